@@ -1,0 +1,77 @@
+"""Where a bucket is reached: AWS's host names, path-style and virtual-hosted style.
+
+In: bucket, region, endpoint as configured. Out: base URLs without a trailing slash, to
+which an encoded key is appended. Refuses to know what is asked there, or by whom.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class Partition(NamedTuple):
+    """One of AWS's separate clouds: credentials and buckets of one mean nothing in another."""
+
+    name: str
+    dns_suffix: str
+
+
+@lru_cache(maxsize=1)
+def _partitions() -> dict[str, Partition]:
+    """Every region botocore knows, by name (botocore's ``data/partitions.json``)."""
+    document = json.loads(files("botocore").joinpath("data/partitions.json").read_bytes())
+    return {
+        region: Partition(entry["id"], entry["outputs"]["dnsSuffix"])
+        for entry in document["partitions"]
+        for region in entry["regions"]
+        if not region.endswith("-global")
+    }
+
+
+def known_regions() -> frozenset[str]:
+    """Names of all AWS regions of all partitions."""
+    return frozenset(_partitions())
+
+
+def partition_of(region: str) -> Partition | None:
+    """The partition of ``region``, or None for a name AWS does not use."""
+    return _partitions().get(region)
+
+
+def bucket_url(
+    bucket: str,
+    region: str,
+    *,
+    endpoint: str | None = None,
+    path_style: bool | None = None,
+    dualstack: bool = False,
+) -> str:
+    """Base URL of a bucket, without a trailing slash.
+
+    Path-style is used when asked for, and by default where virtual-hosted style cannot
+    work: on an S3-compatible ``endpoint``, and for names with dots, which no wildcard
+    certificate covers (S3 user guide, "Virtual hosting of buckets").
+
+    Args:
+        bucket: Bucket name.
+        region: Region name; decides the host unless ``endpoint`` is given.
+        endpoint: ``scheme://host[:port]`` of an S3-compatible server.
+        path_style: True, False, or None for the default above.
+        dualstack: Use the host that IPv6-only clients can reach as well.
+
+    Raises:
+        KeyError: No ``endpoint``, and AWS has no such region.
+    """
+    if path_style is None:
+        path_style = endpoint is not None or "." in bucket
+    if endpoint is None:
+        host = "s3.dualstack" if dualstack else "s3"
+        endpoint = f"https://{host}.{region}.{_partitions()[region].dns_suffix}"
+    endpoint = endpoint.rstrip("/")
+    if path_style:
+        return f"{endpoint}/{bucket}"
+    scheme, _, authority = endpoint.partition("://")
+    return f"{scheme}://{bucket}.{authority}"

@@ -1,0 +1,51 @@
+"""The kinds of value a setting can hold, and the section they stand in.
+
+In: what YAML or an environment variable gave. Out: checked, canonical values. Refuses to
+know which setting it reads.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: object) -> object:
+    """``10s``, ``1.5h`` or a plain number, in seconds."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value.strip())
+        if found is None:
+            raise ValueError(f"{value!r} is not a duration such as 500ms, 10s, 5m, 1h or 1d")
+        return float(found[1]) * _SECONDS[found[2]]
+    return value
+
+
+def switch(value: object) -> object:
+    """YAML 1.1 reads the bare words on and off as booleans; here they are words."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+def network(value: object) -> str:
+    """Canonical CIDR text of a network or address."""
+    return str(ipaddress.ip_network(str(value).strip()))
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_seconds, json_schema_input_type=str | float),
+    Field(gt=0, le=30 * 86400),
+]
+Network = Annotated[str, BeforeValidator(network)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, and closed to keys it does not name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
