@@ -125,6 +125,6 @@ def _plain_url(value: str, *, path: bool) -> str:
 
 def unknown_region(name: str) -> str:
     """Error text that proposes the nearest real name."""
-    near = get_close_matches(name, known_regions(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = get_close_matches(name, sorted(known_regions()))
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return f"{name!r} is not an AWS region{hint} (with an endpoint any name will do)"

@@ -96,7 +96,7 @@ class Regions(Section):
     """Where the last good copy is kept."""
     services: Annotated[tuple[str, ...], Field(min_length=1)] = ("EC2",)
     """AWS service labels that count as a machine in the region."""
-    overrides: Annotated[dict[Network, str | None], Field(default_factory=dict)]
+    overrides: dict[Network, str | None] = Field(default_factory=dict)
     """Network to region, or to ``none``; for VPC, BYOIP and office ranges."""
     required: bool = True
     """Whether ``/readyz`` waits for a list; without one every client is UNKNOWN and streamed."""
@@ -151,7 +151,7 @@ class Site(Section):
     """Names in the Host header, without port; ``*`` serves every name."""
     origin: Origin
     """The bucket that holds every object."""
-    targets: Annotated[dict[str, Target], Field(default_factory=dict)]
+    targets: dict[str, Target] = Field(default_factory=dict)
     """Client region to the bucket its clients are sent to."""
     redirect: Redirect = Redirect()
     """Which requests are redirected, and how."""
@@ -240,7 +240,7 @@ class Settings(Section):
     """Metrics, health, explain and dashboard."""
     client_address: ClientAddress = ClientAddress()
     """Where the client's address is read, and whom to believe."""
-    regions: Annotated[Regions, Field(default_factory=Regions)]
+    regions: Regions = Regions()
     """AWS's published prefixes."""
     sites: Annotated[tuple[Site, ...], Field(min_length=1)]
     """What is served, by host name."""

@@ -104,6 +104,11 @@ class Reason(StrEnum):
         Action.REFUSE,
         "The path is not one encoding of a legal, unambiguous object key.",
     )
+    BAD_REQUEST = (
+        "bad-request",
+        Action.REFUSE,
+        "The bytes are not one well-formed HTTP/1 request; the connection is closed.",
+    )
     SECRET = (
         "secret",
         Action.REFUSE,

@@ -1,0 +1,51 @@
+# Everything below sets itself up: a fresh Debian machine needs python3.11, python3-venv,
+# make and curl.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test check format lint types docs compose bench lock clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to try
+	@$(BIN)/nearbucket demo $(ARGS)
+
+test: $(STAMP) ## All tests but the one that needs a container engine
+	$(BIN)/python -m pytest -m "not compose" $(ARGS)
+
+check: format lint types test docs compose ## What CI runs
+
+format: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+docs: $(STAMP) ## The generated pages are current
+	$(BIN)/python docs/generate.py --check
+
+compose: $(STAMP) ## The image and docker compose, for real where an engine can be had
+	$(BIN)/python -m pytest -m compose $(ARGS)
+
+bench: $(STAMP) ## Side by side with nginx
+	$(BIN)/python bench/redirect.py $(ARGS)
+
+lock: $(STAMP) ## Renew the hashed requirement files
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev --constraint requirements/serve.txt pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

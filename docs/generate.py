@@ -1,0 +1,249 @@
+"""Writes what can be derived in the documentation: settings, metrics, reasons.
+
+In: the pages of this folder, ``Settings``, ``METRICS`` and the package's enums. Out: the same
+pages with every block between ``<!-- generated: NAME -->`` and ``<!-- end -->`` made anew; what
+stands outside the blocks is written by hand. Refuses to leave a gap: a block that is missing or
+that nothing generates, a reason without advice below it, and a label, cause or result without
+words here end the run.
+
+``python docs/generate.py`` writes; ``--check`` writes nothing and exits 1 naming stale pages.
+"""  # noqa: INP001  # a script, not a package
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from proxy.decide.model import Action, Reason
+from proxy.decide.wire import Handover
+from proxy.edge.metrics import METRICS, OTHER_AWS, OUTSIDE, SECONDS, STREAM_ENDS
+from proxy.feed import Result
+from proxy.fields import Duration
+from proxy.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+DOCS = Path(__file__).parent
+_BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)([^<#]*)", re.DOTALL)
+
+Keys = tuple[str, ...]
+Schema = dict[str, Any]
+
+CAUSES: Mapping[str, str] = {
+    Handover.STREAM: "the decision is to stream",
+    Handover.REFUSE: "the decision is to refuse",
+    Handover.PARTIAL: "it does not hold a whole request head",
+    Handover.PIPELINED: "something follows the request head",
+    Handover.BODY: "the request announces a body",
+    Handover.UNPARSABLE: "llhttp refuses it",
+    Handover.UNUSUAL: (
+        "it is not plain: another method, HTTP/1.0, an absolute URL, repeated fields, Expect, "
+        "Upgrade, a head of more than 8,190 bytes"
+    ),
+}
+
+RESULTS: Mapping[str, str] = {
+    Result.UPDATED: "a new list is in use",
+    Result.UNCHANGED: "the source has nothing newer",
+    Result.FAILED: "the source gave no document",
+    Result.INVALID: "the document is not a list of prefixes",
+    Result.OLDER: "the document's token is older than that of the list in use",
+    Result.SHRUNK: "it covers over 20 % fewer addresses, and is held back until confirmed",
+}
+
+LABELS: Mapping[str, str] = {
+    "site": "First name in the site's `hosts`.",
+    "region": (
+        f"A region that is a target of the site; `{OTHER_AWS}`: in AWS, no target there; "
+        f"`{OUTSIDE}`: in no region, or the client is unknown."
+    ),
+    "reason": (
+        "A [reason](request-handling.md#reasons): of action `stream` for bypasses, of action "
+        "`refuse` for refusals."
+    ),
+    "action": ", ".join(f"`{action}`" for action in Action) + ".",
+    "how": ", ".join(f"`{how}`" for how in STREAM_ENDS) + ".",
+    "status": "HTTP status of S3's answer.",
+    "cause": "Why a request left the fast lane, [below](#causes).",
+    "family": "`ipv4`, `ipv6`.",
+    "result": (
+        "`nearbucket_ranges_refreshes_total`: [below](#refresh-results). "
+        "`nearbucket_config_reloads_total`: `applied`, `refused`."
+    ),
+    "hash": "Twelve hexadecimal digits that stand for the effective configuration.",
+}
+
+UNWRITTEN = {("sites", "[]", "targets", "<region>", "region"): "the key it is listed under"}
+"""Defaults that a validator supplies, which the schema cannot say."""
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with ``--check`` name those that are not current."""
+    old = {page: page.read_text("utf-8") for page in sorted(DOCS.glob("*.md"))}
+    new = renewed(old)
+    stale = [page for page in old if old[page] != new[page]]
+    for page in stale:
+        if "--check" in arguments:
+            sys.stderr.write(f"docs/{page.name} is stale: run `python docs/generate.py`\n")
+        else:
+            page.write_text(new[page], "utf-8")
+            sys.stderr.write(f"docs/{page.name} written\n")
+    return int("--check" in arguments and bool(stale))
+
+
+def renewed(pages: Mapping[Path, str]) -> dict[Path, str]:
+    """The pages with all blocks as they ought to be."""
+    made = blocks()
+    found = [match for text in pages.values() for match in _BLOCK.finditer(text)]
+    names = [match[2] for match in found]
+    if odd := set(names) ^ set(made):
+        raise SystemExit(f"docs/*.md: blocks missing or unknown: {', '.join(sorted(odd))}")
+    reasons = (match for match in found if match[2].startswith("reason "))
+    if bare := [match[2] for match in reasons if not match[4].strip()]:
+        raise SystemExit(f"docs/*.md: no advice below: {', '.join(bare)}")
+    return {
+        page: _BLOCK.sub(lambda match: f"{match[1]}{made[match[2]]}{match[3]}{match[4]}", text)
+        for page, text in pages.items()
+    }
+
+
+def blocks() -> dict[str, str]:
+    """Every block by name."""
+    schema = Settings.model_json_schema(by_alias=True)
+    labels = dict.fromkeys(label for metric in METRICS for label in metric.labels)
+    metrics = [
+        (f"`{metric.name}`", metric.kind, ", ".join(metric.labels) or "-", metric.help)
+        for metric in METRICS
+    ]
+    return {
+        "settings": "\n".join(_sections(schema, schema, ())) + "\n",
+        "metrics": table(("metric", "kind", "labels", "meaning"), metrics),
+        "buckets": ", ".join(f"{bound:g}" for bound in SECONDS) + ".\n",
+        "labels": table(("label", "values"), _explained(labels, LABELS)),
+        "causes": table(("cause", "a chunk goes to aiohttp when"), _explained(Handover, CAUSES)),
+        "results": table(("result", "meaning"), _explained(Result, RESULTS)),
+        **{
+            f"reason {reason}": f"### `{reason}`\n\n*{reason.action}*: {_prose(reason.help)}\n"
+            for reason in Reason
+        },
+    }
+
+
+def _explained(words: Iterable[str], texts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Each word with its text; both have to be the same set."""
+    known = [str(word) for word in words]
+    if odd := set(known) ^ {str(word) for word in texts}:
+        raise SystemExit(f"docs/generate.py: words and texts differ in {', '.join(sorted(odd))}")
+    return [(f"`{word}`", texts[word]) for word in known]
+
+
+def _sections(top: Schema, schema: Schema, keys: Keys) -> Iterator[str]:
+    """The section at ``keys`` and those inside it, as Markdown."""
+    inner: list[tuple[Keys, Schema, Schema]] = []
+    rows: list[Keys] = []
+    for name, field in schema["properties"].items():
+        path = (*keys, name)
+        below = [((*path, *place), field, top["$defs"][ref]) for place, ref in _inside(field)]
+        inner += below
+        if not below or _is_mixed(field):
+            default = "required" if name in schema.get("required", ()) else _default(field)
+            rows.append(
+                (
+                    f"`{name}`",
+                    _kind(field),
+                    UNWRITTEN.get(path, default),
+                    _prose(field["description"]),
+                    f"`{_variable(path)}`",
+                )
+            )
+    if rows:
+        yield table(("key", "type", "default", "meaning", "variable"), rows)
+    for path, field, definition in inner:
+        text = _prose(field.get("description") or definition["description"])
+        if "default" in field and not field["default"]:
+            text += f" Default: {_default(field)}."
+        yield f"## `{_written(path)}`\n\n{text}\n"
+        yield from _sections(top, definition, path)
+
+
+def _inside(field: Schema) -> Iterator[tuple[Keys, str]]:
+    """Sections that a field holds: how they are reached, and the schema's name for them."""
+    places: list[tuple[Keys, Any]] = [((), field), *(((), each) for each in field.get("anyOf", ()))]
+    places += [(("[]",), field.get("items")), (("<region>",), field.get("additionalProperties"))]
+    for place, schema in places:
+        if isinstance(schema, dict) and "$ref" in schema:
+            yield place, schema["$ref"].rpartition("/")[2]
+
+
+def _is_mixed(field: Schema) -> bool:
+    """Whether a field takes a plain word or a section: it has a row, and a table of its own."""
+    options = field.get("anyOf", ())
+    return any("$ref" not in option and option.get("type") != "null" for option in options)
+
+
+_DURATION = {key: value for key, value in TypeAdapter(Duration).json_schema().items()
+             if key != "title"}  # fmt: skip
+
+
+_TYPES: Mapping[str, str] = {"string": "text", "null": "`null`"}
+
+
+def _kind(field: Schema) -> str:
+    """The type of a value, for people."""
+    if field.items() >= _DURATION.items():
+        return "duration"
+    if "anyOf" in field:
+        return " or ".join(_kind(option) for option in field["anyOf"])
+    if "$ref" in field:
+        return "mapping, see below"
+    if "const" in field or "enum" in field:
+        return ", ".join(f"`{word}`" for word in field.get("enum", [field.get("const")]))
+    if field["type"] == "array":
+        return f"list of {_kind(field['items'])}"
+    if field["type"] == "object":
+        return f"mapping to {_kind(field['additionalProperties'])}"
+    name = _TYPES.get(field["type"], field["type"])
+    name = "path" if field.get("format") == "path" else name
+    if "minimum" in field:
+        name += f" from {field['minimum']:g}"
+    if "maximum" in field:
+        name += f" to {field['maximum']:g}"
+    return name + (f" like `{field['pattern']}`" if "pattern" in field else "")
+
+
+def _default(field: Schema) -> str:
+    value = field.get("default")
+    if field.items() >= _DURATION.items() and value is not None:
+        return f"`{value / 3600:g}h`" if value % 3600 == 0 else f"`{value:g}s`"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"`{value}`" if isinstance(value, str) and value else f"`{json.dumps(value)}`"
+
+
+def _written(keys: Keys) -> str:
+    return ".".join(keys).replace(".[]", "[]")
+
+
+def _variable(keys: Keys) -> str:
+    return "NEARBUCKET_" + "__".join("0" if key == "[]" else key.upper() for key in keys)
+
+
+def _prose(text: str) -> str:
+    """A docstring as Markdown."""
+    return " ".join(text.replace("``", "`").split())
+
+
+def table(head: Keys, rows: Iterable[Keys]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,5 @@
+"""``python -m proxy`` is the ``nearbucket`` command."""
+
+from proxy.cli import main
+
+main()

@@ -1,0 +1,179 @@
+"""One frozen snapshot of table, policy and trust: decides and explains.
+
+In: a ``Request``. Out: a ``Decision``, or every step that led to it. Refuses to know
+what is done with either. Serving, ``explain`` and the reports ask the same ``decide``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from proxy.decide.clientip import Secret, Trust
+from proxy.decide.model import (
+    UNKNOWN,
+    Action,
+    Decision,
+    Reason,
+    Redirect,
+    Refuse,
+    Request,
+    RequestError,
+    Stream,
+)
+from proxy.decide.policy import Facts, SitePolicy, has_credentials, share
+from proxy.decide.wire import object_key, split_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.decide.regions import NetworkSet, RegionTable
+    from proxy.settings import Settings
+
+STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400}
+
+
+class Step(NamedTuple):
+    """One step of a decision, for people."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything a decision needs, frozen: a reload swaps the engine, nobody mutates it.
+
+    Attributes:
+        table: Address to region.
+        trust: Whom to believe about the client's address.
+        sites: Host name, or ``*``, to the site's policy.
+    """
+
+    table: RegionTable
+    trust: Trust
+    sites: Mapping[str, SitePolicy]
+
+    @classmethod
+    def build(cls, settings: Settings, table: RegionTable, cdn: NetworkSet) -> Engine:
+        """Compile a configuration against the prefixes in use.
+
+        Args:
+            settings: The checked configuration.
+            table: Prefixes of the counted services, with the overrides.
+            cdn: CloudFront's origin-facing prefixes.
+        """
+        sites = {}
+        for site in settings.sites:
+            policy = SitePolicy.build(site)
+            sites.update(dict.fromkeys(site.hosts, policy))
+        return cls(table, Trust.build(settings.client_address, cdn), sites)
+
+    def decide(self, request: Request) -> Decision:
+        """What the request gets, and why. Never raises on anything a client can send."""
+        if request.method not in {"GET", "HEAD"}:
+            return Refuse(204 if request.method == "OPTIONS" else 405, Reason.METHOD)
+        try:
+            target = split_target(request.target)
+        except RequestError:
+            return _refuse(Reason.PATH_INVALID)
+        site = self.site_of(request, target.authority)
+        if site is None:
+            return _refuse(Reason.HOST)
+        if self.trust.secret(request) is Secret.WRONG:
+            return _refuse(Reason.SECRET)
+        try:
+            key = object_key(target.path)
+        except RequestError:
+            return _refuse(Reason.PATH_INVALID)
+        if len(key) > site.max_key // 4 and len(key.encode()) > site.max_key:
+            return _refuse(Reason.PATH_INVALID)
+        return self._serve(site, request, key, target.query)
+
+    def _serve(self, site: SitePolicy, request: Request, key: str, query: str) -> Redirect | Stream:
+        client = self.trust.client(request).address
+        region = None if client is None else self.table.region(client)
+        facts = Facts(request, key, query, client, region)
+        reason = site.reason(facts)
+        if reason is Reason.IN_REGION and client is not None and region is not None:
+            return Redirect(site.name, key, client, region, site.location(facts), site.status)
+        return Stream(site.name, key, client, region, region in site.targets, reason)
+
+    def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
+        """The site that serves the request's host, or None."""
+        if authority is None:
+            authority = request.headers.get(b"host", b"").decode("latin-1")
+        site = self.sites.get(authority)
+        if site is None and (name := host_name(authority)) is not None:
+            site = self.sites.get(name) or self.sites.get("*")
+        return site
+
+    def for_client(self) -> Engine:
+        """The same engine, taking every peer for the client: asks ``what would X get?``."""
+        return replace(self, trust=replace(self.trust, source="peer", secret_header=None))
+
+    def explain(self, request: Request) -> list[Step]:
+        """Every step that leads to ``decide``'s answer, in its order."""
+        decision = self.decide(request)
+        steps = [Step("request", f"{request.method} {request.target}")]
+        if not isinstance(decision, Refuse):
+            steps += self._explain_rules(request, decision)
+        match decision:
+            case Redirect():
+                answer = f"{decision.status} to {decision.location}"
+            case Stream():
+                answer = "the object, streamed from the origin"
+            case Refuse():
+                answer = f"status {decision.status}"
+            case _:
+                assert_never(decision)
+        steps.append(Step("decision", f"{decision.reason.action}: {answer}"))
+        steps.append(Step("reason", decision.reason.value, decision.reason.help))
+        return steps
+
+    def _explain_rules(self, request: Request, decision: Redirect | Stream) -> list[Step]:
+        target = split_target(request.target)
+        site = self.site_of(request, target.authority)
+        if site is None:  # decide found it with the same call
+            raise AssertionError("a decision without a site")
+        client = self.trust.client(request)
+        match = self.table.match(client.address) if client.address else None
+        facts = Facts(request, decision.key, target.query, client.address, decision.region)
+        return [
+            Step("site", site.name),
+            Step("key", decision.key),
+            Step("client", client.address or "unknown", client.how),
+            Step("region", decision.region or UNKNOWN, match.prefix if match else "no prefix"),
+            Step("target", "yes" if decision.region in site.targets else "no"),
+            Step("path", "chosen" if site.wants(decision.key) else "not chosen"),
+            Step("opt-out", "yes" if site.opted_out(facts) else "no"),
+            Step("credentials", "yes" if has_credentials(facts) else "no"),
+            Step(
+                "percent",
+                f"{share(client.address or '', decision.key):g} of {site.percent:g}",
+                "redirected when below",
+            ),
+            Step("mode", site.mode),
+        ]
+
+
+def action_of(decision: Decision) -> Action:
+    """What kind of answer a decision is."""
+    return decision.reason.action
+
+
+def host_name(authority: str) -> str | None:
+    """Host of ``host[:port]``, lower-case, without a trailing dot; None if it is none."""
+    if "@" in authority or "," in authority:
+        return None
+    host, _, port = authority.partition("]:") if "]" in authority else authority.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return None
+    if host.startswith("["):
+        host = host.rstrip("]") + "]"
+    return host.lower().rstrip(".")
+
+
+def _refuse(reason: Reason) -> Refuse:
+    return Refuse(STATUS[reason.value], reason)

@@ -1,0 +1,167 @@
+"""The rules: why a request is redirected, streamed or refused, one ``Reason`` each.
+
+In: one site's compiled rules and the facts of a request. Out: a ``Reason``, and where to.
+Refuses to know how the facts were found. No rule here asks a bucket anything.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from proxy.decide.model import Reason
+from proxy.decide.regions import NetworkSet, network_set
+from proxy.decide.wire import MAX_KEY, encode_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from proxy.decide.model import Request
+    from proxy.settings import Site
+
+_SIGNED_QUERY = re.compile(
+    r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE
+)
+_BUCKETS = 10_000
+
+
+class Facts(NamedTuple):
+    """What the rules look at.
+
+    Attributes:
+        request: The request.
+        key: Object key, decoded once.
+        query: Query of the request target, still encoded.
+        client: The client's address, or None.
+        region: The client's region, or None.
+    """
+
+    request: Request
+    key: str
+    query: str
+    client: str | None
+    region: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetUrls:
+    """Base URLs of one target for Location, with the bucket's prefix, ending in a slash."""
+
+    ipv4: str
+    ipv6: str
+
+
+@dataclass(frozen=True, slots=True)
+class SitePolicy:
+    """One site's rules, compiled. Built once per configuration."""
+
+    name: str
+    targets: Mapping[str, TargetUrls]
+    max_key: int
+    paths: re.Pattern[str]
+    exclude: re.Pattern[str]
+    mode: str
+    percent: float
+    status: int
+    opt_out_query: str | None
+    opt_out_header: bytes | None
+    opt_out_agents: re.Pattern[str]
+    opt_out_networks: NetworkSet
+
+    @classmethod
+    def build(cls, site: Site) -> SitePolicy:
+        """Compile a site's settings."""
+        opt_out, redirect = site.opt_out, site.redirect
+        prefixes = [site.origin.prefix, *(target.prefix for target in site.targets.values())]
+        return cls(
+            name=site.name,
+            targets={
+                region: TargetUrls(
+                    f"{target.location()}/{encode_key(target.prefix)}",
+                    f"{target.location(dualstack=True)}/{encode_key(target.prefix)}",
+                )
+                for region, target in site.targets.items()
+            },
+            max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),
+            paths=_any_of(redirect.paths),
+            exclude=_any_of(redirect.exclude),
+            mode=redirect.mode,
+            percent=redirect.percent,
+            status=redirect.status,
+            opt_out_query=opt_out.query,
+            opt_out_header=opt_out.header.lower().encode() if opt_out.header else None,
+            opt_out_agents=_any_of(opt_out.user_agents),
+            opt_out_networks=network_set(opt_out.networks),
+        )
+
+    def reason(self, facts: Facts) -> Reason:
+        """The first rule that keeps a request from being redirected, or ``IN_REGION``."""
+        if facts.client is None:
+            return Reason.CLIENT_UNKNOWN
+        if facts.region is None:
+            return Reason.OUTSIDE_AWS
+        if facts.region not in self.targets:
+            return Reason.NO_TARGET
+        if not self.wants(facts.key):
+            return Reason.PATH
+        if self.opted_out(facts):
+            return Reason.OPT_OUT
+        if has_credentials(facts):
+            return Reason.CREDENTIALS
+        return self.rollout(facts)
+
+    def rollout(self, facts: Facts) -> Reason:
+        """How far the operator has switched redirects on."""
+        if self.percent < 100 and share(facts.client or "", facts.key) >= self.percent:  # noqa: PLR2004  # of a hundred
+            return Reason.PERCENT
+        if self.mode == "shadow":
+            return Reason.SHADOW
+        return Reason.OFF if self.mode == "off" else Reason.IN_REGION
+
+    def wants(self, key: str) -> bool:
+        """Whether the patterns choose the key."""
+        return self.paths.fullmatch(key) is not None and self.exclude.fullmatch(key) is None
+
+    def opted_out(self, facts: Facts) -> bool:
+        """Whether the client says it does not want to be redirected."""
+        headers = facts.request.headers
+        agent = headers.get(b"user-agent", b"").decode("latin-1")
+        return (
+            (self.opt_out_header is not None and self.opt_out_header in headers)
+            or (self.opt_out_query is not None and self.opt_out_query in facts.query.split("&"))
+            or self.opt_out_agents.fullmatch(agent) is not None
+            or self.opt_out_networks.holds(facts.client or "")
+        )
+
+    def location(self, facts: Facts) -> str:
+        """Absolute URL of the object in the target of the client's region.
+
+        A client seen over IPv6 may have nothing else, and S3's plain host names answer
+        over IPv4 alone (S3 user guide, "Using dual-stack endpoints").
+        """
+        urls = self.targets[facts.region or ""]
+        base = urls.ipv6 if ":" in (facts.client or "") else urls.ipv4
+        return base + encode_key(facts.key)
+
+
+def has_credentials(facts: Facts) -> bool:
+    """Whether the request carries something meant for this host alone."""
+    headers = facts.request.headers
+    return (
+        b"authorization" in headers
+        or b"cookie" in headers
+        or (facts.query != "" and _SIGNED_QUERY.search(facts.query) is not None)
+    )
+
+
+def share(client: str, key: str) -> float:
+    """Where a client and key stand in the percentage, 0 to below 100; the same everywhere."""
+    return crc32(f"{client}\n{key}".encode()) % _BUCKETS * 100 / _BUCKETS
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """One expression for shell patterns; ``*`` matches slashes; none match nothing."""
+    return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")

@@ -1,0 +1,185 @@
+"""The access log: records gather, lines go out together.
+
+In: one ``Record`` an answered request. Out: JSON or W3C lines on a file descriptor.
+Refuses to wait for whoever reads them, and to write a query string: it may be a signature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import stat
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from proxy.decide.model import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_WAITING = 100_000
+"""Lines kept while standard output takes none; more are dropped and counted."""
+
+_PIPE_BUF = 4096  # POSIX: writes up to PIPE_BUF are not mixed with other processes' writes
+_W3C_UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"#%'<>\[\\\]^`{|}~]")
+
+W3C_FIELDS = (
+    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
+    "cs(Referer) cs(User-Agent) cs-uri-query x-edge-result-type x-host-header cs-protocol "
+    "time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
+    "x-nearbucket-action x-nearbucket-region x-nearbucket-reason"
+)
+"""CloudFront's names for the fields there are, then our own three."""
+
+
+class Record(NamedTuple):
+    """One answered request.
+
+    Attributes:
+        time: Unix time of the end of the answer, in seconds.
+        client: Client address, or None.
+        peer: Socket peer, or None.
+        method: Method.
+        host: Host header as sent.
+        path: Path as sent, without the query.
+        status: Status of the answer; 0 when the client left before any.
+        bytes: Body bytes handed to the connection.
+        seconds: From the request's head to the end of the answer.
+        action: redirect, stream or refuse.
+        region: Client's region, or UNKNOWN.
+        reason: The decision's reason.
+        site: Site name, or None when refused.
+        user_agent: User-Agent as sent.
+        referer: Referer as sent.
+        range: Range as sent.
+        protocol: HTTP version, such as HTTP/1.1.
+    """
+
+    time: float
+    client: str | None
+    peer: str | None
+    method: str
+    host: str | None
+    path: str
+    status: int
+    bytes: int
+    seconds: float
+    action: str
+    region: str
+    reason: str
+    site: str | None
+    user_agent: str | None
+    referer: str | None
+    range: str | None
+    protocol: str
+
+
+def json_line(record: Record) -> bytes:
+    """One JSON object; fields that are not there are left out."""
+    fields = {name: value for name, value in zip(record._fields, record, strict=True)
+              if value is not None}  # fmt: skip
+    fields["time"] = datetime.fromtimestamp(record.time, UTC).isoformat(timespec="milliseconds")
+    fields["seconds"] = round(record.seconds, 6)
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def w3c_line(record: Record) -> bytes:
+    """One TAB-separated line in the order of ``W3C_FIELDS``, encoded as CloudFront does."""
+    moment = datetime.fromtimestamp(record.time, UTC)
+    start, end = _range_bounds(record.range)
+    columns = (
+        f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}", None, record.bytes, record.client,
+        record.method, record.host, record.path, record.status, record.referer,
+        record.user_agent, None, None, record.host, "http", f"{record.seconds:.3f}", None,
+        record.protocol, start, end, record.action,
+        None if record.region == UNKNOWN else record.region, record.reason,
+    )  # fmt: skip
+    return b"\t".join(_w3c(column) for column in columns) + b"\n"
+
+
+def _range_bounds(value: str | None) -> tuple[str | None, str | None]:
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", value or "")
+    return (found[1] or None, found[2] or None) if found else (None, None)
+
+
+def _w3c(value: str | int | None) -> bytes:
+    if value is None or value == "":
+        return b"-"
+    raw = str(value).encode("utf-8", "surrogateescape")
+    return _W3C_UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], raw)
+
+
+class AccessLog:
+    """Collects records of one worker and writes them out on each ``flush``."""
+
+    def __init__(
+        self,
+        form: Literal["json", "w3c", "off"],
+        dropped: Callable[[int], None] = lambda _count: None,
+        descriptor: int = 1,
+    ) -> None:
+        """Args: the form, who counts dropped lines, and the file descriptor to write to."""
+        self._line = {"json": json_line, "w3c": w3c_line, "off": None}[form]
+        self._records: list[Record] = []
+        self._dropped = dropped
+        self._descriptor = descriptor
+        self._writing: asyncio.Future[None] | None = None
+        self._header = f"#Version: 1.0\n#Fields: {W3C_FIELDS}\n".encode() if form == "w3c" else b""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether records are worth making."""
+        return self._line is not None
+
+    def add(self, record: Record) -> None:
+        """Keep one record for the next flush."""
+        if self._line is None:
+            return
+        if len(self._records) < MAX_WAITING:
+            self._records.append(record)
+        else:
+            self._dropped(1)
+
+    def flush(self) -> None:
+        """Start writing what has gathered; a reader that stalls holds up only this thread."""
+        if not (self._records or self._header) or (self._writing and not self._writing.done()):
+            return
+        lines = self._take()
+        loop = asyncio.get_running_loop()
+        self._writing = loop.run_in_executor(None, _write, self._descriptor, lines)
+
+    async def close(self) -> None:
+        """Write everything that is left."""
+        if self._writing is not None:
+            await self._writing
+        self.flush()
+        if self._writing is not None:
+            await self._writing
+
+    def _take(self) -> list[bytes]:
+        records, self._records = self._records, []
+        header, self._header = self._header, b""
+        lines = [self._line(record) for record in records] if self._line else []
+        return [header, *lines] if header else lines
+
+
+def _write(descriptor: int, lines: list[bytes]) -> None:
+    """Write whole lines, in pieces that no other worker's can get into."""
+    limit = _PIPE_BUF if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else 1 << 20
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) > limit:
+            _write_all(descriptor, piece)
+            piece = b""
+        piece += line
+    _write_all(descriptor, piece)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:  # nobody reads the log any more: serving goes on
+        return

@@ -1,0 +1,215 @@
+"""Every figure: counted as plain integers, summed over workers, shown by prometheus_client.
+
+In: what happened to a request. Out: metric families. Refuses to know when it is asked:
+each scrape collects exact sums, so nothing is counted through a library on the hot path.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from proxy.decide.model import Action, Decision, Reason, Redirect, Refuse
+from proxy.decide.wire import Handover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from proxy.settings import Settings
+
+Labels = tuple[str, ...]
+Values = dict[str, dict[Labels, float]]
+"""Metric name to label values to figure: what one process knows."""
+
+SECONDS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
+)  # fmt: skip
+"""Upper bounds of the histogram: a redirect takes microseconds, a download minutes."""
+
+OUTSIDE, OTHER_AWS = "outside", "other-aws"
+STREAM_ENDS = ("complete", "client-gone", "origin-failed")
+
+
+class Definition(NamedTuple):
+    """One metric: its name, kind, labels and meaning."""
+
+    name: str
+    kind: str
+    labels: Labels
+    help: str
+
+
+METRICS = (
+    Definition("nearbucket_redirects_total", "counter", ("site", "region"),
+               "Requests redirected to a target bucket, by the client's region."),
+    Definition("nearbucket_bypasses_total", "counter", ("site", "region", "reason"),
+               "Requests served from the origin, and why they were not redirected."),
+    Definition("nearbucket_refusals_total", "counter", ("reason",),
+               "Requests refused, by the rule they break."),
+    Definition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
+               "Body bytes handed to clients from the origin."),
+    Definition("nearbucket_request_seconds", "histogram", ("action",),
+               "Time from a request's head to the end of its answer."),
+    Definition("nearbucket_streams_in_progress", "gauge", (),
+               "Objects being streamed now."),
+    Definition("nearbucket_connections", "gauge", (),
+               "Client connections open now."),
+    Definition("nearbucket_stream_ends_total", "counter", ("how",),
+               "Streams ended: complete, client-gone or origin-failed."),
+    Definition("nearbucket_origin_requests_total", "counter", ("site", "status"),
+               "Answers of the origin bucket, by HTTP status."),
+    Definition("nearbucket_origin_resumes_total", "counter", ("site",),
+               "Streams continued after the origin dropped the connection."),
+    Definition("nearbucket_handovers_total", "counter", ("cause",),
+               "Requests that left the fast lane, by cause."),
+    Definition("nearbucket_log_lines_dropped_total", "counter", (),
+               "Access log lines dropped because standard output did not take them."),
+    Definition("nearbucket_workers", "gauge", (),
+               "Worker processes serving now."),
+    Definition("nearbucket_ranges_age_seconds", "gauge", (),
+               "Time since the list of prefixes was last confirmed by its source."),
+    Definition("nearbucket_ranges_prefixes", "gauge", ("family",),
+               "Prefixes in the lookup table."),
+    Definition("nearbucket_ranges_skipped_rows", "gauge", (),
+               "Rows of the list in use that were unusable and left out."),
+    Definition("nearbucket_ranges_refreshes_total", "counter", ("result",),
+               "Attempts to refresh the list."),
+    Definition("nearbucket_config_reloads_total", "counter", ("result",),
+               "Reloads of the configuration: applied or refused."),
+    Definition("nearbucket_config_info", "gauge", ("hash",),
+               "Always 1; the hash names the configuration in use."),
+)  # fmt: skip
+
+
+class Counters:
+    """The plain integers of one process. Not thread-safe: one event loop owns them."""
+
+    __slots__ = ("_seconds", "connections", "streams", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, defaultdict[Labels, float]] = {
+            metric.name: defaultdict(int) for metric in METRICS if metric.kind == "counter"
+        }
+        self._seconds = {action.value: [0.0] * (len(SECONDS) + 2) for action in Action}
+        self.connections = 0
+        self.streams = 0
+
+    def declare(self, settings: Settings) -> None:
+        """Start the series a dashboard divides by at zero, so that rates see the first."""
+        for site in settings.sites:
+            for region in site.targets:
+                self.values["nearbucket_redirects_total"][site.name, region] += 0
+        for reason in Reason:
+            if reason.action is Action.REFUSE:
+                self.values["nearbucket_refusals_total"][reason.value,] += 0
+        for how in STREAM_ENDS:
+            self.values["nearbucket_stream_ends_total"][how,] += 0
+        for cause in Handover:
+            self.values["nearbucket_handovers_total"][cause.value,] += 0
+
+    def add(self, name: str, *labels: str, by: int = 1) -> None:
+        """Count under a metric's full name."""
+        self.values[name][labels] += by
+
+    def decided(self, decision: Decision, seconds: float, streamed: int = 0) -> None:
+        """Count one answered request.
+
+        Args:
+            decision: What it got.
+            seconds: How long it took.
+            streamed: Body bytes that came from the origin.
+        """
+        if isinstance(decision, Redirect):
+            self.values["nearbucket_redirects_total"][decision.site, decision.region] += 1
+        elif isinstance(decision, Refuse):
+            self.values["nearbucket_refusals_total"][decision.reason.value,] += 1
+        else:
+            region = OUTSIDE if decision.region is None else OTHER_AWS
+            if decision.target and decision.region is not None:
+                region = decision.region
+            reason = decision.reason.value
+            self.values["nearbucket_bypasses_total"][decision.site, region, reason] += 1
+            self.values["nearbucket_streamed_bytes_total"][decision.site, region] += streamed
+        row = self._seconds[decision.reason.action.value]
+        row[bisect_left(SECONDS, seconds)] += 1
+        row[-1] += seconds
+
+    def snapshot(self) -> Values:
+        """All figures now, as plain picklable data."""
+        values: Values = {name: dict(series) for name, series in self.values.items()}
+        values["nearbucket_streams_in_progress"] = {(): self.streams}
+        values["nearbucket_connections"] = {(): self.connections}
+        values["nearbucket_request_seconds"] = {
+            (action, str(slot)): figure
+            for action, row in self._seconds.items()
+            for slot, figure in enumerate(row)
+        }
+        return values
+
+
+GAUGES = frozenset(metric.name for metric in METRICS if metric.kind == "gauge")
+
+
+def total(parts: Iterable[Values]) -> Values:
+    """The sum of what several processes counted."""
+    summed: Values = {}
+    for part in parts:
+        for name, series in part.items():
+            into = summed.setdefault(name, {})
+            for labels, figure in series.items():
+                into[labels] = into.get(labels, 0) + figure
+    return summed
+
+
+def retired(values: Values) -> Values:
+    """What stays of a process that ended: its counts, not its gauges."""
+    return {name: series for name, series in values.items() if name not in GAUGES}
+
+
+class Exposition(Collector):
+    """Turns collected values into prometheus_client's metric families."""
+
+    def __init__(self, collect: Callable[[], Values]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterator[Metric]:
+        """All families of ``METRICS`` that have a figure, in order."""
+        values = self._collect()
+        for metric in METRICS:
+            series = values.get(metric.name)
+            if series:
+                yield _family(metric, series)
+
+
+def _family(metric: Definition, series: dict[Labels, float]) -> Metric:
+    if metric.kind == "histogram":
+        return _histogram(metric, series)
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family: CounterMetricFamily | GaugeMetricFamily = kind(
+        metric.name, metric.help, labels=metric.labels
+    )
+    for labels, figure in sorted(series.items()):
+        family.add_metric(labels, figure)
+    return family
+
+
+def _histogram(metric: Definition, series: dict[Labels, float]) -> Metric:
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for action in sorted({labels[0] for labels in series}):
+        row = [series[action, str(slot)] for slot in range(len(SECONDS) + 2)]
+        count, buckets = 0.0, []
+        for bound, figure in zip((*map(str, SECONDS), "+Inf"), row[:-1], strict=True):
+            count += figure
+            buckets.append((bound, count))
+        family.add_metric([action], buckets, row[-1])
+    return family

@@ -1,0 +1,209 @@
+"""The worker processes: started, told, asked, replaced, drained.
+
+In: snapshots to spread. Out: readiness and the sum of all figures. Refuses to know where
+configuration and prefixes come from.
+
+Workers are new processes rather than forks: the supervisor has threads by then. Every
+worker has its own listening socket on the shared port (SO_REUSEPORT), which the supervisor
+keeps open, so that connections waiting for a worker that died meet its successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from proxy.channel import Ask, Channel, Drain, Ready, Report, Snapshot
+from proxy.decide.model import ConfigError, ProxyError
+from proxy.edge.metrics import Values, retired, total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from proxy.settings import Listen
+
+_log = logging.getLogger(__name__)
+
+ANSWER_TIMEOUT = 2.0  # seconds a worker may take to report before its last report stands in
+RESTART_PAUSE = 1.0  # seconds before the successor of a worker that died young
+STARTS = 3  # deaths in a row before the first worker ever answered: then the start has failed
+YOUNG = 10.0  # seconds; what killed an older worker is not likely to be its start
+
+
+def worker_count(listen: Listen) -> int:
+    """Number of workers that the setting means here."""
+    if listen.workers == "auto":
+        return len(os.sched_getaffinity(0))
+    return listen.workers
+
+
+def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
+    """``count`` sockets on one address and port, bound but not yet listening.
+
+    Raises:
+        ConfigError: The address cannot be bound; names the key to change.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets: list[socket.socket] = []
+    for _ in range(count):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            if not sockets:
+                # Without SO_REUSEPORT first: with it, a second server on the port would
+                # share it in silence.
+                _probe(family, host, port)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((host, port))
+        except OSError as error:
+            for each in (listener, *sockets):
+                each.close()
+            raise ConfigError(
+                f"listen: cannot listen on {host} port {port}: {error.strerror}; change "
+                "listen.host or listen.port, or stop the program that holds it"
+            ) from None
+        port = listener.getsockname()[1]
+        sockets.append(listener)
+    return sockets
+
+
+def _probe(family: int, host: str, port: int) -> None:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        if port:
+            probe.listen(1)
+
+
+class _Member:
+    """One worker process as the supervisor sees it."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        channel: Channel,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.process = process
+        self.channel = channel
+        self.on_ready = on_ready
+        self.ready = asyncio.Event()
+        self.reported = asyncio.Event()
+        self.values: Values = {}
+
+    async def listen(self) -> None:
+        """Take in what the worker says until it is gone."""
+        while (message := await self.channel.receive()) is not None:
+            if isinstance(message, Ready):
+                self.ready.set()
+                self.on_ready()
+            elif isinstance(message, Report):
+                self.values = message.values
+                self.reported.set()
+
+
+class Pool:
+    """All workers of one supervisor."""
+
+    def __init__(self, listeners: Iterable[socket.socket], snapshot: Snapshot) -> None:
+        self._listeners = list(listeners)
+        self._snapshot = snapshot
+        self._members: dict[int, _Member] = {}
+        self._retired: Values = {}
+        self._draining = False
+        self._answered = False
+        self._tasks = [
+            asyncio.create_task(self._keep(slot)) for slot in range(len(self._listeners))
+        ]
+
+    @property
+    def serving(self) -> int:
+        """Workers that answer now."""
+        return sum(member.ready.is_set() for member in self._members.values())
+
+    @property
+    def size(self) -> int:
+        """Workers there should be."""
+        return len(self._listeners)
+
+    async def ready(self) -> None:
+        """Return when every worker answers."""
+        while self.serving < self.size:
+            await asyncio.sleep(0.01)
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+
+    def spread(self, snapshot: Snapshot) -> None:
+        """Have every worker, and every later one, decide by ``snapshot``."""
+        self._snapshot = snapshot
+        for member in self._members.values():
+            member.channel.send(snapshot)
+
+    async def figures(self) -> Values:
+        """The exact sum over all workers, those that ended included."""
+        members = list(self._members.values())
+        for member in members:
+            member.reported.clear()
+            member.channel.send(Ask())
+        waits = [asyncio.create_task(member.reported.wait()) for member in members]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=ANSWER_TIMEOUT)
+            for wait in late:
+                wait.cancel()
+        return total([self._retired, *(member.values for member in members)])
+
+    async def drain(self) -> None:
+        """Let every worker finish and end."""
+        self._draining = True
+        for listener in self._listeners:
+            listener.close()
+        for member in self._members.values():
+            member.channel.send(Drain())
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep(self, slot: int) -> None:
+        """Run a worker on this slot's socket, and another when it dies."""
+        deaths = 0
+        while not self._draining:
+            if deaths == STARTS and not self._answered:
+                raise ProxyError("no worker process could start; see the log above")
+            deaths += 1
+            started = asyncio.get_running_loop().time()
+            await self._run(slot)
+            if not self._draining:
+                _log.error("worker %d died; starting another", slot)
+                lived = asyncio.get_running_loop().time() - started
+                await asyncio.sleep(RESTART_PAUSE if lived < YOUNG else 0)
+
+    def _has_answered(self) -> None:
+        self._answered = True
+
+    async def _run(self, slot: int) -> None:
+        ours, theirs = socket.socketpair()
+        listener = self._listeners[slot]
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "proxy.worker", str(listener.fileno()), str(theirs.fileno()),
+                pass_fds=(listener.fileno(), theirs.fileno()), stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        member = _Member(process, await Channel.over(ours), self._has_answered)
+        member.channel.send(self._snapshot)
+        self._members[slot] = member
+        if self._draining:
+            member.channel.send(Drain())
+        try:
+            await member.listen()
+            await process.wait()
+        finally:
+            del self._members[slot]
+            self._retired = total([self._retired, retired(member.values)])
+            await member.channel.close()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()

@@ -1,0 +1,308 @@
+"""The supervisor: builds everything, owns what changes, signals, workers, drain.
+
+In: a configuration file, ip-ranges, signals. Out: snapshots to the workers, the admin
+port. Refuses to touch a client's request: workers do that. It changes state in one place:
+``_swap`` makes a new frozen snapshot and spreads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import resource
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from proxy import __version__
+from proxy.channel import Snapshot
+from proxy.configfile import load, masked
+from proxy.decide.engine import Engine
+from proxy.decide.model import ConfigError
+from proxy.decide.regions import Ranges, build_table, network_set, networks_of
+from proxy.edge.admin import Health, application
+from proxy.edge.metrics import total
+from proxy.feed import Feed
+from proxy.pool import Pool, open_listeners, worker_count
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from proxy.edge.metrics import Values
+    from proxy.settings import Settings
+
+CLOUDFRONT = "CLOUDFRONT_ORIGIN_FACING"
+"""The service label behind the word ``cloudfront``: CloudFront's addresses towards origins."""
+
+FEED_PAUSE = 5.0  # seconds before a feed that failed starts again
+
+_log = logging.getLogger(__name__)
+
+
+def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
+    """What workers decide by. CPU-bound for a tenth of a second: run it off the loop."""
+    return Snapshot(
+        settings,
+        build_table(ranges, settings.regions.services, settings.regions.overrides),
+        networks_of(ranges, CLOUDFRONT) if ranges else network_set(()),
+        worker_count(settings.listen),
+    )
+
+
+def engine_of(snapshot: Snapshot) -> Engine:
+    """The engine a worker builds from a snapshot."""
+    return Engine.build(snapshot.settings, snapshot.table, snapshot.cdn)
+
+
+class Supervisor:
+    """One running server."""
+
+    def __init__(self, path: Path | None, settings: Settings) -> None:
+        self._path = path
+        self._ranges: Ranges | None = None
+        self._swap_to(snapshot_of(settings, None))
+        self._feed: Feed | None = None
+        self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
+        self._stop = asyncio.Event()
+        self._draining = False
+        self._started = time.time()
+        self._pool: Pool | None = None
+        self._swapping = asyncio.Lock()
+        self.addresses: dict[str, tuple[str, int]] = {}
+
+    def _swap_to(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self.engine = engine_of(snapshot)
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in use."""
+        return self._snapshot.settings
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain."""
+        settings = self.settings
+        _raise_file_limit(settings.limits.max_connections)
+        count = worker_count(settings.listen)
+        listeners = open_listeners(settings.listen.host, settings.listen.port, count)
+        self.addresses["listen"] = _address(listeners[0])
+        self._feed = feed = Feed(settings.regions, self._publish)
+        await feed.load_cached()
+        runner = await self._open_admin(settings)
+        self._pool = pool = Pool(listeners, self._snapshot)
+        self._watch_signals()
+        feeding = asyncio.create_task(_keep_feeding(feed))
+        try:
+            await self._announce(pool)
+            await self._stop.wait()
+        finally:
+            self._draining = True
+            feeding.cancel()
+            await pool.drain()
+            await runner.cleanup()
+        _log.info("drained; goodbye")
+
+    async def _announce(self, pool: Pool) -> None:
+        ready, stop = (asyncio.create_task(each) for each in (pool.ready(), self._stop.wait()))
+        await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if ready.done():
+            ready.result()  # raises when no worker could start
+        ready.cancel()
+        for name, (host, port) in self.addresses.items():
+            _log.info("%s on %s port %d", name, host, port)
+
+    async def _open_admin(self, settings: Settings) -> web.AppRunner:
+        runner = web.AppRunner(application(self), access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, settings.admin.host, settings.admin.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ConfigError(
+                f"admin: cannot listen on {settings.admin.host} port {settings.admin.port}: "
+                f"{error.strerror}; change admin.host or admin.port"
+            ) from None
+        host, port = runner.addresses[0][:2]
+        self.addresses["admin"] = (host, port)
+        return runner
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+
+    def _on_hangup(self) -> None:
+        self._reloading = asyncio.create_task(self.reload())
+
+    async def reload(self) -> None:
+        """Read the configuration again; a broken or unfit one is refused whole."""
+        try:
+            settings = load(self._path)
+            _refuse_restart(self.settings, settings)
+        except ConfigError as error:
+            self._reloads["refused",] += 1
+            _log.error("configuration not reloaded, the old one goes on: %s", error)
+            return
+        await self._swap(settings=settings)
+        self._reloads["applied",] += 1
+        _log.info("configuration reloaded: %s", _hash(settings))
+
+    async def _publish(self, ranges: Ranges) -> None:
+        await self._swap(ranges=ranges)
+
+    async def _swap(
+        self, *, settings: Settings | None = None, ranges: Ranges | None = None
+    ) -> None:
+        """The one place where anything changes: a new snapshot, here and in every worker."""
+        async with self._swapping:
+            settings, ranges = settings or self.settings, ranges or self._ranges
+            snapshot = await asyncio.to_thread(snapshot_of, settings, ranges)
+            self._ranges = ranges
+            self._swap_to(snapshot)
+            if self._pool is not None:
+                self._pool.spread(snapshot)
+
+    def health(self) -> Health:
+        """Readiness, and what stands against it."""
+        reasons = []
+        if self._draining or self._stop.is_set():
+            reasons.append("draining")
+        if self._ranges is None and self.settings.regions.required:
+            reasons.append("ranges not loaded (regions.required: false serves without)")
+        if self._serving == 0:
+            reasons.append("no worker answers yet")
+        return Health(not reasons, reasons)
+
+    def hosts(self) -> Sequence[str]:
+        """Every host a client may be sent to."""
+        bases = {
+            target.location(dualstack=dualstack)
+            for site in self.settings.sites
+            for target in site.targets.values()
+            for dualstack in (False, True)
+        }
+        return sorted({urlsplit(base).netloc for base in bases})
+
+    @property
+    def _serving(self) -> int:
+        return self._pool.serving if self._pool else 0
+
+    async def figures(self) -> Values:
+        """Every figure, summed over the workers."""
+        table = self._snapshot.table
+        own: Values = {
+            "nearbucket_workers": {(): self._serving},
+            "nearbucket_ranges_refreshes_total": {
+                (result.value,): count for result, count in self._feed.results.items()
+            }
+            if self._feed
+            else {},
+            "nearbucket_config_reloads_total": dict(self._reloads),
+            "nearbucket_config_info": {(_hash(self.settings),): 1},
+        }
+        if self._ranges is not None:
+            own["nearbucket_ranges_age_seconds"] = {(): self._age()}
+            own["nearbucket_ranges_skipped_rows"] = {(): table.skipped}
+            own["nearbucket_ranges_prefixes"] = {
+                ("ipv4",): table.prefixes_v4,
+                ("ipv6",): table.prefixes_v6,
+            }
+        return total([own, await self._pool.figures()]) if self._pool else own
+
+    def _age(self) -> float:
+        confirmed = self._feed.confirmed_at if self._feed else None
+        return max(0.0, time.time() - confirmed) if confirmed is not None else 0.0
+
+    async def status(self) -> Mapping[str, Any]:
+        """What a person asks first."""
+        health = self.health()
+        values = await self.figures()
+        return {
+            "version": __version__,
+            "ready": health.ready,
+            "reasons": list(health.reasons),
+            "uptime_seconds": round(time.time() - self._started, 1),
+            "workers": {
+                "serving": self._serving,
+                "configured": worker_count(self.settings.listen),
+            },
+            "config": {"hash": _hash(self.settings), "settings": masked(self.settings)},
+            "ranges": self._ranges
+            and {
+                "token": self._ranges.token,
+                "created": self._ranges.created,
+                "age_seconds": round(self._age()),
+                "prefixes_v4": self._snapshot.table.prefixes_v4,
+                "prefixes_v6": self._snapshot.table.prefixes_v6,
+            },
+            "figures": {
+                name: [{"labels": list(labels), "value": figure}
+                       for labels, figure in sorted(values.get(name, {}).items())]
+                for name in (
+                    "nearbucket_redirects_total", "nearbucket_bypasses_total",
+                    "nearbucket_refusals_total", "nearbucket_streamed_bytes_total",
+                    "nearbucket_streams_in_progress", "nearbucket_connections",
+                )
+            },
+        }  # fmt: skip
+
+
+async def _keep_feeding(feed: Feed) -> None:
+    """Run the feed for good; a fault in it is logged and leaves the list as it is."""
+    while True:
+        try:
+            await feed.run()
+        except Exception:
+            _log.exception("the ranges feed failed; it starts again")
+        await asyncio.sleep(FEED_PAUSE)
+
+
+def _refuse_restart(old: Settings, new: Settings) -> None:
+    """Some keys are only read at the start; changing them is an error, not ignored."""
+    fixed = {
+        "listen": (old.listen, new.listen),
+        "admin": (old.admin, new.admin),
+        "limits.max_connections": (old.limits.max_connections, new.limits.max_connections),
+        "log.access": (old.log.access, new.log.access),
+        **{f"regions.{key}": (getattr(old.regions, key), getattr(new.regions, key))
+           for key in ("source", "refresh", "cache")},
+    }  # fmt: skip
+    changed = [key for key, (before, after) in fixed.items() if before != after]
+    if changed:
+        raise ConfigError(f"{', '.join(changed)}: changes only with a restart")
+
+
+def _hash(settings: Settings) -> str:
+    text = json.dumps(masked(settings), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _address(listener: socket.socket) -> tuple[str, int]:
+    host, port = listener.getsockname()[:2]
+    return host, port
+
+
+def _raise_file_limit(max_connections: int) -> None:
+    """Each streamed download holds two sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _log.info("open files: %d allowed", hard)
+    if hard < 2 * max_connections // max(1, len(os.sched_getaffinity(0))):
+        _log.warning(
+            "limits.max_connections %d may need more open files than %d; raise the process's "
+            "nofile limit",
+            max_connections,
+            hard,
+        )

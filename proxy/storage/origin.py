@@ -1,0 +1,250 @@
+"""Opens objects of one bucket: asks S3, judges what it says, and hands out the answer.
+
+In: method, object key and the client's conditions. Out: an ``Answer`` that a client may see,
+or an ``OriginError`` that says what the client is told and, for the log alone, why. Refuses to
+know clients, redirects and other buckets.
+
+The data path is aiohttp with our own signature: aiobotocore's ``get_object`` costs about
+700 us of CPU a call (design.md, "Storage laws"); this adds 15, of which 9 are the signature
+with keys from files, to what aiohttp takes for any request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from proxy import __version__
+from proxy.decide.model import OriginError
+from proxy.decide.wire import MAX_KEY, encode_key
+from proxy.storage.answer import BROKEN, Answer
+from proxy.storage.conditions import read_conditions
+from proxy.storage.signer import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy import buckets
+    from proxy.storage.conditions import Conditions
+
+_ERROR_BYTES = 4096
+_ERROR_SECONDS = 5.0
+_READ_BUFFER = 64 * 1024
+_IDLE_SECONDS = 12.0
+"""Idle connections are dropped before S3 does it, as aiobotocore does (``_constants``)."""
+
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
+_SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
+
+
+class Counters(Protocol):
+    """Who counts what happens on the way to S3."""
+
+    def on_status(self, status: int) -> None:
+        """S3 answered with this HTTP status."""
+
+    def on_resume(self) -> None:
+        """S3 dropped a body, and the rest of it was asked for."""
+
+
+def client_session(*, connect: float = 5.0, read: float = 30.0) -> aiohttp.ClientSession:
+    """The session of the data path, to be made in a running event loop and closed at the end.
+
+    Nothing is added, decoded, followed, remembered or taken from the environment, and a
+    download may take as long as it moves.
+
+    Args:
+        connect: Seconds to open a connection.
+        read: Seconds without a byte from S3, while one is wanted.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
+        headers={"Accept-Encoding": "identity", "User-Agent": f"nearbucket/{__version__}"},
+        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        read_bufsize=_READ_BUFFER,
+    )
+
+
+class Origin:
+    """One bucket, from which objects are opened."""
+
+    def __init__(
+        self,
+        entry: buckets.Origin,
+        session: aiohttp.ClientSession,
+        *,
+        signer: Signer | None = None,
+        counters: Counters | None = None,
+        pause: float = 0.1,
+    ) -> None:
+        """Bind a bucket to its session and signer.
+
+        Args:
+            entry: Where the bucket is, and how it is opened.
+            session: From ``client_session``; the caller closes it.
+            signer: By default one made for ``entry``.
+            counters: Told of every answer and resume of S3.
+            pause: Seconds before a request is repeated.
+        """
+        base = urlsplit(entry.url())
+        self._entry = entry
+        self._base = f"{base.scheme}://{base.netloc}"
+        self._host = URL(self._base).host_port_subcomponent or base.netloc
+        self._folder = f"{base.path}/"
+        self._session = session
+        self._signer = signer or Signer(
+            entry.credentials, entry.region, expected_owner=entry.expected_owner
+        )
+        self._counters = counters
+        self._pause = pause
+
+    async def open(self, method: str, key: str, conditions: Mapping[str, str]) -> Answer:
+        """Ask for an object.
+
+        Args:
+            method: ``GET`` or ``HEAD``.
+            key: Object key, decoded, without the bucket's prefix.
+            conditions: The client's Range, If-Match, If-None-Match, If-Modified-Since,
+                If-Unmodified-Since and If-Range, as sent. Nothing else of a client reaches
+                S3; above all no query, which S3 takes for commands.
+
+        Returns:
+            200, 206, 304, 404, 412 or 416. Close it.
+
+        Raises:
+            OriginError: S3 refused us, failed, or was not there.
+        """
+        full = self._entry.prefix + key
+        if not full or len(full.encode()) > MAX_KEY:
+            # the empty key would list the bucket
+            return Answer(404)
+        path = self._folder + encode_key(full)
+        asked = read_conditions(method, conditions)
+        response = await self._ask(method, path, asked.headers)
+        try:
+            modified = response.headers.get("Last-Modified", "")
+            if asked.whole is not None and not asked.part_holds(response.status, modified):
+                await _error_document(response)
+                response = await self._ask(method, path, asked.whole)
+            return await self._judge(method, path, asked, response)
+        except BaseException:
+            response.release()
+            raise
+
+    async def _ask(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
+        """S3's response; a failure that may be one of the moment is tried once more."""
+        try:
+            response = await self._send(method, path, extra)
+        except _UnreachableError:
+            pass
+        else:
+            if response.status not in {500, 503}:
+                return response
+            response.release()
+        await asyncio.sleep(self._pause)
+        return await self._send(method, path, extra)
+
+    async def _send(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
+        headers = await self._signer.headers(method, self._host, path)
+        headers.update(extra)
+        headers["via"] = "1.1 nearbucket"
+        url = URL(self._base + path, encoded=True)
+        try:
+            response = await self._session.request(
+                method, url, headers=headers, allow_redirects=False
+            )
+        except TimeoutError as error:
+            raise OriginError(504, f"{self._base} did not answer in time: {error!r}") from error
+        except BROKEN as error:
+            raise _UnreachableError(502, f"{self._base} cannot be reached: {error!r}") from error
+        if self._counters is not None:
+            self._counters.on_status(response.status)
+        return response
+
+    async def _judge(
+        self, method: str, path: str, asked: Conditions, response: aiohttp.ClientResponse
+    ) -> Answer:
+        """What a client may see of S3's response; anything else is an error of ours."""
+        status = response.status
+        if status in {200, 206, 304}:
+            status = asked.verdict(response.headers.get("ETag", "")) or status
+        match status:
+            case 200:
+                return Answer.whole(response, partial(self._rest, path), has_body=method != "HEAD")
+            case 206 if "range" in asked.headers:
+                return Answer.whole(response, partial(self._rest, path), has_body=True)
+            case 304:
+                return Answer.unchanged(response)
+            case 412:
+                await _error_document(response)
+                return Answer(412)
+            case _:
+                return await self._refused(method, response)
+
+    async def _rest(self, path: str, attempt: int, extra: dict[str, str]) -> aiohttp.ClientResponse:
+        """Ask for the rest of a body: at once, then slower."""
+        if attempt > 1:
+            await asyncio.sleep(self._pause * attempt)
+        if self._counters is not None:
+            self._counters.on_resume()
+        return await self._send("GET", path, extra)
+
+    async def _refused(self, method: str, response: aiohttp.ClientResponse) -> Answer:
+        """A 404 or 416 that is the client's, or the error that is not."""
+        status = response.status
+        document = await _error_document(response)
+        found = _CODE.search(document)
+        code = found[1].decode() if found else ""
+        if status == 416:  # noqa: PLR2004 - Range Not Satisfiable
+            size = _SIZE.search(document)
+            known = f"bytes */{size[1].decode()}" if size else ""
+            span = response.headers.get("Content-Range", known)
+            return Answer(416, [("Content-Range", span)] if span else [])
+        if status == 404 and code != "NoSuchBucket":  # noqa: PLR2004 - Not Found
+            return Answer(404)
+        if status == 403 and (code == "AccessDenied" or method == "HEAD"):  # noqa: PLR2004
+            # what S3 says of a missing key to those who may not list (GetObject, "403"), and
+            # HEAD has no body to tell it from others
+            return Answer(404)
+        told = 503 if status in {429, 503} or code == "SlowDown" else 502
+        region = response.headers.get("x-amz-bucket-region")
+        elsewhere = region and region != self._entry.region
+        raise OriginError(
+            told,
+            f"S3 answered {status} {code or '(no code)'} for bucket {self._entry.bucket} in "
+            f"{self._entry.region}{f'; it is in {region}' if elsewhere else ''}",
+        )
+
+
+class _UnreachableError(OriginError):
+    """No connection, or one that broke before an answer: worth one more try."""
+
+
+async def _error_document(response: aiohttp.ClientResponse) -> bytes:
+    """The start of an error's XML, which holds its code; never passed on.
+
+    Read to its end, so that the connection can be used again.
+    """
+    document = b""
+    try:
+        async with asyncio.timeout(_ERROR_SECONDS):
+            while len(document) < _ERROR_BYTES:
+                piece = await response.content.read(_ERROR_BYTES - len(document))
+                if not piece:
+                    break
+                document += piece
+    except BROKEN:
+        pass
+    finally:
+        response.release()
+    return document

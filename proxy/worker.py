@@ -1,0 +1,189 @@
+"""One process that answers on the public port.
+
+In: a listening socket, and snapshots of configuration and prefixes from the supervisor.
+Out: answers, figures when asked. Refuses to read configuration, fetch lists or serve the
+admin port itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from proxy.channel import Ask, Channel, Ready, Report, Snapshot
+from proxy.decide.wire import SimpleReader
+from proxy.edge.fastlane import FastLane
+from proxy.edge.handler import Handler
+from proxy.edge.state import WorkerState
+from proxy.storage.origin import Origin, client_session
+
+if TYPE_CHECKING:
+    import aiohttp
+
+TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
+BACKLOG = 4096  # connections the kernel keeps until the loop accepts them
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Serves one listening socket until it is drained.
+
+    Usable in a process of its own or, in tests, inside a running loop.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, fast_lane: bool = True, descriptor: int = 1) -> None:
+        """Args: what to decide by; whether the fast lane answers; where the log goes."""
+        self.state = WorkerState(
+            snapshot.settings,
+            snapshot.table,
+            snapshot.cdn,
+            workers=snapshot.workers,
+            descriptor=descriptor,
+        )
+        self._fast_lane = fast_lane
+        self._session: aiohttp.ClientSession
+        self._server: asyncio.Server
+        self._ticking: asyncio.Task[None]
+
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to accept connections."""
+        self._session = client_session()
+        self._open_origins()
+        handler = Handler(self.state)
+        reader = SimpleReader() if self._fast_lane else None
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: FastLane(self.state, reader, handler.connection),
+            sock=listener,
+            backlog=BACKLOG,
+        )
+        self._ticking = asyncio.create_task(self._tick())
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Decide by a new snapshot from the next request on."""
+        changed = snapshot.settings != self.state.settings
+        self.state.apply(snapshot.settings, snapshot.table, snapshot.cdn)
+        if changed:
+            self._open_origins()
+
+    def _open_origins(self) -> None:
+        counters = self.state.counters
+        self.state.origins = {
+            site.name: Origin(
+                site.origin, self._session, counters=_OriginCounts(counters.add, site.name)
+            )
+            for site in self.state.settings.sites
+        }
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK)
+            self.tick(loop.time())
+
+    def tick(self, now: float) -> None:
+        """Once a second: clock, timeouts, log."""
+        self.state.tick()
+        for lane in tuple(self.state.lanes):
+            lane.check(now)
+        self.state.log.flush()
+
+    async def drain(self) -> None:
+        """Refuse new connections, finish what runs within ``drain_timeout``, then end."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.state.settings.limits.drain_timeout
+        self.state.draining = True
+        self._server.close()
+        while self.state.lanes and loop.time() < deadline:
+            for lane in tuple(self.state.lanes):
+                lane.check(loop.time())
+            await asyncio.sleep(0.05)
+        if self.state.lanes:
+            _log.warning("drain_timeout is over: %d connections cut", len(self.state.lanes))
+        for lane in tuple(self.state.lanes):
+            lane.abort()
+        await asyncio.sleep(0)
+        self._ticking.cancel()
+        await self._session.close()
+        await self.state.log.close()
+
+
+class _OriginCounts:
+    """Counts an origin's answers under its site."""
+
+    def __init__(self, add: _Add, site: str) -> None:
+        self._add = add
+        self._site = site
+
+    def on_status(self, status: int) -> None:
+        """S3 answered."""
+        self._add("nearbucket_origin_requests_total", self._site, str(status))
+
+    def on_resume(self) -> None:
+        """A stream goes on after the origin dropped it."""
+        self._add("nearbucket_origin_resumes_total", self._site)
+
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Add(Protocol):
+        def __call__(self, name: str, *labels: str, by: int = 1) -> None: ...
+
+
+async def _serve(listener: socket.socket, end: socket.socket) -> None:
+    """Follow the supervisor until it says to drain, or is gone."""
+    channel = await Channel.over(end)
+    first = await channel.receive()
+    if not isinstance(first, Snapshot):
+        return
+    logging.getLogger().setLevel(first.settings.log.level.upper())
+    worker = Worker(first)
+    await worker.start(listener)
+    channel.send(Ready())
+    while True:
+        match await channel.receive():
+            case Snapshot() as snapshot:
+                worker.apply(snapshot)
+            case Ask():
+                channel.send(Report(worker.state.counters.snapshot()))
+            case _:  # Drain, or the supervisor is gone
+                break
+    draining = asyncio.create_task(worker.drain())
+    while not draining.done():
+        asking = asyncio.create_task(channel.receive())
+        await asyncio.wait({draining, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            asking.cancel()
+        elif asking.result() is None:
+            await draining
+        else:
+            channel.send(Report(worker.state.counters.snapshot()))
+    channel.send(Report(worker.state.counters.snapshot()))
+    await channel.close()
+
+
+def main() -> None:
+    """Entry of the worker process: ``python -m proxy.worker LISTENER_FD CHANNEL_FD``."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A terminal or orchestrator may signal the whole group: only the supervisor acts.
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s worker[%(process)d]: %(message)s"
+    )
+    # One line a worker about where credentials were found is no news.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("aiobotocore").setLevel(logging.WARNING)
+    listener, end = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    uvloop.run(_serve(listener, end))
+
+
+if __name__ == "__main__":
+    main()

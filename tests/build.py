@@ -1,0 +1,85 @@
+"""Values for tests: settings, tables, engines and requests with documentation addresses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from proxy.channel import Snapshot
+from proxy.decide.engine import Engine
+from proxy.decide.model import Request
+from proxy.decide.regions import build_table, networks_of, read_ranges
+from proxy.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proxy.decide.ranges import Ranges
+
+EAST, WEST, ELSEWHERE, OUTSIDE = "192.0.2.7", "198.51.100.7", "203.0.113.7", "203.0.113.250"
+EAST_V6, CDN = "2001:db8:1::7", "203.0.113.130"
+
+
+def _row(prefix: str, region: str, service: str = "EC2") -> dict[str, str]:
+    key = "ipv6_prefix" if ":" in prefix else "ip_prefix"
+    return {key: prefix, "region": region, "service": service, "network_border_group": region}
+
+
+def ranges_document(token: int = 1_700_000_000) -> bytes:
+    """A list in AWS's form, with documentation addresses only."""
+    rows = [
+        _row("192.0.2.0/24", "us-east-1"),
+        _row("198.51.100.0/24", "us-west-2"),
+        _row("203.0.113.0/25", "eu-west-1"),
+        _row("203.0.113.192/27", "GLOBAL"),
+        _row("203.0.113.128/26", "GLOBAL", "CLOUDFRONT_ORIGIN_FACING"),
+        # As in the real list, an EC2-labelled block nests inside CloudFront's.
+        _row("203.0.113.128/28", "us-east-1"),
+        _row("2001:db8:1::/48", "us-east-1"),
+    ]
+    return json.dumps({
+        "syncToken": str(token),
+        "createDate": "2026-01-01-00-00-00",
+        "prefixes": [row for row in rows if "ip_prefix" in row],
+        "ipv6_prefixes": [row for row in rows if "ipv6_prefix" in row],
+    }).encode()  # fmt: skip
+
+
+def ranges() -> Ranges:
+    """The list above, read."""
+    return read_ranges(ranges_document())
+
+
+def settings(*, site: Mapping[str, Any] | None = None, **sections: Any) -> Settings:
+    """A configuration with two targets; ``site`` and sections replace what they name."""
+    first = {
+        "origin": {"bucket": "downloads", "region": "us-east-1"},
+        "targets": {
+            "us-east-1": {"bucket": "downloads"},
+            "us-west-2": {"bucket": "us-west-2-downloads"},
+        },
+        **(site or {}),
+    }
+    return Settings.model_validate({"sites": [first], **sections})
+
+
+def snapshot(chosen: Settings, *, workers: int = 1) -> Snapshot:
+    """What a worker is given."""
+    regions = chosen.regions
+    table = build_table(ranges(), regions.services, regions.overrides)
+    return Snapshot(chosen, table, networks_of(ranges(), "CLOUDFRONT_ORIGIN_FACING"), workers)
+
+
+def engine(chosen: Settings) -> Engine:
+    """An engine over the list above."""
+    made = snapshot(chosen)
+    return Engine.build(made.settings, made.table, made.cdn)
+
+
+def request(
+    target: str = "/a.tar.gz", *, peer: str | None = EAST, method: str = "GET", **fields: str
+) -> Request:
+    """A request; keyword ``user_agent`` is the field ``user-agent``."""
+    headers = {name.replace("_", "-").encode(): value.encode("latin-1")
+               for name, value in {"host": "dl.example", **fields}.items()}  # fmt: skip
+    return Request(method, target, headers, peer)

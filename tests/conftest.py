@@ -1,0 +1,102 @@
+"""What tests of several modules share: a real S3 server with two filled buckets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.buckets import KeyFiles, Origin
+from proxy.seaweed import SeaweedFS, allow_anonymous, make_bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BIG = random.Random(20).randbytes(5 * 1024 * 1024 + 333)  # noqa: S311 - content, not a secret
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "empty.bin": {"Body": b""},
+    "one.bin": {"Body": b"1"},
+    "text.txt": {"Body": b"Hello, nearbucket!\n", "ContentType": "text/plain; charset=utf-8"},
+    "big/pack-1.0.tar.xz": {"Body": BIG, "ContentType": "application/x-xz"},
+    "packed.json": {
+        "Body": gzip.compress(b'{"packed": true}', mtime=0),
+        "ContentType": "application/json",
+        "ContentEncoding": "gzip",
+    },
+    "chunked.json": {
+        "Body": gzip.compress(b'{"chunked": true}', mtime=0),
+        "ContentType": "application/json",
+        "ContentEncoding": "gzip,aws-chunked",
+    },
+    "a+b c%.txt": {"Body": b"an odd name"},
+    "ünï.tar.gz": {"Body": b"a name that is not ASCII"},
+    "described.txt": {
+        "Body": b"an object with everything said about it",
+        "ContentType": "text/plain",
+        "ContentDisposition": 'attachment; filename="described.txt"',
+        "ContentLanguage": "de",
+        "CacheControl": "public, max-age=60",
+        "Expires": "Wed, 21 Oct 2037 07:28:00 GMT",
+        "Metadata": {"secret": "not for clients"},
+    },
+}
+"""Key to the arguments of PutObject."""
+
+
+@dataclass(frozen=True)
+class LocalS3:
+    """The running server and what is in it.
+
+    Attributes:
+        server: Endpoint, keys and a client.
+        files: Files holding the server's keys.
+        objects: Key to content, the same in both buckets.
+        private: The origin bucket: readable with the keys alone.
+        public: The regional bucket of us-west-2: anybody may read its objects.
+    """
+
+    server: SeaweedFS
+    files: KeyFiles
+    objects: dict[str, bytes] = field(
+        default_factory=lambda: {key: sample["Body"] for key, sample in SAMPLES.items()}
+    )
+    private: str = "downloads"
+    public: str = "us-west-2-downloads"
+
+    def entry(self, bucket: str = "downloads", **more: Any) -> Origin:
+        """The configuration of a bucket here, with the server's keys unless said otherwise."""
+        values = {"region": "us-east-1", "credentials": self.files, **more}
+        return Origin.model_validate({"bucket": bucket, "endpoint": self.server.endpoint, **values})
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
+    """SeaweedFS with the samples in both buckets: read it, but write only new keys."""
+    folder = tmp_path_factory.mktemp("s3")
+    with SeaweedFS(folder / "data") as server:
+        local = LocalS3(server, _key_files(server, folder))
+        asyncio.run(_fill(local))
+        yield local
+
+
+def _key_files(server: SeaweedFS, folder: Path) -> KeyFiles:
+    access, secret = folder / "access", folder / "secret"
+    access.write_text(f"{server.access_key}\n")
+    secret.write_text(f"{server.secret_key}\n")
+    return KeyFiles(access_key_file=access, secret_key_file=secret)
+
+
+async def _fill(local: LocalS3) -> None:
+    async with local.server.client() as client:
+        await make_bucket(client, local.private)
+        await make_bucket(client, local.public, "us-west-2")
+        await allow_anonymous(client, local.public)
+        for bucket in (local.private, local.public):
+            for key, sample in SAMPLES.items():
+                await client.put_object(Bucket=bucket, Key=key, **sample)

@@ -1,0 +1,159 @@
+"""Any bytes, in any pieces, get the same answers whether or not there is a fast lane."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Self
+
+import pytest
+import uvloop
+from aiohttp import web
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests import build
+from tests.build import CDN, EAST, ELSEWHERE, OUTSIDE, WEST
+from tests.serving import PATIENCE, Served, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_DATE = re.compile(rb"\r\nDate: [^\r]*")
+
+
+async def _object(request: web.BaseRequest) -> web.StreamResponse:
+    """An origin where every key exists, with its path for content."""
+    return web.Response(body=request.raw_path.encode(), headers={"ETag": '"e"'})
+
+
+class Pair:
+    """Two workers in one loop, with and without the fast lane, in front of one origin."""
+
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._runner = asyncio.Runner(loop_factory=new_loop)
+        self._stack = AsyncExitStack()
+        self._lanes: list[Served] = []
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._open())
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
+
+    async def _open(self) -> None:
+        runner = web.ServerRunner(web.Server(_object))
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        chosen = build.settings(
+            site={"origin": {"bucket": "downloads", "region": "us-east-1",
+                             "credentials": "anonymous", "endpoint": f"http://127.0.0.1:{port}"}},
+            client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        )  # fmt: skip
+        for fast_lane in (True, False):
+            entered = serving(chosen, fast_lane=fast_lane)
+            self._lanes.append(await self._stack.enter_async_context(entered))
+
+    def answers(self, pieces: list[bytes]) -> tuple[bytes, bytes]:
+        """What each lane answers, Date apart."""
+
+        async def both() -> tuple[bytes, bytes]:
+            fast, plain = await asyncio.gather(*(_say(lane, pieces) for lane in self._lanes))
+            return fast, plain
+
+        return self._runner.run(both())
+
+    def redirects(self) -> list[float]:
+        """How many requests each lane redirected so far."""
+        name = "nearbucket_redirects_total"
+        return [sum(lane.figures(name).values()) for lane in self._lanes]
+
+
+async def _say(lane: Served, pieces: list[bytes]) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", lane.port)
+    with suppress(ConnectionError):
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0)
+        writer.write_eof()
+    try:
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
+    except ConnectionError:
+        answer = b"reset"
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    return _DATE.sub(b"", answer)
+
+
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    loops = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    with Pair(loops[request.param]) as opened:
+        yield opened
+
+
+_METHODS = st.sampled_from([b"GET"] * 6 + [b"HEAD", b"POST", b"OPTIONS", b"TRACE", b"get", b"G T"])
+_TARGETS = st.sampled_from([
+    b"/a.tar.gz", b"/d/a%20b+c.tar.xz?x=1", b"/a.txt", b"/", b"//evil.example/a.tar.gz", b"/../a",
+    b"/%00", b"/%zz", b"/a.tar.gz#f", b"http://h.example/a.tar.gz", b"*", b"a", b"/\xc3\xa9", b"",
+    b"/a.tar.gz?redirect=no", b"/a\\b", b"/" + b"a" * 300 + b".tar.gz",
+])  # fmt: skip
+_VERSIONS = st.sampled_from([b" HTTP/1.1"] * 8 + [b" HTTP/1.0", b" HTTP/1.2", b" HTTP/2.0", b""])
+_FIELDS = st.sampled_from([
+    *(b"X-Forwarded-For: " + address.encode()
+      for address in (EAST, EAST, WEST, OUTSIDE, ELSEWHERE, CDN)),
+    b"X-Forwarded-For: junk", b"X-Forwarded-For:", b"Connection: close", b"Connection: keep-alive",
+    b"Connection: x-forwarded-for", b"Connection: Upgrade", b"Upgrade: websocket",
+    b"Content-Length: 0", b"Content-Length: 3", b"Content-Length: -1", b"Content-Length: 1, 2",
+    b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Range: bytes=0-1",
+    b"Authorization: Basic x", b"Cookie: a=b", b"User-Agent: a", b"User-Agent: b",
+    b"Accept: */*", b"X-No-Redirect: 1", b"Host: other", b"X : y", b" folded", b": nothing",
+    b"X: \x00", b"X: \xff", b"X: a\rb", b"X", b"Expect: x", b"X: " + b"v" * 9000, b"TE: trailers",
+    b'If-None-Match: "e"', b"Host: dl.example:80", b"Trailer: x", b"HTTP2-Settings: x",
+])  # fmt: skip
+_ENDS = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b"\r\r\n"])
+
+
+@st.composite
+def _heads(draw: st.DrawFn) -> bytes:
+    """A request head, mostly well-formed, with what the table above can do to it."""
+    end = draw(_ENDS)
+    line = draw(_METHODS) + b" " + draw(_TARGETS) + draw(_VERSIONS)
+    fields = draw(st.lists(_FIELDS, max_size=4))
+    if draw(st.integers(0, 9)):
+        fields.insert(0, b"Host: dl.example")
+    return end.join([line, *fields, b"", draw(st.sampled_from([b""] * 6 + [b"abc", b"0\r\n\r\n"]))])
+
+
+@st.composite
+def _pieces(draw: st.DrawFn) -> list[bytes]:
+    """Some heads, or junk, cut anywhere."""
+    heads = draw(st.lists(_heads() | st.binary(max_size=30), min_size=1, max_size=3))
+    if draw(st.booleans()):
+        return heads
+    whole = b"".join(heads)
+    cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=4)))
+    return [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+
+
+_PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+_STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pieces=_pieces())
+@example(pieces=[_PLAIN, _STREAM, _PLAIN])
+@example(pieces=[_STREAM, _PLAIN + _STREAM, _PLAIN])
+@example(pieces=[_PLAIN[:20], _PLAIN[20:] + _STREAM])
+@example(pieces=[_STREAM + b"junk\r\n\r\n"])
+def test_both_lanes_give_the_same_answers(pair: Pair, pieces: list[bytes]) -> None:
+    fast, plain = pair.answers(pieces)
+    assert fast == plain
+    first, second = pair.redirects()
+    assert first == second

@@ -1,0 +1,120 @@
+"""An HTTP server that says exactly what a test wants S3 to say, byte for byte.
+
+For what no real server does on demand: slow down, drop a body, lie about its length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ETAG = '"d41d8cd98f00b204e9800998ecf8427e"'
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came: header names in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Say:
+    """One answer.
+
+    Attributes:
+        raw: The bytes that go out.
+        then: ``keep`` the connection, ``close`` it, or ``hang``: say no more on it.
+    """
+
+    raw: bytes
+    then: str = "keep"
+
+
+class ScriptedS3:
+    """Gives the answers of its script, one a request, and remembers the requests."""
+
+    def __init__(self, *script: Say) -> None:
+        self.script = list(script)
+        self.asked: list[Asked] = []
+        self.arrived = asyncio.Event()
+        self.endpoint = ""
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # a task of our own: the one asyncio makes for a coroutine logs its cancellation
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while self.script:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                line, *fields = head.rstrip("\r\n").split("\r\n")
+                method, target, _ = line.split(" ")
+                headers = dict(one.split(": ", 1) for one in fields)
+                lower = {name.lower(): value for name, value in headers.items()}
+                self.asked.append(Asked(method, target, lower))
+                self.arrived.set()
+                say = self.script.pop(0)
+                writer.write(say.raw)
+                await writer.drain()
+                if say.then == "hang":
+                    await reader.read()
+                if say.then != "keep":
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def reply(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
+    """A whole HTTP answer; ``length`` is what it announces, by default the truth."""
+    announced = len(body) if length is None else length
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {announced}", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def error(status: str, code: str, *headers: str) -> bytes:
+    """S3's error document."""
+    document = f"<?xml version='1.0'?>\n<Error><Code>{code}</Code><Message>no</Message></Error>"
+    return reply(status, document.encode(), "Content-Type: application/xml", *headers)
+
+
+def rest(body: bytes, first: int, etag: str = ETAG, *, sent: int | None = None) -> bytes:
+    """The 206 for ``body`` from ``first`` on, of which only ``sent`` bytes are sent."""
+    part = body[first:]
+    return reply(
+        "206 Partial Content",
+        part[:sent],
+        f"ETag: {etag}",
+        f"Content-Range: bytes {first}-{len(body) - 1}/{len(body)}",
+        length=len(part),
+    )

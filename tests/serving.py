@@ -1,0 +1,155 @@
+"""A worker inside the test's loop, and a client that speaks raw bytes to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from proxy.pool import open_listeners
+from proxy.worker import Worker
+from tests.build import snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from proxy.edge.metrics import Labels
+    from proxy.settings import Settings
+
+PATIENCE = 10.0
+"""Seconds before a silent server fails a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One parsed answer; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def comparable(self) -> Answer:
+        """Without what may differ from one second to the next."""
+        return Answer(
+            self.status, {k: v for k, v in self.headers.items() if k != "date"}, self.body
+        )
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, *pieces: bytes) -> Self:
+        """Send each piece on its own."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            await asyncio.sleep(0)
+        return self
+
+    async def answer(self, *, head: bool = False) -> Answer:
+        """Read one answer, as HTTP/1.1 frames it."""
+        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        lines = raw.decode("latin-1").split("\r\n")
+        headers: dict[str, str] = {}
+        for line in lines[1:-2]:
+            name, _, value = line.partition(":")
+            assert name.lower() not in headers, f"{name} twice"
+            headers[name.lower()] = value.strip()
+        status = int(lines[0].split()[1])
+        assert "transfer-encoding" not in headers
+        empty = head or status in {204, 304}
+        length = 0 if empty else int(headers["content-length"])
+        body = await asyncio.wait_for(self.reader.readexactly(length), PATIENCE)
+        return Answer(status, headers, body)
+
+    async def rest(self) -> bytes:
+        """Everything until the server closes."""
+        with suppress(ConnectionError):
+            return await asyncio.wait_for(self.reader.read(), PATIENCE)
+        return b""
+
+    async def get(self, target: str, *fields: str, method: str = "GET") -> Answer:
+        """One request and its answer."""
+        await self.send(head_of(target, *fields, method=method))
+        return await self.answer(head=method == "HEAD")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+def head_of(target: str, *fields: str, method: str = "GET") -> bytes:
+    """A request head with a Host and the given fields."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: dl.example", *fields]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def client_at(address: str) -> str:
+    """The field by which loopback, a trusted proxy here, names the client."""
+    return f"X-Forwarded-For: {address}"
+
+
+class Served:
+    """A worker that answers on a loopback port."""
+
+    def __init__(self, worker: Worker, port: int) -> None:
+        self.worker = worker
+        self.port = port
+        self._clients: list[Client] = []
+
+    async def connect(self) -> Client:
+        """A new connection."""
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
+        self._clients.append(client)
+        return client
+
+    async def get(self, target: str, *fields: str, method: str = "GET") -> Answer:
+        """One request on a connection of its own."""
+        return await (await self.connect()).get(target, *fields, method=method)
+
+    def count(self, name: str, *labels: str) -> float:
+        """A figure of the worker."""
+        return self.figures(name).get(labels, 0)
+
+    def figures(self, name: str) -> dict[Labels, float]:
+        """All series of a metric."""
+        return self.worker.state.counters.snapshot()[name]
+
+    async def settled(self) -> None:
+        """Wait until no answer is under way."""
+        async with asyncio.timeout(PATIENCE):
+            while self.worker.state.counters.streams:  # noqa: ASYNC110  # a plain integer
+                await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Close clients, then the worker."""
+        for client in self._clients:
+            await client.close()
+        await self.worker.drain()
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, *, fast_lane: bool = True, log: int | None = None
+) -> AsyncIterator[Served]:
+    """Serve a configuration; the access log goes to descriptor ``log`` or nowhere."""
+    listener = open_listeners("127.0.0.1", 0, 1)[0]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    descriptor = nowhere if log is None else log
+    worker = Worker(snapshot(settings), fast_lane=fast_lane, descriptor=descriptor)
+    listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    await worker.start(listener)
+    served = Served(worker, listener.getsockname()[1])
+    try:
+        yield served
+    finally:
+        await served.close()
+        os.close(nowhere)
