@@ -218,7 +218,7 @@ def _kind(field: Schema) -> str:
 
 
 def _default(field: Schema) -> str:
-    value = field.get("default")
+    value = field.get("default", {})  # only an empty mapping has a default without a value here
     if field.items() >= _DURATION.items() and value is not None:
         return f"`{value / 3600:g}h`" if value % 3600 == 0 else f"`{value:g}s`"
     if isinstance(value, float) and value.is_integer():

@@ -91,6 +91,8 @@ class Origin(Bucket):
 class Target(Bucket):
     """A regional copy that clients are redirected to."""
 
+    region: str = ""
+    """Region of the bucket; by default the client region it is listed under."""
     public_url: str | None = None
     """URL of the bucket as clients see it, when it differs from the endpoint's."""
 

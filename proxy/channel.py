@@ -1,7 +1,7 @@
 """What supervisor and workers say to each other, over one socket pair a worker.
 
-In and out: the messages below, pickled, each behind its length. Refuses to know what is
-done with them. Both ends are processes of one program and one user, so pickle is safe.
+In and out: snapshots and the messages below, pickled, each behind its length. Refuses to
+know what is done with them. Both ends are processes of one program and one user, so pickle is safe.
 """
 
 from __future__ import annotations
@@ -12,24 +12,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.snapshot import Snapshot
+
 if TYPE_CHECKING:
     import socket
 
-    from proxy.decide.regions import NetworkSet, RegionTable
     from proxy.edge.metrics import Values
-    from proxy.settings import Settings
 
 _LENGTH = struct.Struct("!I")
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """To a worker: the configuration and prefixes to decide by from now on."""
-
-    settings: Settings
-    table: RegionTable
-    cdn: NetworkSet
-    workers: int
 
 
 @dataclass(frozen=True, slots=True)

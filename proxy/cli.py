@@ -121,10 +121,14 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
 ) -> None:
     """Show the decision for one request, and every step that led to it."""
     from proxy.edge.admin import request_for  # noqa: PLC0415
-    from proxy.server import engine_of, snapshot_of  # noqa: PLC0415
+    from proxy.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
     settings = load(config)
-    engine = engine_of(snapshot_of(settings, ranges_in_use(settings.regions, ranges)))
+    document = ranges_in_use(settings.regions, ranges)
+    if document is None:
+        typer.echo("nearbucket: no list of prefixes yet, so no address has a region: run "
+                   "`nearbucket ranges update`, or give --ranges FILE", err=True)  # fmt: skip
+    engine = engine_of(snapshot_of(settings, document))
     engine, request = request_for(
         engine, ip=ip, target=path, host=host, method=method, headers=_headers(header or [])
     )

@@ -163,7 +163,9 @@ def _assign(document: Any, names: list[str], value: Any, variable: str) -> Path_
                 document.append(following)
         elif isinstance(document, dict):
             hyphened = name.replace("_", "-")
-            key = hyphened if name not in document and hyphened in document else name
+            regions = path[-1:] == ["targets"]  # no variable's name can hold a hyphen
+            known = name in document
+            key = hyphened if regions or (not known and hyphened in document) else name
             if document.get(key) is None:
                 document[key] = following
         else:

@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 ranges_app = typer.Typer(help="AWS's list of prefixes: fetch, show, compare.", no_args_is_help=True)
 
 
-def lookup(
+def lookup(  # noqa: PLR0913  # one parameter an option
     addresses: Annotated[
         list[str] | None, typer.Argument(metavar="[IP]...", help="Addresses; else standard input.")
     ] = None,
+    config: Config = None,
     ranges: RangesFile = None,
     service: Annotated[
         list[str] | None, typer.Option("--service", help="Service label that counts.")
@@ -53,9 +54,9 @@ def lookup(
     from proxy.decide.regions import build_table  # noqa: PLC0415
     from proxy.lookup import RowIndex  # noqa: PLC0415
 
-    services = tuple(service or ("EC2",))
-    document = _needed(ranges_in_use(Regions(), ranges))
-    table = build_table(document, services, {})
+    settings = _regions(config)
+    document = _needed(ranges_in_use(settings, ranges))
+    table = build_table(document, tuple(service or settings.services), settings.overrides)
     index = RowIndex(document) if details else None
     for address in addresses or (line.strip() for line in sys.stdin if line.strip()):
         region = table.region(address) or UNKNOWN

@@ -13,19 +13,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import sys
 from typing import TYPE_CHECKING
 
-from proxy.channel import Ask, Channel, Drain, Ready, Report, Snapshot
+from proxy.channel import Ask, Channel, Drain, Ready, Report
 from proxy.decide.model import ConfigError, ProxyError
 from proxy.edge.metrics import Values, retired, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from proxy.settings import Listen
+    from proxy.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -33,13 +32,6 @@ ANSWER_TIMEOUT = 2.0  # seconds a worker may take to report before its last repo
 RESTART_PAUSE = 1.0  # seconds before the successor of a worker that died young
 STARTS = 3  # deaths in a row before the first worker ever answered: then the start has failed
 YOUNG = 10.0  # seconds; what killed an older worker is not likely to be its start
-
-
-def worker_count(listen: Listen) -> int:
-    """Number of workers that the setting means here."""
-    if listen.workers == "auto":
-        return len(os.sched_getaffinity(0))
-    return listen.workers
 
 
 def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
@@ -105,6 +97,7 @@ class _Member:
             elif isinstance(message, Report):
                 self.values = message.values
                 self.reported.set()
+        self.reported.set()  # nobody waits for a worker that is gone
 
 
 class Pool:

@@ -8,8 +8,6 @@ port. Refuses to touch a client's request: workers do that. It changes state in 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import os
 import resource
@@ -21,45 +19,28 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from proxy import __version__
-from proxy.channel import Snapshot
-from proxy.configfile import load, masked
-from proxy.decide.engine import Engine
+from proxy.configfile import DEFAULT_FILE, load, masked
 from proxy.decide.model import ConfigError
-from proxy.decide.regions import Ranges, build_table, network_set, networks_of
 from proxy.edge.admin import Health, application
 from proxy.edge.metrics import total
 from proxy.feed import Feed
-from proxy.pool import Pool, open_listeners, worker_count
+from proxy.pool import Pool, open_listeners
+from proxy.snapshot import engine_of, fingerprint, refuse_restart, snapshot_of, worker_count
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from proxy.decide.ranges import Ranges
     from proxy.edge.metrics import Values
     from proxy.settings import Settings
+    from proxy.snapshot import Snapshot
 
-CLOUDFRONT = "CLOUDFRONT_ORIGIN_FACING"
-"""The service label behind the word ``cloudfront``: CloudFront's addresses towards origins."""
-
+WATCH = 1.0  # seconds between looks at the configuration file and the workers' figures
 FEED_PAUSE = 5.0  # seconds before a feed that failed starts again
 
 _log = logging.getLogger(__name__)
-
-
-def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
-    """What workers decide by. CPU-bound for a tenth of a second: run it off the loop."""
-    return Snapshot(
-        settings,
-        build_table(ranges, settings.regions.services, settings.regions.overrides),
-        networks_of(ranges, CLOUDFRONT) if ranges else network_set(()),
-        worker_count(settings.listen),
-    )
-
-
-def engine_of(snapshot: Snapshot) -> Engine:
-    """The engine a worker builds from a snapshot."""
-    return Engine.build(snapshot.settings, snapshot.table, snapshot.cdn)
 
 
 class Supervisor:
@@ -67,6 +48,7 @@ class Supervisor:
 
     def __init__(self, path: Path | None, settings: Settings) -> None:
         self._path = path
+        self._mark = _mark(path or DEFAULT_FILE)
         self._ranges: Ranges | None = None
         self._swap_to(snapshot_of(settings, None))
         self._feed: Feed | None = None
@@ -80,6 +62,7 @@ class Supervisor:
 
     def _swap_to(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        logging.getLogger().setLevel(snapshot.settings.log.level.upper())
         self.engine = engine_of(snapshot)
 
     @property
@@ -99,13 +82,14 @@ class Supervisor:
         runner = await self._open_admin(settings)
         self._pool = pool = Pool(listeners, self._snapshot)
         self._watch_signals()
-        feeding = asyncio.create_task(_keep_feeding(feed))
+        tasks = [asyncio.create_task(_keep_feeding(feed)), asyncio.create_task(self._watch_file())]
         try:
             await self._announce(pool)
             await self._stop.wait()
         finally:
             self._draining = True
-            feeding.cancel()
+            for task in tasks:
+                task.cancel()
             await pool.drain()
             await runner.cleanup()
         _log.info("drained; goodbye")
@@ -142,21 +126,31 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
+    async def _watch_file(self) -> None:
+        """Reload when the configuration file changes; keep the workers' figures fresh."""
+        while True:
+            await asyncio.sleep(WATCH)
+            if self._pool is not None:
+                await self._pool.figures()  # so that a worker that is killed loses little
+            if _mark(self._path or DEFAULT_FILE) not in {self._mark, None}:
+                await self.reload()
+
     def _on_hangup(self) -> None:
         self._reloading = asyncio.create_task(self.reload())
 
     async def reload(self) -> None:
         """Read the configuration again; a broken or unfit one is refused whole."""
+        self._mark = _mark(self._path or DEFAULT_FILE)
         try:
             settings = load(self._path)
-            _refuse_restart(self.settings, settings)
+            refuse_restart(self.settings, settings)
         except ConfigError as error:
             self._reloads["refused",] += 1
             _log.error("configuration not reloaded, the old one goes on: %s", error)
             return
         await self._swap(settings=settings)
         self._reloads["applied",] += 1
-        _log.info("configuration reloaded: %s", _hash(settings))
+        _log.info("configuration reloaded: %s", fingerprint(settings))
 
     async def _publish(self, ranges: Ranges) -> None:
         await self._swap(ranges=ranges)
@@ -209,7 +203,7 @@ class Supervisor:
             if self._feed
             else {},
             "nearbucket_config_reloads_total": dict(self._reloads),
-            "nearbucket_config_info": {(_hash(self.settings),): 1},
+            "nearbucket_config_info": {(fingerprint(self.settings),): 1},
         }
         if self._ranges is not None:
             own["nearbucket_ranges_age_seconds"] = {(): self._age()}
@@ -237,7 +231,7 @@ class Supervisor:
                 "serving": self._serving,
                 "configured": worker_count(self.settings.listen),
             },
-            "config": {"hash": _hash(self.settings), "settings": masked(self.settings)},
+            "config": {"hash": fingerprint(self.settings), "settings": masked(self.settings)},
             "ranges": self._ranges
             and {
                 "token": self._ranges.token,
@@ -263,29 +257,18 @@ async def _keep_feeding(feed: Feed) -> None:
     while True:
         try:
             await feed.run()
-        except Exception:
+        except Exception:  # noqa: BLE001  # whatever it was, the list in use stays in use
             _log.exception("the ranges feed failed; it starts again")
         await asyncio.sleep(FEED_PAUSE)
 
 
-def _refuse_restart(old: Settings, new: Settings) -> None:
-    """Some keys are only read at the start; changing them is an error, not ignored."""
-    fixed = {
-        "listen": (old.listen, new.listen),
-        "admin": (old.admin, new.admin),
-        "limits.max_connections": (old.limits.max_connections, new.limits.max_connections),
-        "log.access": (old.log.access, new.log.access),
-        **{f"regions.{key}": (getattr(old.regions, key), getattr(new.regions, key))
-           for key in ("source", "refresh", "cache")},
-    }  # fmt: skip
-    changed = [key for key, (before, after) in fixed.items() if before != after]
-    if changed:
-        raise ConfigError(f"{', '.join(changed)}: changes only with a restart")
-
-
-def _hash(settings: Settings) -> str:
-    text = json.dumps(masked(settings), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _address(listener: socket.socket) -> tuple[str, int]:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from proxy.channel import Ask, Channel, Ready, Report, Snapshot
+from proxy.channel import Ask, Channel, Ready, Report
 from proxy.decide.wire import SimpleReader
 from proxy.edge.fastlane import FastLane
 from proxy.edge.handler import Handler
 from proxy.edge.state import WorkerState
+from proxy.snapshot import Snapshot
 from proxy.storage.origin import Origin, client_session
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Worker:
         """Decide by a new snapshot from the next request on."""
         changed = snapshot.settings != self.state.settings
         self.state.apply(snapshot.settings, snapshot.table, snapshot.cdn)
+        logging.getLogger().setLevel(snapshot.settings.log.level.upper())
         if changed:
             self._open_origins()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from proxy.channel import Snapshot
 from proxy.decide.engine import Engine
 from proxy.decide.model import Request
 from proxy.decide.regions import build_table, networks_of, read_ranges
 from proxy.settings import Settings
+from proxy.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

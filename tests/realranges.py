@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "shared" / "data"
 
 
-@functools.cache
-def real_document() -> bytes:
+def real_path() -> Path:
     """The newest stored ip-ranges.json; skips the asking test when there is none."""
     stored = sorted(FOLDER.glob("ip-ranges-*.json"))
     if not stored:
         pytest.skip(f"no published list in {FOLDER}")
-    return stored[-1].read_bytes()
+    return stored[-1]
+
+
+@functools.cache
+def real_document() -> bytes:
+    """Content of ``real_path``."""
+    return real_path().read_bytes()
 
 
 @functools.cache

@@ -55,8 +55,8 @@ class Trust:
         source: ``peer`` or the lower-case name of the header that carries the address.
         networks: Trusted proxies, or None when hops are counted instead.
         hops: Entries of X-Forwarded-For, from the right, that our own hops added.
-        cdn: CloudFront's origin-facing prefixes: never clients, whatever region they
-            are listed in (EC2-labelled blocks nest inside CloudFront's).
+        cdn: CloudFront's origin-facing prefixes. A peer there is never looked up:
+            EC2-labelled blocks nest inside CloudFront's, and would redirect everybody.
         cdn_is_proxy: Whether ``cdn`` counts among the trusted proxies.
         secret_header: Lower-case name of the origin secret's header, or None.
         secret_values: Accepted values.
@@ -102,16 +102,24 @@ class Trust:
         if peer is None:
             return Client(None, "the peer has no IP address")
         if not self._believes(request, peer):
+            if self.cdn.holds(peer):
+                return Client(None, "the socket's peer is CloudFront's own address")
             found = Client(peer, "the socket's peer")
         elif self.source == "x-forwarded-for":
             found = self._forwarded(request, peer)
         else:
             found = self._single(request)
-        if found.address is not None and self.cdn.holds(found.address):
-            return Client(None, f"{found.how} is CloudFront's own address")
-        if found.address == peer and self.source != "peer" and self._is_proxy(peer):
-            return Client(None, "a trusted proxy that names no client")
+        if found.address is not None and self._names_no_client(found.address, peer):
+            return Client(None, f"{found.how} is a trusted proxy, and nobody is named behind it")
         return found
+
+    def _names_no_client(self, address: str, peer: str) -> bool:
+        """Whether the walk ended on a proxy; a client in our own networks is none."""
+        if self.source == "peer":
+            return False
+        return (address == peer and self._is_proxy(peer)) or (
+            self.cdn_is_proxy and self.cdn.holds(address)
+        )
 
     def reads(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether any of these fields is one that trust depends on."""

@@ -22,6 +22,7 @@ from proxy.decide.model import (
     Stream,
 )
 from proxy.decide.policy import Facts, SitePolicy, has_credentials, share
+from proxy.decide.regions import network_set
 from proxy.decide.wire import object_key, split_target
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class Engine:
 
     def for_client(self) -> Engine:
         """The same engine, taking every peer for the client: asks ``what would X get?``."""
-        return replace(self, trust=replace(self.trust, source="peer", secret_header=None))
+        trust = replace(self.trust, source="peer", secret_header=None, cdn=network_set(()))
+        return replace(self, trust=trust)
 
     def explain(self, request: Request) -> list[Step]:
         """Every step that leads to ``decide``'s answer, in its order."""

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import re
+import select
 import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -125,7 +126,7 @@ class AccessLog:
         self._records: list[Record] = []
         self._dropped = dropped
         self._descriptor = descriptor
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[int] | None = None
         self._header = f"#Version: 1.0\n#Fields: {W3C_FIELDS}\n".encode() if form == "w3c" else b""
 
     @property
@@ -149,6 +150,11 @@ class AccessLog:
         lines = self._take()
         loop = asyncio.get_running_loop()
         self._writing = loop.run_in_executor(None, _write, self._descriptor, lines)
+        self._writing.add_done_callback(self._written)
+
+    def _written(self, writing: asyncio.Future[int]) -> None:
+        if not writing.cancelled() and writing.result():
+            self._dropped(writing.result())
 
     async def close(self) -> None:
         """Write everything that is left."""
@@ -165,21 +171,30 @@ class AccessLog:
         return [header, *lines] if header else lines
 
 
-def _write(descriptor: int, lines: list[bytes]) -> None:
-    """Write whole lines, in pieces that no other worker's can get into."""
+def _write(descriptor: int, lines: list[bytes]) -> int:
+    """Write whole lines, in pieces that no other worker's can get into.
+
+    Returns:
+        How many lines could not be written.
+    """
     limit = _PIPE_BUF if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else 1 << 20
-    piece = b""
+    piece, held, written = b"", 0, 0
     for line in lines:
         if piece and len(piece) + len(line) > limit:
-            _write_all(descriptor, piece)
-            piece = b""
-        piece += line
-    _write_all(descriptor, piece)
+            if not _write_all(descriptor, piece):
+                return len(lines) - written
+            piece, held, written = b"", 0, written + held
+        piece, held = piece + line, held + 1
+    return 0 if _write_all(descriptor, piece) else len(lines) - written
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    try:
-        while data:
+def _write_all(descriptor: int, data: bytes) -> bool:
+    """Write all of it, waiting for the reader; False when there is none any more."""
+    while data:
+        try:
             data = data[os.write(descriptor, data) :]
-    except OSError:  # nobody reads the log any more: serving goes on
-        return
+        except BlockingIOError:  # somebody made the shared descriptor non-blocking
+            select.select((), (descriptor,), ())
+        except OSError:  # serving goes on without a log
+            return False
+    return True

@@ -102,6 +102,7 @@ class FastLane(asyncio.Protocol):
         state.lanes.add(self)
         state.counters.connections += 1
         if len(state.lanes) > state.max_lanes:
+            state.counters.add("nearbucket_connections_refused_total")
             self._transport.write(FULL)
             self._transport.close()
 

@@ -228,7 +228,8 @@ class _Exchange:
         for name, value in headers or ():
             if name.lower() in {"content-range", "etag", "last-modified"}:
                 response.headers[name] = value
-        response.headers["Cache-Control"] = "no-store" if retry else _SHORT
+        missing = status == HTTPStatus.NOT_FOUND  # 412 and 416 depend on this request alone
+        response.headers["Cache-Control"] = _SHORT if missing else "no-store"
         if retry:
             response.headers["Retry-After"] = "5"
         self._decorate(response, decision)

@@ -64,6 +64,8 @@ METRICS = (
                "Objects being streamed now."),
     Definition("nearbucket_connections", "gauge", (),
                "Client connections open now."),
+    Definition("nearbucket_connections_refused_total", "counter", (),
+               "Connections over limits.max_connections, answered 503 unread."),
     Definition("nearbucket_stream_ends_total", "counter", ("how",),
                "Streams ended: complete, client-gone or origin-failed."),
     Definition("nearbucket_origin_requests_total", "counter", ("site", "status"),
@@ -112,6 +114,8 @@ class Counters:
         for reason in Reason:
             if reason.action is Action.REFUSE:
                 self.values["nearbucket_refusals_total"][reason.value,] += 0
+        self.values["nearbucket_connections_refused_total"][()] += 0
+        self.values["nearbucket_log_lines_dropped_total"][()] += 0
         for how in STREAM_ENDS:
             self.values["nearbucket_stream_ends_total"][how,] += 0
         for cause in Handover:

@@ -1,0 +1,172 @@
+"""``nearbucket serve`` as a process of its own, and curl to ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import yaml
+
+if TYPE_CHECKING:
+    from tests.conftest import LocalS3
+
+PATIENCE = 30.0
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Running:
+    """A server started from a configuration in ``folder``; ``with`` stops it."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], env: dict[str, str]) -> None:
+        self.config = folder / "nearbucket.yaml"
+        self.output = folder / "stdout.log"
+        self.errors = folder / "stderr.log"
+        self.port, self.admin_port = free_port(), free_port()
+        self._env = {name: value for name, value in os.environ.items()
+                     if not name.startswith(("NEARBUCKET_", "AWS_"))} | env  # fmt: skip
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[bytes]
+        self.write(config)
+
+    def write(self, config: dict[str, Any]) -> None:
+        """Replace the configuration file."""
+        config = {
+            "listen": {"host": "127.0.0.1", "port": self.port, "workers": 2},
+            "admin": {"port": self.admin_port},
+            "client_address": {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+            **config,
+        }
+        self.config.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        out, err = (self._stack.enter_context(path.open("wb"))
+                    for path in (self.output, self.errors))  # fmt: skip
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "proxy", "serve", "--config", str(self.config)],
+            cwd=ROOT, env=self._env, stdout=out, stderr=err, start_new_session=True,
+        )  # fmt: skip
+        self._stack.callback(self.stop)
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._stack.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor."""
+        return self._process.pid
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal the supervisor and wait for its end; returns its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        return self._process.returncode
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor."""
+        self._process.send_signal(number)
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        return [int(child) for child in children.split()]
+
+    def admin(self, path: str) -> tuple[int, str]:
+        """Status and text of the admin port's answer; 0 while it is not there."""
+        address = f"http://127.0.0.1:{self.admin_port}{path}"
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def until(self, path: str, holds: Any) -> str:
+        """Ask the admin port until ``holds(status, text)``; fails with the log's tail."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self._process.poll() is None:
+            status, text = self.admin(path)
+            if holds(status, text):
+                return text
+            time.sleep(0.05)
+        raise AssertionError(self.errors.read_text(encoding="utf-8")[-3000:])
+
+    def ready(self, workers: int = 2) -> Self:
+        """Wait until traffic may come and all workers serve."""
+        self.until("/readyz", lambda status, _: status == 200)
+        self.until("/metrics", lambda _, text: f"nearbucket_workers {float(workers)}" in text)
+        return self
+
+    def figures(self) -> dict[str, float]:
+        """Every sample of /metrics by its name and labels."""
+        _, text = self.admin("/metrics")
+        found = re.findall(r"^(nearbucket_\S+) (\S+)$", text, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+    def curl(self, path: str, client: str, *options: str) -> subprocess.CompletedProcess[bytes]:
+        """Ask the public port as ``client``."""
+        return subprocess.run(
+            ["curl", "-s", "--path-as-is", "--max-time", "30", *options, "-H",
+             f"X-Forwarded-For: {client}", f"http://127.0.0.1:{self.port}{path}"],
+            capture_output=True, check=False,
+        )  # fmt: skip
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The access log."""
+        text = self.output.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def site_of(s3: LocalS3, **more: Any) -> dict[str, Any]:
+    """A site whose origin needs keys and whose us-west-2 target anybody may read."""
+
+    def bucket(name: str, region: str) -> dict[str, Any]:
+        return {"bucket": name, "region": region, "endpoint": s3.server.endpoint}
+
+    return {
+        "origin": bucket(s3.private, "us-east-1"),
+        "targets": {
+            "us-east-1": bucket(s3.public, "us-east-1"),
+            "us-west-2": bucket(s3.public, "us-west-2"),
+        },
+        "redirect": {"scheme": "http", **more.pop("redirect", {})},
+        **more,
+    }
+
+
+def keys_of(s3: LocalS3) -> dict[str, str]:
+    """The server's keys as the environment of the AWS SDK."""
+    return {"AWS_ACCESS_KEY_ID": s3.server.access_key,
+            "AWS_SECRET_ACCESS_KEY": s3.server.secret_key}  # fmt: skip
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has bound right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").split()[2] == "Z"
+    return True

@@ -1,0 +1,217 @@
+"""The server as it is deployed: processes, signals, the real list, a real S3 server, curl."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.conftest import BIG
+from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of
+from tests.realranges import real_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import LocalS3
+
+# Of AWS's list of 2026-07-29 (edge-cases A1 to A9).
+EAST, WEST, SEOUL, SYDNEY = "2600:9000:5201::1", "15.181.0.1", "3.5.140.1", "15.193.3.1"
+OUTSIDE = ["203.0.113.9", "15.193.31.1", "40.168.227.1", "10.0.0.1", "52.94.5.1", "::1"]
+BIG_PATH = "/big/pack-1.0.tar.xz"
+
+
+def config_for(s3: LocalS3, folder: Path, **more: Any) -> dict[str, Any]:
+    return {
+        "regions": {"source": str(real_path()), "cache": str(folder / "ranges.json")},
+        "sites": [site_of(s3, **more)],
+    }
+
+
+@pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
+def server(request: pytest.FixtureRequest, s3: LocalS3, tmp_path: Path) -> Iterator[Running]:
+    config = config_for(s3, tmp_path)
+    running = Running(tmp_path, config, keys_of(s3))
+    running.write({**config, "listen": {"host": "127.0.0.1", "port": running.port,
+                                        "workers": request.param}})  # fmt: skip
+    with running:
+        yield running.ready(request.param)
+
+
+def test_the_real_list_sends_each_client_where_it_belongs_and_counts_it(
+    server: Running, s3: LocalS3
+) -> None:
+    for _ in range(3):
+        for client, region in ((EAST, "us-east-1"), (WEST, "us-west-2")):
+            answer = server.curl(BIG_PATH, client, "-o/dev/null", "-w",
+                                 "%{http_code} %{redirect_url}").stdout.decode()  # fmt: skip
+            assert answer == f"301 {s3.server.endpoint}/{s3.public}{BIG_PATH}"
+            assert server.curl(BIG_PATH, client, "-L").stdout == BIG, region
+    for client in (*OUTSIDE, SEOUL, SYDNEY):
+        assert server.curl(BIG_PATH, client).stdout == BIG, client
+    assert server.curl("/text.txt", WEST).stdout == s3.objects["text.txt"]
+
+    figures = server.figures()
+    outside, elsewhere = len(OUTSIDE), 2
+    series = "nearbucket_redirects_total", "nearbucket_bypasses_total"
+    assert {name: value for name, value in figures.items() if name.startswith(series)} == {
+        'nearbucket_redirects_total{region="us-east-1",site="*"}': 6,
+        'nearbucket_redirects_total{region="us-west-2",site="*"}': 6,
+        'nearbucket_bypasses_total{reason="outside-aws",region="outside",site="*"}': outside,
+        'nearbucket_bypasses_total{reason="no-target",region="other-aws",site="*"}': elsewhere,
+        'nearbucket_bypasses_total{reason="path",region="us-west-2",site="*"}': 1,
+    }
+    streamed = {name: value for name, value in figures.items()
+                if name.startswith("nearbucket_streamed_bytes_total")}  # fmt: skip
+    assert streamed == {
+        'nearbucket_streamed_bytes_total{region="outside",site="*"}': outside * len(BIG),
+        'nearbucket_streamed_bytes_total{region="other-aws",site="*"}': elsewhere * len(BIG),
+        'nearbucket_streamed_bytes_total{region="us-west-2",site="*"}': len(s3.objects["text.txt"]),
+    }
+    assert figures['nearbucket_stream_ends_total{how="complete"}'] == outside + elsewhere + 1
+    assert figures['nearbucket_origin_requests_total{site="*",status="200"}'] == 9
+    assert figures['nearbucket_request_seconds_count{action="redirect"}'] == 12
+    assert figures['nearbucket_ranges_prefixes{family="ipv4"}'] > 1000
+    assert figures["nearbucket_streams_in_progress"] == 0
+
+
+@pytest.mark.parametrize("key", ["a+b c%.txt", "ünï.tar.gz", "empty.bin"])
+def test_redirect_and_stream_name_the_same_object(server: Running, s3: LocalS3, key: str) -> None:
+    path = "/" + quote(key)
+    streamed = server.curl(path, OUTSIDE[0], "-f")
+    redirected = server.curl(path, WEST, "-fL")
+    assert streamed.returncode == redirected.returncode == 0
+    assert streamed.stdout == redirected.stdout == s3.objects[key]
+
+
+def test_every_request_is_one_line_of_the_access_log(server: Running) -> None:
+    server.curl(BIG_PATH, EAST, "-A", 'agent "é" 100%')
+    server.curl("/text.txt?X-Amz-Signature=secret", OUTSIDE[0], "-r", "0-4")
+    server.curl("/%00", OUTSIDE[0])
+    server.stop()
+    lines = sorted(server.lines(), key=lambda line: str(line["action"]))
+    assert [line["action"] for line in lines] == ["redirect", "refuse", "stream"]
+    redirect, refuse, stream = lines
+    assert redirect["region"] == "us-east-1"
+    assert redirect["client"] == EAST
+    assert refuse["reason"] == "path-invalid"
+    assert (stream["status"], stream["bytes"], stream["range"]) == (206, 5, "bytes=0-4")
+    text = server.output.read_text(encoding="utf-8")
+    assert "secret" not in text
+    assert "\x1b" not in text
+
+
+def test_status_explain_and_hosts_answer_on_the_admin_port(server: Running, s3: LocalS3) -> None:
+    assert '"ready": true' in server.admin("/api/status")[1]
+    assert s3.server.secret_key not in server.admin("/api/status")[1]
+    status, text = server.admin(f"/api/explain?ip={WEST}&path={BIG_PATH}")
+    assert status == 200
+    assert '"reason": "in-region"' in text
+    assert server.admin("/api/explain?ip=&path=x")[0] == 400
+    assert s3.server.endpoint.removeprefix("http://") in server.admin("/api/hosts")[1]
+    assert "<title>nearbucket</title>" in server.admin("/")[1]
+    assert server.admin("/healthz") == (200, "alive\n")
+
+
+@pytest.fixture
+def plain(s3: LocalS3, tmp_path: Path) -> Iterator[Running]:
+    with Running(tmp_path, config_for(s3, tmp_path), keys_of(s3)) as running:
+        yield running.ready()
+
+
+def test_a_download_that_runs_at_sigterm_finishes(plain: Running) -> None:
+    with subprocess.Popen(
+        ["curl", "-s", "--limit-rate", "2M", "-H", f"X-Forwarded-For: {OUTSIDE[0]}",
+         f"http://127.0.0.1:{plain.port}{BIG_PATH}"],
+        stdout=subprocess.PIPE,
+    ) as download:  # fmt: skip
+        plain.until("/metrics", lambda _, text: "nearbucket_streams_in_progress 1.0" in text)
+        plain.signal(signal.SIGTERM)
+        plain.until("/readyz", lambda status, text: status == 503 and "draining" in text)
+        assert plain.curl("/text.txt", OUTSIDE[0]).returncode == 7, "new connections are refused"
+        body, _ = download.communicate(timeout=PATIENCE)
+    assert body == BIG
+    assert plain.stop() == 0
+
+
+def test_a_worker_that_dies_is_replaced_and_its_counts_stay(plain: Running) -> None:
+    for _ in range(6):
+        plain.curl(BIG_PATH, WEST)
+    name = 'nearbucket_redirects_total{region="us-west-2",site="*"}'
+    assert plain.figures()[name] == 6
+    victim = plain.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    plain.until("/metrics", lambda _, text: "nearbucket_workers 1.0" in text)
+    plain.ready()
+    assert gone(victim)
+    plain.curl(BIG_PATH, WEST)
+    assert plain.figures()[name] == 7
+
+
+def test_sighup_takes_a_good_configuration_and_refuses_a_broken_one(
+    plain: Running, s3: LocalS3, tmp_path: Path
+) -> None:
+    plain.write(config_for(s3, tmp_path, redirect={"mode": "shadow"}))
+    plain.signal(signal.SIGHUP)
+    reloads = "nearbucket_config_reloads_total"
+    plain.until("/metrics", lambda _, text: f'{reloads}{{result="applied"}} 1.0' in text)
+    shadowed = plain.curl(BIG_PATH, WEST, "-o/dev/null", "-D-").stdout
+    assert b"reason=shadow" in shadowed
+    plain.config.write_text("sites: [", encoding="utf-8")
+    plain.signal(signal.SIGHUP)
+    plain.until("/metrics", lambda _, text: f'{reloads}{{result="refused"}} 1.0' in text)
+    assert "not valid YAML" in plain.errors.read_text(encoding="utf-8")
+    assert b"reason=shadow" in plain.curl(BIG_PATH, WEST, "-o/dev/null", "-D-").stdout
+
+
+def test_a_changed_file_is_taken_by_itself(plain: Running, s3: LocalS3, tmp_path: Path) -> None:
+    plain.write(config_for(s3, tmp_path, redirect={"mode": "off"}))
+    applied = 'nearbucket_config_reloads_total{result="applied"} 1.0'
+    plain.until("/metrics", lambda _, text: applied in text)
+    assert b"reason=off" in plain.curl(BIG_PATH, WEST, "-o/dev/null", "-D-").stdout
+
+
+def test_nothing_is_left_when_the_supervisor_is_killed(plain: Running) -> None:
+    workers = plain.workers()
+    plain.stop(signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while not all(gone(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_port_in_use_is_named_with_the_key(plain: Running, s3: LocalS3, tmp_path: Path) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = Running(folder, config_for(s3, folder), keys_of(s3))
+    second.port = plain.port
+    second.write(config_for(s3, folder))
+    with second:
+        deadline = time.monotonic() + PATIENCE
+        while not gone(second.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert second.stop() == 2
+    assert "listen.port" in second.errors.read_text(encoding="utf-8")
+
+
+def test_without_a_list_everybody_is_unknown_and_served_but_not_ready(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    config = config_for(s3, tmp_path)
+    config["regions"]["source"] = f"http://127.0.0.1:{free_port()}/ip-ranges.json"
+    with Running(tmp_path, config, keys_of(s3)) as running:
+        running.until("/metrics", lambda _, text: "nearbucket_workers 2.0" in text)
+        status, text = running.admin("/readyz")
+        assert (status, "ranges not loaded" in text) == (503, True)
+        answer = running.curl(BIG_PATH, WEST, "-D-", "-o/dev/null").stdout
+        assert b"stream; region=UNKNOWN; reason=outside-aws" in answer
+        config["regions"]["required"] = False
+        running.write(config)
+        running.signal(signal.SIGHUP)
+        running.ready()

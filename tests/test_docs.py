@@ -1,0 +1,176 @@
+"""Documentation that cannot drift: pages, links and commands are held to the product."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from proxy.decide.model import Reason
+from proxy.edge.accesslog import W3C_FIELDS, Record
+from proxy.edge.metrics import METRICS
+from proxy.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "deploy").glob("*.md")),
+]
+ENDLESS = re.compile(r"nearbucket (serve|demo)\b.*")
+REGISTRIES = ("python" + "hosted", "pypi" + ".org", "deb.deb" + "ian.org", "registry.npm" + "js")
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def _sh_lines() -> list[str]:
+    lines = "".join(_blocks(README, "sh")).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _commands() -> list[str]:
+    return [line for line in _sh_lines() if re.search(r"(^|[\s|])nearbucket ", line)]
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _links(page: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)\s]+)\)", _without_code(page.read_text("utf-8")))
+    return [link for link in found if "://" not in link]
+
+
+def _anchors(page: Path) -> set[str]:
+    """The headings' anchors, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _without_code(page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _text_files() -> Iterator[tuple[Path, str]]:
+    """Every file that belongs to the project, as .gitignore has it."""
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+               if line and not line.startswith("#")]  # fmt: skip
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name != ".git"
+                      and not any(fnmatch(name, each) for each in ignored)]  # fmt: skip
+        for name in names:
+            path = Path(folder, name)
+            if not any(fnmatch(name, each) for each in ignored):
+                yield path, path.read_bytes().decode("utf-8", "replace")
+
+
+def _page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _generate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "docs/generate.py", *arguments],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_the_generated_pages_are_current() -> None:
+    done = _generate("--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_page_id)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for link in _links(page):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{link}: no such file"
+        assert ROOT in target.parents, f"{link} leads out of the project"
+        assert not anchor or anchor in _anchors(target), f"{link}: no such heading"
+
+
+def test_the_readme_shows_commands_to_run() -> None:
+    assert len(_commands()) > 5
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_a_command_of_the_readme_runs(line: str, tmp_path: Path) -> None:
+    line = ENDLESS.sub(r"nearbucket \1 --help", line)
+    clean = {name: value for name, value in os.environ.items()
+             if not name.startswith("NEARBUCKET_")}  # fmt: skip
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=ROOT, env={**clean, "HOME": str(tmp_path), "PATH": path}, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("block", _blocks(README, "yaml"))
+def test_the_configuration_of_the_readme_is_valid(block: str) -> None:
+    assert Settings.model_validate(yaml.safe_load(block)).sites
+
+
+@pytest.mark.parametrize(
+    "block", _blocks((ROOT / "docs" / "request-handling.md").read_text("utf-8"), "yaml")
+)
+def test_a_client_address_of_the_handbook_is_valid(block: str) -> None:
+    site = {"origin": {"bucket": "downloads", "region": "us-east-1"}}
+    assert Settings.model_validate({"sites": [site], **yaml.safe_load(block)}).client_address
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    named = [line.split()[1] for line in _sh_lines() if line.startswith("make ")]
+    named += re.findall(r"`make ([a-z]+)`", README)
+    assert {"demo", "test", "check", "bench"} <= set(named) <= set(targets)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_heading(reason: Reason) -> None:
+    assert reason.value in _anchors(ROOT / "docs" / "request-handling.md")
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in METRICS])
+def test_every_metric_is_described(name: str) -> None:
+    assert f"| `{name}` |" in (ROOT / "docs" / "metrics.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("field", [*Record._fields, *W3C_FIELDS.split()])
+def test_every_field_of_the_access_log_is_described(field: str) -> None:
+    assert f"`{field}`" in OPERATIONS
+
+
+def test_the_alerts_described_are_the_alerts_there_are() -> None:
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text("utf-8"))
+    names = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+    assert re.findall(r"^\| `(Nearbucket\w+)` \|", OPERATIONS, re.MULTILINE) == names
+
+
+def test_no_file_names_a_package_registry() -> None:
+    named = [
+        f"{path.relative_to(ROOT)}: {registry}"
+        for path, text in _text_files()
+        for registry in REGISTRIES
+        if registry in text
+    ]
+    assert not named
