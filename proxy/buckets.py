@@ -20,6 +20,19 @@ from proxy.fields import Section
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
+QueryName = Literal[
+    "partNumber",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "versionId",
+]
+"""Arguments of GetObject that ask for an object; others list, describe or authorise."""
+
+
 class Bucket(Section):
     """Where a bucket is."""
 
@@ -84,6 +97,8 @@ class Origin(Bucket):
 
     credentials: Literal["ambient", "anonymous"] | KeyFiles = "ambient"
     """``ambient`` is the AWS SDK's own chain with task roles; ``anonymous`` signs nothing."""
+    query: tuple[QueryName, ...] = ()
+    """Query arguments that are passed to S3, signed; whoever asks one is streamed to."""
     expected_owner: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
     """Account id that must own the bucket; S3 refuses the request otherwise."""
 

@@ -23,6 +23,7 @@ from proxy.configfile import DEFAULT_FILE, load, masked
 from proxy.decide.model import ConfigError
 from proxy.edge.admin import Health, application
 from proxy.edge.metrics import total
+from proxy.edge.tls import Certificate
 from proxy.feed import Feed
 from proxy.pool import Pool, open_listeners
 from proxy.snapshot import engine_of, fingerprint, refuse_restart, snapshot_of, worker_count
@@ -73,6 +74,8 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
         settings = self.settings
+        if settings.listen.tls is not None:
+            Certificate(settings.listen.tls)  # the workers' error would come later, and thrice
         _raise_file_limit(settings.limits.max_connections)
         count = worker_count(settings.listen)
         listeners = open_listeners(settings.listen.host, settings.listen.port, count)

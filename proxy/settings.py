@@ -23,8 +23,17 @@ TRUST_WORDS = ("loopback", "private", "cloudfront")
 """Names for networks in ``client_address.trusted_proxies``."""
 
 
+class Tls(Section):
+    """Certificate of the public port, read again when the files change."""
+
+    certificate: Path
+    """PEM file with the certificate and its chain."""
+    key: Path
+    """PEM file with the private key."""
+
+
 class Listen(Section):
-    """The public port."""
+    """The public port. HTTP/1.1 only, with and without TLS."""
 
     host: str = "0.0.0.0"
     """Address to listen on."""
@@ -32,6 +41,8 @@ class Listen(Section):
     """Port to listen on; 0 takes a free one and logs it."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
     """Processes sharing the port; ``auto`` is one per CPU this process may use."""
+    tls: Tls | None = None
+    """Serve HTTPS; plain HTTP when unset."""
 
 
 class Admin(Section):
@@ -159,6 +170,9 @@ class Site(Section):
     """What a request that is not redirected gets."""
     opt_out: OptOut = OptOut()
     """How a client says that it cannot follow redirects."""
+
+    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
+    """Object served for keys that end in a slash, such as index.html."""
 
     @property
     def name(self) -> str:

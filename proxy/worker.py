@@ -12,7 +12,7 @@ import logging
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -21,6 +21,7 @@ from proxy.decide.wire import SimpleReader
 from proxy.edge.fastlane import FastLane
 from proxy.edge.handler import Handler
 from proxy.edge.state import WorkerState
+from proxy.edge.tls import Certificate
 from proxy.snapshot import Snapshot
 from proxy.storage.origin import Origin, client_session
 
@@ -48,6 +49,8 @@ class Worker:
             workers=snapshot.workers,
             descriptor=descriptor,
         )
+        tls = snapshot.settings.listen.tls
+        self._certificate = Certificate(tls) if tls else None
         self._fast_lane = fast_lane
         self._session: aiohttp.ClientSession
         self._server: asyncio.Server
@@ -63,8 +66,15 @@ class Worker:
             lambda: FastLane(self.state, reader, handler.connection),
             sock=listener,
             backlog=BACKLOG,
+            **self._tls(),
         )
         self._ticking = asyncio.create_task(self._tick())
+
+    def _tls(self) -> dict[str, Any]:
+        if self._certificate is None:
+            return {}
+        patience = self.state.settings.limits.header_timeout
+        return {"ssl": self._certificate.context, "ssl_handshake_timeout": patience}
 
     def apply(self, snapshot: Snapshot) -> None:
         """Decide by a new snapshot from the next request on."""
@@ -92,6 +102,8 @@ class Worker:
     def tick(self, now: float) -> None:
         """Once a second: clock, timeouts, log."""
         self.state.tick()
+        if self._certificate is not None:
+            self._certificate.refresh()
         for lane in tuple(self.state.lanes):
             lane.check(now)
         self.state.log.flush()

@@ -42,6 +42,14 @@ class Step(NamedTuple):
     detail: str = ""
 
 
+class Place(NamedTuple):
+    """What a request names: a site's policy, an object key, and the query, still encoded."""
+
+    site: SitePolicy
+    key: str
+    query: str
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """Everything a decision needs, frozen: a reload swaps the engine, nobody mutates it.
@@ -75,6 +83,11 @@ class Engine:
         """What the request gets, and why. Never raises on anything a client can send."""
         if request.method not in {"GET", "HEAD"}:
             return Refuse(204 if request.method == "OPTIONS" else 405, Reason.METHOD)
+        place = self.place(request)
+        return place if isinstance(place, Refuse) else self._serve(request, place)
+
+    def place(self, request: Request) -> Place | Refuse:
+        """Which site and key a request names, whatever its method; or why it names none."""
         try:
             target = split_target(request.target)
         except RequestError:
@@ -88,18 +101,29 @@ class Engine:
             key = object_key(target.path)
         except RequestError:
             return _refuse(Reason.PATH_INVALID)
+        if site.index and (not key or key.endswith("/")):
+            key += site.index
         if len(key) > site.max_key // 4 and len(key.encode()) > site.max_key:
             return _refuse(Reason.PATH_INVALID)
-        return self._serve(site, request, key, target.query)
+        return Place(site, key, target.query)
 
-    def _serve(self, site: SitePolicy, request: Request, key: str, query: str) -> Redirect | Stream:
-        client = self.trust.client(request).address
-        region = None if client is None else self.table.region(client)
-        facts = Facts(request, key, query, client, region)
+    def _serve(self, request: Request, place: Place) -> Redirect | Stream:
+        site, key = place.site, place.key
+        facts = self._facts(request, place)
+        client, region = facts.client, facts.region
         reason = site.reason(facts)
         if reason is Reason.IN_REGION and client is not None and region is not None:
-            return Redirect(site.name, key, client, region, site.location(facts), site.status)
-        return Stream(site.name, key, client, region, region in site.targets, reason)
+            location = site.location(facts)
+            browser = b"origin" in request.headers
+            return Redirect(site.name, key, client, region, location, site.status, browser)
+        known = region in site.targets
+        return Stream(site.name, key, client, region, known, reason, facts.origin_query)
+
+    def _facts(self, request: Request, place: Place) -> Facts:
+        client = self.trust.client(request).address
+        region = None if client is None else self.table.region(client)
+        asked = place.site.asked_of_origin(place.query)
+        return Facts(request, place.key, place.query, client, region, asked)
 
     def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
         """The site that serves the request's host, or None."""
@@ -135,13 +159,12 @@ class Engine:
         return steps
 
     def _explain_rules(self, request: Request, decision: Redirect | Stream) -> list[Step]:
-        target = split_target(request.target)
-        site = self.site_of(request, target.authority)
-        if site is None:  # decide found it with the same call
-            raise AssertionError("a decision without a site")
+        place = self.place(request)
+        if isinstance(place, Refuse):  # decide took the same way
+            raise AssertionError("a decision without a site")  # noqa: TRY004
+        site, facts = place.site, self._facts(request, place)
         client = self.trust.client(request)
         match = self.table.match(client.address) if client.address else None
-        facts = Facts(request, decision.key, target.query, client.address, decision.region)
         return [
             Step("site", site.name),
             Step("key", decision.key),

@@ -72,7 +72,7 @@ class Reason(StrEnum):
     CREDENTIALS = (
         "credentials",
         Action.STREAM,
-        "The request carries Authorization, Cookie or a signed query, meant for this host alone.",
+        "The request carries Authorization, Cookie or a query that this host alone can answer.",
     )
     PERCENT = (
         "percent",
@@ -158,6 +158,7 @@ class Redirect:
         region: The client's region, for which ``location`` is the target.
         location: Absolute URL of the object's regional copy, encoded once.
         status: 301, 302, 303, 307 or 308.
+        browser: Whether the request names its Origin: following takes CORS's permission.
         reason: Always ``Reason.IN_REGION``.
     """
 
@@ -167,6 +168,7 @@ class Redirect:
     region: str
     location: str
     status: int
+    browser: bool = False
     reason: Reason = Reason.IN_REGION
 
 
@@ -181,6 +183,7 @@ class Stream:
         region: The client's region, or None.
         target: Whether the site has a target in ``region``.
         reason: Why there is no redirect.
+        query: Names and values, decoded, of the arguments the origin is to be asked.
     """
 
     site: str
@@ -189,6 +192,7 @@ class Stream:
     region: str | None
     target: bool
     reason: Reason
+    query: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl
 from zlib import crc32
 
 from proxy.decide.model import Reason
@@ -37,6 +38,7 @@ class Facts(NamedTuple):
         query: Query of the request target, still encoded.
         client: The client's address, or None.
         region: The client's region, or None.
+        origin_query: Arguments of the query that the origin is to be asked.
     """
 
     request: Request
@@ -44,6 +46,7 @@ class Facts(NamedTuple):
     query: str
     client: str | None
     region: str | None
+    origin_query: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class SitePolicy:
     name: str
     targets: Mapping[str, TargetUrls]
     max_key: int
+    index: str
+    origin_query: frozenset[str]
     paths: re.Pattern[str]
     exclude: re.Pattern[str]
     mode: str
@@ -86,6 +91,8 @@ class SitePolicy:
                 for region, target in site.targets.items()
             },
             max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),
+            index=site.index or "",
+            origin_query=frozenset(site.origin.query),
             paths=_any_of(redirect.paths),
             exclude=_any_of(redirect.exclude),
             mode=redirect.mode,
@@ -136,6 +143,13 @@ class SitePolicy:
             or self.opt_out_networks.holds(facts.client or "")
         )
 
+    def asked_of_origin(self, query: str) -> tuple[tuple[str, str], ...]:
+        """The arguments of a query that may reach S3; all others never do."""
+        if not self.origin_query or not query:
+            return ()
+        pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
+        return tuple((name, value) for name, value in pairs if name in self.origin_query)
+
     def location(self, facts: Facts) -> str:
         """Absolute URL of the object in the target of the client's region.
 
@@ -153,6 +167,7 @@ def has_credentials(facts: Facts) -> bool:
     return (
         b"authorization" in headers
         or b"cookie" in headers
+        or facts.origin_query != ()
         or (facts.query != "" and _SIGNED_QUERY.search(facts.query) is not None)
     )
 

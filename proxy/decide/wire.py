@@ -227,6 +227,10 @@ def redirect_fields(decision: Redirect, *, reason_header: bool) -> list[tuple[st
         ("Cache-Control", "private, no-store"),
         ("Content-Type", "text/plain; charset=utf-8"),
     ]
+    if decision.browser:
+        # A cross-origin redirect is followed only if this answer permits it as well (Fetch,
+        # "HTTP-redirect fetch"); whether the object may be read is the target's rule.
+        fields.append(("Access-Control-Allow-Origin", "*"))
     if reason_header:
         fields.append(
             ("X-Nearbucket", reason_value("redirect", decision.region, decision.reason.value))

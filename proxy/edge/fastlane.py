@@ -190,6 +190,8 @@ class FastLane(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A half-closed client still gets the answer that is on its way (RFC 9112 9.6)."""
         self._eof = True
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return False  # TLS has no half-closed connections
         return self._working()
 
     def _working(self) -> bool:

@@ -12,14 +12,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
-from proxy.decide.model import Action, OriginError, Reason, Redirect, Refuse, Request, Stream
-from proxy.decide.wire import SERVER, reason_value, redirect_body, redirect_fields
+from proxy.decide.model import OriginError, Reason, Redirect, Refuse, Request, Stream
+from proxy.edge.answers import decorate, instead, redirection, refusal
+from proxy.edge.connection import Connection
 
 if TYPE_CHECKING:
-    from aiohttp import StreamReader
-
     from proxy.decide.model import Decision
     from proxy.edge.fastlane import FastLane
     from proxy.edge.state import WorkerState
@@ -27,82 +25,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-ALLOW = "GET, HEAD, OPTIONS"
 CONDITIONS = (
     "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 )  # fmt: skip
-_FOREVER = 1e7  # seconds; the fast lane owns the timeouts of its connections
-_SHORT = "public, max-age=10"  # CloudFront's own default for errors: a new object shows soon
-
-TEXT = {
-    204: "",
-    400: "This path or request is not one that an object could be served for.",
-    403: "This request did not come through the expected front.",
-    404: "There is no such object.",
-    405: f"Only {ALLOW} are answered here.",
-    412: "The object does not meet the request's conditions.",
-    416: "The object has no such range of bytes.",
-    421: "This server does not serve that host.",
-    502: "The origin gave no usable answer; try again.",
-    503: "The origin is overloaded; try again.",
-    504: "The origin did not answer in time; try again.",
-}
-
-
-class _Connection(RequestHandler):
-    """aiohttp's protocol, telling its lane when a request begins and its answer is whole."""
-
-    __slots__ = ("_answered", "_last", "_state", "lane")
-
-    def __init__(self, lane: FastLane, state: WorkerState, server: web.Server) -> None:
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            keepalive_timeout=_FOREVER,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp tests it for None
-            auto_decompress=False,
-        )
-        self.lane = lane
-        self._state = state
-        self._answered = 0
-        self._last: StreamReader | None = None
-
-    @property
-    def unanswered(self) -> int:
-        """Requests that will still be answered if the client sends nothing more.
-
-        None while aiohttp waits for the rest of the body of one it has answered.
-        """
-        if self._last is not None and not self._last.is_eof():
-            return 0
-        return self._request_count - self._answered
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer, then give the connection back to its lane."""
-        resp, reset = await super().finish_response(request, resp, start_time)
-        self._answered += 1
-        self._last = request.content
-        if not reset:
-            self.lane.answered(keep_alive=bool(resp.keep_alive))
-        return resp, reset
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  # aiohttp's signature
-    ) -> web.StreamResponse:
-        """What aiohttp could not parse, or what failed in the handler."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("failed while answering", exc_info=exc)
-        decision = Refuse(status, Reason.BAD_REQUEST)
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the exchange has its own record
-            unread = Request("-", "-", {}, request.remote)
-            self._state.record(unread, decision, status=status, sent=0, seconds=0.0)
-        return _refusal(decision, close=True, reason_header=self._state.settings.log.reason_header)
+PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
+PREFLIGHT_LEAST = 2  # a preflight names its Origin and the method it is about
+KEPT = frozenset({"content-range", "vary"})  # of S3's fields, beside CORS, on 404, 412, 416
 
 
 class Handler:
@@ -112,13 +40,13 @@ class Handler:
         self._state = state
         self._server = web.Server(self._answer, handler_cancellation=True)
 
-    def connection(self, lane: FastLane) -> _Connection:
+    def connection(self, lane: FastLane) -> Connection:
         """A protocol for a connection that the fast lane hands over."""
-        return _Connection(lane, self._state, self._server)
+        return Connection(lane, self._state, self._server)
 
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         protocol = incoming.protocol
-        if not isinstance(protocol, _Connection):
+        if not isinstance(protocol, Connection):
             raise TypeError("a connection without a lane")
         protocol.lane.answering()
         exchange = _Exchange(self._state, incoming, protocol.lane)
@@ -137,7 +65,7 @@ class _Exchange:
         self._lane = lane
         self._started = asyncio.get_running_loop().time()
         self._request = _request(incoming)
-        self._decision: Decision = state.engine.decide(self._request)
+        self._decision: Decision = _decide(state, incoming, self._request)
         self._status = 0
         self._sent = 0
         self._streamed = 0
@@ -148,9 +76,11 @@ class _Exchange:
         response: web.StreamResponse
         match self._decision:
             case Redirect() as decision:
-                response = _redirection(decision, reason_header=reason_header)
+                response = redirection(decision, reason_header=reason_header)
             case Refuse() as decision:
-                response = _refusal(decision, reason_header=reason_header)
+                response = refusal(decision, reason_header=reason_header)
+                if decision.status == HTTPStatus.NO_CONTENT:
+                    await self._preflight(response)
             case Stream() as decision:
                 return await self._stream(decision)
             case _:
@@ -170,22 +100,36 @@ class _Exchange:
             protocol=f"HTTP/{version.major}.{version.minor}",
         )
 
+    async def _preflight(self, response: web.StreamResponse) -> None:
+        """Let the bucket's CORS rules answer a browser that asks before its request."""
+        asked = _named(self._incoming, PREFLIGHT)
+        place = self._state.engine.place(self._request)
+        if len(asked) < PREFLIGHT_LEAST or isinstance(place, Refuse):
+            return
+        try:
+            answer = await self._state.origins[place.site.name].preflight(place.key, asked)
+        except OriginError as error:
+            _log.warning("origin of %s, preflight: %s", place.site.name, error.detail)
+            return
+        response.headers.extend(answer.headers)
+
     async def _stream(self, decision: Stream) -> web.StreamResponse:
         counters = self._state.counters
-        conditions = {
-            name: self._incoming.headers[name]
-            for name in CONDITIONS
-            if name in self._incoming.headers
-        }
         origin = self._state.origins[decision.site]
         try:
-            answer = await origin.open(self._request.method, decision.key, conditions)
+            answer = await origin.open(
+                self._request.method,
+                decision.key,
+                _named(self._incoming, CONDITIONS),
+                query=decision.query,
+                cors_origin=self._incoming.headers.get("Origin"),
+            )
         except OriginError as error:
             _log.warning("origin of %s: %s", decision.site, error.detail)
-            return self._finish(self._text(decision, error.status, retry=True))
+            return self._instead(decision, error.status)
         async with answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
-                return self._finish(self._text(decision, answer.status, answer.headers))
+                return self._instead(decision, answer.status, answer.headers)
             counters.streams += 1
             how = "client-gone"
             try:
@@ -205,7 +149,7 @@ class _Exchange:
         response = web.StreamResponse(status=answer.status)
         for name, value in answer.headers:
             response.headers.add(name, value)
-        self._decorate(response, decision)
+        decorate(response, decision, reason_header=self._state.settings.log.reason_header)
         self._finish(response)
         await response.prepare(self._incoming)
         if self._request.method != "HEAD":
@@ -215,32 +159,12 @@ class _Exchange:
         await response.write_eof()
         return response
 
-    def _text(
-        self,
-        decision: Stream,
-        status: int,
-        headers: list[tuple[str, str]] | None = None,
-        *,
-        retry: bool = False,
-    ) -> web.Response:
-        """A short text in place of what S3 said, with the fields that still belong."""
-        response = _plain(status)
-        for name, value in headers or ():
-            if name.lower() in {"content-range", "etag", "last-modified"}:
-                response.headers[name] = value
-        missing = status == HTTPStatus.NOT_FOUND  # 412 and 416 depend on this request alone
-        response.headers["Cache-Control"] = _SHORT if missing else "no-store"
-        if retry:
-            response.headers["Retry-After"] = "5"
-        self._decorate(response, decision)
-        return response
-
-    def _decorate(self, response: web.StreamResponse, decision: Stream) -> None:
-        response.headers["Server"] = SERVER
-        if self._state.settings.log.reason_header:
-            response.headers["X-Nearbucket"] = reason_value(
-                Action.STREAM.value, decision.region, decision.reason.value
-            )
+    def _instead(
+        self, decision: Stream, status: int, fields: list[tuple[str, str]] | None = None
+    ) -> web.StreamResponse:
+        kept = [(name, value) for name, value in fields or () if _still_belongs(name)]
+        reason_header = self._state.settings.log.reason_header
+        return self._finish(instead(decision, status, kept, reason_header=reason_header))
 
     def _finish(self, response: web.StreamResponse) -> web.StreamResponse:
         """Note the status, and close the connection while draining."""
@@ -250,6 +174,14 @@ class _Exchange:
         if self._state.draining:
             response.force_close()
         return response
+
+
+def _decide(state: WorkerState, incoming: web.BaseRequest, request: Request) -> Decision:
+    """The engine's decision, unless the client expects what HTTP/1.1 does not know."""
+    expected = incoming.headers.get("Expect", "100-continue").strip().lower()
+    if expected != "100-continue":
+        return Refuse(417, Reason.BAD_REQUEST)  # RFC 9110 section 10.1.1
+    return state.engine.decide(request)
 
 
 def _request(incoming: web.BaseRequest) -> Request:
@@ -263,31 +195,10 @@ def _request(incoming: web.BaseRequest) -> Request:
     return Request(incoming.method, incoming.raw_path, fields, address)
 
 
-def _redirection(decision: Redirect, *, reason_header: bool) -> web.Response:
-    response = web.Response(status=decision.status, body=redirect_body(decision.location))
-    for name, value in redirect_fields(decision, reason_header=reason_header):
-        response.headers[name] = value
-    return response
+def _named(incoming: web.BaseRequest, names: tuple[str, ...]) -> dict[str, str]:
+    """Those of the named fields that the request has."""
+    return {name: incoming.headers[name] for name in names if name in incoming.headers}
 
 
-def _plain(status: int) -> web.Response:
-    if status == HTTPStatus.NO_CONTENT:
-        return web.Response(status=status)
-    text = TEXT.get(status, HTTPStatus(status).phrase + ".")
-    return web.Response(status=status, text=text + "\n")
-
-
-def _refusal(decision: Refuse, *, reason_header: bool, close: bool = False) -> web.Response:
-    response = _plain(decision.status)
-    response.headers["Server"] = SERVER
-    response.headers["Cache-Control"] = "no-store"
-    if decision.reason is Reason.METHOD:
-        response.headers["Allow"] = ALLOW
-    if reason_header:
-        response.headers["X-Nearbucket"] = reason_value(
-            Action.REFUSE.value, None, decision.reason.value
-        )
-    if close:
-        response.headers["Connection"] = "close"
-        response.force_close()
-    return response
+def _still_belongs(name: str) -> bool:
+    return name.lower() in KEPT or name.lower().startswith("access-control-")

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 """Attempts to go on with a body that gain no byte, before it is given up."""
 
+_CORS = (
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Headers",
+    "Access-Control-Allow-Credentials",
+    "Access-Control-Expose-Headers",
+    "Access-Control-Max-Age",
+    "Vary",
+)
+"""What the bucket's CORS rules add to any answer, when the request names its Origin."""
+
 _VISIBLE = (
     "Content-Type",
     "Content-Length",
@@ -38,14 +49,20 @@ _VISIBLE = (
     "ETag",
     "Last-Modified",
     "Accept-Ranges",
+    *_CORS,
 )
-_VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified")
+_VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
 """Those of RFC 9110 section 15.4.5 that S3 has; no Content-Length, there is no content."""
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """What a connection to S3 that fails raises."""
+
+
+def cors_fields(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
+    """What the bucket's CORS rules say to a browser."""
+    return _visible(response, _CORS)
 
 
 class Answer:

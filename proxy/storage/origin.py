@@ -15,7 +15,7 @@ import asyncio
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -23,12 +23,12 @@ from yarl import URL
 from proxy import __version__
 from proxy.decide.model import OriginError
 from proxy.decide.wire import MAX_KEY, encode_key
-from proxy.storage.answer import BROKEN, Answer
+from proxy.storage.answer import BROKEN, Answer, cors_fields
 from proxy.storage.conditions import read_conditions
 from proxy.storage.signer import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from proxy import buckets
     from proxy.storage.conditions import Conditions
@@ -108,15 +108,25 @@ class Origin:
         self._counters = counters
         self._pause = pause
 
-    async def open(self, method: str, key: str, conditions: Mapping[str, str]) -> Answer:
+    async def open(
+        self,
+        method: str,
+        key: str,
+        conditions: Mapping[str, str],
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        cors_origin: str | None = None,
+    ) -> Answer:
         """Ask for an object.
 
         Args:
             method: ``GET`` or ``HEAD``.
             key: Object key, decoded, without the bucket's prefix.
             conditions: The client's Range, If-Match, If-None-Match, If-Modified-Since,
-                If-Unmodified-Since and If-Range, as sent. Nothing else of a client reaches
-                S3; above all no query, which S3 takes for commands.
+                If-Unmodified-Since and If-Range, as sent.
+            query: Arguments that the operator lets through, decoded. S3 takes a query for
+                commands, so nothing else of the client's ever gets there.
+            cors_origin: The client's Origin field, for the bucket's CORS rules.
 
         Returns:
             200, 206, 304, 404, 412 or 416. Close it.
@@ -129,17 +139,40 @@ class Origin:
             # the empty key would list the bucket
             return Answer(404)
         path = self._folder + encode_key(full)
+        if query:
+            path += f"?{_canonical(query)}"
         asked = read_conditions(method, conditions)
-        response = await self._ask(method, path, asked.headers)
+        cors = {} if cors_origin is None else {"origin": cors_origin}
+        response = await self._ask(method, path, asked.headers | cors)
         try:
             modified = response.headers.get("Last-Modified", "")
             if asked.whole is not None and not asked.part_holds(response.status, modified):
                 await _error_document(response)
-                response = await self._ask(method, path, asked.whole)
+                response = await self._ask(method, path, asked.whole | cors)
             return await self._judge(method, path, asked, response)
         except BaseException:
             response.release()
             raise
+
+    async def preflight(self, key: str, fields: Mapping[str, str]) -> Answer:
+        """Ask the bucket's CORS rules about a request that a browser would like to make.
+
+        Args:
+            key: Object key, decoded, without the bucket's prefix.
+            fields: The client's Origin and Access-Control-Request-* fields.
+
+        Returns:
+            200 with the Access-Control-* fields that the rules give, or 403 without.
+
+        Raises:
+            OriginError: S3 failed, or was not there.
+        """
+        path = self._folder + encode_key(self._entry.prefix + key)
+        response = await self._request("OPTIONS", path, {"host": self._host, **fields})
+        await _error_document(response)
+        if response.status != 200:  # noqa: PLR2004 - OK
+            return Answer(403)
+        return Answer(200, cors_fields(response))
 
     async def _ask(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
         """S3's response; a failure that may be one of the moment is tried once more."""
@@ -157,6 +190,11 @@ class Origin:
     async def _send(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
         headers = await self._signer.headers(method, self._host, path)
         headers.update(extra)
+        return await self._request(method, path, headers)
+
+    async def _request(
+        self, method: str, path: str, headers: dict[str, str]
+    ) -> aiohttp.ClientResponse:
         headers["via"] = "1.1 nearbucket"
         url = URL(self._base + path, encoded=True)
         try:
@@ -187,7 +225,7 @@ class Origin:
                 return Answer.unchanged(response)
             case 412:
                 await _error_document(response)
-                return Answer(412)
+                return Answer(412, cors_fields(response))
             case _:
                 return await self._refused(method, response)
 
@@ -209,13 +247,17 @@ class Origin:
             size = _SIZE.search(document)
             known = f"bytes */{size[1].decode()}" if size else ""
             span = response.headers.get("Content-Range", known)
-            return Answer(416, [("Content-Range", span)] if span else [])
+            fields = [("Content-Range", span)] if span else []
+            return Answer(416, [*fields, *cors_fields(response)])
         if status == 404 and code != "NoSuchBucket":  # noqa: PLR2004 - Not Found
-            return Answer(404)
+            return Answer(404, cors_fields(response))
+        if status == 405 and "x-amz-delete-marker" in response.headers:  # noqa: PLR2004
+            # versionId names a delete marker: no object (S3 user guide, "Delete markers")
+            return Answer(404, cors_fields(response))
         if status == 403 and (code == "AccessDenied" or method == "HEAD"):  # noqa: PLR2004
             # what S3 says of a missing key to those who may not list (GetObject, "403"), and
             # HEAD has no body to tell it from others
-            return Answer(404)
+            return Answer(404, cors_fields(response))
         told = 503 if status in {429, 503} or code == "SlowDown" else 502
         region = response.headers.get("x-amz-bucket-region")
         elsewhere = region and region != self._entry.region
@@ -224,6 +266,12 @@ class Origin:
             f"S3 answered {status} {code or '(no code)'} for bucket {self._entry.bucket} in "
             f"{self._entry.region}{f'; it is in {region}' if elsewhere else ''}",
         )
+
+
+def _canonical(query: Sequence[tuple[str, str]]) -> str:
+    """A query as SigV4 signs it and as it goes out: encoded, then sorted."""
+    pairs = [(quote(name, safe=""), quote(value, safe="")) for name, value in query]
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
 class _UnreachableError(OriginError):

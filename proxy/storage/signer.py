@@ -71,8 +71,9 @@ def sign(  # noqa: PLR0913 - each is one input of the published algorithm
     region: str,
     credentials: Credentials,
     when: float,
+    query: str = "",
 ) -> dict[str, str]:
-    """Sign one request without query and body.
+    """Sign one request without body.
 
     Args:
         method: ``GET`` or ``HEAD``.
@@ -81,6 +82,7 @@ def sign(  # noqa: PLR0913 - each is one input of the published algorithm
         region: Region of the bucket.
         credentials: Who signs.
         when: Time of the request, in seconds since the epoch.
+        query: Canonical query string: encoded, sorted.
 
     Returns:
         ``headers`` and those that signing adds, ``authorization`` among them, to be sent
@@ -93,7 +95,7 @@ def sign(  # noqa: PLR0913 - each is one input of the published algorithm
     names = sorted(sent)
     signed = ";".join(names)
     lines = "".join([f"{name}:{' '.join(sent[name].split())}\n" for name in names])
-    request = f"{method}\n{path}\n\n{lines}\n{signed}\n{EMPTY_PAYLOAD}"
+    request = f"{method}\n{path}\n{query}\n{lines}\n{signed}\n{EMPTY_PAYLOAD}"
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     digest = sha256(request.encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
@@ -256,7 +258,7 @@ class Signer:
         return None if self._source is None else await self._source.get()
 
     async def headers(
-        self, method: str, host: str, path: str, *, when: float | None = None
+        self, method: str, host: str, target: str, *, when: float | None = None
     ) -> dict[str, str]:
         """Headers that make S3 accept a request: a new mapping, names in lower case.
 
@@ -266,7 +268,7 @@ class Signer:
         Args:
             method: ``GET`` or ``HEAD``.
             host: Host as in the URL, with the port where it is not the scheme's own.
-            path: Encoded path.
+            target: Encoded path, and a canonical query behind ``?`` where there is one.
             when: Seconds since the epoch; now by default.
 
         Raises:
@@ -276,10 +278,12 @@ class Signer:
         credentials = await self.credentials()
         if credentials is None:
             return headers
+        path, _, query = target.partition("?")
         return sign(
             method,
             path,
             headers,
+            query=query,
             region=self._region,
             credentials=credentials,
             when=time.time() if when is None else when,

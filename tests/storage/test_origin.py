@@ -43,7 +43,9 @@ async def test_head_with_a_range_is_about_the_whole_object(downloads: Origin) ->
 async def test_a_key_that_is_not_there_is_404_without_headers(
     downloads: Origin, method: str, key: str
 ) -> None:
-    assert await fetch(downloads, key, method) == Seen(404, {}, 0, b"")
+    seen = await fetch(downloads, key, method)
+    seen.headers.pop("Vary", None)  # SeaweedFS sends it with or without CORS rules
+    assert seen == Seen(404, {}, 0, b"")
 
 
 async def test_the_empty_key_is_not_asked_for(s3: LocalS3, session: ClientSession) -> None:
@@ -70,6 +72,7 @@ async def test_clients_see_the_objects_headers_and_nothing_of_s3(downloads: Orig
         "Cache-Control": "public, max-age=60",
         "Expires": "Wed, 21 Oct 2037 07:28:00 GMT",
         "Accept-Ranges": "bytes",
+        "Vary": "Origin",
     }
 
 

@@ -1,0 +1,238 @@
+"""Index documents, passed-on queries, CORS and TLS: what a site can add to an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.decide.model import ConfigError
+from proxy.edge.tls import Certificate
+from proxy.settings import Tls
+from tests.build import EAST, OUTSIDE, settings
+from tests.scripteds3 import Say, ScriptedS3, error, reply
+from tests.serving import Answer, Client, client_at, head_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from tests.conftest import LocalS3
+    from tests.serving import Served
+
+    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+
+FROM = client_at(OUTSIDE)
+ORIGIN = "Origin: https://app.example"
+TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
+
+
+def scripted(server: ScriptedS3, *, origin: Any = None, **site: Any) -> Any:
+    entry = {"bucket": "downloads", "region": "us-east-1", "endpoint": server.endpoint,
+             "credentials": "anonymous", **(origin or {})}  # fmt: skip
+    return settings(site={"origin": entry, **site}, client_address=TRUSTED)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("/", "index.html"), ("/docs/", "docs/index.html"), ("/docs", "docs"), ("//", "/index.html")],
+)
+async def test_a_key_that_ends_in_a_slash_is_its_index(serve: Serve, path: str, asked: str) -> None:
+    async with (
+        ScriptedS3(Say(reply("200 OK", b"page"))) as server,
+        serve(scripted(server, index="index.html")) as served,
+    ):
+        assert (await served.get(path, FROM)).body == b"page"
+        assert server.asked[0].target == f"/downloads/{asked}"
+
+
+async def test_an_index_is_redirected_like_any_object(serve: Serve) -> None:
+    chosen = {"index": "index.html", "redirect": {"paths": ["*"]}}
+    async with ScriptedS3() as server, serve(scripted(server, **chosen)) as served:
+        answer = await served.get("/docs/", client_at(EAST))
+    assert answer.headers["location"].endswith(".com/docs/index.html")
+
+
+ALLOWED = {"query": ["response-content-disposition", "versionId"]}
+ASKED = "?acl&response-content-type=text/html&versionId=a%20b&response-content-disposition=x%2By"
+
+
+async def test_only_the_named_arguments_reach_the_origin_and_they_are_streamed(
+    serve: Serve,
+) -> None:
+    async with (
+        ScriptedS3(Say(reply("200 OK", b"x"))) as server,
+        serve(scripted(server, origin=ALLOWED)) as served,
+    ):
+        answer = await served.get("/a.tar.gz" + ASKED, client_at(EAST))
+        assert server.asked[0].target == (
+            "/downloads/a.tar.gz?response-content-disposition=x%2By&versionId=a%20b"
+        )
+    assert answer.headers["x-nearbucket"] == "stream; region=us-east-1; reason=credentials"
+
+
+async def test_by_default_no_argument_does(serve: Serve) -> None:
+    async with (
+        ScriptedS3(Say(reply("200 OK", b"x"))) as server,
+        serve(scripted(server)) as served,
+    ):
+        await served.get("/a.txt" + ASKED, FROM)
+        assert server.asked[0].target == "/downloads/a.txt"
+        assert (await served.get("/a.tar.gz" + ASKED, client_at(EAST))).status == 301
+
+
+async def test_a_passed_on_argument_is_signed(serve: Serve, s3: LocalS3) -> None:
+    entry = s3.entry(s3.private, query=["response-content-type"]).model_dump()
+    chosen = settings(site={"origin": entry}, client_address=TRUSTED)
+    async with serve(chosen) as served:
+        answer = await served.get("/text.txt?response-content-type=x/y%2Bz", FROM)
+    assert (answer.status, answer.headers["content-type"]) == (200, "x/y+z")
+
+
+async def test_a_version_that_is_a_delete_marker_is_not_there(serve: Serve) -> None:
+    marker = error("405 Method Not Allowed", "MethodNotAllowed", "x-amz-delete-marker: true")
+    async with (
+        ScriptedS3(Say(marker)) as server,
+        serve(scripted(server, origin=ALLOWED)) as served,
+    ):
+        assert (await served.get("/a.txt?versionId=1", FROM)).status == 404
+
+
+CORS = ("Access-Control-Allow-Origin: https://app.example", "Vary: Origin",
+        "Access-Control-Expose-Headers: ETag")  # fmt: skip
+
+
+def cors_of(answer: Answer) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items()
+            if name.startswith("access-control-") or name == "vary"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(reply("200 OK", b"x", *CORS), id="200"),
+        pytest.param(error("404 Not Found", "NoSuchKey", *CORS), id="404"),
+        pytest.param(error("412 Precondition Failed", "PreconditionFailed", *CORS), id="412"),
+        pytest.param(error("416 Range Not Satisfiable", "InvalidRange", *CORS), id="416"),
+    ],
+)
+async def test_the_buckets_cors_rules_answer_through_the_proxy(serve: Serve, said: bytes) -> None:
+    async with ScriptedS3(Say(said)) as server, serve(scripted(server)) as served:
+        answer = await served.get("/a.txt", FROM, ORIGIN)
+        assert server.asked[0].headers["origin"] == "https://app.example"
+    assert cors_of(answer) == {
+        "access-control-allow-origin": "https://app.example",
+        "access-control-expose-headers": "ETag",
+        "vary": "Origin",
+    }
+
+
+PREFLIGHT = (ORIGIN, "Access-Control-Request-Method: GET",
+             "Access-Control-Request-Headers: range")  # fmt: skip
+
+
+async def test_a_preflight_is_the_buckets_to_answer(serve: Serve) -> None:
+    said = reply("200 OK", b"", *CORS, "Access-Control-Allow-Methods: GET",
+                 "Access-Control-Allow-Headers: range", "x-amz-request-id: 1")  # fmt: skip
+    async with ScriptedS3(Say(said)) as server, serve(scripted(server)) as served:
+        answer = await served.get("/a.tar.gz", client_at(EAST), *PREFLIGHT, method="OPTIONS")
+        asked = server.asked[0]
+    assert (asked.method, asked.target) == ("OPTIONS", "/downloads/a.tar.gz")
+    assert asked.headers["access-control-request-headers"] == "range"
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-methods"] == "GET"
+    assert answer.headers["access-control-allow-headers"] == "range"
+    assert "x-amz-request-id" not in answer.headers
+
+
+async def test_a_preflight_that_the_bucket_refuses_permits_nothing(serve: Serve) -> None:
+    said = Say(error("403 Forbidden", "AccessForbidden"))
+    async with ScriptedS3(said) as server, serve(scripted(server)) as served:
+        answer = await served.get("/a.txt", FROM, *PREFLIGHT, method="OPTIONS")
+    assert (answer.status, cors_of(answer)) == (204, {})
+
+
+async def test_an_options_that_is_no_preflight_asks_nobody(serve: Serve) -> None:
+    async with ScriptedS3() as server, serve(scripted(server)) as served:
+        answer = await served.get("/a.txt", FROM, ORIGIN, method="OPTIONS")
+        assert server.asked == []
+    assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+async def test_a_browser_may_follow_a_redirect_across_origins(serve: Serve) -> None:
+    async with ScriptedS3() as server, serve(scripted(server)) as served:
+        browser = await served.get("/a.tar.gz", client_at(EAST), ORIGIN)
+        other = await served.get("/a.tar.gz", client_at(EAST))
+    assert browser.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-origin" not in other.headers
+
+
+def make_certificate(folder: Path, name: str) -> Tls:
+    """A self-signed certificate for ``name``, over the one that may be there."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return Tls(certificate=certificate, key=key)
+
+
+async def over_tls(served: Served, tls: Tls, name: str) -> Client:
+    """A connection that trusts just this certificate, for this name."""
+    context = ssl.create_default_context(cafile=str(tls.certificate))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return Client(*await asyncio.open_connection(
+        "127.0.0.1", served.port, ssl=context, server_hostname=name
+    ))  # fmt: skip
+
+
+async def test_tls_serves_both_lanes_speaks_http_1_1_and_takes_new_certificates(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = make_certificate(tmp_path, "one.example")
+    async with ScriptedS3(Say(reply("200 OK", b"x" * 300_000))) as server:
+        plain = scripted(server)
+        listen = plain.listen.model_copy(update={"tls": tls})
+        async with serve(plain.model_copy(update={"listen": listen})) as served:
+            first = await over_tls(served, tls, "one.example")
+            negotiated = first.writer.get_extra_info("ssl_object").selected_alpn_protocol()
+            assert negotiated == "http/1.1"
+            assert (await first.get("/a.tar.gz", client_at(EAST))).status == 301
+            assert (await first.get("/a.txt", FROM)).body == b"x" * 300_000
+            make_certificate(tmp_path, "two.example")
+            served.worker.tick(0)
+            second = await over_tls(served, tls, "two.example")
+            assert (await second.get("/a.tar.gz", client_at(EAST))).status == 301
+            tls.key.write_text("broken", encoding="ascii")
+            served.worker.tick(0)
+            served.worker.tick(0)
+            third = await over_tls(served, tls, "two.example")
+            assert (await third.get("/a.tar.gz", client_at(EAST))).status == 301
+            assert (await first.get("/a.tar.gz", client_at(EAST))).status == 301
+            assert caplog.text.count("certificate not reloaded") == 1
+            for client in (first, second, third):
+                await client.close()
+
+
+async def test_plain_http_on_the_tls_port_gets_nothing(serve: Serve, tmp_path: Path) -> None:
+    tls = make_certificate(tmp_path, "one.example")
+    async with ScriptedS3() as server:
+        plain = scripted(server)
+        listen = plain.listen.model_copy(update={"tls": tls})
+        async with serve(plain.model_copy(update={"listen": listen})) as served:
+            client = await (await served.connect()).send(head_of("/a.tar.gz", client_at(EAST)))
+            assert not (await client.rest()).startswith(b"HTTP/1.1 301")
+
+
+def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("junk", encoding="ascii")
+    tls = Tls(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    with pytest.raises(ConfigError, match=r"cert\.pem"):
+        Certificate(tls)
