@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime, formatdate, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TAG = re.compile(r'(W/)?"([!#-~\x80-\U0010ffff]*)"')
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
+_BARE = re.compile(r"[0-9A-Za-z-]+")
 _DIGITS = 18
 """Digits of a byte position that fit 64 bits; a longer one lies beyond any object anyway."""
 
@@ -55,6 +56,8 @@ class Conditions:
         """
         if self.whole is None:
             return True
+        if status == 304 and self.unmoved is not None:  # noqa: PLR2004 - Not Modified
+            return False
         if status == 206 and self.unmoved is not None:  # noqa: PLR2004 - Partial Content
             # exactly that date (RFC 9110 section 13.1.5): older is another version too
             return _seconds(last_modified) == self.unmoved
@@ -108,8 +111,13 @@ def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], part: str
     tag, date = _TAG.fullmatch(value), _seconds(value)
     if not busy and tag is not None and not tag[1]:
         return Conditions(sent | {"range": part, "if-match": value}, whole=sent)
+    busy = busy or "if-none-match" in asked or "if-modified-since" in asked
     if not busy and date is not None:
-        dated = {"range": part, "if-unmodified-since": _http_date(value)}
+        dated = {
+            "range": part,
+            "if-unmodified-since": _http_date(value),
+            "if-modified-since": formatdate(date - 1, usegmt=True),
+        }
         return Conditions(sent | dated, whole=sent, unmoved=date)
     # a weak tag never holds; and where the client uses the fields that are needed here, the
     # whole object is a right answer too
@@ -126,7 +134,7 @@ def _match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] | None
     if value.strip() == "*":
         return None
     # strong comparison: weak tags never match (section 13.1.1)
-    tags = frozenset(f'"{tag}"' for weak, tag in _TAG.findall(value) if not weak)
+    tags = frozenset(f'"{tag}"' for weak, tag in _TAG.findall(_quoted(value)) if not weak)
     if len(tags) == 1:
         sent["if-match"] = next(iter(tags))
         return None
@@ -143,12 +151,17 @@ def _none_match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] |
     if value.strip() == "*":
         return frozenset("*")
     # weak comparison: W/ makes no difference (section 13.1.2)
-    tags = frozenset(f'"{tag}"' for _, tag in _TAG.findall(value))
+    tags = frozenset(f'"{tag}"' for _, tag in _TAG.findall(_quoted(value)))
     if len(tags) > 1:
         return tags
     if tags:
         sent["if-none-match"] = next(iter(tags))
     return None
+
+
+def _quoted(value: str) -> str:
+    """One tag without its quotes gets them, as S3 reads it (versity/versitygw#1715)."""
+    return f'"{value.strip()}"' if _BARE.fullmatch(value.strip()) else value
 
 
 def _one_range(value: str) -> str | None:
