@@ -21,7 +21,6 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 QueryName = Literal[
-    "partNumber",
     "response-cache-control",
     "response-content-disposition",
     "response-content-encoding",
@@ -124,8 +123,13 @@ class Target(Bucket):
 def _plain_url(value: str, *, path: bool) -> str:
     """An http(s) URL with a host and nothing that could end up in front of a key."""
     url = urlsplit(value)
+    try:
+        port_is_wrong = url.port == 0
+    except ValueError:  # not a number, or over 65535
+        port_is_wrong = True
     wrong = (
-        url.scheme not in {"http", "https"}
+        port_is_wrong
+        or url.scheme not in {"http", "https"}
         or not url.hostname
         or url.username is not None
         or url.query

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
     from proxy.edge.metrics import Values
 
+LAST = 1 << 62
+"""The number of a worker's last report: it answers every question."""
+
 _LENGTH = struct.Struct("!I")
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """To a worker: report your figures."""
+    """To a worker: report your figures, and the number of this question with them."""
+
+    question: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """From a worker: its figures; the last one when it ends."""
+    """From a worker: its figures, for a question; ``LAST`` when it ends."""
+
+    question: int
 
     values: Values
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import yaml
@@ -27,7 +27,9 @@ from proxy.console import (
     RangesFile,
     print_json,
     print_table,
+    printable,
 )
+from proxy.decide.clientip import plain_address
 from proxy.decide.model import ConfigError, OriginError, ProxyError, RangesError
 from proxy.listcommands import lookup, ranges_app, ranges_in_use
 from proxy.settings import Settings
@@ -58,7 +60,8 @@ def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback sign
 def _root(
     *,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     pass
@@ -86,7 +89,9 @@ def serve(config: Config = None) -> None:
 def check(
     config: Config = None,
     *,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no bucket.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no bucket; the one way there is in this version.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say whether the configuration is valid."""
@@ -112,9 +117,15 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
     path: Annotated[str, typer.Argument(metavar="URL-PATH", help="Path as in the URL.")],
     ip: Annotated[str, typer.Option("--ip", help="Address of the client.")],
     config: Config = None,
-    host: Annotated[str | None, typer.Option("--host", help="Host header.")] = None,
-    method: Annotated[str, typer.Option("--method", help="HTTP method.")] = "GET",
-    header: Annotated[list[str] | None, typer.Option("--header", help="'Name: value'.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Host header; by default the first named host.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", help="GET or HEAD are answered with objects.")
+    ] = "GET",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", help="'Name: value'; may be repeated.")
+    ] = None,
     ranges: RangesFile = None,
     *,
     as_json: AsJson = False,
@@ -124,6 +135,8 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
     from proxy.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
     settings = load(config)
+    if plain_address(ip) is None:
+        raise ConfigError(f"--ip: {ip!r} is not an IP address")
     document = ranges_in_use(settings.regions, ranges)
     if document is None:
         typer.echo("nearbucket: no list of prefixes yet, so no address has a region: run "
@@ -190,11 +203,14 @@ def main() -> None:
     try:
         app()
     except (ConfigError, RangesError) as error:
-        typer.echo(f"nearbucket: {error}", err=True)
-        sys.exit(UNUSABLE)
+        _fail(error, UNUSABLE)
     except (OriginError, OSError) as error:
-        typer.echo(f"nearbucket: {error}", err=True)
-        sys.exit(UNREACHABLE)
+        _fail(error, UNREACHABLE)
     except ProxyError as error:
-        typer.echo(f"nearbucket: {error}", err=True)
-        sys.exit(NEEDS_ATTENTION)
+        _fail(error, NEEDS_ATTENTION)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    for line in str(error).splitlines():
+        typer.echo(f"nearbucket: {printable(line)}", err=True)
+    sys.exit(code)

@@ -7,6 +7,8 @@ file or variable, the key and the fix. Refuses to know what any setting means.
 from __future__ import annotations
 
 import os
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from proxy.decide.model import ConfigError
-from proxy.settings import Settings
+from proxy.settings import Regions, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -69,6 +71,20 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
         raise ConfigError(_findings(error, name, origins)) from None
 
 
+def load_regions(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Regions:
+    """The ``regions`` section alone, for commands about the list; its defaults if there is none.
+
+    Raises:
+        ConfigError: As ``load``, for this section.
+    """
+    document, name = _read(path)
+    origins = _overlay(document, environ)
+    try:
+        return Regions.model_validate(document.get("regions") or {})
+    except ValidationError as error:
+        raise ConfigError(_findings(error, name, origins, ("regions",))) from None
+
+
 def masked(settings: Settings) -> dict[str, Any]:
     """The effective configuration as plain data, secrets replaced."""
     shown = settings.model_dump(mode="json", by_alias=True)
@@ -84,12 +100,14 @@ def _read(path: Path | None) -> tuple[dict[Any, Any], str]:
             return {}, "environment"
         path = DEFAULT_FILE
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
+        with path.open(encoding="utf-8") as stream:  # a stream, so that errors name the file
+            document = yaml.load(stream, Loader=_Loader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror}; give an existing file with --config"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # PyYAML lets odd dates, keys and depths out as Python's own errors
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected sections such as sites: at the top level")
@@ -119,9 +137,9 @@ def _resolve_secrets(document: Any, environ: Mapping[str, str], name: str) -> No
         if kind == "file":
             try:
                 values[index] = Path(reference).read_text(encoding="utf-8").strip()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise ConfigError(
-                    f"{name}: client_address.origin_secret.values: {reference}: {error.strerror}"
+                    f"{name}: client_address.origin_secret.values: {reference}: {error}"
                 ) from None
         elif kind == "env":
             values[index] = environ.get(reference, "")
@@ -187,23 +205,56 @@ def _value(text: str) -> Any:
     return None if text in {"", "null", "~"} else text
 
 
-def _findings(error: ValidationError, name: str, origins: Mapping[Path_, str]) -> str:
-    lines = []
+def _findings(
+    error: ValidationError, name: str, origins: Mapping[Path_, str], section: Path_ = ()
+) -> str:
+    """All findings, one a line: where it was set, its key, what is wrong and what would do."""
+    texts: dict[tuple[str, str], list[str]] = {}
     for finding in error.errors(include_url=False):
         if finding["type"] == "too_short" and finding["input"]:
             continue  # the items are there; their own findings say what is wrong with them
-        location = finding["loc"]
-        source = next(
-            (
-                origins[location[:end]]
-                for end in range(len(location), 0, -1)
-                if location[:end] in origins
-            ),
-            name,
+        location = section + tuple(
+            part for part in finding["loc"] if not _OF_THE_LIBRARY(str(part))
         )
-        key = ".".join(str(part) for part in location)
-        message = finding["msg"].removeprefix("Value error, ")
-        if finding["type"] == "extra_forbidden":
-            message = "unknown key; see `nearbucket config schema` for those there are"
-        lines.append(f"{source}: {key}: {message}" if key else f"{source}: {message}")
-    return "\n".join(lines)
+        source = next(
+            (origins[location[:end]] for end in range(len(location), 0, -1)
+             if location[:end] in origins),
+            name,
+        )  # fmt: skip
+        place = source, ".".join(str(part) for part in location)
+        text = _plain(finding["type"], finding["msg"], str(location[-1]) if location else "")
+        texts.setdefault(place, []).append(text)
+    return "\n".join(
+        f"{source}: {key}: {', or '.join(said)}" if key else f"{source}: {', or '.join(said)}"
+        for (source, key), said in texts.items()
+    )
+
+
+_OF_THE_LIBRARY = re.compile(r"literal\[.*\]|constrained-.*|function-.*|KeyFiles").fullmatch
+"""Parts of pydantic's locations that are branches of a union, not keys of the file."""
+
+_PLAIN = {
+    "missing": "Field required",
+    "tuple_type": "must be a list, such as [a, b]",
+    "too_short": "must not be empty",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "string_type": "must be text",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+}
+
+
+def _plain(kind: str, message: str, key: str) -> str:
+    """A finding in the words of the file."""
+    if kind == "extra_forbidden":
+        near = get_close_matches(key, _known_keys(), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"unknown key; {hint}docs/settings.md and `nearbucket config schema` have them all"
+    return _PLAIN.get(kind, message.removeprefix("Value error, "))
+
+
+def _known_keys() -> list[str]:
+    schema = Settings.model_json_schema(by_alias=True)
+    models = [schema, *schema["$defs"].values()]
+    return sorted({key for model in models for key in model["properties"]})

@@ -7,6 +7,7 @@ Refuses to know any command.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,9 @@ from proxy.configfile import FILE_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+# What commands have to say they print; only `serve` has a log.
+logging.getLogger("proxy").addHandler(logging.NullHandler())
+
 NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 
 Config = Annotated[
@@ -28,7 +32,7 @@ Config = Annotated[
     typer.Option("--config", envvar=FILE_VARIABLE, help="Configuration file.",
                  show_default="nearbucket.yaml, if there is one"),
 ]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RangesFile = Annotated[
     Path | None,
     typer.Option("--ranges", help="An ip-ranges.json; by default the cached copy."),

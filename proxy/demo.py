@@ -34,7 +34,7 @@ from proxy.seaweed import SeaweedFS, allow_anonymous, make_bucket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEY = "releases/app-1.0.tar.gz"
+KEY = "releases/demo-1.0.tar.gz"
 IN_WEST, OUTSIDE = "198.51.100.7", "203.0.113.250"
 HOME_REGION, WEST_REGION = "us-east-1", "us-west-2"
 ORIGIN_BUCKET, WEST_BUCKET = "downloads", "us-west-2-downloads"
@@ -184,10 +184,10 @@ def run(*, stay: bool) -> bool:
     """
     console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    right = True
     with suppress(KeyboardInterrupt):
-        with console.status("starting a local S3 server and the proxy"):
-            demo = Demo().__enter__()
-        with demo:
+        console.print("starting a local S3 server, two buckets and the proxy ...")
+        with Demo() as demo:
             right = _try(console, demo)
             if stay:
                 console.print(
@@ -195,8 +195,10 @@ def run(*, stay: bool) -> bool:
                     "lines yourself. Ctrl-C stops and removes everything."
                 )
                 signal.pause()
-            return right
-    return True
+            else:
+                console.print("\nDone; `nearbucket demo --stay` keeps it running.")
+    console.print("Stopped; nothing is left behind.")
+    return right
 
 
 def _try(console: Console, demo: Demo) -> bool:

@@ -148,6 +148,9 @@ class Feed:
         except FetchError as error:
             return Result.FAILED, str(error)
         new = self.current is None or fresh.token != self.current.token
+        if self.current is not None and not new and fresh.rows != self.current.rows:
+            # The copy on disk stays the one in use: a token stands for one list.
+            return Result.INVALID, f"token {fresh.token} is in use for a different list"
         if self.current is not None and new and not force:
             refusal = await asyncio.to_thread(self._refusal, self.current, fresh)
             if refusal is not None:

@@ -31,9 +31,17 @@ def switch(value: object) -> object:
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
+def number(value: object) -> object:
+    """A number in digits, as an environment variable gives it."""
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
 def network(value: object) -> str:
     """Canonical CIDR text of a network or address."""
-    return str(ipaddress.ip_network(str(value).strip()))
+    text = str(value).strip()
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone; a network is written like fe80::/10")
+    return str(ipaddress.ip_network(text))
 
 
 Duration = Annotated[

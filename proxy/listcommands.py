@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from proxy.configfile import DEFAULT_FILE, load
+from proxy.configfile import load_regions
 from proxy.console import (
     NEEDS_ATTENTION,
     UNREACHABLE,
@@ -27,12 +27,15 @@ from proxy.console import (
     print_table,
     printable,
 )
+from proxy.decide.clientip import plain_address
 from proxy.decide.model import UNKNOWN, ConfigError, RangesError
-from proxy.settings import Regions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from proxy.decide.ranges import Ranges
     from proxy.lookup import Details
+    from proxy.settings import Regions
 
 ranges_app = typer.Typer(help="AWS's list of prefixes: fetch, show, compare.", no_args_is_help=True)
 
@@ -58,8 +61,12 @@ def lookup(  # noqa: PLR0913  # one parameter an option
     document = _needed(ranges_in_use(settings, ranges))
     table = build_table(document, tuple(service or settings.services), settings.overrides)
     index = RowIndex(document) if details else None
-    for address in addresses or (line.strip() for line in sys.stdin if line.strip()):
+    wrong = 0
+    for address in addresses or _lines():
         region = table.region(address) or UNKNOWN
+        if plain_address(address) is None:
+            wrong += 1
+            typer.echo(f"nearbucket: {printable(address)} is not an IP address", err=True)
         extra = _details(index.details(address)) if index else {}
         if as_json:
             typer.echo(json.dumps({"ip": address, "region": region, **extra}))
@@ -67,6 +74,15 @@ def lookup(  # noqa: PLR0913  # one parameter an option
             columns = (value if isinstance(value, str) else ",".join(value) or "-"
                        for value in extra.values())  # fmt: skip
             typer.echo("\t".join((printable(address), region, *columns)))
+    if wrong:
+        raise typer.Exit(NEEDS_ATTENTION)
+
+
+def _lines() -> Iterator[str]:
+    """Standard input by lines; bytes that are no text are no address either."""
+    for line in sys.stdin.buffer:
+        if text := line.decode("utf-8", "replace").strip():
+            yield text
 
 
 def _details(found: Details) -> dict[str, Any]:
@@ -92,7 +108,7 @@ def ranges_update(
     with Console(stderr=True).status(f"fetching {settings.source}"):
         found = asyncio.run(update(settings, force=force))
     if not found.result.good:
-        typer.echo(f"nearbucket: {settings.source}: {found.result}: {found.problem}", err=True)
+        typer.echo(f"nearbucket: {found.result}: {found.problem} ({settings.source})", err=True)
         raise typer.Exit(UNREACHABLE if found.result is Result.FAILED else NEEDS_ATTENTION)
     token = found.ranges.token if found.ranges else "-"
     typer.echo(f"{found.result}: token {token}, kept in {settings.cache}")
@@ -140,6 +156,9 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
         })  # fmt: skip
         return
     typer.echo(f"token\t{found.old_token}\t{found.new_token}")
+    if not rows:
+        typer.echo("no differences")
+        return
     print_table(
         ("change", "prefix", "region", "service"),
         [(what, row.prefix, row.region or "GLOBAL", row.service) for what, row in rows],
@@ -150,8 +169,8 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
 
 
 def _regions(config: Path | None) -> Regions:
-    """The list's settings; the defaults where there is no configuration at all."""
-    return load(config).regions if config or DEFAULT_FILE.exists() else Regions()
+    """The list's settings, whatever else the configuration holds."""
+    return load_regions(config)
 
 
 def _read_ranges(path: Path) -> Ranges:

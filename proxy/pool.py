@@ -17,7 +17,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from proxy.channel import Ask, Channel, Drain, Ready, Report
+from proxy.channel import LAST, Ask, Channel, Drain, Ready, Report
 from proxy.decide.model import ConfigError, ProxyError
 from proxy.edge.metrics import Values, retired, total
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT = 2.0  # seconds a worker may take to report before its last report stands in
+DRAIN_GRACE = 5.0  # seconds a worker may take beyond drain_timeout before it is killed
 RESTART_PAUSE = 1.0  # seconds before the successor of a worker that died young
 STARTS = 3  # deaths in a row before the first worker ever answered: then the start has failed
 YOUNG = 10.0  # seconds; what killed an older worker is not likely to be its start
@@ -85,8 +86,9 @@ class _Member:
         self.channel = channel
         self.on_ready = on_ready
         self.ready = asyncio.Event()
-        self.reported = asyncio.Event()
         self.values: Values = {}
+        self._reported = asyncio.Condition()
+        self._answer = 0
 
     async def listen(self) -> None:
         """Take in what the worker says until it is gone."""
@@ -96,8 +98,18 @@ class _Member:
                 self.on_ready()
             elif isinstance(message, Report):
                 self.values = message.values
-                self.reported.set()
-        self.reported.set()  # nobody waits for a worker that is gone
+                await self._answered(message.question)
+        await self._answered(LAST)  # nobody waits for a worker that is gone
+
+    async def _answered(self, question: int) -> None:
+        async with self._reported:
+            self._answer = question
+            self._reported.notify_all()
+
+    async def answers(self, question: int) -> None:
+        """Return when the figures are no older than the question."""
+        async with self._reported:
+            await self._reported.wait_for(lambda: self._answer >= question)
 
 
 class Pool:
@@ -110,6 +122,8 @@ class Pool:
         self._retired: Values = {}
         self._draining = False
         self._answered = False
+        self._asking = asyncio.Lock()
+        self._question = 0
         self._tasks = [
             asyncio.create_task(self._keep(slot)) for slot in range(len(self._listeners))
         ]
@@ -140,16 +154,19 @@ class Pool:
 
     async def figures(self) -> Values:
         """The exact sum over all workers, those that ended included."""
-        members = list(self._members.values())
-        for member in members:
-            member.reported.clear()
-            member.channel.send(Ask())
-        waits = [asyncio.create_task(member.reported.wait()) for member in members]
-        if waits:
-            _, late = await asyncio.wait(waits, timeout=ANSWER_TIMEOUT)
-            for wait in late:
-                wait.cancel()
-        return total([self._retired, *(member.values for member in members)])
+        async with self._asking:
+            self._question += 1
+            members = list(self._members.values())
+            for member in members:
+                member.channel.send(Ask(self._question))
+            waits = [asyncio.create_task(member.answers(self._question)) for member in members]
+            if waits:
+                _, late = await asyncio.wait(waits, timeout=ANSWER_TIMEOUT)
+                for wait in late:
+                    wait.cancel()
+            # Those that are there now: one that ended meanwhile is among the retired.
+            current = (member.values for member in self._members.values())
+            return total([self._retired, *current])
 
     async def drain(self) -> None:
         """Let every worker finish and end."""
@@ -158,7 +175,14 @@ class Pool:
             listener.close()
         for member in self._members.values():
             member.channel.send(Drain())
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = asyncio.gather(*self._tasks, return_exceptions=True)
+        patience = self._snapshot.settings.limits.drain_timeout + DRAIN_GRACE
+        await asyncio.wait({ended}, timeout=patience)
+        for member in self._members.values():
+            _log.error("worker process %d does not end; killed", member.process.pid)
+            with contextlib.suppress(ProcessLookupError):
+                member.process.kill()
+        await ended
 
     async def _keep(self, slot: int) -> None:
         """Run a worker on this slot's socket, and another when it dies."""
@@ -168,7 +192,11 @@ class Pool:
                 raise ProxyError("no worker process could start; see the log above")
             deaths += 1
             started = asyncio.get_running_loop().time()
-            await self._run(slot)
+            try:
+                await self._run(slot)
+            except Exception:
+                # No process or descriptor to be had: its connections wait for the next try.
+                _log.exception("worker %d could not be started", slot)
             if not self._draining:
                 _log.error("worker %d died; starting another", slot)
                 lived = asyncio.get_running_loop().time() - started
@@ -180,11 +208,13 @@ class Pool:
     async def _run(self, slot: int) -> None:
         ours, theirs = socket.socketpair()
         listener = self._listeners[slot]
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "proxy.worker", str(listener.fileno()), str(theirs.fileno()),
                 pass_fds=(listener.fileno(), theirs.fileno()), stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
+            undo.pop_all()
         member = _Member(process, await Channel.over(ours), self._has_answered)
         member.channel.send(self._snapshot)
         self._members[slot] = member

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 import time
@@ -62,9 +61,9 @@ class Supervisor:
         self.addresses: dict[str, tuple[str, int]] = {}
 
     def _swap_to(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        engine = engine_of(snapshot)  # first what can fail
+        self._snapshot, self.engine = snapshot, engine
         logging.getLogger().setLevel(snapshot.settings.log.level.upper())
-        self.engine = engine_of(snapshot)
 
     @property
     def settings(self) -> Settings:
@@ -76,8 +75,8 @@ class Supervisor:
         settings = self.settings
         if settings.listen.tls is not None:
             Certificate(settings.listen.tls)  # the workers' error would come later, and thrice
-        _raise_file_limit(settings.limits.max_connections)
         count = worker_count(settings.listen)
+        _raise_file_limit(settings.limits.max_connections, count)
         listeners = open_listeners(settings.listen.host, settings.listen.port, count)
         self.addresses["listen"] = _address(listeners[0])
         self._feed = feed = Feed(settings.regions, self._publish)
@@ -147,11 +146,15 @@ class Supervisor:
         try:
             settings = load(self._path)
             refuse_restart(self.settings, settings)
+            await self._swap(settings=settings)
         except ConfigError as error:
             self._reloads["refused",] += 1
             _log.error("configuration not reloaded, the old one goes on: %s", error)
             return
-        await self._swap(settings=settings)
+        except Exception:
+            self._reloads["refused",] += 1
+            _log.exception("configuration not reloaded, the old one goes on")
+            return
         self._reloads["applied",] += 1
         _log.info("configuration reloaded: %s", fingerprint(settings))
 
@@ -250,6 +253,7 @@ class Supervisor:
                     "nearbucket_redirects_total", "nearbucket_bypasses_total",
                     "nearbucket_refusals_total", "nearbucket_streamed_bytes_total",
                     "nearbucket_streams_in_progress", "nearbucket_connections",
+                    "nearbucket_stream_ends_total",
                 )
             },
         }  # fmt: skip
@@ -260,7 +264,7 @@ async def _keep_feeding(feed: Feed) -> None:
     while True:
         try:
             await feed.run()
-        except Exception:  # noqa: BLE001  # whatever it was, the list in use stays in use
+        except Exception:
             _log.exception("the ranges feed failed; it starts again")
         await asyncio.sleep(FEED_PAUSE)
 
@@ -279,13 +283,15 @@ def _address(listener: socket.socket) -> tuple[str, int]:
     return host, port
 
 
-def _raise_file_limit(max_connections: int) -> None:
+def _raise_file_limit(max_connections: int, workers: int) -> None:
     """Each streamed download holds two sockets."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     _log.info("open files: %d allowed", hard)
-    if hard < 2 * max_connections // max(1, len(os.sched_getaffinity(0))):
+    if hard < 2 * max_connections // workers:
         _log.warning(
             "limits.max_connections %d may need more open files than %d; raise the process's "
             "nofile limit",

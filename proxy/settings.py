@@ -6,18 +6,16 @@ know where a value came from, and accepts no key that nothing in the product obe
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from proxy.buckets import Origin, Target, unknown_region
-from proxy.endpoints import partition_of
+from proxy.buckets import unknown_region
+from proxy.endpoints import known_regions
 from proxy.fields import Duration, Network, Port, Section, network, switch
-
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+from proxy.sites import Site
 
 TRUST_WORDS = ("loopback", "private", "cloudfront")
 """Names for networks in ``client_address.trusted_proxies``."""
@@ -88,6 +86,8 @@ class ClientAddress(Section):
         if self.trusted_proxies and self.trusted_hops:
             raise ValueError("give trusted_proxies or trusted_hops, not both")
         trusted = self.trusted_proxies or self.trusted_hops or self.origin_secret
+        if self.source == "peer" and (self.trusted_proxies or self.trusted_hops):
+            raise ValueError("from: peer reads no header, so nobody is to be trusted with one")
         if self.source != "peer" and not trusted:
             raise ValueError(
                 f"from: {self.source} believes nobody yet; add trusted_proxies (networks of your "
@@ -112,113 +112,17 @@ class Regions(Section):
     required: bool = True
     """Whether ``/readyz`` waits for a list; without one every client is UNKNOWN and streamed."""
 
+    @field_validator("source")
+    @classmethod
+    def _url_or_file(cls, value: str) -> str:
+        if "://" in value and not value.startswith(("https://", "http://")):
+            raise ValueError(f"{value!r} is neither an http(s) URL nor a file")
+        return value
+
     @field_validator("overrides")
     @classmethod
     def _none_is_no_region(cls, values: dict[str, str | None]) -> dict[str, str | None]:
         return {network: None if name == "none" else name for network, name in values.items()}
-
-
-class Redirect(Section):
-    """Which requests are redirected, and how."""
-
-    mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
-    """``shadow`` counts what would be redirected, and streams it."""
-    percent: Annotated[float, Field(ge=0, le=100)] = 100.0
-    """Share of eligible requests, chosen by a stable hash of client and path."""
-    paths: tuple[str, ...] = ("*.tar.*z*",)
-    """Shell patterns on the object key; ``*`` matches slashes too."""
-    exclude: tuple[str, ...] = ()
-    """Shell patterns that are never redirected; they win over ``paths``."""
-    status: Literal[301, 302, 303, 307, 308] = 301
-    """Status of the redirect."""
-    scheme: Literal["https", "http"] = "https"
-    """Scheme of Location; ``http`` only for private networks and tests."""
-
-
-class Bypass(Section):
-    """What a request that is not redirected gets."""
-
-    mode: Literal["stream"] = "stream"
-    """``stream``: the object, from the origin, through the proxy."""
-
-
-class OptOut(Section):
-    """How a client says that it cannot follow redirects."""
-
-    query: str | None = "redirect=no"
-    """Query argument, compared as it stands in the URL."""
-    header: str | None = "x-no-redirect"
-    """Header whose presence is enough."""
-    user_agents: tuple[str, ...] = ()
-    """Shell patterns on the User-Agent."""
-    networks: tuple[Network, ...] = ()
-    """Networks whose clients are never redirected."""
-
-
-class Site(Section):
-    """One origin, its targets and the rules for a set of host names."""
-
-    hosts: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    """Names in the Host header, without port; ``*`` serves every name."""
-    origin: Origin
-    """The bucket that holds every object."""
-    targets: dict[str, Target] = Field(default_factory=dict)
-    """Client region to the bucket its clients are sent to."""
-    redirect: Redirect = Redirect()
-    """Which requests are redirected, and how."""
-    bypass: Bypass = Bypass()
-    """What a request that is not redirected gets."""
-    opt_out: OptOut = OptOut()
-    """How a client says that it cannot follow redirects."""
-
-    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
-    """Object served for keys that end in a slash, such as index.html."""
-
-    @property
-    def name(self) -> str:
-        """The site in metrics, logs and ``--site``: its first host."""
-        return self.hosts[0]
-
-    @field_validator("hosts")
-    @classmethod
-    def _host_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(value.lower().rstrip(".") for value in values)
-        for name in names:
-            if name != "*" and not _HOST.fullmatch(name):
-                raise ValueError(f"{name!r} is not a host name (no port, no scheme; or *)")
-        return names
-
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _region_from_key(cls, values: Any) -> Any:
-        """A target's ``region`` defaults to the client region it is listed under."""
-        if not isinstance(values, dict):
-            return values
-        return {
-            key: {"region": key, **value} if isinstance(value, dict) else value
-            for key, value in values.items()
-        }
-
-    @model_validator(mode="after")
-    def _targets_are_reachable(self) -> Self:
-        for region, target in self.targets.items():
-            if target.endpoint is None and partition_of(region) != partition_of(target.region):
-                raise ValueError(
-                    f"targets.{region}: clients there cannot use a bucket of {target.region}, "
-                    "another AWS partition"
-                    if partition_of(region)
-                    else f"targets: {unknown_region(region)}"
-                )
-            url = urlsplit(target.location())
-            if url.scheme != self.redirect.scheme:
-                raise ValueError(
-                    f"targets.{region}: Location would be {url.scheme}:, but redirect.scheme is "
-                    f"{self.redirect.scheme}; give an {self.redirect.scheme}: public_url, or set "
-                    f"redirect.scheme: {url.scheme}"
-                )
-            if url.hostname in self.hosts:
-                raise ValueError(f"targets.{region}: {url.hostname} is this site's own host (loop)")
-        return self
 
 
 class Limits(Section):
@@ -269,4 +173,27 @@ class Settings(Section):
         for host in hosts:
             if hosts.count(host) > 1:
                 raise ValueError(f"sites: host {host!r} is listed twice")
+        own = {host.strip("[]") for host in hosts}
+        for site in self.sites:
+            for region, target in site.targets.items():
+                name = urlsplit(target.location()).hostname
+                if name in own:
+                    raise ValueError(f"sites: targets.{region}: {name} is our own host (loop)")
+        return self
+
+    @model_validator(mode="after")
+    def _overrides_name_regions(self) -> Self:
+        known = known_regions() | {region for site in self.sites for region in site.targets}
+        for network_, region in self.regions.overrides.items():
+            if region is not None and region not in known:
+                raise ValueError(f"regions.overrides: {network_}: {unknown_region(region)}")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.listen.port == self.admin.port != 0:
+            raise ValueError(
+                f"admin.port: {self.admin.port} is listen.port too; clients would reach the "
+                "admin port"
+            )
         return self

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from proxy.channel import Ask, Channel, Ready, Report
+from proxy.channel import LAST, Ask, Channel, Ready, Report
 from proxy.decide.wire import SimpleReader
 from proxy.edge.fastlane import FastLane
 from proxy.edge.handler import Handler
@@ -27,6 +27,8 @@ from proxy.storage.origin import Origin, client_session
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from proxy.settings import Settings
 
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
 BACKLOG = 4096  # connections the kernel keeps until the loop accepts them
@@ -59,7 +61,7 @@ class Worker:
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
         self._session = client_session()
-        self._open_origins()
+        self.state.origins = self._origins(self.state.settings)
         handler = Handler(self.state)
         reader = SimpleReader() if self._fast_lane else None
         self._server = await asyncio.get_running_loop().create_server(
@@ -78,26 +80,33 @@ class Worker:
 
     def apply(self, snapshot: Snapshot) -> None:
         """Decide by a new snapshot from the next request on."""
-        changed = snapshot.settings != self.state.settings
-        self.state.apply(snapshot.settings, snapshot.table, snapshot.cdn)
+        try:
+            changed = snapshot.settings != self.state.settings
+            origins = self._origins(snapshot.settings) if changed else self.state.origins
+            self.state.apply(snapshot.settings, snapshot.table, snapshot.cdn)
+        except Exception:
+            _log.exception("snapshot not applied, the old one goes on")
+            return
+        self.state.origins = origins
         logging.getLogger().setLevel(snapshot.settings.log.level.upper())
-        if changed:
-            self._open_origins()
 
-    def _open_origins(self) -> None:
+    def _origins(self, settings: Settings) -> dict[str, Origin]:
         counters = self.state.counters
-        self.state.origins = {
+        return {
             site.name: Origin(
                 site.origin, self._session, counters=_OriginCounts(counters.add, site.name)
             )
-            for site in self.state.settings.sites
+            for site in settings.sites
         }
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK)
-            self.tick(loop.time())
+            try:
+                self.tick(loop.time())
+            except Exception:
+                _log.exception("a tick failed")
 
     def tick(self, now: float) -> None:
         """Once a second: clock, timeouts, log."""
@@ -125,7 +134,6 @@ class Worker:
         await asyncio.sleep(0)
         self._ticking.cancel()
         await self._session.close()
-        await self.state.log.close()
 
 
 class _OriginCounts:
@@ -165,8 +173,8 @@ async def _serve(listener: socket.socket, end: socket.socket) -> None:
         match await channel.receive():
             case Snapshot() as snapshot:
                 worker.apply(snapshot)
-            case Ask():
-                channel.send(Report(worker.state.counters.snapshot()))
+            case Ask(question):
+                channel.send(Report(question, worker.state.counters.snapshot()))
             case _:  # Drain, or the supervisor is gone
                 break
     draining = asyncio.create_task(worker.drain())
@@ -177,10 +185,11 @@ async def _serve(listener: socket.socket, end: socket.socket) -> None:
             asking.cancel()
         elif asking.result() is None:
             await draining
-        else:
-            channel.send(Report(worker.state.counters.snapshot()))
-    channel.send(Report(worker.state.counters.snapshot()))
+        elif isinstance(asked := asking.result(), Ask):
+            channel.send(Report(asked.question, worker.state.counters.snapshot()))
+    channel.send(Report(LAST, worker.state.counters.snapshot()))
     await channel.close()
+    await worker.state.log.close()
 
 
 def main() -> None:

@@ -134,6 +134,7 @@ class Served:
         for client in self._clients:
             await client.close()
         await self.worker.drain()
+        await self.worker.state.log.close()
 
 
 @asynccontextmanager

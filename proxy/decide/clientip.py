@@ -101,25 +101,33 @@ class Trust:
         peer = plain_address(request.peer or "")
         if peer is None:
             return Client(None, "the peer has no IP address")
-        if not self._believes(request, peer):
+        doubt = self._doubt(request, peer)
+        if doubt is not None:
             if self.cdn.holds(peer):
-                return Client(None, "the socket's peer is CloudFront's own address")
-            found = Client(peer, "the socket's peer")
-        elif self.source == "x-forwarded-for":
-            found = self._forwarded(request, peer)
-        else:
-            found = self._single(request)
-        if found.address is not None and self._names_no_client(found.address, peer):
-            return Client(None, f"{found.how} is a trusted proxy, and nobody is named behind it")
+                return Client(None, f"{doubt}: that is CloudFront's own address")
+            if self._is_proxy(peer) and self.source != "peer":
+                return Client(None, f"{doubt}: that is a trusted proxy, not a client")
+            return Client(peer, doubt)
+        if self.source != "x-forwarded-for":
+            return self._single(request)
+        found = self._forwarded(request, peer)
+        address = found.address or ""
+        if (address == peer and self._is_proxy(peer)) or (
+            self.cdn_is_proxy and self.cdn.holds(address)
+        ):
+            return Client(None, f"{found.how}: trusted proxies, and nobody behind them")
         return found
 
-    def _names_no_client(self, address: str, peer: str) -> bool:
-        """Whether the walk ended on a proxy; a client in our own networks is none."""
+    def _doubt(self, request: Request, peer: str) -> str | None:
+        """Why only the peer counts, or None when its forwarded header does."""
         if self.source == "peer":
-            return False
-        return (address == peer and self._is_proxy(peer)) or (
-            self.cdn_is_proxy and self.cdn.holds(address)
-        )
+            return "the socket's peer"
+        if self.secret(request) is Secret.ABSENT:
+            header = (self.secret_header or b"").decode()
+            return f"the socket's peer, for without {header} no forwarded header counts"
+        if self.networks is None or self._is_proxy(peer):
+            return None
+        return "the socket's peer, which is no trusted proxy"
 
     def reads(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether any of these fields is one that trust depends on."""
@@ -130,33 +138,42 @@ class Trust:
             return False
         return self.networks.holds(address) or (self.cdn_is_proxy and self.cdn.holds(address))
 
-    def _believes(self, request: Request, peer: str) -> bool:
-        """Whether this peer's forwarded header counts."""
-        if self.source == "peer" or self.secret(request) in {Secret.ABSENT, Secret.WRONG}:
-            return False
-        return self.networks is None or self._is_proxy(peer)
-
     def _forwarded(self, request: Request, peer: str) -> Client:
         """X-Forwarded-For, read from the right: the left end is the client's own words."""
         value = request.headers.get(FORWARDED_FOR, b"").decode("latin-1")
         if not value.strip():
             return Client(None, "a trusted proxy sent no X-Forwarded-For")
-        if self.networks is None:
-            hops = self.hops or 1
-            entries = value.rsplit(",", hops)[-hops:]
-            if len(entries) < hops:
-                return Client(None, f"X-Forwarded-For has fewer than {hops} entries")
-            return _entry(entries[0], hops)
-        return self._walk(value, peer)
+        entries = value.split(",")
+        if self.networks is not None:
+            return self._walk(entries, peer)
+        hops = self.hops or 1
+        if len(entries) < hops:
+            return Client(None, f"X-Forwarded-For has fewer than {hops} entries")
+        return self._entry(entries, hops)
 
-    def _walk(self, value: str, peer: str) -> Client:
+    def _walk(self, entries: list[str], peer: str) -> Client:
         """Pass trusted proxies from the right; the first other address is the client."""
-        found = Client(peer, "the socket's peer")
-        for number, text in enumerate(reversed(value.split(",")), start=1):
-            found = _entry(text, number)
+        found = Client(peer, "X-Forwarded-For")
+        for number in range(1, len(entries) + 1):
+            found = self._entry(entries, number)
             if found.address is None or not self._is_proxy(found.address):
                 break
         return found
+
+    def _entry(self, entries: list[str], number: int) -> Client:
+        """The address at a place from the right.
+
+        CloudFront's own is no client where something stands to its left: there CloudFront
+        wrote the viewer, and looking its edge up would redirect everybody behind it.
+        """
+        address = _with_port(entries[-number])
+        place = f"entry {number} from the right of X-Forwarded-For"
+        if address is None:
+            return Client(None, f"{place} is not an address")
+        between = number < len(entries) and not self.cdn_is_proxy
+        if between and self.cdn.holds(address):
+            return Client(None, f"{place} is CloudFront's own address; is a hop uncounted?")
+        return Client(address, place)
 
     def _single(self, request: Request) -> Client:
         """A header with one address in it; two of them arrive joined and are not usable."""
@@ -171,17 +188,11 @@ class Trust:
         return Client(address, self.source if address else f"{self.source} holds no address")
 
 
-def _entry(text: str, number: int) -> Client:
-    address = _with_port(text)
-    place = f"entry {number} from the right of X-Forwarded-For"
-    return Client(address, place if address else f"{place} is not an address")
-
-
 def _with_port(text: str) -> str | None:
     """The address in ``1.2.3.4:5``, ``[2001:db8::1]:5``, ``"[2001:db8::1]"`` or bare."""
     text = text.strip().strip('"')
     found = _WITH_PORT.fullmatch(text)
-    return plain_address((found[1] or found[2]) if found else text)
+    return plain_address(text if found is None else found[1] if found[1] is not None else found[2])
 
 
 def plain_address(text: str) -> str | None:

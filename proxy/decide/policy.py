@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from proxy.decide.model import Request
-    from proxy.settings import Site
+    from proxy.sites import Site
 
 _SIGNED_QUERY = re.compile(
     r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE
@@ -129,8 +129,9 @@ class SitePolicy:
         return Reason.OFF if self.mode == "off" else Reason.IN_REGION
 
     def wants(self, key: str) -> bool:
-        """Whether the patterns choose the key."""
-        return self.paths.fullmatch(key) is not None and self.exclude.fullmatch(key) is None
+        """Whether the patterns choose the key; the empty one is a bucket, never an object."""
+        chosen = key != "" and self.paths.fullmatch(key) is not None
+        return chosen and self.exclude.fullmatch(key) is None
 
     def opted_out(self, facts: Facts) -> bool:
         """Whether the client says it does not want to be redirected."""

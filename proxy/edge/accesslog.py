@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import queue
 import re
 import select
 import stat
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -24,6 +26,7 @@ MAX_WAITING = 100_000
 """Lines kept while standard output takes none; more are dropped and counted."""
 
 _PIPE_BUF = 4096  # POSIX: writes up to PIPE_BUF are not mixed with other processes' writes
+_FROM_CLIENT = frozenset({"method", "host", "path", "user_agent", "referer", "range"})
 _W3C_UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"#%'<>\[\\\]^`{|}~]")
 
 W3C_FIELDS = (
@@ -53,7 +56,7 @@ class Record(NamedTuple):
         reason: The decision's reason.
         site: Site name, or None when refused.
         user_agent: User-Agent as sent.
-        referer: Referer as sent.
+        referer: Referer, without its query.
         range: Range as sent.
         protocol: HTTP version, such as HTTP/1.1.
     """
@@ -113,7 +116,11 @@ def _w3c(value: str | int | None) -> bytes:
 
 
 class AccessLog:
-    """Collects records of one worker and writes them out on each ``flush``."""
+    """Collects records of one worker and has them written out on each ``flush``.
+
+    Lines are made and written in a thread of its own: whoever reads them may be slow, or
+    gone, and neither serving nor the end of the process waits for that.
+    """
 
     def __init__(
         self,
@@ -126,8 +133,14 @@ class AccessLog:
         self._records: list[Record] = []
         self._dropped = dropped
         self._descriptor = descriptor
-        self._writing: asyncio.Future[int] | None = None
         self._header = f"#Version: 1.0\n#Fields: {W3C_FIELDS}\n".encode() if form == "w3c" else b""
+        self._batches: queue.SimpleQueue[list[Record]] = queue.SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._handed = 0
+        self._lost = 0
+        if self._line is not None:
+            threading.Thread(target=self._run, name="access-log", daemon=True).start()
 
     @property
     def enabled(self) -> bool:
@@ -144,31 +157,50 @@ class AccessLog:
             self._dropped(1)
 
     def flush(self) -> None:
-        """Start writing what has gathered; a reader that stalls holds up only this thread."""
-        if not (self._records or self._header) or (self._writing and not self._writing.done()):
+        """Hand what has gathered to the thread, unless it is still busy with the last."""
+        if self._line is None or not self._idle.is_set():
             return
-        lines = self._take()
-        loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(None, _write, self._descriptor, lines)
-        self._writing.add_done_callback(self._written)
+        lost, self._lost = self._lost, 0
+        if lost:
+            self._dropped(lost)
+        if self._records or self._header:
+            self._idle.clear()
+            self._handed = len(self._records)
+            self._batches.put(self._records)
+            self._records = []
 
-    def _written(self, writing: asyncio.Future[int]) -> None:
-        if not writing.cancelled() and writing.result():
-            self._dropped(writing.result())
+    async def close(self, patience: float = 2.0) -> None:
+        """Write everything that is left; what is not taken in time counts as dropped."""
+        for _ in range(2):  # what is being written, then the rest
+            idle = asyncio.to_thread(self._idle.wait, patience)
+            if not await idle:
+                self._dropped(len(self._records) + self._handed)
+                self._records = []
+                return
+            self.flush()
 
-    async def close(self) -> None:
-        """Write everything that is left."""
-        if self._writing is not None:
-            await self._writing
-        self.flush()
-        if self._writing is not None:
-            await self._writing
+    def _run(self) -> None:
+        while True:
+            records = self._batches.get()
+            lines = [_fitted(self._line, record) for record in records] if self._line else []
+            header, self._header = self._header, b""
+            lost = _write(self._descriptor, [header, *lines] if header else lines)
+            self._lost += min(lost, len(records))
+            self._idle.set()
 
-    def _take(self) -> list[bytes]:
-        records, self._records = self._records, []
-        header, self._header = self._header, b""
-        lines = [self._line(record) for record in records] if self._line else []
-        return [header, *lines] if header else lines
+
+def _fitted(line: Callable[[Record], bytes], record: Record) -> bytes:
+    """A line that a pipe takes whole: what the client sent is cut when it is too long."""
+    made = line(record)
+    for most in (1000, 300, 100):
+        if len(made) <= _PIPE_BUF:
+            break
+        made = line(record._replace(**{
+            name: value[:most]
+            for name, value in record._asdict().items()
+            if name in _FROM_CLIENT and value
+        }))  # fmt: skip
+    return made
 
 
 def _write(descriptor: int, lines: list[bytes]) -> int:
@@ -177,7 +209,11 @@ def _write(descriptor: int, lines: list[bytes]) -> int:
     Returns:
         How many lines could not be written.
     """
-    limit = _PIPE_BUF if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else 1 << 20
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return len(lines)
+    limit = _PIPE_BUF if stat.S_ISFIFO(mode) else 1 << 20
     piece, held, written = b"", 0, 0
     for line in lines:
         if piece and len(piece) + len(line) > limit:

@@ -13,6 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from proxy.decide.clientip import plain_address
 from proxy.decide.model import Request
 from proxy.edge.metrics import Exposition
 
@@ -96,8 +97,8 @@ def application(view: View) -> web.Application:
 
     async def explain(request: web.Request) -> web.Response:
         query = request.query
-        if not query.get("ip") or not query.get("path", "").startswith("/"):
-            return web.json_response({"error": "give ip= and path=/..."}, status=400)
+        if plain_address(query.get("ip", "")) is None or not query.get("path", "").startswith("/"):
+            return web.json_response({"error": "give ip=, an address, and path=/..."}, status=400)
         engine, asked = request_for(
             view.engine, ip=query["ip"], target=query["path"], host=query.get("host")
         )

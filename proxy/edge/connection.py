@@ -83,6 +83,10 @@ class Connection(RequestHandler):
         """What aiohttp could not parse, or what failed in the handler."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("failed while answering", exc_info=exc)
+        if request.writer.output_size > 0:
+            # Part of an answer is out: another behind it would pass for the rest of its body.
+            self.lane.abort()
+            raise ConnectionResetError("failed in the middle of an answer")
         decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the exchange has its own record
             unread = Request("-", "-", {}, request.remote)

@@ -11,6 +11,9 @@ whole: load balancers reuse one connection for many clients.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -69,8 +72,8 @@ class FastLane(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_at_home", "_build", "_eof", "_inner", "_peer", "_reader", "_returns", "_state",
-        "_transport", "phase", "since",
+        "_at_home", "_build", "_eof", "_held", "_held_since", "_inner", "_peer", "_reader",
+        "_returns", "_state", "_transport", "_whole", "phase", "since",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +92,9 @@ class FastLane(asyncio.Protocol):
         self._eof = False
         self._peer: str | None = None
         self._transport: asyncio.Transport
+        self._whole = True
+        self._held = 0
+        self._held_since = 0.0
         self.phase = Phase.IDLE
         self.since = 0.0
 
@@ -166,6 +172,7 @@ class FastLane(asyncio.Protocol):
         self._pass_on(chunk)
 
     def _pass_on(self, chunk: bytes) -> None:
+        self._whole = chunk.endswith(b"\r\n\r\n")  # or a head may have begun behind it
         if self.phase is Phase.IDLE:
             self._enter(Phase.HEAD)
         if self._inner is not None:
@@ -177,7 +184,7 @@ class FastLane(asyncio.Protocol):
 
     def answered(self, *, keep_alive: bool) -> None:
         """Aiohttp has written an answer whole."""
-        self._enter(Phase.IDLE)
+        self._enter(Phase.IDLE if self._whole or self._returns else Phase.HEAD)
         if self._eof and not self._working():
             self._transport.close()
         elif self._returns and keep_alive:
@@ -214,6 +221,9 @@ class FastLane(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Close the connection if it has waited too long, or idles while draining."""
         limits = self._state.settings.limits
+        if self._stalled(now, limits.idle_timeout):
+            self._transport.abort()
+            return
         waited = now - self.since
         late = (self.phase is Phase.HEAD and waited > limits.header_timeout) or (
             self.phase is Phase.IDLE and (waited > limits.idle_timeout or self._state.draining)
@@ -221,6 +231,31 @@ class FastLane(asyncio.Protocol):
         if late:
             self._transport.close()
 
+    def _stalled(self, now: float, patience: float) -> bool:
+        """Whether the client has taken no byte for too long, of those that wait for it.
+
+        What the kernel holds counts as well: a slow client that lives takes from there long
+        before the transport may write again.
+        """
+        held = self._transport.get_write_buffer_size()
+        if not held:
+            self._held = 0
+            return False
+        held += _kernel_queue(self._transport)
+        if held != self._held:
+            self._held, self._held_since = held, now
+        return now - self._held_since > patience
+
     def abort(self) -> None:
         """Break the connection off: what was sent must not look whole."""
         self._transport.abort()
+
+
+def _kernel_queue(transport: asyncio.Transport) -> int:
+    """Bytes of a connection that the kernel has and the client has not (SIOCOUTQ)."""
+    sock = transport.get_extra_info("socket")
+    try:
+        packed = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:  # closed meanwhile
+        return 0
+    return int.from_bytes(packed, sys.byteorder)

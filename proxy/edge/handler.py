@@ -7,7 +7,6 @@ people. Refuses to decide: it asks the same engine, and only acts.
 from __future__ import annotations
 
 import asyncio
-import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, assert_never
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from proxy.edge.fastlane import FastLane
     from proxy.edge.state import WorkerState
     from proxy.storage.answer import Answer
-
-_log = logging.getLogger(__name__)
 
 CONDITIONS = (
     "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
@@ -52,6 +49,9 @@ class Handler:
         exchange = _Exchange(self._state, incoming, protocol.lane)
         try:
             return await exchange.answer()
+        except Exception:
+            exchange.failed()
+            raise
         finally:
             exchange.record()
 
@@ -87,6 +87,10 @@ class _Exchange:
                 assert_never(self._decision)
         return self._finish(response)
 
+    def failed(self) -> None:
+        """A fault of ours: what the client gets when nothing is out yet is a 500."""
+        self._status = self._status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+
     def record(self) -> None:
         """Count and log, whatever became of it."""
         version = self._incoming.version
@@ -109,7 +113,7 @@ class _Exchange:
         try:
             answer = await self._state.origins[place.site.name].preflight(place.key, asked)
         except OriginError as error:
-            _log.warning("origin of %s, preflight: %s", place.site.name, error.detail)
+            self._state.complain(f"origin of {place.site.name}, preflight: {error.detail}")
             return
         response.headers.extend(answer.headers)
 
@@ -125,7 +129,8 @@ class _Exchange:
                 cors_origin=self._incoming.headers.get("Origin"),
             )
         except OriginError as error:
-            _log.warning("origin of %s: %s", decision.site, error.detail)
+            counters.add("nearbucket_stream_ends_total", "origin-failed")
+            self._state.complain(f"origin of {decision.site}: {error.detail}")
             return self._instead(decision, error.status)
         async with answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -137,7 +142,7 @@ class _Exchange:
                 how = "complete"
             except OriginError as error:
                 how = "origin-failed"
-                _log.warning("origin of %s, mid-body: %s", decision.site, error.detail)
+                self._state.complain(f"origin of {decision.site}, mid-body: {error.detail}")
                 self._lane.abort()
                 raise ConnectionResetError("the origin failed mid-body") from error
             finally:
@@ -197,7 +202,8 @@ def _request(incoming: web.BaseRequest) -> Request:
 
 def _named(incoming: web.BaseRequest, names: tuple[str, ...]) -> dict[str, str]:
     """Those of the named fields that the request has."""
-    return {name: incoming.headers[name] for name in names if name in incoming.headers}
+    headers = incoming.headers
+    return {name: ", ".join(headers.getall(name)) for name in names if name in headers}
 
 
 def _still_belongs(name: str) -> bool:

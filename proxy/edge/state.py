@@ -6,6 +6,7 @@ them from. Refuses to hold anything of a single connection or request.
 
 from __future__ import annotations
 
+import logging
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from proxy.storage.origin import Origin
 
 
+_log = logging.getLogger(__name__)
+
+
 class WorkerState:
     """The process part of a lane's state.
 
@@ -40,8 +44,8 @@ class WorkerState:
     """
 
     __slots__ = (
-        "counters", "date", "draining", "engine", "lanes", "log", "max_lanes", "origins",
-        "settings",
+        "_complaints", "counters", "date", "draining", "engine", "lanes", "log", "max_lanes",
+        "origins", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +60,7 @@ class WorkerState:
         )
         self.lanes: set[FastLane] = set()
         self.draining = False
+        self._complaints = 0
         self.origins: Mapping[str, Origin] = {}
         self.max_lanes = -(-settings.limits.max_connections // workers)
         self.apply(settings, table, cdn)
@@ -69,8 +74,17 @@ class WorkerState:
         self.counters.declare(settings)
 
     def tick(self) -> None:
-        """Once a second: the Date header, and what has gathered in the log."""
+        """Once a second: the Date header, and how much was kept out of the log."""
         self.date = formatdate(usegmt=True)
+        if self._complaints > 1:
+            _log.warning("and %d more like the last", self._complaints - 1)
+        self._complaints = 0
+
+    def complain(self, text: str) -> None:
+        """Log a warning, at most one a second: an outage is one fact, not one a request."""
+        self._complaints += 1
+        if self._complaints == 1:
+            _log.warning("%s", text)
 
     def record(  # noqa: PLR0913  # one row, one call
         self, request: Request, decision: Decision, *, status: int, sent: int, seconds: float,
@@ -110,7 +124,7 @@ def _record(  # noqa: PLR0913, PLR0917  # one row, one call
         reason=decision.reason.value,
         site=None if isinstance(decision, Refuse) else decision.site,
         user_agent=_text(request, b"user-agent"),
-        referer=_text(request, b"referer"),
+        referer=(_text(request, b"referer") or "").partition("?")[0] or None,
         range=_text(request, b"range"),
         protocol=protocol,
     )

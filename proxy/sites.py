@@ -1,0 +1,128 @@
+"""Sites of the configuration: an origin, its targets, and the rules between them.
+
+In: one item of ``sites``. Out: a checked entry. Refuses to know other sites and how the
+process runs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from proxy.buckets import Origin, Target, unknown_region
+from proxy.endpoints import partition_of
+from proxy.fields import Network, Section, number, switch
+
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+
+
+class Redirect(Section):
+    """Which requests are redirected, and how."""
+
+    mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
+    """``shadow`` counts what would be redirected, and streams it."""
+    percent: Annotated[float, Field(ge=0, le=100)] = 100.0
+    """Share of eligible requests, chosen by a stable hash of client and path."""
+    paths: tuple[str, ...] = ("*.tar.*z*",)
+    """Shell patterns on the object key; ``*`` matches slashes too."""
+    exclude: tuple[str, ...] = ()
+    """Shell patterns that are never redirected; they win over ``paths``."""
+    status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301
+    """Status of the redirect."""
+    scheme: Literal["https", "http"] = "https"
+    """Scheme of Location; ``http`` only for private networks and tests."""
+
+
+class Bypass(Section):
+    """What a request that is not redirected gets."""
+
+    mode: Literal["stream"] = "stream"
+    """``stream``: the object, from the origin, through the proxy."""
+
+
+class OptOut(Section):
+    """How a client says that it cannot follow redirects."""
+
+    query: str | None = "redirect=no"
+    """Query argument, compared as it stands in the URL."""
+    header: str | None = "x-no-redirect"
+    """Header whose presence is enough."""
+    user_agents: tuple[str, ...] = ()
+    """Shell patterns on the User-Agent."""
+    networks: tuple[Network, ...] = ()
+    """Networks whose clients are never redirected."""
+
+
+class Site(Section):
+    """One origin, its targets and the rules for a set of host names."""
+
+    hosts: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names in the Host header, without port; ``*`` serves every name."""
+    origin: Origin
+    """The bucket that holds every object."""
+    targets: dict[str, Target] = Field(default_factory=dict)
+    """Client region to the bucket its clients are sent to."""
+    redirect: Redirect = Redirect()
+    """Which requests are redirected, and how."""
+    bypass: Bypass = Bypass()
+    """What a request that is not redirected gets."""
+    opt_out: OptOut = OptOut()
+    """How a client says that it cannot follow redirects."""
+
+    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
+    """Object served for keys that end in a slash, such as index.html."""
+
+    @property
+    def name(self) -> str:
+        """The site in metrics, logs and ``--site``: its first host."""
+        return self.hosts[0]
+
+    @field_validator("hosts")
+    @classmethod
+    def _host_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(value.lower().rstrip(".") for value in values)
+        for name in names:
+            if name != "*" and not _HOST.fullmatch(name):
+                raise ValueError(f"{name!r} is not a host name (no port, no scheme; or *)")
+        return names
+
+    @field_validator("redirect")
+    @classmethod
+    def _patterns_are_keys(cls, value: Redirect) -> Redirect:
+        for pattern in (*value.paths, *value.exclude):
+            if pattern.startswith("/"):
+                raise ValueError(f"pattern {pattern!r}: keys have no first slash; leave it out")
+        return value
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _region_from_key(cls, values: Any) -> Any:
+        """A target's ``region`` defaults to the client region it is listed under."""
+        if not isinstance(values, dict):
+            return values
+        return {
+            key: {"region": key, **value} if isinstance(value, dict) else value
+            for key, value in values.items()
+        }
+
+    @model_validator(mode="after")
+    def _targets_are_reachable(self) -> Self:
+        for region, target in self.targets.items():
+            if target.endpoint is None and partition_of(region) != partition_of(target.region):
+                raise ValueError(
+                    f"targets.{region}: clients there cannot use a bucket of {target.region}, "
+                    "another AWS partition"
+                    if partition_of(region)
+                    else f"targets: {unknown_region(region)}"
+                )
+            url = urlsplit(target.location())
+            if url.scheme != self.redirect.scheme:
+                raise ValueError(
+                    f"targets.{region}: Location would be {url.scheme}:, but redirect.scheme is "
+                    f"{self.redirect.scheme}; give an {self.redirect.scheme}: public_url, or set "
+                    f"redirect.scheme: {url.scheme}"
+                )
+        return self
