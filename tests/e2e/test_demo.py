@@ -1,0 +1,159 @@
+"""The demo as a person runs it: it shows what it says, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.running import PATIENCE, ROOT, gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+END = 40.0
+"""Seconds that a demo may take to end."""
+
+
+class Demo:
+    """``nearbucket demo`` in a session of its own, with a private folder for temporary files."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self.log = folder / "demo.log"
+        self._seen: dict[int, str] = {}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "proxy", "demo", *options],
+                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=os.environ | {"TMPDIR": str(self.temporary)}, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def text(self) -> str:
+        """What it has printed until now."""
+        return self.log.read_text("utf-8")
+
+    def until(self, word: str) -> None:
+        """Wait until it has printed a word."""
+        self._wait(lambda: word in self.text)
+
+    def until_started(self, word: str) -> None:
+        """Wait until it has started a program."""
+        self._wait(lambda: word in " ".join(self.programs().values()))
+
+    def _wait(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert self.process.poll() is None, self.text
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.05)
+
+    def programs(self) -> dict[int, str]:
+        """Process id to command line of everything it has started, and they in turn."""
+        found = {pid: line for pid in _children(self.process.pid) if (line := _command(pid))}
+        self._seen |= found
+        return found
+
+    def kill(self) -> None:
+        """End it and what it started, however badly it went."""
+        for pid in (*self.programs(), self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        for path in sockets_of(self._seen):
+            path.unlink(missing_ok=True)
+
+
+def _children(pid: int) -> Iterator[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text("ascii").split():
+                yield int(child)
+                yield from _children(int(child))
+
+
+def _command(pid: int) -> str:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def sockets_of(programs: dict[int, str]) -> list[Path]:
+    """The sockets that weed puts into /tmp whatever TMPDIR says."""
+    port = re.compile(r"-(master|volume|filer|s3|admin)\.port\.grpc=(\d+)")
+    return [Path(f"/tmp/seaweedfs-{part}-grpc-{number}.sock")  # noqa: S108 - weed's choice
+            for line in programs.values() for part, number in port.findall(line)]  # fmt: skip
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    running = Demo(tmp_path, "--stay")
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def left(demo: Demo, programs: dict[int, str]) -> list[str]:
+    """Processes, temporary files and sockets that are still there."""
+    return [
+        *(line for pid, line in programs.items() if not gone(pid) and _command(pid) == line),
+        *map(str, demo.temporary.iterdir()),
+        *(str(path) for path in sockets_of(programs) if path.exists()),
+    ]
+
+
+def test_the_demo_shows_every_line_and_that_it_is_right(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--no-stay")
+    try:
+        assert demo.process.wait(PATIENCE + END) == 0, demo.text
+    finally:
+        demo.kill()
+    lines = demo.text.splitlines()
+    assert sum(line.startswith("$ curl ") for line in lines) == 6
+    assert [line for line in lines if line in {"ok", "NOT as expected"}] == ["ok"] * 6
+    assert "Still running" not in demo.text
+    assert list(demo.temporary.iterdir()) == []
+
+
+def test_the_demo_is_one_s3_server_and_one_proxy_with_two_workers(demo: Demo) -> None:
+    demo.until("Still running")
+    found = [re.search(r"/weed |proxy serve|proxy\.worker", line)
+             for line in demo.programs().values()]  # fmt: skip
+    assert sorted(each[0] for each in found if each) == [
+        "/weed ", "proxy serve", "proxy.worker", "proxy.worker"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: int) -> None:
+    demo.until("Still running")
+    programs = demo.programs()
+    assert len(left(demo, programs)) > 4, "the test sees what must go"
+    demo.process.send_signal(number)
+    assert demo.process.wait(END) == 0, demo.text
+    assert left(demo, programs) == []
+    assert "Traceback" not in demo.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("program", ["weed", "proxy serve"])
+def test_a_demo_ended_while_it_starts_leaves_nothing_either(
+    demo: Demo, program: str, number: int
+) -> None:
+    demo.until_started(program)
+    programs = demo.programs()
+    demo.process.send_signal(number)
+    assert demo.process.wait(END) == 0, demo.text
+    assert left(demo, programs) == []
+    assert "Traceback" not in demo.text
