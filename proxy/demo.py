@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import yaml
 from rich.console import Console
 
+from proxy.children import end, start
 from proxy.decide.model import ConfigError, OriginError
 from proxy.seaweed import SeaweedFS, allow_anonymous, make_bucket
 
@@ -39,6 +40,7 @@ IN_WEST, OUTSIDE = "198.51.100.7", "203.0.113.250"
 HOME_REGION, WEST_REGION = "us-east-1", "us-west-2"
 ORIGIN_BUCKET, WEST_BUCKET = "downloads", "us-west-2-downloads"
 START_TIMEOUT = 30.0
+STOP_PATIENCE = 35.0  # seconds: drain_timeout, and some
 _SAMPLE_BYTES = 3 * 1024 * 1024
 
 # Documentation addresses (RFC 5737, RFC 3849) in the form of AWS's list.
@@ -109,12 +111,12 @@ class Demo:
         keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
         clean = {name: value for name, value in os.environ.items()
                  if not name.startswith(("NEARBUCKET_", "AWS_"))}  # fmt: skip
-        self._server = subprocess.Popen(  # noqa: S603  # our own command
+        self._server = start(
             [sys.executable, "-m", "proxy", "serve", "--config", str(config)],
+            lambda server: self._stack.callback(end, server, STOP_PATIENCE),
+            log=log,
             env=clean | keys,
-            stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        self._stack.callback(_end, self._server)
+        )
         self._wait(folder / "server.log")
 
     def _wait(self, log: Path) -> None:
@@ -215,15 +217,6 @@ def _try(console: Console, demo: Demo) -> bool:
         console.print(output + shown.stderr, markup=False)
         console.print("ok" if good else "NOT as expected", style="green" if good else "bold red")
     return right
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    try:
-        server.wait(35)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
 
 
 def _free_port(wanted: int) -> int:

@@ -13,9 +13,7 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,9 +22,11 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from proxy.children import end, start
 from proxy.decide.model import ConfigError
 
 if TYPE_CHECKING:
+    import subprocess
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -107,7 +107,7 @@ class SeaweedFS:
         """End the server: politely, then surely. Does nothing when it is not running."""
         process, self._process = self._process, None
         if process is not None:
-            _end(process)
+            end(process, _STOP_SECONDS)
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
@@ -140,6 +140,12 @@ class SeaweedFS:
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
+        # weed puts these into /tmp whatever TMPDIR says, and may leave them there
+        grpc = dict(zip(_PARTS, ports[len(_PARTS) :], strict=True))
+        self._sockets = tuple(
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108 - weed's choice
+            for part, port in grpc.items()
+        )
         config = self._folder / "s3.json"
         config.touch(mode=0o600)
         config.write_text(json.dumps({"identities": [identity]}))
@@ -149,22 +155,17 @@ class SeaweedFS:
             name: value for name, value in os.environ.items() if not name.startswith("AWS_")
         }
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+            start(
                 [weed, f"-logdir={self._scratch.name}", *self._arguments(ports, config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._scratch.name,
+                self._started,
+                log=log,
                 env=environment | {"TMPDIR": self._scratch.name},
-                start_new_session=True,
+                cwd=self._scratch.name,
             )
-        # these two weed puts into /tmp whatever TMPDIR says, and leaves there
-        grpc = dict(zip(_PARTS, ports[len(_PARTS) :], strict=True))
-        self._sockets = tuple(
-            Path(f"/tmp/seaweedfs-{part}-grpc-{grpc[part]}.sock")  # noqa: S108 - weed's choice
-            for part in ("s3", "admin")
-        )
         return ports[_PARTS.index("s3")]
+
+    def _started(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
 
     def _arguments(self, ports: list[int], config: Path) -> list[str]:
         """Everything on loopback, nothing that this product does not use, no telemetry."""
@@ -254,14 +255,3 @@ def _free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind((_HOST, 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Terminate a process, then kill its whole group if it is still there."""
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        # the group is the process's own: it was started in a new session
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

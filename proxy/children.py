@@ -1,0 +1,80 @@
+"""Processes that are started beside us, and surely ended again.
+
+In: a command. Out: a process in a session of its own, already known to whoever has to end
+it. Refuses to know what it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import FrameType
+
+
+def start(
+    command: Sequence[str],
+    keep: Callable[[subprocess.Popen[bytes]], object],
+    *,
+    log: IO[bytes],
+    env: Mapping[str, str],
+    cwd: Path | str | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a process whose output goes to ``log``.
+
+    Args:
+        command: Program and arguments.
+        keep: Called with the process before any signal can get in between, so that
+            nothing is started that nobody ends.
+        log: Where standard output and error go.
+        env: Its environment.
+        cwd: Its working folder.
+    """
+    with _undisturbed():
+        process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+        keep(process)
+    return process
+
+
+def end(process: subprocess.Popen[bytes], patience: float) -> None:
+    """Terminate a process, then kill its whole group if it is still there."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        # the group is the process's own: it was started in a new session
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the end of the block, then let them happen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled in the main thread alone
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *what: held.append(what)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    for came, _ in held:
+        signal.raise_signal(came)
