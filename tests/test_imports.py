@@ -40,7 +40,7 @@ ALLOWED = {
                            "proxy.lookup", "proxy.settings"},
     "proxy.children": set(),
     "proxy.seaweed": {"proxy.children", "proxy.decide.model"},
-    "proxy.demo": {"proxy.children", "proxy.configfile", "proxy.decide.model", "proxy.seaweed", "proxy.console"},
+    "proxy.demo": {"proxy.children", "proxy.decide.model", "proxy.seaweed"},
     "proxy.cli": {"proxy", "proxy.configfile", "proxy.console", "proxy.decide", "proxy.demo",
                   "proxy.edge.admin", "proxy.listcommands", "proxy.server", "proxy.settings",
                   "proxy.snapshot"},
