@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
 
-from proxy.decide.model import OriginError, Reason, Redirect, Refuse, Request, Stream
+from proxy.decide.model import OriginError, Redirect, Refuse, Request, Stream
 from proxy.edge.answers import decorate, instead, redirection, refusal
 from proxy.edge.connection import Connection
+from proxy.edge.framing import Incoming, incoming, is_last, refused
 
 if TYPE_CHECKING:
     from proxy.decide.model import Decision
@@ -35,18 +36,18 @@ class Handler:
 
     def __init__(self, state: WorkerState) -> None:
         self._state = state
-        self._server = web.Server(self._answer, handler_cancellation=True)
+        self._server = web.Server(self._answer, request_factory=incoming, handler_cancellation=True)
 
     def connection(self, lane: FastLane) -> Connection:
         """A protocol for a connection that the fast lane hands over."""
         return Connection(lane, self._state, self._server)
 
-    async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
-        protocol = incoming.protocol
-        if not isinstance(protocol, Connection):
-            raise TypeError("a connection without a lane")
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
+        if not isinstance(protocol, Connection) or not isinstance(request, Incoming):
+            raise TypeError("a request of another server")
         protocol.lane.answering()
-        exchange = _Exchange(self._state, incoming, protocol.lane)
+        exchange = _Exchange(self._state, request, protocol.lane)
         try:
             return await exchange.answer()
         except Exception:
@@ -59,13 +60,13 @@ class Handler:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, state: WorkerState, incoming: web.BaseRequest, lane: FastLane) -> None:
+    def __init__(self, state: WorkerState, incoming: Incoming, lane: FastLane) -> None:
         self._state = state
         self._incoming = incoming
         self._lane = lane
         self._started = asyncio.get_running_loop().time()
         self._request = _request(incoming)
-        self._decision: Decision = _decide(state, incoming, self._request)
+        self._decision: Decision = refused(incoming) or state.engine.decide(self._request)
         self._status = 0
         self._sent = 0
         self._streamed = 0
@@ -176,17 +177,9 @@ class _Exchange:
         self._status = response.status
         if isinstance(response, web.Response) and self._request.method != "HEAD":
             self._sent = response.content_length or 0
-        if self._state.draining:
+        if self._state.draining or is_last(self._incoming):
             response.force_close()
         return response
-
-
-def _decide(state: WorkerState, incoming: web.BaseRequest, request: Request) -> Decision:
-    """The engine's decision, unless the client expects what HTTP/1.1 does not know."""
-    expected = incoming.headers.get("Expect", "100-continue").strip().lower()
-    if expected != "100-continue":
-        return Refuse(417, Reason.BAD_REQUEST)  # RFC 9110 section 10.1.1
-    return state.engine.decide(request)
 
 
 def _request(incoming: web.BaseRequest) -> Request:
