@@ -187,3 +187,9 @@ def test_every_setting_is_described() -> None:
     for model in [schema, *schema["$defs"].values()]:
         for name, entry in model["properties"].items():
             assert entry.get("description") or "$ref" in entry, name
+
+
+def test_idle_connections_outlive_those_of_the_load_balancer_in_front(write: Any) -> None:
+    limits = load(write(MINIMAL), {}).limits
+    assert limits.idle_timeout > 60, "ALB's default; CloudFront's to an origin is 5 s"
+    assert limits.drain_timeout < 30, "ECS's default stop timeout"

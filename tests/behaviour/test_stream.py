@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from aiohttp import ClientTimeout
 
 from tests.build import EAST, OUTSIDE, WEST, settings
 from tests.conftest import BIG, SAMPLES
 from tests.scripteds3 import Say, ScriptedS3, error, reply
-from tests.serving import client_at, head_of
+from tests.serving import PATIENCE, client_at, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,3 +223,61 @@ async def test_a_drain_lets_downloads_finish_and_closes_what_idles(
         await draining
     assert b" 200 " in head
     assert body == BIG
+
+
+async def test_only_the_bytes_that_were_sent_are_counted(serve: Serve, s3: LocalS3) -> None:
+    async with serve(in_front_of(s3)) as served:
+        etag = (await served.get("/text.txt", FROM, method="HEAD")).headers["etag"]
+        await served.get("/text.txt", FROM, f"If-None-Match: {etag}")
+        await served.get("/none.txt", FROM)
+        assert served.count("nearbucket_streamed_bytes_total", "*", "outside") == 0
+        await served.get("/text.txt", FROM, "Range: bytes=2-4")
+        assert served.count("nearbucket_streamed_bytes_total", "*", "outside") == 3
+        client = await (await served.connect()).send(head_of(BIG_PATH, FROM))
+        await client.reader.readexactly(1000)
+        client.writer.transport.abort()
+        await served.settled()
+        sent = served.count("nearbucket_streamed_bytes_total", "*", "outside") - 3
+        assert 0 < sent <= len(BIG)
+        assert sum(served.figures("nearbucket_bypasses_total").values()) == 5
+
+
+async def test_an_origin_that_says_nothing_is_a_504(serve: Serve) -> None:
+    silent = Say(b"", then="hang")
+    async with ScriptedS3(silent) as server, serve(scripted(server)) as served:
+        session = served.worker._session
+        session._timeout = ClientTimeout(total=None, sock_read=0.2)
+        answer = await served.get("/a.txt", FROM)
+    assert (answer.status, "retry-after" in answer.headers) == (504, True)
+
+
+async def full(lane: Any) -> None:
+    """Wait until everything between server and client that can hold bytes is full."""
+    held, same = -1, 0
+    async with asyncio.timeout(PATIENCE):
+        while same < 20:
+            await asyncio.sleep(0.01)
+            now = lane._transport.get_write_buffer_size()
+            same = same + 1 if now and now == held else 0
+            held = now
+
+
+async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(serve: Serve) -> None:
+    size = 200 * 2**20  # more than all buffers on the way hold
+    said = Say(reply("200 OK", bytes(size), 'ETag: "e"'))
+    async with ScriptedS3(said) as server, serve(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"\r\n\r\n")
+        lane = next(iter(served.worker.state.lanes))
+        await full(lane)
+        now = asyncio.get_running_loop().time()
+        lane.check(now)
+        await client.reader.readexactly(size // 2)
+        lane.check(now + 76)
+        assert not lane._transport.is_closing()
+        await full(lane)
+        lane.check(now + 100)
+        lane.check(now + 200)
+        await served.settled()
+        assert len(await client.rest()) < size // 2
+        assert served.count("nearbucket_stream_ends_total", "client-gone") == 1
