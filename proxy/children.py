@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,14 +52,25 @@ def start(
 
 
 def end(process: subprocess.Popen[bytes], patience: float) -> None:
-    """Terminate a process, then kill its whole group if it is still there."""
+    """Terminate a process, then kill its whole group if it is still there.
+
+    An impatient second Ctrl-C meanwhile kills it too, before it is raised on.
+    """
     process.terminate()
     try:
         process.wait(patience)
     except subprocess.TimeoutExpired:
-        # the group is the process's own: it was started in a new session
+        _kill(process)
+    except BaseException:
+        _kill(process)
+        raise
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # the group is the process's own: it was started in a new session
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 @contextmanager

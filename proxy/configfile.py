@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("nearbucket.yaml")
 FILE_VARIABLE = "NEARBUCKET_CONFIG"
 _PREFIX = "NEARBUCKET_"
+# What Kubernetes tells pods about a Service that is called nearbucket; not ours to read.
+_SERVICE_LINK = re.compile(r"NEARBUCKET_(SERVICE_(HOST|PORT\w*)|PORT|PORT_\d+_\w+)").fullmatch
 _MASK = "********"
 
 Path_ = tuple[str | int, ...]
@@ -152,6 +154,8 @@ def _overlay(document: dict[Any, Any], environ: Mapping[str, str]) -> dict[Path_
     origins: dict[Path_, str] = {}
     for variable in sorted(environ):
         if not variable.startswith(_PREFIX) or variable == FILE_VARIABLE:
+            continue
+        if _SERVICE_LINK(variable):
             continue
         names = variable.removeprefix(_PREFIX).lower().split("__")
         if names[0] not in Settings.model_fields:

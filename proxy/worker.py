@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
 BACKLOG = 4096  # connections the kernel keeps until the loop accepts them
 
+SHUTDOWN_MARGIN = 30.0  # seconds beyond idle_timeout, which the lane watches over
+
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +78,13 @@ class Worker:
         if self._certificate is None:
             return {}
         patience = self.state.settings.limits.header_timeout
-        return {"ssl": self._certificate.context, "ssl_handshake_timeout": patience}
+        # The lane decides when a client takes too long to take the rest, not asyncio's 30 s.
+        closing = self.state.settings.limits.idle_timeout + SHUTDOWN_MARGIN
+        return {
+            "ssl": self._certificate.context,
+            "ssl_handshake_timeout": patience,
+            "ssl_shutdown_timeout": closing,
+        }
 
     def apply(self, snapshot: Snapshot) -> None:
         """Decide by a new snapshot from the next request on."""
@@ -188,8 +196,9 @@ async def _serve(listener: socket.socket, end: socket.socket) -> None:
         elif isinstance(asked := asking.result(), Ask):
             channel.send(Report(asked.question, worker.state.counters.snapshot()))
     channel.send(Report(LAST, worker.state.counters.snapshot()))
-    await channel.close()
     await worker.state.log.close()
+    channel.send(Report(LAST, worker.state.counters.snapshot()))  # with what the log lost
+    await channel.close()
 
 
 def main() -> None:

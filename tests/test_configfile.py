@@ -70,6 +70,12 @@ def test_the_environment_overrides_any_key(
     assert found(load(write(MINIMAL), {variable: value}))
 
 
+def test_what_kubernetes_says_of_a_service_of_our_name_is_not_a_setting(write: Any) -> None:
+    links = {"NEARBUCKET_PORT": "tcp://10.0.0.1:80", "NEARBUCKET_SERVICE_HOST": "10.0.0.1",
+             "NEARBUCKET_SERVICE_PORT_HTTP": "80", "NEARBUCKET_PORT_80_TCP": "tcp:"}  # fmt: skip
+    assert load(write(MINIMAL), links) == load(write(MINIMAL), {})
+
+
 def test_the_environment_alone_is_enough() -> None:
     sites = json.dumps(yaml.safe_load(MINIMAL)["sites"])
     assert load(None, {"NEARBUCKET_SITES": sites}).sites[0].name == "*"

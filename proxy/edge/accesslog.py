@@ -15,6 +15,7 @@ import select
 import stat
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from proxy.decide.model import UNKNOWN
@@ -89,14 +90,14 @@ def json_line(record: Record) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def w3c_line(record: Record) -> bytes:
+def w3c_line(record: Record, scheme: str = "http") -> bytes:
     """One TAB-separated line in the order of ``W3C_FIELDS``, encoded as CloudFront does."""
     moment = datetime.fromtimestamp(record.time, UTC)
     start, end = _range_bounds(record.range)
     columns = (
         f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}", None, record.bytes, record.client,
         record.method, record.host, record.path, record.status, record.referer,
-        record.user_agent, None, None, record.host, "http", f"{record.seconds:.3f}", None,
+        record.user_agent, None, None, record.host, scheme, f"{record.seconds:.3f}", None,
         record.protocol, start, end, record.action,
         None if record.region == UNKNOWN else record.region, record.reason,
     )  # fmt: skip
@@ -127,9 +128,13 @@ class AccessLog:
         form: Literal["json", "w3c", "off"],
         dropped: Callable[[int], None] = lambda _count: None,
         descriptor: int = 1,
+        scheme: str = "http",
     ) -> None:
-        """Args: the form, who counts dropped lines, and the file descriptor to write to."""
-        self._line = {"json": json_line, "w3c": w3c_line, "off": None}[form]
+        """Args: the form, who counts dropped lines, the file descriptor, our own scheme."""
+        w3c = partial(w3c_line, scheme=scheme)
+        lines: dict[str, Callable[[Record], bytes] | None]
+        lines = {"json": json_line, "w3c": w3c, "off": None}
+        self._line = lines[form]
         self._records: list[Record] = []
         self._dropped = dropped
         self._descriptor = descriptor
@@ -192,7 +197,7 @@ class AccessLog:
 def _fitted(line: Callable[[Record], bytes], record: Record) -> bytes:
     """A line that a pipe takes whole: what the client sent is cut when it is too long."""
     made = line(record)
-    for most in (1000, 300, 100):
+    for most in (1000, 300, 100, 40):
         if len(made) <= _PIPE_BUF:
             break
         made = line(record._replace(**{

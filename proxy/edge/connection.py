@@ -70,7 +70,7 @@ class Connection(RequestHandler):
         self._answered += 1
         self._last = request.content
         if not reset:
-            self.lane.answered(keep_alive=bool(resp.keep_alive))
+            self.lane.answered(keep_alive=bool(resp.keep_alive), had_body=bool(request.body_exists))
         return resp, reset
 
     def handle_error(

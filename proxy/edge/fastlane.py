@@ -32,6 +32,9 @@ FULL = (
 """The answer to a connection over ``limits.max_connections``; no request was read."""
 
 
+CLOSE_GRACE = 1.0  # seconds for the other side to close as well, when all it was sent is there
+
+
 class Inner(Protocol):
     """What the lane needs of the protocol it hands over to, beside asyncio's calls."""
 
@@ -72,8 +75,8 @@ class FastLane(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_at_home", "_build", "_eof", "_held", "_held_since", "_inner", "_peer", "_reader",
-        "_returns", "_state", "_transport", "_whole", "phase", "since",
+        "_at_home", "_build", "_closing", "_eof", "_held", "_held_since", "_inner", "_peer",
+        "_reader", "_returns", "_state", "_transport", "_whole", "phase", "since",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +98,7 @@ class FastLane(asyncio.Protocol):
         self._whole = True
         self._held = 0
         self._held_since = 0.0
+        self._closing: tuple[int, float] | None = None
         self.phase = Phase.IDLE
         self.since = 0.0
 
@@ -182,9 +186,10 @@ class FastLane(asyncio.Protocol):
         """Aiohttp has read a request and starts on its answer."""
         self._enter(Phase.BUSY)
 
-    def answered(self, *, keep_alive: bool) -> None:
-        """Aiohttp has written an answer whole."""
-        self._enter(Phase.IDLE if self._whole or self._returns else Phase.HEAD)
+    def answered(self, *, keep_alive: bool, had_body: bool) -> None:
+        """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
+        between = self._whole or self._returns or had_body
+        self._enter(Phase.IDLE if between else Phase.HEAD)
         if self._eof and not self._working():
             self._transport.close()
         elif self._returns and keep_alive:
@@ -221,6 +226,9 @@ class FastLane(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Close the connection if it has waited too long, or idles while draining."""
         limits = self._state.settings.limits
+        if self._transport.is_closing():
+            self._check_closing(now, limits.idle_timeout)
+            return
         if self._stalled(now, limits.idle_timeout):
             self._transport.abort()
             return
@@ -230,6 +238,17 @@ class FastLane(asyncio.Protocol):
         )
         if late:
             self._transport.close()
+
+    def _check_closing(self, now: float, patience: float) -> None:
+        """End a connection that was closed, and whose other side does not let go.
+
+        Over TLS a close waits for the client's own, which a pooled connection never sends.
+        """
+        left = self._transport.get_write_buffer_size() + _kernel_queue(self._transport)
+        if self._closing is None or self._closing[0] != left:
+            self._closing = left, now
+        if now - self._closing[1] > (patience if left else CLOSE_GRACE):
+            self._transport.abort()
 
     def _stalled(self, now: float, patience: float) -> bool:
         """Whether the client has taken no byte for too long, of those that wait for it.

@@ -57,6 +57,7 @@ class WorkerState:
             settings.log.access,
             lambda count: self.counters.add("nearbucket_log_lines_dropped_total", by=count),
             descriptor,
+            "https" if settings.listen.tls else "http",
         )
         self.lanes: set[FastLane] = set()
         self.draining = False

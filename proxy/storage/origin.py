@@ -227,7 +227,7 @@ class Origin:
                 await _error_document(response)
                 return Answer(412, cors_fields(response))
             case _:
-                return await self._refused(method, response)
+                return await self._refused(method, response, path.partition("?")[2])
 
     async def _rest(self, path: str, attempt: int, extra: dict[str, str]) -> aiohttp.ClientResponse:
         """Ask for the rest of a body: at once, then slower."""
@@ -237,7 +237,7 @@ class Origin:
             self._counters.on_resume()
         return await self._send("GET", path, extra)
 
-    async def _refused(self, method: str, response: aiohttp.ClientResponse) -> Answer:
+    async def _refused(self, method: str, response: aiohttp.ClientResponse, asked: str) -> Answer:
         """A 404 or 416 that is the client's, or the error that is not."""
         status = response.status
         document = await _error_document(response)
@@ -251,6 +251,8 @@ class Origin:
             return Answer(416, [*fields, *cors_fields(response)])
         if status == 404 and code != "NoSuchBucket":  # noqa: PLR2004 - Not Found
             return Answer(404, cors_fields(response))
+        if status == 400 and asked:  # noqa: PLR2004 - Bad Request
+            return Answer(404, cors_fields(response))  # no such version, or no such argument
         if status == 405 and "x-amz-delete-marker" in response.headers:  # noqa: PLR2004
             # versionId names a delete marker: no object (S3 user guide, "Delete markers")
             return Answer(404, cors_fields(response))

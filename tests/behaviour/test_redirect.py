@@ -247,6 +247,16 @@ async def test_a_head_that_does_not_arrive_and_an_idle_connection_are_closed(
         assert await used.rest() == b""
 
 
+async def test_a_connection_whose_request_had_a_body_is_idle_afterwards(serve: Serve) -> None:
+    async with serve(chosen()) as served:
+        client = await served.connect()
+        await client.send(head_of("/a", "Content-Length: 3", method="POST"), b"abc")
+        assert (await client.answer()).status == 405
+        lane = next(iter(served.worker.state.lanes))
+        served.worker.tick(lane.since + 11)
+        assert (await client.get("/a.tar.gz", client_at(EAST))).status == 301
+
+
 async def test_the_reason_header_can_be_turned_off(serve: Serve) -> None:
     quiet = settings(
         site={"origin": NO_ORIGIN}, client_address=TRUSTED, log={"reason_header": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from proxy.edge.tls import Certificate
 from proxy.settings import Tls
 from tests.build import EAST, OUTSIDE, settings
 from tests.scripteds3 import Say, ScriptedS3, error, reply
-from tests.serving import Answer, Client, client_at, head_of
+from tests.serving import PATIENCE, Answer, Client, client_at, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,12 @@ async def test_a_version_that_is_a_delete_marker_is_not_there(serve: Serve) -> N
         serve(scripted(server, origin=ALLOWED)) as served,
     ):
         assert (await served.get("/a.txt?versionId=1", FROM)).status == 404
+
+
+async def test_a_version_that_s3_cannot_read_is_not_there(serve: Serve) -> None:
+    said = Say(error("400 Bad Request", "InvalidArgument"))
+    async with ScriptedS3(said) as server, serve(scripted(server, origin=ALLOWED)) as served:
+        assert (await served.get("/a.txt?versionId=x", FROM)).status == 404
 
 
 CORS = ("Access-Control-Allow-Origin: https://app.example", "Vary: Origin",
@@ -218,6 +225,33 @@ async def test_tls_serves_both_lanes_speaks_http_1_1_and_takes_new_certificates(
             assert caplog.text.count("certificate not reloaded") == 1
             for client in (first, second, third):
                 await client.close()
+
+
+async def test_a_tls_client_that_does_not_let_go_holds_up_no_drain(
+    serve: Serve, tmp_path: Path
+) -> None:
+    tls = make_certificate(tmp_path, "one.example")
+    async with ScriptedS3() as server:
+        plain = scripted(server)
+        listen = plain.listen.model_copy(update={"tls": tls})
+        async with serve(plain.model_copy(update={"listen": listen})) as served:
+            context = ssl.create_default_context(cafile=str(tls.certificate))
+            loop = asyncio.get_running_loop()
+            sock = await asyncio.to_thread(blocking_get, served.port, context)
+            started = loop.time()
+            await served.worker.drain()
+            assert loop.time() - started < plain.limits.drain_timeout
+            assert not served.worker.state.lanes
+            sock.close()
+
+
+def blocking_get(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """One answered request on a connection that is then left alone, as a pool does."""
+    plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    sock = context.wrap_socket(plain, server_hostname="one.example")
+    sock.sendall(head_of("/a.tar.gz", client_at(EAST)))
+    assert sock.recv(4096).startswith(b"HTTP/1.1 301")
+    return sock
 
 
 async def test_plain_http_on_the_tls_port_gets_nothing(serve: Serve, tmp_path: Path) -> None:
