@@ -1,0 +1,113 @@
+"""Why a request is streamed, seen through both lanes: edge-cases R6, R7, R14, R15 and S12."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from proxy.buckets import Origin as Entry
+from proxy.storage.origin import Origin
+from proxy.storage.signer import Ambient, Signer
+from tests.build import EAST, OUTSIDE, settings
+from tests.scripteds3 import Say, ScriptedS3, reply
+from tests.serving import client_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from tests.serving import Served
+
+    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+
+TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
+
+
+def in_front_of(server: ScriptedS3, **site: Any) -> Any:
+    entry = {"bucket": "downloads", "region": "us-east-1", "endpoint": server.endpoint,
+             "credentials": "anonymous"}  # fmt: skip
+    return settings(site={"origin": entry, **site}, client_address=TRUSTED)
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "reason"),
+    [
+        pytest.param("/a.tar.gz", ["Authorization: Basic eDp5"], "credentials", id="R7 basic"),
+        pytest.param("/a.tar.gz", ["Cookie: a=b"], "credentials", id="R7 cookie"),
+        pytest.param("/a.tar.gz?X-Amz-Signature=1", [], "credentials", id="R7 signed query"),
+        pytest.param("/a.tar.gz?redirect=no", [], "opt-out", id="R14 query"),
+        pytest.param("/a.tar.gz", ["X-No-Redirect: 1"], "opt-out", id="R14 header"),
+        pytest.param("/a.tar.gz", ["User-Agent: OldTool/1"], "opt-out", id="R14 agent"),
+        pytest.param("/repodata/repomd.xml", [], "path", id="R15 repomd.xml"),
+        pytest.param("/dists/stable/InRelease", [], "path", id="R15 InRelease"),
+        pytest.param("/latest/a.tar.gz", [], "path", id="R15 excluded"),
+    ],
+)
+async def test_a_client_in_a_target_region_is_streamed_to_for_a_reason(
+    serve: Serve, target: str, fields: list[str], reason: str
+) -> None:
+    site = {"redirect": {"exclude": ["latest/*"]}, "opt_out": {"user_agents": ["OldTool/*"]}}
+    async with (
+        ScriptedS3(Say(reply("200 OK", b"x"))) as server,
+        serve(in_front_of(server, **site)) as served,
+    ):
+        answer = await served.get(target, client_at(EAST), *fields)
+        assert answer.body == b"x"
+        assert answer.headers["x-nearbucket"] == f"stream; region=us-east-1; reason={reason}"
+        assert served.count("nearbucket_bypasses_total", "*", "us-east-1", reason) == 1
+        assert not {"authorization", "cookie"} & set(server.asked[0].headers)
+
+
+@pytest.mark.parametrize(
+    "field", ["Range: bytes=0-1", 'If-None-Match: "e"', 'If-Range: "e"', "If-Match: *"]
+)
+async def test_a_redirect_wins_over_ranges_and_conditions(serve: Serve, field: str) -> None:
+    async with ScriptedS3() as server, serve(in_front_of(server)) as served:
+        answer = await served.get("/a.tar.gz", client_at(EAST), field)
+        assert server.asked == []
+    assert answer.status == 301
+
+
+@dataclass
+class Key:
+    """What botocore calls frozen credentials."""
+
+    access_key: str
+    secret_key: str = "s"
+    token: str = "session-token"
+
+
+class Role:
+    """A task role whose credentials are renewed while requests are in flight."""
+
+    def __init__(self) -> None:
+        self.refreshes = 0
+
+    async def get_frozen_credentials(self) -> Key:
+        self.refreshes += 1
+        await asyncio.sleep(0)
+        return Key(f"key{self.refreshes}")
+
+
+async def test_credentials_that_rotate_under_200_requests_are_asked_for_once(serve: Serve) -> None:
+    role = Role()
+
+    async def load() -> Role:
+        return role
+
+    async with (
+        ScriptedS3(*[Say(reply("200 OK", b"x"))] * 200) as server,
+        serve(in_front_of(server)) as served,
+    ):
+        entry = Entry(bucket="downloads", region="us-east-1", endpoint=server.endpoint)
+        signer = Signer("ambient", "us-east-1", ambient=Ambient(load))
+        origin = Origin(entry, served.worker._session, signer=signer)
+        served.worker.state.origins = {"*": origin}
+        gets = [served.get("/a.txt", client_at(OUTSIDE)) for _ in range(200)]
+        answers = await asyncio.gather(*gets)
+        assert {answer.status for answer in answers} == {200}
+        tokens = {asked.headers["x-amz-security-token"] for asked in server.asked}
+        assert (role.refreshes, tokens) == (1, {"session-token"})
