@@ -1,0 +1,91 @@
+"""What tests of the commands share: a run as its entry does it, a list, a configuration."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import yaml
+
+from proxy import cli
+from tests.build import ranges_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "config" / "nearbucket.example.yaml"
+TITLE = "\x1b]0;owned\x07"
+"""Sets a terminal's title; click strips colours from pipes by itself, but not this."""
+
+SITE = {
+    "origin": {"bucket": "downloads", "region": "us-east-1"},
+    "targets": {"us-east-1": {"bucket": "downloads"}, "us-west-2": {"bucket": "west-downloads"}},
+}
+EAST_URL = "https://downloads.s3.us-east-1.amazonaws.com"
+WEST_URL = "https://west-downloads.s3.us-west-2.amazonaws.com"
+
+
+class Outcome(NamedTuple):
+    """What a command did."""
+
+    code: int | str | None
+    out: str
+    err: str
+
+
+if TYPE_CHECKING:
+    Run = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith(("NEARBUCKET_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def nearbucket(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command as its entry does, with arguments and bytes on standard input."""
+
+    def run(*arguments: str, stdin: bytes = b"") -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["nearbucket", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Outcome(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> str:
+    """The path of a list with documentation addresses."""
+    path = tmp_path / "list.json"
+    path.write_bytes(ranges_document())
+    return str(path)
+
+
+def write(path: Path, **sections: Any) -> str:
+    """A configuration file; returns its path."""
+    path.write_text(yaml.safe_dump({"sites": [SITE], **sections}), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    return write(tmp_path / "good.yaml")
+
+
+def lines_of(outcome: Outcome) -> list[str]:
+    assert (outcome.code, outcome.err) == (0, "")
+    return outcome.out.splitlines()

@@ -1,0 +1,203 @@
+"""``check`` and ``config``: what is valid, what is shown, what is masked."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import EAST_URL, EXAMPLE, SITE, WEST_URL, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+
+VALID = f"""\
+configuration: valid
+site *: origin {EAST_URL}
+site *: clients in us-east-1 go to {EAST_URL}
+site *: clients in us-west-2 go to {WEST_URL}
+"""
+
+
+def test_check_of_a_good_file_says_where_clients_go(nearbucket: Run, config: str) -> None:
+    assert nearbucket("check", "--offline", "--config", config) == (0, VALID, "")
+
+
+def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
+    done = nearbucket("check", "--offline", "--json", "--config", config)
+    assert json.loads(done.out) == {
+        "valid": True, "sites": {"*": {"us-east-1": EAST_URL, "us-west-2": WEST_URL}}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        pytest.param("sites: [", "bad.yaml: not valid YAML: ", id="not YAML"),
+        pytest.param("- a", "bad.yaml: expected sections such as sites: at the top level",
+                     id="a list"),
+        pytest.param("lisen: {}", "bad.yaml: lisen: unknown key",
+                     id="unknown section"),
+        pytest.param("listen: {prot: 1}", "bad.yaml: listen.prot: unknown key",
+                     id="unknown key"),
+        pytest.param("listen: {port: 70000}", "bad.yaml: listen.port: ", id="port"),
+        pytest.param("limits: {idle_timeout: soon}", "bad.yaml: limits.idle_timeout: ",
+                     id="duration"),
+        pytest.param("listen: {}", "bad.yaml: sites: ", id="no site"),
+        pytest.param("listen: {port: 1}\nlisten: {port: 2}", "key 'listen' is given twice",
+                     id="twice"),
+        pytest.param("sites: [{origin: {bucket: downloads, region: us-east-1}, "
+                     "redirect: {status: 200}}]", "bad.yaml: sites.0.redirect.status: ",
+                     id="inside a site"),
+        pytest.param("client_address: {origin_secret: {values: [s3cr3t]}}",
+                     "bad.yaml: client_address.origin_secret.values: secrets do not stand in",
+                     id="a secret"),
+    ],
+)  # fmt: skip
+def test_check_of_a_bad_file_ends_with_2_and_names_file_and_key(
+    nearbucket: Run, tmp_path: Path, text: str, finding: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    code, out, err = nearbucket("check", "--offline", "--config", "bad.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("nearbucket: bad.yaml: ")
+    assert finding in err
+    assert "s3cr3t" not in err
+
+
+def test_check_names_the_variable_that_is_wrong(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_LISTEN__PORT", "many")
+    code, out, err = nearbucket("check", "--offline", "--config", config)
+    assert (code, out) == (2, "")
+    assert err.startswith("nearbucket: NEARBUCKET_LISTEN__PORT: listen.port: ")
+
+
+def test_check_that_would_ask_buckets_is_refused_not_faked(nearbucket: Run, config: str) -> None:
+    code, out, err = nearbucket("check", "--config", config)
+    assert (code, out) == (2, "")
+    assert "--offline" in err
+
+
+def test_the_configuration_is_found_by_variable_and_in_the_working_folder(
+    nearbucket: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(tmp_path / "nearbucket.yaml", listen={"port": 1111})
+    other = write(tmp_path / "other.yaml", listen={"port": 2222})
+    assert "port: 1111\n" in nearbucket("config", "show").out
+    monkeypatch.setenv("NEARBUCKET_CONFIG", other)
+    assert "port: 2222\n" in nearbucket("config", "show").out
+    third = write(tmp_path / "third.yaml", listen={"port": 3333})
+    assert "port: 3333\n" in nearbucket("config", "show", "--config", third).out
+
+
+# config
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["yaml", "json"])
+def test_config_show_masks_every_secret(
+    nearbucket: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: list[str]
+) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n", encoding="utf-8")
+    monkeypatch.setenv("ORIGIN_VERIFY", "from-the-environment")
+    secret = {"values": ["env:ORIGIN_VERIFY", f"file:{tmp_path / 'secret'}"]}
+    path = write(tmp_path / "s.yaml", client_address={"from": "x-real-ip", "origin_secret": secret})
+    code, out, err = nearbucket("config", "show", *form, "--config", path)
+    assert (code, err) == (0, "")
+    assert "from-a-file" not in out
+    assert "from-the-environment" not in out
+    shown = json.loads(out) if form else yaml.safe_load(out)
+    assert shown["client_address"]["origin_secret"] == {
+        "header": "x-origin-verify",
+        "values": ["********", "********"],
+    }
+
+
+def test_config_show_can_be_used_as_a_configuration_again(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_LISTEN__PORT", "1234")
+    shown = nearbucket("config", "show", "--config", config).out
+    monkeypatch.delenv("NEARBUCKET_LISTEN__PORT")
+    (tmp_path / "again.yaml").write_text(shown, encoding="utf-8")
+    assert "port: 1234\n" in shown
+    assert nearbucket("config", "show", "--config", "again.yaml").out == shown
+
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
+    "integer": int, "number": (int, float),
+}  # fmt: skip
+
+
+def findings(schema: Any, value: Any, root: Any, place: str = "") -> list[str]:
+    """What a JSON Schema of the words used here has against a value."""
+    if "$ref" in schema:
+        return findings(root["$defs"][schema["$ref"].rpartition("/")[2]], value, root, place)
+    if "anyOf" in schema:
+        tried = [findings(each, value, root, place) for each in schema["anyOf"]]
+        return [] if [] in tried else min(tried, key=len)
+    if "type" in schema and not isinstance(value, KINDS[schema["type"]]):
+        return [f"{place}: {value!r} is no {schema['type']}"]
+    if value not in schema.get("enum", [schema.get("const", value)]):
+        return [f"{place}: {value!r} is not offered"]
+    if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        return [f"{place}: {value!r} has another form"]
+    if isinstance(value, list):
+        return [each for number, item in enumerate(value)
+                for each in findings(schema["items"], item, root, f"{place}.{number}")]  # fmt: skip
+    if not isinstance(value, dict):
+        return []
+    found = [f"{place}.{key} is missing" for key in schema.get("required", []) if key not in value]
+    known, others = schema.get("properties", {}), schema.get("additionalProperties")
+    for key, item in value.items():
+        rule = known.get(key, others)
+        inside = f"{place}.{key}"
+        found += findings(rule, item, root, inside) if rule else [f"{inside} is unknown"]
+    return found
+
+
+@pytest.fixture
+def schema(nearbucket: Run) -> Any:
+    done = nearbucket("config", "schema")
+    assert (done.code, done.err) == (0, "")
+    return json.loads(done.out)
+
+
+def test_the_schema_accepts_the_commented_example_whole(schema: Any) -> None:
+    example = yaml.safe_load(EXAMPLE.read_text("utf-8"))
+    assert set(schema["properties"]) == set(example)
+    assert findings(schema, example, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        pytest.param({"lisen": {}}, ".lisen is unknown", id="section"),
+        pytest.param({"listen": {"prot": 1}}, ".listen.prot is unknown", id="key"),
+        pytest.param({"listen": {"host": 1}}, ".listen.host: 1 is no string", id="type"),
+        pytest.param({"log": {"access": "xml"}}, ".log.access: 'xml' is not offered", id="word"),
+        pytest.param({"sites": [{}]}, ".sites.0.origin is missing", id="required"),
+    ],
+)
+def test_the_schema_refuses_what_the_product_refuses(
+    schema: Any, change: dict[str, Any], finding: str
+) -> None:
+    assert finding in findings(schema, {"sites": [SITE], **change}, schema)
+
+
+def test_the_commented_example_is_a_valid_configuration(
+    nearbucket: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORIGIN_VERIFY", "x")
+    assert nearbucket("check", "--offline", "--config", str(EXAMPLE)).code == 0
+
+
+# ranges

@@ -1,0 +1,94 @@
+"""``explain``: every step, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.build import OUTSIDE, WEST
+from tests.cli.conftest import WEST_URL, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+
+STEPS = f"""\
+request\tGET /a.tar.gz\t
+site\t*\t
+key\ta.tar.gz\t
+client\t198.51.100.7\tthe socket's peer
+region\tus-west-2\t198.51.100.0/24
+target\tyes\t
+path\tchosen\t
+opt-out\tno\t
+credentials\tno\t
+percent\t62.21 of 100\tredirected when below
+mode\ton\t
+decision\tredirect: 301 to {WEST_URL}/a.tar.gz\t
+reason\tin-region\tThe client is in a region that has a target bucket, and no rule stands against \
+it.
+"""
+
+
+def test_explain_shows_every_step_one_a_line(nearbucket: Run, config: str, listed: str) -> None:
+    done = nearbucket("explain", "--config", config, "--ranges", listed, "--ip", WEST, "/a.tar.gz")
+    assert done == (0, STEPS, "")
+
+
+def test_explain_as_json_says_the_same(nearbucket: Run, config: str, listed: str) -> None:
+    done = nearbucket("explain", "--json", "--config", config, "--ranges", listed, "--ip", WEST,
+                      "/a.tar.gz")  # fmt: skip
+    names = ("name", "value", "detail")
+    assert json.loads(done.out) == {
+        "reason": "in-region",
+        "steps": [dict(zip(names, line.split("\t"), strict=True)) for line in STEPS.splitlines()],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        pytest.param(["/a.tar.gz?redirect=no"], "opt-out", id="query"),
+        pytest.param(["--header", "X-No-Redirect: 1", "/a.tar.gz"], "opt-out", id="header"),
+        pytest.param(["--header", "A: b:c", "--header", "Cookie:x", "/a.tar.gz"], "credentials",
+                     id="two headers"),
+        pytest.param(["--method", "POST", "/a.tar.gz"], "method", id="method"),
+        pytest.param(["--host", "a b,c", "/a.tar.gz"], "host", id="host"),
+        pytest.param(["/a.txt"], "path", id="path"),
+        pytest.param(["a.tar.gz"], "path-invalid", id="no slash"),
+    ],
+)  # fmt: skip
+def test_explain_takes_every_part_of_a_request(
+    nearbucket: Run, config: str, listed: str, arguments: list[str], reason: str
+) -> None:
+    done = nearbucket("explain", "--json", "--config", config, "--ranges", listed, "--ip", WEST,
+                      *arguments)  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["reason"] == reason
+
+
+def test_explain_takes_the_address_for_the_client_behind_any_proxy(
+    nearbucket: Run, listed: str, tmp_path: Path
+) -> None:
+    trust = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
+    path = write(tmp_path / "t.yaml", client_address=trust)
+    more = ["explain", "--json", "--config", path, "--ranges", listed, "/a.tar.gz"]
+    direct = nearbucket(*more, "--ip", WEST)
+    behind = nearbucket(*more, "--ip", "127.0.0.1", "--header", f"X-Forwarded-For: {OUTSIDE}")
+    assert json.loads(direct.out)["reason"] == "in-region"
+    assert json.loads(behind.out)["reason"] == "outside-aws"
+
+
+def test_explain_without_a_list_says_so_beside_the_answer(nearbucket: Run, config: str) -> None:
+    code, out, err = nearbucket("explain", "--config", config, "--ip", WEST, "/a.tar.gz")
+    assert code == 0
+    assert "region\tUNKNOWN\tno prefix\n" in out
+    assert "reason\toutside-aws\t" in out
+    assert "nearbucket ranges update" in err
+
+
+# check

@@ -1,0 +1,207 @@
+"""``lookup`` against an oracle, and what it says of junk."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import json
+import random
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.build import OUTSIDE, WEST
+from tests.cli.conftest import TITLE, lines_of, write
+from tests.realranges import real_document, real_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Found(NamedTuple):
+    """What a list says about an address."""
+
+    region: str
+    prefix: str
+    services: list[str]
+    groups: list[str]
+
+
+class Oracle:
+    """The longest prefix by one dictionary a length, straight from AWS's document."""
+
+    def __init__(self, body: bytes) -> None:
+        top = json.loads(body)
+        self._levels: dict[tuple[int, int], dict[int, list[dict[str, str]]]] = {}
+        for each in top["prefixes"] + top["ipv6_prefixes"]:
+            network = ipaddress.ip_network(each.get("ip_prefix") or each["ipv6_prefix"])
+            level = self._levels.setdefault((network.version, network.prefixlen), defaultdict(list))
+            level[int(network.network_address)].append({**each, "prefix": str(network)})
+
+    def asks(self, address: Address) -> Found:
+        bits = address.max_prefixlen
+        rows: list[list[dict[str, str]]] = []
+        for length in range(bits, -1, -1):
+            start = int(address) >> bits - length << bits - length
+            rows.append(self._levels.get((address.version, length), {}).get(start, []))
+        holding = [each for each in rows if each]
+        counted = [each for each in ([r for r in rows if r["service"] == "EC2"] for rows in holding)
+                   if each]  # fmt: skip
+        regions = {each["region"] for each in counted[0]} if counted else {"GLOBAL"}
+        known = len(regions) == 1 and regions != {"GLOBAL"}
+        return Found(
+            regions.pop() if known else "UNKNOWN",
+            holding[0][0]["prefix"] if holding else "-",
+            sorted({each["service"] for level in holding for each in level}),
+            sorted({each["network_border_group"] for each in holding[0]}) if holding else [],
+        )
+
+    def near(self, count: int, chance: random.Random) -> Iterator[Address]:
+        """Addresses in, at the edges of and just beside listed prefixes."""
+        places = [(*level, start) for level, starts in self._levels.items() for start in starts]
+        for version, length, start in chance.choices(places, k=count):
+            bits = 32 if version == 4 else 128
+            size = 1 << bits - length
+            offset = chance.choice([0, size - 1, -1, size, chance.randrange(size)])
+            kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+            yield kind((start + offset) % (1 << bits))
+
+
+@pytest.fixture(scope="module")
+def asked() -> dict[str, Found]:
+    """20,000 addresses as written, and what the published list says about each."""
+    chance, oracle = random.Random(20260729), Oracle(real_document())  # noqa: S311 - a seed repeats
+    found: dict[str, Found] = {}
+    near = oracle.near(40_000, chance)
+    anywhere = (ipaddress.IPv4Address(chance.getrandbits(32)) for _ in itertools.count())
+    addresses: Iterable[Address] = itertools.chain(itertools.islice(near, 14_000), anywhere)
+    for number, address in enumerate(addresses):
+        mapped = address.version == 4 and number % 20 == 0
+        found[f"::ffff:{address}" if mapped else str(address)] = oracle.asks(address)
+        if len(found) == 20_000:
+            break
+    assert len({each.region for each in found.values()}) > 30
+    return found
+
+
+def stdin_of(asked: Mapping[str, Found]) -> bytes:
+    return "".join(f"{address}\n" for address in asked).encode()
+
+
+def test_lookup_of_20000_addresses_agrees_with_the_oracle(
+    nearbucket: Run, asked: dict[str, Found]
+) -> None:
+    done = nearbucket("lookup", "--ranges", str(real_path()), stdin=stdin_of(asked))
+    assert lines_of(done) == [f"{ip}\t{found.region}" for ip, found in asked.items()]
+
+
+def test_lookup_details_of_20000_addresses_agree_with_the_oracle(
+    nearbucket: Run, asked: dict[str, Found]
+) -> None:
+    done = nearbucket("lookup", "--details", "--ranges", str(real_path()), stdin=stdin_of(asked))
+    assert lines_of(done) == [
+        "\t".join((ip, found.region, found.prefix, ",".join(found.services) or "-",
+                   ",".join(found.groups) or "-"))
+        for ip, found in asked.items()
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("details", [False, True], ids=["short", "details"])
+def test_lookup_json_of_20000_addresses_agrees_with_the_oracle(
+    nearbucket: Run,
+    asked: dict[str, Found],
+    details: bool,  # noqa: FBT001 - a parameter of a table
+) -> None:
+    more = ["--details"] if details else []
+    done = nearbucket("lookup", "--json", *more, "--ranges", str(real_path()),
+                      stdin=stdin_of(asked))  # fmt: skip
+    assert [json.loads(line) for line in lines_of(done)] == [
+        {"ip": ip, "region": found.region}
+        | ({"prefix": found.prefix, "services": found.services, "border_groups": found.groups}
+           if details else {})
+        for ip, found in asked.items()
+    ]  # fmt: skip
+
+
+def test_lookup_takes_addresses_as_arguments_and_leaves_standard_input_alone(
+    nearbucket: Run, listed: str
+) -> None:
+    done = nearbucket("lookup", "--ranges", listed, WEST, OUTSIDE, "2001:db8:1::7",
+                      stdin=b"192.0.2.7\n")  # fmt: skip
+    assert done == (
+        0,
+        "198.51.100.7\tus-west-2\n203.0.113.250\tUNKNOWN\n2001:db8:1::7\tus-east-1\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("junk", "junk"), ("é", "é"), ("a\tb", "a?b"), (TITLE, "?]0;owned?"), ("192.0.2.0/24",) * 2],
+    ids=ascii,
+)
+def test_lookup_of_what_is_no_address_says_so_and_goes_on_with_the_next(
+    nearbucket: Run, listed: str, address: str, shown: str
+) -> None:
+    for arguments, stdin in (((address, WEST), b""), ((), f"{address}\n{WEST}\n".encode())):
+        assert nearbucket("lookup", "--ranges", listed, *arguments, stdin=stdin) == (
+            1,
+            f"{shown}\tUNKNOWN\n198.51.100.7\tus-west-2\n",
+            f"nearbucket: {shown} is not an IP address\n",
+        )
+
+
+@pytest.mark.parametrize(
+    ("stdin", "out"),
+    [
+        pytest.param(b"192.0.2.7\r\n", "192.0.2.7\tus-east-1\n", id="other line ends"),
+        pytest.param(b"\n  \n 192.0.2.7 \n\n", "192.0.2.7\tus-east-1\n", id="empty lines, spaces"),
+        pytest.param(b"192.0.2.7", "192.0.2.7\tus-east-1\n", id="no last line end"),
+        pytest.param(b"", "", id="nothing"),
+    ],
+)
+def test_lookup_reads_one_address_a_line(
+    nearbucket: Run, listed: str, stdin: bytes, out: str
+) -> None:
+    assert nearbucket("lookup", "--ranges", listed, stdin=stdin) == (0, out, "")
+
+
+def test_lookup_of_bytes_that_are_no_text_goes_on_with_the_next_line(
+    nearbucket: Run, listed: str
+) -> None:
+    code, out, _ = nearbucket("lookup", "--ranges", listed, stdin=b"\xff\xfe\n192.0.2.7\n")
+    assert code == 1
+    assert out.splitlines()[1:] == ["192.0.2.7\tus-east-1"]
+
+
+def test_lookup_counts_the_services_and_overrides_it_is_told(
+    nearbucket: Run, listed: str, tmp_path: Path
+) -> None:
+    service = "CLOUDFRONT_ORIGIN_FACING"
+    path = write(tmp_path / "o.yaml", regions={"overrides": {"10.0.0.0/8": "eu-west-1"}})
+    done = nearbucket("lookup", "--ranges", listed, "--service", service, "--config", path,
+                      "10.1.2.3", WEST)  # fmt: skip
+    assert done.out == "10.1.2.3\teu-west-1\n198.51.100.7\tUNKNOWN\n"
+
+
+@pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])
+def test_without_a_list_the_way_to_one_is_said(nearbucket: Run, command: str) -> None:
+    assert nearbucket(*command.split()) == (
+        2, "", "nearbucket: no list yet: run `nearbucket ranges update`, or give --ranges FILE\n"
+    )  # fmt: skip
+
+
+def test_the_environment_alone_says_where_the_list_is(
+    nearbucket: Run, listed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_REGIONS__SOURCE", listed)
+    assert nearbucket("lookup", WEST).out == "198.51.100.7\tus-west-2\n"
+
+
+# explain
