@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from proxy.decide.clientip import Secret, Trust
 from proxy.decide.model import (
     UNKNOWN,
-    Action,
     Decision,
     Reason,
     Redirect,
@@ -181,11 +180,6 @@ class Engine:
             ),
             Step("mode", site.mode),
         ]
-
-
-def action_of(decision: Decision) -> Action:
-    """What kind of answer a decision is."""
-    return decision.reason.action
 
 
 def host_name(authority: str) -> str | None:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import HEAD, KEY, MIDDLE, PAYLOAD, Way, open_way, program, run
+from tests.e2e.clients import HEAD, KEY, MIDDLE, PAYLOAD, Way, program, run
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import LocalS3
 
 # What a program of one's own does: go on after what is there, if it is still the same object.
 REQUESTS = """
@@ -101,20 +99,6 @@ ALONE = {
     "wget": Client("wget", [*WGET, "--waitretry=0"]),
     "aria2c": Client("aria2", ARIA),
 }
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["redirect", "stream"])
-def the_way(
-    request: pytest.FixtureRequest, s3: LocalS3, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Way]:
-    with open_way(s3, tmp_path_factory.mktemp("way"), redirected=request.param) as way:
-        yield way
-
-
-@pytest.fixture
-def way(the_way: Way) -> Way:
-    the_way.forget()
-    return the_way
 
 
 @pytest.fixture(params=CLIENTS)

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import HEAD, MIDDLE, STREAMED, Way, open_way, program, run, store
+from tests.e2e.clients import HEAD, MIDDLE, STREAMED, Way, program, run, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import LocalS3
 
 DATA = random.Random(13).randbytes(6 * 2**20 + 3)  # noqa: S311 - content, not a secret
 GIT = {
@@ -33,20 +31,6 @@ FOLLOW = {
 }  # fmt: skip
 REPOSITORY = "clients/repo.git"
 KEPT = STREAMED.removesuffix("/info/")
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["redirect", "stream"])
-def the_way(
-    request: pytest.FixtureRequest, s3: LocalS3, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Way]:
-    with open_way(s3, tmp_path_factory.mktemp("way"), redirected=request.param) as way:
-        yield way
-
-
-@pytest.fixture
-def way(the_way: Way) -> Way:
-    the_way.forget()
-    return the_way
 
 
 @pytest.fixture(scope="module")

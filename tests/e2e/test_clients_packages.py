@@ -19,32 +19,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import HEAD, MIDDLE, Way, open_way, program, run, store
+from tests.e2e.clients import HEAD, MIDDLE, Way, program, run, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conftest import LocalS3
 
 DATA = random.Random(11).randbytes(6 * 2**20 + 5)  # noqa: S311 - content, not a secret
 DEB = "nearsample_1.0_all.deb"
 WHEEL = "nearsample-1.0-py3-none-any.whl"
 DIST = "nearsample-1.0.dist-info"
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["redirect", "stream"])
-def the_way(
-    request: pytest.FixtureRequest, s3: LocalS3, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Way]:
-    with open_way(s3, tmp_path_factory.mktemp("way"), redirected=request.param) as way:
-        yield way
-
-
-@pytest.fixture
-def way(the_way: Way) -> Way:
-    the_way.forget()
-    return the_way
 
 
 @pytest.fixture(scope="module")

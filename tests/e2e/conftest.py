@@ -1,0 +1,29 @@
+"""What the tests of real clients share: the way to the objects, redirected and streamed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import open_way
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import LocalS3
+    from tests.e2e.clients import Way
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["redirect", "stream"])
+def the_way(
+    request: pytest.FixtureRequest, s3: LocalS3, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Way]:
+    with open_way(s3, tmp_path_factory.mktemp("way"), redirected=request.param) as way:
+        yield way
+
+
+@pytest.fixture
+def way(the_way: Way) -> Way:
+    the_way.forget()
+    return the_way
