@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from proxy.decide.model import Action, Reason
-from proxy.decide.wire import Handover
+from proxy.decide.simple import Handover
 from proxy.edge.metrics import METRICS, OTHER_AWS, OUTSIDE, SECONDS, STREAM_ENDS
 from proxy.feed import Result
 from proxy.fields import Duration

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -23,6 +24,18 @@ def _seconds(value: object) -> object:
         if found is None:
             raise ValueError(f"{value!r} is not a duration such as 500ms, 10s, 5m, 1h or 1d")
         return float(found[1]) * _SECONDS[found[2]]
+    return value
+
+
+def _bytes(value: object) -> object:
+    """``1MiB``, ``1.5GB`` or a plain number, in bytes; Ki, Mi, Gi and Ti count in 1,024s."""
+    if isinstance(value, str):
+        found = _SIZE.fullmatch(value.strip())
+        if found is None:
+            raise ValueError(f"{value!r} is not a size such as 4096, 64KiB, 1MiB or 2GB")
+        unit = (found[2] or "").lower()
+        base = 1024 if unit.endswith("i") else 1000
+        return int(float(found[1]) * base ** " kmgt".index(unit[:1] or " "))
     return value
 
 
@@ -49,6 +62,10 @@ Duration = Annotated[
     BeforeValidator(_seconds, json_schema_input_type=str | float),
     Field(gt=0, le=30 * 86400),
 ]
+Size = Annotated[
+    int, BeforeValidator(_bytes, json_schema_input_type=str | int), Field(ge=0, le=50 * 1000**4)
+]
+"""Bytes; S3's largest object has 50 TB (S3 user guide, "Amazon S3 objects overview")."""
 Network = Annotated[str, BeforeValidator(network)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 

@@ -12,22 +12,20 @@ import logging
 import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from proxy.channel import LAST, Ask, Channel, Ready, Report
-from proxy.decide.wire import SimpleReader
 from proxy.edge.fastlane import FastLane
 from proxy.edge.handler import Handler
 from proxy.edge.state import WorkerState
 from proxy.edge.tls import Certificate
 from proxy.snapshot import Snapshot
-from proxy.storage.origin import Origin, client_session
+from proxy.storage.origins import Origins
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from proxy.settings import Settings
 
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
@@ -44,30 +42,33 @@ class Worker:
     Usable in a process of its own or, in tests, inside a running loop.
     """
 
-    def __init__(self, snapshot: Snapshot, *, fast_lane: bool = True, descriptor: int = 1) -> None:
-        """Args: what to decide by; whether the fast lane answers; where the log goes."""
+    def __init__(
+        self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True, descriptor: int = 1
+    ) -> None:
+        """Args: what to decide by; which lanes answer beside aiohttp; where the log goes."""
         self.state = WorkerState(
             snapshot.settings,
             snapshot.table,
             snapshot.cdn,
             workers=snapshot.workers,
             descriptor=descriptor,
+            fast_lane=fast_lane,
         )
         tls = snapshot.settings.listen.tls
         self._certificate = Certificate(tls) if tls else None
-        self._fast_lane = fast_lane
-        self._session: aiohttp.ClientSession
+        self._relay = relay
+        self._origins: Origins
         self._server: asyncio.Server
         self._ticking: asyncio.Task[None]
 
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
-        self._session = client_session()
-        self.state.origins = self._origins(self.state.settings)
+        counters = self.state.counters
+        self._origins = Origins(lambda site: _OriginCounts(counters.add, site))
+        self._use(self.state.settings)
         handler = Handler(self.state)
-        reader = SimpleReader() if self._fast_lane else None
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: FastLane(self.state, reader, handler.connection),
+            lambda: FastLane(self.state, handler.connection),
             sock=listener,
             backlog=BACKLOG,
             **self._tls(),
@@ -89,30 +90,24 @@ class Worker:
     def apply(self, snapshot: Snapshot) -> None:
         """Decide by a new snapshot from the next request on."""
         try:
-            changed = snapshot.settings != self.state.settings
-            origins = self._origins(snapshot.settings) if changed else self.state.origins
+            if snapshot.settings != self.state.settings:
+                self._use(snapshot.settings)
             self.state.apply(snapshot.settings, snapshot.table, snapshot.cdn)
         except Exception:
             _log.exception("snapshot not applied, the old one goes on")
             return
-        self.state.origins = origins
         logging.getLogger().setLevel(snapshot.settings.log.level.upper())
 
-    def _origins(self, settings: Settings) -> dict[str, Origin]:
-        counters = self.state.counters
-        return {
-            site.name: Origin(
-                site.origin, self._session, counters=_OriginCounts(counters.add, site.name)
-            )
-            for site in settings.sites
-        }
+    def _use(self, settings: Settings) -> None:
+        self._origins.use(settings.sites)
+        self.state.origins = self._origins.by_site
+        self.state.directs = self._origins.direct if self._relay else {}
 
     async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK)
             try:
-                self.tick(loop.time())
+                self.tick(time.monotonic())
             except Exception:
                 _log.exception("a tick failed")
 
@@ -123,17 +118,17 @@ class Worker:
             self._certificate.refresh()
         for lane in tuple(self.state.lanes):
             lane.check(now)
+        self._origins.check(now)
         self.state.log.flush()
 
     async def drain(self) -> None:
         """Refuse new connections, finish what runs within ``drain_timeout``, then end."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.state.settings.limits.drain_timeout
-        self.state.draining = True
+        deadline = time.monotonic() + self.state.settings.limits.drain_timeout
+        self.state.drain()
         self._server.close()
-        while self.state.lanes and loop.time() < deadline:
+        while self.state.lanes and time.monotonic() < deadline:
             for lane in tuple(self.state.lanes):
-                lane.check(loop.time())
+                lane.check(time.monotonic())
             await asyncio.sleep(0.05)
         if self.state.lanes:
             _log.warning("drain_timeout is over: %d connections cut", len(self.state.lanes))
@@ -141,7 +136,7 @@ class Worker:
             lane.abort()
         await asyncio.sleep(0)
         self._ticking.cancel()
-        await self._session.close()
+        await self._origins.close()
 
 
 class _OriginCounts:

@@ -12,7 +12,7 @@ from proxy.settings import Settings
 from proxy.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from proxy.decide.ranges import Ranges
 
@@ -50,7 +50,12 @@ def ranges() -> Ranges:
     return read_ranges(ranges_document())
 
 
-def settings(*, site: Mapping[str, Any] | None = None, **sections: Any) -> Settings:
+def settings(
+    *,
+    site: Mapping[str, Any] | None = None,
+    more: Sequence[Mapping[str, Any]] = (),
+    **sections: Any,
+) -> Settings:
     """A configuration with two targets; ``site`` and sections replace what they name."""
     first = {
         "origin": {"bucket": "downloads", "region": "us-east-1"},
@@ -60,7 +65,7 @@ def settings(*, site: Mapping[str, Any] | None = None, **sections: Any) -> Setti
         },
         **(site or {}),
     }
-    return Settings.model_validate({"sites": [first], **sections})
+    return Settings.model_validate({"sites": [first, *more], **sections})
 
 
 def snapshot(chosen: Settings, *, workers: int = 1) -> Snapshot:

@@ -139,13 +139,13 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, *, fast_lane: bool = True, log: int | None = None
+    settings: Settings, *, fast_lane: bool = True, relay: bool = True, log: int | None = None
 ) -> AsyncIterator[Served]:
     """Serve a configuration; the access log goes to descriptor ``log`` or nowhere."""
     listener = open_listeners("127.0.0.1", 0, 1)[0]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     descriptor = nowhere if log is None else log
-    worker = Worker(snapshot(settings), fast_lane=fast_lane, descriptor=descriptor)
+    worker = Worker(snapshot(settings), fast_lane=fast_lane, relay=relay, descriptor=descriptor)
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
     await worker.start(listener)
     served = Served(worker, listener.getsockname()[1])

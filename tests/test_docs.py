@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from proxy.decide.model import Reason
-from proxy.edge.accesslog import W3C_FIELDS, Record
+from proxy.edge.loglines import W3C_FIELDS, Record
 from proxy.edge.metrics import METRICS
 from proxy.settings import Settings
 

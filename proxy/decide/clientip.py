@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.decide.regions import NetworkSet, network_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from proxy.decide.model import Request
     from proxy.settings import ClientAddress
 
@@ -129,9 +127,11 @@ class Trust:
             return None
         return "the socket's peer, which is no trusted proxy"
 
-    def reads(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether any of these fields is one that trust depends on."""
-        return self.source.encode() in headers or self.secret_header in headers
+    @property
+    def reads(self) -> frozenset[bytes]:
+        """Lower-case names of the fields that trust depends on."""
+        names = {self.secret_header} if self.secret_header else set()
+        return frozenset(names if self.source == "peer" else names | {self.source.encode()})
 
     def _is_proxy(self, address: str) -> bool:
         if self.networks is None:

@@ -22,7 +22,7 @@ from proxy.decide.model import (
 )
 from proxy.decide.policy import Facts, SitePolicy, has_credentials, share
 from proxy.decide.regions import network_set
-from proxy.decide.wire import object_key, split_target
+from proxy.decide.wire import encode_key, object_key, split_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,11 +57,16 @@ class Engine:
         table: Address to region.
         trust: Whom to believe about the client's address.
         sites: Host name, or ``*``, to the site's policy.
+        certain: Names of the sites that redirect whoever no rule stands against: there no
+            rule looks at client and object together.
+        reads: Lower-case names of all header fields that any decision depends on.
     """
 
     table: RegionTable
     trust: Trust
     sites: Mapping[str, SitePolicy]
+    certain: frozenset[str]
+    reads: frozenset[bytes]
 
     @classmethod
     def build(cls, settings: Settings, table: RegionTable, cdn: NetworkSet) -> Engine:
@@ -76,7 +81,10 @@ class Engine:
         for site in settings.sites:
             policy = SitePolicy.build(site)
             sites.update(dict.fromkeys(site.hosts, policy))
-        return cls(table, Trust.build(settings.client_address, cdn), sites)
+        trust = Trust.build(settings.client_address, cdn)
+        reads = trust.reads.union(*(policy.reads for policy in sites.values()))
+        certain = frozenset(policy.name for policy in sites.values() if policy.certain)
+        return cls(table, trust, sites, certain, reads | {b"host"})
 
     def decide(self, request: Request) -> Decision:
         """What the request gets, and why. Never raises on anything a client can send."""
@@ -112,9 +120,9 @@ class Engine:
         client, region = facts.client, facts.region
         reason = site.reason(facts)
         if reason is Reason.IN_REGION and client is not None and region is not None:
-            location = site.location(facts)
+            base, path = site.base(client, region), encode_key(key)
             browser = b"origin" in request.headers
-            return Redirect(site.name, key, client, region, location, site.status, browser)
+            return Redirect(site.name, key, client, region, base, path, site.status, browser)
         known = region in site.targets
         return Stream(site.name, key, client, region, known, reason, facts.origin_query)
 

@@ -155,8 +155,9 @@ class Redirect:
         site: Name of the site.
         key: Object key, decoded once, without the bucket's prefix.
         client: The client's address.
-        region: The client's region, for which ``location`` is the target.
-        location: Absolute URL of the object's regional copy, encoded once.
+        region: The client's region, whose target this is.
+        base: Absolute URL of the target, up to and with the slash before the key.
+        path: The key, encoded once.
         status: 301, 302, 303, 307 or 308.
         browser: Whether the request names its Origin: following takes CORS's permission.
         reason: Always ``Reason.IN_REGION``.
@@ -166,10 +167,16 @@ class Redirect:
     key: str
     client: str
     region: str
-    location: str
+    base: str
+    path: str
     status: int
     browser: bool = False
     reason: Reason = Reason.IN_REGION
+
+    @property
+    def location(self) -> str:
+        """Absolute URL of the object's regional copy."""
+        return self.base + self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,17 @@ class SitePolicy:
             return Reason.SHADOW
         return Reason.OFF if self.mode == "off" else Reason.IN_REGION
 
+    @property
+    def reads(self) -> frozenset[bytes]:
+        """Lower-case names of the header fields that these rules look at."""
+        fixed = {b"authorization", b"cookie", b"origin", b"user-agent"}
+        return frozenset(fixed | {self.opt_out_header} if self.opt_out_header else fixed)
+
+    @property
+    def certain(self) -> bool:
+        """Whether ``rollout`` lets everybody through."""
+        return self.mode == "on" and self.percent >= 100  # noqa: PLR2004  # of a hundred
+
     def wants(self, key: str) -> bool:
         """Whether the patterns choose the key; the empty one is a bucket, never an object."""
         chosen = key != "" and self.paths.fullmatch(key) is not None
@@ -151,15 +162,14 @@ class SitePolicy:
         pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
         return tuple((name, value) for name, value in pairs if name in self.origin_query)
 
-    def location(self, facts: Facts) -> str:
-        """Absolute URL of the object in the target of the client's region.
+    def base(self, client: str, region: str) -> str:
+        """Absolute URL of a target, up to the key.
 
         A client seen over IPv6 may have nothing else, and S3's plain host names answer
         over IPv4 alone (S3 user guide, "Using dual-stack endpoints").
         """
-        urls = self.targets[facts.region or ""]
-        base = urls.ipv6 if ":" in (facts.client or "") else urls.ipv4
-        return base + encode_key(facts.key)
+        urls = self.targets[region]
+        return urls.ipv6 if ":" in client else urls.ipv4
 
 
 def has_credentials(facts: Facts) -> bool:

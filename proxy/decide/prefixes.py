@@ -1,7 +1,7 @@
-"""Addresses and prefixes as numbers: reading, writing, covering, flattening.
+"""Addresses and prefixes as numbers: reading, writing, covering.
 
 In: texts, or families (4 and 6), first addresses and lengths. Out: the same as plain numbers,
-sorted bounds and intervals. Refuses to know regions, services, and where a prefix was listed.
+and sorted bounds. Refuses to know regions, services, and where a prefix was listed.
 
 Plain numbers because ``ipaddress`` objects for 16,000 rows cost ten times as much as the
 whole of ``read_ranges`` does without them.
@@ -13,7 +13,7 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 BITS = {4: 32, 6: 128}
 """Bits of an address of each family."""
@@ -22,10 +22,9 @@ _FAMILIES = {4: AF_INET, 6: AF_INET6}
 
 _MAPPED = 0xFFFF
 """The top 96 bits of an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2)."""
-_MAPPED_LENGTH = 96
 
-MAPPED_FIRST = _MAPPED << 32
-"""First address of ``::ffff:0:0/96``."""
+MAPPED_FIRST, MAPPED_LENGTH = _MAPPED << 32, 96
+"""``::ffff:0:0/96``."""
 
 
 def parse_address(text: str) -> tuple[int, int] | None:
@@ -58,8 +57,8 @@ def parse_network(text: str) -> tuple[int, int, int] | None:
     except (OSError, ValueError):
         return None
     first = network_start(family, int.from_bytes(packed, "big"), length)
-    if length >= _MAPPED_LENGTH and first >> 32 == _MAPPED:
-        return 4, first - MAPPED_FIRST, length - _MAPPED_LENGTH
+    if length >= MAPPED_LENGTH and first >> 32 == _MAPPED:
+        return 4, first - MAPPED_FIRST, length - MAPPED_LENGTH
     return family, first, length
 
 
@@ -96,45 +95,3 @@ def covered(family: int, prefixes: Iterable[tuple[int, int]]) -> int:
     """How many addresses the prefixes cover, each counted once."""
     bounds = union(family, prefixes)
     return sum(bounds[1::2]) - sum(bounds[::2])
-
-
-def flatten(
-    bits: int, values: Mapping[tuple[int, int], str | None]
-) -> tuple[list[int], list[str | None]]:
-    """Nested prefixes as intervals side by side, in each the value of the longest prefix.
-
-    Args:
-        bits: Bits of an address.
-        values: First address and length of each prefix, to its value.
-
-    Returns:
-        Where each interval but the first starts (the first starts at zero), and the value of
-        every interval, the first included; None where no prefix holds the addresses.
-    """
-    starts: list[int] = [0]
-    found: list[str | None] = [None]
-    open_prefixes: list[tuple[int, str | None]] = []
-
-    def cut(at: int, value: str | None) -> None:
-        if at == starts[-1]:
-            starts.pop()
-            found.pop()
-        if not found or found[-1] != value:
-            starts.append(at)
-            found.append(value)
-
-    def close_until(at: int) -> None:
-        while open_prefixes and open_prefixes[-1][0] <= at:
-            end, _ = open_prefixes.pop()
-            cut(end, open_prefixes[-1][1] if open_prefixes else None)
-
-    # A prefix sorts before those nested in it: same or lower start, and shorter.
-    for (first, length), value in sorted(values.items(), key=lambda item: item[0]):
-        close_until(first)
-        open_prefixes.append((first + (1 << bits - length), value))
-        cut(first, value)
-    close_until(1 << bits)
-    if starts[-1] == 1 << bits:  # one past the last address is nobody's
-        starts.pop()
-        found.pop()
-    return starts[1:], found

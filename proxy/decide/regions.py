@@ -14,7 +14,7 @@ means "in no region" and shadows like any other row.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING
 
@@ -22,19 +22,18 @@ from proxy.decide.model import ConfigError, Match
 from proxy.decide.prefixes import (
     BITS,
     MAPPED_FIRST,
-    flatten,
+    MAPPED_LENGTH,
     network_start,
     parse_address,
     parse_network,
     prefix_text,
+    union,
 )
 from proxy.decide.ranges import Ranges, Row, read_ranges
+from proxy.decide.tree import Prefixes, Tree4, Tree6, grow4, grow6
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-
-    _Networks = dict[tuple[int, int], str | None]
-    """First address and length of each prefix of one family, to its region."""
 
 __all__ = [
     "NetworkSet",
@@ -65,26 +64,39 @@ class RegionTable:
     prefixes_v4: int
     prefixes_v6: int
     skipped: int
-    # Interval starts as packed bytes, which sort as the numbers do and save the conversion a
-    # lookup. The IPv6 intervals include ::ffff:0:0/96 with a copy of IPv4's, so that mapped
-    # addresses need no test of their own.
-    _starts4: tuple[bytes, ...]
-    _regions4: tuple[str | None, ...]
-    _starts6: tuple[bytes, ...]
-    _regions6: tuple[str | None, ...]
-    _by_length: Mapping[int, tuple[tuple[int, Mapping[int, str | None]], ...]]
+    _by_length: Mapping[int, tuple[tuple[int, Mapping[int, str | None]], ...]] = field(repr=False)
+    # The same once more, to be walked. Neither shown nor compared: written out, tuples that
+    # stand in many places would never end.
+    _tree4: Tree4 = field(repr=False, compare=False)
+    _tree6: Tree6 = field(repr=False, compare=False)
 
     def region(self, address: str) -> str | None:
         """Region of an address, or None: outside, in no region, or not an address at all.
 
         IPv4-mapped IPv6 counts as IPv4. Never raises, whatever the text.
         """
+        # Written out for speed, every line of it measured (bench/lookup.py); mypy leaves room for
+        # subclasses of tuple where type() asks for the class itself, which is the cheaper question.
         try:
-            if ":" in address:
-                return self._regions6[bisect_right(self._starts6, inet_pton(AF_INET6, address))]
-            return self._regions4[bisect_right(self._starts4, inet_pton(AF_INET, address))]
+            if "." in address:
+                packed = inet_pton(AF_INET, address)
+                four = self._tree4[packed[0]][packed[1]]
+                return four[packed[2]][packed[3]] if type(four) is tuple else four  # type: ignore[return-value]
+            packed = inet_pton(AF_INET6, address)
+            six = self._tree6[packed[0]][packed[1]]
+            if six is None:
+                return None
+            rest = six[packed[2]][packed[3]][packed[4]]
+            if type(rest) is not tuple:
+                return rest  # type: ignore[return-value]
+            found = rest[packed[5]][packed[6]][packed[7]]
+            if found is not ...:
+                return found
         except (OSError, ValueError, TypeError):
-            return None
+            pass
+        # No address, in a place that long prefixes divide, or with an IPv4 address for a tail.
+        match = self.match(address)
+        return match.region if match else None
 
     def match(self, address: str) -> Match | None:
         """The longest prefix that holds an address, or None; slower than ``region``."""
@@ -103,11 +115,21 @@ class RegionTable:
 class NetworkSet:
     """Networks to ask whether one of them holds an address. Immutable and picklable."""
 
-    _table: RegionTable
+    # Where the networks begin and end, by turns, as packed addresses: those sort as numbers do.
+    # Bisection, since most sets are empty or small, and whoever writes one chooses its size.
+    _bounds4: tuple[bytes, ...]
+    _bounds6: tuple[bytes, ...]  # IPv4's among them, mapped
 
     def holds(self, address: str) -> bool:
         """Whether a network holds the address; same reading as ``RegionTable.region``."""
-        return self._table.region(address) is not None
+        if not self._bounds6:
+            return False
+        try:
+            if ":" in address:
+                return bisect_right(self._bounds6, inet_pton(AF_INET6, address)) % 2 == 1
+            return bisect_right(self._bounds4, inet_pton(AF_INET, address)) % 2 == 1
+        except (OSError, ValueError, TypeError):
+            return False
 
 
 def build_table(
@@ -127,7 +149,7 @@ def build_table(
         ConfigError: An override is not a network.
     """
     wanted = frozenset(services)
-    networks: dict[int, _Networks] = {4: {}, 6: {}}
+    networks: dict[int, Prefixes] = {4: {}, 6: {}}
     for family, first, length, region, service, _ in ranges.rows if ranges else ():
         if service in wanted:
             known = networks[family]
@@ -161,34 +183,39 @@ def _network(text: str, where: str = "") -> tuple[int, int, int]:
 
 
 def _network_set(networks: Iterable[tuple[int, int, int]]) -> NetworkSet:
-    known: dict[int, _Networks] = {4: {}, 6: {}}
+    listed: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
     for family, first, length in networks:
-        known[family][first, length] = "held"
-    return NetworkSet(_table(None, known))
+        listed[family].append((first, length))
+    v4, v6 = union(4, listed[4]), union(6, listed[6])
+    # No IPv6 network speaks for mapped addresses: one that reaches over them pauses there.
+    over = bisect_right(v6, MAPPED_FIRST) % 2 == 1
+    pause = [MAPPED_FIRST, MAPPED_FIRST + (1 << BITS[4])] if over else []
+    mapped = [MAPPED_FIRST + bound for bound in v4]
+    return NetworkSet(_packed(4, v4), _packed(6, sorted([*v6, *pause, *mapped])))
 
 
-def _table(ranges: Ranges | None, networks: Mapping[int, _Networks]) -> RegionTable:
+def _packed(family: int, bounds: Iterable[int]) -> tuple[bytes, ...]:
+    """Bounds as packed addresses; one past the last address is none, and is never reached."""
+    bits = BITS[family]
+    return tuple(bound.to_bytes(bits // 8, "big") for bound in bounds if not bound >> bits)
+
+
+def _table(ranges: Ranges | None, networks: Mapping[int, Prefixes]) -> RegionTable:
     v4, v6 = networks[4], networks[6]
-    starts4, regions4 = flatten(BITS[4], v4)
-    offset = BITS[6] - BITS[4]
-    mapped = {(MAPPED_FIRST + first, offset + length): name for (first, length), name in v4.items()}
-    # No IPv6 prefix speaks for mapped addresses, not even an override of ::/0.
-    starts6, regions6 = flatten(BITS[6], {**v6, (MAPPED_FIRST, offset): None, **mapped})
     return RegionTable(
         token=ranges.token if ranges else None,
         created=ranges.created if ranges else None,
         prefixes_v4=len(v4),
         prefixes_v6=len(v6),
         skipped=ranges.skipped_rows if ranges else 0,
-        _starts4=tuple(start.to_bytes(4, "big") for start in starts4),
-        _regions4=tuple(regions4),
-        _starts6=tuple(start.to_bytes(16, "big") for start in starts6),
-        _regions6=tuple(regions6),
+        _tree4=grow4(v4),
+        # The row sends mapped addresses to match, which reads them as IPv4.
+        _tree6=grow6({**v6, (MAPPED_FIRST, MAPPED_LENGTH): None}),
         _by_length={family: _levels(known) for family, known in networks.items()},
     )
 
 
-def _levels(known: _Networks) -> tuple[tuple[int, dict[int, str | None]], ...]:
+def _levels(known: Prefixes) -> tuple[tuple[int, dict[int, str | None]], ...]:
     """Prefixes by length, longest first, for ``RegionTable.match``."""
     levels: dict[int, dict[int, str | None]] = {}
     for (first, length), region in known.items():

@@ -1,24 +1,18 @@
-"""Bytes and text of HTTP to and from values: requests, keys, redirects.
+"""Text of HTTP to values and back: targets, keys, redirects.
 
-In: a chunk as it came from a socket, or a request target. Out: a ``Request``, an object
-key, the bytes of a redirect. Refuses to know any rule about who is sent where. What is
-not simple is somebody else's to parse: it is named, never guessed at.
+In: a request target; a decision. Out: an object key; the bytes of a redirect. Refuses to know
+any rule about who is sent where.
 """
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-import httptools
-
-from proxy.decide.model import Redirect, Request, RequestError
-
-MAX_SIMPLE = 8190
-"""Largest request head in bytes that is read here; aiohttp's own line limit."""
+from proxy.decide.model import Redirect, RequestError
 
 MAX_KEY = 1024
 """Longest object key in bytes (S3 user guide, "Creating object key names")."""
@@ -28,27 +22,6 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_~./-]*")
 _URL_PATH = re.compile(r"/(?:[!-\"$&-\[\]-~]|%[0-9A-Fa-f]{2})*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{1,2}(?:/|$)")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_UNUSUAL = frozenset({b"expect", b"upgrade", b"te", b"http2-settings", b"proxy-connection"})
-_CONNECTION = frozenset({b"keep-alive", b"close"})
-
-
-class Handover(StrEnum):
-    """Why a chunk is not answered in the fast lane: the metric's ``cause``."""
-
-    STREAM = "stream"
-    REFUSE = "refuse"
-    PARTIAL = "partial"
-    PIPELINED = "pipelined"
-    BODY = "body"
-    UNPARSABLE = "unparsable"
-    UNUSUAL = "unusual"
-
-
-class Simple(NamedTuple):
-    """One plain request, and whether its connection stays open afterwards."""
-
-    request: Request
-    keep_alive: bool
 
 
 class Target(NamedTuple):
@@ -57,95 +30,6 @@ class Target(NamedTuple):
     authority: str | None
     path: str
     query: str
-
-
-class SimpleReader:
-    """Reads chunks that are exactly one complete, plain GET or HEAD.
-
-    One reader serves any number of connections: it holds no state between calls. Parsing
-    is llhttp's, through httptools, as in aiohttp; on top of it only heads are taken about
-    which no two parsers could disagree (RFC 9112 sections 2.2, 3 and 5).
-    """
-
-    __slots__ = ("_complete", "_fields", "_keep_alive", "_parser", "_url")
-
-    def __init__(self) -> None:
-        self._renew()
-
-    def _renew(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._url = b""
-        self._complete = False
-        self._keep_alive = False
-
-    def on_url(self, url: bytes) -> None:
-        """Called by the parser with the request target."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser with each field."""
-        self._fields.append((name.lower(), value))
-
-    def on_message_complete(self) -> None:
-        """Called by the parser at the end of the request."""
-        self._complete = True
-        self._keep_alive = self._parser.should_keep_alive()
-
-    def read(self, chunk: bytes, peer: str | None) -> Simple | Handover:
-        """The request in ``chunk``, or why it is not a simple one.
-
-        Args:
-            chunk: Bytes as the socket gave them.
-            peer: The socket's remote address.
-        """
-        doubt = _doubt(chunk)
-        if doubt is not None:
-            return doubt
-        try:
-            self._parser.feed_data(chunk)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._renew()
-            return Handover.UNPARSABLE
-        url, fields = self._url, self._fields
-        complete, keep_alive = self._complete, self._keep_alive
-        version, method = self._parser.get_http_version(), self._parser.get_method()
-        self._fields, self._url, self._complete = [], b"", False
-        if not complete or not keep_alive:
-            self._renew()  # llhttp takes nothing more after a message that closes
-        headers = dict(fields)
-        if b"content-length" in headers or b"transfer-encoding" in headers:
-            return Handover.BODY
-        if not complete or version != "1.1" or len(headers) != len(fields) or _unusual(headers):
-            return Handover.UNUSUAL
-        request = Request(method.decode("ascii"), url.decode("ascii"), headers, peer)
-        return Simple(request, keep_alive)
-
-
-def _doubt(chunk: bytes) -> Handover | None:
-    """What the bytes alone rule out: more or less than one head, odd line ends or letters."""
-    end = chunk.find(b"\r\n\r\n")
-    if end < 0:
-        return Handover.PARTIAL
-    if end != len(chunk) - 4:
-        return Handover.PIPELINED
-    simple = (
-        chunk.startswith((b"GET /", b"HEAD /"))
-        and len(chunk) <= MAX_SIMPLE
-        and chunk.isascii()
-        and chunk.count(b"\n") == chunk.count(b"\r\n") == chunk.count(b"\r")
-        and b"\r\n " not in chunk
-        and b"\r\n\t" not in chunk
-    )
-    return None if simple else Handover.UNUSUAL
-
-
-def _unusual(headers: dict[bytes, bytes]) -> bool:
-    return (
-        b"host" not in headers
-        or not _UNUSUAL.isdisjoint(headers)
-        or headers.get(b"connection", b"close").lower() not in _CONNECTION
-    )
 
 
 def split_target(target: str) -> Target:
@@ -238,25 +122,48 @@ def redirect_fields(decision: Redirect, *, reason_header: bool) -> list[tuple[st
     return fields
 
 
-def redirect_bytes(
-    decision: Redirect, *, date: str, head: bool, keep_alive: bool, reason_header: bool
-) -> tuple[bytes, int]:
-    """The whole answer to a redirected request, and how many bytes of it are body.
+@dataclass(frozen=True, slots=True, eq=False)
+class RedirectText:
+    """The bytes of every redirect of one site to one target, but for path and Date.
 
-    Args:
-        decision: What was decided.
-        date: Value of the Date header.
-        head: Whether the method was HEAD: the fields of GET, and no body.
-        keep_alive: Whether the connection stays open.
-        reason_header: Whether ``X-Nearbucket`` is sent.
+    Attributes:
+        status: Status of the answers.
+        size: Bytes of a body without the path.
     """
-    body = redirect_body(decision.location)
-    lines = [f"HTTP/1.1 {decision.status} {HTTPStatus(decision.status).phrase}"]
-    lines += [
-        f"{name}: {value}" for name, value in redirect_fields(decision, reason_header=reason_header)
-    ]
-    lines += [f"Content-Length: {len(body)}", f"Date: {date}"]
-    if not keep_alive:
-        lines.append("Connection: close")
-    answer = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
-    return (answer, 0) if head else (answer + body, len(body))
+
+    status: int
+    size: int
+    _head: bytes
+    _middle: bytes
+    _body: bytes
+    _end: bytes
+
+    @classmethod
+    def of(cls, decision: Redirect, *, reason_header: bool) -> RedirectText:
+        """Cut the path out of a redirect.
+
+        Args:
+            decision: Any redirect of the site to the target.
+            reason_header: Whether ``X-Nearbucket`` is sent.
+        """
+        bare = replace(decision, path="\0")  # which no URL holds
+        lines = [f"HTTP/1.1 {bare.status} {HTTPStatus(bare.status).phrase}"]
+        lines += [
+            f"{name}: {value}" for name, value in redirect_fields(bare, reason_header=reason_header)
+        ]
+        head, middle = "\r\n".join([*lines, "Content-Length: "]).encode("ascii").split(b"\0")
+        before, after = redirect_body(bare.location).split(b"\0")
+        return cls(bare.status, len(before) + len(after), head, middle, b"\r\n\r\n" + before, after)
+
+    def fill(self, path: bytes, date: bytes) -> bytes:
+        """The answer to a GET on a connection that stays open."""
+        length = b"%d\r\nDate: " % (self.size + len(path))
+        return b"".join((self._head, path, self._middle, length, date, self._body, path, self._end))
+
+    def fill_otherwise(self, path: bytes, date: bytes, *, head: bool, keep_alive: bool) -> bytes:
+        """The answer to a HEAD (the fields of GET, and no body), or on one that closes."""
+        whole = self.fill(path, date)
+        if not keep_alive:
+            end = whole.index(b"\r\n\r\n")
+            whole = whole[:end] + b"\r\nConnection: close" + whole[end:]
+        return whole[: whole.index(b"\r\n\r\n") + 4] if head else whole

@@ -69,7 +69,7 @@ def request_for(  # noqa: PLR0913  # the parts of a request
     if host is None:
         host = next((name for name in engine.sites if name != "*"), "localhost")
     fields.setdefault(b"host", host.encode())
-    if not engine.trust.reads(fields):
+    if engine.trust.reads.isdisjoint(fields):
         engine = engine.for_client()
     return engine, Request(method, target, fields, ip)
 

@@ -10,19 +10,20 @@ whole: load balancers reuse one connection for many clients.
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import sys
-import termios
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol, cast
+from time import monotonic
+from typing import TYPE_CHECKING, cast
 
-from proxy.decide.model import Redirect, Refuse
-from proxy.decide.wire import Handover, Simple, SimpleReader, redirect_bytes
+from proxy.decide.model import Refuse, Stream
+from proxy.decide.simple import MAX_SIMPLE, Handover, Head, Simple
+from proxy.edge.between import Inner, Tried
+from proxy.edge.relay import Relay
+from proxy.edge.watched import Phase, Watched
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
+    from proxy.edge.memo import Known
     from proxy.edge.state import WorkerState
 
 FULL = (
@@ -32,75 +33,35 @@ FULL = (
 """The answer to a connection over ``limits.max_connections``; no request was read."""
 
 
-CLOSE_GRACE = 1.0  # seconds for the other side to close as well, when all it was sent is there
-
-
-class Inner(Protocol):
-    """What the lane needs of the protocol it hands over to, beside asyncio's calls."""
-
-    @property
-    def unanswered(self) -> int:
-        """Requests that will still be answered if the client sends nothing more."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As of ``asyncio.Protocol``."""
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """As of ``asyncio.Protocol``."""
-
-    def data_received(self, data: bytes) -> None:
-        """As of ``asyncio.Protocol``."""
-
-    def pause_writing(self) -> None:
-        """As of ``asyncio.Protocol``."""
-
-    def resume_writing(self) -> None:
-        """As of ``asyncio.Protocol``."""
-
-
-class Phase(Enum):
-    """What a connection is waiting for."""
-
-    IDLE = auto()
-    HEAD = auto()
-    BUSY = auto()
-
-
-class FastLane(asyncio.Protocol):
+class FastLane(Watched):
     """One client connection.
 
     Attributes:
-        phase: What it waits for; with ``since``, all there is to its timeouts.
-        since: Loop time at which the phase began.
+        tried: What the relay found out about the origin for a request that it left to aiohttp.
     """
 
     __slots__ = (
-        "_at_home", "_build", "_closing", "_eof", "_held", "_held_since", "_inner", "_peer",
-        "_reader", "_returns", "_state", "_transport", "_whole", "phase", "since",
+        "_behind", "_build", "_eof", "_inner", "_peer", "_relay", "_returns", "_taken", "_whole",
+        "tried",
     )  # fmt: skip
 
     def __init__(
         self,
         state: WorkerState,
-        reader: SimpleReader | None,
         build: Callable[[FastLane], Inner],
     ) -> None:
-        """Args: what is shared, the reader (None forces everything to aiohttp), aiohttp."""
-        self._state = state
-        self._reader = reader
+        """Args: what is shared; what makes an aiohttp protocol."""
+        super().__init__(state)
         self._build = build
         self._inner: Inner | None = None
-        self._at_home = True
+        self._relay: Relay | None = None
+        self._taken = b""
+        self._behind = b""
+        self.tried = Tried.NOT
         self._returns = False
         self._eof = False
         self._peer: str | None = None
-        self._transport: asyncio.Transport
         self._whole = True
-        self._held = 0
-        self._held_since = 0.0
-        self._closing: tuple[int, float] | None = None
-        self.phase = Phase.IDLE
-        self.since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected; over the limit it is told so at once."""
@@ -114,57 +75,151 @@ class FastLane(asyncio.Protocol):
         if len(state.lanes) > state.max_lanes:
             state.counters.add("nearbucket_connections_refused_total")
             self._transport.write(FULL)
-            self._transport.close()
+            self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._state.lanes.discard(self)
         self._state.counters.connections -= 1
+        if self._relay is not None:
+            self._relay.gone()
+            self._relay = None
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
     def data_received(self, chunk: bytes) -> None:
         """Answer, or hand over."""
-        if self._transport.is_closing():
-            return
-        if not self._at_home:
+        if self._at_home:
+            started = monotonic()
+            state = self._state
+            repeat = state.memo.repeats.get((self._peer, chunk))
+            if repeat is None:
+                self._read(chunk, started)
+            else:
+                self._transport.write(repeat.answer(started, state.date, state.log, state.offset))
+                self.since = started
+        elif self._relay is not None:
+            self._wait(chunk)
+        elif not self._transport.is_closing():
             self._returns = False  # more than the one request that was handed over
             self._pass_on(chunk)
-            return
-        if self._reader is None:
+
+    def _read(self, chunk: bytes, started: float) -> None:
+        state = self._state
+        if state.reader is None:
             self._hand_over(chunk, Handover.UNUSUAL, returns=False)
             return
-        started = asyncio.get_running_loop().time()
-        found = self._reader.read(chunk, self._peer)
+        head = state.reader.read(chunk)
+        if isinstance(head, Handover):
+            self._hand_over(chunk, head, returns=False)
+            return
+        known = state.memo.recall(self._peer, head)
+        if known is not None:
+            state.memo.repeat(self._peer, chunk, known, state.log)
+            self._act(chunk, known, started, keep_alive=True)
+            return
+        found = state.reader.simple(head, self._peer)
         if isinstance(found, Handover):
             self._hand_over(chunk, found, returns=False)
-            return
-        decision = self._state.engine.decide(found.request)
-        if isinstance(decision, Redirect):
-            self._redirect(found, decision, started)
         else:
-            refused = isinstance(decision, Refuse)
-            cause = Handover.REFUSE if refused else Handover.STREAM
-            self._hand_over(chunk, cause, returns=True)
+            self._decide(chunk, head, found, started)
 
-    def _redirect(self, found: Simple, decision: Redirect, started: float) -> None:
+    def _decide(self, chunk: bytes, head: Head, found: Simple, started: float) -> None:
         state = self._state
+        decision = state.engine.decide(found.request)
+        if isinstance(decision, Refuse):
+            self._hand_over(chunk, Handover.REFUSE, returns=True)
+            return
+        if isinstance(decision, Stream) and decision.query:
+            self._hand_over(chunk, Handover.STREAM, returns=True)
+            return
+        known = state.known(found.request, decision)
         keep_alive = found.keep_alive and not state.draining
-        answer, body = redirect_bytes(
-            decision,
-            date=state.date,
-            head=found.request.method == "HEAD",
-            keep_alive=keep_alive,
-            reason_header=state.settings.log.reason_header,
-        )
-        self._transport.write(answer)
-        now = asyncio.get_running_loop().time()
-        self.since = now
-        state.record(
-            found.request, decision, status=decision.status, sent=body, seconds=now - started
-        )
+        if keep_alive:
+            certain = decision.site in state.engine.certain
+            state.memo.keep(self._peer, head, known.visitor, known.wanted, certain=certain)
+        self._act(chunk, known, started, keep_alive=keep_alive)
+
+    def _act(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> None:
+        visitor, wanted = known
+        text = visitor.text
+        if text is None:
+            if not self._relayed(chunk, known, started, keep_alive=keep_alive):
+                self._hand_over(chunk, Handover.STREAM, returns=True)
+            return
+        state = self._state
+        sent = 0 if wanted.head else text.size + len(wanted.path)
+        if keep_alive and sent:
+            self._transport.write(text.fill(wanted.path, state.date))
+        else:
+            self._transport.write(
+                text.fill_otherwise(
+                    wanted.path, state.date, head=wanted.head, keep_alive=keep_alive
+                )
+            )
+        self.since = started
+        visitor.record(state.log, wanted, text.status, sent, started=started, offset=state.offset)
         if not keep_alive:
-            self._transport.close()
+            self._close()
+
+    def _relayed(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> bool:
+        """Whether the streaming lane has taken the request."""
+        state, visitor = self._state, known.visitor
+        direct = state.directs.get(visitor.decision.site)
+        if direct is None or known.wanted.head or not visitor.relayed:
+            return False
+        relay = Relay(state, direct, known, self, self._transport, started, keep_alive=keep_alive)
+        self._at_home = False
+        self._taken = chunk
+        self._relay = relay
+        self.phase = Phase.BUSY
+        self.since = started
+        if relay.start():
+            return True
+        self._relay, self._taken = None, b""
+        self._enter(Phase.IDLE)
+        return False
+
+    def _wait(self, chunk: bytes) -> None:
+        """What comes while an object is relayed has to wait for its end."""
+        self._behind += chunk
+        if len(self._behind) > MAX_SIMPLE:
+            self._transport.pause_reading()
+
+    def done(self, *, keep_alive: bool) -> None:
+        """The relay has written an answer whole."""
+        behind = self._leave_relay()
+        if not keep_alive or (self._eof and not behind):
+            self._close()
+            return
+        self._at_home = True
+        if behind:
+            self.data_received(behind)
+            if self._eof and self._at_home:
+                self._close()
+
+    def undone(self, tried: Tried) -> None:
+        """The relay could not answer, and has sent nothing."""
+        chunk = self._taken
+        self.tried = tried
+        behind = self._leave_relay()
+        self._hand_over(chunk, Handover.STREAM, returns=not behind)
+        if behind:
+            self._pass_on(behind)
+
+    def broken(self) -> None:
+        """The relay could not go on."""
+        self._leave_relay()
+        self._transport.abort()
+
+    def _leave_relay(self) -> bytes:
+        """Back to waiting; what came meanwhile."""
+        self._relay = None
+        behind, self._behind, self._taken = self._behind, b"", b""
+        if len(behind) > MAX_SIMPLE:
+            self._transport.resume_reading()
+        self._enter(Phase.IDLE)
+        return behind
 
     def _hand_over(self, chunk: bytes, cause: Handover, *, returns: bool) -> None:
         self._state.counters.add("nearbucket_handovers_total", cause.value)
@@ -191,13 +246,13 @@ class FastLane(asyncio.Protocol):
         between = self._whole or self._returns or had_body
         self._enter(Phase.IDLE if between else Phase.HEAD)
         if self._eof and not self._working():
-            self._transport.close()
+            self._close()
         elif self._returns and keep_alive:
             self._at_home = True
 
-    def _enter(self, phase: Phase) -> None:
-        self.phase = phase
-        self.since = asyncio.get_running_loop().time()
+    def _watch_answer(self, now: float) -> None:
+        if self._relay is not None:
+            self._relay.check(now)
 
     def eof_received(self) -> bool:
         """A half-closed client still gets the answer that is on its way (RFC 9112 9.6)."""
@@ -207,7 +262,8 @@ class FastLane(asyncio.Protocol):
         return self._working()
 
     def _working(self) -> bool:
-        return self._inner is not None and self._inner.unanswered > 0
+        waiting = self._inner is not None and self._inner.unanswered > 0
+        return waiting or self._relay is not None
 
     def pause_writing(self) -> None:
         """The client reads slower than it is sent to: take nothing more from it either."""
@@ -218,63 +274,9 @@ class FastLane(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client caught up."""
+        if self._relay is not None:
+            self._relay.caught_up()
         if self._inner is not None:
             self._inner.resume_writing()
         if self._at_home:
             self._transport.resume_reading()
-
-    def check(self, now: float) -> None:
-        """Close the connection if it has waited too long, or idles while draining."""
-        limits = self._state.settings.limits
-        if self._transport.is_closing():
-            self._check_closing(now, limits.idle_timeout)
-            return
-        if self._stalled(now, limits.idle_timeout):
-            self._transport.abort()
-            return
-        waited = now - self.since
-        late = (self.phase is Phase.HEAD and waited > limits.header_timeout) or (
-            self.phase is Phase.IDLE and (waited > limits.idle_timeout or self._state.draining)
-        )
-        if late:
-            self._transport.close()
-
-    def _check_closing(self, now: float, patience: float) -> None:
-        """End a connection that was closed, and whose other side does not let go.
-
-        Over TLS a close waits for the client's own, which a pooled connection never sends.
-        """
-        left = self._transport.get_write_buffer_size() + _kernel_queue(self._transport)
-        if self._closing is None or self._closing[0] != left:
-            self._closing = left, now
-        if now - self._closing[1] > (patience if left else CLOSE_GRACE):
-            self._transport.abort()
-
-    def _stalled(self, now: float, patience: float) -> bool:
-        """Whether the client has taken no byte for too long, of those that wait for it.
-
-        What the kernel holds counts as well: a slow client that lives takes from there long
-        before the transport may write again.
-        """
-        held = self._transport.get_write_buffer_size()
-        if not held:
-            self._held = 0
-            return False
-        held += _kernel_queue(self._transport)
-        if held != self._held:
-            self._held, self._held_since = held, now
-        return now - self._held_since > patience
-
-    def abort(self) -> None:
-        """Break the connection off: what was sent must not look whole."""
-        self._transport.abort()
-
-
-def _kernel_queue(transport: asyncio.Transport) -> int:
-    """Bytes of a connection that the kernel has and the client has not (SIOCOUTQ)."""
-    sock = transport.get_extra_info("socket")
-    try:
-        packed = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except OSError:  # closed meanwhile
-        return 0
-    return int.from_bytes(packed, sys.byteorder)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from proxy.decide.model import OriginError, Redirect, Refuse, Request, Stream
 from proxy.edge.answers import decorate, instead, redirection, refusal
+from proxy.edge.between import Tried
 from proxy.edge.connection import Connection
 from proxy.edge.framing import Incoming, incoming, is_last, refused
 
@@ -121,6 +122,11 @@ class _Exchange:
     async def _stream(self, decision: Stream) -> web.StreamResponse:
         counters = self._state.counters
         origin = self._state.origins[decision.site]
+        tried, self._lane.tried = self._lane.tried, Tried.NOT
+        if tried is Tried.SILENT:
+            counters.add("nearbucket_stream_ends_total", "origin-failed")
+            self._state.complain(f"origin of {decision.site}: S3 did not answer in time")
+            return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
         try:
             answer = await origin.open(
                 self._request.method,
@@ -128,6 +134,7 @@ class _Exchange:
                 _named(self._incoming, CONDITIONS),
                 query=decision.query,
                 cors_origin=self._incoming.headers.get("Origin"),
+                again=tried is Tried.NOT,
             )
         except OriginError as error:
             counters.add("nearbucket_stream_ends_total", "origin-failed")

@@ -18,8 +18,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from proxy.decide.model import Action, Decision, Reason, Redirect, Refuse
-from proxy.decide.wire import Handover
+from proxy.decide.model import Action, Decision, Reason, Redirect, Refuse, Stream
+from proxy.decide.simple import Handover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +36,7 @@ SECONDS = (
 )  # fmt: skip
 """Upper bounds of the histogram: a redirect takes microseconds, a download minutes."""
 
+_FIRST = SECONDS[0]
 OUTSIDE, OTHER_AWS = "outside", "other-aws"
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
 
@@ -93,16 +94,40 @@ METRICS = (
 )  # fmt: skip
 
 
+class Cell:
+    """One figure, to be kept by whoever counts it often."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
+class Times:
+    """One histogram: how many fell under each bound of ``SECONDS``, then their sum."""
+
+    __slots__ = ("row",)
+
+    def __init__(self) -> None:
+        self.row = [0.0] * (len(SECONDS) + 2)
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        row = self.row
+        row[0 if seconds <= _FIRST else bisect_left(SECONDS, seconds)] += 1
+        row[-1] += seconds
+
+
 class Counters:
     """The plain integers of one process. Not thread-safe: one event loop owns them."""
 
-    __slots__ = ("_seconds", "connections", "streams", "values")
+    __slots__ = ("_cells", "connections", "seconds", "streams")
 
     def __init__(self) -> None:
-        self.values: dict[str, defaultdict[Labels, float]] = {
-            metric.name: defaultdict(int) for metric in METRICS if metric.kind == "counter"
+        self._cells: dict[str, defaultdict[Labels, Cell]] = {
+            metric.name: defaultdict(Cell) for metric in METRICS if metric.kind == "counter"
         }
-        self._seconds = {action.value: [0.0] * (len(SECONDS) + 2) for action in Action}
+        self.seconds = {action: Times() for action in Action}
         self.connections = 0
         self.streams = 0
 
@@ -110,20 +135,24 @@ class Counters:
         """Start the series a dashboard divides by at zero, so that rates see the first."""
         for site in settings.sites:
             for region in site.targets:
-                self.values["nearbucket_redirects_total"][site.name, region] += 0
+                self.cell("nearbucket_redirects_total", site.name, region)
         for reason in Reason:
             if reason.action is Action.REFUSE:
-                self.values["nearbucket_refusals_total"][reason.value,] += 0
-        self.values["nearbucket_connections_refused_total"][()] += 0
-        self.values["nearbucket_log_lines_dropped_total"][()] += 0
+                self.cell("nearbucket_refusals_total", reason.value)
+        self.cell("nearbucket_connections_refused_total")
+        self.cell("nearbucket_log_lines_dropped_total")
         for how in STREAM_ENDS:
-            self.values["nearbucket_stream_ends_total"][how,] += 0
+            self.cell("nearbucket_stream_ends_total", how)
         for cause in Handover:
-            self.values["nearbucket_handovers_total"][cause.value,] += 0
+            self.cell("nearbucket_handovers_total", cause.value)
+
+    def cell(self, name: str, *labels: str) -> Cell:
+        """The figure under a metric's full name, at zero where there was none."""
+        return self._cells[name][labels]
 
     def add(self, name: str, *labels: str, by: int = 1) -> None:
         """Count under a metric's full name."""
-        self.values[name][labels] += by
+        self._cells[name][labels].value += by
 
     def decided(self, decision: Decision, seconds: float, streamed: int = 0) -> None:
         """Count one answered request.
@@ -134,31 +163,36 @@ class Counters:
             streamed: Body bytes that came from the origin.
         """
         if isinstance(decision, Redirect):
-            self.values["nearbucket_redirects_total"][decision.site, decision.region] += 1
+            self.add("nearbucket_redirects_total", decision.site, decision.region)
         elif isinstance(decision, Refuse):
-            self.values["nearbucket_refusals_total"][decision.reason.value,] += 1
+            self.add("nearbucket_refusals_total", decision.reason.value)
         else:
-            region = OUTSIDE if decision.region is None else OTHER_AWS
-            if decision.target and decision.region is not None:
-                region = decision.region
-            reason = decision.reason.value
-            self.values["nearbucket_bypasses_total"][decision.site, region, reason] += 1
-            self.values["nearbucket_streamed_bytes_total"][decision.site, region] += streamed
-        row = self._seconds[decision.reason.action.value]
-        row[bisect_left(SECONDS, seconds)] += 1
-        row[-1] += seconds
+            region, reason = region_label(decision), decision.reason.value
+            self.add("nearbucket_bypasses_total", decision.site, region, reason)
+            self.add("nearbucket_streamed_bytes_total", decision.site, region, by=streamed)
+        self.seconds[decision.reason.action].add(seconds)
 
     def snapshot(self) -> Values:
         """All figures now, as plain picklable data."""
-        values: Values = {name: dict(series) for name, series in self.values.items()}
+        values: Values = {
+            name: {labels: cell.value for labels, cell in series.items()}
+            for name, series in self._cells.items()
+        }
         values["nearbucket_streams_in_progress"] = {(): self.streams}
         values["nearbucket_connections"] = {(): self.connections}
         values["nearbucket_request_seconds"] = {
-            (action, str(slot)): figure
-            for action, row in self._seconds.items()
-            for slot, figure in enumerate(row)
+            (action.value, str(slot)): figure
+            for action, times in self.seconds.items()
+            for slot, figure in enumerate(times.row)
         }
         return values
+
+
+def region_label(decision: Stream) -> str:
+    """The region as a label: only those with a target by name, so that series are bounded."""
+    if decision.region is None:
+        return OUTSIDE
+    return decision.region if decision.target else OTHER_AWS
 
 
 GAUGES = frozenset(metric.name for metric in METRICS if metric.kind == "gauge")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
+    from proxy.storage.response import Response
+
     Again = Callable[[int, dict[str, str]], Awaitable[aiohttp.ClientResponse]]
     """Attempt number (from 1) and extra headers -> S3's response to the same request."""
 
@@ -37,7 +39,7 @@ _CORS = (
 )
 """What the bucket's CORS rules add to any answer, when the request names its Origin."""
 
-_VISIBLE = (
+VISIBLE = (
     "Content-Type",
     "Content-Length",
     "Content-Range",
@@ -54,7 +56,7 @@ _VISIBLE = (
 _VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
 """Those of RFC 9110 section 15.4.5 that S3 has; no Content-Length, there is no content."""
 
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """What a connection to S3 that fails raises."""
@@ -76,7 +78,7 @@ class Answer:
             without a body.
     """
 
-    __slots__ = ("_again", "_left", "_response", "_where", "headers", "length", "status")
+    __slots__ = ("_again", "_etag", "_left", "_response", "_where", "headers", "length", "status")
 
     def __init__(self, status: int, headers: list[tuple[str, str]] | None = None) -> None:
         """Make an answer without a body."""
@@ -86,6 +88,7 @@ class Answer:
         self._left = 0
         self._response: aiohttp.ClientResponse | None = None
         self._again: Again | None = None
+        self._etag = ""
         self._where = (0, 0)
 
     @classmethod
@@ -106,20 +109,36 @@ class Answer:
         Raises:
             OriginError: The length is not announced (502): neither could the client's be.
         """
-        answer = cls(response.status, _visible(response, _VISIBLE))
+        answer = cls(response.status, _visible(response, VISIBLE))
         length = response.content_length
         if length is None:
             raise OriginError(502, f"S3 answered {response.status} without Content-Length")
         first, total = 0, length
         if response.status == 206:  # noqa: PLR2004 - Partial Content
-            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             first, last, total = map(int, found.groups()) if found else (0, -1, 0)
             if last - first + 1 != length:
                 raise OriginError(502, "S3 answered 206 without a Content-Range that fits")
         answer.length = length
         answer._response, answer._again = response, again
+        answer._etag = response.headers.get("ETag", "")
         answer._left = length if has_body else 0
         answer._where = (first + length, total)
+        return answer
+
+    @classmethod
+    def rest(cls, again: Again, dropped: Response, left: int) -> Answer:
+        """What is left of a body that S3 dropped on another connection.
+
+        Args:
+            again: Asks for the rest.
+            dropped: The head of the response that was dropped.
+            left: Bytes of its body that did not come.
+        """
+        answer = cls(dropped.status)
+        answer.length = answer._left = left
+        answer._again, answer._etag = again, dropped.etag
+        answer._where = (dropped.end, dropped.total)
         return answer
 
     async def body(self) -> AsyncIterator[bytes]:
@@ -132,12 +151,13 @@ class Answer:
                 break the client's connection: what was sent is not the object.
         """
         fruitless = 0
-        while self._left and self._response is not None:
-            trouble = "it ended early"
+        while self._left and self._again is not None:
+            piece, trouble = b"", "it ended early"
             try:
-                piece = await self._response.content.readany()
+                if self._response is not None:
+                    piece = await self._response.content.readany()
             except BROKEN as error:
-                piece, trouble = b"", repr(error)
+                trouble = repr(error)
             if not piece:
                 fruitless += 1
                 await self._resume(fruitless, trouble)
@@ -168,14 +188,14 @@ class Answer:
 
     async def _resume(self, attempt: int, trouble: str) -> None:
         """Ask for the rest of the body; returns with it, or to be called once more."""
-        dropped = self._response
-        if dropped is None or self._again is None:
+        if self._again is None:
             return
-        dropped.close()
+        if self._response is not None:
+            self._response.close()
         end, total = self._where
         first = end - self._left
         broken = f"S3 dropped the body at byte {first} of {total} ({trouble})"
-        etag = dropped.headers.get("ETag", "")
+        etag = self._etag
         if not etag.startswith('"'):
             raise OriginError(502, f"{broken}; without a strong ETag it cannot be resumed")
         if attempt > _ATTEMPTS:

@@ -95,7 +95,7 @@ def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
     sent: dict[str, str] = {}
     match = _match(asked, sent)
     none_match = _none_match(asked, sent)
-    part = _one_range(asked.get("range", "")) if method == "GET" else None
+    part = one_range(asked.get("range", "")) if method == "GET" else None
     if part is None or match is not None or none_match is not None:
         # a 416 does not say which version it is about, so nothing could be decided on it;
         # ignoring Range is always allowed (RFC 9110 section 14.2)
@@ -164,7 +164,7 @@ def _quoted(value: str) -> str:
     return f'"{value.strip()}"' if _BARE.fullmatch(value.strip()) else value
 
 
-def _one_range(value: str) -> str | None:
+def one_range(value: str) -> str | None:
     """One valid range of bytes in canonical form; None for everything else.
 
     S3 answers several ranges with the whole object, too (GetObject, "Range").

@@ -17,10 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 from yarl import URL
 
-from proxy import __version__
 from proxy.decide.model import OriginError
 from proxy.decide.wire import MAX_KEY, encode_key
 from proxy.storage.answer import BROKEN, Answer, cors_fields
@@ -30,14 +28,14 @@ from proxy.storage.signer import Signer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import aiohttp
+
     from proxy import buckets
+    from proxy.storage.answer import Again
     from proxy.storage.conditions import Conditions
 
 _ERROR_BYTES = 4096
 _ERROR_SECONDS = 5.0
-_READ_BUFFER = 64 * 1024
-_IDLE_SECONDS = 12.0
-"""Idle connections are dropped before S3 does it, as aiobotocore does (``_constants``)."""
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
@@ -51,28 +49,6 @@ class Counters(Protocol):
 
     def on_resume(self) -> None:
         """S3 dropped a body, and the rest of it was asked for."""
-
-
-def client_session(*, connect: float = 5.0, read: float = 30.0) -> aiohttp.ClientSession:
-    """The session of the data path, to be made in a running event loop and closed at the end.
-
-    Nothing is added, decoded, followed, remembered or taken from the environment, and a
-    download may take as long as it moves.
-
-    Args:
-        connect: Seconds to open a connection.
-        read: Seconds without a byte from S3, while one is wanted.
-    """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
-        headers={"Accept-Encoding": "identity", "User-Agent": f"nearbucket/{__version__}"},
-        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        read_bufsize=_READ_BUFFER,
-    )
 
 
 class Origin:
@@ -99,16 +75,16 @@ class Origin:
         base = urlsplit(entry.url())
         self._entry = entry
         self._base = f"{base.scheme}://{base.netloc}"
-        self._host = URL(self._base).host_port_subcomponent or base.netloc
+        self.host = URL(self._base).host_port_subcomponent or base.netloc
         self._folder = f"{base.path}/"
         self._session = session
-        self._signer = signer or Signer(
+        self.signer = signer or Signer(
             entry.credentials, entry.region, expected_owner=entry.expected_owner
         )
-        self._counters = counters
+        self.counters = counters
         self._pause = pause
 
-    async def open(
+    async def open(  # noqa: PLR0913 - each is one thing a client or the caller can ask for
         self,
         method: str,
         key: str,
@@ -116,6 +92,7 @@ class Origin:
         *,
         query: Sequence[tuple[str, str]] = (),
         cors_origin: str | None = None,
+        again: bool = True,
     ) -> Answer:
         """Ask for an object.
 
@@ -127,6 +104,7 @@ class Origin:
             query: Arguments that the operator lets through, decoded. S3 takes a query for
                 commands, so nothing else of the client's ever gets there.
             cors_origin: The client's Origin field, for the bucket's CORS rules.
+            again: Whether a failure that may be one of the moment is tried once more.
 
         Returns:
             200, 206, 304, 404, 412 or 416. Close it.
@@ -134,16 +112,14 @@ class Origin:
         Raises:
             OriginError: S3 refused us, failed, or was not there.
         """
-        full = self._entry.prefix + key
-        if not full or len(full.encode()) > MAX_KEY:
-            # the empty key would list the bucket
+        path = self.path_of(key)
+        if path is None:
             return Answer(404)
-        path = self._folder + encode_key(full)
         if query:
             path += f"?{_canonical(query)}"
         asked = read_conditions(method, conditions)
         cors = {} if cors_origin is None else {"origin": cors_origin}
-        response = await self._ask(method, path, asked.headers | cors)
+        response = await self._ask(method, path, asked.headers | cors, again=again)
         try:
             modified = response.headers.get("Last-Modified", "")
             if asked.whole is not None and not asked.part_holds(response.status, modified):
@@ -153,6 +129,13 @@ class Origin:
         except BaseException:
             response.release()
             raise
+
+    def path_of(self, key: str) -> str | None:
+        """Encoded path of an object; None for a key that no object can have."""
+        full = self._entry.prefix + key
+        if not full or len(full.encode()) > MAX_KEY:
+            return None  # the empty key would list the bucket
+        return self._folder + encode_key(full)
 
     async def preflight(self, key: str, fields: Mapping[str, str]) -> Answer:
         """Ask the bucket's CORS rules about a request that a browser would like to make.
@@ -168,27 +151,30 @@ class Origin:
             OriginError: S3 failed, or was not there.
         """
         path = self._folder + encode_key(self._entry.prefix + key)
-        response = await self._request("OPTIONS", path, {"host": self._host, **fields})
+        response = await self._request("OPTIONS", path, {"host": self.host, **fields})
         await _error_document(response)
         if response.status != 200:  # noqa: PLR2004 - OK
             return Answer(403)
         return Answer(200, cors_fields(response))
 
-    async def _ask(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
+    async def _ask(
+        self, method: str, path: str, extra: dict[str, str], *, again: bool = True
+    ) -> aiohttp.ClientResponse:
         """S3's response; a failure that may be one of the moment is tried once more."""
         try:
             response = await self._send(method, path, extra)
         except _UnreachableError:
-            pass
+            if not again:
+                raise
         else:
-            if response.status not in {500, 503}:
+            if response.status not in {500, 503} or not again:
                 return response
             response.release()
         await asyncio.sleep(self._pause)
         return await self._send(method, path, extra)
 
     async def _send(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
-        headers = await self._signer.headers(method, self._host, path)
+        headers = await self.signer.headers(method, self.host, path)
         headers.update(extra)
         return await self._request(method, path, headers)
 
@@ -205,8 +191,8 @@ class Origin:
             raise OriginError(504, f"{self._base} did not answer in time: {error!r}") from error
         except BROKEN as error:
             raise _UnreachableError(502, f"{self._base} cannot be reached: {error!r}") from error
-        if self._counters is not None:
-            self._counters.on_status(response.status)
+        if self.counters is not None:
+            self.counters.on_status(response.status)
         return response
 
     async def _judge(
@@ -218,9 +204,9 @@ class Origin:
             status = asked.verdict(response.headers.get("ETag", "")) or status
         match status:
             case 200:
-                return Answer.whole(response, partial(self._rest, path), has_body=method != "HEAD")
+                return Answer.whole(response, self.rest_of(path), has_body=method != "HEAD")
             case 206 if "range" in asked.headers:
-                return Answer.whole(response, partial(self._rest, path), has_body=True)
+                return Answer.whole(response, self.rest_of(path), has_body=True)
             case 304:
                 return Answer.unchanged(response)
             case 412:
@@ -229,12 +215,16 @@ class Origin:
             case _:
                 return await self._refused(method, response, path.partition("?")[2])
 
+    def rest_of(self, path: str) -> Again:
+        """How the rest of a body is asked for."""
+        return partial(self._rest, path)
+
     async def _rest(self, path: str, attempt: int, extra: dict[str, str]) -> aiohttp.ClientResponse:
         """Ask for the rest of a body: at once, then slower."""
         if attempt > 1:
             await asyncio.sleep(self._pause * attempt)
-        if self._counters is not None:
-            self._counters.on_resume()
+        if self.counters is not None:
+            self.counters.on_resume()
         return await self._send("GET", path, extra)
 
     async def _refused(self, method: str, response: aiohttp.ClientResponse, asked: str) -> Answer:

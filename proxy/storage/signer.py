@@ -12,46 +12,21 @@ Requests: Using the Authorization Header". S3 signs the path exactly as it is on
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import os
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from proxy.buckets import KeyFiles
-from proxy.decide.model import OriginError
+from proxy.storage.credentials import ANONYMOUS, Ambient, Credentials, Files
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
 EMPTY_PAYLOAD = sha256(b"").hexdigest()
 """Hash of no body. Not UNSIGNED-PAYLOAD: this costs nothing for a constant, holds over plain
 http too, nobody on the way can add a body, and it is what botocore sends."""
-
-_HOLD = 1.0
-"""Seconds for which an answer of the credential chain, good or bad, is not asked for again."""
-_GOOD = 540.0
-"""Seconds for which credentials serve after the chain last vouched for them, whatever a refresh
-does: it hands out none with less than 10 minutes left (``_mandatory_refresh_timeout``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Who signs.
-
-    Attributes:
-        access_key: Access key id.
-        secret_key: Secret access key.
-        token: Session token of temporary credentials, or None.
-    """
-
-    access_key: str
-    secret_key: str
-    token: str | None = None
 
 
 @lru_cache(maxsize=64)
@@ -108,120 +83,6 @@ def sign(  # noqa: PLR0913 - each is one input of the published algorithm
     return sent
 
 
-class Ambient:
-    """The AWS SDK's own credential chain, asked at most once a second and never twice at once.
-
-    Requests do not wait for a refresh while the credentials they have are still good, so two
-    hundred of them cause one, and a metadata service that is down delays none of them.
-    """
-
-    def __init__(self, load: Callable[[], Awaitable[Any]] | None = None) -> None:
-        """Take the chain's first step: a coroutine that finds botocore credentials, or None."""
-        self._load = load or _load_chain
-        self._chain: Any = None
-        self._known: Credentials | None = None
-        self._trouble = (503, "AWS credentials were not asked for")
-        self._asked = self._vouched = -_GOOD
-        self._flight: asyncio.Task[None] | None = None
-
-    async def get(self) -> Credentials:
-        """Credentials to sign with now.
-
-        Raises:
-            OriginError: There are none (502), or they could not be renewed (503).
-        """
-        now = time.monotonic()
-        if now - self._asked > _HOLD:
-            flight = self._flight
-            if flight is None:
-                flight = self._flight = asyncio.create_task(self._ask())
-            if now - self._vouched > _GOOD:
-                # one client going away must not end the refresh for the others
-                await asyncio.shield(flight)
-        if self._known is None or time.monotonic() - self._vouched > _GOOD:
-            raise OriginError(*self._trouble)
-        return self._known
-
-    async def _ask(self) -> None:
-        try:
-            self._known = await self._current()
-            self._vouched = time.monotonic()
-        except OriginError as error:
-            self._trouble = (error.status, error.detail)
-        finally:
-            self._asked, self._flight = time.monotonic(), None
-
-    async def _current(self) -> Credentials:
-        try:
-            self._chain = self._chain or await self._load()
-            frozen = self._chain and await self._chain.get_frozen_credentials()
-        except Exception as error:
-            # botocore lets errors of files, HTTP, JSON and processes through as they are
-            raise OriginError(503, f"AWS credentials could not be renewed: {error!r}") from error
-        if not frozen:
-            raise OriginError(
-                502,
-                "no AWS credentials found: give the task or instance a role, set "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or set origin.credentials "
-                "to anonymous or to key files",
-            )
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
-
-
-async def _load_chain() -> Any:
-    # in a thread: importing botocore takes a third of a second, which is long for an event loop
-    return await (await asyncio.to_thread(_session)).get_credentials()
-
-
-def _session() -> Any:
-    from aiobotocore.session import get_session  # noqa: PLC0415 - slow, and not always needed
-
-    return get_session()
-
-
-class _Files:
-    """Credentials of two files (a mounted secret), read again when either changes."""
-
-    def __init__(self, files: KeyFiles) -> None:
-        self._files = {
-            "access_key_file": files.access_key_file,
-            "secret_key_file": files.secret_key_file,
-        }
-        self._mark: object = None
-        self._known = Credentials("", "")
-
-    async def get(self) -> Credentials:
-        """Credentials as the files have them now.
-
-        Raises:
-            OriginError: A file cannot be read, or holds no key (502).
-        """
-        mark = [self._stat(name, path) for name, path in self._files.items()]
-        if mark != self._mark:
-            self._known = Credentials(*(self._read(*item) for item in self._files.items()))
-            # taken before reading: a file that changed meanwhile is read again next time
-            self._mark = mark
-        return self._known
-
-    @staticmethod
-    def _stat(name: str, path: Path) -> tuple[int, int, int]:
-        try:
-            found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, twice a request
-        except OSError as error:
-            raise OriginError(502, f"origin.credentials.{name}: {error}") from error
-        return found.st_mtime_ns, found.st_ino, found.st_size
-
-    @staticmethod
-    def _read(name: str, path: Path) -> str:
-        try:
-            value = path.read_text("ascii").strip()
-        except (OSError, ValueError) as error:
-            raise OriginError(502, f"origin.credentials.{name}: {path}: {error}") from error
-        if not value or len(value.split()) > 1:
-            raise OriginError(502, f"origin.credentials.{name}: {path} does not hold one key")
-        return value
-
-
 class Signer:
     """Makes the headers with which one bucket is asked."""
 
@@ -241,9 +102,9 @@ class Signer:
             expected_owner: Account id that must own the bucket, checked by S3.
             ambient: The chain, when buckets share one; by default one of its own.
         """
-        self._source: Ambient | _Files | None = None
+        self._source: Ambient | Files | None = None
         if isinstance(credentials, KeyFiles):
-            self._source = _Files(credentials)
+            self._source = Files(credentials)
         elif credentials == "ambient":
             self._source = ambient or Ambient()
         self._region = region
@@ -274,9 +135,23 @@ class Signer:
         Raises:
             OriginError: No credentials (502), or no fresh ones (503); the detail names the fix.
         """
+        credentials = await self.credentials() or ANONYMOUS
+        return self.headers_by(credentials, method, host, target, when=when)
+
+    def current(self) -> Credentials | None:
+        """Who signs now, without waiting; None when ``headers`` has to be waited for.
+
+        ``ANONYMOUS`` where nothing is signed.
+        """
+        return ANONYMOUS if self._source is None else self._source.current()
+
+    def headers_by(
+        self, credentials: Credentials, method: str, host: str, target: str, *,
+        when: float | None = None,
+    ) -> dict[str, str]:  # fmt: skip
+        """The headers of ``headers``, by these credentials."""
         headers = {"host": host, **self._extra}
-        credentials = await self.credentials()
-        if credentials is None:
+        if credentials is ANONYMOUS:
             return headers
         path, _, query = target.partition("?")
         return sign(

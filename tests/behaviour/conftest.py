@@ -1,4 +1,4 @@
-"""Every behaviour is tested through both lanes and on both event loops."""
+"""Every behaviour is tested through all lanes, with each off, and on both event loops."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
-@pytest.fixture(params=[True, False], ids=["fast-lane", "aiohttp"])
+LANES = {"all-lanes": (True, True), "no-relay": (True, False), "aiohttp": (False, False)}
+"""Whether there are a fast lane and a relay beside aiohttp."""
+
+
+@pytest.fixture(params=LANES)
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[Served]]:
-    """``serving``, through this lane."""
+    """``serving``, through these lanes."""
 
     def start(*arguments: Any, **options: Any) -> AbstractAsyncContextManager[Served]:
-        return serving(*arguments, fast_lane=request.param, **options)
+        fast_lane, relay = LANES[request.param]
+        return serving(*arguments, fast_lane=fast_lane, relay=relay, **options)
 
     return start

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.buckets import Origin as Entry
+from proxy.storage.credentials import Ambient
+from proxy.storage.direct import Direct
 from proxy.storage.origin import Origin
-from proxy.storage.signer import Ambient, Signer
+from proxy.storage.session import client_session
+from proxy.storage.signer import Signer
 from tests.build import EAST, OUTSIDE, settings
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import client_at
@@ -101,11 +104,16 @@ async def test_credentials_that_rotate_under_200_requests_are_asked_for_once(ser
     async with (
         ScriptedS3(*[Say(reply("200 OK", b"x"))] * 200) as server,
         serve(in_front_of(server)) as served,
+        client_session() as session,
     ):
         entry = Entry(bucket="downloads", region="us-east-1", endpoint=server.endpoint)
         signer = Signer("ambient", "us-east-1", ambient=Ambient(load))
-        origin = Origin(entry, served.worker._session, signer=signer)
-        served.worker.state.origins = {"*": origin}
+        origin = Origin(entry, session, signer=signer)
+        state = served.worker.state
+        state.origins = {"*": origin}
+        state.directs = {
+            site: Direct(origin, direct._pool) for site, direct in state.directs.items()
+        }
         gets = [served.get("/a.txt", client_at(OUTSIDE)) for _ in range(200)]
         answers = await asyncio.gather(*gets)
         assert {answer.status for answer in answers} == {200}

@@ -1,7 +1,8 @@
-"""Bytes to requests, paths to keys and back."""
+"""Targets to keys and back, and the bytes of a redirect."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -10,82 +11,11 @@ from hypothesis import strategies as st
 
 from proxy.decide.model import Redirect, RequestError
 from proxy.decide.wire import (
-    Handover,
-    Simple,
-    SimpleReader,
+    RedirectText,
     encode_key,
     object_key,
-    redirect_bytes,
     split_target,
 )
-
-PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\n\r\n"
-
-
-def test_a_plain_get_is_read_as_sent() -> None:
-    found = SimpleReader().read(
-        b"GET /a%20b?x=1 HTTP/1.1\r\nHost: H\r\nX-A: 1\r\n\r\n", "192.0.2.1"
-    )
-    assert isinstance(found, Simple)
-    assert found.keep_alive
-    assert found.request.method == "GET"
-    assert found.request.target == "/a%20b?x=1"
-    assert found.request.headers == {b"host": b"H", b"x-a": b"1"}
-    assert found.request.peer == "192.0.2.1"
-
-
-@pytest.mark.parametrize(
-    ("chunk", "why"),
-    [
-        pytest.param(PLAIN[:-2], Handover.PARTIAL, id="partial head"),
-        pytest.param(b"", Handover.PARTIAL, id="nothing"),
-        pytest.param(PLAIN + PLAIN, Handover.PIPELINED, id="two requests"),
-        pytest.param(PLAIN + b"G", Handover.PIPELINED, id="one and a bit"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-                     Handover.BODY, id="content-length"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-                     Handover.BODY, id="chunked"),
-        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="post"),
-        pytest.param(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
-                     id="absolute-form"),
-        pytest.param(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="HTTP/1.0"),
-        pytest.param(b"GET / HTTP/1.1\r\nX: a\r\n\r\n", Handover.UNUSUAL, id="no host"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Handover.UNUSUAL,
-                     id="two hosts"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
-                     Handover.UNUSUAL, id="expect"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-                     Handover.UNPARSABLE, id="upgrade"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\n", Handover.UNUSUAL,
-                     id="connection names a field"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", Handover.UNUSUAL,
-                     id="folded field"),
-        pytest.param(b"GET / HTTP/1.1\nHost: a\r\n\r\n", Handover.UNUSUAL, id="bare LF"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", Handover.UNUSUAL, id="bare CR"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", Handover.UNPARSABLE,
-                     id="space before colon"),
-        pytest.param(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
-                     id="not ASCII"),
-        pytest.param(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
-                     id="long"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", Handover.UNPARSABLE,
-                     id="NUL in a field"),
-    ],
-)  # fmt: skip
-def test_what_is_not_simple_is_named(chunk: bytes, why: Handover) -> None:
-    reader = SimpleReader()
-    assert reader.read(chunk, None) is why
-    assert isinstance(reader.read(PLAIN, None), Simple), "the reader is as new afterwards"
-
-
-def test_connection_close_is_seen_and_the_reader_goes_on() -> None:
-    reader = SimpleReader()
-    closing = PLAIN[:-2] + b"Connection: close\r\n\r\n"
-    for _ in range(3):
-        found = reader.read(closing, None)
-        assert isinstance(found, Simple)
-        assert not found.keep_alive
-        assert isinstance(reader.read(PLAIN, None), Simple)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +93,10 @@ def test_other_targets_are_refused(target: str) -> None:
         split_target(target)
 
 
-REDIRECT = Redirect("*", "a.tar.gz", "192.0.2.1", "us-east-1", "https://b.example/a.tar.gz", 301)
+REDIRECT = Redirect(
+    "*", "a.tar.gz", "192.0.2.1", "us-east-1", "https://b.example/", "a.tar.gz", 301
+)
+BODY = b"Moved to https://b.example/a.tar.gz\nTo follow redirects with curl, add -L.\n"
 HEAD = (
     b"HTTP/1.1 301 Moved Permanently\r\n"
     b"Server: nearbucket\r\n"
@@ -171,29 +104,45 @@ HEAD = (
     b"Cache-Control: private, no-store\r\n"
     b"Content-Type: text/plain; charset=utf-8\r\n"
     b"X-Nearbucket: redirect; region=us-east-1; reason=in-region\r\n"
-    b"Content-Length: 77\r\n"
-    b"Date: D\r\n"
+    b"Content-Length: %d\r\n"
+    b"Date: D\r\n" % len(BODY)
 )
-BODY = b"Moved to https://b.example/a.tar.gz\nTo follow redirects with curl, add -L.\n"
+TEXT = RedirectText.of(REDIRECT, reason_header=True)
 
 
 def test_a_redirect_is_these_bytes() -> None:
-    answer, body = redirect_bytes(
-        REDIRECT, date="D", head=False, keep_alive=True, reason_header=True
-    )
-    assert answer == HEAD.replace(b"77", str(len(BODY)).encode()) + b"\r\n" + BODY
-    assert body == len(BODY)
+    assert TEXT.fill(b"a.tar.gz", b"D") == HEAD + b"\r\n" + BODY
+    assert TEXT.size + len(b"a.tar.gz") == len(BODY)
 
 
-def test_a_redirect_to_head_has_the_fields_of_get_and_no_body() -> None:
-    answer, body = redirect_bytes(
-        REDIRECT, date="D", head=True, keep_alive=False, reason_header=True
-    )
-    fields = HEAD.replace(b"77", str(len(BODY)).encode())
-    assert answer == fields + b"Connection: close\r\n\r\n"
-    assert body == 0
+@pytest.mark.parametrize(
+    ("head", "keep_alive", "rest"),
+    [
+        pytest.param(False, True, b"\r\n" + BODY, id="get"),
+        pytest.param(True, True, b"\r\n", id="head has the fields of get and no body"),
+        pytest.param(False, False, b"Connection: close\r\n\r\n" + BODY, id="get, then closed"),
+        pytest.param(True, False, b"Connection: close\r\n\r\n", id="head, then closed"),
+    ],
+)
+def test_a_redirect_to_any_method_and_connection(
+    head: bool,  # noqa: FBT001 - a column of the table
+    keep_alive: bool,  # noqa: FBT001 - a column of the table
+    rest: bytes,
+) -> None:
+    answer = TEXT.fill_otherwise(b"a.tar.gz", b"D", head=head, keep_alive=keep_alive)
+    assert answer == HEAD + rest
+
+
+def test_the_text_of_one_redirect_serves_every_path_to_its_target() -> None:
+    other = RedirectText.of(replace(REDIRECT, path="b%20c"), reason_header=True)
+    assert other.fill(b"a.tar.gz", b"D") == TEXT.fill(b"a.tar.gz", b"D")
 
 
 def test_the_reason_header_can_be_left_out() -> None:
-    answer, _ = redirect_bytes(REDIRECT, date="D", head=False, keep_alive=True, reason_header=False)
-    assert b"X-Nearbucket" not in answer
+    text = RedirectText.of(REDIRECT, reason_header=False)
+    assert b"X-Nearbucket" not in text.fill(b"a", b"D")
+
+
+def test_a_browser_is_permitted_to_follow() -> None:
+    text = RedirectText.of(replace(REDIRECT, browser=True), reason_header=True)
+    assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in text.fill(b"a", b"D")

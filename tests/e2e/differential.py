@@ -22,7 +22,8 @@ import aiohttp
 from yarl import URL
 
 from proxy.seaweed import make_bucket
-from proxy.storage.signer import Credentials, sign
+from proxy.storage.credentials import Credentials
+from proxy.storage.signer import sign
 from tests.build import OUTSIDE
 from tests.conftest import SAMPLES
 

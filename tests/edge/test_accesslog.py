@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from proxy.edge import accesslog
-from proxy.edge.accesslog import W3C_FIELDS, AccessLog, Record, json_line, w3c_line
+from proxy.edge.accesslog import AccessLog
+from proxy.edge.loglines import W3C_FIELDS, Json, Record, W3c, line_of
 from proxy.edge.state import WorkerState
 from tests.build import OUTSIDE, WEST, request, settings, snapshot
 
@@ -55,6 +56,14 @@ HEADER = (
     b"time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
     b"x-nearbucket-action x-nearbucket-region x-nearbucket-reason\n"
 )
+
+
+def json_line(record: Record) -> bytes:
+    return line_of(Json(), record)
+
+
+def w3c_line(record: Record) -> bytes:
+    return line_of(W3c(), record)
 
 
 class Pipe:
@@ -125,19 +134,19 @@ async def written(pipe: Pipe, form: Literal["json", "w3c", "off"], *records: Rec
 
 def test_a_json_line_holds_every_field_by_its_name() -> None:
     assert json_line(FULL) == (
-        b'{"time":"2026-07-29T08:27:05.456+00:00","client":"198.51.100.7","peer":"127.0.0.1",'
-        b'"method":"GET","host":"dl.example","path":"/releases/app-1.0.tar.gz","status":206,'
-        b'"bytes":100,"seconds":0.012346,"action":"stream","region":"us-west-2",'
-        b'"reason":"shadow","site":"*","user_agent":"curl/8.5.0",'
-        b'"referer":"https://example.org/","range":"bytes=0-99","protocol":"HTTP/1.1"}\n'
+        b'{"time":"2026-07-29T08:27:05.456+00:00","seconds":0.012346,"client":"198.51.100.7",'
+        b'"peer":"127.0.0.1","host":"dl.example","region":"us-west-2","site":"*",'
+        b'"user_agent":"curl/8.5.0","referer":"https://example.org/","range":"bytes=0-99",'
+        b'"protocol":"HTTP/1.1","method":"GET","path":"/releases/app-1.0.tar.gz",'
+        b'"action":"stream","reason":"shadow","status":206,"bytes":100}\n'
     )
 
 
 def test_a_json_line_leaves_out_what_is_not_there() -> None:
     assert json_line(BARE) == (
-        b'{"time":"2026-07-29T08:27:05.456+00:00","peer":"127.0.0.1","method":"-","path":"-",'
-        b'"status":400,"bytes":0,"seconds":0.0,"action":"refuse","region":"UNKNOWN",'
-        b'"reason":"bad-request","protocol":"HTTP/1.1"}\n'
+        b'{"time":"2026-07-29T08:27:05.456+00:00","seconds":0.000000,"peer":"127.0.0.1",'
+        b'"region":"UNKNOWN","protocol":"HTTP/1.1","method":"-","path":"-","action":"refuse",'
+        b'"reason":"bad-request","status":400,"bytes":0}\n'
     )
 
 
@@ -237,9 +246,9 @@ async def test_the_w3c_header_stands_there_before_any_request(pipe: Pipe) -> Non
 
 
 async def test_a_log_that_is_off_writes_nothing_and_says_so(pipe: Pipe) -> None:
-    assert not AccessLog("off").enabled
-    assert AccessLog("json").enabled
-    assert AccessLog("w3c").enabled
+    assert AccessLog("off").form is None
+    assert isinstance(AccessLog("json").form, Json)
+    assert isinstance(AccessLog("w3c").form, W3c)
     assert await written(pipe, "off", FULL, FULL) == []
 
 
@@ -300,6 +309,7 @@ async def test_a_file_gets_everything(tmp_path: Path) -> None:
 async def test_a_full_pipe_stops_nobody_and_what_does_not_fit_is_counted(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(accesslog, "_BATCH", 3)
     monkeypatch.setattr(accesslog, "MAX_WAITING", 3)
     dropped: list[int] = []
     filled = pipe.fill()

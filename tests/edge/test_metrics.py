@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from proxy.decide.model import Decision
     from proxy.edge.metrics import Values
 
-WEST = Redirect("dl", "private/key.tar.gz", "198.51.100.7", "us-west-2", "https://b.example/k", 301)
+WEST = Redirect(
+    "dl", "private/key.tar.gz", "198.51.100.7", "us-west-2", "https://b.example/", "k", 301
+)
 METHOD = Refuse(405, Reason.METHOD)
 
 

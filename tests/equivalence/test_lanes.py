@@ -1,4 +1,4 @@
-"""Any bytes, in any pieces, get the same answers whether or not there is a fast lane."""
+"""Any bytes, in any pieces, get the same answers whichever lanes there are."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ async def _object(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(body=request.raw_path.encode(), headers={"ETag": '"e"'})
 
 
-class Pair:
-    """Two workers in one loop, with and without the fast lane, in front of one origin."""
+LANES = ((True, True), (True, False), (False, False))
+"""Whether there are a fast lane and a relay beside aiohttp."""
+
+
+class Trio:
+    """Workers in one loop, with all lanes, without the relay, with aiohttp's alone."""
 
     def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self._runner = asyncio.Runner(loop_factory=new_loop)
@@ -55,21 +59,20 @@ class Pair:
                              "credentials": "anonymous", "endpoint": f"http://127.0.0.1:{port}"}},
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
         )  # fmt: skip
-        for fast_lane in (True, False):
-            entered = serving(chosen, fast_lane=fast_lane)
+        for fast_lane, relay in LANES:
+            entered = serving(chosen, fast_lane=fast_lane, relay=relay)
             self._lanes.append(await self._stack.enter_async_context(entered))
 
-    def answers(self, pieces: list[bytes]) -> tuple[bytes, bytes]:
-        """What each lane answers, Date apart."""
+    def answers(self, pieces: list[bytes]) -> list[bytes]:
+        """What each worker answers, Date apart."""
 
-        async def both() -> tuple[bytes, bytes]:
-            fast, plain = await asyncio.gather(*(_say(lane, pieces) for lane in self._lanes))
-            return fast, plain
+        async def all_of_them() -> list[bytes]:
+            return await asyncio.gather(*(_say(lane, pieces) for lane in self._lanes))
 
-        return self._runner.run(both())
+        return self._runner.run(all_of_them())
 
     def redirects(self) -> list[float]:
-        """How many requests each lane redirected so far."""
+        """How many requests each worker redirected so far."""
         name = "nearbucket_redirects_total"
         return [sum(lane.figures(name).values()) for lane in self._lanes]
 
@@ -92,9 +95,9 @@ async def _say(lane: Served, pieces: list[bytes]) -> bytes:
 
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+def trio(request: pytest.FixtureRequest) -> Iterator[Trio]:
     loops = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-    with Pair(loops[request.param]) as opened:
+    with Trio(loops[request.param]) as opened:
         yield opened
 
 
@@ -152,8 +155,8 @@ _STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.
 @example(pieces=[_STREAM, _PLAIN + _STREAM, _PLAIN])
 @example(pieces=[_PLAIN[:20], _PLAIN[20:] + _STREAM])
 @example(pieces=[_STREAM + b"junk\r\n\r\n"])
-def test_both_lanes_give_the_same_answers(pair: Pair, pieces: list[bytes]) -> None:
-    fast, plain = pair.answers(pieces)
-    assert fast == plain
-    first, second = pair.redirects()
-    assert first == second
+def test_all_lanes_give_the_same_answers(trio: Trio, pieces: list[bytes]) -> None:
+    every, no_relay, plain = trio.answers(pieces)
+    assert every == plain
+    assert no_relay == plain
+    assert len(set(trio.redirects())) == 1

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.storage.origin import Origin, client_session
+from proxy.storage.origin import Origin
+from proxy.storage.session import client_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

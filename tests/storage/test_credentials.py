@@ -13,8 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from proxy.decide.model import OriginError
-from proxy.storage import signer as module
-from proxy.storage.signer import Ambient, Signer
+from proxy.storage import credentials as module
+from proxy.storage.credentials import Ambient
+from proxy.storage.signer import Signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

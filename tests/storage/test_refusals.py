@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.decide.model import OriginError
-from proxy.storage.origin import client_session
+from proxy.storage.session import client_session
 from tests.scripteds3 import Say, error, reply, rest
 from tests.storage.opening import OK, TEXT, Seen, fetch, held, scripted
 

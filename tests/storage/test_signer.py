@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from proxy.buckets import KeyFiles
 from proxy.decide.model import OriginError
 from proxy.decide.wire import encode_key
-from proxy.storage.signer import Credentials, Signer, sign
+from proxy.storage.credentials import Credentials
+from proxy.storage.signer import Signer, sign
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,102 @@
+"""What the lanes need of each other, and how the streaming lane says what S3 said.
+
+In: decisions and responses. Out: the head of a streamed answer; the faces that the fast lane,
+the relay and aiohttp's protocol show to one another. Refuses to know sockets.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.decide.wire import SERVER, reason_value
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from proxy.decide.model import Redirect, Stream
+    from proxy.edge.state import WorkerState
+    from proxy.storage.response import Response
+
+_STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
+_SERVER = f"Server: {SERVER}\r\n".encode()
+
+
+class Tried(Enum):
+    """What came of asking S3, where aiohttp is to answer."""
+
+    NOT = auto()
+    """Nothing that counts: S3's answer is one for the other lane, or there was none to ask."""
+    FAILED = auto()
+    """S3 failed once, which may be of the moment."""
+    SILENT = auto()
+    """S3 did not answer in time."""
+
+
+class Inner(Protocol):
+    """What the lane needs of the protocol it hands over to, beside asyncio's calls."""
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that will still be answered if the client sends nothing more."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def data_received(self, data: bytes) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def pause_writing(self) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def resume_writing(self) -> None:
+        """As of ``asyncio.Protocol``."""
+
+
+class Client(Protocol):
+    """Who waits for a relay's answer."""
+
+    def done(self, *, keep_alive: bool) -> None:
+        """It is written whole."""
+
+    def broken(self) -> None:
+        """It cannot be completed."""
+
+    def undone(self, tried: Tried) -> None:
+        """Somebody else has to answer."""
+
+
+def head_of(
+    response: Response, decision: Redirect | Stream, state: WorkerState, *, keep_alive: bool
+) -> bytes:
+    """The head of a streamed answer, byte for byte as aiohttp's lane writes it.
+
+    Args:
+        response: What S3 said.
+        decision: Why it is streamed.
+        state: What the worker's lanes share.
+        keep_alive: Whether the connection stays open.
+    """
+    lines = [_STATUS[response.status], response.fields, _SERVER]
+    if state.settings.log.reason_header:
+        value = reason_value("stream", decision.region, decision.reason.value)
+        lines.append(f"X-Nearbucket: {value}\r\n".encode())
+    if not response.typed:
+        lines.append(b"Content-Type: application/octet-stream\r\n")  # as aiohttp says it
+    lines += (b"Date: ", state.date, b"\r\n")
+    if not keep_alive:
+        lines.append(b"Connection: close\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def tail_of(pieces: Sequence[bytes | memoryview], left: int) -> bytes:
+    """The last ``left`` bytes of the pieces, copied."""
+    *before, last = pieces
+    if left <= len(last):
+        return bytes(last[len(last) - left :])
+    return b"".join((*before, last))[-left:]

@@ -1,0 +1,75 @@
+"""Every site's origin bucket, by way of aiohttp and of connections of our own.
+
+In: sites, again at every reload. Out: an ``Origin`` and a ``Direct`` for each. Refuses to know
+what they are asked. Owns the session and the pools, which outlive a reload.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from proxy.storage.direct import Direct
+from proxy.storage.origin import Origin
+from proxy.storage.pool import BUFFER, Pool
+from proxy.storage.session import client_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from proxy.sites import Site
+    from proxy.storage.origin import Counters
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Origins:
+    """The origins of one worker; made in a running event loop, closed at the end.
+
+    Attributes:
+        by_site: Site name to its origin.
+        direct: The same on connections of our own.
+    """
+
+    def __init__(self, counters: Callable[[str], Counters]) -> None:
+        """Args: who counts what happens on the way to a site's origin."""
+        self._counters = counters
+        self._session = client_session()
+        self._pools: dict[tuple[str, int, bool], Pool] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._buffer = memoryview(bytearray(BUFFER))
+        self.by_site: Mapping[str, Origin] = {}
+        self.direct: Mapping[str, Direct] = {}
+
+    def use(self, sites: Iterable[Site]) -> None:
+        """Make the origins of these sites; connections that they share with others stay."""
+        used: dict[tuple[str, int, bool], Pool] = {}
+        by_site, direct = {}, {}
+        for site in sites:
+            origin = Origin(site.origin, self._session, counters=self._counters(site.name))
+            url = urlsplit(site.origin.url())
+            place = url.hostname or "", url.port or _PORTS[url.scheme], url.scheme == "https"
+            used[place] = self._pools.get(place) or self._pool(*place)
+            by_site[site.name] = origin
+            direct[site.name] = Direct(origin, used[place])
+        unused = [pool for place, pool in self._pools.items() if place not in used]
+        self.by_site, self.direct, self._pools = by_site, direct, used
+        for pool in unused:
+            pool.close()
+
+    def _pool(self, host: str, port: int, secure: bool) -> Pool:  # noqa: FBT001  # a place's third
+        if secure and self._tls is None:
+            self._tls = ssl.create_default_context()  # checks certificates and host names
+        return Pool(host, port, tls=self._tls if secure else None, buffer=self._buffer)
+
+    def check(self, now: float) -> None:
+        """Once a tick: close connections that were free for too long."""
+        for pool in self._pools.values():
+            pool.check(now)
+
+    async def close(self) -> None:
+        """Close all connections that are free."""
+        for pool in self._pools.values():
+            pool.close()
+        await self._session.close()

@@ -1,0 +1,109 @@
+"""Simple requests: what is read as sent, what is somebody else's, what is remembered."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.decide import simple
+from proxy.decide.simple import Handover, Simple, SimpleReader
+
+PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\n\r\n"
+
+
+def read(reader: SimpleReader, chunk: bytes, peer: str | None = None) -> Simple | Handover:
+    head = reader.read(chunk)
+    return head if isinstance(head, Handover) else reader.simple(head, peer)
+
+
+def test_a_plain_get_is_read_as_sent() -> None:
+    chunk = b"GET /a%20b?x=1 HTTP/1.1\r\nHost: H\r\nX-A: \t1 \r\nX-B: 2\r\n\r\n"
+    found = read(SimpleReader(frozenset({b"x-a"})), chunk, "192.0.2.1")
+    assert isinstance(found, Simple)
+    assert found.keep_alive
+    assert found.request.method == "GET"
+    assert found.request.target == "/a%20b?x=1"
+    assert found.request.headers == {b"host": b"H", b"x-a": b"1"}
+    assert found.request.peer == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("chunk", "why"),
+    [
+        pytest.param(PLAIN[:-2], Handover.PARTIAL, id="partial head"),
+        pytest.param(b"", Handover.PARTIAL, id="nothing"),
+        pytest.param(PLAIN + PLAIN, Handover.PIPELINED, id="two requests"),
+        pytest.param(PLAIN + b"G", Handover.PIPELINED, id="one and a bit"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+                     Handover.BODY, id="content-length"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+                     Handover.BODY, id="chunked"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="post"),
+        pytest.param(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
+                     id="absolute-form"),
+        pytest.param(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="HTTP/1.0"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: a\r\n\r\n", Handover.UNUSUAL, id="no host"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Handover.UNUSUAL,
+                     id="two hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+                     Handover.UNUSUAL, id="expect"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+                     Handover.UNUSUAL, id="upgrade"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\n", Handover.UNUSUAL,
+                     id="connection names a field"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", Handover.UNPARSABLE,
+                     id="folded field"),
+        pytest.param(b"GET / HTTP/1.1\nHost: a\r\n\r\n", Handover.UNUSUAL, id="bare LF"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", Handover.UNPARSABLE, id="bare CR"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", Handover.UNPARSABLE,
+                     id="space before colon"),
+        pytest.param(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
+                     id="not ASCII"),
+        pytest.param(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
+                     id="long"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", Handover.UNPARSABLE,
+                     id="NUL in a field"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", Handover.UNPARSABLE,
+                     id="no colon"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: 1\r\n" * 128 + b"\r\n",
+                     Handover.UNUSUAL, id="too many fields"),
+        pytest.param(b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="fragment"),
+    ],
+)  # fmt: skip
+def test_what_is_not_simple_is_named(chunk: bytes, why: Handover) -> None:
+    reader = SimpleReader(frozenset())
+    for _ in range(2):  # what it remembers of the first changes nothing
+        assert read(reader, chunk) is why
+        assert isinstance(read(reader, PLAIN), Simple)
+
+
+def test_connection_close_is_seen_and_the_reader_goes_on() -> None:
+    reader = SimpleReader(frozenset())
+    closing = PLAIN[:-2] + b"Connection: close\r\n\r\n"
+    for _ in range(3):
+        found = read(reader, closing)
+        assert isinstance(found, Simple)
+        assert not found.keep_alive
+        assert isinstance(read(reader, PLAIN), Simple)
+
+
+def test_fields_that_nothing_depends_on_may_repeat_and_differ() -> None:
+    reader = SimpleReader(frozenset({b"x-a"}))
+    chunk = PLAIN[:-2] + b"X-A: 1\r\nVia: %d\r\nVia: b\r\n\r\n"
+    heads = {reader.read(chunk % number) for number in range(3)}
+    assert heads == {simple.Head(b"GET /a.tar.gz HTTP/1.1", (b"Host: dl.example", b"X-A: 1"))}
+
+
+def test_a_field_that_matters_twice_is_not_simple() -> None:
+    reader = SimpleReader(frozenset({b"x-a"}))
+    assert read(reader, PLAIN[:-2] + b"X-A: 1\r\nx-a: 1\r\n\r\n") is Handover.UNUSUAL
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simple, "_MAX_KNOWN", 3)
+    reader = SimpleReader(frozenset({b"x-a"}))
+    for number in range(20):
+        fields = b"X-A: %d\r\nX-B: %d\r\nX-C: %b\r\n\r\n" % (number, number, b"c" * 300)
+        head = reader.read(PLAIN[:-2] + fields)
+        assert isinstance(head, simple.Head)
+        assert head.fields == (b"Host: dl.example", b"X-A: %d" % number)
+        assert len(reader._kept) + len(reader._dropped) <= 3

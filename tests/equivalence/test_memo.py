@@ -1,0 +1,184 @@
+"""What is remembered changes nothing: not an answer, not a figure, not a line of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.edge.fastlane import FastLane
+from proxy.edge.state import WorkerState
+from tests import build
+from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
+
+if TYPE_CHECKING:
+    from proxy.edge.between import Inner
+
+_SITES = [
+    {"hosts": ["a.example"],
+     "origin": {"bucket": "origin-one", "region": "us-east-1", "query": ["versionId"]},
+     "targets": {"us-east-1": {"bucket": "east-one"}, "us-west-2": {"bucket": "west-one"}},
+     "opt_out": {"user_agents": ["old*"], "networks": [f"{WEST}/32"]}},
+    {"hosts": ["*"], "origin": {"bucket": "origin-two", "region": "us-east-1"},
+     "index": "index.tar.gz",
+     "targets": {"us-east-1": {"bucket": "east-two"}}, "redirect": {"exclude": ["x/*"]}},
+]  # fmt: skip
+_TARGETS = st.sampled_from([
+    "/a.tar.gz", "/b%20c.tar.xz", "/a.txt", "/x/a.tar.gz", "/", "/d/", "/a.tar.gz?redirect=no",
+    "/a.tar.gz?versionId=1", "/a.tar.gz?X-Amz-Signature=1", "/a.tar.gz?q=1", "/../a",
+])  # fmt: skip
+_FIELDS = st.lists(
+    st.sampled_from([
+        *(f"X-Forwarded-For: {address}" for address in (EAST, EAST, WEST, ELSEWHERE, OUTSIDE, CDN,
+                                                        EAST_V6, "junk")),
+        "User-Agent: curl/8", "User-Agent: old/1", "X-No-Redirect: 1", "Authorization: x",
+        "Cookie: a=b", "Range: bytes=0-1", "Range: bytes=5-2", "Origin: https://o.example",
+        "Accept: */*", "Via: 1", "Via: 2", "Connection: keep-alive", 'If-None-Match: "e"',
+        "Referer: https://r.example/?q", "Connection: close",
+    ]), max_size=3, unique=True,
+)  # fmt: skip
+_HEADS = st.builds(
+    lambda method, target, host, fields: "\r\n".join(
+        [f"{method} {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]
+    ).encode(),
+    st.sampled_from(["GET", "GET", "HEAD"]),
+    _TARGETS,
+    st.sampled_from(["a.example", "b.example"]),
+    _FIELDS,
+)
+_VARYING = re.compile(rb'"time":"[^"]*","seconds":[0-9.]*|\d\d:\d\d:\d\d\t|\t\d\.\d{3}\t')
+
+
+class _Sink:
+    """A client's transport that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.sent += b"<closed>"
+
+    def is_closing(self) -> bool:
+        return self.sent.endswith(b"<closed>")
+
+    def get_extra_info(self, _name: str) -> object:
+        return "127.0.0.1", 1
+
+
+class _Elsewhere:
+    """Stands for aiohttp: says that it was asked."""
+
+    unanswered = 0
+
+    def __init__(self, lane: FastLane, sink: _Sink) -> None:
+        self._lane, self._sink = lane, sink
+
+    def connection_made(self, _transport: object) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def data_received(self, chunk: bytes) -> None:
+        self._sink.write(b"<handed over>" + chunk)
+        self._lane.answered(keep_alive=True, had_body=False)
+
+
+class Serving:
+    """A worker's lane without sockets."""
+
+    def __init__(self, form: str, *, forgetful: bool, percent: int) -> None:
+        first, *others = [{**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})),
+                                       "percent": percent}} for site in _SITES]  # fmt: skip
+        made = build.snapshot(build.settings(
+            site=first, more=others, log={"access": form},
+            client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        ))  # fmt: skip
+        self.reader, writer = os.pipe()
+        self.state = WorkerState(made.settings, made.table, made.cdn, descriptor=writer)
+        self.state.date = b"D"
+        self._writer = writer
+        self._forgetful = forgetful
+
+    def answer(self, head: bytes) -> bytes:
+        """What one connection's only request gets."""
+        if self._forgetful:
+            self.state.memo.forget()
+        sink = _Sink()
+        lane = FastLane(self.state, lambda lane: cast("Inner", _Elsewhere(lane, sink)))
+        lane.connection_made(cast("asyncio.Transport", sink))
+        lane.data_received(head)
+        lane._inner = None
+        lane.connection_lost(None)
+        return sink.sent
+
+    async def log(self) -> list[bytes]:
+        """All lines, but for time and duration."""
+        await self.state.log.close()
+        os.close(self._writer)
+        with os.fdopen(self.reader, "rb") as pipe:
+            return [_VARYING.sub(b"", line) for line in pipe]
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+@pytest.mark.parametrize("percent", [100, 50])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(heads=st.lists(_HEADS, min_size=1, max_size=6), order=st.randoms(use_true_random=False))
+def test_a_worker_that_remembers_is_one_that_forgets(
+    form: str, percent: int, heads: list[bytes], order: Any
+) -> None:
+    asked = heads * 4
+    order.shuffle(asked)
+    remembering = Serving(form, forgetful=False, percent=percent)
+    forgetful = Serving(form, forgetful=True, percent=percent)
+    for head in asked:
+        assert remembering.answer(head) == forgetful.answer(head)
+    figures = [
+        {name: series for name, series in one.state.counters.snapshot().items()
+         if name != "nearbucket_request_seconds"}
+        for one in (remembering, forgetful)
+    ]  # fmt: skip
+    assert figures[0] == figures[1]
+    assert asyncio.run(remembering.log()) == asyncio.run(forgetful.log())
+
+
+def test_a_redirect_that_comes_again_is_not_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving("off", forgetful=False, percent=100)
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    first = serving.answer(head)
+    monkeypatch.setattr(type(serving.state.engine), "decide", None)
+    assert [serving.answer(head) for _ in range(4)] == [first] * 4
+    assert len(serving.state.memo.repeats) == 1
+    other = head.replace(b"\r\n\r\n", b"\r\nX-Amz-Cf-Id: 1\r\n\r\n")
+    assert serving.answer(other) == first
+
+
+def test_a_reload_forgets() -> None:
+    serving = Serving("off", forgetful=False, percent=100)
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    for _ in range(4):
+        assert b"301" in serving.answer(head)
+    off = build.snapshot(build.settings(site={"redirect": {"mode": "off"}}))
+    serving.state.apply(off.settings, off.table, off.cdn)
+    assert serving.answer(head).startswith(b"<handed over>")
+
+
+@pytest.mark.parametrize("bound", ["MAX_BYTES", "MAX_REPEATED"])
+def test_what_is_remembered_is_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"proxy.edge.memo.{bound}", 20_000)
+    serving = Serving("json", forgetful=False, percent=100)
+    memo = serving.state.memo
+    for number in range(200):
+        head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+        for _ in range(3):
+            assert b"301" in serving.answer(head.encode())
+    assert 0 < len(memo.repeats) < 40
+    objects = sum(map(len, memo._objects.values()))
+    assert (0 < objects < 40) is (bound == "MAX_BYTES")
+    memo.tick()
+    assert bool(memo.repeats) is (bound == "MAX_BYTES")

@@ -1,0 +1,110 @@
+"""Requests on connections of our own: signed as by the other way, used again while they hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy.buckets import KeyFiles
+from proxy.buckets import Origin as Entry
+from proxy.storage import credentials as credentials_module
+from proxy.storage import direct as module
+from proxy.storage.direct import Direct
+from proxy.storage.origin import Origin
+from proxy.storage.pool import Pool
+from proxy.storage.session import client_session
+from tests.scripteds3 import Say, ScriptedS3, reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+BUFFER = memoryview(bytearray(1024))
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFiles:
+    for name in ("access", "secret"):
+        (tmp_path / name).write_text(f"{name}-1")
+    return KeyFiles(access_key_file=tmp_path / "access", secret_key_file=tmp_path / "secret")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedS3]:
+    async with ScriptedS3(*[Say(reply("200 OK", b"x", 'ETag: "e"'))] * 4) as running:
+        yield running
+
+
+def entry(server: ScriptedS3, keys: KeyFiles) -> Entry:
+    return Entry(
+        bucket="downloads", region="us-east-1", endpoint=server.endpoint, prefix="p/",
+        credentials=keys, expected_owner="123456789012",
+    )  # fmt: skip
+
+
+def fields(request: bytes) -> dict[str, str]:
+    _, *lines = request.decode().removesuffix("\r\n\r\n").split("\r\n")
+    return dict(line.split(": ", 1) for line in lines)
+
+
+async def test_a_request_is_the_one_that_the_other_way_sends(
+    server: ScriptedS3, keys: KeyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.storage.signer.time.time", lambda: 1_790_000_000.0)
+    async with client_session() as session:
+        origin = Origin(entry(server, keys), session)
+        made = Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER)).request("a b", None)
+        async with await origin.open("GET", "a b", {}):
+            pass
+    assert made is not None
+    (asked,) = server.asked
+    assert made[0].startswith(f"GET {asked.target} HTTP/1.1\r\n".encode())
+    assert made[1] == asked.target
+    assert fields(made[0]) == asked.headers
+
+
+async def test_a_signature_serves_every_part_until_its_time_or_its_keys_are_over(
+    server: ScriptedS3, keys: KeyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(credentials_module, "_HOLD", -1.0)
+    async with client_session() as session:
+        origin = Origin(entry(server, keys), session)
+        direct = Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER))
+
+        def signed(part: str | None = None) -> tuple[str, str | None]:
+            found = direct.request("a", part)
+            assert found is not None
+            made = fields(found[0])
+            monkeypatch.setattr("proxy.storage.signer.time.time", lambda: now[0])
+            return made["authorization"] + made["x-amz-date"], made.get("range")
+
+        first, whole = signed()
+        assert whole is None
+        assert signed("bytes=0-1") == (first, "bytes=0-1")
+        now[0] += module.SIGNED_FOR + 1
+        second, _ = signed()
+        assert second != first
+        keys.access_key_file.write_text("access-2")
+        third, _ = signed()
+        assert "access-2" in third
+
+
+async def test_without_usable_keys_the_other_way_is_taken(
+    server: ScriptedS3, keys: KeyFiles
+) -> None:
+    keys.secret_key_file.unlink()
+    async with client_session() as session:
+        origin = Origin(entry(server, keys), session)
+        assert Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER)).request("a", None) is None
+
+
+async def test_no_request_is_made_for_a_key_that_no_object_can_have(
+    server: ScriptedS3, keys: KeyFiles
+) -> None:
+    async with client_session() as session:
+        origin = Origin(entry(server, keys), session)
+        direct = Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER))
+        assert direct.request("k" * 1024, None) is None

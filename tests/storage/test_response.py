@@ -1,0 +1,77 @@
+"""Heads of S3's responses: which are plain, and what a client sees of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.storage.response import Response, read_response, status_of
+
+WHOLE = (
+    b"HTTP/1.1 200 OK\r\nx-amz-id-2: a\r\nx-amz-request-id: b\r\n"
+    b'Date: Mon, 23 Nov 2026 09:31:42 GMT\r\nETag: "e"\r\ncontent-type: text/plain\r\n'
+    b"Accept-Ranges: bytes\r\nServer: AmazonS3\r\nContent-Length: 12\r\n\r\n"
+)
+PART = (
+    b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 3-5/12\r\nContent-Length: 3\r\n"
+    b'Content-Type: text/plain\r\nETag: W/"e"\r\nConnection: close\r\n\r\n'
+)
+
+
+def test_a_whole_object_is_plain_and_nothing_of_s3s_own_is_shown() -> None:
+    assert read_response(WHOLE) == Response(
+        status=200,
+        fields=b'Content-Type: text/plain\r\nContent-Length: 12\r\nETag: "e"\r\n'
+        b"Accept-Ranges: bytes\r\n",
+        length=12,
+        end=12,
+        total=12,
+        etag='"e"',
+        typed=True,
+        reusable=True,
+    )
+
+
+def test_a_part_says_where_it_ends_and_whether_the_connection_goes_on() -> None:
+    found = read_response(PART)
+    assert found is not None
+    assert (found.status, found.length, found.end, found.total) == (206, 3, 6, 12)
+    assert (found.etag, found.reusable) == ('W/"e"', False)
+
+
+def test_an_object_without_a_type_is_plain() -> None:
+    found = read_response(WHOLE.replace(b"content-type: text/plain\r\n", b""))
+    assert found is not None
+    assert not found.typed
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(WHOLE.replace(b"200 OK", b"304 Not Modified"), id="another status"),
+        pytest.param(WHOLE.replace(b"200 OK", b"404 Not Found"), id="an error"),
+        pytest.param(WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"), id="HTTP/1.0"),
+        pytest.param(WHOLE.replace(b"Content-Length: 12\r\n", b""), id="no length"),
+        pytest.param(WHOLE.replace(b"12\r\n\r\n", b"-1\r\n\r\n"), id="a negative length"),
+        pytest.param(WHOLE.replace(b"12\r\n\r\n", b"1, 2\r\n\r\n"), id="two lengths in one"),
+        pytest.param(WHOLE.replace(b"\r\n\r\n", b"\r\nContent-Length: 12\r\n\r\n"), id="two"),
+        pytest.param(WHOLE.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                     id="chunked"),
+        pytest.param(WHOLE.replace(b"\r\n\r\n", b'\r\nETag: "f"\r\n\r\n'), id="two tags"),
+        pytest.param(WHOLE.replace(b"\r\n\r\n", b"\r\nContent-Encoding: aws-chunked\r\n\r\n"),
+                     id="a framing of uploads"),
+        pytest.param(WHOLE.replace(b"text/plain", b"t\xe9xt"), id="not ASCII"),
+        pytest.param(WHOLE.replace(b"text/plain", b""), id="an empty field"),
+        pytest.param(WHOLE.replace(b"Server: ", b"Server : "), id="not HTTP"),
+        pytest.param(b"\x15\x03\x01\x00\x02\x01\x00\r\n\r\n", id="not even text"),
+        pytest.param(PART.replace(b"Content-Range: bytes 3-5/12\r\n", b""), id="no range"),
+        pytest.param(PART.replace(b"3-5", b"3-6"), id="a range of another length"),
+        pytest.param(PART.replace(b"/12", b"/*"), id="a range of unknown size"),
+    ],
+)  # fmt: skip
+def test_everything_else_is_for_the_other_lane(head: bytes) -> None:
+    assert read_response(head) is None
+
+
+def test_a_status_is_read_where_there_is_one() -> None:
+    assert status_of(b"HTTP/1.1 503 Slow Down\r\n\r\n") == 503
+    assert status_of(b"\r\n\r\n") == 0
