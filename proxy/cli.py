@@ -33,6 +33,7 @@ from proxy.decide.clientip import plain_address
 from proxy.decide.model import ConfigError, OriginError, ProxyError, RangesError
 from proxy.listcommands import lookup, ranges_app, ranges_in_use
 from proxy.settings import Settings
+from proxy.synccommand import sync
 
 app = typer.Typer(
     name="nearbucket",
@@ -46,6 +47,7 @@ config_app = typer.Typer(help="The configuration: its schema, and what is in eff
 app.command("lookup", epilog="Example: nearbucket lookup --details 3.5.140.1 2600:9000:5201::1")(
     lookup
 )
+app.command("sync", epilog="Example: nearbucket sync --dry-run --region us-west-2")(sync)
 app.add_typer(ranges_app, name="ranges")
 app.add_typer(config_app, name="config")
 

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from proxy.buckets import unknown_region
 from proxy.endpoints import known_regions
 from proxy.fields import Duration, Network, Port, Section, network, switch
+from proxy.prices import Prices
 from proxy.sites import Site
 
 TRUST_WORDS = ("loopback", "private", "cloudfront")
@@ -166,6 +167,8 @@ class Settings(Section):
     """Bounds on what clients can hold."""
     log: Log = Log()
     """What is written to standard output."""
+    prices: Prices = Prices()
+    """What traffic costs, for figures about savings."""
 
     @model_validator(mode="after")
     def _hosts_are_distinct(self) -> Self:
@@ -182,11 +185,14 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _overrides_name_regions(self) -> Self:
+    def _regions_are_known(self) -> Self:
         known = known_regions() | {region for site in self.sites for region in site.targets}
         for network_, region in self.regions.overrides.items():
             if region is not None and region not in known:
                 raise ValueError(f"regions.overrides: {network_}: {unknown_region(region)}")
+        for region in self.prices.region_per_gb:
+            if region not in known:
+                raise ValueError(f"prices.region_per_gb: {unknown_region(region)}")
         return self
 
     @model_validator(mode="after")

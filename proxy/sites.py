@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from proxy.buckets import Origin, Target, unknown_region
 from proxy.endpoints import partition_of
-from proxy.fields import Network, Section, number, switch
+from proxy.fields import Network, Section, Size, number, switch
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
@@ -30,6 +30,8 @@ class Redirect(Section):
     """Shell patterns on the object key; ``*`` matches slashes too."""
     exclude: tuple[str, ...] = ()
     """Shell patterns that are never redirected; they win over ``paths``."""
+    min_size: Size = 0
+    """``sync`` copies no smaller objects, e.g. 1MiB; serving does not look at sizes so far."""
     status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301
     """Status of the redirect."""
     scheme: Literal["https", "http"] = "https"

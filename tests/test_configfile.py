@@ -124,7 +124,6 @@ def test_an_error_names_the_file_the_key_and_the_fix(write: Any, text: str, says
     ("site", "key"),
     [
         pytest.param("redirect: {verify: match}", "redirect.verify", id="verify"),
-        pytest.param("redirect: {min_size: 1MiB}", "redirect.min_size", id="min_size"),
         pytest.param("redirect: {presign: 15m}", "redirect.presign", id="presign"),
         pytest.param("failover: []", "failover", id="failover"),
         pytest.param("bypass: {mode: redirect}", "bypass.mode", id="bypass.mode: redirect"),
@@ -134,12 +133,6 @@ def test_an_error_names_the_file_the_key_and_the_fix(write: Any, text: str, says
 def test_what_this_version_does_not_do_is_refused(write: Any, site: str, key: str) -> None:
     with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
         load(write(MINIMAL + f"    {site}\n"), {})
-
-
-@pytest.mark.parametrize("section", ["prices: {cdn_per_gb: 0.1}"])
-def test_sections_of_later_versions_are_refused(write: Any, section: str) -> None:
-    with pytest.raises(ConfigError, match="unknown key"):
-        load(write(f"{section}\n{MINIMAL}"), {})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Tests of what ``nearbucket sync`` is made of."""

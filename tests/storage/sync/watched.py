@@ -1,0 +1,161 @@
+"""A real S3 server with somebody at its door, who notes requests and can refuse or hold them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+COPIES = {"CopyObject", "UploadPartCopy"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: S3's name for it, path-style bucket and key, and the part's number or 0."""
+
+    name: str
+    bucket: str
+    key: str
+    part: int = 0
+
+
+class WatchedS3:
+    """Passes requests on as they are; the signature covers the Host, which is ours.
+
+    Attributes:
+        answered: Requests that S3 answered with success, in that order.
+        asked: All requests, in the order they came.
+        most: How many copies were under way at once.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.endpoint = ""
+        self.asked: list[Asked] = []
+        self.answered: list[Asked] = []
+        self.most = 0
+        self.refuse: Callable[[Asked], str | None] = lambda _: None
+        """Names an error code to answer with instead of S3."""
+        self.before: Callable[[Asked], Awaitable[None]] | None = None
+        """Awaited before a request is passed on."""
+        self._busy = 0
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+            connector=aiohttp.TCPConnector(limit=0),
+        )
+        self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=0.01)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.endpoint = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(TimeoutError):  # of a killed command's connections nobody closes the end
+            async with asyncio.timeout(5):
+                await self._runner.cleanup()
+        await self._session.close()
+
+    def forget(self) -> None:
+        """Start the notes anew."""
+        self.asked, self.answered, self.most = [], [], 0
+
+    def copies(self) -> list[Asked]:
+        """Copies and copies of parts that S3 made."""
+        return [asked for asked in self.answered if asked.name in COPIES]
+
+    def count(self, name: str) -> int:
+        """How many requests of a name S3 answered with success."""
+        return sum(asked.name == name for asked in self.answered)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        asked = _named(request)
+        self.asked.append(asked)
+        code = self.refuse(asked)
+        if code is not None:
+            return _error(code, head=request.method == "HEAD")
+        self._busy += asked.name in COPIES
+        self.most = max(self.most, self._busy)
+        try:
+            if self.before is not None:
+                await self.before(asked)
+            return await self._passed_on(request, asked)
+        finally:
+            self._busy -= asked.name in COPIES
+
+    async def _passed_on(self, request: web.BaseRequest, asked: Asked) -> web.StreamResponse:
+        headers = {name: value for name, value in request.headers.items()
+                   if name.lower() not in {"content-length", "transfer-encoding"}}  # fmt: skip
+        url = URL(self.upstream + request.raw_path, encoded=True)
+        body = await request.read()
+        async with self._session.request(
+            request.method, url, headers=headers, data=body, skip_auto_headers=("Accept-Encoding",)
+        ) as answer:
+            if answer.ok:
+                self.answered.append(asked)
+            kept = {name: value for name, value in answer.headers.items()
+                    if name.lower() not in {"transfer-encoding", "connection"}}  # fmt: skip
+            if request.method != "HEAD":
+                body = await answer.read()
+                return web.Response(status=answer.status, headers=kept, body=body)
+            response = web.StreamResponse(status=answer.status, headers=kept)
+            await response.prepare(request)
+            await response.write_eof()
+            return response
+
+
+def _named(request: web.BaseRequest) -> Asked:
+    query, headers = request.query, request.headers
+    _, bucket, *rest = request.raw_path.partition("?")[0].split("/", 2)
+    key = unquote(rest[0]) if rest else ""
+    method = request.method
+    if method == "PUT" and "x-amz-copy-source" in headers:
+        part = int(query.get("partNumber", 0))
+        return Asked("UploadPartCopy" if part else "CopyObject", bucket, key, part)
+    for argument, name in (("list-type", "List"), ("tagging", "Tagging"), ("uploads", "Uploads"),
+                           ("uploadId", "Upload")):  # fmt: skip
+        if argument in query:
+            return Asked(f"{method} {name}", bucket, key)
+    return Asked(method, bucket, key)
+
+
+def _error(code: str, *, head: bool) -> web.Response:
+    status = {"SlowDown": 503, "AccessDenied": 403, "InvalidObjectState": 403}.get(code, 400)
+    text = f"<Error><Code>{code}</Code><Message>told to</Message></Error>"
+    return web.Response(status=status, text="" if head else text, content_type="application/xml")
+
+
+class Gate:
+    """Lets some requests through and holds all later ones for good."""
+
+    def __init__(self, after: int, holds: Callable[[Asked], bool]) -> None:
+        """Let ``after`` of those through that ``holds`` names, and hold the next."""
+        self._left, self._holds = after, holds
+        self.reached = asyncio.Event()
+
+    async def __call__(self, asked: Asked) -> None:
+        if not self._holds(asked):
+            return
+        self._left -= 1
+        if self._left >= 0:
+            return
+        self.reached.set()
+        await asyncio.Event().wait()  # until the server ends
