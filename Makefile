@@ -40,8 +40,8 @@ docs: $(STAMP) ## The generated pages are current
 compose: $(STAMP) ## The image and docker compose, for real where an engine can be had
 	$(BIN)/python -m pytest -m compose $(ARGS)
 
-bench: $(STAMP) ## Side by side with nginx
-	$(BIN)/python bench/redirect.py $(ARGS)
+bench: $(STAMP) ## Side by side with nginx and HAProxy
+	$(BIN)/python bench/run.py $(ARGS)
 
 lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt

@@ -1,7 +1,7 @@
-"""The load: so many requests over keep-alive connections, from each client address in turn.
+"""The load: so many requests, each the next of a file of heads, as fast as they are answered.
 
-In: a port of loopback and a number of requests. Out: how many were answered. Uses wrk where
-it is installed, else ``requester.py``. Refuses to look at the server.
+In: a port of loopback and a number of requests. Out: how many were answered, and how fast.
+Uses wrk where it is installed, else ``requester.py``. Refuses to look at the server.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from case import PATH, BenchError
 from processes import running
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 CONNECTIONS = 32
 _LONGEST = 60
 """Seconds a load may take before the run is given up."""
+
+_PATIENCE = 20
+"""Seconds without an answer that wrk takes for a failure; on a busy machine its own 2 pass."""
 
 _HERE = Path(__file__).parent
 
@@ -32,39 +32,43 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "requester.py"
 
 
-def write_heads(file: Path, addresses: Iterable[str]) -> None:
-    """Write the requests to send, one head after another."""
-    file.write_bytes(b"".join(
-        f"GET {PATH} HTTP/1.1\r\nHost: downloads.example\r\nUser-Agent: curl/8.5.0\r\n"
-        f"Accept: */*\r\nX-Forwarded-For: {address}\r\n\r\n".encode()
-        for address in addresses
-    ))  # fmt: skip
+class Answers(NamedTuple):
+    """What came back.
+
+    Attributes:
+        total: Answers; wrk leaves up to one a connection unread at the end.
+        p50: Median of the time from request to answer, in milliseconds.
+        p99: The 99th percentile.
+    """
+
+    total: int
+    p50: float
+    p99: float
 
 
-class Load(NamedTuple):
-    """Sends requests from one core."""
+class Load:
+    """Sends requests from one core; goes on in the file of heads where it stopped."""
 
-    heads: Path
-    core: int
+    def __init__(self, heads: Path, core: int, connections: int = CONNECTIONS) -> None:
+        self._heads, self._core, self._connections = heads, core, connections
+        self._sent = 0
 
-    def send(self, port: int, requests: int) -> int:
+    def send(self, port: int, requests: int) -> Answers:
         """Send requests and wait for the answers.
-
-        Returns:
-            How many were answered; wrk leaves up to one a connection unread at the end.
 
         Raises:
             BenchError: An answer was wrong, or they took too long.
         """
         wrk = shutil.which("wrk")
+        rest = [str(self._heads), str(requests), str(self._sent)]
         command = (
-            [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{_LONGEST}s", "-s", str(_HERE / "rotate.lua"),
-             f"http://127.0.0.1:{port}{PATH}", "--", str(self.heads), str(requests)]
+            [wrk, "-t1", f"-c{self._connections}", f"-d{_LONGEST}s", f"--timeout={_PATIENCE}s",
+             "-s", str(_HERE / "rotate.lua"), f"http://127.0.0.1:{port}{PATH}", "--", *rest]
             if wrk else
-            [sys.executable, str(_HERE / "requester.py"), str(port), str(self.heads),
-             str(CONNECTIONS), str(requests)]
+            [sys.executable, str(_HERE / "requester.py"), str(port), str(self._connections), *rest]
         )  # fmt: skip
-        with running(command, core=self.core, stdout=subprocess.PIPE) as process:
+        self._sent += requests
+        with running(command, core=self._core, stdout=subprocess.PIPE) as process:
             if wrk:
                 _line(process)  # "enough": wrk itself would wait for the end of its time
                 process.send_signal(signal.SIGINT)
@@ -72,20 +76,20 @@ class Load(NamedTuple):
                 output, _ = process.communicate(timeout=_LONGEST)
             except subprocess.TimeoutExpired:
                 raise BenchError(f"{requests} requests took over {_LONGEST} s") from None
-        return _answered(output.decode())
+        return _answers(output.decode())
 
 
 def _line(process: subprocess.Popen[bytes]) -> None:
     """Wait for something on standard output, or its end."""
     if process.stdout is not None and not select.select([process.stdout], (), (), _LONGEST)[0]:
-        raise BenchError(f"the load did not end in {_LONGEST} s; give fewer --requests")
+        raise BenchError(f"the load did not end in {_LONGEST} s")
 
 
-def _answered(output: str) -> int:
+def _answers(output: str) -> Answers:
     for line in output.splitlines():
         match line.split():
-            case ["figures", answered, failed]:
+            case ["figures", answered, failed, p50, p99]:
                 if int(failed) or not int(answered):
                     raise BenchError(f"{failed} requests failed, {answered} were answered")
-                return int(answered)
+                return Answers(int(answered), int(p50) / 1000, int(p99) / 1000)
     raise BenchError(f"the load generator said nothing of use: {output[-500:]!r}")

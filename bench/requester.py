@@ -1,8 +1,9 @@
 """A small load generator, for machines without wrk.
 
-In: ``requester.py PORT HEADS-FILE CONNECTIONS REQUESTS``. Out: ``figures REQUESTS FAILED`` on
-standard output: answers that came, and how many were no redirect. Every connection sends its
-next request when the last answer is whole. Refuses to measure anything.
+In: ``requester.py PORT CONNECTIONS HEADS-FILE REQUESTS FIRST``. Out, on standard output, as
+``rotate.lua`` has it: ``figures REQUESTS FAILED P50-MICROSECONDS P99-MICROSECONDS``; failed are
+answers of status 400 and above, and requests without one. Every connection sends its next
+request when the last answer is whole. Refuses to measure the server.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from itertools import cycle
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from statistics import quantiles
+from typing import cast
 
 import uvloop
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from heads import UNIQUE
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 _END = b"\r\n\r\n"
+_STATUS = slice(9, 10)  # its first digit, behind "HTTP/1.1 "
 
 
 def answer_end(data: bytes) -> int:
@@ -33,74 +35,102 @@ def answer_end(data: bytes) -> int:
     return end if len(data) >= end else 0
 
 
+def succeeded(data: bytes) -> bool:
+    """Whether an answer is of status 200 to 399."""
+    return data[_STATUS] in {b"2", b"3"}
+
+
+def read_heads(file: Path) -> list[bytes]:
+    """The heads of a file."""
+    return [head + _END for head in file.read_bytes().split(_END) if head]
+
+
+def percentiles(seconds: list[float]) -> tuple[int, int]:
+    """Median and 99th percentile, in microseconds."""
+    cuts = quantiles(seconds, n=100, method="inclusive")
+    return round(cuts[49] * 1e6), round(cuts[98] * 1e6)
+
+
 class Run:
-    """What all connections share: the heads in turn, and how many requests are left."""
+    """What all connections share: the heads in turn, and what came of them."""
 
-    def __init__(self, heads: list[bytes], requests: int) -> None:
-        self.heads: Iterator[bytes] = cycle(heads)
-        self.left = requests
-        self.answers = 0
+    def __init__(self, heads: list[bytes], requests: int, first: int) -> None:
+        self._heads = heads
+        self._sent, self._last = first, first + requests
         self.failed = 0
-        self.open = 0
-        self.over = asyncio.Event()
+        self.seconds: list[float] = []
 
-    def next_head(self) -> bytes | None:
-        """The next request, or None when enough are sent."""
-        if not self.left:
-            return None
-        self.left -= 1
-        return next(self.heads)
+    @property
+    def left(self) -> int:
+        """Requests to be sent."""
+        return self._last - self._sent
+
+    def next_head(self) -> bytes:
+        """The next request."""
+        self._sent += 1
+        head = self._heads[self._sent % len(self._heads)]
+        return head.replace(UNIQUE.encode(), b"%08x" % self._sent)
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection."""
+    """One connection: the next request when an answer is whole."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._data = b""
+        self._waits = False
+        self._started = 0.0
         self._transport: asyncio.Transport
+        self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first request."""
         self._transport = cast("asyncio.Transport", transport)
-        self._run.open += 1
         self._ask()
 
     def data_received(self, data: bytes) -> None:
         """Count a whole answer and ask again."""
         self._data += data
-        if not answer_end(self._data):
+        end = answer_end(self._data)
+        if not end:
             return
-        self._run.answers += 1
-        self._run.failed += not self._data.startswith(b"HTTP/1.1 301 ")
-        self._data = b""
-        self._ask()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        """The last connection to close ends the run."""
-        self._run.open -= 1
-        if not self._run.open:
-            self._run.over.set()
-
-    def _ask(self) -> None:
-        head = self._run.next_head()
-        if head is None:
+        self._run.seconds.append(time.perf_counter() - self._started)
+        self._run.failed += not succeeded(self._data)
+        closes = _CLOSE.search(self._data, 0, end)
+        self._data, self._waits = b"", False
+        if closes:
             self._transport.close()
         else:
-            self._transport.write(head)
+            self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+        """A request without an answer has failed."""
+        self._run.failed += self._waits
+        self.closed.set_result(None)
+
+    def _ask(self) -> None:
+        if not self._run.left:
+            self._transport.close()
+            return
+        self._waits = True
+        self._started = time.perf_counter()
+        self._transport.write(self._run.next_head())
 
 
-async def _main(port: int, heads: list[bytes], connections: int, requests: int) -> Run:
-    run = Run(heads, requests)
+async def _connections(run: Run, port: int) -> None:
+    """One connection after another, as the server closes them."""
     loop = asyncio.get_running_loop()
-    for _ in range(connections):
-        await loop.create_connection(lambda: Connection(run), "127.0.0.1", port)
-    await run.over.wait()
-    return run
+    while run.left:
+        _, connection = await loop.create_connection(lambda: Connection(run), "127.0.0.1", port)
+        await connection.closed
+
+
+async def _main(run: Run, port: int, connections: int) -> None:
+    await asyncio.gather(*(_connections(run, port) for _ in range(connections)))
 
 
 if __name__ == "__main__":
-    _port, _file, _connections, _requests = sys.argv[1:]
-    _heads = [head + _END for head in Path(_file).read_bytes().split(_END) if head]
-    _run = uvloop.run(_main(int(_port), _heads, int(_connections), int(_requests)))
-    print("figures", _run.answers, _run.failed + _run.left)  # noqa: T201  # its output
+    _port, _count, _file, _requests, _first = sys.argv[1:]
+    _run = Run(read_heads(Path(_file)), int(_requests), int(_first))
+    uvloop.run(_main(_run, int(_port), int(_count)))
+    print("figures", len(_run.seconds), _run.failed, *percentiles(_run.seconds))  # noqa: T201  # its output

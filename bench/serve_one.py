@@ -1,31 +1,33 @@
 """One worker of nearbucket in a process of its own, for the comparison.
 
-In: ``serve_one.py fast|aiohttp PORT RANGES-FILE [LOG-FILE]``. Out: answers on 127.0.0.1 until
-a signal ends it; JSON lines in LOG-FILE when one is given. Refuses to run a supervisor: the
-cost of a request is the worker's alone.
+In: ``serve_one.py all|no-relay|aiohttp PORT SNAPSHOT-FILE [LOG-FILE]``; the lanes that may
+answer, and a pickled ``Snapshot``, which is what a supervisor sends. Out: answers on 127.0.0.1
+until a signal ends it; access log in LOG-FILE when one is given. Refuses to run a supervisor:
+the cost of a request is the worker's alone.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import sys
 from pathlib import Path
 
 import uvloop
-from case import settings
 
-from proxy.decide.regions import read_ranges
 from proxy.pool import open_listeners
-from proxy.snapshot import snapshot_of
 from proxy.worker import Worker
 
 
-def _prepare(lane: str, ranges: Path, log: Path | None) -> Worker:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    descriptor = os.open(log or os.devnull, flags, 0o600)
-    snapshot = snapshot_of(settings(log=log is not None), read_ranges(ranges.read_bytes()))
-    return Worker(snapshot, fast_lane=lane == "fast", descriptor=descriptor)
+def _prepare(lanes: str, snapshot: Path, log: str) -> Worker:
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    return Worker(
+        pickle.loads(snapshot.read_bytes()),  # noqa: S301  # the bench wrote it
+        fast_lane=lanes != "aiohttp",
+        relay=lanes == "all",
+        descriptor=descriptor,
+    )
 
 
 async def _serve(worker: Worker, port: int) -> None:
@@ -36,6 +38,5 @@ async def _serve(worker: Worker, port: int) -> None:
 
 
 if __name__ == "__main__":
-    _lane, _port, _ranges, *_log = sys.argv[1:]
-    _worker = _prepare(_lane, Path(_ranges), Path(_log[0]) if _log else None)
-    uvloop.run(_serve(_worker, int(_port)))
+    _lanes, _port, _snapshot, *_log = sys.argv[1:]
+    uvloop.run(_serve(_prepare(_lanes, Path(_snapshot), *_log or [os.devnull]), int(_port)))

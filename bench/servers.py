@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import http.client
 import os
+import pickle
 import shutil
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import PATH, BenchError, locations, nginx_config
+from case import PATH, BenchError, locations, settings
+from policies import Place, haproxy_config, nginx_config
 from processes import free_port, running
+
+from proxy.snapshot import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from proxy.decide.regions import Ranges
 
-FAST, AIOHTTP, NGINX = "nearbucket", "nearbucket, aiohttp lane", "nginx"
+FAST, AIOHTTP, NGINX, HAPROXY = "nearbucket", "nearbucket, aiohttp lane", "nginx", "HAProxy"
 _START_TIMEOUT = 20.0
 _LOG_TIMEOUT = 10.0
 _CHECKED = 20
@@ -35,6 +39,14 @@ class Kind(NamedTuple):
 
     name: str
     log: bool
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The row's labels."""
+        return self.name, "json" if self.log else "off"
+
+    def __str__(self) -> str:
+        return f"{self.name}, {'JSON' if self.log else 'no'} log"
 
 
 class Server(NamedTuple):
@@ -70,70 +82,98 @@ class Starter(NamedTuple):
 
     Attributes:
         folder: For configurations, logs and error output.
-        ranges_file: The list of prefixes.
-        ranges: Its content.
+        ranges: The list of prefixes.
         core: Where servers run.
+        clients: Who will ask, each with its region.
     """
 
     folder: Path
-    ranges_file: Path
     ranges: Ranges
     core: int
+    clients: Sequence[tuple[str, str]]
 
     @contextmanager
-    def start(self, kind: Kind, clients: Sequence[tuple[str, str]]) -> Iterator[Server]:
-        """A server that has shown that it redirects these clients.
+    def start(self, kind: Kind) -> Iterator[Server]:
+        """A server that has shown that it redirects the clients.
 
         Raises:
             BenchError: It does not start, or answers otherwise.
         """
-        port = free_port()
-        stem = f"{kind.name.replace(', ', '-').replace(' ', '-')}-{'log' if kind.log else 'quiet'}"
-        log = self.folder / f"{stem}.access" if kind.log else None
-        if log is not None:
-            log.touch()
-        command = self._nginx(stem, port, log) if kind.name == NGINX else self._worker(
-            "fast" if kind.name == FAST else "aiohttp", port, log
-        )  # fmt: skip
-        errors = self.folder / f"{stem}.errors"
-        with (
-            errors.open("wb") as stderr,
-            running(command, core=self.core, stderr=stderr) as process,
-        ):
+        folder = self.folder / str(kind).replace(", ", "-").replace(" ", "-")
+        folder.mkdir(exist_ok=True)
+        place = Place(free_port(), folder / "access.log" if kind.log else None, folder)
+        with ExitStack() as stack:
+            output = stack.enter_context((place.log or folder / "output").open("ab"))
+            errors = stack.enter_context((folder / "errors").open("wb"))
+            process = stack.enter_context(
+                running(self.command(kind, place), core=self.core, stdout=output, stderr=errors)
+            )
             deadline = time.monotonic() + _START_TIMEOUT
-            while not _answers(port):
+            while not answers(place.port):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise BenchError(f"{kind.name} did not start:\n{errors.read_text()[-2000:]}")
+                    said = (folder / "errors").read_text()[-2000:]
+                    raise BenchError(f"{kind.name} did not start:\n{said}")
                 time.sleep(_PAUSE)
-            _check(kind, port, clients)
-            yield Server(kind, process.pid, port, log)
+            check_redirects(kind.name, place.port, self.clients)
+            yield Server(kind, process.pid, place.port, place.log)
 
-    def _nginx(self, stem: str, port: int, log: Path | None) -> list[str]:
-        config = self.folder / f"{stem}.conf"
-        text = nginx_config(self.ranges, port=port, log=log, folder=self.folder)
-        config.write_text(text, encoding="ascii")
-        return [nginx_program() or NGINX, "-p", str(self.folder), "-e", "stderr", "-c", str(config)]
-
-    def _worker(self, lane: str, port: int, log: Path | None) -> list[str]:
+    def command(self, kind: Kind, place: Place) -> list[str]:
+        """What to run; writes the configuration first."""
+        config = place.folder / "config"
+        match kind.name:
+            case "nginx":
+                config.write_text(nginx_config(self.ranges, place), encoding="ascii")
+                program = _found(nginx_program(), kind)
+                return [program, "-p", str(place.folder), "-e", "stderr", "-c", str(config)]
+            case "HAProxy":
+                config.write_text(haproxy_config(self.ranges, place), encoding="ascii")
+                return [_found(haproxy_program(), kind), "-db", "-f", str(config)]
+        config.write_bytes(pickle.dumps(snapshot_of(settings(log=kind.log), self.ranges)))
         script = Path(__file__).parent / "serve_one.py"
-        command = [sys.executable, str(script), lane, str(port), str(self.ranges_file)]
-        return [*command, str(log)] if log else command
+        lanes = "aiohttp" if kind.name == AIOHTTP else "all"
+        command = [sys.executable, str(script), lanes, str(place.port), str(config)]
+        return [*command, str(place.log)] if place.log else command
+
+
+def _found(program: str | None, kind: Kind) -> str:
+    if program is None:
+        raise BenchError(f"{kind.name} is not installed")
+    return program
 
 
 def nginx_program() -> str | None:
-    """Path of nginx, or None; Debian keeps it where only root's PATH leads."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    """Path of nginx, or None."""
+    return _program("nginx")
 
 
-def _answers(port: int) -> bool:
+def haproxy_program() -> str | None:
+    """Path of HAProxy, or None."""
+    return _program("haproxy")
+
+
+def _program(name: str) -> str | None:
+    """Debian keeps servers where only root's PATH leads."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+
+
+def answers(port: int) -> bool:
+    """Whether somebody accepts connections."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
+        connection.connect()
     except OSError:
         return False
+    finally:
+        connection.close()
     return True
 
 
-def _check(kind: Kind, port: int, clients: Sequence[tuple[str, str]]) -> None:
+def check_redirects(name: str, port: int, clients: Sequence[tuple[str, str]]) -> None:
+    """See that some clients get the right answer.
+
+    Raises:
+        BenchError: One does not.
+    """
     bases = locations()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     for address, region in clients[:_CHECKED]:
@@ -143,5 +183,5 @@ def _check(kind: Kind, port: int, clients: Sequence[tuple[str, str]]) -> None:
         found = (answer.status, answer.getheader("Location"))
         wanted = (301, f"{bases[region]}{PATH}")
         if found != wanted:
-            raise BenchError(f"{kind.name}: {address} got {found}, not {wanted}")
+            raise BenchError(f"{name}: {address} got {found}, not {wanted}")
     connection.close()

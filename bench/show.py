@@ -1,22 +1,23 @@
 """Results for people and for pipes.
 
-In: a result or two. Out: a table on a terminal, TAB-separated lines elsewhere; what is said
-beside them goes to standard error. Refuses to compute.
+In: a table or a comparison. Out: a table on a terminal, TAB-separated lines elsewhere; what
+is said beside them goes to standard error. Refuses to compute.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Table as Grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from figures import Move, Row
+    from frame import Figure, Table
+    from results import Move
 
 errors = Console(stderr=True, highlight=False, markup=False)
 
@@ -26,46 +27,81 @@ def say(text: str) -> None:
     errors.print(text, soft_wrap=True)
 
 
-def progress() -> Progress:
-    """A bar, where somebody watches."""
-    return Progress(
-        TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(), console=errors, transient=True, disable=not errors.is_terminal,
-    )  # fmt: skip
+def fault(where: str) -> None:
+    """The exception that is handled: a bug of a bench."""
+    say(where)
+    errors.print_exception()
 
 
-def show_rows(rows: Sequence[Row], baseline: str) -> None:
-    """The comparison."""
-    columns = ("server", "access log", "CPU µs a request", "user µs", "core busy µs",
-               f"CPU to {baseline}", "lowest to highest", "core to " + baseline)  # fmt: skip
-    _print(columns, [(
-        row["server"], _log(on=row["log"]), f"{row['cpu_us']:.2f}", f"{row['user_us']:.2f}",
-        f"{row['core_us']:.2f}", f"{row['cpu_ratio']:.2f}",
-        f"{row['cpu_ratio_low']:.2f}-{row['cpu_ratio_high']:.2f}", f"{row['core_ratio']:.2f}",
-    ) for row in rows])  # fmt: skip
+class Bar:
+    """What is going on and how much is left, where somebody watches."""
+
+    def __init__(self, title: str) -> None:
+        """Args: what the whole is called."""
+        self._title = title
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), console=errors, transient=True, disable=not errors.is_terminal,
+        )  # fmt: skip
+        self._task = self._progress.add_task(title, total=0)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def expect(self, count: int) -> None:
+        """So many more steps will come."""
+        total = (self._progress.tasks[0].total or 0) + count
+        self._progress.update(self._task, total=total)
+
+    def now(self, text: str) -> None:
+        """What is done at the moment."""
+        self._progress.update(self._task, description=f"{self._title}: {text:<32}")
+
+    def done(self) -> None:
+        """One step is over."""
+        self._progress.advance(self._task)
 
 
-def show_moves(moves: Sequence[Move]) -> None:
-    """Two results side by side."""
-    columns = ("server", "access log", "figure", "before", "after", "change", "moved")
-    _print(columns, [(
-        move.server, _log(on=move.log), move.figure, f"{move.before:.2f}", f"{move.after:.2f}",
-        f"{move.change:+.1%}", "yes" if move.moved else "no",
-    ) for move in moves])  # fmt: skip
+def show_table(table: Table) -> None:
+    """One result; its notes beside it."""
+    columns = (*table.labels, *(column.title for column in table.columns))
+    lines = [
+        (*row.labels, *(_figure(row.figures.get(column.key), column) for column in table.columns))
+        for row in table.rows
+    ]
+    _print(table.title, columns, lines, len(table.labels))
+    for note in table.notes:
+        say(note)
 
 
-def _log(*, on: bool) -> str:
-    return "json" if on else "off"
+def _figure(value: float | None, column: Figure) -> str:
+    return "-" if value is None else f"{value:.{column.digits}f}"
 
 
-def _print(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def show_changes(moves: Sequence[Move]) -> None:
+    """Two results side by side: what moved, and how much did not."""
+    columns = ("table", "row", "figure", "before", "after", "change")
+    moved = [move for move in moves if move.moved]
+    _print("What moved", columns, [(
+        move.table, move.row, move.figure, f"{move.before:.2f}", f"{move.after:.2f}",
+        f"{move.change:+.1%}",
+    ) for move in moved], 3)  # fmt: skip
+    say(f"{len(moved)} of {len(moves)} compared figures moved by more than their noise")
+
+
+def _print(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], names: int) -> None:
     if not sys.stdout.isatty():
-        for line in (columns, *lines):
+        for line in ((f"# {title}",), columns, *lines):
             sys.stdout.write("\t".join(line) + "\n")
+        sys.stdout.flush()
         return
-    table = Table()
+    grid = Grid(title=title, title_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < 2 else "right")  # noqa: PLR2004  # names
+        grid.add_column(column, justify="left" if place < names else "right")
     for line in lines:
-        table.add_row(*line)
-    Console().print(table)
+        grid.add_row(*line)
+    Console().print(grid)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from servers import nginx_program
+from case import ROOT
+from servers import haproxy_program, nginx_program
 
 from proxy import __version__
 
@@ -25,26 +27,37 @@ def machine() -> dict[str, str | int]:
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count() or 1,
         "kernel": f"{platform.system()} {platform.release()}",
     }
 
 
-def versions(generator: str) -> dict[str, str]:
-    """Versions of everything that takes part."""
+def versions() -> dict[str, str]:
+    """Versions of everything that takes part and is installed."""
     found = {"nearbucket": __version__, "python": platform.python_version()}
     found |= {name: version(name) for name in _LIBRARIES}
-    nginx = nginx_program()
-    if nginx:
+    if nginx := nginx_program():
         found["nginx"] = _first_line(nginx, "-v").rpartition("/")[2]
-    if generator == "wrk":
-        found["wrk"] = _first_line(generator, "-v").partition("[")[0].removeprefix("wrk ").strip()
+    if haproxy := haproxy_program():
+        found["haproxy"] = _first_line(haproxy, "-v").split()[2]
+    if wrk := shutil.which("wrk"):
+        found["wrk"] = _first_line(wrk, "-v").partition("[")[0].removeprefix("wrk ").strip()
     return found
+
+
+def commit() -> str:
+    """The commit that is measured, ``-dirty`` behind it where files differ; or ``unknown``."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        return "unknown"
+    # Without the lock: it would make a concurrent command of the developer's fail.
+    describe = ("--no-optional-locks", "-C", str(ROOT), "describe", "--always", "--dirty")
+    return _first_line(git, *describe)
 
 
 def _first_line(*command: str) -> str:
     """The first line a program says, on whichever output."""
-    done = subprocess.run(  # noqa: S603  # nginx -v and wrk -v
+    done = subprocess.run(  # noqa: S603  # the versions of fixed programs
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     return (done.stdout.splitlines() or [""])[0]

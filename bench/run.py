@@ -1,0 +1,141 @@
+"""The command: runs benches, prints their tables, keeps one result file, compares two.
+
+In: names of benches and options. Out: tables of figures and of ratios within this run, and a
+result file. Refuses to fail on a figure: times belong to a machine, not to a test.
+
+``python bench/run.py [NAME...]``; ``--compare A B`` says what moved between two result files.
+"""  # noqa: INP001  # scripts that run from their own folder, not a package
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import signal
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from case import ROOT, BenchError, ranges_file
+from frame import Context
+from processes import choose_cores
+from results import compare as compare_results
+from results import differences, document, read, write
+from show import Bar, fault, say, show_changes, show_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from frame import Bench, Steps, Table
+
+BENCHES = (
+    "redirect", "varied", "connections", "idle", "startup", "workers", "refresh",
+    "streaming", "slow",
+)  # fmt: skip
+"""Modules of this folder, in the order of a run."""
+
+RESULTS = Path(__file__).parent / "results"
+_ROUNDS, _QUICK_ROUNDS = 5, 2
+_INTERRUPTED = 130
+
+
+def run_all(names: Sequence[str], context: Context) -> tuple[dict[str, Sequence[Table]], bool]:
+    """Run benches one after another and print each table as soon as it is there.
+
+    Returns:
+        The tables by bench, and whether all benches came to their end.
+    """
+    tables: dict[str, Sequence[Table]] = {}
+    for name in names:
+        try:
+            tables[name] = _run(name, context)
+        except (BenchError, OSError) as error:
+            say(f"bench: {name}: {error}")
+        except Exception:
+            fault(f"bench: {name}")  # what the others found is kept all the same
+    return tables, len(tables) == len(names)
+
+
+def _run(name: str, context: Context) -> Sequence[Table]:
+    bench = cast("Bench", importlib.import_module(name))
+    with Bar(bench.TITLE) as bar, tempfile.TemporaryDirectory(prefix="nearbucket-bench-") as place:
+        steps: Steps = bar
+        tables = bench.run(context._replace(folder=Path(place), steps=steps))
+    for table in tables:
+        show_table(table)
+    return tables
+
+
+def bench(names: Sequence[str], context: Context, output: Path | None) -> bool:
+    """Measure, print and keep."""
+    if not context.cores.apart:
+        say("only one core: the load shares it with the server, so its busy time says nothing")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # servers and load inherit it
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {context.cores.load})  # nothing of ours runs beside the server
+    try:
+        tables, whole = run_all(names, context)
+    finally:
+        os.sched_setaffinity(0, everywhere)
+    if tables:
+        result = document(tables, context)
+        moment = datetime.fromisoformat(result["date"])
+        path = output or RESULTS / f"{'-'.join(tables)[:60]}-{moment:%Y-%m-%d-%H%M%S}.json"
+        write(path, result)
+        say(f"kept in {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
+    return whole
+
+
+def compare_files(before: Path, after: Path) -> None:
+    """Print what moved from one result to the other."""
+    old, new = read(before), read(after)
+    show_changes(compare_results(old, new))
+    for difference in differences(old, new):
+        say(difference)
+
+
+def main(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Of {', '.join(BENCHES)}; all when left out.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Times each thing is measured.")] = None,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Few and short rounds.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Result file; by default one named by date.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Two result files: say what moved.")
+    ] = None,
+) -> None:
+    """Side by side with nginx and HAProxy: CPU time, latency and memory, as ratios."""
+    unknown = set(names or ()) - set(BENCHES)
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: not of {', '.join(BENCHES)}")
+    try:
+        if compare:
+            compare_files(*compare)
+            return
+        count = rounds or (_QUICK_ROUNDS if quick else _ROUNDS)
+        context = Context(choose_cores(), count, quick, Path(), ranges_file(), Bar(""))
+        whole = bench(names or BENCHES, context, output)
+    except (BenchError, OSError) as error:
+        say(f"bench: {error}")
+        whole = False
+    if not whole:
+        raise typer.Exit(1)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    for _signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_signal, _stop)  # leaves every "with" on the way out
+    typer.run(main)

@@ -1,0 +1,93 @@
+"""The proxies of the streaming benches, started and checked.
+
+In: what a server needs to know. Out: servers that stream the objects to every client of the
+case. Refuses to measure them.
+"""  # noqa: INP001  # scripts that run from their own folder, not a package
+
+from __future__ import annotations
+
+import http.client
+import pickle
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from case import BenchError
+from origin import wait_for
+from origin_objects import MIB, Object, is_part
+from policies import Place
+from processes import free_port, running
+from servers import AIOHTTP, HAPROXY, NGINX, Kind, Server, haproxy_program, nginx_program
+from streaming_case import ANSWER, HOSTS, Scene, streaming_settings
+from streaming_configs import haproxy_config, nginx_config
+
+from proxy.snapshot import snapshot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WORKER = Path(__file__).parent / "serve_one.py"
+
+
+@contextmanager
+def started(scene: Scene, kind: Kind) -> Iterator[Server]:
+    """A running proxy.
+
+    Raises:
+        BenchError: It does not start.
+    """
+    folder = scene.folder / str(kind).replace(", ", "-").replace(" ", "-")
+    folder.mkdir(exist_ok=True)
+    place = Place(free_port(), folder / "access.log" if kind.log else None, folder)
+    errors = folder / "errors"
+    with ExitStack() as stack:
+        output = stack.enter_context((place.log or folder / "output").open("ab"))
+        stderr = stack.enter_context(errors.open("wb"))
+        process = stack.enter_context(
+            running(
+                _command(scene, kind, place), core=scene.cores.server, stdout=output, stderr=stderr
+            )
+        )
+        wait_for(kind.name, process, [place.port], errors)
+        yield Server(kind, process.pid, place.port, place.log)
+
+
+def _command(scene: Scene, kind: Kind, place: Place) -> list[str]:
+    """What to run; writes the configuration first."""
+    config = place.folder / "config"
+    if kind.name == NGINX:
+        config.write_text(nginx_config(scene, place), encoding="ascii")
+        program = nginx_program() or NGINX
+        return [program, "-p", str(place.folder), "-e", "stderr", "-c", str(config)]
+    if kind.name == HAPROXY:
+        config.write_text(haproxy_config(scene, place), encoding="ascii")
+        return [haproxy_program() or HAPROXY, "-db", "-f", str(config)]
+    chosen = streaming_settings(scene, log=kind.log)
+    config.write_bytes(pickle.dumps(snapshot_of(chosen, scene.ranges)))
+    # Whom Python's ssl trusts is OpenSSL's default, which this variable names.
+    trust = ["env", f"SSL_CERT_FILE={scene.origin.certificate}"]
+    lanes = "aiohttp" if kind.name == AIOHTTP else "all"
+    command = [*trust, sys.executable, str(_WORKER), lanes, str(place.port), str(config)]
+    return [*command, str(place.log)] if place.log else command
+
+
+def check(scene: Scene, server: Server, thing: Object, way: str) -> None:
+    """See that a client gets the object: its fields, its length, and the first MiB of it.
+
+    Raises:
+        BenchError: It does not.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    fields = {"Host": HOSTS[way], "X-Forwarded-For": scene.clients[0]}
+    connection.request("GET", f"/{thing.key}", headers=fields)
+    answer = connection.getresponse()
+    found = (answer.status, *map(answer.getheader, _SHOWN))
+    wanted = (200, ANSWER, str(thing.size), "application/gzip", None)
+    data = answer.read(min(thing.size, MIB)) if found == wanted else b""
+    connection.close()
+    if not data or not is_part(data, 0):
+        raise BenchError(f"{server.kind.name}, {way} origin, {thing.key}: got {found}")
+
+
+_SHOWN = ("X-Nearbucket", "Content-Length", "Content-Type", "x-amz-request-id")
