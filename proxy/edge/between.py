@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from proxy.decide.model import Redirect, Stream
-    from proxy.edge.state import WorkerState
+    from proxy.decide.model import Stream
     from proxy.storage.response import Response
 
 _STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
 _SERVER = f"Server: {SERVER}\r\n".encode()
+_UNTYPED = b"Content-Type: application/octet-stream\r\n"  # as aiohttp says it
 
 
 class Tried(Enum):
@@ -70,28 +70,27 @@ class Client(Protocol):
         """Somebody else has to answer."""
 
 
-def head_of(
-    response: Response, decision: Redirect | Stream, state: WorkerState, *, keep_alive: bool
-) -> bytes:
+def head_of(response: Response, stamp: bytes, date: bytes, *, keep_alive: bool) -> bytes:
     """The head of a streamed answer, byte for byte as aiohttp's lane writes it.
 
     Args:
         response: What S3 said.
-        decision: Why it is streamed.
-        state: What the worker's lanes share.
+        stamp: Our own lines for this client.
+        date: Value of Date.
         keep_alive: Whether the connection stays open.
     """
-    lines = [_STATUS[response.status], response.fields, _SERVER]
-    if state.settings.log.reason_header:
-        value = reason_value("stream", decision.region, decision.reason.value)
-        lines.append(f"X-Nearbucket: {value}\r\n".encode())
-    if not response.typed:
-        lines.append(b"Content-Type: application/octet-stream\r\n")  # as aiohttp says it
-    lines += (b"Date: ", state.date, b"\r\n")
-    if not keep_alive:
-        lines.append(b"Connection: close\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"".join((
+        _STATUS[response.status], response.fields, stamp, b"" if response.typed else _UNTYPED,
+        b"Date: ", date, b"\r\n\r\n" if keep_alive else b"\r\nConnection: close\r\n\r\n",
+    ))  # fmt: skip
+
+
+def stamp_of(decision: Stream, *, reason_header: bool) -> bytes:
+    """The lines that every streamed answer to a client carries."""
+    if not reason_header:
+        return _SERVER
+    value = reason_value("stream", decision.region, decision.reason.value)
+    return _SERVER + f"X-Nearbucket: {value}\r\n".encode()
 
 
 def tail_of(pieces: Sequence[bytes | memoryview], left: int) -> bytes:

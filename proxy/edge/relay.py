@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from proxy.decide.model import OriginError
 from proxy.edge.between import Tried, head_of, tail_of
-from proxy.storage.response import read_response, status_of
+from proxy.storage.response import status_of
 from proxy.storage.session import READ
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Relay:
                 self._undone(Tried.NOT)
             return
         head, self._head = self._head[: end + 4], b""
-        response = read_response(head)
+        response = self._direct.responses.read(head)
         if response is None or (response.status == 206 and self._known.visitor.part is None):  # noqa: PLR2004
             self._direct.answered(status_of(head))
             self._undone(Tried.FAILED if status_of(head) in {500, 503} else Tried.NOT)
@@ -134,8 +134,8 @@ class Relay:
         self._direct.answered(response.status)
         self._state.counters.streams += 1
         self._keep_alive = self._keep_alive and not self._state.draining
-        state, decision = self._state, self._known.visitor.decision
-        head = head_of(response, decision, state, keep_alive=self._keep_alive)
+        stamp = self._known.visitor.stamp
+        head = head_of(response, stamp, self._state.date, keep_alive=self._keep_alive)
         self._go_on(data[end + 4 - before :], head)
 
     def _go_on(self, data: memoryview, head: bytes = b"") -> None:

@@ -113,7 +113,10 @@ class WorkerState:
         if isinstance(decision, Redirect):
             text, path = self._text(decision), decision.path
         record = _record(request, decision, 0)
-        visitor = visitor_of(request, decision, text, record, self.log, self.counters)
+        visitor = visitor_of(
+            request, decision, text, record, self.log, self.counters,
+            reason_header=self.settings.log.reason_header,
+        )  # fmt: skip
         return Known(visitor, wanted_of(request, decision, path, self.log))
 
     def _text(self, decision: Redirect) -> RedirectText:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.decide.model import Redirect
+from proxy.edge.between import stamp_of
 from proxy.edge.loglines import Parts
 from proxy.edge.metrics import region_label
 from proxy.storage.conditions import one_range
@@ -66,6 +67,8 @@ class Visitor:
         text: The bytes of its redirects; None where it is streamed to.
         part: Its Range in canonical form.
         relayed: Whether the streaming lane may answer it.
+        who: Its part of a log line.
+        stamp: Our own header lines in what is streamed to it.
     """
 
     decision: Redirect | Stream
@@ -73,6 +76,7 @@ class Visitor:
     part: str | None
     relayed: bool
     who: Part
+    stamp: bytes
     _whys: dict[int, Part]
     _answers: Cell
     _streamed: Cell | None
@@ -172,7 +176,7 @@ def wanted_of(request: Request, decision: Redirect | Stream, path: str, log: Acc
 
 def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
     request: Request, decision: Redirect | Stream, text: RedirectText | None, record: Record,
-    log: AccessLog, counters: Counters,
+    log: AccessLog, counters: Counters, *, reason_header: bool,
 ) -> Visitor:  # fmt: skip
     """Who makes a request.
 
@@ -183,15 +187,17 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         record: The request's record, for its fields.
         log: The access log.
         counters: Where it is counted.
+        reason_header: Whether ``X-Nearbucket`` is sent.
     """
     site, reason = decision.site, decision.reason
-    streamed = None
+    streamed, stamp = None, b""
     if isinstance(decision, Redirect):
         answers = counters.cell("nearbucket_redirects_total", site, decision.region)
     else:
         region = region_label(decision)
         answers = counters.cell("nearbucket_bypasses_total", site, region, reason.value)
         streamed = counters.cell("nearbucket_streamed_bytes_total", site, region)
+        stamp = stamp_of(decision, reason_header=reason_header)
     asked = request.headers.get(b"range")
     return Visitor(
         decision=decision,
@@ -199,6 +205,7 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         part=None if asked is None else one_range(asked.decode("ascii")),
         relayed=UNRELAYED.isdisjoint(request.headers),
         who=log.form.who(record) if log.form else (),
+        stamp=stamp,
         _whys={},
         _answers=answers,
         _streamed=streamed,

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.storage.answer import Answer
+from proxy.storage.response import ResponseReader
 from proxy.storage.session import COMMON, CONNECT
 
 if TYPE_CHECKING:
@@ -36,15 +37,20 @@ class _Head(NamedTuple):
 
 
 class Direct:
-    """One bucket."""
+    """One bucket.
 
-    __slots__ = ("_heads", "_origin", "_pool")
+    Attributes:
+        responses: Reads the heads of what it answers.
+    """
+
+    __slots__ = ("_heads", "_origin", "_pool", "responses")
 
     def __init__(self, origin: Origin, pool: Pool) -> None:
         """Args: the same bucket by way of aiohttp; the connections to its host."""
         self._origin = origin
         self._pool = pool
         self._heads: dict[str, _Head] = {}
+        self.responses = ResponseReader()
 
     def request(self, key: str, part: str | None) -> tuple[bytes, str] | None:
         """A GET for an object, and its path; None when the other way has to be taken.
