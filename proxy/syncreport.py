@@ -93,10 +93,10 @@ class Report:
         requests.
         """
         tally = self.tally
-        if self.dry_run or not tally.listed or not tally.moved or not tally.copied:
+        if self.dry_run or not tally.listed or not tally.moved:
             return ""
         by_size = (tally.size - tally.moved) / tally.moved
-        by_objects = (tally.objects - tally.copied) / tally.copied
+        by_objects = (tally.objects - tally.copied) / tally.copied if tally.copied else 0.0
         minutes, rest = divmod(round(seconds * max(by_size, by_objects)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{rest:02} left"

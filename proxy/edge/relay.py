@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.storage.pool import Upstream
     from proxy.storage.response import Response
 
+_USUAL_HEAD = 2048  # bytes: enough to find the end of S3's heads without copying more
 _MAX_HEAD = 16 * 1024  # bytes of a response's head; S3's have one
 
 
@@ -117,8 +118,11 @@ class Relay:
     def _begin(self, data: memoryview) -> None:
         """Bytes of a head, and perhaps of the body behind it."""
         before = len(self._head)
-        self._head += data[: _MAX_HEAD - before]
+        self._head += data[: _MAX_HEAD - before if before else _USUAL_HEAD]
         end = self._head.find(b"\r\n\r\n")
+        if end < 0 and not before and len(data) > _USUAL_HEAD:
+            self._head = bytes(data[:_MAX_HEAD])
+            end = self._head.find(b"\r\n\r\n")
         if end < 0:
             if len(self._head) >= _MAX_HEAD:
                 self._undone(Tried.NOT)

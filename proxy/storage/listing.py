@@ -100,8 +100,10 @@ async def listed(client: Any, place: Place, order: Order) -> AsyncGenerator[List
                 key = item["Key"].removeprefix(place.entry.prefix)
                 if key == "":
                     continue  # the folder's own entry
-                if before:
+                try:
                     order.learn(before, key)
+                except ConfigError as error:
+                    raise ConfigError(f"{place.name}: bucket {place}: {error}") from None
                 before = key
                 yield Listed(key, item["Size"], item["ETag"].strip('"'), item["LastModified"])
 

@@ -95,7 +95,7 @@ async def test_the_same_bytes_with_another_description_are_copied_again(
     await world.put("untouched.tar.gz")
     await world.run()
     await world.next_second()
-    await world.put("a.tar.gz", **change)
+    await world.put("a.tar.gz", **{"ContentType": "application/gzip", **change})
     await world.put("untouched.tar.gz")
     tally = await world.run()
     assert (tally.copied, tally.same, tally.objects) == (1, 1, 1)
@@ -191,6 +191,19 @@ async def test_a_failure_is_reported_and_the_others_are_copied(
     assert tally.copied == 4
 
 
+async def test_parts_that_arrived_before_a_failure_are_kept_for_the_next_run(world: World) -> None:
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), some(5 * MIB, 1), b"x")
+    await world.next_second()
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.part == 3 else None
+    tally = await world.run(parallel=1)
+    assert (codes(tally.failures), tally.moved) == ({"parts.tar.xz": "AccessDenied"}, 0)
+    assert [asked.part for asked in world.watched.copies()] == [1, 2]
+    world.watched.refuse = lambda _: None
+    assert (await world.run()).copied == 1
+    assert [asked.part for asked in world.watched.copies()] == [1, 2, 3]
+    assert await world.in_step()
+
+
 async def test_a_server_that_asks_to_slow_down_is_asked_again(world: World) -> None:
     await world.put("a.tar.gz")
     times = iter([1])
@@ -211,9 +224,10 @@ async def test_a_run_in_which_nothing_works_ends(world: World) -> None:
 
 async def test_no_more_copies_than_allowed_are_under_way(world: World) -> None:
     await asyncio.gather(*(world.put(f"{number}.tar.gz") for number in range(30)))
-    await world.put_in_parts("parts.tar.xz", *[some(5 * MIB)] * 6)
+    for key in ("10-parts.tar.xz", "11-parts.tar.xz"):
+        await world.put_in_parts(key, *[some(5 * MIB)] * 5)
     tally = await world.run(parallel=3)
-    assert tally.copied == 31
+    assert tally.copied == 32
     assert world.watched.most == 3
 
 
