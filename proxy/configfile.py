@@ -185,7 +185,8 @@ def _assign(document: Any, names: list[str], value: Any, variable: str) -> Path_
                 document.append(following)
         elif isinstance(document, dict):
             hyphened = name.replace("_", "-")
-            regions = path[-1:] == ["targets"]  # no variable's name can hold a hyphen
+            # no variable's name can hold a hyphen
+            regions = path[-1:] in (["targets"], ["region_per_gb"])
             known = name in document
             key = hyphened if regions or (not known and hyphened in document) else name
             if document.get(key) is None:

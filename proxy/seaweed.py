@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import shutil
 import socket
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+_PORTS = range(20_000, 32_768)
 _HOST = "127.0.0.1"
 _PARTS = ("master", "volume", "filer", "s3", "admin")
 _STARTS = 3
@@ -249,9 +251,18 @@ async def allow_anonymous(client: Any, name: str) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody has bound right now, all different."""
+    """Ports of 127.0.0.1 that nobody has bound right now, all different.
+
+    Below those that Linux gives to outgoing connections (net.ipv4.ip_local_port_range), or one
+    could be taken by anybody's connection before weed binds it.
+    """
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((_HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.sample(_PORTS, len(_PORTS)):
+            one = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind((_HOST, port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise ConfigError(f"no {count} free ports from {_PORTS[0]} to {_PORTS[-1]} on {_HOST}")

@@ -53,6 +53,8 @@ def test_a_minimal_file_gets_the_documented_defaults(write: Any) -> None:
          lambda s: s.sites[0].origin.bucket == "other"),
         ("NEARBUCKET_SITES__0__TARGETS__US_EAST_1__PUBLIC_URL", "https://x.example",
          lambda s: s.sites[0].targets["us-east-1"].public_url == "https://x.example"),
+        ("NEARBUCKET_PRICES__REGION_PER_GB__US_WEST_2", "0.1",
+         lambda s: s.prices.region_per_gb == {"us-west-2": 0.1}),
         ("NEARBUCKET_SITES__0__TARGETS__EU_WEST_1__BUCKET", "eu-downloads",
          lambda s: s.sites[0].targets["eu-west-1"].region == "eu-west-1"),
         ("NEARBUCKET_SITES__0__REDIRECT__PATHS", '["*.iso"]',
