@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from processes import Cores, Usage
     from servers import Server
 
-_WARM_UP = 2000
+WARM_UP = 5000
+_FEWEST = 2000
 _MOST = 90_000  # log lines between two writes: nearbucket keeps 100,000
 _STRAY = 1.25
 """Busy core by the server's own time: more than softirqs explain (measured: up to 1.15)."""
@@ -34,7 +35,7 @@ _STRAY = 1.25
 NOISE_OF_TIME = 0.25
 """Latencies on a shared machine: what a p99 ratio moves by from run to run."""
 
-_SECONDS, _QUICK_SECONDS = 0.6, 0.25
+_SECONDS, _QUICK_SECONDS = 0.5, 0.25
 
 LABELS = ("server", "access log")
 
@@ -48,7 +49,7 @@ def columns(base: str) -> tuple[Figure, ...]:
         Figure("cpu_ratio", f"CPU to {base}", watched=True),
         Figure("cpu_low", "lowest"),
         Figure("cpu_high", "highest"),
-        Figure("core_ratio", f"core to {base}", watched=True),
+        Figure("core_ratio", f"core to {base}", watched=True, noise=0.1),
         Figure("p50_ms", "p50 ms"),
         Figure("p99_ms", "p99 ms"),
         Figure("p99_ratio", f"p99 to {base}", watched=True, noise=NOISE_OF_TIME),
@@ -80,6 +81,8 @@ class Case(NamedTuple):
         servers: Names of servers; those that are not installed are left out.
         heads: Makes the requests, given client addresses.
         clients: How many of them ask.
+        logs: Without an access log, with one, or each.
+        warm_up: Requests before anything is measured.
     """
 
     name: str
@@ -87,6 +90,8 @@ class Case(NamedTuple):
     servers: Sequence[str]
     heads: Callable[[Iterable[str]], bytes]
     clients: int
+    logs: Sequence[bool] = (False, True)
+    warm_up: int = WARM_UP
 
 
 Asked = TypeVar("Asked")
@@ -99,17 +104,18 @@ class Asker(Generic[Asked]):
     in hundredths of a second, and would tell nothing of a few milliseconds.
     """
 
-    def __init__(self, ask: Callable[[Asked, int], Sample], seconds: float) -> None:
-        """Args: what sends so many requests to somebody; CPU time a round."""
-        self._ask, self._seconds = ask, seconds
+    def __init__(
+        self, ask: Callable[[Asked, int], Sample], seconds: float, warm_up: int = WARM_UP
+    ) -> None:
+        """Args: what sends so many requests to somebody; CPU time a round; how many at first."""
+        self._ask, self._seconds, self._warm_up = ask, seconds, warm_up
         self._requests: dict[Asked, int] = {}
 
-    def __call__(self, asked: Asked, number: int) -> Sample:
-        """One round; the warm-up finds out how many requests the others have."""
-        sample = self._ask(asked, self._requests.get(asked, _WARM_UP))
-        if not number:
-            wanted = int(self._seconds * 1e6 / sample.process)
-            self._requests[asked] = min(max(wanted, _WARM_UP), _MOST)
+    def __call__(self, asked: Asked, _number: int = 0) -> Sample:
+        """One round; each tells how many requests the next has."""
+        sample = self._ask(asked, self._requests.get(asked, self._warm_up))
+        wanted = int(self._seconds * 1e6 / sample.process)
+        self._requests[asked] = min(max(wanted, _FEWEST), _MOST)
         return sample
 
 
@@ -132,7 +138,7 @@ def starter_of(context: Context, count: int) -> Starter:
 def compare(case: Case, context: Context) -> Table:
     """Start all servers, then ask each in every round."""
     names, notes = installed(case.servers)
-    kinds = [Kind(name, log) for log in (False, True) for name in names]
+    kinds = [Kind(name, log) for log in case.logs for name in names]
     context.steps.expect(len(kinds) * (context.rounds + 1))
     starter = starter_of(context, case.clients)
     heads = context.folder / "heads"
@@ -141,7 +147,8 @@ def compare(case: Case, context: Context) -> Table:
     with ExitStack() as stack:
         servers = {kind: stack.enter_context(starter.start(kind)) for kind in kinds}
         ask = partial(measure, load=load, cores=context.cores)
-        samples = interleaved(servers, Asker(ask, cpu_seconds_a_round(context)), context)
+        asker = Asker(ask, cpu_seconds_a_round(context), case.warm_up)
+        samples = interleaved(servers, asker, context)
     rows = rows_of(samples)
     loaded: dict[str, str | float | bool] = {
         "generator": generator(), "connections": CONNECTIONS, "clients": len(starter.clients),

@@ -19,6 +19,7 @@ UNIQUE = "@@@@@@@@"
 KEYS = 20_000
 _HOST = "downloads.example"
 _VIEWER_PORTS = 64_000
+_EDGES = 211
 
 
 def plain(addresses: Iterable[str], path: str = PATH, *more: str) -> bytes:
@@ -36,22 +37,25 @@ def plain(addresses: Iterable[str], path: str = PATH, *more: str) -> bytes:
     )
 
 
-def varied(addresses: Iterable[str]) -> bytes:
-    """What CloudFront sends: 14 fields, each head another key and, where there are enough,
-    another client, and an id that no other request has.
+def varied(addresses: Iterable[str], key: str = "{number:05}") -> bytes:
+    """What CloudFront sends: 14 fields, each head another key, and an id that is sent once.
+
+    Args:
+        addresses: Clients, in turn.
+        key: What is in the name of an object, given the head's number.
 
     Names and shapes are CloudFront's own (Developer Guide, "Add CloudFront request headers"
     and "Request and response behavior for custom origins"); its request ids have 56
     characters.
-    """  # noqa: D205  # one sentence
+    """
     return b"".join(
         _head(
-            f"/releases/{number % 97}/app-{number:05}-linux-amd64.tar.gz",
+            f"/releases/{number % 97}/app-{key.format(number=number)}-linux-amd64.tar.gz",
             f"Host: {_HOST}",
             "User-Agent: curl/8.5.0",
             f"X-Amz-Cf-Id: {UNIQUE}Vx7Kq2mT9bYw4RzE1sLdPc8HnJ5gUoFa3iBQkX0uMvtWZ6A==",
             "Connection: Keep-Alive",
-            f"Via: 2.0 {number * 2654435761 % 2**64:016x}.cloudfront.net (CloudFront)",
+            f"Via: 2.0 {number % _EDGES * 2654435761:016x}.cloudfront.net (CloudFront)",
             f"X-Forwarded-For: {address}",
             "Accept: */*",
             "Accept-Encoding: gzip",
@@ -64,6 +68,11 @@ def varied(addresses: Iterable[str]) -> bytes:
         )
         for number, address in enumerate(islice(cycle(addresses), KEYS))
     )
+
+
+def fresh(addresses: Iterable[str]) -> bytes:
+    """The same with keys that nobody has asked for before."""
+    return varied(addresses, UNIQUE)
 
 
 def _head(path: str, *fields: str) -> bytes:

@@ -47,7 +47,7 @@ class Held(NamedTuple):
     """One server in one round.
 
     Attributes:
-        kib: Growth of its memory (PSS) by an idle connection.
+        kib: Growth of its memory (RSS) by an idle connection.
         rest: CPU time in a second in which nobody asks anything.
         alone: A load before there were idle connections.
         beside: The same load beside them.
@@ -80,7 +80,7 @@ def run(context: Context) -> Sequence[Table]:
 def _columns(base: str) -> tuple[Figure, ...]:
     return (
         Figure("kib", "KiB a connection", watched=True),
-        Figure("rest_ms", "CPU ms a second at rest", watched=True, noise=NOISE_OF_TIME),
+        Figure("rest_ms", "CPU ms a second at rest", 1, watched=True, noise=NOISE_OF_TIME),
         Figure("cpu_us", "CPU µs a request"),
         Figure("cpu_ratio", f"CPU to {base}", watched=True),
         Figure("growth", "to itself without them", watched=True),
@@ -97,14 +97,14 @@ def _measure(context: Context, starter: Starter, heads: Path) -> Callable[[Kind,
     def one(kind: Kind, _number: int) -> Held:
         ask = Asker(send, cpu_seconds_a_round(context))
         with starter.start(kind) as server:
-            ask(server, 0)
-            alone, before = ask(server, 1), memory(server.pid)
+            ask(server)
+            alone, before = ask(server), memory(server.pid)
             server.empty_log()
             with holding(server.port, HELD, heads, context.cores.load):
                 server.finish_log(HELD)  # or writing it would not be rest
                 rest = _at_rest(server.pid)
-                grown = memory(server.pid).pss - before.pss
-                beside = ask(server, 2)
+                grown = memory(server.pid).rss - before.rss
+                beside = ask(server)
                 _see_them_held(server)
         return Held(grown / HELD, rest, alone, beside)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from frame import Context, Table
 
+_STEPS = 2  # of the last digit shown
 FORM = 2
 """Of the document; another one cannot be compared with."""
 
@@ -85,6 +86,7 @@ class Move(NamedTuple):
     before: float
     after: float
     noise: float
+    resolution: float
 
     @property
     def change(self) -> float:
@@ -95,16 +97,17 @@ class Move(NamedTuple):
 
     @property
     def moved(self) -> bool:
-        """Whether the change is more than noise."""
-        return abs(self.change) > self.noise
+        """Whether the change is more than noise, and more than rounding of what is shown."""
+        differs = abs(self.after - self.before) > self.resolution
+        return differs and abs(self.change) > self.noise
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Move]:
     """Every watched figure that both results have."""
     known = {place: figure for place, figure, _ in _watched(before)}
     return [
-        Move(*place, known[place], figure, noise)
-        for place, figure, noise in _watched(after)
+        Move(*place, known[place], figure, column["noise"], _STEPS * 10.0 ** -column["digits"])
+        for place, figure, column in _watched(after)
         if place in known
     ]
 
@@ -112,15 +115,18 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Move]:
 Place = tuple[str, str, str]
 
 
-def _watched(result: Mapping[str, Any]) -> Iterator[tuple[Place, float, float]]:
-    """Table, row and column of each watched figure, the figure, and its noise."""
+def _watched(result: Mapping[str, Any]) -> Iterator[tuple[Place, float, dict[str, Any]]]:
+    """Table, row and title of each watched figure, the figure, and its column.
+
+    By the title, because a ratio to another server than before is another figure.
+    """
     for table in result["tables"]:
         for row in table["rows"]:
             for column in table["columns"]:
                 figure = row["figures"].get(column["key"])
                 if column["watched"] and figure is not None:
                     place = table["name"], ", ".join(row["labels"]), column["title"]
-                    yield place, figure, column["noise"]
+                    yield place, figure, column
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

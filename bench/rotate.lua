@@ -5,7 +5,19 @@
 -- Prints "enough" when they are sent (the caller then ends wrk), and at the end
 -- "figures REQUESTS FAILED P50-MICROSECONDS P99-MICROSECONDS".
 
-local heads, tails, sent, last = {}, {}, 0, 0
+local heads, sent, last = {}, 0, 0
+
+local function split(head)
+  local parts, start = {}, 1
+  while true do
+    local from, to = head:find("@@@@@@@@", start, true)
+    parts[#parts + 1] = head:sub(start, from and from - 1)
+    if not from then
+      return parts
+    end
+    start = to + 1
+  end
+end
 
 function init(arguments)
   local file = assert(io.open(arguments[1], "rb"))
@@ -13,10 +25,7 @@ function init(arguments)
   file:close()
   while start < #text do
     local _, last_byte = text:find("\r\n\r\n", start, true)
-    local head = text:sub(start, last_byte)
-    local from, to = head:find("@@@@@@@@", 1, true)
-    heads[#heads + 1] = from and head:sub(1, from - 1) or head
-    tails[#heads] = from and head:sub(to + 1)
+    heads[#heads + 1] = split(text:sub(start, last_byte))
     start = last_byte + 1
   end
   sent = tonumber(arguments[3])
@@ -30,12 +39,11 @@ function request()
     io.stdout:write("enough\n")
     io.stdout:flush()
   end
-  local place = sent % #heads + 1
-  local tail = tails[place]
-  if tail then
-    return heads[place] .. string.format("%08x", sent) .. tail
+  local parts = heads[sent % #heads + 1]
+  if #parts == 1 then
+    return parts[1]
   end
-  return heads[place]
+  return table.concat(parts, string.format("%08x", sent))
 end
 
 function done(summary, latency)

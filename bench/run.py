@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BENCHES = (
     "redirect", "varied", "connections", "idle", "startup", "workers", "refresh",
-    "streaming", "slow",
+    "streaming", "slow", "lookup",
 )  # fmt: skip
 """Modules of this folder, in the order of a run."""
 

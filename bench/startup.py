@@ -38,11 +38,11 @@ _COLUMNS = (
     Figure("ready_ms", "ready ms", 0),
     Figure("whole_ms", "all workers ms", 0),
     Figure("cpu_ms", "CPU ms", 0),
-    Figure("worker_pss", "a worker's PSS MiB", 1, watched=True),
-    Figure("worker_rss", "RSS MiB", 1, watched=True),
-    Figure("supervisor_pss", "supervisor's PSS MiB", 1, watched=True),
-    Figure("supervisor_rss", "RSS MiB", 1, watched=True),
-    Figure("total_pss", "all PSS MiB", 1, watched=True),
+    Figure("worker_pss", "a worker's PSS MiB", 1),
+    Figure("worker_rss", "its RSS MiB", 1, watched=True),
+    Figure("supervisor_pss", "supervisor's PSS MiB", 1),
+    Figure("supervisor_rss", "supervisor's RSS MiB", 1, watched=True),
+    Figure("total_pss", "all PSS MiB", 1),
 )
 
 
