@@ -7,6 +7,9 @@ Why this shape (figures: bench/lookup.py): once an address is packed, an index i
 the cheapest step there is in Python, and a question between two steps costs nearly as much as a
 step. So a walk asks only at the stops whether it has arrived; elsewhere a region is spread to the
 next stop below, by one tuple for all places that look alike.
+
+The price is memory: 2 MiB for EC2's 4,000 prefixes. A prefix far from all others takes 3 to 5 KiB
+in IPv4, and 9 to 13 in IPv6.
 """
 
 from __future__ import annotations

@@ -162,6 +162,8 @@ class Relay:
     def _send(self, pieces: Sequence[bytes | memoryview]) -> bool:
         """Write to the client; what its socket does not take waits, and S3 with it."""
         transport = self._transport
+        if transport.is_closing():  # its descriptor may be somebody else's by now
+            return False
         if self._file < 0 or transport.get_write_buffer_size():
             transport.write(b"".join(pieces))
         else:
