@@ -85,7 +85,8 @@ def bench(names: Sequence[str], context: Context, output: Path | None) -> bool:
     if tables:
         result = document(tables, context)
         moment = datetime.fromisoformat(result["date"])
-        path = output or RESULTS / f"{'-'.join(tables)[:60]}-{moment:%Y-%m-%d-%H%M%S}.json"
+        what = "all" if set(tables) == set(BENCHES) else "-".join(tables)
+        path = output or RESULTS / f"{what}-{moment:%Y-%m-%d-%H%M%S}.json"
         write(path, result)
         say(f"kept in {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
     return whole

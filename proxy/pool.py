@@ -34,19 +34,6 @@ RESTART_PAUSE = 1.0  # seconds before the successor of a worker that died young
 STARTS = 3  # deaths in a row before the first worker ever answered: then the start has failed
 YOUNG = 10.0  # seconds; what killed an older worker is not likely to be its start
 
-MAX_UNSENT = 1024 * 1024
-"""Bytes of a client's that the kernel may hold unsent."""
-
-
-def _bound_unsent(listener: socket.socket) -> None:
-    """Bound what the kernel holds of a slow client's download and has not sent yet.
-
-    Connections inherit it. What is on its way is not bounded, so neither is throughput (tcp(7)
-    of Linux, TCP_NOTSENT_LOWAT); without it a slow client costs megabytes of kernel memory.
-    """
-    if sys.platform == "linux":
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
-
 
 def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
     """``count`` sockets on one address and port, bound but not yet listening.
@@ -59,7 +46,6 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
     for _ in range(count):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _bound_unsent(listener)
         try:
             if not sockets:
                 # Without SO_REUSEPORT first: with it, a second server on the port would
