@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from proxy.decide.model import Action, Reason
 from proxy.decide.simple import Handover
-from proxy.edge.metrics import METRICS, OTHER_AWS, OUTSIDE, SECONDS, STREAM_ENDS
+from proxy.edge.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, SECONDS, STREAM_ENDS
 from proxy.feed import Result
 from proxy.fields import Duration
 from proxy.settings import Settings
@@ -74,7 +74,9 @@ LABELS: Mapping[str, str] = {
     "family": "`ipv4`, `ipv6`.",
     "result": (
         "`nearbucket_ranges_refreshes_total`: [below](#refresh-results). "
-        "`nearbucket_config_reloads_total`: `applied`, `refused`."
+        "`nearbucket_config_reloads_total`: `applied`, `refused`. `nearbucket_checks_total`: "
+        + ", ".join(f"`{result}`" for result in CHECKS)
+        + "; a 403 counts as absent."
     ),
     "hash": "Twelve hexadecimal digits that stand for the effective configuration.",
 }

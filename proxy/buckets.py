@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from proxy.endpoints import bucket_url, known_regions, partition_of
-from proxy.fields import Section
+from proxy.fields import Section, switch
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -32,8 +32,17 @@ QueryName = Literal[
 """Arguments of GetObject that ask for an object; others list, describe or authorise."""
 
 
+class KeyFiles(Section):
+    """Static credentials, read from files (a mounted secret)."""
+
+    access_key_file: Path
+    """File holding the access key id."""
+    secret_key_file: Path
+    """File holding the secret access key."""
+
+
 class Bucket(Section):
-    """Where a bucket is."""
+    """Where a bucket is, and how it is opened."""
 
     bucket: str
     """Bucket name."""
@@ -45,6 +54,14 @@ class Bucket(Section):
     """``scheme://host[:port]`` of an S3-compatible server; AWS's own when unset."""
     path_style: bool | None = None
     """Bucket in the path; by default with an endpoint, and for names with dots."""
+    credentials: Literal["ambient", "anonymous"] | KeyFiles = "ambient"
+    """``ambient`` is the AWS SDK's own chain with task roles; ``anonymous`` signs nothing. A
+    target's are by default those of its origin."""
+    expected_owner: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    """Account id that must own the bucket; S3 refuses the request otherwise."""
+    inventory: str | None = None
+    """Manifest of an S3 Inventory report, ``s3://bucket/path/manifest.json`` or a file, from which
+    ``catalog.warm_up`` learns what the bucket holds instead of listing it."""
 
     @field_validator("bucket")
     @classmethod
@@ -63,13 +80,18 @@ class Bucket(Section):
     def _base_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        return _plain_url(value, path=False)
+        return plain_url(value, path=False)
 
     @model_validator(mode="after")
     def _aws_has_region(self) -> Self:
         if self.endpoint is None and partition_of(self.region) is None:
             raise ValueError(unknown_region(self.region))
         return self
+
+    @property
+    def place(self) -> str:
+        """The bucket and folder as one URL: equal where objects are the same."""
+        return f"{self.url()}/{self.prefix}"
 
     def url(self, *, dualstack: bool = False) -> str:
         """Base URL of the bucket at its endpoint, without a trailing slash."""
@@ -82,24 +104,11 @@ class Bucket(Section):
         )
 
 
-class KeyFiles(Section):
-    """Static credentials, read from files (a mounted secret)."""
-
-    access_key_file: Path
-    """File holding the access key id."""
-    secret_key_file: Path
-    """File holding the secret access key."""
-
-
 class Origin(Bucket):
     """The bucket that holds every object."""
 
-    credentials: Literal["ambient", "anonymous"] | KeyFiles = "ambient"
-    """``ambient`` is the AWS SDK's own chain with task roles; ``anonymous`` signs nothing."""
     query: tuple[QueryName, ...] = ()
     """Query arguments that are passed to S3, signed; whoever asks one is streamed to."""
-    expected_owner: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
-    """Account id that must own the bucket; S3 refuses the request otherwise."""
 
 
 class Target(Bucket):
@@ -109,18 +118,20 @@ class Target(Bucket):
     """Region of the bucket; by default the client region it is listed under."""
     public_url: str | None = None
     """URL of the bucket as clients see it, when it differs from the endpoint's."""
+    mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
+    """``redirect.mode`` of this target alone; the one that redirects less holds."""
 
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, value: str | None) -> str | None:
-        return None if value is None else _plain_url(value, path=True)
+        return None if value is None else plain_url(value, path=True)
 
     def location(self, *, dualstack: bool = False) -> str:
         """Base URL for Location, without a trailing slash."""
         return self.public_url or self.url(dualstack=dualstack)
 
 
-def _plain_url(value: str, *, path: bool) -> str:
+def plain_url(value: str, *, path: bool) -> str:
     """An http(s) URL with a host and nothing that could end up in front of a key."""
     url = urlsplit(value)
     try:

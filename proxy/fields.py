@@ -44,6 +44,11 @@ def switch(value: object) -> object:
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
+def unless_off(value: object) -> object:
+    """``off``, and the boolean that YAML 1.1 makes of it, mean that there is none."""
+    return None if value is False or value == "off" else value
+
+
 def number(value: object) -> object:
     """A number in digits, as an environment variable gives it."""
     return int(value) if isinstance(value, str) and value.isdigit() else value

@@ -42,6 +42,8 @@ class Listen(Section):
     """Processes sharing the port; ``auto`` is one per CPU this process may use."""
     tls: Tls | None = None
     """Serve HTTPS; plain HTTP when unset."""
+    well_known: bool = True
+    """Whether ``/.well-known/nearbucket-hosts.json`` lists the hosts clients may be sent to."""
 
 
 class Admin(Section):
@@ -126,6 +128,17 @@ class Regions(Section):
         return {network: None if name == "none" else name for network, name in values.items()}
 
 
+class Catalog(Section):
+    """What is known of the objects that clients are redirected to."""
+
+    entries: Annotated[int, Field(ge=1000, le=10_000_000)] = 200_000
+    """Objects of all buckets that one worker knows about; about 0.5 KiB each."""
+    wait: Duration = 0.25
+    """How long a request may wait for S3 to say what it holds; then it is streamed."""
+    warm_up: Annotated[Literal["list", "off"], BeforeValidator(switch)] = "off"
+    """``list`` learns at the start what the buckets hold, from their listings or inventories."""
+
+
 class Limits(Section):
     """Bounds on what clients can hold."""
 
@@ -163,6 +176,8 @@ class Settings(Section):
     """AWS's published prefixes."""
     sites: Annotated[tuple[Site, ...], Field(min_length=1)]
     """What is served, by host name."""
+    catalog: Catalog = Catalog()
+    """What is known of the objects that clients are redirected to."""
     limits: Limits = Limits()
     """Bounds on what clients can hold."""
     log: Log = Log()
@@ -182,7 +197,20 @@ class Settings(Section):
                 name = urlsplit(target.location()).hostname
                 if name in own:
                     raise ValueError(f"sites: targets.{region}: {name} is our own host (loop)")
+            if site.bypass.to and urlsplit(site.bypass.to).hostname in own:
+                raise ValueError(f"sites: bypass.to: {site.bypass.to} is our own host (loop)")
         return self
+
+    @property
+    def sent_to(self) -> list[str]:
+        """Every host that a client may be sent to."""
+        bases = {
+            target.location(dualstack=dualstack)
+            for site in self.sites
+            for target in site.targets.values()
+            for dualstack in (False, True)
+        } | {site.bypass.to for site in self.sites if site.bypass.to}
+        return sorted({urlsplit(base).netloc for base in bases})
 
     @model_validator(mode="after")
     def _regions_are_known(self) -> Self:

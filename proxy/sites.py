@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from proxy.buckets import Origin, Target, unknown_region
+from proxy.buckets import Origin, Target, plain_url, unknown_region
 from proxy.endpoints import partition_of
-from proxy.fields import Network, Section, Size, number, switch
+from proxy.fields import Duration, Network, Section, Size, number, switch, unless_off
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
@@ -31,7 +31,19 @@ class Redirect(Section):
     exclude: tuple[str, ...] = ()
     """Shell patterns that are never redirected; they win over ``paths``."""
     min_size: Size = 0
-    """``sync`` copies no smaller objects, e.g. 1MiB; serving does not look at sizes so far."""
+    """Smaller objects, e.g. than 1MiB, are neither redirected nor copied by ``sync``."""
+    verify: Literal["none", "exists", "match"] = "match"
+    """What is known of the target's object first: that it is there, or that it has the size and
+    ETag of the origin's too; ``none`` redirects blindly."""
+    verify_ttl: Duration = 600.0
+    """How long a positive answer holds; a negative one holds 30 s at most."""
+    came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 10.0
+    """A client that sends a request again so soon after its redirect did not get through, and
+    is streamed; ``off`` redirects it again."""
+    watch: bool = True
+    """Whether targets are asked every few seconds, and left out while they fail."""
+    presign: Annotated[Duration, Field(ge=60, le=7 * 86400)] | None = None
+    """Life of a signed Location, e.g. 15m, for targets that are not public."""
     status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301
     """Status of the redirect."""
     scheme: Literal["https", "http"] = "https"
@@ -41,8 +53,21 @@ class Redirect(Section):
 class Bypass(Section):
     """What a request that is not redirected gets."""
 
-    mode: Literal["stream"] = "stream"
-    """``stream``: the object, from the origin, through the proxy."""
+    mode: Literal["stream", "redirect"] = "stream"
+    """The object, from the origin, through the proxy; or a redirect to where it is cached."""
+    to: str | None = None
+    """URL that the key is put behind in ``mode: redirect``, such as https://cdn.example.com."""
+
+    @field_validator("to")
+    @classmethod
+    def _base_url(cls, value: str | None) -> str | None:
+        return None if value is None else plain_url(value, path=True)
+
+    @model_validator(mode="after")
+    def _redirects_somewhere(self) -> Self:
+        if (self.mode == "redirect") != (self.to is not None):
+            raise ValueError("to: and mode: redirect belong together; give both or neither")
+        return self
 
 
 class OptOut(Section):
@@ -109,6 +134,21 @@ class Site(Section):
             key: {"region": key, **value} if isinstance(value, dict) else value
             for key, value in values.items()
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _credentials_of_origin(cls, values: Any) -> Any:
+        """A target's credentials default to those of its origin."""
+        match values:
+            case {"origin": {"credentials": credentials}, "targets": dict() as targets}:
+                filled = {
+                    region: {"credentials": credentials, **target}
+                    if isinstance(target, dict)
+                    else target
+                    for region, target in targets.items()
+                }
+                return {**values, "targets": filled}
+        return values
 
     @model_validator(mode="after")
     def _targets_are_reachable(self) -> Self:

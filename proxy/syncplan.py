@@ -81,23 +81,26 @@ def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[Step]:
     for region in site.targets:
         if regions and region not in regions:
             continue
-        target = _target(number, site, region)
+        target = target_of(number, site, region)
         place = next((place for place in found if place.is_at(target)), target)
         found.setdefault(place, []).append(region)
     for target, names in found.items():
-        origin = _origin(number, site)
+        origin = origin_of(number, site)
         if not target.is_at(origin):
             yield Step(site.name, tuple(names), origin, target, chooser(site))
 
 
-def _origin(number: int, site: Site) -> Place:
+def origin_of(number: int, site: Site) -> Place:
+    """The origin of the site with this number."""
     entry = site.origin
     return Place(f"sites.{number}.origin", entry, entry.credentials, entry.expected_owner)
 
 
-def _target(number: int, site: Site, region: str) -> Place:
+def target_of(number: int, site: Site, region: str) -> Place:
+    """The bucket that clients of a region are sent to."""
     name = f"sites.{number}.targets.{region}"
-    return Place(name, site.targets[region], site.origin.credentials)
+    entry = site.targets[region]
+    return Place(name, entry, entry.credentials, entry.expected_owner)
 
 
 def chooser(site: Site) -> Callable[[Listed], bool]:
@@ -144,8 +147,8 @@ def _refuse_impossible(step: Step) -> None:
 def _refuse_shared(step: Step, settings: Settings) -> None:
     """Deleting by one origin's listing must not reach what another site keeps there."""
     for number, site in enumerate(settings.sites):
-        origin = _origin(number, site)
-        others = [_target(number, site, region) for region in site.targets]
+        origin = origin_of(number, site)
+        others = [target_of(number, site, region) for region in site.targets]
         shared: list[Any] = [origin] if step.target.overlaps(origin) else []
         if not step.origin.is_at(origin):
             shared += [other for other in others if step.target.overlaps(other)]

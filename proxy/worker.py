@@ -23,9 +23,12 @@ from proxy.edge.handler import Handler
 from proxy.edge.state import WorkerState
 from proxy.edge.tls import Certificate
 from proxy.snapshot import Snapshot
+from proxy.storage.held import Learned
 from proxy.storage.origins import Origins
+from proxy.storage.standing import Standings
 
 if TYPE_CHECKING:
+    from proxy.edge.metrics import Values
     from proxy.settings import Settings
 
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
@@ -58,6 +61,7 @@ class Worker:
         self._certificate = Certificate(tls) if tls else None
         self._relay = relay
         self._origins: Origins
+        self._standings: Standings
         self._server: asyncio.Server
         self._ticking: asyncio.Task[None]
 
@@ -65,6 +69,10 @@ class Worker:
         """Begin to accept connections."""
         counters = self.state.counters
         self._origins = Origins(lambda site: _OriginCounts(counters.add, site))
+        self._standings = Standings(
+            self._origins.session, self._origins.ambient, counters.add, self.state.memo.forget
+        )
+        self.state.standings = self._standings
         self._use(self.state.settings)
         handler = Handler(self.state)
         self._server = await asyncio.get_running_loop().create_server(
@@ -100,6 +108,8 @@ class Worker:
 
     def _use(self, settings: Settings) -> None:
         self._origins.use(settings.sites)
+        self._standings.use(settings)
+        self.state.presigners = self._standings.presigners
         self.state.origins = self._origins.by_site
         self.state.directs = self._origins.direct if self._relay else {}
 
@@ -111,9 +121,20 @@ class Worker:
             except Exception:
                 _log.exception("a tick failed")
 
+    def learn(self, learned: Learned) -> None:
+        """Take what a listing said of a bucket."""
+        seen = time.monotonic() - max(0.0, time.time() - learned.seen)
+        self._standings.catalog.learn(learned.place, learned.objects, seen)
+
+    def figures(self) -> Values:
+        """All figures now."""
+        self.state.counters.up = dict(self._standings.up())
+        return self.state.counters.snapshot()
+
     def tick(self, now: float) -> None:
         """Once a second: clock, timeouts, log."""
         self.state.tick()
+        self._standings.tick(now)
         if self._certificate is not None:
             self._certificate.refresh()
         for lane in tuple(self.state.lanes):
@@ -136,6 +157,7 @@ class Worker:
             lane.abort()
         await asyncio.sleep(0)
         self._ticking.cancel()
+        await self._standings.close()
         await self._origins.close()
 
 
@@ -177,7 +199,9 @@ async def _serve(listener: socket.socket, end: socket.socket) -> None:
             case Snapshot() as snapshot:
                 worker.apply(snapshot)
             case Ask(question):
-                channel.send(Report(question, worker.state.counters.snapshot()))
+                channel.send(Report(question, worker.figures()))
+            case Learned() as learned:
+                worker.learn(learned)
             case _:  # Drain, or the supervisor is gone
                 break
     draining = asyncio.create_task(worker.drain())
@@ -189,10 +213,10 @@ async def _serve(listener: socket.socket, end: socket.socket) -> None:
         elif asking.result() is None:
             await draining
         elif isinstance(asked := asking.result(), Ask):
-            channel.send(Report(asked.question, worker.state.counters.snapshot()))
-    channel.send(Report(LAST, worker.state.counters.snapshot()))
+            channel.send(Report(asked.question, worker.figures()))
+    channel.send(Report(LAST, worker.figures()))
     await worker.state.log.close()
-    channel.send(Report(LAST, worker.state.counters.snapshot()))  # with what the log lost
+    channel.send(Report(LAST, worker.figures()))  # with what the log lost
     await channel.close()
 
 

@@ -20,6 +20,10 @@ EAST, WEST, ELSEWHERE, OUTSIDE = "192.0.2.7", "198.51.100.7", "203.0.113.7", "20
 EAST_V6, CDN = "2001:db8:1::7", "203.0.113.130"
 
 
+BLIND = {"verify": "none", "came_back": "off", "watch": False}
+"""``redirect`` for targets that there are none of."""
+
+
 def _row(prefix: str, region: str, service: str = "EC2") -> dict[str, str]:
     key = "ipv6_prefix" if ":" in prefix else "ip_prefix"
     return {key: prefix, "region": region, "service": service, "network_border_group": region}
@@ -56,7 +60,10 @@ def settings(
     more: Sequence[Mapping[str, Any]] = (),
     **sections: Any,
 ) -> Settings:
-    """A configuration with two targets; ``site`` and sections replace what they name."""
+    """A configuration with two targets; ``site`` and sections replace what they name.
+
+    Targets are taken at their word, and nobody comes back, unless the site says otherwise.
+    """
     first = {
         "origin": {"bucket": "downloads", "region": "us-east-1"},
         "targets": {
@@ -65,7 +72,8 @@ def settings(
         },
         **(site or {}),
     }
-    return Settings.model_validate({"sites": [first, *more], **sections})
+    sites = [{**each, "redirect": {**BLIND, **each.get("redirect", {})}} for each in (first, *more)]
+    return Settings.model_validate({"sites": sites, **sections})
 
 
 def snapshot(chosen: Settings, *, workers: int = 1) -> Snapshot:

@@ -7,10 +7,11 @@ what is done with either. Serving, ``explain`` and the reports ask the same ``de
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 
 from proxy.decide.clientip import Secret, Trust
 from proxy.decide.model import (
+    SURE,
     UNKNOWN,
     Decision,
     Reason,
@@ -18,6 +19,7 @@ from proxy.decide.model import (
     Refuse,
     Request,
     RequestError,
+    Standing,
     Stream,
 )
 from proxy.decide.policy import Facts, SitePolicy, has_credentials, share
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from proxy.decide.regions import NetworkSet, RegionTable
     from proxy.settings import Settings
 
-STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400}
+STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400, "well-known": 200}
+
+HOSTS_PATH = "/.well-known/nearbucket-hosts.json"
+"""Where the hosts that clients may be sent to are listed (RFC 8615)."""
 
 
 class Step(NamedTuple):
@@ -39,6 +44,29 @@ class Step(NamedTuple):
     name: str
     value: str
     detail: str = ""
+
+
+class Copies(Protocol):
+    """Who knows what the buckets hold, and who was sent there."""
+
+    def standing(self, site: str, region: str, key: str) -> Standing:
+        """What is known of a site's object in the bucket for a region; never waits."""
+
+    def came_back(self, site: str, client: str, key: str, request: Request) -> bool:
+        """Whether the client was sent away for the same a moment ago."""
+
+
+class _Trusting:
+    """For deciding by policy alone: every bucket holds everything, and nobody comes back."""
+
+    def standing(self, _site: str, _region: str, _key: str) -> Standing:
+        return SURE
+
+    def came_back(self, _site: str, _client: str, _key: str, _request: Request) -> bool:
+        return False
+
+
+TRUSTING: Copies = _Trusting()
 
 
 class Place(NamedTuple):
@@ -57,8 +85,9 @@ class Engine:
         table: Address to region.
         trust: Whom to believe about the client's address.
         sites: Host name, or ``*``, to the site's policy.
-        certain: Names of the sites that redirect whoever no rule stands against: there no
-            rule looks at client and object together.
+        certain: Names of the sites where no rule looks at client and object together.
+        streaming: Names of the sites that stream whatever has no target.
+        well_known: Whether ``HOSTS_PATH`` is answered.
         reads: Lower-case names of all header fields that any decision depends on.
     """
 
@@ -66,7 +95,9 @@ class Engine:
     trust: Trust
     sites: Mapping[str, SitePolicy]
     certain: frozenset[str]
+    streaming: frozenset[str]
     reads: frozenset[bytes]
+    well_known: bool
 
     @classmethod
     def build(cls, settings: Settings, table: RegionTable, cdn: NetworkSet) -> Engine:
@@ -84,14 +115,21 @@ class Engine:
         trust = Trust.build(settings.client_address, cdn)
         reads = trust.reads.union(*(policy.reads for policy in sites.values()))
         certain = frozenset(policy.name for policy in sites.values() if policy.certain)
-        return cls(table, trust, sites, certain, reads | {b"host"})
+        streaming = frozenset(policy.name for policy in sites.values() if policy.bypass is None)
+        well_known = settings.listen.well_known
+        return cls(table, trust, sites, certain, streaming, reads | {b"host"}, well_known)
 
-    def decide(self, request: Request) -> Decision:
-        """What the request gets, and why. Never raises on anything a client can send."""
+    def decide(self, request: Request, copies: Copies = TRUSTING) -> Decision:
+        """What the request gets, and why. Never raises on anything a client can send.
+
+        Args:
+            request: The request.
+            copies: Who knows the buckets; by default the policy alone decides.
+        """
         if request.method not in {"GET", "HEAD"}:
             return Refuse(204 if request.method == "OPTIONS" else 405, Reason.METHOD)
         place = self.place(request)
-        return place if isinstance(place, Refuse) else self._serve(request, place)
+        return place if isinstance(place, Refuse) else self._serve(request, place, copies)
 
     def place(self, request: Request) -> Place | Refuse:
         """Which site and key a request names, whatever its method; or why it names none."""
@@ -104,6 +142,8 @@ class Engine:
             return _refuse(Reason.HOST)
         if self.trust.secret(request) is Secret.WRONG:
             return _refuse(Reason.SECRET)
+        if target.path == HOSTS_PATH and self.well_known:
+            return _refuse(Reason.WELL_KNOWN)
         try:
             key = object_key(target.path)
         except RequestError:
@@ -114,17 +154,27 @@ class Engine:
             return _refuse(Reason.PATH_INVALID)
         return Place(site, key, target.query)
 
-    def _serve(self, request: Request, place: Place) -> Redirect | Stream:
+    def _serve(self, request: Request, place: Place, copies: Copies) -> Redirect | Stream:
         site, key = place.site, place.key
         facts = self._facts(request, place)
         client, region = facts.client, facts.region
-        reason = site.reason(facts)
-        if reason is Reason.IN_REGION and client is not None and region is not None:
-            base, path = site.base(client, region), encode_key(key)
-            browser = b"origin" in request.headers
-            return Redirect(site.name, key, client, region, base, path, site.status, browser)
+        reason, standing, base = site.reason(facts), SURE, None
+        if reason in _SENT and client is not None and region is not None:
+            standing = copies.standing(site.name, region, key)
+            if standing.against is not None:
+                reason = standing.against
+            elif copies.came_back(site.name, client, key, request):
+                reason = Reason.CAME_BACK
+            elif reason is Reason.IN_REGION:
+                base = site.base(client, region)
+        base = base or site.bypass_of(facts, reason)
         known = region in site.targets
-        return Stream(site.name, key, client, region, known, reason, facts.origin_query)
+        if base is None:
+            return Stream(site.name, key, client, region, known, reason, facts.origin_query)
+        return Redirect(
+            site.name, key, client, region, known, base, encode_key(key), site.status,
+            b"origin" in request.headers, reason, standing,
+        )  # fmt: skip
 
     def _facts(self, request: Request, place: Place) -> Facts:
         client = self.trust.client(request).address
@@ -186,8 +236,11 @@ class Engine:
                 f"{share(client.address or '', decision.key):g} of {site.percent:g}",
                 "redirected when below",
             ),
-            Step("mode", site.mode),
+            Step("mode", site.modes.get(decision.region or "", "no target")),
         ]
+
+
+_SENT = frozenset({Reason.IN_REGION, Reason.SHADOW})
 
 
 def host_name(authority: str) -> str | None:

@@ -6,114 +6,23 @@ them is read from a socket, shown to a person or counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.decide.reasons import Action, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = [
+    "SURE", "UNKNOWN", "Action", "ConfigError", "Decision", "Match", "OriginError", "ProxyError",
+    "RangesError", "Reason", "Redirect", "Refuse", "Request", "RequestError", "Standing", "Stream",
+    "action_of",
+]  # fmt: skip
+
 UNKNOWN = "UNKNOWN"
 """How a client without a region is written wherever a person reads it."""
-
-
-class Action(StrEnum):
-    """What an answer does."""
-
-    REDIRECT = "redirect"
-    STREAM = "stream"
-    REFUSE = "refuse"
-
-
-class Reason(StrEnum):
-    """Why a decision was taken: the same word in metrics, logs, headers and documentation."""
-
-    action: Action
-    help: str
-
-    def __new__(cls, word: str, action: Action, text: str) -> Self:
-        """Attach the action a reason belongs to and its one-sentence meaning."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.action = action
-        member.help = text
-        return member
-
-    IN_REGION = (
-        "in-region",
-        Action.REDIRECT,
-        "The client is in a region that has a target bucket, and no rule stands against it.",
-    )
-    CLIENT_UNKNOWN = (
-        "client-unknown",
-        Action.STREAM,
-        "A trusted proxy sent the request without a usable client address.",
-    )
-    OUTSIDE_AWS = (
-        "outside-aws",
-        Action.STREAM,
-        "No published prefix of the counted services holds the client's address.",
-    )
-    NO_TARGET = (
-        "no-target",
-        Action.STREAM,
-        "The client is in an AWS region for which the site has no target bucket.",
-    )
-    PATH = (
-        "path",
-        Action.STREAM,
-        "The object key matches no pattern of redirect.paths, or one of redirect.exclude.",
-    )
-    OPT_OUT = (
-        "opt-out",
-        Action.STREAM,
-        "The client asked not to be redirected, by query, header, user agent or network.",
-    )
-    CREDENTIALS = (
-        "credentials",
-        Action.STREAM,
-        "The request carries Authorization, Cookie or a query that this host alone can answer.",
-    )
-    PERCENT = (
-        "percent",
-        Action.STREAM,
-        "The stable hash of client and path falls outside redirect.percent.",
-    )
-    SHADOW = (
-        "shadow",
-        Action.STREAM,
-        "redirect.mode is shadow: this request would have been redirected.",
-    )
-    OFF = (
-        "off",
-        Action.STREAM,
-        "redirect.mode is off: this request would have been redirected.",
-    )
-    METHOD = (
-        "method",
-        Action.REFUSE,
-        "Only GET and HEAD are answered with objects; OPTIONS says so.",
-    )
-    HOST = (
-        "host",
-        Action.REFUSE,
-        "No site serves the host that the request names.",
-    )
-    PATH_INVALID = (
-        "path-invalid",
-        Action.REFUSE,
-        "The path is not one encoding of a legal, unambiguous object key.",
-    )
-    BAD_REQUEST = (
-        "bad-request",
-        Action.REFUSE,
-        "The bytes are not one well-formed HTTP/1 request; the connection is closed.",
-    )
-    SECRET = (
-        "secret",
-        Action.REFUSE,
-        "The request carries the origin secret's header with a value that is not accepted.",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,35 +56,57 @@ class Match:
     prefix: str
 
 
+class Standing(NamedTuple):
+    """What is known of the copy that a client would be sent to.
+
+    Attributes:
+        against: Why it is better not sent there, or None.
+        size: Bytes of the object, or None where nobody asked.
+        until: Monotonic time until which this holds.
+    """
+
+    against: Reason | None = None
+    size: int | None = None
+    until: float = inf
+
+
+SURE = Standing()
+"""Nothing stands against it, for good."""
+
+
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Send the client to a target bucket.
+    """Send the client elsewhere: to a target bucket, or to where the CDN has the object.
 
     Attributes:
         site: Name of the site.
         key: Object key, decoded once, without the bucket's prefix.
-        client: The client's address.
-        region: The client's region, whose target this is.
-        base: Absolute URL of the target, up to and with the slash before the key.
-        path: The key, encoded once.
+        client: The client's address, or None when it is not known.
+        region: The client's region, or None.
+        target: Whether the site has a target in ``region``.
+        base: Absolute URL of the place, up to and with the slash before the key.
+        path: The key, encoded once; a whole signed URL behind an empty ``base``.
         status: 301, 302, 303, 307 or 308.
         browser: Whether the request names its Origin: following takes CORS's permission.
-        reason: Always ``Reason.IN_REGION``.
+        reason: ``Reason.IN_REGION`` for a target; else why there is none for this request.
+        standing: What is known of the target's copy.
     """
 
     site: str
     key: str
-    client: str
-    region: str
+    client: str | None
+    region: str | None
+    target: bool
     base: str
-    path: str
+    path: str = field(repr=False)
     status: int
     browser: bool = False
     reason: Reason = Reason.IN_REGION
+    standing: Standing = SURE
 
     @property
     def location(self) -> str:
-        """Absolute URL of the object's regional copy."""
+        """Absolute URL that the client is sent to."""
         return self.base + self.path
 
 
@@ -216,6 +147,11 @@ class Refuse:
 
 
 Decision = Redirect | Stream | Refuse
+
+
+def action_of(decision: Decision) -> Action:
+    """What the answer does: a redirect past the targets has the reason there is no target."""
+    return Action.REDIRECT if isinstance(decision, Redirect) else decision.reason.action
 
 
 class ProxyError(Exception):

@@ -27,6 +27,8 @@ _SIGNED_QUERY = re.compile(
     r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE
 )
 _BUCKETS = 10_000
+_ROLLOUT = {"on": Reason.IN_REGION, "shadow": Reason.SHADOW, "off": Reason.OFF}
+_MODES = tuple(_ROLLOUT)
 
 
 class Facts(NamedTuple):
@@ -63,12 +65,14 @@ class SitePolicy:
 
     name: str
     targets: Mapping[str, TargetUrls]
+    modes: Mapping[str, str]
+    bypass: str | None
+    presigned: bool
     max_key: int
     index: str
     origin_query: frozenset[str]
     paths: re.Pattern[str]
     exclude: re.Pattern[str]
-    mode: str
     percent: float
     status: int
     opt_out_query: str | None
@@ -90,12 +94,17 @@ class SitePolicy:
                 )
                 for region, target in site.targets.items()
             },
+            modes={
+                region: max(redirect.mode, target.mode, key=_MODES.index)
+                for region, target in site.targets.items()
+            },
+            bypass=f"{site.bypass.to}/" if site.bypass.to else None,
+            presigned=redirect.presign is not None,
             max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),
             index=site.index or "",
             origin_query=frozenset(site.origin.query),
             paths=_any_of(redirect.paths),
             exclude=_any_of(redirect.exclude),
-            mode=redirect.mode,
             percent=redirect.percent,
             status=redirect.status,
             opt_out_query=opt_out.query,
@@ -105,7 +114,11 @@ class SitePolicy:
         )
 
     def reason(self, facts: Facts) -> Reason:
-        """The first rule that keeps a request from being redirected, or ``IN_REGION``."""
+        """The first rule that keeps a request from being redirected, or ``IN_REGION``.
+
+        What the buckets hold is not asked here; it comes before ``SHADOW``, so that shadow
+        counts what would really be redirected.
+        """
         if facts.client is None:
             return Reason.CLIENT_UNKNOWN
         if facts.region is None:
@@ -124,9 +137,7 @@ class SitePolicy:
         """How far the operator has switched redirects on."""
         if self.percent < 100 and share(facts.client or "", facts.key) >= self.percent:  # noqa: PLR2004  # of a hundred
             return Reason.PERCENT
-        if self.mode == "shadow":
-            return Reason.SHADOW
-        return Reason.OFF if self.mode == "off" else Reason.IN_REGION
+        return _ROLLOUT[self.modes[facts.region or ""]]
 
     @property
     def reads(self) -> frozenset[bytes]:
@@ -136,8 +147,8 @@ class SitePolicy:
 
     @property
     def certain(self) -> bool:
-        """Whether ``rollout`` lets everybody through."""
-        return self.mode == "on" and self.percent >= 100  # noqa: PLR2004  # of a hundred
+        """Whether no rule looks at client and object together, and no answer is signed."""
+        return self.percent >= 100 and not self.presigned  # noqa: PLR2004  # of a hundred
 
     def wants(self, key: str) -> bool:
         """Whether the patterns choose the key; the empty one is a bucket, never an object."""
@@ -161,6 +172,15 @@ class SitePolicy:
             return ()
         pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
         return tuple((name, value) for name, value in pairs if name in self.origin_query)
+
+    def bypass_of(self, facts: Facts, reason: Reason) -> str | None:
+        """Where a request goes that is not sent to a target; None for the origin.
+
+        Who cannot follow redirects, or asks what this host alone can answer, is not sent on.
+        """
+        if self.bypass is None or reason is Reason.CAME_BACK:
+            return None
+        return None if has_credentials(facts) or self.opted_out(facts) else self.bypass
 
     def base(self, client: str, region: str) -> str:
         """Absolute URL of a target, up to the key.

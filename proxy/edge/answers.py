@@ -15,10 +15,11 @@ from proxy.decide.model import Action, Reason, Redirect, Refuse, Stream
 from proxy.decide.wire import SERVER, reason_value, redirect_body, redirect_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 ALLOW = "GET, HEAD, OPTIONS"
 SHORT = "public, max-age=10"  # CloudFront's own default for errors: a new object shows soon
+LONG = "public, max-age=300"
 
 RETRY_AFTER = "5"  # seconds; as long as a passing fault of S3 tends to last
 
@@ -69,6 +70,18 @@ def refusal(decision: Refuse, *, reason_header: bool, close: bool = False) -> we
     if close:
         response.headers["Connection"] = "close"
         response.force_close()
+    return response
+
+
+def listing(hosts: Sequence[str], *, reason_header: bool) -> web.Response:
+    """The hosts that clients may be sent to, for whoever writes their firewall's rules."""
+    response = web.json_response({"hosts": hosts})
+    response.headers["Server"] = SERVER
+    response.headers["Cache-Control"] = LONG
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    if reason_header:
+        value = reason_value(Action.REFUSE.value, None, Reason.WELL_KNOWN.value)
+        response.headers["X-Nearbucket"] = value
     return response
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from proxy.decide.model import Refuse, Stream
+from proxy.decide.model import Reason, Redirect, Refuse, Stream
 from proxy.decide.simple import MAX_SIMPLE, Handover, Head, Simple
 from proxy.edge.between import Inner, Tried
+from proxy.edge.memo import ALIKE
 from proxy.edge.relay import Relay
 from proxy.edge.watched import Phase, Watched
 
@@ -93,7 +94,7 @@ class FastLane(Watched):
             started = monotonic()
             state = self._state
             repeat = state.memo.repeats.get((self._peer, chunk))
-            if repeat is None:
+            if repeat is None or not repeat.holds(started):
                 self._read(chunk, started)
             else:
                 self._transport.write(repeat.answer(started, state.date, state.log, state.offset))
@@ -113,7 +114,7 @@ class FastLane(Watched):
         if isinstance(head, Handover):
             self._hand_over(chunk, head, returns=False)
             return
-        known = state.memo.recall(self._peer, head)
+        known = state.memo.recall(self._peer, head, started)
         if known is not None:
             state.memo.repeat(self._peer, chunk, known, state.log)
             self._act(chunk, known, started, keep_alive=True)
@@ -126,19 +127,26 @@ class FastLane(Watched):
 
     def _decide(self, chunk: bytes, head: Head, found: Simple, started: float) -> None:
         state = self._state
-        decision = state.engine.decide(found.request)
+        decision = state.decide(found.request)
         if isinstance(decision, Refuse):
             self._hand_over(chunk, Handover.REFUSE, returns=True)
             return
-        if isinstance(decision, Stream) and decision.query:
+        asks_more = isinstance(decision, Stream) and decision.query != ()
+        if asks_more or decision.reason is Reason.UNVERIFIED:  # who waits is not served here
             self._hand_over(chunk, Handover.STREAM, returns=True)
             return
         known = state.known(found.request, decision)
         keep_alive = found.keep_alive and not state.draining
-        if keep_alive:
-            certain = decision.site in state.engine.certain
-            state.memo.keep(self._peer, head, known.visitor, known.wanted, certain=certain)
+        if keep_alive and self._alike(decision, started):
+            state.memo.keep(self._peer, head, known.visitor, known.wanted)
         self._act(chunk, known, started, keep_alive=keep_alive)
+
+    def _alike(self, decision: Redirect | Stream, now: float) -> bool:
+        """Whether others like it get the same, for a while at least."""
+        engine = self._state.engine
+        if decision.reason is Reason.IN_REGION and isinstance(decision, Redirect):
+            return decision.site in engine.certain and decision.standing.until > now
+        return decision.reason in ALIKE and decision.site in engine.streaming
 
     def _act(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> None:
         visitor, wanted = known

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
 
-from proxy.decide.model import OriginError, Redirect, Refuse, Request, Stream
-from proxy.edge.answers import decorate, instead, redirection, refusal
+from proxy.decide.model import OriginError, Reason, Redirect, Refuse, Request, Stream
+from proxy.edge.answers import decorate, instead, listing, redirection, refusal
 from proxy.edge.between import Tried
 from proxy.edge.connection import Connection
 from proxy.edge.framing import Incoming, incoming, is_last, refused
@@ -67,20 +67,25 @@ class _Exchange:
         self._lane = lane
         self._started = asyncio.get_running_loop().time()
         self._request = _request(incoming)
-        self._decision: Decision = refused(incoming) or state.engine.decide(self._request)
+        self._decision: Decision = refused(incoming) or state.decide(self._request)
         self._status = 0
         self._sent = 0
         self._streamed = 0
 
     async def answer(self) -> web.StreamResponse:
         """Act on the decision."""
-        reason_header = self._state.settings.log.reason_header
+        state = self._state
+        reason_header = state.settings.log.reason_header
         response: web.StreamResponse
+        if self._decision.reason is Reason.UNVERIFIED:
+            await self._settle()
         match self._decision:
             case Redirect() as decision:
                 response = redirection(decision, reason_header=reason_header)
             case Refuse() as decision:
                 response = refusal(decision, reason_header=reason_header)
+                if decision.reason is Reason.WELL_KNOWN:
+                    response = listing(state.settings.sent_to, reason_header=reason_header)
                 if decision.status == HTTPStatus.NO_CONTENT:
                     await self._preflight(response)
             case Stream() as decision:
@@ -88,6 +93,13 @@ class _Exchange:
             case _:
                 assert_never(self._decision)
         return self._finish(response)
+
+    async def _settle(self) -> None:
+        """Wait a moment for what the buckets hold, and decide again."""
+        open_, state = self._decision, self._state
+        if state.standings is not None and not isinstance(open_, Refuse):
+            await state.standings.settle(open_.site, open_.region or "", open_.key)
+            self._decision = state.decide(self._request)
 
     def failed(self) -> None:
         """A fault of ours: what the client gets when nothing is out yet is a 500."""

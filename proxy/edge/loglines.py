@@ -74,6 +74,20 @@ class Record(NamedTuple):
     protocol: str
 
 
+class Who(NamedTuple):
+    """What of a record is the same for all requests of a client; fields as of ``Record``."""
+
+    client: str | None
+    peer: str | None
+    host: str | None
+    region: str
+    site: str | None
+    user_agent: str | None
+    referer: str | None
+    range: str | None
+    protocol: str
+
+
 Part = tuple[bytes, ...]
 """A part of a line; its form alone knows how to join it with the others."""
 
@@ -96,7 +110,7 @@ class Form(Protocol):
     def header(self) -> bytes:
         """What stands above the first line of a process."""
 
-    def who(self, record: Record) -> Part:
+    def who(self, record: Record | Who) -> Part:
         """What a line says of the client and its header fields."""
 
     def what(self, method: str, path: str) -> Part:
@@ -138,7 +152,7 @@ class Json:
         """Nothing: every line names its fields."""
         return b""
 
-    def who(self, record: Record) -> Part:
+    def who(self, record: Record | Who) -> Part:
         """The client's fields."""
         return (
             _members(
@@ -185,7 +199,7 @@ class W3c:
         """The names of the columns."""
         return f"#Version: 1.0\n#Fields: {W3C_FIELDS}\n".encode()
 
-    def who(self, record: Record) -> Part:
+    def who(self, record: Record | Who) -> Part:
         """The client's columns."""
         start, end = _range_bounds(record.range)
         region = None if record.region == UNKNOWN else record.region

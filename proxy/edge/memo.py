@@ -9,13 +9,18 @@ fields), and the first rule that stands against a redirect names the reason
 (``SitePolicy.reason``). So, within one site:
 
 - a client that the first rules stand against, before any looks at the object, is streamed
-  everything for that reason (``FOR_ALL``);
+  everything for that reason (all of ``ALIKE`` but ``PATH``);
 - a client that was redirected, or whose object no pattern chose, passes those first rules; any
   object that no pattern chose for one such client is streamed to all of them, as ``path``;
-- a client that was redirected for one line, and a line that was redirected for another client,
-  are redirected together, unless a percentage looks at both (``Engine.certain``).
+- a client that was redirected for one line, and a line that was redirected for another client
+  of the same region, are redirected together, unless a percentage looks at both
+  (``Engine.certain``); as long as what was known of the copy holds (``Wanted.until``), and
+  unless the client was sent away for the same a moment ago (``Visitor.came_back``).
 
-Anything else is decided each time. tests/equivalence/test_memo.py holds this to the engine.
+Anything else is decided each time: what is streamed because of what the buckets hold, signed
+Locations, and what a site redirects past its targets, where a query decides as well.
+
+tests/equivalence/test_memo.py holds this to the engine.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.decide.model import Reason, Redirect
+from proxy.decide.model import Reason
 from proxy.edge.accesslog import PIPE_BUF
 from proxy.edge.visits import Repeat
 
@@ -39,8 +44,14 @@ MAX_BYTES = 16 << 20
 MAX_REPEATED = 8 << 20
 """About what is kept of repeats, of which there are clients times objects: then no more are."""
 
-FOR_ALL = frozenset({Reason.CLIENT_UNKNOWN, Reason.OUTSIDE_AWS, Reason.NO_TARGET})
-"""Reasons found before a rule looks at the object."""
+_UNCHOSEN = ""  # which no region is called
+_KINDS = {
+    Reason.CLIENT_UNKNOWN: None, Reason.OUTSIDE_AWS: None, Reason.NO_TARGET: None,
+    Reason.PATH: _UNCHOSEN,
+}  # fmt: skip
+
+ALIKE = frozenset(_KINDS)
+"""Reasons that others like it are streamed for, too."""
 
 _OVERHEAD = 500  # bytes of Python's objects around one entry
 _LONGEST = 2048  # bytes of a head that is worth keeping
@@ -80,19 +91,23 @@ class Memo:
         """Start from nothing."""
         self.repeats: dict[tuple[str | None, bytes], Repeat] = {}
         self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
-        self._objects: dict[tuple[str, Reason | None], dict[bytes, Wanted]] = {}
+        self._objects: dict[tuple[str, str | None], dict[bytes, Wanted]] = {}
         self._seen: set[int] = set()
         self._bytes = self._repeated = 0
 
-    def recall(self, peer: str | None, head: Head) -> Known | None:
+    def recall(self, peer: str | None, head: Head, now: float) -> Known | None:
         """Who asks by these lines and what for, where both are known; else None.
 
         Args:
             peer: The socket's remote address.
             head: The lines that matter, whatever else stands between them.
+            now: Monotonic time.
         """
         client = self._clients.get((peer, head.fields))
-        return None if client is None else _known(client, head.line)
+        known = None if client is None else _known(client, head.line)
+        if known is None or known.wanted.until < now or known.visitor.came_back(known.wanted, now):
+            return None
+        return known
 
     def repeat(self, peer: str | None, chunk: bytes, known: Known, log: AccessLog) -> None:
         """Remember the very bytes of a redirected GET that come for the second time.
@@ -108,7 +123,8 @@ class Memo:
                 self._seen.clear()
             self._seen.add(mark)
         elif self._repeated < MAX_REPEATED and len(chunk) <= _LONGEST:
-            self._repeated += 2 * len(chunk) + len(b"".join(visitor.who)) + _OVERHEAD
+            if (peer, chunk) not in self.repeats:  # else it only held for a while
+                self._repeated += 2 * len(chunk) + len(b"".join(visitor.who)) + _OVERHEAD
             self.repeats[peer, chunk] = Repeat.of(visitor, wanted, text, log)
 
     def tick(self) -> None:
@@ -117,32 +133,28 @@ class Memo:
             self.repeats.clear()
             self._repeated = 0
 
-    def keep(
-        self, peer: str | None, head: Head, visitor: Visitor, wanted: Wanted, *, certain: bool
-    ) -> None:
-        """Remember what was decided.
+    def keep(self, peer: str | None, head: Head, visitor: Visitor, wanted: Wanted) -> None:
+        """Remember what was decided, where others like it get the same.
 
         Args:
             peer: The socket's remote address.
             head: What asked; its connection stays open.
             visitor: Who that is.
             wanted: What it asked for.
-            certain: Whether the site redirects everybody that no rule stands against.
         """
         site, reason = visitor.decision.site, visitor.decision.reason
-        if reason in FOR_ALL:
-            kind = None
-        elif reason is Reason.PATH or (certain and isinstance(visitor.decision, Redirect)):
-            kind = reason
-        else:
-            return
+        kind = visitor.decision.region if reason is Reason.IN_REGION else _KINDS[reason]
         objects = self._objects.setdefault((site, kind), {})
-        if head.line not in objects and self._fits(head.line, wanted.what):
+        known = objects.get(head.line)
+        if known is not None:
+            if known.until < wanted.until:
+                objects[head.line] = wanted
+        elif self._fits(head.line, wanted.what):
             objects[head.line] = wanted
         client = self._clients.get((peer, head.fields))
         if client is None:
             if self._fits(b"".join(head.fields), visitor.who):
-                unchosen = self._objects.setdefault((site, Reason.PATH), {})
+                unchosen = self._objects.setdefault((site, _UNCHOSEN), {})
                 made = _Client(objects, visitor, unchosen)
                 self._clients[peer, head.fields] = made
         elif client.objects is not objects:

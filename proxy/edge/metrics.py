@@ -18,12 +18,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from proxy.decide.model import Action, Decision, Reason, Redirect, Refuse, Stream
+from proxy.decide.model import Action, Decision, Reason, Redirect, Refuse, action_of
 from proxy.decide.simple import Handover
+from proxy.prices import GB, Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from proxy.decide.model import Stream
     from proxy.settings import Settings
 
 Labels = tuple[str, ...]
@@ -38,6 +40,9 @@ SECONDS = (
 
 _FIRST = SECONDS[0]
 OUTSIDE, OTHER_AWS = "outside", "other-aws"
+CHECKS = ("present", "absent", "failed")
+_OF_TARGETS = ("nearbucket_redirects_total", "nearbucket_redirected_bytes_total",
+               "nearbucket_saved_usd_total")  # fmt: skip
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
 
 
@@ -57,6 +62,10 @@ METRICS = (
                "Requests served from the origin, and why they were not redirected."),
     Definition("nearbucket_refusals_total", "counter", ("reason",),
                "Requests refused, by the rule they break."),
+    Definition("nearbucket_redirected_bytes_total", "counter", ("site", "region"),
+               "Bytes that redirected requests asked for, where the object's size is known."),
+    Definition("nearbucket_saved_usd_total", "counter", ("site", "region"),
+               "What serving those bytes through the CDN would have cost, by the price table."),
     Definition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
                "Body bytes handed to clients from the origin."),
     Definition("nearbucket_request_seconds", "histogram", ("action",),
@@ -73,6 +82,10 @@ METRICS = (
                "Answers of the origin bucket, by HTTP status."),
     Definition("nearbucket_origin_resumes_total", "counter", ("site",),
                "Streams continued after the origin dropped the connection."),
+    Definition("nearbucket_target_up", "gauge", ("site", "region"),
+               "Whether clients are sent to a target (1) or it fails (0); the least of all workers."),
+    Definition("nearbucket_checks_total", "counter", ("result",),
+               "Questions to the buckets about one object, by what was found."),
     Definition("nearbucket_handovers_total", "counter", ("cause",),
                "Requests that left the fast lane, by cause."),
     Definition("nearbucket_log_lines_dropped_total", "counter", (),
@@ -118,10 +131,45 @@ class Times:
         row[-1] += seconds
 
 
-class Counters:
-    """The plain integers of one process. Not thread-safe: one event loop owns them."""
+class Tally:
+    """Where the answers of one site, region and reason are counted.
 
-    __slots__ = ("_cells", "connections", "seconds", "streams")
+    Attributes:
+        redirects: Whether they are redirects to a target.
+    """
+
+    __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "redirects")
+
+    def __init__(
+        self, answers: Cell, times: Times, *, size: Cell | None = None, usd: Cell | None = None,
+        rate: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Args: the figures; what a byte is worth in US dollars."""
+        self._answers = answers
+        self._times = times
+        self._bytes = size
+        self._usd = usd
+        self._rate = rate
+        self.redirects = usd is not None
+
+    def add(self, seconds: float, size: int) -> None:
+        """Count one answer, and the bytes that it carried or saved."""
+        self._answers.value += 1
+        if size and self._bytes is not None:
+            self._bytes.value += size
+            if self._usd is not None:
+                self._usd.value += size * self._rate
+        self._times.add(seconds)
+
+
+class Counters:
+    """The plain integers of one process. Not thread-safe: one event loop owns them.
+
+    Attributes:
+        up: Site and region of every target, and whether clients are sent there.
+    """
+
+    __slots__ = ("_cells", "_prices", "_tallies", "connections", "seconds", "streams", "up")
 
     def __init__(self) -> None:
         self._cells: dict[str, defaultdict[Labels, Cell]] = {
@@ -130,17 +178,25 @@ class Counters:
         self.seconds = {action: Times() for action in Action}
         self.connections = 0
         self.streams = 0
+        self.up: Mapping[Labels, bool] = {}
+        self._prices = Prices()
+        self._tallies: dict[tuple[object, ...], Tally] = {}
 
     def declare(self, settings: Settings) -> None:
         """Start the series a dashboard divides by at zero, so that rates see the first."""
+        self._prices = settings.prices
+        self._tallies.clear()
         for site in settings.sites:
             for region in site.targets:
-                self.cell("nearbucket_redirects_total", site.name, region)
+                for name in _OF_TARGETS:
+                    self.cell(name, site.name, region)
         for reason in Reason:
             if reason.action is Action.REFUSE:
                 self.cell("nearbucket_refusals_total", reason.value)
         self.cell("nearbucket_connections_refused_total")
         self.cell("nearbucket_log_lines_dropped_total")
+        for result in CHECKS:
+            self.cell("nearbucket_checks_total", result)
         for how in STREAM_ENDS:
             self.cell("nearbucket_stream_ends_total", how)
         for cause in Handover:
@@ -154,23 +210,32 @@ class Counters:
         """Count under a metric's full name."""
         self._cells[name][labels].value += by
 
-    def decided(self, decision: Decision, seconds: float, streamed: int = 0) -> None:
-        """Count one answered request.
-
-        Args:
-            decision: What it got.
-            seconds: How long it took.
-            streamed: Body bytes that came from the origin.
-        """
-        if isinstance(decision, Redirect):
-            self.add("nearbucket_redirects_total", decision.site, decision.region)
-        elif isinstance(decision, Refuse):
-            self.add("nearbucket_refusals_total", decision.reason.value)
+    def tally(self, decision: Decision) -> Tally:
+        """Where requests that get this decision are counted."""
+        reason = decision.reason
+        if isinstance(decision, Refuse):
+            mark: tuple[object, ...] = (reason,)
         else:
-            region, reason = region_label(decision), decision.reason.value
-            self.add("nearbucket_bypasses_total", decision.site, region, reason)
-            self.add("nearbucket_streamed_bytes_total", decision.site, region, by=streamed)
-        self.seconds[decision.reason.action].add(seconds)
+            mark = type(decision), decision.site, decision.region, decision.target, reason
+        found = self._tallies.get(mark)
+        if found is None:
+            found = self._tallies[mark] = self._tally(decision)
+        return found
+
+    def _tally(self, decision: Decision) -> Tally:
+        times, reason = self.seconds[action_of(decision)], decision.reason
+        if isinstance(decision, Refuse):
+            return Tally(self.cell("nearbucket_refusals_total", reason.value), times)
+        site, region = decision.site, region_label(decision)
+        if reason is not Reason.IN_REGION:
+            answers = self.cell("nearbucket_bypasses_total", site, region, reason.value)
+            if isinstance(decision, Redirect):
+                return Tally(answers, times)
+            size = self.cell("nearbucket_streamed_bytes_total", site, region)
+            return Tally(answers, times, size=size)
+        answers, size, usd = (self.cell(name, site, region) for name in _OF_TARGETS)
+        rate = self._prices.cdn(region) / GB
+        return Tally(answers, times, size=size, usd=usd, rate=rate)
 
     def snapshot(self) -> Values:
         """All figures now, as plain picklable data."""
@@ -180,6 +245,7 @@ class Counters:
         }
         values["nearbucket_streams_in_progress"] = {(): self.streams}
         values["nearbucket_connections"] = {(): self.connections}
+        values["nearbucket_target_up"] = {labels: int(up) for labels, up in self.up.items()}
         values["nearbucket_request_seconds"] = {
             (action.value, str(slot)): figure
             for action, times in self.seconds.items()
@@ -188,7 +254,7 @@ class Counters:
         return values
 
 
-def region_label(decision: Stream) -> str:
+def region_label(decision: Redirect | Stream) -> str:
     """The region as a label: only those with a target by name, so that series are bounded."""
     if decision.region is None:
         return OUTSIDE
@@ -199,13 +265,18 @@ GAUGES = frozenset(metric.name for metric in METRICS if metric.kind == "gauge")
 
 
 def total(parts: Iterable[Values]) -> Values:
-    """The sum of what several processes counted."""
+    """The sum of what several processes counted; of what is up, the least."""
     summed: Values = {}
     for part in parts:
         for name, series in part.items():
             into = summed.setdefault(name, {})
             for labels, figure in series.items():
-                into[labels] = into.get(labels, 0) + figure
+                known = into.get(labels)
+                if known is None:
+                    into[labels] = figure
+                else:
+                    least = name == "nearbucket_target_up"
+                    into[labels] = min(known, figure) if least else known + figure
     return summed
 
 

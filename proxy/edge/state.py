@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from proxy.decide.engine import Engine
-from proxy.decide.model import UNKNOWN, Decision, Redirect, Refuse, Request, Stream
+from proxy.decide.model import SURE, Decision, Reason, Redirect, Refuse, Request, Stream, action_of
 from proxy.decide.simple import SimpleReader
 from proxy.decide.wire import RedirectText
 from proxy.edge.accesslog import AccessLog
 from proxy.edge.loglines import Record
 from proxy.edge.memo import Known, Memo
 from proxy.edge.metrics import Counters
-from proxy.edge.visits import UNRELAYED, visitor_of, wanted_of
+from proxy.edge.returns import Returns, mark_of_client, mark_of_object
+from proxy.edge.visits import UNRELAYED, saved_by, visitor_of, wanted_of, who_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from proxy.decide.model import Standing
     from proxy.decide.regions import NetworkSet, RegionTable
     from proxy.edge.fastlane import FastLane
     from proxy.settings import Settings
     from proxy.storage.direct import Direct
     from proxy.storage.origin import Origin
+    from proxy.storage.presigner import Presigner
+    from proxy.storage.standing import Standings
 
 
 RECORDED = frozenset({b"host", b"user-agent", b"referer", b"range"})
@@ -45,6 +50,9 @@ class WorkerState:
         settings: The configuration it was built from.
         origins: Site name to its origin.
         directs: The same for plain GETs; empty when all are to go to aiohttp.
+        standings: Who knows what the targets hold; without one they hold everything.
+        presigners: Site and region to who signs its Locations, where they are signed.
+        returns: Site to who was sent away lately, where that matters.
         counters: Figures of this process.
         log: Access log of this process.
         lanes: Open client connections.
@@ -58,7 +66,8 @@ class WorkerState:
 
     __slots__ = (
         "_complaints", "_texts", "counters", "date", "directs", "draining", "engine", "fast_lane",
-        "lanes", "log", "max_lanes", "memo", "offset", "origins", "reader", "settings",
+        "lanes", "log", "max_lanes", "memo", "offset", "origins", "presigners", "reader", "returns",
+        "settings", "standings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -79,6 +88,9 @@ class WorkerState:
         self._complaints = 0
         self.origins: Mapping[str, Origin] = {}
         self.directs: Mapping[str, Direct] = {}
+        self.standings: Standings | None = None
+        self.presigners: Mapping[tuple[str, str], Presigner] = {}
+        self.returns: Mapping[str, Returns] = {}
         self.max_lanes = -(-settings.limits.max_connections // workers)
         self.apply(settings, table, cdn)
         self.tick()
@@ -90,7 +102,12 @@ class WorkerState:
         self.engine = engine
         self.reader = SimpleReader(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
         self.memo.forget()
-        self._texts: dict[tuple[str, str, bool], RedirectText] = {}
+        self._texts: dict[tuple[object, ...], RedirectText] = {}
+        self.returns = {
+            site.name: self.returns.get(site.name) or Returns(site.redirect.came_back)
+            for site in settings.sites
+            if site.redirect.came_back is not None
+        }
         self.counters.declare(settings)
 
     def tick(self) -> None:
@@ -107,20 +124,55 @@ class WorkerState:
         self.draining = True
         self.memo.forget()
 
+    def decide(self, request: Request) -> Decision:
+        """What a request gets, by all that is known now."""
+        decision = self.engine.decide(request, self)
+        if self.presigners and isinstance(decision, Redirect):
+            return self._signed(request, decision)
+        return decision
+
+    def standing(self, site: str, region: str, key: str) -> Standing:
+        """As of ``Copies``."""
+        standings = self.standings
+        return SURE if standings is None else standings.standing(site, region, key)
+
+    def came_back(self, site: str, client: str, key: str, request: Request) -> bool:
+        """As of ``Copies``."""
+        returns = self.returns.get(site)
+        if returns is None:
+            return False
+        mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
+        return returns.came_back(mark, time.monotonic())
+
+    def _signed(self, request: Request, decision: Redirect) -> Redirect | Stream:
+        """The same with a signed URL; without one the client would get a 403."""
+        region = decision.region or ""
+        presigner = self.presigners.get((decision.site, region))
+        if presigner is None or decision.reason is not Reason.IN_REGION:
+            return decision
+        url = presigner.location(request.method, decision.location)
+        if url is None:
+            return Stream(
+                decision.site, decision.key, decision.client, region, decision.target,
+                Reason.UNVERIFIED,
+            )  # fmt: skip
+        return replace(decision, base="", path=url)
+
     def known(self, request: Request, decision: Redirect | Stream) -> Known:
         """Everything that answering takes, for this request and those like it."""
         text, path = None, ""
         if isinstance(decision, Redirect):
             text, path = self._text(decision), decision.path
-        record = _record(request, decision, 0)
         visitor = visitor_of(
-            request, decision, text, record, self.log, self.counters,
-            reason_header=self.settings.log.reason_header,
+            request, decision, text, self.log, self.counters.tally(decision),
+            self.returns.get(decision.site), reason_header=self.settings.log.reason_header,
         )  # fmt: skip
         return Known(visitor, wanted_of(request, decision, path, self.log))
 
     def _text(self, decision: Redirect) -> RedirectText:
-        key = decision.site, decision.base, decision.browser
+        key = (
+            decision.site, decision.base, decision.browser, decision.region, decision.reason,
+        )  # fmt: skip
         found = self._texts.get(key)
         if found is None:
             reason_header = self.settings.log.reason_header
@@ -148,36 +200,36 @@ class WorkerState:
             streamed: How many of the bytes sent came from the origin.
             protocol: HTTP version of the request.
         """
-        self.counters.decided(decision, seconds, streamed)
+        saved = saved_by(request, decision) if isinstance(decision, Redirect) else streamed
+        self.counters.tally(decision).add(seconds, saved)
+        if status:
+            self._remember(request, decision)
         if self.log.form is not None:
-            self.log.add(_record(request, decision, status, sent, seconds, protocol))
+            who = who_of(request, decision)._replace(protocol=protocol)
+            self.log.add(
+                Record(
+                    time=time.time(),
+                    method=request.method,
+                    path=request.target.partition("?")[0],
+                    status=status,
+                    bytes=sent,
+                    seconds=seconds,
+                    action=action_of(decision).value,
+                    reason=decision.reason.value,
+                    **who._asdict(),
+                )
+            )
 
-
-def _record(  # noqa: PLR0913, PLR0917  # one row, one call
-    request: Request, decision: Decision, status: int, sent: int = 0, seconds: float = 0.0,
-    protocol: str = "HTTP/1.1",
-) -> Record:  # fmt: skip
-    return Record(
-        time=time.time(),
-        client=None if isinstance(decision, Refuse) else decision.client,
-        peer=request.peer,
-        method=request.method,
-        host=_text(request, b"host"),
-        path=request.target.partition("?")[0],
-        status=status,
-        bytes=sent,
-        seconds=seconds,
-        action=decision.reason.action.value,
-        region=UNKNOWN if isinstance(decision, Refuse) else decision.region or UNKNOWN,
-        reason=decision.reason.value,
-        site=None if isinstance(decision, Refuse) else decision.site,
-        user_agent=_text(request, b"user-agent"),
-        referer=(_text(request, b"referer") or "").partition("?")[0] or None,
-        range=_text(request, b"range"),
-        protocol=protocol,
-    )
-
-
-def _text(request: Request, name: bytes) -> str | None:
-    value = request.headers.get(name)
-    return None if value is None else value.decode("utf-8", "replace")
+    def _remember(self, request: Request, decision: Decision) -> None:
+        """Who is sent away, and who came back and was served."""
+        reason = decision.reason
+        if isinstance(decision, Refuse) or reason not in {Reason.IN_REGION, Reason.CAME_BACK}:
+            return
+        returns = self.returns.get(decision.site)
+        if returns is not None:
+            mark = mark_of_client(decision.site, decision.client, request)
+            mark ^= mark_of_object(request.method, decision.key)
+            if reason is Reason.IN_REGION:
+                returns.sent_away(mark, time.monotonic())
+            else:
+                returns.served(mark)

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.decide.model import Redirect
+from proxy.decide.model import SURE, UNKNOWN, Action, Reason, Redirect, Refuse, action_of
 from proxy.edge.between import stamp_of
-from proxy.edge.loglines import Parts
-from proxy.edge.metrics import region_label
-from proxy.storage.conditions import one_range
+from proxy.edge.loglines import Parts, Who
+from proxy.edge.returns import mark_of_client, mark_of_object
+from proxy.storage.conditions import one_range, part_of
 
 if TYPE_CHECKING:
-    from proxy.decide.model import Request, Stream
+    from proxy.decide.model import Decision, Request, Stream
     from proxy.decide.wire import RedirectText
     from proxy.edge.accesslog import AccessLog
-    from proxy.edge.loglines import Ends, Form, Part, Record
-    from proxy.edge.metrics import Cell, Counters, Times
+    from proxy.edge.loglines import Ends, Form, Part
+    from proxy.edge.metrics import Tally
+    from proxy.edge.returns import Returns
 
 UNRELAYED = frozenset({
     b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range",
@@ -41,12 +42,18 @@ class Wanted:
         path: The key, encoded once.
         head: Whether the method is HEAD.
         what: Its part of a log line.
+        mark: Its half of the mark of a redirect.
+        size: Bytes of the object, where that is known.
+        until: Monotonic time until which it may be redirected without asking again.
     """
 
     key: str
     path: bytes
     head: bool
     what: Part
+    mark: int
+    size: int | None
+    until: float
     _around: dict[RedirectText, tuple[bytes, bytes]]
 
     def around(self, text: RedirectText) -> tuple[bytes, bytes]:
@@ -69,6 +76,8 @@ class Visitor:
         relayed: Whether the streaming lane may answer it.
         who: Its part of a log line.
         stamp: Our own header lines in what is streamed to it.
+        mark: Its half of the mark of a redirect.
+        returns: Who was sent away from this site lately; None where nobody wants to know.
     """
 
     decision: Redirect | Stream
@@ -77,10 +86,21 @@ class Visitor:
     relayed: bool
     who: Part
     stamp: bytes
+    mark: int
+    returns: Returns | None
     _whys: dict[int, Part]
-    _answers: Cell
-    _streamed: Cell | None
-    _times: Times
+    _tally: Tally
+
+    def came_back(self, wanted: Wanted, now: float) -> bool:
+        """Whether it was sent away for the same a moment ago."""
+        returns = self.returns
+        return returns is not None and returns.came_back(self.mark ^ wanted.mark, now)
+
+    def saved(self, wanted: Wanted) -> int:
+        """Bytes that a redirect keeps off this host, where the object's size is known."""
+        if wanted.head or wanted.size is None:
+            return 0
+        return wanted.size if self.part is None else part_of(self.part, wanted.size)
 
     def record(  # noqa: PLR0913  # one row, one call
         self, log: AccessLog, wanted: Wanted, status: int, sent: int, *, started: float,
@@ -97,19 +117,29 @@ class Visitor:
             offset: Unix time less monotonic time.
         """
         now = monotonic()
-        self._answers.value += 1
-        if self._streamed is not None:
-            self._streamed.value += sent
-        self._times.add(now - started)
+        if self.text is None:
+            self._tally.add(now - started, sent)
+        else:
+            self._tally.add(now - started, self.saved(wanted))
+        if self.returns is not None:
+            self._remember(wanted, now)
         form = log.form
         if form is not None:
             why = self._whys.get(status) or self._why(form, status)
             ends = form.ends(sent, Parts(self.who, wanted.what, why))
             log.keep(form.line(now + offset, now - started, ends))
 
+    def _remember(self, wanted: Wanted, now: float) -> None:
+        if self.returns is None:
+            return
+        if self._tally.redirects:
+            self.returns.sent_away(self.mark ^ wanted.mark, now)
+        elif self.decision.reason is Reason.CAME_BACK:
+            self.returns.served(self.mark ^ wanted.mark)
+
     def _why(self, form: Form, status: int) -> Part:
         reason = self.decision.reason
-        made = self._whys[status] = form.why(reason.action.value, reason.value, status)
+        made = self._whys[status] = form.why(action_of(self.decision).value, reason.value, status)
         return made
 
 
@@ -120,8 +150,11 @@ class Repeat:
     before: bytes
     after: bytes
     ends: Ends | None
-    _answers: Cell
-    _times: Times
+    until: float
+    mark: int
+    returns: Returns | None
+    _saved: int
+    _tally: Tally
 
     @classmethod
     def of(cls, visitor: Visitor, wanted: Wanted, text: RedirectText, log: AccessLog) -> Repeat:
@@ -137,10 +170,19 @@ class Repeat:
         ends = None
         if log.form is not None:
             reason = visitor.decision.reason
-            why = log.form.why(reason.action.value, reason.value, text.status)
+            why = log.form.why(Action.REDIRECT.value, reason.value, text.status)
             sent = text.size + len(wanted.path)
             ends = log.form.ends(sent, Parts(visitor.who, wanted.what, why))
-        return cls(before, after, ends, visitor._answers, visitor._times)  # noqa: SLF001  # of one mind
+        return cls(
+            before, after, ends, wanted.until, visitor.mark ^ wanted.mark, visitor.returns,
+            visitor.saved(wanted), visitor._tally,  # noqa: SLF001  # of one mind
+        )  # fmt: skip
+
+    def holds(self, now: float) -> bool:
+        """Whether it may be given now."""
+        if self.until < now:
+            return False
+        return self.returns is None or not self.returns.came_back(self.mark, now)
 
     def answer(self, started: float, date: bytes, log: AccessLog, offset: float) -> bytes:
         """The bytes, counted and logged.
@@ -152,11 +194,46 @@ class Repeat:
             offset: Unix time less monotonic time.
         """
         now = monotonic()
-        self._answers.value += 1
-        self._times.add(now - started)
+        self._tally.add(now - started, self._saved)
+        if self.returns is not None:
+            self.returns.sent_away(self.mark, now)
         if self.ends is not None:
             log.repeat(now + offset, now - started, self.ends)
         return b"".join((self.before, date, self.after))
+
+
+def who_of(request: Request, decision: Decision) -> Who:
+    """What the access log says of whoever makes a request."""
+    headers = request.headers
+    client = region = site = None
+    if not isinstance(decision, Refuse):
+        client, region, site = decision.client, decision.region, decision.site
+    referer = headers.get(b"referer")
+    return Who(
+        client=client,
+        peer=request.peer,
+        host=_text(headers.get(b"host")),
+        region=region or UNKNOWN,
+        site=site,
+        user_agent=_text(headers.get(b"user-agent")),
+        # no query of anybody's is logged: it may be a signature
+        referer=_text(referer and referer.partition(b"?")[0]) or None,
+        range=_text(headers.get(b"range")),
+        protocol="HTTP/1.1",
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def saved_by(request: Request, decision: Redirect) -> int:
+    """Bytes that a redirect keeps off this host, where the object's size is known."""
+    size = decision.standing.size
+    if size is None or request.method == "HEAD":
+        return 0
+    part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
+    return size if part is None else part_of(part, size)
 
 
 def wanted_of(request: Request, decision: Redirect | Stream, path: str, log: AccessLog) -> Wanted:
@@ -171,12 +248,22 @@ def wanted_of(request: Request, decision: Redirect | Stream, path: str, log: Acc
     what: Part = ()
     if log.form is not None:
         what = log.form.what(request.method, request.target.partition("?")[0])
-    return Wanted(decision.key, path.encode("ascii"), request.method == "HEAD", what, {})
+    standing = decision.standing if isinstance(decision, Redirect) else SURE
+    return Wanted(
+        key=decision.key,
+        path=path.encode("ascii"),
+        head=request.method == "HEAD",
+        what=what,
+        mark=mark_of_object(request.method, decision.key),
+        size=standing.size,
+        until=standing.until,
+        _around={},
+    )
 
 
 def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
-    request: Request, decision: Redirect | Stream, text: RedirectText | None, record: Record,
-    log: AccessLog, counters: Counters, *, reason_header: bool,
+    request: Request, decision: Redirect | Stream, text: RedirectText | None, log: AccessLog,
+    tally: Tally, returns: Returns | None, *, reason_header: bool,
 ) -> Visitor:  # fmt: skip
     """Who makes a request.
 
@@ -184,30 +271,25 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         request: The request.
         decision: What it got.
         text: The bytes of it, where it is a redirect.
-        record: The request's record, for its fields.
         log: The access log.
-        counters: Where it is counted.
+        tally: Where it is counted.
+        returns: Who was sent away from the site lately, where that matters.
         reason_header: Whether ``X-Nearbucket`` is sent.
     """
-    site, reason = decision.site, decision.reason
-    streamed, stamp = None, b""
-    if isinstance(decision, Redirect):
-        answers = counters.cell("nearbucket_redirects_total", site, decision.region)
-    else:
-        region = region_label(decision)
-        answers = counters.cell("nearbucket_bypasses_total", site, region, reason.value)
-        streamed = counters.cell("nearbucket_streamed_bytes_total", site, region)
+    stamp = b""
+    if not isinstance(decision, Redirect):
         stamp = stamp_of(decision, reason_header=reason_header)
     asked = request.headers.get(b"range")
+    mark = mark_of_client(decision.site, decision.client, request) if returns is not None else 0
     return Visitor(
         decision=decision,
         text=text,
         part=None if asked is None else one_range(asked.decode("ascii")),
         relayed=UNRELAYED.isdisjoint(request.headers),
-        who=log.form.who(record) if log.form else (),
+        who=() if log.form is None else log.form.who(who_of(request, decision)),
         stamp=stamp,
+        mark=mark,
+        returns=returns,
         _whys={},
-        _answers=answers,
-        _streamed=streamed,
-        _times=counters.seconds[reason.action],
+        _tally=tally,
     )

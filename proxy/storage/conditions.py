@@ -178,6 +178,15 @@ def one_range(value: str) -> str | None:
     return f"bytes={first}-{last}"
 
 
+def part_of(part: str, size: int) -> int:
+    """Bytes that a range of ``one_range`` has of an object of ``size`` bytes."""
+    first, _, last = part.removeprefix("bytes=").partition("-")
+    if not first:
+        return min(int(last), size)
+    end = min(int(last), size - 1) if last else size - 1
+    return max(0, end - int(first) + 1)
+
+
 def _position(digits: str) -> str:
     """A byte position that fits 64 bits, without leading zeros; empty stays empty."""
     kept = digits.lstrip("0") or digits[:1]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from proxy.decide.model import OriginError
@@ -29,17 +30,20 @@ does: it hands out none with less than 10 minutes left (``_mandatory_refresh_tim
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who signs.
+    """Who signs. What has to stay secret is left out of ``repr``, and so of logs and errors.
 
     Attributes:
         access_key: Access key id.
         secret_key: Secret access key.
         token: Session token of temporary credentials, or None.
+        expires: Unix time from which on S3 refuses what they signed; None when there is none,
+            or nobody says.
     """
 
     access_key: str
-    secret_key: str
-    token: str | None = None
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+    expires: float | None = None
 
 
 ANONYMOUS = Credentials("", "")
@@ -84,7 +88,10 @@ class Ambient:
 
     async def _ask(self) -> None:
         try:
-            self._known = await self._current()
+            found = await self._current()
+            if found != self._known:
+                # the same object while nothing changed: what was signed is kept by identity
+                self._known = found
             self._vouched = time.monotonic()
         except OriginError as error:
             self._trouble = (error.status, error.detail)
@@ -96,8 +103,10 @@ class Ambient:
             self._chain = self._chain or await self._load()
             frozen = self._chain and await self._chain.get_frozen_credentials()
         except Exception as error:
-            # botocore lets errors of files, HTTP, JSON and processes through as they are
-            raise OriginError(503, f"AWS credentials could not be renewed: {error!r}") from error
+            # botocore lets errors of files, HTTP, JSON and processes through as they are; repr
+            # of a decoding error would hold what was read
+            why = f"{type(error).__name__}: {error}"
+            raise OriginError(503, f"AWS credentials could not be renewed: {why}") from error
         if not frozen:
             raise OriginError(
                 502,
@@ -105,7 +114,14 @@ class Ambient:
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or set origin.credentials "
                 "to anonymous or to key files",
             )
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        ends = _expiry(self._chain)
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token, ends)
+
+
+def _expiry(chain: Any) -> float | None:
+    # frozen credentials do not carry it, static ones have none, and botocore has no public name
+    ends = getattr(chain, "_expiry_time", None)
+    return ends.timestamp() if isinstance(ends, datetime) else None
 
 
 async def _load_chain() -> Any:
@@ -152,7 +168,8 @@ class Files:
     def _look(self) -> None:
         mark = [self._stat(name, path) for name, path in self._files.items()]
         if mark != self._mark:
-            self._known = Credentials(*(self._read(*item) for item in self._files.items()))
+            access_key, secret_key = (self._read(*item) for item in self._files.items())
+            self._known = Credentials(access_key, secret_key)
             # taken before reading: a file that changed meanwhile is read again next time
             self._mark = mark
         self._looked = time.monotonic()

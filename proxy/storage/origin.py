@@ -52,11 +52,11 @@ class Counters(Protocol):
 
 
 class Origin:
-    """One bucket, from which objects are opened."""
+    """One bucket, from which objects are opened; ``bucket_path`` is its own encoded path."""
 
     def __init__(
         self,
-        entry: buckets.Origin,
+        entry: buckets.Bucket,
         session: aiohttp.ClientSession,
         *,
         signer: Signer | None = None,
@@ -76,7 +76,7 @@ class Origin:
         self._entry = entry
         self._base = f"{base.scheme}://{base.netloc}"
         self.host = URL(self._base).host_port_subcomponent or base.netloc
-        self._folder = f"{base.path}/"
+        self.bucket_path = f"{base.path}/"
         self._session = session
         self.signer = signer or Signer(
             entry.credentials, entry.region, expected_owner=entry.expected_owner
@@ -135,7 +135,15 @@ class Origin:
         full = self._entry.prefix + key
         if not full or len(full.encode()) > MAX_KEY:
             return None  # the empty key would list the bucket
-        return self._folder + encode_key(full)
+        return self.bucket_path + encode_key(full)
+
+    async def head(self, path: str) -> aiohttp.ClientResponse:
+        """S3's response to one HEAD, whatever it is; to be released.
+
+        Raises:
+            OriginError: There was none.
+        """
+        return await self._send("HEAD", path, {})
 
     async def preflight(self, key: str, fields: Mapping[str, str]) -> Answer:
         """Ask the bucket's CORS rules about a request that a browser would like to make.
@@ -150,7 +158,7 @@ class Origin:
         Raises:
             OriginError: S3 failed, or was not there.
         """
-        path = self._folder + encode_key(self._entry.prefix + key)
+        path = self.bucket_path + encode_key(self._entry.prefix + key)
         response = await self._request("OPTIONS", path, {"host": self.host, **fields})
         await _error_document(response)
         if response.status != 200:  # noqa: PLR2004 - OK

@@ -10,10 +10,12 @@ import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from proxy.storage.credentials import Ambient
 from proxy.storage.direct import Direct
 from proxy.storage.origin import Origin
 from proxy.storage.pool import BUFFER, Pool
 from proxy.storage.session import client_session
+from proxy.storage.signer import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,12 +32,15 @@ class Origins:
     Attributes:
         by_site: Site name to its origin.
         direct: The same on connections of our own.
+        session: The session of aiohttp's way.
+        ambient: The SDK's credential chain, asked once for all buckets.
     """
 
     def __init__(self, counters: Callable[[str], Counters]) -> None:
         """Args: who counts what happens on the way to a site's origin."""
         self._counters = counters
-        self._session = client_session()
+        self.session = client_session()
+        self.ambient = Ambient()
         self._pools: dict[tuple[str, int, bool], Pool] = {}
         self._tls: ssl.SSLContext | None = None
         self._buffer = memoryview(bytearray(BUFFER))
@@ -47,7 +52,13 @@ class Origins:
         used: dict[tuple[str, int, bool], Pool] = {}
         by_site, direct = {}, {}
         for site in sites:
-            origin = Origin(site.origin, self._session, counters=self._counters(site.name))
+            entry, ambient = site.origin, self.ambient
+            signer = Signer(
+                entry.credentials, entry.region, expected_owner=entry.expected_owner,
+                ambient=ambient,
+            )  # fmt: skip
+            counters = self._counters(site.name)
+            origin = Origin(entry, self.session, signer=signer, counters=counters)
             url = urlsplit(site.origin.url())
             place = url.hostname or "", url.port or _PORTS[url.scheme], url.scheme == "https"
             used[place] = self._pools.get(place) or self._pool(*place)
@@ -72,4 +83,4 @@ class Origins:
         """Close all connections that are free."""
         for pool in self._pools.values():
             pool.close()
-        await self._session.close()
+        await self.session.close()

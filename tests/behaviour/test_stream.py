@@ -246,7 +246,7 @@ async def test_only_the_bytes_that_were_sent_are_counted(serve: Serve, s3: Local
 async def test_an_origin_that_says_nothing_is_a_504(serve: Serve) -> None:
     silent = Say(b"", then="hang")
     async with ScriptedS3(silent) as server, serve(scripted(server)) as served:
-        served.worker._origins._session._timeout = ClientTimeout(total=None, sock_read=0.2)
+        served.worker._origins.session._timeout = ClientTimeout(total=None, sock_read=0.2)
         asking = asyncio.create_task(served.get("/a.txt", FROM))
         await server.arrived.wait()
         lane = next(iter(served.worker.state.lanes))

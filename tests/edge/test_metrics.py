@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from proxy.edge.metrics import Values
 
 WEST = Redirect(
-    "dl", "private/key.tar.gz", "198.51.100.7", "us-west-2", "https://b.example/", "k", 301
-)
+    "dl", "private/key.tar.gz", "198.51.100.7", "us-west-2", target=True,
+    base="https://b.example/", path="k", status=301,
+)  # fmt: skip
 METHOD = Refuse(405, Reason.METHOD)
 
 
@@ -53,12 +54,12 @@ def plain(values: Values) -> Values:
 def history() -> Counters:
     """Two redirects, three bypasses, a refusal, and what happened around them."""
     counters = Counters()
-    counters.decided(WEST, 0.25)
-    counters.decided(WEST, 0.25)
-    counters.decided(stream(None, Reason.OUTSIDE_AWS), 2.0, streamed=5_242_880)
-    counters.decided(stream("eu-west-1", Reason.NO_TARGET), 0.5, streamed=100)
-    counters.decided(stream("us-west-2", Reason.PATH, target=True), 4000.0, streamed=0)
-    counters.decided(METHOD, 0.0)
+    counters.tally(WEST).add(0.25, 1 << 30)
+    counters.tally(WEST).add(0.25, 0)
+    counters.tally(stream(None, Reason.OUTSIDE_AWS)).add(2.0, 5_242_880)
+    counters.tally(stream("eu-west-1", Reason.NO_TARGET)).add(0.5, 100)
+    counters.tally(stream("us-west-2", Reason.PATH, target=True)).add(4000.0, 0)
+    counters.tally(METHOD).add(0.0, 0)
     counters.add("nearbucket_origin_requests_total", "dl", "206")
     counters.add("nearbucket_log_lines_dropped_total", by=7)
     counters.streams, counters.connections = 1, 3
@@ -80,6 +81,14 @@ nearbucket_bypasses_total{reason="path",region="us-west-2",site="dl"} 1.0
 # HELP nearbucket_refusals_total Requests refused, by the rule they break.
 # TYPE nearbucket_refusals_total counter
 nearbucket_refusals_total{reason="method"} 1.0
+# HELP nearbucket_redirected_bytes_total Bytes that redirected requests asked for, where the \
+object's size is known.
+# TYPE nearbucket_redirected_bytes_total counter
+nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
+# HELP nearbucket_saved_usd_total What serving those bytes through the CDN would have cost, by the \
+price table.
+# TYPE nearbucket_saved_usd_total counter
+nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.085
 # HELP nearbucket_streamed_bytes_total Body bytes handed to clients from the origin.
 # TYPE nearbucket_streamed_bytes_total counter
 nearbucket_streamed_bytes_total{region="other-aws",site="dl"} 100.0
@@ -104,7 +113,7 @@ nearbucket_log_lines_dropped_total 7.0
 
 def test_a_known_history_is_this_text_for_openmetrics() -> None:
     counters = Counters()
-    counters.decided(WEST, 0.25)
+    counters.tally(WEST).add(0.25, 0)
     counters.connections = 2
     assert (
         openmetrics_of(plain(counters.snapshot()))
@@ -112,6 +121,14 @@ def test_a_known_history_is_this_text_for_openmetrics() -> None:
 # HELP nearbucket_redirects Requests redirected to a target bucket, by the client's region.
 # TYPE nearbucket_redirects counter
 nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
+# HELP nearbucket_redirected_bytes Bytes that redirected requests asked for, where the object's \
+size is known.
+# TYPE nearbucket_redirected_bytes counter
+nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
+# HELP nearbucket_saved_usd What serving those bytes through the CDN would have cost, by the price \
+table.
+# TYPE nearbucket_saved_usd counter
+nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.0
 # HELP nearbucket_streams_in_progress Objects being streamed now.
 # TYPE nearbucket_streams_in_progress gauge
 nearbucket_streams_in_progress 0.0
@@ -165,7 +182,7 @@ nearbucket_request_seconds_sum{action="stream"} 5803.25
 def test_the_histogram_is_cumulative_takes_a_bound_as_below_and_sums_all() -> None:
     counters = Counters()
     for seconds in (0.0, 0.25, 0.25, 0.5, 2.25, 1800.0, 4000.0):
-        counters.decided(stream(None, Reason.OUTSIDE_AWS), seconds)
+        counters.tally(stream(None, Reason.OUTSIDE_AWS)).add(seconds, 0)
     series = counters.snapshot()["nearbucket_request_seconds"]
     streams = {labels: figure for labels, figure in series.items() if labels[0] == "stream"}
     assert text_of({"nearbucket_request_seconds": streams}) == HISTOGRAM
@@ -174,7 +191,7 @@ def test_the_histogram_is_cumulative_takes_a_bound_as_below_and_sums_all() -> No
 @pytest.mark.parametrize("bound", SECONDS, ids=str)
 def test_a_time_equal_to_a_bound_is_counted_below_it(bound: float) -> None:
     counters = Counters()
-    counters.decided(METHOD, bound)
+    counters.tally(METHOD).add(bound, 0)
     text = text_of(counters.snapshot())
     bucket = 'nearbucket_request_seconds_bucket{{action="refuse",le="{}"}} {}\n'
     assert bucket.format(bound, 1.0) in text
@@ -193,7 +210,7 @@ def test_a_time_equal_to_a_bound_is_counted_below_it(bound: float) -> None:
 )
 def test_a_request_is_timed_under_its_own_action_alone(decision: Decision, action: str) -> None:
     counters = Counters()
-    counters.decided(decision, 0.5)
+    counters.tally(decision).add(0.5, 0)
     lines = text_of(counters.snapshot()).splitlines()
     counts = {line for line in lines if "_count{" in line and not line.endswith(" 0.0")}
     assert counts == {f'nearbucket_request_seconds_count{{action="{action}"}} 1.0'}
@@ -214,7 +231,7 @@ def test_the_region_of_a_bypass_is_a_target_or_one_of_two_words(
     decision: Stream, region: str
 ) -> None:
     counters = Counters()
-    counters.decided(decision, 0.1, streamed=9)
+    counters.tally(decision).add(0.1, 9)
     values = counters.snapshot()
     reason = decision.reason.value
     assert values["nearbucket_bypasses_total"] == {("dl", region, reason): 1}
@@ -234,7 +251,11 @@ def test_a_dashboards_series_start_at_zero() -> None:
     declared = {name: series for name, series in plain(counters.snapshot()).items() if series}
     assert declared == {
         "nearbucket_redirects_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_redirected_bytes_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_saved_usd_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_checks_total": {("present",): 0, ("absent",): 0, ("failed",): 0},
         "nearbucket_refusals_total": {
+            ("well-known",): 0,
             ("method",): 0,
             ("host",): 0,
             ("path-invalid",): 0,
@@ -266,14 +287,14 @@ def test_a_dashboards_series_start_at_zero() -> None:
 def test_declaring_again_at_a_reload_keeps_what_is_counted() -> None:
     counters = Counters()
     counters.declare(settings(site={"hosts": ["dl"]}))
-    counters.decided(WEST, 0.1)
+    counters.tally(WEST).add(0.1, 0)
     counters.declare(settings(site={"hosts": ["dl"]}))
     assert counters.snapshot()["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
 
 
 def test_the_total_of_several_workers_is_the_sum_of_each_series() -> None:
     first, second, third = history(), history(), Counters()
-    second.decided(stream("us-east-1", Reason.PATH, target=True), 0.5, streamed=1)
+    second.tally(stream("us-east-1", Reason.PATH, target=True)).add(0.5, 1)
     values = total(counters.snapshot() for counters in (first, second, third))
     assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 4}
     assert values["nearbucket_bypasses_total"] == {
@@ -289,6 +310,14 @@ def test_the_total_of_several_workers_is_the_sum_of_each_series() -> None:
     assert 'nearbucket_request_seconds_bucket{action="stream",le="0.5"} 3.0\n' in text
 
 
+def test_a_target_is_up_where_every_worker_says_so() -> None:
+    first, second = Counters(), Counters()
+    first.up = {("dl", "us-east-1"): True, ("dl", "us-west-2"): True}
+    second.up = {("dl", "us-east-1"): True, ("dl", "us-west-2"): False}
+    values = total(counters.snapshot() for counters in (first, second))
+    assert values["nearbucket_target_up"] == {("dl", "us-east-1"): 1, ("dl", "us-west-2"): 0}
+
+
 def test_a_total_leaves_its_parts_as_they_were() -> None:
     part = history().snapshot()
     before = pickle.dumps(part)
@@ -300,7 +329,9 @@ def test_a_total_leaves_its_parts_as_they_were() -> None:
 def test_a_worker_that_ended_leaves_its_counts_but_not_its_gauges() -> None:
     values = history().snapshot()
     left = retired(values)
-    assert set(values) - set(left) == {"nearbucket_streams_in_progress", "nearbucket_connections"}
+    assert set(values) - set(left) == {
+        "nearbucket_streams_in_progress", "nearbucket_connections", "nearbucket_target_up",
+    }  # fmt: skip
     assert left["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
     assert left["nearbucket_request_seconds"] == values["nearbucket_request_seconds"]
     both = total([left, Counters().snapshot()])
@@ -311,7 +342,7 @@ def test_a_worker_that_ended_leaves_its_counts_but_not_its_gauges() -> None:
 def test_a_snapshot_does_not_change_with_later_requests_and_can_be_sent() -> None:
     counters = history()
     values = counters.snapshot()
-    counters.decided(WEST, 1.0)
+    counters.tally(WEST).add(1.0, 0)
     counters.connections = 9
     assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
     assert values["nearbucket_connections"] == {(): 3}

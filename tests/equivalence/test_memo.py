@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.decide.model import Reason, Standing
 from proxy.edge.fastlane import FastLane
 from proxy.edge.state import WorkerState
 from tests import build
@@ -18,6 +21,7 @@ from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
 
 if TYPE_CHECKING:
     from proxy.edge.between import Inner
+    from proxy.storage.standing import Standings
 
 _SITES = [
     {"hosts": ["a.example"],
@@ -52,6 +56,18 @@ _HEADS = st.builds(
     _FIELDS,
 )
 _VARYING = re.compile(rb'"time":"[^"]*","seconds":[0-9.]*|\d\d:\d\d:\d\d\t|\t\d\.\d{3}\t')
+
+
+class _Copies:
+    """Stands for what is known of the targets: nothing lasts, some is bad news."""
+
+    def standing(self, _site: str, region: str, key: str) -> Standing:
+        if key == "b c.tar.xz":
+            return Standing(Reason.NOT_REPLICATED, 7, inf)
+        if key == "x/a.tar.gz":
+            return Standing(None, 7, 0.0)
+        down = region == "us-west-2" and key == "d/index.tar.gz"
+        return Standing(Reason.TARGET_DOWN if down else None, 5, inf)
 
 
 class _Sink:
@@ -92,9 +108,12 @@ class _Elsewhere:
 class Serving:
     """A worker's lane without sockets."""
 
-    def __init__(self, form: str, *, forgetful: bool, percent: int) -> None:
+    def __init__(
+        self, form: str, *, forgetful: bool, percent: int, came_back: str = "off"
+    ) -> None:
+        more = {"percent": percent, "came_back": came_back}
         first, *others = [{**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})),
-                                       "percent": percent}} for site in _SITES]  # fmt: skip
+                                                **more}} for site in _SITES]  # fmt: skip
         made = build.snapshot(build.settings(
             site=first, more=others, log={"access": form},
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
@@ -102,6 +121,7 @@ class Serving:
         self.reader, writer = os.pipe()
         self.state = WorkerState(made.settings, made.table, made.cdn, descriptor=writer)
         self.state.date = b"D"
+        self.state.standings = cast("Standings", _Copies())
         self._writer = writer
         self._forgetful = forgetful
 
@@ -126,16 +146,16 @@ class Serving:
 
 
 @pytest.mark.parametrize("form", ["json", "w3c"])
-@pytest.mark.parametrize("percent", [100, 50])
+@pytest.mark.parametrize(("percent", "came_back"), [(100, "off"), (50, "off"), (100, "1h")])
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(heads=st.lists(_HEADS, min_size=1, max_size=6), order=st.randoms(use_true_random=False))
 def test_a_worker_that_remembers_is_one_that_forgets(
-    form: str, percent: int, heads: list[bytes], order: Any
+    form: str, percent: int, came_back: str, heads: list[bytes], order: Any
 ) -> None:
     asked = heads * 4
     order.shuffle(asked)
-    remembering = Serving(form, forgetful=False, percent=percent)
-    forgetful = Serving(form, forgetful=True, percent=percent)
+    remembering = Serving(form, forgetful=False, percent=percent, came_back=came_back)
+    forgetful = Serving(form, forgetful=True, percent=percent, came_back=came_back)
     for head in asked:
         assert remembering.answer(head) == forgetful.answer(head)
     figures = [
@@ -156,6 +176,36 @@ def test_a_redirect_that_comes_again_is_not_decided_again(monkeypatch: pytest.Mo
     assert len(serving.state.memo.repeats) == 1
     other = head.replace(b"\r\n\r\n", b"\r\nX-Amz-Cf-Id: 1\r\n\r\n")
     assert serving.answer(other) == first
+
+
+def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds() -> None:
+    serving = Serving("off", forgetful=False, percent=100)
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    copies = cast("Any", serving.state.standings)
+    for known, answer in [
+        (Standing(None, 5, monotonic() + 3600), b"301"),
+        (Standing(Reason.SMALL, 5, inf), b"301"),  # nobody asks again so soon
+    ]:
+        copies.standing = lambda *_, known=known: known
+        for _ in range(4):
+            assert answer in serving.answer(head)
+    for wanted in serving.state.memo._objects["*", "us-east-1"].values():
+        wanted.until = 0.0
+    for repeat in serving.state.memo.repeats.values():
+        repeat.until = 0.0
+    assert serving.answer(head).startswith(b"<handed over>")
+
+
+def test_who_comes_back_is_streamed_once_and_then_redirected_again() -> None:
+    serving = Serving("off", forgetful=False, percent=100, came_back="1h")
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    redirected = [b"301" in serving.answer(head) for _ in range(4)]
+    assert redirected == [True, False, False, False]  # nothing streams here
+    for mark in list(serving.state.returns["*"]._now):
+        serving.state.returns["*"].served(mark)
+    assert b"301" in serving.answer(head)
+    other = head.replace(b"Host: b", b"Host: b\r\nUser-Agent: another")
+    assert b"301" in serving.answer(other)
 
 
 def test_a_reload_forgets() -> None:

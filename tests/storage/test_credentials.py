@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from proxy.decide.model import OriginError
 from proxy.storage import credentials as module
-from proxy.storage.credentials import Ambient
+from proxy.storage.credentials import Ambient, Credentials
 from proxy.storage.signer import Signer
 
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ async def test_no_credentials_is_an_error_that_names_the_fixes() -> None:
     with pytest.raises(OriginError, match=r"AWS_ACCESS_KEY_ID.*anonymous.*key files") as caught:
         await Signer("ambient", "us-east-1").headers("GET", "h", "/b/k")
     assert caught.value.status == 502
+
+
+def test_what_is_secret_is_in_no_text_of_credentials() -> None:
+    known = Credentials("AKID", "hidden-key", "hidden-token", 1.0)
+    texts = (repr(known), str(known), f"{known}", repr([known]), repr({"by": known}))
+    assert all("AKID" in text and "hidden" not in text for text in texts)
+
+
+async def test_an_error_of_the_chain_does_not_tell_what_was_read() -> None:
+    async def load() -> None:
+        "schlüssel".encode().decode("ascii")
+
+    with pytest.raises(OriginError, match="UnicodeDecodeError: 'ascii' codec") as caught:
+        await Ambient(load).get()
+    assert "schl" not in repr(caught.value)
 
 
 class TaskRole:
@@ -111,6 +127,44 @@ async def test_credentials_about_to_end_when_loaded_are_refreshed_before_use(
     role = await task_role(5, 60)
     assert await two_hundred(Signer("ambient", "us-east-1")) == {"token2"}
     assert role.asked == 2
+
+
+async def test_credentials_of_a_role_know_when_they_end(task_role: Callable[..., Any]) -> None:
+    await task_role(60)
+    before = time.time()
+    expires = (await Ambient().get()).expires
+    assert expires is not None
+    assert before + 3590 < expires <= time.time() + 3600
+
+
+async def test_static_credentials_do_not_end(no_aws: pytest.MonkeyPatch) -> None:
+    no_aws.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    no_aws.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert (await Ambient().get()).expires is None
+
+
+async def test_credentials_are_the_same_object_until_they_change(
+    task_role: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_HOLD", -1.0)
+    role = await task_role(60)
+    ambient = Ambient()
+    first = await ambient.get()
+    assert await asked_again(ambient) is first
+    assert role.asked == 1
+    # within the chain's 15 minutes before the end it renews
+    ambient._chain._expiry_time = datetime.now(UTC) + timedelta(minutes=5)
+    second = await asked_again(ambient)
+    assert (first.token, second.token) == ("token1", "token2")
+    assert first.expires != second.expires
+
+
+async def asked_again(ambient: Ambient) -> Credentials:
+    """What is handed out once the chain has been asked again."""
+    ambient.current()
+    assert ambient._flight is not None
+    await ambient._flight
+    return await ambient.get()
 
 
 async def test_two_hundred_requests_cause_one_refresh_of_expired_credentials() -> None:

@@ -1,4 +1,4 @@
-"""Our signature is botocore's, and what is signed with keys from files follows the files."""
+"""Our signatures are botocore's, and what is signed with keys from files follows the files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import example, given
@@ -17,7 +17,7 @@ from proxy.buckets import KeyFiles
 from proxy.decide.model import OriginError
 from proxy.decide.wire import encode_key
 from proxy.storage.credentials import Credentials
-from proxy.storage.signer import Signer, sign
+from proxy.storage.signer import Signer, presign, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,17 +29,14 @@ EXTRAS = st.dictionaries(
     st.sampled_from(["range", "if-match", "x-amz-expected-bucket-owner", "x-amz-meta-b"]), VALUES
 )
 """Names that botocore signs; it leaves out Expect, User-Agent and other hop fields."""
+METHODS = st.sampled_from(["GET", "HEAD"])
+REGIONS = st.sampled_from(["us-east-1", "us-west-2", "eu-central-1", "cn-north-1", "local"])
+WHO = st.builds(Credentials, TOKEN, TOKEN, st.none() | TOKEN)
+MOMENTS = st.integers(0, 4_102_444_800)
 
 
 @example("GET", "a//b/../c d+e%2Fü.txt", "cn-north-1", Credentials("A", "S", "T"), 0, {})
-@given(
-    st.sampled_from(["GET", "HEAD"]),
-    KEYS,
-    st.sampled_from(["us-east-1", "us-west-2", "eu-central-1", "cn-north-1", "local"]),
-    st.builds(Credentials, TOKEN, TOKEN, st.none() | TOKEN),
-    st.integers(0, 4_102_444_800),
-    EXTRAS,
-)
+@given(METHODS, KEYS, REGIONS, WHO, MOMENTS, EXTRAS)
 def test_every_request_is_signed_as_botocore_signs_it(  # noqa: PLR0913, PLR0917 - a signature is of that much
     method: str,
     key: str,
@@ -75,6 +72,29 @@ def signed_by_botocore(  # noqa: PLR0913, PLR0917 - as the test above
     with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
         S3SigV4Auth(who, "s3", region).add_auth(request)
     return {name.lower(): value for name, value in request.headers.items()}
+
+
+@example("HEAD", "a//b/../c d+e%2Fü.txt", "cn-north-1", Credentials("A", "S", "T/+="), 0, 1)
+@given(METHODS, KEYS, REGIONS, WHO, MOMENTS, st.integers(1, 604_800))
+def test_every_url_is_signed_as_botocore_signs_it(  # noqa: PLR0913, PLR0917 - as above
+    method: str, key: str, region: str, credentials: Credentials, when: int, expires: int
+) -> None:
+    path = f"/bucket/{encode_key(key)}"
+    query = presign(
+        method,
+        path,
+        "s3.example:8333",
+        region=region,
+        credentials=credentials,
+        when=when + 0.9,
+        expires=expires,
+    )
+    request = AWSRequest(method, f"http://s3.example:8333{path}")
+    who = BotoCredentials(credentials.access_key, credentials.secret_key, credentials.token)
+    moment = datetime.fromtimestamp(when, UTC)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
+        S3SigV4QueryAuth(who, "s3", region, expires).add_auth(request)
+    assert request.url == f"http://s3.example:8333{path}?{query}"
 
 
 async def test_anonymous_requests_are_not_signed() -> None:

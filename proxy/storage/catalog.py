@@ -1,0 +1,197 @@
+"""What the buckets hold: known for a while, asked once however many want to know.
+
+In: a bucket's ``Looker`` and a key; what listings said. Out: what is known, at once; or the same
+after S3 was asked, within a budget. Refuses to know sites and rules, and to grow: of all buckets
+together it keeps ``entries`` objects, those asked for last.
+
+The bound is kept by generations: what is used moves to the young half, and when that is full the
+old half is dropped whole. So nothing is forgotten that was among the last ``entries / 2`` to be
+used, and a look costs one dictionary, not the upkeep of a list. An entry takes about 0.5 KiB: a
+key of 60 characters, an ETag, a tuple and the place in the dictionary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from proxy.decide.model import OriginError
+from proxy.storage.held import ABSENT, Held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NEGATIVE = 30.0
+"""Seconds for which the absence of an object, or a difference, is not asked about again."""
+
+HOLD = 1.0
+"""Seconds for which a question that S3 did not answer is not asked again."""
+
+_AT_ONCE = 64
+_MOST_FLIGHTS = 2048
+
+
+class Counts(Protocol):
+    """Who counts what was found."""
+
+    def __call__(self, name: str, *labels: str) -> None:
+        """Count under a metric's name."""
+
+
+class Outcomes(Protocol):
+    """Who judges a bucket by how it answers."""
+
+    def answered(self, place: str, key: str | None) -> None:
+        """It did; ``key`` was there, where one is given."""
+
+    def failed(self, place: str, why: str) -> None:
+        """It did not."""
+
+
+class Looks(Protocol):
+    """Who asks a bucket."""
+
+    place: str
+
+    async def look(self, key: str) -> Held:
+        """What is held under a key; an ``OriginError`` where that is not said."""
+
+
+class Entry(NamedTuple):
+    """One object of one bucket, and the monotonic time at which that was so."""
+
+    held: Held
+    seen: float
+
+
+class Shelf:
+    """What is known of one bucket."""
+
+    __slots__ = ("_old", "looker", "young")
+
+    def __init__(self, looker: Looks) -> None:
+        self.looker = looker
+        self.young: dict[str, Entry] = {}
+        self._old: dict[str, Entry] = {}
+
+    def get(self, key: str) -> Entry | None:
+        """What is known of a key."""
+        found = self.young.get(key)
+        if found is None:
+            found = self._old.pop(key, None)
+            if found is not None:
+                self.young[key] = found
+        return found
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Take note, unless something newer is known."""
+        known = self.get(key)
+        if known is None or known.seen <= entry.seen:
+            self.young[key] = entry
+
+    def age(self) -> None:
+        """Forget what was not used since the last time."""
+        self._old, self.young = self.young, {}
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self._old)
+
+
+class Catalog:
+    """What one worker knows.
+
+    Attributes:
+        shelves: Place of a bucket to what is known of it.
+    """
+
+    def __init__(self, count: Counts, outcomes: Outcomes) -> None:
+        """Args: who counts what is found; who judges the buckets."""
+        self.shelves: dict[str, Shelf] = {}
+        self._count = count
+        self._outcomes = outcomes
+        self._entries = 0
+        self._flights: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._held_back: dict[tuple[str, str], float] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    def use(self, lookers: Iterable[Looks], entries: int) -> None:
+        """Ask these buckets from now on; what is known of them stays.
+
+        Args:
+            lookers: One for each bucket.
+            entries: How many objects may be known of.
+        """
+        shelves = {}
+        for looker in lookers:
+            shelf = shelves[looker.place] = self.shelves.get(looker.place) or Shelf(looker)
+            shelf.looker = looker
+        self.shelves = shelves
+        self._entries = entries
+
+    def learn(self, place: str, objects: Iterable[tuple[str, int, str]], seen: float) -> None:
+        """Take what a listing said.
+
+        Args:
+            place: The bucket; one that nobody needs is passed over.
+            objects: Key, size and ETag of each.
+            seen: Monotonic time of the listing.
+        """
+        shelf = self.shelves.get(place)
+        if shelf is not None:
+            for key, size, etag in objects:
+                shelf.put(key, Entry(Held(size, etag), seen))
+            self._bound()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.shelves.values()))
+
+    def _bound(self) -> None:
+        if sum(len(shelf.young) for shelf in self.shelves.values()) >= self._entries // 2:
+            for shelf in self.shelves.values():
+                shelf.age()
+
+    def ask(self, shelf: Shelf, key: str) -> asyncio.Task[None] | None:
+        """Ask the bucket, unless it is being asked: the one question there is.
+
+        Returns:
+            What to wait for; None where asking now would be of no use.
+        """
+        mark = shelf.looker.place, key
+        flight = self._flights.get(mark)
+        if flight is not None:
+            return flight
+        if len(self._flights) >= _MOST_FLIGHTS or self._held_back.get(mark, 0) > monotonic():
+            return None
+        flight = self._flights[mark] = asyncio.create_task(self._look(shelf, key))
+        flight.add_done_callback(lambda _: self._flights.pop(mark, None))
+        return flight
+
+    async def _look(self, shelf: Shelf, key: str) -> None:
+        looker = shelf.looker
+        async with self._slots:
+            asked = monotonic()  # what changes while S3 answers was not seen
+            try:
+                held = await looker.look(key)
+            except OriginError as error:
+                self._held_back[looker.place, key] = monotonic() + HOLD
+                self._count("nearbucket_checks_total", "failed")
+                self._outcomes.failed(looker.place, error.detail)
+                return
+        self._count("nearbucket_checks_total", "absent" if held == ABSENT else "present")
+        self._outcomes.answered(looker.place, None if held == ABSENT else key)
+        shelf.put(key, Entry(held, asked))
+        self._bound()
+
+    def tick(self, now: float) -> None:
+        """Once a second: forget which questions were not answered."""
+        if self._held_back:
+            self._held_back = {mark: until for mark, until in self._held_back.items()
+                               if until > now}  # fmt: skip
+
+    async def close(self) -> None:
+        """Ask nothing more."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)

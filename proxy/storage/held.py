@@ -1,0 +1,82 @@
+"""What a bucket holds under one key, as far as telling two copies apart takes.
+
+In: the header fields of a HEAD, or an entry of a listing. Out: a ``Held``, and whether two of
+them are the same object. Refuses to know how long that is true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CHECKSUMS = ("x-amz-checksum-crc64nvme", "x-amz-checksum-crc32", "x-amz-checksum-crc32c",
+             "x-amz-checksum-sha256", "x-amz-checksum-sha1")  # fmt: skip
+
+
+class Held(NamedTuple):
+    """One object.
+
+    Attributes:
+        size: In bytes; ``ABSENT``'s is -1.
+        etag: Without quotes.
+        sums: Checksums over all bytes that S3 gives, as ``name=value`` separated by spaces;
+            empty where there are none. Not where the ETag is an MD5 sum: that says it all.
+    """
+
+    size: int
+    etag: str
+    sums: str = ""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Held:
+        """What a HEAD says; ``fields`` finds names in any case.
+
+        Raises:
+            ValueError: It does not say how large the object is.
+        """
+        etag = fields.get("ETag", "").strip('"')
+        return cls(int(fields.get("Content-Length", "")), etag, _sums(fields, etag))
+
+    def equals(self, other: Held) -> bool:
+        """Whether both are the same bytes, as far as S3 says so.
+
+        ETags differ for the same bytes where they were uploaded in other parts, or encrypted by
+        a key of KMS; then a checksum of all bytes has to say it (API reference, "Object").
+        """
+        if self.size != other.size:
+            return False
+        if self.etag == other.etag:
+            return self.etag != ""
+        return not set(self.sums.split()).isdisjoint(other.sums.split())
+
+
+ABSENT = Held(-1, "")
+"""Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a listing or an inventory says of some objects of one bucket.
+
+    Attributes:
+        place: ``Bucket.place``.
+        objects: Key without the bucket's prefix, size in bytes and ETag without quotes of each.
+        seen: Unix time at which it was so.
+    """
+
+    place: str
+    objects: tuple[tuple[str, int, str], ...]
+    seen: float
+
+
+def _sums(fields: Mapping[str, str], etag: str) -> str:
+    """A checksum of parts' checksums depends on where the parts end: it does not count."""
+    encrypted = fields.get("x-amz-server-side-encryption", "AES256") != "AES256"
+    if not ("-" in etag or encrypted) or fields.get("x-amz-checksum-type") == "COMPOSITE":
+        return ""
+    found = [(name.removeprefix("x-amz-checksum-"), fields.get(name)) for name in CHECKSUMS]
+    # "value-3": a sum of three parts' sums, where S3 does not name its type
+    return " ".join(f"{name}={value}" for name, value in found if value and "-" not in value)

@@ -1,0 +1,215 @@
+"""Whether a copy is one to send clients to: what settings make of what is known.
+
+In: sites, the catalogue and the watch. Out: a ``Standing`` for a site, region and key, at once;
+the questions that are open about it, asked. Refuses to know clients and requests.
+
+How long an answer holds (``redirect.verify_ttl``): good news for that long, and for its last
+quarter somebody asking causes one new question while the answer is still given; bad news for
+``NEGATIVE`` seconds at most. What is older counts as unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.decide.model import Reason, Standing
+from proxy.storage.catalog import NEGATIVE, Catalog
+from proxy.storage.held import ABSENT
+from proxy.storage.looker import Looker
+from proxy.storage.presigner import Presigner
+from proxy.storage.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import aiohttp
+
+    from proxy.settings import Settings
+    from proxy.sites import Site
+    from proxy.storage.catalog import Counts, Entry, Shelf
+    from proxy.storage.credentials import Ambient
+
+FRESH = 0.75
+"""Share of ``verify_ttl`` after which good news is asked for again."""
+
+DOWN = Standing(Reason.TARGET_DOWN, None, 0.0)
+OPEN = Standing(Reason.UNVERIFIED, None, 0.0)
+"""Nobody has said so far, or lately."""
+
+
+class Rule(NamedTuple):
+    """What a site asks of the copies in one region.
+
+    Attributes:
+        place: The target's place.
+        shelves: What is known of the buckets that have to hold the object, the target last.
+        good: Seconds for which good news holds.
+        bad: Seconds for which bad news holds.
+        smallest: Bytes of the smallest object that is redirected.
+    """
+
+    place: str
+    shelves: tuple[Shelf, ...]
+    good: float
+    bad: float
+    smallest: int
+
+
+class Standings:
+    """What one worker knows of all targets.
+
+    Attributes:
+        catalog: What the buckets hold.
+        watch: Which targets are down.
+        presigners: Site and region to who signs its Locations, where they are signed.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        ambient: Ambient,
+        count: Counts,
+        changed: Callable[[], None],
+    ) -> None:
+        """Args: what asks S3; who signs; counts what is found; called when targets change."""
+        self._session = session
+        self._ambient = ambient
+        self.presigners: Mapping[tuple[str, str], Presigner] = {}
+        self.watch = Watch(changed)
+        self.catalog = Catalog(count, self.watch)
+        self._rules: dict[tuple[str, str], Rule] = {}
+        self._wait = 0.0
+
+    def use(self, settings: Settings) -> None:
+        """Judge by this configuration from now on; what is known stays."""
+        lookers, watched = self._lookers(settings.sites)
+        self.catalog.use(lookers.values(), settings.catalog.entries)
+        self.watch.use(lookers[place] for place in watched)
+        self._wait = settings.catalog.wait
+        self._rules = {
+            (site.name, region): self._rule(site, region)
+            for site in settings.sites
+            for region in site.targets
+        }
+        self.presigners = {
+            (site.name, region): Presigner(lookers[target.place].signer, site.redirect.presign)
+            for site in settings.sites
+            if site.redirect.presign is not None
+            for region, target in site.targets.items()
+        }
+
+    def _lookers(self, sites: Iterable[Site]) -> tuple[dict[str, Looker], set[str]]:
+        """Who asks each bucket, by place, and which of them are watched."""
+        lookers: dict[str, Looker] = {}
+        watched = set()
+        for site in sites:
+            for entry in (site.origin, *site.targets.values()):
+                if entry.place not in lookers:
+                    lookers[entry.place] = Looker(entry, self._session, self._ambient)
+            if site.redirect.watch and site.redirect.mode != "off":
+                watched |= {target.place for target in site.targets.values()
+                            if target.mode != "off"}  # fmt: skip
+        return lookers, watched
+
+    def _rule(self, site: Site, region: str) -> Rule:
+        redirect = site.redirect
+        origin, target = site.origin.place, site.targets[region].place
+        places: tuple[str, ...]
+        match redirect.verify:
+            case "match":
+                places = (origin, target) if origin != target else (target,)
+            case "exists":
+                places = (target,)
+            case "none":
+                places = (origin,) if redirect.min_size else ()
+        shelves = tuple(self.catalog.shelves[place] for place in places)
+        bad = min(NEGATIVE, redirect.verify_ttl)
+        return Rule(target, shelves, redirect.verify_ttl, bad, redirect.min_size)
+
+    def standing(self, site: str, region: str, key: str) -> Standing:
+        """What is known of a copy now; asks for what will soon be too old."""
+        rule = self._rules.get((site, region))
+        if rule is None:  # between two assignments of a reload
+            return OPEN
+        if rule.place in self.watch.down:
+            return DOWN
+        if not rule.shelves:
+            return Standing()
+        return self._judged(rule, key, monotonic())
+
+    def _judged(self, rule: Rule, key: str, now: float) -> Standing:
+        entries = [shelf.get(key) for shelf in rule.shelves]
+        oldest = inf
+        for entry in entries:
+            if entry is None:
+                return OPEN
+            oldest = min(oldest, entry.seen)
+        against = _against(rule, [entry for entry in entries if entry is not None])
+        size = entries[0].held.size if entries[0] else None
+        if against is not None:
+            return OPEN if now - oldest > rule.bad else Standing(against, size, oldest + rule.bad)
+        if now - oldest > rule.good:
+            return OPEN
+        until = oldest + rule.good * FRESH
+        if until < now:
+            self._renew(rule, key, now)
+        return Standing(None, size, until)
+
+    def _renew(self, rule: Rule, key: str, now: float) -> None:
+        for shelf in rule.shelves:
+            entry = shelf.get(key)
+            if entry is None or now - entry.seen > rule.good * FRESH:
+                self.catalog.ask(shelf, key)
+
+    async def settle(self, site: str, region: str, key: str) -> None:
+        """Ask what is not known, and wait for it as long as a request may."""
+        rule = self._rules.get((site, region))
+        if rule is None:
+            return
+        flights = {
+            flight
+            for shelf in _open(rule, key, monotonic())
+            if (flight := self.catalog.ask(shelf, key)) is not None
+        }
+        if flights:
+            await asyncio.wait(flights, timeout=self._wait)
+
+    def up(self) -> Iterator[tuple[tuple[str, str], bool]]:
+        """Site and region of every target, and whether clients are sent there."""
+        for name, rule in self._rules.items():
+            yield name, rule.place not in self.watch.down
+
+    def tick(self, now: float) -> None:
+        """Once a second."""
+        self.catalog.tick(now)
+
+    async def close(self) -> None:
+        """Ask nothing more."""
+        await self.watch.close()
+        await self.catalog.close()
+
+
+def _against(rule: Rule, entries: list[Entry]) -> Reason | None:
+    """Why not to redirect, going by what the buckets hold."""
+    first, last = entries[0].held, entries[-1].held
+    if ABSENT in (first, last):  # two, not a set to be made
+        return Reason.NOT_REPLICATED
+    if first is not last and not first.equals(last):
+        return Reason.NOT_REPLICATED
+    return Reason.SMALL if first.size < rule.smallest else None
+
+
+def _open(rule: Rule, key: str, now: float) -> list[Shelf]:
+    """The buckets to be asked: all that is known of them is too old for what it says."""
+    entries = [shelf.get(key) for shelf in rule.shelves]
+    known = [entry for entry in entries if entry is not None]
+    bad = len(known) == len(entries) and _against(rule, known) is not None
+    most = rule.bad if bad else rule.good
+    return [
+        shelf
+        for shelf, entry in zip(rule.shelves, entries, strict=True)
+        if entry is None or now - entry.seen > (rule.bad if entry.held == ABSENT else most)
+    ]

@@ -1,0 +1,337 @@
+"""A redirect is given to a copy that is known to be there, and to be the origin's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.behaviour.test_redirect import TRUSTED
+from tests.bucketserver import BucketServer, until
+from tests.build import EAST, OUTSIDE, WEST, settings
+from tests.serving import client_at
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from tests.conftest import LocalS3
+    from tests.serving import Answer, Served
+
+    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+
+FROM = client_at(WEST)
+PATH = "/a.tar.gz"
+
+
+def reason(answer: Answer) -> str:
+    return answer.headers["x-nearbucket"].rpartition("=")[2]
+
+
+class Copies:
+    """An origin, a target, and a worker in front of them."""
+
+    def __init__(self, origin: BucketServer, target: BucketServer, served: Served) -> None:
+        self.origin, self.target, self.served = origin, target, served
+
+    async def ask(self, path: str = PATH, *fields: str, method: str = "GET") -> str:
+        """The reason of one answer; what is redirected is a 301, all else the object."""
+        answer = await self.served.get(path, FROM, *fields, method=method)
+        assert (answer.status == 301) is (reason(answer) == "in-region")
+        return reason(answer)
+
+
+@asynccontextmanager
+async def copies(
+    serve: Serve, objects: Mapping[str, bytes], *, site: Mapping[str, Any] | None = None,
+    redirect: Mapping[str, Any] | None = None, **sections: Any,
+) -> AsyncIterator[Copies]:  # fmt: skip
+    """A target that holds what the origin holds."""
+    async with BucketServer(**objects) as origin, BucketServer(**objects) as target:
+        entry = {"targets": {"us-west-2": target.entry()}, **(site or {})}
+        chosen = settings(
+            site={"origin": origin.entry(), **entry,
+                  "redirect": {"verify": "match", "scheme": "http", **(redirect or {})}},
+            client_address=TRUSTED, **{"catalog": {"wait": "5s"}, **sections},
+        )  # fmt: skip
+        async with serve(chosen) as served:
+            yield Copies(origin, target, served)
+
+
+OBJECTS = {"a.tar.gz": b"the object"}
+
+
+async def test_an_object_that_both_hold_is_redirected_and_asked_about_once(serve: Serve) -> None:
+    async with copies(serve, OBJECTS) as world:
+        for _ in range(5):
+            assert await world.ask() == "in-region"
+        assert world.origin.asked == {("HEAD", "a.tar.gz"): 1}
+        assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
+        assert world.served.count("nearbucket_checks_total", "present") == 2
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param(None, id="absent"),
+        pytest.param((b"the object", "other"), id="other ETag"),
+        pytest.param((b"the object!", "etag-10"), id="other size"),
+    ],
+)
+async def test_what_the_target_lacks_or_holds_differently_is_streamed(
+    serve: Serve, held: tuple[bytes, str] | None
+) -> None:
+    async with copies(serve, OBJECTS) as world:
+        if held is None:
+            del world.target.objects["a.tar.gz"]
+        else:
+            world.target.objects["a.tar.gz"] = held
+        answer = await world.served.get(PATH, FROM)
+        assert (answer.status, answer.body) == (200, b"the object")
+        assert reason(answer) == "not-replicated"
+        for _ in range(3):
+            assert await world.ask() == "not-replicated"
+        assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
+        labels = ("*", "us-west-2", "not-replicated")
+        assert world.served.count("nearbucket_bypasses_total", *labels) == 4
+
+
+async def test_what_is_copied_is_redirected_within_the_negative_lifetime(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"verify_ttl": "300ms"}) as world:
+        kept = world.target.objects.pop("a.tar.gz")
+        assert await world.ask() == "not-replicated"
+        world.target.objects["a.tar.gz"] = kept
+        async with asyncio.timeout(2):
+            while await world.ask() != "in-region":
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("change", ["changed", "deleted"])
+async def test_what_changes_at_the_origin_is_streamed_within_verify_ttl(
+    serve: Serve, change: str
+) -> None:
+    async with copies(serve, OBJECTS, redirect={"verify_ttl": "400ms"}) as world:
+        for _ in range(4):
+            assert await world.ask() == "in-region"
+        if change == "changed":
+            world.origin.objects["a.tar.gz"] = (b"the new object", "new")
+        else:
+            del world.origin.objects["a.tar.gz"]
+        loop = asyncio.get_running_loop()
+        changed = loop.time()
+        while await world.ask() == "in-region":
+            assert loop.time() - changed < 0.4 + 0.1
+            await asyncio.sleep(0.02)
+        assert await world.ask() == "not-replicated"
+
+
+async def test_five_hundred_first_requests_cause_one_head_a_bucket(serve: Serve) -> None:
+    async with copies(serve, OBJECTS) as world:
+        world.origin.gate.clear()
+        world.target.gate.clear()
+        asking = [asyncio.create_task(world.ask()) for _ in range(500)]
+        await until(lambda: len(world.served.worker.state.lanes) == 500)
+        await until(lambda: world.target.asked.total() == world.origin.asked.total() == 1)
+        world.origin.gate.set()
+        world.target.gate.set()
+        assert set(await asyncio.gather(*asking)) == {"in-region"}
+        assert world.origin.asked == world.target.asked == {("HEAD", "a.tar.gz"): 1}
+
+
+async def test_who_would_wait_too_long_is_streamed_while_the_question_goes_on(
+    serve: Serve,
+) -> None:
+    async with copies(serve, OBJECTS, catalog={"wait": "50ms"}) as world:
+        world.target.gate.clear()
+        answer = await world.served.get(PATH, FROM)
+        assert (answer.body, reason(answer)) == (b"the object", "unverified")
+        assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
+        world.target.gate.set()
+        await until(lambda: world.served.count("nearbucket_checks_total", "present") == 2)
+        assert await world.ask() == "in-region"
+        assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
+
+
+async def test_a_question_that_fails_is_not_asked_again_at_once(serve: Serve) -> None:
+    async with copies(serve, OBJECTS) as world:
+        world.target.mode = "failing"
+        for _ in range(5):
+            assert await world.ask() == "unverified"
+        assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
+        assert world.served.count("nearbucket_checks_total", "failed") == 1
+
+
+async def test_to_exist_is_enough_where_that_is_asked_for(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"verify": "exists"}) as world:
+        world.target.objects["a.tar.gz"] = (b"another version", "other")
+        assert await world.ask() == "in-region"
+        assert not world.origin.asked
+        assert await world.ask("/b.tar.gz") == "not-replicated"
+
+
+async def test_equal_bytes_in_other_parts_are_equal_by_their_checksum(serve: Serve) -> None:
+    async with copies(serve, {"a.tar.gz": b"x", "b.tar.gz": b"y"}) as world:
+        for server, parts in ((world.origin, 2), (world.target, 3)):
+            for key in ("a.tar.gz", "b.tar.gz"):
+                data, _ = server.objects[key]
+                server.objects[key] = (data, f"tag-{parts}")
+            server.headers["a.tar.gz"] = {"x-amz-checksum-crc64nvme": "kQj3Zg=="}
+        assert await world.ask() == "in-region"
+        assert await world.ask("/b.tar.gz") == "not-replicated"
+
+
+async def test_small_objects_are_streamed_whatever_is_verified(serve: Serve) -> None:
+    for verify in ("match", "exists", "none"):
+        more = {"verify": verify, "min_size": 11}
+        async with copies(serve, {**OBJECTS, "b.tar.gz": b"eleven char"}, redirect=more) as world:
+            assert await world.ask() == "small"
+            assert await world.ask() == "small"
+            assert await world.ask("/b.tar.gz") == "in-region"
+
+
+async def test_a_shadow_counts_what_would_really_be_redirected(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"mode": "shadow"}) as world:
+        answer = await world.served.get(PATH, FROM)
+        assert (answer.body, reason(answer)) == (b"the object", "shadow")
+        del world.target.objects["a.tar.gz"]
+        assert reason(await world.served.get("/b.tar.gz", FROM)) == "not-replicated"
+
+
+async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
+    for mode in ("off", "shadow"):
+        async with copies(serve, OBJECTS) as world:
+            entry = world.target.entry()
+        targets = {"us-west-2": {**entry, "mode": mode}, "us-east-1": entry}
+        async with copies(serve, OBJECTS, site={"targets": targets}, redirect={"verify": "none"}
+                          ) as world:  # fmt: skip
+            assert await world.ask() == mode
+            assert reason(await world.served.get(PATH, client_at(EAST))) == "in-region"
+
+
+async def test_who_comes_back_is_streamed(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
+        for _ in range(2):
+            assert await world.ask() == "in-region"
+            assert await world.ask() == "came-back"
+        assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"  # a part is another thing
+        assert await world.ask(PATH, "User-Agent: another") == "in-region"
+        assert await world.ask(method="HEAD") == "in-region"
+        labels = ("*", "us-west-2", "came-back")
+        assert world.served.count("nearbucket_bypasses_total", *labels) == 2
+
+
+async def test_bytes_and_money_are_counted_where_the_size_is_known(serve: Serve) -> None:
+    big = {"a.tar.gz": bytes(1 << 20)}
+    async with copies(serve, big, prices={"cdn_per_gb": 1024}) as world:
+        for _ in range(4):
+            assert await world.ask() == "in-region"
+        for _ in range(4):
+            assert await world.ask(PATH, "Range: bytes=0-1023") == "in-region"
+        assert await world.ask(PATH, method="HEAD") == "in-region"
+        labels = ("*", "us-west-2")
+        redirected = world.served.count("nearbucket_redirected_bytes_total", *labels)
+        assert redirected == 4 * (1 << 20) + 4 * 1024
+        saved = world.served.count("nearbucket_saved_usd_total", *labels)
+        assert saved == pytest.approx(redirected / 2**30 * 1024)
+
+
+async def test_what_has_no_target_can_be_sent_to_the_cdn(serve: Serve) -> None:
+    site = {"bypass": {"mode": "redirect", "to": "https://cdn.example.com/files"}}
+    async with copies(serve, {**OBJECTS, "a b.txt": b"x"}, site=site) as world:
+        for _ in range(3):
+            answer = await world.served.get("/a%20b.txt", client_at(OUTSIDE))
+            assert answer.status == 301
+            assert answer.headers["location"] == "https://cdn.example.com/files/a%20b.txt"
+            assert answer.headers["cache-control"] == "private, no-store"
+            assert answer.headers["x-nearbucket"] == "redirect; region=UNKNOWN; reason=outside-aws"
+        assert await world.ask() == "in-region"
+        for fields, why in (
+            (["Authorization: x"], "outside-aws"), (["X-No-Redirect: 1"], "outside-aws"),
+        ):  # fmt: skip
+            answer = await world.served.get("/a%20b.txt", client_at(OUTSIDE), *fields)
+            assert (answer.status, answer.body, reason(answer)) == (200, b"x", why)
+        labels = ("*", "outside", "outside-aws")
+        assert world.served.count("nearbucket_bypasses_total", *labels) == 5
+        answer = await world.served.get("/a%20b.txt?redirect=no", client_at(OUTSIDE))
+        assert answer.status == 200
+
+
+async def test_the_hosts_that_clients_may_be_sent_to_are_listed(serve: Serve) -> None:
+    site = {"bypass": {"mode": "redirect", "to": "https://cdn.example.com"}}
+    path = "/.well-known/nearbucket-hosts.json"
+    async with copies(serve, OBJECTS, site=site) as world:
+        answer = await world.served.get(path)
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "application/json; charset=utf-8"
+        hosts = ["cdn.example.com", f"127.0.0.1:{world.target.port}"]
+        assert json.loads(answer.body) == {"hosts": sorted(hosts)}
+        assert world.served.count("nearbucket_refusals_total", "well-known") == 1
+    async with copies(serve, OBJECTS, listen={"well_known": False}) as world:
+        assert (await world.served.get(path)).status == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_signed_location_opens_a_private_bucket(
+    serve: Serve, s3: LocalS3, method: str, tmp_path: Any
+) -> None:
+    entry = s3.entry(s3.private).model_dump(exclude={"query"})
+    site = {
+        "origin": s3.entry(s3.private).model_dump(),
+        "targets": {"us-west-2": {**entry, "region": "us-east-1"}},
+        "redirect": {"verify": "match", "scheme": "http", "presign": "15m", "paths": ["*"]},
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as sink:
+        chosen = settings(site=site, client_address=TRUSTED, catalog={"wait": "5s"})
+        async with serve(chosen, log=sink.fileno()) as served:
+            for _ in range(3):
+                answer = await served.get("/a+b%20c%25.txt", FROM, method=method)
+                assert (answer.status, reason(answer)) == (301, "in-region")
+            location = answer.headers["location"]
+            assert "X-Amz-Signature=" in location
+            assert "X-Amz-Expires=900" in location
+            opened = await asyncio.to_thread(_open, location, method)
+            assert opened == (s3.objects["a+b c%.txt"] if method == "GET" else b"")
+    assert log.read_bytes().count(b"in-region") == 3
+    assert b"X-Amz" not in log.read_bytes()
+
+
+def _open(url: str, method: str) -> bytes:
+    with urlopen(Request(url, method=method), timeout=10) as response:  # noqa: S310  # http, ours
+        found: bytes = response.read()
+        return found
+
+
+async def test_what_cannot_be_signed_is_streamed(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"presign": "15m"}) as world:
+        assert await world.ask() == "unverified"  # credentials: anonymous
+
+
+@pytest.mark.parametrize("mode", ["closed", "forbidden", "moved", "gone", "failing", "hanging"])
+async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_within_thirty(
+    serve: Serve, mode: str
+) -> None:
+    async with copies(serve, OBJECTS, redirect={"watch": True, "verify_ttl": "1h"}) as world:
+        assert await world.ask() == "in-region"
+        if mode == "closed":
+            await world.target.close()
+        world.target.mode = mode
+        down = world.served.worker._standings.watch.down
+        took = await until(lambda: bool(world.served.worker._standings.watch.down))
+        assert took < 10, down
+        answer = await world.served.get(PATH, FROM)
+        assert (answer.body, reason(answer)) == (b"the object", "target-down")
+        assert world.served.worker.figures()["nearbucket_target_up"] == {("*", "us-west-2"): 0}
+        world.target.mode = "fine"
+        if mode == "closed":
+            await world.target.open()
+        took = await until(lambda: not world.served.worker._standings.watch.down, 35)
+        assert took < 30
+        assert await world.ask() == "in-region"
+        assert world.served.worker.figures()["nearbucket_target_up"] == {("*", "us-west-2"): 1}
+
+

@@ -1,0 +1,102 @@
+"""A bucket that fails on demand: HEAD and GET of objects in memory, and of the bucket itself.
+
+For what no real server does when told to: close, forbid, move, hang, and come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUCKET = "bucket"
+
+
+class BucketServer:
+    """One bucket, path-style.
+
+    Attributes:
+        objects: Key to its content and ETag.
+        headers: Key to further fields of its answers.
+        mode: ``fine``, ``forbidden`` (403), ``moved`` (301), ``gone`` (404 for everything),
+            ``failing`` (503), or ``hanging``.
+        asked: Method and key, empty for the bucket, to how often that was asked.
+        gate: Answers wait for it.
+    """
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects = {key: (data, f"etag-{len(data)}") for key, data in objects.items()}
+        self.headers: dict[str, dict[str, str]] = {}
+        self.mode = "fine"
+        self.asked: Counter[tuple[str, str]] = Counter()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.port = 0
+        self._released = asyncio.Event()
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def entry(self, **more: Any) -> dict[str, Any]:
+        """Its entry in a configuration."""
+        return {"bucket": BUCKET, "region": "us-east-1", "endpoint": self.endpoint,
+                "credentials": "anonymous", **more}  # fmt: skip
+
+    async def open(self) -> None:
+        """Listen; on the same port as before, if there was one."""
+        self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Close the port and every connection."""
+        self._released.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.gate.set()
+        await self.close()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        key = request.path.removeprefix(f"/{BUCKET}").removeprefix("/")
+        self.asked[request.method, key] += 1
+        await self.gate.wait()
+        statuses = {"forbidden": 403, "moved": 301, "gone": 404, "failing": 503}
+        if self.mode == "hanging":
+            await self._released.wait()
+        if self.mode in statuses:
+            moved = {"x-amz-bucket-region": "eu-west-1"} if self.mode == "moved" else {}
+            return web.Response(status=statuses[self.mode], headers=moved)
+        if not key:
+            return web.Response(headers={"x-amz-bucket-region": "us-east-1"})
+        if key not in self.objects:
+            return web.Response(status=404)
+        data, etag = self.objects[key]
+        fields = {"ETag": f'"{etag}"', **self.headers.get(key, {})}
+        return web.Response(body=data, headers=fields)
+
+
+async def until(holds: Callable[[], bool], patience: float = 15.0) -> float:
+    """Wait for something to hold; how long that took, in seconds."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(patience):
+        while not holds():  # noqa: ASYNC110  # plain state of another task
+            await asyncio.sleep(0.02)
+    return loop.time() - began
