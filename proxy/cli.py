@@ -17,6 +17,7 @@ import typer
 import yaml
 
 from proxy import __version__
+from proxy.checkcommand import check
 from proxy.configfile import load, masked
 from proxy.console import (
     NEEDS_ATTENTION,
@@ -31,6 +32,7 @@ from proxy.console import (
 )
 from proxy.decide.clientip import plain_address
 from proxy.decide.model import ConfigError, OriginError, ProxyError, RangesError
+from proxy.diffcommand import diff
 from proxy.listcommands import lookup, ranges_app, ranges_in_use
 from proxy.settings import Settings
 from proxy.synccommand import sync
@@ -47,7 +49,12 @@ config_app = typer.Typer(help="The configuration: its schema, and what is in eff
 app.command("lookup", epilog="Example: nearbucket lookup --details 3.5.140.1 2600:9000:5201::1")(
     lookup
 )
+app.command("check", epilog="Example: nearbucket check --offline --config nearbucket.yaml")(check)
 app.command("sync", epilog="Example: nearbucket sync --dry-run --region us-west-2")(sync)
+config_app.command(
+    "diff",
+    epilog="Example: nearbucket config diff nearbucket.yaml new.yaml --log access.log.gz",
+)(diff)
 app.add_typer(ranges_app, name="ranges")
 app.add_typer(config_app, name="config")
 
@@ -85,33 +92,6 @@ def serve(config: Config = None) -> None:
         await Supervisor(config, settings).run()
 
     uvloop.run(run())
-
-
-@app.command(epilog="Example: nearbucket check --offline --config nearbucket.yaml")
-def check(
-    config: Config = None,
-    *,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Ask no bucket; the one way there is in this version.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Say whether the configuration is valid."""
-    if not offline:
-        raise ConfigError("check: this version only checks --offline; it asks no bucket yet")
-    settings = load(config)
-    if as_json:
-        sites = {
-            site.name: {region: target.location() for region, target in site.targets.items()}
-            for site in settings.sites
-        }
-        print_json({"valid": True, "sites": sites})
-        return
-    typer.echo("configuration: valid")
-    for site in settings.sites:
-        typer.echo(f"site {site.name}: origin {site.origin.url()}")
-        for region, target in site.targets.items():
-            typer.echo(f"site {site.name}: clients in {region} go to {target.location()}")
 
 
 @app.command(epilog="Example: nearbucket explain --ip 3.5.140.1 /releases/app.tar.gz")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     [
         ("", "Send every download to the bucket nearest to it."),
         ("serve", "Run the proxy. SIGTERM drains it, SIGHUP reloads the configuration."),
-        ("check", "Say whether the configuration is valid."),
+        ("check", "Say whether the configuration is valid, and whether its buckets are as it says."),
         ("explain", "Show the decision for one request, and every step that led to it."),
         ("lookup", "Say which AWS region each address is in: IP, TAB, region or UNKNOWN."),
         ("ranges", "AWS's list of prefixes: fetch, show, compare."),
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ("ranges diff", "Compare two lists: rows that came and went, addresses by region."),
         ("config", "The configuration: its schema, and what is in effect."),
         ("config schema", "Print the JSON Schema of the configuration."),
+        ("config diff", "Say in which settings B differs from A"),
         ("config show", "Print the effective configuration, secrets masked."),
         ("demo", "Try it on this machine: a real local S3 server, two buckets, the proxy"),
     ],
@@ -45,7 +46,7 @@ def test_every_command_says_what_it_does(nearbucket: Run, command: str, sentence
     ("command", "options"),
     [
         ("serve", ["--config"]),
-        ("check", ["--config", "--offline", "--json"]),
+        ("check", ["--config", "--offline", "--sample", "--json"]),
         ("explain", ["--config", "--ip", "--host", "--method", "--header", "--json", "URL-PATH"]),
         ("lookup", ["--ranges", "--details", "--json", "[IP]"]),
         ("ranges update", ["--config", "--force"]),

@@ -80,12 +80,6 @@ def test_check_names_the_variable_that_is_wrong(
     assert err.startswith("nearbucket: NEARBUCKET_LISTEN__PORT: listen.port: ")
 
 
-def test_check_that_would_ask_buckets_is_refused_not_faked(nearbucket: Run, config: str) -> None:
-    code, out, err = nearbucket("check", "--config", config)
-    assert (code, out) == (2, "")
-    assert "--offline" in err
-
-
 def test_the_configuration_is_found_by_variable_and_in_the_working_folder(
     nearbucket: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
