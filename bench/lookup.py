@@ -3,6 +3,11 @@
 In: what ``frame.py`` gives. Out: lookups beside pytricia's, sets of networks, and what the
 table costs to make, to send and to keep. Refuses to start servers.
 
+A request's address is packed once, where its text is checked and brought into one form, and
+looked up packed: so both are asked with the packed address, which pytricia takes too. People's
+questions are texts. There each packs the text itself; the table also tells the family and reads
+IPv4-mapped IPv6 as IPv4.
+
 pytricia (C, a Patricia trie) is the fastest there is for Python. PyPI has its source only, so it
 is asked where somebody has installed it.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
@@ -15,12 +20,12 @@ import time
 import tracemalloc
 from importlib import import_module
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from case import BenchError
 from frame import Figure, Row, Table, interleaved, middle, ratios
 
-from proxy.decide.prefixes import BITS, prefix_text
+from proxy.decide.prefixes import BITS, packed_address, prefix_text
 from proxy.decide.regions import build_table, network_set, networks_of, read_ranges
 
 if TYPE_CHECKING:
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
 
     from proxy.decide.regions import Ranges
 
-    Ask = Callable[[str], object]
+    Ask = Callable[[Any], object]
+
+Address = TypeVar("Address", str, bytes)
 
 TITLE = "One lookup"
 SERVICES = ("EC2",)
@@ -66,29 +73,43 @@ class Tries(NamedTuple):
         except (ValueError, TypeError):
             return None
 
+    def region_of(self, packed: bytes) -> object:
+        """Like ``RegionTable.region_of``."""
+        return (self.v4 if len(packed) == 4 else self.v6).get(packed)  # noqa: PLR2004  # bytes
+
 
 def run(context: Context) -> Sequence[Table]:
     """Time one kind of address after another, everybody in each round."""
     ranges = read_ranges(context.ranges.read_bytes())
     count = _QUICK_ADDRESSES if context.quick else _ADDRESSES
     kinds = dict(_kinds(ranges, count))
+    packed = {kind: [packed_address(text) or b"" for text in kinds[kind]] for kind in kinds}
     tries = _tries(ranges)
-    lookups = {kind: (_lookups(ranges, tries, kind), asked) for kind, asked in kinds.items()}
-    sets = {name: ({name: holds}, kinds[_OUTSIDE4]) for name, holds in _sets(ranges).items()}
-    for asking, _ in (*lookups.values(), *sets.values()):
-        context.steps.expect((len(asking) + 1) * (context.rounds + 1))
+    requests = {kind: (_packed_lookups(ranges, tries, kind), packed[kind]) for kind in kinds}
+    people = {kind: (_lookups(ranges, tries, kind), kinds[kind]) for kind in kinds}
+    sets = {name: ({name: holds}, packed[_OUTSIDE4]) for name, holds in _sets(ranges).items()}
+    for asking in (*requests.values(), *people.values(), *sets.values()):
+        context.steps.expect((len(asking[0]) + 1) * (context.rounds + 1))
     missing = () if tries else ("pytricia is left out: pip install pytricia (needs a compiler)",)
     load: dict[str, str | float | bool] = {"addresses": count, "services": ", ".join(SERVICES)}
-    looked = tuple(
-        Row((kind, name), figures)
-        for kind, each in lookups.items() for name, figures in _figures(*each, context).items()
-    )  # fmt: skip
+    columns = ("addresses", "asked")
+    by_request = tuple(_rows(requests, context))
+    by_person = tuple(_rows(people, context))
     held = tuple(Row((name,), _figures(*each, context)[name]) for name, each in sets.items())
     return [
-        Table("lookup", TITLE, ("addresses", "asked"), _LOOKUP, looked, missing, load),
+        Table("packed", f"{TITLE}, as requests do", columns, _LOOKUP, by_request, missing, load),
+        Table("lookup", f"{TITLE}, of a text", columns, _LOOKUP, by_person, missing, load),
         Table("holds", f"Does a set hold it? ({_OUTSIDE4})", ("networks",), (_NS,), held, (), load),
         Table("table", "The table", ("step",), _COSTS, _costs(context.ranges, context.rounds)),
     ]
+
+
+def _rows(
+    kinds: dict[str, tuple[dict[str, Ask], list[Address]]], context: Context
+) -> Iterator[Row]:
+    for kind, each in kinds.items():
+        for name, figures in _figures(*each, context).items():
+            yield Row((kind, name), figures)
 
 
 def _kinds(ranges: Ranges, count: int) -> Iterator[tuple[str, list[str]]]:
@@ -142,19 +163,28 @@ def _lookups(ranges: Ranges, tries: Tries | None, kind: str) -> dict[str, Ask]:
     return asking
 
 
+def _packed_lookups(ranges: Ranges, tries: Tries | None, kind: str) -> dict[str, Ask]:
+    table = build_table(ranges, SERVICES, {})
+    asking: dict[str, Ask] = {"RegionTable.region_of": table.region_of}
+    if tries:
+        asking[_THEIRS] = (tries.v4 if kind.startswith("IPv4") else tries.v6).get
+        asking["pytricia in such a method"] = tries.region_of
+    return asking
+
+
 def _sets(ranges: Ranges) -> dict[str, Ask]:
     cloudfront = networks_of(ranges, "CLOUDFRONT_ORIGIN_FACING")
     private = network_set(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"])
     return {
-        "none": network_set([]).holds,
-        "one": network_set(["10.0.0.0/8"]).holds,
-        "private": private.holds,
-        "CloudFront's": cloudfront.holds,
+        "none": network_set([]).holds_packed,
+        "one": network_set(["10.0.0.0/8"]).holds_packed,
+        "private": private.holds_packed,
+        "CloudFront's": cloudfront.holds_packed,
     }
 
 
 def _figures(
-    asking: dict[str, Ask], addresses: list[str], context: Context
+    asking: dict[str, Ask], addresses: list[Address], context: Context
 ) -> dict[str, dict[str, float | None]]:
     """Of everybody who is asked, the loop's own time taken off in each round.
 
@@ -173,7 +203,7 @@ def _figures(
     return {name: _row(each, net.get(_THEIRS)) for name, each in net.items()}
 
 
-def _nanoseconds(ask: Ask | None, addresses: list[str]) -> float:
+def _nanoseconds(ask: Ask | None, addresses: list[Address]) -> float:
     """CPU time an address."""
     begin = time.thread_time_ns()
     if ask is None:

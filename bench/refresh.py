@@ -1,25 +1,32 @@
 """What clients feel when the list of prefixes changes under them.
 
-In: what ``frame.py`` gives. Out: one table of latencies under a steady load, in windows with and
-without a new list. Refuses to give the supervisor a core of its own: it shares the worker's, which
-is the worst there can be.
+In: what ``frame.py`` gives. Out: latencies under a steady load, in windows with and without a new
+list; and for how long a worker's loop does nothing else when it gets one. Refuses to give the
+supervisor a core of its own: it shares the worker's, which is the worst there can be.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import socket
 import time
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+import uvloop
 from case import BenchError, clients, configuration
 from frame import Figure, Row, Table, interleaved, middle
 from heads import KEYS, varied
 from paced import Pace, Waits, pacing
 from service import serving
 
+from proxy.channel import Channel, encoded
 from proxy.decide.regions import read_ranges
+from proxy.settings import Settings
+from proxy.snapshot import Snapshot, engine_of, snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +39,12 @@ TITLE = "A new list"
 _RATE, _CONNECTIONS = 2000, 32
 _SECONDS, _QUICK_SECONDS = 4.0, 3.0
 _INTO = 0.5  # seconds of a window before the list changes
+_TIMES = 15  # snapshots a round
+_MEGA = 1e6  # nanoseconds of a millisecond
+_BLOCKED = (
+    Figure("longest_ms", "longest at a time, CPU ms"),
+    Figure("whole_ms", "in all, CPU ms"),
+)
 _COLUMNS = (
     Figure("p50_ms", "p50 ms"),
     Figure("p99_ms", "p99 ms"),
@@ -108,7 +121,53 @@ def run(context: Context) -> Sequence[Table]:
     loaded = {"rate": _RATE, "connections": _CONNECTIONS, "seconds": seconds}
     title = f"A new list while {_RATE:,} redirects a second go on, one core for all of nearbucket"
     rows = tuple(_rows(samples))
-    return [Table("refresh", title, ("window",), _COLUMNS, rows, (), loaded)]
+    blocked = tuple(uvloop.run(_blocked(_snapshot(context.ranges), context.rounds)))
+    return [
+        Table("refresh", title, ("window",), _COLUMNS, rows, (), loaded),
+        Table("blocked", "A worker's loop, when it gets a new list", ("step",), _BLOCKED, blocked),
+    ]
+
+
+def _snapshot(ranges: Path) -> Snapshot:
+    site = {
+        "origin": {"bucket": "downloads", "region": "us-east-1"},
+        "targets": {"us-west-2": {"bucket": "us-west-2-downloads"}},
+    }
+    settings = Settings.model_validate({"sites": [site]})
+    return snapshot_of(settings, read_ranges(ranges.read_bytes()))
+
+
+async def _blocked(snapshot: Snapshot, rounds: int) -> list[Row]:
+    """CPU time between two turns of a loop that has nothing else to do."""
+    data, used = encoded(snapshot), engine_of(snapshot)
+    reads, swaps = list[list[int]](), list[list[int]]()
+    ours, theirs = socket.socketpair()
+    supervisor, worker = await Channel.over(ours), await Channel.over(theirs)
+    for _ in range(rounds * _TIMES):
+        supervisor.send_encoded(data)
+        receiving = asyncio.create_task(worker.receive())
+        turns = [time.thread_time_ns()]
+        while not receiving.done():
+            await asyncio.sleep(0)
+            turns.append(time.thread_time_ns())
+        reads.append([end - begin for begin, end in pairwise(turns)])
+        got = receiving.result()
+        if not isinstance(got, Snapshot):
+            raise BenchError("the channel gave no snapshot")
+        begin = time.thread_time_ns()
+        used = engine_of(got)
+        swaps.append([time.thread_time_ns() - begin])
+        del got, receiving
+    del used
+    await supervisor.close()
+    await worker.close()
+    steps = {"reading it, in parts": reads, "swapping it in, the old one let go": swaps}
+    return [
+        Row((name,), {
+            "longest_ms": middle(max(each) / _MEGA for each in found),
+            "whole_ms": middle(sum(each) / _MEGA for each in found),
+        }) for name, found in steps.items()
+    ]  # fmt: skip
 
 
 def _rows(samples: dict[str, list[Waits]]) -> list[Row]:

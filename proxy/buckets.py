@@ -60,8 +60,9 @@ class Bucket(Section):
     expected_owner: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
     """Account id that must own the bucket; S3 refuses the request otherwise."""
     inventory: str | None = None
-    """Manifest of an S3 Inventory report, ``s3://bucket/path/manifest.json`` or a file, from which
-    ``catalog.warm_up`` learns what the bucket holds instead of listing it."""
+    """Manifest of an S3 Inventory report in CSV, ``s3://bucket/path/manifest.json`` or a file; or
+    the folder of its configuration, ``s3://bucket/path/``, for the newest. ``catalog.warm_up``
+    learns from it what the bucket holds instead of listing it."""
 
     @field_validator("bucket")
     @classmethod

@@ -142,11 +142,14 @@ class Demo:
                 "source": str(folder / "ip-ranges.json"),
                 "cache": str(folder / "cache.json"),
             },
+            # the first line comes before the SDK has found the keys
+            "catalog": {"wait": "5s"},
             "sites": [
                 {
                     "origin": bucket(ORIGIN_BUCKET, HOME_REGION),
                     "targets": {WEST_REGION: bucket(WEST_BUCKET, WEST_REGION)},
-                    "redirect": {"scheme": "http"},
+                    # so that a line can be tried twice in a row
+                    "redirect": {"scheme": "http", "came_back": None},
                 }
             ],
         }

@@ -4,9 +4,9 @@ In: ``regions`` of the settings. Out: each accepted ``Ranges``, handed to ``publ
 for every attempt (the metric label), the time of the last confirmation, and the copy on disk.
 Refuses to know which services count, how a table is built, and which worker gets it.
 
-Whatever happens here, the list in use stays in use: the worst case is an old list. Only the
-supervisor runs a feed, so the 30 ms in which the JSON parser keeps the interpreter to itself
-delay no client.
+Whatever happens here, the list in use stays in use: the worst case is an old list. Reading and
+comparing lists takes 60 ms of CPU time, which a worker on the same core may need at that moment:
+hence in the background.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Never
 
+from proxy.background import in_background
 from proxy.decide.model import RangesError
 from proxy.decide.ranges import Ranges, read_ranges
 from proxy.source import Cache, FetchError, fetch
@@ -142,7 +143,7 @@ class Feed:
             if body is None:
                 await self._touch()
                 return Result.UNCHANGED, ""
-            fresh = await asyncio.to_thread(read_ranges, body)
+            fresh = await in_background(read_ranges, body)
         except RangesError as error:
             return Result.INVALID, str(error)
         except FetchError as error:
@@ -152,7 +153,7 @@ class Feed:
             # The copy on disk stays the one in use: a token stands for one list.
             return Result.INVALID, f"token {fresh.token} is in use for a different list"
         if self.current is not None and new and not force:
-            refusal = await asyncio.to_thread(self._refusal, self.current, fresh)
+            refusal = await in_background(self._refusal, self.current, fresh)
             if refusal is not None:
                 return refusal
         if new:

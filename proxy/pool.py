@@ -17,7 +17,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from proxy.channel import LAST, Ask, Channel, Drain, Ready, Report
+from proxy.background import in_background
+from proxy.channel import LAST, Ask, Channel, Drain, Ready, Report, encoded
 from proxy.decide.model import ConfigError, ProxyError
 from proxy.edge.metrics import Values, retired, total
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from proxy.snapshot import Snapshot
+    from proxy.storage.held import Learned
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ class Pool:
     def __init__(self, listeners: Iterable[socket.socket], snapshot: Snapshot) -> None:
         self._listeners = list(listeners)
         self._snapshot = snapshot
+        self._encoded = encoded(snapshot)
         self._members: dict[int, _Member] = {}
         self._retired: Values = {}
         self._draining = False
@@ -146,11 +149,25 @@ class Pool:
                 if task.done():
                     task.result()
 
-    def spread(self, snapshot: Snapshot) -> None:
-        """Have every worker, and every later one, decide by ``snapshot``."""
+    async def spread(self, snapshot: Snapshot) -> None:
+        """Have every worker, and every later one, decide by ``snapshot``.
+
+        When this returns it is on its way: whatever a worker is asked from now on, it answers
+        by this snapshot.
+        """
         self._snapshot = snapshot
+        data = await in_background(encoded, snapshot)
+        if snapshot is not self._snapshot:  # a newer one is on its way
+            return
+        self._encoded = data
         for member in self._members.values():
-            member.channel.send(snapshot)
+            member.channel.send_encoded(data)
+
+    def tell(self, learned: Learned) -> None:
+        """Have every worker of now know what a bucket holds."""
+        data = encoded(learned)
+        for member in self._members.values():
+            member.channel.send_encoded(data)
 
     async def figures(self) -> Values:
         """The exact sum over all workers, those that ended included."""
@@ -216,7 +233,7 @@ class Pool:
             )  # fmt: skip
             undo.pop_all()
         member = _Member(process, await Channel.over(ours), self._has_answered)
-        member.channel.send(self._snapshot)
+        member.channel.send_encoded(self._encoded)
         self._members[slot] = member
         if self._draining:
             member.channel.send(Drain())

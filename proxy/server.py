@@ -13,12 +13,10 @@ import resource
 import signal
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from proxy import __version__
-from proxy.configfile import DEFAULT_FILE, load, masked
+from proxy.configfile import DEFAULT_FILE, load
 from proxy.decide.model import ConfigError
 from proxy.edge.admin import Health, application
 from proxy.edge.metrics import total
@@ -26,6 +24,8 @@ from proxy.edge.tls import Certificate
 from proxy.feed import Feed
 from proxy.pool import Pool, open_listeners
 from proxy.snapshot import engine_of, fingerprint, refuse_restart, snapshot_of, worker_count
+from proxy.status import Known, status_of
+from proxy.warmup import WarmUp
 
 if TYPE_CHECKING:
     import socket
@@ -53,11 +53,14 @@ class Supervisor:
         self._swap_to(snapshot_of(settings, None))
         self._feed: Feed | None = None
         self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
+        self._refused: str | None = None
         self._stop = asyncio.Event()
         self._draining = False
         self._started = time.time()
         self._pool: Pool | None = None
         self._swapping = asyncio.Lock()
+        self._warmed: WarmUp | None = None
+        self._warming: tuple[asyncio.Task[None], ...] = ()
         self.addresses: dict[str, tuple[str, int]] = {}
 
     def _swap_to(self, snapshot: Snapshot) -> None:
@@ -87,10 +90,11 @@ class Supervisor:
         tasks = [asyncio.create_task(_keep_feeding(feed)), asyncio.create_task(self._watch_file())]
         try:
             await self._announce(pool)
+            self._warm_up(pool)
             await self._stop.wait()
         finally:
             self._draining = True
-            for task in tasks:
+            for task in (*tasks, *self._warming):
                 task.cancel()
             await pool.drain()
             await runner.cleanup()
@@ -149,13 +153,16 @@ class Supervisor:
             await self._swap(settings=settings)
         except ConfigError as error:
             self._reloads["refused",] += 1
+            self._refused = str(error)
             _log.error("configuration not reloaded, the old one goes on: %s", error)
             return
-        except Exception:
+        except Exception as error:
             self._reloads["refused",] += 1
+            self._refused = repr(error)
             _log.exception("configuration not reloaded, the old one goes on")
             return
         self._reloads["applied",] += 1
+        self._refused = None
         _log.info("configuration reloaded: %s", fingerprint(settings))
 
     async def _publish(self, ranges: Ranges) -> None:
@@ -169,9 +176,21 @@ class Supervisor:
             settings, ranges = settings or self.settings, ranges or self._ranges
             snapshot = await asyncio.to_thread(snapshot_of, settings, ranges)
             self._ranges = ranges
+            new = snapshot.settings.sites != self.settings.sites
             self._swap_to(snapshot)
             if self._pool is not None:
-                self._pool.spread(snapshot)
+                await self._pool.spread(snapshot)
+                if new:
+                    self._warm_up(self._pool)
+
+    def _warm_up(self, pool: Pool) -> None:
+        """Have the workers know what the buckets hold before anybody asks."""
+        for task in self._warming:
+            task.cancel()
+        self._warming = ()
+        if self.settings.catalog.warm_up == "list":
+            self._warmed = WarmUp(self.settings, pool.tell)
+            self._warming = (asyncio.create_task(self._warmed.run()),)
 
     def health(self) -> Health:
         """Readiness, and what stands against it."""
@@ -186,13 +205,7 @@ class Supervisor:
 
     def hosts(self) -> Sequence[str]:
         """Every host a client may be sent to."""
-        bases = {
-            target.location(dualstack=dualstack)
-            for site in self.settings.sites
-            for target in site.targets.values()
-            for dualstack in (False, True)
-        }
-        return sorted({urlsplit(base).netloc for base in bases})
+        return self.settings.sent_to
 
     @property
     def _serving(self) -> int:
@@ -226,37 +239,17 @@ class Supervisor:
 
     async def status(self) -> Mapping[str, Any]:
         """What a person asks first."""
-        health = self.health()
-        values = await self.figures()
-        return {
-            "version": __version__,
-            "ready": health.ready,
-            "reasons": list(health.reasons),
-            "uptime_seconds": round(time.time() - self._started, 1),
-            "workers": {
-                "serving": self._serving,
-                "configured": worker_count(self.settings.listen),
-            },
-            "config": {"hash": fingerprint(self.settings), "settings": masked(self.settings)},
-            "ranges": self._ranges
-            and {
-                "token": self._ranges.token,
-                "created": self._ranges.created,
-                "age_seconds": round(self._age()),
-                "prefixes_v4": self._snapshot.table.prefixes_v4,
-                "prefixes_v6": self._snapshot.table.prefixes_v6,
-            },
-            "figures": {
-                name: [{"labels": list(labels), "value": figure}
-                       for labels, figure in sorted(values.get(name, {}).items())]
-                for name in (
-                    "nearbucket_redirects_total", "nearbucket_bypasses_total",
-                    "nearbucket_refusals_total", "nearbucket_streamed_bytes_total",
-                    "nearbucket_streams_in_progress", "nearbucket_connections",
-                    "nearbucket_stream_ends_total",
-                )
-            },
-        }  # fmt: skip
+        known = Known(
+            health=self.health(),
+            serving=self._serving,
+            started=self._started,
+            ranges=self._ranges,
+            age=self._age(),
+            refused=self._refused,
+            warm_up=self._warmed.progress if self._warmed else None,
+            values=await self.figures(),
+        )
+        return status_of(self._snapshot, known)
 
 
 async def _keep_feeding(feed: Feed) -> None:

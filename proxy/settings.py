@@ -136,7 +136,8 @@ class Catalog(Section):
     wait: Duration = 0.25
     """How long a request may wait for S3 to say what it holds; then it is streamed."""
     warm_up: Annotated[Literal["list", "off"], BeforeValidator(switch)] = "off"
-    """``list`` learns at the start what the buckets hold, from their listings or inventories."""
+    """``list`` learns at the start what the buckets hold, from their listings or inventories, as
+    much as half of ``entries``."""
 
 
 class Limits(Section):

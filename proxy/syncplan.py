@@ -113,12 +113,13 @@ def chooser(site: Site) -> Callable[[Listed], bool]:
 
     def chosen(what: Listed) -> bool:
         key = what.key
-        return what.size >= smallest and policy.wants(key) and _has_url(key, policy)
+        return what.size >= smallest and policy.wants(key) and has_url(key, policy)
 
     return chosen
 
 
-def _has_url(key: str, policy: SitePolicy) -> bool:
+def has_url(key: str, policy: SitePolicy) -> bool:
+    """Whether a request can name a key, and get that very object."""
     if (policy.index and key.endswith("/")) or len(key.encode()) > policy.max_key:
         return False
     try:

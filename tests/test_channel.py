@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.channel import LAST, Ask, Channel, Drain, Message, Ready, Report
+from proxy.channel import LAST, Ask, Channel, Drain, Message, Ready, Report, encoded
+from proxy.decide.tree import groups
+from proxy.snapshot import Snapshot, snapshot_of
 from tests.build import settings, snapshot
+from tests.realranges import real_ranges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,6 +100,8 @@ async def test_what_was_queued_before_the_end_still_arrives_then_none_for_ever()
         pytest.param(b"\0\0", id="half a length"),
         pytest.param(struct.pack("!I", 100), id="a length alone"),
         pytest.param(struct.pack("!I", 100) + b"half", id="half a message"),
+        pytest.param(encoded(snapshot(settings()))[:-1], id="the last part of a snapshot cut"),
+        pytest.param(encoded(snapshot(settings()))[:2000], id="the first parts of a snapshot"),
     ],
 )
 async def test_an_end_that_dies_while_speaking_is_an_end(sent: bytes) -> None:
@@ -123,3 +128,37 @@ async def test_sending_to_and_closing_towards_an_end_that_is_gone_raises_nothing
         channel.send(Ask(1))
         assert await channel.receive() is None
         await channel.close()
+
+
+async def test_while_a_snapshot_is_read_the_loop_goes_on_between_its_parts() -> None:
+    sent = snapshot_of(settings(), real_ranges())
+    turns = 0
+    async with pair() as (supervisor, worker):
+        supervisor.send(sent)
+        receiving = asyncio.create_task(worker.receive())
+        while not receiving.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert await receiving == sent
+    assert turns > len([*sent.table.parts()]) > 50
+
+
+def test_no_part_of_a_snapshot_is_large() -> None:
+    data, sizes = encoded(snapshot_of(settings(), real_ranges())), list[int]()
+    while data:
+        size = struct.unpack_from("!I", data)[0] & ~(1 << 31)
+        sizes.append(size)
+        data = data[4 + size :]
+    assert max(sizes) < 64 << 10
+
+
+async def test_a_snapshot_in_parts_is_as_large_as_in_one() -> None:
+    sent = snapshot_of(settings(), real_ranges())
+    async with pair() as (supervisor, worker):
+        supervisor.send(sent)
+        got = await worker.receive()
+    assert isinstance(got, Snapshot)
+    for one, other in zip(
+        (sent.table._tree4, sent.table._tree6), (got.table._tree4, got.table._tree6), strict=True
+    ):  # what stands in many places is one object still
+        assert sum(map(len, groups(one))) == sum(map(len, groups(other)))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hmac
 import re
-import socket
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.decide.prefixes import address_text, packed_address
 from proxy.decide.regions import NetworkSet, network_set
 
 if TYPE_CHECKING:
@@ -23,17 +23,23 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?")
-_MAPPED = b"\0" * 10 + b"\xff\xff"
 
 FORWARDED_FOR = b"x-forwarded-for"
 VIEWER_ADDRESS = b"cloudfront-viewer-address"
 
 
 class Client(NamedTuple):
-    """The client's address, None when nobody can say it, and where that was read."""
+    """The client's address, None when nobody can say it, and where that was read.
+
+    Attributes:
+        address: Canonical text.
+        how: For people.
+        packed: The address for lookups, as ``packed_address`` gives it.
+    """
 
     address: str | None
     how: str
+    packed: bytes | None = None
 
 
 class Secret(Enum):
@@ -96,36 +102,34 @@ class Trust:
 
     def client(self, request: Request) -> Client:
         """The client's address, as far as trusted hops vouch for it."""
-        peer = plain_address(request.peer or "")
+        peer = packed_address(request.peer or "")
         if peer is None:
             return Client(None, "the peer has no IP address")
         doubt = self._doubt(request, peer)
         if doubt is not None:
-            if self.cdn.holds(peer):
-                return Client(None, f"{doubt}: that is CloudFront's own address")
-            if self._is_proxy(peer) and self.source != "peer":
-                return Client(None, f"{doubt}: that is a trusted proxy, not a client")
-            return Client(peer, doubt)
+            return self._peer(peer, doubt)
         if self.source != "x-forwarded-for":
             return self._single(request)
-        found = self._forwarded(request, peer)
-        address = found.address or ""
-        if (address == peer and self._is_proxy(peer)) or (
-            self.cdn_is_proxy and self.cdn.holds(address)
-        ):
-            return Client(None, f"{found.how}: trusted proxies, and nobody behind them")
-        return found
+        return self._forwarded(request, peer)
 
-    def _doubt(self, request: Request, peer: str) -> str | None:
+    def _doubt(self, request: Request, peer: bytes) -> str | None:
         """Why only the peer counts, or None when its forwarded header does."""
         if self.source == "peer":
             return "the socket's peer"
-        if self.secret(request) is Secret.ABSENT:
-            header = (self.secret_header or b"").decode()
+        if self.secret_header is not None and self.secret_header not in request.headers:
+            header = self.secret_header.decode()
             return f"the socket's peer, for without {header} no forwarded header counts"
         if self.networks is None or self._is_proxy(peer):
             return None
         return "the socket's peer, which is no trusted proxy"
+
+    def _peer(self, peer: bytes, doubt: str) -> Client:
+        """The peer itself, where it may be a client at all."""
+        if self.cdn.holds_packed(peer):
+            return Client(None, f"{doubt}: that is CloudFront's own address")
+        if self.source != "peer" and self._is_proxy(peer):
+            return Client(None, f"{doubt}: that is a trusted proxy, not a client")
+        return Client(address_text(peer), doubt, peer)
 
     @property
     def reads(self) -> frozenset[bytes]:
@@ -133,12 +137,14 @@ class Trust:
         names = {self.secret_header} if self.secret_header else set()
         return frozenset(names if self.source == "peer" else names | {self.source.encode()})
 
-    def _is_proxy(self, address: str) -> bool:
+    def _is_proxy(self, packed: bytes) -> bool:
         if self.networks is None:
             return False
-        return self.networks.holds(address) or (self.cdn_is_proxy and self.cdn.holds(address))
+        return self.networks.holds_packed(packed) or (
+            self.cdn_is_proxy and self.cdn.holds_packed(packed)
+        )
 
-    def _forwarded(self, request: Request, peer: str) -> Client:
+    def _forwarded(self, request: Request, peer: bytes) -> Client:
         """X-Forwarded-For, read from the right: the left end is the client's own words."""
         value = request.headers.get(FORWARDED_FOR, b"").decode("latin-1")
         if not value.strip():
@@ -151,13 +157,18 @@ class Trust:
             return Client(None, f"X-Forwarded-For has fewer than {hops} entries")
         return self._entry(entries, hops)
 
-    def _walk(self, entries: list[str], peer: str) -> Client:
-        """Pass trusted proxies from the right; the first other address is the client."""
-        found = Client(peer, "X-Forwarded-For")
+    def _walk(self, entries: list[str], peer: bytes) -> Client:
+        """Pass trusted proxies from the right; the first other address is the client.
+
+        Where all are trusted, the last is: a client in the private network.
+        """
+        found = Client(None, "X-Forwarded-For")
         for number in range(1, len(entries) + 1):
             found = self._entry(entries, number)
-            if found.address is None or not self._is_proxy(found.address):
-                break
+            if found.packed is None or not self._is_proxy(found.packed):
+                return found
+        if found.packed == peer or (self.cdn_is_proxy and self.cdn.holds(found.address or "")):
+            return Client(None, f"{found.how}: trusted proxies, and nobody behind them")
         return found
 
     def _entry(self, entries: list[str], number: int) -> Client:
@@ -166,14 +177,14 @@ class Trust:
         CloudFront's own is no client where something stands to its left: there CloudFront
         wrote the viewer, and looking its edge up would redirect everybody behind it.
         """
-        address = _with_port(entries[-number])
+        packed = _with_port(entries[-number])
         place = f"entry {number} from the right of X-Forwarded-For"
-        if address is None:
+        if packed is None:
             return Client(None, f"{place} is not an address")
         between = number < len(entries) and not self.cdn_is_proxy
-        if between and self.cdn.holds(address):
+        if between and self.cdn.holds_packed(packed):
             return Client(None, f"{place} is CloudFront's own address; is a hop uncounted?")
-        return Client(address, place)
+        return Client(address_text(packed), place, packed)
 
     def _single(self, request: Request) -> Client:
         """A header with one address in it; two of them arrive joined and are not usable."""
@@ -182,28 +193,24 @@ class Trust:
             # IPv6 stands there without brackets, so the port is what follows the last colon.
             host, _, port = value.rpartition(":")
             usable = port.isascii() and port.isdigit()
-            address = plain_address(host.removeprefix("[").removesuffix("]")) if usable else None
+            packed = packed_address(host.removeprefix("[").removesuffix("]")) if usable else None
         else:
-            address = _with_port(value)
-        return Client(address, self.source if address else f"{self.source} holds no address")
+            packed = _with_port(value)
+        if packed is None:
+            return Client(None, f"{self.source} holds no address")
+        return Client(address_text(packed), self.source, packed)
 
 
-def _with_port(text: str) -> str | None:
+def _with_port(text: str) -> bytes | None:
     """The address in ``1.2.3.4:5``, ``[2001:db8::1]:5``, ``"[2001:db8::1]"`` or bare."""
-    text = text.strip().strip('"')
-    found = _WITH_PORT.fullmatch(text)
-    return plain_address(text if found is None else found[1] if found[1] is not None else found[2])
+    text = text.strip()
+    packed = packed_address(text)  # most are bare
+    if packed is None and (found := _WITH_PORT.fullmatch(text.strip('"'))) is not None:
+        packed = packed_address(found[1] if found[1] is not None else found[2])
+    return packed
 
 
 def plain_address(text: str) -> str | None:
     """Canonical text of an address, IPv4-mapped IPv6 as IPv4; None for anything else."""
-    try:
-        if ":" not in text:
-            socket.inet_pton(socket.AF_INET, text)
-            return text
-        packed = socket.inet_pton(socket.AF_INET6, text)
-    except (OSError, ValueError):
-        return None
-    if packed.startswith(_MAPPED):
-        return socket.inet_ntop(socket.AF_INET, packed[12:])
-    return socket.inet_ntop(socket.AF_INET6, packed)
+    packed = packed_address(text)
+    return None if packed is None else address_text(packed)

@@ -1,10 +1,10 @@
 """Addresses to regions: an immutable longest-prefix table over AWS's published ranges.
 
-In: ``Ranges``, the counted services and the operator's overrides; then one address text at a
-time. Out: ``RegionTable`` (address to region) and ``NetworkSet`` (address to yes or no), both
-picklable. Refuses to know where the list came from, how old it is, and what anybody does with
-a region. ``Ranges`` and ``read_ranges`` are the other half of this face; they live in
-``ranges.py``.
+In: ``Ranges``, the counted services and the operator's overrides; then one address at a time,
+packed, or as text where a person asks. Out: ``RegionTable`` (address to region) and
+``NetworkSet`` (address to yes or no), both picklable. Refuses to know where the list came from,
+how old it is, and what anybody does with a region. ``Ranges`` and ``read_ranges`` are the other
+half of this face; they live in ``ranges.py``.
 
 The rules, from the VPC user guide ("AWS IP address ranges") and the published list: labels
 overlap on purpose and prefixes nest, so the longest prefix of a counted service decides; GLOBAL
@@ -15,25 +15,23 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING
 
 from proxy.decide.model import ConfigError, Match
 from proxy.decide.prefixes import (
     BITS,
-    MAPPED_FIRST,
-    MAPPED_LENGTH,
     network_start,
+    packed_address,
     parse_address,
     parse_network,
     prefix_text,
     union,
 )
 from proxy.decide.ranges import Ranges, Row, read_ranges
-from proxy.decide.tree import Prefixes, Tree4, Tree6, grow4, grow6
+from proxy.decide.tree import Prefixes, Tree4, Tree6, groups, grow4, grow6
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 __all__ = [
     "NetworkSet",
@@ -70,45 +68,58 @@ class RegionTable:
     _tree4: Tree4 = field(repr=False, compare=False)
     _tree6: Tree6 = field(repr=False, compare=False)
 
-    def region(self, address: str) -> str | None:
-        """Region of an address, or None: outside, in no region, or not an address at all.
+    def region_of(self, packed: bytes) -> str | None:
+        """Region of an address, or None: outside, or in no region.
 
-        IPv4-mapped IPv6 counts as IPv4. Never raises, whatever the text.
+        Args:
+            packed: 4 or 16 bytes, as ``packed_address`` gives them.
         """
         # Written out for speed, every line of it measured (bench/lookup.py); mypy leaves room for
         # subclasses of tuple where type() asks for the class itself, which is the cheaper question.
-        try:
-            if "." in address:
-                packed = inet_pton(AF_INET, address)
-                four = self._tree4[packed[0]][packed[1]]
-                return four[packed[2]][packed[3]] if type(four) is tuple else four  # type: ignore[return-value]
-            packed = inet_pton(AF_INET6, address)
-            six = self._tree6[packed[0]][packed[1]]
-            if six is None:
-                return None
-            rest = six[packed[2]][packed[3]][packed[4]]
-            if type(rest) is not tuple:
-                return rest  # type: ignore[return-value]
-            found = rest[packed[5]][packed[6]][packed[7]]
-            if found is not ...:
-                return found
-        except (OSError, ValueError, TypeError):
-            pass
-        # No address, in a place that long prefixes divide, or with an IPv4 address for a tail.
-        match = self.match(address)
+        if len(packed) == 4:  # noqa: PLR2004  # bytes of an IPv4 address
+            four = self._tree4[packed[0]][packed[1]]
+            return four[packed[2]][packed[3]] if type(four) is tuple else four  # type: ignore[return-value]
+        six = self._tree6[packed[0]][packed[1]]
+        if six is None:
+            return None
+        rest = six[packed[2]][packed[3]][packed[4]]
+        if type(rest) is not tuple:
+            return rest  # type: ignore[return-value]
+        found = rest[packed[5]][packed[6]][packed[7]]
+        if found is not ...:
+            return found
+        match = self._longest(6, int.from_bytes(packed, "big"))  # long prefixes divide this place
         return match.region if match else None
+
+    def region(self, address: str) -> str | None:
+        """The same of a text, in which IPv4-mapped IPv6 is IPv4; None if it is no address at all.
+
+        Never raises, whatever the text.
+        """
+        packed = packed_address(address)
+        return None if packed is None else self.region_of(packed)
 
     def match(self, address: str) -> Match | None:
         """The longest prefix that holds an address, or None; slower than ``region``."""
         parsed = parse_address(address)
-        if parsed is None:
-            return None
-        family, value = parsed
+        return None if parsed is None else self._longest(*parsed)
+
+    def _longest(self, family: int, value: int) -> Match | None:
         for length, regions in self._by_length[family]:
             first = network_start(family, value, length)
             if first in regions:
                 return Match(regions[first], prefix_text(family, first, length))
         return None
+
+    def parts(self) -> Iterator[object]:
+        """What the table is made of, in small parts, each before the one that has it inside.
+
+        Pickled one after another by one pickler, each takes little time to read.
+        """
+        for levels in self._by_length.values():
+            yield from (regions for _, regions in levels)
+        yield from groups(self._tree4)
+        yield from groups(self._tree6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +129,17 @@ class NetworkSet:
     # Where the networks begin and end, by turns, as packed addresses: those sort as numbers do.
     # Bisection, since most sets are empty or small, and whoever writes one chooses its size.
     _bounds4: tuple[bytes, ...]
-    _bounds6: tuple[bytes, ...]  # IPv4's among them, mapped
+    _bounds6: tuple[bytes, ...]
+
+    def holds_packed(self, packed: bytes) -> bool:
+        """Whether a network holds the address; of 4 or 16 bytes, as ``packed_address`` says."""
+        bounds = self._bounds4 if len(packed) == 4 else self._bounds6  # noqa: PLR2004  # as above
+        return bisect_right(bounds, packed) % 2 == 1
 
     def holds(self, address: str) -> bool:
-        """Whether a network holds the address; same reading as ``RegionTable.region``."""
-        if not self._bounds6:
-            return False
-        try:
-            if ":" in address:
-                return bisect_right(self._bounds6, inet_pton(AF_INET6, address)) % 2 == 1
-            return bisect_right(self._bounds4, inet_pton(AF_INET, address)) % 2 == 1
-        except (OSError, ValueError, TypeError):
-            return False
+        """The same of a text; same reading as ``RegionTable.region``."""
+        packed = packed_address(address)
+        return packed is not None and self.holds_packed(packed)
 
 
 def build_table(
@@ -186,12 +196,7 @@ def _network_set(networks: Iterable[tuple[int, int, int]]) -> NetworkSet:
     listed: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
     for family, first, length in networks:
         listed[family].append((first, length))
-    v4, v6 = union(4, listed[4]), union(6, listed[6])
-    # No IPv6 network speaks for mapped addresses: one that reaches over them pauses there.
-    over = bisect_right(v6, MAPPED_FIRST) % 2 == 1
-    pause = [MAPPED_FIRST, MAPPED_FIRST + (1 << BITS[4])] if over else []
-    mapped = [MAPPED_FIRST + bound for bound in v4]
-    return NetworkSet(_packed(4, v4), _packed(6, sorted([*v6, *pause, *mapped])))
+    return NetworkSet(*(_packed(family, union(family, each)) for family, each in listed.items()))
 
 
 def _packed(family: int, bounds: Iterable[int]) -> tuple[bytes, ...]:
@@ -209,8 +214,7 @@ def _table(ranges: Ranges | None, networks: Mapping[int, Prefixes]) -> RegionTab
         prefixes_v6=len(v6),
         skipped=ranges.skipped_rows if ranges else 0,
         _tree4=grow4(v4),
-        # The row sends mapped addresses to match, which reads them as IPv4.
-        _tree6=grow6({**v6, (MAPPED_FIRST, MAPPED_LENGTH): None}),
+        _tree6=grow6(v6),
         _by_length={family: _levels(known) for family, known in networks.items()},
     )
 

@@ -15,12 +15,12 @@ in IPv4, and 9 to 13 in IPv6.
 from __future__ import annotations
 
 from types import EllipsisType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from proxy.decide.prefixes import BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Prefixes = dict[tuple[int, int], str | None]
 """First address and length of each prefix of one family, to its region."""
@@ -43,6 +43,9 @@ _STOPS = {4: (2, 4), 6: (5, 8)}
 _OUTSIDE = 2
 """At this level None may stand in any tree: most of what is nobody's ends here."""
 
+_GROUP = 32
+"""Tuples that are sent together: read in a tenth of a millisecond."""
+
 _Value = str | EllipsisType | None
 _Listed = tuple[tuple[int, int], _Value]
 
@@ -55,6 +58,22 @@ def grow4(prefixes: Prefixes) -> Tree4:
 def grow6(prefixes: Prefixes) -> Tree6:
     """The tree of IPv6 prefixes."""
     return cast("Tree6", _Builder(6).tree(prefixes))
+
+
+def groups(tree: tuple[Any, ...]) -> Iterator[list[tuple[Any, ...]]]:
+    """Every tuple of a tree once, by groups, after those that it has inside."""
+    order: dict[int, tuple[Any, ...]] = {}
+    _below(tree, order)
+    nodes = list(order.values())
+    for start in range(0, len(nodes), _GROUP):
+        yield nodes[start : start + _GROUP]
+
+
+def _below(node: tuple[Any, ...], order: dict[int, tuple[Any, ...]]) -> None:
+    for each in node:
+        if type(each) is tuple and id(each) not in order:
+            _below(each, order)
+    order[id(node)] = node
 
 
 class _Builder:

@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from proxy.decide.clientip import plain_address
 from proxy.decide.model import Request
-from proxy.edge.metrics import Exposition
+from proxy.edge.exposition import Exposition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Every figure: counted as plain integers, summed over workers, shown by prometheus_client.
+"""Every figure: what there is, counted as plain integers, summed over workers.
 
-In: what happened to a request. Out: metric families. Refuses to know when it is asked:
-each scrape collects exact sums, so nothing is counted through a library on the hot path.
+In: what happened to a request. Out: figures by name and labels. Refuses to know when it is
+asked, and how they are shown: each scrape collects exact sums (``exposition.py``), so nothing is
+counted through a library on the hot path, and workers need not import one.
 """
 
 from __future__ import annotations
@@ -10,20 +11,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
-
 from proxy.decide.model import Action, Decision, Reason, Redirect, Refuse, action_of
 from proxy.decide.simple import Handover
 from proxy.prices import GB, Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from proxy.decide.model import Stream
     from proxy.settings import Settings
@@ -83,7 +76,7 @@ METRICS = (
     Definition("nearbucket_origin_resumes_total", "counter", ("site",),
                "Streams continued after the origin dropped the connection."),
     Definition("nearbucket_target_up", "gauge", ("site", "region"),
-               "Whether clients are sent to a target (1) or it fails (0); the least of all workers."),
+               "Whether clients are sent to a target (1), or it fails (0); least of all workers."),
     Definition("nearbucket_checks_total", "counter", ("result",),
                "Questions to the buckets about one object, by what was found."),
     Definition("nearbucket_handovers_total", "counter", ("cause",),
@@ -283,42 +276,3 @@ def total(parts: Iterable[Values]) -> Values:
 def retired(values: Values) -> Values:
     """What stays of a process that ended: its counts, not its gauges."""
     return {name: series for name, series in values.items() if name not in GAUGES}
-
-
-class Exposition(Collector):
-    """Turns collected values into prometheus_client's metric families."""
-
-    def __init__(self, collect: Callable[[], Values]) -> None:
-        self._collect = collect
-
-    def collect(self) -> Iterator[Metric]:
-        """All families of ``METRICS`` that have a figure, in order."""
-        values = self._collect()
-        for metric in METRICS:
-            series = values.get(metric.name)
-            if series:
-                yield _family(metric, series)
-
-
-def _family(metric: Definition, series: dict[Labels, float]) -> Metric:
-    if metric.kind == "histogram":
-        return _histogram(metric, series)
-    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family: CounterMetricFamily | GaugeMetricFamily = kind(
-        metric.name, metric.help, labels=metric.labels
-    )
-    for labels, figure in sorted(series.items()):
-        family.add_metric(labels, figure)
-    return family
-
-
-def _histogram(metric: Definition, series: dict[Labels, float]) -> Metric:
-    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for action in sorted({labels[0] for labels in series}):
-        row = [series[action, str(slot)] for slot in range(len(SECONDS) + 2)]
-        count, buckets = 0.0, []
-        for bound, figure in zip((*map(str, SECONDS), "+Inf"), row[:-1], strict=True):
-            count += figure
-            buckets.append((bound, count))
-        family.add_metric([action], buckets, row[-1])
-    return family

@@ -65,6 +65,11 @@ class Entry(NamedTuple):
     seen: float
 
 
+_Kept = tuple[int, str, str | None, float]
+"""An entry as it is kept. A plain tuple of plain values, since the garbage collector does not
+look at those: 200,000 of anything else would hold the loop for 50 ms at each full collection."""
+
+
 class Shelf:
     """What is known of one bucket."""
 
@@ -72,23 +77,30 @@ class Shelf:
 
     def __init__(self, looker: Looks) -> None:
         self.looker = looker
-        self.young: dict[str, Entry] = {}
-        self._old: dict[str, Entry] = {}
+        self.young: dict[str, _Kept] = {}
+        self._old: dict[str, _Kept] = {}
 
     def get(self, key: str) -> Entry | None:
         """What is known of a key."""
         found = self.young.get(key)
         if found is None:
             found = self._old.pop(key, None)
-            if found is not None:
-                self.young[key] = found
-        return found
+            if found is None:
+                return None
+            self.young[key] = found
+        size, etag, sums, seen = found
+        return Entry(Held(size, etag, sums), seen)
 
     def put(self, key: str, entry: Entry) -> None:
-        """Take note, unless something newer is known."""
+        """Take note, unless something newer is known; what was asked for stays known."""
         known = self.get(key)
-        if known is None or known.seen <= entry.seen:
-            self.young[key] = entry
+        held = entry.held
+        if known is not None:
+            if known.seen > entry.seen:
+                return
+            if held.sums is None and known.held[:2] == held[:2]:
+                held = known.held
+        self.young[key] = (*held, entry.seen)
 
     def age(self) -> None:
         """Forget what was not used since the last time."""
@@ -140,7 +152,7 @@ class Catalog:
         shelf = self.shelves.get(place)
         if shelf is not None:
             for key, size, etag in objects:
-                shelf.put(key, Entry(Held(size, etag), seen))
+                shelf.put(key, Entry(Held(size, etag, None), seen))
             self._bound()
 
     def __len__(self) -> int:

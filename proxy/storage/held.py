@@ -23,12 +23,13 @@ class Held(NamedTuple):
         size: In bytes; ``ABSENT``'s is -1.
         etag: Without quotes.
         sums: Checksums over all bytes that S3 gives, as ``name=value`` separated by spaces;
-            empty where there are none. Not where the ETag is an MD5 sum: that says it all.
+            empty where there are none, and where the ETag is an MD5 sum: that says it all. None
+            where nobody asked: a listing does not have them.
     """
 
     size: int
     etag: str
-    sums: str = ""
+    sums: str | None = ""
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Held:
@@ -40,8 +41,8 @@ class Held(NamedTuple):
         etag = fields.get("ETag", "").strip('"')
         return cls(int(fields.get("Content-Length", "")), etag, _sums(fields, etag))
 
-    def equals(self, other: Held) -> bool:
-        """Whether both are the same bytes, as far as S3 says so.
+    def equals(self, other: Held) -> bool | None:
+        """Whether both are the same bytes, as far as S3 says so; None where it was not asked.
 
         ETags differ for the same bytes where they were uploaded in other parts, or encrypted by
         a key of KMS; then a checksum of all bytes has to say it (API reference, "Object").
@@ -50,6 +51,8 @@ class Held(NamedTuple):
             return False
         if self.etag == other.etag:
             return self.etag != ""
+        if self.sums is None or other.sums is None:
+            return None
         return not set(self.sums.split()).isdisjoint(other.sums.split())
 
 

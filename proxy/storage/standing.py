@@ -147,7 +147,10 @@ class Standings:
             if entry is None:
                 return OPEN
             oldest = min(oldest, entry.seen)
-        against = _against(rule, [entry for entry in entries if entry is not None])
+        known = [entry for entry in entries if entry is not None]
+        if _unsaid(known):
+            return OPEN
+        against = _against(rule, known)
         size = entries[0].held.size if entries[0] else None
         if against is not None:
             return OPEN if now - oldest > rule.bad else Standing(against, size, oldest + rule.bad)
@@ -202,10 +205,17 @@ def _against(rule: Rule, entries: list[Entry]) -> Reason | None:
     return Reason.SMALL if first.size < rule.smallest else None
 
 
+def _unsaid(entries: list[Entry]) -> bool:
+    """Whether listings leave open if the copy is the origin's: a HEAD has checksums as well."""
+    return entries[0].held.equals(entries[-1].held) is None
+
+
 def _open(rule: Rule, key: str, now: float) -> list[Shelf]:
     """The buckets to be asked: all that is known of them is too old for what it says."""
     entries = [shelf.get(key) for shelf in rule.shelves]
     known = [entry for entry in entries if entry is not None]
+    if len(known) == len(entries) and _unsaid(known):
+        return list(rule.shelves)
     bad = len(known) == len(entries) and _against(rule, known) is not None
     most = rule.bad if bad else rule.good
     return [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     [
         ("", "Send every download to the bucket nearest to it."),
         ("serve", "Run the proxy. SIGTERM drains it, SIGHUP reloads the configuration."),
-        ("check", "Say whether the configuration is valid, and whether its buckets are as it says."),
+        ("check", "Say whether the configuration is valid, and whether its buckets are as it"),
         ("explain", "Show the decision for one request, and every step that led to it."),
         ("lookup", "Say which AWS region each address is in: IP, TAB, region or UNKNOWN."),
         ("ranges", "AWS's list of prefixes: fetch, show, compare."),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.decide.clientip import Secret, Trust, plain_address
 from proxy.decide.model import Request
+from proxy.decide.prefixes import packed_address
 from proxy.decide.regions import network_set
 from proxy.settings import ClientAddress
 from tests.build import CDN, request
@@ -165,5 +166,26 @@ def test_no_secret_is_asked_for_by_default() -> None:
 @given(st.binary(max_size=80), st.sampled_from([ONE_HOP, TWO_HOPS, FORWARDED, THROUGH_CDN]))
 def test_any_header_gives_an_address_or_none(value: bytes, keys: dict[str, Any]) -> None:
     asked = Request("GET", "/", {b"x-forwarded-for": value}, BALANCER)
-    address = trust(**keys).client(asked).address
+    address, _, packed = trust(**keys).client(asked)
     assert address is None or plain_address(address) == address
+    assert packed == (None if address is None else packed_address(address))
+
+
+@pytest.mark.parametrize(
+    ("peer", "packed"),
+    [
+        ("192.0.2.1", b"\xc0\0\2\1"),
+        ("::ffff:192.0.2.1", b"\xc0\0\2\1"),
+        ("2001:DB8::1", b"\x20\1\x0d\xb8" + bytes(11) + b"\1"),
+        (CDN, None),
+        (None, None),
+    ],
+)
+def test_a_known_client_comes_packed_for_lookups(peer: str | None, packed: bytes | None) -> None:
+    assert trust().client(request(peer=peer)).packed == packed
+
+
+def test_a_network_trusted_by_hand_does_not_make_its_cdn_a_proxy() -> None:
+    by_hand = {"from": "x-forwarded-for", "trusted_proxies": ["private", "203.0.113.128/26"]}
+    asked = request(peer=BALANCER, x_forwarded_for=f"3.5.140.1, {CDN}")
+    assert trust(**by_hand).client(asked).address is None

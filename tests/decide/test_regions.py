@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.decide.model import ConfigError, Match
+from proxy.decide.prefixes import packed_address
 from proxy.decide.regions import (
     Ranges,
     RegionTable,
@@ -162,7 +163,9 @@ def test_the_edges_of_every_listed_prefix_agree_with_painting(
     owners = paint((each for each in rows if each.service in services), values, bits)
     for value, owner in zip(values, owners, strict=True):
         address = str(ipaddress.ip_address(value.to_bytes(bits // 8)))
-        assert table.region(address) == (owner and owner.region), address
+        region = owner and owner.region
+        assert table.region(address) == region, address
+        assert table.region_of(packed_address(address) or b"") == region, address
         assert table.match(address) == (owner and Match(owner.region, owner.prefix)), address
     assert len(values) > 5000
 
@@ -176,7 +179,9 @@ def test_random_addresses_agree_with_a_scan_of_the_published_list() -> None:
     asked += [str(ipaddress.IPv6Address(value)) for value in chance.sample(near, 100)]
     asked += [f"::ffff:{address}" for address in asked[:50]]
     for address in asked:
-        assert table.region(address) == scan(rows, address), address
+        region = scan(rows, address)
+        assert table.region(address) == region, address
+        assert table.region_of(packed_address(address) or b"") == region, address
 
 
 SMALL4 = st.tuples(
@@ -217,6 +222,7 @@ def test_any_prefixes_and_overrides_agree_with_a_scan(
     v4, v6 = f"198.51.100.{last}", f"2001:db8::{last:x}"
     for address in (v4, f"::ffff:{v4}", v6):
         assert table.region(address) == scan(expected, address)
+        assert table.region_of(packed_address(address) or b"") == scan(expected, address)
         match = table.match(address)
         assert (match.region if match else None) == scan(expected, address)
     assert table.prefixes_v4 + table.prefixes_v6 == len(expected)

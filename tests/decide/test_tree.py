@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.decide.prefixes import BITS, MAPPED_FIRST, prefix_text
+from proxy.decide.prefixes import BITS, MAPPED_FIRST, packed_address, prefix_text
 from proxy.decide.regions import NetworkSet, RegionTable, build_table, network_set
+from proxy.decide.tree import groups, grow4, grow6
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,16 +75,18 @@ def set_of(places: Iterable[Place]) -> NetworkSet:
 
 
 def check(places: dict[Place, str | None], asked: Iterable[tuple[int, int]]) -> None:
-    """Table, match and set agree with a scan about some addresses."""
+    """Table, match and set, asked by text and packed, agree with a scan about some addresses."""
     table, networks = table_of(places), set_of(places)
     held: dict[Place, str | None] = dict.fromkeys(places, "held")
     for family, value in asked:
         region = scan(places, family, value)
         for text in texts(family, value):
-            match = table.match(text)
-            assert table.region(text) == region, text
+            match, packed = table.match(text), packed_address(text)
+            assert packed is not None, text
+            assert table.region(text) == table.region_of(packed) == region, text
             assert (match.region if match else None) == region, text
-            assert networks.holds(text) == (scan(held, family, value) is not None), text
+            inside = scan(held, family, value) is not None
+            assert networks.holds(text) == networks.holds_packed(packed) == inside, text
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -184,7 +187,7 @@ def test_no_prefix_up_to_the_depth_of_the_tree_is_looked_for_beside_it(family: i
         one = place(family, base, length)
         bare = replace(table_of({one: "eu-west-1"}), _by_length={})
         for _, value in edges([one]):
-            if family == 4 or value >> 64:  # mapped addresses divide ::/64
+            if family == 4 or value >> 32 != 0xFFFF:  # mapped addresses are IPv4
                 text = texts(family, value)[0]
                 assert bare.region(text) == scan({one: "eu-west-1"}, family, value), text
 
@@ -200,3 +203,32 @@ def test_a_tree_that_was_sent_is_the_same_tree() -> None:
     for family, value in edges([*places, place(4, BASES[4][2], 20)]):
         for text in texts(family, value):
             assert sent.region(text) == table.region(text)
+
+
+def nodes(tree: object) -> dict[int, tuple[object, ...]]:
+    """Every tuple of a tree, by identity."""
+    found: dict[int, tuple[object, ...]] = {}
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, tuple) and id(node) not in found:
+            found[id(node)] = node
+            waiting += node
+    return found
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_groups_have_every_tuple_of_a_tree_once_after_those_inside_it(family: int) -> None:
+    base = BASES[family][2]
+    tree = (grow4, grow6)[family == 6](
+        {place(family, base, length)[1:]: f"r-{length}" for length in range(1, BITS[family] + 1)}
+    )
+    order = [node for group in groups(tree) for node in group]
+    assert {id(node) for node in order} == set(nodes(tree))
+    assert len(order) == len(nodes(tree)) > 3
+    seen: set[int] = set()
+    for node in order:
+        assert all(id(each) in seen for each in node if isinstance(each, tuple))
+        seen.add(id(node))
+    assert order[-1] is tree
+    assert max(map(len, groups(tree))) <= 32

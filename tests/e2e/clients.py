@@ -235,6 +235,7 @@ def open_way(s3: LocalS3, folder: Path, *, redirected: bool) -> Iterator[Way]:
             "regions": {"source": str(ROOT / "config" / "ip-ranges.sample.json"),
                         "cache": str(folder / "ranges.json"),
                         "overrides": {"127.0.0.0/8": REGION}},
+            "catalog": {"wait": "10s"},
             "sites": [site],
         }  # fmt: skip
         with Running(folder, config, keys_of(s3)) as running, Relay(running.port) as front:

@@ -30,6 +30,7 @@ BIG_PATH = "/big/pack-1.0.tar.xz"
 def config_for(s3: LocalS3, folder: Path, **more: Any) -> dict[str, Any]:
     return {
         "regions": {"source": str(real_path()), "cache": str(folder / "ranges.json")},
+        "catalog": {"wait": "10s"},
         "sites": [site_of(s3, **more)],
     }
 

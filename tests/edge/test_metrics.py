@@ -11,7 +11,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from proxy.decide.model import Reason, Redirect, Refuse, Stream
-from proxy.edge.metrics import GAUGES, METRICS, SECONDS, Counters, Exposition, retired, total
+from proxy.edge.exposition import Exposition
+from proxy.edge.metrics import GAUGES, METRICS, SECONDS, Counters, retired, total
 from tests.build import settings
 
 if TYPE_CHECKING:

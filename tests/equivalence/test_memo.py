@@ -108,9 +108,7 @@ class _Elsewhere:
 class Serving:
     """A worker's lane without sockets."""
 
-    def __init__(
-        self, form: str, *, forgetful: bool, percent: int, came_back: str = "off"
-    ) -> None:
+    def __init__(self, form: str, *, forgetful: bool, percent: int, came_back: str = "off") -> None:
         more = {"percent": percent, "came_back": came_back}
         first, *others = [{**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})),
                                                 **more}} for site in _SITES]  # fmt: skip

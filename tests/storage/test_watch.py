@@ -1,0 +1,345 @@
+"""A target that fails is left, by itself and for a while, and taken again when it is good."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from itertools import chain, repeat
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+
+from proxy.buckets import Target
+from proxy.storage import watch as module
+from proxy.storage.credentials import Ambient
+from proxy.storage.looker import Finding, Health, Looker
+from proxy.storage.session import client_session
+from proxy.storage.watch import RISE, SLOW_RISE, Watch
+from tests.behaviour.test_redirect import TRUSTED
+from tests.bucketserver import BucketServer, until
+from tests.build import WEST, settings
+from tests.serving import client_at, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from tests.serving import Served
+
+GOOD, FAILED, WRONG, FORBIDDEN = (
+    Finding(health, "" if health is Health.GOOD else f"it is {health.value}") for health in Health
+)
+
+
+class Bucket:
+    """Finds what a script says, and at its end the same for ever."""
+
+    def __init__(self, place: str, script: Iterable[Finding | Exception]) -> None:
+        self.place = place
+        self.asked = 0
+        self.knew: list[object] = []
+        self._script = list(script)
+
+    async def probe(self, known: object) -> Finding:
+        found = self._script[min(self.asked, len(self._script) - 1)]
+        self.asked += 1
+        self.knew.append(known)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+class World:
+    """A watch, and after which question its mind changed."""
+
+    def __init__(self, *buckets: Bucket) -> None:
+        self.buckets = buckets
+        self.turns: list[tuple[int, ...]] = []
+        self.watch = Watch(self.changed)
+
+    def changed(self) -> None:
+        self.turns.append(tuple(bucket.asked for bucket in self.buckets))
+
+
+@asynccontextmanager
+async def watching(*script: Finding | Exception) -> AsyncIterator[World]:
+    """One bucket, watched until it was asked all of its script."""
+    bucket = Bucket("east", script)
+    world = World(bucket)
+    world.watch.use([bucket])
+    try:
+        await until(lambda: bucket.asked > len(script))
+        yield world
+    finally:
+        await world.watch.close()
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("EVERY", 0.006), ("AGAIN", 0.002), ("RISING", 0.004)):
+        monkeypatch.setattr(module, name, seconds)
+
+
+# judging
+
+
+@pytest.mark.parametrize(
+    ("script", "turns"),
+    [
+        pytest.param([GOOD] * 5, [], id="good"),
+        pytest.param([WRONG], [1], id="wrong: at once"),
+        pytest.param([GOOD, WRONG, WRONG], [2], id="once only"),
+        pytest.param([GOOD, FAILED, GOOD, FAILED, GOOD], [], id="a failure may be of the moment"),
+        pytest.param([GOOD, FAILED, FAILED], [3], id="two in a row are not"),
+        pytest.param([FAILED, WRONG], [2], id="wrong behind a failure"),
+        pytest.param([WRONG, GOOD, GOOD, GOOD], [1, 4], id="back after three"),
+        pytest.param([WRONG, GOOD, GOOD, FAILED, GOOD, GOOD, GOOD], [1, 7], id="in a row"),
+        pytest.param([WRONG, GOOD, GOOD, WRONG, GOOD, GOOD, GOOD], [1, 7], id="wrong between"),
+        pytest.param([FORBIDDEN] * 4, [], id="what never could be read may just not be listed"),
+        pytest.param([GOOD, FORBIDDEN], [2], id="what could be read is closed now"),
+        pytest.param([GOOD, FORBIDDEN, GOOD, GOOD, GOOD], [2, 5], id="and opened again"),
+    ],
+)
+async def test_a_target_is_judged(script: list[Finding], turns: list[int]) -> None:
+    async with watching(*script) as world:
+        assert world.turns == [(turn,) for turn in turns]
+        assert bool(world.watch.down) is bool(len(turns) % 2)
+        if world.watch.down:
+            assert world.watch.down == {"east": script[turns[-1] - 1].text}
+
+
+async def test_one_that_falls_again_soon_is_good_for_longer_before_it_is_taken() -> None:
+    script = [WRONG, *[GOOD] * RISE, WRONG, *[GOOD] * SLOW_RISE]
+    async with watching(*script) as world:
+        assert world.turns == [(1,), (1 + RISE,), (2 + RISE,), (2 + RISE + SLOW_RISE,)]
+
+
+async def test_one_that_falls_after_a_quiet_time_is_taken_as_usual(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RESTLESS", 0.0)
+    async with watching(WRONG, *[GOOD] * RISE, WRONG, *[GOOD] * RISE) as world:
+        assert world.turns == [(1,), (1 + RISE,), (2 + RISE,), (2 + 2 * RISE,)]
+
+
+async def test_one_that_flaps_changes_only_now_and_then() -> None:
+    script = list(chain.from_iterable(repeat((FAILED, FAILED, GOOD, GOOD, GOOD), 12)))
+    async with watching(*script) as world:
+        assert len(world.turns) == 3  # down, up once, down
+
+
+@pytest.mark.parametrize("fault", [ValueError("a host"), RuntimeError("closed"), KeyError("x")])
+async def test_a_fault_of_ours_counts_as_a_failure_and_ends_nothing(fault: Exception) -> None:
+    async with watching(GOOD, fault, GOOD, fault, fault, GOOD, GOOD, GOOD) as world:
+        assert world.turns == [(5,), (8,)]
+
+
+async def test_each_target_is_judged_by_itself() -> None:
+    east, west = Bucket("east", [WRONG, *[GOOD] * 20]), Bucket("west", [GOOD])
+    world = World(east, west)
+    world.watch.use([east, west])
+    await until(lambda: east.asked > 5)
+    assert len(world.turns) == 2
+    assert not world.watch.down
+    await world.watch.close()
+
+
+# what the catalogue's questions tell
+
+
+async def test_a_failed_question_causes_one_about_the_bucket_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 60.0)
+    bucket = Bucket("east", [GOOD, FAILED, FAILED, GOOD])
+    world = World(bucket)
+    world.watch.use([bucket])
+    await until(lambda: bucket.asked == 1)
+    for _ in range(100):
+        world.watch.failed("east", "no answer")
+    await until(lambda: len(world.turns) == 2)
+    assert world.turns == [(3,), (3 + RISE,)]
+    world.watch.failed("nowhere", "no answer")
+    await world.watch.close()
+
+
+async def test_questions_that_fail_one_after_the_other_cause_few_about_the_bucket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 60.0)
+    monkeypatch.setattr(module, "AGAIN", 0.05)
+    bucket = Bucket("east", [GOOD])
+    world = World(bucket)
+    world.watch.use([bucket])
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while loop.time() - began < 0.4:
+        world.watch.failed("east", "no answer")
+        await asyncio.sleep(0.001)
+    assert 2 <= bucket.asked <= 9
+    await world.watch.close()
+
+
+async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_list() -> None:
+    bucket = Bucket("east", [FORBIDDEN])
+    world = World(bucket)
+    world.watch.use([bucket])
+    await until(lambda: bucket.asked > 2)
+    world.watch.answered("east", None)
+    world.watch.answered("nowhere", "a")
+    assert not world.watch.down
+    world.watch.answered("east", "a")
+    await until(lambda: bool(world.watch.down))
+    await world.watch.close()
+
+
+@pytest.mark.parametrize("wanted", ["a", "b"])
+async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(wanted: str) -> None:
+    """To those who may not list, S3 says 403 of a key that is gone (GetObject, "403")."""
+    async with BucketServer(a=b"1", b=b"2") as server, client_session() as session:
+        server.mode = "unlisted"
+        looker = Looker(Target.model_validate(server.entry()), session, Ambient())
+        world = World()
+        world.watch.use([looker])
+        for key in ("b", "a", "a"):
+            world.watch.answered(looker.place, key)
+        await until(lambda: server.asked["HEAD", "a"] > 1)
+        del server.objects[wanted]
+        asked = server.asked.total()
+        await until(lambda: server.asked.total() > asked + 12)
+        assert not world.turns
+        server.mode = "forbidden"
+        await until(lambda: bool(world.watch.down))
+        await world.watch.close()
+
+
+# reloads
+
+
+async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
+    old, new = Bucket("east", [WRONG]), Bucket("east", [GOOD])
+    world = World(old, new)
+    world.watch.use([old])
+    await until(lambda: bool(world.watch.down))
+    world.watch.use([new])
+    assert world.watch.down
+    await until(lambda: not world.watch.down)
+    assert world.turns[1][1] == RISE
+    await world.watch.close()
+
+
+async def test_who_is_not_watched_any_more_is_neither_down_nor_asked() -> None:
+    east, west = Bucket("east", [WRONG]), Bucket("west", [GOOD])
+    world = World(east, west)
+    world.watch.use([east, west])
+    await until(lambda: bool(world.watch.down))
+    world.watch.use([west])
+    assert not world.watch.down
+    asked, more = east.asked, west.asked
+    await until(lambda: west.asked > more + 3)
+    assert east.asked <= asked + 1
+    world.watch.use([east, west])
+    await until(lambda: bool(world.watch.down))
+    await world.watch.close()
+
+
+async def test_closing_leaves_nothing_that_asks() -> None:
+    before = asyncio.all_tasks()
+    async with watching(GOOD):
+        assert asyncio.all_tasks() != before
+    assert asyncio.all_tasks() == before
+
+
+# in real time
+
+OWNER, ANOTHER, OBJECT = "123456789012", "210987654321", b"the object"
+MODES = ("closed", "forbidden", "moved", "gone", "failing", "hanging", "another owner's")
+
+
+class Owned(BucketServer):
+    """A bucket that is closed to who names another owner."""
+
+    owner = OWNER
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("x-amz-expected-bucket-owner", self.owner) != self.owner:
+            return web.Response(status=403)
+        return await super()._answer(request)
+
+    async def fail(self, how: str) -> None:
+        """Fail in one way."""
+        if how == "closed":
+            await self.close()
+        self.owner, self.mode = ANOTHER if how == MODES[-1] else OWNER, how
+
+    async def heal(self) -> None:
+        """Be as before."""
+        failed, self.mode, self.owner = self.mode, "fine", OWNER
+        if failed == "closed":
+            await self.open()
+
+
+class Caller:
+    """A client that asks all the time."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self.redirected = 0.0
+        self.reasons: set[str] = set()
+
+    async def call(self) -> None:
+        """Ask, and be told no nonsense."""
+        client = await self._served.connect()
+        while True:
+            answer = await client.get("/a.tar.gz", client_at(WEST))
+            reason = answer.headers["x-nearbucket"].rpartition("=")[2]
+            self.reasons.add(reason)
+            if reason == "in-region":
+                assert answer.status == 301
+                self.redirected = asyncio.get_running_loop().time()
+            else:
+                assert (answer.status, answer.body) == (200, OBJECT)
+            await asyncio.sleep(0.02)  # seven of them share a core with what they ask
+
+
+async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple[float, float]:
+    """Seconds from failing to the last redirect, and from being good to the next one."""
+    loop, caller = asyncio.get_running_loop(), Caller(served)
+    watch, up = served.worker._standings.watch, {("*", "us-west-2"): 1}
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.call())
+        await until(lambda: caller.redirected > 0)
+        assert served.worker.figures()["nearbucket_target_up"] == up
+        await target.fail(how)
+        failed = loop.time()
+        await until(lambda: bool(watch.down) and "target-down" in caller.reasons)
+        assert served.worker.figures()["nearbucket_target_up"] != up
+        last = caller.redirected
+        await target.heal()
+        good = loop.time()
+        await until(lambda: caller.redirected > last, 35)
+        assert not watch.down
+        assert caller.reasons <= {"in-region", "target-down", "unverified", "not-replicated"}
+        calling.cancel()
+    return last - failed, caller.redirected - good
+
+
+async def one_mode(how: str) -> tuple[float, float]:
+    objects = {"a.tar.gz": OBJECT}
+    async with BucketServer(**objects) as origin, Owned(**objects) as target:
+        chosen = settings(client_address=TRUSTED, site={
+            "origin": origin.entry(),
+            "targets": {"us-west-2": target.entry(expected_owner=OWNER)},
+            "redirect": {"verify": "match", "watch": True, "verify_ttl": "1h", "scheme": "http"},
+        })  # fmt: skip
+        async with serving(chosen) as served:
+            return await left_and_taken_again(target, served, how)
+
+
+async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_within_thirty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    took = dict(zip(MODES, await asyncio.gather(*map(one_mode, MODES)), strict=True))
+    print(took)
+    assert all(left < 10 and again < 30 for left, again in took.values()), took
