@@ -177,10 +177,10 @@ class Engine:
         )  # fmt: skip
 
     def _facts(self, request: Request, place: Place) -> Facts:
-        client = self.trust.client(request).address
-        region = None if client is None else self.table.region(client)
+        client = self.trust.client(request)
+        region = None if client.packed is None else self.table.region_of(client.packed)
         asked = place.site.asked_of_origin(place.query)
-        return Facts(request, place.key, place.query, client, region, asked)
+        return Facts(request, place.key, place.query, client.address, region, asked)
 
     def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
         """The site that serves the request's host, or None."""

@@ -309,29 +309,3 @@ def _open(url: str, method: str) -> bytes:
 async def test_what_cannot_be_signed_is_streamed(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect={"presign": "15m"}) as world:
         assert await world.ask() == "unverified"  # credentials: anonymous
-
-
-@pytest.mark.parametrize("mode", ["closed", "forbidden", "moved", "gone", "failing", "hanging"])
-async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_within_thirty(
-    serve: Serve, mode: str
-) -> None:
-    async with copies(serve, OBJECTS, redirect={"watch": True, "verify_ttl": "1h"}) as world:
-        assert await world.ask() == "in-region"
-        if mode == "closed":
-            await world.target.close()
-        world.target.mode = mode
-        down = world.served.worker._standings.watch.down
-        took = await until(lambda: bool(world.served.worker._standings.watch.down))
-        assert took < 10, down
-        answer = await world.served.get(PATH, FROM)
-        assert (answer.body, reason(answer)) == (b"the object", "target-down")
-        assert world.served.worker.figures()["nearbucket_target_up"] == {("*", "us-west-2"): 0}
-        world.target.mode = "fine"
-        if mode == "closed":
-            await world.target.open()
-        took = await until(lambda: not world.served.worker._standings.watch.down, 35)
-        assert took < 30
-        assert await world.ask() == "in-region"
-        assert world.served.worker.figures()["nearbucket_target_up"] == {("*", "us-west-2"): 1}
-
-

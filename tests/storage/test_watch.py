@@ -8,23 +8,14 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
 
-from proxy.buckets import Target
 from proxy.storage import watch as module
-from proxy.storage.credentials import Ambient
-from proxy.storage.looker import Finding, Health, Looker
-from proxy.storage.session import client_session
+from proxy.storage.looker import Finding, Health
 from proxy.storage.watch import RISE, SLOW_RISE, Watch
-from tests.behaviour.test_redirect import TRUSTED
-from tests.bucketserver import BucketServer, until
-from tests.build import WEST, settings
-from tests.serving import client_at, serving
+from tests.bucketserver import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-
-    from tests.serving import Served
 
 GOOD, FAILED, WRONG, FORBIDDEN = (
     Finding(health, "" if health is Health.GOOD else f"it is {health.value}") for health in Health
@@ -193,26 +184,6 @@ async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_li
     await world.watch.close()
 
 
-@pytest.mark.parametrize("wanted", ["a", "b"])
-async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(wanted: str) -> None:
-    """To those who may not list, S3 says 403 of a key that is gone (GetObject, "403")."""
-    async with BucketServer(a=b"1", b=b"2") as server, client_session() as session:
-        server.mode = "unlisted"
-        looker = Looker(Target.model_validate(server.entry()), session, Ambient())
-        world = World()
-        world.watch.use([looker])
-        for key in ("b", "a", "a"):
-            world.watch.answered(looker.place, key)
-        await until(lambda: server.asked["HEAD", "a"] > 1)
-        del server.objects[wanted]
-        asked = server.asked.total()
-        await until(lambda: server.asked.total() > asked + 12)
-        assert not world.turns
-        server.mode = "forbidden"
-        await until(lambda: bool(world.watch.down))
-        await world.watch.close()
-
-
 # reloads
 
 
@@ -248,98 +219,3 @@ async def test_closing_leaves_nothing_that_asks() -> None:
     async with watching(GOOD):
         assert asyncio.all_tasks() != before
     assert asyncio.all_tasks() == before
-
-
-# in real time
-
-OWNER, ANOTHER, OBJECT = "123456789012", "210987654321", b"the object"
-MODES = ("closed", "forbidden", "moved", "gone", "failing", "hanging", "another owner's")
-
-
-class Owned(BucketServer):
-    """A bucket that is closed to who names another owner."""
-
-    owner = OWNER
-
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.headers.get("x-amz-expected-bucket-owner", self.owner) != self.owner:
-            return web.Response(status=403)
-        return await super()._answer(request)
-
-    async def fail(self, how: str) -> None:
-        """Fail in one way."""
-        if how == "closed":
-            await self.close()
-        self.owner, self.mode = ANOTHER if how == MODES[-1] else OWNER, how
-
-    async def heal(self) -> None:
-        """Be as before."""
-        failed, self.mode, self.owner = self.mode, "fine", OWNER
-        if failed == "closed":
-            await self.open()
-
-
-class Caller:
-    """A client that asks all the time."""
-
-    def __init__(self, served: Served) -> None:
-        self._served = served
-        self.redirected = 0.0
-        self.reasons: set[str] = set()
-
-    async def call(self) -> None:
-        """Ask, and be told no nonsense."""
-        client = await self._served.connect()
-        while True:
-            answer = await client.get("/a.tar.gz", client_at(WEST))
-            reason = answer.headers["x-nearbucket"].rpartition("=")[2]
-            self.reasons.add(reason)
-            if reason == "in-region":
-                assert answer.status == 301
-                self.redirected = asyncio.get_running_loop().time()
-            else:
-                assert (answer.status, answer.body) == (200, OBJECT)
-            await asyncio.sleep(0.02)  # seven of them share a core with what they ask
-
-
-async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple[float, float]:
-    """Seconds from failing to the last redirect, and from being good to the next one."""
-    loop, caller = asyncio.get_running_loop(), Caller(served)
-    watch, up = served.worker._standings.watch, {("*", "us-west-2"): 1}
-    async with asyncio.TaskGroup() as group:
-        calling = group.create_task(caller.call())
-        await until(lambda: caller.redirected > 0)
-        assert served.worker.figures()["nearbucket_target_up"] == up
-        await target.fail(how)
-        failed = loop.time()
-        await until(lambda: bool(watch.down) and "target-down" in caller.reasons)
-        assert served.worker.figures()["nearbucket_target_up"] != up
-        last = caller.redirected
-        await target.heal()
-        good = loop.time()
-        await until(lambda: caller.redirected > last, 35)
-        assert not watch.down
-        assert caller.reasons <= {"in-region", "target-down", "unverified", "not-replicated"}
-        calling.cancel()
-    return last - failed, caller.redirected - good
-
-
-async def one_mode(how: str) -> tuple[float, float]:
-    objects = {"a.tar.gz": OBJECT}
-    async with BucketServer(**objects) as origin, Owned(**objects) as target:
-        chosen = settings(client_address=TRUSTED, site={
-            "origin": origin.entry(),
-            "targets": {"us-west-2": target.entry(expected_owner=OWNER)},
-            "redirect": {"verify": "match", "watch": True, "verify_ttl": "1h", "scheme": "http"},
-        })  # fmt: skip
-        async with serving(chosen) as served:
-            return await left_and_taken_again(target, served, how)
-
-
-async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_within_thirty(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.undo()
-    took = dict(zip(MODES, await asyncio.gather(*map(one_mode, MODES)), strict=True))
-    print(took)
-    assert all(left < 10 and again < 30 for left, again in took.values()), took
