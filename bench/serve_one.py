@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from proxy.pool import open_listeners
+from proxy.launch import open_listeners
 from proxy.worker import Worker
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import socket
 
     from proxy.edge.metrics import Values
+    from proxy.storage.credentials import Credentials
 
 LAST = 1 << 62
 """The number of a worker's last report: it answers every question."""
@@ -59,7 +60,21 @@ class Report:
     values: Values
 
 
-Message = Snapshot | Ask | Drain | Learned | Ready | Report
+@dataclass(frozen=True, slots=True)
+class Borrow:
+    """From a worker: what does the SDK's credential chain say?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lend:
+    """To a worker: credentials, or status and text of the error."""
+
+    credentials: Credentials | None
+    status: int = 0
+    detail: str = ""
+
+
+Message = Snapshot | Ask | Borrow | Drain | Learned | Lend | Ready | Report
 
 
 def encoded(message: Message) -> bytes:
@@ -94,7 +109,8 @@ class Channel:
 
     def send_encoded(self, data: bytes) -> None:
         """Queue what ``encoded`` made of a message, once for several ends."""
-        self._writer.write(data)
+        if not self._writer.is_closing():  # the other end may be gone, which receive tells
+            self._writer.write(data)
 
     async def receive(self) -> Message | None:
         """The next message, or None when the other end is gone."""

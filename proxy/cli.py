@@ -9,6 +9,7 @@ configuration; 3 a needed service cannot be reached.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import Annotated, NoReturn
@@ -79,8 +80,10 @@ def _root(
 @app.command(epilog="Example: nearbucket serve --config nearbucket.yaml")
 def serve(config: Config = None) -> None:
     """Run the proxy. SIGTERM drains it, SIGHUP reloads the configuration."""
+    gc.disable()  # until the workers are forked (docs of gc.freeze); imports make no garbage
     import uvloop  # noqa: PLC0415  # the server's imports would slow every other command
 
+    from proxy.launch import launch  # noqa: PLC0415
     from proxy.server import Supervisor  # noqa: PLC0415
 
     settings = load(config)
@@ -88,10 +91,8 @@ def serve(config: Config = None) -> None:
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
 
-    async def run() -> None:
-        await Supervisor(config, settings).run()
-
-    uvloop.run(run())
+    supervisor = Supervisor(config, settings)
+    uvloop.run(supervisor.run(launch(settings)))
 
 
 @app.command(epilog="Example: nearbucket explain --ip 3.5.140.1 /releases/app.tar.gz")

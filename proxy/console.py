@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from proxy.configfile import FILE_VARIABLE
 
@@ -56,6 +53,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in safe:
             typer.echo("\t".join(row))
         return
+    from rich.console import Console  # noqa: PLC0415  # `serve` shows no table, and starts sooner
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(*columns)
     for row in safe:
         table.add_row(*(escape(cell) for cell in row))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from proxy.configfile import load_regions
 from proxy.console import (
@@ -102,6 +101,8 @@ def ranges_update(
     ] = False,
 ) -> None:
     """Fetch the list now and keep it."""
+    from rich.console import Console  # noqa: PLC0415
+
     from proxy.feed import Result, update  # noqa: PLC0415
 
     settings = _regions(config)

@@ -3,9 +3,10 @@
 In: snapshots to spread. Out: readiness and the sum of all figures. Refuses to know where
 configuration and prefixes come from.
 
-Workers are new processes rather than forks: the supervisor has threads by then. Every
-worker has its own listening socket on the shared port (SO_REUSEPORT), which the supervisor
-keeps open, so that connections waiting for a worker that died meet its successor.
+The first workers are there already (``launch.py``). Later ones are new processes rather than
+copies: the supervisor has threads by then. Every worker has its own listening socket on the
+shared port (SO_REUSEPORT), which the supervisor keeps open, so that connections waiting for a
+worker that died meet its successor.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.background import in_background
-from proxy.channel import LAST, Ask, Channel, Drain, Ready, Report, encoded
-from proxy.decide.model import ConfigError, ProxyError
+from proxy.channel import LAST, Ask, Borrow, Channel, Drain, Lend, Ready, Report, encoded
+from proxy.decide.model import OriginError, ProxyError
 from proxy.edge.metrics import Values, retired, total
+from proxy.storage.credentials import Ambient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from proxy.snapshot import Snapshot
     from proxy.storage.held import Learned
@@ -37,42 +42,30 @@ STARTS = 3  # deaths in a row before the first worker ever answered: then the st
 YOUNG = 10.0  # seconds; what killed an older worker is not likely to be its start
 
 
-def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
-    """``count`` sockets on one address and port, bound but not yet listening.
+@dataclass(slots=True)
+class Copy:
+    """A process that ``os.fork`` made, with the face of ``asyncio.subprocess.Process``."""
 
-    Raises:
-        ConfigError: The address cannot be bound; names the key to change.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sockets: list[socket.socket] = []
-    for _ in range(count):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            if not sockets:
-                # Without SO_REUSEPORT first: with it, a second server on the port would
-                # share it in silence.
-                _probe(family, host, port)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind((host, port))
-        except OSError as error:
-            for each in (listener, *sockets):
-                each.close()
-            raise ConfigError(
-                f"listen: cannot listen on {host} port {port}: {error.strerror}; change "
-                "listen.host or listen.port, or stop the program that holds it"
-            ) from None
-        port = listener.getsockname()[1]
-        sockets.append(listener)
-    return sockets
+    pid: int
+    returncode: int | None = field(default=None, init=False)
+
+    def kill(self) -> None:
+        """End it at once; without effect when ``wait`` has seen its end."""
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended; until then its number is nobody else's."""
+        _, status = await asyncio.to_thread(os.waitpid, self.pid, 0)
+        self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
 
 
-def _probe(family: int, host: str, port: int) -> None:
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        if port:
-            probe.listen(1)
+class First(NamedTuple):
+    """One of the first workers, and the supervisor's end of its channel."""
+
+    process: Copy
+    end: socket.socket
 
 
 class _Member:
@@ -80,13 +73,15 @@ class _Member:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: asyncio.subprocess.Process | Copy,
         channel: Channel,
         on_ready: Callable[[], None],
+        ambient: Ambient,
     ) -> None:
         self.process = process
         self.channel = channel
         self.on_ready = on_ready
+        self._ambient = ambient
         self.ready = asyncio.Event()
         self.values: Values = {}
         self._reported = asyncio.Condition()
@@ -101,7 +96,16 @@ class _Member:
             elif isinstance(message, Report):
                 self.values = message.values
                 await self._answered(message.question)
+            elif isinstance(message, Borrow):
+                self._lending = asyncio.create_task(self._lend())
         await self._answered(LAST)  # nobody waits for a worker that is gone
+
+    async def _lend(self) -> None:
+        try:
+            lent = Lend(await self._ambient.get())
+        except OriginError as error:
+            lent = Lend(None, error.status, error.detail)
+        self.channel.send(lent)
 
     async def _answered(self, question: int) -> None:
         async with self._reported:
@@ -114,13 +118,34 @@ class _Member:
             await self._reported.wait_for(lambda: self._answer >= question)
 
 
+async def _start(listener: socket.socket) -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """A worker as a new process, and the supervisor's end of its channel."""
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.ExitStack() as undo:
+        undo.callback(ours.close)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "proxy.following", str(listener.fileno()), str(theirs.fileno()),
+            pass_fds=(listener.fileno(), theirs.fileno()), stdin=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        undo.pop_all()
+    return process, ours
+
+
 class Pool:
     """All workers of one supervisor."""
 
-    def __init__(self, listeners: Iterable[socket.socket], snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        listeners: Iterable[socket.socket],
+        snapshot: Snapshot,
+        first: Sequence[First] = (),
+    ) -> None:
+        """Args: a socket a worker; what to decide by; the workers that there are, if any."""
         self._listeners = list(listeners)
+        self._first = dict(enumerate(first))
         self._snapshot = snapshot
         self._encoded = encoded(snapshot)
+        self._ambient = Ambient()  # for all: the SDK is asked, and kept in memory, once
         self._members: dict[int, _Member] = {}
         self._retired: Values = {}
         self._draining = False
@@ -223,16 +248,9 @@ class Pool:
         self._answered = True
 
     async def _run(self, slot: int) -> None:
-        ours, theirs = socket.socketpair()
-        listener = self._listeners[slot]
-        with theirs, contextlib.ExitStack() as undo:
-            undo.callback(ours.close)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "proxy.worker", str(listener.fileno()), str(theirs.fileno()),
-                pass_fds=(listener.fileno(), theirs.fileno()), stdin=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-            undo.pop_all()
-        member = _Member(process, await Channel.over(ours), self._has_answered)
+        first = self._first.pop(slot, None)
+        process, end = first or await _start(self._listeners[slot])
+        member = _Member(process, await Channel.over(end), self._has_answered, self._ambient)
         member.channel.send_encoded(self._encoded)
         self._members[slot] = member
         if self._draining:

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from proxy.background import in_background
 from proxy.configfile import DEFAULT_FILE, load
 from proxy.decide.model import ConfigError
 from proxy.edge.admin import Health, application
 from proxy.edge.metrics import total
-from proxy.edge.tls import Certificate
 from proxy.feed import Feed
-from proxy.pool import Pool, open_listeners
-from proxy.snapshot import engine_of, fingerprint, refuse_restart, snapshot_of, worker_count
+from proxy.pool import Pool
+from proxy.snapshot import engine_of, fingerprint, refuse_restart, snapshot_of
 from proxy.status import Known, status_of
 from proxy.warmup import WarmUp
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from proxy.decide.ranges import Ranges
     from proxy.edge.metrics import Values
+    from proxy.launch import Launched
     from proxy.settings import Settings
     from proxy.snapshot import Snapshot
 
@@ -73,19 +73,14 @@ class Supervisor:
         """The configuration in use."""
         return self._snapshot.settings
 
-    async def run(self) -> None:
+    async def run(self, launched: Launched) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
         settings = self.settings
-        if settings.listen.tls is not None:
-            Certificate(settings.listen.tls)  # the workers' error would come later, and thrice
-        count = worker_count(settings.listen)
-        _raise_file_limit(settings.limits.max_connections, count)
-        listeners = open_listeners(settings.listen.host, settings.listen.port, count)
-        self.addresses["listen"] = _address(listeners[0])
+        self.addresses["listen"] = _address(launched.listeners[0])
         self._feed = feed = Feed(settings.regions, self._publish)
         await feed.load_cached()
         runner = await self._open_admin(settings)
-        self._pool = pool = Pool(listeners, self._snapshot)
+        self._pool = pool = Pool(launched.listeners, self._snapshot, launched.first)
         self._watch_signals()
         tasks = [asyncio.create_task(_keep_feeding(feed)), asyncio.create_task(self._watch_file())]
         try:
@@ -174,7 +169,7 @@ class Supervisor:
         """The one place where anything changes: a new snapshot, here and in every worker."""
         async with self._swapping:
             settings, ranges = settings or self.settings, ranges or self._ranges
-            snapshot = await asyncio.to_thread(snapshot_of, settings, ranges)
+            snapshot = await in_background(snapshot_of, settings, ranges)
             self._ranges = ranges
             new = snapshot.settings.sites != self.settings.sites
             self._swap_to(snapshot)
@@ -274,20 +269,3 @@ def _mark(path: Path) -> tuple[int, int, int] | None:
 def _address(listener: socket.socket) -> tuple[str, int]:
     host, port = listener.getsockname()[:2]
     return host, port
-
-
-def _raise_file_limit(max_connections: int, workers: int) -> None:
-    """Each streamed download holds two sockets."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        return
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    _log.info("open files: %d allowed", hard)
-    if hard < 2 * max_connections // workers:
-        _log.warning(
-            "limits.max_connections %d may need more open files than %d; raise the process's "
-            "nofile limit",
-            max_connections,
-            hard,
-        )

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import socket
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
-from proxy.channel import LAST, Ask, Channel, Ready, Report
 from proxy.edge.fastlane import FastLane
 from proxy.edge.handler import Handler
 from proxy.edge.state import WorkerState
 from proxy.edge.tls import Certificate
-from proxy.snapshot import Snapshot
-from proxy.storage.held import Learned
 from proxy.storage.origins import Origins
 from proxy.storage.standing import Standings
 
 if TYPE_CHECKING:
+    import socket
+
     from proxy.edge.metrics import Values
     from proxy.settings import Settings
+    from proxy.snapshot import Snapshot
+    from proxy.storage.credentials import Ambient
+    from proxy.storage.held import Learned
 
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
 BACKLOG = 4096  # connections the kernel keeps until the loop accepts them
@@ -46,9 +43,10 @@ class Worker:
     """
 
     def __init__(
-        self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True, descriptor: int = 1
-    ) -> None:
-        """Args: what to decide by; which lanes answer beside aiohttp; where the log goes."""
+        self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True,
+        descriptor: int = 1, ambient: Ambient | None = None,
+    ) -> None:  # fmt: skip
+        """Args: what to decide by; lanes beside aiohttp; where the log goes; the SDK's chain."""
         self.state = WorkerState(
             snapshot.settings,
             snapshot.table,
@@ -60,6 +58,7 @@ class Worker:
         tls = snapshot.settings.listen.tls
         self._certificate = Certificate(tls) if tls else None
         self._relay = relay
+        self._ambient = ambient
         self._origins: Origins
         self._standings: Standings
         self._server: asyncio.Server
@@ -68,7 +67,7 @@ class Worker:
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
         counters = self.state.counters
-        self._origins = Origins(lambda site: _OriginCounts(counters.add, site))
+        self._origins = Origins(lambda site: _OriginCounts(counters.add, site), self._ambient)
         self._standings = Standings(
             self._origins.session, self._origins.ambient, counters.add, self.state.memo.forget
         )
@@ -182,59 +181,3 @@ if TYPE_CHECKING:
 
     class _Add(Protocol):
         def __call__(self, name: str, *labels: str, by: int = 1) -> None: ...
-
-
-async def _serve(listener: socket.socket, end: socket.socket) -> None:
-    """Follow the supervisor until it says to drain, or is gone."""
-    channel = await Channel.over(end)
-    first = await channel.receive()
-    if not isinstance(first, Snapshot):
-        return
-    logging.getLogger().setLevel(first.settings.log.level.upper())
-    worker = Worker(first)
-    await worker.start(listener)
-    channel.send(Ready())
-    while True:
-        match await channel.receive():
-            case Snapshot() as snapshot:
-                worker.apply(snapshot)
-            case Ask(question):
-                channel.send(Report(question, worker.figures()))
-            case Learned() as learned:
-                worker.learn(learned)
-            case _:  # Drain, or the supervisor is gone
-                break
-    draining = asyncio.create_task(worker.drain())
-    while not draining.done():
-        asking = asyncio.create_task(channel.receive())
-        await asyncio.wait({draining, asking}, return_when=asyncio.FIRST_COMPLETED)
-        if not asking.done():
-            asking.cancel()
-        elif asking.result() is None:
-            await draining
-        elif isinstance(asked := asking.result(), Ask):
-            channel.send(Report(asked.question, worker.figures()))
-    channel.send(Report(LAST, worker.figures()))
-    await worker.state.log.close()
-    channel.send(Report(LAST, worker.figures()))  # with what the log lost
-    await channel.close()
-
-
-def main() -> None:
-    """Entry of the worker process: ``python -m proxy.worker LISTENER_FD CHANNEL_FD``."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A terminal or orchestrator may signal the whole group: only the supervisor acts.
-        signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s worker[%(process)d]: %(message)s"
-    )
-    # One line a worker about where credentials were found is no news.
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    logging.getLogger("aiobotocore").setLevel(logging.WARNING)
-    listener, end = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
-    uvloop.run(_serve(listener, end))
-
-
-if __name__ == "__main__":
-    main()

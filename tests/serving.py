@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from proxy.pool import open_listeners
+from proxy.launch import open_listeners
 from proxy.worker import Worker
 from tests.build import snapshot
 

@@ -180,7 +180,7 @@ class Engine:
         client = self.trust.client(request)
         region = None if client.packed is None else self.table.region_of(client.packed)
         asked = place.site.asked_of_origin(place.query)
-        return Facts(request, place.key, place.query, client.address, region, asked)
+        return Facts(request, place.key, place.query, client.address, region, asked, client.packed)
 
     def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
         """The site that serves the request's host, or None."""

@@ -41,6 +41,7 @@ class Facts(NamedTuple):
         client: The client's address, or None.
         region: The client's region, or None.
         origin_query: Arguments of the query that the origin is to be asked.
+        packed: The client's address for lookups, or None.
     """
 
     request: Request
@@ -49,6 +50,7 @@ class Facts(NamedTuple):
     client: str | None
     region: str | None
     origin_query: tuple[tuple[str, str], ...] = ()
+    packed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class SitePolicy:
             (self.opt_out_header is not None and self.opt_out_header in headers)
             or (self.opt_out_query is not None and self.opt_out_query in facts.query.split("&"))
             or self.opt_out_agents.fullmatch(agent) is not None
-            or self.opt_out_networks.holds(facts.client or "")
+            or (facts.packed is not None and self.opt_out_networks.holds_packed(facts.packed))
         )
 
     def asked_of_origin(self, query: str) -> tuple[tuple[str, str], ...]:

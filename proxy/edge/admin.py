@@ -10,12 +10,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from proxy.decide.clientip import plain_address
 from proxy.decide.model import Request
-from proxy.edge.exposition import Exposition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,11 +75,11 @@ def application(view: View) -> web.Application:
     """The admin port's routes."""
 
     async def metrics(request: web.Request) -> web.Response:
-        registry = CollectorRegistry(auto_describe=False)
-        values = await view.figures()
-        registry.register(Exposition(lambda: values))
-        encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encoder(registry), headers={"Content-Type": content_type})
+        # The library takes a twentieth of the whole start, which does without it.
+        from proxy.edge.exposition import exposed  # noqa: PLC0415
+
+        page = exposed(await view.figures(), request.headers.get("Accept", ""))
+        return web.Response(body=page.body, headers={"Content-Type": page.content_type})
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")

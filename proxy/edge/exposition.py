@@ -1,39 +1,56 @@
 """Figures as Prometheus reads them, by way of prometheus_client.
 
-In: figures by name and labels. Out: metric families. Refuses to know where they come from.
+In: figures by name and labels, and what the reader accepts. Out: a page. Refuses to know where
+they come from.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.core import (
+    CollectorRegistry,
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from proxy.edge.metrics import METRICS, SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from proxy.edge.metrics import Definition, Labels, Values
 
 
-class Exposition(Collector):
-    """Turns collected values into prometheus_client's metric families."""
+class Page(NamedTuple):
+    """What a scrape is answered with."""
 
-    def __init__(self, collect: Callable[[], Values]) -> None:
-        self._collect = collect
+    body: bytes
+    content_type: str
+
+
+def exposed(values: Values, accept: str = "") -> Page:
+    """The figures in the format that an ``Accept`` header asks for: Prometheus's or OpenMetrics."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(values))
+    encoder, content_type = choose_encoder(accept)
+    return Page(encoder(registry), content_type)
+
+
+class _Families(Collector):
+    """Figures as prometheus_client's metric families."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
 
     def collect(self) -> Iterator[Metric]:
         """All families of ``METRICS`` that have a figure, in order."""
-        values = self._collect()
         for metric in METRICS:
-            series = values.get(metric.name)
+            series = self._values.get(metric.name)
             if series:
                 yield _family(metric, series)
 

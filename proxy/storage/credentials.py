@@ -118,6 +118,18 @@ class Ambient:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token, ends)
 
 
+class Lent(Ambient):
+    """The same, by way of another process: one chain, and one SDK in memory, for many workers."""
+
+    def __init__(self, borrow: Callable[[], Awaitable[Credentials]]) -> None:
+        """Take who asks the other process, and raises ``OriginError`` for it."""
+        super().__init__()
+        self._borrow = borrow
+
+    async def _current(self) -> Credentials:
+        return await self._borrow()
+
+
 def _expiry(chain: Any) -> float | None:
     # frozen credentials do not carry it, static ones have none, and botocore has no public name
     ends = getattr(chain, "_expiry_time", None)

@@ -36,11 +36,11 @@ class Origins:
         ambient: The SDK's credential chain, asked once for all buckets.
     """
 
-    def __init__(self, counters: Callable[[str], Counters]) -> None:
-        """Args: who counts what happens on the way to a site's origin."""
+    def __init__(self, counters: Callable[[str], Counters], ambient: Ambient | None = None) -> None:
+        """Args: who counts what happens on the way to a site's origin; the credential chain."""
         self._counters = counters
         self.session = client_session()
-        self.ambient = Ambient()
+        self.ambient = ambient or Ambient()
         self._pools: dict[tuple[str, int, bool], Pool] = {}
         self._tls: ssl.SSLContext | None = None
         self._buffer = memoryview(bytearray(BUFFER))

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tests.conftest import LocalS3
 
 WEST, PATH, OTHER = "15.181.0.1", "/big/pack-1.0.tar.xz", "/text.txt"
+STEPS: list[tuple[dict[str, Any], str]] = [
+    ({"mode": "shadow"}, "shadow"), ({"percent": 0}, "percent"), ({"mode": "off"}, "off"),
+    ({"min_size": "1GiB"}, "small"), ({}, "in-region"),
+]  # fmt: skip
 RELOADS = "nearbucket_config_reloads_total"
 
 
@@ -93,10 +97,7 @@ def test_configurations_are_swapped_under_load_and_no_request_fails(
         load = Load(running.port, s3)
         with load.going_on():
             load.seen("in-region")
-            for number, (redirect, reason) in enumerate(
-                [({"mode": "shadow"}, "shadow"), ({"percent": 0}, "percent"),
-                 ({"mode": "off"}, "off"), ({"min_size": "1GiB"}, "small"), ({}, "in-region")], 1
-            ):  # fmt: skip
+            for number, (redirect, reason) in enumerate(STEPS, 1):
                 load.reasons.clear()
                 running.write(config_of(s3, tmp_path, redirect=redirect))
                 applied = f'{RELOADS}{{result="applied"}} {float(number)}'

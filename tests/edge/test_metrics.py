@@ -6,12 +6,10 @@ import pickle
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from proxy.decide.model import Reason, Redirect, Refuse, Stream
-from proxy.edge.exposition import Exposition
+from proxy.edge.exposition import exposed
 from proxy.edge.metrics import GAUGES, METRICS, SECONDS, Counters, retired, total
 from tests.build import settings
 
@@ -30,21 +28,14 @@ def stream(region: str | None, reason: Reason, *, target: bool = False) -> Strea
     return Stream("dl", "private/key.tar.gz", "203.0.113.250", region, target, reason)
 
 
-def registry_of(values: Values) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(Exposition(lambda: values))
-    return registry
-
-
 def text_of(values: Values) -> str:
     """What Prometheus reads."""
-    return generate_latest(registry_of(values)).decode()
+    return exposed(values).body.decode()
 
 
 def openmetrics_of(values: Values) -> str:
     """What a scraper that asks for OpenMetrics reads."""
-    encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
-    return encode(registry_of(values)).decode()
+    return exposed(values, "application/openmetrics-text; version=1.0.0").body.decode()
 
 
 def plain(values: Values) -> Values:

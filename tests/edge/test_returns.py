@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 
 from proxy.edge import returns
 from proxy.edge.returns import Returns, mark_of_client, mark_of_object
+from proxy.edge.state import WorkerState
 from tests import build
+
+if TYPE_CHECKING:
+    from proxy.snapshot import Snapshot
 
 WINDOW = 10.0
 
@@ -105,3 +110,16 @@ def test_a_mark_stands_for_all_that_tells_two_requests_apart() -> None:
 def test_a_mark_does_not_depend_on_the_rest_of_the_request() -> None:
     assert mark() == mark(referer="https://r.example", x_amz_cf_id="1", host="other.example")
     assert mark(user_agent="curl") == mark(user_agent="curl", accept="*/*")
+
+
+def test_a_reload_takes_the_new_window_and_keeps_who_was_sent_away() -> None:
+    def made(came_back: str) -> Snapshot:
+        return build.snapshot(build.settings(site={"redirect": {"came_back": came_back}}))
+
+    first, longer, off = made("10s"), made("1h"), made("off")
+    state = WorkerState(first.settings, first.table, first.cdn)
+    state.returns["*"].sent_away(1, 100.0)
+    state.apply(longer.settings, longer.table, longer.cdn)
+    assert state.returns["*"].came_back(1, 200.0)
+    state.apply(off.settings, off.table, off.cdn)
+    assert not state.returns

@@ -45,8 +45,8 @@ class World:
         self.east, self.west = Bucket("east"), Bucket("west")
         self.catalog.use([self.east, self.west], entries)
 
-    def count(self, *labels: str) -> None:
-        self.counts[labels] += 1
+    def count(self, name: str, *labels: str) -> None:
+        self.counts[name, *labels] += 1
 
     def answered(self, place: str, key: str | None) -> None:
         self.said.append((place, key))
@@ -214,7 +214,7 @@ async def test_closing_ends_what_is_under_way() -> None:
     assert flight is not None
     await world.catalog.close()
     assert flight.cancelled()
-    assert not world.catalog._flights
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # reloads

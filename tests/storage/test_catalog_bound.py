@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,10 +12,11 @@ from proxy.storage.catalog import Catalog, Entry
 from proxy.storage.held import Held
 
 
-class Bucket(NamedTuple):
+class Bucket:
     """Answers nothing: nobody asks."""
 
-    place: str
+    def __init__(self, place: str) -> None:
+        self.place = place
 
     async def look(self, key: str) -> Held:
         raise NotImplementedError(key)
@@ -164,5 +164,5 @@ def bytes_an_entry(sums: str) -> float:
 
 
 def test_an_entry_costs_what_the_settings_page_says() -> None:
-    assert bytes_an_entry("") < 512
-    assert bytes_an_entry("crc64nvme") < 640
+    assert bytes_an_entry("") < 420
+    assert bytes_an_entry("crc64nvme") < 512

@@ -17,8 +17,10 @@ from tests.bucketserver import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-GOOD, FAILED, WRONG, FORBIDDEN = (
-    Finding(health, "" if health is Health.GOOD else f"it is {health.value}") for health in Health
+GOOD = Finding(Health.GOOD)
+FAILED, WRONG, FORBIDDEN = (
+    Finding(health, f"it is {health.value}")
+    for health in (Health.FAILED, Health.WRONG, Health.FORBIDDEN)
 )
 
 

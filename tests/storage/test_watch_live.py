@@ -21,6 +21,7 @@ from tests.serving import client_at, serving
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+    from proxy.settings import Settings
     from tests.serving import Served
 
 OWNER, ANOTHER, OBJECT = "123456789012", "210987654321", b"the object"
@@ -95,16 +96,22 @@ async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple
     return last - failed, caller.redirected - good
 
 
+def watched(origin: BucketServer, target: BucketServer) -> Settings:
+    return settings(client_address=TRUSTED, site={
+        "origin": origin.entry(),
+        "targets": {"us-west-2": target.entry(expected_owner=OWNER)},
+        "redirect": {"verify": "match", "watch": True, "verify_ttl": "1h", "scheme": "http"},
+    })  # fmt: skip
+
+
 async def one_mode(how: str) -> tuple[float, float]:
     objects = {"a.tar.gz": OBJECT}
-    async with BucketServer(**objects) as origin, Owned(**objects) as target:
-        chosen = settings(client_address=TRUSTED, site={
-            "origin": origin.entry(),
-            "targets": {"us-west-2": target.entry(expected_owner=OWNER)},
-            "redirect": {"verify": "match", "watch": True, "verify_ttl": "1h", "scheme": "http"},
-        })  # fmt: skip
-        async with serving(chosen) as served:
-            return await left_and_taken_again(target, served, how)
+    async with (
+        BucketServer(**objects) as origin,
+        Owned(**objects) as target,
+        serving(watched(origin, target)) as served,
+    ):
+        return await left_and_taken_again(target, served, how)
 
 
 async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_within_thirty() -> (
@@ -147,3 +154,22 @@ async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
         server.mode = "forbidden"
         await until(lambda: bool(watch.down))
         await watch.close()
+
+
+async def test_an_unlisted_bucket_whose_known_objects_are_deleted_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in (("EVERY", 0.03), ("AGAIN", 0.01), ("RISING", 0.02)):
+        monkeypatch.setattr(module, name, seconds)
+    objects = {"a.tar.gz": OBJECT, "b.tar.gz": OBJECT}
+    async with (
+        BucketServer(**objects) as origin,
+        Unlisted(**objects) as target,
+        serving(watched(origin, target)) as served,
+    ):
+        await until_redirected(served, "/a.tar.gz")
+        for server in (origin, target):
+            del server.objects["a.tar.gz"]
+        asked = target.asked.total()
+        await until(lambda: target.asked.total() > asked + 12)
+        await until_redirected(served, "/b.tar.gz")
