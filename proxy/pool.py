@@ -177,8 +177,7 @@ class Pool:
     async def spread(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
 
-        When this returns it is on its way: whatever a worker is asked from now on, it answers
-        by this snapshot.
+        When this returns, every worker that answers in time decides by it.
         """
         self._snapshot = snapshot
         data = await in_background(encoded, snapshot)
@@ -187,6 +186,7 @@ class Pool:
         self._encoded = data
         for member in self._members.values():
             member.channel.send_encoded(data)
+        await self.figures()  # a worker reads its messages in order
 
     def tell(self, learned: Learned) -> None:
         """Have every worker of now know what a bucket holds."""

@@ -170,13 +170,13 @@ class Supervisor:
         async with self._swapping:
             settings, ranges = settings or self.settings, ranges or self._ranges
             snapshot = await in_background(snapshot_of, settings, ranges)
-            self._ranges = ranges
             new = snapshot.settings.sites != self.settings.sites
             self._swap_to(snapshot)
             if self._pool is not None:
                 await self._pool.spread(snapshot)
                 if new:
                     self._warm_up(self._pool)
+            self._ranges = ranges  # last: /readyz looks here whether the workers have a list
 
     def _warm_up(self, pool: Pool) -> None:
         """Have the workers know what the buckets hold before anybody asks."""

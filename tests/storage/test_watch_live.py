@@ -121,6 +121,12 @@ async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_wi
     assert all(left < 10 and again < 30 for left, again in took.values()), took
 
 
+async def until_redirected(served: Served, path: str) -> None:
+    async with asyncio.timeout(10):
+        while (await served.get(path, client_at(WEST))).status != 301:
+            pass
+
+
 class Unlisted(BucketServer):
     """A bucket whose objects anybody may read, and nobody may list."""
 
