@@ -22,7 +22,7 @@ from proxy.storage.standing import Standings
 if TYPE_CHECKING:
     import socket
 
-    from proxy.edge.metrics import Values
+    from proxy.edge.metrics import Cell, Counters, Values
     from proxy.settings import Settings
     from proxy.snapshot import Snapshot
     from proxy.storage.credentials import Ambient
@@ -67,7 +67,7 @@ class Worker:
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
         counters = self.state.counters
-        self._origins = Origins(lambda site: _OriginCounts(counters.add, site), self._ambient)
+        self._origins = Origins(lambda site: _OriginCounts(counters, site), self._ambient)
         self._standings = Standings(
             self._origins.session, self._origins.ambient, counters.add, self.state.memo.forget
         )
@@ -163,21 +163,19 @@ class Worker:
 class _OriginCounts:
     """Counts an origin's answers under its site."""
 
-    def __init__(self, add: _Add, site: str) -> None:
-        self._add = add
+    def __init__(self, counters: Counters, site: str) -> None:
+        self._counters = counters
         self._site = site
+        self._statuses: dict[int, Cell] = {}
 
     def on_status(self, status: int) -> None:
         """S3 answered."""
-        self._add("nearbucket_origin_requests_total", self._site, str(status))
+        cell = self._statuses.get(status)
+        if cell is None:
+            name = "nearbucket_origin_requests_total"
+            cell = self._statuses[status] = self._counters.cell(name, self._site, str(status))
+        cell.value += 1
 
     def on_resume(self) -> None:
         """A stream goes on after the origin dropped it."""
-        self._add("nearbucket_origin_resumes_total", self._site)
-
-
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    class _Add(Protocol):
-        def __call__(self, name: str, *labels: str, by: int = 1) -> None: ...
+        self._counters.add("nearbucket_origin_resumes_total", self._site)

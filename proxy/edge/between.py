@@ -70,6 +70,14 @@ class Client(Protocol):
         """Somebody else has to answer."""
 
 
+def plain_descriptor(transport: asyncio.Transport) -> int:
+    """The file descriptor of a connection without TLS; -1 where there is TLS."""
+    if transport.get_extra_info("sslcontext") is not None:
+        return -1
+    descriptor: int = transport.get_extra_info("socket").fileno()
+    return descriptor
+
+
 def head_of(response: Response, stamp: bytes, date: bytes, *, keep_alive: bool) -> bytes:
     """The head of a streamed answer, byte for byte as aiohttp's lane writes it.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from proxy.decide.model import Reason, Redirect, Refuse, Stream
 from proxy.decide.simple import MAX_SIMPLE, Handover, Head, Simple
-from proxy.edge.between import Inner, Tried
+from proxy.edge.between import Inner, Tried, plain_descriptor
 from proxy.edge.memo import ALIKE
 from proxy.edge.relay import Relay
 from proxy.edge.watched import Phase, Watched
@@ -42,7 +42,7 @@ class FastLane(Watched):
     """
 
     __slots__ = (
-        "_behind", "_build", "_eof", "_inner", "_peer", "_relay", "_returns", "_taken", "_whole",
+        "_behind", "_build", "_eof", "_file", "_inner", "_peer", "_relay", "_returns", "_taken", "_whole",
         "tried",
     )  # fmt: skip
 
@@ -63,6 +63,7 @@ class FastLane(Watched):
         self._eof = False
         self._peer: str | None = None
         self._whole = True
+        self._file: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected; over the limit it is told so at once."""
@@ -176,7 +177,11 @@ class FastLane(Watched):
         direct = state.directs.get(visitor.decision.site)
         if direct is None or known.wanted.head or not visitor.relayed:
             return False
-        relay = Relay(state, direct, known, self, self._transport, started, keep_alive=keep_alive)
+        if self._file is None:
+            self._file = plain_descriptor(self._transport)
+        relay = Relay(
+            state, direct, known, self, self._transport, self._file, started, keep_alive=keep_alive
+        )
         self._at_home = False
         self._taken = chunk
         self._relay = relay

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from proxy.edge.loglines import Part
     from proxy.edge.visits import Visitor, Wanted
 
-MAX_BYTES = 16 << 20
+MAX_BYTES = 32 << 20
 """About what is kept of clients and objects; when it is reached all is forgotten at once."""
 
 MAX_REPEATED = 8 << 20
@@ -115,9 +115,10 @@ class Memo:
         A CDN writes an id of its own into every request: those never come again.
         """
         visitor, wanted = known
-        text, mark = visitor.text, hash((peer, chunk))
+        text = visitor.text
         if text is None or wanted.head:
             return
+        mark = hash((peer, chunk))
         if mark not in self._seen:  # a collision costs an entry, nothing else
             if len(self._seen) >= _MAX_SEEN:
                 self._seen.clear()

@@ -160,14 +160,25 @@ class Counters:
 
     Attributes:
         up: Site and region of every target, and whether clients are sent there.
+        complete: Streams that ended so.
     """
 
-    __slots__ = ("_cells", "_prices", "_tallies", "connections", "seconds", "streams", "up")
+    __slots__ = (
+        "_cells",
+        "_prices",
+        "_tallies",
+        "complete",
+        "connections",
+        "seconds",
+        "streams",
+        "up",
+    )
 
     def __init__(self) -> None:
         self._cells: dict[str, defaultdict[Labels, Cell]] = {
             metric.name: defaultdict(Cell) for metric in METRICS if metric.kind == "counter"
         }
+        self.complete = self.cell("nearbucket_stream_ends_total", "complete")
         self.seconds = {action: Times() for action in Action}
         self.connections = 0
         self.streams = 0

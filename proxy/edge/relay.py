@@ -49,7 +49,7 @@ class Relay:
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
         self, state: WorkerState, direct: Direct, known: Known, client: Client,
-        transport: asyncio.Transport, started: float, *, keep_alive: bool,
+        transport: asyncio.Transport, file: int, started: float, *, keep_alive: bool,
     ) -> None:  # fmt: skip
         """Begin nothing yet.
 
@@ -59,6 +59,7 @@ class Relay:
             known: Who asks, and what for.
             client: Who waits for the answer.
             transport: Its connection.
+            file: The descriptor of that, to be written to directly; -1 under TLS.
             started: Monotonic time at which the request came.
             keep_alive: Whether the connection stays open.
         """
@@ -69,8 +70,7 @@ class Relay:
         self._transport = transport
         self._started = started
         self._keep_alive = keep_alive
-        plain = transport.get_extra_info("sslcontext") is None
-        self._file = transport.get_extra_info("socket").fileno() if plain else -1
+        self._file = file
         self._upstream: Upstream | None = None
         self._response: Response | None = None
         self._task: asyncio.Task[None] | None = None
@@ -283,7 +283,10 @@ class Relay:
         self._let_go()
         counters = self._state.counters
         counters.streams -= 1
-        counters.add("nearbucket_stream_ends_total", how)
+        if how == "complete":
+            counters.complete.value += 1
+        else:
+            counters.add("nearbucket_stream_ends_total", how)
         self._record(self._response.status if self._response else 0)
 
     def _record(self, status: int) -> None:

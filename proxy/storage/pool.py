@@ -10,6 +10,7 @@ its client does not take, before it returns. So a connection costs no read buffe
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
@@ -42,13 +43,14 @@ class Upstream(asyncio.BufferedProtocol):
         moved: Whether bytes came since this was last set to False.
     """
 
-    __slots__ = ("_paused", "_pool", "_receiver", "_transport", "freed", "moved", "used")
+    __slots__ = ("_file", "_paused", "_pool", "_receiver", "_transport", "freed", "moved", "used")
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport
         self._paused = False
+        self._file = -1
         self.used = False
         self.moved = False
         self.freed = 0.0
@@ -56,6 +58,8 @@ class Upstream(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As of ``asyncio.Protocol``."""
         self._transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("sslcontext") is None:
+            self._file = transport.get_extra_info("socket").fileno()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """As of ``asyncio.BufferedProtocol``."""
@@ -84,7 +88,16 @@ class Upstream(asyncio.BufferedProtocol):
         """Send a request; its response goes to ``receiver`` until ``free`` or ``close``."""
         self._receiver = receiver
         self.moved = True
-        self._transport.write(request)
+        transport = self._transport
+        if self._file < 0 or transport.is_closing():
+            transport.write(request)
+            return
+        try:
+            sent = os.write(self._file, request)  # half the cost of the loop's own way
+        except OSError:
+            sent = 0  # the transport finds out as well, and tells
+        if sent < len(request):
+            transport.write(request[sent:])
 
     def pause(self) -> None:
         """Take nothing until ``resume``."""

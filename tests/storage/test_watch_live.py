@@ -122,8 +122,9 @@ async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_wi
 
 
 async def until_redirected(served: Served, path: str) -> None:
+    client = await served.connect()
     async with asyncio.timeout(10):
-        while (await served.get(path, client_at(WEST))).status != 301:
+        while (await client.get(path, client_at(WEST))).status != 301:
             pass
 
 

@@ -1,0 +1,144 @@
+"""What operators are given to watch and deploy with, held to the product.
+
+In: the files in ``deploy/``. Out: the truths below. Refuses to start anything: whether Prometheus
+and Grafana take these files is a matter of ``e2e/test_compose.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from proxy.decide.model import Action, Reason
+from proxy.edge.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, STREAM_ENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+PANELS: list[dict[str, Any]] = json.loads(
+    (DEPLOY / "grafana/dashboards/nearbucket.json").read_text("utf-8")
+)["panels"]
+ALERTS: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text("utf-8"))["groups"]
+    for rule in group["rules"]
+]
+LABELS = {f"{metric.name}{end}": {*metric.labels, *more}
+          for metric in METRICS for end, *more in (("",), ("_bucket", "le"), ("_count",), ("_sum",))
+          }  # fmt: skip
+OF_PROMETHEUS = {"job", "instance"}
+"""Labels that every series gets by being scraped."""
+VALUES: dict[str, set[str]] = {
+    "nearbucket_bypasses_total.reason": {each.value for each in Reason
+                                         if each.action is Action.STREAM},
+    "nearbucket_refusals_total.reason": {each.value for each in Reason
+                                         if each.action is Action.REFUSE},
+    "nearbucket_bypasses_total.region": {OTHER_AWS, OUTSIDE},
+    "nearbucket_checks_total.result": set(CHECKS),
+    "nearbucket_config_reloads_total.result": {"applied", "refused"},
+    "nearbucket_stream_ends_total.how": set(STREAM_ENDS),
+}  # fmt: skip
+
+
+TEMPLATE: dict[str, Any] = yaml.safe_load(
+    # what !Ref, !Sub and the like are given, without asking what they make of it
+    re.sub(r"!\w+ ", "", (DEPLOY / "cloudformation/nearbucket.yaml").read_text("utf-8"))
+)
+
+
+def _queries() -> Iterator[tuple[str, str]]:
+    for panel in PANELS:
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"]
+    for rule in ALERTS:
+        yield rule["alert"], rule["expr"]
+
+
+def _selectors(query: str) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Each metric of ours in a query, and its matchers: label, operator, value."""
+    for name, inside in re.findall(r"\b(nearbucket_\w+)(?:\{([^}]*)\})?", query):
+        yield name, re.findall(r'(\w+)(=~|!=|!~|=)"([^"]*)"', inside)
+
+
+@pytest.mark.parametrize(("where", "query"), _queries())
+def test_a_query_names_metrics_labels_and_values_that_there_are(where: str, query: str) -> None:
+    for name, matchers in _selectors(query):
+        assert name in LABELS, where
+        for label, operator, value in matchers:
+            assert label in LABELS[name] | OF_PROMETHEUS, where
+            known = VALUES.get(f"{name}.{label}")
+            if known is not None and operator in {"=", "!="}:
+                assert value in known, where
+            elif known is not None:
+                assert set(value.split("|")) <= known, where
+
+
+@pytest.mark.parametrize("metric", [metric.name for metric in METRICS])
+def test_a_metric_is_watched_or_left_out_knowingly(metric: str) -> None:
+    unseen = {
+        "nearbucket_log_lines_dropped_total", "nearbucket_ranges_skipped_rows",
+        "nearbucket_workers", "nearbucket_connections_refused_total",
+    }  # fmt: skip
+    shown = any(re.search(rf"\b{metric}(_bucket|_count)?\b", query) for _, query in _queries())
+    assert shown is (metric not in unseen)
+
+
+def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    for one, other in combinations((panel["gridPos"] for panel in PANELS), 2):
+        apart = (
+            one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+            or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        )  # fmt: skip
+        assert apart, (one, other)
+
+
+def test_every_alert_says_how_bad_it_is_and_what_it_means() -> None:
+    for rule in ALERTS:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert {"summary", "description"} <= rule["annotations"].keys()
+
+
+def test_an_alerts_text_names_only_labels_that_its_query_keeps() -> None:
+    for rule in ALERTS:
+        named = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        kept = re.findall(r"by \(([^)]*)\)", rule["expr"])
+        labels = {label.strip() for group in kept for label in group.split(",")}
+        if not re.search(r"\b(sum|min|max|count)\b", rule["expr"]):
+            labels = set.union(
+                OF_PROMETHEUS, *(LABELS[name] for name, _ in _selectors(rule["expr"]))
+            )
+        assert named <= labels, rule["alert"]
+
+
+def test_the_task_may_read_and_list_every_bucket_and_use_their_keys() -> None:
+    policies = TEMPLATE["Resources"]["TaskRole"]["Properties"]["Policies"]
+    stated = re.findall(r"'Action': '([^']*)', 'Resource': (.*?)}", str(policies))
+    assert [action for action, _ in stated] == ["s3:GetObject", "s3:ListBucket", "kms:Decrypt"]
+    assert ["BucketArns" in of for _, of in stated] == [True, True, False]
+
+
+def test_the_configuration_in_the_template_is_valid_with_the_sites_of_its_example() -> None:
+    (container,) = TEMPLATE["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    given = {each["Name"]: each["Value"] for each in container["Environment"]}
+    secrets = {each["Name"]: "example" for each in container["Secrets"]}
+    example = re.search(r"\[.*\]", TEMPLATE["Parameters"]["Sites"]["Description"])
+    assert example is not None
+    assert given["NEARBUCKET_SITES"] == "Sites"
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "check", "--offline"], cwd=DEPLOY, check=False, timeout=60,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(DEPLOY.parent), **secrets, **given,
+             "NEARBUCKET_SITES": example[0]},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
