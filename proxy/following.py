@@ -12,12 +12,14 @@ import logging
 import signal
 import socket
 import sys
+from mmap import mmap
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from proxy.channel import LAST, Ask, Borrow, Channel, Lend, Ready, Report
 from proxy.decide.model import OriginError
+from proxy.edge.returns import SIZE, Marks
 from proxy.snapshot import Snapshot
 from proxy.storage.credentials import Lent
 from proxy.storage.held import Learned
@@ -95,7 +97,7 @@ class _Follower:
                 await draining
 
 
-async def _follow(listener: socket.socket, end: socket.socket) -> None:
+async def _follow(listener: socket.socket, end: socket.socket, marks: Marks) -> None:
     """Follow the supervisor until it says to drain, or is gone."""
     channel = await Channel.over(end)
     first = await channel.receive()
@@ -103,7 +105,7 @@ async def _follow(listener: socket.socket, end: socket.socket) -> None:
         return
     logging.getLogger().setLevel(first.settings.log.level.upper())
     loans = _Loans(channel)
-    worker = Worker(first, ambient=Lent(loans.borrow))
+    worker = Worker(first, ambient=Lent(loans.borrow), marks=marks)
     await worker.start(listener)
     # What is there now stays: collections, which hold the loop, need not look at it, and rarely
     # at the memo's many entries, which are no cycles.
@@ -121,8 +123,14 @@ async def _follow(listener: socket.socket, end: socket.socket) -> None:
     await channel.close()
 
 
-def serve(listener: socket.socket, end: socket.socket) -> None:
-    """Be a worker: answer on a bound socket, follow the supervisor behind the channel."""
+def serve(listener: socket.socket, end: socket.socket, memory: int) -> None:
+    """Be a worker: answer on a bound socket, follow the supervisor behind the channel.
+
+    Args:
+        listener: The socket.
+        end: Our end of the channel.
+        memory: Descriptor of what the workers share: the table of ``edge/returns.py``.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A terminal or orchestrator may signal the whole group: only the supervisor acts.
         signal.signal(number, signal.SIG_IGN)
@@ -134,13 +142,13 @@ def serve(listener: socket.socket, end: socket.socket) -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("aiobotocore").setLevel(logging.WARNING)
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
-    uvloop.run(_follow(listener, end))
+    uvloop.run(_follow(listener, end, Marks(mmap(memory, SIZE))))
 
 
 def main() -> None:
-    """Entry of a process of its own: ``python -m proxy.following LISTENER_FD CHANNEL_FD``."""
-    listener, end = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    serve(listener, end)
+    """Entry of a process of its own: ``python -m proxy.following LISTENER CHANNEL MEMORY``."""
+    listener, end, memory = (int(number) for number in sys.argv[1:4])
+    serve(socket.socket(fileno=listener), socket.socket(fileno=end), memory)
 
 
 if __name__ == "__main__":

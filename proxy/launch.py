@@ -18,6 +18,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from proxy.decide.model import ConfigError
+from proxy.edge.returns import SIZE
 from proxy.edge.tls import Certificate
 from proxy.following import serve
 from proxy.pool import Copy, First
@@ -32,10 +33,11 @@ _log = logging.getLogger(__name__)
 
 
 class Launched(NamedTuple):
-    """The port's sockets, and a worker on each."""
+    """The port's sockets, a worker on each, and the memory that the workers share."""
 
     listeners: Sequence[socket.socket]
     first: Sequence[First]
+    memory: int
 
 
 def launch(settings: Settings) -> Launched:
@@ -54,7 +56,9 @@ def launch(settings: Settings) -> Launched:
     listeners = open_listeners(settings.listen.host, settings.listen.port, count)
     gc.freeze()  # a collection writes to all it looks at, and what is written is shared no more
     gc.enable()
-    return Launched(listeners, _fork(listeners))
+    memory = os.memfd_create("nearbucket")
+    os.ftruncate(memory, SIZE)
+    return Launched(listeners, _fork(listeners, memory), memory)
 
 
 def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
@@ -95,7 +99,7 @@ def _probe(family: int, host: str, port: int) -> None:
             probe.listen(1)
 
 
-def _fork(listeners: Sequence[socket.socket]) -> Sequence[First]:
+def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[First]:
     made: list[First] = []
     for listener in listeners:
         ours, theirs = socket.socketpair()
@@ -103,21 +107,21 @@ def _fork(listeners: Sequence[socket.socket]) -> Sequence[First]:
                   *(each for each in listeners if each is not listener)]  # fmt: skip
         pid = os.fork()
         if pid == 0:
-            _be_worker(listener, theirs, others)
+            _be_worker(listener, theirs, memory, others)
         theirs.close()
         made.append(First(Copy(pid), ours))
     return made
 
 
 def _be_worker(
-    listener: socket.socket, end: socket.socket, others: Iterable[socket.socket]
+    listener: socket.socket, end: socket.socket, memory: int, others: Iterable[socket.socket]
 ) -> NoReturn:
     """Serve until the end of this process, whose original goes on as the supervisor."""
     status = 1
     try:
         for each in others:
             each.close()  # an open end would hide from its worker that the supervisor is gone
-        serve(listener, end)
+        serve(listener, end, memory)
         status = 0
     except BaseException:
         _log.exception("the worker ends")

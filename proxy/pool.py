@@ -118,14 +118,17 @@ class _Member:
             await self._reported.wait_for(lambda: self._answer >= question)
 
 
-async def _start(listener: socket.socket) -> tuple[asyncio.subprocess.Process, socket.socket]:
+async def _start(
+    listener: socket.socket, memory: int
+) -> tuple[asyncio.subprocess.Process, socket.socket]:
     """A worker as a new process, and the supervisor's end of its channel."""
     ours, theirs = socket.socketpair()
     with theirs, contextlib.ExitStack() as undo:
         undo.callback(ours.close)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "proxy.following", str(listener.fileno()), str(theirs.fileno()),
-            pass_fds=(listener.fileno(), theirs.fileno()), stdin=asyncio.subprocess.DEVNULL,
+            sys.executable, "-m", "proxy.following", str(listener.fileno()),
+            str(theirs.fileno()), str(memory), pass_fds=(listener.fileno(), theirs.fileno(), memory),
+            stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         undo.pop_all()
     return process, ours
@@ -138,11 +141,13 @@ class Pool:
         self,
         listeners: Iterable[socket.socket],
         snapshot: Snapshot,
-        first: Sequence[First] = (),
+        first: Sequence[First],
+        memory: int,
     ) -> None:
-        """Args: a socket a worker; what to decide by; the workers that there are, if any."""
+        """Args: a socket a worker; what to decide by; the workers that there are; their memory."""
         self._listeners = list(listeners)
         self._first = dict(enumerate(first))
+        self._memory = memory
         self._snapshot = snapshot
         self._encoded = encoded(snapshot)
         self._ambient = Ambient()  # for all: the SDK is asked, and kept in memory, once
@@ -249,7 +254,7 @@ class Pool:
 
     async def _run(self, slot: int) -> None:
         first = self._first.pop(slot, None)
-        process, end = first or await _start(self._listeners[slot])
+        process, end = first or await _start(self._listeners[slot], self._memory)
         member = _Member(process, await Channel.over(end), self._has_answered, self._ambient)
         member.channel.send_encoded(self._encoded)
         self._members[slot] = member

@@ -80,7 +80,9 @@ class Supervisor:
         self._feed = feed = Feed(settings.regions, self._publish)
         await feed.load_cached()
         runner = await self._open_admin(settings)
-        self._pool = pool = Pool(launched.listeners, self._snapshot, launched.first)
+        self._pool = pool = Pool(
+            launched.listeners, self._snapshot, launched.first, launched.memory
+        )
         self._watch_signals()
         tasks = [asyncio.create_task(_keep_feeding(feed)), asyncio.create_task(self._watch_file())]
         try:

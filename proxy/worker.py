@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
 
     from proxy.edge.metrics import Cell, Counters, Values
+    from proxy.edge.returns import Marks
     from proxy.settings import Settings
     from proxy.snapshot import Snapshot
     from proxy.storage.credentials import Ambient
@@ -44,9 +45,18 @@ class Worker:
 
     def __init__(
         self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True,
-        descriptor: int = 1, ambient: Ambient | None = None,
+        descriptor: int = 1, ambient: Ambient | None = None, marks: Marks | None = None,
     ) -> None:  # fmt: skip
-        """Args: what to decide by; lanes beside aiohttp; where the log goes; the SDK's chain."""
+        """Serve nothing yet.
+
+        Args:
+            snapshot: What to decide by.
+            fast_lane: Whether there is a lane below aiohttp.
+            relay: Whether that streams, too.
+            descriptor: Where the access log goes.
+            ambient: The SDK's credential chain.
+            marks: Who was sent away lately, by any worker.
+        """
         self.state = WorkerState(
             snapshot.settings,
             snapshot.table,
@@ -54,6 +64,7 @@ class Worker:
             workers=snapshot.workers,
             descriptor=descriptor,
             fast_lane=fast_lane,
+            marks=marks,
         )
         tls = snapshot.settings.listen.tls
         self._certificate = Certificate(tls) if tls else None

@@ -20,7 +20,7 @@ from proxy.edge.accesslog import AccessLog
 from proxy.edge.loglines import Record
 from proxy.edge.memo import Known, Memo
 from proxy.edge.metrics import Counters
-from proxy.edge.returns import Returns, mark_of_client, mark_of_object
+from proxy.edge.returns import Marks, Returns, mark_of_client, mark_of_object
 from proxy.edge.visits import UNRELAYED, saved_by, visitor_of, wanted_of, who_of
 
 if TYPE_CHECKING:
@@ -65,15 +65,16 @@ class WorkerState:
     """
 
     __slots__ = (
-        "_complaints", "_texts", "counters", "date", "directs", "draining", "engine", "fast_lane",
+        "_complaints", "_marks", "_texts", "counters", "date", "directs", "draining", "engine", "fast_lane",
         "lanes", "log", "max_lanes", "memo", "offset", "origins", "presigners", "reader", "returns",
         "settings", "standings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
         self, settings: Settings, table: RegionTable, cdn: NetworkSet, *, workers: int = 1,
-        descriptor: int = 1, fast_lane: bool = True,
+        descriptor: int = 1, fast_lane: bool = True, marks: Marks | None = None,
     ) -> None:  # fmt: skip
+        self._marks = marks or Marks()
         self.fast_lane = fast_lane
         self.counters = Counters()
         self.log = AccessLog(
@@ -103,12 +104,17 @@ class WorkerState:
         self.reader = SimpleReader(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
         self.memo.forget()
         self._texts: dict[tuple[object, ...], RedirectText] = {}
-        self.returns = {
-            site.name: self.returns.get(site.name) or Returns(site.redirect.came_back)
-            for site in settings.sites
-            if site.redirect.came_back is not None
-        }
+        self.returns = self._returns(settings)
         self.counters.declare(settings)
+
+    def _returns(self, settings: Settings) -> Mapping[str, Returns]:
+        made = {}
+        for site in settings.sites:
+            window = site.redirect.came_back
+            if window is not None:
+                made[site.name] = kept = self.returns.get(site.name) or Returns(window, self._marks)
+                kept.window = window
+        return made
 
     def tick(self) -> None:
         """Once a second: the clock, and how much was kept out of the log."""

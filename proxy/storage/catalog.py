@@ -13,6 +13,7 @@ key of 60 characters, an ETag, a tuple and the place in the dictionary.
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -20,7 +21,7 @@ from proxy.decide.model import OriginError
 from proxy.storage.held import ABSENT, Held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 NEGATIVE = 30.0
 """Seconds for which the absence of an object, or a difference, is not asked about again."""
@@ -30,6 +31,9 @@ HOLD = 1.0
 
 _AT_ONCE = 64
 _MOST_FLIGHTS = 2048
+"""Questions to one bucket that are under way, and of which most wait their turn."""
+
+_log = logging.getLogger(__name__)
 
 
 class Counts(Protocol):
@@ -71,14 +75,18 @@ look at those: 200,000 of anything else would hold the loop for 50 ms at each fu
 
 
 class Shelf:
-    """What is known of one bucket."""
+    """What is known of one bucket, and who asks it now."""
 
-    __slots__ = ("_old", "looker", "young")
+    __slots__ = ("_bound", "_old", "flights", "looker", "slots", "young")
 
-    def __init__(self, looker: Looks) -> None:
+    def __init__(self, looker: Looks, bound: Callable[[], None]) -> None:
         self.looker = looker
         self.young: dict[str, _Kept] = {}
         self._old: dict[str, _Kept] = {}
+        self._bound = bound
+        # of each bucket: one that hangs must not keep the others from being asked
+        self.flights: dict[str, asyncio.Task[None]] = {}
+        self.slots = asyncio.Semaphore(_AT_ONCE)
 
     def get(self, key: str) -> Entry | None:
         """What is known of a key."""
@@ -87,7 +95,7 @@ class Shelf:
             found = self._old.pop(key, None)
             if found is None:
                 return None
-            self.young[key] = found
+            self._keep(key, found)
         size, etag, sums, seen = found
         return Entry(Held(size, etag, sums), seen)
 
@@ -100,7 +108,11 @@ class Shelf:
                 return
             if held.sums is None and known.held[:2] == held[:2]:
                 held = known.held
-        self.young[key] = (*held, entry.seen)
+        self._keep(key, (*held, entry.seen))
+
+    def _keep(self, key: str, kept: _Kept) -> None:
+        self.young[key] = kept
+        self._bound()
 
     def age(self) -> None:
         """Forget what was not used since the last time."""
@@ -123,9 +135,7 @@ class Catalog:
         self._count = count
         self._outcomes = outcomes
         self._entries = 0
-        self._flights: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._held_back: dict[tuple[str, str], float] = {}
-        self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def use(self, lookers: Iterable[Looks], entries: int) -> None:
         """Ask these buckets from now on; what is known of them stays.
@@ -136,10 +146,15 @@ class Catalog:
         """
         shelves = {}
         for looker in lookers:
-            shelf = shelves[looker.place] = self.shelves.get(looker.place) or Shelf(looker)
+            shelf = self.shelves.get(looker.place)
+            if shelf is None:  # an empty one is false
+                shelf = Shelf(looker, self._bound)
             shelf.looker = looker
+            shelves[looker.place] = shelf
         self.shelves = shelves
         self._entries = entries
+        while len(self) > entries:
+            self._age()
 
     def learn(self, place: str, objects: Iterable[tuple[str, int, str]], seen: float) -> None:
         """Take what a listing said.
@@ -153,15 +168,17 @@ class Catalog:
         if shelf is not None:
             for key, size, etag in objects:
                 shelf.put(key, Entry(Held(size, etag, None), seen))
-            self._bound()
 
     def __len__(self) -> int:
         return sum(map(len, self.shelves.values()))
 
     def _bound(self) -> None:
-        if sum(len(shelf.young) for shelf in self.shelves.values()) >= self._entries // 2:
-            for shelf in self.shelves.values():
-                shelf.age()
+        if sum([len(shelf.young) for shelf in self.shelves.values()]) >= self._entries // 2:
+            self._age()
+
+    def _age(self) -> None:
+        for shelf in self.shelves.values():
+            shelf.age()
 
     def ask(self, shelf: Shelf, key: str) -> asyncio.Task[None] | None:
         """Ask the bucket, unless it is being asked: the one question there is.
@@ -169,31 +186,33 @@ class Catalog:
         Returns:
             What to wait for; None where asking now would be of no use.
         """
-        mark = shelf.looker.place, key
-        flight = self._flights.get(mark)
+        flights = shelf.flights
+        flight = flights.get(key)
         if flight is not None:
             return flight
-        if len(self._flights) >= _MOST_FLIGHTS or self._held_back.get(mark, 0) > monotonic():
+        held_back = self._held_back.get((shelf.looker.place, key), 0)
+        if len(flights) >= _MOST_FLIGHTS or held_back > monotonic():
             return None
-        flight = self._flights[mark] = asyncio.create_task(self._look(shelf, key))
-        flight.add_done_callback(lambda _: self._flights.pop(mark, None))
+        flight = flights[key] = asyncio.create_task(self._look(shelf, key))
+        flight.add_done_callback(lambda _: flights.pop(key, None))
         return flight
 
     async def _look(self, shelf: Shelf, key: str) -> None:
         looker = shelf.looker
-        async with self._slots:
+        async with shelf.slots:
             asked = monotonic()  # what changes while S3 answers was not seen
             try:
                 held = await looker.look(key)
-            except OriginError as error:
+            except Exception as error:
+                if not isinstance(error, OriginError):
+                    _log.exception("a question to %s", looker.place)
                 self._held_back[looker.place, key] = monotonic() + HOLD
                 self._count("nearbucket_checks_total", "failed")
-                self._outcomes.failed(looker.place, error.detail)
+                self._outcomes.failed(looker.place, str(error))
                 return
         self._count("nearbucket_checks_total", "absent" if held == ABSENT else "present")
         self._outcomes.answered(looker.place, None if held == ABSENT else key)
         shelf.put(key, Entry(held, asked))
-        self._bound()
 
     def tick(self, now: float) -> None:
         """Once a second: forget which questions were not answered."""
@@ -203,7 +222,7 @@ class Catalog:
 
     async def close(self) -> None:
         """Ask nothing more."""
-        flights = list(self._flights.values())
+        flights = [flight for shelf in self.shelves.values() for flight in shelf.flights.values()]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)

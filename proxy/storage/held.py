@@ -23,8 +23,7 @@ class Held(NamedTuple):
         size: In bytes; ``ABSENT``'s is -1.
         etag: Without quotes.
         sums: Checksums over all bytes that S3 gives, as ``name=value`` separated by spaces;
-            empty where there are none, and where the ETag is an MD5 sum: that says it all. None
-            where nobody asked: a listing does not have them.
+            empty where there are none. None where nobody asked: a listing does not have them.
     """
 
     size: int
@@ -39,7 +38,7 @@ class Held(NamedTuple):
             ValueError: It does not say how large the object is.
         """
         etag = fields.get("ETag", "").strip('"')
-        return cls(int(fields.get("Content-Length", "")), etag, _sums(fields, etag))
+        return cls(int(fields.get("Content-Length", "")), etag, _sums(fields))
 
     def equals(self, other: Held) -> bool | None:
         """Whether both are the same bytes, as far as S3 says so; None where it was not asked.
@@ -49,8 +48,8 @@ class Held(NamedTuple):
         """
         if self.size != other.size:
             return False
-        if self.etag == other.etag:
-            return self.etag != ""
+        if self.etag and self.etag == other.etag:
+            return True
         if self.sums is None or other.sums is None:
             return None
         return not set(self.sums.split()).isdisjoint(other.sums.split())
@@ -75,10 +74,12 @@ class Learned:
     seen: float
 
 
-def _sums(fields: Mapping[str, str], etag: str) -> str:
-    """A checksum of parts' checksums depends on where the parts end: it does not count."""
-    encrypted = fields.get("x-amz-server-side-encryption", "AES256") != "AES256"
-    if not ("-" in etag or encrypted) or fields.get("x-amz-checksum-type") == "COMPOSITE":
+def _sums(fields: Mapping[str, str]) -> str:
+    """A checksum of parts' checksums depends on where the parts end: it does not count.
+
+    Kept beside an MD5 sum as well: the other copy's ETag may be none.
+    """
+    if fields.get("x-amz-checksum-type") == "COMPOSITE":
         return ""
     found = [(name.removeprefix("x-amz-checksum-"), fields.get(name)) for name in CHECKSUMS]
     # "value-3": a sum of three parts' sums, where S3 does not name its type

@@ -43,6 +43,8 @@ class Health(Enum):
     """It is not there, not ours, or not where it should be: that will not pass by itself."""
     FORBIDDEN = "forbidden"
     """403: it is closed to us, or we may only not list it."""
+    UNASKED = "unasked"
+    """We have no credentials to ask with: that is no fault of the bucket's."""
 
 
 class Finding(NamedTuple):
@@ -95,16 +97,23 @@ class Looker:
         except ValueError:
             raise OriginError(502, f"{self._named} names no size of an object") from None
 
-    async def probe(self, known: str | None) -> Finding:
+    async def probe(self, known: str | None, *, deep: bool = False) -> Finding:
         """Whether the bucket can be used.
 
         Args:
             known: A key that was there a moment ago: it tells a bucket that we may not list
                 from one that is closed.
+            deep: Whether to ask for that key although the bucket itself is good.
         """
         try:
+            async with asyncio.timeout(PATIENCE):
+                await self.signer.credentials()
+        except (OriginError, TimeoutError) as error:
+            return Finding(Health.UNASKED, f"{self._named} was not asked: {error}")
+        try:
             found = await self._judged(self._asks.bucket_path)
-            if found.health is not Health.FORBIDDEN or known is None:
+            looks = found.health is Health.FORBIDDEN or (deep and found.health is Health.GOOD)
+            if known is None or not looks:
                 return found
             path = self._asks.path_of(known)
             return found if path is None else await self._judged(path)
@@ -118,10 +127,10 @@ class Looker:
             return Finding(Health.WRONG, f"{self._named} is in {region or 'another region'}")
         if status == 404 and path == self._asks.bucket_path:  # noqa: PLR2004
             return Finding(Health.WRONG, f"there is no {self._named}")
-        if status == 403:  # noqa: PLR2004
-            return Finding(Health.FORBIDDEN, f"{self._named} refuses us (403)")
-        if status >= _SERVER_ERROR:
+        if status >= _SERVER_ERROR or status == 429:  # noqa: PLR2004
             return Finding(Health.FAILED, f"{self._named} answered {status}")
+        if status not in {200, 404}:
+            return Finding(Health.FORBIDDEN, f"{self._named} refuses us ({status})")
         return Finding(Health.GOOD)
 
     async def _head(self, path: str) -> tuple[int, CIMultiDictProxy[str]]:

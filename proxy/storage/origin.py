@@ -197,7 +197,7 @@ class Origin:
             )
         except TimeoutError as error:
             raise OriginError(504, f"{self._base} did not answer in time: {error!r}") from error
-        except BROKEN as error:
+        except (*BROKEN, UnicodeError) as error:  # a host of which no label can be encoded
             raise _UnreachableError(502, f"{self._base} cannot be reached: {error!r}") from error
         if self.counters is not None:
             self.counters.on_status(response.status)

@@ -20,6 +20,7 @@ from proxy.storage.catalog import NEGATIVE, Catalog
 from proxy.storage.held import ABSENT
 from proxy.storage.looker import Looker
 from proxy.storage.presigner import Presigner
+from proxy.storage.signer import Signer
 from proxy.storage.watch import Watch
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from proxy.buckets import Bucket
     from proxy.settings import Settings
     from proxy.sites import Site
     from proxy.storage.catalog import Counts, Entry, Shelf
@@ -44,14 +46,14 @@ class Rule(NamedTuple):
     """What a site asks of the copies in one region.
 
     Attributes:
-        place: The target's place.
+        place: The target's place; None where it is not watched.
         shelves: What is known of the buckets that have to hold the object, the target last.
         good: Seconds for which good news holds.
         bad: Seconds for which bad news holds.
         smallest: Bytes of the smallest object that is redirected.
     """
 
-    place: str
+    place: str | None
     shelves: tuple[Shelf, ...]
     good: float
     bad: float
@@ -95,11 +97,15 @@ class Standings:
             for region in site.targets
         }
         self.presigners = {
-            (site.name, region): Presigner(lookers[target.place].signer, site.redirect.presign)
+            (site.name, region): Presigner(self._signer(target), site.redirect.presign)
             for site in settings.sites
             if site.redirect.presign is not None
             for region, target in site.targets.items()
         }
+
+    def _signer(self, target: Bucket) -> Signer:
+        """Its own: another site may ask the same bucket by other credentials."""
+        return Signer(target.credentials, target.region, ambient=self._ambient)
 
     def _lookers(self, sites: Iterable[Site]) -> tuple[dict[str, Looker], set[str]]:
         """Who asks each bucket, by place, and which of them are watched."""
@@ -107,7 +113,7 @@ class Standings:
         watched = set()
         for site in sites:
             for entry in (site.origin, *site.targets.values()):
-                if entry.place not in lookers:
+                if entry.place not in lookers or entry.expected_owner:
                     lookers[entry.place] = Looker(entry, self._session, self._ambient)
             if site.redirect.watch and site.redirect.mode != "off":
                 watched |= {target.place for target in site.targets.values()
@@ -127,14 +133,16 @@ class Standings:
                 places = (origin,) if redirect.min_size else ()
         shelves = tuple(self.catalog.shelves[place] for place in places)
         bad = min(NEGATIVE, redirect.verify_ttl)
-        return Rule(target, shelves, redirect.verify_ttl, bad, redirect.min_size)
+        watched = target if redirect.watch else None
+        return Rule(watched, shelves, redirect.verify_ttl, bad, redirect.min_size)
 
     def standing(self, site: str, region: str, key: str) -> Standing:
         """What is known of a copy now; asks for what will soon be too old."""
         rule = self._rules.get((site, region))
         if rule is None:  # between two assignments of a reload
             return OPEN
-        if rule.place in self.watch.down:
+        if rule.place is not None and rule.place in self.watch.down:
+            self.watch.wanted(rule.place, key)
             return DOWN
         if not rule.shelves:
             return Standing()
@@ -152,14 +160,14 @@ class Standings:
             return OPEN
         against = _against(rule, known)
         size = entries[0].held.size if entries[0] else None
-        if against is not None:
+        if against is Reason.NOT_REPLICATED:
             return OPEN if now - oldest > rule.bad else Standing(against, size, oldest + rule.bad)
         if now - oldest > rule.good:
             return OPEN
         until = oldest + rule.good * FRESH
         if until < now:
             self._renew(rule, key, now)
-        return Standing(None, size, until)
+        return Standing(against, size, until)
 
     def _renew(self, rule: Rule, key: str, now: float) -> None:
         for shelf in rule.shelves:
@@ -172,13 +180,17 @@ class Standings:
         rule = self._rules.get((site, region))
         if rule is None:
             return
-        flights = {
-            flight
-            for shelf in _open(rule, key, monotonic())
-            if (flight := self.catalog.ask(shelf, key)) is not None
-        }
-        if flights:
-            await asyncio.wait(flights, timeout=self._wait)
+        deadline = monotonic() + self._wait
+        for _ in range(2):  # the answer of one bucket may make another's too old
+            now = monotonic()
+            flights = {
+                flight
+                for shelf in _open(rule, key, now)
+                if (flight := self.catalog.ask(shelf, key)) is not None
+            }
+            if not flights or now >= deadline:
+                return
+            await asyncio.wait(flights, timeout=deadline - now)
 
     def up(self) -> Iterator[tuple[tuple[str, str], bool]]:
         """Site and region of every target, and whether clients are sent there."""
@@ -207,7 +219,7 @@ def _against(rule: Rule, entries: list[Entry]) -> Reason | None:
 
 def _unsaid(entries: list[Entry]) -> bool:
     """Whether listings leave open if the copy is the origin's: a HEAD has checksums as well."""
-    return entries[0].held.equals(entries[-1].held) is None
+    return bool(entries) and entries[0].held.equals(entries[-1].held) is None
 
 
 def _open(rule: Rule, key: str, now: float) -> list[Shelf]:
@@ -216,7 +228,7 @@ def _open(rule: Rule, key: str, now: float) -> list[Shelf]:
     known = [entry for entry in entries if entry is not None]
     if len(known) == len(entries) and _unsaid(known):
         return list(rule.shelves)
-    bad = len(known) == len(entries) and _against(rule, known) is not None
+    bad = len(known) == len(entries) > 0 and _against(rule, known) is Reason.NOT_REPLICATED
     most = rule.bad if bad else rule.good
     return [
         shelf

@@ -33,6 +33,8 @@ before. Asked every ``RISING`` seconds: 6 s and 20 s."""
 RISING = 2.0
 FALL = 2
 """Failures in a row after which it is down."""
+KNOWN = 4
+"""Keys that are asked for where a bucket may not be listed."""
 RESTLESS = 300.0
 """Seconds for which a fall makes the next rise slow."""
 
@@ -44,8 +46,8 @@ class Probes(Protocol):
 
     place: str
 
-    async def probe(self, known: str | None) -> Finding:
-        """Whether it can be used; ``known`` is a key that was there."""
+    async def probe(self, known: str | None, *, deep: bool = False) -> Finding:
+        """Whether it can be used; ``known`` is a key that was there; deep, that is asked for."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,10 @@ class _Target:
     up: bool = True
     readable: bool = False
     """Whether it ever could be read: then a 403 means that it is closed."""
-    known: str | None = None
+    known: tuple[str, ...] = ()
+    """Keys that were there, the last first; while it is down, what a client asked for last."""
+    suspect: bool = False
+    """Whether a question about an object failed, and no deep answer was good since."""
     failures: int = 0
     successes: int = 0
     rise: int = RISE
@@ -96,19 +101,30 @@ class Watch:
         """A question about an object was answered; ``key`` was there, where one is given."""
         target = self._targets.get(place)
         if target is not None and key is not None:
-            target.known, target.readable = key, True
+            target.readable = True
+            if key not in target.known:
+                target.known = (key, *target.known)[:KNOWN]
+
+    def wanted(self, place: str, key: str) -> None:
+        """A client asked for an object of a target that is down.
+
+        What was there may be deleted while it is down: then only this tells that it is open.
+        """
+        target = self._targets.get(place)
+        if target is not None and not target.up and key not in target.known:
+            target.known = (key, *target.known[: KNOWN - 1])
 
     def failed(self, place: str, why: str) -> None:
         """A question about an object was not answered: ask about the bucket now."""
         target = self._targets.get(place)
         if target is not None and target.up:
-            target.why = why
+            target.why, target.suspect = why, True
             target.soon.set()
 
     async def _keep_asking(self, target: _Target) -> None:
         while True:
             began = monotonic()
-            self._judge(target, await target.looker.probe(target.known))
+            self._judge(target, await self._asked(target))
             pause = EVERY if target.up else RISING
             if target.up and target.failures:
                 pause = AGAIN
@@ -120,14 +136,31 @@ class Watch:
             target.soon.clear()
             await asyncio.sleep(max(0.0, AGAIN - (monotonic() - began)))
 
+    @staticmethod
+    async def _asked(target: _Target) -> Finding:
+        """One key may have been deleted since, which S3 tells the same way."""
+        first, *others = target.known or (None,)
+        try:
+            found = await target.looker.probe(first, deep=target.suspect)
+            for key in others:
+                if found.health is Health.FORBIDDEN:
+                    found = await target.looker.probe(key)
+        except Exception as error:
+            _log.exception("a question to %s", target.looker.place)
+            found = Finding(Health.FAILED, repr(error))
+        return found
+
     def _judge(self, target: _Target, finding: Finding) -> None:
         health = finding.health
+        if health is Health.UNASKED:
+            return
         if health is Health.FORBIDDEN:
             health = Health.WRONG if target.readable else Health.GOOD
         elif health is Health.GOOD:
             target.readable = True
         if health is Health.GOOD:
             target.failures, target.successes = 0, target.successes + 1
+            target.suspect = False
             if not target.up and target.successes >= target.rise:
                 self._rise(target)
             return
@@ -152,4 +185,6 @@ class Watch:
 
     async def close(self) -> None:
         """Ask nothing more."""
+        tasks = [target.task for target in self._targets.values() if target.task is not None]
         self.use(())
+        await asyncio.gather(*tasks, return_exceptions=True)
