@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
+from yarl import URL
 
 from proxy.endpoints import bucket_url, known_regions, partition_of
 from proxy.fields import Section, switch
@@ -87,6 +88,12 @@ class Bucket(Section):
     def _aws_has_region(self) -> Self:
         if self.endpoint is None and partition_of(self.region) is None:
             raise ValueError(unknown_region(self.region))
+        try:
+            URL(self.url())  # what asks it reads it so
+        except ValueError as error:
+            raise ValueError(
+                f"{self.url()} is not a URL: {error}; correct endpoint, or set path_style: true"
+            ) from None
         return self
 
     @property
@@ -152,7 +159,8 @@ def plain_url(value: str, *, path: bool) -> str:
     )
     if wrong:
         shape = "http(s)://host[:port]" + ("/path" if path else "")
-        raise ValueError(f"{value!r} is not a URL of the form {shape}")
+        named = value if url.username is None else "a URL with a user's name"
+        raise ValueError(f"{named!r} is not a URL of the form {shape}")
     return value.rstrip("/")
 
 

@@ -144,7 +144,7 @@ class Pool:
         first: Sequence[First],
         memory: int,
     ) -> None:
-        """Args: a socket a worker; what to decide by; the workers that there are; their memory."""
+        """Args: a socket a worker; what to decide by; the workers there are; their memory."""
         self._listeners = list(listeners)
         self._first = dict(enumerate(first))
         self._memory = memory

@@ -172,7 +172,8 @@ class Supervisor:
         async with self._swapping:
             settings, ranges = settings or self.settings, ranges or self._ranges
             snapshot = await in_background(snapshot_of, settings, ranges)
-            new = snapshot.settings.sites != self.settings.sites
+            old, chosen = self.settings, snapshot.settings
+            new = (chosen.sites, chosen.catalog) != (old.sites, old.catalog)
             self._swap_to(snapshot)
             if self._pool is not None:
                 await self._pool.spread(snapshot)
@@ -184,7 +185,7 @@ class Supervisor:
         """Have the workers know what the buckets hold before anybody asks."""
         for task in self._warming:
             task.cancel()
-        self._warming = ()
+        self._warming, self._warmed = (), None
         if self.settings.catalog.warm_up == "list":
             self._warmed = WarmUp(self.settings, pool.tell)
             self._warming = (asyncio.create_task(self._warmed.run()),)

@@ -205,13 +205,7 @@ class Settings(Section):
     @property
     def sent_to(self) -> list[str]:
         """Every host that a client may be sent to."""
-        bases = {
-            target.location(dualstack=dualstack)
-            for site in self.sites
-            for target in site.targets.values()
-            for dualstack in (False, True)
-        } | {site.bypass.to for site in self.sites if site.bypass.to}
-        return sorted({urlsplit(base).netloc for base in bases})
+        return sorted({host for site in self.sites for host in site.sent_to})
 
     @model_validator(mode="after")
     def _regions_are_known(self) -> Self:

@@ -107,6 +107,17 @@ class Site(Section):
         """The site in metrics, logs and ``--site``: its first host."""
         return self.hosts[0]
 
+    @property
+    def sent_to(self) -> list[str]:
+        """Every host that a client may be sent to."""
+        bases = {
+            target.location(dualstack=dualstack)
+            for target in self.targets.values()
+            for dualstack in (False, True)
+            if target.mode != "off" and self.redirect.mode != "off"
+        } | {self.bypass.to or ""}
+        return sorted({urlsplit(base).netloc for base in bases if base})
+
     @field_validator("hosts")
     @classmethod
     def _host_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -149,6 +160,16 @@ class Site(Section):
                 }
                 return {**values, "targets": filled}
         return values
+
+    @model_validator(mode="after")
+    def _signed_by_somebody(self) -> Self:
+        for region, target in self.targets.items():
+            if self.redirect.presign and target.credentials == "anonymous":
+                raise ValueError(
+                    f"targets.{region}: credentials: anonymous signs nothing, so there is no "
+                    "redirect.presign; give credentials, or take presign out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _targets_are_reachable(self) -> Self:

@@ -43,7 +43,7 @@ class Worker:
     Usable in a process of its own or, in tests, inside a running loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one worker, one call
         self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True,
         descriptor: int = 1, ambient: Ambient | None = None, marks: Marks | None = None,
     ) -> None:  # fmt: skip

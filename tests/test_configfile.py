@@ -111,6 +111,10 @@ def test_the_environment_alone_is_enough() -> None:
                      id="bypass to nowhere"),
         pytest.param(MINIMAL + "    bypass: {to: 'https://c.example'}\n", "give both or neither",
                      id="bypass unused"),
+        pytest.param(MINIMAL.replace("bucket: downloads",
+                                     "endpoint: 'http://[::1]:80', path_style: false, "
+                                     "bucket: downloads"),
+                     "path_style: true", id="no URL"),
         pytest.param(MINIMAL + "    redirect: {presign: 30d}\n", "presign", id="presign too long"),
         pytest.param(MINIMAL + "    hosts: ['a', 'a']\n", "listed twice", id="host twice"),
         pytest.param("client_address: {from: x-forwarded-for}\n" + MINIMAL, "believes nobody",

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
 from proxy.decide.model import Reason
@@ -180,7 +180,10 @@ class SitePolicy:
 
         Who cannot follow redirects, or asks what this host alone can answer, is not sent on.
         """
-        if self.bypass is None or reason is Reason.CAME_BACK:
+        if self.bypass is None or reason is Reason.CAME_BACK or not facts.key:
+            return None
+        host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()
+        if host == urlsplit(self.bypass).netloc.lower():  # the CDN asks us: that would be a loop
             return None
         return None if has_credentials(facts) or self.opted_out(facts) else self.bypass
 

@@ -42,8 +42,8 @@ class FastLane(Watched):
     """
 
     __slots__ = (
-        "_behind", "_build", "_eof", "_file", "_inner", "_peer", "_relay", "_returns", "_taken", "_whole",
-        "tried",
+        "_behind", "_build", "_eof", "_file", "_inner", "_peer", "_relay", "_returns", "_taken",
+        "_whole", "tried",
     )  # fmt: skip
 
     def __init__(

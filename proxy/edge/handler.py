@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from aiohttp import web
 
 from proxy.decide.model import OriginError, Reason, Redirect, Refuse, Request, Stream
+from proxy.decide.wire import split_target
 from proxy.edge.answers import decorate, instead, listing, redirection, refusal
 from proxy.edge.between import Tried
 from proxy.edge.connection import Connection
@@ -65,6 +66,8 @@ class _Exchange:
         self._state = state
         self._incoming = incoming
         self._lane = lane
+        # of this request alone: whatever it gets, the next one's is not tried yet
+        self._tried, lane.tried = lane.tried, Tried.NOT
         self._started = asyncio.get_running_loop().time()
         self._request = _request(incoming)
         self._decision: Decision = refused(incoming) or state.decide(self._request)
@@ -85,7 +88,7 @@ class _Exchange:
             case Refuse() as decision:
                 response = refusal(decision, reason_header=reason_header)
                 if decision.reason is Reason.WELL_KNOWN:
-                    response = listing(state.settings.sent_to, reason_header=reason_header)
+                    response = listing(self._hosts(), reason_header=reason_header)
                 if decision.status == HTTPStatus.NO_CONTENT:
                     await self._preflight(response)
             case Stream() as decision:
@@ -93,6 +96,13 @@ class _Exchange:
             case _:
                 assert_never(self._decision)
         return self._finish(response)
+
+    def _hosts(self) -> list[str]:
+        """Where clients of the asked site may be sent; another's are none of their business."""
+        state = self._state
+        policy = state.engine.site_of(self._request, split_target(self._request.target).authority)
+        found = [site for site in state.settings.sites if policy and site.name == policy.name]
+        return found[0].sent_to if found else []
 
     async def _settle(self) -> None:
         """Wait a moment for what the buckets hold, and decide again."""
@@ -134,7 +144,7 @@ class _Exchange:
     async def _stream(self, decision: Stream) -> web.StreamResponse:
         counters = self._state.counters
         origin = self._state.origins[decision.site]
-        tried, self._lane.tried = self._lane.tried, Tried.NOT
+        tried = self._tried
         if tried is Tried.SILENT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
             self._state.complain(f"origin of {decision.site}: S3 did not answer in time")
@@ -177,6 +187,7 @@ class _Exchange:
         decorate(response, decision, reason_header=self._state.settings.log.reason_header)
         self._finish(response)
         await response.prepare(self._incoming)
+        self._state.began(self._request, decision)
         if self._request.method != "HEAD":
             async for chunk in answer.body():
                 await response.write(chunk)

@@ -152,6 +152,8 @@ class Memo:
                 objects[head.line] = wanted
         elif self._fits(head.line, wanted.what):
             objects[head.line] = wanted
+        else:  # all may have been forgotten, these among it
+            objects = self._objects.setdefault((site, kind), {})
         client = self._clients.get((peer, head.fields))
         if client is None:
             if self._fits(b"".join(head.fields), visitor.who):

@@ -137,6 +137,7 @@ class Relay:
         self._left = response.length
         self._direct.answered(response.status)
         self._state.counters.streams += 1
+        self._known.visitor.began(self._known.wanted)
         self._keep_alive = self._keep_alive and not self._state.draining
         stamp = self._known.visitor.stamp
         head = head_of(response, stamp, self._state.date, keep_alive=self._keep_alive)

@@ -13,7 +13,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from proxy.decide.engine import Engine
-from proxy.decide.model import SURE, Decision, Reason, Redirect, Refuse, Request, Stream, action_of
+from proxy.decide.model import SURE, Decision, Reason, Redirect, Request, Stream, action_of
 from proxy.decide.simple import SimpleReader
 from proxy.decide.wire import RedirectText
 from proxy.edge.accesslog import AccessLog
@@ -65,9 +65,9 @@ class WorkerState:
     """
 
     __slots__ = (
-        "_complaints", "_marks", "_texts", "counters", "date", "directs", "draining", "engine", "fast_lane",
-        "lanes", "log", "max_lanes", "memo", "offset", "origins", "presigners", "reader", "returns",
-        "settings", "standings",
+        "_complaints", "_marks", "_texts", "counters", "date", "directs", "draining", "engine",
+        "fast_lane", "lanes", "log", "max_lanes", "memo", "offset", "origins", "presigners",
+        "reader", "returns", "settings", "standings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -208,8 +208,10 @@ class WorkerState:
         """
         saved = saved_by(request, decision) if isinstance(decision, Redirect) else streamed
         self.counters.tally(decision).add(seconds, saved)
-        if status:
-            self._remember(request, decision)
+        if status and isinstance(decision, Redirect) and decision.reason is Reason.IN_REGION:
+            returns, mark = self._mark(request, decision)
+            if returns is not None:
+                returns.sent_away(mark, time.monotonic())
         if self.log.form is not None:
             who = who_of(request, decision)._replace(protocol=protocol)
             self.log.add(
@@ -226,16 +228,20 @@ class WorkerState:
                 )
             )
 
-    def _remember(self, request: Request, decision: Decision) -> None:
-        """Who is sent away, and who came back and was served."""
-        reason = decision.reason
-        if isinstance(decision, Refuse) or reason not in {Reason.IN_REGION, Reason.CAME_BACK}:
-            return
-        returns = self.returns.get(decision.site)
-        if returns is not None:
-            mark = mark_of_client(decision.site, decision.client, request)
-            mark ^= mark_of_object(request.method, decision.key)
-            if reason is Reason.IN_REGION:
-                returns.sent_away(mark, time.monotonic())
-            else:
+    def began(self, request: Request, decision: Stream) -> None:
+        """The object is being streamed: who came back for it has been served.
+
+        Not at the end of it: of a crowd behind one address every other one would else be held
+        for one that came back for as long as a download takes.
+        """
+        if decision.reason is Reason.CAME_BACK:
+            returns, mark = self._mark(request, decision)
+            if returns is not None:
                 returns.served(mark)
+
+    def _mark(self, request: Request, decision: Redirect | Stream) -> tuple[Returns | None, int]:
+        returns = self.returns.get(decision.site)
+        if returns is None:
+            return None, 0
+        client = mark_of_client(decision.site, decision.client, request)
+        return returns, client ^ mark_of_object(request.method, decision.key)

@@ -6,7 +6,7 @@ answers and records from. Refuses to know how long they are kept, and to decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -48,13 +48,13 @@ class Wanted:
     """
 
     key: str
-    path: bytes
+    path: bytes = field(repr=False)  # may be a signed URL
     head: bool
     what: Part
     mark: int
     size: int | None
     until: float
-    _around: dict[RedirectText, tuple[bytes, bytes]]
+    _around: dict[RedirectText, tuple[bytes, bytes]] = field(repr=False)
 
     def around(self, text: RedirectText) -> tuple[bytes, bytes]:
         """What stands before and behind the Date of its redirect; one copy for all clients."""
@@ -121,20 +121,17 @@ class Visitor:
             self._tally.add(now - started, sent)
         else:
             self._tally.add(now - started, self.saved(wanted))
-        if self.returns is not None:
-            self._remember(wanted, now)
+        if self.returns is not None and self._tally.redirects:
+            self.returns.sent_away(self.mark ^ wanted.mark, now)
         form = log.form
         if form is not None:
             why = self._whys.get(status) or self._why(form, status)
             ends = form.ends(sent, Parts(self.who, wanted.what, why))
             log.keep(form.line(now + offset, now - started, ends))
 
-    def _remember(self, wanted: Wanted, now: float) -> None:
-        if self.returns is None:
-            return
-        if self._tally.redirects:
-            self.returns.sent_away(self.mark ^ wanted.mark, now)
-        elif self.decision.reason is Reason.CAME_BACK:
+    def began(self, wanted: Wanted) -> None:
+        """The object is being streamed: if it came back for that, it has been served."""
+        if self.returns is not None and self.decision.reason is Reason.CAME_BACK:
             self.returns.served(self.mark ^ wanted.mark)
 
     def _why(self, form: Form, status: int) -> Part:

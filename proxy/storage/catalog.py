@@ -75,15 +75,20 @@ look at those: 200,000 of anything else would hold the loop for 50 ms at each fu
 
 
 class Shelf:
-    """What is known of one bucket, and who asks it now."""
+    """What is known of one bucket, and who asks it now.
 
-    __slots__ = ("_bound", "_old", "flights", "looker", "slots", "young")
+    Attributes:
+        failing: Whether the last question was not answered.
+    """
+
+    __slots__ = ("_bound", "_old", "failing", "flights", "looker", "slots", "young")
 
     def __init__(self, looker: Looks, bound: Callable[[], None]) -> None:
         self.looker = looker
         self.young: dict[str, _Kept] = {}
         self._old: dict[str, _Kept] = {}
         self._bound = bound
+        self.failing = False
         # of each bucket: one that hangs must not keep the others from being asked
         self.flights: dict[str, asyncio.Task[None]] = {}
         self.slots = asyncio.Semaphore(_AT_ONCE)
@@ -129,11 +134,12 @@ class Catalog:
         shelves: Place of a bucket to what is known of it.
     """
 
-    def __init__(self, count: Counts, outcomes: Outcomes) -> None:
-        """Args: who counts what is found; who judges the buckets."""
+    def __init__(self, count: Counts, outcomes: Outcomes, changed: Callable[[], None]) -> None:
+        """Args: who counts what is found; who judges the buckets; called when an object changed."""
         self.shelves: dict[str, Shelf] = {}
         self._count = count
         self._outcomes = outcomes
+        self._changed = changed
         self._entries = 0
         self._held_back: dict[tuple[str, str], float] = {}
 
@@ -180,8 +186,13 @@ class Catalog:
         for shelf in self.shelves.values():
             shelf.age()
 
-    def ask(self, shelf: Shelf, key: str) -> asyncio.Task[None] | None:
+    def ask(self, shelf: Shelf, key: str, *, renews: bool = False) -> asyncio.Task[None] | None:
         """Ask the bucket, unless it is being asked: the one question there is.
+
+        Args:
+            shelf: The bucket.
+            key: The object.
+            renews: Whether an answer is known, which must not be lost to a crowd of new ones.
 
         Returns:
             What to wait for; None where asking now would be of no use.
@@ -191,7 +202,7 @@ class Catalog:
         if flight is not None:
             return flight
         held_back = self._held_back.get((shelf.looker.place, key), 0)
-        if len(flights) >= _MOST_FLIGHTS or held_back > monotonic():
+        if (len(flights) >= _MOST_FLIGHTS and not renews) or held_back > monotonic():
             return None
         flight = flights[key] = asyncio.create_task(self._look(shelf, key))
         flight.add_done_callback(lambda _: flights.pop(key, None))
@@ -206,13 +217,17 @@ class Catalog:
             except Exception as error:
                 if not isinstance(error, OriginError):
                     _log.exception("a question to %s", looker.place)
+                shelf.failing = True
                 self._held_back[looker.place, key] = monotonic() + HOLD
                 self._count("nearbucket_checks_total", "failed")
                 self._outcomes.failed(looker.place, str(error))
                 return
         self._count("nearbucket_checks_total", "absent" if held == ABSENT else "present")
         self._outcomes.answered(looker.place, None if held == ABSENT else key)
+        known, shelf.failing = shelf.get(key), False
         shelf.put(key, Entry(held, asked))
+        if known is not None and known.held[:2] != held[:2]:
+            self._changed()
 
     def tick(self, now: float) -> None:
         """Once a second: forget which questions were not answered."""

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 FRESH = 0.75
 """Share of ``verify_ttl`` after which good news is asked for again."""
 
+OUTAGE = 86400.0
+"""Seconds for which an origin that does not answer is taken at its last word."""
+
 DOWN = Standing(Reason.TARGET_DOWN, None, 0.0)
 OPEN = Standing(Reason.UNVERIFIED, None, 0.0)
 """Nobody has said so far, or lately."""
@@ -81,7 +84,7 @@ class Standings:
         self._ambient = ambient
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
         self.watch = Watch(changed)
-        self.catalog = Catalog(count, self.watch)
+        self.catalog = Catalog(count, self.watch, changed)
         self._rules: dict[tuple[str, str], Rule] = {}
         self._wait = 0.0
 
@@ -163,7 +166,8 @@ class Standings:
         if against is Reason.NOT_REPLICATED:
             return OPEN if now - oldest > rule.bad else Standing(against, size, oldest + rule.bad)
         if now - oldest > rule.good:
-            return OPEN
+            excused = _excused(rule, known, now)
+            return Standing(against, size, 0.0) if excused else OPEN
         until = oldest + rule.good * FRESH
         if until < now:
             self._renew(rule, key, now)
@@ -173,7 +177,7 @@ class Standings:
         for shelf in rule.shelves:
             entry = shelf.get(key)
             if entry is None or now - entry.seen > rule.good * FRESH:
-                self.catalog.ask(shelf, key)
+                self.catalog.ask(shelf, key, renews=True)
 
     async def settle(self, site: str, region: str, key: str) -> None:
         """Ask what is not known, and wait for it as long as a request may."""
@@ -215,6 +219,20 @@ def _against(rule: Rule, entries: list[Entry]) -> Reason | None:
     if first is not last and not first.equals(last):
         return Reason.NOT_REPLICATED
     return Reason.SMALL if first.size < rule.smallest else None
+
+
+def _excused(rule: Rule, entries: list[Entry], now: float) -> bool:
+    """Whether only the origin's word is too old, and the origin gives none.
+
+    Then the copy is all there is: nothing could be streamed in its stead.
+    """
+    first, last = entries[0], entries[-1]
+    return (
+        len(rule.shelves) > 1
+        and rule.shelves[0].failing
+        and now - first.seen < OUTAGE
+        and now - last.seen <= rule.good
+    )
 
 
 def _unsaid(entries: list[Entry]) -> bool:

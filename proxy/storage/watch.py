@@ -57,7 +57,9 @@ class _Target:
     readable: bool = False
     """Whether it ever could be read: then a 403 means that it is closed."""
     known: tuple[str, ...] = ()
-    """Keys that were there, the last first; while it is down, what a client asked for last."""
+    """Keys that were there, the last first."""
+    asked: tuple[str, ...] = ()
+    """Keys that clients asked for last while it is down."""
     suspect: bool = False
     """Whether a question about an object failed, and no deep answer was good since."""
     failures: int = 0
@@ -111,8 +113,8 @@ class Watch:
         What was there may be deleted while it is down: then only this tells that it is open.
         """
         target = self._targets.get(place)
-        if target is not None and not target.up and key not in target.known:
-            target.known = (key, *target.known[: KNOWN - 1])
+        if target is not None and not target.up and key not in (*target.known, *target.asked):
+            target.asked = (key, *target.asked)[:KNOWN]
 
     def failed(self, place: str, why: str) -> None:
         """A question about an object was not answered: ask about the bucket now."""
@@ -139,7 +141,7 @@ class Watch:
     @staticmethod
     async def _asked(target: _Target) -> Finding:
         """One key may have been deleted since, which S3 tells the same way."""
-        first, *others = target.known or (None,)
+        first, *others = (*target.known, *target.asked) or (None,)
         try:
             found = await target.looker.probe(first, deep=target.suspect)
             for key in others:
@@ -177,7 +179,7 @@ class Watch:
         self._changed()
 
     def _rise(self, target: _Target) -> None:
-        target.up = True
+        target.up, target.asked = True, ()
         self.down = {place: why for place, why in self.down.items()
                      if place != target.looker.place}  # fmt: skip
         _log.info("target up again: %s", target.looker.place)

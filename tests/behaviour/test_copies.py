@@ -13,7 +13,7 @@ import pytest
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
 from tests.build import EAST, OUTSIDE, WEST, settings
-from tests.serving import client_at
+from tests.serving import client_at, head_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -106,7 +106,7 @@ async def test_what_is_copied_is_redirected_within_the_negative_lifetime(serve: 
         assert await world.ask() == "not-replicated"
         world.target.objects["a.tar.gz"] = kept
         async with asyncio.timeout(2):
-            while await world.ask() != "in-region":
+            while await world.ask() != "in-region":  # noqa: ASYNC110  # time has to pass
                 await asyncio.sleep(0.02)
 
 
@@ -307,5 +307,52 @@ def _open(url: str, method: str) -> bytes:
 
 
 async def test_what_cannot_be_signed_is_streamed(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect={"presign": "15m"}) as world:
-        assert await world.ask() == "unverified"  # credentials: anonymous
+    keys = {"access_key_file": "/nowhere/a", "secret_key_file": "/nowhere/b"}
+    redirect = {"presign": "15m", "verify": "none"}
+    async with BucketServer() as private:
+        site = {"targets": {"us-west-2": private.entry(credentials=keys)}}
+        async with copies(serve, OBJECTS, site=site, redirect=redirect) as world:
+            assert await world.ask() == "unverified"
+
+
+def test_who_signs_nothing_cannot_presign() -> None:
+    with pytest.raises(ValueError, match="signs nothing"):
+        settings(site={
+            "origin": {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous"},
+            "redirect": {"presign": "15m"},
+        })  # fmt: skip
+
+
+async def test_of_a_crowd_behind_one_address_every_other_is_redirected(serve: Serve) -> None:
+    """Also while the downloads of those that are streamed go on."""
+    async with copies(serve, {"a.tar.gz": bytes(8 << 20)}, redirect={"came_back": "1h"}) as world:
+        lanes = [await world.served.connect() for _ in range(10)]
+        reasons = []
+        for client in lanes:
+            await client.send(head_of(PATH, FROM))
+            raw = await client.reader.readuntil(b"\r\n\r\n")  # and no byte of the body
+            reasons.append(b"reason=in-region" in raw)
+        assert reasons == [True, False] * 5
+
+
+async def test_who_came_back_and_was_not_served_is_still_who_came_back(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
+        assert await world.ask() == "in-region"
+        world.origin.mode = "failing"
+        assert (await world.served.get(PATH, FROM)).status == 503
+        world.origin.mode = "fine"
+        assert await world.ask() == "came-back"
+
+
+async def test_an_origin_that_fails_does_not_take_its_copies_with_it(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"verify_ttl": "200ms"}) as world:
+        assert await world.ask() == "in-region"
+        world.origin.mode = "failing"
+        loop = asyncio.get_running_loop()
+        until_then = loop.time() + 1
+        while loop.time() < until_then:
+            answer = await world.served.get(PATH, FROM)
+            assert (answer.status, reason(answer)) == (301, "in-region")
+        del world.target.objects["a.tar.gz"]
+        await asyncio.sleep(0.25)
+        assert (await world.served.get(PATH, FROM)).status == 503

@@ -92,6 +92,9 @@ nearbucket_streams_in_progress 1.0
 # HELP nearbucket_connections Client connections open now.
 # TYPE nearbucket_connections gauge
 nearbucket_connections 3.0
+# HELP nearbucket_stream_ends_total Streams ended: complete, client-gone or origin-failed.
+# TYPE nearbucket_stream_ends_total counter
+nearbucket_stream_ends_total{how="complete"} 0.0
 # HELP nearbucket_origin_requests_total Answers of the origin bucket, by HTTP status.
 # TYPE nearbucket_origin_requests_total counter
 nearbucket_origin_requests_total{site="dl",status="206"} 1.0
@@ -127,6 +130,9 @@ nearbucket_streams_in_progress 0.0
 # HELP nearbucket_connections Client connections open now.
 # TYPE nearbucket_connections gauge
 nearbucket_connections 2.0
+# HELP nearbucket_stream_ends Streams ended: complete, client-gone or origin-failed.
+# TYPE nearbucket_stream_ends counter
+nearbucket_stream_ends_total{how="complete"} 0.0
 # EOF
 """
     )

@@ -144,18 +144,23 @@ class Serving:
 
 
 @pytest.mark.parametrize("form", ["json", "w3c"])
-@pytest.mark.parametrize(("percent", "came_back"), [(100, "off"), (50, "off"), (100, "1h")])
+@pytest.mark.parametrize(
+    ("percent", "came_back", "room"),
+    [(100, "off", 1 << 20), (50, "off", 1 << 20), (100, "1h", 1 << 20), (100, "off", 3000)],
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(heads=st.lists(_HEADS, min_size=1, max_size=6), order=st.randoms(use_true_random=False))
-def test_a_worker_that_remembers_is_one_that_forgets(
-    form: str, percent: int, came_back: str, heads: list[bytes], order: Any
+def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917  # a table's columns
+    form: str, percent: int, came_back: str, room: int, heads: list[bytes], order: Any
 ) -> None:
     asked = heads * 4
     order.shuffle(asked)
     remembering = Serving(form, forgetful=False, percent=percent, came_back=came_back)
     forgetful = Serving(form, forgetful=True, percent=percent, came_back=came_back)
-    for head in asked:
-        assert remembering.answer(head) == forgetful.answer(head)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proxy.edge.memo.MAX_BYTES", room)
+        for head in asked:
+            assert remembering.answer(head) == forgetful.answer(head)
     figures = [
         {name: series for name, series in one.state.counters.snapshot().items()
          if name != "nearbucket_request_seconds"}

@@ -41,7 +41,7 @@ class World:
     def __init__(self, entries: int = 1000) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.said: list[tuple[str, str | None]] = []
-        self.catalog = Catalog(self.count, self)
+        self.catalog = Catalog(self.count, self, lambda: None)
         self.east, self.west = Bucket("east"), Bucket("west")
         self.catalog.use([self.east, self.west], entries)
 

@@ -31,7 +31,7 @@ class _Nobody:
 
 
 def catalog(entries: int) -> Catalog:
-    made = Catalog(lambda *_: None, _Nobody())
+    made = Catalog(lambda *_: None, _Nobody(), lambda: None)
     made.use([Bucket("east"), Bucket("west")], entries)
     return made
 

@@ -33,7 +33,7 @@ class Bucket:
         self.knew: list[object] = []
         self._script = list(script)
 
-    async def probe(self, known: object) -> Finding:
+    async def probe(self, known: object, *, deep: bool = False) -> Finding:  # noqa: ARG002
         found = self._script[min(self.asked, len(self._script) - 1)]
         self.asked += 1
         self.knew.append(known)
