@@ -50,7 +50,7 @@ class World:
         self.shelves = {place.partition("//")[2].partition(".")[0]: shelf
                         for place, shelf in self.one.catalog.shelves.items()}  # fmt: skip
 
-    def ask(self, shelf: Shelf, _key: str) -> None:
+    def ask(self, shelf: Shelf, _key: str, *, renews: bool = False) -> None:  # noqa: ARG002
         self.asked.append(next(name for name, one in self.shelves.items() if one is shelf))
 
     def know(self, bucket: str, known: Known | None) -> None:
