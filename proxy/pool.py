@@ -127,7 +127,8 @@ async def _start(
         undo.callback(ours.close)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "proxy.following", str(listener.fileno()),
-            str(theirs.fileno()), str(memory), pass_fds=(listener.fileno(), theirs.fileno(), memory),
+            str(theirs.fileno()), str(memory),
+            pass_fds=(listener.fileno(), theirs.fileno(), memory),
             stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         undo.pop_all()

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
 _SERVER = f"Server: {SERVER}\r\n".encode()
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
+    b"Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+"""The answer to a connection over ``limits.max_connections``; no request was read."""
+
 _UNTYPED = b"Content-Type: application/octet-stream\r\n"  # as aiohttp says it
 
 

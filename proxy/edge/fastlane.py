@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from proxy.decide.model import Reason, Redirect, Refuse, Stream
 from proxy.decide.simple import MAX_SIMPLE, Handover, Head, Simple
-from proxy.edge.between import Inner, Tried, plain_descriptor
+from proxy.edge.between import FULL, Inner, Tried, plain_descriptor
 from proxy.edge.memo import ALIKE
 from proxy.edge.relay import Relay
 from proxy.edge.watched import Phase, Watched
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
     from proxy.edge.memo import Known
     from proxy.edge.state import WorkerState
-
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
-    b"Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-)
-"""The answer to a connection over ``limits.max_connections``; no request was read."""
 
 
 class FastLane(Watched):
@@ -94,9 +88,14 @@ class FastLane(Watched):
         if self._at_home:
             started = monotonic()
             state = self._state
-            repeat = state.memo.repeats.get((self._peer, chunk))
+            seen = self._peer, chunk
+            repeat = state.memo.repeats.get(seen)
             if repeat is None or not repeat.holds(started):
-                self._read(chunk, started)
+                known = state.memo.streams.get(seen)
+                if known is None:
+                    self._read(chunk, started)
+                else:
+                    self._act(chunk, known, started, keep_alive=True)
             else:
                 self._transport.write(repeat.answer(started, state.date, state.log, state.offset))
                 self.since = started
@@ -201,6 +200,11 @@ class FastLane(Watched):
 
     def done(self, *, keep_alive: bool) -> None:
         """The relay has written an answer whole."""
+        if keep_alive and not self._behind and not self._eof:
+            self._relay, self._taken = None, b""
+            self._enter(Phase.IDLE)
+            self._at_home = True
+            return
         behind = self._leave_relay()
         if not keep_alive or (self._eof and not behind):
             self._close()

@@ -80,9 +80,10 @@ class Memo:
 
     Attributes:
         repeats: Peer and chunk to the redirect that they get.
+        streams: The same to what is streamed.
     """
 
-    __slots__ = ("_bytes", "_clients", "_objects", "_repeated", "_seen", "repeats")
+    __slots__ = ("_bytes", "_clients", "_objects", "_repeated", "_seen", "repeats", "streams")
 
     def __init__(self) -> None:
         self.forget()
@@ -90,6 +91,7 @@ class Memo:
     def forget(self) -> None:
         """Start from nothing."""
         self.repeats: dict[tuple[str | None, bytes], Repeat] = {}
+        self.streams: dict[tuple[str | None, bytes], Known] = {}
         self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
         self._objects: dict[tuple[str, str | None], dict[bytes, Wanted]] = {}
         self._seen: set[int] = set()
@@ -110,13 +112,13 @@ class Memo:
         return known
 
     def repeat(self, peer: str | None, chunk: bytes, known: Known, log: AccessLog) -> None:
-        """Remember the very bytes of a redirected GET that come for the second time.
+        """Remember the very bytes of a GET that come for the second time.
 
         A CDN writes an id of its own into every request: those never come again.
         """
         visitor, wanted = known
         text = visitor.text
-        if text is None or wanted.head:
+        if text is not None and wanted.head:
             return
         mark = hash((peer, chunk))
         if mark not in self._seen:  # a collision costs an entry, nothing else
@@ -126,12 +128,16 @@ class Memo:
         elif self._repeated < MAX_REPEATED and len(chunk) <= _LONGEST:
             if (peer, chunk) not in self.repeats:  # else it only held for a while
                 self._repeated += 2 * len(chunk) + len(b"".join(visitor.who)) + _OVERHEAD
-            self.repeats[peer, chunk] = Repeat.of(visitor, wanted, text, log)
+            if text is None:
+                self.streams[peer, chunk] = known
+            else:
+                self.repeats[peer, chunk] = Repeat.of(visitor, wanted, text, log)
 
     def tick(self) -> None:
         """Once a second: make room for other repeats, where there is none left."""
         if self._repeated >= MAX_REPEATED:
             self.repeats.clear()
+            self.streams.clear()
             self._repeated = 0
 
     def keep(self, peer: str | None, head: Head, visitor: Visitor, wanted: Wanted) -> None:

@@ -118,16 +118,17 @@ class Relay:
     def _begin(self, data: memoryview) -> None:
         """Bytes of a head, and perhaps of the body behind it."""
         before = len(self._head)
-        self._head += data[: _MAX_HEAD - before if before else _USUAL_HEAD]
-        end = self._head.find(b"\r\n\r\n")
+        head = self._head + data[: _MAX_HEAD - before if before else _USUAL_HEAD]
+        end = head.find(b"\r\n\r\n")
         if end < 0 and not before and len(data) > _USUAL_HEAD:
-            self._head = bytes(data[:_MAX_HEAD])
-            end = self._head.find(b"\r\n\r\n")
+            head = bytes(data[:_MAX_HEAD])
+            end = head.find(b"\r\n\r\n")
         if end < 0:
-            if len(self._head) >= _MAX_HEAD:
+            self._head = head
+            if len(head) >= _MAX_HEAD:
                 self._undone(Tried.NOT)
             return
-        head, self._head = self._head[: end + 4], b""
+        head, self._head = head[: end + 4], b""
         response = self._direct.responses.read(head)
         if response is None or (response.status == 206 and self._known.visitor.part is None):  # noqa: PLR2004
             self._direct.answered(status_of(head))
@@ -191,12 +192,16 @@ class Relay:
 
     def _complete(self) -> None:
         upstream, self._upstream = self._upstream, None
-        if upstream is not None and self._response is not None:
-            if self._response.reusable:
+        response, state = self._response, self._state
+        if upstream is not None and response is not None:
+            if response.reusable:
                 upstream.free()
             else:
                 upstream.close()
-        self._end("complete")
+        state.counters.streams -= 1
+        state.counters.complete.value += 1
+        self._record(response.status if response else 0)
+        self._client.done(keep_alive=self._keep_alive)
 
     def lost(self, error: Exception | None) -> None:
         """S3's connection is gone."""
@@ -227,7 +232,7 @@ class Relay:
             self._broken("origin-failed")
         else:
             self._task = None
-            self._end("complete")
+            self._complete()
 
     async def _room(self) -> None:
         while self._transport.get_write_buffer_size() and self._written is not None:
@@ -276,18 +281,11 @@ class Relay:
         self._ended(how)
         self._client.broken()
 
-    def _end(self, how: str) -> None:
-        self._ended(how)
-        self._client.done(keep_alive=self._keep_alive)
-
     def _ended(self, how: str) -> None:
         self._let_go()
         counters = self._state.counters
         counters.streams -= 1
-        if how == "complete":
-            counters.complete.value += 1
-        else:
-            counters.add("nearbucket_stream_ends_total", how)
+        counters.add("nearbucket_stream_ends_total", how)
         self._record(self._response.status if self._response else 0)
 
     def _record(self, status: int) -> None:

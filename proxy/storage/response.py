@@ -57,11 +57,12 @@ class ResponseReader:
     that (bench, 64 KiB: a third of the lane's own time was parsing).
     """
 
-    __slots__ = ("_ignored", "_kept", "_known")
+    __slots__ = ("_ignored", "_kept", "_known", "_names")
 
     def __init__(self) -> None:
         self._kept: set[bytes] = set()
         self._ignored: set[bytes] = set()
+        self._names: set[bytes] = set()
         self._known: dict[tuple[bytes, ...], Response | None] = {}
 
     def read(self, head: bytes) -> Response | None:
@@ -74,18 +75,27 @@ class ResponseReader:
         for line in lines[1:]:
             if line in kept:
                 counted.append(line)
-                continue
-            name = line[: line.find(b":")]
-            if name in ignored:
-                continue
-            if not _TOKEN.fullmatch(name) or b":" not in line:
-                return None
-            if name.lower() in _COUNT:
-                counted.append(line)
-                self._remember(kept, line)
-            else:
-                self._remember(ignored, name)
+            elif line not in ignored:
+                counts = self._learn(line)
+                if counts is None:
+                    return None
+                if counts:
+                    counted.append(line)
         return self._of(tuple(counted))
+
+    def _learn(self, line: bytes) -> bool | None:
+        """Whether a line counts; None where it is none."""
+        name = line[: line.find(b":")]
+        if name in self._names:  # of what never comes again: Date, ids
+            self._remember(self._ignored, line)
+            return False
+        if not _TOKEN.fullmatch(name) or b":" not in line:
+            return None
+        if name.lower() in _COUNT:
+            self._remember(self._kept, line)
+            return True
+        self._remember(self._names, name)
+        return False
 
     def _of(self, counted: tuple[bytes, ...]) -> Response | None:
         found = self._known.get(counted, _UNSEEN)
