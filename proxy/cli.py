@@ -18,7 +18,7 @@ import typer
 import yaml
 
 from proxy import __version__
-from proxy.checkcommand import check
+from proxy.checking.command import check
 from proxy.configfile import load, masked
 from proxy.console import (
     NEEDS_ATTENTION,
@@ -33,10 +33,10 @@ from proxy.console import (
 )
 from proxy.decide.clientip import plain_address
 from proxy.decide.model import ConfigError, OriginError, ProxyError, RangesError
-from proxy.diffcommand import diff
 from proxy.listcommands import lookup, ranges_app, ranges_in_use
+from proxy.rollout.command import diff
 from proxy.settings import Settings
-from proxy.synccommand import sync
+from proxy.sync.command import sync
 
 app = typer.Typer(
     name="nearbucket",

@@ -134,7 +134,7 @@ def _entries(site: Site) -> Iterator[tuple[str, Bucket]]:
 def _choice(site: Site) -> Callable[[str], bool]:
     """Whether a request for the key may be redirected, whatever the object's size."""
     from proxy.decide.policy import SitePolicy  # noqa: PLC0415  # see _sources
-    from proxy.syncplan import has_url  # noqa: PLC0415  # see _sources
+    from proxy.sync.plan import has_url  # noqa: PLC0415  # see _sources
 
     policy = SitePolicy.build(site)
     return lambda key: policy.wants(key) and has_url(key, policy)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import diffreport
 from proxy.edge.loglines import Json, line_of
+from proxy.rollout import report
 from tests.build import EAST
 from tests.cli.conftest import SITE, TITLE, WEST_URL, write
-from tests.test_readlog import FULL
+from tests.rollout.test_readlog import FULL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,7 +220,7 @@ def test_a_terminal_gets_tables_of_the_first_changes(
     compare: Diff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(diffreport, "_SHOWN", 1)
+    monkeypatch.setattr(report, "_SHOWN", 1)
     both = LOG + line_of(Json(), SENT._replace(client=EAST))
     monkeypatch.setattr("rich.console.Console.width", 250)
     _, out, err = compare("--log", compare.log(both), sites=off())

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.decide.model import ConfigError
 from proxy.edge.loglines import Json, Record, W3c, line_of
-from proxy.readlog import Asked, Line, Logs, Problem
+from proxy.rollout.readlog import Asked, Line, Logs, Problem
 from tests.build import WEST
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def check(
 
 
 async def _findings(settings: Settings, sample: int) -> list[Finding]:
-    from proxy.checks import Options, checked  # noqa: PLC0415  # a second for the SDK
+    from proxy.checking.checks import Options, checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:
         return await checked(settings, Options(sample, said=status.update))

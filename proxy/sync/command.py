@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from proxy.storage.replicate import Options
-    from proxy.syncreport import Report
+    from proxy.sync.report import Report
 
 _SIGNALLED = 128
 """What shells add to a signal's number."""
@@ -49,8 +49,8 @@ def sync(  # noqa: PLR0913  # one parameter an option
 ) -> None:
     """Copy to the targets what the policy would redirect and they lack or hold differently."""
     from proxy.storage.replicate import Options  # noqa: PLC0415  # a second for the SDK
-    from proxy.syncplan import steps_of  # noqa: PLC0415
-    from proxy.syncreport import Report, print_as_json, print_reports  # noqa: PLC0415
+    from proxy.sync.plan import steps_of  # noqa: PLC0415
+    from proxy.sync.report import Report, print_as_json, print_reports  # noqa: PLC0415
 
     settings = load(config)
     file = _file(config)
@@ -105,7 +105,7 @@ async def _run(reports: Sequence[Report], options: Options, *, lists: bool) -> i
 
 async def _each(reports: Sequence[Report], options: Options, *, lists: bool) -> None:
     from proxy.storage.replicate import Replication  # noqa: PLC0415
-    from proxy.syncreport import progress  # noqa: PLC0415
+    from proxy.sync.report import progress  # noqa: PLC0415
 
     for report in reports:
         step = report.step

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy import changes
-from proxy.changes import Changes, Tally
 from proxy.decide.model import Redirect, Refuse, Standing
 from proxy.edge.loglines import Json, W3c, line_of
 from proxy.prices import GB, Prices
-from proxy.readlog import Line, Problem
-from proxy.replay import HELD, Replay
+from proxy.rollout import changes
+from proxy.rollout.changes import Changes, Tally
+from proxy.rollout.readlog import Line, Problem
+from proxy.rollout.replay import HELD, Replay
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, request, settings
-from tests.test_readlog import ASKED, FULL, KEY, lines
+from tests.rollout.test_readlog import ASKED, FULL, KEY, lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

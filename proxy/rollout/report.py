@@ -25,9 +25,9 @@ from proxy.snapshot import refuse_restart
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from proxy.changes import Row, Tally
     from proxy.prices import Prices
-    from proxy.readlog import Logs
+    from proxy.rollout.changes import Row, Tally
+    from proxy.rollout.readlog import Logs
     from proxy.settings import Settings
 
 _SHOWN = 20

@@ -20,8 +20,8 @@ from proxy.listcommands import ranges_in_use
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from proxy.changes import Tally
-    from proxy.replay import Replay
+    from proxy.rollout.changes import Tally
+    from proxy.rollout.replay import Replay
     from proxy.settings import Settings
 
 _TICK = 5000  # lines between two looks at the bar
@@ -48,7 +48,7 @@ def diff(  # noqa: PLR0913  # one parameter an option
 
     The environment's NEARBUCKET_... variables count for both files.
     """
-    from proxy.diffreport import (  # noqa: PLC0415  # after the argument's check
+    from proxy.rollout.report import (  # noqa: PLC0415  # after the argument's check
         differences,
         print_as_json,
         print_differences,
@@ -73,7 +73,7 @@ def diff(  # noqa: PLR0913  # one parameter an option
 
 def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
     """Both engines over one list: what differs then is the configurations' doing."""
-    from proxy.replay import Replay  # noqa: PLC0415
+    from proxy.rollout.replay import Replay  # noqa: PLC0415
     from proxy.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
     document = ranges_in_use(new.regions, ranges) or ranges_in_use(old.regions, None)
@@ -85,9 +85,9 @@ def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
 
 
 def _replayed(names: Sequence[str], replay: Replay, limit: int | None) -> Tally:
-    from proxy.changes import Changes  # noqa: PLC0415
-    from proxy.diffreport import progress  # noqa: PLC0415
-    from proxy.readlog import Logs  # noqa: PLC0415
+    from proxy.rollout.changes import Changes  # noqa: PLC0415
+    from proxy.rollout.readlog import Logs  # noqa: PLC0415
+    from proxy.rollout.report import progress  # noqa: PLC0415
 
     logs, changes = Logs(names), Changes(replay)
     with progress(logs) as show:

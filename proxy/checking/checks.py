@@ -40,7 +40,7 @@ from proxy.storage.sample import (
 )
 from proxy.storage.session import client_session
 from proxy.storage.signer import Signer
-from proxy.syncplan import chooser, origin_of, target_of
+from proxy.sync.plan import chooser, origin_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

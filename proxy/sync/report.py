@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from proxy.prices import Cost, Prices
     from proxy.storage.replicate import Job
-    from proxy.syncplan import Step
+    from proxy.sync.plan import Step
 
 _SHOWN = 20
 """Failures, and on a terminal objects of a dry run, that are listed."""

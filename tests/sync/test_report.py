@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.storage.replicate import Failure
-from proxy.syncplan import steps_of
-from proxy.syncreport import Report, progress
+from proxy.sync.plan import steps_of
+from proxy.sync.report import Report, progress
 from tests.build import settings
 
 if TYPE_CHECKING:

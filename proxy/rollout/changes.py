@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.prices import GB
-from proxy.readlog import Problem
+from proxy.rollout.readlog import Problem
 
 if TYPE_CHECKING:
     from proxy.prices import Prices
-    from proxy.readlog import Asked, Line
-    from proxy.replay import Answer, Fate, Replay
+    from proxy.rollout.readlog import Asked, Line
+    from proxy.rollout.replay import Answer, Fate, Replay
 
 _MOST_KNOWN = 1 << 16
 _MOST_PATHS = 200_000

@@ -20,7 +20,7 @@ from proxy.decide.model import UNKNOWN, Reason, Redirect, Refuse, Request, Stand
 if TYPE_CHECKING:
     from proxy.decide.engine import Copies
     from proxy.decide.model import Decision
-    from proxy.readlog import Asked
+    from proxy.rollout.readlog import Asked
 
 # No client can send these: a field's name holds no space (RFC 9110 section 5.1).
 _OPTED_OUT = b"as logged: opt-out"

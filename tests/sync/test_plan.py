@@ -9,7 +9,7 @@ import pytest
 
 from proxy.decide.model import ConfigError
 from proxy.storage.listing import Listed
-from proxy.syncplan import chooser, steps_of
+from proxy.sync.plan import chooser, steps_of
 from tests.build import settings
 
 ORIGIN = {"bucket": "downloads", "region": "us-east-1"}

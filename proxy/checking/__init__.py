@@ -1,0 +1,1 @@
+"""Whether the configuration is valid, and its buckets are as it says."""

@@ -1,0 +1,1 @@
+"""What a change of the configuration would do, by a sample of traffic."""
