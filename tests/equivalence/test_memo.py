@@ -211,6 +211,19 @@ def test_who_comes_back_is_streamed_once_and_then_redirected_again() -> None:
     assert b"301" in serving.answer(other)
 
 
+def test_what_is_streamed_again_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving("off", forgetful=False, percent=100)
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {OUTSIDE}\r\n\r\n".encode()
+    first = serving.answer(head)
+    assert first.startswith(b"<handed over>")
+    assert [serving.answer(head) for _ in range(3)] == [first] * 3
+    assert len(serving.state.memo.streams) == 1
+    monkeypatch.setattr(serving.state, "reader", None)
+    assert serving.answer(head) == first
+    serving.state.memo.forget()
+    assert not serving.state.memo.streams
+
+
 def test_a_reload_forgets() -> None:
     serving = Serving("off", forgetful=False, percent=100)
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
