@@ -69,16 +69,18 @@ class Simple(NamedTuple):
 class SimpleReader:
     """Reads heads; one serves any number of connections.
 
-    It remembers lines that it has checked, at most ``_MAX_KNOWN`` of them, about 1 MiB.
+    It remembers lines that it has checked and that come again, at most ``_MAX_KNOWN`` of them,
+    about 1 MiB: ids that a CDN writes into every request never do.
     """
 
-    __slots__ = ("_dropped", "_kept", "_names")
+    __slots__ = ("_dropped", "_kept", "_names", "_once")
 
     def __init__(self, names: frozenset[bytes]) -> None:
         """Take the lower-case names of the fields that anything depends on."""
         self._names = names | {b"host", b"connection"}
         self._kept: set[bytes] = set()
         self._dropped: set[bytes] = set()
+        self._once: set[int] = set()
 
     def read(self, chunk: bytes) -> Head | Handover:
         """Cut a chunk into lines and check those of its fields.
@@ -120,11 +122,20 @@ class SimpleReader:
             return Handover.UNUSUAL
         matters = name in self._names
         if len(line) <= _LONGEST_KNOWN:
-            if len(self._kept) + len(self._dropped) >= _MAX_KNOWN:
-                self._kept.clear()
-                self._dropped.clear()
-            (self._kept if matters else self._dropped).add(line)
+            self._remember(line, self._kept if matters else self._dropped)
         return matters
+
+    def _remember(self, line: bytes, into: set[bytes]) -> None:
+        mark = hash(line)
+        if mark not in self._once:
+            if len(self._once) >= _MAX_KNOWN:
+                self._once.clear()
+            self._once.add(mark)
+            return
+        if len(self._kept) + len(self._dropped) >= _MAX_KNOWN:
+            self._kept.clear()
+            self._dropped.clear()
+        into.add(line)
 
     def simple(self, head: Head, peer: str | None) -> Simple | Handover:
         """The request of a head, or why it is not a simple one.

@@ -129,9 +129,10 @@ class Tally:
 
     Attributes:
         redirects: Whether they are redirects to a target.
+        whys: Status to their part of a log line, for whoever writes it.
     """
 
-    __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "redirects")
+    __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "redirects", "whys")
 
     def __init__(
         self, answers: Cell, times: Times, *, size: Cell | None = None, usd: Cell | None = None,
@@ -144,6 +145,7 @@ class Tally:
         self._usd = usd
         self._rate = rate
         self.redirects = usd is not None
+        self.whys: dict[int, tuple[bytes, ...]] = {}
 
     def add(self, seconds: float, size: int) -> None:
         """Count one answer, and the bytes that it carried or saved."""

@@ -88,7 +88,6 @@ class Visitor:
     stamp: bytes
     mark: int
     returns: Returns | None
-    _whys: dict[int, Part]
     _tally: Tally
 
     def came_back(self, wanted: Wanted, now: float) -> bool:
@@ -125,7 +124,7 @@ class Visitor:
             self.returns.sent_away(self.mark ^ wanted.mark, now)
         form = log.form
         if form is not None:
-            why = self._whys.get(status) or self._why(form, status)
+            why = self._tally.whys.get(status) or self._why(form, status)
             ends = form.ends(sent, Parts(self.who, wanted.what, why))
             log.keep(form.line(now + offset, now - started, ends))
 
@@ -136,7 +135,9 @@ class Visitor:
 
     def _why(self, form: Form, status: int) -> Part:
         reason = self.decision.reason
-        made = self._whys[status] = form.why(action_of(self.decision).value, reason.value, status)
+        made = self._tally.whys[status] = form.why(
+            action_of(self.decision).value, reason.value, status
+        )
         return made
 
 
@@ -287,6 +288,5 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         stamp=stamp,
         mark=mark,
         returns=returns,
-        _whys={},
         _tally=tally,
     )
