@@ -150,8 +150,8 @@ class Supervisor:
             await self._swap(settings=settings)
         except ConfigError as error:
             self._reloads["refused",] += 1
-            self._refused = str(error)
-            _log.error("configuration not reloaded, the old one goes on: %s", error)
+            self._refused = " ".join(str(error).split())  # YAML's errors have lines of their own
+            _log.error("configuration not reloaded, the old one goes on: %s", self._refused)
             return
         except Exception as error:
             self._reloads["refused",] += 1

@@ -10,13 +10,20 @@ import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from proxy.buckets import Origin, Target, plain_url, unknown_region
 from proxy.endpoints import partition_of
 from proxy.fields import Duration, Network, Section, Size, number, switch, unless_off
 
+_SIGNED = 60, 7 * 86400
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+
+
+def _signable(seconds: float) -> float:
+    if not _SIGNED[0] <= seconds <= _SIGNED[1]:
+        raise ValueError("a signed URL lives for 1m to 7d (Signature Version 4)")
+    return seconds
 
 
 class Redirect(Section):
@@ -42,8 +49,8 @@ class Redirect(Section):
     is streamed; ``off`` redirects it again."""
     watch: bool = True
     """Whether targets are asked every few seconds, and left out while they fail."""
-    presign: Annotated[Duration, Field(ge=60, le=7 * 86400)] | None = None
-    """Life of a signed Location, e.g. 15m, for targets that are not public."""
+    presign: Annotated[Duration, AfterValidator(_signable)] | None = None
+    """Life of a signed Location, 1m to 7d, e.g. 15m, for targets that are not public."""
     status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301
     """Status of the redirect."""
     scheme: Literal["https", "http"] = "https"

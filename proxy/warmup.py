@@ -208,7 +208,9 @@ class WarmUp:
         finally:
             teller.cancel()
         self._set(state="failed" if self.progress.problem else "done")
-        _log.info("warm-up: %s, in %.1f s", self._figures(), time.monotonic() - began)
+        ended = "failed in part" if self.progress.problem else "done"
+        took = time.monotonic() - began
+        _log.info("warm-up %s: %s, in %.1f s", ended, self._figures(), took)
 
     async def _tell(self) -> None:
         while True:
@@ -218,7 +220,7 @@ class WarmUp:
     def _figures(self) -> str:
         now = self.progress
         return (
-            f"learned {now.learned:,} of {now.read:,} objects; {now.done} of {now.buckets} "
+            f"{now.learned:,} objects learned, {now.read:,} listed; {now.done} of {now.buckets} "
             "buckets finished"
         )
 

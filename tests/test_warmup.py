@@ -319,7 +319,9 @@ async def test_begin_progress_and_end_are_logged(
     lines = [each.message for each in caplog.records if each.name == "proxy.warmup"]
     assert lines[0] == "warm-up: reads 2 buckets"
     assert any(line.endswith("buckets finished so far") for line in lines[1:-1])
-    assert lines[-1].startswith("warm-up: learned 2 of 3 objects; 2 of 2 buckets finished, in ")
+    assert lines[-1].startswith(
+        "warm-up done: 2 objects learned, 3 listed; 2 of 2 buckets finished, in "
+    )
 
 
 @pytest.mark.parametrize("sizes", list(itertools.product([0, 1, 7, 400], repeat=3)))

@@ -52,7 +52,9 @@ class Copies(Protocol):
     def standing(self, site: str, region: str, key: str) -> Standing:
         """What is known of a site's object in the bucket for a region; never waits."""
 
-    def came_back(self, site: str, client: str, key: str, request: Request) -> bool:
+    def came_back(  # one question
+        self, site: str, region: str, client: str, key: str, request: Request
+    ) -> bool:
         """Whether the client was sent away for the same a moment ago."""
 
 
@@ -62,7 +64,9 @@ class _Trusting:
     def standing(self, _site: str, _region: str, _key: str) -> Standing:
         return SURE
 
-    def came_back(self, _site: str, _client: str, _key: str, _request: Request) -> bool:
+    def came_back(  # as of Copies
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
         return False
 
 
@@ -88,6 +92,7 @@ class Engine:
         certain: Names of the sites where no rule looks at client and object together.
         streaming: Names of the sites that stream whatever has no target.
         well_known: Whether ``HOSTS_PATH`` is answered.
+        given: Whether the peer is what somebody asks about, and no socket's.
         reads: Lower-case names of all header fields that any decision depends on.
     """
 
@@ -98,6 +103,7 @@ class Engine:
     streaming: frozenset[str]
     reads: frozenset[bytes]
     well_known: bool
+    given: bool = False
 
     @classmethod
     def build(cls, settings: Settings, table: RegionTable, cdn: NetworkSet) -> Engine:
@@ -163,7 +169,7 @@ class Engine:
             standing = copies.standing(site.name, region, key)
             if standing.against is not None:
                 reason = standing.against
-            elif copies.came_back(site.name, client, key, request):
+            elif copies.came_back(site.name, region, client, key, request):
                 reason = Reason.CAME_BACK
             elif reason is Reason.IN_REGION:
                 base = site.base(client, region)
@@ -194,7 +200,7 @@ class Engine:
     def for_client(self) -> Engine:
         """The same engine, taking every peer for the client: asks ``what would X get?``."""
         trust = replace(self.trust, source="peer", secret_header=None, cdn=network_set(()))
-        return replace(self, trust=trust)
+        return replace(self, trust=trust, given=True)
 
     def explain(self, request: Request) -> list[Step]:
         """Every step that leads to ``decide``'s answer, in its order."""
@@ -225,7 +231,7 @@ class Engine:
         return [
             Step("site", site.name),
             Step("key", decision.key),
-            Step("client", client.address or "unknown", client.how),
+            Step("client", client.address or "unknown", "as given" if self.given else client.how),
             Step("region", decision.region or UNKNOWN, match.prefix if match else "no prefix"),
             Step("target", "yes" if decision.region in site.targets else "no"),
             Step("path", "chosen" if site.wants(decision.key) else "not chosen"),
@@ -237,6 +243,12 @@ class Engine:
                 "redirected when below",
             ),
             Step("mode", site.modes.get(decision.region or "", "no target")),
+            Step(
+                "copy",
+                "not asked here",
+                "while serving: what the buckets hold, redirect.min_size, whether the target is "
+                "down, and whether the client came back",
+            ),
         ]
 
 

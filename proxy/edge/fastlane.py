@@ -51,7 +51,7 @@ class FastLane(Watched):
         self._inner: Inner | None = None
         self._relay: Relay | None = None
         self._taken = b""
-        self._behind = b""
+        self._behind: list[bytes] = []
         self.tried = Tried.NOT
         self._returns = False
         self._eof = False
@@ -193,9 +193,9 @@ class FastLane(Watched):
         return False
 
     def _wait(self, chunk: bytes) -> None:
-        """What comes while an object is relayed has to wait for its end."""
-        self._behind += chunk
-        if len(self._behind) > MAX_SIMPLE:
+        """What comes while an object is relayed has to wait for its end, in the pieces it had."""
+        self._behind.append(chunk)
+        if sum(map(len, self._behind)) > MAX_SIMPLE:
             self._transport.pause_reading()
 
     def done(self, *, keep_alive: bool) -> None:
@@ -210,10 +210,10 @@ class FastLane(Watched):
             self._close()
             return
         self._at_home = True
-        if behind:
-            self.data_received(behind)
-            if self._eof and self._at_home:
-                self._close()
+        for piece in behind:
+            self.data_received(piece)
+        if behind and self._eof and self._at_home:
+            self._close()
 
     def undone(self, tried: Tried) -> None:
         """The relay could not answer, and has sent nothing."""
@@ -221,19 +221,19 @@ class FastLane(Watched):
         self.tried = tried
         behind = self._leave_relay()
         self._hand_over(chunk, Handover.STREAM, returns=not behind)
-        if behind:
-            self._pass_on(behind)
+        for piece in behind:
+            self._pass_on(piece)
 
     def broken(self) -> None:
         """The relay could not go on."""
         self._leave_relay()
         self._transport.abort()
 
-    def _leave_relay(self) -> bytes:
+    def _leave_relay(self) -> list[bytes]:
         """Back to waiting; what came meanwhile."""
         self._relay = None
-        behind, self._behind, self._taken = self._behind, b"", b""
-        if len(behind) > MAX_SIMPLE:
+        behind, self._behind, self._taken = self._behind, [], b""
+        if sum(map(len, behind)) > MAX_SIMPLE:
             self._transport.resume_reading()
         self._enter(Phase.IDLE)
         return behind

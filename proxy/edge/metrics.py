@@ -52,7 +52,7 @@ METRICS = (
     Definition("nearbucket_redirects_total", "counter", ("site", "region"),
                "Requests redirected to a target bucket, by the client's region."),
     Definition("nearbucket_bypasses_total", "counter", ("site", "region", "reason"),
-               "Requests served from the origin, and why they were not redirected."),
+               "Requests that were not sent to a target, and why."),
     Definition("nearbucket_refusals_total", "counter", ("reason",),
                "Requests refused, by the rule they break."),
     Definition("nearbucket_redirected_bytes_total", "counter", ("site", "region"),

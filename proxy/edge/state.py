@@ -142,13 +142,18 @@ class WorkerState:
         standings = self.standings
         return SURE if standings is None else standings.standing(site, region, key)
 
-    def came_back(self, site: str, client: str, key: str, request: Request) -> bool:
-        """As of ``Copies``."""
+    def came_back(  # as of Copies
+        self, site: str, region: str, client: str, key: str, request: Request
+    ) -> bool:
+        """As of ``Copies``; whoever comes back casts doubt on the copy."""
         returns = self.returns.get(site)
         if returns is None:
             return False
         mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
-        return returns.came_back(mark, time.monotonic())
+        came_back = returns.came_back(mark, time.monotonic())
+        if came_back and self.standings is not None:
+            self.standings.doubt(site, region, key)
+        return came_back
 
     def _signed(self, request: Request, decision: Redirect) -> Redirect | Stream:
         """The same with a signed URL; without one the client would get a 403."""

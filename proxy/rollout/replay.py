@@ -141,7 +141,9 @@ class _Logged:
     def standing(self, _site: str, _region: str, _key: str) -> Standing:
         return self._standing
 
-    def came_back(self, _site: str, _client: str, _key: str, _request: Request) -> bool:
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
         return self._came_back
 
 

@@ -40,6 +40,9 @@ FRESH = 0.75
 OUTAGE = 86400.0
 """Seconds for which an origin that does not answer is taken at its last word."""
 
+DOUBTED = 1.0
+"""Seconds for which a client that came back does not make anybody ask again."""
+
 DOWN = Standing(Reason.TARGET_DOWN, None, 0.0)
 OPEN = Standing(Reason.UNVERIFIED, None, 0.0)
 """Nobody has said so far, or lately."""
@@ -178,6 +181,16 @@ class Standings:
             entry = shelf.get(key)
             if entry is None or now - entry.seen > rule.good * FRESH:
                 self.catalog.ask(shelf, key, renews=True)
+
+    def doubt(self, site: str, region: str, key: str) -> None:
+        """A client that was sent to a copy came back: ask what is there, if that is not fresh."""
+        rule = self._rules.get((site, region))
+        if rule is None or not rule.shelves:
+            return
+        target = rule.shelves[-1]
+        entry = target.get(key)
+        if entry is None or monotonic() - entry.seen > DOUBTED:
+            self.catalog.ask(target, key, renews=True)
 
     async def settle(self, site: str, region: str, key: str) -> None:
         """Ask what is not known, and wait for it as long as a request may."""

@@ -356,3 +356,16 @@ async def test_an_origin_that_fails_does_not_take_its_copies_with_it(serve: Serv
         del world.target.objects["a.tar.gz"]
         await asyncio.sleep(0.25)
         assert (await world.served.get(PATH, FROM)).status == 503
+
+
+async def test_who_comes_back_makes_the_copy_be_asked_for_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.storage.standing.DOUBTED", 0.0)
+    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
+        assert await world.ask() == "in-region"
+        del world.target.objects["a.tar.gz"]
+        assert await world.ask() == "came-back"
+        await until(lambda: world.served.count("nearbucket_checks_total", "absent") == 1)
+        assert await world.ask() == "not-replicated"
+        assert await world.ask(PATH, "User-Agent: another") == "not-replicated"

@@ -20,7 +20,7 @@ STEPS = f"""\
 request\tGET /a.tar.gz\t
 site\t*\t
 key\ta.tar.gz\t
-client\t198.51.100.7\tthe socket's peer
+client\t198.51.100.7\tas given
 region\tus-west-2\t198.51.100.0/24
 target\tyes\t
 path\tchosen\t
@@ -28,6 +28,8 @@ opt-out\tno\t
 credentials\tno\t
 percent\t62.21 of 100\tredirected when below
 mode\ton\t
+copy\tnot asked here\twhile serving: what the buckets hold, redirect.min_size, whether the target \
+is down, and whether the client came back
 decision\tredirect: 301 to {WEST_URL}/a.tar.gz\t
 reason\tin-region\tThe client is in a region that has a target bucket, and no rule stands against \
 it.

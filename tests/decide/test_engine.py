@@ -229,7 +229,7 @@ def test_an_explanation_ends_in_the_decision(asked: Request) -> None:
 
 def test_an_explanation_names_every_step() -> None:
     steps = {step.name: step for step in engine(PLAIN).explain(request(peer=WEST))}
-    names = "request site key client region target path opt-out credentials percent mode"
+    names = "request site key client region target path opt-out credentials percent mode copy"
     assert list(steps) == [*names.split(), "decision", "reason"]
     assert steps["region"][1:] == ("us-west-2", "198.51.100.0/24")
 

@@ -65,7 +65,7 @@ def test_a_known_history_is_this_text_for_prometheus() -> None:
 # HELP nearbucket_redirects_total Requests redirected to a target bucket, by the client's region.
 # TYPE nearbucket_redirects_total counter
 nearbucket_redirects_total{region="us-west-2",site="dl"} 2.0
-# HELP nearbucket_bypasses_total Requests served from the origin, and why they were not redirected.
+# HELP nearbucket_bypasses_total Requests that were not sent to a target, and why.
 # TYPE nearbucket_bypasses_total counter
 nearbucket_bypasses_total{reason="no-target",region="other-aws",site="dl"} 1.0
 nearbucket_bypasses_total{reason="outside-aws",region="outside",site="dl"} 1.0

@@ -155,6 +155,7 @@ _STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.
 @example(pieces=[_STREAM, _PLAIN + _STREAM, _PLAIN])
 @example(pieces=[_PLAIN[:20], _PLAIN[20:] + _STREAM])
 @example(pieces=[_STREAM + b"junk\r\n\r\n"])
+@example(pieces=[_STREAM, _STREAM, b"GET /a.txt HTTP/1.1\r\n\r\n"])
 def test_all_lanes_give_the_same_answers(trio: Trio, pieces: list[bytes]) -> None:
     every, no_relay, plain = trio.answers(pieces)
     assert every == plain

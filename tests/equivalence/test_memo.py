@@ -69,6 +69,9 @@ class _Copies:
         down = region == "us-west-2" and key == "d/index.tar.gz"
         return Standing(Reason.TARGET_DOWN if down else None, 5, inf)
 
+    def doubt(self, _site: str, _region: str, _key: str) -> None:
+        """As of ``Standings``."""
+
 
 class _Sink:
     """A client's transport that keeps what it is sent."""

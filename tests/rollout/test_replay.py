@@ -146,7 +146,9 @@ class Holding:
     def standing(self, _site: str, _region: str, _key: str) -> Standing:
         return Standing(next((each for each in HELD if each.value == self.word), None))
 
-    def came_back(self, _site: str, _client: str, _key: str, _request: Request) -> bool:
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
         return self.word == "came-back"
 
 

@@ -27,7 +27,7 @@ from proxy.storage.sample import (
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tests.conftest import LocalS3
 
@@ -129,11 +129,9 @@ async def test_an_origin_that_cannot_be_listed_is_an_error_as_value(s3: LocalS3)
 
 # which objects, and what is said
 
-NOW = datetime.now(UTC)
-
 
 def an_object(number: int, age: timedelta = timedelta(days=2)) -> Listed:
-    return Listed(f"{number}.tar.gz", 1, "e", NOW - age)
+    return Listed(f"{number}.tar.gz", 1, "e", datetime.now(UTC) - age)
 
 
 @pytest.mark.parametrize(
@@ -165,23 +163,24 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 @pytest.mark.parametrize(
     ("found", "level", "text", "fix"),
     [
-        pytest.param(lacking(3 * HOUR, 5 * HOUR), "wrong", "the newest was written 3 h ago",
+        pytest.param(lambda: lacking(3 * HOUR, 5 * HOUR), "wrong", "the newest was written 3 h ago",
                      "run sync", id="long absent"),
-        pytest.param(lacking(4 * MINUTE, 9 * MINUTE), "warning",
+        pytest.param(lambda: lacking(4 * MINUTE, 9 * MINUTE), "warning",
                      "the newest was written 4 min ago", "up to 15 min", id="all of them new"),
-        pytest.param(lacking(4 * MINUTE, 40 * MINUTE), "wrong", "4 min ago", "run sync",
+        pytest.param(lambda: lacking(4 * MINUTE, 40 * MINUTE), "wrong", "4 min ago", "run sync",
                      id="some of them new"),
-        pytest.param(lacking(HOUR, replication="PENDING"), "warning", "1 h ago",
+        pytest.param(lambda: lacking(HOUR, replication="PENDING"), "warning", "1 h ago",
                      "check again", id="S3 says it is coming"),
-        pytest.param(lacking(MINUTE, replication="FAILED"), "wrong", "FAILED", "run sync",
+        pytest.param(lambda: lacking(MINUTE, replication="FAILED"), "wrong", "FAILED", "run sync",
                      id="S3 says it failed"),
-        pytest.param(lacking(-MINUTE), "warning", "0 s ago", "", id="a clock that is behind"),
+        pytest.param(lambda: lacking(-MINUTE), "warning", "0 s ago", "",
+                     id="a clock that is behind"),
     ],
 )  # fmt: skip
 def test_what_is_absent_is_wrong_unless_it_may_be_on_its_way(
-    found: list[Compared], level: str, text: str, fix: str
+    found: Callable[[], list[Compared]], level: str, text: str, fix: str
 ) -> None:
-    (finding,) = sample_findings("t", found, "match", "run sync")
+    (finding,) = sample_findings("t", found(), "match", "run sync")
     assert finding.level == level
     assert text in finding.text
     assert fix in finding.fix
