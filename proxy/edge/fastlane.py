@@ -116,8 +116,9 @@ class FastLane(Watched):
             return
         known = state.memo.recall(self._peer, head, started)
         if known is not None:
-            state.memo.repeat(self._peer, chunk, known, state.log)
-            self._act(chunk, known, started, keep_alive=True)
+            if known.visitor.lasting:
+                state.memo.repeat(self._peer, chunk, known, state.log)
+            self._act(chunk, known, started, keep_alive=known.visitor.lasting)
             return
         found = state.reader.simple(head, self._peer)
         if isinstance(found, Handover):
@@ -135,9 +136,9 @@ class FastLane(Watched):
         if asks_more or decision.reason is Reason.UNVERIFIED:  # who waits is not served here
             self._hand_over(chunk, Handover.STREAM, returns=True)
             return
-        known = state.known(found.request, decision)
         keep_alive = found.keep_alive and not state.draining
-        if keep_alive and self._alike(decision, started):
+        known = state.known(found.request, decision, lasting=keep_alive)
+        if not state.draining and self._alike(decision, started):
             state.memo.keep(self._peer, head, known.visitor, known.wanted)
         self._act(chunk, known, started, keep_alive=keep_alive)
 

@@ -145,7 +145,7 @@ class Memo:
 
         Args:
             peer: The socket's remote address.
-            head: What asked; its connection stays open.
+            head: What asked.
             visitor: Who that is.
             wanted: What it asked for.
         """

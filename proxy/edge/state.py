@@ -169,7 +169,7 @@ class WorkerState:
             )  # fmt: skip
         return replace(decision, base="", path=url)
 
-    def known(self, request: Request, decision: Redirect | Stream) -> Known:
+    def known(self, request: Request, decision: Redirect | Stream, *, lasting: bool) -> Known:
         """Everything that answering takes, for this request and those like it."""
         text, path = None, ""
         if isinstance(decision, Redirect):
@@ -177,6 +177,7 @@ class WorkerState:
         visitor = visitor_of(
             request, decision, text, self.log, self.counters.tally(decision),
             self.returns.get(decision.site), reason_header=self.settings.log.reason_header,
+            lasting=lasting,
         )  # fmt: skip
         return Known(visitor, wanted_of(request, decision, path, self.log))
 

@@ -74,6 +74,7 @@ class Visitor:
         text: The bytes of its redirects; None where it is streamed to.
         part: Its Range in canonical form.
         relayed: Whether the streaming lane may answer it.
+        lasting: Whether its connection stays open.
         who: Its part of a log line.
         stamp: Our own header lines in what is streamed to it.
         mark: Its half of the mark of a redirect.
@@ -84,6 +85,7 @@ class Visitor:
     text: RedirectText | None
     part: str | None
     relayed: bool
+    lasting: bool
     who: Part
     stamp: bytes
     mark: int
@@ -261,7 +263,7 @@ def wanted_of(request: Request, decision: Redirect | Stream, path: str, log: Acc
 
 def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
     request: Request, decision: Redirect | Stream, text: RedirectText | None, log: AccessLog,
-    tally: Tally, returns: Returns | None, *, reason_header: bool,
+    tally: Tally, returns: Returns | None, *, reason_header: bool, lasting: bool,
 ) -> Visitor:  # fmt: skip
     """Who makes a request.
 
@@ -273,6 +275,7 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         tally: Where it is counted.
         returns: Who was sent away from the site lately, where that matters.
         reason_header: Whether ``X-Nearbucket`` is sent.
+        lasting: Whether the connection stays open.
     """
     stamp = b""
     if not isinstance(decision, Redirect):
@@ -284,6 +287,7 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         text=text,
         part=None if asked is None else one_range(asked.decode("ascii")),
         relayed=UNRELAYED.isdisjoint(request.headers),
+        lasting=lasting,
         who=() if log.form is None else log.form.who(who_of(request, decision)),
         stamp=stamp,
         mark=mark,
