@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from proxy.buckets import Origin, Target, plain_url, unknown_region
+from proxy.buckets import Bucket, Origin, Target, plain_url, unknown_region
 from proxy.endpoints import partition_of
 from proxy.fields import Duration, Network, Section, Size, number, switch, unless_off
 
+_MODES = ("on", "shadow", "off")
 _SIGNED = 60, 7 * 86400
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
@@ -118,12 +119,35 @@ class Site(Section):
     def sent_to(self) -> list[str]:
         """Every host that a client may be sent to."""
         bases = {
-            target.location(dualstack=dualstack)
-            for target in self.targets.values()
+            self.targets[region].location(dualstack=dualstack)
+            for region in self.regions_in_use
             for dualstack in (False, True)
-            if target.mode != "off" and self.redirect.mode != "off"
         } | {self.bypass.to or ""}
         return sorted({urlsplit(base).netloc for base in bases if base})
+
+    def mode_of(self, region: str) -> str:
+        """``redirect.mode`` for a target: the site's or its own, whichever redirects less."""
+        return max(self.redirect.mode, self.targets[region].mode, key=_MODES.index)
+
+    @property
+    def regions_in_use(self) -> list[str]:
+        """Regions with a target that is not off."""
+        return [region for region in self.targets if self.mode_of(region) != "off"]
+
+    def asked(self, region: str) -> list[tuple[str, Bucket]]:
+        """Buckets that have to hold an object before a client is sent to the target of ``region``.
+
+        Each with its name in the site's entry, the target last; none where nobody has to look.
+        """
+        origin = ("origin", self.origin)
+        target = (f"targets.{region}", self.targets[region])
+        match self.redirect.verify:
+            case "match":
+                return [origin, target]
+            case "exists":
+                return [target]
+            case "none":
+                return [origin] if self.redirect.min_size else []
 
     @field_validator("hosts")
     @classmethod

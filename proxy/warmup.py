@@ -119,16 +119,9 @@ def _sources(settings: Settings) -> list[_Source]:
 
 
 def _entries(site: Site) -> Iterator[tuple[str, Bucket]]:
-    """Entries of buckets that are asked before a redirect of the site (``storage/standing.py``)."""
-    redirect = site.redirect
-    used = {region: target for region, target in site.targets.items() if target.mode != "off"}
-    if redirect.mode == "off" or not used:
-        return
-    if redirect.verify == "match" or (redirect.verify == "none" and redirect.min_size):
-        yield "origin", site.origin
-    if redirect.verify != "none":
-        for region, target in used.items():
-            yield f"targets.{region}", target
+    """Entries of buckets that are asked before a redirect of the site, each once."""
+    asked = [each for region in site.regions_in_use for each in site.asked(region)]
+    yield from dict(asked).items()
 
 
 def _choice(site: Site) -> Callable[[str], bool]:

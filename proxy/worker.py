@@ -1,8 +1,8 @@
-"""One process that answers on the public port.
+"""What answers on one socket of the public port: lanes, origins and what is known of the buckets.
 
-In: a listening socket, and snapshots of configuration and prefixes from the supervisor.
-Out: answers, figures when asked. Refuses to read configuration, fetch lists or serve the
-admin port itself.
+In: a listening socket; snapshots of configuration and prefixes. Out: answers, figures when asked.
+Refuses to read configuration, fetch lists, serve the admin port, and to know the supervisor: that
+is ``following.py``'s.
 """
 
 from __future__ import annotations

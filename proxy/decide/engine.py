@@ -21,6 +21,7 @@ from proxy.decide.model import (
     RequestError,
     Standing,
     Stream,
+    action_of,
 )
 from proxy.decide.policy import Facts, SitePolicy, has_credentials, share
 from proxy.decide.regions import network_set
@@ -52,9 +53,7 @@ class Copies(Protocol):
     def standing(self, site: str, region: str, key: str) -> Standing:
         """What is known of a site's object in the bucket for a region; never waits."""
 
-    def came_back(  # one question
-        self, site: str, region: str, client: str, key: str, request: Request
-    ) -> bool:
+    def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
         """Whether the client was sent away for the same a moment ago."""
 
 
@@ -64,7 +63,7 @@ class _Trusting:
     def standing(self, _site: str, _region: str, _key: str) -> Standing:
         return SURE
 
-    def came_back(  # as of Copies
+    def came_back(
         self, _site: str, _region: str, _client: str, _key: str, _request: Request
     ) -> bool:
         return False
@@ -217,7 +216,7 @@ class Engine:
                 answer = f"status {decision.status}"
             case _:
                 assert_never(decision)
-        steps.append(Step("decision", f"{decision.reason.action}: {answer}"))
+        steps.append(Step("decision", f"{action_of(decision)}: {answer}"))
         steps.append(Step("reason", decision.reason.value, decision.reason.help))
         return steps
 

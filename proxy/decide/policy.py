@@ -28,7 +28,6 @@ _SIGNED_QUERY = re.compile(
 )
 _BUCKETS = 10_000
 _ROLLOUT = {"on": Reason.IN_REGION, "shadow": Reason.SHADOW, "off": Reason.OFF}
-_MODES = tuple(_ROLLOUT)
 
 
 class Facts(NamedTuple):
@@ -68,6 +67,7 @@ class SitePolicy:
     name: str
     targets: Mapping[str, TargetUrls]
     modes: Mapping[str, str]
+    sent_to: tuple[str, ...]
     bypass: str | None
     presigned: bool
     max_key: int
@@ -96,10 +96,8 @@ class SitePolicy:
                 )
                 for region, target in site.targets.items()
             },
-            modes={
-                region: max(redirect.mode, target.mode, key=_MODES.index)
-                for region, target in site.targets.items()
-            },
+            modes={region: site.mode_of(region) for region in site.targets},
+            sent_to=tuple(site.sent_to),
             bypass=f"{site.bypass.to}/" if site.bypass.to else None,
             presigned=redirect.presign is not None,
             max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),

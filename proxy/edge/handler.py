@@ -99,10 +99,9 @@ class _Exchange:
 
     def _hosts(self) -> list[str]:
         """Where clients of the asked site may be sent; another's are none of their business."""
-        state = self._state
-        policy = state.engine.site_of(self._request, split_target(self._request.target).authority)
-        found = [site for site in state.settings.sites if policy and site.name == policy.name]
-        return found[0].sent_to if found else []
+        asked = self._request
+        policy = self._state.engine.site_of(asked, split_target(asked.target).authority)
+        return [] if policy is None else list(policy.sent_to)
 
     async def _settle(self) -> None:
         """Wait a moment for what the buckets hold, and decide again."""

@@ -142,9 +142,7 @@ class WorkerState:
         standings = self.standings
         return SURE if standings is None else standings.standing(site, region, key)
 
-    def came_back(  # as of Copies
-        self, site: str, region: str, client: str, key: str, request: Request
-    ) -> bool:
+    def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
         """As of ``Copies``; whoever comes back casts doubt on the copy."""
         returns = self.returns.get(site)
         if returns is None:

@@ -11,7 +11,6 @@ quarter somebody asking causes one new question while the answer is still given;
 from __future__ import annotations
 
 import asyncio
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,25 +120,18 @@ class Standings:
             for entry in (site.origin, *site.targets.values()):
                 if entry.place not in lookers or entry.expected_owner:
                     lookers[entry.place] = Looker(entry, self._session, self._ambient)
-            if site.redirect.watch and site.redirect.mode != "off":
-                watched |= {target.place for target in site.targets.values()
-                            if target.mode != "off"}  # fmt: skip
+            if site.redirect.watch:
+                watched |= {site.targets[region].place for region in site.regions_in_use}
         return lookers, watched
 
     def _rule(self, site: Site, region: str) -> Rule:
         redirect = site.redirect
-        origin, target = site.origin.place, site.targets[region].place
-        places: tuple[str, ...]
-        match redirect.verify:
-            case "match":
-                places = (origin, target) if origin != target else (target,)
-            case "exists":
-                places = (target,)
-            case "none":
-                places = (origin,) if redirect.min_size else ()
+        places = dict.fromkeys(
+            entry.place for _, entry in site.asked(region)
+        )  # origin may be target
         shelves = tuple(self.catalog.shelves[place] for place in places)
         bad = min(NEGATIVE, redirect.verify_ttl)
-        watched = target if redirect.watch else None
+        watched = site.targets[region].place if redirect.watch else None
         return Rule(watched, shelves, redirect.verify_ttl, bad, redirect.min_size)
 
     def standing(self, site: str, region: str, key: str) -> Standing:
@@ -155,17 +147,11 @@ class Standings:
         return self._judged(rule, key, monotonic())
 
     def _judged(self, rule: Rule, key: str, now: float) -> Standing:
-        entries = [shelf.get(key) for shelf in rule.shelves]
-        oldest = inf
-        for entry in entries:
-            if entry is None:
-                return OPEN
-            oldest = min(oldest, entry.seen)
-        known = [entry for entry in entries if entry is not None]
-        if _unsaid(known):
+        known = _known(rule, key)
+        if known is None or _unsaid(known):
             return OPEN
-        against = _against(rule, known)
-        size = entries[0].held.size if entries[0] else None
+        against, size = _against(rule, known), known[0].held.size
+        oldest = min(entry.seen for entry in known)
         if against is Reason.NOT_REPLICATED:
             return OPEN if now - oldest > rule.bad else Standing(against, size, oldest + rule.bad)
         if now - oldest > rule.good:
@@ -224,10 +210,17 @@ class Standings:
         await self.catalog.close()
 
 
+def _known(rule: Rule, key: str) -> list[Entry] | None:
+    """What is known of the buckets that count; None where one of them was never asked."""
+    entries = [shelf.get(key) for shelf in rule.shelves]
+    known = [entry for entry in entries if entry is not None]
+    return known if len(known) == len(entries) else None
+
+
 def _against(rule: Rule, entries: list[Entry]) -> Reason | None:
     """Why not to redirect, going by what the buckets hold."""
     first, last = entries[0].held, entries[-1].held
-    if ABSENT in (first, last):  # two, not a set to be made
+    if first == ABSENT or last == ABSENT:  # noqa: PLR1714  # no tuple to be made a request
         return Reason.NOT_REPLICATED
     if first is not last and not first.equals(last):
         return Reason.NOT_REPLICATED
@@ -250,19 +243,22 @@ def _excused(rule: Rule, entries: list[Entry], now: float) -> bool:
 
 def _unsaid(entries: list[Entry]) -> bool:
     """Whether listings leave open if the copy is the origin's: a HEAD has checksums as well."""
-    return bool(entries) and entries[0].held.equals(entries[-1].held) is None
+    return entries[0].held.equals(entries[-1].held) is None
 
 
 def _open(rule: Rule, key: str, now: float) -> list[Shelf]:
     """The buckets to be asked: all that is known of them is too old for what it says."""
-    entries = [shelf.get(key) for shelf in rule.shelves]
-    known = [entry for entry in entries if entry is not None]
-    if len(known) == len(entries) and _unsaid(known):
-        return list(rule.shelves)
-    bad = len(known) == len(entries) > 0 and _against(rule, known) is Reason.NOT_REPLICATED
-    most = rule.bad if bad else rule.good
+    if not rule.shelves:
+        return []
+    known, most = _known(rule, key), rule.good
+    if known is not None:
+        if _unsaid(known):
+            return list(rule.shelves)
+        if _against(rule, known) is Reason.NOT_REPLICATED:
+            most = rule.bad
     return [
         shelf
-        for shelf, entry in zip(rule.shelves, entries, strict=True)
-        if entry is None or now - entry.seen > (rule.bad if entry.held == ABSENT else most)
+        for shelf in rule.shelves
+        if (entry := shelf.get(key)) is None
+        or now - entry.seen > (rule.bad if entry.held == ABSENT else most)
     ]

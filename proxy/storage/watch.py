@@ -175,7 +175,7 @@ class Watch:
         target.rise = SLOW_RISE if now - target.fell < RESTLESS else RISE
         target.up, target.fell = False, now
         self.down = {**self.down, target.looker.place: target.why}
-        _log.error("target down, its clients are streamed to: %s", target.why)
+        _log.error("target down, nobody is sent there: %s", target.why)
         self._changed()
 
     def _rise(self, target: _Target) -> None:
