@@ -23,6 +23,7 @@ from proxy.edge.tls import Certificate
 from proxy.following import serve
 from proxy.pool import Copy, First
 from proxy.snapshot import worker_count
+from proxy.storage.session import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,6 +55,7 @@ def launch(settings: Settings) -> Launched:
     count = worker_count(settings.listen)
     _raise_file_limit(settings.limits.max_connections, count)
     listeners = open_listeners(settings.listen.host, settings.listen.port, count)
+    trusted()  # workers find it read
     gc.freeze()  # a collection writes to all it looks at, and what is written is shared no more
     gc.enable()
     memory = os.memfd_create("nearbucket")

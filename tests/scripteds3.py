@@ -9,8 +9,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from tests.certificates import client_side, server_side
+
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from proxy.settings import Tls
 
 ETAG = '"d41d8cd98f00b204e9800998ecf8427e"'
 
@@ -38,10 +42,17 @@ class Say:
 
 
 class ScriptedS3:
-    """Gives the answers of its script, one a request, and remembers the requests."""
+    """Gives the answers of its script, one a request, and remembers the requests.
 
-    def __init__(self, *script: Say) -> None:
+    Attributes:
+        trust: How to speak TLS to it, where it does.
+    """
+
+    def __init__(self, *script: Say, tls: Tls | None = None) -> None:
+        """Args: the answers; its certificate, when it is to speak TLS."""
         self.script = list(script)
+        self.trust = client_side(tls) if tls else None
+        self._tls = server_side(tls) if tls else None
         self.asked: list[Asked] = []
         self.arrived = asyncio.Event()
         self.endpoint = ""
@@ -49,9 +60,9 @@ class ScriptedS3:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         port = self._server.sockets[0].getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{port}"
+        self.endpoint = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
         return self
 
     async def __aexit__(

@@ -40,6 +40,7 @@ class AccessLog:
 
     Attributes:
         form: How lines look; None when the log is off.
+        offset: Unix time less monotonic time, in seconds, for whoever has only the latter.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class AccessLog:
         """Args: the form, who counts dropped lines, the file descriptor, our own scheme."""
         forms: dict[str, Form | None] = {"json": Json(), "w3c": W3c(scheme), "off": None}
         self.form = forms[form]
+        self.offset = 0.0
         self._lines: list[bytes] = []
         self._dropped = dropped
         self._descriptor = descriptor
@@ -158,6 +160,11 @@ def _pieces(lines: list[bytes], limit: int) -> Iterator[_Piece]:
 
     Nothing of another worker's can get into a piece.
     """
+    whole = b"".join(lines)
+    if len(whole) <= limit:
+        if whole:
+            yield _Piece(whole, len(lines))
+        return
     start = size = 0
     for number, line in enumerate(lines):
         if size and size + len(line) > limit:

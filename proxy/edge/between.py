@@ -13,7 +13,6 @@ from proxy.decide.wire import SERVER, reason_value
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
     from proxy.decide.model import Stream
     from proxy.storage.response import Response
@@ -66,8 +65,8 @@ class Inner(Protocol):
 class Client(Protocol):
     """Who waits for a relay's answer."""
 
-    def done(self, *, keep_alive: bool) -> None:
-        """It is written whole."""
+    def done(self, now: float, *, keep_alive: bool) -> None:
+        """It is written whole, at this monotonic time."""
 
     def broken(self) -> None:
         """It cannot be completed."""
@@ -84,7 +83,12 @@ def plain_descriptor(transport: asyncio.Transport) -> int:
     return descriptor
 
 
-def head_of(response: Response, stamp: bytes, date: bytes, *, keep_alive: bool) -> bytes:
+def head_of(
+    response: Response,
+    stamp: bytes,
+    date: bytes,
+    keep_alive: bool,  # noqa: FBT001  # on a hot path
+) -> bytes:
     """The head of a streamed answer, byte for byte as aiohttp's lane writes it.
 
     Args:
@@ -105,11 +109,3 @@ def stamp_of(decision: Stream, *, reason_header: bool) -> bytes:
         return _SERVER
     value = reason_value("stream", decision.region, decision.reason.value)
     return _SERVER + f"X-Nearbucket: {value}\r\n".encode()
-
-
-def tail_of(pieces: Sequence[bytes | memoryview], left: int) -> bytes:
-    """The last ``left`` bytes of the pieces, copied."""
-    *before, last = pieces
-    if left <= len(last):
-        return bytes(last[len(last) - left :])
-    return b"".join((*before, last))[-left:]

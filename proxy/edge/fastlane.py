@@ -18,7 +18,7 @@ from proxy.decide.simple import MAX_SIMPLE, Handover, Head, Simple
 from proxy.edge.between import FULL, Inner, Tried, plain_descriptor
 from proxy.edge.memo import ALIKE
 from proxy.edge.relay import Relay
-from proxy.edge.watched import Phase, Watched
+from proxy.edge.watched import BUSY, HEAD, IDLE, Watched
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,7 +63,7 @@ class FastLane(Watched):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else None
-        self._enter(Phase.IDLE)
+        self._enter(IDLE)
         state = self._state
         state.lanes.add(self)
         state.counters.connections += 1
@@ -94,9 +94,9 @@ class FastLane(Watched):
                 if known is None:
                     self._read(chunk, started)
                 else:
-                    self._act(chunk, known, started, keep_alive=True)
+                    self._stream(chunk, known, started, keep_alive=True)
             else:
-                self._transport.write(repeat.answer(started, state.date, state.log, state.offset))
+                self._transport.write(repeat.answer(started, state.date, state.log))
                 self.since = started
         elif self._relay is not None:
             self._wait(chunk)
@@ -152,8 +152,7 @@ class FastLane(Watched):
         visitor, wanted = known
         text = visitor.text
         if text is None:
-            if not self._relayed(chunk, known, started, keep_alive=keep_alive):
-                self._hand_over(chunk, Handover.STREAM, returns=True)
+            self._stream(chunk, known, started, keep_alive=keep_alive)
             return
         state = self._state
         sent = 0 if wanted.head else text.size + len(wanted.path)
@@ -165,31 +164,31 @@ class FastLane(Watched):
             )
         self._transport.write(answer)
         self.since = started
-        visitor.record(state.log, wanted, text.status, sent, started=started, offset=state.offset)
+        now = monotonic()
+        visitor.record(state.log, wanted, text.status, sent, started=started, now=now)
         if not keep_alive:
             self._close()
 
-    def _relayed(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> bool:
-        """Whether the streaming lane has taken the request."""
-        state, visitor = self._state, known.visitor
+    def _stream(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> None:
+        """To the streaming lane, or to aiohttp where that cannot."""
+        state, (visitor, wanted) = self._state, known
         direct = state.directs.get(visitor.decision.site)
-        if direct is None or known.wanted.head or not visitor.relayed:
-            return False
-        if self._file is None:
-            self._file = plain_descriptor(self._transport)
-        relay = Relay(
-            state, direct, known, self, self._transport, self._file, started, keep_alive=keep_alive
-        )
+        if direct is None or wanted.head or not visitor.relayed:
+            self._hand_over(chunk, Handover.STREAM, returns=True)
+            return
+        transport, file = self._transport, self._file
+        if file is None:
+            file = self._file = plain_descriptor(transport)
         self._at_home = False
         self._taken = chunk
-        self._relay = relay
-        self.phase = Phase.BUSY
+        self.phase = BUSY
         self.since = started
-        if relay.start():
-            return True
-        self._relay, self._taken = None, b""
-        self._enter(Phase.IDLE)
-        return False
+        self._relay = relay = Relay(
+            state, direct, known, self, transport, file, started, keep_alive=keep_alive
+        )
+        if not relay.start():
+            self._leave_relay()
+            self._hand_over(chunk, Handover.STREAM, returns=True)
 
     def _wait(self, chunk: bytes) -> None:
         """What comes while an object is relayed has to wait for its end, in the pieces it had."""
@@ -199,11 +198,11 @@ class FastLane(Watched):
         if sum(map(len, self._behind)) > MAX_SIMPLE:
             self._transport.pause_reading()
 
-    def done(self, *, keep_alive: bool) -> None:
+    def done(self, now: float, *, keep_alive: bool) -> None:
         """The relay has written an answer whole."""
         if keep_alive and not self._behind and not self._eof:
             self._relay, self._taken = None, b""
-            self._enter(Phase.IDLE)
+            self.phase, self.since = IDLE, now
             self._at_home = True
             return
         behind = self._leave_relay()
@@ -236,7 +235,7 @@ class FastLane(Watched):
         behind, self._behind, self._taken = self._behind, _NOTHING, b""
         if sum(map(len, behind)) > MAX_SIMPLE:
             self._transport.resume_reading()
-        self._enter(Phase.IDLE)
+        self._enter(IDLE)
         return behind
 
     def _hand_over(self, chunk: bytes, cause: Handover, *, returns: bool) -> None:
@@ -250,19 +249,19 @@ class FastLane(Watched):
 
     def _pass_on(self, chunk: bytes) -> None:
         self._whole = chunk.endswith(b"\r\n\r\n")  # or a head may have begun behind it
-        if self.phase is Phase.IDLE:
-            self._enter(Phase.HEAD)
+        if self.phase is IDLE:
+            self._enter(HEAD)
         if self._inner is not None:
             self._inner.data_received(chunk)
 
     def answering(self) -> None:
         """Aiohttp has read a request and starts on its answer."""
-        self._enter(Phase.BUSY)
+        self._enter(BUSY)
 
     def answered(self, *, keep_alive: bool, had_body: bool) -> None:
         """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
         between = self._whole or self._returns or had_body
-        self._enter(Phase.IDLE if between else Phase.HEAD)
+        self._enter(IDLE if between else HEAD)
         if self._eof and not self._working():
             self._close()
         elif self._returns and keep_alive:

@@ -109,21 +109,6 @@ class Cell:
         self.value: float = 0
 
 
-class Times:
-    """One histogram: how many fell under each bound of ``SECONDS``, then their sum."""
-
-    __slots__ = ("row",)
-
-    def __init__(self) -> None:
-        self.row = [0.0] * (len(SECONDS) + 2)
-
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        row = self.row
-        row[0 if seconds <= _FIRST else bisect_left(SECONDS, seconds)] += 1
-        row[-1] += seconds
-
-
 class Tally:
     """Where the answers of one site, region and reason are counted.
 
@@ -135,10 +120,15 @@ class Tally:
     __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "redirects", "whys")
 
     def __init__(
-        self, answers: Cell, times: Times, *, size: Cell | None = None, usd: Cell | None = None,
+        self,
+        answers: Cell,
+        times: list[float],
+        *,
+        size: Cell | None = None,
+        usd: Cell | None = None,
         rate: float = 0.0,
-    ) -> None:  # fmt: skip
-        """Args: the figures; what a byte is worth in US dollars."""
+    ) -> None:
+        """Args: the figures, times as a row of a histogram; what a byte is worth in US dollars."""
         self._answers = answers
         self._times = times
         self._bytes = size
@@ -154,7 +144,9 @@ class Tally:
             self._bytes.value += size
             if self._usd is not None:
                 self._usd.value += size * self._rate
-        self._times.add(seconds)
+        row = self._times
+        row[0 if seconds <= _FIRST else bisect_left(SECONDS, seconds)] += 1
+        row[-1] += seconds
 
 
 class Counters:
@@ -181,7 +173,7 @@ class Counters:
             metric.name: defaultdict(Cell) for metric in METRICS if metric.kind == "counter"
         }
         self.complete = self.cell("nearbucket_stream_ends_total", "complete")
-        self.seconds = {action: Times() for action in Action}
+        self.seconds = {action: [0.0] * (len(SECONDS) + 2) for action in Action}
         self.connections = 0
         self.streams = 0
         self.up: Mapping[Labels, bool] = {}
@@ -254,8 +246,8 @@ class Counters:
         values["nearbucket_target_up"] = {labels: int(up) for labels, up in self.up.items()}
         values["nearbucket_request_seconds"] = {
             (action.value, str(slot)): figure
-            for action, times in self.seconds.items()
-            for slot, figure in enumerate(times.row)
+            for action, row in self.seconds.items()
+            for slot, figure in enumerate(row)
         }
         return values
 

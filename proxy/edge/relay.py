@@ -4,47 +4,44 @@ In: a simple GET that is to be streamed. Out: S3's 200 or 206 as the client may 
 byte; or the request back, untouched, when S3 says anything else. Refuses to know conditions,
 errors of S3 and other methods: those are aiohttp's, and so is the rest of a body that S3 drops.
 
-Nothing is kept on the way. What arrives is written to the client's socket at once, head and
-body in one call; only what that does not take is copied, and then S3 is not read any further
-until the client has taken it.
+Nothing is kept on the way: what arrives is written at once, head and body in one call, and what
+the client does not take (``outlet.py``) keeps S3 from being read any further.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.decide.model import OriginError
-from proxy.edge.between import Tried, head_of, tail_of
-from proxy.storage.response import status_of
+from proxy.edge.between import Tried, head_of
+from proxy.edge.outlet import Outlet
+from proxy.storage.response import MAX_HEAD, status_of, take_head
 from proxy.storage.session import READ
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from proxy.edge.between import Client
     from proxy.edge.memo import Known
     from proxy.edge.state import WorkerState
     from proxy.storage.answer import Answer
-    from proxy.storage.direct import Direct
+    from proxy.storage.direct import Asked, Direct
     from proxy.storage.pool import Upstream
     from proxy.storage.response import Response
 
-_USUAL_HEAD = 2048  # bytes: enough to find the end of S3's heads without copying more
-_MAX_HEAD = 16 * 1024  # bytes of a response's head; S3's have one
+_LARGE = 1 << 20  # bytes of a body that is taken in larger pieces
+_GATHERED = 128 * 1024  # bytes of those
 
 
-class Relay:
+class Relay(Outlet):
     """One request on its way.
 
     It ends by one call of its client's, ``done``, ``broken`` or ``undone``, or by ``gone``.
     """
 
     __slots__ = (
-        "_client", "_direct", "_file", "_head", "_keep_alive", "_known", "_left", "_path",
-        "_response", "_since", "_started", "_state", "_streamed", "_task", "_transport",
-        "_upstream", "_used", "_written",
+        "_asked", "_client", "_direct", "_gathers", "_head", "_keep_alive", "_known", "_left",
+        "_response", "_since", "_started", "_state", "_task", "_upstream", "_used",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
@@ -67,29 +64,28 @@ class Relay:
         self._direct = direct
         self._known = known
         self._client = client
-        self._transport = transport
-        self._started = started
+        super().__init__(transport, file)
+        self._started = self._since = started
         self._keep_alive = keep_alive
-        self._file = file
+        self._asked: Asked
         self._upstream: Upstream | None = None
         self._response: Response | None = None
         self._task: asyncio.Task[None] | None = None
-        self._written: asyncio.Event | None = None
-        self._used = False
+        self._used = self._gathers = False
         self._head = b""
-        self._path = ""
         self._left = 0
-        self._streamed = 0
-        self._since = started
 
     def start(self) -> bool:
         """Ask S3; False when this lane cannot."""
         visitor, wanted = self._known
-        made = self._direct.request(wanted.key, visitor.part)
-        if made is None:
+        direct = self._direct
+        asked = direct.asked(wanted.key, self._started)
+        if asked is None:
             return False
-        request, self._path = made
-        upstream = self._direct.take()
+        self._asked = asked
+        part = visitor.part
+        request = asked.whole if part is None else asked.of(part)
+        upstream = direct.take()
         if upstream is None:
             self._task = asyncio.create_task(self._connect(request))
         else:
@@ -100,108 +96,117 @@ class Relay:
 
     async def _connect(self, request: bytes) -> None:
         try:
-            self._upstream = await self._direct.connect()
-        except OSError:
-            self._task = None
-            self._undone(Tried.FAILED)  # aiohttp finds out as well, and says so
-            return
+            upstream = await self._direct.connect()
+        except (OSError, ValueError):  # the latter of a host that no certificate can name
+            upstream = None
         self._task = None
-        self._upstream.ask(request, self)
+        if upstream is None or upstream.closing():
+            self._undone(Tried.FAILED)  # aiohttp finds out as well, and says so
+        else:
+            self._upstream = upstream
+            upstream.ask(request, self)
 
     def received(self, data: memoryview) -> None:
         """S3 sent bytes."""
-        if self._response is None:
-            self._begin(data)
+        if self._response is not None:
+            self._pass(b"", data)
+            return
+        likeness = self._asked.likeness
+        if likeness is None or self._head or self._known.visitor.part is not None:
+            self._read(data)
+            return
+        response = likeness.read(data)
+        if response is None:
+            self._read(data)
         else:
-            self._go_on(data)
+            self._answer(response, data[likeness.length :])
 
-    def _begin(self, data: memoryview) -> None:
+    def _read(self, data: memoryview) -> None:
         """Bytes of a head, and perhaps of the body behind it."""
         before = len(self._head)
-        head = self._head + data[: _MAX_HEAD - before if before else _USUAL_HEAD]
-        end = head.find(b"\r\n\r\n")
-        if end < 0 and not before and len(data) > _USUAL_HEAD:
-            head = bytes(data[:_MAX_HEAD])
-            end = head.find(b"\r\n\r\n")
-        if end < 0:
+        head, whole = take_head(self._head, data)
+        if not whole:
             self._head = head
-            if len(head) >= _MAX_HEAD:
+            if len(head) >= MAX_HEAD:
                 self._undone(Tried.NOT)
             return
-        head, self._head = head[: end + 4], b""
+        self._head = b""
         response = self._direct.responses.read(head)
-        if response is None or (response.status == 206 and self._known.visitor.part is None):  # noqa: PLR2004
-            self._direct.answered(status_of(head))
-            self._undone(Tried.FAILED if status_of(head) in {500, 503} else Tried.NOT)
+        part = self._known.visitor.part
+        if response is None or (response.status == 206 and part is None):  # noqa: PLR2004
+            status = status_of(head)
+            self._direct.answered(status)
+            self._undone(Tried.FAILED if status in {500, 503} else Tried.NOT)
             return
+        if part is None:
+            self._asked.learn(head, response)
+        self._answer(response, data[len(head) - before :])
+
+    def _answer(self, response: Response, data: memoryview) -> None:
+        """S3 has the object: head of the answer, and what there is of its body."""
         self._response = response
         self._left = response.length
         self._direct.answered(response.status)
-        self._state.counters.streams += 1
-        self._known.visitor.began(self._known.wanted)
-        self._keep_alive = self._keep_alive and not self._state.draining
-        stamp = self._known.visitor.stamp
-        head = head_of(response, stamp, self._state.date, keep_alive=self._keep_alive)
-        self._go_on(data[end + 4 - before :], head)
+        state, (visitor, wanted) = self._state, self._known
+        state.counters.streams += 1
+        if visitor.came_back_for is not None:
+            visitor.came_back_for.served(visitor.mark ^ wanted.mark)
+        if response.length > len(data) and self._upstream is not None:
+            if response.length > _LARGE:
+                self._gathers = True
+                self._upstream.gather(_GATHERED)
+            else:
+                data = self._upstream.more(data)
+        keep_alive = self._keep_alive = self._keep_alive and not state.draining
+        self._pass(head_of(response, visitor.stamp, state.date, keep_alive), data)
 
-    def _go_on(self, data: memoryview, head: bytes = b"") -> None:
+    def _pass(self, head: bytes, data: memoryview) -> None:
         """Pass bytes of the body on, behind the answer's head the first time."""
-        size = len(data)
-        if size > self._left:  # nobody asked for what is behind the body
-            data, size = data[: self._left], self._left
+        size, left = len(data), self._left
+        if size > left:  # nobody asked for what is behind the body
+            data, size = data[:left], left
             self._spoil()
-        self._left -= size
-        self._streamed += size
-        if not self._send((head, data) if head else (data,)):
+        self._left = left = left - size
+        if self._gathers and left < 2 * _GATHERED:
+            self._at_once()
+        if not self._send(head, data):
             self._broken("client-gone")
-        elif not self._left:
+        elif not left:
             self._complete()
+
+    def _at_once(self) -> None:
+        """Take whatever comes, however little, from here on."""
+        self._gathers = False
+        if self._upstream is not None:
+            self._upstream.gather(1)
 
     def _spoil(self) -> None:
         if self._response is not None:
             self._response = self._response._replace(reusable=False)
 
-    def _send(self, pieces: Sequence[bytes | memoryview]) -> bool:
-        """Write to the client; what its socket does not take waits, and S3 with it."""
-        transport = self._transport
-        if transport.is_closing():  # its descriptor may be somebody else's by now
-            return False
-        if self._file < 0 or transport.get_write_buffer_size():
-            transport.write(b"".join(pieces))
-        else:
-            try:
-                sent = os.writev(self._file, pieces)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                return False
-            left = sum(map(len, pieces)) - sent
-            if left:
-                transport.write(tail_of(pieces, left))
-        if transport.get_write_buffer_size() and self._upstream is not None:
-            transport.set_write_buffer_limits(high=0)  # ask to be told when it has gone
+    def _hold(self) -> None:
+        if self._upstream is not None:
             self._upstream.pause()
-        return True
 
     def caught_up(self) -> None:
         """The client has taken what waited."""
         if self._upstream is not None:
             self._upstream.resume()
-        if self._written is not None:
-            self._written.set()
+        super().caught_up()
 
     def _complete(self) -> None:
+        now = monotonic()
         upstream, self._upstream = self._upstream, None
-        response, state = self._response, self._state
+        response, counters = self._response, self._state.counters
         if upstream is not None and response is not None:
             if response.reusable:
-                upstream.free()
+                upstream.free(now)
             else:
                 upstream.close()
-        state.counters.streams -= 1
-        state.counters.complete.value += 1
-        self._record(response.status if response else 0)
-        self._client.done(keep_alive=self._keep_alive)
+        counters.streams -= 1
+        counters.complete.value += 1
+        self._record(now)
+        self._client.done(now, keep_alive=self._keep_alive)
 
     def lost(self, error: Exception | None) -> None:
         """S3's connection is gone."""
@@ -216,15 +221,12 @@ class Relay:
     async def _resume(self, response: Response, trouble: str) -> None:
         """Go on by way of aiohttp."""
         state = self._state
-        answer: Answer = self._direct.rest(self._path, response, self._left)
-        self._written = asyncio.Event()
+        answer: Answer = self._direct.rest(self._asked.path, response, self._left)
         try:
             async with answer:
                 async for piece in answer.body():
                     self._left -= len(piece)
-                    self._streamed += len(piece)
-                    self._transport.write(piece)
-                    await self._room()
+                    await self._write(piece)
         except OriginError as failure:
             self._task = None
             site = self._known.visitor.decision.site
@@ -234,19 +236,15 @@ class Relay:
             self._task = None
             self._complete()
 
-    async def _room(self) -> None:
-        while self._transport.get_write_buffer_size() and self._written is not None:
-            self._written.clear()
-            self._transport.set_write_buffer_limits(high=0)
-            await self._written.wait()
-
     def check(self, now: float) -> None:
         """Once a tick: S3 may not be silent for long while bytes of it are wanted."""
         upstream = self._upstream
-        if upstream is None or not upstream.waiting or upstream.moved:
+        if upstream is None or upstream.paused or upstream.moved:
             self._since = now
             if upstream is not None:
                 upstream.moved = False
+        elif self._gathers:
+            self._at_once()  # S3 is slow: what there is must not wait for more
         elif now - self._since > READ:
             upstream.close()
             if self._response is None:
@@ -258,9 +256,8 @@ class Relay:
         """The client's connection is gone."""
         if self._response is None:
             self._let_go()
-            self._record(0)
+            self._record(monotonic())
         else:
-            self._left = max(self._left, 1)
             self._ended("client-gone")
 
     def _undone(self, tried: Tried) -> None:
@@ -286,11 +283,12 @@ class Relay:
         counters = self._state.counters
         counters.streams -= 1
         counters.add("nearbucket_stream_ends_total", how)
-        self._record(self._response.status if self._response else 0)
+        self._record(monotonic())
 
-    def _record(self, status: int) -> None:
+    def _record(self, now: float) -> None:
         visitor, wanted = self._known
-        state = self._state
-        visitor.record(
-            state.log, wanted, status, self._streamed, started=self._started, offset=state.offset
-        )
+        response, state = self._response, self._state
+        status = sent = 0
+        if response is not None:
+            status, sent = response.status, response.length - self._left
+        visitor.record(state.log, wanted, status, sent, started=self._started, now=now)

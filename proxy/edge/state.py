@@ -60,13 +60,12 @@ class WorkerState:
         reader: Reads simple requests; None when all are to go to aiohttp.
         memo: Requests decided before; emptied by ``apply``.
         date: Value of the Date header, made by ``tick``.
-        offset: Unix time less monotonic time, in seconds.
         draining: Whether answers close their connection.
     """
 
     __slots__ = (
         "_complaints", "_marks", "_texts", "counters", "date", "directs", "draining", "engine",
-        "fast_lane", "lanes", "log", "max_lanes", "memo", "offset", "origins", "presigners",
+        "fast_lane", "lanes", "log", "max_lanes", "memo", "origins", "presigners",
         "reader", "returns", "settings", "standings",
     )  # fmt: skip
 
@@ -120,7 +119,7 @@ class WorkerState:
         """Once a second: the clock, and how much was kept out of the log."""
         self.memo.tick()
         self.date = formatdate(usegmt=True).encode()
-        self.offset = time.time() - time.monotonic()
+        self.log.offset = time.time() - time.monotonic()
         if self._complaints > 1:
             _log.warning("and %d more like the last", self._complaints - 1)
         self._complaints = 0

@@ -79,6 +79,7 @@ class Visitor:
         stamp: Our own header lines in what is streamed to it.
         mark: Its half of the mark of a redirect.
         returns: Who was sent away from this site lately; None where nobody wants to know.
+        came_back_for: The same, where it came back, and has been served once it is streamed to.
     """
 
     decision: Redirect | Stream
@@ -90,7 +91,11 @@ class Visitor:
     stamp: bytes
     mark: int
     returns: Returns | None
+    came_back_for: Returns | None
     _tally: Tally
+    _last: tuple[int, int] = (0, 0)  # status and bytes of its last line in the log
+    _wanted: Wanted | None = None  # and for what
+    _ends: Ends | None = None
 
     def came_back(self, wanted: Wanted, now: float) -> bool:
         """Whether it was sent away for the same a moment ago."""
@@ -104,9 +109,8 @@ class Visitor:
         return wanted.size if self.part is None else part_of(self.part, wanted.size)
 
     def record(  # noqa: PLR0913  # one row, one call
-        self, log: AccessLog, wanted: Wanted, status: int, sent: int, *, started: float,
-        offset: float,
-    ) -> None:  # fmt: skip
+        self, log: AccessLog, wanted: Wanted, status: int, sent: int, *, started: float, now: float
+    ) -> None:
         """Count and log one answer.
 
         Args:
@@ -115,9 +119,8 @@ class Visitor:
             status: Status of the answer; 0 when the client left before any.
             sent: Body bytes handed to the connection.
             started: Monotonic time at which the request came.
-            offset: Unix time less monotonic time.
+            now: The same of the end of the answer.
         """
-        now = monotonic()
         if self.text is None:
             self._tally.add(now - started, sent)
         else:
@@ -126,14 +129,12 @@ class Visitor:
             self.returns.sent_away(self.mark ^ wanted.mark, now)
         form = log.form
         if form is not None:
-            why = self._tally.whys.get(status) or self._why(form, status)
-            ends = form.ends(sent, Parts(self.who, wanted.what, why))
-            log.keep(form.line(now + offset, now - started, ends))
-
-    def began(self, wanted: Wanted) -> None:
-        """The object is being streamed: if it came back for that, it has been served."""
-        if self.returns is not None and self.decision.reason is Reason.CAME_BACK:
-            self.returns.served(self.mark ^ wanted.mark)
+            last, ends = self._last, self._ends
+            if ends is None or last != (status, sent) or self._wanted is not wanted:
+                why = self._tally.whys.get(status) or self._why(form, status)
+                ends = self._ends = form.ends(sent, Parts(self.who, wanted.what, why))
+                self._last, self._wanted = (status, sent), wanted
+            log.keep(form.line(now + log.offset, now - started, ends))
 
     def _why(self, form: Form, status: int) -> Part:
         reason = self.decision.reason
@@ -184,21 +185,20 @@ class Repeat:
             return False
         return self.returns is None or not self.returns.came_back(self.mark, now)
 
-    def answer(self, started: float, date: bytes, log: AccessLog, offset: float) -> bytes:
+    def answer(self, started: float, date: bytes, log: AccessLog) -> bytes:
         """The bytes, counted and logged.
 
         Args:
             started: Monotonic time at which the request came.
             date: Value of the Date header.
             log: The access log.
-            offset: Unix time less monotonic time.
         """
         now = monotonic()
         self._tally.add(now - started, self._saved)
         if self.returns is not None:
             self.returns.sent_away(self.mark, now)
         if self.ends is not None:
-            log.repeat(now + offset, now - started, self.ends)
+            log.repeat(now + log.offset, now - started, self.ends)
         return b"".join((self.before, date, self.after))
 
 
@@ -292,5 +292,6 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         stamp=stamp,
         mark=mark,
         returns=returns,
+        came_back_for=returns if decision.reason is Reason.CAME_BACK else None,
         _tally=tally,
     )

@@ -25,6 +25,9 @@ class Phase(Enum):
     BUSY = auto()
 
 
+IDLE, HEAD, BUSY = Phase  # an enumeration's own look-up is slow in Python 3.11
+
+
 class Watched(asyncio.Protocol):
     """One client connection.
 
@@ -41,7 +44,7 @@ class Watched(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._patience: Patience | None = None
         self._at_home = True
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self.since = 0.0
 
     def _close(self) -> None:
@@ -64,12 +67,12 @@ class Watched(asyncio.Protocol):
             return
         if self._transport.is_closing():
             return
-        if self.phase is Phase.BUSY:
+        if self.phase is BUSY:
             self._watch_answer(now)
             return
         waited = now - self.since
-        late = (self.phase is Phase.HEAD and waited > limits.header_timeout) or (
-            self.phase is Phase.IDLE and (waited > limits.idle_timeout or self._state.draining)
+        late = (self.phase is HEAD and waited > limits.header_timeout) or (
+            self.phase is IDLE and (waited > limits.idle_timeout or self._state.draining)
         )
         if late:
             self._close()

@@ -7,14 +7,16 @@ clients, conditions and anything S3 says.
 
 from __future__ import annotations
 
-from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from proxy.storage.answer import Answer
-from proxy.storage.response import ResponseReader
+from proxy.storage.response import Likeness, ResponseReader
 from proxy.storage.session import COMMON, CONNECT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.storage.credentials import Credentials
     from proxy.storage.origin import Origin
     from proxy.storage.pool import Pool, Upstream
@@ -24,16 +26,42 @@ SIGNED_FOR = 60.0
 """Seconds a signed head is used again: S3 takes it for 15 minutes (SigV4, "x-amz-date"), and
 this leaves 14 of them to a clock that is wrong."""
 
-_MOST_HEADS = 4096
+_MOST_ASKED = 4096
 
 
-class _Head(NamedTuple):
-    """A signed request without its end."""
+@dataclass(slots=True)
+class Asked:
+    """An object that is asked for again and again.
 
-    data: bytes
+    Attributes:
+        whole: The signed request for all of it.
+        path: Its path.
+        credentials: Who signed.
+        until: Monotonic time until which the signature is used.
+        likeness: What S3 said of all of it, where it was asked for more than once.
+    """
+
+    whole: bytes
     path: str
     credentials: Credentials
     until: float
+    likeness: Likeness | None = None
+    _hot: bool = False
+
+    def of(self, part: str) -> bytes:
+        """The request for a part of it: a value of Range."""
+        return b"%brange: %b\r\n\r\n" % (self.whole[:-2], part.encode("ascii"))
+
+    def learn(self, head: bytes, response: Response) -> None:
+        """Remember what S3 said of the whole object, from the second time on.
+
+        Args:
+            head: Its bytes.
+            response: What they say.
+        """
+        if self._hot:
+            self.likeness = Likeness(head, response)
+        self._hot = True
 
 
 class Direct:
@@ -41,53 +69,50 @@ class Direct:
 
     Attributes:
         responses: Reads the heads of what it answers.
+        answered: Counts an answer of S3 by its status.
+        take: A connection that is free now, or None.
     """
 
-    __slots__ = ("_heads", "_origin", "_pool", "responses")
+    __slots__ = ("_asked", "_origin", "_pool", "answered", "responses", "take")
 
     def __init__(self, origin: Origin, pool: Pool) -> None:
         """Args: the same bucket by way of aiohttp; the connections to its host."""
         self._origin = origin
+        self.take = pool.take
         self._pool = pool
-        self._heads: dict[str, _Head] = {}
+        self._asked: dict[str, Asked] = {}
         self.responses = ResponseReader()
+        counters = origin.counters
+        self.answered: Callable[[int], None] = counters.on_status if counters else _uncounted
 
-    def request(self, key: str, part: str | None) -> tuple[bytes, str] | None:
-        """A GET for an object, and its path; None when the other way has to be taken.
+    def asked(self, key: str, now: float) -> Asked | None:
+        """How an object is asked for; None when the other way has to be taken.
 
         What the client asked is not signed, so a hot key's signature serves for every part of
         it until ``SIGNED_FOR`` is over or the credentials change.
 
         Args:
             key: Object key, decoded, without the bucket's prefix.
-            part: Value of Range, or None for the whole object.
+            now: Monotonic time.
         """
         credentials = self._origin.signer.current()
-        head = self._heads.get(key)
-        if head is None or head.credentials is not credentials or head.until < monotonic():
-            head = self._sign(key, credentials)
-            if head is None:
-                return None
-        if part is None:
-            return head.data + b"\r\n", head.path
-        return b"%brange: %b\r\n\r\n" % (head.data, part.encode("ascii")), head.path
+        asked = self._asked.get(key)
+        if asked is None or asked.credentials is not credentials or asked.until < now:
+            return self._sign(key, credentials, now)
+        return asked
 
-    def _sign(self, key: str, credentials: Credentials | None) -> _Head | None:
+    def _sign(self, key: str, credentials: Credentials | None, now: float) -> Asked | None:
         origin = self._origin
         path = origin.path_of(key)
         if path is None or credentials is None:
             return None
         fields = origin.signer.headers_by(credentials, "GET", origin.host, path) | COMMON
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-        data = f"GET {path} HTTP/1.1\r\n{lines}via: 1.1 nearbucket\r\n".encode("ascii")
-        if len(self._heads) >= _MOST_HEADS:
-            self._heads.clear()
-        made = self._heads[key] = _Head(data, path, credentials, monotonic() + SIGNED_FOR)
+        whole = f"GET {path} HTTP/1.1\r\n{lines}via: 1.1 nearbucket\r\n\r\n".encode("ascii")
+        if len(self._asked) >= _MOST_ASKED:
+            self._asked.clear()
+        made = self._asked[key] = Asked(whole, path, credentials, now + SIGNED_FOR)
         return made
-
-    def take(self) -> Upstream | None:
-        """A connection that is free now, or None."""
-        return self._pool.take()
 
     async def connect(self) -> Upstream:
         """A new connection.
@@ -96,11 +121,6 @@ class Direct:
             OSError: S3 cannot be reached in time.
         """
         return await self._pool.open(CONNECT)
-
-    def answered(self, status: int) -> None:
-        """Count an answer of S3."""
-        if self._origin.counters is not None:
-            self._origin.counters.on_status(status)
 
     def rest(self, path: str, response: Response, left: int) -> Answer:
         """The rest of a body that S3 dropped: of the same version, or an error.
@@ -111,3 +131,7 @@ class Direct:
             left: Bytes that did not come.
         """
         return Answer.rest(self._origin.rest_of(path), response, left)
+
+
+def _uncounted(_status: int) -> None:
+    """Nobody counts."""

@@ -6,15 +6,14 @@ what they are asked. Owns the session and the pools, which outlive a reload.
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from proxy.storage.credentials import Ambient
 from proxy.storage.direct import Direct
 from proxy.storage.origin import Origin
-from proxy.storage.pool import BUFFER, Pool
-from proxy.storage.session import client_session
+from proxy.storage.pool import Buffers, Pool
+from proxy.storage.session import client_session, trusted
 from proxy.storage.signer import Signer
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class Origins:
         self.session = client_session()
         self.ambient = ambient or Ambient()
         self._pools: dict[tuple[str, int, bool], Pool] = {}
-        self._tls: ssl.SSLContext | None = None
-        self._buffer = memoryview(bytearray(BUFFER))
+        self._buffers = Buffers.new()
         self.by_site: Mapping[str, Origin] = {}
         self.direct: Mapping[str, Direct] = {}
 
@@ -70,9 +68,7 @@ class Origins:
             pool.close()
 
     def _pool(self, host: str, port: int, secure: bool) -> Pool:  # noqa: FBT001  # a place's third
-        if secure and self._tls is None:
-            self._tls = ssl.create_default_context()  # checks certificates and host names
-        return Pool(host, port, tls=self._tls if secure else None, buffer=self._buffer)
+        return Pool(host, port, tls=trusted() if secure else None, buffers=self._buffers)
 
     def check(self, now: float) -> None:
         """Once a tick: close connections that were free for too long."""

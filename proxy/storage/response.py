@@ -20,6 +20,10 @@ _COUNT = frozenset(_ORDER) | _FRAMING | {b"connection", b"keep-alive"}
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MOST = 4096
+_USUAL_HEAD = 2048  # bytes: enough to find the end of S3's heads without copying more
+
+MAX_HEAD = 16 * 1024
+"""Bytes of a head; S3's have one."""
 _UNSEEN = object()
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 _TEXT = re.compile(rb"[ -~]+")
@@ -47,6 +51,21 @@ class Response(NamedTuple):
     etag: str
     typed: bool
     reusable: bool
+
+
+def take_head(before: bytes, data: memoryview) -> tuple[bytes, bool]:
+    """A head that begins with ``before`` and goes on with ``data``.
+
+    Returns:
+        Its bytes, the empty line included, and True; or what there is of it, ``MAX_HEAD`` bytes
+        at most, and False.
+    """
+    head = before + data[: MAX_HEAD - len(before) if before else _USUAL_HEAD]
+    end = head.find(b"\r\n\r\n")
+    if end < 0 and not before and len(data) > _USUAL_HEAD:
+        head = bytes(data[:MAX_HEAD])
+        end = head.find(b"\r\n\r\n")
+    return (head, False) if end < 0 else (head[: end + 4], True)
 
 
 class ResponseReader:
@@ -110,6 +129,44 @@ class ResponseReader:
         if len(into) >= _MOST:
             into.clear()
         into.add(seen)
+
+
+class Likeness:
+    """A head that came before: what it said, and where a later one may differ.
+
+    S3 says the same of an object every time but for date and request ids, and those keep their
+    lengths. So a later head is compared piece by piece instead of being cut into lines.
+
+    Attributes:
+        length: Bytes of the head.
+    """
+
+    __slots__ = ("_breaks", "_pieces", "_response", "length")
+
+    def __init__(self, head: bytes, response: Response) -> None:
+        """Args: a head with its empty line, and what it says."""
+        self._response = response
+        self._breaks = head.count(b"\n")
+        self.length = len(head)
+        pieces, start, position = [], 0, 0
+        for line in head[:-4].split(b"\r\n"):
+            name, colon, _ = line.partition(b":")
+            if position and colon and name.lower() not in _COUNT:
+                pieces.append((start, head[start : position + len(name) + 1]))
+                start = position + len(line)
+            position += len(line) + 2
+        self._pieces = (*pieces, (start, head[start:]))
+
+    def read(self, data: memoryview) -> Response | None:
+        """What the head at the start of ``data`` says, where it is like this one."""
+        head = bytes(data[: self.length])
+        breaks = self._breaks  # as many: then none is in what may differ
+        if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
+            return None
+        for start, piece in self._pieces:
+            if not head.startswith(piece, start):
+                return None
+        return self._response
 
 
 class _Fields:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +12,12 @@ from proxy.decide.model import ConfigError
 from proxy.edge.tls import Certificate
 from proxy.settings import Tls
 from tests.build import EAST, OUTSIDE, settings
+from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, Answer, Client, client_at, head_of
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
@@ -178,21 +178,9 @@ async def test_a_browser_may_follow_a_redirect_across_origins(serve: Serve) -> N
     assert "access-control-allow-origin" not in other.headers
 
 
-def make_certificate(folder: Path, name: str) -> Tls:
-    """A self-signed certificate for ``name``, over the one that may be there."""
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return Tls(certificate=certificate, key=key)
-
-
 async def over_tls(served: Served, tls: Tls, name: str) -> Client:
     """A connection that trusts just this certificate, for this name."""
-    context = ssl.create_default_context(cafile=str(tls.certificate))
+    context = client_side(tls)
     context.set_alpn_protocols(["h2", "http/1.1"])
     return Client(*await asyncio.open_connection(
         "127.0.0.1", served.port, ssl=context, server_hostname=name
@@ -235,7 +223,7 @@ async def test_a_tls_client_that_does_not_let_go_holds_up_no_drain(
         plain = scripted(server)
         listen = plain.listen.model_copy(update={"tls": tls})
         async with serve(plain.model_copy(update={"listen": listen})) as served:
-            context = ssl.create_default_context(cafile=str(tls.certificate))
+            context = client_side(tls)
             loop = asyncio.get_running_loop()
             sock = await asyncio.to_thread(blocking_get, served.port, context)
             started = loop.time()

@@ -12,7 +12,7 @@ from proxy.storage import credentials as credentials_module
 from proxy.storage import direct as module
 from proxy.storage.direct import Direct
 from proxy.storage.origin import Origin
-from proxy.storage.pool import Pool
+from proxy.storage.pool import Buffers, Pool
 from proxy.storage.session import client_session
 from tests.scripteds3 import Say, ScriptedS3, reply
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-BUFFER = memoryview(bytearray(1024))
+POOL = Pool("h", 1, tls=None, buffers=Buffers.new())
+NOW = 1000.0
 
 
 @pytest.fixture
@@ -54,30 +55,29 @@ async def test_a_request_is_the_one_that_the_other_way_sends(
     monkeypatch.setattr("proxy.storage.signer.time.time", lambda: 1_790_000_000.0)
     async with client_session() as session:
         origin = Origin(entry(server, keys), session)
-        made = Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER)).request("a b", None)
+        made = Direct(origin, POOL).asked("a b", NOW)
         async with await origin.open("GET", "a b", {}):
             pass
     assert made is not None
     (asked,) = server.asked
-    assert made[0].startswith(f"GET {asked.target} HTTP/1.1\r\n".encode())
-    assert made[1] == asked.target
-    assert fields(made[0]) == asked.headers
+    assert made.whole.startswith(f"GET {asked.target} HTTP/1.1\r\n".encode())
+    assert made.path == asked.target
+    assert fields(made.whole) == asked.headers
 
 
 async def test_a_signature_serves_every_part_until_its_time_or_its_keys_are_over(
     server: ScriptedS3, keys: KeyFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    now = [NOW]
     monkeypatch.setattr(credentials_module, "_HOLD", -1.0)
     async with client_session() as session:
         origin = Origin(entry(server, keys), session)
-        direct = Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER))
+        direct = Direct(origin, POOL)
 
         def signed(part: str | None = None) -> tuple[str, str | None]:
-            found = direct.request("a", part)
+            found = direct.asked("a", now[0])
             assert found is not None
-            made = fields(found[0])
+            made = fields(found.whole if part is None else found.of(part))
             monkeypatch.setattr("proxy.storage.signer.time.time", lambda: now[0])
             return made["authorization"] + made["x-amz-date"], made.get("range")
 
@@ -98,7 +98,7 @@ async def test_without_usable_keys_the_other_way_is_taken(
     keys.secret_key_file.unlink()
     async with client_session() as session:
         origin = Origin(entry(server, keys), session)
-        assert Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER)).request("a", None) is None
+        assert Direct(origin, POOL).asked("a", NOW) is None
 
 
 async def test_no_request_is_made_for_a_key_that_no_object_can_have(
@@ -106,5 +106,5 @@ async def test_no_request_is_made_for_a_key_that_no_object_can_have(
 ) -> None:
     async with client_session() as session:
         origin = Origin(entry(server, keys), session)
-        direct = Direct(origin, Pool("h", 1, tls=None, buffer=BUFFER))
-        assert direct.request("k" * 1024, None) is None
+        direct = Direct(origin, POOL)
+        assert direct.asked("k" * 1024, NOW) is None

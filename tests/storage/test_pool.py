@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.storage.pool import BUFFER, IDLE, Pool, Upstream
+from proxy.storage.pool import IDLE, Buffers, Pool, Upstream
+from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from proxy.settings import Tls as Certificate
 
 ASK = b"GET /b/a HTTP/1.1\r\nhost: h\r\n\r\n"
 SAID = reply("200 OK", b"body")
@@ -40,7 +47,18 @@ class Taker:
 
 def pool_of(server: ScriptedS3) -> Pool:
     port = int(server.endpoint.rpartition(":")[2])
-    return Pool("127.0.0.1", port, tls=None, buffer=memoryview(bytearray(BUFFER)))
+    return Pool("127.0.0.1", port, tls=server.trust, buffers=Buffers.new())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("pool"), "s3.example")
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def tls(request: pytest.FixtureRequest, certificate: Certificate) -> Certificate | None:
+    """How the server is spoken to."""
+    return certificate if request.param == "TLS" else None
 
 
 async def asked(upstream: Upstream, wanted: int = len(SAID)) -> Taker:
@@ -50,26 +68,26 @@ async def asked(upstream: Upstream, wanted: int = len(SAID)) -> Taker:
     return taker
 
 
-async def test_a_connection_that_was_freed_is_asked_again() -> None:
-    async with ScriptedS3(Say(SAID), Say(SAID)) as server:
+async def test_a_connection_that_was_freed_is_asked_again(tls: Certificate | None) -> None:
+    async with ScriptedS3(Say(SAID), Say(SAID), tls=tls) as server:
         pool = pool_of(server)
         first = await pool.open(PATIENCE)
         assert (await asked(first)).got == SAID
-        first.free()
+        first.free(monotonic())
         assert pool.take() is first
         assert (await asked(first)).got == SAID
         assert pool.take() is None
         first.close()
 
 
-async def test_one_that_s3_closes_meanwhile_is_not_given_out() -> None:
-    async with ScriptedS3(Say(SAID, then="close")) as server:
+async def test_one_that_s3_closes_meanwhile_is_not_given_out(tls: Certificate | None) -> None:
+    async with ScriptedS3(Say(SAID, then="close"), tls=tls) as server:
         pool = pool_of(server)
         upstream = await pool.open(PATIENCE)
         await asked(upstream)
-        upstream.free()
+        upstream.free(monotonic())
         async with asyncio.timeout(PATIENCE):
-            while pool._free:  # noqa: ASYNC110  # a plain deque
+            while pool.free:  # noqa: ASYNC110  # a plain deque
                 await asyncio.sleep(0.01)
         assert pool.take() is None
 
@@ -79,26 +97,26 @@ async def test_what_comes_unasked_ends_the_connection() -> None:
         pool = pool_of(server)
         upstream = await pool.open(PATIENCE)
         await asked(upstream)
-        upstream.free()
+        upstream.free(monotonic())
         upstream.buffer_updated(3)
         assert pool.take() is None
 
 
-async def test_a_connection_that_idles_too_long_is_closed() -> None:
-    async with ScriptedS3(Say(SAID)) as server:
+async def test_a_connection_that_idles_too_long_is_closed(tls: Certificate | None) -> None:
+    async with ScriptedS3(Say(SAID), tls=tls) as server:
         pool = pool_of(server)
         upstream = await pool.open(PATIENCE)
         await asked(upstream)
-        upstream.free()
+        upstream.free(monotonic())
         pool.check(monotonic() + IDLE - 1)
-        assert len(pool._free) == 1
+        assert len(pool.free) == 1
         pool.check(monotonic() + IDLE + 1)
-        assert not upstream.usable
+        assert upstream.closing()
         assert pool.take() is None
 
 
-async def test_who_waits_is_told_when_the_connection_is_gone() -> None:
-    async with ScriptedS3(Say(SAID[:-2], then="close")) as server:
+async def test_who_waits_is_told_when_the_connection_is_gone(tls: Certificate | None) -> None:
+    async with ScriptedS3(Say(SAID[:-2], then="close"), tls=tls) as server:
         pool = pool_of(server)
         taker = await asked(await pool.open(PATIENCE))
         assert taker.over is not None
@@ -110,3 +128,64 @@ async def test_a_host_that_does_not_answer_is_an_error_in_time() -> None:
         pool = pool_of(server)
     with pytest.raises(OSError, match=r"."):
         await pool.open(PATIENCE)
+
+
+async def test_a_host_that_is_silent_in_the_handshake_is_an_error_in_time(
+    certificate: Certificate,
+) -> None:
+    async with ScriptedS3(Say(b"")) as silent:  # it waits for the end of a request's head
+        port = int(silent.endpoint.rpartition(":")[2])
+        pool = Pool("127.0.0.1", port, tls=client_side(certificate), buffers=Buffers.new())
+        with pytest.raises(TimeoutError):
+            await pool.open(0.1)
+
+
+async def test_a_host_that_hangs_up_in_the_handshake_or_is_another_is_an_error(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    stranger = make_certificate(tmp_path, "s3.example")
+    async with ScriptedS3() as closing, ScriptedS3(tls=stranger) as other:
+        for server in (closing, other):
+            port = int(server.endpoint.rpartition(":")[2])
+            pool = Pool("127.0.0.1", port, tls=client_side(certificate), buffers=Buffers.new())
+            with pytest.raises(OSError, match=r"."):
+                await pool.open(0.5)
+
+
+class Greedy(Taker):
+    """Takes what has come meanwhile at once, too."""
+
+    def __init__(self, wanted: int, upstream: Upstream) -> None:
+        super().__init__(wanted)
+        self._upstream = upstream
+
+    def received(self, data: memoryview) -> None:
+        super().received(self._upstream.more(data[3:]))
+
+
+async def test_what_came_meanwhile_stands_behind_what_was_received(
+    tls: Certificate | None,
+) -> None:
+    said = bytes(range(256)) * 400
+    async with ScriptedS3(Say(said), tls=tls) as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        taker = Greedy(len(said) - 30, upstream)
+        upstream.ask(ASK, taker)
+        await taker.end()
+    assert taker.got[:500] == said[3:503]  # the first three of every piece were left out
+    assert taker.over is None
+
+
+async def test_bytes_that_are_waited_for_come_together(tls: Certificate | None) -> None:
+    said = b"x" * 200_000
+    async with ScriptedS3(Say(said[:1000], then="hang"), tls=tls) as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        upstream.gather(5000)
+        taker = Taker(1000)
+        upstream.ask(ASK, taker)
+        await server.arrived.wait()
+        await asyncio.sleep(0.05)
+        assert taker.got == b""
+        upstream.gather(1)
+        await taker.end()
+    assert taker.got == said[:1000]

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy.storage.response import Response, ResponseReader, read_response, status_of
+from proxy.storage.response import (
+    Likeness,
+    Response,
+    ResponseReader,
+    read_response,
+    status_of,
+)
 
 WHOLE = (
     b"HTTP/1.1 200 OK\r\nx-amz-id-2: a\r\nx-amz-request-id: b\r\n"
@@ -102,3 +110,49 @@ def test_what_a_reader_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_status_is_read_where_there_is_one() -> None:
     assert status_of(b"HTTP/1.1 503 Slow Down\r\n\r\n") == 503
     assert status_of(b"\r\n\r\n") == 0
+
+
+def likeness() -> Likeness:
+    found = read_response(WHOLE)
+    assert found is not None
+    return Likeness(WHOLE, found)
+
+
+def test_a_head_that_differs_in_date_and_ids_alone_says_the_same() -> None:
+    later = WHOLE.replace(b"09:31:42", b"10:00:01").replace(b"id-2: a", b"id-2: z")
+    assert likeness().read(memoryview(later + b"body")) == read_response(WHOLE)
+    assert likeness().length == len(WHOLE)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(WHOLE.replace(b'"e"', b'"f"'), id="another version"),
+        pytest.param(WHOLE.replace(b": 12\r", b": 13\r"), id="another length"),
+        pytest.param(WHOLE.replace(b"200 OK", b"404 OK"), id="another status"),
+        pytest.param(WHOLE.replace(b"id-2: a", b"id-2: ab"), id="longer"),
+        pytest.param(WHOLE.replace(b"x-amz-id-2", b"x-amz-id-3"), id="another field"),
+        pytest.param(WHOLE.replace(b"23 Nov 2026 09:31:42 GMT", b"\r\nContent-Length: 99999"),
+                     id="another field within a date"),
+        pytest.param(WHOLE.replace(b"Mon, 23", b"Mon\n 23"), id="a line break within a date"),
+        pytest.param(WHOLE.replace(b"Mon, 23", b"Mon\r 23"), id="a carriage return"),
+        pytest.param(WHOLE[:-1], id="not all of it"),
+        pytest.param(b"", id="nothing"),
+    ],
+)  # fmt: skip
+def test_any_other_head_has_to_be_read(head: bytes) -> None:
+    assert likeness().read(memoryview(head)) is None
+
+
+_CHANGES = st.lists(
+    st.tuples(st.integers(0, len(WHOLE) - 1), st.sampled_from(b"\r\n:a1 ")), max_size=4
+)
+
+
+@given(changes=_CHANGES)
+def test_what_is_read_by_likeness_is_what_is_read(changes: list[tuple[int, int]]) -> None:
+    head = bytearray(WHOLE)
+    for place, byte in changes:
+        head[place] = byte
+    found = likeness().read(memoryview(head))
+    assert found is None or found == ResponseReader().read(bytes(head))

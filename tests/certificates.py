@@ -1,0 +1,37 @@
+"""Certificates that vouch for themselves, and both sides of TLS with them."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+from proxy.settings import Tls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make_certificate(folder: Path, name: str) -> Tls:
+    """A certificate for ``name`` and 127.0.0.1, over the one that may be in the folder."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}",
+         "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return Tls(certificate=certificate, key=key)
+
+
+def server_side(tls: Tls) -> ssl.SSLContext:
+    """Whoever has this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context
+
+
+def client_side(tls: Tls) -> ssl.SSLContext:
+    """Whoever trusts just this certificate."""
+    return ssl.create_default_context(cafile=str(tls.certificate))
