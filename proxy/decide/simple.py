@@ -26,6 +26,8 @@ MAX_LINES = 128
 
 _MAX_KNOWN = 4096  # lines remembered; then all are forgotten
 _LONGEST_KNOWN = 256  # bytes of a line that is remembered
+_MANY = 1024  # values of a field, from which on it is not worth remembering them
+_MAX_NAMES = 64  # of fields whose values are counted
 
 _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[!\"$-~]*) HTTP/1\.1")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -70,10 +72,11 @@ class SimpleReader:
     """Reads heads; one serves any number of connections.
 
     It remembers lines that it has checked and that come again, at most ``_MAX_KNOWN`` of them,
-    about 1 MiB: ids that a CDN writes into every request never do.
+    about 1 MiB. Ids that a CDN writes into every request never do: of fields that nothing depends
+    on and that had many values, only the name is remembered.
     """
 
-    __slots__ = ("_dropped", "_kept", "_names", "_once")
+    __slots__ = ("_counts", "_dropped", "_kept", "_names", "_once", "_restless")
 
     def __init__(self, names: frozenset[bytes]) -> None:
         """Take the lower-case names of the fields that anything depends on."""
@@ -81,6 +84,8 @@ class SimpleReader:
         self._kept: set[bytes] = set()
         self._dropped: set[bytes] = set()
         self._once: set[int] = set()
+        self._counts: dict[bytes, int] = {}
+        self._restless: set[bytes] = set()
 
     def read(self, chunk: bytes) -> Head | Handover:
         """Cut a chunk into lines and check those of its fields.
@@ -97,11 +102,14 @@ class SimpleReader:
         if end > MAX_SIMPLE - 4 or len(lines) > MAX_LINES:
             return Handover.UNUSUAL
         fields = []
-        kept, dropped = self._kept, self._dropped
+        kept, dropped, restless = self._kept, self._dropped, self._restless
         for line in lines[1:]:
             if line in dropped:
                 continue
             if line not in kept:
+                start = line[: line.find(b":") + 1]
+                if start in restless and line.isascii() and line.decode().isprintable():
+                    continue  # a value without tabs: _VALUE, in a third of the time
                 matters = self._learn(line)
                 if isinstance(matters, Handover):
                     return matters
@@ -123,7 +131,17 @@ class SimpleReader:
         matters = name in self._names
         if len(line) <= _LONGEST_KNOWN:
             self._remember(line, self._kept if matters else self._dropped)
+        if not matters:
+            self._count(line[: line.find(b":") + 1])
         return matters
+
+    def _count(self, start: bytes) -> None:
+        """Note that a field that nothing depends on had a value that was not known."""
+        count = self._counts.get(start, 0) + 1
+        if count > _MANY:
+            self._restless.add(start)
+        elif len(self._counts) < _MAX_NAMES or start in self._counts:
+            self._counts[start] = count
 
     def _remember(self, line: bytes, into: set[bytes]) -> None:
         mark = hash(line)

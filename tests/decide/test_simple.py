@@ -107,3 +107,62 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(head, simple.Head)
         assert head.fields == (b"Host: dl.example", b"X-A: %d" % number)
         assert len(reader._kept) + len(reader._dropped) <= 3
+
+
+def with_id(value: bytes, name: bytes = b"X-Amz-Cf-Id") -> bytes:
+    return b"GET /a HTTP/1.1\r\nHost: h\r\n%b: %b\r\n\r\n" % (name, value)
+
+
+def restless(monkeypatch: pytest.MonkeyPatch, names: frozenset[bytes]) -> SimpleReader:
+    """A reader that has met more values of a field than it cares to remember."""
+    monkeypatch.setattr(simple, "_MANY", 3)
+    reader = SimpleReader(names)
+    for number in range(10):
+        assert isinstance(read(reader, with_id(b"%d" % number)), Simple)
+    return reader
+
+
+def test_a_field_with_a_new_value_each_time_is_not_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = restless(monkeypatch, frozenset())
+    before = len(reader._once)
+    for number in range(10, 20):
+        assert isinstance(read(reader, with_id(b"%d" % number)), Simple)
+    assert len(reader._once) == before
+    assert isinstance(read(reader, with_id(b"a\tb")), Simple)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        pytest.param(b"a\x00b", b"X-Amz-Cf-Id", id="a NUL"),
+        pytest.param(b"a\rb", b"X-Amz-Cf-Id", id="a carriage return"),
+        pytest.param(b"a\nb: c", b"X-Amz-Cf-Id", id="a line feed"),
+        pytest.param(b"a\x7fb", b"X-Amz-Cf-Id", id="DEL"),
+        pytest.param(b"caf\xc3\xa9", b"X-Amz-Cf-Id", id="more than ASCII"),
+        pytest.param(b"1", b"X-Amz-Cf-Id ", id="a space before the colon"),
+        pytest.param(b"1", b" X-Amz-Cf-Id", id="a folded line"),
+    ],
+)
+def test_what_is_not_remembered_is_checked_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, value: bytes, name: bytes
+) -> None:
+    reader = restless(monkeypatch, frozenset())
+    assert read(reader, with_id(value, name)) is Handover.UNPARSABLE
+
+
+def test_a_field_that_decides_is_read_whatever_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = restless(monkeypatch, frozenset({b"x-amz-cf-id"}))
+    found = read(reader, with_id(b"77"))
+    assert isinstance(found, Simple)
+    assert found.request.headers[b"x-amz-cf-id"] == b"77"
+    assert read(reader, with_id(b"1", b"Content-Length")) is Handover.BODY
+
+
+def test_names_that_are_counted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simple, "_MAX_NAMES", 3)
+    reader = SimpleReader(frozenset())
+    for number in range(10):
+        read(reader, with_id(b"1", b"X-%d" % number))
+    assert len(reader._counts) == 3
