@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from comparison import installed
 from frame import Figure, Row, Table
 from origin_objects import LARGE
-from servers import AIOHTTP, FAST, HAPROXY, NGINX, Kind
+from servers import FAST, HAPROXY, NGINX, Kind
 from slow_load import BYTES_A_SECOND, Held, hold
 from slow_memory import tcp_pressure
 from streaming_case import PLAIN, TLS, staged
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streaming_case import Scene
 
 TITLE = "Slow readers"
-SERVERS = (NGINX, HAPROXY, FAST, AIOHTTP)
+SERVERS = (NGINX, HAPROXY, FAST)
 _MB, _KIB = 1e6, 1024
 _FULL, _QUICK_FULL = 3.0, 1.0
 _SETTLE = 0.2  # seconds: buffers of the check's answer are given back
@@ -44,7 +44,7 @@ class Crowd(NamedTuple):
 
 
 CROWDS = (Crowd(200, PLAIN), Crowd(1000, PLAIN), Crowd(200, TLS), Crowd(1000, TLS))
-_USUAL, _QUICK = CROWDS[:2], CROWDS[:1]
+_USUAL, _QUICK = CROWDS[:3], CROWDS[:1]
 
 COLUMNS = (
     Figure("peak_mb", "peak MB above rest", 1),
