@@ -34,7 +34,9 @@ def machine() -> dict[str, str | int]:
 
 def versions() -> dict[str, str]:
     """Versions of everything that takes part and is installed."""
-    found = {"nearbucket": __version__, "python": platform.python_version()}
+    # Whose build it is tells an optimised interpreter from another one of the same version.
+    build = " ".join(platform.python_build())
+    found = {"nearbucket": __version__, "python": f"{platform.python_version()} ({build})"}
     found |= {name: version(name) for name in _LIBRARIES}
     if nginx := nginx_program():
         found["nginx"] = _first_line(nginx, "-v").rpartition("/")[2]

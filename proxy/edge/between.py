@@ -7,6 +7,7 @@ the relay and aiohttp's protocol show to one another. Refuses to know sockets.
 from __future__ import annotations
 
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.decide.wire import SERVER, reason_value
@@ -73,6 +74,18 @@ class Client(Protocol):
 
     def undone(self, tried: Tried) -> None:
         """Somebody else has to answer."""
+
+
+def peer_of(transport: asyncio.Transport) -> str | None:
+    """The remote address of a connection; None where it has none."""
+    name = transport.get_extra_info("peername")
+    return _same(name[0]) if isinstance(name, tuple) else None
+
+
+@lru_cache(maxsize=1024)
+def _same(text: str) -> str:
+    """One text of those that are equal: all connections of a load balancer have one address."""
+    return text
 
 
 def plain_descriptor(transport: asyncio.Transport) -> int:

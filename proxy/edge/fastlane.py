@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from proxy.decide.model import Reason, Redirect, Refuse, Stream
 from proxy.decide.simple import MAX_SIMPLE, Handover, Head, Simple
-from proxy.edge.between import FULL, Inner, Tried, plain_descriptor
+from proxy.edge.between import FULL, Inner, Tried, peer_of, plain_descriptor
 from proxy.edge.memo import ALIKE
 from proxy.edge.relay import Relay
 from proxy.edge.watched import BUSY, HEAD, IDLE, Watched
@@ -39,8 +39,8 @@ class FastLane(Watched):
     """
 
     __slots__ = (
-        "_behind", "_build", "_eof", "_file", "_inner", "_peer", "_relay", "_returns", "_taken",
-        "_whole", "tried",
+        "_build", "_eof", "_file", "_inner", "_peer", "_relay", "_returns", "_taken", "_whole",
+        "tried",
     )  # fmt: skip
 
     def __init__(self, state: WorkerState, build: Callable[[FastLane], Inner]) -> None:
@@ -49,8 +49,7 @@ class FastLane(Watched):
         self._build = build
         self._inner: Inner | None = None
         self._relay: Relay | None = None
-        self._taken = b""
-        self._behind = _NOTHING
+        self._taken = _NOTHING  # what is relayed, then what came behind it
         self.tried = Tried.NOT
         self._returns = False
         self._eof = False
@@ -61,8 +60,7 @@ class FastLane(Watched):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected; over the limit it is told so at once."""
         self._transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else None
+        self._peer = peer_of(self._transport)
         self._enter(IDLE)
         state = self._state
         state.lanes.add(self)
@@ -180,7 +178,7 @@ class FastLane(Watched):
         if file is None:
             file = self._file = plain_descriptor(transport)
         self._at_home = False
-        self._taken = chunk
+        self._taken = [chunk]
         self.phase = BUSY
         self.since = started
         self._relay = relay = Relay(
@@ -192,20 +190,18 @@ class FastLane(Watched):
 
     def _wait(self, chunk: bytes) -> None:
         """What comes while an object is relayed has to wait for its end, in the pieces it had."""
-        if self._behind is _NOTHING:
-            self._behind = []
-        self._behind.append(chunk)
-        if sum(map(len, self._behind)) > MAX_SIMPLE:
+        self._taken.append(chunk)
+        if sum(map(len, self._taken[1:])) > MAX_SIMPLE:
             self._transport.pause_reading()
 
     def done(self, now: float, *, keep_alive: bool) -> None:
         """The relay has written an answer whole."""
-        if keep_alive and not self._behind and not self._eof:
-            self._relay, self._taken = None, b""
+        if keep_alive and len(self._taken) == 1 and not self._eof:
+            self._relay, self._taken = None, _NOTHING
             self.phase, self.since = IDLE, now
             self._at_home = True
             return
-        behind = self._leave_relay()
+        _, *behind = self._leave_relay()
         if not keep_alive or (self._eof and not behind):
             self._close()
             return
@@ -217,9 +213,8 @@ class FastLane(Watched):
 
     def undone(self, tried: Tried) -> None:
         """The relay could not answer, and has sent nothing."""
-        chunk = self._taken
         self.tried = tried
-        behind = self._leave_relay()
+        chunk, *behind = self._leave_relay()
         self._hand_over(chunk, Handover.STREAM, returns=not behind)
         for piece in behind:
             self._pass_on(piece)
@@ -230,13 +225,13 @@ class FastLane(Watched):
         self._transport.abort()
 
     def _leave_relay(self) -> list[bytes]:
-        """Back to waiting; what came meanwhile."""
+        """Back to waiting; what was relayed, and what came meanwhile."""
         self._relay = None
-        behind, self._behind, self._taken = self._behind, _NOTHING, b""
-        if sum(map(len, behind)) > MAX_SIMPLE:
+        taken, self._taken = self._taken, _NOTHING
+        if sum(map(len, taken[1:])) > MAX_SIMPLE:
             self._transport.resume_reading()
         self._enter(IDLE)
-        return behind
+        return taken
 
     def _hand_over(self, chunk: bytes, cause: Handover, *, returns: bool) -> None:
         self._state.counters.add("nearbucket_handovers_total", cause.value)
