@@ -139,9 +139,12 @@ class SimpleReader:
         """Note that a field that nothing depends on had a value that was not known."""
         count = self._counts.get(start, 0) + 1
         if count > _MANY:
+            if len(self._restless) >= _MAX_NAMES:
+                self._restless.clear()
             self._restless.add(start)
-        elif len(self._counts) < _MAX_NAMES or start in self._counts:
-            self._counts[start] = count
+        if count == 1 and len(self._counts) >= _MAX_NAMES:
+            self._counts.clear()
+        self._counts[start] = count
 
     def _remember(self, line: bytes, into: set[bytes]) -> None:
         mark = hash(line)

@@ -160,10 +160,8 @@ def _pieces(lines: list[bytes], limit: int) -> Iterator[_Piece]:
 
     Nothing of another worker's can get into a piece.
     """
-    whole = b"".join(lines)
-    if len(whole) <= limit:
-        if whole:
-            yield _Piece(whole, len(lines))
+    if lines and sum(map(len, lines)) <= limit:
+        yield _Piece(b"".join(lines), len(lines))
         return
     start = size = 0
     for number, line in enumerate(lines):

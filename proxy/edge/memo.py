@@ -175,7 +175,8 @@ class Memo:
         # Any client may meet any object: neither may take half of a line's room.
         if len(seen) > _LONGEST or logged > PIPE_BUF // 2 - 256:
             return False
-        self._bytes += 2 * len(seen) + logged + _OVERHEAD
+        # A client's last line is kept as well.
+        self._bytes += 2 * len(seen) + 2 * logged + _OVERHEAD
         if self._bytes > MAX_BYTES:
             self.forget()
             return False

@@ -92,10 +92,10 @@ class Upstream(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self.closing = transport.is_closing
         self._file = transport.get_extra_info("socket").fileno()
-        if self._tls is None:
-            self._ready.set_result(None)
-        else:
+        if self._tls is not None:
             self._write(self._tls.to_send())
+        elif not self._ready.done():
+            self._ready.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """As of ``asyncio.BufferedProtocol``."""
@@ -131,7 +131,7 @@ class Upstream(asyncio.BufferedProtocol):
             data: What ``received`` was given, or the end of it.
         """
         tls, pool, filled = self._tls, self._pool, self._filled
-        if tls is None or self.closing():
+        if tls is None or filled >= BUFFER or self.closing():
             return data
         raw = pool.buffer[: BUFFER - filled]
         try:
@@ -180,7 +180,13 @@ class Upstream(asyncio.BufferedProtocol):
         """Send a request; its response goes to ``receiver`` until ``free`` or ``close``."""
         self._receiver = receiver
         self.moved = True
-        self._write(request if self._tls is None else self._tls.seal(request))
+        if self._tls is not None:
+            try:
+                request = self._tls.seal(request)
+            except ssl.SSLError as error:
+                asyncio.get_running_loop().call_soon(self._fail, error)
+                return
+        self._write(request)
 
     def _write(self, data: bytes) -> None:
         transport = self._transport
@@ -271,15 +277,18 @@ class Pool:
         ready: asyncio.Future[None] = loop.create_future()
         host, port = self._address
         tls = Tls(self._context, host) if self._context else None
-        async with asyncio.timeout(seconds):
-            transport, upstream = await loop.create_connection(
-                lambda: Upstream(self, tls, ready), host, port
-            )
-            try:
+        transport = None
+        try:
+            async with asyncio.timeout(seconds):
+                transport, upstream = await loop.create_connection(
+                    lambda: Upstream(self, tls, ready), host, port
+                )
                 await ready
-            except BaseException:
+        except BaseException:
+            ready.cancel()  # nobody asks for its outcome any more
+            if transport is not None:
                 transport.abort()
-                raise
+            raise
         return upstream
 
     def forget(self, upstream: Upstream) -> None:

@@ -89,10 +89,7 @@ class Tls:
         while start < end:
             stop = start + _PIECE
             while position < stop and position + _HEADER <= end:
-                kind, major, length = _RECORD(data, position)
-                if length > _MOST or major != _MAJOR or kind not in _TYPES:
-                    raise ssl.SSLError(f"not TLS: {bytes(data[position : position + _HEADER])!r}")
-                position += _HEADER + length
+                position += _HEADER + _length(data, position)
                 if position <= end:
                     whole += 1
             cut = position if position + _HEADER <= end else end
@@ -113,8 +110,7 @@ class Tls:
         if len(header) < _HEADER:
             return 0
         self._header = b""
-        length: int = _RECORD(header)[2]
-        return missing + length
+        return missing + _length(header, 0)
 
     def _read(self, records: int, into: memoryview, filled: int) -> int:
         """Decrypt so many records that are whole; where their plaintext ends."""
@@ -122,6 +118,8 @@ class Tls:
             return filled
         decrypt = self._decrypt
         for _ in range(records):
+            if filled >= len(into):  # to OpenSSL, an empty place would look like the end
+                raise ssl.SSLError("more plaintext than there is room for")
             try:
                 count = decrypt(_MOST, into[filled:])
             except ssl.SSLWantReadError:  # it was a ticket's, or the handshake's last
@@ -138,3 +136,11 @@ class Tls:
             return False
         self.ready = True
         return True
+
+
+def _length(data: bytes | memoryview, position: int) -> int:
+    """Bytes behind the header of a record that begins there."""
+    kind, major, length = _RECORD(data, position)
+    if length > _MOST or major != _MAJOR or kind not in _TYPES:
+        raise ssl.SSLError(f"not TLS: {bytes(data[position : position + _HEADER])!r}")
+    return length  # type: ignore[no-any-return]  # what Struct unpacks has no type

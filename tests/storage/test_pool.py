@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.storage.pool import IDLE, Buffers, Pool, Upstream
+from proxy.storage.pool import BUFFER, IDLE, Buffers, Pool, Upstream
+from proxy.storage.tls import Tls
 from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
 
@@ -174,6 +176,31 @@ async def test_what_came_meanwhile_stands_behind_what_was_received(
         await taker.end()
     assert taker.got[:500] == said[3:503]  # the first three of every piece were left out
     assert taker.over is None
+
+
+async def test_no_more_is_read_than_there_is_room_for(certificate: Certificate) -> None:
+    async with ScriptedS3(Say(b"x" * 100), tls=certificate) as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        upstream.ask(ASK, Taker(100))
+        await server.arrived.wait()
+        upstream._filled = BUFFER + 5  # a read that ended a record begun before
+        data = memoryview(b"y")
+        assert upstream.more(data) is data
+        upstream.close()
+
+
+async def test_a_connection_that_cannot_be_asked_is_lost_and_not_raised(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_data: bytes) -> bytes:
+        raise ssl.SSLWantReadError  # as in a renegotiation
+
+    async with ScriptedS3(tls=certificate) as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        assert upstream._tls is not None
+        monkeypatch.setattr(Tls, "seal", lambda _tls, data: refuse(data))
+        taker = await asked(upstream)
+        assert isinstance(taker.over, ssl.SSLError)
 
 
 async def test_bytes_that_are_waited_for_come_together(tls: Certificate | None) -> None:

@@ -170,3 +170,18 @@ def test_a_record_that_was_changed_on_the_way_is_refused(certificate: Certificat
     sealed[50] ^= 1
     with pytest.raises(ssl.SSLError):
         opened(client, bytes(sealed))
+
+
+def test_a_header_in_two_pieces_is_checked_as_one_is(certificate: Certificate) -> None:
+    client, _ = met(certificate)
+    assert opened(client, b"\x99\x07") == b""
+    with pytest.raises(ssl.SSLError, match="not TLS"):
+        opened(client, b"\x03\xff\xff")
+
+
+def test_plaintext_without_room_is_an_error_and_not_the_end(certificate: Certificate) -> None:
+    client, server = met(certificate)
+    sealed = server.say(b"x" * 100, b"y" * 100)
+    with pytest.raises(ssl.SSLError, match="room"):
+        client.open(memoryview(sealed), INTO[:100])
+    assert not client.over
