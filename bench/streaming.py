@@ -154,7 +154,7 @@ def _table(size: Size, lines: Sequence[Line], scene: Scene, context: Context) ->
             Figure("cpu_ratio", "CPU to nginx", watched=True),
             Figure("cpu_low", "lowest"),
             Figure("cpu_high", "highest"),
-            Figure("core_ratio", "core to nginx", watched=True),
+            Figure("core_ratio", "core to nginx", watched=True, noise=0.1),
         ),
         rows,
         _disturbed(rows),

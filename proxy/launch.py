@@ -23,7 +23,7 @@ from proxy.edge.tls import Certificate
 from proxy.following import serve
 from proxy.pool import Copy, First
 from proxy.snapshot import worker_count
-from proxy.storage.session import trusted
+from proxy.storage.trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +48,8 @@ def launch(settings: Settings) -> Launched:
     whether or not it was before.
 
     Raises:
-        ConfigError: The certificate cannot be used, or the address cannot be bound.
+        ConfigError: A certificate or the authorities cannot be used, or the address cannot be
+            bound.
     """
     if settings.listen.tls is not None:
         Certificate(settings.listen.tls)  # the workers' error would come later, and thrice

@@ -56,7 +56,7 @@ ALLOWED = {
                    "proxy.snapshot", "proxy.storage.credentials", "proxy.storage.held"},
     "proxy.launch": {"proxy.decide.model", "proxy.edge.returns", "proxy.edge.tls",
                      "proxy.following", "proxy.pool", "proxy.settings", "proxy.snapshot",
-                     "proxy.storage.session"},
+                     "proxy.storage.trust"},
     "proxy.status": {"proxy", "proxy.configfile", "proxy.decide", "proxy.edge", "proxy.sites",
                      "proxy.snapshot", "proxy.warmup"},
     "proxy.server": {"proxy.background", "proxy.configfile", "proxy.decide", "proxy.edge",

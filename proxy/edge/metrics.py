@@ -72,7 +72,7 @@ METRICS = (
     Definition("nearbucket_stream_ends_total", "counter", ("how",),
                "Streams ended: complete, client-gone or origin-failed."),
     Definition("nearbucket_origin_requests_total", "counter", ("site", "status"),
-               "Answers of the origin bucket, by HTTP status."),
+               "Requests to the origin bucket, by HTTP status; 0: no answer."),
     Definition("nearbucket_origin_resumes_total", "counter", ("site",),
                "Streams continued after the origin dropped the connection."),
     Definition("nearbucket_target_up", "gauge", ("site", "region"),

@@ -21,12 +21,14 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004  # botocore's own, of whoever was not reached
     HTTPClientError,
     NoCredentialsError,
+    SSLError,
 )
 
 from proxy import __version__
 from proxy.decide.model import ConfigError, OriginError, ProxyError
 from proxy.endpoints import partition_of
 from proxy.storage.signer import Signer
+from proxy.storage.trust import REMEDY, authorities
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,7 +131,7 @@ async def opened(
         attempts: How often a request is made before its error counts.
 
     Raises:
-        ProxyError: Its credentials cannot be had.
+        ProxyError: Its credentials cannot be had, or there is nobody to trust.
     """
     entry = place.entry
     style = {None: "auto", True: "path", False: "virtual"}[entry.path_style]
@@ -149,7 +151,12 @@ async def opened(
     )
     keys = await _keys(place)
     async with _session().create_client(
-        "s3", region_name=entry.region, endpoint_url=entry.endpoint, config=settings, **keys
+        "s3",
+        region_name=entry.region,
+        endpoint_url=entry.endpoint,
+        config=settings,
+        verify=authorities(),
+        **keys,
     ) as client:
         yield client
 
@@ -217,6 +224,8 @@ def meaning(error: Exception) -> str:
         return f"{code}: {_MEANING.get(code) or said or 'no reason given'}"
     if isinstance(error, NoCredentialsError):
         return "no AWS credentials found; give this process a role, keys, or credentials: files"
+    if isinstance(error, SSLError):
+        return f"{error}; {REMEDY}"
     return str(error)
 
 

@@ -15,7 +15,7 @@ import asyncio
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from yarl import URL
 
@@ -23,7 +23,8 @@ from proxy.decide.model import OriginError
 from proxy.decide.wire import MAX_KEY, encode_key
 from proxy.storage.answer import BROKEN, Answer, cors_fields
 from proxy.storage.conditions import read_conditions
-from proxy.storage.signer import Signer
+from proxy.storage.signer import Signer, canonical
+from proxy.storage.trust import complaint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +117,7 @@ class Origin:
         if path is None:
             return Answer(404)
         if query:
-            path += f"?{_canonical(query)}"
+            path += f"?{canonical(query)}"
         asked = read_conditions(method, conditions)
         cors = {} if cors_origin is None else {"origin": cors_origin}
         response = await self._ask(method, path, asked.headers | cors, again=again)
@@ -196,12 +197,17 @@ class Origin:
                 method, url, headers=headers, allow_redirects=False
             )
         except TimeoutError as error:
+            self._count(0)
             raise OriginError(504, f"{self._base} did not answer in time: {error!r}") from error
         except (*BROKEN, UnicodeError) as error:  # a host of which no label can be encoded
-            raise _UnreachableError(502, f"{self._base} cannot be reached: {error!r}") from error
-        if self.counters is not None:
-            self.counters.on_status(response.status)
+            self._count(0)
+            raise _UnreachableError(502, f"{self._base} {complaint(error)}") from error
+        self._count(response.status)
         return response
+
+    def _count(self, status: int) -> None:
+        if self.counters is not None:
+            self.counters.on_status(status)
 
     async def _judge(
         self, method: str, path: str, asked: Conditions, response: aiohttp.ClientResponse
@@ -266,12 +272,6 @@ class Origin:
             f"S3 answered {status} {code or '(no code)'} for bucket {self._entry.bucket} in "
             f"{self._entry.region}{f'; it is in {region}' if elsewhere else ''}",
         )
-
-
-def _canonical(query: Sequence[tuple[str, str]]) -> str:
-    """A query as SigV4 signs it and as it goes out: encoded, then sorted."""
-    pairs = [(quote(name, safe=""), quote(value, safe="")) for name, value in query]
-    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
 class _UnreachableError(OriginError):

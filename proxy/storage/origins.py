@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from proxy.storage.buffers import Buffers
 from proxy.storage.credentials import Ambient
 from proxy.storage.direct import Direct
 from proxy.storage.origin import Origin
-from proxy.storage.pool import Buffers, Pool
-from proxy.storage.session import client_session, trusted
+from proxy.storage.pool import Pool
+from proxy.storage.session import client_session
 from proxy.storage.signer import Signer
+from proxy.storage.trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -2,9 +2,6 @@
 
 In: requests as bytes. Out: what comes back, in buffers that all connections of a worker
 share, to whoever asked. Refuses to read a response, and to try anything twice.
-
-Shared buffers because nothing is kept in them: a receiver passes the bytes on, or copies what
-its client does not take, before it returns. So a connection costs no read buffer of its own.
 """
 
 from __future__ import annotations
@@ -14,36 +11,18 @@ import os
 import socket
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from proxy.storage.tls import LARGEST, Tls
+from proxy.storage.buffers import BUFFER
+from proxy.storage.tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUFFER = 256 * 1024
-"""Bytes read at a time: larger buffers leave the processor's second-level cache."""
+    from proxy.storage.buffers import Buffers
 
 IDLE = 12.0
 """Seconds an idle connection is kept: S3 drops them later than this (aiobotocore's choice)."""
-
-
-class Buffers(NamedTuple):
-    """What all connections of a worker read into.
-
-    Attributes:
-        raw: Bytes as they come.
-        plain: The same without TLS.
-    """
-
-    raw: memoryview
-    plain: memoryview
-
-    @classmethod
-    def new(cls) -> Self:
-        """The buffers of one worker."""
-        sizes = BUFFER, BUFFER + LARGEST
-        return cls(*(memoryview(bytearray(size)) for size in sizes))
 
 
 class Receiver(Protocol):

@@ -1,17 +1,14 @@
 """The aiohttp session of the data path, and what every request to S3 carries.
 
-In: how long S3 may be silent. Out: a ``ClientSession``; whom to trust, on any way to S3.
-Refuses to know buckets.
+In: how long S3 may be silent. Out: a ``ClientSession``. Refuses to know buckets.
 """
 
 from __future__ import annotations
 
-import ssl
-from functools import cache
-
 import aiohttp
 
 from proxy import __version__
+from proxy.storage.trust import trusted
 
 CONNECT = 5.0
 """Seconds to open a connection."""
@@ -27,19 +24,6 @@ _IDLE_SECONDS = 12.0
 """Idle connections are dropped before S3 does it, as aiobotocore does (``_constants``)."""
 
 
-@cache
-def trusted() -> ssl.SSLContext:
-    """How TLS is spoken to S3: certificates and host names are checked, by the system's list.
-
-    One for a process, and read before workers are forked: the list takes 15 to 50 ms of CPU time
-    and a megabyte.
-    """
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2: S3 asks for none
-    return context
-
-
 def client_session(*, connect: float = CONNECT, read: float = READ) -> aiohttp.ClientSession:
     """The session of the data path, to be made in a running event loop and closed at the end.
 
@@ -49,6 +33,9 @@ def client_session(*, connect: float = CONNECT, read: float = READ) -> aiohttp.C
     Args:
         connect: Seconds to open a connection.
         read: Seconds without a byte from S3, while one is wanted.
+
+    Raises:
+        ConfigError: As ``trusted``.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS, ssl=trusted()),

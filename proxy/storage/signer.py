@@ -25,7 +25,7 @@ from proxy.buckets import KeyFiles
 from proxy.storage.credentials import ANONYMOUS, Ambient, Credentials, Files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 EMPTY_PAYLOAD = sha256(b"").hexdigest()
 """Hash of no body. Not UNSIGNED-PAYLOAD: this costs nothing for a constant, holds over plain
@@ -150,6 +150,12 @@ def presign(  # noqa: PLR0913 - as sign
     query = f"{start}{token}{names}"
     signature = _signature(scope, method, path, query, f"host:{host}\n", "host", _UNSIGNED)
     return f"{start}{names}{token}&X-Amz-Signature={signature}"
+
+
+def canonical(query: Sequence[tuple[str, str]]) -> str:
+    """A query as SigV4 signs it and as it goes out: encoded, then sorted."""
+    pairs = [(quote(name, safe=""), quote(value, safe="")) for name, value in query]
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.storage.session import trusted
+from proxy.storage.trust import trusted
 from tests.build import OUTSIDE, settings
 from tests.certificates import make_certificate
 from tests.scripteds3 import ETAG, Say, ScriptedS3, reply, rest

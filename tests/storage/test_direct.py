@@ -10,9 +10,10 @@ from proxy.buckets import KeyFiles
 from proxy.buckets import Origin as Entry
 from proxy.storage import credentials as credentials_module
 from proxy.storage import direct as module
+from proxy.storage.buffers import Buffers
 from proxy.storage.direct import Direct
 from proxy.storage.origin import Origin
-from proxy.storage.pool import Buffers, Pool
+from proxy.storage.pool import Pool
 from proxy.storage.session import client_session
 from tests.scripteds3 import Say, ScriptedS3, reply
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.storage.pool import BUFFER, IDLE, Buffers, Pool, Upstream
+from proxy.storage.buffers import BUFFER, Buffers
+from proxy.storage.pool import IDLE, Pool, Upstream
 from proxy.storage.tls import Tls
 from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply

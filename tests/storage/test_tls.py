@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.storage.pool import BUFFER
+from proxy.storage.buffers import BUFFER
 from proxy.storage.tls import LARGEST, Tls
 from tests.certificates import client_side, make_certificate, server_side
 
