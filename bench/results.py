@@ -130,7 +130,7 @@ def _watched(result: Mapping[str, Any]) -> Iterator[tuple[Place, float, dict[str
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What else is different between two results, and may be the reason."""
+    """What else is different between two results, or disturbed them, and may be the reason."""
     pairs = [(section, before[section], after[section])
              for section in ("machine", "versions", "run")]  # fmt: skip
     loads = {table["name"]: table["load"] for table in before["tables"]}
@@ -142,4 +142,17 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
         for section, old, new in pairs
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
-    ]
+    ] + [
+        f"only in {name}: {', '.join(tables)}"
+        for name, one, other in (("the first", before, after), ("the second", after, before))
+        if (tables := sorted(_names(one) - _names(other)))
+    ] + [
+        f"{name}, {table['name']}: {note}"
+        for name, result in (("the first", before), ("the second", after))
+        for table in result["tables"]
+        for note in table["notes"]
+    ]  # fmt: skip
+
+
+def _names(result: Mapping[str, Any]) -> set[str]:
+    return {table["name"] for table in result["tables"]}

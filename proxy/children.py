@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a command that has started others: Ctrl-C, a supervisor, a terminal that closes."""
+
 
 def start(
     command: Sequence[str],
@@ -75,17 +78,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end of the block, then let them happen."""
+    """Hold what ends this process back until the end of the block, then let it happen."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled in the main thread alone
         return
     held: list[tuple[int, FrameType | None]] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *what: held.append(what)) for number in numbers]
+    before = [signal.signal(number, lambda *what: held.append(what)) for number in ENDINGS]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(ENDINGS, before, strict=True):
             signal.signal(number, handler)
     for came, _ in held:
         signal.raise_signal(came)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import yaml
 from rich.console import Console
 
-from proxy.children import end, start
+from proxy.children import ENDINGS, end, start
 from proxy.decide.model import ConfigError, OriginError
 from proxy.seaweed import SeaweedFS, allow_anonymous, make_bucket
 
@@ -188,7 +188,8 @@ def run(*, stay: bool) -> bool:
         Whether every line showed what it should.
     """
     console = Console(highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in ENDINGS:  # Ctrl-C among them: a shell's background job inherits it ignored
+        signal.signal(number, signal.default_int_handler)
     right = True
     with suppress(KeyboardInterrupt):
         console.print("starting a local S3 server, two buckets and the proxy ...")
@@ -202,7 +203,8 @@ def run(*, stay: bool) -> bool:
                 signal.pause()
             else:
                 console.print("\nDone; `nearbucket demo --stay` keeps it running.")
-    console.print("Stopped; nothing is left behind.")
+    with suppress(OSError):  # the terminal may be what ended it
+        console.print("Stopped; nothing is left behind.")
     return right
 
 

@@ -74,7 +74,7 @@ METRICS = (
     Definition("nearbucket_origin_requests_total", "counter", ("site", "status"),
                "Requests to the origin bucket, by HTTP status; 0: no answer."),
     Definition("nearbucket_origin_resumes_total", "counter", ("site",),
-               "Streams continued after the origin dropped the connection."),
+               "Times the rest of a body was asked for, after the origin dropped it."),
     Definition("nearbucket_target_up", "gauge", ("site", "region"),
                "Whether clients are sent to a target (1), or it fails (0); least of all workers."),
     Definition("nearbucket_checks_total", "counter", ("result",),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.children import ENDINGS
 from tests.e2e.running import PATIENCE, ROOT, gone
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def test_the_demo_is_one_s3_server_and_one_proxy_with_two_workers(demo: Demo) ->
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
 def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: int) -> None:
     demo.until("Still running")
     programs = demo.programs()
@@ -146,7 +147,7 @@ def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: i
     assert "Traceback" not in demo.text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
 @pytest.mark.parametrize("program", ["weed", "proxy serve"])
 def test_a_demo_ended_while_it_starts_leaves_nothing_either(
     demo: Demo, program: str, number: int
