@@ -248,6 +248,7 @@ class Relay(Outlet):
         elif now - self._since > READ:
             upstream.close()
             if self._response is None:
+                self._direct.answered(0)
                 self._undone(Tried.SILENT)
             else:
                 self.lost(TimeoutError(f"nothing for {READ:g} s"))

@@ -69,7 +69,7 @@ class Direct:
 
     Attributes:
         responses: Reads the heads of what it answers.
-        answered: Counts an answer of S3 by its status.
+        answered: Counts an answer of S3 by its status; 0 where none came in time.
         take: A connection that is free now, or None.
     """
 

@@ -253,6 +253,7 @@ async def test_an_origin_that_says_nothing_is_a_504(serve: Serve) -> None:
         for later in (0, 31):  # the relay's patience is counted by ticks
             lane.check(monotonic() + later)
         answer = await asking
+        assert served.figures("nearbucket_origin_requests_total") == {("*", "0"): 1}
     assert (answer.status, "retry-after" in answer.headers) == (504, True)
 
 

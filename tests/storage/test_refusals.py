@@ -119,11 +119,12 @@ async def test_a_failure_that_lasts_is_an_error(
 
 
 async def test_a_server_that_is_not_there_is_502(session: ClientSession) -> None:
-    async with scripted(session) as (origin, _, _counted):
+    async with scripted(session) as (origin, _, counted):
         pass
     with pytest.raises(OriginError, match="cannot be reached") as caught:
         await fetch(origin, "k")
     assert caught.value.status == 502
+    assert set(counted.statuses) == {0}
 
 
 async def test_a_slow_first_byte_is_504_and_not_tried_again() -> None:
