@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.decide.model import Reason
+from proxy.discard import let_go
 from proxy.edge.accesslog import PIPE_BUF
 from proxy.edge.visits import Repeat
 
@@ -86,10 +87,14 @@ class Memo:
     __slots__ = ("_bytes", "_clients", "_objects", "_repeated", "_seen", "repeats", "streams")
 
     def __init__(self) -> None:
-        self.forget()
+        self._begin()
 
     def forget(self) -> None:
         """Start from nothing."""
+        let_go(self.repeats, self.streams, self._clients, *self._objects.values())
+        self._begin()
+
+    def _begin(self) -> None:
         self.repeats: dict[tuple[str | None, bytes], Repeat] = {}
         self.streams: dict[tuple[str | None, bytes], Known] = {}
         self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
@@ -136,8 +141,8 @@ class Memo:
     def tick(self) -> None:
         """Once a second: make room for other repeats, where there is none left."""
         if self._repeated >= MAX_REPEATED:
-            self.repeats.clear()
-            self.streams.clear()
+            let_go(self.repeats, self.streams)
+            self.repeats, self.streams = {}, {}
             self._repeated = 0
 
     def keep(self, peer: str | None, head: Head, visitor: Visitor, wanted: Wanted) -> None:

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from proxy.decide.model import OriginError
+from proxy.discard import let_go
 from proxy.storage.held import ABSENT, Held
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Shelf:
 
     def age(self) -> None:
         """Forget what was not used since the last time."""
+        let_go(self._old)
         self._old, self.young = self.young, {}
 
     def __len__(self) -> int:
