@@ -1,9 +1,13 @@
 """The memory that all connections of a worker to S3 read into.
 
-In: nothing. Out: two buffers. Refuses to know who reads.
+In: nothing. Out: a buffer, seen twice. Refuses to know who reads.
 
-Shared because nothing is kept in them: a receiver passes the bytes on, or copies what its client
+Shared because nothing is kept in it: a receiver passes the bytes on, or copies what its client
 does not take, before it returns. So a connection costs no read buffer of its own.
+
+Plaintext takes the place of the ciphertext that it was, which OpenSSL has copied by then: so
+less is pushed out of the processor's cache. It is never the longer one, but for the record that
+was begun before; hence the distance between both.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ BUFFER = 256 * 1024
 
 
 class Buffers(NamedTuple):
-    """What is read into.
+    """Two views of one buffer.
 
     Attributes:
-        raw: Bytes as they come.
-        plain: The same without TLS.
+        raw: Where bytes go as they come.
+        plain: Where they go without TLS: ``LARGEST`` bytes before.
     """
 
     raw: memoryview
@@ -30,5 +34,5 @@ class Buffers(NamedTuple):
     @classmethod
     def new(cls) -> Self:
         """The buffers of one worker."""
-        sizes = BUFFER, BUFFER + LARGEST
-        return cls(*(memoryview(bytearray(size)) for size in sizes))
+        memory = memoryview(bytearray(LARGEST + BUFFER))
+        return cls(memory[LARGEST:], memory)

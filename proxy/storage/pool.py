@@ -112,7 +112,7 @@ class Upstream(asyncio.BufferedProtocol):
         tls, pool, filled = self._tls, self._pool, self._filled
         if tls is None or filled >= BUFFER or self.closing():
             return data
-        raw = pool.buffer[: BUFFER - filled]
+        raw = pool.buffer[filled:]
         try:
             size = os.readv(self._file, [raw])
             self._filled += self._open(tls, raw[:size], filled)

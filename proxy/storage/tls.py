@@ -75,7 +75,8 @@ class Tls:
 
         Args:
             data: Bytes of the connection.
-            into: Where the plaintext goes: room for ``data``, and ``LARGEST`` more.
+            into: Where the plaintext goes: room for ``data``, and ``LARGEST`` more. It may end
+                with ``data`` itself: what is there is copied before it is written over.
 
         Returns:
             Bytes of plaintext.
