@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from proxy.decide.model import OriginError
 from proxy.edge.between import Tried, head_of
 from proxy.edge.outlet import Outlet
+from proxy.edge.pieces import LARGE, Pieces
 from proxy.storage.response import MAX_HEAD, status_of, take_head
 from proxy.storage.session import READ
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from proxy.storage.pool import Upstream
     from proxy.storage.response import Response
 
-_LARGE = 1 << 20  # bytes of a body that is taken in larger pieces
-_GATHERED = 128 * 1024  # bytes of those
-
 
 class Relay(Outlet):
     """One request on its way.
@@ -40,7 +38,7 @@ class Relay(Outlet):
     """
 
     __slots__ = (
-        "_asked", "_client", "_direct", "_gathers", "_head", "_keep_alive", "_known", "_left",
+        "_asked", "_client", "_direct", "_head", "_keep_alive", "_known", "_left", "_pieces",
         "_response", "_since", "_started", "_state", "_task", "_upstream", "_used",
     )  # fmt: skip
 
@@ -71,7 +69,8 @@ class Relay(Outlet):
         self._upstream: Upstream | None = None
         self._response: Response | None = None
         self._task: asyncio.Task[None] | None = None
-        self._used = self._gathers = False
+        self._pieces: Pieces | None = None
+        self._used = False
         self._head = b""
         self._left = 0
 
@@ -152,9 +151,8 @@ class Relay(Outlet):
         if visitor.came_back_for is not None:
             visitor.came_back_for.served(visitor.mark ^ wanted.mark)
         if response.length > len(data) and self._upstream is not None:
-            if response.length > _LARGE:
-                self._gathers = True
-                self._upstream.gather(_GATHERED)
+            if response.length > LARGE:
+                self._pieces = Pieces(self._upstream, response.length)
             else:
                 data = self._upstream.more(data)
         keep_alive = self._keep_alive = self._keep_alive and not state.draining
@@ -167,18 +165,12 @@ class Relay(Outlet):
             data, size = data[:left], left
             self._spoil()
         self._left = left = left - size
-        if self._gathers and left < 2 * _GATHERED:
-            self._at_once()
+        if self._pieces is not None:
+            self._pieces.passed(left)
         if not self._send(head, data):
             self._broken("client-gone")
         elif not left:
             self._complete()
-
-    def _at_once(self) -> None:
-        """Take whatever comes, however little, from here on."""
-        self._gathers = False
-        if self._upstream is not None:
-            self._upstream.gather(1)
 
     def _spoil(self) -> None:
         if self._response is not None:
@@ -187,6 +179,8 @@ class Relay(Outlet):
     def _hold(self) -> None:
         if self._upstream is not None:
             self._upstream.pause()
+            if self._pieces is not None:
+                self._pieces.held(self._left)
 
     def caught_up(self) -> None:
         """The client has taken what waited."""
@@ -243,8 +237,8 @@ class Relay(Outlet):
             self._since = now
             if upstream is not None:
                 upstream.moved = False
-        elif self._gathers:
-            self._at_once()  # S3 is slow: what there is must not wait for more
+        elif self._pieces is not None and self._pieces.at_once():
+            pass  # S3 is slow: what there is must not wait for more
         elif now - self._since > READ:
             upstream.close()
             if self._response is None:

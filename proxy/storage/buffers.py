@@ -16,8 +16,11 @@ from typing import NamedTuple, Self
 
 from proxy.storage.tls import LARGEST
 
-BUFFER = 256 * 1024
-"""Bytes read at a time: larger buffers leave the processor's second-level cache."""
+BUFFER = 512 * 1024
+"""Most bytes read at a time: with half of it 1 GiB costs a fourth more, with twice no less."""
+
+USUAL = 256 * 1024
+"""Bytes read at a time for a client of which nothing is known: so many may have to wait for it."""
 
 
 class Buffers(NamedTuple):

@@ -13,7 +13,7 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
 
-from proxy.storage.buffers import BUFFER
+from proxy.storage.buffers import USUAL
 from proxy.storage.tls import Tls
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Upstream(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_file", "_filled", "_pool", "_ready", "_receiver", "_tls", "_transport", "closing",
-        "freed", "moved", "paused", "used",
+        "_file", "_filled", "_pool", "_ready", "_receiver", "_room", "_tls", "_transport",
+        "closing", "freed", "moved", "paused", "used",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, tls: Tls | None, ready: asyncio.Future[None]) -> None:
@@ -60,6 +60,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self.closing: Callable[[], bool]
         self._file = -1
+        self._room = pool.buffer[:USUAL]
         self._filled = 0  # bytes decrypted in this turn of the loop
         self.paused = False
         self.used = False
@@ -78,7 +79,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """As of ``asyncio.BufferedProtocol``."""
-        return self._pool.buffer
+        return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass bytes on; from a free connection they are nobody's answer."""
@@ -110,9 +111,9 @@ class Upstream(asyncio.BufferedProtocol):
             data: What ``received`` was given, or the end of it.
         """
         tls, pool, filled = self._tls, self._pool, self._filled
-        if tls is None or filled >= BUFFER or self.closing():
+        if tls is None or filled >= USUAL or self.closing():
             return data
-        raw = pool.buffer[filled:]
+        raw = pool.buffer[filled:USUAL]
         try:
             size = os.readv(self._file, [raw])
             self._filled += self._open(tls, raw[:size], filled)
@@ -194,12 +195,14 @@ class Upstream(asyncio.BufferedProtocol):
     def gather(self, count: int) -> None:
         """Take bytes when there are ``count`` of them, and not before: fewer, larger reads.
 
+        At most twice as many are taken at a time, or ``USUAL`` of them.
         Whoever asks for it sees to it that as many come, or asks again (socket(7),
         SO_RCVLOWAT; an end of the connection is told at once all the same).
         """
         if not self.closing():
             sock = self._transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            self._room = self._pool.buffer[: max(2 * count, USUAL)]
 
     def free(self, now: float) -> None:
         """The response was read to its end: anyone may ask next, from this monotonic time on."""

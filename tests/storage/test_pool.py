@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.storage.buffers import BUFFER, Buffers
+from proxy.storage.buffers import USUAL, Buffers
 from proxy.storage.pool import IDLE, Pool, Upstream
 from proxy.storage.tls import Tls
 from tests.certificates import client_side, make_certificate
@@ -184,7 +184,7 @@ async def test_no_more_is_read_than_there_is_room_for(certificate: Certificate) 
         upstream = await pool_of(server).open(PATIENCE)
         upstream.ask(ASK, Taker(100))
         await server.arrived.wait()
-        upstream._filled = BUFFER + 5  # a read that ended a record begun before
+        upstream._filled = USUAL + 5  # a read that ended a record begun before
         data = memoryview(b"y")
         assert upstream.more(data) is data
         upstream.close()
