@@ -21,7 +21,7 @@ demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to t
 	@$(BIN)/nearbucket demo $(ARGS)
 
 test: $(STAMP) ## All tests but the one that needs a container engine
-	$(BIN)/python -m pytest -m "not compose" $(ARGS)
+	$(BIN)/python -m pytest -m "not compose" -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 check: format lint types test docs compose ## What CI runs
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import tempfile
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,7 +22,6 @@ from tests.e2e.running import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from tests.conftest import LocalS3
 
@@ -136,13 +137,15 @@ class Tab:
 
 @asynccontextmanager
 async def chromium(folder: Path) -> AsyncIterator[Tab]:
-    """A browser that keeps everything of its own below ``folder``."""
-    profile = folder / "profile"
+    """A browser that leaves its log in ``folder``, and nothing else."""
+    # It has a socket at home, whose name the kernel bounds to 107 bytes.
+    home = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+    profile = Path(home.name) / "profile"
     with (folder / "chromium.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             program("chromium", "chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank",
-            cwd=folder, env=quiet(folder), stdin=asyncio.subprocess.DEVNULL, stdout=log,
-            stderr=log,
+            cwd=home.name, env=quiet(Path(home.name)), stdin=asyncio.subprocess.DEVNULL,
+            stdout=log, stderr=log,
         )  # fmt: skip
     try:
         async with aiohttp.ClientSession() as session:
@@ -152,6 +155,7 @@ async def chromium(folder: Path) -> AsyncIterator[Tab]:
                 yield Tab(socket)
     finally:
         await _end(process)
+        home.cleanup()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

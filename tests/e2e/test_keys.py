@@ -133,7 +133,7 @@ def scripted(server: ScriptedS3) -> Any:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
 def stored(s3: LocalS3) -> LocalS3:
     """The keys in two buckets of their own: one that only the origin's keys open, one public."""
 
