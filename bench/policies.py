@@ -26,11 +26,13 @@ class Place(NamedTuple):
         port: Of loopback.
         log: File of the JSON access log, or None for none.
         folder: For files of the server.
+        shared: Whether nginx shares the port, each process with a queue of its own.
     """
 
     port: int
     log: Path | None
     folder: Path
+    shared: bool = False
 
 
 def _networks(ranges: Ranges, line: str) -> str:
@@ -75,7 +77,7 @@ http {{
 {bases}
   }}
   server {{
-    listen 127.0.0.1:{place.port} backlog=4096;
+    listen 127.0.0.1:{place.port} backlog=4096{nginx_sharing(place)};
     location / {{
       if ($base = "") {{ return 404; }}
       add_header Cache-Control "private, no-store" always;
@@ -85,6 +87,11 @@ http {{
   }}
 }}
 """
+
+
+def nginx_sharing(place: Place) -> str:
+    """How nginx's processes share the port: as nearbucket's workers do."""
+    return " reuseport" if place.shared else ""
 
 
 _NGINX_LINE = (

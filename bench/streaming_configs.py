@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from case import FAMILY, IDLE_SECONDS, counted, locations
 from origin import BUCKET, NAME
+from policies import nginx_sharing
 from streaming_case import ANSWER, HOSTS, PLAIN, TLS
 
 from proxy.decide.prefixes import prefix_text
@@ -47,7 +48,7 @@ def nginx_config(scene: Scene, place: Place) -> str:
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     hidden = "\n".join(f"  proxy_hide_header {name};" for name in _HIDDEN)
-    servers = "\n".join(_nginx_server(scene, way, place.port) for way in HOSTS)
+    servers = "\n".join(_nginx_server(scene, way, place) for way in HOSTS)
     return f"""\
 daemon off;
 master_process off;
@@ -89,10 +90,10 @@ http {{
 """
 
 
-def _nginx_server(scene: Scene, way: str, port: int) -> str:
+def _nginx_server(scene: Scene, way: str, place: Place) -> str:
     """One way to the origin; ``proxy_set_header`` of a level above would not be inherited."""
     scheme, origin, queue = (
-        ("http", scene.origin.plain, " backlog=4096")
+        ("http", scene.origin.plain, f" backlog=4096{nginx_sharing(place)}")
         if way == PLAIN
         else ("https", scene.origin.tls, "")
     )
@@ -103,7 +104,7 @@ def _nginx_server(scene: Scene, way: str, port: int) -> str:
     keepalive_requests 1000000000;
   }}
   server {{
-    listen 127.0.0.1:{port}{queue};
+    listen 127.0.0.1:{place.port}{queue};
     server_name {HOSTS[way]};
     location / {{
       if ($base != "") {{ return 301 $base$uri; }}

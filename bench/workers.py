@@ -2,38 +2,42 @@
 
 In: what ``frame.py`` gives. Out: a table of CPU time a request, and one of connections a
 worker. Refuses to say how much faster two workers are on two cores: here they share one, so
-that only what they do in excess shows.
+that only what they do in excess shows. Two processes that take turns on a core cost something
+by themselves: nginx beside it, with one worker and with two, says how much.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import policies
+import streaming_configs
 from case import clients, configuration
-from comparison import NOISE_OF_TIME, Asker, Sample, cpu_seconds_a_round
+from comparison import NOISE_OF_TIME, Asker, Sample, cpu_seconds_a_round, installed
 from frame import Figure, Row, Table, interleaved, middle, ratios
 from heads import plain
 from holder import holding
 from loads import Load, generator
-from origin import BUCKET
+from origin import BUCKET, wait_for
 from origin_objects import SMALL
-from processes import connections, usage
+from processes import connections, free_port, running, usage
+from servers import FAST, NGINX, nginx_program
 from service import serving
 from streaming_case import PLAIN, staged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from frame import Context
     from origin import Origin
     from processes import Cores
-    from service import Service
     from streaming_case import Scene
 
 TITLE = "Workers"
+REDIRECT, STREAM = "redirect", "stream, 64 KiB"
 _CONNECTIONS = 64
 _HELD = (64, 1000)
 _MORE = 3  # times the rounds of the other benches: the difference is of the size of their noise
@@ -55,43 +59,86 @@ _SPREAD = (
 )
 
 
-class Asked(NamedTuple):
-    """A service and what it is asked for."""
+class Crowd(NamedTuple):
+    """Workers that share a port."""
 
-    service: Service
+    pids: tuple[int, ...]
+    port: int
+
+
+class Asked(NamedTuple):
+    """Workers and what they are asked for."""
+
+    crowd: Crowd
     load: Load
 
     def ask(self, requests: int, cores: Cores) -> Sample:
-        """CPU time of all its workers, a request."""
-        before = usage(self.service.workers, cores.server)
-        answers = self.load.send(self.service.port, requests)
-        return Sample.of(usage(self.service.workers, cores.server).since(before), answers)
+        """CPU time of all of them, a request."""
+        before = usage(self.crowd.pids, cores.server)
+        answers = self.load.send(self.crowd.port, requests)
+        return Sample.of(usage(self.crowd.pids, cores.server).since(before), answers)
 
 
 def run(context: Context) -> Sequence[Table]:
-    """Both services run all the time, and are asked in turn."""
+    """All of them run all the time, and are asked in turn."""
     context = context._replace(rounds=context.rounds * _MORE)
+    names, missing = installed((FAST, NGINX))
     with ExitStack() as stack:
         scene = stack.enter_context(staged(context, [SMALL]))
-        heads = {"redirect": _redirects(scene), "stream, 64 KiB": scene.heads(SMALL, PLAIN)}
-        loads = {name: Load(file, context.cores.load, _CONNECTIONS) for name, file in heads.items()}
-        services = {
-            count: stack.enter_context(serving(
-                configuration(log=False, origin=_bucket(scene.origin)), count,
-                folder=context.folder / f"workers-{count}", ranges=context.ranges,
-                cores=[context.cores.server],
-            )) for count in (1, 2)
-        }  # fmt: skip
-        spread = _spread(services[2], heads["redirect"], context)
-        asked = {
-            (name, count): Asked(service, load)
-            for name, load in loads.items()
-            for count, service in services.items()
+        heads = {REDIRECT: _redirects(scene), STREAM: scene.heads(SMALL, PLAIN)}
+        loads = {what: Load(file, context.cores.load, _CONNECTIONS) for what, file in heads.items()}
+        crowds = {
+            (what, name, count): stack.enter_context(_crowd(what, name, count, scene, context))
+            for what in loads
+            for name in names
+            for count in (1, 2)
         }
+        spread = _spread(crowds[REDIRECT, FAST, 2], heads[REDIRECT], context)
+        asked = {which: Asked(crowd, loads[which[0]]) for which, crowd in crowds.items()}
         context.steps.expect(len(asked) * (context.rounds + 1))
         ask = Asker(partial(Asked.ask, cores=context.cores), cpu_seconds_a_round(context))
         samples = interleaved(asked, ask, context)
-    return [_costs(samples), spread]
+    return [_costs(samples, missing), spread]
+
+
+@contextmanager
+def _crowd(what: str, name: str, count: int, scene: Scene, context: Context) -> Iterator[Crowd]:
+    folder = context.folder / f"{name}-{count}-{what.partition(',')[0]}"
+    folder.mkdir()
+    if name == NGINX:
+        with _nginx(what, count, scene, folder) as crowd:
+            yield crowd
+        return
+    with serving(
+        configuration(log=False, origin=_bucket(scene.origin)), count,
+        folder=folder, ranges=context.ranges, cores=[context.cores.server],
+    ) as service:  # fmt: skip
+        yield Crowd(service.workers, service.port)
+
+
+@contextmanager
+def _nginx(what: str, count: int, scene: Scene, folder: Path) -> Iterator[Crowd]:
+    """So many processes without a master, whose workers might outlive a bench that is killed."""
+    port, program = free_port(), nginx_program() or NGINX
+    with ExitStack() as stack:
+        pids = []
+        for number in range(count):
+            own = folder / str(number)
+            own.mkdir()
+            place = policies.Place(port, None, own, shared=True)
+            config, errors = own / "config", own / "errors"
+            config.write_text(
+                policies.nginx_config(scene.ranges, place)
+                if what == REDIRECT
+                else streaming_configs.nginx_config(scene, place),
+                encoding="ascii",
+            )
+            stderr = stack.enter_context(errors.open("wb"))
+            command = [program, "-p", str(own), "-e", "stderr", "-c", str(config)]
+            process = stack.enter_context(running(command, core=scene.cores.server, stderr=stderr))
+            wait_for(NGINX, process, [port], errors)
+            pids.append(process.pid)
+        yield Crowd(tuple(pids), port)
 
 
 def _bucket(source: Origin) -> dict[str, str | bool]:
@@ -108,15 +155,15 @@ def _redirects(scene: Scene) -> Path:
     return file
 
 
-def _spread(service: Service, heads: Path, context: Context) -> Table:
+def _spread(crowd: Crowd, heads: Path, context: Context) -> Table:
     """How the kernel deals connections out; each round another set of client ports."""
     context.steps.expect(len(_HELD) * context.rounds)
     counts: dict[int, list[list[int]]] = {held: [] for held in _HELD}
     for _ in range(context.rounds):
         for held, found in counts.items():
             context.steps.now(f"{held} connections")
-            with holding(service.port, held, heads, context.cores.load):
-                found.append([connections(pid, service.port) for pid in service.workers])
+            with holding(crowd.port, held, heads, context.cores.load):
+                found.append([connections(pid, crowd.port) for pid in crowd.pids])
             context.steps.done()
     rows = tuple(
         Row((str(held),), {
@@ -129,12 +176,12 @@ def _spread(service: Service, heads: Path, context: Context) -> Table:
     return Table("spread", title, ("connections",), _SPREAD, rows)
 
 
-def _costs(samples: dict[tuple[str, int], list[Sample]]) -> Table:
+def _costs(samples: dict[tuple[str, str, int], list[Sample]], missing: tuple[str, ...]) -> Table:
     rows = []
-    for (name, count), ours in samples.items():
-        base = samples[name, 1]
+    for (what, name, count), ours in samples.items():
+        base = samples[what, name, 1]
         cpu = ratios((each.process for each in ours), (each.process for each in base))
-        rows.append(Row((name, str(count)), {
+        rows.append(Row((what, name, str(count)), {
             "cpu_us": middle(each.process for each in ours),
             "user_us": middle(each.user for each in ours),
             "core_us": middle(each.core for each in ours),
@@ -149,4 +196,5 @@ def _costs(samples: dict[tuple[str, int], list[Sample]]) -> Table:
         "log": "off",
     }
     title = "Workers on one core: CPU time summed over them, without access log"
-    return Table("workers", title, ("request", "workers"), _COLUMNS, tuple(rows), (), loaded)
+    labels = ("request", "server", "workers")
+    return Table("workers", title, labels, _COLUMNS, tuple(rows), missing, loaded)
