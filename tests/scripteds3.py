@@ -45,6 +45,7 @@ class ScriptedS3:
     """Gives the answers of its script, one a request, and remembers the requests.
 
     Attributes:
+        connections: How many there were.
         trust: How to speak TLS to it, where it does.
     """
 
@@ -54,6 +55,7 @@ class ScriptedS3:
         self.trust = client_side(tls) if tls else None
         self._tls = server_side(tls) if tls else None
         self.asked: list[Asked] = []
+        self.connections = 0
         self.arrived = asyncio.Event()
         self.endpoint = ""
         self._server: asyncio.Server | None = None
@@ -78,6 +80,7 @@ class ScriptedS3:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         # a task of our own: the one asyncio makes for a coroutine logs its cancellation
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._tasks.add(task)
@@ -117,6 +120,15 @@ def error(status: str, code: str, *headers: str) -> bytes:
     """S3's error document."""
     document = f"<?xml version='1.0'?>\n<Error><Code>{code}</Code><Message>no</Message></Error>"
     return reply(status, document.encode(), "Content-Type: application/xml", *headers)
+
+
+def chunked(said: bytes) -> bytes:
+    """The same answer as S3 sends its error documents: in chunks."""
+    head, _, body = said.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    pieces = body[:20], body[20:]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)
+    return b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", chunks]) + b"0\r\n\r\n"
 
 
 def rest(body: bytes, first: int, etag: str = ETAG, *, sent: int | None = None) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from proxy.decide.model import Stream
+    from proxy.storage.refusal import Refusal
     from proxy.storage.response import Response
 
 _STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
@@ -72,8 +73,8 @@ class Client(Protocol):
     def broken(self) -> None:
         """It cannot be completed."""
 
-    def undone(self, tried: Tried) -> None:
-        """Somebody else has to answer."""
+    def undone(self, tried: Tried | Refusal) -> None:
+        """Somebody else has to answer; by what S3 said, where it refused."""
 
 
 def peer_of(transport: asyncio.Transport) -> str | None:

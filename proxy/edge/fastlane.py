@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from proxy.edge.memo import Known
     from proxy.edge.state import WorkerState
+    from proxy.storage.refusal import Refusal
 
 
 _NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
@@ -35,7 +36,8 @@ class FastLane(Watched):
     """One client connection.
 
     Attributes:
-        tried: What the relay found out about the origin for a request that it left to aiohttp.
+        tried: What the relay found out about the origin for a request that it left to aiohttp,
+            or what S3 said there.
     """
 
     __slots__ = (
@@ -50,7 +52,7 @@ class FastLane(Watched):
         self._inner: Inner | None = None
         self._relay: Relay | None = None
         self._taken = _NOTHING  # what is relayed, then what came behind it
-        self.tried = Tried.NOT
+        self.tried: Tried | Refusal = Tried.NOT
         self._returns = False
         self._eof = False
         self._peer: str | None = None
@@ -211,7 +213,7 @@ class FastLane(Watched):
         if behind and self._eof and self._at_home:
             self._close()
 
-    def undone(self, tried: Tried) -> None:
+    def undone(self, tried: Tried | Refusal) -> None:
         """The relay could not answer, and has sent nothing."""
         self.tried = tried
         chunk, *behind = self._leave_relay()

@@ -18,6 +18,7 @@ from proxy.edge.answers import decorate, instead, listing, redirection, refusal
 from proxy.edge.between import Tried
 from proxy.edge.connection import Connection
 from proxy.edge.framing import Incoming, incoming, is_last, refused
+from proxy.storage.refusal import Refusal
 
 if TYPE_CHECKING:
     from proxy.decide.model import Decision
@@ -149,13 +150,17 @@ class _Exchange:
             self._state.complain(f"origin of {decision.site}: S3 did not answer in time")
             return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
         try:
-            answer = await origin.open(
-                self._request.method,
-                decision.key,
-                _named(self._incoming, CONDITIONS),
-                query=decision.query,
-                cors_origin=self._incoming.headers.get("Origin"),
-                again=tried is Tried.NOT,
+            answer = (
+                origin.refused(tried)
+                if isinstance(tried, Refusal)
+                else await origin.open(
+                    self._request.method,
+                    decision.key,
+                    _named(self._incoming, CONDITIONS),
+                    query=decision.query,
+                    cors_origin=self._incoming.headers.get("Origin"),
+                    again=tried is Tried.NOT,
+                )
             )
         except OriginError as error:
             counters.add("nearbucket_stream_ends_total", "origin-failed")

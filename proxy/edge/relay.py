@@ -1,8 +1,8 @@
 """The streaming lane: an object's bytes from the origin's socket straight to the client's.
 
 In: a simple GET that is to be streamed. Out: S3's 200 or 206 as the client may see it, byte by
-byte; or the request back, untouched, when S3 says anything else. Refuses to know conditions,
-errors of S3 and other methods: those are aiohttp's, and so is the rest of a body that S3 drops.
+byte. Refuses to know conditions, errors of S3 and other methods: those are aiohttp's, and so is
+the rest of a body that S3 drops. How S3 is asked is ``asking.py``.
 
 Nothing is kept on the way: what arrives is written at once, head and body in one call, and what
 the client does not take (``outlet.py``) keeps S3 from being read any further.
@@ -15,10 +15,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.decide.model import OriginError
+from proxy.edge.asking import Asking
 from proxy.edge.between import Tried, head_of
-from proxy.edge.outlet import Outlet
 from proxy.edge.pieces import LARGE, Pieces
-from proxy.storage.response import MAX_HEAD, status_of, take_head
+from proxy.storage.refusal import PATIENCE
 from proxy.storage.session import READ
 
 if TYPE_CHECKING:
@@ -26,21 +26,17 @@ if TYPE_CHECKING:
     from proxy.edge.memo import Known
     from proxy.edge.state import WorkerState
     from proxy.storage.answer import Answer
-    from proxy.storage.direct import Asked, Direct
-    from proxy.storage.pool import Upstream
+    from proxy.storage.direct import Direct
     from proxy.storage.response import Response
 
 
-class Relay(Outlet):
+class Relay(Asking):
     """One request on its way.
 
     It ends by one call of its client's, ``done``, ``broken`` or ``undone``, or by ``gone``.
     """
 
-    __slots__ = (
-        "_asked", "_client", "_direct", "_head", "_keep_alive", "_known", "_left", "_pieces",
-        "_response", "_since", "_started", "_state", "_task", "_upstream", "_used",
-    )  # fmt: skip
+    __slots__ = ("_keep_alive", "_left", "_pieces", "_since", "_started")
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
         self, state: WorkerState, direct: Direct, known: Known, client: Client,
@@ -58,88 +54,15 @@ class Relay(Outlet):
             started: Monotonic time at which the request came.
             keep_alive: Whether the connection stays open.
         """
-        self._state = state
-        self._direct = direct
-        self._known = known
-        self._client = client
-        super().__init__(transport, file)
+        super().__init__(state, direct, known, client, transport, file)
         self._started = self._since = started
         self._keep_alive = keep_alive
-        self._asked: Asked
-        self._upstream: Upstream | None = None
-        self._response: Response | None = None
-        self._task: asyncio.Task[None] | None = None
         self._pieces: Pieces | None = None
-        self._used = False
-        self._head = b""
         self._left = 0
 
     def start(self) -> bool:
         """Ask S3; False when this lane cannot."""
-        visitor, wanted = self._known
-        direct = self._direct
-        asked = direct.asked(wanted.key, self._started)
-        if asked is None:
-            return False
-        self._asked = asked
-        part = visitor.part
-        request = asked.whole if part is None else asked.of(part)
-        upstream = direct.take()
-        if upstream is None:
-            self._task = asyncio.create_task(self._connect(request))
-        else:
-            self._upstream = upstream
-            self._used = upstream.used
-            upstream.ask(request, self)
-        return True
-
-    async def _connect(self, request: bytes) -> None:
-        try:
-            upstream = await self._direct.connect()
-        except (OSError, ValueError):  # the latter of a host that no certificate can name
-            upstream = None
-        self._task = None
-        if upstream is None or upstream.closing():
-            self._undone(Tried.FAILED)  # aiohttp finds out as well, and says so
-        else:
-            self._upstream = upstream
-            upstream.ask(request, self)
-
-    def received(self, data: memoryview) -> None:
-        """S3 sent bytes."""
-        if self._response is not None:
-            self._pass(b"", data)
-            return
-        likeness = self._asked.likeness
-        if likeness is None or self._head or self._known.visitor.part is not None:
-            self._read(data)
-            return
-        response = likeness.read(data)
-        if response is None:
-            self._read(data)
-        else:
-            self._answer(response, data[likeness.length :])
-
-    def _read(self, data: memoryview) -> None:
-        """Bytes of a head, and perhaps of the body behind it."""
-        before = len(self._head)
-        head, whole = take_head(self._head, data)
-        if not whole:
-            self._head = head
-            if len(head) >= MAX_HEAD:
-                self._undone(Tried.NOT)
-            return
-        self._head = b""
-        response = self._direct.responses.read(head)
-        part = self._known.visitor.part
-        if response is None or (response.status == 206 and part is None):  # noqa: PLR2004
-            status = status_of(head)
-            self._direct.answered(status)
-            self._undone(Tried.FAILED if status in {500, 503} else Tried.NOT)
-            return
-        if part is None:
-            self._asked.learn(head, response)
-        self._answer(response, data[len(head) - before :])
+        return self._ask(self._started)
 
     def _answer(self, response: Response, data: memoryview) -> None:
         """S3 has the object: head of the answer, and what there is of its body."""
@@ -204,11 +127,10 @@ class Relay(Outlet):
 
     def lost(self, error: Exception | None) -> None:
         """S3's connection is gone."""
-        self._upstream = None
         if self._response is None:
-            stale = self._used and not self._head
-            self._undone(Tried.NOT if stale else Tried.FAILED)
+            super().lost(error)
         else:
+            self._upstream = None
             trouble = repr(error) if error else "it ended early"
             self._task = asyncio.create_task(self._resume(self._response, trouble))
 
@@ -239,6 +161,8 @@ class Relay(Outlet):
                 upstream.moved = False
         elif self._pieces is not None and self._pieces.at_once():
             pass  # S3 is slow: what there is must not wait for more
+        elif self._refusal is not None and now - self._since > PATIENCE:
+            self._refused(self._refusal)
         elif now - self._since > READ:
             upstream.close()
             if self._response is None:
@@ -254,19 +178,6 @@ class Relay(Outlet):
             self._record(monotonic())
         else:
             self._ended("client-gone")
-
-    def _undone(self, tried: Tried) -> None:
-        """Not this lane's to answer, and nothing is sent yet."""
-        self._let_go()
-        self._client.undone(tried)
-
-    def _let_go(self) -> None:
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            upstream.close()
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
 
     def _broken(self, how: str) -> None:
         """What was sent is not the object: the client must not take it for one."""

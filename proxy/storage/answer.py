@@ -17,7 +17,7 @@ import aiohttp
 from proxy.decide.model import OriginError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from types import TracebackType
 
     from proxy.storage.response import Response
@@ -62,9 +62,9 @@ BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """What a connection to S3 that fails raises."""
 
 
-def cors_fields(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
+def cors_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """What the bucket's CORS rules say to a browser."""
-    return _visible(response, _CORS)
+    return _visible(headers, _CORS)
 
 
 class Answer:
@@ -95,7 +95,7 @@ class Answer:
     def unchanged(cls, response: aiohttp.ClientResponse) -> Answer:
         """A 304 with the validators of ``response``, which is not needed any longer."""
         response.release()
-        return cls(304, _visible(response, _VISIBLE_304))
+        return cls(304, _visible(response.headers, _VISIBLE_304))
 
     @classmethod
     def whole(cls, response: aiohttp.ClientResponse, again: Again, *, has_body: bool) -> Answer:
@@ -109,7 +109,7 @@ class Answer:
         Raises:
             OriginError: The length is not announced (502): neither could the client's be.
         """
-        answer = cls(response.status, _visible(response, VISIBLE))
+        answer = cls(response.status, _visible(response.headers, VISIBLE))
         length = response.content_length
         if length is None:
             raise OriginError(502, f"S3 answered {response.status} without Content-Length")
@@ -218,8 +218,7 @@ class Answer:
         self._response = response
 
 
-def _visible(response: aiohttp.ClientResponse, names: tuple[str, ...]) -> list[tuple[str, str]]:
-    headers = response.headers
+def _visible(headers: Mapping[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
     found = [(name, headers[name]) for name in names if name in headers]
     kept = []
     for name, value in found:

@@ -23,6 +23,7 @@ from proxy.decide.model import OriginError
 from proxy.decide.wire import MAX_KEY, encode_key
 from proxy.storage.answer import BROKEN, Answer, cors_fields
 from proxy.storage.conditions import read_conditions
+from proxy.storage.refusal import DOCUMENT, PATIENCE, Refusal
 from proxy.storage.signer import Signer, canonical
 from proxy.storage.trust import complaint
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from proxy import buckets
     from proxy.storage.answer import Again
     from proxy.storage.conditions import Conditions
-
-_ERROR_BYTES = 4096
-_ERROR_SECONDS = 5.0
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
@@ -164,7 +162,7 @@ class Origin:
         await _error_document(response)
         if response.status != 200:  # noqa: PLR2004 - OK
             return Answer(403)
-        return Answer(200, cors_fields(response))
+        return Answer(200, cors_fields(response.headers))
 
     async def _ask(
         self, method: str, path: str, extra: dict[str, str], *, again: bool = True
@@ -225,9 +223,10 @@ class Origin:
                 return Answer.unchanged(response)
             case 412:
                 await _error_document(response)
-                return Answer(412, cors_fields(response))
+                return Answer(412, cors_fields(response.headers))
             case _:
-                return await self._refused(method, response, path.partition("?")[2])
+                refusal = Refusal(status, response.headers, await _error_document(response))
+                return self.refused(refusal, method, path.partition("?")[2])
 
     def rest_of(self, path: str) -> Again:
         """How the rest of a body is asked for."""
@@ -241,31 +240,30 @@ class Origin:
             self.counters.on_resume()
         return await self._send("GET", path, extra)
 
-    async def _refused(self, method: str, response: aiohttp.ClientResponse, asked: str) -> Answer:
-        """A 404 or 416 that is the client's, or the error that is not."""
-        status = response.status
-        document = await _error_document(response)
+    def refused(self, refusal: Refusal, method: str = "GET", query: str = "") -> Answer:
+        """A 404 or 416 that is the client's; raises the ``OriginError`` that is not."""
+        status, headers, document = refusal
         found = _CODE.search(document)
         code = found[1].decode() if found else ""
         if status == 416:  # noqa: PLR2004 - Range Not Satisfiable
             size = _SIZE.search(document)
             known = f"bytes */{size[1].decode()}" if size else ""
-            span = response.headers.get("Content-Range", known)
+            span = headers.get("Content-Range", known)
             fields = [("Content-Range", span)] if span else []
-            return Answer(416, [*fields, *cors_fields(response)])
+            return Answer(416, [*fields, *cors_fields(headers)])
         if status == 404 and code != "NoSuchBucket":  # noqa: PLR2004 - Not Found
-            return Answer(404, cors_fields(response))
-        if status == 400 and asked:  # noqa: PLR2004 - Bad Request
-            return Answer(404, cors_fields(response))  # no such version, or no such argument
-        if status == 405 and "x-amz-delete-marker" in response.headers:  # noqa: PLR2004
+            return Answer(404, cors_fields(headers))
+        if status == 400 and query:  # noqa: PLR2004 - Bad Request
+            return Answer(404, cors_fields(headers))  # no such version, or no such argument
+        if status == 405 and "x-amz-delete-marker" in headers:  # noqa: PLR2004
             # versionId names a delete marker: no object (S3 user guide, "Delete markers")
-            return Answer(404, cors_fields(response))
+            return Answer(404, cors_fields(headers))
         if status == 403 and (code == "AccessDenied" or method == "HEAD"):  # noqa: PLR2004
             # what S3 says of a missing key to those who may not list (GetObject, "403"), and
             # HEAD has no body to tell it from others
-            return Answer(404, cors_fields(response))
+            return Answer(404, cors_fields(headers))
         told = 503 if status in {429, 503} or code == "SlowDown" else 502
-        region = response.headers.get("x-amz-bucket-region")
+        region = headers.get("x-amz-bucket-region")
         elsewhere = region and region != self._entry.region
         raise OriginError(
             told,
@@ -285,9 +283,9 @@ async def _error_document(response: aiohttp.ClientResponse) -> bytes:
     """
     document = b""
     try:
-        async with asyncio.timeout(_ERROR_SECONDS):
-            while len(document) < _ERROR_BYTES:
-                piece = await response.content.read(_ERROR_BYTES - len(document))
+        async with asyncio.timeout(PATIENCE):
+            while len(document) < DOCUMENT:
+                piece = await response.content.read(DOCUMENT - len(document))
                 if not piece:
                     break
                 document += piece

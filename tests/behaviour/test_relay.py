@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tests.build import EAST, OUTSIDE, settings
-from tests.scripteds3 import Say, ScriptedS3, reply
+from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, client_at, head_of, serving
 
 if TYPE_CHECKING:
@@ -81,3 +82,20 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         assert (await client.answer()).body == b"0123456789"
         assert (await client.answer()).status == 301
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
+
+
+async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known() -> None:
+    half = Say(error("404 Not Found", "NoSuchKey")[:-10], then="hang")
+    async with ScriptedS3(half) as server, serving(scripted(server)) as served:
+        asking = asyncio.create_task(served.get("/a.txt", FROM))
+        await server.arrived.wait()
+        lane = next(iter(served.worker.state.lanes))
+        async with asyncio.timeout(PATIENCE):
+            while lane._relay is None or lane._relay._refusal is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for later in (0, 4):
+            lane.check(monotonic() + later)
+        assert lane._relay is not None
+        lane.check(monotonic() + 6)
+        assert (await asking).status == 404
+    assert len(server.asked) == 1

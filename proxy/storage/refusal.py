@@ -1,0 +1,98 @@
+"""What S3 says when it refuses, read to its end below aiohttp: so it is not asked a second time.
+
+In: the bytes of a response that is no object. Out: a ``Refusal``. Refuses to judge it: that is
+``Origin.refused``, whichever way it came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import httptools
+from multidict import CIMultiDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DOCUMENT = 4096
+"""Bytes of an error's XML that are looked at: its code stands at the start."""
+
+PATIENCE = 5.0
+"""Seconds for its end to come; the status is there by then, and the code mostly."""
+
+
+class Refusal(NamedTuple):
+    """A response that is no object.
+
+    Attributes:
+        status: HTTP status.
+        headers: Its fields; names in any case.
+        document: The first ``DOCUMENT`` bytes of the error's XML, or what there is.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    document: bytes
+
+
+def refuses(status: int) -> bool:
+    """Whether a status is an answer to a plain GET that asking again would not change."""
+    return 300 <= status < 500 and status not in {304, 412}  # noqa: PLR2004  # classes of statuses
+
+
+class RefusalReader:
+    """Reads one response.
+
+    Attributes:
+        whole: Whether its end was read.
+    """
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: CIMultiDict[str] = CIMultiDict()
+        self._document = b""
+        self._responses = self._status = 0
+        self._broken = self._stays = False
+        self.whole = False
+
+    def on_message_begin(self) -> None:
+        """As of httptools."""
+        self._responses += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """As of httptools."""
+        if self._responses == 1:
+            self._headers.add(*(each.decode("utf-8", "surrogateescape") for each in (name, value)))
+
+    def on_headers_complete(self) -> None:
+        """As of httptools."""
+        self._status = self._status or self._parser.get_status_code()
+
+    def on_body(self, data: bytes) -> None:
+        """As of httptools."""
+        if self._responses == 1:
+            self._document += data[: DOCUMENT - len(self._document)]
+
+    def on_message_complete(self) -> None:
+        """As of httptools, which knows of the connection only until it returns."""
+        if not self.whole:
+            self._stays = self._parser.should_keep_alive()
+        self.whole = True
+
+    def read(self, data: bytes | memoryview) -> bool:
+        """Take bytes; whether nothing more is to be waited for."""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._broken = True
+        return self.whole or self._broken
+
+    def reusable(self) -> bool:
+        """Whether the connection stays open behind it, with nothing on it."""
+        return self._stays and self._responses == 1 and not self._broken
+
+    def refusal(self) -> Refusal | None:
+        """What was read of it, once its head is there; None for what is no response."""
+        if self._broken and not self.whole:
+            return None
+        return Refusal(self._status, self._headers, self._document)
