@@ -78,7 +78,9 @@ class Answer:
             without a body.
     """
 
-    __slots__ = ("_again", "_etag", "_left", "_response", "_where", "headers", "length", "status")
+    __slots__ = (
+        "_again", "_etag", "_left", "_response", "_where", "_why", "headers", "length", "status",
+    )  # fmt: skip
 
     def __init__(self, status: int, headers: list[tuple[str, str]] | None = None) -> None:
         """Make an answer without a body."""
@@ -90,6 +92,7 @@ class Answer:
         self._again: Again | None = None
         self._etag = ""
         self._where = (0, 0)
+        self._why = ""
 
     @classmethod
     def unchanged(cls, response: aiohttp.ClientResponse) -> Answer:
@@ -199,13 +202,17 @@ class Answer:
         if not etag.startswith('"'):
             raise OriginError(502, f"{broken}; without a strong ETag it cannot be resumed")
         if attempt > _ATTEMPTS:
-            raise OriginError(502, f"{broken}; gave up after {_ATTEMPTS} attempts to resume")
+            tried = f"gave up after {_ATTEMPTS} attempts to resume{self._why}"
+            raise OriginError(502, f"{broken}; {tried}")
+        self._why = ""
         wanted = {"range": f"bytes={first}-{end - 1}", "if-match": etag}
         try:
             response = await self._again(attempt, wanted)
-        except OriginError:
+        except OriginError as error:
+            self._why = f", at last because {error.detail}"
             return
         if response.status == 429 or response.status >= 500:  # noqa: PLR2004 - not now
+            self._why = f", at last because S3 answered {response.status}"
             response.close()
             return
         same = response.headers.get("ETag") == etag

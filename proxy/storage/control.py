@@ -232,6 +232,8 @@ def meaning(error: Exception) -> str:
 def as_ours(error: Exception, place: Place) -> ProxyError:
     """An error about a whole bucket: the operator's to mend, or S3's."""
     text = f"{place.name}: bucket {place}: {meaning(error)}"
+    if isinstance(error, SSLError):
+        return OriginError(503, text)
     if isinstance(error, HTTPClientError | ConnectionError):
         return OriginError(503, f"{text}; is the endpoint right, and reachable from here?")
     if isinstance(error, ClientError):

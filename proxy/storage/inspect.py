@@ -16,9 +16,11 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004  # botocore's own, of whoever was not reached
     HTTPClientError,
     NoCredentialsError,
+    SSLError,
 )
 
 from proxy.storage.control import FAULTS, code_of, meaning
+from proxy.storage.trust import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,6 +196,8 @@ def not_reached(error: Exception) -> bool:
 def trouble(error: Exception, place: Place) -> Finding:
     """What keeps a bucket from being used."""
     name = f"bucket {place.entry.bucket}"
+    if isinstance(error, SSLError):
+        return Finding(Level.WRONG, place.name, "bucket", f"{name}: {error}", REMEDY, reached=False)
     if not_reached(error):
         text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
         fix = "is the endpoint right, and reachable from here?"

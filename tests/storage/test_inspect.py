@@ -12,11 +12,13 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     ProfileNotFound,
+    SSLError,
 )
 
 from proxy.buckets import Bucket
 from proxy.storage.control import Place, opened
 from proxy.storage.inspect import Inquiry, Inspected, Level, cors_finding, inspect, trouble
+from proxy.storage.trust import REMEDY
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
@@ -209,6 +211,13 @@ async def test_a_server_that_says_nothing_is_not_waited_for_for_ever() -> None:
 def test_every_trouble_is_said_in_words(problem: Exception, about: str, text: str) -> None:
     finding = trouble(problem, place("http://127.0.0.1"))
     assert (finding.level, finding.about, finding.text) == (Level.WRONG, about, text)
+
+
+def test_a_server_that_is_not_trusted_is_said_with_what_helps_and_nothing_else() -> None:
+    finding = trouble(SSLError(endpoint_url="https://u", error="x"), place("https://127.0.0.1"))
+    assert (finding.about, finding.reached) == ("bucket", False)
+    assert finding.text == "bucket bkt: SSL validation failed for https://u x"
+    assert finding.fix == REMEDY
 
 
 # CORS
