@@ -55,10 +55,12 @@ class Head(NamedTuple):
     Attributes:
         line: The request line; not checked yet.
         fields: The field lines that a decision or its record depends on, as sent, in order.
+        unique: Whether a field has another value each time: its bytes will not come again.
     """
 
     line: bytes
     fields: tuple[bytes, ...]
+    unique: bool = False
 
 
 class Simple(NamedTuple):
@@ -102,6 +104,7 @@ class SimpleReader:
         if end > MAX_SIMPLE - 4 or len(lines) > MAX_LINES:
             return Handover.UNUSUAL
         fields = []
+        unique = False
         kept, dropped, restless = self._kept, self._dropped, self._restless
         for line in lines[1:]:
             if line in dropped:
@@ -109,6 +112,7 @@ class SimpleReader:
             if line not in kept:
                 start = line[: line.find(b":") + 1]
                 if start in restless and line.isascii() and line.decode().isprintable():
+                    unique = True
                     continue  # a value without tabs: _VALUE, in a third of the time
                 matters = self._learn(line)
                 if isinstance(matters, Handover):
@@ -116,7 +120,7 @@ class SimpleReader:
                 if not matters:
                     continue
             fields.append(line)
-        return Head(lines[0], tuple(fields))
+        return Head(lines[0], tuple(fields), unique)
 
     def _learn(self, line: bytes) -> bool | Handover:
         """Whether anything depends on a field line, or why its head is not simple."""

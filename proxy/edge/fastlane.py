@@ -115,7 +115,7 @@ class FastLane(Watched):
             return
         known = state.memo.recall(self._peer, head, started)
         if known is not None:
-            if known.visitor.lasting:
+            if known.visitor.lasting and not head.unique:
                 state.memo.repeat(self._peer, chunk, known, state.log)
             self._act(chunk, known, started, keep_alive=known.visitor.lasting)
             return

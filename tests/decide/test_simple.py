@@ -133,6 +133,14 @@ def test_a_field_with_a_new_value_each_time_is_not_remembered(
     assert isinstance(read(reader, with_id(b"a\tb")), Simple)
 
 
+def test_a_head_with_such_a_field_is_known_to_come_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = restless(monkeypatch, frozenset())
+    for chunk, unique in ((with_id(b"77"), True), (with_id(b"77", b"X-Other"), False)):
+        head = reader.read(chunk)
+        assert isinstance(head, simple.Head)
+        assert head.unique is unique
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [
