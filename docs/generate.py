@@ -68,7 +68,8 @@ LABELS: Mapping[str, str] = {
         "`refuse` for refusals."
     ),
     "action": ", ".join(f"`{action}`" for action in Action) + ".",
-    "how": ", ".join(f"`{how}`" for how in STREAM_ENDS) + ".",
+    "how": ", ".join(f"`{how}`" for how in STREAM_ENDS)
+    + "; the last also where it failed before the first byte, and the client got 502, 503 or 504.",
     "status": "HTTP status of S3's answer.",
     "cause": "Why a request left the fast lane, [below](#causes).",
     "family": "`ipv4`, `ipv6`.",

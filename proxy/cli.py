@@ -120,6 +120,8 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
     settings = load(config)
     if plain_address(ip) is None:
         raise ConfigError(f"--ip: {ip!r} is not an IP address")
+    if not path.startswith(("/", "http://", "https://")):
+        raise ConfigError(f"URL-PATH: {path!r} is none: the path in a URL begins with /")
     document = ranges_in_use(settings.regions, ranges)
     if document is None:
         typer.echo("nearbucket: no list of prefixes yet, so no address has a region: run "

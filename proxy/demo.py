@@ -72,6 +72,7 @@ class Demo:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._server: subprocess.Popen[bytes]
+        self.folder: Path
         self.port, self.admin_port = _free_port(8080), _free_port(9090)
         self.sample = secrets.token_bytes(_SAMPLE_BYTES)
 
@@ -83,6 +84,7 @@ class Demo:
             folder = Path(
                 self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nearbucket-"))
             )
+            self.folder = folder
             s3 = self._stack.enter_context(SeaweedFS(folder / "s3"))
             asyncio.run(self._fill(s3))
             self._serve(folder, s3)
@@ -198,7 +200,8 @@ def run(*, stay: bool) -> bool:
             if stay:
                 console.print(
                     f"\nStill running: dashboard on http://127.0.0.1:{demo.admin_port}/ ; try the "
-                    "lines yourself. Ctrl-C stops and removes everything."
+                    "lines yourself. Its configuration and its log are nearbucket.yaml and "
+                    f"server.log in {demo.folder} . Ctrl-C stops and removes everything."
                 )
                 signal.pause()
             else:

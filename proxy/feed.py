@@ -213,7 +213,8 @@ class Feed:
         if result.good and not self._last.good:
             _log.info("ranges: the source is usable again (%s)", result)
         elif not result.good and result is not self._last:
-            _log.warning("ranges: %s: %s; the list in use stays", result, self.problem)
+            left = "the list in use stays" if self.current else "there is none yet"
+            _log.warning("ranges: %s: %s; %s", result, self.problem, left)
         self._last = result
 
 

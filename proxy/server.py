@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from proxy import __version__
 from proxy.background import in_background
 from proxy.configfile import DEFAULT_FILE, load
 from proxy.decide.model import ConfigError
@@ -22,7 +23,7 @@ from proxy.edge.admin import Health, application
 from proxy.edge.metrics import total
 from proxy.feed import Feed
 from proxy.pool import Pool
-from proxy.snapshot import engine_of, fingerprint, refuse_restart, snapshot_of
+from proxy.snapshot import deserted, engine_of, fingerprint, refuse_restart, snapshot_of
 from proxy.status import Known, status_of
 from proxy.warmup import WarmUp
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from proxy.snapshot import Snapshot
 
 WATCH = 1.0  # seconds between looks at the configuration file and the workers' figures
+_NOBODY = "nobody is sent there; is the region right?"
 FEED_PAUSE = 5.0  # seconds before a feed that failed starts again
 
 _log = logging.getLogger(__name__)
@@ -104,6 +106,10 @@ class Supervisor:
         if ready.done():
             ready.result()  # raises when no worker could start
         ready.cancel()
+        _log.info(
+            "nearbucket %s: configuration %s from %s",
+            __version__, fingerprint(self.settings), self._path or DEFAULT_FILE,
+        )  # fmt: skip
         for name, (host, port) in self.addresses.items():
             _log.info("%s on %s port %d", name, host, port)
 
@@ -179,6 +185,8 @@ class Supervisor:
                 await self._pool.spread(snapshot)
                 if new:
                     self._warm_up(self._pool)
+            for each in deserted(settings, ranges):
+                _log.warning("%s: the list of prefixes has no address there: %s", each, _NOBODY)
             self._ranges = ranges  # last: /readyz looks here whether the workers have a list
 
     def _warm_up(self, pool: Pool) -> None:
@@ -196,7 +204,8 @@ class Supervisor:
         if self._draining or self._stop.is_set():
             reasons.append("draining")
         if self._ranges is None and self.settings.regions.required:
-            reasons.append("ranges not loaded (regions.required: false serves without)")
+            why = f": {self._feed.problem}" if self._feed and self._feed.problem else ""
+            reasons.append(f"ranges not loaded{why} (regions.required: false serves without)")
         if self._serving == 0:
             reasons.append("no worker answers yet")
         return Health(not reasons, reasons)

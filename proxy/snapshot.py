@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from proxy.configfile import masked
 from proxy.decide.engine import Engine
 from proxy.decide.model import ConfigError
-from proxy.decide.regions import NetworkSet, RegionTable, build_table, network_set, networks_of
+from proxy.decide.regions import (
+    NetworkSet,
+    RegionTable,
+    build_table,
+    network_set,
+    networks_of,
+    regions_of,
+)
 
 if TYPE_CHECKING:
     from proxy.decide.ranges import Ranges
@@ -57,6 +64,19 @@ def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
         networks_of(ranges, CLOUDFRONT) if ranges else network_set(()),
         worker_count(settings.listen),
     )
+
+
+def deserted(settings: Settings, ranges: Ranges | None) -> list[str]:
+    """Targets for regions in which the list has no address, by their keys."""
+    if ranges is None:
+        return []
+    there = regions_of(ranges, settings.regions.services, settings.regions.overrides)
+    return [
+        f"sites.{number}.targets.{region}"
+        for number, site in enumerate(settings.sites)
+        for region in site.targets
+        if region not in there
+    ]
 
 
 def engine_of(snapshot: Snapshot) -> Engine:

@@ -35,10 +35,12 @@ class Say:
     Attributes:
         raw: The bytes that go out.
         then: ``keep`` the connection, ``close`` it, or ``hang``: say no more on it.
+        after: Seconds before it is given.
     """
 
     raw: bytes
     then: str = "keep"
+    after: float = 0.0
 
 
 class ScriptedS3:
@@ -97,6 +99,7 @@ class ScriptedS3:
                 self.asked.append(Asked(method, target, lower))
                 self.arrived.set()
                 say = self.script.pop(0)
+                await asyncio.sleep(say.after)
                 writer.write(say.raw)
                 await writer.drain()
                 if say.then == "hang":

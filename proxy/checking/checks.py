@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError
 from proxy.decide.model import ConfigError, OriginError, RangesError
 from proxy.decide.wire import encode_key
 from proxy.listcommands import ranges_in_use
+from proxy.snapshot import deserted
 from proxy.storage.asclient import bypass, head, readable
 from proxy.storage.control import code_of, opened
 from proxy.storage.inspect import (
@@ -260,14 +261,10 @@ def _regions_nobody_is_in(settings: Settings) -> list[Finding]:
         text = "no list of prefixes yet, so it is not known which regions have clients"
         return [Finding(Level.NOTE, "regions.cache", "ranges", text,
                         "run nearbucket ranges update")]  # fmt: skip
-    there = {row.region for row in document.rows if row.service in regions.services}
-    there |= set(regions.overrides.values())
     labels = ", ".join(regions.services)
     text = f"the list of prefixes has no address of {labels} in it: no client is ever sent here"
     return [
-        Finding(Level.WARNING, f"sites.{number}.targets.{region}", "ranges", text,
+        Finding(Level.WARNING, key, "ranges", text,
                 "correct the region, or add regions.services or regions.overrides")
-        for number, site in enumerate(settings.sites)
-        for region in site.targets
-        if region not in there
+        for key in deserted(settings, document)
     ]  # fmt: skip

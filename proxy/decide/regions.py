@@ -42,6 +42,7 @@ __all__ = [
     "network_set",
     "networks_of",
     "read_ranges",
+    "regions_of",
 ]
 
 
@@ -169,6 +170,14 @@ def build_table(
         family, first, length = _network(text, "regions.overrides: ")
         networks[family][first, length] = region
     return _table(ranges, networks)
+
+
+def regions_of(
+    ranges: Ranges, services: Collection[str], overrides: Mapping[str, str | None]
+) -> set[str | None]:
+    """The regions that an address may be found in; arguments as of ``build_table``."""
+    wanted = frozenset(services)
+    return {row.region for row in ranges.rows if row.service in wanted} | set(overrides.values())
 
 
 def networks_of(ranges: Ranges, service: str) -> NetworkSet:

@@ -11,7 +11,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.edge.between import Tried
+from proxy.edge.between import Attempt, Tried
 from proxy.edge.outlet import Outlet
 from proxy.storage.refusal import RefusalReader, refuses
 from proxy.storage.response import MAX_HEAD, status_of, take_head
@@ -30,13 +30,13 @@ class Asking(Outlet):
     """One request on its way to S3."""
 
     __slots__ = (
-        "_asked", "_client", "_direct", "_head", "_known", "_refusal", "_response", "_state",
-        "_task", "_upstream", "_used",
+        "_asked", "_client", "_direct", "_head", "_known", "_refusal", "_response", "_started",
+        "_state", "_task", "_upstream", "_used",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
         self, state: WorkerState, direct: Direct, known: Known, client: Client,
-        transport: asyncio.Transport, file: int,
+        transport: asyncio.Transport, file: int, started: float,
     ) -> None:  # fmt: skip
         """As of ``Relay``."""
         super().__init__(transport, file)
@@ -44,6 +44,7 @@ class Asking(Outlet):
         self._direct = direct
         self._known = known
         self._client = client
+        self._started = started
         self._asked: Asked
         self._upstream: Upstream | None = None
         self._response: Response | None = None
@@ -52,11 +53,11 @@ class Asking(Outlet):
         self._used = False
         self._head = b""
 
-    def _ask(self, now: float) -> bool:
-        """Ask S3, at this monotonic time; False when this lane cannot."""
+    def start(self) -> bool:
+        """Ask S3; False when this lane cannot."""
         visitor, wanted = self._known
         direct = self._direct
-        asked = direct.asked(wanted.key, now)
+        asked = direct.asked(wanted.key, self._started)
         if asked is None:
             return False
         self._asked = asked
@@ -160,7 +161,7 @@ class Asking(Outlet):
     def _undone(self, tried: Tried | Refusal) -> None:
         """Not this lane's to answer, and nothing is sent yet."""
         self._let_go()
-        self._client.undone(tried)
+        self._client.undone(Attempt(tried, self._started))
 
     def _let_go(self) -> None:
         upstream, self._upstream = self._upstream, None

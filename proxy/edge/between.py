@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from proxy.decide.wire import SERVER, reason_value
 
@@ -39,6 +39,18 @@ class Tried(Enum):
     """S3 failed once, which may be of the moment."""
     SILENT = auto()
     """S3 did not answer in time."""
+
+
+class Attempt(NamedTuple):
+    """What an earlier lane did about a request that aiohttp is to answer.
+
+    Attributes:
+        outcome: What came of asking S3, or what S3 said.
+        since: Monotonic time at which the request came.
+    """
+
+    outcome: Tried | Refusal
+    since: float
 
 
 class Inner(Protocol):
@@ -73,8 +85,8 @@ class Client(Protocol):
     def broken(self) -> None:
         """It cannot be completed."""
 
-    def undone(self, tried: Tried | Refusal) -> None:
-        """Somebody else has to answer; by what S3 said, where it refused."""
+    def undone(self, attempt: Attempt) -> None:
+        """Somebody else has to answer."""
 
 
 def peer_of(transport: asyncio.Transport) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from proxy.decide.model import Reason, Redirect, Refuse, Stream
 from proxy.decide.simple import MAX_SIMPLE, Handover, Head, Simple
-from proxy.edge.between import FULL, Inner, Tried, peer_of, plain_descriptor
+from proxy.edge.between import FULL, Inner, peer_of, plain_descriptor
 from proxy.edge.memo import ALIKE
 from proxy.edge.relay import Relay
 from proxy.edge.watched import BUSY, HEAD, IDLE, Watched
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from proxy.edge.between import Attempt
     from proxy.edge.memo import Known
     from proxy.edge.state import WorkerState
-    from proxy.storage.refusal import Refusal
 
 
 _NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
@@ -36,8 +36,7 @@ class FastLane(Watched):
     """One client connection.
 
     Attributes:
-        tried: What the relay found out about the origin for a request that it left to aiohttp,
-            or what S3 said there.
+        tried: What the relay did about a request that it left to aiohttp.
     """
 
     __slots__ = (
@@ -52,7 +51,7 @@ class FastLane(Watched):
         self._inner: Inner | None = None
         self._relay: Relay | None = None
         self._taken = _NOTHING  # what is relayed, then what came behind it
-        self.tried: Tried | Refusal = Tried.NOT
+        self.tried: Attempt | None = None
         self._returns = False
         self._eof = False
         self._peer: str | None = None
@@ -213,9 +212,9 @@ class FastLane(Watched):
         if behind and self._eof and self._at_home:
             self._close()
 
-    def undone(self, tried: Tried | Refusal) -> None:
+    def undone(self, attempt: Attempt) -> None:
         """The relay could not answer, and has sent nothing."""
-        self.tried = tried
+        self.tried = attempt
         chunk, *behind = self._leave_relay()
         self._hand_over(chunk, Handover.STREAM, returns=not behind)
         for piece in behind:

@@ -6,8 +6,8 @@ people. Refuses to decide: it asks the same engine, and only acts.
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
@@ -68,8 +68,9 @@ class _Exchange:
         self._incoming = incoming
         self._lane = lane
         # of this request alone: whatever it gets, the next one's is not tried yet
-        self._tried, lane.tried = lane.tried, Tried.NOT
-        self._started = asyncio.get_running_loop().time()
+        attempt, lane.tried = lane.tried, None
+        self._tried = attempt.outcome if attempt else Tried.NOT
+        self._started = attempt.since if attempt else monotonic()
         self._request = _request(incoming)
         self._decision: Decision = refused(incoming) or state.decide(self._request)
         self._status = 0
@@ -123,7 +124,7 @@ class _Exchange:
             self._decision,
             status=self._status,
             sent=self._sent + self._streamed,
-            seconds=asyncio.get_running_loop().time() - self._started,
+            seconds=monotonic() - self._started,
             streamed=self._streamed,
             protocol=f"HTTP/{version.major}.{version.minor}",
         )
@@ -144,10 +145,10 @@ class _Exchange:
     async def _stream(self, decision: Stream) -> web.StreamResponse:
         counters = self._state.counters
         origin = self._state.origins[decision.site]
-        tried = self._tried
+        tried, what = self._tried, f"origin of {decision.site}, {decision.key!r}"
         if tried is Tried.SILENT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
-            self._state.complain(f"origin of {decision.site}: S3 did not answer in time")
+            self._state.complain(f"{what}: S3 did not answer in time")
             return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
         try:
             answer = (
@@ -164,7 +165,7 @@ class _Exchange:
             )
         except OriginError as error:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
-            self._state.complain(f"origin of {decision.site}: {error.detail}")
+            self._state.complain(f"{what}: {error.detail}")
             return self._instead(decision, error.status)
         async with answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -176,7 +177,7 @@ class _Exchange:
                 how = "complete"
             except OriginError as error:
                 how = "origin-failed"
-                self._state.complain(f"origin of {decision.site}, mid-body: {error.detail}")
+                self._state.complain(f"{what} mid-body: {error.detail}")
                 self._lane.abort()
                 raise ConnectionResetError("the origin failed mid-body") from error
             finally:

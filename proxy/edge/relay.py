@@ -36,7 +36,7 @@ class Relay(Asking):
     It ends by one call of its client's, ``done``, ``broken`` or ``undone``, or by ``gone``.
     """
 
-    __slots__ = ("_keep_alive", "_left", "_pieces", "_since", "_started")
+    __slots__ = ("_keep_alive", "_left", "_pieces", "_since")
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
         self, state: WorkerState, direct: Direct, known: Known, client: Client,
@@ -54,15 +54,11 @@ class Relay(Asking):
             started: Monotonic time at which the request came.
             keep_alive: Whether the connection stays open.
         """
-        super().__init__(state, direct, known, client, transport, file)
-        self._started = self._since = started
+        super().__init__(state, direct, known, client, transport, file, started)
+        self._since = started
         self._keep_alive = keep_alive
         self._pieces: Pieces | None = None
         self._left = 0
-
-    def start(self) -> bool:
-        """Ask S3; False when this lane cannot."""
-        return self._ask(self._started)
 
     def _answer(self, response: Response, data: memoryview) -> None:
         """S3 has the object: head of the answer, and what there is of its body."""
@@ -145,8 +141,8 @@ class Relay(Asking):
                     await self._write(piece)
         except OriginError as failure:
             self._task = None
-            site = self._known.visitor.decision.site
-            state.complain(f"origin of {site}, mid-body: {trouble}; {failure.detail}")
+            site, key = self._known.visitor.decision.site, self._known.wanted.key
+            state.complain(f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}")
             self._broken("origin-failed")
         else:
             self._task = None

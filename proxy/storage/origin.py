@@ -181,7 +181,11 @@ class Origin:
         return await self._send(method, path, extra)
 
     async def _send(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
-        headers = await self.signer.headers(method, self.host, path)
+        try:
+            headers = await self.signer.headers(method, self.host, path)
+        except OriginError:
+            self._count(0)
+            raise
         headers.update(extra)
         return await self._request(method, path, headers)
 
@@ -233,9 +237,9 @@ class Origin:
         return partial(self._rest, path)
 
     async def _rest(self, path: str, attempt: int, extra: dict[str, str]) -> aiohttp.ClientResponse:
-        """Ask for the rest of a body: at once, then slower."""
+        """Ask for the rest of a body: at once, after half a second, after two and a half."""
         if attempt > 1:
-            await asyncio.sleep(self._pause * attempt)
+            await asyncio.sleep(self._pause * 5 ** (attempt - 1))
         if self.counters is not None:
             self.counters.on_resume()
         return await self._send("GET", path, extra)

@@ -65,4 +65,9 @@ def complaint(error: Exception) -> str:
         return f"is not trusted ({why}); {REMEDY}"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return f"speaks no TLS ({error.os_error}); is the endpoint http://, or its port another?"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error  # whose text is asyncio's; a name that is not found has no errno
+        number = cause.errno or 0
+        why = os.strerror(number) if number > 0 else cause.strerror or cause
+        return f"cannot be reached: {why}"
     return f"cannot be reached: {error!r}"

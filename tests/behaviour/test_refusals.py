@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.decide.model import Action
 from tests.behaviour.test_stream import FROM, scripted
 from tests.scripteds3 import Say, ScriptedS3, chunked, error, reply
+from tests.serving import PATIENCE
 
 if TYPE_CHECKING:
     from tests.behaviour.test_stream import Serve
@@ -90,3 +92,12 @@ async def test_a_refusal_that_is_no_http_is_one_all_the_same(serve: Serve) -> No
     broken = MISSING.replace(b"Content-Length", b"Transfer-Encoding: chunked\r\nX")
     async with ScriptedS3(Say(broken), Say(MISSING)) as server, serve(scripted(server)) as served:
         assert (await served.get("/a.txt", FROM)).status == 404
+
+
+@pytest.mark.parametrize("said", [MISSING, reply("200 OK", b"it")], ids=["404", "200"])
+async def test_the_time_that_s3_took_is_the_requests(serve: Serve, said: bytes) -> None:
+    async with ScriptedS3(Say(said, after=0.1)) as server, serve(scripted(server)) as served:
+        await served.get("/a.txt", FROM)
+        await served.settled()
+        *_, seconds = served.worker.state.counters.seconds[Action.STREAM]
+    assert 0.1 <= seconds < PATIENCE

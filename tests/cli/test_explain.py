@@ -61,7 +61,6 @@ def test_explain_as_json_says_the_same(nearbucket: Run, config: str, listed: str
         pytest.param(["--method", "POST", "/a.tar.gz"], "method", id="method"),
         pytest.param(["--host", "a b,c", "/a.tar.gz"], "host", id="host"),
         pytest.param(["/a.txt"], "path", id="path"),
-        pytest.param(["a.tar.gz"], "path-invalid", id="no slash"),
     ],
 )  # fmt: skip
 def test_explain_takes_every_part_of_a_request(
@@ -71,6 +70,14 @@ def test_explain_takes_every_part_of_a_request(
                       *arguments)  # fmt: skip
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out)["reason"] == reason
+
+
+def test_a_path_without_its_slash_is_an_error_that_says_so(
+    nearbucket: Run, config: str, listed: str
+) -> None:
+    done = nearbucket("explain", "--config", config, "--ranges", listed, "--ip", WEST, "a.tar.gz")
+    assert done.code == 2
+    assert "'a.tar.gz' is none: the path in a URL begins with /" in done.err
 
 
 def test_explain_takes_the_address_for_the_client_behind_any_proxy(

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from proxy import __version__
 from tests.conftest import BIG
 from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of
 from tests.realranges import real_path
@@ -187,6 +188,19 @@ def test_nothing_is_left_when_the_supervisor_is_killed(plain: Running) -> None:
         time.sleep(0.05)
 
 
+def test_the_log_says_what_runs_and_whom_nobody_is_sent_to(s3: LocalS3, tmp_path: Path) -> None:
+    config = config_for(s3, tmp_path)
+    target = config["sites"][0]["targets"]["us-west-2"]
+    config["sites"][0]["targets"]["us-wset-2"] = target
+    with Running(tmp_path, config, keys_of(s3)) as running:
+        running.ready()
+    said = running.errors.read_text(encoding="utf-8")
+    assert f"nearbucket {__version__}: configuration " in said
+    assert f" from {tmp_path}" in said
+    (warned,) = [line for line in said.splitlines() if "the list of prefixes has no" in line]
+    assert "sites.0.targets.us-wset-2: " in warned
+
+
 def test_a_port_in_use_is_named_with_the_key(plain: Running, s3: LocalS3, tmp_path: Path) -> None:
     folder = tmp_path / "second"
     folder.mkdir()
@@ -209,10 +223,12 @@ def test_without_a_list_everybody_is_unknown_and_served_but_not_ready(
     with Running(tmp_path, config, keys_of(s3)) as running:
         running.until("/metrics", lambda _, text: "nearbucket_workers 2.0" in text)
         status, text = running.admin("/readyz")
-        assert (status, "ranges not loaded" in text) == (503, True)
+        assert (status, "ranges not loaded: regions.source: " in text) == (503, True)
         answer = running.curl(BIG_PATH, WEST, "-D-", "-o/dev/null").stdout
         assert b"stream; region=UNKNOWN; reason=outside-aws" in answer
         config["regions"]["required"] = False
         running.write(config)
         running.signal(signal.SIGHUP)
         running.ready()
+    said = running.errors.read_text(encoding="utf-8")
+    assert "; there is none yet" in said

@@ -125,6 +125,20 @@ async def test_a_server_that_is_not_there_is_502(session: ClientSession) -> None
         await fetch(origin, "k")
     assert caught.value.status == 502
     assert set(counted.statuses) == {0}
+    assert caught.value.detail.endswith(" cannot be reached: Connection refused")
+
+
+async def test_a_request_that_nobody_can_sign_is_counted_as_one_without_an_answer(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_asked: object) -> dict[str, str]:
+        raise OriginError(502, "no AWS credentials found")
+
+    async with scripted(session, OK) as (origin, server, counted):
+        monkeypatch.setattr(origin.signer, "headers", refuse)
+        with pytest.raises(OriginError, match="no AWS credentials"):
+            await fetch(origin, "k")
+    assert (counted.statuses, server.asked) == ([0], [])
 
 
 async def test_a_slow_first_byte_is_504_and_not_tried_again() -> None:
