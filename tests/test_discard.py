@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from typing import TYPE_CHECKING, Any, cast
 
+from proxy.decide.simple import Head
 from proxy.discard import let_go
-from proxy.edge.memo import Memo
+from proxy.edge.memo import MAX_REPEATED, Memo
+from proxy.storage.catalog import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Kept:
@@ -42,12 +48,31 @@ def test_where_no_loop_runs_nobody_waits() -> None:
     assert gone() is None
 
 
-async def test_what_a_memo_forgets_is_no_longer_there_at_once() -> None:
+async def test_what_a_memo_forgets_is_no_longer_there_and_goes_later() -> None:
     memo = Memo()
-    memo.streams[None, b""] = None  # type: ignore[assignment]
-    forgotten = memo.streams
-    memo.forget()
-    assert not memo.streams
-    assert forgotten, "it goes later"
-    await asyncio.sleep(0)
-    assert not forgotten
+    parts: list[dict[Any, Any]] = [memo.repeats, memo.streams, memo._clients, {}]
+    memo._objects["site", None] = parts[-1]
+    await forgotten(parts, memo.forget)
+    assert memo.recall(None, Head(b"GET /a HTTP/1.1", ()), 0.0) is None
+
+
+async def test_repeats_that_are_too_many_go_later() -> None:
+    memo = Memo()
+    memo._repeated = MAX_REPEATED
+    await forgotten([memo.repeats, memo.streams], memo.tick)
+
+
+async def test_the_old_half_of_a_catalogue_goes_later() -> None:
+    shelf = Shelf(cast("Any", None), lambda: None)
+    await forgotten([shelf._old], shelf.age)
+
+
+async def forgotten(parts: list[dict[Any, Any]], forget: Callable[[], None]) -> None:
+    """See that the parts are emptied, but not while ``forget`` runs."""
+    for part in parts:
+        part["something"] = None
+    forget()
+    assert all(parts), "it goes later"
+    for _ in parts:
+        await asyncio.sleep(0)
+    assert not any(parts)

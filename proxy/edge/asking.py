@@ -136,10 +136,15 @@ class Asking(Outlet):
 
     def _refused(self, reader: RefusalReader) -> None:
         """S3 has said, or left unsaid, why there is no object: aiohttp's lane answers."""
+        refusal = reader.refusal()
+        if refusal is None or not refusal.final:
+            self._direct.forget(self._known.wanted.key)
+            self._undone(Tried.NOT)
+            return
         if reader.reusable() and self._upstream is not None:
             self._upstream.free(monotonic())
             self._upstream = None
-        self._undone(reader.refusal() or Tried.NOT)
+        self._undone(refusal)
 
     def lost(self, error: Exception | None) -> None:  # noqa: ARG002  # as of ``Receiver``
         """S3's connection is gone."""

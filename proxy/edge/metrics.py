@@ -72,7 +72,7 @@ METRICS = (
     Definition("nearbucket_stream_ends_total", "counter", ("how",),
                "Streams ended: complete, client-gone or origin-failed."),
     Definition("nearbucket_origin_requests_total", "counter", ("site", "status"),
-               "Requests for objects to the origin, by HTTP status; 0: no answer, or not signed."),
+               "Requests to the origin by status; 0: unanswered or unsigned."),
     Definition("nearbucket_origin_resumes_total", "counter", ("site",),
                "Times the rest of a body was asked for, after the origin dropped it."),
     Definition("nearbucket_target_up", "gauge", ("site", "region"),

@@ -151,14 +151,14 @@ class Relay(Asking):
     def check(self, now: float) -> None:
         """Once a tick: S3 may not be silent for long while bytes of it are wanted."""
         upstream = self._upstream
-        if upstream is None or upstream.paused or upstream.moved:
+        if self._refusal is not None and now - self._refusal.began > PATIENCE:
+            self._refused(self._refusal)
+        elif upstream is None or upstream.paused or upstream.moved:
             self._since = now
             if upstream is not None:
                 upstream.moved = False
         elif self._pieces is not None and self._pieces.at_once():
             pass  # S3 is slow: what there is must not wait for more
-        elif self._refusal is not None and now - self._since > PATIENCE:
-            self._refused(self._refusal)
         elif now - self._since > READ:
             upstream.close()
             if self._response is None:

@@ -114,6 +114,10 @@ class Direct:
         made = self._asked[key] = Asked(whole, path, credentials, now + SIGNED_FOR)
         return made
 
+    def forget(self, key: str) -> None:
+        """Sign anew the next time."""
+        self._asked.pop(key, None)
+
     async def connect(self) -> Upstream:
         """A new connection.
 

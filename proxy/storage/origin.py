@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from proxy.storage.answer import Again
     from proxy.storage.conditions import Conditions
 
-_CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
 
 
@@ -246,9 +245,7 @@ class Origin:
 
     def refused(self, refusal: Refusal, method: str = "GET", query: str = "") -> Answer:
         """A 404 or 416 that is the client's; raises the ``OriginError`` that is not."""
-        status, headers, document = refusal
-        found = _CODE.search(document)
-        code = found[1].decode() if found else ""
+        (status, headers, document), code = refusal, refusal.code
         if status == 416:  # noqa: PLR2004 - Range Not Satisfiable
             size = _SIZE.search(document)
             known = f"bytes */{size[1].decode()}" if size else ""

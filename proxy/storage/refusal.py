@@ -6,6 +6,8 @@ In: the bytes of a response that is no object. Out: a ``Refusal``. Refuses to ju
 
 from __future__ import annotations
 
+import re
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import httptools
@@ -21,6 +23,10 @@ PATIENCE = 5.0
 """Seconds for its end to come; the status is there by then, and the code mostly."""
 
 
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
+_CURABLE = {400, 401, 403}
+
+
 class Refusal(NamedTuple):
     """A response that is no object.
 
@@ -34,20 +40,37 @@ class Refusal(NamedTuple):
     headers: Mapping[str, str]
     document: bytes
 
+    @property
+    def code(self) -> str:
+        """S3's own word for it; empty where there is none."""
+        found = _CODE.search(self.document)
+        return found[1].decode() if found else ""
+
+    @property
+    def final(self) -> bool:
+        """Whether asking again would not change it.
+
+        What S3 has against a signature or a connection may be cured by another one: keys that
+        were rotated, a clock that was set, a connection that was too old.
+        """
+        return self.status not in _CURABLE or self.code == "AccessDenied"
+
 
 def refuses(status: int) -> bool:
-    """Whether a status is an answer to a plain GET that asking again would not change."""
-    return 300 <= status < 500 and status not in {304, 412}  # noqa: PLR2004  # classes of statuses
+    """Whether a status says that there is no object to be had, as far as a status can say it."""
+    return 300 <= status < 500 and status not in {304, 408, 412, 421, 425}  # noqa: PLR2004  # classes
 
 
 class RefusalReader:
     """Reads one response.
 
     Attributes:
+        began: Monotonic time at which that began.
         whole: Whether its end was read.
     """
 
     def __init__(self) -> None:
+        self.began = monotonic()
         self._parser = httptools.HttpResponseParser(self)
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._document = b""
@@ -61,7 +84,7 @@ class RefusalReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """As of httptools."""
-        if self._responses == 1:
+        if not self._status:  # behind the head it is a trailer's
             self._headers.add(*(each.decode("utf-8", "surrogateescape") for each in (name, value)))
 
     def on_headers_complete(self) -> None:
@@ -85,7 +108,7 @@ class RefusalReader:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._broken = True
-        return self.whole or self._broken
+        return self.whole or self._broken or len(self._document) >= DOCUMENT
 
     def reusable(self) -> bool:
         """Whether the connection stays open behind it, with nothing on it."""

@@ -7,6 +7,7 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from proxy.edge.pieces import Pieces
 from tests.build import EAST, OUTSIDE, settings
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, client_at, head_of, serving
@@ -84,6 +85,24 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
 
 
+async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []
+    monkeypatch.setattr(Pieces, "held", lambda _pieces, left: held.append(left))
+    size = 64 << 20  # more than all buffers on the way hold
+    async with (
+        ScriptedS3(Say(reply("200 OK", bytes(size)))) as server,
+        serving(scripted(server)) as served,
+    ):
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        async with asyncio.timeout(PATIENCE):
+            while not held:  # noqa: ASYNC110  # a plain list
+                await asyncio.sleep(0.01)
+        assert 0 < held[0] < size
+        await client.close()
+
+
 async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known() -> None:
     half = Say(error("404 Not Found", "NoSuchKey")[:-10], then="hang")
     async with ScriptedS3(half) as server, serving(scripted(server)) as served:
@@ -95,7 +114,9 @@ async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known()
                 await asyncio.sleep(0.01)
         for later in (0, 4):
             lane.check(monotonic() + later)
-        assert lane._relay is not None
+        relay = lane._relay
+        assert relay is not None
+        relay.received(memoryview(b"<"))  # it goes on, but for how long?
         lane.check(monotonic() + 6)
         assert (await asking).status == 404
     assert len(server.asked) == 1

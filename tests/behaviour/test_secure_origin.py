@@ -27,6 +27,7 @@ FROM = client_at(OUTSIDE)
 LARGE = bytes(range(256)) * 12_288  # 3 MiB: taken in larger pieces
 WHOLE = reply("200 OK", LARGE, f"ETag: {ETAG}")
 HEAD = WHOLE[: -len(LARGE)]
+LARGER = LARGE * 4  # in pieces that grow, for a client that keeps up
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def scripted(server: ScriptedS3) -> Any:
 async def test_objects_of_any_size_arrive_whole_over_one_connection(
     serve: Serve, certificate: Tls
 ) -> None:
-    bodies = [b"", b"x", b"y" * 70_000, LARGE, b"z"]
+    bodies = [b"", b"x", b"y" * 70_000, LARGE, LARGER, b"z"]
     script = [Say(reply("200 OK", body)) for body in bodies]
     async with ScriptedS3(*script, tls=certificate) as server, serve(scripted(server)) as served:
         client = await served.connect()

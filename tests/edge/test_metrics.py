@@ -95,7 +95,7 @@ nearbucket_connections 3.0
 # HELP nearbucket_stream_ends_total Streams ended: complete, client-gone or origin-failed.
 # TYPE nearbucket_stream_ends_total counter
 nearbucket_stream_ends_total{how="complete"} 0.0
-# HELP nearbucket_origin_requests_total Requests for objects to the origin, by HTTP status; 0: no answer, or not signed.
+# HELP nearbucket_origin_requests_total Requests to the origin by status; 0: unanswered or unsigned.
 # TYPE nearbucket_origin_requests_total counter
 nearbucket_origin_requests_total{site="dl",status="206"} 1.0
 # HELP nearbucket_log_lines_dropped_total Access log lines dropped because standard output did not \

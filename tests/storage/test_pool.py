@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.storage.buffers import USUAL, Buffers
+from proxy.storage.buffers import BUFFER, USUAL, Buffers
 from proxy.storage.pool import IDLE, Pool, Upstream
 from proxy.storage.tls import Tls
 from tests.certificates import client_side, make_certificate
@@ -202,6 +202,35 @@ async def test_a_connection_that_cannot_be_asked_is_lost_and_not_raised(
         monkeypatch.setattr(Tls, "seal", lambda _tls, data: refuse(data))
         taker = await asked(upstream)
         assert isinstance(taker.over, ssl.SSLError)
+
+
+class Ending(Taker):
+    """Waits for no more than will come."""
+
+    def __init__(self, wanted: int, upstream: Upstream) -> None:
+        super().__init__(wanted)
+        self._left = wanted
+        self._upstream = upstream
+
+    def received(self, data: memoryview) -> None:
+        self._left -= len(data)
+        if self._left < BUFFER:
+            self._upstream.gather(1)
+        super().received(data)
+
+
+async def test_more_are_taken_at_a_time_where_more_are_waited_for(tls: Certificate | None) -> None:
+    said = b"x" * (8 << 20)
+    async with ScriptedS3(Say(said), Say(said[:10]), tls=tls) as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        for count, most in ((BUFFER // 2, BUFFER), (1, USUAL)):
+            upstream.gather(count)
+            assert len(upstream.get_buffer(0)) == most
+        taker = Ending(len(said), upstream)
+        upstream.gather(BUFFER // 2)
+        upstream.ask(ASK, taker)
+        await taker.end()
+    assert taker.got == said
 
 
 async def test_bytes_that_are_waited_for_come_together(tls: Certificate | None) -> None:

@@ -47,12 +47,12 @@ def test_status_fields_and_document_are_those_that_were_said(said: bytes) -> Non
     assert refusal.document == MISSING.partition(b"\r\n\r\n")[2]
 
 
-def test_only_the_start_of_a_document_is_kept() -> None:
-    reader = read(reply("404 Not Found", b"x" * 100_000))
+def test_only_the_start_of_a_document_is_waited_for() -> None:
+    reader = read(reply("404 Not Found", b"x" * DOCUMENT, length=100_000))
     refusal = reader.refusal()
     assert refusal is not None
     assert refusal.document == b"x" * DOCUMENT
-    assert reader.reusable()
+    assert not reader.reusable()
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,57 @@ def test_a_connection_is_used_again_where_nothing_speaks_against_it(
     assert reader.reusable() is reusable
 
 
-def test_what_is_no_response_refuses_nothing() -> None:
-    reader = read(b"HTTP/1.1 404 Not Found\r\nContent-Length: x\r\n\r\n")
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"HTTP/1.1 404 Not Found\r\nContent-Length: x\r\n\r\n", id="head"),
+        pytest.param(chunked(MISSING).replace(b"\r\n14\r\n", b"\r\nzz\r\n"), id="chunk"),
+    ],
+)
+def test_what_is_no_response_refuses_nothing(said: bytes) -> None:
+    reader = RefusalReader()
+    assert reader.read(said), "nothing more is waited for"
     assert reader.refusal() is None
     assert not reader.reusable()
+
+
+def test_fields_behind_the_document_are_none_of_the_head() -> None:
+    said = chunked(MISSING).removesuffix(b"\r\n") + b"Vary: Cookie\r\n\r\n"
+    refusal = read(said).refusal()
+    assert refusal is not None
+    assert refusal.headers.get("vary") == "Origin"
+
+
+@pytest.mark.parametrize(
+    ("said", "final"),
+    [
+        (MISSING, True),
+        (error("404 Not Found", "NoSuchBucket"), True),
+        (error("301 Moved Permanently", "PermanentRedirect"), True),
+        (error("416 Range Not Satisfiable", "InvalidRange"), True),
+        (error("429 Too Many Requests", "SlowDown"), True),
+        (error("403 Forbidden", "AccessDenied"), True),
+        (error("403 Forbidden", "SignatureDoesNotMatch"), False),
+        (error("403 Forbidden", "RequestTimeTooSkewed"), False),
+        (error("400 Bad Request", "ExpiredToken"), False),
+        (error("401 Unauthorized", "Odd"), False),
+        (reply("403 Forbidden"), False),
+    ],
+)
+def test_what_is_said_of_the_object_is_final_and_of_a_signature_it_is_not(
+    said: bytes,
+    final: bool,  # noqa: FBT001  # a table
+) -> None:
+    refusal = read(said).refusal()
+    assert refusal is not None
+    assert refusal.final is final
 
 
 @pytest.mark.parametrize(
     ("status", "so"),
     [(200, False), (206, False), (100, False), (0, False), (301, True), (304, False), (400, True),
-     (403, True), (404, True), (412, False), (416, True), (429, True), (500, False), (503, False)],
+     (403, True), (404, True), (408, False), (412, False), (421, False),
+     (416, True), (429, True), (500, False), (503, False)],
 )  # fmt: skip
 def test_asking_again_would_not_change(status: int, so: bool) -> None:  # noqa: FBT001  # a table
     assert refuses(status) is so
