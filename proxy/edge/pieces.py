@@ -4,8 +4,8 @@ In: how much of it is left, and when the client falls behind. Out: what the conn
 told. Refuses to know the bytes.
 
 Few large reads cost less than many small ones. But what a client does not take is copied and waits
-(``outlet.py``), so pieces become large only for a client that took more without a pause than the
-kernel keeps for it (``net.ipv4.tcp_wmem``, by default 4 MiB).
+(``outlet.py``), so pieces become large only for a client that took more without a pause than both
+kernels keep for it (``net.ipv4.tcp_wmem`` here and ``tcp_rmem`` there, by default 4 and 6 MiB).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LARGE = 1 << 20
 """Bytes of a body from which on it is taken in pieces at all."""
 
 _USUAL, _WIDE = 128 * 1024, 256 * 1024  # bytes that are waited for
-_FAST = 4 << 20  # bytes after which a client is taken for a fast one
+_FAST = 16 << 20  # bytes after which a client is taken for a fast one
 
 
 class Pieces:

@@ -27,7 +27,7 @@ FROM = client_at(OUTSIDE)
 LARGE = bytes(range(256)) * 12_288  # 3 MiB: taken in larger pieces
 WHOLE = reply("200 OK", LARGE, f"ETag: {ETAG}")
 HEAD = WHOLE[: -len(LARGE)]
-LARGER = LARGE * 4  # in pieces that grow, for a client that keeps up
+LARGER = LARGE * 7  # in pieces that grow, for a client that keeps up
 
 
 @pytest.fixture

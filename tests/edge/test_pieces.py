@@ -32,11 +32,11 @@ def pieces(length: int) -> tuple[Pieces, Told]:
 
 
 def test_a_client_that_keeps_up_is_given_more_at_a_time_until_little_is_left() -> None:
-    each, told = pieces(32 * MIB)
-    each.passed(29 * MIB)
+    each, told = pieces(64 * MIB)
+    each.passed(49 * MIB)
     assert told.counts == [USUAL // 2]
-    each.passed(27 * MIB)
-    each.passed(26 * MIB)
+    each.passed(47 * MIB)
+    each.passed(46 * MIB)
     assert told.counts == [USUAL // 2, BUFFER // 2]
     each.passed(1000)
     each.passed(0)
@@ -44,12 +44,12 @@ def test_a_client_that_keeps_up_is_given_more_at_a_time_until_little_is_left() -
 
 
 def test_one_that_falls_behind_is_given_less_until_it_has_kept_up_again() -> None:
-    each, told = pieces(32 * MIB)
-    each.passed(20 * MIB)
-    each.held(20 * MIB)
-    each.passed(17 * MIB)
+    each, told = pieces(64 * MIB)
+    each.passed(40 * MIB)
+    each.held(40 * MIB)
+    each.passed(25 * MIB)
     assert told.counts == [USUAL // 2, BUFFER // 2, USUAL // 2]
-    each.passed(15 * MIB)
+    each.passed(23 * MIB)
     assert told.counts[3:] == [BUFFER // 2]
 
 
