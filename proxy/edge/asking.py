@@ -8,6 +8,7 @@ Refuses to judge that, and to know conditions and other methods: those are aioht
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from proxy.storage.response import Response
 
 
-class Asking(Outlet):
+class Asking(Outlet, ABC):
     """One request on its way to S3."""
 
     __slots__ = (
@@ -155,13 +156,13 @@ class Asking(Outlet):
             stale = self._used and not self._head
             self._undone(Tried.NOT if stale else Tried.FAILED)
 
+    @abstractmethod
     def _answer(self, response: Response, data: memoryview) -> None:
         """S3 has the object: this is what its head says, and what came behind it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _pass(self, head: bytes, data: memoryview) -> None:
         """More of the object came."""
-        raise NotImplementedError
 
     def _undone(self, tried: Tried | Refusal) -> None:
         """Not this lane's to answer, and nothing is sent yet."""

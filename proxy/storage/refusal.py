@@ -1,7 +1,7 @@
 """What S3 says when it refuses, read to its end below aiohttp: so it is not asked a second time.
 
-In: the bytes of a response that is no object. Out: a ``Refusal``. Refuses to judge it: that is
-``Origin.refused``, whichever way it came.
+In: the bytes of a response that is no object. Out: a ``Refusal``, and whether asking again might
+help. Refuses to say what a client is told: that is ``Origin.refused``'s, whichever way it came.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ DOCUMENT = 4096
 
 PATIENCE = 5.0
 """Seconds for its end to come; the status is there by then, and the code mostly."""
-
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _CURABLE = {400, 401, 403}
@@ -66,7 +65,6 @@ class RefusalReader:
 
     Attributes:
         began: Monotonic time at which that began.
-        whole: Whether its end was read.
     """
 
     def __init__(self) -> None:
@@ -76,7 +74,7 @@ class RefusalReader:
         self._document = b""
         self._responses = self._status = 0
         self._broken = self._stays = False
-        self.whole = False
+        self._whole = False
 
     def on_message_begin(self) -> None:
         """As of httptools."""
@@ -98,9 +96,9 @@ class RefusalReader:
 
     def on_message_complete(self) -> None:
         """As of httptools, which knows of the connection only until it returns."""
-        if not self.whole:
+        if not self._whole:
             self._stays = self._parser.should_keep_alive()
-        self.whole = True
+        self._whole = True
 
     def read(self, data: bytes | memoryview) -> bool:
         """Take bytes; whether nothing more is to be waited for."""
@@ -108,7 +106,7 @@ class RefusalReader:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._broken = True
-        return self.whole or self._broken or len(self._document) >= DOCUMENT
+        return self._whole or self._broken or len(self._document) >= DOCUMENT
 
     def reusable(self) -> bool:
         """Whether the connection stays open behind it, with nothing on it."""
@@ -116,6 +114,6 @@ class RefusalReader:
 
     def refusal(self) -> Refusal | None:
         """What was read of it, once its head is there; None for what is no response."""
-        if self._broken and not self.whole:
+        if self._broken and not self._whole:
             return None
         return Refusal(self._status, self._headers, self._document)

@@ -129,5 +129,5 @@ def test_what_is_said_of_the_object_is_final_and_of_a_signature_it_is_not(
      (403, True), (404, True), (408, False), (412, False), (421, False),
      (416, True), (429, True), (500, False), (503, False)],
 )  # fmt: skip
-def test_asking_again_would_not_change(status: int, so: bool) -> None:  # noqa: FBT001  # a table
+def test_a_status_says_whether_there_may_be_a_refusal_to_read(status: int, so: bool) -> None:  # noqa: FBT001  # a table
     assert refuses(status) is so
