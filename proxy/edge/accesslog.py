@@ -59,13 +59,12 @@ class AccessLog:
         self._descriptor = descriptor
         self._header = self.form.header() if self.form else b""
         self._limit = PIPE_BUF if _is_pipe(descriptor) else _PIECE
-        self._batches: queue.SimpleQueue[list[_Piece]] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[list[_Piece] | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
         self._handed = 0
         self._lost = 0
-        if self.form is not None:
-            threading.Thread(target=self._run, name="access-log", daemon=True).start()
+        self._thread: threading.Thread | None = None
 
     def add(self, record: Record) -> None:
         """Keep one record's line for the next flush."""
@@ -106,20 +105,30 @@ class AccessLog:
                 self._header = b""
             self._batches.put(pieces)
             self._lines = []
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+                self._thread.start()
 
     async def close(self, patience: float = 2.0) -> None:
-        """Write everything that is left; what is not taken in time counts as dropped."""
+        """Write what is left and end the thread; no line may be added afterwards.
+
+        Args:
+            patience: Seconds to wait for the reader of the log, twice at most. Lines that it has
+                not taken by then count as dropped, and the thread ends with its last write.
+        """
         for _ in range(2):  # what is being written, then the rest
-            idle = asyncio.to_thread(self._idle.wait, patience)
-            if not await idle:
+            if not await asyncio.to_thread(self._idle.wait, patience):
                 self._dropped(len(self._lines) + self._handed)
                 self._lines = []
+                self._batches.put(None)
                 return
             self.flush()
+        if self._thread is not None:
+            self._batches.put(None)
+            await asyncio.to_thread(self._thread.join, patience)
 
     def _run(self) -> None:
-        while True:
-            pieces = self._batches.get()
+        while (pieces := self._batches.get()) is not None:
             for number, piece in enumerate(pieces):
                 if not _write_all(self._descriptor, piece.data):
                     self._lost += sum(each.lines for each in pieces[number:])

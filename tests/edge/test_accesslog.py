@@ -236,7 +236,8 @@ async def test_the_w3c_header_is_written_once_before_the_first_line(pipe: Pipe) 
     log = AccessLog("w3c", descriptor=pipe.writer)
     for _ in range(3):
         log.add(FULL)
-        await log.close()
+        log.flush()
+    await log.close()
     pipe.close_writer()
     assert b"".join(pipe.pieces()) == HEADER + 3 * w3c_line(FULL)
 
@@ -258,6 +259,11 @@ async def test_flushing_nothing_writes_nothing(pipe: Pipe) -> None:
     await log.close()
     pipe.close_writer()
     assert pipe.pieces() == []
+
+
+def threads() -> list[threading.Thread]:
+    """The threads of all access logs of this process."""
+    return [each for each in threading.enumerate() if each.name == "access-log"]
 
 
 def sized(size: int) -> Record:
@@ -359,6 +365,20 @@ async def test_the_end_does_not_wait_for_a_reader_that_stalls_and_counts_what_is
     finally:
         pipe.drain()
     assert sum(dropped) == 1 + flushed
+    async with asyncio.timeout(PATIENCE):
+        while threads():  # noqa: ASYNC110  # a list of threads; the write that the reader took only now was the last
+            await asyncio.sleep(0.001)
+
+
+async def test_a_closed_log_has_no_thread_and_an_unused_one_never_had(pipe: Pipe) -> None:
+    log = AccessLog("json", descriptor=pipe.writer)
+    log.flush()
+    assert threads() == []
+    log.add(FULL)
+    log.flush()
+    assert len(threads()) == 1
+    await log.close()
+    assert threads() == []
 
 
 @pytest.mark.parametrize("form", ["json", "w3c"])
