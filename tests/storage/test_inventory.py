@@ -108,23 +108,24 @@ class Shelf:
         return found
 
 
-@pytest.fixture(scope="module", autouse=True)
-def buckets(s3: LocalS3) -> None:
+@pytest.fixture(scope="session")  # as long as the server: a module's tests may be split
+def with_buckets(s3: LocalS3) -> LocalS3:
     async def make() -> None:
         async with s3.server.client() as client:
             await make_bucket(client, BUCKET)
             await make_bucket(client, f"{BUCKET}-copy")
 
     asyncio.run(make())
+    return s3
 
 
 @pytest.fixture(params=["bucket", "folder"])
 async def shelf(
-    request: pytest.FixtureRequest, s3: LocalS3, tmp_path: Path
+    request: pytest.FixtureRequest, with_buckets: LocalS3, tmp_path: Path
 ) -> AsyncIterator[Shelf]:
     base = f"inv-{next(_NUMBERS)}/listed/daily/"
-    async with s3.server.client() as client:
-        yield Shelf(s3, client, base, tmp_path if request.param == "folder" else None)
+    async with with_buckets.server.client() as client:
+        yield Shelf(with_buckets, client, base, tmp_path if request.param == "folder" else None)
 
 
 async def test_all_objects_of_all_files_are_read(shelf: Shelf) -> None:
