@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytest_plugins = ["tests.environment"]
+
 BIG = random.Random(20).randbytes(5 * 1024 * 1024 + 333)  # noqa: S311 - content, not a secret
 
 SAMPLES: dict[str, dict[str, Any]] = {

@@ -1,0 +1,40 @@
+"""Gives all tests, and the programs they start, the same environment on every machine.
+
+A pytest plugin, loaded by ``tests/conftest.py``. Variables that change what the product, the AWS
+SDK, curl, git or a terminal library do are removed; the home folder is an empty one, so that no
+``.aws``, ``.curlrc``, ``.netrc`` or ``.gitconfig`` of the user takes part.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+_REMOVED = re.compile(
+    r"NEARBUCKET_.*|AWS_.*|GIT_.*|XDG_(CONFIG|CACHE|DATA|STATE)_.*"
+    r"|.*_PROXY"  # http_proxy and its kin: clients would ask it for 127.0.0.1
+    r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_(CA_BUNDLE|HOME)"
+    r"|GITHUB_ACTIONS|(FORCE|NO)_COLOR|CLICOLOR.*|PY_COLORS|TTY_.*"  # rich and typer obey them
+    r"|LANG|LANGUAGE|LC_.*"
+    r"|COLUMNS|LINES",
+    re.IGNORECASE,
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Change this process's environment, which child processes inherit."""
+    for name in tuple(os.environ):
+        if _REMOVED.fullmatch(name):
+            del os.environ[name]
+    os.environ["LC_ALL"] = "C.UTF-8"
+    # docker finds its compose plugin in the user's own folder
+    os.environ.setdefault("DOCKER_CONFIG", str(Path.home() / ".docker"))
+    home = tempfile.TemporaryDirectory(prefix="nearbucket-home-")
+    config.add_cleanup(home.cleanup)
+    os.environ["HOME"] = home.name
