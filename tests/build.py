@@ -1,10 +1,15 @@
-"""Values for tests: settings, tables, engines and requests with documentation addresses."""
+"""Values for tests: settings, tables, engines and requests with documentation addresses.
+
+And the command, as it is started in processes of its own.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
+import proxy
 from proxy.decide.engine import Engine
 from proxy.decide.model import Request
 from proxy.decide.regions import build_table, networks_of, read_ranges
@@ -19,6 +24,10 @@ if TYPE_CHECKING:
 EAST, WEST, ELSEWHERE, OUTSIDE = "192.0.2.7", "198.51.100.7", "203.0.113.7", "203.0.113.250"
 EAST_V6, CDN = "2001:db8:1::7", "203.0.113.130"
 
+PACKAGE = proxy.__name__
+VERSION = proxy.__version__
+COMMAND = (sys.executable, "-m", PACKAGE)
+"""``nearbucket``, from this checkout."""
 
 BLIND = {"verify": "none", "came_back": "off", "watch": False}
 """``redirect`` for targets that there are none of."""

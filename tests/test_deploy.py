@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import yaml
 
 from proxy.decide.model import Action, Reason
 from proxy.edge.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, STREAM_ENDS
+from tests.build import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ def test_the_configuration_in_the_template_is_valid_with_the_sites_of_its_exampl
     assert example is not None
     assert given["NEARBUCKET_SITES"] == "Sites"
     done = subprocess.run(
-        [sys.executable, "-m", "proxy", "check", "--offline"], cwd=DEPLOY, check=False, timeout=60,
+        [*COMMAND, "check", "--offline"], cwd=DEPLOY, check=False, timeout=60,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(DEPLOY.parent), **secrets, **given,
              "NEARBUCKET_SITES": example[0]},
         capture_output=True, text=True,

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from proxy.seaweed import allow_anonymous, make_bucket
 from tests.e2e.running import ROOT, Running, keys_of, site_of
+from tests.s3server import allow_anonymous, make_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
@@ -16,21 +15,19 @@ from hashlib import sha256
 from itertools import product
 from random import Random
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from proxy.seaweed import make_bucket
-from proxy.storage.credentials import Credentials
-from proxy.storage.signer import sign
 from tests.build import OUTSIDE
 from tests.conftest import SAMPLES
+from tests.s3server import make_bucket, signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from proxy.seaweed import SeaweedFS
+    from tests.s3server import SeaweedFS
 
 BUCKET = "differential"
 PART = 5 * 1024 * 1024
@@ -190,7 +187,7 @@ class Twice:
         self._session = session
         self._known = known
         self._endpoint = server.endpoint
-        self._credentials = Credentials(server.access_key, server.secret_key)
+        self._signed = signer_of(server)
         self._proxy = f"http://127.0.0.1:{port}"
         self._memo: dict[Cell, asyncio.Task[Said]] = {}
 
@@ -202,15 +199,7 @@ class Twice:
 
     async def _direct(self, cell: Cell) -> Said:
         path = f"/{BUCKET}/{quote(cell.kind)}"
-        headers = sign(
-            cell.method,
-            path,
-            {"host": urlsplit(self._endpoint).netloc},
-            region="us-east-1",
-            credentials=self._credentials,
-            when=time.time(),
-        )
-        return await self._ask(cell, self._endpoint + path, headers)
+        return await self._ask(cell, self._endpoint + path, self._signed(cell.method, path))
 
     async def proxied(self, cell: Cell) -> Said:
         """What the proxy says to a client outside AWS."""

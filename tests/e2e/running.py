@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
+
+from tests.build import COMMAND
 
 if TYPE_CHECKING:
     from tests.conftest import LocalS3
@@ -53,7 +54,7 @@ class Running:
         out, err = (self._stack.enter_context(path.open("wb"))
                     for path in (self.output, self.errors))  # fmt: skip
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve", "--config", str(self.config)],
+            [*COMMAND, "serve", "--config", str(self.config)],
             cwd=ROOT, env=self._env, stdout=out, stderr=err, start_new_session=True,
         )  # fmt: skip
         self._stack.callback(self.stop)

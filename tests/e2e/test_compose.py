@@ -25,6 +25,8 @@ from urllib.parse import quote, urlencode
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.build import PACKAGE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -378,12 +380,12 @@ def test_image_holds_what_serving_needs_and_no_packaging_tools(stack: Stack) -> 
         "uv",
         "pytest",
         "duckdb",
-        "proxy",
+        PACKAGE,
         "aiohttp",
     )
     probe = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     found = stack.run("run", "--rm", "--entrypoint", "python", stack.name, "-c", probe)
-    assert found.strip() == "['proxy', 'aiohttp']"
+    assert found.strip() == f"['{PACKAGE}', 'aiohttp']"
 
 
 def test_stopping_ends_the_proxy_by_itself_within_its_grace_period(stack: Stack) -> None:

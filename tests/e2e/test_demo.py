@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.children import ENDINGS
+from tests.build import COMMAND, PACKAGE
 from tests.e2e.running import PATIENCE, ROOT, gone
 
 if TYPE_CHECKING:
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
 
 END = 40.0
 """Seconds that a demo may take to end."""
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a supervisor, a terminal that closes."""
+
+SERVE = f"{PACKAGE} serve"
+"""What shows a process to be the proxy: ``python -m PACKAGE serve``."""
 
 
 class Demo:
@@ -34,7 +39,7 @@ class Demo:
         self._seen: dict[int, str] = {}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "demo", *options],
+                [*COMMAND, "demo", *options],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=os.environ | {"TMPDIR": str(self.temporary)}, start_new_session=True,
             )  # fmt: skip
@@ -129,10 +134,10 @@ def test_the_demo_shows_every_line_and_that_it_is_right(tmp_path: Path) -> None:
 
 def test_the_demo_is_one_s3_server_and_one_proxy_with_two_workers(demo: Demo) -> None:
     demo.until("Still running")
-    found = [re.search(r"/weed |proxy serve", line)
+    found = [re.search(rf"/weed |{SERVE}", line)
              for line in demo.programs().values()]  # fmt: skip
     assert sorted(each[0] for each in found if each) == [
-        "/weed ", "proxy serve", "proxy serve", "proxy serve"
+        "/weed ", SERVE, SERVE, SERVE
     ]  # fmt: skip
 
 
@@ -148,7 +153,7 @@ def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: i
 
 
 @pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
-@pytest.mark.parametrize("program", ["weed", "proxy serve"])
+@pytest.mark.parametrize("program", ["weed", pytest.param(SERVE, id="serve")])
 def test_a_demo_ended_while_it_starts_leaves_nothing_either(
     demo: Demo, program: str, number: int
 ) -> None:

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from proxy.seaweed import allow_anonymous, make_bucket
 from tests.build import OUTSIDE, WEST, settings
+from tests.s3server import allow_anonymous, make_bucket
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import client_at, serving
 

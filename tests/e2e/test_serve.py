@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy import __version__
+from tests.build import VERSION
 from tests.conftest import BIG
 from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of
 from tests.realranges import real_path
@@ -195,7 +195,7 @@ def test_the_log_says_what_runs_and_whom_nobody_is_sent_to(s3: LocalS3, tmp_path
     with Running(tmp_path, config, keys_of(s3)) as running:
         running.ready()
     said = running.errors.read_text(encoding="utf-8")
-    assert f"nearbucket {__version__}: configuration " in said
+    assert f"nearbucket {VERSION}: configuration " in said
     assert f" from {tmp_path}" in said
     (warned,) = [line for line in said.splitlines() if "the list of prefixes has no" in line]
     assert "sites.0.targets.us-wset-2: " in warned

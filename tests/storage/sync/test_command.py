@@ -8,13 +8,13 @@ import os
 import pty
 import re
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
 
+from tests.build import COMMAND
 from tests.storage.sync.conftest import MIB, World
 from tests.storage.sync.test_replicate import DESCRIBED, some
 from tests.storage.sync.watched import COPIES, Gate
@@ -53,7 +53,7 @@ class Command:
         env = {name: value for name, value in os.environ.items()
                if not name.startswith(("NEARBUCKET_", "AWS_"))}  # fmt: skip
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "proxy", "sync", "--config", str(self.config), *options,
+            *COMMAND, "sync", "--config", str(self.config), *options,
             cwd=ROOT, env=env, **streams,
         )  # fmt: skip
 
