@@ -11,6 +11,8 @@ from proxy.settings import Tls
 if TYPE_CHECKING:
     from pathlib import Path
 
+__all__ = ["Tls", "client_side", "make_certificate", "server_side"]
+
 
 def make_certificate(folder: Path, name: str) -> Tls:
     """A certificate for ``name`` and 127.0.0.1, over the one that may be in the folder."""

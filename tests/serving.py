@@ -1,25 +1,43 @@
-"""A worker inside the test's loop, and a client that speaks raw bytes to it."""
+"""A worker inside the test's loop, and a client that speaks raw bytes to it.
+
+Tests of behaviour know the product by this module and ``build`` alone: what they need of its
+internals is a method of ``Served`` or a function here. So they stay as they are when those change.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+import uvloop
+from aiohttp import ClientTimeout
 
 from proxy.launch import open_listeners
+from proxy.storage.credentials import Ambient
+from proxy.storage.trust import trusted
 from proxy.worker import Worker
 from tests.build import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from proxy.edge.metrics import Labels
     from proxy.settings import Settings
 
 PATIENCE = 10.0
 """Seconds before a silent server fails a test."""
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "uvloop": uvloop.new_event_loop,
+    "asyncio": asyncio.new_event_loop,
+}
+"""The event loops: the one that serves, and the standard library's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,7 @@ class Served:
         self.worker = worker
         self.port = port
         self._clients: list[Client] = []
+        self._ahead = 0.0
 
     async def connect(self) -> Client:
         """A new connection."""
@@ -123,10 +142,53 @@ class Served:
         """All series of a metric."""
         return self.worker.state.counters.snapshot()[name]
 
+    def series(self) -> dict[str, int]:
+        """How many series each metric has."""
+        return {name: len(series) for name, series in self.worker.state.counters.snapshot().items()}
+
+    def seconds(self, action: str) -> float:
+        """The sum of the histogram of request durations, for one action."""
+        slots = self.figures("nearbucket_request_seconds")
+        return [value for (name, _), value in slots.items() if name == action][-1]
+
+    def open_connections(self) -> int:
+        """How many client connections are open."""
+        return int(self.count("nearbucket_connections"))
+
+    def begun_heads(self) -> int:
+        """How many connections have sent a part of a request head, and not yet the rest."""
+        return sum(lane.phase.name == "HEAD" for lane in self.worker.state.lanes)
+
+    def streams(self) -> int:
+        """How many objects are being streamed."""
+        return int(self.count("nearbucket_streams_in_progress"))
+
+    def unsent(self) -> int:
+        """Bytes for clients that the kernel has not taken yet."""
+        return sum(lane._transport.get_write_buffer_size() for lane in self.worker.state.lanes)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the worker's clock tick once, as if ``seconds`` had passed since the last call.
+
+        From the first call on it ticks only when this is called.
+        """
+        self.worker._ticking.cancel()
+        self._ahead += seconds
+        self.worker.tick(monotonic() + self._ahead)
+
+    def shorten_origin_timeout(self, seconds: float) -> None:
+        """How long the origin may be silent in the aiohttp lane; the relay's lane goes by ticks."""
+        session = self.worker._origins.session
+        session._timeout = ClientTimeout(total=None, sock_read=seconds)
+
+    async def drain(self) -> None:
+        """Shut down as at SIGTERM."""
+        await self.worker.drain()
+
     async def settled(self) -> None:
         """Wait until no answer is under way."""
         async with asyncio.timeout(PATIENCE):
-            while self.worker.state.counters.streams:  # noqa: ASYNC110  # a plain integer
+            while self.streams():  # noqa: ASYNC110  # a plain integer
                 await asyncio.sleep(0.01)
 
     async def close(self) -> None:
@@ -139,13 +201,29 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, *, fast_lane: bool = True, relay: bool = True, log: int | None = None
+    settings: Settings,
+    *,
+    fast_lane: bool = True,
+    relay: bool = True,
+    log: int | None = None,
+    credentials: Callable[[], Awaitable[Any]] | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve a configuration; the access log goes to descriptor ``log`` or nowhere."""
+    """Serve a configuration.
+
+    Args:
+        settings: The configuration.
+        fast_lane: Whether there is a lane below aiohttp.
+        relay: Whether that streams, too.
+        log: Descriptor of the access log; without one it goes nowhere.
+        credentials: Finds botocore credentials in place of the AWS SDK's chain.
+    """
     listener = open_listeners("127.0.0.1", 0, 1)[0]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     descriptor = nowhere if log is None else log
-    worker = Worker(snapshot(settings), fast_lane=fast_lane, relay=relay, descriptor=descriptor)
+    worker = Worker(
+        snapshot(settings), fast_lane=fast_lane, relay=relay, descriptor=descriptor,
+        ambient=Ambient(credentials),
+    )  # fmt: skip
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
     await worker.start(listener)
     served = Served(worker, listener.getsockname()[1])
@@ -154,3 +232,20 @@ async def serving(
     finally:
         await served.close()
         os.close(nowhere)
+
+
+@contextmanager
+def trusting(authorities: Path) -> Iterator[None]:
+    """Trust this file of certificate authorities on the way to S3, and no other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(authorities))
+        trusted.cache_clear()
+        try:
+            yield
+        finally:
+            trusted.cache_clear()
+
+
+def recheck_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Ask for a copy again when a client comes back, however lately that was asked."""
+    patch.setattr("proxy.storage.standing.DOUBTED", 0.0)

@@ -20,7 +20,7 @@ fields), and the first rule that stands against a redirect names the reason
 Anything else is decided each time: what is streamed because of what the buckets hold, signed
 Locations, and what a site redirects past its targets, where a query decides as well.
 
-tests/equivalence/test_memo.py holds this to the engine.
+tests/edge/test_memo.py holds this to the engine.
 """
 
 from __future__ import annotations

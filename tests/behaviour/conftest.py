@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvloop
 
-from tests.serving import serving
+from tests.serving import LOOPS, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from tests.serving import Served
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loops: the one that serves, and the standard library's."""
-    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loops of every test here."""
+    return LOOPS
 
 
 LANES = {"all-lanes": (True, True), "no-relay": (True, False), "aiohttp": (False, False)}

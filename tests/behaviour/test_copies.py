@@ -13,7 +13,7 @@ import pytest
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
 from tests.build import EAST, OUTSIDE, WEST, settings
-from tests.serving import client_at, head_of
+from tests.serving import client_at, head_of, recheck_at_once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -134,7 +134,7 @@ async def test_five_hundred_first_requests_cause_one_head_a_bucket(serve: Serve)
         world.origin.gate.clear()
         world.target.gate.clear()
         asking = [asyncio.create_task(world.ask()) for _ in range(500)]
-        await until(lambda: len(world.served.worker.state.lanes) == 500)
+        await until(lambda: world.served.open_connections() == 500)
         await until(lambda: world.target.asked.total() == world.origin.asked.total() == 1)
         world.origin.gate.set()
         world.target.gate.set()
@@ -361,7 +361,7 @@ async def test_an_origin_that_fails_does_not_take_its_copies_with_it(serve: Serv
 async def test_who_comes_back_makes_the_copy_be_asked_for_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.storage.standing.DOUBTED", 0.0)
+    recheck_at_once(monkeypatch)
     async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
         assert await world.ask() == "in-region"
         del world.target.objects["a.tar.gz"]

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.buckets import Origin as Entry
-from proxy.storage.credentials import Ambient
-from proxy.storage.direct import Direct
-from proxy.storage.origin import Origin
-from proxy.storage.session import client_session
-from proxy.storage.signer import Signer
+from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE, settings
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import client_at
@@ -29,9 +24,9 @@ if TYPE_CHECKING:
 TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
 
 
-def in_front_of(server: ScriptedS3, **site: Any) -> Any:
+def in_front_of(server: ScriptedS3, *, credentials: Any = "anonymous", **site: Any) -> Any:
     entry = {"bucket": "downloads", "region": "us-east-1", "endpoint": server.endpoint,
-             "credentials": "anonymous"}  # fmt: skip
+             "credentials": credentials}  # fmt: skip
     return settings(site={"origin": entry, **site}, client_address=TRUSTED)
 
 
@@ -88,10 +83,11 @@ class Role:
 
     def __init__(self) -> None:
         self.refreshes = 0
+        self.renewed = asyncio.Event()
 
     async def get_frozen_credentials(self) -> Key:
         self.refreshes += 1
-        await asyncio.sleep(0)
+        await self.renewed.wait()
         return Key(f"key{self.refreshes}")
 
 
@@ -103,19 +99,12 @@ async def test_credentials_that_rotate_under_200_requests_are_asked_for_once(ser
 
     async with (
         ScriptedS3(*[Say(reply("200 OK", b"x"))] * 200) as server,
-        serve(in_front_of(server)) as served,
-        client_session() as session,
+        serve(in_front_of(server, credentials="ambient"), credentials=load) as served,
     ):
-        entry = Entry(bucket="downloads", region="us-east-1", endpoint=server.endpoint)
-        signer = Signer("ambient", "us-east-1", ambient=Ambient(load))
-        origin = Origin(entry, session, signer=signer)
-        state = served.worker.state
-        state.origins = {"*": origin}
-        state.directs = {
-            site: Direct(origin, direct._pool) for site, direct in state.directs.items()
-        }
-        gets = [served.get("/a.txt", client_at(OUTSIDE)) for _ in range(200)]
-        answers = await asyncio.gather(*gets)
+        asking = [asyncio.create_task(served.get("/a.txt", client_at(OUTSIDE))) for _ in range(200)]
+        await until(lambda: served.open_connections() == 200)
+        role.renewed.set()
+        answers = await asyncio.gather(*asking)
         assert {answer.status for answer in answers} == {200}
         tokens = {asked.headers["x-amz-security-token"] for asked in server.asked}
         assert (role.refreshes, tokens) == (1, {"session-token"})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.bucketserver import until
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, settings
 from tests.serving import client_at, head_of
 
@@ -73,7 +74,7 @@ async def test_a_connection_serves_many_clients_in_turn(serve: Serve) -> None:
             assert ("us-west-2" in answer.headers["location"]) is (address == WEST)
         assert served.count("nearbucket_redirects_total", "*", "us-east-1") == 10
         assert served.count("nearbucket_redirects_total", "*", "us-west-2") == 5
-        assert served.worker.state.counters.connections == 1
+        assert served.open_connections() == 1
 
 
 async def test_connection_close_is_obeyed(serve: Serve) -> None:
@@ -207,12 +208,10 @@ async def test_the_series_do_not_grow_with_what_clients_send(serve: Serve) -> No
     async with serve(chosen()) as served:
         client = await served.connect()
         await client.get("/a.tar.gz", client_at(EAST))
-        counters = served.worker.state.counters
-        before = {name: len(series) for name, series in counters.snapshot().items()}
+        before = served.series()
         for number in range(200):
             await client.get(f"/{number}.tar.gz?q={number}", client_at(EAST), f"X-{number}: 1")
-        after = {name: len(series) for name, series in counters.snapshot().items()}
-    assert after == before
+        assert served.series() == before
 
 
 async def test_over_the_limit_of_connections_a_client_is_told_503(serve: Serve) -> None:
@@ -235,15 +234,11 @@ async def test_a_head_that_does_not_arrive_and_an_idle_connection_are_closed(
         idle, slow, used = [await served.connect() for _ in range(3)]
         await slow.send(b"GET /a.tar.gz HTT")
         await used.get("/a.tar.gz", client_at(EAST))
-        while len(served.worker.state.lanes) < 3 or not any(
-            lane.phase.name == "HEAD" for lane in served.worker.state.lanes
-        ):
-            await idle.send()
-        now = max(lane.since for lane in served.worker.state.lanes)
-        served.worker.tick(now + 11)
+        await until(lambda: (served.open_connections(), served.begun_heads()) == (3, 1))
+        served.pass_time(11)
         assert await slow.rest() == b""
         assert (await used.get("/a.tar.gz", client_at(EAST))).status == 301
-        served.worker.tick(now + 200)
+        served.pass_time(189)
         assert await idle.rest() == b""
         assert await used.rest() == b""
 
@@ -253,8 +248,7 @@ async def test_a_connection_whose_request_had_a_body_is_idle_afterwards(serve: S
         client = await served.connect()
         await client.send(head_of("/a", "Content-Length: 3", method="POST"), b"abc")
         assert (await client.answer()).status == 405
-        lane = next(iter(served.worker.state.lanes))
-        served.worker.tick(lane.since + 11)
+        served.pass_time(11)
         assert (await client.get("/a.tar.gz", client_at(EAST))).status == 301
 
 
@@ -277,4 +271,4 @@ async def test_a_client_that_is_gone_leaves_nothing_behind(serve: Serve) -> None
             client.writer.transport.abort()
         assert (await served.get("/a.tar.gz", client_at(EAST))).status == 301
         await served.settled()
-        assert served.worker.state.counters.streams == 0
+        assert served.streams() == 0

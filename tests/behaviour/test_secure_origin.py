@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.storage.trust import trusted
 from tests.build import OUTSIDE, settings
 from tests.certificates import make_certificate
 from tests.scripteds3 import ETAG, Say, ScriptedS3, reply, rest
-from tests.serving import PATIENCE, client_at, head_of
+from tests.serving import PATIENCE, client_at, head_of, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from proxy.settings import Tls
+    from tests.certificates import Tls
     from tests.serving import Served
 
     Serve = Callable[..., AbstractAsyncContextManager[Served]]
@@ -31,13 +30,11 @@ LARGER = LARGE * 7  # in pieces that grow, for a client that keeps up
 
 
 @pytest.fixture
-def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tls]:
+def certificate(tmp_path: Path) -> Iterator[Tls]:
     """One that this process trusts, and no other."""
     made = make_certificate(tmp_path, "s3.example")
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate))
-    trusted.cache_clear()
-    yield made
-    trusted.cache_clear()
+    with trusting(made.certificate):
+        yield made
 
 
 def scripted(server: ScriptedS3) -> Any:

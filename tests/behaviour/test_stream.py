@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from aiohttp import ClientTimeout
 
 from tests.build import EAST, OUTSIDE, WEST, settings
 from tests.conftest import BIG, SAMPLES
@@ -155,7 +153,18 @@ async def test_a_connection_comes_back_to_the_fast_lane_after_a_stream(
             assert (await client.get("/a.tar.gz", client_at(WEST))).status == 301
             assert (await client.get("/text.txt", FROM)).status == 200
         assert served.count("nearbucket_redirects_total", "*", "us-east-1") == 3
-        assert served.worker.state.counters.connections == 1
+        assert served.open_connections() == 1
+
+
+async def test_a_request_that_comes_during_a_stream_is_answered_behind_it(serve: Serve) -> None:
+    body = bytes(64 * 2**20)  # more than all buffers on the way hold
+    said = Say(reply("200 OK", body, 'ETag: "e"'))
+    async with ScriptedS3(said) as server, serve(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"\r\n\r\n")
+        await client.send(head_of("/a.tar.gz", client_at(EAST)))
+        assert await client.reader.readexactly(len(body)) == body
+        assert (await client.answer()).status == 301
 
 
 async def test_a_client_that_leaves_mid_body_frees_its_stream(serve: Serve, s3: LocalS3) -> None:
@@ -216,7 +225,7 @@ async def test_a_drain_lets_downloads_finish_and_closes_what_idles(
         await idle.get("/a.tar.gz", client_at(EAST))
         await busy.send(head_of(BIG_PATH, FROM))
         head = await busy.reader.readuntil(b"\r\n\r\n")
-        draining = asyncio.create_task(served.worker.drain())
+        draining = asyncio.create_task(served.drain())
         assert await idle.rest() == b""
         with pytest.raises(ConnectionRefusedError):
             await served.connect()
@@ -246,24 +255,23 @@ async def test_only_the_bytes_that_were_sent_are_counted(serve: Serve, s3: Local
 async def test_an_origin_that_says_nothing_is_a_504(serve: Serve) -> None:
     silent = Say(b"", then="hang")
     async with ScriptedS3(silent) as server, serve(scripted(server)) as served:
-        served.worker._origins.session._timeout = ClientTimeout(total=None, sock_read=0.2)
+        served.shorten_origin_timeout(0.2)
         asking = asyncio.create_task(served.get("/a.txt", FROM))
         await server.arrived.wait()
-        lane = next(iter(served.worker.state.lanes))
-        for later in (0, 31):  # the relay's patience is counted by ticks
-            lane.check(monotonic() + later)
+        for later in (0, 31):
+            served.pass_time(later)
         answer = await asking
         assert served.figures("nearbucket_origin_requests_total") == {("*", "0"): 1}
     assert (answer.status, "retry-after" in answer.headers) == (504, True)
 
 
-async def full(lane: Any) -> None:
+async def full(served: Served) -> None:
     """Wait until everything between server and client that can hold bytes is full."""
     held, same = -1, 0
     async with asyncio.timeout(PATIENCE):
         while same < 20:
             await asyncio.sleep(0.01)
-            now = lane._transport.get_write_buffer_size()
+            now = served.unsent()
             same = same + 1 if now and now == held else 0
             held = now
 
@@ -274,16 +282,14 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(serv
     async with ScriptedS3(said) as server, serve(scripted(server)) as served:
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await client.reader.readuntil(b"\r\n\r\n")
-        lane = next(iter(served.worker.state.lanes))
-        await full(lane)
-        now = monotonic()
-        lane.check(now)
+        await full(served)
+        served.pass_time(0)
         await client.reader.readexactly(size // 2)
-        lane.check(now + 76)
-        assert not lane._transport.is_closing()
-        await full(lane)
-        lane.check(now + 100)
-        lane.check(now + 200)
+        served.pass_time(76)
+        await full(served)
+        assert served.open_connections() == 1
+        served.pass_time(24)
+        served.pass_time(100)
         await served.settled()
         assert len(await client.rest()) < size // 2
         assert served.count("nearbucket_stream_ends_total", "client-gone") == 1

@@ -8,14 +8,13 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 import pytest
-import uvloop
 from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests import build
 from tests.build import CDN, EAST, ELSEWHERE, OUTSIDE, WEST
-from tests.serving import PATIENCE, Served, serving
+from tests.serving import LOOPS, PATIENCE, Served, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,10 +93,9 @@ async def _say(lane: Served, pieces: list[bytes]) -> bytes:
     return _DATE.sub(b"", answer)
 
 
-@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+@pytest.fixture(scope="module", params=LOOPS)
 def trio(request: pytest.FixtureRequest) -> Iterator[Trio]:
-    loops = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-    with Trio(loops[request.param]) as opened:
+    with Trio(LOOPS[request.param]) as opened:
         yield opened
 
 
