@@ -1,0 +1,139 @@
+"""Tests that leave something behind, in a run of their own: each is an error that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+pytest_plugins = ("pytester",)
+
+ROOT = Path(__file__).parents[1]
+
+LEFT = {
+    "thread": (
+        """
+        import threading
+        def test_it():
+            threading.Thread(target=threading.Event().wait, name="idle", daemon=True).start()
+        """,
+        "thread idle (*)",
+    ),
+    "socket": (
+        """
+        import socket
+        KEPT = []
+        def test_it():
+            KEPT.append(socket.socket())
+        """,
+        "descriptor of socket:*",
+    ),
+    "event loop": (
+        """
+        import asyncio
+        KEPT = []
+        def test_it():
+            KEPT.append(asyncio.new_event_loop())
+        """,
+        "descriptor of anon_inode:*eventpoll* at descriptor *",
+    ),
+    "child process": (
+        """
+        import subprocess
+        KEPT = []
+        def test_it():
+            KEPT.append(subprocess.Popen(["sleep", "60"]))
+        def teardown_module():
+            KEPT[0].kill()  # without waiting for its end
+        """,
+        "child process *",
+    ),
+    "task": (
+        """
+        import asyncio
+        KEPT = []
+        async def test_it():
+            KEPT.append(asyncio.create_task(asyncio.sleep(60), name="late"))
+        """,
+        "*<Task pending name='late'*",
+    ),
+    "of a function's fixture": (
+        """
+        import pytest, socket
+        KEPT = []
+        @pytest.fixture
+        def it():
+            KEPT.append(socket.socket())
+        def test_it(it):
+            pass
+        """,
+        "descriptor of socket:*",
+    ),
+    "of a module's fixture that has ended": (
+        """
+        import pytest, socket
+        KEPT = []
+        @pytest.fixture(scope="module")
+        def it():
+            KEPT.append(socket.socket())
+        def test_it(it):
+            pass
+        """,
+        "descriptor of socket:*",
+    ),
+}
+"""What is left to a module of one test, and the line that names it."""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """With the plugin and pytest-asyncio alone; it waits for nothing that does not end."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeconftest("from tests import leaks\nleaks.PATIENCE = 0.05\n")
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+    return pytester
+
+
+def inner(run: pytest.Pytester, code: str) -> pytest.RunResult:
+    """A run of these tests."""
+    run.makepyfile(test_inner=dedent(code))
+    return run.runpytest_subprocess("-p", "pytest_asyncio.plugin", "-p", "tests.leaks")
+
+
+@pytest.mark.parametrize("code", LEFT)
+def test_what_a_test_leaves_is_an_error_that_names_it(run: pytest.Pytester, code: str) -> None:
+    source, named = LEFT[code]
+    done = inner(run, source)
+    done.assert_outcomes(passed=1, errors=1)
+    done.stdout.fnmatch_lines(["*left behind:", f"  {named}"])
+
+
+def test_a_leak_is_the_error_of_one_test_alone(run: pytest.Pytester) -> None:
+    source, _ = LEFT["socket"]
+    code = f"{dedent(source)}\ndef test_next(): pass"
+    inner(run, code).assert_outcomes(passed=2, errors=1)
+
+
+def test_what_ends_in_time_and_what_a_wider_fixture_holds_is_no_error(run: pytest.Pytester) -> None:
+    done = inner(
+        run,
+        """
+        import asyncio, pytest, socket, threading
+        @pytest.fixture(scope="module")
+        def server():
+            with socket.create_server(("", 0)) as made:
+                yield made
+        def test_fixture(server):
+            pass
+        def test_again(server):
+            pass
+        def test_thread():
+            threading.Timer(0.01, print).start()
+        KEPT = []
+        async def test_task():
+            KEPT.append(asyncio.create_task(asyncio.sleep(0.01)))
+        """,
+    )
+    done.assert_outcomes(passed=4)
