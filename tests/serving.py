@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -71,20 +73,8 @@ class Client:
         return self
 
     async def answer(self, *, head: bool = False) -> Answer:
-        """Read one answer, as HTTP/1.1 frames it."""
-        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE)
-        lines = raw.decode("latin-1").split("\r\n")
-        headers: dict[str, str] = {}
-        for line in lines[1:-2]:
-            name, _, value = line.partition(":")
-            assert name.lower() not in headers, f"{name} twice"
-            headers[name.lower()] = value.strip()
-        status = int(lines[0].split()[1])
-        assert "transfer-encoding" not in headers
-        empty = head or status in {204, 304}
-        length = 0 if empty else int(headers["content-length"])
-        body = await asyncio.wait_for(self.reader.readexactly(length), PATIENCE)
-        return Answer(status, headers, body)
+        """Read one answer."""
+        return await read_answer(self.reader, head=head)
 
     async def rest(self) -> bytes:
         """Everything until the server closes."""
@@ -104,6 +94,23 @@ class Client:
             await self.writer.wait_closed()
 
 
+async def read_answer(reader: asyncio.StreamReader, *, head: bool = False) -> Answer:
+    """Read one answer, as HTTP/1.1 frames it."""
+    raw = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+    lines = raw.decode("latin-1").split("\r\n")
+    headers: dict[str, str] = {}
+    for line in lines[1:-2]:
+        name, _, value = line.partition(":")
+        assert name.lower() not in headers, f"{name} twice"
+        headers[name.lower()] = value.strip()
+    status = int(lines[0].split()[1])
+    assert "transfer-encoding" not in headers
+    empty = head or status in {204, 304}
+    length = 0 if empty else int(headers["content-length"])
+    body = await asyncio.wait_for(reader.readexactly(length), PATIENCE)
+    return Answer(status, headers, body)
+
+
 def head_of(target: str, *fields: str, method: str = "GET") -> bytes:
     """A request head with a Host and the given fields."""
     lines = [f"{method} {target} HTTP/1.1", "Host: dl.example", *fields]
@@ -113,6 +120,18 @@ def head_of(target: str, *fields: str, method: str = "GET") -> bytes:
 def client_at(address: str) -> str:
     """The field by which loopback, a trusted proxy here, names the client."""
     return f"X-Forwarded-For: {address}"
+
+
+_CROWD = """
+import socket, sys
+port, count, head = int(sys.argv[1]), int(sys.argv[2]), sys.stdin.buffer.read()
+clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+for client in clients:
+    client.sendall(head)
+for client in clients:
+    while said := client.recv(65536):
+        sys.stdout.buffer.write(said)
+"""
 
 
 class Served:
@@ -150,6 +169,21 @@ class Served:
         """The sum of the histogram of request durations, for one action."""
         slots = self.figures("nearbucket_request_seconds")
         return [value for (name, _), value in slots.items() if name == action][-1]
+
+    async def crowd(self, count: int, head: bytes) -> list[Answer]:
+        """The answers to one head, which ends each connection, from many connections at once.
+
+        The clients are another process: both ends in one would need more than the 1,024
+        descriptors that an ordinary user has.
+        """
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _CROWD, str(self.port), str(count), stdin=PIPE, stdout=PIPE
+        )
+        said, _ = await child.communicate(head)
+        reader = asyncio.StreamReader()
+        reader.feed_data(said)
+        reader.feed_eof()
+        return [await read_answer(reader) for _ in range(count)]
 
     def open_connections(self) -> int:
         """How many client connections are open."""

@@ -134,15 +134,17 @@ async def test_five_hundred_first_requests_cause_one_head_a_bucket(
 ) -> None:
     give_checks_time(monkeypatch)
     async with copies(serve, OBJECTS, catalog={"wait": "10s"}) as world:
-        clients = [await world.served.connect() for _ in range(500)]
         world.origin.gate.clear()
         world.target.gate.clear()
-        for client in clients:
-            await client.send(head_of(PATH, FROM))
+        crowd = asyncio.create_task(
+            world.served.crowd(500, head_of(PATH, FROM, "Connection: close"))
+        )
+        await until(lambda: world.served.open_connections() == 500)
         await until(lambda: world.target.asked.total() == world.origin.asked.total() == 1)
         world.origin.gate.set()
         world.target.gate.set()
-        assert {reason(await client.answer()) for client in clients} == {"in-region"}
+        said = await crowd
+        assert {reason(answer) for answer in said} == {"in-region"}
         assert world.origin.asked == world.target.asked == {("HEAD", "a.tar.gz"): 1}
 
 
