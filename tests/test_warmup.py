@@ -17,6 +17,7 @@ from proxy.seaweed import make_bucket
 from proxy.warmup import Progress, WarmUp
 from tests.build import settings
 from tests.storage.test_inventory import manifest, packed, row
+from tests.storing import store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -52,15 +53,8 @@ class World:
         return self.s3.entry(BUCKET, **values).model_dump(exclude_unset=True)
 
     async def fill(self, folder: str, keys: Iterable[str]) -> None:
-        turns = asyncio.Semaphore(32)
-
-        async def put(key: str) -> None:
-            async with turns:
-                await self.client.put_object(
-                    Bucket=BUCKET, Key=f"{self.name}/{folder}/{key}", Body=key.encode()
-                )
-
-        await asyncio.gather(*map(put, keys))
+        objects = {f"{self.name}/{folder}/{key}": key.encode() for key in keys}
+        await store(self.s3.server, BUCKET, objects)
 
     def site(
         self, *targets: str, origin: dict[str, Any] | None = None, **redirect: Any
@@ -89,36 +83,57 @@ class World:
         return [held[0] for sent in self.sent if sent.place == place for held in sent.objects]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def bucket(s3: LocalS3) -> None:
+@pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
+def bucket(s3: LocalS3) -> LocalS3:
+    """The server with the bucket."""
+
     async def make() -> None:
         async with s3.server.client() as client:
             await make_bucket(client, BUCKET)
 
     asyncio.run(make())
+    return s3
 
 
 @pytest.fixture
-async def world(s3: LocalS3) -> AsyncIterator[World]:
-    async with s3.server.client() as client:
-        yield World(s3, client)
+async def world(bucket: LocalS3) -> AsyncIterator[World]:
+    async with bucket.server.client() as client:
+        yield World(bucket, client)
 
 
-def packs(count: int) -> list[str]:
-    return [f"pack-{number:05}.tar.gz" for number in range(count)]
+MANY = [f"pack-{number:05}.tar.gz" for number in range(1100)]
+"""More than one page of a listing, which has 1,000 keys, and more than four batches."""
+SOME = MANY[:300]
+"""More than one batch."""
 
 
-async def test_origin_and_targets_are_learned_in_batches(world: World) -> None:
-    keys = packs(2500)
-    await world.fill("origin", keys)
-    await world.fill("west", keys[:1200])
+@pytest.fixture(scope="session")
+def stored(bucket: LocalS3) -> LocalS3:
+    """A large origin and two smaller targets, for tests that only read them."""
+    world = World(bucket, None, "many")
+
+    async def fill() -> None:
+        await world.fill("origin", MANY)
+        await world.fill("west", SOME)
+        await world.fill("east", SOME)
+
+    asyncio.run(fill())
+    return bucket
+
+
+@pytest.fixture
+def full(stored: LocalS3) -> World:
+    return World(stored, None, "many")
+
+
+async def test_origin_and_targets_are_learned_in_batches(full: World) -> None:
     before = time.time()
-    progress = await world.run(world.site("west"))
-    assert progress == Progress("done", 3700, 3700, 2, 2)
-    assert world.keys("origin") == keys
-    assert world.keys("west") == keys[:1200]
-    assert max(len(sent.objects) for sent in world.sent) == 250
-    assert all(before <= sent.seen <= time.time() for sent in world.sent)
+    progress = await full.run(full.site("west"))
+    assert progress == Progress("done", 1400, 1400, 2, 2)
+    assert full.keys("origin") == MANY
+    assert full.keys("west") == SOME
+    assert max(len(sent.objects) for sent in full.sent) == 250
+    assert all(before <= sent.seen <= time.time() for sent in full.sent)
 
 
 async def test_size_and_etag_are_those_of_the_bucket(world: World) -> None:
@@ -191,27 +206,22 @@ async def test_a_target_that_is_off_is_not_read(world: World) -> None:
 
 
 async def test_all_buckets_know_the_same_first_keys_when_there_is_no_room_for_all(
-    world: World, caplog: pytest.LogCaptureFixture
+    full: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    keys = packs(600)
-    for bucket in ("origin", "west", "east"):
-        await world.fill(bucket, keys)
-    progress = await world.run(world.site("west", "east"), entries=1000)
+    progress = await full.run(full.site("west", "east"), entries=1000)
     assert (progress.state, progress.learned, progress.done) == ("done", 500, 3)
     for folder in ("origin", "west", "east"):
-        known = world.keys(folder)
+        known = full.keys(folder)
         assert 166 <= len(known) <= 168
-        assert known == keys[: len(known)]
+        assert known == MANY[: len(known)]
     assert "warm-up: sites.0.origin: room for no more: catalog.entries" in caplog.text
 
 
-async def test_what_a_small_bucket_leaves_over_goes_to_the_others(world: World) -> None:
-    keys = packs(600)
-    await world.fill("origin", keys)
-    await world.fill("west", keys[:10])
-    assert (await world.run(world.site("west"), entries=1000)).learned == 500
-    assert world.keys("origin") == keys[:490]
+async def test_what_a_small_bucket_leaves_over_goes_to_the_others(full: World) -> None:
+    assert (await full.run(full.site("west"), entries=1800)).learned == 900
+    assert full.keys("origin") == MANY[:600]
+    assert full.keys("west") == SOME
 
 
 async def test_a_bucket_that_cannot_be_listed_is_told_of_and_the_others_go_on(
@@ -288,16 +298,14 @@ async def test_a_fault_of_whoever_takes_the_batches_ends_nothing(
     assert "BrokenPipeError" in caplog.text
 
 
-async def test_it_waits_then_runs_and_a_cancelled_one_sends_no_more(world: World) -> None:
-    await world.fill("origin", packs(300))
-    await world.fill("west", packs(300))
+async def test_it_waits_then_runs_and_a_cancelled_one_sends_no_more(full: World) -> None:
     first = asyncio.Event()
 
     def take(batch: Learned) -> None:
-        world.sent.append(batch)
+        full.sent.append(batch)
         first.set()
 
-    run = WarmUp(world.settings(world.site("west")), take)
+    run = WarmUp(full.settings(full.site("west")), take)
     assert run.progress == Progress("waiting")
     task = asyncio.create_task(run.run())
     await first.wait()
@@ -305,7 +313,7 @@ async def test_it_waits_then_runs_and_a_cancelled_one_sends_no_more(world: World
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert len(world.sent) == 1
+    assert len(full.sent) == 1
 
 
 async def test_begin_progress_and_end_are_logged(
