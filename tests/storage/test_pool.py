@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
+from fcntl import ioctl
+from termios import FIONREAD
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,7 @@ import pytest
 from proxy.storage.buffers import BUFFER, USUAL, Buffers
 from proxy.storage.pool import IDLE, Pool, Upstream
 from proxy.storage.tls import Tls
+from tests.bucketserver import until
 from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
 
@@ -233,6 +237,12 @@ async def test_more_are_taken_at_a_time_where_more_are_waited_for(tls: Certifica
     assert taker.got == said
 
 
+def waiting(upstream: Upstream) -> int:
+    """Bytes that have come and are not taken yet."""
+    sock = upstream._transport.get_extra_info("socket")
+    return int.from_bytes(ioctl(sock.fileno(), FIONREAD, bytes(4)), sys.byteorder)
+
+
 async def test_bytes_that_are_waited_for_come_together(tls: Certificate | None) -> None:
     said = b"x" * 200_000
     async with ScriptedS3(Say(said[:1000], then="hang"), tls=tls) as server:
@@ -240,8 +250,9 @@ async def test_bytes_that_are_waited_for_come_together(tls: Certificate | None) 
         upstream.gather(5000)
         taker = Taker(1000)
         upstream.ask(ASK, taker)
-        await server.arrived.wait()
-        await asyncio.sleep(0.05)
+        await until(lambda: waiting(upstream) >= 1000)
+        for _ in range(3):  # turns in which the loop would read
+            await asyncio.sleep(0)
         assert taker.got == b""
         upstream.gather(1)
         await taker.end()
