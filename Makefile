@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check format lint types docs compose bench lock clean
+.PHONY: help demo test test-long check format lint types docs compose bench lock clean
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,8 +20,11 @@ $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to try
 	@$(BIN)/nearbucket demo $(ARGS)
 
-test: $(STAMP) ## All tests but the one that needs a container engine
-	$(BIN)/python -m pytest -m "not compose" -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
+test: $(STAMP) ## All tests but the long ones and the one that needs a container engine
+	$(BIN)/python -m pytest -m "not compose and not long" -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
+
+test-long: $(STAMP) ## What takes minutes: the whole matrix, 10,000 objects, more fuzzing
+	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 check: format lint types test docs compose ## What CI runs
 

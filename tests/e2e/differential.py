@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from hashlib import sha256
-from itertools import product
+from itertools import combinations, product
 from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -56,7 +56,8 @@ OBJECTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Kind to the arguments of PutObject; the kind is its key."""
 KINDS = (*OBJECTS, "multipart", "missing")
-_STEPS = {"5 MiB": 3, "multipart": 3, "missing": 5, "forbidden": 5}
+_LARGE = ("5 MiB", "multipart")
+_STEPS = {**dict.fromkeys(_LARGE, 3), "missing": 5, "forbidden": 5}
 
 RANGES = {
     "none": "",
@@ -176,6 +177,25 @@ def matrix() -> Iterator[Cell]:
         step = _STEPS.get(kind, 1) * (3 if method == "HEAD" else 1)
         if "none" in {span, condition} or number % step == 0:
             yield Cell(method, kind, span, condition)
+
+
+def pairs(cell: Cell) -> set[tuple[tuple[int, str], ...]]:
+    """What the cell combines: each two of its coordinates, by number and name."""
+    return set(combinations(enumerate(astuple(cell)), 2))
+
+
+def sample() -> Iterator[Cell]:
+    """Cells of the matrix that together have every pair of two coordinates in it.
+
+    The same ones each time, and as few of the large objects as that takes.
+    """
+    cells = list(matrix())
+    Random(5).shuffle(cells)  # noqa: S311 - a choice, not a secret
+    met: set[tuple[tuple[int, str], ...]] = set()
+    for cell in sorted(cells, key=lambda cell: cell.kind in _LARGE):
+        if not pairs(cell) <= met:
+            met |= pairs(cell)
+            yield cell
 
 
 class Twice:

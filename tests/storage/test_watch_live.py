@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from proxy.buckets import Target
+from proxy.storage import looker
 from proxy.storage import watch as module
 from proxy.storage.credentials import Ambient
 from proxy.storage.looker import Looker
@@ -114,6 +115,21 @@ async def one_mode(how: str) -> tuple[float, float]:
         return await left_and_taken_again(target, served, how)
 
 
+def pace(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Ask every so many seconds instead of every three, and all else in proportion."""
+    for name, usual in (("EVERY", 3), ("AGAIN", 1), ("RISING", 2)):
+        monkeypatch.setattr(module, name, seconds * usual / 3)
+
+
+async def test_a_target_that_fails_in_any_way_is_left_and_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pace(monkeypatch, 0.3)
+    monkeypatch.setattr(looker, "PATIENCE", 0.5)
+    await asyncio.gather(*map(one_mode, MODES))
+
+
+@pytest.mark.long
 async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_within_thirty() -> (
     None
 ):
@@ -144,15 +160,14 @@ async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
     session: ClientSession, monkeypatch: pytest.MonkeyPatch, wanted: str
 ) -> None:
     """To those who may not list, S3 says 403 of a key that is gone (GetObject, "403")."""
-    for name, seconds in (("EVERY", 0.006), ("AGAIN", 0.002), ("RISING", 0.004)):
-        monkeypatch.setattr(module, name, seconds)
+    pace(monkeypatch, 0.006)
     async with Unlisted(a=b"1", b=b"2") as server:
-        looker = Looker(Target.model_validate(server.entry()), session, Ambient())
+        bucket = Looker(Target.model_validate(server.entry()), session, Ambient())
         turns: list[float] = []
         watch = Watch(lambda: turns.append(server.asked.total()))
-        watch.use([looker])
+        watch.use([bucket])
         for key in ("b", "a", "a"):
-            watch.answered(looker.place, key)
+            watch.answered(bucket.place, key)
         await until(lambda: server.asked["HEAD", "a"] > 1)
         del server.objects[wanted]
         asked = server.asked.total()

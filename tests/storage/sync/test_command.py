@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from proxy.storage.control import Place
 
 ROOT = Path(__file__).parents[3]
-OBJECTS = int(os.environ.get("SYNC_OBJECTS", "0"))
+OBJECTS = 10_000
 
 
 class Ended(NamedTuple):
@@ -190,7 +190,7 @@ def _read_all(descriptor: int) -> str:
     return shown.decode()
 
 
-@pytest.mark.skipif(not OBJECTS, reason="SYNC_OBJECTS is not set; 10000 take a minute")
+@pytest.mark.long
 async def test_thousands_of_objects_and_large_ones_end_in_step(
     world: World, tmp_path: Path
 ) -> None:
