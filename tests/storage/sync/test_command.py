@@ -57,14 +57,14 @@ class Command:
             cwd=ROOT, env=env, **streams,
         )  # fmt: skip
 
-    async def run(self, *options: str) -> Ended:
+    async def run(self, *options: str, patience: float = 60) -> Ended:
         """Run it to its end."""
-        return await ended(await self.start(*options))
+        return await ended(await self.start(*options), patience)
 
 
-async def ended(process: asyncio.subprocess.Process) -> Ended:
+async def ended(process: asyncio.subprocess.Process, patience: float = 60) -> Ended:
     """Wait for a process and read what it said."""
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), patience)
     return Ended(process.returncode, out.decode(), err.decode())
 
 
@@ -206,13 +206,13 @@ async def test_thousands_of_objects_and_large_ones_end_in_step(
         parts = [some(8 * MIB, seed) for seed in range(count)]
         await world.put_in_parts(f"large/{count}.tar.xz", *parts, b"end", **DESCRIBED)
     command = Command(world, tmp_path)
-    code, out, _ = await command.run()
+    code, out, _ = await command.run(patience=900)
     assert (code, f"us-west-2\tcopied\t{OBJECTS + 3}\n" in out) == (0, True)
     assert "us-west-2\tother_etag\t0\n" in out
     for key in ("large/piece.tar.xz", "large/15.tar.xz", "large/16.tar.xz", "7/7.tar.gz"):
         ours = await world.described(world.target, key)
         assert ours == await world.described(world.origin, key)
     world.watched.forget()
-    code, out, _ = await command.run()
+    code, out, _ = await command.run(patience=900)
     assert (code, f"us-west-2\tsame\t{OBJECTS + 3}\n" in out) == (0, True)
     assert world.watched.copies() == []
