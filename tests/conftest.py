@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytest_plugins = ["tests.environment", "tests.leaks"]
+pytest_plugins = ("tests.environment", "tests.leaks", "tests.skips")
 
 BIG = random.Random(20).randbytes(5 * 1024 * 1024 + 333)  # noqa: S311 - content, not a secret
 

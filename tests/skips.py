@@ -1,0 +1,117 @@
+"""Skips: those that are allowed, each with the reason why, and a plugin that holds runs to them.
+
+With ``CI`` set in the environment, a skip for any other reason fails the run. Whether or not it
+is set, the last lines of a run say what was left out for want of a program or a container engine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class Allowed(NamedTuple):
+    """Skips that are allowed.
+
+    Attributes:
+        reason: What their reasons match, whole.
+        why: Why they are allowed.
+        told: Where not empty, the last lines of a run are this and the reasons, and how many
+            tests were skipped.
+    """
+
+    reason: str
+    why: str
+    told: str = ""
+
+
+NO_PUBLISHED_LIST = "no copy of AWS's published list beside the repository"
+NO_PROGRAM = "not installed; `make test-clients` installs it"
+NO_ENGINE = "no container engine"
+
+ALLOWED = (
+    Allowed(
+        re.escape(NO_PUBLISHED_LIST),
+        "AWS's list is not part of the repository; the same test ran on the made list",
+    ),
+    Allowed(
+        rf"\S+ is {re.escape(NO_PROGRAM)}",
+        "tests install nothing; `make check` installs the programs where it can",
+        told="NOT RUN",
+    ),
+    Allowed(
+        rf"{NO_ENGINE}: .*",
+        "an engine needs rights that a build machine may not give",
+        told="compose: NOT RUN",
+    ),
+    Allowed(
+        r"(FUZZ_SECONDS|SYNC_OBJECTS) is not set.*",
+        "a long form of a test that also has a short one",
+    ),
+    Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),
+)
+
+
+class Skips:
+    """Collects the skips of a run, those of its worker processes too."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._found: dict[str, list[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not hasattr(report, "wasxfail"):
+            self._add(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._add(report)
+
+    def _add(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            self._found.setdefault(reason, []).append(report.nodeid)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """After pytest's own last line: what did not run, and what must not be skipped."""
+        result = yield
+        lines = [
+            f"NOT ALLOWED TO SKIP {test}: {reason}"
+            for reason, tests in self._found.items()
+            for test in tests
+            if _entry(reason) is None
+        ]
+        if lines and os.environ.get("CI"):
+            lines.append("FAILED: CI is set, and tests/skips.py does not list these reasons")
+            if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            for line in [*lines, *self._told()]:
+                terminal.write_line(line)
+        return result
+
+    def _told(self) -> list[str]:
+        """What did not run, in the order of ``ALLOWED``."""
+        return [
+            f"{entry.told}, {reason} (skipped: {len(tests)})"
+            for entry in ALLOWED
+            for reason, tests in self._found.items()
+            if entry.told and _entry(reason) is entry
+        ]
+
+
+def _entry(reason: str) -> Allowed | None:
+    return next((entry for entry in ALLOWED if re.fullmatch(entry.reason, reason)), None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start collecting, but not in a worker process: its reports reach the main one."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Skips(config), "skips")
