@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from proxy.channel import LAST, Ask, Channel, Drain, Message, Ready, Report, encoded
+from proxy.decide.regions import Ranges, read_ranges
 from proxy.decide.tree import groups
 from proxy.snapshot import Snapshot, snapshot_of
 from tests.build import settings, snapshot
-from tests.realranges import real_ranges
+from tests.made_ranges import made_list
+from tests.ranges_lists import RangesList, each_list
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -130,8 +132,11 @@ async def test_sending_to_and_closing_towards_an_end_that_is_gone_raises_nothing
         await channel.close()
 
 
-async def test_while_a_snapshot_is_read_the_loop_goes_on_between_its_parts() -> None:
-    sent = snapshot_of(settings(), real_ranges())
+@each_list
+async def test_while_a_snapshot_is_read_the_loop_goes_on_between_its_parts(
+    ranges_list: RangesList,
+) -> None:
+    sent = snapshot_of(settings(), ranges_list.ranges)
     turns = 0
     async with pair() as (supervisor, worker):
         supervisor.send(sent)
@@ -140,11 +145,20 @@ async def test_while_a_snapshot_is_read_the_loop_goes_on_between_its_parts() -> 
             await asyncio.sleep(0)
             turns += 1
         assert await receiving == sent
-    assert turns > len([*sent.table.parts()]) > 50
+    assert turns > len([*sent.table.parts()]) > 30
 
 
-def test_no_part_of_a_snapshot_is_large() -> None:
-    data, sizes = encoded(snapshot_of(settings(), real_ranges())), list[int]()
+@each_list
+def test_no_part_of_a_snapshot_is_large(ranges_list: RangesList) -> None:
+    no_part_is_large(ranges_list.ranges)
+
+
+def test_no_part_of_a_snapshot_grows_with_the_list() -> None:
+    no_part_is_large(read_ranges(made_list(scale=4)))
+
+
+def no_part_is_large(ranges: Ranges) -> None:
+    data, sizes = encoded(snapshot_of(settings(), ranges)), list[int]()
     while data:
         size = struct.unpack_from("!I", data)[0] & ~(1 << 31)
         sizes.append(size)
@@ -152,8 +166,9 @@ def test_no_part_of_a_snapshot_is_large() -> None:
     assert max(sizes) < 64 << 10
 
 
-async def test_a_snapshot_in_parts_is_as_large_as_in_one() -> None:
-    sent = snapshot_of(settings(), real_ranges())
+@each_list
+async def test_a_snapshot_in_parts_is_as_large_as_in_one(ranges_list: RangesList) -> None:
+    sent = snapshot_of(settings(), ranges_list.ranges)
     async with pair() as (supervisor, worker):
         supervisor.send(sent)
         got = await worker.receive()

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from proxy.feed import Feed, Result, update
 from proxy.settings import Regions
 from proxy.source import LARGEST
-from tests.realranges import document, row
+from tests.ranges_lists import document, row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.feed import Feed, Result, update
 from proxy.settings import Regions
-from tests.realranges import document, row
+from tests.ranges_lists import document, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.decide.model import RangesError
 from proxy.source import LARGEST, Cache, FetchError, fetch
-from tests.realranges import GOOD, document
+from tests.ranges_lists import GOOD, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import pytest
 
 from tests.build import OUTSIDE, WEST
 from tests.cli.conftest import TITLE, lines_of, write
-from tests.realranges import real_document, real_path
+from tests.ranges_lists import LISTS, RangesList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +43,7 @@ class Oracle:
             network = ipaddress.ip_network(each.get("ip_prefix") or each["ipv6_prefix"])
             level = self._levels.setdefault((network.version, network.prefixlen), defaultdict(list))
             level[int(network.network_address)].append({**each, "prefix": str(network)})
+        self.size = sum(map(len, self._levels.values()))
 
     def asks(self, address: Address) -> Found:
         bits = address.max_prefixlen
@@ -73,18 +74,27 @@ class Oracle:
             yield kind((start + offset) % (1 << bits))
 
 
+@pytest.fixture(scope="module", params=LISTS)
+def ranges_list(request: pytest.FixtureRequest) -> RangesList:
+    found: RangesList = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def asked() -> dict[str, Found]:
-    """20,000 addresses as written, and what the published list says about each."""
-    chance, oracle = random.Random(20260729), Oracle(real_document())  # noqa: S311 - a seed repeats
+def asked(ranges_list: RangesList) -> dict[str, Found]:
+    """Addresses as written, five for each prefix or 20,000, and what the list says about each."""
+    chance, oracle = random.Random(20260729), Oracle(ranges_list.document)  # noqa: S311 - a seed repeats
     found: dict[str, Found] = {}
-    near = oracle.near(40_000, chance)
+    total = min(20_000, 5 * oracle.size)
+    near = oracle.near(2 * total, chance)
     anywhere = (ipaddress.IPv4Address(chance.getrandbits(32)) for _ in itertools.count())
-    addresses: Iterable[Address] = itertools.chain(itertools.islice(near, 14_000), anywhere)
+    addresses: Iterable[Address] = itertools.chain(
+        itertools.islice(near, total * 7 // 10), anywhere
+    )
     for number, address in enumerate(addresses):
         mapped = address.version == 4 and number % 20 == 0
         found[f"::ffff:{address}" if mapped else str(address)] = oracle.asks(address)
-        if len(found) == 20_000:
+        if len(found) == total:
             break
     assert len({each.region for each in found.values()}) > 30
     return found
@@ -94,17 +104,19 @@ def stdin_of(asked: Mapping[str, Found]) -> bytes:
     return "".join(f"{address}\n" for address in asked).encode()
 
 
-def test_lookup_of_20000_addresses_agrees_with_the_oracle(
-    nearbucket: Run, asked: dict[str, Found]
+def test_lookup_of_many_addresses_agrees_with_the_oracle(
+    nearbucket: Run, ranges_list: RangesList, asked: dict[str, Found]
 ) -> None:
-    done = nearbucket("lookup", "--ranges", str(real_path()), stdin=stdin_of(asked))
+    done = nearbucket("lookup", "--ranges", str(ranges_list.path), stdin=stdin_of(asked))
     assert lines_of(done) == [f"{ip}\t{found.region}" for ip, found in asked.items()]
 
 
-def test_lookup_details_of_20000_addresses_agree_with_the_oracle(
-    nearbucket: Run, asked: dict[str, Found]
+def test_lookup_details_of_many_addresses_agree_with_the_oracle(
+    nearbucket: Run, ranges_list: RangesList, asked: dict[str, Found]
 ) -> None:
-    done = nearbucket("lookup", "--details", "--ranges", str(real_path()), stdin=stdin_of(asked))
+    done = nearbucket(
+        "lookup", "--details", "--ranges", str(ranges_list.path), stdin=stdin_of(asked)
+    )
     assert lines_of(done) == [
         "\t".join((ip, found.region, found.prefix, ",".join(found.services) or "-",
                    ",".join(found.groups) or "-"))
@@ -113,13 +125,14 @@ def test_lookup_details_of_20000_addresses_agree_with_the_oracle(
 
 
 @pytest.mark.parametrize("details", [False, True], ids=["short", "details"])
-def test_lookup_json_of_20000_addresses_agrees_with_the_oracle(
+def test_lookup_json_of_many_addresses_agrees_with_the_oracle(
     nearbucket: Run,
+    ranges_list: RangesList,
     asked: dict[str, Found],
     details: bool,  # noqa: FBT001 - a parameter of a table
 ) -> None:
     more = ["--details"] if details else []
-    done = nearbucket("lookup", "--json", *more, "--ranges", str(real_path()),
+    done = nearbucket("lookup", "--json", *more, "--ranges", str(ranges_list.path),
                       stdin=stdin_of(asked))  # fmt: skip
     assert [json.loads(line) for line in lines_of(done)] == [
         {"ip": ip, "region": found.region}

@@ -12,7 +12,7 @@ import pytest
 from tests.build import WEST, ranges_document
 from tests.cli.conftest import TITLE, lines_of, write
 from tests.e2e.running import free_port
-from tests.realranges import document, row
+from tests.ranges_lists import document, row
 
 if TYPE_CHECKING:
     from pathlib import Path

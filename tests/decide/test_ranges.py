@@ -9,7 +9,7 @@ import pytest
 from proxy.decide.model import RangesError
 from proxy.decide.ranges import Row, read_ranges
 from proxy.decide.regions import build_table
-from tests.realranges import GOOD, document, real_ranges, row
+from tests.ranges_lists import GOOD, RangesList, document, each_list, row
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,17 @@ def test_addresses_count_nested_and_repeated_prefixes_once() -> None:
         v6=[row("2001:db8::/127"), row("2001:db8::1/128"), row("2001:db8::4/128")],
     )
     assert read_ranges(body).addresses() == (257, 3)
-    nets = [ipaddress.ip_network(e.prefix) for e in real_ranges().rows if e.family == 4]
-    merged = ipaddress.collapse_addresses(net for net in nets if net.version == 4)
-    assert real_ranges().addresses()[0] == sum(net.num_addresses for net in merged)
+
+
+@each_list
+def test_addresses_of_a_list_are_those_of_its_prefixes_collapsed(ranges_list: RangesList) -> None:
+    rows = ranges_list.ranges.rows
+    v4 = [ipaddress.IPv4Network(each.prefix) for each in rows if each.family == 4]
+    v6 = [ipaddress.IPv6Network(each.prefix) for each in rows if each.family == 6]
+    assert ranges_list.ranges.addresses() == (
+        sum(net.num_addresses for net in ipaddress.collapse_addresses(v4)),
+        sum(net.num_addresses for net in ipaddress.collapse_addresses(v6)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""``nearbucket serve`` as a process of its own, and curl to ask it."""
+"""``nearbucket serve`` as a process of its own, and a client that asks it."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -11,19 +12,30 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import yaml
 
 from tests.build import COMMAND
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.conftest import LocalS3
 
 PATIENCE = 30.0
 ROOT = Path(__file__).parent.parent.parent
+
+
+class Answer(NamedTuple):
+    """What a server answered: status, fields with lower-case names, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Running:
@@ -122,18 +134,48 @@ class Running:
         found = re.findall(r"^(nearbucket_\S+) (\S+)$", text, re.MULTILINE)
         return {name: float(value) for name, value in found}
 
-    def curl(self, path: str, client: str, *options: str) -> subprocess.CompletedProcess[bytes]:
-        """Ask the public port as ``client``."""
-        return subprocess.run(
-            ["curl", "-s", "--path-as-is", "--max-time", "30", *options, "-H",
-             f"X-Forwarded-For: {client}", f"http://127.0.0.1:{self.port}{path}"],
-            capture_output=True, check=False,
-        )  # fmt: skip
+    def get(
+        self,
+        path: str,
+        client: str,
+        fields: Mapping[str, str | bytes] | None = None,
+        *,
+        follow: bool = False,
+    ) -> Answer:
+        """Ask the public port as ``client``; see ``ask``."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return ask(url, {**(fields or {}), "X-Forwarded-For": client}, follow=follow)
 
     def lines(self) -> list[dict[str, Any]]:
         """The access log."""
         text = self.output.read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
+
+
+def ask(
+    url: str, fields: Mapping[str, str | bytes], *, method: str = "GET", follow: bool = False
+) -> Answer:
+    """One request of the URL as it is written; a body that ends early is an error.
+
+    Args:
+        url: With ``http:``. No proxy of the environment is asked.
+        fields: Those of the head; no others but Host are sent.
+        method: Of the request.
+        follow: Whether to go on where an answer redirects to, with the same fields.
+    """
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.netloc, timeout=PATIENCE)
+    with closing(connection):
+        connection.putrequest(
+            method, url.partition(place.netloc)[2] or "/", skip_accept_encoding=True
+        )
+        for name, value in fields.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        with connection.getresponse() as response:
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            answer = Answer(response.status, headers, response.read())
+    return ask(headers["location"], fields) if follow and "location" in headers else answer
 
 
 def site_of(s3: LocalS3, **more: Any) -> dict[str, Any]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import LocalS3
 
+pytestmark = pytest.mark.clients
+
 CHOSEN, OTHER = "/big/pack-1.0.tar.xz", "/text.txt"
 
 
@@ -56,7 +58,7 @@ async def test_the_dashboard_says_what_is_sent_where_and_what_is_wrong(
     running: Running, tmp_path: Path
 ) -> None:
     for path, client in ((CHOSEN, WEST), (OTHER, WEST), (CHOSEN, OUTSIDE), (CHOSEN, ELSEWHERE)):
-        assert running.curl(path, client).returncode == 0
+        assert running.get(path, client).status in {200, 301}
     running.config.write_text("sites: [{hosts: []}]", encoding="utf-8")
     refused = 'nearbucket_config_reloads_total{result="refused"} 1.0'
     running.until("/metrics", lambda _, text: refused in text)

@@ -1,11 +1,13 @@
-"""The server as it is deployed: processes, signals, the real list, a real S3 server, curl."""
+"""The server as it is deployed: processes, signals, a whole list, a real S3 server."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
-import subprocess
+import socket
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,7 +16,7 @@ import pytest
 from tests.build import VERSION
 from tests.conftest import BIG
 from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of
-from tests.realranges import real_path
+from tests.ranges_lists import MADE, PUBLISHED, RangesList, needs_published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,15 +24,15 @@ if TYPE_CHECKING:
 
     from tests.conftest import LocalS3
 
-# Of AWS's list of 2026-07-29 (edge-cases A1 to A9).
-EAST, WEST, SEOUL, SYDNEY = "2600:9000:5201::1", "15.181.0.1", "3.5.140.1", "15.193.3.1"
-OUTSIDE = ["203.0.113.9", "15.193.31.1", "40.168.227.1", "10.0.0.1", "52.94.5.1", "::1"]
+EAST, WEST, OUTSIDE = MADE.east, MADE.west, MADE.outside[0]
 BIG_PATH = "/big/pack-1.0.tar.xz"
 
 
-def config_for(s3: LocalS3, folder: Path, **more: Any) -> dict[str, Any]:
+def config_for(
+    s3: LocalS3, folder: Path, ranges_list: RangesList = MADE, **more: Any
+) -> dict[str, Any]:
     return {
-        "regions": {"source": str(real_path()), "cache": str(folder / "ranges.json")},
+        "regions": {"source": str(ranges_list.path), "cache": str(folder / "ranges.json")},
         "catalog": {"wait": "10s"},
         "sites": [site_of(s3, **more)],
     }
@@ -46,21 +48,33 @@ def server(request: pytest.FixtureRequest, s3: LocalS3, tmp_path: Path) -> Itera
         yield running.ready(request.param)
 
 
-def test_the_real_list_sends_each_client_where_it_belongs_and_counts_it(
+def test_the_list_sends_each_client_where_it_belongs_and_each_is_counted(
     server: Running, s3: LocalS3
 ) -> None:
+    send_each_client(server, s3, MADE)
+
+
+@needs_published
+def test_so_does_the_published_list(s3: LocalS3, tmp_path: Path) -> None:
+    with Running(tmp_path, config_for(s3, tmp_path, PUBLISHED), keys_of(s3)) as running:
+        send_each_client(running.ready(), s3, PUBLISHED)
+
+
+def send_each_client(server: Running, s3: LocalS3, ranges_list: RangesList) -> None:
+    """Ask for an object as every client of the list, and check answers and metrics."""
+    west = ranges_list.west
     for _ in range(3):
-        for client, region in ((EAST, "us-east-1"), (WEST, "us-west-2")):
-            answer = server.curl(BIG_PATH, client, "-o/dev/null", "-w",
-                                 "%{http_code} %{redirect_url}").stdout.decode()  # fmt: skip
-            assert answer == f"301 {s3.server.endpoint}/{s3.public}{BIG_PATH}"
-            assert server.curl(BIG_PATH, client, "-L").stdout == BIG, region
-    for client in (*OUTSIDE, SEOUL, SYDNEY):
-        assert server.curl(BIG_PATH, client).stdout == BIG, client
-    assert server.curl("/text.txt", WEST).stdout == s3.objects["text.txt"]
+        for client in (ranges_list.east, west):
+            answer = server.get(BIG_PATH, client)
+            assert answer.status == 301
+            assert answer.headers["location"] == f"{s3.server.endpoint}/{s3.public}{BIG_PATH}"
+            assert server.get(BIG_PATH, client, follow=True).body == BIG, client
+    for client in (*ranges_list.outside, ranges_list.seoul, ranges_list.sydney):
+        assert server.get(BIG_PATH, client).body == BIG, client
+    assert server.get("/text.txt", west).body == s3.objects["text.txt"]
 
     figures = server.figures()
-    outside, elsewhere = len(OUTSIDE), 2
+    outside, elsewhere = len(ranges_list.outside), 2
     series = "nearbucket_redirects_total", "nearbucket_bypasses_total"
     assert {name: value for name, value in figures.items() if name.startswith(series)} == {
         'nearbucket_redirects_total{region="us-east-1",site="*"}': 6,
@@ -79,23 +93,26 @@ def test_the_real_list_sends_each_client_where_it_belongs_and_counts_it(
     assert figures['nearbucket_stream_ends_total{how="complete"}'] == outside + elsewhere + 1
     assert figures['nearbucket_origin_requests_total{site="*",status="200"}'] == 9
     assert figures['nearbucket_request_seconds_count{action="redirect"}'] == 12
-    assert figures['nearbucket_ranges_prefixes{family="ipv4"}'] > 1000
+    listed = {row[:3] for row in ranges_list.ranges.rows if row.service == "EC2"}
+    for family, number in (("ipv4", 4), ("ipv6", 6)):
+        assert figures[f'nearbucket_ranges_prefixes{{family="{family}"}}'] == sum(
+            prefix[0] == number for prefix in listed
+        )
     assert figures["nearbucket_streams_in_progress"] == 0
 
 
 @pytest.mark.parametrize("key", ["a+b c%.txt", "ünï.tar.gz", "empty.bin"])
 def test_redirect_and_stream_name_the_same_object(server: Running, s3: LocalS3, key: str) -> None:
     path = "/" + quote(key)
-    streamed = server.curl(path, OUTSIDE[0], "-f")
-    redirected = server.curl(path, WEST, "-fL")
-    assert streamed.returncode == redirected.returncode == 0
-    assert streamed.stdout == redirected.stdout == s3.objects[key]
+    streamed, redirected = server.get(path, OUTSIDE), server.get(path, WEST, follow=True)
+    assert streamed.status == redirected.status == 200
+    assert streamed.body == redirected.body == s3.objects[key]
 
 
 def test_every_request_is_one_line_of_the_access_log(server: Running) -> None:
-    server.curl(BIG_PATH, EAST, "-A", 'agent "é" 100%')
-    server.curl("/text.txt?X-Amz-Signature=secret", OUTSIDE[0], "-r", "0-4")
-    server.curl("/%00", OUTSIDE[0])
+    server.get(BIG_PATH, EAST, {"User-Agent": 'agent "é" 100%'.encode()})
+    server.get("/text.txt?X-Amz-Signature=secret", OUTSIDE, {"Range": "bytes=0-4"})
+    server.get("/%00", OUTSIDE)
     server.stop()
     lines = sorted(server.lines(), key=lambda line: str(line["action"]))
     assert [line["action"] for line in lines] == ["redirect", "refuse", "stream"]
@@ -128,23 +145,33 @@ def plain(s3: LocalS3, tmp_path: Path) -> Iterator[Running]:
 
 
 def test_a_download_that_runs_at_sigterm_finishes(plain: Running) -> None:
-    with subprocess.Popen(
-        ["curl", "-s", "--limit-rate", "2M", "-H", f"X-Forwarded-For: {OUTSIDE[0]}",
-         f"http://127.0.0.1:{plain.port}{BIG_PATH}"],
-        stdout=subprocess.PIPE,
-    ) as download:  # fmt: skip
+    with closing(http.client.HTTPConnection("127.0.0.1", plain.port, timeout=PATIENCE)) as client:
+        client.connect()
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.request("GET", BIG_PATH, headers={"X-Forwarded-For": OUTSIDE})
+        download = client.getresponse()  # which is larger than what the sockets hold
         plain.until("/metrics", lambda _, text: "nearbucket_streams_in_progress 1.0" in text)
         plain.signal(signal.SIGTERM)
         plain.until("/readyz", lambda status, text: status == 503 and "draining" in text)
-        assert plain.curl("/text.txt", OUTSIDE[0]).returncode == 7, "new connections are refused"
-        body, _ = download.communicate(timeout=PATIENCE)
-    assert body == BIG
+        until_refused(plain)
+        assert download.read() == BIG
     assert plain.stop() == 0
+
+
+def until_refused(running: Running) -> None:
+    """Make new connections, which are all answered, until none is accepted any more."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            assert running.get("/text.txt", OUTSIDE).headers["connection"] == "close"
+        except ConnectionRefusedError:
+            return
+    raise AssertionError("connections are still accepted")
 
 
 def test_a_worker_that_dies_is_replaced_and_its_counts_stay(plain: Running) -> None:
     for _ in range(6):
-        plain.curl(BIG_PATH, WEST)
+        plain.get(BIG_PATH, WEST)
     name = 'nearbucket_redirects_total{region="us-west-2",site="*"}'
     assert plain.figures()[name] == 6
     victim = plain.workers()[0]
@@ -152,7 +179,7 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(plain: Running) -> N
     plain.until("/metrics", lambda _, text: "nearbucket_workers 1.0" in text)
     plain.ready()
     assert gone(victim)
-    plain.curl(BIG_PATH, WEST)
+    plain.get(BIG_PATH, WEST)
     assert plain.figures()[name] == 7
 
 
@@ -163,20 +190,19 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_broken_one(
     plain.signal(signal.SIGHUP)
     reloads = "nearbucket_config_reloads_total"
     plain.until("/metrics", lambda _, text: f'{reloads}{{result="applied"}} 1.0' in text)
-    shadowed = plain.curl(BIG_PATH, WEST, "-o/dev/null", "-D-").stdout
-    assert b"reason=shadow" in shadowed
+    assert "reason=shadow" in plain.get(BIG_PATH, WEST).headers["x-nearbucket"]
     plain.config.write_text("sites: [", encoding="utf-8")
     plain.signal(signal.SIGHUP)
     plain.until("/metrics", lambda _, text: f'{reloads}{{result="refused"}} 1.0' in text)
     assert "not valid YAML" in plain.errors.read_text(encoding="utf-8")
-    assert b"reason=shadow" in plain.curl(BIG_PATH, WEST, "-o/dev/null", "-D-").stdout
+    assert "reason=shadow" in plain.get(BIG_PATH, WEST).headers["x-nearbucket"]
 
 
 def test_a_changed_file_is_taken_by_itself(plain: Running, s3: LocalS3, tmp_path: Path) -> None:
     plain.write(config_for(s3, tmp_path, redirect={"mode": "off"}))
     applied = 'nearbucket_config_reloads_total{result="applied"} 1.0'
     plain.until("/metrics", lambda _, text: applied in text)
-    assert b"reason=off" in plain.curl(BIG_PATH, WEST, "-o/dev/null", "-D-").stdout
+    assert "reason=off" in plain.get(BIG_PATH, WEST).headers["x-nearbucket"]
 
 
 def test_nothing_is_left_when_the_supervisor_is_killed(plain: Running) -> None:
@@ -224,8 +250,8 @@ def test_without_a_list_everybody_is_unknown_and_served_but_not_ready(
         running.until("/metrics", lambda _, text: "nearbucket_workers 2.0" in text)
         status, text = running.admin("/readyz")
         assert (status, "ranges not loaded: regions.source: " in text) == (503, True)
-        answer = running.curl(BIG_PATH, WEST, "-D-", "-o/dev/null").stdout
-        assert b"stream; region=UNKNOWN; reason=outside-aws" in answer
+        answer = running.get(BIG_PATH, WEST)
+        assert answer.headers["x-nearbucket"] == "stream; region=UNKNOWN; reason=outside-aws"
         config["regions"]["required"] = False
         running.write(config)
         running.signal(signal.SIGHUP)
