@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-long check format lint types docs compose bench lock clean
+.PHONY: help demo test test-long test-clients programs check format lint types docs compose bench lock clean
 
 help: ## Show the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -26,7 +26,14 @@ test: $(STAMP) ## All tests but the long ones and the one that needs a container
 test-long: $(STAMP) ## What takes minutes: the whole matrix, 10,000 objects, more fuzzing
 	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
-check: format lint types test docs compose ## What CI runs
+test-clients: $(STAMP) ## Install curl, wget, git, Chromium and others, and run the tests that use them
+	$(BIN)/python -m tests.programs
+	$(BIN)/python -m pytest -m clients $(ARGS)
+
+check: format lint types programs test docs compose ## What CI runs
+
+programs: $(STAMP)
+	-@$(BIN)/python -m tests.programs # tests that miss one say so at the end
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,9 +1,9 @@
 """Two ways from a real client to an object, each of which can be cut in the middle.
 
 In: the S3 server of the tests. Out: ``Way``, a running ``nearbucket serve`` with a relay in
-front of it and another in front of the bucket that its redirects name; ``run`` and
-``program`` for clients that leave nothing behind outside the test's folder. Refuses to know
-what a client does with a broken download: that is what the tests are about.
+front of it and another in front of the bucket that its redirects name; ``run`` for clients
+that leave nothing behind outside the test's folder. Refuses to know what a client does with a
+broken download: that is what the tests are about.
 
 Everybody comes from the loopback address, because some clients can send no header of ours:
 where redirects are wanted, ``regions.overrides`` puts loopback into a region.
@@ -12,19 +12,15 @@ where redirects are wanted, ``regions.overrides`` puts loopback into a region.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import random
 import re
-import shutil
 import socket
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Self
-
-import pytest
 
 from tests.e2e.running import ROOT, Running, keys_of, site_of
 from tests.s3server import allow_anonymous, make_bucket
@@ -279,27 +275,6 @@ def run(
         command, cwd=folder, env=quiet(folder) | dict(env or {}), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-
-
-def program(name: str, package: str) -> str:
-    """Path of a program; installed where that is possible, else the asking test is skipped."""
-    found = _found(name, package)
-    if found is None:
-        pytest.skip(f"{name} is not installed and could not be (Debian package: {package})")
-    return found
-
-
-@functools.cache
-def _found(name: str, package: str) -> str | None:
-    install = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "install", "-y",
-               "--no-install-recommends", package]  # fmt: skip
-    if shutil.which(name) is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        # the lists may be missing, as in a fresh image, or too old
-        for command in (install, ["apt-get", "-qq", "update"], install):
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-            if shutil.which(name):
-                break
-    return shutil.which(name)
 
 
 def _shut(end: socket.socket, how: int) -> None:

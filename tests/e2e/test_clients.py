@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import HEAD, KEY, MIDDLE, PAYLOAD, Way, program, run
+from tests.e2e.clients import HEAD, KEY, MIDDLE, PAYLOAD, Way, run
+from tests.programs import program
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
+
+pytestmark = pytest.mark.clients
 
 
 # What a program of one's own does: go on after what is there, if it is still the same object.
@@ -60,13 +63,11 @@ class Client:
     """A program that downloads.
 
     Attributes:
-        package: Debian package that it comes with; empty for this Python.
         again: Command that goes on with what is there, or starts, and may try several times.
         once: Command for one try from the start, where that is another.
         broken: Exit code of that one when the connection breaks.
     """
 
-    package: str
     again: list[str]
     once: list[str] = field(default_factory=list)
     broken: int = 0
@@ -76,8 +77,8 @@ class Client:
     ) -> subprocess.CompletedProcess[str]:
         """Run one of the commands."""
         command = self.once if once and self.once else self.again
-        if self.package:
-            program(command[0], self.package)
+        if command[0] != sys.executable:
+            program(command[0])
         return run([part if part != URL else url for part in command] + [*more], folder)
 
 
@@ -89,29 +90,25 @@ ARIA = ["aria2c", "--no-conf", "-x8", "-s8", "-k1M", "--file-allocation=none",
 PYTHON = [sys.executable, "-c", REQUESTS, URL, OUT]
 FETCH = ["node", "--input-type=module", "-e", NODE, URL, OUT]
 CLIENTS = {
-    "curl": Client("curl", [*CURL, "-C", "-"], ["curl", "-f", *CURL[1:]], 18),
-    "wget": Client("wget", [*WGET, "-c"], [*WGET, "--tries=1"], 4),
-    "requests": Client("", PYTHON, PYTHON, 1),
-    "node": Client("nodejs", FETCH, FETCH, 1),
+    "curl": Client([*CURL, "-C", "-"], ["curl", "-f", *CURL[1:]], 18),
+    "wget": Client([*WGET, "-c"], [*WGET, "--tries=1"], 4),
+    "requests": Client(PYTHON, PYTHON, 1),
+    "node": Client(FETCH, FETCH, 1),
 }
 ALONE = {
-    "curl": Client("curl", [*CURL, "-C", "-", "--retry", "2", "--retry-all-errors"]),
-    "wget": Client("wget", [*WGET, "--waitretry=0"]),
-    "aria2c": Client("aria2", ARIA),
+    "curl": Client([*CURL, "-C", "-", "--retry", "2", "--retry-all-errors"]),
+    "wget": Client([*WGET, "--waitretry=0"]),
+    "aria2c": Client(ARIA),
 }
 
 
 @pytest.fixture(params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> Client:
-    if request.param == "requests":
-        pytest.importorskip("requests", reason="requests is not installed")
     return CLIENTS[request.param]
 
 
 @pytest.mark.parametrize("name", [*CLIENTS, "aria2c"])
 def test_every_client_gets_identical_bytes(way: Way, name: str, tmp_path: Path) -> None:
-    if name == "requests":
-        pytest.importorskip("requests", reason="requests is not installed")
     client = {**ALONE, **CLIENTS}[name]
     done = client.run(way.url(), tmp_path, once=True)
     assert done.returncode == 0, done.stderr
@@ -184,8 +181,8 @@ def test_aria2c_continues_after_the_network_was_gone(way: Way, tmp_path: Path) -
 
 
 def test_curl_without_following_is_told_what_to_do(way: Way, tmp_path: Path) -> None:
-    done = run(["curl", "-qsS", "-o", OUT, "-w", "%{http_code} %{redirect_url}", way.url()],
-               tmp_path)  # fmt: skip
+    wanted = "%{http_code} %{redirect_url}"
+    done = run([program("curl"), "-qsS", "-o", OUT, "-w", wanted, way.url()], tmp_path)
     assert done.returncode == 0
     body = (tmp_path / OUT).read_bytes()
     if way.redirected:

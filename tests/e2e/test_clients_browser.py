@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.e2e.clients import KEY, MIDDLE, PAYLOAD, Way, open_way, program, quiet, store
+from tests.e2e.clients import KEY, MIDDLE, PAYLOAD, Way, open_way, quiet, store
 from tests.e2e.running import PATIENCE
+from tests.programs import program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tests.conftest import LocalS3
+
+pytestmark = pytest.mark.clients
 
 PAGE = "clients/page.html"
 # A secure context, which crypto.subtle wants, is one from localhost too.
@@ -143,7 +146,7 @@ async def chromium(folder: Path) -> AsyncIterator[Tab]:
     profile = Path(home.name) / "profile"
     with (folder / "chromium.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            program("chromium", "chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank",
+            program("chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank",
             cwd=home.name, env=quiet(Path(home.name)), stdin=asyncio.subprocess.DEVNULL,
             stdout=log, stderr=log,
         )  # fmt: skip

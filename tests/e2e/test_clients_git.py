@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import HEAD, MIDDLE, STREAMED, Way, program, run, store
+from tests.e2e.clients import HEAD, MIDDLE, STREAMED, Way, run, store
+from tests.programs import program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.clients
 
 DATA = random.Random(13).randbytes(6 * 2**20 + 3)  # noqa: S311 - content, not a secret
 GIT = {
@@ -36,7 +38,7 @@ KEPT = STREAMED.removesuffix("/info/")
 @pytest.fixture(scope="module")
 def pack(the_way: Way, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A bare repository of one commit, as files at both places: the name of its one pack."""
-    program("git", "git")
+    program("git")
     folder = tmp_path_factory.mktemp("git")
     (folder / "data").write_bytes(DATA)
     bare = folder / ".git"

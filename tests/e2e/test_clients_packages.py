@@ -12,18 +12,20 @@ import hashlib
 import io
 import os
 import random
-import subprocess
 import sys
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import HEAD, MIDDLE, Way, program, run, store
+from tests.e2e.clients import HEAD, MIDDLE, Way, run, store
+from tests.programs import program, resuming_pip
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
+pytestmark = pytest.mark.clients
 
 DATA = random.Random(11).randbytes(6 * 2**20 + 5)  # noqa: S311 - content, not a secret
 DEB = "nearsample_1.0_all.deb"
@@ -34,7 +36,7 @@ DIST = "nearsample-1.0.dist-info"
 @pytest.fixture(scope="module")
 def deb(the_way: Way, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A flat repository of one package: the package."""
-    program("apt-get", "apt")
+    program("apt-get")
     folder = tmp_path_factory.mktemp("deb")
     tree = folder / "tree"
     for name, content in (
@@ -146,26 +148,11 @@ def wheel(the_way: Way) -> bytes:
     return packed
 
 
-@pytest.fixture(scope="session")
-def newer_pip(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Command of a pip that resumes, which 25.1 was the first to do; installed for the tests."""
-    folder = tmp_path_factory.mktemp("pip")
-    installed = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--target", str(folder),
-         "--disable-pip-version-check", "--retries", "0", "pip>=25.1"],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
-    if installed.returncode:
-        pytest.skip("a pip of 25.1 or newer could not be installed")
-    return [sys.executable, str(folder / "pip")]
-
-
-@pytest.fixture(params=["this pip", "newer pip"])
+@pytest.fixture(params=["this pip", "resuming pip"])
 def pip(request: pytest.FixtureRequest) -> list[str]:
     if request.param == "this pip":
         return [sys.executable, "-m", "pip"]
-    command: list[str] = request.getfixturevalue("newer_pip")
-    return command
+    return resuming_pip()
 
 
 def _download(way: Way, pip: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,10 @@
 """docker-compose.yml as users run it: built, started, used over its published ports, taken down.
 
 In: a container engine: the one that ``docker`` reaches, or one that the kit beside the
-repository (``../shared/docker/engine``) can start. Out: the truths below, or one skip whose
-reason says why there is no engine. Refuses to touch a project, an image or a port of
-somebody else: it takes a name and free ports of its own, and removes all it made.
+repository (``../shared/docker/engine``) can start. Out: the truths below, or a skip whose
+reason says why there is no engine, as the last line of the run does. Refuses to touch a project,
+an image or a port of somebody else: it takes a name and free ports of its own, and removes all
+it made.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.build import PACKAGE
+from tests.e2e.running import Answer, ask
+from tests.skips import NO_ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,14 +47,6 @@ NO_TARGET, NO_REGION = "203.0.113.10", "203.0.113.200"
 
 Labels = frozenset[tuple[str, str]]
 Figures = dict[tuple[str, Labels], float]
-
-
-class Answer(NamedTuple):
-    """What curl got: status, headers with lower-case names, body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +95,22 @@ class Stack:
         """A published URL."""
         return f"http://127.0.0.1:{self.ports[service]}/{path}"
 
-    def get(self, key: str, client: str, *options: str) -> Answer:
+    def get(self, key: str, client: str, *, method: str = "GET", **fields: str) -> Answer:
         """Ask the proxy for an object as a client with that address."""
-        header = f"X-Forwarded-For: {client}"
-        return curl(self.url("", quote(key, safe="/")), "-H", header, *options)
+        url = self.url("", quote(key, safe="/"))
+        return ask(url, {"X-Forwarded-For": client, **fields}, method=method)
 
     def query(self, path: str, **parameters: str) -> Any:
         """``data`` of an answer of Prometheus, or what is wrong with the question."""
         answer = json.loads(
-            curl(self.url("PROMETHEUS", f"api/v1/{path}?{urlencode(parameters)}")).body
+            ask(self.url("PROMETHEUS", f"api/v1/{path}?{urlencode(parameters)}"), {}).body
         )
         assert answer["status"] == "success", f"{parameters}: {answer}"
         return answer["data"]
 
     def figures(self) -> Figures:
         """Every sample of the proxy's own /metrics."""
-        text = curl(self.url("ADMIN", "metrics")).body.decode()
+        text = ask(self.url("ADMIN", "metrics"), {}).body.decode()
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(text)
@@ -130,21 +125,6 @@ def free_ports(*services: str) -> dict[str, int]:
     for each in held:
         each.close()
     return ports
-
-
-def curl(url: str, *options: str) -> Answer:
-    """One request of the host's real curl, redirects not followed."""
-    raw = subprocess.run(
-        ["curl", "-sSi", "--noproxy", "*", "--max-time", "60", *options, url],
-        stdout=subprocess.PIPE,
-        check=True,
-    ).stdout
-    head, _, body = raw.partition(b"\r\n\r\n")
-    status, *lines = head.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines)
-    return Answer(
-        int(status.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}, body
-    )
 
 
 def say(text: str) -> None:
@@ -167,14 +147,12 @@ def engine() -> dict[str, str]:
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith("NEARBUCKET_")
     }
-    if shutil.which("curl") is None:
-        pytest.skip("docker compose was not run: there is no curl")
     reached = _succeeds(environ, "info") and _succeeds(environ, "compose", "version")
     if reached and (_succeeds(environ, "image", "inspect", *IMAGES) or not KIT.exists()):
         return environ
     problem = _start_engine(environ)
     if problem and not reached:
-        pytest.skip(f"docker compose was not run: no container engine: {problem}")
+        pytest.skip(f"{NO_ENGINE}: {' '.join(problem.split())}")
     return environ
 
 
@@ -240,7 +218,7 @@ def test_client_in_a_region_is_sent_to_its_bucket_from_where_the_host_fetches_th
     assert answer.headers["cache-control"] == "private, no-store"
     location = answer.headers["location"]
     assert location == stack.url("S3", f"{bucket}/{quote(key, safe='/')}")
-    fetched = curl(location)
+    fetched = ask(location, {})
     assert (fetched.status, fetched.body == SAMPLES[key]) == (200, True)
 
 
@@ -263,7 +241,7 @@ def test_any_other_download_is_streamed_byte_for_byte(
 
 
 def test_range_of_a_streamed_object_is_that_range(stack: Stack) -> None:
-    answer = stack.get(DEMO, NO_REGION, "-r", "1000000-1000099")
+    answer = stack.get(DEMO, NO_REGION, Range="bytes=1000000-1000099")
     assert (answer.status, answer.body) == (206, SAMPLES[DEMO][1_000_000:1_000_100])
 
 
@@ -276,7 +254,7 @@ def test_metrics_count_exactly_the_requests_made(stack: Stack) -> None:
     for client in (EAST, EAST, WEST, NO_REGION, NO_TARGET):
         stack.get(DEMO, client)
     stack.get(README, EAST)
-    stack.get(DEMO, EAST, "-X", "PUT")
+    stack.get(DEMO, EAST, method="PUT")
     size, small = len(SAMPLES[DEMO]), len(SAMPLES[README])
     expected = {
         figure("redirects_total", region="us-east-1"): 2.0,
@@ -299,7 +277,7 @@ def test_metrics_count_exactly_the_requests_made(stack: Stack) -> None:
             if each[0] in counted and value != before.get(each, 0.0)
         }
 
-    # A stream is counted when its last byte has been handed on, which is after curl has it.
+    # A stream is counted when its last byte has been handed on, which is after the client has it.
     eventually(lambda: grown() == expected, seconds=5)
     assert grown() == expected
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.build import COMMAND, PACKAGE
 from tests.e2e.running import PATIENCE, ROOT, gone
+from tests.programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ class Demo:
     """``nearbucket demo`` in a session of its own, with a private folder for temporary files."""
 
     def __init__(self, folder: Path, *options: str) -> None:
+        program("curl")  # which the demo runs
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.log = folder / "demo.log"

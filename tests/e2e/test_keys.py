@@ -15,6 +15,7 @@ import pytest
 from yarl import URL
 
 from tests.build import OUTSIDE, WEST, settings
+from tests.programs import program
 from tests.s3server import allow_anonymous, make_bucket
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import client_at, serving
@@ -178,6 +179,7 @@ async def test_redirect_and_stream_reach_the_same_object_in_every_spelling(
             assert head.headers["content-length"] == str(len(content(key)))
 
 
+@pytest.mark.clients
 @pytest.mark.parametrize("client", [WEST, OUTSIDE], ids=["redirected", "streamed"])
 async def test_curl_fetches_every_key_by_either_way(
     stored: LocalS3, tmp_path: Path, client: str
@@ -189,7 +191,7 @@ async def test_curl_fetches_every_key_by_either_way(
             lines.append(f'url = "http://127.0.0.1:{served.port}/{once(key)}"')
             lines.append(f'output = "{tmp_path / str(number)}"')
         curl = await asyncio.create_subprocess_exec(
-            "curl", "--disable", "--config", "-",
+            program("curl"), "--disable", "--config", "-",
             stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         _, complaint = await curl.communicate("\n".join(lines).encode())
