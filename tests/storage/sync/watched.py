@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
@@ -49,6 +48,7 @@ class WatchedS3:
         self.before: Callable[[Asked], Awaitable[None]] | None = None
         """Awaited before a request is passed on."""
         self._busy = 0
+        self._serving: set[asyncio.Task[object]] = set()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -69,9 +69,9 @@ class WatchedS3:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(TimeoutError):  # of a killed command's connections nobody closes the end
-            async with asyncio.timeout(5):
-                await self._runner.cleanup()
+        for task in self._serving:  # requests that a gate holds for good
+            task.cancel()
+        await self._runner.cleanup()
         await self._session.close()
 
     def forget(self) -> None:
@@ -94,11 +94,15 @@ class WatchedS3:
             return _error(code, head=request.method == "HEAD")
         self._busy += asked.name in COPIES
         self.most = max(self.most, self._busy)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         try:
             if self.before is not None:
                 await self.before(asked)
             return await self._passed_on(request, asked)
         finally:
+            self._serving.discard(task)
             self._busy -= asked.name in COPIES
 
     async def _passed_on(self, request: web.BaseRequest, asked: Asked) -> web.StreamResponse:
