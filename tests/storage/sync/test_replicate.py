@@ -12,7 +12,7 @@ import pytest
 from proxy.decide.model import ConfigError, OriginError, ProxyError
 from proxy.storage.comparing import TAG, Verdict
 from tests.storage.sync.conftest import MIB
-from tests.storage.sync.watched import Asked, Gate
+from tests.storage.sync.watched import COPIES, Asked, Gate
 
 if TYPE_CHECKING:
     from proxy.storage.replicate import Failure
@@ -226,7 +226,17 @@ async def test_no_more_copies_than_allowed_are_under_way(world: World) -> None:
     await asyncio.gather(*(world.put(f"{number}.tar.gz") for number in range(30)))
     for key in ("10-parts.tar.xz", "11-parts.tar.xz"):
         await world.put_in_parts(key, *[some(5 * MIB)] * 5)
-    tally = await world.run(parallel=3)
+    three = asyncio.Event()
+
+    async def until_there_are_three(asked: Asked) -> None:
+        if world.watched.most == 3:
+            three.set()
+        if asked.name in COPIES:
+            await three.wait()
+
+    world.watched.before = until_there_are_three
+    async with asyncio.timeout(60):
+        tally = await world.run(parallel=3)
     assert tally.copied == 32
     assert world.watched.most == 3
 
