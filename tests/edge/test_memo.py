@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from math import inf
+from tempfile import TemporaryFile
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,8 +20,12 @@ from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from proxy.edge.between import Inner
     from proxy.storage.standing import Standings
+
+    Serve = Callable[..., "Serving"]
 
 _SITES = [
     {"hosts": ["a.example"],
@@ -119,11 +123,10 @@ class Serving:
             site=first, more=others, log={"access": form},
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
         ))  # fmt: skip
-        self.reader, writer = os.pipe()
-        self.state = WorkerState(made.settings, made.table, made.cdn, descriptor=writer)
+        self._log = TemporaryFile()  # noqa: SIM115  # closed by log
+        self.state = WorkerState(made.settings, made.table, made.cdn, descriptor=self._log.fileno())
         self.state.date = b"D"
         self.state.standings = cast("Standings", _Copies())
-        self._writer = writer
         self._forgetful = forgetful
 
     def answer(self, head: bytes) -> bytes:
@@ -141,9 +144,9 @@ class Serving:
     async def log(self) -> list[bytes]:
         """All lines, but for time and duration."""
         await self.state.log.close()
-        os.close(self._writer)
-        with os.fdopen(self.reader, "rb") as pipe:
-            return [_VARYING.sub(b"", line) for line in pipe]
+        with self._log as file:
+            file.seek(0)
+            return [_VARYING.sub(b"", line) for line in file]
 
 
 @pytest.mark.parametrize("form", ["json", "w3c"])
@@ -173,8 +176,24 @@ def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917 
     assert asyncio.run(remembering.log()) == asyncio.run(forgetful.log())
 
 
-def test_a_redirect_that_comes_again_is_not_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = Serving("off", forgetful=False, percent=100)
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Makes lanes of workers that remember, and closes their logs."""
+    made: list[Serving] = []
+
+    def make(form: str = "off", **more: Any) -> Serving:
+        made.append(Serving(form, forgetful=False, percent=100, **more))
+        return made[-1]
+
+    yield make
+    for serving in made:
+        asyncio.run(serving.log())
+
+
+def test_a_redirect_that_comes_again_is_not_decided_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     first = serving.answer(head)
     monkeypatch.setattr(type(serving.state.engine), "decide", None)
@@ -184,8 +203,8 @@ def test_a_redirect_that_comes_again_is_not_decided_again(monkeypatch: pytest.Mo
     assert serving.answer(other) == first
 
 
-def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds() -> None:
-    serving = Serving("off", forgetful=False, percent=100)
+def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve) -> None:
+    serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     copies = cast("Any", serving.state.standings)
     for known, answer in [
@@ -202,8 +221,8 @@ def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds() -> None:
     assert serving.answer(head).startswith(b"<handed over>")
 
 
-def test_who_comes_back_is_streamed_once_and_then_redirected_again() -> None:
-    serving = Serving("off", forgetful=False, percent=100, came_back="1h")
+def test_who_comes_back_is_streamed_once_and_then_redirected_again(serve: Serve) -> None:
+    serving = serve(came_back="1h")
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     redirected = [b"301" in serving.answer(head) for _ in range(4)]
     assert redirected == [True, False, False, False]  # nothing streams here
@@ -214,8 +233,10 @@ def test_who_comes_back_is_streamed_once_and_then_redirected_again() -> None:
     assert b"301" in serving.answer(other)
 
 
-def test_what_is_streamed_again_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = Serving("off", forgetful=False, percent=100)
+def test_what_is_streamed_again_is_not_read_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {OUTSIDE}\r\n\r\n".encode()
     first = serving.answer(head)
     assert first.startswith(b"<handed over>")
@@ -227,8 +248,8 @@ def test_what_is_streamed_again_is_not_read_again(monkeypatch: pytest.MonkeyPatc
     assert not serving.state.memo.streams
 
 
-def test_a_reload_forgets() -> None:
-    serving = Serving("off", forgetful=False, percent=100)
+def test_a_reload_forgets(serve: Serve) -> None:
+    serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     for _ in range(4):
         assert b"301" in serving.answer(head)
@@ -238,9 +259,11 @@ def test_a_reload_forgets() -> None:
 
 
 @pytest.mark.parametrize("bound", ["MAX_BYTES", "MAX_REPEATED"])
-def test_what_is_remembered_is_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_is_bounded(
+    serve: Serve, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(f"proxy.edge.memo.{bound}", 20_000)
-    serving = Serving("json", forgetful=False, percent=100)
+    serving = serve("json")
     memo = serving.state.memo
     for number in range(200):
         head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"

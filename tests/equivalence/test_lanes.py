@@ -93,7 +93,7 @@ async def _say(lane: Served, pieces: list[bytes]) -> bytes:
     return _DATE.sub(b"", answer)
 
 
-@pytest.fixture(scope="module", params=LOOPS)
+@pytest.fixture(params=LOOPS)
 def trio(request: pytest.FixtureRequest) -> Iterator[Trio]:
     with Trio(LOOPS[request.param]) as opened:
         yield opened

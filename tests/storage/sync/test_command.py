@@ -94,16 +94,21 @@ async def filled(world: World) -> World:
 
 
 async def _stopped_midway(world: World, command: Command, number: int) -> Ended:
-    """A run that gets a signal when twenty copies and parts are made."""
-    gate = Gate(20, lambda asked: asked.name in COPIES)
-    world.watched.before = gate
+    """A run that gets a signal when twenty copies and parts are made, or more until both are."""
+    watched = world.watched
+    gate = Gate(
+        20,
+        lambda asked: asked.name in COPIES,
+        lambda: {made.name for made in watched.copies()} == COPIES,
+    )
+    watched.before = gate
     process = await command.start("--parallel", "4")
     await asyncio.wait_for(gate.reached.wait(), 60)
-    while len(world.watched.copies()) < 20:  # noqa: ASYNC110  # a list has no event
+    while len(watched.copies()) < 20:  # noqa: ASYNC110  # a list has no event
         await asyncio.sleep(0.01)
     process.send_signal(number)
     end = await ended(process)
-    world.watched.before = None
+    watched.before = None
     return end
 
 

@@ -150,16 +150,21 @@ def _error(code: str, *, head: bool) -> web.Response:
 class Gate:
     """Lets some requests through and holds all later ones for good."""
 
-    def __init__(self, after: int, holds: Callable[[Asked], bool]) -> None:
-        """Let ``after`` of those through that ``holds`` names, and hold the next."""
-        self._left, self._holds = after, holds
+    def __init__(
+        self,
+        after: int,
+        holds: Callable[[Asked], bool],
+        enough: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Let ``after`` of those through that ``holds`` names, more until ``enough``, then none."""
+        self._left, self._holds, self._enough = after, holds, enough
         self.reached = asyncio.Event()
 
     async def __call__(self, asked: Asked) -> None:
         if not self._holds(asked):
             return
         self._left -= 1
-        if self._left >= 0:
+        if self._left >= 0 or not self._enough():
             return
         self.reached.set()
         await asyncio.Event().wait()  # until the server ends
