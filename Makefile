@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
 .PHONY: help demo test test-long test-clients programs check format lint types docs compose bench lock clean
 
@@ -20,8 +21,8 @@ $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to try
 	@$(BIN)/nearbucket demo $(ARGS)
 
-test: $(STAMP) ## All tests but the long ones and the one that needs a container engine
-	$(BIN)/python -m pytest -m "not compose and not long" -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
+test: $(STAMP) ## All tests but the long ones and those that need a container engine; SHUFFLE=7 for another order
+	$(BIN)/python -m pytest -m "not compose and not long" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
 
 test-long: $(STAMP) ## What takes minutes: the whole matrix, 10,000 objects, more fuzzing
 	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
