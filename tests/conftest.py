@@ -52,7 +52,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 """Key to the arguments of PutObject."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalS3:
     """The running server and what is in it.
 

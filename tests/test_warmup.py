@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,6 +85,7 @@ class World:
 
 
 @pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
+@cache  # pytest registers the fixtures of a module twice when arguments name it twice
 def bucket(s3: LocalS3) -> LocalS3:
     """The server with the bucket."""
 
@@ -108,6 +110,7 @@ SOME = MANY[:300]
 
 
 @pytest.fixture(scope="session")
+@cache  # as bucket
 def stored(bucket: LocalS3) -> LocalS3:
     """A large origin and two smaller targets, for tests that only read them."""
     world = World(bucket, None, "many")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -280,6 +281,7 @@ class Comparison:
 
 
 @pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
+@cache  # pytest registers the fixtures of a module twice when arguments name it twice
 def known(s3: LocalS3) -> dict[str, dict[str, Any]]:
     return asyncio.run(fill(s3.server))
 

@@ -7,6 +7,7 @@ cannot (``UNSTORED``, each with the reason), the path on the wire to S3 is compa
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -135,6 +136,7 @@ def scripted(server: ScriptedS3) -> Any:
 
 
 @pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
+@cache  # pytest registers the fixtures of a module twice when arguments name it twice
 def stored(s3: LocalS3) -> LocalS3:
     """The keys in two buckets of their own: one that only the origin's keys open, one public."""
 

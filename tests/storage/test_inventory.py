@@ -9,7 +9,7 @@ import io
 import itertools
 import json
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -109,6 +109,7 @@ class Shelf:
 
 
 @pytest.fixture(scope="session")  # as long as the server: a module's tests may be split
+@cache  # pytest registers the fixtures of a module twice when arguments name it twice
 def with_buckets(s3: LocalS3) -> LocalS3:
     async def make() -> None:
         async with s3.server.client() as client:
