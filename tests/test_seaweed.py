@@ -94,6 +94,22 @@ def test_a_server_that_ends_at_once_is_an_error_with_its_log(
         SeaweedFS(tmp_path / "data").start()
 
 
+def test_a_server_whose_parts_do_not_start_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = tmp_path / "starts"
+    fake = tmp_path / "weed"
+    fake.write_text(
+        f"#!/bin/sh\necho one >> {starts}\n"
+        "echo '  Master       ready     0.2s'\necho '  Volume       failed'\nexec sleep 60\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setattr(seaweed, "find_weed", lambda: str(fake))
+    with pytest.raises(ConfigError, match="Volume       failed"):
+        SeaweedFS(tmp_path / "data").start(timeout=0.3)
+    assert starts.read_text().count("one") == seaweed._STARTS
+
+
 def test_a_server_that_ignores_termination_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,7 +213,8 @@ async def test_all_buckets_know_the_same_first_keys_when_there_is_no_room_for_al
 ) -> None:
     caplog.set_level(logging.INFO)
     progress = await full.run(full.site("west", "east"), entries=1000)
-    assert (progress.state, progress.learned, progress.done) == ("done", 500, 3)
+    assert (progress.state, progress.done) == ("done", 3)
+    assert 498 <= progress.learned <= 500  # each of three may be refused the last one
     for folder in ("origin", "west", "east"):
         known = full.keys(folder)
         assert 166 <= len(known) <= 168
