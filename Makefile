@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help demo test test-long test-clients programs check format lint types docs compose bench lock clean
+.PHONY: help demo test test-long test-clients programs check format lint types docs compose mutants bench lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ docs: $(STAMP) ## The generated pages are current
 
 compose: $(STAMP) ## The image and docker compose, for real where an engine can be had
 	$(BIN)/python -m pytest -m compose $(ARGS)
+
+mutants: $(STAMP) ## Small faults put into copies of the code, and those that no test notices
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(STAMP) ## Side by side with nginx and HAProxy
 	$(BIN)/python bench/run.py $(ARGS)

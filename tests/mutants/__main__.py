@@ -1,0 +1,186 @@
+"""The command: draw mutants, run the tests against each, and print what survives."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from tests.mutants.recording import record
+from tests.mutants.running import Limits, copy_tree, run_pytest, share_out
+from tests.mutants.syntax import mutants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.mutants.recording import Recording
+    from tests.mutants.syntax import Mutant
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "build" / "mutants.json"
+
+MEMORY = 1 << 30
+"""Bytes that a process which tests a mutant may occupy."""
+
+CHANGED = ("proxy/decide", "proxy/edge", "proxy/storage", "proxy/warmup.py")
+"""Where mutants are made: the policy, the frontend, the origin and the replicas."""
+
+NOT_CHANGED = frozenset({
+    "asclient", "comparing", "copying", "inspect", "listing", "parts", "replicate", "sample",
+})  # fmt: skip
+"""Modules in those folders that belong to ``sync`` and ``check``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a mutant.
+
+    Attributes:
+        mutant: The mutant.
+        what: ``killed``, ``time``, ``memory`` (both count as killed), or ``survived``.
+        why: The test that failed, or how many passed.
+        seconds: How long it took.
+    """
+
+    mutant: Mutant
+    what: str
+    why: str
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit code 1 where too many survive."""
+    options = _options(arguments)
+    paths = [path for each in options.files for path in _files(ROOT / each)]
+    drawn = draw(paths, options.count, options.seed)
+    if options.list:
+        sys.stdout.writelines(f"{mutant}\n" for mutant in drawn)
+        return 0
+    outcomes = _run(drawn, options.jobs)
+    return _report(outcomes, options.at_least)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make mutants ARGS=...", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="which sample is drawn (1)")
+    parser.add_argument("--count", type=int, default=200, help="how many mutants (200)")
+    parser.add_argument("--files", nargs="+", default=CHANGED, metavar="PATH",
+                        help="files and folders to make mutants of")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--at-least", type=float, default=95.0, metavar="PERCENT",
+                        help="exit code 1 when fewer are killed (95)")  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
+    return parser.parse_args(arguments)
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return [each for each in found if each.stem not in NOT_CHANGED]
+
+
+def draw(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:
+    """A sample, evenly spread: at most one mutant of a line."""
+    lines: dict[tuple[Path, int], list[Mutant]] = {}
+    for path in paths:
+        for mutant in mutants(str(path.relative_to(ROOT)), path.read_bytes()):
+            lines.setdefault((path, mutant.line), []).append(mutant)
+    chance = random.Random(seed)  # noqa: S311  # a sample, not a secret
+    places = list(lines)
+    count = min(count, len(places))
+    drawn = []
+    for index in range(count):
+        first, last = (len(places) * each // count for each in (index, index + 1))
+        place = places[chance.randrange(first, last)]
+        source = place[0].read_bytes()
+        chance.shuffle(lines[place])
+        drawn += [each for each in lines[place] if each.differs(source)][:1]
+    return drawn
+
+
+def _run(drawn: Sequence[Mutant], jobs: int) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with TemporaryDirectory(prefix="mutants-") as scratch:
+        first = copy_tree(ROOT, Path(scratch) / "0")
+        recording = record(first, KEPT, jobs)
+        for name in recording.left_out:
+            sys.stdout.write(f"left out, it does not pass without a mutant: {name}\n")
+
+        async def work(tree: Path, item: tuple[int, Mutant]) -> None:
+            outcomes.append(await _judge(tree, *item, recording))
+            _progress(outcomes, len(drawn))
+
+        trees = [first, *(copy_tree(first, Path(scratch) / str(job)) for job in range(1, jobs))]
+        share_out(enumerate(drawn, 1), trees, work)
+    return outcomes
+
+
+async def _judge(tree: Path, number: int, mutant: Mutant, recording: Recording) -> Outcome:
+    related = recording.related(mutant)
+    if not related:
+        return Outcome(mutant, "survived", "no test reaches it", 0.0)
+    chosen = tree.parent / f"{tree.name}.json"
+    run = [test.name for test in related]
+    files = list(dict.fromkeys(test.file for test in related))
+    left_out = {test.name for test in recording.tests if test.file in files} - set(run)
+    left_out.update(recording.left_out)
+    chosen.write_text(json.dumps({"run": run, "left_out": sorted(left_out)}), encoding="utf-8")
+    path = tree / mutant.path
+    source, status = path.read_bytes(), path.stat()
+    limits = Limits(60 + 3 * sum(test.seconds for test in related), MEMORY)
+    try:
+        path.write_bytes(mutant.apply(source))
+        os.utime(path, (number, number))  # no bytecode of another mutant is taken for this one's
+        result = await run_pytest(tree, ["-x", *files], limits, MUTANTS_RUN=str(chosen))
+    finally:
+        path.write_bytes(source)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    if result.over:
+        return Outcome(mutant, result.over, "", result.seconds)
+    if result.code == 0:
+        return Outcome(mutant, "survived", f"{len(run)} tests passed", result.seconds)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", result.output, re.MULTILINE)
+    why = failed[1] if failed else f"exit code {result.code}"
+    return Outcome(mutant, "killed", why, result.seconds)
+
+
+def _progress(outcomes: Sequence[Outcome], total: int) -> None:
+    last, count = outcomes[-1], len(outcomes)
+    line = f"{last.what:8}  {last.mutant}  ({last.why}, {last.seconds:.1f} s)\n"
+    if not sys.stdout.isatty():
+        sys.stdout.write(f"{count:3}/{total}  {line}")
+    else:
+        survived = sum(each.what == "survived" for each in outcomes)
+        sys.stdout.write("\r\x1b[K" + (line if last.what == "survived" else ""))
+        sys.stdout.write(f"{count} of {total}, {survived} survived")
+    sys.stdout.flush()
+
+
+def _report(outcomes: Sequence[Outcome], at_least: float) -> int:
+    sys.stdout.writelines(_lines(outcomes))
+    survived = sum(each.what == "survived" for each in outcomes)
+    killed = 100 * (1 - survived / max(len(outcomes), 1))
+    sys.stdout.write(f"{killed:.1f} % of {len(outcomes)} mutants killed\n")
+    return int(killed < at_least)
+
+
+def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield "\n"
+    for path in sorted({each.mutant.path for each in outcomes}):
+        counts = Counter(each.what for each in outcomes if each.mutant.path == path)
+        yield f"{path}: " + ", ".join(f"{counts[what]} {what}" for what in sorted(counts)) + "\n"
+    yield "\n"
+    for each in sorted(outcomes, key=lambda each: (each.mutant.path, each.mutant.line)):
+        if each.what == "survived":
+            yield f"survived  {each.mutant}  ({each.why})\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,127 @@
+"""Which test executes which function: recorded file by file, and kept until sources change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.mutants.running import Limits, run_pytest, share_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.mutants.syntax import Mutant
+
+NOT_RECORDED = ("e2e", "mutants")
+"""Folders of tests that are not run: they start the product as processes of its own."""
+
+LIMITS = Limits(900, 4 << 30)
+"""For the tests of one file while they are recorded."""
+
+BUDGET = 60.0
+"""Seconds of tests, as recorded, that are run against one mutant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One test.
+
+    Attributes:
+        name: Its node id.
+        file: The test file.
+        seconds: How long it took.
+        executes: File and first line of each function that it executed.
+    """
+
+    name: str
+    file: str
+    seconds: float
+    executes: frozenset[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """All tests that passed, and the names of those that did not."""
+
+    tests: tuple[Recorded, ...]
+    left_out: tuple[str, ...]
+
+    def related(self, mutant: Mutant) -> list[Recorded]:
+        """The tests for a mutant in the order in which they are run, within ``BUDGET``.
+
+        They are those that execute the changed function; for a change outside of functions, or
+        in one that is only called while modules are imported, those that execute any of its file.
+        The module's own test file is first, then those that take the least time.
+        """
+        place = (mutant.path, mutant.function)
+        found = [test for test in self.tests if place in test.executes]
+        if not found:
+            found = [test for test in self.tests if any(p == mutant.path for p, _ in test.executes)]
+        own = f"test_{Path(mutant.path).stem}.py"
+        cost: dict[str, float] = {}
+        for test in found:
+            cost[test.file] = cost.get(test.file, 0.0) + test.seconds
+        found.sort(key=lambda test: (not test.file.endswith(f"/{own}"), cost[test.file], test.file))
+        chosen, spent = [], 0.0
+        for test in found:
+            if spent + test.seconds <= BUDGET:
+                chosen.append(test)
+                spent += test.seconds
+        return chosen
+
+
+def record(tree: Path, kept: Path, jobs: int) -> Recording:
+    """Record the tests of a tree.
+
+    Args:
+        tree: A copy of the tree.
+        kept: Where records are kept; one counts while the product and its test file are the same.
+        jobs: Processes at a time.
+    """
+    files = [
+        path
+        for path in sorted((tree / "tests").rglob("test_*.py"))
+        if path.relative_to(tree).parts[1] not in NOT_RECORDED
+    ]
+    shared = _digest(
+        path
+        for path in sorted(tree.rglob("*.py"))
+        if not path.name.startswith("test_") and path.parent.name != "mutants"
+    )
+    old = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    keys = {str(path.relative_to(tree)): f"{shared} {_digest([path])}" for path in files}
+    reports = {name: old[name] for name in keys if old.get(name, {}).get("key") == keys[name]}
+    unusable: list[str] = []
+
+    async def work(tree: Path, name: str) -> None:
+        sys.stderr.write(f"recording {name}\n")
+        report = tree.parent / f"{name.replace('/', '.')}.json"
+        run = await run_pytest(tree, [name], LIMITS, MUTANTS_RECORD=str(report))
+        if run.over or run.code not in {0, 1}:
+            unusable.append(f"{name} cannot be recorded: {run.over or run.code}\n{run.output}")
+            return
+        reports[name] = {"key": keys[name], **json.loads(report.read_text(encoding="utf-8"))}
+
+    share_out(sorted(keys.keys() - reports.keys()), [tree] * jobs, work)
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(reports), encoding="utf-8")
+    if unusable:
+        raise SystemExit("\n".join(unusable))
+    return _recording(reports)
+
+
+def _recording(reports: dict[str, Any]) -> Recording:
+    tests = tuple(
+        Recorded(name, file, seconds, frozenset((path, line) for path, line in executes))
+        for file, report in sorted(reports.items())
+        for name, (seconds, executes) in report["passed"].items()
+    )
+    return Recording(tests, tuple(x for each in reports.values() for x in each["left_out"]))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()

@@ -1,0 +1,83 @@
+"""Which changes are made to a file, and which are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutants.__main__ import ROOT, draw
+from tests.mutants.syntax import mutants
+
+
+def changes(source: str) -> list[tuple[str, str]]:
+    return [(each.before, each.after) for each in mutants("x.py", source.encode())]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a < b", [("a < b", "pass"), ("a < b", "(a <= b)"), ("a < b", "(a >= b)")]),
+        ("x = a and b", [("a and b", "(a or b)"), ("a and b", "(b)"), ("a and b", "(a)")]),
+        ("x = not a", [("not a", "(a)")]),
+        ("x = a + b", [("a + b", "(a - b)")]),
+        ("x = [True, 3, '', b'é']".replace("é", "e"),
+         [("True", "False"), ("3", "4"), ("3", "2"), ("''", "'mutant'"), ("b'e'", "b''")]),
+        ("x = f'{a}'", [("f'{a}'", "''")]),
+        ("x = a[1:b]", [("a[1:b]", "(a[:b])"), ("a[1:b]", "(a[1:])"), ("1", "2"), ("1", "0")]),
+        ("x = min(a)", [("min(a)", "(max(a))")]),
+        ("x = a if b else c", [("b", "True"), ("b", "False")]),
+        ("x = [a for a in b if c]", [("c", "True")]),
+        ("while a:\n  break", [("a", "False"), ("break", "pass")]),
+        ("a.b = c", [("a.b = c", "pass")]),
+        ("a += b", [("a += b", "pass"), ("a += b", "a -= b")]),
+        ("def f():\n  return a", [("a", "None")]),
+        ("try:\n  pass\nexcept E:\n  x = y\n  z = y", [("x = y\n  z = y", "raise")]),
+        ("try:\n  pass\nfinally:\n  f()", [("f()", "pass"), ("f()", "pass")]),
+        ("def f(a=True): pass", [("True", "False")]),
+    ],
+)  # fmt: skip
+def test_each_construct_has_its_mutants(source: str, expected: list[tuple[str, str]]) -> None:
+    assert changes(source) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""A docstring."""',
+        "a: dict['b', 1] = c",
+        "def f(a: 'b') -> 'c': pass",
+        "@f(1)\nclass A: pass",
+        "if TYPE_CHECKING:\n  a = 1",
+        "__slots__ = ('a', 'b')",
+        "Alias = int | Other | None",
+        "def __repr__(self):\n  return 'a'",
+        "def f():\n  return None",
+        "assert_never(a)",
+    ],
+)
+def test_what_does_not_change_behaviour_is_left_alone(source: str) -> None:
+    assert changes(source) == []
+
+
+def test_a_log_line_can_go_but_its_text_stays() -> None:
+    assert changes("_log.info('a %d', 3)") == [("_log.info('a %d', 3)", "pass")]
+
+
+def test_a_mutant_knows_the_function_around_it_as_the_interpreter_names_it() -> None:
+    source = b"a = 1\n@f\ndef g():\n  b(2)\n  def h():\n    return 3\n"
+    assert {(each.line, each.function) for each in mutants("x.py", source)} == {
+        (1, 0),
+        (4, 2),
+        (6, 5),
+    }
+
+
+def test_a_sample_is_that_of_its_seed_one_a_line_and_spread_over_the_files() -> None:
+    paths = [ROOT / "proxy/decide/policy.py", ROOT / "proxy/decide/engine.py"]
+    drawn = draw(paths, 40, 1)
+    assert drawn == draw(paths, 40, 1)
+    assert drawn != draw(paths, 40, 2)
+    assert len({(each.path, each.line) for each in drawn}) == len(drawn)
+    assert 10 < sum(each.path.endswith("engine.py") for each in drawn) < 30
+    for each in drawn:
+        source = (ROOT / each.path).read_bytes()
+        assert source.splitlines()[each.line - 1] != each.apply(source).splitlines()[each.line - 1]
