@@ -178,6 +178,17 @@ async def test_a_question_that_fails_is_not_asked_again_at_once(serve: Serve) ->
         assert world.served.count("nearbucket_checks_total", "failed") == 1
 
 
+async def test_no_bucket_is_asked_about_what_is_streamed_for_another_reason(serve: Serve) -> None:
+    objects = {**OBJECTS, "a.txt": b"x"}
+    async with copies(serve, objects, site={"opt_out": {"user_agents": ["old"]}}) as world:
+        assert await world.ask("/a.txt") == "path"
+        assert await world.ask(PATH, "User-Agent: old") == "opt-out"
+        answer = await world.served.get(PATH, client_at(OUTSIDE))
+        assert reason(answer) == "outside-aws"
+        assert world.origin.asked == {("GET", "a.txt"): 1, ("GET", "a.tar.gz"): 2}
+        assert not world.target.asked
+
+
 async def test_to_exist_is_enough_where_that_is_asked_for(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect={"verify": "exists"}) as world:
         world.target.objects["a.tar.gz"] = (b"another version", "other")

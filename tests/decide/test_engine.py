@@ -207,6 +207,36 @@ def test_percent_is_stable_and_close_to_its_share() -> None:
     assert all(0 <= share(EAST, str(number)) < 100 for number in range(1000))
 
 
+def test_percent_chooses_by_client_and_path_together() -> None:
+    half = engine(with_redirect(percent=50))
+    clients = [f"192.0.2.{number}" for number in range(20)]
+    paths = [f"/{number}.tar.gz" for number in range(20)]
+    sent = {
+        (client, path): half.decide(request(path, peer=client)).reason is Reason.IN_REGION
+        for client in clients
+        for path in paths
+    }
+    for path in paths:
+        assert {sent[client, path] for client in clients} == {True, False}, path
+    for client in clients:
+        assert {sent[client, path] for path in paths} == {True, False}, client
+
+
+CDN_OF = settings(site={"bypass": {"mode": "redirect", "to": "https://CDN.example:8443/files"}})
+
+
+@pytest.mark.parametrize("host", ["cdn.example:8443", "CDN.Example:8443"])
+def test_what_the_cdn_itself_asks_is_never_sent_back_to_it(host: str) -> None:
+    asked = request("/a.txt", peer=OUTSIDE, host=host)
+    assert isinstance(engine(CDN_OF).decide(asked), Stream)
+
+
+def test_what_others_ask_is_sent_to_the_cdn() -> None:
+    decision = engine(CDN_OF).decide(request("/a.txt", peer=OUTSIDE, host="cdn.example"))
+    assert isinstance(decision, Redirect)
+    assert decision.location.lower() == "https://cdn.example:8443/files/a.txt"
+
+
 def test_a_higher_percent_keeps_everybody_a_lower_one_redirected() -> None:
     some, more = engine(with_redirect(percent=20)), engine(with_redirect(percent=60))
     for number in range(300):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from math import inf
 from tempfile import TemporaryFile
@@ -115,8 +116,7 @@ class _Elsewhere:
 class Serving:
     """A worker's lane without sockets."""
 
-    def __init__(self, form: str, *, forgetful: bool, percent: int, came_back: str = "off") -> None:
-        more = {"percent": percent, "came_back": came_back}
+    def __init__(self, form: str, *, forgetful: bool, **more: Any) -> None:
         first, *others = [{**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})),
                                                 **more}} for site in _SITES]  # fmt: skip
         made = build.snapshot(build.settings(
@@ -182,7 +182,7 @@ def serve() -> Iterator[Serve]:
     made: list[Serving] = []
 
     def make(form: str = "off", **more: Any) -> Serving:
-        made.append(Serving(form, forgetful=False, percent=100, **more))
+        made.append(Serving(form, forgetful=False, **{"percent": 100, **more}))
         return made[-1]
 
     yield make
@@ -246,6 +246,32 @@ def test_what_is_streamed_again_is_not_read_again(
     assert serving.answer(head) == first
     serving.state.memo.forget()
     assert not serving.state.memo.streams
+
+
+def test_a_percentage_is_kept_to_whatever_was_decided_before(serve: Serve) -> None:
+    serving = serve(percent=50)
+    clients = [f"192.0.2.{number}" for number in range(8)]
+    for _ in range(4):
+        for number, client in itertools.product(range(8), clients):
+            asked = build.request(f"/{number}.tar.gz", peer=client)
+            decided = serving.state.engine.for_client().decide(asked).reason
+            head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n"
+            assert (b"301" in serving.answer(head.encode())) is (decided is Reason.IN_REGION)
+
+
+def test_a_signed_location_is_asked_for_each_time(serve: Serve) -> None:
+    class Presigner:
+        made = 0
+
+        def location(self, _method: str, url: str) -> str:
+            self.made += 1
+            return f"{url}?{self.made}"
+
+    serving = serve(presign="15m")
+    serving.state.presigners = {("*", "us-east-1"): cast("Any", Presigner())}
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    for number in range(1, 5):  # an older one would outlive its signature
+        assert f"a.tar.gz?{number}\r\n".encode() in serving.answer(head)
 
 
 def test_a_reload_forgets(serve: Serve) -> None:

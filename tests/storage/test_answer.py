@@ -54,6 +54,16 @@ async def test_a_body_that_stalls_is_resumed_too() -> None:
         assert (await fetch(origin, "k")).body == TEXT
 
 
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "500 Oops", "503 Slow Down"])
+async def test_a_body_goes_on_after_s3_failed_for_a_moment(
+    session: ClientSession, status: str
+) -> None:
+    script = part(4), Say(error(status, "InternalError")), Say(rest(TEXT, 4))
+    async with scripted(session, *script) as (origin, server, _):
+        assert (await fetch(origin, "k")).body == TEXT
+    assert len(server.asked) == 3
+
+
 async def test_a_body_may_drop_often_while_it_gets_on(session: ClientSession) -> None:
     says = [Say(rest(TEXT, first, sent=1), "close") for first in range(1, 19)]
     async with scripted(session, part(1), *says) as (origin, _, counted):

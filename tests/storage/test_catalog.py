@@ -41,12 +41,16 @@ class World:
     def __init__(self, entries: int = 1000) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.said: list[tuple[str, str | None]] = []
-        self.catalog = Catalog(self.count, self, lambda: None)
+        self.changes = 0
+        self.catalog = Catalog(self.count, self, self.changed)
         self.east, self.west = Bucket("east"), Bucket("west")
         self.catalog.use([self.east, self.west], entries)
 
     def count(self, name: str, *labels: str) -> None:
         self.counts[name, *labels] += 1
+
+    def changed(self) -> None:
+        self.changes += 1
 
     def answered(self, place: str, key: str | None) -> None:
         self.said.append((place, key))
@@ -124,6 +128,27 @@ async def test_what_was_found_is_counted_and_told() -> None:
     assert world.said == [("east", "a"), ("west", None)]
     name = "nearbucket_checks_total"
     assert world.counts == {(name, "present"): 1, (name, "absent"): 1}
+
+
+@pytest.mark.parametrize(
+    ("now_held", "changes"),
+    [
+        pytest.param(ONE, 0, id="the same"),
+        pytest.param(Held(1, "one", "crc32=x"), 0, id="the same, with its checksum"),
+        pytest.param(Held(1, "two"), 1, id="another ETag"),
+        pytest.param(Held(2, "one"), 1, id="another size"),
+        pytest.param(ABSENT, 1, id="deleted"),
+    ],
+)
+async def test_others_are_told_when_an_object_changed_and_only_then(
+    now_held: Held, changes: int
+) -> None:
+    world = World()
+    await world.ask("a")
+    assert world.changes == 0
+    world.east.answer = lambda _: now_held
+    await world.ask("a")
+    assert world.changes == changes
 
 
 async def test_what_is_known_is_as_old_as_its_question(now: list[float]) -> None:

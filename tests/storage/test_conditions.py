@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from proxy.storage.conditions import read_conditions
 from tests.storage.opening import TEXT, Seen, fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from proxy.storage.origin import Origin
     from tests.conftest import LocalS3
 
+GMT = "Mon, 01 Jan 2001 00:00:00 GMT"
 OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2038 00:00:00 GMT"
 
 
@@ -143,6 +148,41 @@ async def test_a_part_is_given_only_of_the_version_that_if_range_names(
 async def test_if_range_without_a_range_is_ignored(downloads: Origin) -> None:
     assert (await fetch(downloads, "text.txt", If_Range='"x"')).status == 200
     assert (await fetch(downloads, "text.txt", "HEAD", If_Range='"x"')).status == 200
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's own time zone is not UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 2001 00:00:00 GMT",
+        "Monday, 01-Jan-01 00:00:00 GMT",
+        "Mon Jan  1 00:00:00 2001",
+        "Mon, 01 Jan 2001 00:00:00 -0000",
+        "Mon, 01 Jan 2001 01:00:00 +0100",
+        "Sun, 31 Dec 2000 19:00:00 EST",
+    ],
+)
+def test_s3_is_sent_the_same_moment_in_gmt_whatever_the_form_and_zone_of_a_date(date: str) -> None:
+    for name in ("if-modified-since", "if-unmodified-since"):
+        assert read_conditions("GET", {name: date}).headers == {name: GMT}
+    part = read_conditions("GET", {"Range": "bytes=0-1", "If-Range": date})
+    assert part.headers == {
+        "range": "bytes=0-1",
+        "if-unmodified-since": GMT,
+        "if-modified-since": "Sun, 31 Dec 2000 23:59:59 GMT",
+    }
+    assert part.part_holds(206, GMT)
+    assert not part.part_holds(206, "Mon, 01 Jan 2001 00:00:01 GMT")
 
 
 def filled(conditions: dict[str, str], plain: Seen) -> dict[str, str]:
