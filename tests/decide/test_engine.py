@@ -257,6 +257,25 @@ def test_an_explanation_ends_in_the_decision(asked: Request) -> None:
     assert steps[-1][:2] == ("reason", made.decide(asked).reason.value)
 
 
+@pytest.mark.parametrize(
+    ("asked", "decision"),
+    [
+        (request(), "redirect: 301 to https://downloads.s3.us-east-1.amazonaws.com/a.tar.gz"),
+        (request(peer=OUTSIDE), "stream: the object, streamed from the origin"),
+        (request(method="PUT"), "refuse: status 405"),
+    ],
+)
+def test_an_explanation_says_what_the_client_gets(asked: Request, decision: str) -> None:
+    assert engine(PLAIN).explain(asked)[-2] == ("decision", decision, "")
+
+
+def test_an_explanation_says_how_the_client_is_known() -> None:
+    made = engine(PLAIN)
+    for asks, how in ((made, "the socket's peer"), (made.for_client(), "as given")):
+        steps = {step.name: step for step in asks.explain(request(peer=WEST))}
+        assert steps["client"][1:] == (WEST, how)
+
+
 def test_an_explanation_names_every_step() -> None:
     steps = {step.name: step for step in engine(PLAIN).explain(request(peer=WEST))}
     names = "request site key client region target path opt-out credentials percent mode copy"

@@ -98,6 +98,11 @@ def test_host_bits_unknown_keys_regions_and_services_are_data() -> None:
     assert build_table(ranges, ["TELEPORT"], {}).region("203.0.113.1") == "mars-north-1"
 
 
+def test_a_row_may_be_as_wide_as_one_byte_of_ipv4_or_two_of_ipv6() -> None:
+    ranges = read_ranges(document(row("3.0.0.0/8"), v6=[row("2600::/16")]))
+    assert [each.prefix for each in ranges.rows] == ["3.0.0.0/8", "2600::/16"]
+
+
 def test_notes_about_rows_left_out_are_bounded_and_all_are_counted() -> None:
     ranges = read_ranges(document(GOOD, *({"ip_prefix": "x" * 10_000} for _ in range(1000))))
     assert ranges.skipped_rows == 1000

@@ -64,8 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         sys.stdout.writelines(f"{mutant}\n" for mutant in drawn)
         return 0
-    outcomes = _run(drawn, options.jobs)
-    return _report(outcomes, options.at_least)
+    outcomes: list[Outcome] = []
+    interrupted = False
+    try:
+        _run(drawn, options.jobs, outcomes)
+    except KeyboardInterrupt:
+        interrupted = True
+    enough = _report(outcomes, options.at_least)
+    return 130 if interrupted else int(not enough)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -105,13 +111,12 @@ def draw(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:
     return drawn
 
 
-def _run(drawn: Sequence[Mutant], jobs: int) -> list[Outcome]:
-    outcomes: list[Outcome] = []
+def _run(drawn: Sequence[Mutant], jobs: int, outcomes: list[Outcome]) -> None:
     with TemporaryDirectory(prefix="mutants-") as scratch:
         first = copy_tree(ROOT, Path(scratch) / "0")
         recording = record(first, KEPT, jobs)
-        for name in recording.left_out:
-            sys.stdout.write(f"left out, it does not pass without a mutant: {name}\n")
+        left_out = len(recording.left_out)
+        sys.stdout.write(f"{left_out} tests are left out, they do not pass as it is: see {KEPT}\n")
 
         async def work(tree: Path, item: tuple[int, Mutant]) -> None:
             outcomes.append(await _judge(tree, *item, recording))
@@ -119,7 +124,6 @@ def _run(drawn: Sequence[Mutant], jobs: int) -> list[Outcome]:
 
         trees = [first, *(copy_tree(first, Path(scratch) / str(job)) for job in range(1, jobs))]
         share_out(enumerate(drawn, 1), trees, work)
-    return outcomes
 
 
 async def _judge(tree: Path, number: int, mutant: Mutant, recording: Recording) -> Outcome:
@@ -146,7 +150,7 @@ async def _judge(tree: Path, number: int, mutant: Mutant, recording: Recording) 
         return Outcome(mutant, result.over, "", result.seconds)
     if result.code == 0:
         return Outcome(mutant, "survived", f"{len(run)} tests passed", result.seconds)
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", result.output, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", result.output, re.MULTILINE)
     why = failed[1] if failed else f"exit code {result.code}"
     return Outcome(mutant, "killed", why, result.seconds)
 
@@ -163,12 +167,12 @@ def _progress(outcomes: Sequence[Outcome], total: int) -> None:
     sys.stdout.flush()
 
 
-def _report(outcomes: Sequence[Outcome], at_least: float) -> int:
+def _report(outcomes: Sequence[Outcome], at_least: float) -> bool:
     sys.stdout.writelines(_lines(outcomes))
     survived = sum(each.what == "survived" for each in outcomes)
     killed = 100 * (1 - survived / max(len(outcomes), 1))
     sys.stdout.write(f"{killed:.1f} % of {len(outcomes)} mutants killed\n")
-    return int(killed < at_least)
+    return killed >= at_least
 
 
 def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,8 @@ NOT_RECORDED = ("e2e", "mutants")
 LIMITS = Limits(900, 4 << 30)
 """For the tests of one file while they are recorded."""
 
-BUDGET = 60.0
-"""Seconds of tests, as recorded, that are run against one mutant."""
+SHARE = 0.05
+"""How much of the time that all tests took is spent on one mutant at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +52,35 @@ class Recording:
     left_out: tuple[str, ...]
 
     def related(self, mutant: Mutant) -> list[Recorded]:
-        """The tests for a mutant in the order in which they are run, within ``BUDGET``.
+        """The tests for a mutant in the order in which they are run, within ``SHARE``.
 
-        They are those that execute the changed function; for a change outside of functions, or
-        in one that is only called while modules are imported, those that execute any of its file.
-        The module's own test file is first, then those that take the least time.
+        They are those that execute the changed function; for a change outside of functions those
+        that execute any of its file, or all tests where that runs only while it is imported. All
+        tests of the module's own test file come first; then the quickest ones of every other file
+        in turn, so that each kind of test is among them.
         """
-        place = (mutant.path, mutant.function)
-        found = [test for test in self.tests if place in test.executes]
-        if not found:
-            found = [test for test in self.tests if any(p == mutant.path for p, _ in test.executes)]
-        own = f"test_{Path(mutant.path).stem}.py"
-        cost: dict[str, float] = {}
-        for test in found:
-            cost[test.file] = cost.get(test.file, 0.0) + test.seconds
-        found.sort(key=lambda test: (not test.file.endswith(f"/{own}"), cost[test.file], test.file))
-        chosen, spent = [], 0.0
-        for test in found:
-            if spent + test.seconds <= BUDGET:
+        place, path = (mutant.path, mutant.function), mutant.path
+        found = (
+            [test for test in self.tests if place in test.executes]
+            or [test for test in self.tests if any(each == path for each, _ in test.executes)]
+            or list(self.tests)
+        )
+        own = f"test_{Path(path).stem}.py"
+        turns: Counter[str] = Counter()
+        order = []
+        for test in sorted(found, key=lambda test: test.seconds):
+            turn = 0 if Path(test.file).name == own else turns[test.file] + 1
+            turns[test.file] += 1
+            order.append((turn, test))
+        left, chosen = SHARE * sum(test.seconds for test in self.tests), []
+        for _, test in sorted(order, key=lambda each: each[0]):
+            if test.seconds <= left:
                 chosen.append(test)
-                spent += test.seconds
+                left -= test.seconds
+        cost = {test.file: 0.0 for test in chosen}
+        for test in chosen:
+            cost[test.file] += test.seconds
+        chosen.sort(key=lambda test: (Path(test.file).name != own, cost[test.file], test.file))
         return chosen
 
 

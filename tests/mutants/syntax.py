@@ -1,7 +1,9 @@
 """The changes that can be made to a Python file, one small fault each.
 
-Annotations, decorators, docstrings, texts of the process log, ``__repr__``, ``TYPE_CHECKING``
-blocks, ``__slots__`` and type aliases are left alone: they do not change what the program does.
+Annotations, decorators, docstrings, ``__repr__``, ``TYPE_CHECKING`` blocks, ``__slots__`` and
+type aliases are left alone: they do not change what the program does. So are texts for people:
+those of errors and of the process log, and whole sentences, which are the help of metrics and
+reasons.
 """
 
 from __future__ import annotations
@@ -94,14 +96,26 @@ def _walk(node: ast.AST, function: int) -> Iterator[Site]:
     """First and last node that are replaced, the new text, and the function around them."""
     if isinstance(node, Function):
         function = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-    for name, value in ast.iter_fields(node):
-        for child in value if isinstance(value, list) else [value]:
-            if name in FORM or not isinstance(child, ast.AST) or _is_left_alone(child):
-                continue
-            for first, last, after in _changes(child):
-                yield first, last, after, function
-            if not isinstance(child, ast.JoinedStr):  # offsets inside are wrong before 3.12
-                yield from _walk(child, function)
+    for child in _children(node):
+        if _is_left_alone(child):
+            continue
+        for first, last, after in _changes(child):
+            yield first, last, after, function
+        if not isinstance(child, ast.JoinedStr):  # offsets inside are wrong before 3.12
+            yield from _walk(child, function)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    match node:
+        case ast.Call(func=ast.Name(id="cast"), args=[_, value]):
+            yield value
+        case ast.Call(func=ast.Name(id=name), args=arguments) if name.endswith("Error"):
+            yield from (each for each in arguments if not _is_text(each))
+        case _:
+            for name, value in ast.iter_fields(node):
+                if name not in FORM:
+                    children = value if isinstance(value, list) else [value]
+                    yield from (child for child in children if isinstance(child, ast.AST))
 
 
 def _is_left_alone(node: ast.AST) -> bool:
@@ -114,8 +128,12 @@ def _is_left_alone(node: ast.AST) -> bool:
             return True
         case ast.Assign(targets=[ast.Name(id=name)]) if name in LEFT_ALONE:
             return True
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="_log"))):
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="_log")) | ast.Attribute(attr="complain")
+        ):
             return True
+        case ast.Constant(value=str(text)):
+            return " " in text and text.endswith(".")
         case ast.Call(func=ast.Name(id="assert_never")):
             return True
         case ast.BinOp(op=ast.BitOr()):
@@ -225,7 +243,7 @@ def _other_values(value: object) -> tuple[bool | float | str | bytes, ...]:
         case int():
             return value + 1, value - 1
         case float():
-            return (value + 1,)
+            return (value * 2 if value else 1.0,)
         case str():
             return ("" if value else "mutant",)
         case bytes():
