@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import pytest
 
@@ -81,6 +82,7 @@ def test_a_row_that_cannot_be_right_is_left_out_alone(prefix: str) -> None:
 def test_a_row_of_wrong_types_or_names_is_left_out_alone(bad: object) -> None:
     ranges = read_ranges(document(bad, GOOD))
     assert (len(ranges.rows), ranges.skipped_rows) == (1, 1)
+    assert re.search(r"not names: |is not text: |where an object belongs", ranges.skipped[0])
 
 
 def test_host_bits_unknown_keys_regions_and_services_are_data() -> None:

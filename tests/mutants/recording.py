@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,33 +53,34 @@ class Recording:
     def related(self, mutant: Mutant) -> list[Recorded]:
         """The tests for a mutant in the order in which they are run, within ``SHARE``.
 
-        They are those that execute the changed function; for a change outside of functions those
-        that execute any of its file, or all tests where that runs only while it is imported. All
-        tests of the module's own test file come first; then the quickest ones of every other file
-        in turn, so that each kind of test is among them.
+        They are those that execute the changed function; where there is none those that execute
+        any of its file, or all tests where that runs only while it is imported. The module's own
+        test file comes first; then tests that execute what none before them did, so that each kind
+        of test is among them; then the rest. Quick ones are taken before slow ones.
         """
-        place, path = (mutant.path, mutant.function), mutant.path
+        places = {(mutant.path, line) for line in mutant.functions}
+        tests = sorted(self.tests, key=lambda test: test.seconds)
         found = (
-            [test for test in self.tests if place in test.executes]
-            or [test for test in self.tests if any(each == path for each, _ in test.executes)]
-            or list(self.tests)
+            [test for test in tests if not places.isdisjoint(test.executes)]
+            or [test for test in tests if any(path == mutant.path for path, _ in test.executes)]
+            or tests
         )
-        own = f"test_{Path(path).stem}.py"
-        turns: Counter[str] = Counter()
-        order = []
-        for test in sorted(found, key=lambda test: test.seconds):
-            turn = 0 if Path(test.file).name == own else turns[test.file] + 1
-            turns[test.file] += 1
-            order.append((turn, test))
-        left, chosen = SHARE * sum(test.seconds for test in self.tests), []
-        for _, test in sorted(order, key=lambda each: each[0]):
+        name = f"test_{Path(mutant.path).stem}.py"
+        own, new, rest = list[Recorded](), list[Recorded](), list[Recorded]()
+        seen: set[tuple[str, int]] = set()
+        for test in found:
+            is_own = Path(test.file).name == name
+            (own if is_own else rest if test.executes <= seen else new).append(test)
+            seen |= test.executes
+        left, chosen = SHARE * sum(test.seconds for test in tests), list[Recorded]()
+        for test in (*own, *new, *rest):
             if test.seconds <= left:
                 chosen.append(test)
                 left -= test.seconds
-        cost = {test.file: 0.0 for test in chosen}
+        cost = dict.fromkeys((test.file for test in chosen), 0.0)
         for test in chosen:
             cost[test.file] += test.seconds
-        chosen.sort(key=lambda test: (Path(test.file).name != own, cost[test.file], test.file))
+        chosen.sort(key=lambda test: (Path(test.file).name != name, cost[test.file], test.file))
         return chosen
 
 

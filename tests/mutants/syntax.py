@@ -44,7 +44,8 @@ class Mutant:
         end: Offset in bytes of its end.
         before: What is replaced.
         after: What stands there instead.
-        function: First line of the innermost function around it, or 0 outside of any.
+        functions: First lines of the functions that a test has to execute: the innermost one
+            around the change, or those that use the changed constant; else empty.
     """
 
     path: str
@@ -53,7 +54,7 @@ class Mutant:
     end: int
     before: str
     after: str
-    function: int = 0
+    functions: frozenset[int]
 
     def __str__(self) -> str:
         before, after = " ".join(self.before.split()), " ".join(self.after.split())
@@ -80,12 +81,34 @@ def mutants(path: str, source: bytes) -> list[Mutant]:
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     found = []
-    for first, last, after, function in _walk(ast.parse(source), 0):
-        start = starts[first.lineno - 1] + first.col_offset
-        end = starts[(last.end_lineno or 0) - 1] + (last.end_col_offset or 0)
-        before = source[start:end].decode()
-        found.append(Mutant(path, first.lineno, start, end, before, after, function))
+    tree = ast.parse(source)
+    for statement in tree.body:
+        functions = _users(tree, statement)
+        for first, last, after, function in _walk(ast.Module([statement], []), 0):
+            start = starts[first.lineno - 1] + first.col_offset
+            end = starts[(last.end_lineno or 0) - 1] + (last.end_col_offset or 0)
+            before = source[start:end].decode()
+            places = frozenset({function}) if function else functions
+            found.append(Mutant(path, first.lineno, start, end, before, after, places))
     return sorted(found, key=lambda mutant: mutant.line)
+
+
+def _users(tree: ast.Module, statement: ast.stmt) -> frozenset[int]:
+    """First lines of the functions that use what a statement of a module assigns."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return frozenset(
+                _first_line(node)
+                for node in ast.walk(tree)
+                if isinstance(node, Function)
+                and any(isinstance(x, ast.Name) and x.id == name for x in ast.walk(node))
+            )
+    return frozenset()
+
+
+def _first_line(function: Function) -> int:
+    """As the interpreter counts: that of the first decorator, if there is one."""
+    return min([function.lineno, *(each.lineno for each in function.decorator_list)])
 
 
 Replaced = ast.expr | ast.stmt
@@ -95,7 +118,7 @@ Site = tuple[Replaced, Replaced, str, int]
 def _walk(node: ast.AST, function: int) -> Iterator[Site]:
     """First and last node that are replaced, the new text, and the function around them."""
     if isinstance(node, Function):
-        function = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+        function = _first_line(node)
     for child in _children(node):
         if _is_left_alone(child):
             continue

@@ -68,12 +68,13 @@ def test_a_log_line_or_an_error_can_go_but_its_text_stays() -> None:
     assert changes(raised) == [(raised, "pass"), ("True", "False")]
 
 
-def test_a_mutant_knows_the_function_around_it_as_the_interpreter_names_it() -> None:
-    source = b"a = 1\n@f\ndef g():\n  b(2)\n  def h():\n    return 3\n"
-    assert {(each.line, each.function) for each in mutants("x.py", source)} == {
-        (1, 0),
-        (4, 2),
-        (6, 5),
+def test_a_mutant_knows_the_functions_that_a_test_of_it_executes() -> None:
+    source = b"a = 1\nc = 4\n@f\ndef g():\n  b(2, a)\n  def h():\n    return a\n"
+    assert {(each.line, each.functions) for each in mutants("x.py", source)} == {
+        (1, frozenset({3, 6})),
+        (2, frozenset()),
+        (5, frozenset({3})),
+        (7, frozenset({6})),
     }
 
 
