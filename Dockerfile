@@ -49,7 +49,7 @@ RUN python -m pip uninstall --yes --quiet --root-user-action ignore pip \
 COPY --from=build /opt/nearbucket /opt/nearbucket
 # Standard-library bytecode of what serving and the health check import: the base image has none,
 # and a read-only root could not keep it.
-RUN ["/opt/nearbucket/bin/python", "-c", "import proxy.cli, proxy.launch, proxy.server, proxy.edge.exposition, urllib.request"]
+RUN ["/opt/nearbucket/bin/python", "-c", "import nearbucket.cli.main, nearbucket.supervisor.prefork, nearbucket.supervisor.supervisor, nearbucket.telemetry.prometheus, urllib.request"]
 
 ENV PATH=/opt/nearbucket/bin:$PATH \
     HOME=/var/cache/nearbucket \

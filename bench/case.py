@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxy.decide.prefixes import prefix_text
-from proxy.decide.regions import Ranges, build_table
-from proxy.settings import Settings
+from nearbucket.config.settings import Settings
+from nearbucket.regions.prefixes import prefix_text
+from nearbucket.regions.region_table import Ranges, build_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from loads import CONNECTIONS, Load, generator
 from processes import usage
 from servers import AIOHTTP, FAST, HAPROXY, NGINX, Kind, Starter, haproxy_program, nginx_program
 
-from proxy.decide.regions import read_ranges
+from nearbucket.regions.region_table import read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

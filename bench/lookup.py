@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from case import BenchError
 from frame import Figure, Row, Table, interleaved, middle, ratios
 
-from proxy.decide.prefixes import BITS, packed_address, prefix_text
-from proxy.decide.regions import build_table, network_set, networks_of, read_ranges
+from nearbucket.regions.prefixes import BITS, packed_address, prefix_text
+from nearbucket.regions.region_table import build_table, network_set, networks_of, read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from frame import Context
 
-    from proxy.decide.regions import Ranges
+    from nearbucket.regions.region_table import Ranges
 
     Ask = Callable[[Any], object]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from case import FAMILY, IDLE_SECONDS, MAX_CONNECTIONS, counted, locations
 
-from proxy.decide.prefixes import prefix_text
+from nearbucket.regions.prefixes import prefix_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxy.decide.regions import Ranges
+    from nearbucket.regions.region_table import Ranges
 
 
 class Place(NamedTuple):

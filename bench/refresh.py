@@ -23,10 +23,10 @@ from heads import KEYS, varied
 from paced import Pace, Waits, pacing
 from service import serving
 
-from proxy.channel import Channel, encoded
-from proxy.decide.regions import read_ranges
-from proxy.settings import Settings
-from proxy.snapshot import Snapshot, engine_of, snapshot_of
+from nearbucket.config.settings import Settings
+from nearbucket.regions.region_table import read_ranges
+from nearbucket.supervisor.ipc import Channel, encoded
+from nearbucket.supervisor.snapshot import Snapshot, engine_of, snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import uvloop
 
-from proxy.launch import open_listeners
-from proxy.worker import Worker
+from nearbucket.supervisor.prefork import open_listeners
+from nearbucket.supervisor.worker import Worker
 
 
 def _prepare(lanes: str, snapshot: Path, log: str) -> Worker:

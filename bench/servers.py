@@ -20,12 +20,12 @@ from case import PATH, BenchError, locations, settings
 from policies import Place, haproxy_config, nginx_config
 from processes import free_port, running
 
-from proxy.snapshot import snapshot_of
+from nearbucket.supervisor.snapshot import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from proxy.decide.regions import Ranges
+    from nearbucket.regions.region_table import Ranges
 
 FAST, AIOHTTP, NGINX, HAPROXY = "nearbucket", "nearbucket, aiohttp lane", "nginx", "HAProxy"
 _START_TIMEOUT = 20.0

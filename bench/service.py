@@ -78,7 +78,7 @@ def serving(
         "admin": {"port": admin},
         "regions": {"source": str(ranges), "refresh": "1s", "cache": str(folder / "kept.json")},
     }), encoding="utf-8")  # fmt: skip
-    command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
+    command = [sys.executable, "-m", "nearbucket", "serve", "--config", str(config)]
     with (folder / "output").open("ab") as output, (folder / "errors").open("w+b") as errors:
         started = time.monotonic()
         with running(command, core=cores, stdout=output, stderr=errors) as process:

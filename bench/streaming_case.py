@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from case import CLIENTS, FAMILY, BenchError, configuration, settings
 from origin import BUCKET, serving
 
-from proxy.decide.prefixes import BITS, prefix_text
-from proxy.decide.regions import build_table, read_ranges
-from proxy.settings import Settings
+from nearbucket.config.settings import Settings
+from nearbucket.regions.prefixes import BITS, prefix_text
+from nearbucket.regions.region_table import build_table, read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from origin_objects import Object
     from processes import Cores
 
-    from proxy.decide.regions import Ranges
+    from nearbucket.regions.region_table import Ranges
 
 PLAIN, TLS = "plain", "TLS"
 HOSTS = {PLAIN: "plain.example", TLS: "tls.example"}

@@ -14,7 +14,7 @@ from origin import BUCKET, NAME
 from policies import nginx_sharing
 from streaming_case import ANSWER, HOSTS, PLAIN, TLS
 
-from proxy.decide.prefixes import prefix_text
+from nearbucket.regions.prefixes import prefix_text
 
 if TYPE_CHECKING:
     from policies import Place

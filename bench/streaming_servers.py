@@ -22,7 +22,7 @@ from servers import AIOHTTP, HAPROXY, NGINX, Kind, Server, haproxy_program, ngin
 from streaming_case import ANSWER, HOSTS, Scene, streaming_settings
 from streaming_configs import haproxy_config, nginx_config
 
-from proxy.snapshot import snapshot_of
+from nearbucket.supervisor.snapshot import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from pathlib import Path
 from case import ROOT
 from servers import haproxy_program, nginx_program
 
-from proxy import __version__
+from nearbucket import __version__
 
 _LIBRARIES = ("aiohttp", "httptools", "uvloop")
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from proxy.decide.model import Action, Reason
-from proxy.decide.simple import Handover
-from proxy.edge.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, SECONDS, STREAM_ENDS
-from proxy.feed import Result
-from proxy.fields import Duration
-from proxy.settings import Settings
+from nearbucket.config.settings import Settings
+from nearbucket.config.value_types import Duration
+from nearbucket.frontend.request_parser import Handover
+from nearbucket.policy.model import Action, Reason
+from nearbucket.regions.feed import Result
+from nearbucket.telemetry.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, SECONDS, STREAM_ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,23 +9,23 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-import proxy
-from proxy.decide.engine import Engine
-from proxy.decide.model import Request
-from proxy.decide.regions import build_table, networks_of, read_ranges
-from proxy.settings import Settings
-from proxy.snapshot import Snapshot
+import nearbucket
+from nearbucket.config.settings import Settings
+from nearbucket.policy.engine import Engine
+from nearbucket.policy.model import Request
+from nearbucket.regions.region_table import build_table, networks_of, read_ranges
+from nearbucket.supervisor.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from proxy.decide.ranges import Ranges
+    from nearbucket.regions.ip_ranges import Ranges
 
 EAST, WEST, ELSEWHERE, OUTSIDE = "192.0.2.7", "198.51.100.7", "203.0.113.7", "203.0.113.250"
 EAST_V6, CDN = "2001:db8:1::7", "203.0.113.130"
 
-PACKAGE = proxy.__name__
-VERSION = proxy.__version__
+PACKAGE = nearbucket.__name__
+VERSION = nearbucket.__version__
 COMMAND = (sys.executable, "-m", PACKAGE)
 """``nearbucket``, from this checkout."""
 

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 from typing import TYPE_CHECKING
 
-from proxy.settings import Tls
+from nearbucket.config.settings import Tls
 from tests.programs import program
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.buckets import KeyFiles, Origin
-from proxy.seaweed import SeaweedFS, allow_anonymous, make_bucket
+from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
+from nearbucket.config.buckets import KeyFiles, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

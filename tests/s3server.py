@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.seaweed import SeaweedFS, allow_anonymous, make_bucket
-from proxy.storage.credentials import Credentials
-from proxy.storage.signer import sign
+from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
+from nearbucket.s3.credentials import Credentials
+from nearbucket.s3.sigv4 import sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable

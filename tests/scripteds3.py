@@ -14,7 +14,7 @@ from tests.certificates import client_side, server_side
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from proxy.settings import Tls
+    from nearbucket.config.settings import Tls
 
 ETAG = '"d41d8cd98f00b204e9800998ecf8427e"'
 

@@ -19,18 +19,18 @@ import pytest
 import uvloop
 from aiohttp import ClientTimeout
 
-from proxy.launch import open_listeners
-from proxy.storage.credentials import Ambient
-from proxy.storage.trust import trusted
-from proxy.worker import Worker
+from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.tls_trust import trusted
+from nearbucket.supervisor.prefork import open_listeners
+from nearbucket.supervisor.worker import Worker
 from tests.build import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from proxy.edge.metrics import Labels
-    from proxy.settings import Settings
+    from nearbucket.config.settings import Settings
+    from nearbucket.telemetry.metrics import Labels
 
 PATIENCE = 10.0
 """Seconds before a silent server fails a test."""
@@ -282,9 +282,9 @@ def trusting(authorities: Path) -> Iterator[None]:
 
 def recheck_at_once(patch: pytest.MonkeyPatch) -> None:
     """Ask for a copy again when a client comes back, however lately that was asked."""
-    patch.setattr("proxy.storage.standing.DOUBTED", 0.0)
+    patch.setattr("nearbucket.replicas.replica_status.DOUBTED", 0.0)
 
 
 def give_checks_time(patch: pytest.MonkeyPatch) -> None:
     """Let a check of a copy take as long as a test may wait: a busy machine is no dead bucket."""
-    patch.setattr("proxy.storage.looker.PATIENCE", PATIENCE)
+    patch.setattr("nearbucket.replicas.bucket_probe.PATIENCE", PATIENCE)

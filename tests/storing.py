@@ -10,13 +10,13 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from yarl import URL
 
-from proxy.storage.credentials import Credentials
-from proxy.storage.signer import presign
+from nearbucket.s3.credentials import Credentials
+from nearbucket.s3.sigv4 import presign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proxy.seaweed import SeaweedFS
+    from nearbucket.cli.demo.seaweedfs import SeaweedFS
 
 
 async def store(server: SeaweedFS, bucket: str, objects: Mapping[str, bytes]) -> None:

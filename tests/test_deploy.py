@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from proxy.decide.model import Action, Reason
-from proxy.edge.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, STREAM_ENDS
+from nearbucket.policy.model import Action, Reason
+from nearbucket.telemetry.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, STREAM_ENDS
 from tests.build import COMMAND
 
 if TYPE_CHECKING:

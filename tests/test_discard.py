@@ -6,10 +6,10 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, cast
 
-from proxy.decide.simple import Head
-from proxy.discard import let_go
-from proxy.edge.memo import MAX_REPEATED, Memo
-from proxy.storage.catalog import Shelf
+from nearbucket.discard import let_go
+from nearbucket.frontend.decision_cache import MAX_REPEATED, Memo
+from nearbucket.frontend.request_parser import Head
+from nearbucket.replicas.object_cache import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from proxy.decide.model import Reason
-from proxy.edge.loglines import W3C_FIELDS, Record
-from proxy.edge.metrics import METRICS
-from proxy.settings import Settings
+from nearbucket.config.settings import Settings
+from nearbucket.policy.model import Reason
+from nearbucket.telemetry.log_format import W3C_FIELDS, Record
+from nearbucket.telemetry.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

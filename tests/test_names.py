@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PACKAGE = "proxy"
+PACKAGE = "nearbucket"
 """The importable package: the only line here that a new name changes."""
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +58,8 @@ NO_MODULES = {"html", "json", "md", "py", "toml", "yaml", "yml"}
 """Endings of files: ``nearbucket.yaml`` is no module, nor is PyPI's proxy.py."""
 
 OTHER_MEANINGS = {
+    "pyproject.toml": "the folder of the sources",
+    "tests/mutants/running.py": "the folder of the sources",
     "tests/e2e/test_compose.py": "a service of docker-compose.yml",
     "bench/origin.py": "the prefix of nginx's proxy_temp_path",
     "bench/policies.py": "the prefix of nginx's proxy_temp_path",
@@ -217,9 +219,9 @@ def test_what_names_nothing_of_the_package_is_let_be(text: str) -> None:
 def test_every_package_and_its_data_are_installed() -> None:
     """A folder that is left out is missing only where the project is installed from a wheel."""
     chosen = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-    folders = (each.parent for each in SOURCE.rglob("__init__.py"))
-    parts = (each.relative_to(SOURCE.parent).parts for each in folders)
-    assert sorted(chosen["packages"]) == sorted(".".join(each) for each in parts)
+    assert chosen["packages"] == {"find": {"where": [FOLDER]}}
+    folders = {each.parent for each in SOURCE.rglob("*.py")}
+    assert [each for each in folders if not (each / "__init__.py").is_file()] == []
     assert chosen["package-data"]
     for package, names in chosen["package-data"].items():
         folder = SOURCE.parent.joinpath(*package.split("."))

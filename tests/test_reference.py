@@ -78,7 +78,7 @@ def test_it_does_not_reach_into_the_product(file: Path) -> None:
         f"import {PACKAGE}.errors as e",
         f"from {PACKAGE} import __version__",
         f"if TYPE_CHECKING:\n    from {PACKAGE}.errors import Any",
-        "from tests.storage.opening import x",
+        "from tests.origin.opening import x",
         "from tests.test_names import PACKAGE",
         "from tests.serving import _private",
         "served._clients",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import yaml
 
-from proxy import cli
+from nearbucket.cli import main as cli
 from tests.build import ranges_document
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from proxy.seaweed import make_bucket
+from nearbucket.cli.demo.seaweedfs import make_bucket
 from tests.cli.conftest import TITLE, write
 
 if TYPE_CHECKING:

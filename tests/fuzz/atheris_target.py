@@ -1,4 +1,4 @@
-"""The laws of ``test_fuzz``, with libFuzzer's eye on which lines of ``proxy.decide`` ran.
+"""The laws of ``test_fuzz``, with libFuzzer's eye on which lines of ``nearbucket.policy`` ran.
 
 By hand, Atheris being no dependency of the project (its wheels lag behind Python's releases):
 
@@ -63,7 +63,7 @@ def _request(laws: Any, provider: Any) -> Any:
 def main() -> None:
     """Fuzz until told to stop."""
     atheris = import_module("atheris")
-    with atheris.instrument_imports(include=["proxy.decide"]):
+    with atheris.instrument_imports(include=["nearbucket.policy"]):
         laws = import_module("tests.fuzz.test_fuzz")
     atheris.Setup(sys.argv, target(laws, atheris.FuzzedDataProvider))
     atheris.Fuzz()

@@ -17,17 +17,17 @@ from hypothesis import HealthCheck, given, seed
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from proxy.decide.clientip import Secret, Trust, plain_address
-from proxy.decide.model import Redirect, Refuse, Request, RequestError, Stream
-from proxy.decide.regions import network_set
-from proxy.decide.simple import MAX_SIMPLE, Handover, Simple, SimpleReader
-from proxy.decide.wire import (
+from nearbucket.frontend.request_parser import MAX_SIMPLE, Handover, Simple, SimpleReader
+from nearbucket.policy.client_address import Secret, Trust, plain_address
+from nearbucket.policy.model import Redirect, Refuse, Request, RequestError, Stream
+from nearbucket.policy.object_keys import (
     MAX_KEY,
     RedirectText,
     encode_key,
     object_key,
     split_target,
 )
+from nearbucket.regions.region_table import network_set
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
 

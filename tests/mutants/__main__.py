@@ -30,13 +30,11 @@ KEPT = ROOT / "build" / "mutants.json"
 MEMORY = 1 << 30
 """Bytes that a process which tests a mutant may occupy."""
 
-CHANGED = ("proxy/decide", "proxy/edge", "proxy/storage", "proxy/warmup.py")
-"""Where mutants are made: the policy, the frontend, the origin and the replicas."""
-
-NOT_CHANGED = frozenset({
-    "asclient", "comparing", "copying", "inspect", "listing", "parts", "replicate", "sample",
-})  # fmt: skip
-"""Modules in those folders that belong to ``sync`` and ``check``."""
+CHANGED = tuple(
+    f"proxy/nearbucket/{folder}"
+    for folder in ("policy", "regions", "frontend", "telemetry", "origin", "replicas", "s3")
+)
+"""Where mutants are made: what decides, answers, streams, and knows the copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +86,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _files(path: Path) -> list[Path]:
-    found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [each for each in found if each.stem not in NOT_CHANGED]
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
 def draw(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:

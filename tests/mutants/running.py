@@ -82,7 +82,11 @@ async def run_pytest(tree: Path, arguments: Sequence[str], limits: Limits, **var
         limits: What it may take; it is ended where it takes more.
         variables: For its environment.
     """
-    environment = {**os.environ, "PYTHONPATH": str(tree), **variables}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tree / "proxy"), str(tree)]),
+        **variables,
+    }
     began, over = monotonic(), ""
     with (tree.parent / f"{tree.name}.{id(arguments)}.txt").open("w+b") as output:
         process = await asyncio.create_subprocess_exec(

@@ -79,7 +79,7 @@ def test_a_mutant_knows_the_functions_that_a_test_of_it_executes() -> None:
 
 
 def test_a_sample_is_that_of_its_seed_one_a_line_and_spread_over_the_files() -> None:
-    paths = [ROOT / "proxy/decide/policy.py", ROOT / "proxy/decide/engine.py"]
+    paths = [ROOT / "proxy/nearbucket/policy/rules.py", ROOT / "proxy/nearbucket/policy/engine.py"]
     drawn = draw(paths, 40, 1)
     assert drawn == draw(paths, 40, 1)
     assert drawn != draw(paths, 40, 2)

@@ -1,0 +1,5 @@
+"""``python -m nearbucket`` is the ``nearbucket`` command."""
+
+from nearbucket.cli.main import main
+
+main()

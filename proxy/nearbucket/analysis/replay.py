@@ -1,0 +1,179 @@
+"""Logged requests, decided again: what two configurations would answer, and what differs.
+
+In: two engines, and what access logs have of requests. Out: two answers each. Refuses to know
+files, and to count.
+
+The policy that serves decides here too. What a log does not show is put in its place: who was
+logged with ``credentials`` sends an Authorization again, who was logged with ``opt-out`` opts
+out by a header that only a replay knows, and what the log says of a bucket is what the bucket
+says. So the rules keep their order, and an earlier one that now applies is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.policy.engine import TRUSTING, Engine
+from nearbucket.policy.model import UNKNOWN, Reason, Redirect, Refuse, Request, Standing, Stream
+
+if TYPE_CHECKING:
+    from nearbucket.analysis.log_reader import Asked
+    from nearbucket.policy.engine import Copies
+    from nearbucket.policy.model import Decision
+
+# No client can send these: a field's name holds no space (RFC 9110 section 5.1).
+_OPTED_OUT = b"as logged: opt-out"
+_WRONG_SECRET = b"as logged: secret"
+
+HELD = (Reason.SMALL, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN)
+"""Reasons that follow from what the buckets hold."""
+_STANDINGS = {reason.value: Standing(reason) for reason in HELD}
+AS_LOGGED = frozenset(reason.value for reason in (
+    *HELD, Reason.CAME_BACK, Reason.CREDENTIALS, Reason.OPT_OUT, Reason.SECRET, Reason.BAD_REQUEST,
+))  # fmt: skip
+"""Reasons that follow from what no access log shows."""
+NOT_LOGGED = "client-not-logged"
+"""In place of a reason: the log has no client, since it was refused, and now it would not be."""
+
+
+class Answer(NamedTuple):
+    """What a request gets, as far as two answers can differ.
+
+    Attributes:
+        action: redirect, stream or refuse.
+        reason: The decision's reason, or ``NOT_LOGGED``.
+        target: Status and place of a redirect, status of a refusal, else ``-``.
+    """
+
+    action: str
+    reason: str
+    target: str = "-"
+
+    @property
+    def to_target(self) -> bool:
+        """Whether it is a redirect to a target bucket, and not to the CDN."""
+        return self.action == "redirect" and self.reason == Reason.IN_REGION
+
+    def __str__(self) -> str:
+        """As a row shows it."""
+        return "/".join(self)
+
+
+class Fate(NamedTuple):
+    """What becomes of everybody who asks the same.
+
+    Attributes:
+        before: The first configuration's answer.
+        after: The second's.
+        region: The region whose target takes the client, or lets it go; else the client's.
+        site: Name of the site; empty where the request names none.
+        path: Path as sent, without the query.
+        kept: Whether it stays as logged, since the log does not show why.
+        other: Whether the log has another reason than the first configuration.
+    """
+
+    before: Answer
+    after: Answer
+    region: str
+    site: str
+    path: str
+    kept: bool
+    other: bool
+
+
+class Replay:
+    """Decides logged requests by two engines."""
+
+    def __init__(self, before: Engine, after: Engine) -> None:
+        """Take the engines of two configurations, over the same list."""
+        self._before, self._after = _replayed(before), _replayed(after)
+
+    def fate(self, asked: Asked) -> Fate:
+        """What both configurations do with a request."""
+        path = asked.target.partition("?")[0]
+        if asked.reason == Reason.BAD_REQUEST:
+            same = Answer("refuse", asked.reason, "400")
+            return Fate(same, same, UNKNOWN, "", path, kept=True, other=False)
+        request, copies = _request(asked), _copies(asked)
+        old = self._before.decide(request, copies)
+        shown = asked.reason == Reason.OPT_OUT == old.reason
+        if asked.reason == Reason.OPT_OUT and not shown:
+            request = replace(request, headers={**request.headers, _OPTED_OUT: b""})
+            old = self._before.decide(request, copies)
+        new = self._after.decide(request, copies)
+        before, after = _answer(old, asked), _answer(new, asked)
+        kept = not shown and asked.reason in AS_LOGGED and after.reason == asked.reason
+        other = asked.reason is not None and asked.reason != before.reason
+        return Fate(
+            before, after, _region(old, new), _site(new) or _site(old), path, kept=kept, other=other
+        )
+
+
+def _replayed(engine: Engine) -> Engine:
+    """An engine that takes the logged client at its word, and the fields a log stands for."""
+    engine = engine.for_client()
+    trust = replace(engine.trust, secret_header=_WRONG_SECRET, secret_values=())
+    sites = {host: replace(site, opt_out_header=_OPTED_OUT) for host, site in engine.sites.items()}
+    return replace(engine, trust=trust, sites=sites)
+
+
+def _request(asked: Asked) -> Request:
+    """A logged request, as it may have been sent."""
+    headers = {b"host": (asked.host or "").encode("utf-8", "replace")}
+    if asked.agent is not None:
+        headers[b"user-agent"] = asked.agent.encode("utf-8", "replace")
+    if asked.cookie:
+        headers[b"cookie"] = b""
+    if asked.reason == Reason.CREDENTIALS:
+        headers[b"authorization"] = b""
+    if asked.reason == Reason.SECRET:
+        headers[_WRONG_SECRET] = b""
+    return Request(asked.method, asked.target, headers, asked.client)
+
+
+class _Logged:
+    """What a line says of the buckets, for whoever asks."""
+
+    def __init__(self, standing: Standing, *, came_back: bool) -> None:
+        self._standing, self._came_back = standing, came_back
+
+    def standing(self, _site: str, _region: str, _key: str) -> Standing:
+        return self._standing
+
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
+        return self._came_back
+
+
+_CAME_BACK = _Logged(Standing(), came_back=True)
+_COPIES = {word: _Logged(standing, came_back=False) for word, standing in _STANDINGS.items()}
+
+
+def _copies(asked: Asked) -> Copies:
+    if asked.reason == Reason.CAME_BACK:
+        return _CAME_BACK
+    return _COPIES.get(asked.reason or "", TRUSTING)
+
+
+def _answer(decision: Decision, asked: Asked) -> Answer:
+    reason = decision.reason.value
+    if isinstance(decision, Refuse):
+        return Answer("refuse", reason, str(decision.status))
+    if reason == Reason.CLIENT_UNKNOWN and asked.client is None and asked.reason != reason:
+        reason = NOT_LOGGED
+    if isinstance(decision, Redirect):
+        return Answer("redirect", reason, f"{decision.status} {decision.base.rstrip('/')}")
+    return Answer("stream", reason)
+
+
+def _region(old: Decision, new: Decision) -> str:
+    """Whose target it is about: the one that redirects there, else what the second finds."""
+    found = [each for each in (new, old) if isinstance(each, Redirect | Stream)]
+    sent = [each.region for each in found if each.reason is Reason.IN_REGION]
+    return next(iter(sent), None) or next((each.region for each in found), None) or UNKNOWN
+
+
+def _site(decision: Decision) -> str:
+    return "" if isinstance(decision, Refuse) else decision.site

@@ -1,0 +1,292 @@
+"""What is asked of one bucket before anybody relies on it.
+
+In: a bucket and a client for it. Out: what was found, as values, each with what helps. Refuses
+to know sites, other buckets, and how findings are shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError,  # noqa: A004  # botocore's own, of whoever was not reached
+    HTTPClientError,
+    NoCredentialsError,
+    SSLError,
+)
+
+from nearbucket.s3.sdk_client import FAULTS, code_of, meaning
+from nearbucket.s3.tls_trust import REMEDY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nearbucket.s3.sdk_client import Place
+
+SECONDS = 20.0
+"""How long one question may take, a second attempt included."""
+
+_SERVER_ERROR = 500
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Could not be looked at."""
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+Subject = Literal[
+    "bucket", "bypass", "clients", "cors", "credentials", "list", "owner", "paths", "ranges",
+    "region", "sample",
+]  # fmt: skip
+"""What a finding is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level: How much it matters.
+        place: The entry in the configuration, such as ``sites.0.targets.us-west-2``.
+        about: What was looked at.
+        text: What was found.
+        fix: What helps; empty where nothing has to be done.
+        objects: Keys of the objects concerned.
+        reached: Whether the server gave an answer.
+    """
+
+    level: Level
+    place: str
+    about: Subject
+    text: str
+    fix: str = ""
+    objects: tuple[str, ...] = ()
+    reached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A bucket that can be asked; what goes wrong is an answer too.
+
+    Attributes:
+        place: The bucket.
+        client: From ``control.opened``.
+        seconds: How long one question may take.
+    """
+
+    place: Place
+    client: Any
+    seconds: float = SECONDS
+
+    async def ask(self, operation: str, key: str | None = None, **more: Any) -> Any | Exception:
+        """S3's answer about the bucket or one of its objects, or what came instead."""
+        return await self._ask(operation, **self.place.asked(key), **more)
+
+    async def exists_for_anybody(self) -> bool:
+        """Whether the bucket answers when its owner does not matter."""
+        answer = await self._ask("head_bucket", Bucket=self.place.entry.bucket)
+        return not isinstance(answer, Exception)
+
+    async def _ask(self, operation: str, **arguments: Any) -> Any | Exception:
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await getattr(self.client, operation)(**arguments)
+        # the three last: botocore lets errors of credentials' files and processes through
+        except (*FAULTS, OSError, ValueError, RuntimeError) as error:
+            return error
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A bucket and what was found.
+
+    Attributes:
+        inquiry: The bucket; None when it has no client.
+        findings: What was found.
+        listable: Whether its listing can be read.
+        cors: Answer of GetBucketCors, or the error.
+    """
+
+    inquiry: Inquiry | None
+    findings: Sequence[Finding]
+    listable: bool = False
+    cors: Any | Exception = field(default_factory=dict)
+
+
+async def inspect(inquiry: Inquiry, also: Sequence[str] = ()) -> Inspected:
+    """Ask a bucket whether it is there, whose it is, in which region, and what it lets us do.
+
+    Args:
+        inquiry: The bucket.
+        also: Other entries of the configuration that are the same bucket.
+    """
+    head = await inquiry.ask("head_bucket")
+    found = _elsewhere(head, inquiry.place)
+    if isinstance(head, Exception) and (found or _is_final(head)):
+        return Inspected(None, found or [trouble(head, inquiry.place)])
+    # an answer to HEAD has no body: the reason of a refusal stands in the listing's
+    listing = await inquiry.ask("list_objects_v2", Prefix=inquiry.place.entry.prefix, MaxKeys=1)
+    if not isinstance(listing, Exception):
+        found.append(_good(inquiry.place, head, also))
+        return Inspected(inquiry, found, True, await inquiry.ask("get_bucket_cors"))  # noqa: FBT003  # listable
+    if code_of(listing) not in {"AccessDenied", "403"}:
+        return Inspected(None, [*found, trouble(listing, inquiry.place)])
+    refused = await _refused(inquiry)
+    if refused.level is Level.WRONG:
+        return Inspected(None, [*found, refused])
+    return Inspected(inquiry, [*found, refused], cors=await inquiry.ask("get_bucket_cors"))
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the listing would say nothing else."""
+    return not isinstance(error, ClientError) or not_reached(error) or code_of(error) == "404"
+
+
+def _elsewhere(head: Any | Exception, place: Place) -> list[Finding]:
+    """A finding when S3 names another region; it does so in refusals as well."""
+    region = _headers(head).get("x-amz-bucket-region", place.entry.region)
+    if region == place.entry.region:
+        return []
+    text = f"bucket {place.entry.bucket} is in {region}, not in {place.entry.region}"
+    return [Finding(Level.WRONG, place.name, "region", text, f"set region: {region}")]
+
+
+def _good(place: Place, head: Any | Exception, also: Sequence[str]) -> Finding:
+    region = _headers(head).get("x-amz-bucket-region")
+    where = f" in {region}" if region else ""
+    owner = f", belongs to {place.owner}" if place.owner else ""
+    others = f" (also {', '.join(also)})" if also else ""
+    text = f"bucket {place.entry.bucket} is there{where}{owner}, and can be listed{others}"
+    return Finding(Level.OK, place.name, "bucket", text)
+
+
+async def _refused(inquiry: Inquiry) -> Finding:
+    """The finding about a bucket that may not be listed."""
+    place = inquiry.place
+    name = f"bucket {place.entry.bucket}"
+    if place.owner and await inquiry.exists_for_anybody():
+        text = f"{name} does not belong to account {place.owner}"
+        return Finding(Level.WRONG, place.name, "owner", text,
+                       "correct expected_owner, or the bucket's name")  # fmt: skip
+    doubt = f", or it does not belong to account {place.owner}" if place.owner else ""
+    text = (
+        f"{name} may not be listed{doubt}: S3 then says 403 for keys that are not there, which "
+        "cannot be told from a refusal"
+    )
+    who = "everybody" if place.credentials == "anonymous" else "these credentials"
+    return Finding(Level.WARNING, place.name, "list", text, f"allow {who} s3:ListBucket on it")
+
+
+def not_reached(error: Exception) -> bool:
+    """Whether nobody answered, or a server that could not do its work."""
+    if isinstance(error, ClientError):
+        return _status(error) >= _SERVER_ERROR
+    return isinstance(error, HTTPClientError | ConnectionError | TimeoutError)
+
+
+def trouble(error: Exception, place: Place) -> Finding:
+    """What keeps a bucket from being used."""
+    name = f"bucket {place.entry.bucket}"
+    if isinstance(error, SSLError):
+        return Finding(Level.WRONG, place.name, "bucket", f"{name}: {error}", REMEDY, reached=False)
+    if not_reached(error):
+        text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
+        fix = "is the endpoint right, and reachable from here?"
+        return Finding(Level.WRONG, place.name, "bucket", text, fix, reached=False)
+    code = code_of(error)
+    if isinstance(error, ClientError):
+        about, text, fix = _MEANING.get(code, ("bucket", meaning(error), ""))
+        return Finding(Level.WRONG, place.name, about, f"{name}: {text} ({code})", fix)
+    text = "no AWS credentials found" if isinstance(error, NoCredentialsError) else meaning(error)
+    return Finding(Level.WRONG, place.name, "credentials", f"{name}: {text}", _GIVE_KEYS)
+
+
+_GIVE_KEYS = "give this process a role or keys, or set credentials: to anonymous or to key files"
+_CLOSED: tuple[Subject, str, str] = (
+    "region",
+    "its region is not enabled for this account, or does not take this kind of session token",
+    "enable the region in the account's settings; for roles, use STS's regional endpoints",
+)
+_KEYS: tuple[Subject, str, str] = (
+    "credentials", "the keys are not accepted", "correct the credentials",
+)  # fmt: skip
+_ABSENT: tuple[Subject, str, str] = (
+    "bucket", "there is no such bucket", "make it, or correct the name",
+)  # fmt: skip
+_ELSEWHERE: tuple[Subject, str, str] = (
+    "region", "the bucket is in another region", "correct its region",
+)  # fmt: skip
+_MEANING = {
+    "404": _ABSENT,
+    "NoSuchBucket": _ABSENT,
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "PermanentRedirect": _ELSEWHERE,
+    # a region that has to be enabled first answers so (S3 user guide, "Error responses")
+    "IllegalLocationConstraintException": _CLOSED,
+    "InvalidToken": _CLOSED,
+    "OptInRequired": _CLOSED,
+    "ExpiredToken": ("credentials", "the credentials have expired", "renew them"),
+    "RequestTimeTooSkewed": ("credentials", "the clock of this machine is wrong", "set the clock"),
+}
+
+
+def _headers(answer: Any | Exception) -> dict[str, str]:
+    if isinstance(answer, ClientError):
+        answer = answer.response
+    if isinstance(answer, Exception):
+        return {}
+    found: dict[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return found
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def cors_finding(origin: Inspected, target: Inspected, place: str) -> Finding | None:
+    """Whether a browser that may read the origin could follow a redirect to the target.
+
+    Across origins it sends ``Origin: null`` after the redirect (Fetch standard, "redirect-tainted
+    origin"), so only a rule for every origin lets it in.
+
+    Args:
+        origin: The origin's bucket.
+        target: The target's bucket.
+        place: The target in the configuration.
+    """
+    needed = _methods(origin.cors, ())
+    if not needed:
+        return None
+    if isinstance(target.cors, Exception) and code_of(target.cors) != _NO_RULES:
+        text = f"its CORS rules cannot be read: {code_of(target.cors)}"
+        return Finding(Level.NOTE, place, "cors", text, "allow s3:GetBucketCORS, or look yourself")
+    if needed <= _methods(target.cors, ("*", "null")):
+        return Finding(Level.OK, place, "cors", "its CORS rules let browsers follow redirects")
+    text = (
+        f"the origin has CORS rules, and here none allows {' and '.join(sorted(needed))} from "
+        "every origin: scripts of web pages cannot follow a redirect to it"
+    )
+    fix = "add a CORS rule with AllowedOrigins *; after a redirect browsers send Origin: null"
+    return Finding(Level.WARNING, place, "cors", text, fix)
+
+
+_NO_RULES = "NoSuchCORSConfiguration"
+
+
+def _methods(cors: Any | Exception, origins: tuple[str, ...]) -> set[str]:
+    """Methods that ask for objects, in rules for any of these origins, or in all rules."""
+    rules = [] if isinstance(cors, Exception) else cors.get("CORSRules", [])
+    allowed = {method for rule in rules for method in rule["AllowedMethods"]
+               if not origins or set(origins) & set(rule["AllowedOrigins"])}  # fmt: skip
+    return allowed & {"GET", "HEAD"}

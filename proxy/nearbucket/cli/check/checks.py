@@ -1,0 +1,270 @@
+"""What ``nearbucket check`` looks at: every bucket once, and each site with its targets.
+
+In: settings, and how much to look at. Out: findings, in the order of the configuration.
+Refuses to show anything, and to change anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError
+
+from nearbucket.cli.check.bucket_inspection import (
+    SECONDS,
+    Finding,
+    Inquiry,
+    Inspected,
+    Level,
+    cors_finding,
+    inspect,
+    trouble,
+)
+from nearbucket.cli.check.client_probe import bypass, head, readable
+from nearbucket.cli.check.replica_sample import (
+    Likeness,
+    Sample,
+    compared,
+    is_lacking,
+    replicates,
+    sample_findings,
+    take,
+)
+from nearbucket.cli.ranges import ranges_in_use
+from nearbucket.policy.model import ConfigError, OriginError, RangesError
+from nearbucket.policy.object_keys import encode_key
+from nearbucket.replication.plan import chooser, origin_of, target_of
+from nearbucket.s3.http_session import client_session
+from nearbucket.s3.presigner import Presigner
+from nearbucket.s3.sdk_client import code_of, opened
+from nearbucket.s3.sigv4 import Signer
+from nearbucket.supervisor.snapshot import deserted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import aiohttp
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.config.sites import Site
+    from nearbucket.s3.sdk_client import Place
+
+_CONNECTIONS = 8
+_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is looked at.
+
+    Attributes:
+        sample: Objects of each site that are compared.
+        seconds: How long one question may take.
+        said: Told what is being done.
+    """
+
+    sample: int = 20
+    seconds: float = SECONDS
+    said: Callable[[str], None] = field(default=lambda _: None)
+
+
+async def checked(settings: Settings, options: Options) -> list[Finding]:
+    """Everything that a look at the buckets shows."""
+    async with AsyncExitStack() as stack, client_session() as session:
+        buckets = _buckets(settings)
+        options.said(f"asking {len(buckets)} buckets")
+        known = dict(
+            zip(buckets, await asyncio.gather(
+                *(_inspected(stack, places, options) for places in buckets.values())
+            ), strict=True)
+        )  # fmt: skip
+        options.said("comparing samples of what would be redirected")
+        sites = [_Site(number, settings, known, session, options)
+                 for number in range(len(settings.sites))]  # fmt: skip
+        compared_ = await asyncio.gather(*(site.findings() for site in sites))
+    found = [finding for one in known.values() for finding in one.findings]
+    found += [finding for site in compared_ for finding in site]
+    return [*found, *_regions_nobody_is_in(settings)]
+
+
+def _key(place: Place) -> tuple[object, ...]:
+    """Equal for places that are the same bucket, asked in the same way."""
+    return place.entry.place, place.entry.region, place.credentials, place.owner
+
+
+def _buckets(settings: Settings) -> dict[tuple[object, ...], list[Place]]:
+    found: dict[tuple[object, ...], list[Place]] = {}
+    for number, site in enumerate(settings.sites):
+        for place in (
+            origin_of(number, site),
+            *(target_of(number, site, region) for region in site.targets),
+        ):
+            found.setdefault(_key(place), []).append(place)
+    return found
+
+
+async def _inspected(stack: AsyncExitStack, places: Sequence[Place], options: Options) -> Inspected:
+    place, *others = places
+    try:
+        client = await stack.enter_async_context(opened(place, _CONNECTIONS, attempts=_ATTEMPTS))
+    except ConfigError as error:
+        text = str(error).removeprefix(f"{place.name}.")
+        return Inspected(None, [Finding(Level.WRONG, place.name, "credentials", text)])
+    except (BotoCoreError, OSError, ValueError) as error:  # the SDK's files and profiles
+        return Inspected(None, [trouble(error, place)])
+    inquiry = Inquiry(place, client, options.seconds)
+    return await inspect(inquiry, [other.name for other in others])
+
+
+class _Site:
+    """One site, when its buckets have been asked."""
+
+    def __init__(
+        self,
+        number: int,
+        settings: Settings,
+        known: Mapping[tuple[object, ...], Inspected],
+        session: aiohttp.ClientSession,
+        options: Options,
+    ) -> None:
+        self._number, self._settings, self._known = number, settings, known
+        self._session, self._options = session, options
+        self._site: Site = settings.sites[number]
+
+    async def findings(self) -> list[Finding]:
+        """What the site's policy and its buckets make together."""
+        place = origin_of(self._number, self._site)
+        origin = self._known[_key(place)]
+        found, sample = await self._sample(place, origin)
+        targets = await asyncio.gather(
+            *(self._target(origin, *each, sample) for each in self._targets())
+        )
+        found += [finding for target in targets for finding in target]
+        if self._site.bypass.to:
+            found.append(await self._bypass(self._site.bypass.to, sample))
+        return found
+
+    def _targets(self) -> Iterator[tuple[Place, list[str]]]:
+        """Each place that clients are sent to, with their regions."""
+        found: dict[tuple[object, ...], tuple[Place, list[str]]] = {}
+        for region, target in self._site.targets.items():
+            place = target_of(self._number, self._site, region)
+            entry = found.setdefault((*_key(place), target.location()), (place, []))
+            entry[1].append(region)
+        yield from found.values()
+
+    async def _sample(self, place: Place, origin: Inspected) -> tuple[list[Finding], Sample | None]:
+        if origin.inquiry is None or not self._site.targets:
+            return [], None
+        if not origin.listable:
+            text = "no sample: the origin may not be listed"
+            return [Finding(Level.NOTE, place.name, "sample", text)], None
+        sample = await take(origin.inquiry, chooser(self._site), self._options.sample)
+        if not isinstance(sample, Sample):
+            return [Finding(Level.WRONG, place.name, "sample", str(sample))], None
+        first = "" if sample.whole else "first "
+        text = f"{sample.chosen:,} of the {first}{sample.seen:,} objects would be redirected"
+        if sample.seen == 0:
+            text = f"{place} holds no object"
+        if sample.chosen:
+            found = [Finding(Level.OK, place.name, "paths", text)]
+            return [*found, *await self._read(origin.inquiry, place, sample)], sample
+        fix = "are redirect.paths, exclude and min_size, and the bucket's prefix, as intended?"
+        return [Finding(Level.WARNING, place.name, "paths", text, fix)], None
+
+    async def _read(self, origin: Inquiry, place: Place, sample: Sample) -> list[Finding]:
+        """Read a byte of the largest: listing is one right, reading and decrypting are others."""
+        largest = max(sample.objects, key=lambda each: each.size)
+        answer = await origin.ask("get_object", largest.key, Range="bytes=0-0")
+        if not isinstance(answer, Exception):
+            answer["Body"].close()
+            return []
+        if code_of(answer) == "InvalidRange":  # an empty object has no first byte
+            return []
+        if code_of(answer) not in {"AccessDenied", "403"}:
+            return [trouble(answer, place)]
+        text = f"{largest.key} may not be read"
+        fix = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
+        return [Finding(Level.WRONG, place.name, "bucket", text, fix, (largest.key,))]
+
+    async def _target(
+        self, origin: Inspected, place: Place, regions: Sequence[str], sample: Sample | None
+    ) -> list[Finding]:
+        target = self._known[_key(place)]
+        if target.inquiry is None or origin.inquiry is None:
+            return []
+        cors = cors_finding(origin, target, place.name)
+        found = [cors] if cors else []
+        if sample is None:
+            return found
+        objects = await compared(origin.inquiry, target.inquiry, sample)
+        redirect = self._site.redirect
+        if not place.is_at(origin.inquiry.place):
+            fix = self._copying(origin.inquiry.place, place, regions)
+            rule = None
+            if is_lacking(objects):
+                rule = await replicates(origin.inquiry, place.entry.bucket)
+            found += sample_findings(place.name, objects, redirect.verify, fix, rule=rule)
+        there = next((each.what for each in objects if each.likeness in _THERE), None)
+        if there is None:
+            return found
+        url = f"{self._site.targets[regions[0]].location()}/{encode_key(place.key(there.key))}"
+        return [*found, await self._as_client(place, url, there.size)]
+
+    async def _as_client(self, place: Place, url: str, size: int) -> Finding:
+        """Ask for an object as a client does that was redirected."""
+        life = self._site.redirect.presign
+        asked: str | None = url
+        if life is not None:
+            signer = Signer(place.credentials, place.entry.region)
+            try:
+                await signer.credentials()
+            except OriginError as error:
+                return Finding(Level.WRONG, place.name, "credentials", error.detail)
+            asked = Presigner(signer, life).location("HEAD", url)
+        if asked is None:
+            text = "redirect.presign: nothing to sign with, or for less than a minute"
+            return Finding(Level.WRONG, place.name, "credentials", text, "renew the credentials")
+        answer = await head(self._session, asked, self._options.seconds)
+        return readable(place.name, url, size, answer, signed=life is not None)
+
+    def _copying(self, origin: Place, target: Place, regions: Sequence[str]) -> str:
+        if origin.server != target.server:
+            return "copy them with another tool; S3 copies within one server only"
+        several = len(self._settings.sites) > 1
+        site = f" --site '{self._site.name}'" if several else ""
+        return f"run nearbucket sync{site} --region {regions[0]}"
+
+    async def _bypass(self, to: str, sample: Sample | None) -> Finding:
+        key = encode_key(sample.objects[0].key) if sample else ""
+        url = f"{to}/{key}"
+        own = {host for site in self._settings.sites for host in site.hosts}
+        answer = await head(self._session, url, self._options.seconds)
+        return bypass(f"sites.{self._number}.bypass.to", url, own, answer)
+
+
+_THERE = {Likeness.SAME, Likeness.RENAMED}
+
+
+def _regions_nobody_is_in(settings: Settings) -> list[Finding]:
+    """Targets for regions in which the list has no address, so that nobody is sent there."""
+    regions = settings.regions
+    try:
+        document = ranges_in_use(regions, None)
+    except (ConfigError, RangesError) as error:
+        return [Finding(Level.WARNING, "regions.cache", "ranges", str(error),
+                        "run nearbucket ranges update")]  # fmt: skip
+    if document is None:
+        text = "no list of prefixes yet, so it is not known which regions have clients"
+        return [Finding(Level.NOTE, "regions.cache", "ranges", text,
+                        "run nearbucket ranges update")]  # fmt: skip
+    labels = ", ".join(regions.services)
+    text = f"the list of prefixes has no address of {labels} in it: no client is ever sent here"
+    return [
+        Finding(Level.WARNING, key, "ranges", text,
+                "correct the region, or add regions.services or regions.overrides")
+        for key in deserted(settings, document)
+    ]  # fmt: skip

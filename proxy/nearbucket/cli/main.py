@@ -1,0 +1,201 @@
+"""The commands: one short function each.
+
+In: arguments. Out: text for people on a terminal, one fact a line in a pipe, JSON on
+request; an exit code. Refuses to hold any logic that another command could want.
+
+Exit codes: 0 done; 1 done, and something needs attention; 2 wrong use or unusable
+configuration; 3 a needed service cannot be reached.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+import yaml
+
+from nearbucket import __version__
+from nearbucket.cli.check.command import check
+from nearbucket.cli.config_diff import diff
+from nearbucket.cli.output import (
+    NEEDS_ATTENTION,
+    UNREACHABLE,
+    UNUSABLE,
+    AsJson,
+    Config,
+    RangesFile,
+    print_json,
+    print_table,
+    printable,
+)
+from nearbucket.cli.ranges import lookup, ranges_app, ranges_in_use
+from nearbucket.cli.sync import sync
+from nearbucket.config.file import load, masked
+from nearbucket.config.settings import Settings
+from nearbucket.policy.client_address import plain_address
+from nearbucket.policy.model import ConfigError, OriginError, ProxyError, RangesError
+
+app = typer.Typer(
+    name="nearbucket",
+    help="Send every download to the bucket nearest to it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+config_app = typer.Typer(help="The configuration: its schema, and what is in effect.",
+                         no_args_is_help=True)  # fmt: skip
+app.command("lookup", epilog="Example: nearbucket lookup --details 3.5.140.1 2600:9000:5201::1")(
+    lookup
+)
+app.command("check", epilog="Example: nearbucket check --offline --config nearbucket.yaml")(check)
+app.command("sync", epilog="Example: nearbucket sync --dry-run --region us-west-2")(sync)
+config_app.command(
+    "diff",
+    epilog="Example: nearbucket config diff nearbucket.yaml new.yaml --log access.log.gz",
+)(diff)
+app.add_typer(ranges_app, name="ranges")
+app.add_typer(config_app, name="config")
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback signature
+    if value:
+        typer.echo(f"nearbucket {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: nearbucket serve --config nearbucket.yaml")
+def serve(config: Config = None) -> None:
+    """Run the proxy. SIGTERM drains it, SIGHUP reloads the configuration."""
+    gc.disable()  # until the workers are forked (docs of gc.freeze); imports make no garbage
+    import uvloop  # noqa: PLC0415  # the server's imports would slow every other command
+
+    from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
+    from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
+
+    settings = load(config)
+    logging.basicConfig(
+        level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+    supervisor = Supervisor(config, settings)
+    uvloop.run(supervisor.run(launch(settings)))
+
+
+@app.command(epilog="Example: nearbucket explain --ip 3.5.140.1 /releases/app.tar.gz")
+def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
+    path: Annotated[str, typer.Argument(metavar="URL-PATH", help="Path as in the URL.")],
+    ip: Annotated[str, typer.Option("--ip", help="Address of the client.")],
+    config: Config = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Host header; by default the first named host.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", help="GET or HEAD are answered with objects.")
+    ] = "GET",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", help="'Name: value'; may be repeated.")
+    ] = None,
+    ranges: RangesFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show the decision for one request, and every step that led to it."""
+    from nearbucket.supervisor.admin_api import request_for  # noqa: PLC0415
+    from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
+
+    settings = load(config)
+    if plain_address(ip) is None:
+        raise ConfigError(f"--ip: {ip!r} is not an IP address")
+    if not path.startswith(("/", "http://", "https://")):
+        raise ConfigError(f"URL-PATH: {path!r} is none: the path in a URL begins with /")
+    document = ranges_in_use(settings.regions, ranges)
+    if document is None:
+        typer.echo("nearbucket: no list of prefixes yet, so no address has a region: run "
+                   "`nearbucket ranges update`, or give --ranges FILE", err=True)  # fmt: skip
+    engine = engine_of(snapshot_of(settings, document))
+    engine, request = request_for(
+        engine, ip=ip, target=path, host=host, method=method, headers=_headers(header or [])
+    )
+    steps = engine.explain(request)
+    if as_json:
+        print_json({"reason": engine.decide(request).reason.value,
+                     "steps": [step._asdict() for step in steps]})  # fmt: skip
+        return
+    print_table(("step", "value", "detail"), steps)
+
+
+@app.command(epilog="Example: nearbucket demo")
+def demo(
+    *,
+    stay: Annotated[
+        bool | None,
+        typer.Option(
+            "--stay/--no-stay",
+            show_default="stay on a terminal",
+            help="Keep running until Ctrl-C after the lines.",
+        ),
+    ] = None,
+) -> None:
+    """Try it on this machine: a real local S3 server, two buckets, the proxy, curl lines."""
+    from nearbucket.cli.demo.demo import run  # noqa: PLC0415
+
+    if not run(stay=sys.stdout.isatty() if stay is None else stay):
+        raise typer.Exit(NEEDS_ATTENTION)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    print_json(Settings.model_json_schema(by_alias=True))
+
+
+@config_app.command("show")
+def config_show(config: Config = None, *, as_json: AsJson = False) -> None:
+    """Print the effective configuration, secrets masked."""
+    shown = masked(load(config))
+    if as_json:
+        print_json(shown)
+    else:
+        typer.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise ConfigError(f"--header {line!r}: write it 'Name: value'")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def main() -> None:
+    """Entry of the ``nearbucket`` command."""
+    try:
+        app()
+    except (ConfigError, RangesError) as error:
+        _fail(error, UNUSABLE)
+    except (OriginError, OSError) as error:
+        _fail(error, UNREACHABLE)
+    except ProxyError as error:
+        _fail(error, NEEDS_ATTENTION)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    for line in str(error).splitlines():
+        typer.echo(f"nearbucket: {printable(line)}", err=True)
+    sys.exit(code)

@@ -1,0 +1,130 @@
+"""The command that copies: ``nearbucket sync``.
+
+In: arguments. Out: text or JSON, and an exit code. Refuses to hold logic that another command
+could want.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nearbucket.cli.output import NEEDS_ATTENTION, UNREACHABLE, UNUSABLE, AsJson, Config, printable
+from nearbucket.config.file import DEFAULT_FILE, load
+from nearbucket.policy.model import ConfigError, OriginError, ProxyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nearbucket.cli.sync_report import Report
+    from nearbucket.replication.replicator import Options
+
+_SIGNALLED = 128
+"""What shells add to a signal's number."""
+
+
+def sync(  # noqa: PLR0913  # one parameter an option
+    config: Config = None,
+    site: Annotated[
+        list[str] | None, typer.Option("--site", help="Site, by its first host; all by default.")
+    ] = None,
+    region: Annotated[
+        list[str] | None, typer.Option("--region", help="Region with a target; all by default.")
+    ] = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say what would be, and its cost.")
+    ] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete from targets what the origin lacks.")
+    ] = False,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=256, help="Copies under way at once.")
+    ] = 32,
+    as_json: AsJson = False,
+) -> None:
+    """Copy to the targets what the policy would redirect and they lack or hold differently."""
+    from nearbucket.cli.sync_report import Report, print_as_json, print_reports  # noqa: PLC0415
+    from nearbucket.replication.plan import steps_of  # noqa: PLC0415
+    from nearbucket.replication.replicator import Options  # noqa: PLC0415  # a second for the SDK
+
+    settings = load(config)
+    file = _file(config)
+    try:
+        steps = steps_of(settings, site or (), region or (), delete=delete)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    reports = [Report(step, dry_run) for step in steps]
+    if not reports and not as_json:
+        typer.echo("nearbucket: no target but the origin itself: nothing to do", err=True)
+    options = Options(parallel=parallel, dry_run=dry_run, delete=delete)
+    signalled = asyncio.run(_run(reports, options, lists=dry_run and not as_json))
+    if as_json:
+        print_as_json(reports, settings.prices, interrupted=signalled != 0)
+    elif reports:
+        print_reports(reports, settings.prices)
+    problems = {f"{file}: {report.tally.problem}": None for report in reports
+                if report.tally.problem}  # fmt: skip
+    for problem in problems:
+        typer.echo(f"nearbucket: {printable(problem)}", err=True)
+    if signalled:
+        typer.echo("nearbucket: interrupted; run it again to go on", err=True)
+        raise typer.Exit(_SIGNALLED + signalled)
+    raise typer.Exit(max((_code(report) for report in reports), default=0))
+
+
+def _file(config: Path | None) -> str:
+    if config is None and not DEFAULT_FILE.exists():
+        return "environment"
+    return str(config or DEFAULT_FILE)
+
+
+async def _run(reports: Sequence[Report], options: Options, *, lists: bool) -> int:
+    """Bring up one target after the other; returns the number of the signal that ended it."""
+    running = asyncio.ensure_future(_each(reports, options, lists=lists))
+    signals: list[int] = []
+
+    def interrupt(number: int) -> None:
+        signals.append(number)
+        running.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not signals:
+            raise
+    return signals[0] if signals else 0
+
+
+async def _each(reports: Sequence[Report], options: Options, *, lists: bool) -> None:
+    from nearbucket.cli.sync_report import progress  # noqa: PLC0415
+    from nearbucket.replication.replicator import Replication  # noqa: PLC0415
+
+    for report in reports:
+        step = report.step
+        found = {"found": report.found} if lists else {}
+        run = Replication((step.origin, step.target), step.chosen, report.tally, options, **found)
+        try:
+            async with progress(report):
+                await run.run()
+        except ProxyError as error:
+            report.tally.problem = error
+
+
+def _code(report: Report) -> int:
+    match report.tally.problem:
+        case ConfigError():
+            return UNUSABLE
+        case OriginError():
+            return UNREACHABLE
+        case None:
+            return NEEDS_ATTENTION if report.tally.failures else 0
+        case _:
+            return NEEDS_ATTENTION

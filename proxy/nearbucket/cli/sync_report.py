@@ -1,0 +1,243 @@
+"""How ``nearbucket sync`` shows what it does: a bar, lines now and then, and the summary.
+
+In: steps and their tallies. Out: text on both outputs, or one JSON document. Refuses to know
+how anything is compared or copied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
+
+from nearbucket.cli.output import print_json, print_table, printable
+from nearbucket.config.prices import ASSUMPTIONS, cost_of_copies
+from nearbucket.replication.comparison import Verdict
+from nearbucket.replication.replicator import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from nearbucket.config.prices import Cost, Prices
+    from nearbucket.replication.plan import Step
+    from nearbucket.replication.replicator import Job
+
+_SHOWN = 20
+"""Failures, and on a terminal objects of a dry run, that are listed."""
+_BAR_SECONDS = 0.2
+_LINE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One step and what came of it.
+
+    Attributes:
+        step: The step.
+        dry_run: Whether nothing was changed.
+        tally: What was found and done.
+        listed: Lines of a dry run that wait for a terminal's bar to end.
+    """
+
+    step: Step
+    dry_run: bool
+    tally: Tally = field(default_factory=Tally)
+    listed: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The target in text: its regions, behind the site's name where it has one."""
+        regions = ",".join(self.step.regions)
+        return regions if self.step.site == "*" else f"{self.step.site} {regions}"
+
+    def found(self, job: Job) -> None:
+        """Note one copy or deletion that a dry run would make: all in a pipe, else the first."""
+        word = "delete" if job.verdict is Verdict.DELETE else "copy"
+        line = "\t".join((self.name, word, str(job.what.size), printable(job.what.key)))
+        if not sys.stdout.isatty():
+            typer.echo(line)
+        elif len(self.listed) < _SHOWN:
+            self.listed.append(line)
+
+    def objects(self) -> str:
+        """How many objects were dealt with, in words."""
+        tally = self.tally
+        if self.dry_run:
+            text = f"{tally.same + tally.objects:,} compared, {tally.objects:,} to copy"
+        else:
+            text = f"{tally.copied:,} of {tally.objects:,} objects"
+        text += f", {len(tally.failures):,} failed" if tally.failures else ""
+        return text if tally.listed else f"{text} so far, listing"
+
+    def left(self, seconds: float) -> str:
+        """How long it will take, after so many seconds; empty while that cannot be known.
+
+        By bytes, or by objects where that is longer: many small copies take the time of their
+        requests.
+        """
+        tally = self.tally
+        if self.dry_run or not tally.listed or not tally.moved:
+            return ""
+        by_size = (tally.size - tally.moved) / tally.moved
+        by_objects = (tally.objects - tally.copied) / tally.copied if tally.copied else 0.0
+        minutes, rest = divmod(round(seconds * max(by_size, by_objects)), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{rest:02} left"
+
+    def line(self, seconds: float) -> str:
+        """How far the step is after so many seconds, in one line."""
+        tally = self.tally
+        sizes = "" if self.dry_run else f"{decimal(tally.moved)} of {decimal(tally.size)}"
+        found = filter(None, (sizes, self.objects(), self.left(seconds)))
+        return f"nearbucket: {self.name}: {', '.join(found)}"
+
+
+@asynccontextmanager
+async def progress(report: Report, *, line_seconds: float = _LINE_SECONDS) -> AsyncIterator[None]:
+    """Show how far a step is on standard error: a bar, or lines where nobody watches."""
+    watching = _bar(report) if sys.stderr.isatty() else _lines(report, line_seconds)
+    task = asyncio.create_task(watching)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _bar(report: Report) -> None:
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+    if report.dry_run:
+        columns += [SpinnerColumn()]
+    else:
+        columns += [BarColumn(), DownloadColumn(), TransferSpeedColumn()]
+    columns += [TextColumn("{task.fields[rest]}")]
+    began = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(report.name, total=None, rest="")
+        try:
+            while True:
+                _update(bar, task, report, time.monotonic() - began)
+                await asyncio.sleep(_BAR_SECONDS)
+        finally:
+            _update(bar, task, report, time.monotonic() - began)
+
+
+def _update(bar: Progress, task: TaskID, report: Report, seconds: float) -> None:
+    rest = ", ".join(filter(None, (report.objects(), report.left(seconds))))
+    bar.update(task, total=report.tally.size, completed=report.tally.moved, rest=rest)
+
+
+async def _lines(report: Report, seconds: float) -> None:
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(seconds)
+        typer.echo(report.line(time.monotonic() - began), err=True)
+
+
+def cost_of(report: Report, prices: Prices) -> Cost:
+    """What copying all that was found would cost."""
+    step, tally = report.step, report.tally
+    return cost_of_copies(
+        tally.size,
+        tally.requests,
+        same_region=step.origin.entry.region == step.target.entry.region,
+        cdn_per_gb=prices.cdn(step.regions[0]),
+    )
+
+
+def print_reports(reports: Sequence[Report], prices: Prices) -> None:
+    """The summary, and the first failures."""
+    for report in reports:
+        for line in report.listed:
+            typer.echo(line)
+    reports = [report for report in reports if report.tally.begun]
+    facts = [dict(_facts(report, prices)) for report in reports]
+    if not reports:
+        return
+    if sys.stdout.isatty():
+        names = dict.fromkeys(name for one in facts for name in one)
+        print_table(("", *(report.name for report in reports)),
+                    [(name, *(one.get(name, "") for one in facts)) for name in names])  # fmt: skip
+    else:
+        print_table((), [(report.name, name, value)
+                         for report, one in zip(reports, facts, strict=True)
+                         for name, value in one.items()])  # fmt: skip
+    if any(report.dry_run for report in reports):
+        typer.echo(f"nearbucket: costs assume {ASSUMPTIONS}", err=True)
+    for report in reports:
+        _print_failures(report)
+
+
+def _facts(report: Report, prices: Prices) -> Iterator[tuple[str, str]]:
+    tally = report.tally
+    yield "bucket", str(report.step.target)
+    yield "same", str(tally.same)
+    if report.dry_run:
+        cost = cost_of(report, prices)
+        yield "to_copy", str(tally.objects)
+        yield "to_copy_bytes", _size(tally.size)
+        yield "transfer_usd", f"{cost.transfer:.2f}"
+        yield "requests_usd", f"{cost.requests:.2f}"
+        yield "storage_usd_a_month", f"{cost.storage:.2f}"
+        yield "pays_after_gb", "-" if cost.pays_after_gb is None else f"{cost.pays_after_gb:.1f}"
+    else:
+        yield "copied", str(tally.copied)
+        yield "copied_bytes", _size(tally.copied_size)
+        yield "other_etag", str(tally.other_etag)
+        yield "deleted", str(tally.deleted)
+    yield "not_at_origin", str(tally.orphans - tally.deleted)
+    yield "failed", str(len(tally.failures))
+
+
+def _size(size: int) -> str:
+    return decimal(size) if sys.stdout.isatty() else str(size)
+
+
+def _print_failures(report: Report) -> None:
+    failures = report.tally.failures
+    for failure in failures[:_SHOWN]:
+        typer.echo(f"nearbucket: {report.name}: {printable(failure.key)}: "
+                   f"{printable(failure.text)}", err=True)  # fmt: skip
+    if len(failures) > _SHOWN:
+        typer.echo(f"nearbucket: {report.name}: {len(failures) - _SHOWN} more failures; "
+                   "--json has them all", err=True)  # fmt: skip
+
+
+def print_as_json(reports: Sequence[Report], prices: Prices, *, interrupted: bool) -> None:
+    """All of it, for programs."""
+    print_json({
+        "dry_run": any(report.dry_run for report in reports),
+        "interrupted": interrupted,
+        "cost_assumes": ASSUMPTIONS,
+        "targets": [_as_json(report, prices) for report in reports],
+    })  # fmt: skip
+
+
+def _as_json(report: Report, prices: Prices) -> dict[str, Any]:
+    step, tally = report.step, report.tally
+    found = asdict(tally)
+    del found["moved"]
+    found["problem"] = None if tally.problem is None else str(tally.problem)
+    found["failures"] = [failure._asdict() for failure in tally.failures]
+    place = {"site": step.site, "regions": step.regions, "bucket": step.target.entry.bucket,
+             "prefix": step.target.entry.prefix}  # fmt: skip
+    cost = {"cost": asdict(cost_of(report, prices))} if report.dry_run else {}
+    return place | found | cost

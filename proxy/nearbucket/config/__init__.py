@@ -1,0 +1,1 @@
+"""The configuration: every setting once, and where settings are read from."""

@@ -1,0 +1,230 @@
+"""Sites of the configuration: an origin, its targets, and the rules between them.
+
+In: one item of ``sites``. Out: a checked entry. Refuses to know other sites and how the
+process runs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from nearbucket.config.aws_endpoints import partition_of
+from nearbucket.config.buckets import Bucket, Origin, Target, plain_url, unknown_region
+from nearbucket.config.value_types import (
+    Duration,
+    Network,
+    Section,
+    Size,
+    number,
+    switch,
+    unless_off,
+)
+
+_MODES = ("on", "shadow", "off")
+_SIGNED = 60, 7 * 86400
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+
+
+def _signable(seconds: float) -> float:
+    if not _SIGNED[0] <= seconds <= _SIGNED[1]:
+        raise ValueError("a signed URL lives for 1m to 7d (Signature Version 4)")
+    return seconds
+
+
+class Redirect(Section):
+    """Which requests are redirected, and how."""
+
+    mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
+    """``shadow`` counts what would be redirected, and streams it."""
+    percent: Annotated[float, Field(ge=0, le=100)] = 100.0
+    """Share of eligible requests, chosen by a stable hash of client and path."""
+    paths: tuple[str, ...] = ("*.tar.*z*",)
+    """Shell patterns on the object key; ``*`` matches slashes too."""
+    exclude: tuple[str, ...] = ()
+    """Shell patterns that are never redirected; they win over ``paths``."""
+    min_size: Size = 0
+    """Smaller objects, e.g. than 1MiB, are neither redirected nor copied by ``sync``."""
+    verify: Literal["none", "exists", "match"] = "match"
+    """What is known of the target's object first: that it is there, or that it has the size and
+    ETag of the origin's too; ``none`` redirects blindly."""
+    verify_ttl: Duration = 600.0
+    """How long a positive answer holds; a negative one holds 30 s at most."""
+    came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 10.0
+    """A client that sends a request again so soon after its redirect did not get through, and
+    is streamed; ``off`` redirects it again."""
+    watch: bool = True
+    """Whether targets are asked every few seconds, and left out while they fail."""
+    presign: Annotated[Duration, AfterValidator(_signable)] | None = None
+    """Life of a signed Location, 1m to 7d, e.g. 15m, for targets that are not public."""
+    status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301
+    """Status of the redirect."""
+    scheme: Literal["https", "http"] = "https"
+    """Scheme of Location; ``http`` only for private networks and tests."""
+
+
+class Bypass(Section):
+    """What a request that is not redirected gets."""
+
+    mode: Literal["stream", "redirect"] = "stream"
+    """The object, from the origin, through the proxy; or a redirect to where it is cached."""
+    to: str | None = None
+    """URL that the key is put behind in ``mode: redirect``, such as https://cdn.example.com."""
+
+    @field_validator("to")
+    @classmethod
+    def _base_url(cls, value: str | None) -> str | None:
+        return None if value is None else plain_url(value, path=True)
+
+    @model_validator(mode="after")
+    def _redirects_somewhere(self) -> Self:
+        if (self.mode == "redirect") != (self.to is not None):
+            raise ValueError("to: and mode: redirect belong together; give both or neither")
+        return self
+
+
+class OptOut(Section):
+    """How a client says that it cannot follow redirects."""
+
+    query: str | None = "redirect=no"
+    """Query argument, compared as it stands in the URL."""
+    header: str | None = "x-no-redirect"
+    """Header whose presence is enough."""
+    user_agents: tuple[str, ...] = ()
+    """Shell patterns on the User-Agent."""
+    networks: tuple[Network, ...] = ()
+    """Networks whose clients are never redirected."""
+
+
+class Site(Section):
+    """One origin, its targets and the rules for a set of host names."""
+
+    hosts: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names in the Host header, without port; ``*`` serves every name."""
+    origin: Origin
+    """The bucket that holds every object."""
+    targets: dict[str, Target] = Field(default_factory=dict)
+    """Client region to the bucket its clients are sent to."""
+    redirect: Redirect = Redirect()
+    """Which requests are redirected, and how."""
+    bypass: Bypass = Bypass()
+    """What a request that is not redirected gets."""
+    opt_out: OptOut = OptOut()
+    """How a client says that it cannot follow redirects."""
+
+    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
+    """Object served for keys that end in a slash, such as index.html."""
+
+    @property
+    def name(self) -> str:
+        """The site in metrics, logs and ``--site``: its first host."""
+        return self.hosts[0]
+
+    @property
+    def sent_to(self) -> list[str]:
+        """Every host that a client may be sent to."""
+        bases = {
+            self.targets[region].location(dualstack=dualstack)
+            for region in self.regions_in_use
+            for dualstack in (False, True)
+        } | {self.bypass.to or ""}
+        return sorted({urlsplit(base).netloc for base in bases if base})
+
+    def mode_of(self, region: str) -> str:
+        """``redirect.mode`` for a target: the site's or its own, whichever redirects less."""
+        return max(self.redirect.mode, self.targets[region].mode, key=_MODES.index)
+
+    @property
+    def regions_in_use(self) -> list[str]:
+        """Regions with a target that is not off."""
+        return [region for region in self.targets if self.mode_of(region) != "off"]
+
+    def asked(self, region: str) -> list[tuple[str, Bucket]]:
+        """Buckets that have to hold an object before a client is sent to the target of ``region``.
+
+        Each with its name in the site's entry, the target last; none where nobody has to look.
+        """
+        origin = ("origin", self.origin)
+        target = (f"targets.{region}", self.targets[region])
+        match self.redirect.verify:
+            case "match":
+                return [origin, target]
+            case "exists":
+                return [target]
+            case "none":
+                return [origin] if self.redirect.min_size else []
+
+    @field_validator("hosts")
+    @classmethod
+    def _host_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(value.lower().rstrip(".") for value in values)
+        for name in names:
+            if name != "*" and not _HOST.fullmatch(name):
+                raise ValueError(f"{name!r} is not a host name (no port, no scheme; or *)")
+        return names
+
+    @field_validator("redirect")
+    @classmethod
+    def _patterns_are_keys(cls, value: Redirect) -> Redirect:
+        for pattern in (*value.paths, *value.exclude):
+            if pattern.startswith("/"):
+                raise ValueError(f"pattern {pattern!r}: keys have no first slash; leave it out")
+        return value
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _region_from_key(cls, values: Any) -> Any:
+        """A target's ``region`` defaults to the client region it is listed under."""
+        if not isinstance(values, dict):
+            return values
+        return {
+            key: {"region": key, **value} if isinstance(value, dict) else value
+            for key, value in values.items()
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _credentials_of_origin(cls, values: Any) -> Any:
+        """A target's credentials default to those of its origin."""
+        match values:
+            case {"origin": {"credentials": credentials}, "targets": dict() as targets}:
+                filled = {
+                    region: {"credentials": credentials, **target}
+                    if isinstance(target, dict)
+                    else target
+                    for region, target in targets.items()
+                }
+                return {**values, "targets": filled}
+        return values
+
+    @model_validator(mode="after")
+    def _signed_by_somebody(self) -> Self:
+        for region, target in self.targets.items():
+            if self.redirect.presign and target.credentials == "anonymous":
+                raise ValueError(
+                    f"targets.{region}: credentials: anonymous signs nothing, so there is no "
+                    "redirect.presign; give credentials, or take presign out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_are_reachable(self) -> Self:
+        for region, target in self.targets.items():
+            if target.endpoint is None and partition_of(region) != partition_of(target.region):
+                raise ValueError(
+                    f"targets.{region}: clients there cannot use a bucket of {target.region}, "
+                    "another AWS partition"
+                    if partition_of(region)
+                    else f"targets: {unknown_region(region)}"
+                )
+            url = urlsplit(target.location())
+            if url.scheme != self.redirect.scheme:
+                raise ValueError(
+                    f"targets.{region}: Location would be {url.scheme}:, but redirect.scheme is "
+                    f"{self.redirect.scheme}; give an {self.redirect.scheme}: public_url, or set "
+                    f"redirect.scheme: {url.scheme}"
+                )
+        return self

@@ -1,0 +1,244 @@
+"""The aiohttp lane: everything that is not a simple redirect.
+
+In: whatever the fast lane handed over. Out: answers, streamed objects, and text for
+people. Refuses to decide: it asks the same engine, and only acts.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from time import monotonic
+from typing import TYPE_CHECKING, assert_never
+
+from aiohttp import web
+
+from nearbucket.frontend.aiohttp_lane.protocol import Connection
+from nearbucket.frontend.aiohttp_lane.request_validation import Incoming, incoming, is_last, refused
+from nearbucket.frontend.aiohttp_lane.responses import (
+    decorate,
+    instead,
+    listing,
+    redirection,
+    refusal,
+)
+from nearbucket.frontend.handoff import Tried
+from nearbucket.origin.error_response import Refusal
+from nearbucket.policy.model import OriginError, Reason, Redirect, Refuse, Request, Stream
+from nearbucket.policy.object_keys import split_target
+
+if TYPE_CHECKING:
+    from nearbucket.frontend.client_connection import FastLane
+    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.origin.object_response import Answer
+    from nearbucket.policy.model import Decision
+
+CONDITIONS = (
+    "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+)  # fmt: skip
+PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
+PREFLIGHT_LEAST = 2  # a preflight names its Origin and the method it is about
+KEPT = frozenset({"content-range", "vary"})  # of S3's fields, beside CORS, on 404, 412, 416
+
+
+class Handler:
+    """Answers requests of one worker through aiohttp."""
+
+    def __init__(self, state: WorkerState) -> None:
+        self._state = state
+        self._server = web.Server(self._answer, request_factory=incoming, handler_cancellation=True)
+
+    def connection(self, lane: FastLane) -> Connection:
+        """A protocol for a connection that the fast lane hands over."""
+        return Connection(lane, self._state, self._server)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        protocol = request.protocol
+        if not isinstance(protocol, Connection) or not isinstance(request, Incoming):
+            raise TypeError("a request of another server")
+        protocol.lane.answering()
+        exchange = _Exchange(self._state, request, protocol.lane)
+        try:
+            return await exchange.answer()
+        except Exception:
+            exchange.failed()
+            raise
+        finally:
+            exchange.record()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, state: WorkerState, incoming: Incoming, lane: FastLane) -> None:
+        self._state = state
+        self._incoming = incoming
+        self._lane = lane
+        # of this request alone: whatever it gets, the next one's is not tried yet
+        attempt, lane.tried = lane.tried, None
+        self._tried = attempt.outcome if attempt else Tried.NOT
+        self._started = attempt.since if attempt else monotonic()
+        self._request = _request(incoming)
+        self._decision: Decision = refused(incoming) or state.decide(self._request)
+        self._status = 0
+        self._sent = 0
+        self._streamed = 0
+
+    async def answer(self) -> web.StreamResponse:
+        """Act on the decision."""
+        state = self._state
+        reason_header = state.settings.log.reason_header
+        response: web.StreamResponse
+        if self._decision.reason is Reason.UNVERIFIED:
+            await self._settle()
+        match self._decision:
+            case Redirect() as decision:
+                response = redirection(decision, reason_header=reason_header)
+            case Refuse() as decision:
+                response = refusal(decision, reason_header=reason_header)
+                if decision.reason is Reason.WELL_KNOWN:
+                    response = listing(self._hosts(), reason_header=reason_header)
+                if decision.status == HTTPStatus.NO_CONTENT:
+                    await self._preflight(response)
+            case Stream() as decision:
+                return await self._stream(decision)
+            case _:
+                assert_never(self._decision)
+        return self._finish(response)
+
+    def _hosts(self) -> list[str]:
+        """Where clients of the asked site may be sent; another's are none of their business."""
+        asked = self._request
+        policy = self._state.engine.site_of(asked, split_target(asked.target).authority)
+        return [] if policy is None else list(policy.sent_to)
+
+    async def _settle(self) -> None:
+        """Wait a moment for what the buckets hold, and decide again."""
+        open_, state = self._decision, self._state
+        if state.standings is not None and not isinstance(open_, Refuse):
+            await state.standings.settle(open_.site, open_.region or "", open_.key)
+            self._decision = state.decide(self._request)
+
+    def failed(self) -> None:
+        """A fault of ours: what the client gets when nothing is out yet is a 500."""
+        self._status = self._status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+
+    def record(self) -> None:
+        """Count and log, whatever became of it."""
+        version = self._incoming.version
+        self._state.record(
+            self._request,
+            self._decision,
+            status=self._status,
+            sent=self._sent + self._streamed,
+            seconds=monotonic() - self._started,
+            streamed=self._streamed,
+            protocol=f"HTTP/{version.major}.{version.minor}",
+        )
+
+    async def _preflight(self, response: web.StreamResponse) -> None:
+        """Let the bucket's CORS rules answer a browser that asks before its request."""
+        asked = _named(self._incoming, PREFLIGHT)
+        place = self._state.engine.place(self._request)
+        if len(asked) < PREFLIGHT_LEAST or isinstance(place, Refuse):
+            return
+        try:
+            answer = await self._state.origins[place.site.name].preflight(place.key, asked)
+        except OriginError as error:
+            self._state.complain(f"origin of {place.site.name}, preflight: {error.detail}")
+            return
+        response.headers.extend(answer.headers)
+
+    async def _stream(self, decision: Stream) -> web.StreamResponse:
+        counters = self._state.counters
+        origin = self._state.origins[decision.site]
+        tried, what = self._tried, f"origin of {decision.site}, {decision.key!r}"
+        if tried is Tried.SILENT:
+            counters.add("nearbucket_stream_ends_total", "origin-failed")
+            self._state.complain(f"{what}: S3 did not answer in time")
+            return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
+        try:
+            answer = (
+                origin.refused(tried)
+                if isinstance(tried, Refusal)
+                else await origin.open(
+                    self._request.method,
+                    decision.key,
+                    _named(self._incoming, CONDITIONS),
+                    query=decision.query,
+                    cors_origin=self._incoming.headers.get("Origin"),
+                    again=tried is Tried.NOT,
+                )
+            )
+        except OriginError as error:
+            counters.add("nearbucket_stream_ends_total", "origin-failed")
+            self._state.complain(f"{what}: {error.detail}")
+            return self._instead(decision, error.status)
+        async with answer:
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                return self._instead(decision, answer.status, answer.headers)
+            counters.streams += 1
+            how = "client-gone"
+            try:
+                response = await self._send(decision, answer)
+                how = "complete"
+            except OriginError as error:
+                how = "origin-failed"
+                self._state.complain(f"{what} mid-body: {error.detail}")
+                self._lane.abort()
+                raise ConnectionResetError("the origin failed mid-body") from error
+            finally:
+                counters.streams -= 1
+                counters.add("nearbucket_stream_ends_total", how)
+        return response
+
+    async def _send(self, decision: Stream, answer: Answer) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status)
+        for name, value in answer.headers:
+            response.headers.add(name, value)
+        decorate(response, decision, reason_header=self._state.settings.log.reason_header)
+        self._finish(response)
+        await response.prepare(self._incoming)
+        self._state.began(self._request, decision)
+        if self._request.method != "HEAD":
+            async for chunk in answer.body():
+                await response.write(chunk)
+                self._streamed += len(chunk)
+        await response.write_eof()
+        return response
+
+    def _instead(
+        self, decision: Stream, status: int, fields: list[tuple[str, str]] | None = None
+    ) -> web.StreamResponse:
+        kept = [(name, value) for name, value in fields or () if _still_belongs(name)]
+        reason_header = self._state.settings.log.reason_header
+        return self._finish(instead(decision, status, kept, reason_header=reason_header))
+
+    def _finish(self, response: web.StreamResponse) -> web.StreamResponse:
+        """Note the status, and close the connection while draining."""
+        self._status = response.status
+        if isinstance(response, web.Response) and self._request.method != "HEAD":
+            self._sent = response.content_length or 0
+        if self._state.draining or is_last(self._incoming):
+            response.force_close()
+        return response
+
+
+def _request(incoming: web.BaseRequest) -> Request:
+    """What the engine needs of aiohttp's request: raw target, raw fields joined in order."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in incoming.raw_headers:
+        key = name.lower()
+        fields[key] = fields[key] + b", " + value if key in fields else value
+    peer = incoming.transport.get_extra_info("peername") if incoming.transport else None
+    address = peer[0] if isinstance(peer, tuple) else None
+    return Request(incoming.method, incoming.raw_path, fields, address)
+
+
+def _named(incoming: web.BaseRequest, names: tuple[str, ...]) -> dict[str, str]:
+    """Those of the named fields that the request has."""
+    headers = incoming.headers
+    return {name: ", ".join(headers.getall(name)) for name in names if name in headers}
+
+
+def _still_belongs(name: str) -> bool:
+    return name.lower() in KEPT or name.lower().startswith("access-control-")

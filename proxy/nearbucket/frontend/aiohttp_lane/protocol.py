@@ -1,0 +1,103 @@
+"""aiohttp's protocol of one connection, and what it says to bytes that are no request.
+
+In: bytes that the fast lane hands over. Out: requests to the handler, the moments at which
+the lane has to know something. Refuses to know what a request is answered with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from nearbucket.frontend.aiohttp_lane.responses import refusal
+from nearbucket.policy.model import Reason, Refuse, Request
+
+if TYPE_CHECKING:
+    from aiohttp import StreamReader, web
+
+    from nearbucket.frontend.client_connection import FastLane
+    from nearbucket.frontend.worker_context import WorkerState
+
+_log = logging.getLogger(__name__)
+
+MAX_LINE = 8190  # bytes of a request target: over the 8,000 of RFC 9112 section 3
+MAX_FIELD = 8191  # bytes of a field; not MAX_LINE, so that aiohttp's error tells which it was
+MAX_FIELDS = 128
+_FOREVER = 1e7  # seconds; the fast lane owns the timeouts of its connections
+
+
+class Connection(RequestHandler):
+    """aiohttp's protocol, telling its lane when a request begins and its answer is whole."""
+
+    __slots__ = ("_answered", "_last", "_state", "lane")
+
+    def __init__(self, lane: FastLane, state: WorkerState, server: web.Server) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=_FOREVER,
+            access_log=None,  # type: ignore[arg-type]  # aiohttp tests it for None
+            auto_decompress=False,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_FIELD,
+            max_headers=MAX_FIELDS,
+        )
+        self.lane = lane
+        self._state = state
+        self._answered = 0
+        self._last: StreamReader | None = None
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that will still be answered if the client sends nothing more.
+
+        None while aiohttp waits for the rest of the body of one it has answered.
+        """
+        if self._last is not None and not self._last.is_eof():
+            return 0
+        return self._request_count - self._answered
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer, then give the connection back to its lane."""
+        resp, reset = await super().finish_response(request, resp, start_time)
+        self._answered += 1
+        self._last = request.content
+        if not reset:
+            self.lane.answered(keep_alive=bool(resp.keep_alive), had_body=bool(request.body_exists))
+        return resp, reset
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # aiohttp's signature
+    ) -> web.StreamResponse:
+        """What aiohttp could not parse, or what failed in the handler."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("failed while answering", exc_info=exc)
+        if request.writer.output_size > 0:
+            # Part of an answer is out: another behind it would pass for the rest of its body.
+            self.lane.abort()
+            raise ConnectionResetError("failed in the middle of an answer")
+        decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the exchange has its own record
+            unread = Request("-", "-", {}, request.remote)
+            self._state.record(unread, decision, status=decision.status, sent=0, seconds=0.0)
+        return refusal(decision, close=True, reason_header=self._state.settings.log.reason_header)
+
+
+def _too_large(error: BaseException | None) -> int | None:
+    """414 or 431 for a head that is over a limit (RFC 9110 section 15.5.15, RFC 6585)."""
+    if isinstance(error, LineTooLong):
+        return 414 if error.args[1] == MAX_LINE else 431
+    if error is not None and "Too many headers" in str(error):
+        return 431
+    return None

@@ -1,0 +1,76 @@
+"""Where one request ends and the next begins, when the parser is laxer than the RFC.
+
+In: a request as aiohttp read it. Out: whether it is refused, and whether anything behind it
+on its connection may be believed. Refuses to know what is asked for.
+
+llhttp and aiohttp 3.14 let some framing pass about which two hops can disagree (RFC 9112
+sections 2.3 and 6.1), and carry trailer fields over into the next request. Where a front
+shares connections between clients, each of those is one client speaking for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import HttpVersion10, HttpVersion11, web
+
+from nearbucket.policy.model import Reason, Refuse
+
+if TYPE_CHECKING:
+    from aiohttp import StreamReader
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http import RawRequestMessage
+    from aiohttp.web_protocol import RequestHandler
+
+_CONTINUE = "100-continue"
+
+
+class Incoming(web.BaseRequest):
+    """A request, whose version is one that we speak.
+
+    Attributes:
+        foreign: Whether it came with another version: refused, and answered with ours.
+    """
+
+    foreign = False
+
+
+def incoming(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> Incoming:
+    """Aiohttp's request factory."""
+    foreign = message.version not in {HttpVersion10, HttpVersion11}
+    if foreign:
+        message = message._replace(version=HttpVersion11)
+    made = Incoming(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    made.foreign = foreign
+    return made
+
+
+def refused(request: Incoming) -> Refuse | None:
+    """The answer to a request whose framing or expectation cannot be met, or None."""
+    headers = request.headers
+    coded = "Transfer-Encoding" in headers
+    if request.foreign or (
+        coded and ("Content-Length" in headers or request.version == HttpVersion10)
+    ):
+        return Refuse(400, Reason.BAD_REQUEST)
+    if headers.get("Expect", _CONTINUE).strip().lower() != _CONTINUE:
+        return Refuse(417, Reason.BAD_REQUEST)  # RFC 9110 section 10.1.1
+    return None
+
+
+def is_last(request: Incoming) -> bool:
+    """Whether nothing behind this request may be read on its connection."""
+    headers = request.headers
+    return (
+        request.foreign
+        or request.method == "CONNECT"
+        or "Upgrade" in headers
+        or "Transfer-Encoding" in headers
+    )

@@ -1,0 +1,295 @@
+"""The fast lane: a simple request that is a redirect is answered here, below aiohttp.
+
+In: chunks from a client's socket. Out: the bytes of a redirect, or the chunk, untouched,
+to an aiohttp protocol of this connection. Refuses to know how anything else is answered;
+it owns the connection's timeouts and its part of the drain all the same.
+
+A connection whose handed-over chunk was one plain request comes back when that answer is
+whole: load balancers reuse one connection for many clients.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from nearbucket.frontend.connection_timeouts import BUSY, HEAD, IDLE, Watched
+from nearbucket.frontend.decision_cache import ALIKE
+from nearbucket.frontend.handoff import FULL, Inner, peer_of, plain_descriptor
+from nearbucket.frontend.request_parser import MAX_SIMPLE, Handover, Head, Simple
+from nearbucket.frontend.streaming.relay import Relay
+from nearbucket.policy.model import Reason, Redirect, Refuse, Stream
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from nearbucket.frontend.decision_cache import Known
+    from nearbucket.frontend.handoff import Attempt
+    from nearbucket.frontend.worker_context import WorkerState
+
+
+_NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
+
+
+class FastLane(Watched):
+    """One client connection.
+
+    Attributes:
+        tried: What the relay did about a request that it left to aiohttp.
+    """
+
+    __slots__ = (
+        "_build", "_eof", "_file", "_inner", "_peer", "_relay", "_returns", "_taken", "_whole",
+        "tried",
+    )  # fmt: skip
+
+    def __init__(self, state: WorkerState, build: Callable[[FastLane], Inner]) -> None:
+        """Args: what is shared; what makes an aiohttp protocol."""
+        super().__init__(state)
+        self._build = build
+        self._inner: Inner | None = None
+        self._relay: Relay | None = None
+        self._taken = _NOTHING  # what is relayed, then what came behind it
+        self.tried: Attempt | None = None
+        self._returns = False
+        self._eof = False
+        self._peer: str | None = None
+        self._whole = True
+        self._file: int | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected; over the limit it is told so at once."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._peer = peer_of(self._transport)
+        self._enter(IDLE)
+        state = self._state
+        state.lanes.add(self)
+        state.counters.connections += 1
+        if len(state.lanes) > state.max_lanes:
+            state.counters.add("nearbucket_connections_refused_total")
+            self._transport.write(FULL)
+            self._close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._state.lanes.discard(self)
+        self._state.counters.connections -= 1
+        if self._relay is not None:
+            self._relay.gone()
+            self._relay = None
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Answer, or hand over."""
+        if self._at_home:
+            started = monotonic()
+            state = self._state
+            seen = self._peer, chunk
+            repeat = state.memo.repeats.get(seen)
+            if repeat is None or not repeat.holds(started):
+                known = state.memo.streams.get(seen)
+                if known is None:
+                    self._read(chunk, started)
+                else:
+                    self._stream(chunk, known, started, keep_alive=True)
+            else:
+                self._transport.write(repeat.answer(started, state.date, state.log))
+                self.since = started
+        elif self._relay is not None:
+            self._wait(chunk)
+        elif not self._transport.is_closing():
+            self._returns = False  # more than the one request that was handed over
+            self._pass_on(chunk)
+
+    def _read(self, chunk: bytes, started: float) -> None:
+        state = self._state
+        if state.reader is None:
+            self._hand_over(chunk, Handover.UNUSUAL, returns=False)
+            return
+        head = state.reader.read(chunk)
+        if isinstance(head, Handover):
+            self._hand_over(chunk, head, returns=False)
+            return
+        known = state.memo.recall(self._peer, head, started)
+        if known is not None:
+            if known.visitor.lasting and not head.unique:
+                state.memo.repeat(self._peer, chunk, known, state.log)
+            self._act(chunk, known, started, keep_alive=known.visitor.lasting)
+            return
+        found = state.reader.simple(head, self._peer)
+        if isinstance(found, Handover):
+            self._hand_over(chunk, found, returns=False)
+        else:
+            self._decide(chunk, head, found, started)
+
+    def _decide(self, chunk: bytes, head: Head, found: Simple, started: float) -> None:
+        state = self._state
+        decision = state.decide(found.request)
+        if isinstance(decision, Refuse):
+            self._hand_over(chunk, Handover.REFUSE, returns=True)
+            return
+        asks_more = isinstance(decision, Stream) and decision.query != ()
+        if asks_more or decision.reason is Reason.UNVERIFIED:  # who waits is not served here
+            self._hand_over(chunk, Handover.STREAM, returns=True)
+            return
+        keep_alive = found.keep_alive and not state.draining
+        known = state.known(found.request, decision, lasting=keep_alive)
+        if not state.draining and self._alike(decision, started):
+            state.memo.keep(self._peer, head, known.visitor, known.wanted)
+        self._act(chunk, known, started, keep_alive=keep_alive)
+
+    def _alike(self, decision: Redirect | Stream, now: float) -> bool:
+        """Whether others like it get the same, for a while at least."""
+        engine = self._state.engine
+        if decision.reason is Reason.IN_REGION and isinstance(decision, Redirect):
+            return decision.site in engine.certain and decision.standing.until > now
+        return decision.reason in ALIKE and decision.site in engine.streaming
+
+    def _act(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> None:
+        visitor, wanted = known
+        text = visitor.text
+        if text is None:
+            self._stream(chunk, known, started, keep_alive=keep_alive)
+            return
+        state = self._state
+        sent = 0 if wanted.head else text.size + len(wanted.path)
+        if keep_alive and sent:
+            answer = text.fill(wanted.path, state.date)
+        else:
+            answer = text.fill_otherwise(
+                wanted.path, state.date, head=wanted.head, keep_alive=keep_alive
+            )
+        self._transport.write(answer)
+        self.since = started
+        now = monotonic()
+        visitor.record(state.log, wanted, text.status, sent, started=started, now=now)
+        if not keep_alive:
+            self._close()
+
+    def _stream(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> None:
+        """To the streaming lane, or to aiohttp where that cannot."""
+        state, (visitor, wanted) = self._state, known
+        direct = state.directs.get(visitor.decision.site)
+        if direct is None or wanted.head or not visitor.relayed:
+            self._hand_over(chunk, Handover.STREAM, returns=True)
+            return
+        transport, file = self._transport, self._file
+        if file is None:
+            file = self._file = plain_descriptor(transport)
+        self._at_home = False
+        self._taken = [chunk]
+        self.phase = BUSY
+        self.since = started
+        self._relay = relay = Relay(
+            state, direct, known, self, transport, file, started, keep_alive=keep_alive
+        )
+        if not relay.start():
+            self._leave_relay()
+            self._hand_over(chunk, Handover.STREAM, returns=True)
+
+    def _wait(self, chunk: bytes) -> None:
+        """What comes while an object is relayed has to wait for its end, in the pieces it had."""
+        self._taken.append(chunk)
+        if sum(map(len, self._taken[1:])) > MAX_SIMPLE:
+            self._transport.pause_reading()
+
+    def done(self, now: float, *, keep_alive: bool) -> None:
+        """The relay has written an answer whole."""
+        if keep_alive and len(self._taken) == 1 and not self._eof:
+            self._relay, self._taken = None, _NOTHING
+            self.phase, self.since = IDLE, now
+            self._at_home = True
+            return
+        _, *behind = self._leave_relay()
+        if not keep_alive or (self._eof and not behind):
+            self._close()
+            return
+        self._at_home = True
+        for piece in behind:
+            self.data_received(piece)
+        if behind and self._eof and self._at_home:
+            self._close()
+
+    def undone(self, attempt: Attempt) -> None:
+        """The relay could not answer, and has sent nothing."""
+        self.tried = attempt
+        chunk, *behind = self._leave_relay()
+        self._hand_over(chunk, Handover.STREAM, returns=not behind)
+        for piece in behind:
+            self._pass_on(piece)
+
+    def broken(self) -> None:
+        """The relay could not go on."""
+        self._leave_relay()
+        self._transport.abort()
+
+    def _leave_relay(self) -> list[bytes]:
+        """Back to waiting; what was relayed, and what came meanwhile."""
+        self._relay = None
+        taken, self._taken = self._taken, _NOTHING
+        if sum(map(len, taken[1:])) > MAX_SIMPLE:
+            self._transport.resume_reading()
+        self._enter(IDLE)
+        return taken
+
+    def _hand_over(self, chunk: bytes, cause: Handover, *, returns: bool) -> None:
+        self._state.counters.add("nearbucket_handovers_total", cause.value)
+        if self._inner is None:
+            self._inner = self._build(self)
+            self._inner.connection_made(self._transport)
+        self._at_home = False
+        self._returns = returns
+        self._pass_on(chunk)
+
+    def _pass_on(self, chunk: bytes) -> None:
+        self._whole = chunk.endswith(b"\r\n\r\n")  # or a head may have begun behind it
+        if self.phase is IDLE:
+            self._enter(HEAD)
+        if self._inner is not None:
+            self._inner.data_received(chunk)
+
+    def answering(self) -> None:
+        """Aiohttp has read a request and starts on its answer."""
+        self._enter(BUSY)
+
+    def answered(self, *, keep_alive: bool, had_body: bool) -> None:
+        """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
+        between = self._whole or self._returns or had_body
+        self._enter(IDLE if between else HEAD)
+        if self._eof and not self._working():
+            self._close()
+        elif self._returns and keep_alive:
+            self._at_home = True
+
+    def _watch_answer(self, now: float) -> None:
+        if self._relay is not None:
+            self._relay.check(now)
+
+    def eof_received(self) -> bool:
+        """A half-closed client still gets the answer that is on its way (RFC 9112 9.6)."""
+        self._eof = True
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return False  # TLS has no half-closed connections
+        return self._working()
+
+    def _working(self) -> bool:
+        waiting = self._inner is not None and self._inner.unanswered > 0
+        return waiting or self._relay is not None
+
+    def pause_writing(self) -> None:
+        """The client reads slower than it is sent to: take nothing more from it either."""
+        if self._inner is not None:
+            self._inner.pause_writing()
+        if self._at_home:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        if self._relay is not None:
+            self._relay.caught_up()
+        if self._inner is not None:
+            self._inner.resume_writing()
+        if self._at_home:
+            self._transport.resume_reading()

@@ -1,0 +1,137 @@
+"""What the lanes need of each other, and how the streaming lane says what S3 said.
+
+In: decisions and responses. Out: the head of a streamed answer; the faces that the fast lane,
+the relay and aiohttp's protocol show to one another. Refuses to know sockets.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from nearbucket.policy.object_keys import SERVER, reason_value
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from nearbucket.origin.error_response import Refusal
+    from nearbucket.origin.pool.response_head import Response
+    from nearbucket.policy.model import Stream
+
+_STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
+_SERVER = f"Server: {SERVER}\r\n".encode()
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
+    b"Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+"""The answer to a connection over ``limits.max_connections``; no request was read."""
+
+_UNTYPED = b"Content-Type: application/octet-stream\r\n"  # as aiohttp says it
+
+
+class Tried(Enum):
+    """What came of asking S3, where aiohttp is to answer."""
+
+    NOT = auto()
+    """Nothing that counts: S3's answer is one for the other lane, or there was none to ask."""
+    FAILED = auto()
+    """S3 failed once, which may be of the moment."""
+    SILENT = auto()
+    """S3 did not answer in time."""
+
+
+class Attempt(NamedTuple):
+    """What an earlier lane did about a request that aiohttp is to answer.
+
+    Attributes:
+        outcome: What came of asking S3, or what S3 said.
+        since: Monotonic time at which the request came.
+    """
+
+    outcome: Tried | Refusal
+    since: float
+
+
+class Inner(Protocol):
+    """What the lane needs of the protocol it hands over to, beside asyncio's calls."""
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that will still be answered if the client sends nothing more."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def data_received(self, data: bytes) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def pause_writing(self) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def resume_writing(self) -> None:
+        """As of ``asyncio.Protocol``."""
+
+
+class Client(Protocol):
+    """Who waits for a relay's answer."""
+
+    def done(self, now: float, *, keep_alive: bool) -> None:
+        """It is written whole, at this monotonic time."""
+
+    def broken(self) -> None:
+        """It cannot be completed."""
+
+    def undone(self, attempt: Attempt) -> None:
+        """Somebody else has to answer."""
+
+
+def peer_of(transport: asyncio.Transport) -> str | None:
+    """The remote address of a connection; None where it has none."""
+    name = transport.get_extra_info("peername")
+    return _same(name[0]) if isinstance(name, tuple) else None
+
+
+@lru_cache(maxsize=1024)
+def _same(text: str) -> str:
+    """One text of those that are equal: all connections of a load balancer have one address."""
+    return text
+
+
+def plain_descriptor(transport: asyncio.Transport) -> int:
+    """The file descriptor of a connection without TLS; -1 where there is TLS."""
+    if transport.get_extra_info("sslcontext") is not None:
+        return -1
+    descriptor: int = transport.get_extra_info("socket").fileno()
+    return descriptor
+
+
+def head_of(
+    response: Response,
+    stamp: bytes,
+    date: bytes,
+    keep_alive: bool,  # noqa: FBT001  # on a hot path
+) -> bytes:
+    """The head of a streamed answer, byte for byte as aiohttp's lane writes it.
+
+    Args:
+        response: What S3 said.
+        stamp: Our own lines for this client.
+        date: Value of Date.
+        keep_alive: Whether the connection stays open.
+    """
+    return b"".join((
+        _STATUS[response.status], response.fields, stamp, b"" if response.typed else _UNTYPED,
+        b"Date: ", date, b"\r\n\r\n" if keep_alive else b"\r\nConnection: close\r\n\r\n",
+    ))  # fmt: skip
+
+
+def stamp_of(decision: Stream, *, reason_header: bool) -> bytes:
+    """The lines that every streamed answer to a client carries."""
+    if not reason_header:
+        return _SERVER
+    value = reason_value("stream", decision.region, decision.reason.value)
+    return _SERVER + f"X-Nearbucket: {value}\r\n".encode()

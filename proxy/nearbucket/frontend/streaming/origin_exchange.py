@@ -1,0 +1,178 @@
+"""The streaming lane's first half: S3 is asked for an object, and what it says is read.
+
+In: a simple GET that is to be streamed. Out: S3's 200 or 206 and the bytes behind its head, to
+whoever passes them on (``relay.py``); or the request back, untouched, with what S3 said instead.
+Refuses to judge that, and to know conditions and other methods: those are aiohttp's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from nearbucket.frontend.handoff import Attempt, Tried
+from nearbucket.frontend.streaming.client_writer import Outlet
+from nearbucket.origin.error_response import RefusalReader, refuses
+from nearbucket.origin.pool.response_head import MAX_HEAD, status_of, take_head
+
+if TYPE_CHECKING:
+    from nearbucket.frontend.decision_cache import Known
+    from nearbucket.frontend.handoff import Client
+    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.origin.error_response import Refusal
+    from nearbucket.origin.pool.connection import Upstream
+    from nearbucket.origin.pool.response_head import Response
+    from nearbucket.origin.pool.signed_requests import Asked, Direct
+
+
+class Asking(Outlet, ABC):
+    """One request on its way to S3."""
+
+    __slots__ = (
+        "_asked", "_client", "_direct", "_head", "_known", "_refusal", "_response", "_started",
+        "_state", "_task", "_upstream", "_used",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
+        self, state: WorkerState, direct: Direct, known: Known, client: Client,
+        transport: asyncio.Transport, file: int, started: float,
+    ) -> None:  # fmt: skip
+        """As of ``Relay``."""
+        super().__init__(transport, file)
+        self._state = state
+        self._direct = direct
+        self._known = known
+        self._client = client
+        self._started = started
+        self._asked: Asked
+        self._upstream: Upstream | None = None
+        self._response: Response | None = None
+        self._refusal: RefusalReader | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._used = False
+        self._head = b""
+
+    def start(self) -> bool:
+        """Ask S3; False when this lane cannot."""
+        visitor, wanted = self._known
+        direct = self._direct
+        asked = direct.asked(wanted.key, self._started)
+        if asked is None:
+            return False
+        self._asked = asked
+        part = visitor.part
+        request = asked.whole if part is None else asked.of(part)
+        upstream = direct.take()
+        if upstream is None:
+            self._task = asyncio.create_task(self._connect(request))
+        else:
+            self._upstream = upstream
+            self._used = upstream.used
+            upstream.ask(request, self)
+        return True
+
+    async def _connect(self, request: bytes) -> None:
+        try:
+            upstream = await self._direct.connect()
+        except (OSError, ValueError):  # the latter of a host that no certificate can name
+            upstream = None
+        self._task = None
+        if upstream is None or upstream.closing():
+            self._undone(Tried.FAILED)  # aiohttp finds out as well, and says so
+        else:
+            self._upstream = upstream
+            upstream.ask(request, self)
+
+    def received(self, data: memoryview) -> None:
+        """S3 sent bytes."""
+        if self._response is not None:
+            self._pass(b"", data)
+            return
+        if self._refusal is not None:
+            self._read_refusal(self._refusal, data)
+            return
+        likeness = self._asked.likeness
+        if likeness is None or self._head or self._known.visitor.part is not None:
+            self._read(data)
+            return
+        response = likeness.read(data)
+        if response is None:
+            self._read(data)
+        else:
+            self._answer(response, data[likeness.length :])
+
+    def _read(self, data: memoryview) -> None:
+        """Bytes of a head, and perhaps of the body behind it."""
+        before = len(self._head)
+        head, whole = take_head(self._head, data)
+        if not whole:
+            self._head = head
+            if len(head) >= MAX_HEAD:
+                self._undone(Tried.NOT)
+            return
+        self._head = b""
+        response = self._direct.responses.read(head)
+        part = self._known.visitor.part
+        if response is None or (response.status == 206 and part is None):  # noqa: PLR2004
+            self._not_an_object(head, data[len(head) - before :])
+            return
+        if part is None:
+            self._asked.learn(head, response)
+        self._answer(response, data[len(head) - before :])
+
+    def _not_an_object(self, head: bytes, data: memoryview) -> None:
+        status = status_of(head)
+        self._direct.answered(status)
+        if refuses(status):
+            self._refusal = reader = RefusalReader()
+            self._read_refusal(reader, head + data)
+        else:
+            self._undone(Tried.FAILED if status in {500, 503} else Tried.NOT)
+
+    def _read_refusal(self, reader: RefusalReader, data: bytes | memoryview) -> None:
+        if reader.read(data):
+            self._refused(reader)
+
+    def _refused(self, reader: RefusalReader) -> None:
+        """S3 has said, or left unsaid, why there is no object: aiohttp's lane answers."""
+        refusal = reader.refusal()
+        if refusal is None or not refusal.final:
+            self._direct.forget(self._known.wanted.key)
+            self._undone(Tried.NOT)
+            return
+        if reader.reusable() and self._upstream is not None:
+            self._upstream.free(monotonic())
+            self._upstream = None
+        self._undone(refusal)
+
+    def lost(self, error: Exception | None) -> None:  # noqa: ARG002  # as of ``Receiver``
+        """S3's connection is gone."""
+        self._upstream = None
+        if self._refusal is not None:
+            self._refused(self._refusal)
+        else:
+            stale = self._used and not self._head
+            self._undone(Tried.NOT if stale else Tried.FAILED)
+
+    @abstractmethod
+    def _answer(self, response: Response, data: memoryview) -> None:
+        """S3 has the object: this is what its head says, and what came behind it."""
+
+    @abstractmethod
+    def _pass(self, head: bytes, data: memoryview) -> None:
+        """More of the object came."""
+
+    def _undone(self, tried: Tried | Refusal) -> None:
+        """Not this lane's to answer, and nothing is sent yet."""
+        self._let_go()
+        self._client.undone(Attempt(tried, self._started))
+
+    def _let_go(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.close()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()

@@ -1,0 +1,63 @@
+"""How much of a large body is taken from S3 at a time.
+
+In: how much of it is left, and when the client falls behind. Out: what the connection to S3 is
+told. Refuses to know the bytes.
+
+Few large reads cost less than many small ones. But what a client does not take is copied and waits
+(``client_writer.py``), so pieces become large only for a client that took more without a pause
+than both kernels keep for it (``net.ipv4.tcp_wmem`` here and ``tcp_rmem`` there, by default 4 and
+6 MiB).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nearbucket.origin.pool.connection import Upstream
+
+LARGE = 1 << 20
+"""Bytes of a body from which on it is taken in pieces at all."""
+
+_USUAL, _WIDE = 128 * 1024, 256 * 1024  # bytes that are waited for
+_FAST = 16 << 20  # bytes after which a client is taken for a fast one
+
+
+class Pieces:
+    """Those of one body."""
+
+    __slots__ = ("_upstream", "_waits_for", "_widens")
+
+    def __init__(self, upstream: Upstream, length: int) -> None:
+        """Args: the connection; bytes of the body."""
+        self._upstream = upstream
+        self._waits_for = 0
+        self._widens = length - _FAST  # where so many are left, the client is fast
+        self._wait_for(_USUAL)
+
+    def _wait_for(self, count: int) -> None:
+        self._waits_for = count
+        self._upstream.gather(count or 1)
+
+    def passed(self, left: int) -> None:
+        """The client was given some; so many bytes are left."""
+        waits_for = self._waits_for
+        if not waits_for:
+            return
+        if left < 2 * waits_for:  # so many may never come
+            self._wait_for(0)
+        elif left < self._widens and waits_for < _WIDE:
+            self._wait_for(_WIDE)
+
+    def held(self, left: int) -> None:
+        """The client has fallen behind; so many bytes are left."""
+        self._widens = left - _FAST
+        if self._waits_for == _WIDE:
+            self._wait_for(_USUAL)
+
+    def at_once(self) -> bool:
+        """Take whatever comes, however little, from here on; False where that is so already."""
+        waited = self._waits_for > 0
+        if waited:
+            self._wait_for(0)
+        return waited

@@ -1,0 +1,196 @@
+"""The streaming lane: an object's bytes from the origin's socket straight to the client's.
+
+In: a simple GET that is to be streamed. Out: S3's 200 or 206 as the client may see it, byte by
+byte. Refuses to know conditions, errors of S3 and other methods: those are aiohttp's, and so is
+the rest of a body that S3 drops. How S3 is asked is ``origin_exchange.py``.
+
+Nothing is kept on the way: what arrives is written at once, head and body in one call, and what
+the client does not take (``client_writer.py``) keeps S3 from being read any further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from nearbucket.frontend.handoff import Tried, head_of
+from nearbucket.frontend.streaming.origin_exchange import Asking
+from nearbucket.frontend.streaming.read_sizing import LARGE, Pieces
+from nearbucket.origin.error_response import PATIENCE
+from nearbucket.policy.model import OriginError
+from nearbucket.s3.http_session import READ
+
+if TYPE_CHECKING:
+    from nearbucket.frontend.decision_cache import Known
+    from nearbucket.frontend.handoff import Client
+    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.origin.object_response import Answer
+    from nearbucket.origin.pool.response_head import Response
+    from nearbucket.origin.pool.signed_requests import Direct
+
+
+class Relay(Asking):
+    """One request on its way.
+
+    It ends by one call of its client's, ``done``, ``broken`` or ``undone``, or by ``gone``.
+    """
+
+    __slots__ = ("_keep_alive", "_left", "_pieces", "_since")
+
+    def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
+        self, state: WorkerState, direct: Direct, known: Known, client: Client,
+        transport: asyncio.Transport, file: int, started: float, *, keep_alive: bool,
+    ) -> None:  # fmt: skip
+        """Begin nothing yet.
+
+        Args:
+            state: What the worker's lanes share.
+            direct: The bucket.
+            known: Who asks, and what for.
+            client: Who waits for the answer.
+            transport: Its connection.
+            file: The descriptor of that, to be written to directly; -1 under TLS.
+            started: Monotonic time at which the request came.
+            keep_alive: Whether the connection stays open.
+        """
+        super().__init__(state, direct, known, client, transport, file, started)
+        self._since = started
+        self._keep_alive = keep_alive
+        self._pieces: Pieces | None = None
+        self._left = 0
+
+    def _answer(self, response: Response, data: memoryview) -> None:
+        """S3 has the object: head of the answer, and what there is of its body."""
+        self._response = response
+        self._left = response.length
+        self._direct.answered(response.status)
+        state, (visitor, wanted) = self._state, self._known
+        state.counters.streams += 1
+        if visitor.came_back_for is not None:
+            visitor.came_back_for.served(visitor.mark ^ wanted.mark)
+        if response.length > len(data) and self._upstream is not None:
+            if response.length > LARGE:
+                self._pieces = Pieces(self._upstream, response.length)
+            else:
+                data = self._upstream.more(data)
+        keep_alive = self._keep_alive = self._keep_alive and not state.draining
+        self._pass(head_of(response, visitor.stamp, state.date, keep_alive), data)
+
+    def _pass(self, head: bytes, data: memoryview) -> None:
+        """Pass bytes of the body on, behind the answer's head the first time."""
+        size, left = len(data), self._left
+        if size > left:  # nobody asked for what is behind the body
+            data, size = data[:left], left
+            self._spoil()
+        self._left = left = left - size
+        if self._pieces is not None:
+            self._pieces.passed(left)
+        if not self._send(head, data):
+            self._broken("client-gone")
+        elif not left:
+            self._complete()
+
+    def _spoil(self) -> None:
+        if self._response is not None:
+            self._response = self._response._replace(reusable=False)
+
+    def _hold(self) -> None:
+        if self._upstream is not None:
+            self._upstream.pause()
+            if self._pieces is not None:
+                self._pieces.held(self._left)
+
+    def caught_up(self) -> None:
+        """The client has taken what waited."""
+        if self._upstream is not None:
+            self._upstream.resume()
+        super().caught_up()
+
+    def _complete(self) -> None:
+        now = monotonic()
+        upstream, self._upstream = self._upstream, None
+        response, counters = self._response, self._state.counters
+        if upstream is not None and response is not None:
+            if response.reusable:
+                upstream.free(now)
+            else:
+                upstream.close()
+        counters.streams -= 1
+        counters.complete.value += 1
+        self._record(now)
+        self._client.done(now, keep_alive=self._keep_alive)
+
+    def lost(self, error: Exception | None) -> None:
+        """S3's connection is gone."""
+        if self._response is None:
+            super().lost(error)
+        else:
+            self._upstream = None
+            trouble = repr(error) if error else "it ended early"
+            self._task = asyncio.create_task(self._resume(self._response, trouble))
+
+    async def _resume(self, response: Response, trouble: str) -> None:
+        """Go on by way of aiohttp."""
+        state = self._state
+        answer: Answer = self._direct.rest(self._asked.path, response, self._left)
+        try:
+            async with answer:
+                async for piece in answer.body():
+                    self._left -= len(piece)
+                    await self._write(piece)
+        except OriginError as failure:
+            self._task = None
+            site, key = self._known.visitor.decision.site, self._known.wanted.key
+            state.complain(f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}")
+            self._broken("origin-failed")
+        else:
+            self._task = None
+            self._complete()
+
+    def check(self, now: float) -> None:
+        """Once a tick: S3 may not be silent for long while bytes of it are wanted."""
+        upstream = self._upstream
+        if self._refusal is not None and now - self._refusal.began > PATIENCE:
+            self._refused(self._refusal)
+        elif upstream is None or upstream.paused or upstream.moved:
+            self._since = now
+            if upstream is not None:
+                upstream.moved = False
+        elif self._pieces is not None and self._pieces.at_once():
+            pass  # S3 is slow: what there is must not wait for more
+        elif now - self._since > READ:
+            upstream.close()
+            if self._response is None:
+                self._direct.answered(0)
+                self._undone(Tried.SILENT)
+            else:
+                self.lost(TimeoutError(f"nothing for {READ:g} s"))
+
+    def gone(self) -> None:
+        """The client's connection is gone."""
+        if self._response is None:
+            self._let_go()
+            self._record(monotonic())
+        else:
+            self._ended("client-gone")
+
+    def _broken(self, how: str) -> None:
+        """What was sent is not the object: the client must not take it for one."""
+        self._ended(how)
+        self._client.broken()
+
+    def _ended(self, how: str) -> None:
+        self._let_go()
+        counters = self._state.counters
+        counters.streams -= 1
+        counters.add("nearbucket_stream_ends_total", how)
+        self._record(monotonic())
+
+    def _record(self, now: float) -> None:
+        visitor, wanted = self._known
+        response, state = self._response, self._state
+        status = sent = 0
+        if response is not None:
+            status, sent = response.status, response.length - self._left
+        visitor.record(state.log, wanted, status, sent, started=self._started, now=now)

@@ -1,0 +1,250 @@
+"""What the lanes of one worker share: the current engine, counters, log and clock.
+
+In: a configuration and a table, again at every reload. Out: the one place a lane reads
+them from. Refuses to hold anything of a single connection or request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from nearbucket.frontend.cached_decision import UNRELAYED, saved_by, visitor_of, wanted_of, who_of
+from nearbucket.frontend.decision_cache import Known, Memo
+from nearbucket.frontend.recent_redirects import Marks, Returns, mark_of_client, mark_of_object
+from nearbucket.frontend.request_parser import SimpleReader
+from nearbucket.policy.engine import Engine
+from nearbucket.policy.model import SURE, Decision, Reason, Redirect, Request, Stream, action_of
+from nearbucket.policy.object_keys import RedirectText
+from nearbucket.telemetry.access_log import AccessLog
+from nearbucket.telemetry.log_format import Record
+from nearbucket.telemetry.metrics import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.frontend.client_connection import FastLane
+    from nearbucket.origin.client import Origin
+    from nearbucket.origin.pool.signed_requests import Direct
+    from nearbucket.policy.model import Standing
+    from nearbucket.regions.region_table import NetworkSet, RegionTable
+    from nearbucket.replicas.replica_status import Standings
+    from nearbucket.s3.presigner import Presigner
+
+
+RECORDED = frozenset({b"host", b"user-agent", b"referer", b"range"})
+"""Header fields that the access log shows."""
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerState:
+    """The process part of a lane's state.
+
+    Attributes:
+        engine: The snapshot that decides; swapped whole by ``apply``.
+        settings: The configuration it was built from.
+        origins: Site name to its origin.
+        directs: The same for plain GETs; empty when all are to go to aiohttp.
+        standings: Who knows what the targets hold; without one they hold everything.
+        presigners: Site and region to who signs its Locations, where they are signed.
+        returns: Site to who was sent away lately, where that matters.
+        counters: Figures of this process.
+        log: Access log of this process.
+        lanes: Open client connections.
+        max_lanes: How many there may be.
+        reader: Reads simple requests; None when all are to go to aiohttp.
+        memo: Requests decided before; emptied by ``apply``.
+        date: Value of the Date header, made by ``tick``.
+        draining: Whether answers close their connection.
+    """
+
+    __slots__ = (
+        "_complaints", "_marks", "_texts", "counters", "date", "directs", "draining", "engine",
+        "fast_lane", "lanes", "log", "max_lanes", "memo", "origins", "presigners",
+        "reader", "returns", "settings", "standings",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913  # one worker, one call
+        self, settings: Settings, table: RegionTable, cdn: NetworkSet, *, workers: int = 1,
+        descriptor: int = 1, fast_lane: bool = True, marks: Marks | None = None,
+    ) -> None:  # fmt: skip
+        self._marks = marks or Marks()
+        self.fast_lane = fast_lane
+        self.counters = Counters()
+        self.log = AccessLog(
+            settings.log.access,
+            lambda count: self.counters.add("nearbucket_log_lines_dropped_total", by=count),
+            descriptor,
+            "https" if settings.listen.tls else "http",
+        )
+        self.memo = Memo()
+        self.lanes: set[FastLane] = set()
+        self.draining = False
+        self._complaints = 0
+        self.origins: Mapping[str, Origin] = {}
+        self.directs: Mapping[str, Direct] = {}
+        self.standings: Standings | None = None
+        self.presigners: Mapping[tuple[str, str], Presigner] = {}
+        self.returns: Mapping[str, Returns] = {}
+        self.max_lanes = -(-settings.limits.max_connections // workers)
+        self.apply(settings, table, cdn)
+        self.tick()
+
+    def apply(self, settings: Settings, table: RegionTable, cdn: NetworkSet) -> None:
+        """Take a new configuration or list: one assignment, seen by the next request."""
+        engine = Engine.build(settings, table, cdn)
+        self.settings = settings
+        self.engine = engine
+        self.reader = SimpleReader(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
+        self.memo.forget()
+        self._texts: dict[tuple[object, ...], RedirectText] = {}
+        self.returns = self._returns(settings)
+        self.counters.declare(settings)
+
+    def _returns(self, settings: Settings) -> Mapping[str, Returns]:
+        made = {}
+        for site in settings.sites:
+            window = site.redirect.came_back
+            if window is not None:
+                made[site.name] = kept = self.returns.get(site.name) or Returns(window, self._marks)
+                kept.window = window
+        return made
+
+    def tick(self) -> None:
+        """Once a second: the clock, and how much was kept out of the log."""
+        self.memo.tick()
+        self.date = formatdate(usegmt=True).encode()
+        self.log.offset = time.time() - time.monotonic()
+        if self._complaints > 1:
+            _log.warning("and %d more like the last", self._complaints - 1)
+        self._complaints = 0
+
+    def drain(self) -> None:
+        """Close every connection with its next answer."""
+        self.draining = True
+        self.memo.forget()
+
+    def decide(self, request: Request) -> Decision:
+        """What a request gets, by all that is known now."""
+        decision = self.engine.decide(request, self)
+        if self.presigners and isinstance(decision, Redirect):
+            return self._signed(request, decision)
+        return decision
+
+    def standing(self, site: str, region: str, key: str) -> Standing:
+        """As of ``Copies``."""
+        standings = self.standings
+        return SURE if standings is None else standings.standing(site, region, key)
+
+    def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
+        """As of ``Copies``; whoever comes back casts doubt on the copy."""
+        returns = self.returns.get(site)
+        if returns is None:
+            return False
+        mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
+        came_back = returns.came_back(mark, time.monotonic())
+        if came_back and self.standings is not None:
+            self.standings.doubt(site, region, key)
+        return came_back
+
+    def _signed(self, request: Request, decision: Redirect) -> Redirect | Stream:
+        """The same with a signed URL; without one the client would get a 403."""
+        region = decision.region or ""
+        presigner = self.presigners.get((decision.site, region))
+        if presigner is None or decision.reason is not Reason.IN_REGION:
+            return decision
+        url = presigner.location(request.method, decision.location)
+        if url is None:
+            return Stream(
+                decision.site, decision.key, decision.client, region, decision.target,
+                Reason.UNVERIFIED,
+            )  # fmt: skip
+        return replace(decision, base="", path=url)
+
+    def known(self, request: Request, decision: Redirect | Stream, *, lasting: bool) -> Known:
+        """Everything that answering takes, for this request and those like it."""
+        text, path = None, ""
+        if isinstance(decision, Redirect):
+            text, path = self._text(decision), decision.path
+        visitor = visitor_of(
+            request, decision, text, self.log, self.counters.tally(decision),
+            self.returns.get(decision.site), reason_header=self.settings.log.reason_header,
+            lasting=lasting,
+        )  # fmt: skip
+        return Known(visitor, wanted_of(request, decision, path, self.log))
+
+    def _text(self, decision: Redirect) -> RedirectText:
+        key = (
+            decision.site, decision.base, decision.browser, decision.region, decision.reason,
+        )  # fmt: skip
+        found = self._texts.get(key)
+        if found is None:
+            reason_header = self.settings.log.reason_header
+            found = self._texts[key] = RedirectText.of(decision, reason_header=reason_header)
+        return found
+
+    def complain(self, text: str) -> None:
+        """Log a warning, at most one a second: an outage is one fact, not one a request."""
+        self._complaints += 1
+        if self._complaints == 1:
+            _log.warning("%s", text)
+
+    def record(  # noqa: PLR0913  # one row, one call
+        self, request: Request, decision: Decision, *, status: int, sent: int, seconds: float,
+        streamed: int = 0, protocol: str = "HTTP/1.1",
+    ) -> None:  # fmt: skip
+        """Count and log one answered request.
+
+        Args:
+            request: The request.
+            decision: What it got.
+            status: Status of the answer; 0 when the client left before any.
+            sent: Body bytes handed to the connection.
+            seconds: From the request's head to the end of the answer.
+            streamed: How many of the bytes sent came from the origin.
+            protocol: HTTP version of the request.
+        """
+        saved = saved_by(request, decision) if isinstance(decision, Redirect) else streamed
+        self.counters.tally(decision).add(seconds, saved)
+        if status and isinstance(decision, Redirect) and decision.reason is Reason.IN_REGION:
+            returns, mark = self._mark(request, decision)
+            if returns is not None:
+                returns.sent_away(mark, time.monotonic())
+        if self.log.form is not None:
+            who = who_of(request, decision)._replace(protocol=protocol)
+            self.log.add(
+                Record(
+                    time=time.time(),
+                    method=request.method,
+                    path=request.target.partition("?")[0],
+                    status=status,
+                    bytes=sent,
+                    seconds=seconds,
+                    action=action_of(decision).value,
+                    reason=decision.reason.value,
+                    **who._asdict(),
+                )
+            )
+
+    def began(self, request: Request, decision: Stream) -> None:
+        """The object is being streamed: who came back for it has been served.
+
+        Not at the end of it: of a crowd behind one address every other one would else be held
+        for one that came back for as long as a download takes.
+        """
+        if decision.reason is Reason.CAME_BACK:
+            returns, mark = self._mark(request, decision)
+            if returns is not None:
+                returns.served(mark)
+
+    def _mark(self, request: Request, decision: Redirect | Stream) -> tuple[Returns | None, int]:
+        returns = self.returns.get(decision.site)
+        if returns is None:
+            return None, 0
+        client = mark_of_client(decision.site, decision.client, request)
+        return returns, client ^ mark_of_object(request.method, decision.key)

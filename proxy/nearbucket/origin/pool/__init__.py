@@ -1,0 +1,1 @@
+"""Connections to S3 below aiohttp."""

@@ -1,0 +1,84 @@
+"""Every site's origin bucket, by way of aiohttp and of connections of our own.
+
+In: sites, again at every reload. Out: an ``Origin`` and a ``Direct`` for each. Refuses to know
+what they are asked. Owns the session and the pools, which outlive a reload.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nearbucket.origin.client import Origin
+from nearbucket.origin.pool.connection import Pool
+from nearbucket.origin.pool.read_buffer import Buffers
+from nearbucket.origin.pool.signed_requests import Direct
+from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.http_session import client_session
+from nearbucket.s3.sigv4 import Signer
+from nearbucket.s3.tls_trust import trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from nearbucket.config.sites import Site
+    from nearbucket.origin.client import Counters
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Origins:
+    """The origins of one worker; made in a running event loop, closed at the end.
+
+    Attributes:
+        by_site: Site name to its origin.
+        direct: The same on connections of our own.
+        session: The session of aiohttp's way.
+        ambient: The SDK's credential chain, asked once for all buckets.
+    """
+
+    def __init__(self, counters: Callable[[str], Counters], ambient: Ambient | None = None) -> None:
+        """Args: who counts what happens on the way to a site's origin; the credential chain."""
+        self._counters = counters
+        self.session = client_session()
+        self.ambient = ambient or Ambient()
+        self._pools: dict[tuple[str, int, bool], Pool] = {}
+        self._buffers = Buffers.new()
+        self.by_site: Mapping[str, Origin] = {}
+        self.direct: Mapping[str, Direct] = {}
+
+    def use(self, sites: Iterable[Site]) -> None:
+        """Make the origins of these sites; connections that they share with others stay."""
+        used: dict[tuple[str, int, bool], Pool] = {}
+        by_site, direct = {}, {}
+        for site in sites:
+            entry, ambient = site.origin, self.ambient
+            signer = Signer(
+                entry.credentials, entry.region, expected_owner=entry.expected_owner,
+                ambient=ambient,
+            )  # fmt: skip
+            counters = self._counters(site.name)
+            origin = Origin(entry, self.session, signer=signer, counters=counters)
+            url = urlsplit(site.origin.url())
+            place = url.hostname or "", url.port or _PORTS[url.scheme], url.scheme == "https"
+            used[place] = self._pools.get(place) or self._pool(*place)
+            by_site[site.name] = origin
+            direct[site.name] = Direct(origin, used[place])
+        unused = [pool for place, pool in self._pools.items() if place not in used]
+        self.by_site, self.direct, self._pools = by_site, direct, used
+        for pool in unused:
+            pool.close()
+
+    def _pool(self, host: str, port: int, secure: bool) -> Pool:  # noqa: FBT001  # a place's third
+        return Pool(host, port, tls=trusted() if secure else None, buffers=self._buffers)
+
+    def check(self, now: float) -> None:
+        """Once a tick: close connections that were free for too long."""
+        for pool in self._pools.values():
+            pool.check(now)
+
+    async def close(self) -> None:
+        """Close all connections that are free."""
+        for pool in self._pools.values():
+            pool.close()
+        await self.session.close()

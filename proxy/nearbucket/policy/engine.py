@@ -1,0 +1,270 @@
+"""One frozen snapshot of table, policy and trust: decides and explains.
+
+In: a ``Request``. Out: a ``Decision``, or every step that led to it. Refuses to know
+what is done with either. Serving, ``explain`` and the reports ask the same ``decide``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
+
+from nearbucket.policy.client_address import Secret, Trust
+from nearbucket.policy.model import (
+    SURE,
+    UNKNOWN,
+    Decision,
+    Reason,
+    Redirect,
+    Refuse,
+    Request,
+    RequestError,
+    Standing,
+    Stream,
+    action_of,
+)
+from nearbucket.policy.object_keys import encode_key, object_key, split_target
+from nearbucket.policy.rules import Facts, SitePolicy, has_credentials, share
+from nearbucket.regions.region_table import network_set
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.regions.region_table import NetworkSet, RegionTable
+
+STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400, "well-known": 200}
+
+HOSTS_PATH = "/.well-known/nearbucket-hosts.json"
+"""Where the hosts that clients may be sent to are listed (RFC 8615)."""
+
+
+class Step(NamedTuple):
+    """One step of a decision, for people."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+class Copies(Protocol):
+    """Who knows what the buckets hold, and who was sent there."""
+
+    def standing(self, site: str, region: str, key: str) -> Standing:
+        """What is known of a site's object in the bucket for a region; never waits."""
+
+    def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
+        """Whether the client was sent away for the same a moment ago."""
+
+
+class _Trusting:
+    """For deciding by policy alone: every bucket holds everything, and nobody comes back."""
+
+    def standing(self, _site: str, _region: str, _key: str) -> Standing:
+        return SURE
+
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
+        return False
+
+
+TRUSTING: Copies = _Trusting()
+
+
+class Place(NamedTuple):
+    """What a request names: a site's policy, an object key, and the query, still encoded."""
+
+    site: SitePolicy
+    key: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything a decision needs, frozen: a reload swaps the engine, nobody mutates it.
+
+    Attributes:
+        table: Address to region.
+        trust: Whom to believe about the client's address.
+        sites: Host name, or ``*``, to the site's policy.
+        certain: Names of the sites where no rule looks at client and object together.
+        streaming: Names of the sites that stream whatever has no target.
+        well_known: Whether ``HOSTS_PATH`` is answered.
+        given: Whether the peer is what somebody asks about, and no socket's.
+        reads: Lower-case names of all header fields that any decision depends on.
+    """
+
+    table: RegionTable
+    trust: Trust
+    sites: Mapping[str, SitePolicy]
+    certain: frozenset[str]
+    streaming: frozenset[str]
+    reads: frozenset[bytes]
+    well_known: bool
+    given: bool = False
+
+    @classmethod
+    def build(cls, settings: Settings, table: RegionTable, cdn: NetworkSet) -> Engine:
+        """Compile a configuration against the prefixes in use.
+
+        Args:
+            settings: The checked configuration.
+            table: Prefixes of the counted services, with the overrides.
+            cdn: CloudFront's origin-facing prefixes.
+        """
+        sites = {}
+        for site in settings.sites:
+            policy = SitePolicy.build(site)
+            sites.update(dict.fromkeys(site.hosts, policy))
+        trust = Trust.build(settings.client_address, cdn)
+        reads = trust.reads.union(*(policy.reads for policy in sites.values()))
+        certain = frozenset(policy.name for policy in sites.values() if policy.certain)
+        streaming = frozenset(policy.name for policy in sites.values() if policy.bypass is None)
+        well_known = settings.listen.well_known
+        return cls(table, trust, sites, certain, streaming, reads | {b"host"}, well_known)
+
+    def decide(self, request: Request, copies: Copies = TRUSTING) -> Decision:
+        """What the request gets, and why. Never raises on anything a client can send.
+
+        Args:
+            request: The request.
+            copies: Who knows the buckets; by default the policy alone decides.
+        """
+        if request.method not in {"GET", "HEAD"}:
+            return Refuse(204 if request.method == "OPTIONS" else 405, Reason.METHOD)
+        place = self.place(request)
+        return place if isinstance(place, Refuse) else self._serve(request, place, copies)
+
+    def place(self, request: Request) -> Place | Refuse:
+        """Which site and key a request names, whatever its method; or why it names none."""
+        try:
+            target = split_target(request.target)
+        except RequestError:
+            return _refuse(Reason.PATH_INVALID)
+        site = self.site_of(request, target.authority)
+        if site is None:
+            return _refuse(Reason.HOST)
+        if self.trust.secret(request) is Secret.WRONG:
+            return _refuse(Reason.SECRET)
+        if target.path == HOSTS_PATH and self.well_known:
+            return _refuse(Reason.WELL_KNOWN)
+        try:
+            key = object_key(target.path)
+        except RequestError:
+            return _refuse(Reason.PATH_INVALID)
+        if site.index and (not key or key.endswith("/")):
+            key += site.index
+        if len(key) > site.max_key // 4 and len(key.encode()) > site.max_key:
+            return _refuse(Reason.PATH_INVALID)
+        return Place(site, key, target.query)
+
+    def _serve(self, request: Request, place: Place, copies: Copies) -> Redirect | Stream:
+        site, key = place.site, place.key
+        facts = self._facts(request, place)
+        client, region = facts.client, facts.region
+        reason, standing, base = site.reason(facts), SURE, None
+        if reason in _SENT and client is not None and region is not None:
+            standing = copies.standing(site.name, region, key)
+            if standing.against is not None:
+                reason = standing.against
+            elif copies.came_back(site.name, region, client, key, request):
+                reason = Reason.CAME_BACK
+            elif reason is Reason.IN_REGION:
+                base = site.base(client, region)
+        base = base or site.bypass_of(facts, reason)
+        known = region in site.targets
+        if base is None:
+            return Stream(site.name, key, client, region, known, reason, facts.origin_query)
+        return Redirect(
+            site.name, key, client, region, known, base, encode_key(key), site.status,
+            b"origin" in request.headers, reason, standing,
+        )  # fmt: skip
+
+    def _facts(self, request: Request, place: Place) -> Facts:
+        client = self.trust.client(request)
+        region = None if client.packed is None else self.table.region_of(client.packed)
+        asked = place.site.asked_of_origin(place.query)
+        return Facts(request, place.key, place.query, client.address, region, asked, client.packed)
+
+    def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
+        """The site that serves the request's host, or None."""
+        if authority is None:
+            authority = request.headers.get(b"host", b"").decode("latin-1")
+        site = self.sites.get(authority)
+        if site is None and (name := host_name(authority)) is not None:
+            site = self.sites.get(name) or self.sites.get("*")
+        return site
+
+    def for_client(self) -> Engine:
+        """The same engine, taking every peer for the client: asks ``what would X get?``."""
+        trust = replace(self.trust, source="peer", secret_header=None, cdn=network_set(()))
+        return replace(self, trust=trust, given=True)
+
+    def explain(self, request: Request) -> list[Step]:
+        """Every step that leads to ``decide``'s answer, in its order."""
+        decision = self.decide(request)
+        steps = [Step("request", f"{request.method} {request.target}")]
+        if not isinstance(decision, Refuse):
+            steps += self._explain_rules(request, decision)
+        match decision:
+            case Redirect():
+                answer = f"{decision.status} to {decision.location}"
+            case Stream():
+                answer = "the object, streamed from the origin"
+            case Refuse():
+                answer = f"status {decision.status}"
+            case _:
+                assert_never(decision)
+        steps.append(Step("decision", f"{action_of(decision)}: {answer}"))
+        steps.append(Step("reason", decision.reason.value, decision.reason.help))
+        return steps
+
+    def _explain_rules(self, request: Request, decision: Redirect | Stream) -> list[Step]:
+        place = self.place(request)
+        if isinstance(place, Refuse):  # decide took the same way
+            raise AssertionError("a decision without a site")  # noqa: TRY004
+        site, facts = place.site, self._facts(request, place)
+        client = self.trust.client(request)
+        match = self.table.match(client.address) if client.address else None
+        return [
+            Step("site", site.name),
+            Step("key", decision.key),
+            Step("client", client.address or "unknown", "as given" if self.given else client.how),
+            Step("region", decision.region or UNKNOWN, match.prefix if match else "no prefix"),
+            Step("target", "yes" if decision.region in site.targets else "no"),
+            Step("path", "chosen" if site.wants(decision.key) else "not chosen"),
+            Step("opt-out", "yes" if site.opted_out(facts) else "no"),
+            Step("credentials", "yes" if has_credentials(facts) else "no"),
+            Step(
+                "percent",
+                f"{share(client.address or '', decision.key):g} of {site.percent:g}",
+                "redirected when below",
+            ),
+            Step("mode", site.modes.get(decision.region or "", "no target")),
+            Step(
+                "copy",
+                "not asked here",
+                "while serving: what the buckets hold, redirect.min_size, whether the target is "
+                "down, and whether the client came back",
+            ),
+        ]
+
+
+_SENT = frozenset({Reason.IN_REGION, Reason.SHADOW})
+
+
+def host_name(authority: str) -> str | None:
+    """Host of ``host[:port]``, lower-case, without a trailing dot; None if it is none."""
+    if "@" in authority or "," in authority:
+        return None
+    host, _, port = authority.partition("]:") if "]" in authority else authority.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return None
+    if host.startswith("["):
+        host = host.rstrip("]") + "]"
+    return host.lower().rstrip(".")
+
+
+def _refuse(reason: Reason) -> Refuse:
+    return Refuse(STATUS[reason.value], reason)

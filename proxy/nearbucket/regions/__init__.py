@@ -1,0 +1,1 @@
+"""AWS's published prefixes, and the region of an address."""

@@ -1,0 +1,155 @@
+"""Behind ``nearbucket lookup --details`` and ``nearbucket ranges diff``: questions about a list.
+
+In: ``Ranges`` and addresses, or two ``Ranges``. Out: frozen values. Refuses to know which
+services count (that is ``RegionTable``), how anything is printed, and where a list came from.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nearbucket.regions.prefixes import covered, network_start, parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearbucket.regions.ip_ranges import Ranges, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Everything the list says about one address, whichever services count.
+
+    Attributes:
+        address: The address as asked.
+        region: Region of the longest prefix, or None (GLOBAL, not listed, not an address).
+        prefix: The longest prefix in CIDR notation, or None when none holds the address.
+        services: Services of all rows that hold the address, each once, sorted.
+        border_groups: Network border groups of the longest prefix, each once, sorted.
+        rows: All rows that hold the address, longest prefix first.
+    """
+
+    address: str
+    region: str | None
+    prefix: str | None
+    services: tuple[str, ...]
+    border_groups: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionChange:
+    """Addresses of one region before and after, each counted once.
+
+    Attributes:
+        region: The region, or None for GLOBAL.
+        v4_before: IPv4 addresses in the old list.
+        v4_after: IPv4 addresses in the new list.
+        v6_before: IPv6 addresses in the old list.
+        v6_after: IPv6 addresses in the new list.
+    """
+
+    region: str | None
+    v4_before: int
+    v4_after: int
+    v6_before: int
+    v6_after: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether any count differs."""
+        return (self.v4_before, self.v6_before) != (self.v4_after, self.v6_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed from one list to another.
+
+    Attributes:
+        old_token: ``syncToken`` of the old list.
+        new_token: ``syncToken`` of the new list.
+        added: Rows that only the new list has, sorted by address.
+        removed: Rows that only the old list has, sorted by address. A prefix that moved to
+            another region is a row removed and a row added.
+        regions: Every region of either list, sorted by name, GLOBAL last.
+    """
+
+    old_token: int
+    new_token: int
+    added: tuple[Row, ...]
+    removed: tuple[Row, ...]
+    regions: tuple[RegionChange, ...]
+
+
+class RowIndex:
+    """The rows of a list by prefix: one dictionary probe a prefix length, not a scan."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        levels: dict[int, dict[int, dict[int, list[Row]]]] = {4: {}, 6: {}}
+        for row in ranges.rows:
+            level = levels[row.family].setdefault(row.length, {})
+            level.setdefault(row.first, []).append(row)
+        self._levels = {family: sorted(level.items())[::-1] for family, level in levels.items()}
+
+    def rows(self, address: str) -> tuple[Row, ...]:
+        """Every row whose prefix holds the address, longest prefix first."""
+        parsed = parse_address(address)
+        if parsed is None:
+            return ()
+        family, value = parsed
+        found: list[Row] = []
+        for length, level in self._levels[family]:
+            found += level.get(network_start(family, value, length), ())
+        return tuple(found)
+
+    def details(self, address: str) -> Details:
+        """Everything the list says about an address; junk is an address nobody lists."""
+        rows = self.rows(address)
+        longest = [row for row in rows if row.length == rows[0].length]
+        return Details(
+            address=address,
+            region=rows[0].region if rows else None,
+            prefix=rows[0].prefix if rows else None,
+            services=tuple(sorted({row.service for row in rows})),
+            border_groups=tuple(sorted({row.border_group for row in longest})),
+            rows=rows,
+        )
+
+
+def difference(old: Ranges, new: Ranges) -> Difference:
+    """Rows added and removed, and the addresses of each region before and after."""
+    before, after = frozenset(old.rows), frozenset(new.rows)
+    v4_old, v4_new = _by_region(old, 4), _by_region(new, 4)
+    v6_old, v6_new = _by_region(old, 6), _by_region(new, 6)
+    regions = {row.region for row in before | after}
+    return Difference(
+        old_token=old.token,
+        new_token=new.token,
+        added=tuple(sorted(after - before, key=_place)),
+        removed=tuple(sorted(before - after, key=_place)),
+        regions=tuple(
+            RegionChange(
+                region,
+                v4_old.get(region, 0),
+                v4_new.get(region, 0),
+                v6_old.get(region, 0),
+                v6_new.get(region, 0),
+            )
+            for region in sorted(regions, key=lambda name: (name is None, name or ""))
+        ),
+    )
+
+
+def _place(row: Row) -> tuple[int, int, int, str, str]:
+    return row.family, row.first, row.length, row.service, row.region or ""
+
+
+def _by_region(ranges: Ranges, family: int) -> Mapping[str | None, int]:
+    """Addresses that each region's own prefixes cover, each counted once."""
+    prefixes: defaultdict[str | None, list[tuple[int, int]]] = defaultdict(list)
+    for row in ranges.rows:
+        if row.family == family:
+            prefixes[row.region].append((row.first, row.length))
+    return {region: covered(family, known) for region, known in prefixes.items()}

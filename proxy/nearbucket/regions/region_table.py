@@ -1,0 +1,236 @@
+"""Addresses to regions: an immutable longest-prefix table over AWS's published ranges.
+
+In: ``Ranges``, the counted services and the operator's overrides; then one address at a time,
+packed, or as text where a person asks. Out: ``RegionTable`` (address to region) and
+``NetworkSet`` (address to yes or no), both picklable. Refuses to know where the list came from,
+how old it is, and what anybody does with a region. ``Ranges`` and ``read_ranges`` are the other
+half of this face; they live in ``ip_ranges.py``.
+
+The rules, from the VPC user guide ("AWS IP address ranges") and the published list: labels
+overlap on purpose and prefixes nest, so the longest prefix of a counted service decides; GLOBAL
+means "in no region" and shadows like any other row.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nearbucket.policy.model import ConfigError, Match
+from nearbucket.regions.ip_ranges import Ranges, Row, read_ranges
+from nearbucket.regions.prefix_tree import Prefixes, Tree4, Tree6, groups, grow4, grow6
+from nearbucket.regions.prefixes import (
+    BITS,
+    network_start,
+    packed_address,
+    parse_address,
+    parse_network,
+    prefix_text,
+    union,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+__all__ = [
+    "NetworkSet",
+    "Ranges",
+    "RegionTable",
+    "Row",
+    "build_table",
+    "network_set",
+    "networks_of",
+    "read_ranges",
+    "regions_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTable:
+    """Address to region, by longest prefix. Immutable and picklable; made by ``build_table``.
+
+    Attributes:
+        token: ``Ranges.token``, or None for a table without a list.
+        created: ``Ranges.created``, or None for a table without a list.
+        prefixes_v4: Distinct IPv4 prefixes that decide, overrides included.
+        prefixes_v6: The same for IPv6.
+        skipped: ``Ranges.skipped_rows``.
+    """
+
+    token: int | None
+    created: str | None
+    prefixes_v4: int
+    prefixes_v6: int
+    skipped: int
+    _by_length: Mapping[int, tuple[tuple[int, Mapping[int, str | None]], ...]] = field(repr=False)
+    # The same once more, to be walked. Neither shown nor compared: written out, tuples that
+    # stand in many places would never end.
+    _tree4: Tree4 = field(repr=False, compare=False)
+    _tree6: Tree6 = field(repr=False, compare=False)
+
+    def region_of(self, packed: bytes) -> str | None:
+        """Region of an address, or None: outside, or in no region.
+
+        Args:
+            packed: 4 or 16 bytes, as ``packed_address`` gives them.
+        """
+        # Written out for speed, every line of it measured (bench/lookup.py); mypy leaves room for
+        # subclasses of tuple where type() asks for the class itself, which is the cheaper question.
+        if len(packed) == 4:  # noqa: PLR2004  # bytes of an IPv4 address
+            four = self._tree4[packed[0]][packed[1]]
+            return four[packed[2]][packed[3]] if type(four) is tuple else four  # type: ignore[return-value]
+        six = self._tree6[packed[0]][packed[1]]
+        if six is None:
+            return None
+        rest = six[packed[2]][packed[3]][packed[4]]
+        if type(rest) is not tuple:
+            return rest  # type: ignore[return-value]
+        found = rest[packed[5]][packed[6]][packed[7]]
+        if found is not ...:
+            return found
+        match = self._longest(6, int.from_bytes(packed, "big"))  # long prefixes divide this place
+        return match.region if match else None
+
+    def region(self, address: str) -> str | None:
+        """The same of a text, in which IPv4-mapped IPv6 is IPv4; None if it is no address at all.
+
+        Never raises, whatever the text.
+        """
+        packed = packed_address(address)
+        return None if packed is None else self.region_of(packed)
+
+    def match(self, address: str) -> Match | None:
+        """The longest prefix that holds an address, or None; slower than ``region``."""
+        parsed = parse_address(address)
+        return None if parsed is None else self._longest(*parsed)
+
+    def _longest(self, family: int, value: int) -> Match | None:
+        for length, regions in self._by_length[family]:
+            first = network_start(family, value, length)
+            if first in regions:
+                return Match(regions[first], prefix_text(family, first, length))
+        return None
+
+    def parts(self) -> Iterator[object]:
+        """What the table is made of, in small parts, each before the one that has it inside.
+
+        Pickled one after another by one pickler, each takes little time to read.
+        """
+        for levels in self._by_length.values():
+            yield from (regions for _, regions in levels)
+        yield from groups(self._tree4)
+        yield from groups(self._tree6)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSet:
+    """Networks to ask whether one of them holds an address. Immutable and picklable."""
+
+    # Where the networks begin and end, by turns, as packed addresses: those sort as numbers do.
+    # Bisection, since most sets are empty or small, and whoever writes one chooses its size.
+    _bounds4: tuple[bytes, ...]
+    _bounds6: tuple[bytes, ...]
+
+    def holds_packed(self, packed: bytes) -> bool:
+        """Whether a network holds the address; of 4 or 16 bytes, as ``packed_address`` says."""
+        bounds = self._bounds4 if len(packed) == 4 else self._bounds6  # noqa: PLR2004  # as above
+        return bisect_right(bounds, packed) % 2 == 1
+
+    def holds(self, address: str) -> bool:
+        """The same of a text; same reading as ``RegionTable.region``."""
+        packed = packed_address(address)
+        return packed is not None and self.holds_packed(packed)
+
+
+def build_table(
+    ranges: Ranges | None, services: Collection[str], overrides: Mapping[str, str | None]
+) -> RegionTable:
+    """The table of the rows whose service counts, under the operator's overrides.
+
+    Overrides compete by length and win ties. One prefix listed for two regions (no published
+    list has one) belongs to none: doubt is served from the origin.
+
+    Args:
+        ranges: The list, or None when there is none yet.
+        services: Service labels that count.
+        overrides: Network to region, or to None for no region.
+
+    Raises:
+        ConfigError: An override is not a network.
+    """
+    wanted = frozenset(services)
+    networks: dict[int, Prefixes] = {4: {}, 6: {}}
+    for family, first, length, region, service, _ in ranges.rows if ranges else ():
+        if service in wanted:
+            known = networks[family]
+            if known.setdefault((first, length), region) != region:
+                known[first, length] = None
+    for text, region in overrides.items():
+        family, first, length = _network(text, "regions.overrides: ")
+        networks[family][first, length] = region
+    return _table(ranges, networks)
+
+
+def regions_of(
+    ranges: Ranges, services: Collection[str], overrides: Mapping[str, str | None]
+) -> set[str | None]:
+    """The regions that an address may be found in; arguments as of ``build_table``."""
+    wanted = frozenset(services)
+    return {row.region for row in ranges.rows if row.service in wanted} | set(overrides.values())
+
+
+def networks_of(ranges: Ranges, service: str) -> NetworkSet:
+    """The networks that the list gives to one service, whatever their region."""
+    return _network_set(row[:3] for row in ranges.rows if row.service == service)
+
+
+def network_set(texts: Iterable[str]) -> NetworkSet:
+    """The networks, or single addresses, written in ``texts``.
+
+    Raises:
+        ConfigError: A text is not a network.
+    """
+    return _network_set(_network(text) for text in texts)
+
+
+def _network(text: str, where: str = "") -> tuple[int, int, int]:
+    parsed = parse_network(text)
+    if parsed is None:
+        raise ConfigError(f"{where}{text!r} is not a network such as 192.0.2.0/24")
+    return parsed
+
+
+def _network_set(networks: Iterable[tuple[int, int, int]]) -> NetworkSet:
+    listed: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+    for family, first, length in networks:
+        listed[family].append((first, length))
+    return NetworkSet(*(_packed(family, union(family, each)) for family, each in listed.items()))
+
+
+def _packed(family: int, bounds: Iterable[int]) -> tuple[bytes, ...]:
+    """Bounds as packed addresses; one past the last address is none, and is never reached."""
+    bits = BITS[family]
+    return tuple(bound.to_bytes(bits // 8, "big") for bound in bounds if not bound >> bits)
+
+
+def _table(ranges: Ranges | None, networks: Mapping[int, Prefixes]) -> RegionTable:
+    v4, v6 = networks[4], networks[6]
+    return RegionTable(
+        token=ranges.token if ranges else None,
+        created=ranges.created if ranges else None,
+        prefixes_v4=len(v4),
+        prefixes_v6=len(v6),
+        skipped=ranges.skipped_rows if ranges else 0,
+        _tree4=grow4(v4),
+        _tree6=grow6(v6),
+        _by_length={family: _levels(known) for family, known in networks.items()},
+    )
+
+
+def _levels(known: Prefixes) -> tuple[tuple[int, dict[int, str | None]], ...]:
+    """Prefixes by length, longest first, for ``RegionTable.match``."""
+    levels: dict[int, dict[int, str | None]] = {}
+    for (first, length), region in known.items():
+        levels.setdefault(length, {})[first] = region
+    return tuple(sorted(levels.items(), reverse=True))

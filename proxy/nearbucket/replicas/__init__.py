@@ -1,0 +1,1 @@
+"""What is known of the copies in the target buckets."""

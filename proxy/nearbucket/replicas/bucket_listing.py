@@ -1,0 +1,86 @@
+"""What a bucket holds, page by page, as it lists itself.
+
+In: a place. Out: pages of keys, sizes and ETags, each with the time it speaks of. Refuses to
+know who wants them, and to sort them: ``replication/listing_merge.py`` compares two buckets key by
+key.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nearbucket.policy.model import ConfigError
+from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from nearbucket.s3.sdk_client import Place
+
+Item = tuple[str, int, str]
+"""Key without the bucket's folder, size in bytes, ETag without quotes."""
+
+
+_FIXES = {
+    "AccessDenied": "its credentials need s3:ListBucket (and expected_owner has to be right), or "
+    "inventory: an S3 Inventory report of the bucket",
+    "SlowDown": "S3 is busy; it is asked no more",
+}
+"""Where the words of sync, in ``s3/sdk_client.py``, would mislead."""
+
+
+class Page(NamedTuple):
+    """Some of the objects of a bucket, in the order in which they were found.
+
+    Attributes:
+        seen: Unix time after which changes may be missing: when the page was asked for, or
+            when S3 began to write the report.
+        objects: Keys, sizes and ETags.
+    """
+
+    seen: float
+    objects: list[Item]
+
+
+async def listing_of(place: Place) -> AsyncGenerator[Page]:
+    """Every object below the place's folder, as ListObjectsV2 has them.
+
+    Raises:
+        ProxyError: The bucket cannot be listed.
+    """
+    prefix, more = place.entry.prefix, dict[str, str]()
+    async with opened(place) as client:
+        while True:
+            seen = time.time()
+            page = await page_of(client, place, Prefix=prefix, **more)
+            yield Page(seen, list(_objects(page, prefix)))
+            if not (more := next_token(page)):
+                return
+
+
+async def page_of(client: Any, place: Place, **asked: str) -> Any:
+    """One answer of ListObjectsV2.
+
+    Raises:
+        ProxyError: The bucket cannot be listed.
+    """
+    try:
+        return await client.list_objects_v2(**place.asked(), **asked)
+    except FAULTS as error:
+        if (fix := _FIXES.get(code_of(error))) is None:
+            raise as_ours(error, place) from error
+        what = f"{place.name}: bucket {place} cannot be listed"
+        raise ConfigError(f"{what}: {code_of(error)}; {fix}") from error
+
+
+def next_token(page: Any) -> dict[str, str]:
+    """Argument that asks for the page after this; empty after the last."""
+    token = page.get("NextContinuationToken") if page.get("IsTruncated") else None
+    return {"ContinuationToken": token} if token else {}
+
+
+def _objects(page: Any, prefix: str) -> Iterator[Item]:
+    for item in page.get("Contents", ()):
+        if item["Key"] != prefix:  # the folder's own entry
+            yield item["Key"].removeprefix(prefix), item["Size"], item["ETag"].strip('"')

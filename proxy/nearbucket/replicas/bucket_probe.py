@@ -1,0 +1,143 @@
+"""Asks one bucket what it holds, and whether it can be used at all.
+
+In: a key. Out: a ``Held``; or ``ABSENT``; or an ``OriginError``. And of the bucket itself: a
+``Finding``. Refuses to know why it is asked, how often, and what follows.
+
+The SDK is not used: a HEAD by the session of the data path costs a tenth, and importing the SDK
+would cost each worker more memory than the whole catalogue (docs/design.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.origin.client import Origin
+from nearbucket.policy.model import OriginError
+from nearbucket.replicas.object_version import ABSENT, Held
+from nearbucket.s3.sigv4 import Signer
+
+if TYPE_CHECKING:
+    import aiohttp
+    from multidict import CIMultiDictProxy
+
+    from nearbucket.config.buckets import Bucket
+    from nearbucket.s3.credentials import Ambient
+
+PATIENCE = 2.0
+"""Seconds that S3 may take to answer a HEAD; it takes tens of milliseconds."""
+
+_CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
+_MOVED = frozenset({301, 307, 308})
+_SERVER_ERROR = 500
+
+
+class Health(Enum):
+    """What an answer says of a bucket."""
+
+    GOOD = "good"
+    FAILED = "failed"
+    """No answer, or a fault of S3's: it may be one of the moment."""
+    WRONG = "wrong"
+    """It is not there, not ours, or not where it should be: that will not pass by itself."""
+    FORBIDDEN = "forbidden"
+    """403: it is closed to us, or we may only not list it."""
+    UNASKED = "unasked"
+    """We have no credentials to ask with: that is no fault of the bucket's."""
+
+
+class Finding(NamedTuple):
+    """What one question showed; ``text`` is for the log."""
+
+    health: Health
+    text: str = ""
+
+
+class Looker:
+    """One bucket.
+
+    Attributes:
+        place: Its URL and folder.
+        signer: Who signs what it is asked.
+    """
+
+    def __init__(self, entry: Bucket, session: aiohttp.ClientSession, ambient: Ambient) -> None:
+        """Args: where it is; from ``client_session``; the SDK's credential chain."""
+        self.signer = Signer(
+            entry.credentials, entry.region, expected_owner=entry.expected_owner, ambient=ambient,
+            also=_CHECKSUMS,
+        )  # fmt: skip
+        self.place = entry.place
+        self._region = entry.region
+        self._named = f"bucket {entry.bucket} in {entry.region}"
+        self._own = entry.endpoint is None
+        self._asks = Origin(entry, session, signer=self.signer)
+
+    async def look(self, key: str) -> Held:
+        """What is held under a key.
+
+        Returns:
+            ``ABSENT`` for 403 as well: that is what S3 says of a missing key to those who may
+            not list, and of an object that cannot be read (GetObject, "403").
+
+        Raises:
+            OriginError: S3 did not say.
+        """
+        path = self._asks.path_of(key)
+        if path is None:
+            return ABSENT
+        status, fields = await self._head(path)
+        if status in {403, 404}:
+            return ABSENT
+        if status != 200:  # noqa: PLR2004  # OK
+            raise OriginError(502, f"{self._named} answered {status} for an object")
+        try:
+            return Held.of(fields)
+        except ValueError:
+            raise OriginError(502, f"{self._named} names no size of an object") from None
+
+    async def probe(self, known: str | None, *, deep: bool = False) -> Finding:
+        """Whether the bucket can be used.
+
+        Args:
+            known: A key that was there a moment ago: it tells a bucket that we may not list
+                from one that is closed.
+            deep: Whether to ask for that key although the bucket itself is good.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.signer.credentials()
+        except (OriginError, TimeoutError) as error:
+            return Finding(Health.UNASKED, f"{self._named} was not asked: {error}")
+        try:
+            found = await self._judged(self._asks.bucket_path)
+            looks = found.health is Health.FORBIDDEN or (deep and found.health is Health.GOOD)
+            if known is None or not looks:
+                return found
+            path = self._asks.path_of(known)
+            return found if path is None else await self._judged(path)
+        except OriginError as error:
+            return Finding(Health.FAILED, error.detail)
+
+    async def _judged(self, path: str) -> Finding:
+        status, fields = await self._head(path)
+        region = fields.get("x-amz-bucket-region")
+        if status in _MOVED or (self._own and region not in {None, self._region}):
+            return Finding(Health.WRONG, f"{self._named} is in {region or 'another region'}")
+        if status == 404 and path == self._asks.bucket_path:  # noqa: PLR2004
+            return Finding(Health.WRONG, f"there is no {self._named}")
+        if status >= _SERVER_ERROR or status == 429:  # noqa: PLR2004
+            return Finding(Health.FAILED, f"{self._named} answered {status}")
+        if status not in {200, 404}:
+            return Finding(Health.FORBIDDEN, f"{self._named} refuses us ({status})")
+        return Finding(Health.GOOD)
+
+    async def _head(self, path: str) -> tuple[int, CIMultiDictProxy[str]]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                response = await self._asks.head(path)
+        except TimeoutError:
+            raise OriginError(504, f"{self._named} did not answer within {PATIENCE:g} s") from None
+        response.release()
+        return response.status, response.headers

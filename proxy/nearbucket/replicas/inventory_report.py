@@ -1,0 +1,277 @@
+"""What a bucket holds, as its S3 Inventory report says.
+
+In: a place whose entry names a report. Out: pages of keys, sizes and ETags, dated when the report
+was begun. Refuses to know who wants them, and holds no more than a page and a piece of a file.
+
+Sources: S3 user guide, "Amazon S3 Inventory list" and "Locating your inventory list".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import re
+import zlib
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote_plus
+
+import aiohttp
+
+from nearbucket.policy.model import ConfigError
+from nearbucket.replicas.bucket_listing import Page, next_token, page_of
+from nearbucket.s3.sdk_client import FAULTS, Place, as_ours, code_of, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+
+    from nearbucket.config.buckets import Bucket
+    from nearbucket.policy.model import ProxyError
+    from nearbucket.replicas.bucket_listing import Item
+
+    _Pieces = Callable[[str], AsyncGenerator[bytes]]
+
+_PIECE = 1024**2
+"""Bytes of a file that are asked for at once. Each piece is a request of its own, so that no
+connection stands open while the reader waits for its turn."""
+
+_UNZIPPED = 128 * 1024
+"""Bytes of rows in a page: 600 to 1,000 of them."""
+
+_MANIFEST_BYTES = 32 * 1024**2
+"""A manifest names a file in some 200 bytes; what is larger is none."""
+
+_SAID = ("sourceBucket", "fileFormat", "fileSchema")
+_GZIP = 16 + zlib.MAX_WBITS
+_DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
+"""Name of a folder that holds the manifest of one report."""
+
+_NOT_READ = {
+    "AccessDenied": "the credentials need s3:GetObject, and kms:Decrypt where KMS encrypts it",
+    "InvalidRange": "it is empty",
+    "NoSuchBucket": "there is no such bucket",
+    "NoSuchKey": "there is no such object",
+    "PreconditionFailed": "it was replaced while it was read",
+}
+
+
+async def report_of(place: Place) -> AsyncGenerator[Page]:
+    """Every current object below the place's folder, as the entry's ``inventory`` has them.
+
+    Raises:
+        ProxyError: Manifest or data file cannot be had or used; pages given before are good.
+    """
+    async with _opened(place) as (manifest, pieces_of):
+        for file in manifest.files:
+            try:
+                async with aclosing(pieces_of(file)) as pieces:
+                    async for lines in _lines(_unzipped(pieces)):
+                        objects = manifest.columns.objects(lines, place.entry.prefix)
+                        yield Page(manifest.created, list(objects))
+                        await asyncio.sleep(0)
+            except (ValueError, IndexError, csv.Error, zlib.error) as error:
+                raise ConfigError(f"{place.name}.inventory: {file} is damaged: {error}") from error
+
+
+async def _unzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Bounded parts of the content, however well it was packed."""
+    unzip = zlib.decompressobj(_GZIP)
+    async for piece in pieces:
+        left, part = piece, b""
+        while left or len(part) == _UNZIPPED:
+            part = unzip.decompress(left, _UNZIPPED)
+            yield part
+            left = unzip.unconsumed_tail
+            if unzip.eof and unzip.unused_data:  # a file of several members (RFC 1952, 2.2)
+                left, unzip = unzip.unused_data, zlib.decompressobj(_GZIP)
+    if not unzip.eof:
+        raise ValueError("it ends early")
+
+
+async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Whole lines: a row is one, since keys are URL-encoded."""
+    rest = b""
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        if len(rest) > _UNZIPPED:
+            raise ValueError("it has no lines")
+        yield lines
+    yield [rest]
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where a row has what; version columns are only there if all versions are listed."""
+
+    key: int
+    size: int
+    etag: int
+    latest: int | None
+    marker: int | None
+
+    @classmethod
+    def of(cls, schema: str) -> Self:
+        """Read ``fileSchema``.
+
+        Raises:
+            ConfigError: A column is missing.
+        """
+        names = [name.strip() for name in schema.split(",")]
+        at = {name: number for number, name in enumerate(names)}
+        if missing := [name for name in ("Key", "Size", "ETag") if name not in at]:
+            raise ConfigError(
+                f"the report has no column {' and no '.join(missing)}; add it to the fields of "
+                "the inventory configuration"
+            )
+        versions = at.get("IsLatest"), at.get("IsDeleteMarker")
+        return cls(at["Key"], at["Size"], at["ETag"], *versions)
+
+    def objects(self, lines: Iterable[bytes], prefix: str) -> Iterator[Item]:
+        """Current objects below a folder.
+
+        Keys are URL-encoded in CSV reports, a space as ``+`` (user guide, "Key name";
+        cloud-custodian's issue 1997 has seen one).
+        """
+        for row in csv.reader((line.decode() for line in lines), strict=True):
+            if row and self._is_current(row):
+                key = unquote_plus(row[self.key], errors="strict")
+                if key != prefix and key.startswith(prefix):
+                    size, etag = int(row[self.size]), row[self.etag].strip('"')
+                    yield key.removeprefix(prefix), size, etag
+
+    def _is_current(self, row: list[str]) -> bool:
+        latest = self.latest is None or row[self.latest].lower() == "true"
+        return latest and (self.marker is None or row[self.marker].lower() != "true")
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """What a report is made of: its bucket, time, data files and their columns."""
+
+    bucket: str
+    created: float
+    files: tuple[str, ...]
+    columns: _Columns
+
+    @classmethod
+    def of(cls, data: bytes, source: str) -> Self:
+        """Read ``manifest.json`` of a report about the bucket ``source``.
+
+        Raises:
+            ConfigError: It is none, or of a report that cannot be used.
+        """
+        try:
+            found = json.loads(data)
+            lists, packed, schema = (str(found[name]) for name in _SAID)
+            bucket = str(found["destinationBucket"]).rpartition(":")[2]  # an ARN
+            created = int(found["creationTimestamp"]) / 1000  # from milliseconds
+            files = tuple(str(file["key"]) for file in found["files"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"not the manifest of an S3 Inventory report: {error!r}") from error
+        if packed != "CSV":
+            raise ConfigError(
+                f"fileFormat is {packed}, and only CSV can be read; choose CSV in the inventory "
+                "configuration, or remove inventory: and the bucket is listed"
+            )
+        if lists != source:
+            raise ConfigError(f"a report about bucket {lists}, not {source}")
+        return cls(bucket, created, files, _Columns.of(schema))
+
+
+@asynccontextmanager
+async def _opened(place: Place) -> AsyncIterator[tuple[_Manifest, _Pieces]]:
+    """The report's manifest, and what reads its data files by their keys."""
+    where, name = place.entry.inventory or "", f"{place.name}.inventory"
+    if not where.startswith("s3://"):
+        path = Path(where).expanduser()  # noqa: ASYNC240  # reads no more than the environment
+        data = await _whole(_of_file(path, name))
+        # whoever copies a report from S3 puts all its files beside each other
+        yield _manifest(data, where, place), lambda key: _of_file(path.parent / _last(key), name)
+        return
+    bucket, _, key = where.removeprefix("s3://").partition("/")
+    shelf = Place(name, _entry(place.entry, bucket), place.credentials)
+    async with opened(shelf) as client:
+        key = await _newest(client, shelf, key) if key.endswith("/") else key
+        data = await _whole(_of_object(client, shelf, key))
+        manifest = _manifest(data, f"s3://{bucket}/{key}", place)
+        shelf = replace(shelf, entry=_entry(place.entry, manifest.bucket))
+        yield manifest, partial(_of_object, client, shelf)
+
+
+def _entry(entry: Bucket, bucket: str) -> Bucket:
+    """The bucket of the report: in the region of the one it lists (user guide)."""
+    return entry.model_copy(update={"bucket": bucket, "prefix": ""})
+
+
+def _last(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _manifest(data: bytes, where: str, place: Place) -> _Manifest:
+    try:
+        return _Manifest.of(data, place.entry.bucket)
+    except ConfigError as error:
+        raise ConfigError(f"{place.name}.inventory: {where}: {error}") from error
+
+
+async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
+    """A manifest; of what is too large to be one, so much that it cannot be read as one."""
+    data = b""
+    async for piece in pieces:
+        data += piece
+        if len(data) > _MANIFEST_BYTES:
+            break
+    return data
+
+
+async def _newest(client: Any, shelf: Place, folder: str) -> str:
+    """The manifest of the newest report below the folder of an inventory configuration."""
+    found, more = "", dict[str, str]()
+    while True:
+        page = await page_of(client, shelf, Prefix=folder, Delimiter="/", **more)
+        names = (item["Prefix"] for item in page.get("CommonPrefixes", ()))
+        found = max((name for name in names if _DATED.fullmatch(_last(name[:-1]))), default=found)
+        if not (more := next_token(page)):
+            break
+    if not found:
+        raise ConfigError(
+            f"{shelf.name}: s3://{shelf}/{folder} holds no report, that is no folder such as "
+            "2026-01-31T01-00Z/"
+        )
+    return f"{found}manifest.json"
+
+
+async def _of_object(client: Any, shelf: Place, key: str) -> AsyncGenerator[bytes]:
+    """An object, piece by piece, all of one version."""
+    start, size, same = 0, 1, dict[str, str]()
+    while start < size:
+        asked = {**shelf.asked(key), "Range": f"bytes={start}-{start + _PIECE - 1}", **same}
+        try:
+            answer = await client.get_object(**asked)
+            async with answer["Body"] as body:
+                piece = await body.read()
+        except (*FAULTS, aiohttp.ClientError) as error:
+            raise _not_read(error, shelf, key) from error
+        yield piece
+        start, size = start + len(piece), int(answer["ContentRange"].rpartition("/")[2])
+        same = {"IfMatch": answer["ETag"]}
+
+
+def _not_read(error: Exception, shelf: Place, key: str) -> ProxyError:
+    fix = _NOT_READ.get(code_of(error))
+    if fix is None and isinstance(error, FAULTS):
+        return as_ours(error, shelf)
+    return ConfigError(f"{shelf.name}: s3://{shelf}/{key} cannot be read: {fix or error}")
+
+
+async def _of_file(path: Path, name: str) -> AsyncGenerator[bytes]:
+    try:
+        with await asyncio.to_thread(path.open, "rb") as file:
+            while piece := await asyncio.to_thread(file.read, _PIECE):
+                yield piece
+    except OSError as error:
+        raise ConfigError(f"{name}: {path} cannot be read: {error.strerror}") from error

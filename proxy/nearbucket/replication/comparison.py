@@ -1,0 +1,132 @@
+"""Whether a target's object is the origin's: what the two listings alone do not settle.
+
+In: the entries of one key, and both buckets. Out: a ``Verdict``. Refuses to change anything
+but the tag by which a copy is known whose ETag cannot be the origin's.
+
+ETags are MD5 sums, of the bytes or of the parts' sums, unless a key of KMS or of the client
+encrypts the object; then they say nothing (API reference, "Object"). Such a copy can never
+have the origin's ETag, so the tag remembers of which one it is a copy: overwriting the copy
+drops the tag with it, and a changed origin has another ETag. Other tools go by date (``aws s3
+sync``), keep the ETag in metadata that clients would see (rustfs/cli#351), or copy such objects
+again each time (cobbzilla/s3s3mirror#64).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearbucket.replication.listing_merge import Listed, Pair
+    from nearbucket.s3.sdk_client import Sides
+
+TAG = "nearbucket-copy-of"
+"""Key of the tag; its value is the origin's ETag."""
+
+_HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage",
+            "CacheControl", "ExpiresString", "WebsiteRedirectLocation")  # fmt: skip
+_CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA256",
+              "ChecksumSHA1")  # fmt: skip
+
+
+class Verdict(Enum):
+    """What a pair of entries calls for."""
+
+    SAME = "same"
+    COPY = "copy"
+    REMEMBER = "remember"
+    """The bytes are the same, which the ETags will never show."""
+    TAGGED = "look at the tag"
+    """Sizes are equal, ETags are not."""
+    DESCRIBED = "look at the headers"
+    """Bytes are the same, and the origin was written again after the copy."""
+    DELETE = "delete"
+    """The origin has no such key."""
+
+
+def at_sight(pair: Pair) -> Verdict:
+    """What the listings say."""
+    origin, target = pair
+    if origin is None:
+        return Verdict.DELETE
+    if target is None or origin.size != target.size:
+        return Verdict.COPY
+    if origin.etag != target.etag:
+        return Verdict.TAGGED
+    return Verdict.DESCRIBED if origin.modified > target.modified else Verdict.SAME
+
+
+class Judge:
+    """Asks both buckets about one key."""
+
+    def __init__(self, sides: Sides) -> None:
+        self._origin, self._target, self._reads, self._writes = sides
+
+    async def settle(self, first: Verdict, origin: Listed) -> Verdict:
+        """The verdict, where the listings left it open."""
+        if first is Verdict.TAGGED and origin.etag == await self._remembered(origin.key):
+            return Verdict.SAME
+        if first not in {Verdict.TAGGED, Verdict.DESCRIBED}:
+            return first
+        key = origin.key
+        theirs = await self._reads.head_object(ChecksumMode="ENABLED", **self._origin.asked(key))
+        ours = await self._writes.head_object(ChecksumMode="ENABLED", **self._target.asked(key))
+        if description(theirs) != description(ours):
+            return Verdict.COPY
+        if first is Verdict.DESCRIBED:
+            return Verdict.SAME if await self._same_tags(key) else Verdict.COPY
+        return Verdict.REMEMBER if incomparable_but_equal(theirs, ours) else Verdict.COPY
+
+    async def remember(self, origin: Listed) -> None:
+        """Tag the copy with the ETag it is a copy of, beside the origin's own tags."""
+        tags = {**await self.tags(origin.key), TAG: origin.etag}
+        await self._writes.put_object_tagging(
+            Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]},
+            **self._target.asked(origin.key),
+        )
+
+    async def tags(self, key: str) -> dict[str, str]:
+        """Tags of the origin's object."""
+        return _tags(await self._reads.get_object_tagging(**self._origin.asked(key)))
+
+    async def _remembered(self, key: str) -> str | None:
+        answer = await self._writes.get_object_tagging(**self._target.asked(key))
+        return _tags(answer).get(TAG)
+
+    async def _same_tags(self, key: str) -> bool:
+        answer = await self._writes.get_object_tagging(**self._target.asked(key))
+        return _tags(answer) == await self.tags(key)
+
+
+def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+
+def description(head: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers and metadata that a copy keeps, as CreateMultipartUpload takes them."""
+    found = {name: head[name] for name in _HEADERS if head.get(name)}
+    if "ExpiresString" in found:  # the SDK's own reading of the date fails for other forms
+        found["Expires"] = found.pop("ExpiresString")
+    return found | ({"Metadata": head["Metadata"]} if head.get("Metadata") else {})
+
+
+def has_md5_etag(head: Mapping[str, Any]) -> bool:
+    """Whether the encryption of an object leaves its ETag a sum of its bytes."""
+    return (
+        head.get("ServerSideEncryption") in {None, "AES256"} and "SSECustomerAlgorithm" not in head
+    )
+
+
+def incomparable_but_equal(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    """Whether ETags cannot say that two objects are equal, and a checksum of all bytes does.
+
+    A checksum of parts' checksums depends on where the parts end (API reference,
+    "GetObjectAttributes": ChecksumType).
+    """
+    if has_md5_etag(one) and has_md5_etag(two):
+        return False
+    if "COMPOSITE" in {one.get("ChecksumType"), two.get("ChecksumType")}:
+        return False
+    return any(one.get(name) is not None and one.get(name) == two.get(name) for name in _CHECKSUMS)

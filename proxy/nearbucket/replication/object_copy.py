@@ -1,0 +1,142 @@
+"""Copies one object from bucket to bucket inside S3, so that the copy's ETag is the origin's.
+
+In: an object as the origin's listing has it. Out: the copy's ETag. Refuses to choose what is
+copied, and to pass bytes through this process.
+
+An object that was put in one piece is copied in one piece: its ETag is the MD5 of its bytes.
+One that was uploaded in parts has the MD5 of the parts' MD5s as its ETag, so its copy is made
+of the same parts. A server other than S3 may give copied parts ETags of its own, which the
+first part shows (SeaweedFS does, for parts above its chunk size); it is then asked for one
+piece, with which SeaweedFS keeps the origin's ETag.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nearbucket.replication.comparison import description, has_md5_etag
+from nearbucket.replication.multipart_copy import OddPartsError, Upload, layout_of, parts_of
+from nearbucket.s3.sdk_client import FAULTS, code_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from nearbucket.replication.comparison import Judge
+    from nearbucket.replication.listing_merge import Listed
+    from nearbucket.s3.sdk_client import Sides
+
+    Moved = Callable[[int], None]
+
+LARGEST_PIECE = 5 * 1024**3
+"""What CopyObject takes (S3 user guide, "Copying, moving, and renaming objects")."""
+
+_TOO_LARGE = {"EntityTooLarge", "InvalidRequest", "InvalidArgument"}
+_GONE = {"404", "412", "NoSuchKey", "PreconditionFailed"}
+
+
+class Copier:
+    """Copies objects from one place to another."""
+
+    def __init__(
+        self,
+        sides: Sides,
+        judge: Judge,
+        *,
+        gate: asyncio.Semaphore,
+        width: int,
+        largest_piece: int = LARGEST_PIECE,
+    ) -> None:
+        """Bind the places.
+
+        Args:
+            sides: Where objects come from and go to.
+            judge: Knows tags.
+            gate: Bounds the copies under way, parts included, of all objects together.
+            width: How many parts of one object may be under way.
+            largest_piece: What one copy request takes.
+        """
+        self._sides, self._judge = sides, judge
+        self._gate, self._width = gate, width
+        self._largest_piece = largest_piece
+        self._odd_parts = False
+
+    async def copy(self, what: Listed, moved: Moved) -> str:
+        """Make the copy; an earlier run's unfinished one is continued.
+
+        Args:
+            what: The origin's object.
+            moved: Told of bytes that arrived; of a negative number when they are given up.
+
+        Returns:
+            The copy's ETag, without quotes.
+
+        Raises:
+            botocore's errors: The object cannot be read or written, or has changed.
+        """
+        in_parts = parts_of(what.etag) is not None or what.size > self._largest_piece
+        if what.size == 0 or not in_parts:
+            return await self._in_one_piece(what, moved)
+        if not self._odd_parts:
+            try:
+                return await self._in_parts(what, moved)
+            except OddPartsError:
+                self._odd_parts = True
+        try:
+            return await self._in_one_piece(what, moved)
+        except FAULTS as error:
+            if what.size <= self._largest_piece or code_of(error) not in _TOO_LARGE:
+                raise
+        return await self._in_parts(what, moved, any_etags=True)
+
+    async def _in_one_piece(self, what: Listed, moved: Moved) -> str:
+        async with self._gate:
+            answer = await self._sides.writes.copy_object(
+                MetadataDirective="COPY",
+                TaggingDirective="COPY",
+                CopySourceIfMatch=f'"{what.etag}"',
+                **self._sides.origin.as_source(what.key),
+                **self._sides.target.asked(what.key),
+            )
+        moved(what.size)
+        return str(answer["CopyObjectResult"]["ETag"]).strip('"')
+
+    async def _in_parts(
+        self, what: Listed, moved: Moved, *, any_etags: bool = False, again: bool = False
+    ) -> str:
+        head = await self._part(what, 1)
+        sizes = await layout_of(what, head, lambda number: self._size(what, number))
+        upload = Upload(self._sides, what, sizes)
+        usable = has_md5_etag(head) and not any_etags and not again
+        if await upload.find(usable=usable):
+            moved(upload.arrived)
+        else:
+            await upload.begin(description(head), await self._judge.tags(what.key))
+        try:
+            await upload.fill(self._gate, self._width, moved, any_etags=any_etags)
+        except OddPartsError:
+            await _give_up(upload, moved)
+            raise
+        except FAULTS as error:
+            if code_of(error) in _GONE:
+                await _give_up(upload, moved)
+            raise
+        if upload.resumed and upload.etag != what.etag:
+            await _give_up(upload, moved)
+            return await self._in_parts(what, moved, again=True)
+        return await upload.finish()
+
+    async def _part(self, what: Listed, number: int) -> dict[str, Any]:
+        """The origin's answer about a part, and about the whole object."""
+        answer: dict[str, Any] = await self._sides.reads.head_object(
+            PartNumber=number, IfMatch=f'"{what.etag}"', **self._sides.origin.asked(what.key)
+        )
+        return answer
+
+    async def _size(self, what: Listed, number: int) -> int:
+        return int((await self._part(what, number))["ContentLength"])
+
+
+async def _give_up(upload: Upload, moved: Moved) -> None:
+    await upload.abort()
+    moved(-upload.arrived)

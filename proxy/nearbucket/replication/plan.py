@@ -1,0 +1,160 @@
+"""What ``nearbucket sync`` is asked to do: which target is brought up to which origin.
+
+In: settings, and the command's choice of site and region. Out: steps, each with the policy's
+own choice of objects; or a ``ConfigError`` where copying would be impossible, or dangerous.
+Refuses to ask any bucket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nearbucket.policy.model import ConfigError, RequestError
+from nearbucket.policy.object_keys import encode_key, object_key
+from nearbucket.policy.rules import SitePolicy
+from nearbucket.s3.sdk_client import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.config.sites import Site
+    from nearbucket.replication.listing_merge import Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One target to bring up to its origin.
+
+    Attributes:
+        site: Name of the site.
+        regions: Regions of the clients that are sent to the target.
+        origin: Where the objects are.
+        target: Where they ought to be.
+        chosen: Whether the site's policy would redirect to an object.
+    """
+
+    site: str
+    regions: tuple[str, ...]
+    origin: Place
+    target: Place
+    chosen: Callable[[Listed], bool]
+
+
+def steps_of(
+    settings: Settings, sites: Sequence[str], regions: Sequence[str], *, delete: bool
+) -> list[Step]:
+    """The targets to bring up to date; one that is its own origin is not among them.
+
+    Args:
+        settings: The configuration.
+        sites: Names of sites; empty for all.
+        regions: Regions with a target; empty for all.
+        delete: Whether objects may be deleted.
+
+    Raises:
+        ConfigError: A name is unknown, or two places cannot be origin and target.
+    """
+    _refuse_unknown("--site", sites, [site.name for site in settings.sites])
+    chosen = [(number, site) for number, site in enumerate(settings.sites)
+              if not sites or site.name in sites]  # fmt: skip
+    there = [region for _, site in chosen for region in site.targets]
+    _refuse_unknown("--region", regions, there)
+    steps = [step for number, site in chosen for step in _steps(number, site, regions)]
+    for step in steps:
+        _refuse_impossible(step)
+        if delete:
+            _refuse_shared(step, settings)
+    return steps
+
+
+def _refuse_unknown(option: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise ConfigError(f"{option} {name}: there is {' '.join(known) or 'none'}")
+
+
+def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[Step]:
+    """The steps of a site; regions that share a bucket share a step."""
+    found: dict[Place, list[str]] = {}
+    for region in site.targets:
+        if regions and region not in regions:
+            continue
+        target = target_of(number, site, region)
+        place = next((place for place in found if place.is_at(target)), target)
+        found.setdefault(place, []).append(region)
+    for target, names in found.items():
+        origin = origin_of(number, site)
+        if not target.is_at(origin):
+            yield Step(site.name, tuple(names), origin, target, chooser(site))
+
+
+def origin_of(number: int, site: Site) -> Place:
+    """The origin of the site with this number."""
+    entry = site.origin
+    return Place(f"sites.{number}.origin", entry, entry.credentials, entry.expected_owner)
+
+
+def target_of(number: int, site: Site, region: str) -> Place:
+    """The bucket that clients of a region are sent to."""
+    name = f"sites.{number}.targets.{region}"
+    entry = site.targets[region]
+    return Place(name, entry, entry.credentials, entry.expected_owner)
+
+
+def chooser(site: Site) -> Callable[[Listed], bool]:
+    """Which objects the site's policy would redirect to, sent by nobody in particular.
+
+    Those whose key no URL can name are never asked for.
+    """
+    policy = SitePolicy.build(site)
+    smallest = site.redirect.min_size
+
+    def chosen(what: Listed) -> bool:
+        key = what.key
+        return what.size >= smallest and policy.wants(key) and has_url(key, policy)
+
+    return chosen
+
+
+def has_url(key: str, policy: SitePolicy) -> bool:
+    """Whether a request can name a key, and get that very object."""
+    if (policy.index and key.endswith("/")) or len(key.encode()) > policy.max_key:
+        return False
+    try:
+        return object_key(f"/{encode_key(key)}") == key
+    except RequestError:
+        return False
+
+
+def _refuse_impossible(step: Step) -> None:
+    origin, target = step.origin, step.target
+    if target.credentials == "anonymous":
+        raise ConfigError(f"{target.name}: credentials: anonymous cannot write to {target}")
+    if origin.server != target.server:
+        raise ConfigError(
+            f"{target.name}: {target} is on {target.server}, its origin {origin} on "
+            f"{origin.server}; S3 copies within one server only. Copy with another tool, or take "
+            f"the region out with --region"
+        )
+    if origin.overlaps(target):
+        raise ConfigError(
+            f"{target.name}: {target} and its origin {origin} hold each other's objects, so each "
+            "run would copy the last one's copies; give them prefixes beside each other"
+        )
+
+
+def _refuse_shared(step: Step, settings: Settings) -> None:
+    """Deleting by one origin's listing must not reach what another site keeps there."""
+    for number, site in enumerate(settings.sites):
+        origin = origin_of(number, site)
+        others = [target_of(number, site, region) for region in site.targets]
+        shared: list[Any] = [origin] if step.target.overlaps(origin) else []
+        if not step.origin.is_at(origin):
+            shared += [other for other in others if step.target.overlaps(other)]
+        for other in shared:
+            raise ConfigError(
+                f"{step.target.name}: --delete could delete objects of {other.name} ({other}); "
+                "give them prefixes beside each other, or delete by hand"
+            )

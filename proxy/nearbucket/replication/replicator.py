@@ -1,0 +1,284 @@
+"""Brings one target up to its origin: compares, copies what differs, counts.
+
+In: two places, the policy's choice of objects, and how much to do at once. Out: a ``Tally``,
+up to date at any time. Refuses to know why an object is chosen, to hold the listings, and to
+show anything.
+
+There is no state between runs but the buckets themselves: what a killed run had copied is
+found equal, what it had begun is continued, the rest is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from nearbucket.policy.model import ProxyError
+from nearbucket.replication.comparison import Judge, Verdict, at_sight
+from nearbucket.replication.listing_merge import Order, is_there, listed, merged
+from nearbucket.replication.multipart_copy import parts_of, together
+from nearbucket.replication.object_copy import LARGEST_PIECE, Copier
+from nearbucket.s3.sdk_client import FAULTS, Sides, as_ours, code_of, meaning, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from nearbucket.replication.listing_merge import Listed, Pair
+    from nearbucket.s3.sdk_client import Place
+
+_AHEAD = 50_000
+"""How many differences are found ahead of the copies. Up to there the total, and so the time
+left, is known; they take 25 MB."""
+
+_IN_A_ROW = 100
+"""After so many failures without a success the reason is not the objects."""
+
+
+class Failure(NamedTuple):
+    """An object that is not in step: its key, S3's code, and what it means."""
+
+    key: str
+    code: str
+    text: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been found and done so far.
+
+    Attributes:
+        begun: Whether both buckets could be asked.
+        listed: Whether the listings have been read to their ends.
+        same: Objects that needed nothing.
+        objects: Objects found to be missing or different.
+        size: Their bytes.
+        requests: How many requests their copies take.
+        copied: Objects that were copied.
+        copied_size: Their bytes.
+        moved: Bytes in the target, those of unfinished objects included.
+        other_etag: Copies that could not get the origin's ETag.
+        remembered: Objects that a checksum showed to be equal, and that were tagged.
+        orphans: Chosen objects of the target that the origin lacks.
+        deleted: Those of them that were deleted.
+        failures: What did not work.
+        problem: What ended the run early.
+    """
+
+    begun: bool = False
+    listed: bool = False
+    same: int = 0
+    objects: int = 0
+    size: int = 0
+    requests: int = 0
+    copied: int = 0
+    copied_size: int = 0
+    moved: int = 0
+    other_etag: int = 0
+    remembered: int = 0
+    orphans: int = 0
+    deleted: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    problem: ProxyError | None = None
+
+    def expect(self, what: Listed, sign: int = 1) -> None:
+        """Count an object to be copied, or with -1 one that turned out to need nothing."""
+        parts = parts_of(what.etag)
+        self.objects += sign
+        self.size += sign * what.size
+        # to begin, to complete, and one a part; or the one copy
+        self.requests += sign * (1 if parts is None else parts + 2)
+
+
+class Job(NamedTuple):
+    """One difference, and what it calls for as far as is known."""
+
+    verdict: Verdict
+    what: Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run goes about it.
+
+    Attributes:
+        parallel: How many copies, or parts of them, may be under way.
+        dry_run: Whether nothing is changed.
+        delete: Whether chosen keys that the origin lacks are deleted.
+        largest_piece: What one copy request takes.
+    """
+
+    parallel: int = 32
+    dry_run: bool = False
+    delete: bool = False
+    largest_piece: int = LARGEST_PIECE
+
+
+class Replication:
+    """One run for one target."""
+
+    def __init__(
+        self,
+        places: tuple[Place, Place],
+        chosen: Callable[[Listed], bool],
+        tally: Tally,
+        options: Options,
+        *,
+        found: Callable[[Job], None] = lambda _: None,
+    ) -> None:
+        """Describe the run.
+
+        Args:
+            places: Origin and target.
+            chosen: Whether the policy would redirect to an object of the origin.
+            tally: Kept up to date.
+            options: How to go about it.
+            found: Told of every copy and deletion before it is made, or would be.
+        """
+        self._origin, self._target = places
+        self._chosen, self._tally, self._options, self._found = chosen, tally, options, found
+        self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(_AHEAD)
+        self._in_a_row = 0
+
+    async def run(self) -> None:
+        """Do it.
+
+        Raises:
+            ProxyError: A bucket cannot be used, or nothing works any more.
+        """
+        parallel = self._options.parallel
+        for place in (self._origin, self._target):
+            await _try(place)
+        self._tally.begun = True
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(opened(place, 2 * parallel))
+                       for place in (self._origin, self._target)]  # fmt: skip
+            sides = Sides(self._origin, self._target, *clients)
+            judge = Judge(sides)
+            gate = asyncio.Semaphore(parallel)
+            copier = Copier(
+                sides, judge, gate=gate, width=parallel, largest_piece=self._options.largest_piece
+            )
+            workers = [self._work(sides, judge, copier) for _ in range(parallel)]
+            await together([self._plan(sides), *workers])
+
+    async def _plan(self, sides: Sides) -> None:
+        """Find what differs, as far ahead of the copies as the queue is long."""
+        order = Order(bytewise=sides.origin.bytewise)
+
+        async def holds(key: str) -> bool:
+            try:
+                return await is_there(sides.writes, sides.target, key)
+            except FAULTS as error:
+                raise as_ours(error, sides.target) from error
+
+        async with (
+            aclosing(listed(sides.reads, sides.origin, order)) as origin,
+            aclosing(listed(sides.writes, sides.target, order)) as target,
+        ):
+            async for pair in merged(origin, target, order, holds):
+                await self._take(pair)
+        self._tally.listed = True
+        for _ in range(self._options.parallel):
+            await self._jobs.put(None)
+
+    async def _take(self, pair: Pair) -> None:
+        origin, target = pair
+        what = origin or target
+        if what is None or not self._chosen(what):
+            return
+        verdict = at_sight(pair)
+        if verdict is Verdict.SAME:
+            self._tally.same += 1
+        elif verdict is not Verdict.DELETE:
+            self._tally.expect(what)
+            await self._jobs.put(Job(verdict, what))
+        else:
+            self._tally.orphans += 1
+            if self._options.delete:
+                await self._jobs.put(Job(verdict, what))
+
+    async def _work(self, sides: Sides, judge: Judge, copier: Copier) -> None:
+        while (job := await self._jobs.get()) is not None:
+            try:
+                verdict = await judge.settle(job.verdict, job.what)
+                await self._act(Job(verdict, job.what), sides, judge, copier)
+            except FAULTS as error:
+                self._failed(job.what, error)
+            else:
+                self._in_a_row = 0
+
+    async def _act(self, job: Job, sides: Sides, judge: Judge, copier: Copier) -> None:
+        verdict, what = job
+        if verdict is Verdict.DELETE:
+            await self._remove(job, sides)
+        elif verdict is Verdict.COPY:
+            self._found(job)
+            if not self._options.dry_run:
+                await self._copy(what, judge, copier)
+        else:
+            self._tally.expect(what, -1)
+            self._tally.same += 1
+            if verdict is Verdict.REMEMBER and not self._options.dry_run:
+                await judge.remember(what)
+                self._tally.remembered += 1
+
+    async def _copy(self, what: Listed, judge: Judge, copier: Copier) -> None:
+        arrived = 0
+
+        def moved(size: int) -> None:
+            nonlocal arrived
+            arrived += size
+            self._tally.moved += size
+
+        try:
+            etag = await copier.copy(what, moved)
+        except FAULTS:
+            self._tally.moved -= arrived
+            raise
+        self._tally.copied += 1
+        self._tally.copied_size += what.size
+        if etag != what.etag:
+            self._tally.other_etag += 1
+            await judge.remember(what)
+
+    async def _remove(self, job: Job, sides: Sides) -> None:
+        """Delete a key, unless it came to the origin after that was listed."""
+        key = job.what.key
+        if await is_there(sides.reads, sides.origin, key):
+            self._tally.orphans -= 1
+            return
+        self._found(job)
+        if not self._options.dry_run:
+            await sides.writes.delete_object(**sides.target.asked(key))
+            self._tally.deleted += 1
+
+    def _failed(self, what: Listed, error: Exception) -> None:
+        self._tally.failures.append(Failure(what.key, code_of(error), meaning(error)))
+        self._in_a_row += 1
+        if self._in_a_row < _IN_A_ROW:
+            return
+        if not isinstance(error, ClientError):
+            raise as_ours(error, self._target)
+        raise ProxyError(
+            f"{self._target.name}: stopped after {_IN_A_ROW} failures in a row, the last with "
+            f"{meaning(error)}"
+        )
+
+
+async def _try(place: Place) -> None:
+    """Ask a bucket once, so that what is wrong with it shows at once.
+
+    Raises:
+        ProxyError: It cannot be used.
+    """
+    try:
+        async with opened(place, attempts=2) as client:
+            asked: dict[str, Any] = {"MaxKeys": 1, "Prefix": place.entry.prefix, **place.asked()}
+            await client.list_objects_v2(**asked)
+    except FAULTS as error:
+        raise as_ours(error, place) from error

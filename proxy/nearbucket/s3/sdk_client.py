@@ -1,0 +1,242 @@
+"""The control plane of a bucket: who lists, describes and copies, and what S3's errors mean.
+
+In: a bucket entry. Out: an aiobotocore client, and errors in words that name the fix. Refuses
+to know what is asked, and the data path: clients get objects through ``origin/client.py``.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore import UNSIGNED
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004  # botocore's own, of whoever was not reached
+    HTTPClientError,
+    NoCredentialsError,
+    SSLError,
+)
+
+from nearbucket import __version__
+from nearbucket.config.aws_endpoints import partition_of
+from nearbucket.policy.model import ConfigError, OriginError, ProxyError
+from nearbucket.s3.sigv4 import Signer
+from nearbucket.s3.tls_trust import REMEDY, authorities
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nearbucket.config.buckets import Bucket, KeyFiles
+
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 900
+"""A copy of 5 GiB within S3 takes minutes, and S3 answers when it is done (API reference,
+"CopyObject": the connection is kept alive meanwhile)."""
+
+ATTEMPTS = 8
+"""Backs off for up to 127 s in total. The SDK's ``legacy`` mode and not ``standard``: that one
+stops trying at all when many requests at once are told to slow down (its retry quota)."""
+
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bucket and a folder in it, and who asks there.
+
+    Attributes:
+        name: The entry in the configuration, such as ``sites.0.targets.us-west-2``.
+        entry: Where the bucket is.
+        credentials: As configured.
+        owner: Account id that must own the bucket, or None.
+    """
+
+    name: str
+    entry: Bucket
+    credentials: Literal["ambient", "anonymous"] | KeyFiles
+    owner: str | None = None
+
+    def key(self, name: str) -> str:
+        """The bucket's own key of a site's key."""
+        return self.entry.prefix + name
+
+    def asked(self, name: str | None = None) -> dict[str, str]:
+        """Arguments of a request to the bucket, or about one of its objects."""
+        found = {"Bucket": self.entry.bucket}
+        if name is not None:
+            found["Key"] = self.key(name)
+        return found | ({"ExpectedBucketOwner": self.owner} if self.owner else {})
+
+    def as_source(self, name: str) -> dict[str, Any]:
+        """Arguments that make an object the source of a copy."""
+        found = {"CopySource": {"Bucket": self.entry.bucket, "Key": self.key(name)}}
+        return found | ({"ExpectedSourceBucketOwner": self.owner} if self.owner else {})
+
+    @property
+    def server(self) -> str:
+        """The server that can copy within itself: AWS's partition, or another's endpoint."""
+        endpoint = self.entry.endpoint
+        if endpoint is None or ".amazonaws." in f"{urlsplit(endpoint).hostname}.":
+            partition = partition_of(self.entry.region)
+            return partition.name if partition else "aws"
+        return endpoint.lower()
+
+    @property
+    def bytewise(self) -> bool:
+        """Whether listings are sure to come in the order of UTF-8 bytes, as AWS's do."""
+        return self.entry.endpoint is None
+
+    def overlaps(self, other: Place) -> bool:
+        """Whether an object can be in both."""
+        one, two = self.entry, other.entry
+        return (self.server, one.bucket) == (other.server, two.bucket) and (
+            one.prefix.startswith(two.prefix) or two.prefix.startswith(one.prefix)
+        )
+
+    def is_at(self, other: Place) -> bool:
+        """Whether both are the same folder of the same bucket."""
+        return self.overlaps(other) and self.entry.prefix == other.entry.prefix
+
+    def __str__(self) -> str:
+        return f"{self.entry.bucket}/{self.entry.prefix}".rstrip("/")
+
+
+class Sides(NamedTuple):
+    """The two places of a copy and who asks there."""
+
+    origin: Place
+    target: Place
+    reads: Any
+    """The origin's client."""
+    writes: Any
+    """The target's client; copies are asked of it."""
+
+
+@asynccontextmanager
+async def opened(
+    place: Place, connections: int = 1, *, attempts: int = ATTEMPTS
+) -> AsyncIterator[Any]:
+    """An aiobotocore client for one bucket.
+
+    Args:
+        place: The bucket.
+        connections: How many requests may be under way at once.
+        attempts: How often a request is made before its error counts.
+
+    Raises:
+        ProxyError: Its credentials cannot be had, or there is nobody to trust.
+    """
+    entry = place.entry
+    style = {None: "auto", True: "path", False: "virtual"}[entry.path_style]
+    if entry.path_style is None and entry.endpoint is not None:
+        style = "path"
+    settings = AioConfig(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        max_pool_connections=connections,
+        retries={"mode": "legacy", "total_max_attempts": attempts},
+        # us-east-1 as any other region, and no checksums of an SDK's choosing on the copies
+        s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_extra=f"nearbucket/{__version__}",
+        signature_version=UNSIGNED if place.credentials == "anonymous" else "s3v4",
+    )
+    keys = await _keys(place)
+    async with _session().create_client(
+        "s3",
+        region_name=entry.region,
+        endpoint_url=entry.endpoint,
+        config=settings,
+        verify=authorities(),
+        **keys,
+    ) as client:
+        yield client
+
+
+@cache
+def _session() -> Any:
+    """One for all clients: it holds the parsed description of the API, half a second's work."""
+    return get_session()
+
+
+async def _keys(place: Place) -> dict[str, str]:
+    """Static keys of files; the SDK's own chain finds all others."""
+    if isinstance(place.credentials, str):
+        return {}
+    try:
+        known = await Signer(place.credentials, place.entry.region).credentials()
+    except OriginError as error:
+        detail = error.detail.removeprefix("origin.")
+        raise ConfigError(f"{place.name}.{detail}") from None
+    if known is None:
+        return {}
+    return {"aws_access_key_id": known.access_key, "aws_secret_access_key": known.secret_key}
+
+
+FAULTS = (BotoCoreError, ClientError)
+"""What an aiobotocore client raises."""
+
+_NOT_ALLOWED = "not allowed; docs/replication.md lists the permissions that sync needs"
+_BUSY = "S3 asks to slow down; run sync again, with a smaller --parallel"
+_CHANGED = "changed at the origin during the run; run sync again"
+_KEYS = "the keys are not accepted; correct the credentials"
+_ELSEWHERE = "the bucket is in another region; correct its region"
+_MEANING = {
+    "AccessDenied": _NOT_ALLOWED,
+    "403": _NOT_ALLOWED,
+    "404": "not there",
+    "412": _CHANGED,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "EntityTooLarge": "larger than the server copies in one piece",
+    "ExpiredToken": _KEYS,
+    "InvalidAccessKeyId": _KEYS,
+    "InvalidObjectState": "archived at the origin; restore it there, or exclude it",
+    "NoSuchBucket": "there is no such bucket; make it, or correct the name",
+    "NoSuchKey": _CHANGED,
+    "PermanentRedirect": _ELSEWHERE,
+    "PreconditionFailed": _CHANGED,
+    "ServiceUnavailable": _BUSY,
+    "SignatureDoesNotMatch": _KEYS,
+    "SlowDown": _BUSY,
+}
+
+
+def code_of(error: Exception) -> str:
+    """S3's code of an error, or the kind of failure where S3 gave no answer."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "unknown"))
+    return type(error).__name__
+
+
+def meaning(error: Exception) -> str:
+    """What an error means, and what helps."""
+    code = code_of(error)
+    if isinstance(error, ClientError):
+        said = error.response.get("Error", {}).get("Message", "")
+        return f"{code}: {_MEANING.get(code) or said or 'no reason given'}"
+    if isinstance(error, NoCredentialsError):
+        return "no AWS credentials found; give this process a role, keys, or credentials: files"
+    if isinstance(error, SSLError):
+        return f"{error}; {REMEDY}"
+    return str(error)
+
+
+def as_ours(error: Exception, place: Place) -> ProxyError:
+    """An error about a whole bucket: the operator's to mend, or S3's."""
+    text = f"{place.name}: bucket {place}: {meaning(error)}"
+    if isinstance(error, SSLError):
+        return OriginError(503, text)
+    if isinstance(error, HTTPClientError | ConnectionError):
+        return OriginError(503, f"{text}; is the endpoint right, and reachable from here?")
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return OriginError(503, text) if status >= _SERVER_ERROR else ConfigError(text)
+    return ConfigError(text)

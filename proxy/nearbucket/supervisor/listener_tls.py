@@ -1,0 +1,73 @@
+"""The listener's TLS: one context, whose certificate is replaced when the files change.
+
+In: two PEM files. Out: an ``ssl.SSLContext`` for the server. Refuses to stop serving because
+of a broken file: connections go on with the certificate there was.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING
+
+from nearbucket.policy.model import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearbucket.config.settings import Tls
+
+_log = logging.getLogger(__name__)
+
+Marks = tuple[tuple[int, int, int], ...]
+
+
+class Certificate:
+    """The certificate in use.
+
+    Attributes:
+        context: For the server; new connections get the newest good certificate.
+    """
+
+    def __init__(self, settings: Tls) -> None:
+        """Load the files.
+
+        Raises:
+            ConfigError: They are no certificate and its key; names them.
+        """
+        self._files = (settings.certificate.expanduser(), settings.key.expanduser())
+        self._marks = self._look()
+        self.context = _context(*self._files)
+
+    def _look(self) -> Marks | None:
+        try:
+            found = [path.stat() for path in self._files]
+        except OSError:
+            return None
+        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+
+    def refresh(self) -> None:
+        """Take changed files; what is wrong with them is logged once, and they wait."""
+        marks = self._look()
+        if marks in {self._marks, None}:
+            return
+        self._marks = marks
+        try:
+            _context(*self._files)  # a context that has failed halfway would be a mixture
+            self.context.load_cert_chain(*self._files)
+        except (ConfigError, OSError) as error:
+            _log.error("certificate not reloaded, the old one goes on: %s", error)
+        else:
+            _log.info("certificate reloaded from %s", self._files[0])
+
+
+def _context(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"listen.tls: {certificate} and {key} are no certificate and its key: {error}"
+        ) from None
+    return context

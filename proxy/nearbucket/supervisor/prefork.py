@@ -1,0 +1,150 @@
+"""What comes before the event loop: the public port is taken, and the first workers are made.
+
+In: settings. Out: listening sockets, and a running process for each, with the supervisor's end
+of its channel. Refuses to start a worker later on: then there are threads and a loop, which a
+copy would have without what makes them run (``worker_pool.py`` starts new processes instead).
+
+The first workers are copies of this process because it has imported by now what they run: that
+is nine tenths of a worker's start and half of its memory (bench/startup.py).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import resource
+import socket
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from nearbucket.frontend.recent_redirects import SIZE
+from nearbucket.policy.model import ConfigError
+from nearbucket.s3.tls_trust import trusted
+from nearbucket.supervisor.listener_tls import Certificate
+from nearbucket.supervisor.snapshot import worker_count
+from nearbucket.supervisor.worker_pool import Copy, First
+from nearbucket.supervisor.worker_process import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nearbucket.config.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Launched(NamedTuple):
+    """The port's sockets, a worker on each, and the memory that the workers share."""
+
+    listeners: Sequence[socket.socket]
+    first: Sequence[First]
+    memory: int
+
+
+def launch(settings: Settings) -> Launched:
+    """Take the public port and make the workers.
+
+    To be called before there are threads or an event loop. Garbage is collected from here on,
+    whether or not it was before.
+
+    Raises:
+        ConfigError: A certificate or the authorities cannot be used, or the address cannot be
+            bound.
+    """
+    if settings.listen.tls is not None:
+        Certificate(settings.listen.tls)  # the workers' error would come later, and thrice
+    count = worker_count(settings.listen)
+    _raise_file_limit(settings.limits.max_connections, count)
+    listeners = open_listeners(settings.listen.host, settings.listen.port, count)
+    trusted()  # workers find it read
+    gc.freeze()  # a collection writes to all it looks at, and what is written is shared no more
+    gc.enable()
+    memory = os.memfd_create("nearbucket")
+    os.ftruncate(memory, SIZE)
+    return Launched(listeners, _fork(listeners, memory), memory)
+
+
+def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
+    """``count`` sockets on one address and port, bound but not yet listening.
+
+    Raises:
+        ConfigError: The address cannot be bound; names the key to change.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets: list[socket.socket] = []
+    for _ in range(count):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            if not sockets:
+                # Without SO_REUSEPORT first: with it, a second server on the port would
+                # share it in silence.
+                _probe(family, host, port)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((host, port))
+        except OSError as error:
+            for each in (listener, *sockets):
+                each.close()
+            raise ConfigError(
+                f"listen: cannot listen on {host} port {port}: {error.strerror}; change "
+                "listen.host or listen.port, or stop the program that holds it"
+            ) from None
+        port = listener.getsockname()[1]
+        sockets.append(listener)
+    return sockets
+
+
+def _probe(family: int, host: str, port: int) -> None:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        if port:
+            probe.listen(1)
+
+
+def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[First]:
+    made: list[First] = []
+    for listener in listeners:
+        ours, theirs = socket.socketpair()
+        others = [ours, *(first.end for first in made),
+                  *(each for each in listeners if each is not listener)]  # fmt: skip
+        pid = os.fork()
+        if pid == 0:
+            _be_worker(listener, theirs, memory, others)
+        theirs.close()
+        made.append(First(Copy(pid), ours))
+    return made
+
+
+def _be_worker(
+    listener: socket.socket, end: socket.socket, memory: int, others: Iterable[socket.socket]
+) -> NoReturn:
+    """Serve until the end of this process, whose original goes on as the supervisor."""
+    status = 1
+    try:
+        for each in others:
+            each.close()  # an open end would hide from its worker that the supervisor is gone
+        serve(listener, end, memory)
+        status = 0
+    except BaseException:
+        _log.exception("the worker ends")
+    finally:
+        logging.shutdown()
+        os._exit(status)  # nothing of what its original still has to do
+
+
+def _raise_file_limit(max_connections: int, workers: int) -> None:
+    """Each streamed download holds two sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _log.info("open files: %d allowed", hard)
+    if hard < 2 * max_connections // workers:
+        _log.warning(
+            "limits.max_connections %d may need more open files than %d; raise the process's "
+            "nofile limit",
+            max_connections,
+            hard,
+        )

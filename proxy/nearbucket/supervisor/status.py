@@ -1,0 +1,104 @@
+"""The document of ``/api/status``: what a person asks first, for programs as well.
+
+In: what the supervisor knows. Out: plain data for JSON. Refuses to ask anybody anything, and to
+show a secret.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nearbucket import __version__
+from nearbucket.config.file import masked
+from nearbucket.policy.rules import SitePolicy
+from nearbucket.supervisor.snapshot import fingerprint, worker_count
+
+if TYPE_CHECKING:
+    from nearbucket.config.sites import Site
+    from nearbucket.regions.ip_ranges import Ranges
+    from nearbucket.replicas.warm_up import Progress
+    from nearbucket.supervisor.admin_api import Health
+    from nearbucket.supervisor.snapshot import Snapshot
+    from nearbucket.telemetry.metrics import Values
+
+_FIGURES = (
+    "nearbucket_redirects_total", "nearbucket_redirected_bytes_total", "nearbucket_saved_usd_total",
+    "nearbucket_bypasses_total", "nearbucket_refusals_total", "nearbucket_streamed_bytes_total",
+    "nearbucket_checks_total", "nearbucket_streams_in_progress", "nearbucket_connections",
+    "nearbucket_stream_ends_total", "nearbucket_config_reloads_total",
+)  # fmt: skip
+
+
+class Known(NamedTuple):
+    """What the supervisor knows.
+
+    Attributes:
+        health: Readiness.
+        serving: Workers that answer.
+        started: Unix time of the start.
+        ranges: The list in use, or None.
+        age: Seconds since that was confirmed.
+        refused: Why the last reload was refused; None when it was applied.
+        warm_up: How far a warm-up has come, where there is one.
+        values: Every figure.
+    """
+
+    health: Health
+    serving: int
+    started: float
+    ranges: Ranges | None
+    age: float
+    refused: str | None
+    warm_up: Progress | None
+    values: Values
+
+
+def status_of(snapshot: Snapshot, known: Known) -> dict[str, Any]:
+    """The document."""
+    settings, table, ranges = snapshot.settings, snapshot.table, known.ranges
+    return {
+        "version": __version__,
+        "ready": known.health.ready,
+        "reasons": list(known.health.reasons),
+        "uptime_seconds": round(time.time() - known.started, 1),
+        "workers": {"serving": known.serving, "configured": worker_count(settings.listen)},
+        "sites": [_rollout(site, known.values) for site in settings.sites],
+        "warm_up": known.warm_up and known.warm_up._asdict(),
+        "config": {
+            "hash": fingerprint(settings), "refused": known.refused, "settings": masked(settings),
+        },
+        "ranges": ranges
+        and {
+            "token": ranges.token,
+            "created": ranges.created,
+            "age_seconds": round(known.age),
+            "prefixes_v4": table.prefixes_v4,
+            "prefixes_v6": table.prefixes_v6,
+        },
+        "figures": {
+            name: [{"labels": list(labels), "value": figure}
+                   for labels, figure in sorted(known.values.get(name, {}).items())]
+            for name in _FIGURES
+        },
+    }  # fmt: skip
+
+
+def _rollout(site: Site, values: Values) -> dict[str, Any]:
+    """How far redirects are switched on, and which targets take them."""
+    policy, up = SitePolicy.build(site), values.get("nearbucket_target_up", {})
+    return {
+        "site": site.name,
+        "mode": site.redirect.mode,
+        "percent": site.redirect.percent,
+        "verify": site.redirect.verify,
+        "bypass": site.bypass.to or "stream",
+        "targets": {
+            region: {
+                "location": target.location(),
+                "mode": policy.modes[region],
+                "up": bool(up[site.name, region]) if (site.name, region) in up else None,
+            }
+            for region, target in site.targets.items()
+        },
+    }

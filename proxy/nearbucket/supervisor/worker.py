@@ -1,0 +1,192 @@
+"""What answers on one socket of the public port: lanes, origins and what is known of the buckets.
+
+In: a listening socket; snapshots of configuration and prefixes. Out: answers, figures when asked.
+Refuses to read configuration, fetch lists, serve the admin port, and to know the supervisor: that
+is ``worker_process.py``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from nearbucket.frontend.aiohttp_lane.handler import Handler
+from nearbucket.frontend.client_connection import FastLane
+from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.origin.registry import Origins
+from nearbucket.replicas.replica_status import Standings
+from nearbucket.supervisor.listener_tls import Certificate
+
+if TYPE_CHECKING:
+    import socket
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.frontend.recent_redirects import Marks
+    from nearbucket.replicas.object_version import Learned
+    from nearbucket.s3.credentials import Ambient
+    from nearbucket.supervisor.snapshot import Snapshot
+    from nearbucket.telemetry.metrics import Cell, Counters, Values
+
+TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
+BACKLOG = 4096  # connections the kernel keeps until the loop accepts them
+
+SHUTDOWN_MARGIN = 30.0  # seconds beyond idle_timeout, which the lane watches over
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Serves one listening socket until it is drained.
+
+    Usable in a process of its own or, in tests, inside a running loop.
+    """
+
+    def __init__(  # noqa: PLR0913  # one worker, one call
+        self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True,
+        descriptor: int = 1, ambient: Ambient | None = None, marks: Marks | None = None,
+    ) -> None:  # fmt: skip
+        """Serve nothing yet.
+
+        Args:
+            snapshot: What to decide by.
+            fast_lane: Whether there is a lane below aiohttp.
+            relay: Whether that streams, too.
+            descriptor: Where the access log goes.
+            ambient: The SDK's credential chain.
+            marks: Who was sent away lately, by any worker.
+        """
+        self.state = WorkerState(
+            snapshot.settings,
+            snapshot.table,
+            snapshot.cdn,
+            workers=snapshot.workers,
+            descriptor=descriptor,
+            fast_lane=fast_lane,
+            marks=marks,
+        )
+        tls = snapshot.settings.listen.tls
+        self._certificate = Certificate(tls) if tls else None
+        self._relay = relay
+        self._ambient = ambient
+        self._origins: Origins
+        self._standings: Standings
+        self._server: asyncio.Server
+        self._ticking: asyncio.Task[None]
+
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to accept connections."""
+        counters = self.state.counters
+        self._origins = Origins(lambda site: _OriginCounts(counters, site), self._ambient)
+        self._standings = Standings(
+            self._origins.session, self._origins.ambient, counters.add, self.state.memo.forget
+        )
+        self.state.standings = self._standings
+        self._use(self.state.settings)
+        handler = Handler(self.state)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: FastLane(self.state, handler.connection),
+            sock=listener,
+            backlog=BACKLOG,
+            **self._tls(),
+        )
+        self._ticking = asyncio.create_task(self._tick())
+
+    def _tls(self) -> dict[str, Any]:
+        if self._certificate is None:
+            return {}
+        patience = self.state.settings.limits.header_timeout
+        # The lane decides when a client takes too long to take the rest, not asyncio's 30 s.
+        closing = self.state.settings.limits.idle_timeout + SHUTDOWN_MARGIN
+        return {
+            "ssl": self._certificate.context,
+            "ssl_handshake_timeout": patience,
+            "ssl_shutdown_timeout": closing,
+        }
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Decide by a new snapshot from the next request on."""
+        try:
+            if snapshot.settings != self.state.settings:
+                self._use(snapshot.settings)
+            self.state.apply(snapshot.settings, snapshot.table, snapshot.cdn)
+        except Exception:
+            _log.exception("snapshot not applied, the old one goes on")
+            return
+        logging.getLogger().setLevel(snapshot.settings.log.level.upper())
+
+    def _use(self, settings: Settings) -> None:
+        self._origins.use(settings.sites)
+        self._standings.use(settings)
+        self.state.presigners = self._standings.presigners
+        self.state.origins = self._origins.by_site
+        self.state.directs = self._origins.direct if self._relay else {}
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            try:
+                self.tick(time.monotonic())
+            except Exception:
+                _log.exception("a tick failed")
+
+    def learn(self, learned: Learned) -> None:
+        """Take what a listing said of a bucket."""
+        seen = time.monotonic() - max(0.0, time.time() - learned.seen)
+        self._standings.catalog.learn(learned.place, learned.objects, seen)
+
+    def figures(self) -> Values:
+        """All figures now."""
+        self.state.counters.up = dict(self._standings.up())
+        return self.state.counters.snapshot()
+
+    def tick(self, now: float) -> None:
+        """Once a second: clock, timeouts, log."""
+        self.state.tick()
+        self._standings.tick(now)
+        if self._certificate is not None:
+            self._certificate.refresh()
+        for lane in tuple(self.state.lanes):
+            lane.check(now)
+        self._origins.check(now)
+        self.state.log.flush()
+
+    async def drain(self) -> None:
+        """Refuse new connections, finish what runs within ``drain_timeout``, then end."""
+        deadline = time.monotonic() + self.state.settings.limits.drain_timeout
+        self.state.drain()
+        self._server.close()
+        while self.state.lanes and time.monotonic() < deadline:
+            for lane in tuple(self.state.lanes):
+                lane.check(time.monotonic())
+            await asyncio.sleep(0.05)
+        if self.state.lanes:
+            _log.warning("drain_timeout is over: %d connections cut", len(self.state.lanes))
+        for lane in tuple(self.state.lanes):
+            lane.abort()
+        await asyncio.sleep(0)
+        self._ticking.cancel()
+        await self._standings.close()
+        await self._origins.close()
+
+
+class _OriginCounts:
+    """Counts an origin's answers under its site."""
+
+    def __init__(self, counters: Counters, site: str) -> None:
+        self._counters = counters
+        self._site = site
+        self._statuses: dict[int, Cell] = {}
+
+    def on_status(self, status: int) -> None:
+        """S3 answered."""
+        cell = self._statuses.get(status)
+        if cell is None:
+            name = "nearbucket_origin_requests_total"
+            cell = self._statuses[status] = self._counters.cell(name, self._site, str(status))
+        cell.value += 1
+
+    def on_resume(self) -> None:
+        """A stream goes on after the origin dropped it."""
+        self._counters.add("nearbucket_origin_resumes_total", self._site)

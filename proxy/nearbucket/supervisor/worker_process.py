@@ -1,0 +1,158 @@
+"""A worker process: it follows its supervisor from the first message to the last.
+
+In: a listening socket, and the channel. Out: a ``Worker`` that does what the supervisor says, and
+its figures when asked. Refuses to know what a worker does with a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+from mmap import mmap
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from nearbucket.frontend.recent_redirects import SIZE, Marks
+from nearbucket.policy.model import OriginError
+from nearbucket.replicas.object_version import Learned
+from nearbucket.s3.credentials import Lent
+from nearbucket.supervisor.ipc import LAST, Ask, Borrow, Channel, Lend, Ready, Report
+from nearbucket.supervisor.snapshot import Snapshot
+from nearbucket.supervisor.worker import Worker
+
+if TYPE_CHECKING:
+    from nearbucket.s3.credentials import Credentials
+    from nearbucket.supervisor.ipc import Message
+
+BORROWING = 30.0  # seconds the SDK's chain may take, with a metadata service that is slow
+
+
+class _Loans:
+    """Asks the supervisor for the credentials of the SDK's chain, one question at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._answer: asyncio.Future[Lend] | None = None
+
+    async def borrow(self) -> Credentials:
+        """What the chain says now; raises its ``OriginError``."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._channel.send(Borrow())
+        try:
+            async with asyncio.timeout(BORROWING):
+                answer = await self._answer
+        except TimeoutError:
+            raise OriginError(503, "AWS credentials were not handed over in time") from None
+        if answer.credentials is None:
+            raise OriginError(answer.status, answer.detail)
+        return answer.credentials
+
+    def lent(self, answer: Lend) -> None:
+        """The supervisor answered."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+
+class _Follower:
+    """What to do about each message."""
+
+    def __init__(self, channel: Channel, worker: Worker, loans: _Loans) -> None:
+        self._channel = channel
+        self._worker = worker
+        self._loans = loans
+
+    def obey(self, message: Message | None) -> bool:
+        """Do it; False where the message ends the service."""
+        match message:
+            case Snapshot() as snapshot:
+                self._worker.apply(snapshot)
+            case Ask(question):
+                self.report(question)
+            case Learned() as learned:
+                self._worker.learn(learned)
+            case Lend() as lent:
+                self._loans.lent(lent)
+            case _:  # Drain, or the supervisor is gone
+                return False
+        return True
+
+    def report(self, question: int) -> None:
+        """Tell the figures."""
+        self._channel.send(Report(question, self._worker.figures()))
+
+    async def drain(self) -> None:
+        """Finish what runs; meanwhile go on obeying."""
+        draining = asyncio.create_task(self._worker.drain())
+        while not draining.done():
+            asking = asyncio.create_task(self._channel.receive())
+            await asyncio.wait({draining, asking}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                asking.cancel()
+            elif not self.obey(asking.result()):
+                await draining
+
+
+async def _follow(listener: socket.socket, end: socket.socket, marks: Marks) -> None:
+    """Follow the supervisor until it says to drain, or is gone."""
+    channel = await Channel.over(end)
+    first = await channel.receive()
+    if not isinstance(first, Snapshot):
+        return
+    logging.getLogger().setLevel(first.settings.log.level.upper())
+    loans = _Loans(channel)
+    worker = Worker(first, ambient=Lent(loans.borrow), marks=marks)
+    await worker.start(listener)
+    # What is there now stays: collections, which hold the loop, need not look at it, and rarely
+    # at the memo's many entries, which are no cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(700, 10, 100)
+    follower = _Follower(channel, worker, loans)
+    channel.send(Ready())
+    while follower.obey(await channel.receive()):
+        pass
+    await follower.drain()
+    follower.report(LAST)
+    await worker.state.log.close()
+    follower.report(LAST)  # with what the log lost
+    await channel.close()
+
+
+def serve(listener: socket.socket, end: socket.socket, memory: int) -> None:
+    """Be a worker: answer on a bound socket, follow the supervisor behind the channel.
+
+    Args:
+        listener: The socket.
+        end: Our end of the channel.
+        memory: Descriptor of what the workers share: the table of ``frontend/recent_redirects.py``.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A terminal or orchestrator may signal the whole group: only the supervisor acts.
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s worker[%(process)d]: %(message)s",
+        force=True,  # a copy of the supervisor has the supervisor's
+    )  # fmt: skip
+    # One line a worker about where credentials were found is no news.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("aiobotocore").setLevel(logging.WARNING)
+    listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    uvloop.run(_follow(listener, end, Marks(mmap(memory, SIZE))))
+
+
+def main() -> None:
+    """Entry of a process of its own.
+
+    ``python -m nearbucket.supervisor.worker_process LISTENER CHANNEL MEMORY``
+    """
+    listener, end, memory = (int(number) for number in sys.argv[1:4])
+    serve(socket.socket(fileno=listener), socket.socket(fileno=end), memory)
+
+
+if __name__ == "__main__":
+    main()

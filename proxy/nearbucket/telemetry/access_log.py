@@ -1,0 +1,194 @@
+"""The access log: lines gather, and go out together.
+
+In: one ``Record`` an answered request, or the parts of its line. Out: lines on a file
+descriptor. Refuses to wait for whoever reads them, and to know what a line says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import select
+import stat
+import threading
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from nearbucket.telemetry.log_format import Ends, Form, Json, Record, W3c, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_WAITING = 100_000
+"""Lines kept while standard output takes none; more are dropped and counted."""
+
+_BATCH = 1024  # lines that are handed on before the tick: memory that is warm is used again
+_PIECE = 1 << 20  # bytes a write, to what is no pipe
+PIPE_BUF = 4096
+"""Bytes of the longest line (POSIX: writes up to this are not mixed with other processes')."""
+
+_FROM_CLIENT = frozenset({"method", "host", "path", "user_agent", "referer", "range"})
+
+
+class AccessLog:
+    """Collects lines of one worker and has them written out on each ``flush``.
+
+    They are written by a thread of its own, which does nothing else: whoever reads them may be
+    slow, or gone, and neither serving nor the end of the process waits for that. Lines are
+    made where they are added, because a thread that computes takes the interpreter away from
+    the loop for 5 ms at a time (``sys.getswitchinterval``).
+
+    Attributes:
+        form: How lines look; None when the log is off.
+        offset: Unix time less monotonic time, in seconds, for whoever has only the latter.
+    """
+
+    def __init__(
+        self,
+        form: Literal["json", "w3c", "off"],
+        dropped: Callable[[int], None] = lambda _count: None,
+        descriptor: int = 1,
+        scheme: str = "http",
+    ) -> None:
+        """Args: the form, who counts dropped lines, the file descriptor, our own scheme."""
+        forms: dict[str, Form | None] = {"json": Json(), "w3c": W3c(scheme), "off": None}
+        self.form = forms[form]
+        self.offset = 0.0
+        self._lines: list[bytes] = []
+        self._dropped = dropped
+        self._descriptor = descriptor
+        self._header = self.form.header() if self.form else b""
+        self._limit = PIPE_BUF if _is_pipe(descriptor) else _PIECE
+        self._batches: queue.SimpleQueue[list[_Piece] | None] = queue.SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._handed = 0
+        self._lost = 0
+        self._thread: threading.Thread | None = None
+
+    def add(self, record: Record) -> None:
+        """Keep one record's line for the next flush."""
+        if self.form is not None:
+            self.keep(_fitted(self.form, record))
+
+    def repeat(self, moment: float, seconds: float, ends: Ends) -> None:
+        """Keep one line of which all but time and duration was made before."""
+        if self.form is not None:
+            self.keep(self.form.line(moment, seconds, ends))
+
+    def keep(self, line: bytes) -> None:
+        """Keep one line, of up to PIPE_BUF bytes, for the next flush."""
+        if len(self._lines) >= _BATCH:
+            self.flush()
+            if len(self._lines) >= MAX_WAITING:
+                self._dropped(1)
+                return
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Hand what has gathered to the thread, unless it is still busy with the last.
+
+        The pieces are joined here: a thread that only writes wants the interpreter twice a
+        piece, and each time takes it away from the loop.
+        """
+        if self.form is None or not self._idle.is_set():
+            return
+        lost, self._lost = self._lost, 0
+        if lost:
+            self._dropped(lost)
+        if self._lines or self._header:
+            self._idle.clear()
+            self._handed = len(self._lines)
+            pieces = list(_pieces(self._lines, self._limit))
+            if self._header:
+                pieces.insert(0, _Piece(self._header, 0))
+                self._header = b""
+            self._batches.put(pieces)
+            self._lines = []
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+                self._thread.start()
+
+    async def close(self, patience: float = 2.0) -> None:
+        """Write what is left and end the thread; no line may be added afterwards.
+
+        Args:
+            patience: Seconds to wait for the reader of the log, twice at most. Lines that it has
+                not taken by then count as dropped, and the thread ends with its last write.
+        """
+        for _ in range(2):  # what is being written, then the rest
+            if not await asyncio.to_thread(self._idle.wait, patience):
+                self._dropped(len(self._lines) + self._handed)
+                self._lines = []
+                self._batches.put(None)
+                return
+            self.flush()
+        if self._thread is not None:
+            self._batches.put(None)
+            await asyncio.to_thread(self._thread.join, patience)
+
+    def _run(self) -> None:
+        while (pieces := self._batches.get()) is not None:
+            for number, piece in enumerate(pieces):
+                if not _write_all(self._descriptor, piece.data):
+                    self._lost += sum(each.lines for each in pieces[number:])
+                    break
+            self._idle.set()
+
+
+class _Piece(NamedTuple):
+    """Whole lines that go out in one write."""
+
+    data: bytes
+    lines: int
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _fitted(form: Form, record: Record) -> bytes:
+    """A line that a pipe takes whole: what the client sent is cut when it is too long."""
+    made = line_of(form, record)
+    for most in (1000, 300, 100, 40):
+        if len(made) <= PIPE_BUF:
+            break
+        made = line_of(form, record._replace(**{
+            name: value[:most]
+            for name, value in record._asdict().items()
+            if name in _FROM_CLIENT and value
+        }))  # fmt: skip
+    return made
+
+
+def _pieces(lines: list[bytes], limit: int) -> Iterator[_Piece]:
+    """The lines in pieces of up to ``limit`` bytes; a longer line is a piece of its own.
+
+    Nothing of another worker's can get into a piece.
+    """
+    if lines and sum(map(len, lines)) <= limit:
+        yield _Piece(b"".join(lines), len(lines))
+        return
+    start = size = 0
+    for number, line in enumerate(lines):
+        if size and size + len(line) > limit:
+            yield _Piece(b"".join(lines[start:number]), number - start)
+            start, size = number, 0
+        size += len(line)
+    if size:
+        yield _Piece(b"".join(lines[start:]), len(lines) - start)
+
+
+def _write_all(descriptor: int, data: bytes) -> bool:
+    """Write all of it, waiting for the reader; False when there is none any more."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:  # somebody made the shared descriptor non-blocking
+            select.select((), (descriptor,), ())
+        except OSError:  # serving goes on without a log
+            return False
+    return True

@@ -1,0 +1,266 @@
+"""What a line of the access log says, as JSON or with CloudFront's W3C names.
+
+In: one ``Record`` an answered request. Out: its line. Refuses to know where lines go, and to
+write a query string: it may be a signature.
+
+A line has parts: when, how long and how much; who asked; what for; why they got what they got.
+The last three are the same for every request of a client, for an object and for a decision, so
+a caller that sees many alike makes them once: ``ends`` joins them, ``line`` adds the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from json.encoder import encode_basestring_ascii
+from typing import NamedTuple, Protocol
+
+from nearbucket.policy.model import UNKNOWN
+
+W3C_FIELDS = (
+    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
+    "cs(Referer) cs(User-Agent) cs-uri-query x-edge-result-type x-host-header cs-protocol "
+    "time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
+    "x-nearbucket-action x-nearbucket-region x-nearbucket-reason"
+)
+"""CloudFront's names for the fields there are, then our own three."""
+
+_W3C_UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"#%'<>\[\\\]^`{|}~]")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_THOUSANDTHS = tuple(b"%03d" % number for number in range(1000))
+_MICROSECONDS = tuple(b"%.6f" % (number / 1e6) for number in range(1000))
+_TABLED = 0.001  # seconds: the end of the table above
+
+
+class Record(NamedTuple):
+    """One answered request.
+
+    Attributes:
+        time: Unix time of the end of the answer, in seconds.
+        client: Client address, or None.
+        peer: Socket peer, or None.
+        method: Method.
+        host: Host header as sent.
+        path: Path as sent, without the query.
+        status: Status of the answer; 0 when the client left before any.
+        bytes: Body bytes handed to the connection.
+        seconds: From the request's head to the end of the answer.
+        action: redirect, stream or refuse.
+        region: Client's region, or UNKNOWN.
+        reason: The decision's reason.
+        site: Site name, or None when refused.
+        user_agent: User-Agent as sent.
+        referer: Referer, without its query.
+        range: Range as sent.
+        protocol: HTTP version, such as HTTP/1.1.
+    """
+
+    time: float
+    client: str | None
+    peer: str | None
+    method: str
+    host: str | None
+    path: str
+    status: int
+    bytes: int
+    seconds: float
+    action: str
+    region: str
+    reason: str
+    site: str | None
+    user_agent: str | None
+    referer: str | None
+    range: str | None
+    protocol: str
+
+
+class Who(NamedTuple):
+    """What of a record is the same for all requests of a client; fields as of ``Record``."""
+
+    client: str | None
+    peer: str | None
+    host: str | None
+    region: str
+    site: str | None
+    user_agent: str | None
+    referer: str | None
+    range: str | None
+    protocol: str
+
+
+Part = tuple[bytes, ...]
+"""A part of a line; its form alone knows how to join it with the others."""
+
+
+Ends = tuple[bytes, bytes]
+"""A line without time and duration: what stands between them, and what behind."""
+
+
+class Parts(NamedTuple):
+    """What of a line may be used again."""
+
+    who: Part
+    what: Part
+    why: Part
+
+
+class Form(Protocol):
+    """How lines look."""
+
+    def header(self) -> bytes:
+        """What stands above the first line of a process."""
+
+    def who(self, record: Record | Who) -> Part:
+        """What a line says of the client and its header fields."""
+
+    def what(self, method: str, path: str) -> Part:
+        """What a line says of the object."""
+
+    def why(self, action: str, reason: str, status: int) -> Part:
+        """What a line says of the decision."""
+
+    def ends(self, sent: int, parts: Parts) -> Ends:
+        """All of a line but time and duration, for an answer of ``sent`` body bytes."""
+
+    def line(self, moment: float, seconds: float, ends: Ends) -> bytes:
+        """The line of an answer that ended at the Unix time ``moment``."""
+
+
+class _Clock:
+    """Text of the current second, made once a second."""
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+        self._second = -1
+        self._text = b""
+
+    def text(self, second: int) -> bytes:
+        """The second in UTC."""
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime(self._form, time.gmtime(second)).encode()
+        return self._text
+
+
+class Json:
+    """One JSON object a line; fields that are not there are left out."""
+
+    def __init__(self) -> None:
+        self._clock = _Clock('{"time":"%Y-%m-%dT%H:%M:%S.')
+
+    def header(self) -> bytes:
+        """Nothing: every line names its fields."""
+        return b""
+
+    def who(self, record: Record | Who) -> Part:
+        """The client's fields."""
+        return (
+            _members(
+                client=record.client, peer=record.peer, host=record.host, region=record.region,
+                site=record.site, user_agent=record.user_agent, referer=record.referer,
+                range=record.range, protocol=record.protocol,
+            ),
+        )  # fmt: skip
+
+    def what(self, method: str, path: str) -> Part:
+        """The object's fields."""
+        return (_members(method=method, path=path),)
+
+    def why(self, action: str, reason: str, status: int) -> Part:
+        """The decision's fields."""
+        return (b'%b,"status":%d,"bytes":' % (_members(action=action, reason=reason), status),)
+
+    def ends(self, sent: int, parts: Parts) -> Ends:
+        """What stands between time and duration, and what behind them."""
+        who, what, why = parts
+        return b'+00:00","seconds":', b"%b%b%b%d}\n" % (who[0], what[0], why[0], sent)
+
+    def line(self, moment: float, seconds: float, ends: Ends) -> bytes:
+        """All of it."""
+        second = int(moment)
+        left, right = ends
+        return b"".join((
+            self._clock.text(second),
+            _THOUSANDTHS[int((moment - second) * 1000)],
+            left,
+            _MICROSECONDS[int(seconds * 1e6)] if seconds < _TABLED else b"%.6f" % seconds,
+            right,
+        ))  # fmt: skip
+
+
+class W3c:
+    """One TAB-separated line in the order of ``W3C_FIELDS``, encoded as CloudFront does."""
+
+    def __init__(self, scheme: str = "http") -> None:
+        self._clock = _Clock("%Y-%m-%d\t%H:%M:%S")
+        self._scheme = scheme
+
+    def header(self) -> bytes:
+        """The names of the columns."""
+        return f"#Version: 1.0\n#Fields: {W3C_FIELDS}\n".encode()
+
+    def who(self, record: Record | Who) -> Part:
+        """The client's columns."""
+        start, end = _range_bounds(record.range)
+        region = None if record.region == UNKNOWN else record.region
+        columns = (
+            record.client, record.host, record.referer, record.user_agent, self._scheme,
+            record.protocol, start, end, region,
+        )  # fmt: skip
+        return tuple(_w3c(column) for column in columns)
+
+    def what(self, method: str, path: str) -> Part:
+        """The object's columns."""
+        return _w3c(method), _w3c(path)
+
+    def why(self, action: str, reason: str, status: int) -> Part:
+        """The decision's columns."""
+        return _w3c(status), _w3c(action), _w3c(reason)
+
+    def ends(self, sent: int, parts: Parts) -> Ends:
+        """The columns before and behind the duration."""
+        client, host, referer, agent, scheme, protocol, start, end, region = parts.who
+        method, path = parts.what
+        status, action, reason = parts.why
+        left = (
+            b"", b"-", b"%d" % sent, client, method, host, path, status, referer, agent, b"-", b"-",
+            host, scheme, b"",
+        )  # fmt: skip
+        right = (b"", b"-", protocol, start, end, action, region, reason)
+        return b"\t".join(left), b"\t".join(right) + b"\n"
+
+    def line(self, moment: float, seconds: float, ends: Ends) -> bytes:
+        """All of it, in order."""
+        left, right = ends
+        return b"".join((self._clock.text(int(moment)), left, b"%.3f" % seconds, right))
+
+
+def line_of(form: Form, record: Record) -> bytes:
+    """A record's whole line."""
+    what = form.what(record.method, record.path)
+    why = form.why(record.action, record.reason, record.status)
+    parts = Parts(form.who(record), what, why)
+    return form.line(record.time, record.seconds, form.ends(record.bytes, parts))
+
+
+def _members(**fields: str | None) -> bytes:
+    """Members of a JSON object, each with a comma before it."""
+    return "".join(
+        [
+            f',"{name}":{encode_basestring_ascii(value)}'
+            for name, value in fields.items()
+            if value is not None
+        ]
+    ).encode()
+
+
+def _range_bounds(value: str | None) -> tuple[str | None, str | None]:
+    found = _RANGE.fullmatch(value or "")
+    return (found[1] or None, found[2] or None) if found else (None, None)
+
+
+def _w3c(value: str | int | None) -> bytes:
+    if value is None or value == "":
+        return b"-"
+    raw = str(value).encode("utf-8", "surrogateescape")
+    return _W3C_UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], raw)

@@ -1,0 +1,79 @@
+"""Figures as Prometheus reads them, by way of prometheus_client.
+
+In: figures by name and labels, and what the reader accepts. Out: a page. Refuses to know where
+they come from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client.core import (
+    CollectorRegistry,
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from nearbucket.telemetry.metrics import METRICS, SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nearbucket.telemetry.metrics import Definition, Labels, Values
+
+
+class Page(NamedTuple):
+    """What a scrape is answered with."""
+
+    body: bytes
+    content_type: str
+
+
+def exposed(values: Values, accept: str = "") -> Page:
+    """The figures in the format that an ``Accept`` header asks for: Prometheus's or OpenMetrics."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(values))
+    encoder, content_type = choose_encoder(accept)
+    return Page(encoder(registry), content_type)
+
+
+class _Families(Collector):
+    """Figures as prometheus_client's metric families."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def collect(self) -> Iterator[Metric]:
+        """All families of ``METRICS`` that have a figure, in order."""
+        for metric in METRICS:
+            series = self._values.get(metric.name)
+            if series:
+                yield _family(metric, series)
+
+
+def _family(metric: Definition, series: dict[Labels, float]) -> Metric:
+    if metric.kind == "histogram":
+        return _histogram(metric, series)
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family: CounterMetricFamily | GaugeMetricFamily = kind(
+        metric.name, metric.help, labels=metric.labels
+    )
+    for labels, figure in sorted(series.items()):
+        family.add_metric(labels, figure)
+    return family
+
+
+def _histogram(metric: Definition, series: dict[Labels, float]) -> Metric:
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for action in sorted({labels[0] for labels in series}):
+        row = [series[action, str(slot)] for slot in range(len(SECONDS) + 2)]
+        count, buckets = 0.0, []
+        for bound, figure in zip((*map(str, SECONDS), "+Inf"), row[:-1], strict=True):
+            count += figure
+            buckets.append((bound, count))
+        family.add_metric([action], buckets, row[-1])
+    return family

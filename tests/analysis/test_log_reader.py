@@ -1,0 +1,191 @@
+"""Truths about access logs that are read: nearbucket's own and CloudFront's."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.analysis.log_reader import Asked, Line, Logs, Problem
+from nearbucket.policy.model import ConfigError
+from nearbucket.telemetry.log_format import Json, Record, W3c, line_of
+from tests.build import WEST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KEY = "/a.tar.gz"
+FULL = Record(
+    time=1785313625.4567, client=WEST, peer="127.0.0.1", method="GET", host="dl.example", path=KEY,
+    status=200, bytes=1000, seconds=0.01, action="stream", region="us-west-2", reason="shadow",
+    site="*", user_agent='curl/8.5.0 (a "b" 100%)', referer=None, range=None,
+    protocol="HTTP/1.1",
+)  # fmt: skip
+ASKED = Asked(WEST, "dl.example", "GET", KEY, FULL.user_agent, False, "shadow")  # noqa: FBT003
+CLOUDFRONT = (
+    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
+    "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header "
+    "cs-protocol cs-bytes time-taken x-forwarded-for ssl-protocol ssl-cipher "
+    "x-edge-response-result-type cs-protocol-version fle-status fle-encrypted-fields c-port "
+    "time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len "
+    "sc-range-start sc-range-end"
+)
+
+
+def lines(folder: Path, *contents: bytes) -> list[Line | Problem]:
+    """What files with these contents hold."""
+    names = []
+    for number, content in enumerate(contents):
+        path = folder / f"{number}.log"
+        path.write_bytes(content)
+        names.append(str(path))
+    return list(Logs(names).lines())
+
+
+def w3c(names: str, **values: str) -> bytes:
+    """A file of one line, its columns in the order of the names."""
+    known = {"sc-bytes": "1000", "c-ip": WEST, "cs-method": "GET", "cs-uri-stem": KEY,
+             "sc-status": "200", **values}  # fmt: skip
+    row = "\t".join(known.get(name, "-") for name in names.split())
+    return f"#Version: 1.0\n#Fields: {names}\n{row}\n".encode()
+
+
+def only(found: list[Line | Problem]) -> Line:
+    (line,) = found
+    assert isinstance(line, Line), line
+    return line
+
+
+@pytest.mark.parametrize("form", [Json(), W3c()], ids=["json", "w3c"])
+@pytest.mark.parametrize("path", [KEY, "/a%20b%2Fc+d.tar.gz", "/%C3%BC.tar.gz", "/a'b~c.tar.gz"])
+def test_what_the_access_log_writes_is_read_as_it_was_sent(
+    tmp_path: Path, form: Json | W3c, path: str
+) -> None:
+    written = form.header() + line_of(form, FULL._replace(path=path))
+    asked = ASKED._replace(target=path)
+    expected = Line(asked, 200, 1000, None, served=True)
+    assert lines(tmp_path, written) == [expected]
+    assert lines(tmp_path, gzip.compress(written), written) == [expected, expected]
+
+
+@pytest.mark.parametrize("form", [Json(), W3c()], ids=["json", "w3c"])
+@pytest.mark.parametrize(
+    ("changes_", "span", "served"),
+    [
+        pytest.param({"range": "bytes=0-99", "status": 206}, 100, True, id="a range"),
+        pytest.param({"range": "bytes=-7", "status": 206}, 7, True, id="the last bytes"),
+        pytest.param({"range": "bytes=5-"}, None, True, id="an open range"),
+        pytest.param({"range": "bytes=0-1,5-6"}, None, True, id="two ranges"),
+        pytest.param({"status": 301, "action": "redirect"}, None, False, id="a redirect"),
+        pytest.param({"status": 421, "action": "refuse"}, None, False, id="a refusal"),
+        pytest.param({"status": 304}, None, True, id="not modified"),
+        pytest.param({"status": 0}, None, True, id="no answer"),
+    ],
+)
+def test_ranges_and_what_is_no_object_are_told_apart(
+    tmp_path: Path, form: Json | W3c, changes_: Mapping[str, Any], span: int | None, served: bool  # noqa: FBT001  # a column
+) -> None:  # fmt: skip
+    record = FULL._replace(**changes_)
+    line = only(lines(tmp_path, form.header() + line_of(form, record)))
+    assert (line.status, line.span, line.served) == (record.status, span, served)
+
+
+def test_cloudfronts_files_are_read_by_their_column_names(tmp_path: Path) -> None:
+    values = {"x-host-header": "dl.example", "cs(Host)": "d111.cloudfront.net",
+              "cs(User-Agent)": "a%2520b", "cs-uri-query": "x=%2525", "cs(Cookie)": "a=b",
+              "sc-range-start": "10", "sc-range-end": "19"}  # fmt: skip
+    asked = Asked(WEST, "dl.example", "GET", f"{KEY}?x=%25", "a b", True, None)  # noqa: FBT003
+    for names in (CLOUDFRONT, " ".join(reversed(CLOUDFRONT.split()))):
+        assert lines(tmp_path, w3c(names, **values)) == [Line(asked, 200, 1000, 10, served=True)]
+
+
+def test_without_the_viewers_host_the_distributions_counts(tmp_path: Path) -> None:
+    line = only(lines(tmp_path, w3c(CLOUDFRONT, **{"cs(Host)": "d111.cloudfront.net"})))
+    assert line.asked.host == "d111.cloudfront.net"
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("/a%2520b", "/a%20b"), ("/a%252Fb", "/a%2Fb"), ("/a%20b", "/a%20b"), ("/%C3%BC", "/%C3%BC")],
+)
+def test_a_path_that_was_encoded_once_only_stays(tmp_path: Path, written: str, sent: str) -> None:
+    line = only(lines(tmp_path, w3c(CLOUDFRONT, **{"cs-uri-stem": written})))
+    assert line.asked.target == sent
+
+
+def test_cloudfronts_own_redirect_to_https_is_no_redirect_elsewhere(tmp_path: Path) -> None:
+    moved = {"sc-status": "301"}
+    assert not only(lines(tmp_path, w3c(CLOUDFRONT, **moved))).served
+    own = w3c(CLOUDFRONT, **moved, **{"x-edge-result-type": "Redirect"})
+    assert only(lines(tmp_path, own)).served
+
+
+def test_headers_of_several_workers_may_stand_between_the_lines(tmp_path: Path) -> None:
+    form = W3c()
+    block = form.header() + line_of(form, FULL)
+    other = w3c("sc-status cs-uri-stem cs-method c-ip sc-bytes")
+    found = lines(tmp_path, block + block + other + block)
+    assert [line.asked.reason for line in found if isinstance(line, Line)] == [
+        "shadow", "shadow", None, "shadow"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        pytest.param(b'{"method":"GET"', "line 1: Expecting", id="half a line"),
+        pytest.param(b'{"method":"GET"}', "line 1: not a line of nearbucket's", id="other JSON"),
+        pytest.param(b'{"a":' * 100_000, "line 1: maximum recursion", id="deep"),
+        pytest.param(b"{\xff}", "line 1: ", id="no text"),
+        pytest.param(b"a\tb", "line 1: neither JSON, nor W3C below a #Fields", id="no header"),
+        pytest.param(b"#Fields: date time", "line 1: #Fields has no sc-bytes, c-ip", id="few"),
+        pytest.param(w3c(CLOUDFRONT)[:-3], "line 3: ", id="a column short"),
+        pytest.param(w3c(CLOUDFRONT, **{"sc-bytes": "x"}), "line 3: invalid literal", id="number"),
+    ],
+)
+def test_what_is_no_request_is_named_and_the_next_line_is_read(
+    tmp_path: Path, raw: bytes, problem: str
+) -> None:
+    problem_found, line = lines(tmp_path, raw.rstrip(b"\n") + b"\n\n" + line_of(Json(), FULL))
+    assert isinstance(problem_found, Problem)
+    assert problem_found.text.startswith(f"{tmp_path}/0.log: {problem}")
+    assert isinstance(line, Line)
+
+
+def test_a_line_without_end_is_never_held_whole(tmp_path: Path) -> None:
+    found = lines(tmp_path, b"{" + b"x" * 3_000_000)
+    assert len(found) == 3
+    assert all(isinstance(each, Problem) for each in found)
+
+
+def test_a_cut_gzip_file_is_read_as_far_as_it_goes_and_named(tmp_path: Path) -> None:
+    many = b"".join(line_of(Json(), FULL._replace(bytes=number)) for number in range(50_000))
+    found = lines(tmp_path, gzip.compress(many)[:-2000], line_of(Json(), FULL))
+    assert isinstance(found[0], Line)
+    assert isinstance(found[-1], Line)
+    (broken,) = (each for each in found if isinstance(each, Problem) and each.rest)
+    assert "0.log: broken gzip" in broken.text
+
+
+def test_the_position_ends_at_the_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(gzip.compress(line_of(Json(), FULL) * 1000))
+    logs = Logs([str(path), str(path)])
+    assert logs.position == 0
+    assert len(list(logs.lines())) == 2000
+    assert logs.position == logs.size == 2 * path.stat().st_size
+
+
+def test_a_file_that_is_not_there_is_found_before_the_first_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.log: No such file"):
+        Logs(["-", str(tmp_path / "none.log")])
+
+
+def test_standard_input_is_a_log_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = gzip.compress(line_of(Json(), FULL))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(written)))
+    logs = Logs(["-"])
+    assert (logs.size, only(list(logs.lines())).asked) == (None, ASKED)

@@ -1,0 +1,277 @@
+"""Truths about logged requests that are decided again, and what is counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.analysis import policy_diff as changes
+from nearbucket.analysis.log_reader import Line, Problem
+from nearbucket.analysis.policy_diff import Changes, Tally
+from nearbucket.analysis.replay import HELD, Replay
+from nearbucket.config.prices import GB, Prices
+from nearbucket.policy.model import Redirect, Refuse, Standing
+from nearbucket.telemetry.log_format import Json, W3c, line_of
+from tests.analysis.test_log_reader import ASKED, FULL, KEY, lines
+from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, request, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from nearbucket.policy.engine import Engine
+    from nearbucket.policy.model import Decision, Request
+    from nearbucket.telemetry.log_format import Record
+
+TARGET = "https://us-west-2-downloads.s3.us-west-2.amazonaws.com"
+GONE = "redirect/in-region/301 " + TARGET
+OPT_OUT = {"user_agents": ["wget/*"]}
+
+
+# ---- deciding
+
+
+def site(**redirect: Any) -> Engine:
+    return engine(settings(site={"opt_out": OPT_OUT, "redirect": redirect}))
+
+
+def fate(before: Engine, after: Engine, **asked: Any) -> tuple[str, str, bool]:
+    found = Replay(before, after).fate(ASKED._replace(**asked))
+    return str(found.before), str(found.after), found.kept
+
+
+STAY = "stream/{}/-"
+UNSEEN = ["credentials", "opt-out", "small", "not-replicated", "unverified", "target-down",
+          "came-back"]  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", UNSEEN)
+def test_what_the_log_alone_knows_stays_as_logged(reason: str) -> None:
+    same = STAY.format(reason)
+    assert fate(site(), site(status=302), reason=reason) == (same, same, True)
+
+
+@pytest.mark.parametrize("reason", UNSEEN)
+def test_an_earlier_rule_that_now_applies_is_seen(reason: str) -> None:
+    stay = STAY.format(reason)
+    found = fate(site(), site(exclude=["a.*"]), reason=reason)
+    assert found == (stay, "stream/path/-", False)
+    other = engine(settings(site={"hosts": ["other.example"]}))
+    assert fate(site(), other, reason=reason) == (stay, "refuse/host/421", False)
+
+
+@pytest.mark.parametrize("reason", UNSEEN)
+def test_before_it_is_redirected_nothing_is_known_of_the_bucket(reason: str) -> None:
+    """Shadow counts what would really be redirected; ``off`` asks no bucket."""
+    _, shadow, kept = fate(site(), site(mode="shadow"), reason=reason)
+    assert (shadow, kept) == (STAY.format(reason), True)
+    _, off, _ = fate(site(), site(mode="off"), reason=reason)
+    assert off == STAY.format(reason if reason in {"credentials", "opt-out"} else "off")
+
+
+def test_an_opt_out_that_the_log_shows_is_decided_again() -> None:
+    both = engine(settings())
+    assert fate(site(), both, agent="wget/1.2", reason="opt-out") == (
+        "stream/opt-out/-",
+        GONE,
+        False,
+    )
+    assert fate(both, site(), agent="wget/1.2", reason="in-region") == (
+        GONE, "stream/opt-out/-", False
+    )  # fmt: skip
+    assert fate(both, site(), agent="wget/1.2", reason="credentials")[1] == "stream/opt-out/-"
+
+
+def test_a_refused_origin_secret_stays_refused_behind_the_rules_before_it() -> None:
+    same = "refuse/secret/403"
+    assert fate(site(), site(mode="off"), reason="secret", client=None) == (same, same, True)
+    other = engine(settings(site={"hosts": ["other.example"]}))
+    assert fate(site(), other, reason="secret", client=None)[1] == "refuse/host/421"
+
+
+def test_bytes_that_were_no_request_stay_that() -> None:
+    same = "refuse/bad-request/400"
+    asked: dict[str, Any] = {"method": "-", "target": "-", "client": None, "reason": "bad-request"}
+    assert fate(site(), site(mode="off"), **asked) == (same, same, True)
+
+
+def test_who_was_refused_has_no_client_in_the_log() -> None:
+    named = engine(settings(site={"hosts": ["other.example"]}))
+    found = fate(named, site(), reason="host", client=None)
+    assert found == ("refuse/host/421", "stream/client-not-logged/-", False)
+    same = "stream/client-unknown/-"
+    assert fate(site(), site(status=302), reason="client-unknown", client=None)[:2] == (same, same)
+
+
+@pytest.mark.parametrize(
+    ("shown", "reason"),
+    [
+        pytest.param({"target": f"{KEY}?redirect=no"}, "opt-out", id="opt-out"),
+        pytest.param({"target": f"{KEY}?X-Amz-Signature=1"}, "credentials", id="signed"),
+        pytest.param({"cookie": True}, "credentials", id="cookie"),
+    ],
+)
+def test_what_a_cdns_log_shows_is_decided_and_not_taken_as_logged(
+    shown: Mapping[str, Any], reason: str
+) -> None:
+    found = Replay(site(), site(mode="off")).fate(ASKED._replace(reason=None, **shown))
+    assert str(found.before) == str(found.after) == STAY.format(reason)
+    assert (found.kept, found.other, found.path) == (False, False, KEY)
+
+
+@pytest.mark.parametrize(
+    ("change", "after"),
+    [
+        pytest.param({"redirect": {"status": 307}}, f"redirect/in-region/307 {TARGET}", id="307"),
+        pytest.param({"redirect": {"percent": 0}}, "stream/percent/-", id="percent"),
+        pytest.param({"redirect": {"mode": "shadow"}}, "stream/shadow/-", id="shadow"),
+        pytest.param({"targets": {"us-west-2": {"bucket": "third", "prefix": "p"}}},
+                     "redirect/in-region/301 https://third.s3.us-west-2.amazonaws.com/p",
+                     id="another bucket"),
+        pytest.param({"targets": {}, "bypass": {"mode": "redirect", "to": "https://cdn.example"}},
+                     "redirect/no-target/301 https://cdn.example", id="to the CDN"),
+    ],
+)  # fmt: skip
+def test_a_change_of_the_answer_is_a_change(change: Mapping[str, Any], after: str) -> None:
+    assert fate(site(), engine(settings(site=change)), reason="in-region") == (GONE, after, False)
+
+
+class Holding:
+    """Buckets of which something is known."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def standing(self, _site: str, _region: str, _key: str) -> Standing:
+        return Standing(next((each for each in HELD if each.value == self.word), None))
+
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
+        return self.word == "came-back"
+
+
+def logged(asked: Request, decision: Decision) -> Record:
+    """What the access log has of an answer; nothing of it is in a log beyond this."""
+    refused = isinstance(decision, Refuse)
+    return FULL._replace(
+        client=None if isinstance(decision, Refuse) else decision.client, method=asked.method,
+        host=asked.headers[b"host"].decode(), path=asked.target.partition("?")[0],
+        status=decision.status if isinstance(decision, Refuse | Redirect) else 200,
+        action=decision.reason.action.value, reason=decision.reason.value,
+        site=None if refused else "*",
+        user_agent=asked.headers.get(b"user-agent", b"").decode() or None,
+    )  # fmt: skip
+
+
+MANY = [
+    request(), request(peer=WEST), request(peer=ELSEWHERE), request(peer=OUTSIDE),
+    request("/a.txt"), request(f"{KEY}?redirect=no"), request(x_no_redirect="1"),
+    request(user_agent="wget/1"), request(authorization="x"), request(cookie="x"),
+    request(f"{KEY}?X-Amz-Signature=1"), request(method="POST"), request("/../a"),
+    request("/%c3%bc.tar.gz"), request(peer=None), request(host="DL.Example:80"), request("/"),
+    request("/.well-known/nearbucket-hosts.json"), request(method="HEAD"),
+]  # fmt: skip
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "on": {"opt_out": OPT_OUT}, "half": {"redirect": {"percent": 50}},
+    "shadow": {"redirect": {"mode": "shadow"}}, "named": {"hosts": ["other.example"]},
+    "cdn": {"bypass": {"mode": "redirect", "to": "https://cdn.example"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [Json(), W3c()], ids=["json", "w3c"])
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_configuration_that_wrote_a_log_answers_as_it_did(
+    tmp_path: Path, name: str, form: Json | W3c
+) -> None:
+    wrote = engine(settings(site=CONFIGURATIONS[name]))
+    client = wrote.for_client()
+    text = form.header()
+    for asked in MANY:
+        for copies in (None, *map(Holding, UNSEEN[2:])):
+            decision = client.decide(asked, copies) if copies else client.decide(asked)
+            text += line_of(form, logged(asked, decision))
+    counted = count(Replay(wrote, wrote), lines(tmp_path, text))
+    assert counted.requests == len(MANY) * 6
+    assert (counted.changed, counted.other, counted.unreadable) == (0, 0, 0)
+
+
+# ---- counting
+
+
+def count(replay: Replay, found: Sequence[Line | Problem]) -> Tally:
+    counted = Changes(replay)
+    for line in found:
+        counted.add(line)
+    return counted.finish()
+
+
+def line(size: int = 0, *, status: int = 200, **asked: Any) -> Line:
+    return Line(ASKED._replace(**asked), status, size, None, served=status not in {301, 421})
+
+
+def gone(**asked: Any) -> Line:
+    return line(120, status=301, reason="in-region", **asked)
+
+
+def test_streamed_bytes_are_those_sent_and_redirected_ones_the_largest_seen() -> None:
+    found = [gone(), line(700, reason="opt-out"), line(1000, client=OUTSIDE), gone(),
+             line(9999, status=206), gone()._replace(span=10), gone(method="HEAD"),
+             gone(target="/other.tar.gz")]  # fmt: skip
+    tally = count(Replay(site(), site(mode="off")), found)
+    (row,) = tally.rows
+    assert (row.requests, row.size, row.unknown, row.way) == (6, 2 * 1000 + 9999 + 10, 1, -1)
+    assert (tally.requests, tally.changed, tally.as_logged) == (8, 6, 1)
+
+
+def test_sizes_of_another_site_do_not_count() -> None:
+    more = [{"hosts": ["other.example"], "origin": {"bucket": "others", "region": "us-east-1"}}]
+    before, after = (engine(settings(site={"redirect": {"mode": mode}}, more=more))
+                     for mode in ("on", "off"))  # fmt: skip
+    tally = count(Replay(before, after), [gone(), line(1000, host="other.example")])
+    assert [(row.size, row.unknown) for row in tally.rows] == [(0, 1)]
+
+
+def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
+    prices = Prices(cdn_per_gb=0.1, region_per_gb={"us-west-2": 0.2})
+    before = engine(settings(site={"redirect": {"mode": "off"}}))
+    found = [line(GB, client=EAST), line(GB), line(GB, client=OUTSIDE)]
+    more, less = count(Replay(before, site()), found), count(Replay(site(), before), found)
+    assert [row.region for row in more.rows] == ["us-east-1", "us-west-2"]
+    assert [row.usd(prices) for row in more.rows] == [0.1, 0.2]
+    assert [row.usd(prices) for row in less.rows] == [-0.1, -0.2]
+
+
+def test_another_reason_for_the_same_answer_is_a_change_that_saves_nothing() -> None:
+    tally = count(Replay(site(mode="off"), site(mode="shadow")), [line(GB)])
+    assert [(str(row.before), str(row.after), row.usd(Prices())) for row in tally.rows] == [
+        ("stream/off/-", "stream/shadow/-", 0.0)
+    ]
+
+
+def test_requests_that_the_log_has_otherwise_are_counted() -> None:
+    assert count(Replay(site(), site()), [line(reason="outside-aws"), gone()]).other == 1
+
+
+def test_memory_is_bounded_and_what_does_not_fit_is_of_unknown_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changes, "_MOST_KNOWN", 3)
+    monkeypatch.setattr(changes, "_MOST_PATHS", 2)
+    counted = Changes(Replay(site(), site(mode="off")))
+    for number in range(10):
+        path = f"/{number}.tar.gz"
+        for each in (line(1000, target=path, client=OUTSIDE), gone(target=path)):
+            counted.add(each)
+        assert len(counted._fates) <= 3
+        assert len(counted._sizes) <= 2
+        assert len(counted._waiting) <= 2
+    (row,) = counted.finish().rows
+    assert (row.requests, row.size, row.unknown) == (10, 2000, 8)
+
+
+def test_the_first_line_that_is_no_request_is_kept() -> None:
+    found: list[Line | Problem] = [Problem("a"), Problem("b"), Problem("c", rest=True), line()]
+    tally = count(Replay(site(), site()), found)
+    assert (tally.unreadable, tally.first, tally.broken, tally.requests) == (2, "a", ["c"], 1)

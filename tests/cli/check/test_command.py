@@ -1,0 +1,238 @@
+"""``check`` on the real S3 server: what it finds, says and ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.cli.demo.seaweedfs import allow_anonymous, make_bucket
+from tests.build import ranges_document
+from tests.cli.conftest import lines_of, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+    from tests.conftest import LocalS3
+
+NO_BUCKET = "there is no such bucket (404); make it, or correct the name"
+NUMBERS = itertools.count()
+BACKWARDS = "\u202e"
+"""Text behind it is shown from right to left; a key may have it."""
+CORS = {"CORSRules": [{"AllowedMethods": ["GET", "HEAD"], "AllowedOrigins": ["*"]}]}
+
+
+class Check:
+    """A site with an origin and a target that is open to everybody, both new."""
+
+    def __init__(self, s3: LocalS3, nearbucket: Run, folder: Path) -> None:
+        self.s3, self.nearbucket, self.folder = s3, nearbucket, folder
+        self.origin, self.west = (f"check-{name}-{next(NUMBERS)}" for name in ("origin", "west"))
+        self.endpoint = s3.server.endpoint
+        self.list = folder / "list.json"
+        self.list.write_bytes(ranges_document())
+        self.do(("make",))
+
+    def do(self, *calls: tuple[Any, ...], **more: Any) -> None:
+        async def run() -> None:
+            async with self.s3.server.client() as client:
+                for name, *arguments in calls:
+                    if name == "make":
+                        await make_bucket(client, self.origin)
+                        await make_bucket(client, self.west)
+                        await allow_anonymous(client, self.west)
+                    else:
+                        await getattr(client, name)(Bucket=arguments[0], **more)
+
+        asyncio.run(run())
+
+    def put(self, *keys: str, also: bytes | None = None) -> None:
+        for key in keys:
+            self.do(("put_object", self.origin), Key=key, Body=key.encode())
+            if also is not None:
+                self.do(("put_object", self.west), Key=key, Body=also or key.encode())
+
+    def site(self, **more: Any) -> dict[str, Any]:
+        keys = self.s3.files.model_dump(mode="json")
+        west = {"bucket": self.west, "endpoint": self.endpoint}
+        return {
+            "origin": {"bucket": self.origin, "region": "us-east-1", "endpoint": self.endpoint,
+                       "credentials": keys},
+            "targets": {"us-west-2": west | more.pop("target", {})},
+            "redirect": {"scheme": "http"} | more.pop("redirect", {}),
+        } | more  # fmt: skip
+
+    def __call__(self, *options: str, sites: list[Any] | None = None, **more: Any) -> Any:
+        config = write(self.folder / "n.yaml", sites=sites or [self.site(**more)],
+                       regions={"source": str(self.list)})  # fmt: skip
+        return self.nearbucket("check", "--config", config, *options)
+
+    def findings(self, *options: str, **more: Any) -> list[str]:
+        """Lines behind those about the configuration, without the summary."""
+        out: str = self(*options, **more).out
+        return [line for line in out.splitlines()[:-1]
+                if line.partition(":")[0] in {"ok", "note", "warning", "wrong"}]  # fmt: skip
+
+
+@pytest.fixture
+def check(s3: LocalS3, nearbucket: Run, tmp_path: Path) -> Check:
+    return Check(s3, nearbucket, tmp_path)
+
+
+def test_a_good_configuration_is_one_line_a_finding_and_a_summary(check: Check) -> None:
+    check.put("a.tar.gz", "ü+b.tar.xz", also=b"")
+    check.put("c.txt")
+    west = f"{check.endpoint}/{check.west}"
+    assert lines_of(check()) == [
+        "configuration: valid",
+        f"site *: origin {check.endpoint}/{check.origin}",
+        f"site *: clients in us-west-2 go to {west}",
+        f"ok: sites.0.origin: bucket {check.origin} is there, and can be listed",
+        f"ok: sites.0.targets.us-west-2: bucket {check.west} is there, and can be listed",
+        "ok: sites.0.origin: 2 of the 3 objects would be redirected",
+        "ok: sites.0.targets.us-west-2: 2 of 2 sampled objects: there and the same",
+        f"ok: sites.0.targets.us-west-2: {west}/a.tar.gz can be read without a signature",
+        "summary: 5 ok, 0 note, 0 warning, 0 wrong",
+    ]
+
+
+def test_json_has_every_part_of_a_finding(check: Check) -> None:
+    check.put("a.tar.gz", also=b"")
+    check.put("b.tar.gz", also=b"longer")
+    done = check("--json")
+    found = json.loads(done.out)
+    assert done.code == 0
+    assert found["valid"]
+    assert found["summary"] == {"ok": 5, "note": 0, "warning": 1, "wrong": 0}
+    (warning,) = [each for each in found["findings"] if each["level"] == "warning"]
+    assert warning["about"] == "sample"
+    assert warning["objects"] == ["b.tar.gz"]
+    assert (warning["place"], warning["reached"]) == ("sites.0.targets.us-west-2", True)
+
+
+def test_new_objects_that_are_absent_are_a_warning_and_exit_0(check: Check) -> None:
+    check.put("a.tar.gz", f"{BACKWARDS}.tar.gz")
+    done = check()
+    assert done.code == 0
+    assert "\nwarning: sites.0.targets.us-west-2: 2 of 2 sampled objects: absent" in done.out
+    assert "no replication rule of the origin leads here: run nearbucket sync --region" in done.out
+    assert BACKWARDS not in done.out
+
+
+def test_a_missing_bucket_ends_with_1_and_the_rest_is_still_looked_at(check: Check) -> None:
+    check.put("a.tar.gz")
+    done = check(target={"bucket": "gone-bucket"})
+    assert done.code == 1
+    assert check.findings(target={"bucket": "gone-bucket"}) == [
+        f"ok: sites.0.origin: bucket {check.origin} is there, and can be listed",
+        f"wrong: sites.0.targets.us-west-2: bucket gone-bucket: {NO_BUCKET}",
+        "ok: sites.0.origin: 1 of the 1 objects would be redirected",
+    ]
+
+
+def test_an_endpoint_where_nobody_is_ends_with_3(check: Check, unused_tcp_port: int) -> None:
+    done = check(target={"endpoint": f"http://127.0.0.1:{unused_tcp_port}"})
+    assert done.code == 3
+    assert "wrong: sites.0.targets.us-west-2: bucket" in done.out
+    assert "cannot be reached" in done.out
+
+
+def test_without_credentials_each_bucket_says_so(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    site = check.site()
+    del site["origin"]["credentials"]
+    done = check(sites=[site])
+    assert done.code == 1
+    assert done.out.count("no AWS credentials found; give this process a role or keys") == 2
+
+
+def test_key_files_that_cannot_be_read_are_named(check: Check) -> None:
+    site = check.site()
+    site["origin"]["credentials"] = {"access_key_file": "gone", "secret_key_file": "gone"}
+    done = check(sites=[site])
+    assert done.code == 1
+    assert "wrong: sites.0.origin: credentials.access_key_file: " in done.out
+
+
+def test_a_target_that_clients_may_not_read_is_a_warning_unless_urls_are_signed(
+    check: Check,
+) -> None:
+    check.put("a.tar.gz", also=b"")
+    check.do(("delete_bucket_policy", check.west))
+    (warning,) = [line for line in check.findings() if line.startswith("warning: ")]
+    assert "answers 403 to a request without a signature" in warning
+    assert "redirect.presign" in warning
+    signed = check(redirect={"presign": "15m"}).out
+    assert f"{check.west}/a.tar.gz can be read with a signed URL" in signed
+    assert "Signature=" not in signed
+
+
+def test_the_origin_as_target_is_not_compared_but_read_as_clients_do(check: Check) -> None:
+    check.put("a.tar.gz")
+    found = check.findings(target={"bucket": check.origin, "region": "us-east-1"})
+    assert found[0].endswith("can be listed (also sites.0.targets.us-west-2)")
+    assert len(found) == 3
+    assert "answers 403" in found[2]
+
+
+def test_cors_rules_of_the_origin_are_needed_at_the_target(check: Check) -> None:
+    check.do(("put_bucket_cors", check.origin), CORSConfiguration=CORS)
+    (warning,) = [line for line in check.findings() if "CORS" in line]
+    assert warning.startswith("warning: sites.0.targets.us-west-2: the origin has CORS rules")
+    check.do(("put_bucket_cors", check.west), CORSConfiguration=CORS)
+    (good,) = [line for line in check.findings() if "CORS" in line]
+    assert good.startswith("ok: ")
+
+
+def test_a_policy_that_chooses_nothing_is_a_warning(check: Check) -> None:
+    assert f"warning: sites.0.origin: {check.origin} holds no object; " in check().out
+    check.put("a.txt")
+    assert "warning: sites.0.origin: 0 of the 1 objects would be redirected; " in check().out
+
+
+def test_a_region_in_which_the_list_has_nobody_is_a_warning(check: Check) -> None:
+    site = check.site()
+    site["targets"]["ap-south-1"] = site["targets"]["us-west-2"] | {"region": "us-west-2"}
+    (line,) = [each for each in check.findings(sites=[site]) if "no client is ever" in each]
+    assert line.startswith("warning: sites.0.targets.ap-south-1: ")
+
+
+def test_without_a_list_that_is_a_note(check: Check) -> None:
+    check.list.unlink()
+    assert "note: regions.cache: no list of prefixes yet" in check().out
+
+
+def test_a_list_that_cannot_be_read_is_a_warning(check: Check) -> None:
+    check.list.write_text("{}")
+    assert f"warning: regions.cache: {check.list}: " in check().out
+
+
+def test_the_bypass_is_asked_for_an_object(check: Check) -> None:
+    check.put("a.tar.gz", also=b"")
+    to = f"{check.endpoint}/{check.west}"
+    found = check.findings(bypass={"mode": "redirect", "to": to})
+    assert found[-1] == f"ok: sites.0.bypass.to: {to}/a.tar.gz answers 200"
+
+
+def test_an_object_that_is_empty_is_readable_too(check: Check) -> None:
+    check.do(("put_object", check.origin), Key="a.tar.gz", Body=b"")
+    assert not [line for line in check.findings() if line.startswith("wrong: ")]
+
+
+def test_a_fix_names_the_site_where_there_are_several(check: Check) -> None:
+    check.put("a.tar.gz")
+    sites = [check.site(hosts=[name]) for name in ("a.example", "b.example")]
+    out = check(sites=sites).out
+    assert "run nearbucket sync --site 'b.example' --region us-west-2" in out
+    assert out.count("can be listed (also sites.1.") == 2
+
+
+def test_the_number_of_sampled_objects_can_be_chosen(check: Check) -> None:
+    check.put("a.tar.gz", "b.tar.gz", "c.tar.gz", also=b"")
+    assert "2 of 2 sampled objects" in check("--sample", "2").out

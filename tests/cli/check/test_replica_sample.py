@@ -1,0 +1,259 @@
+"""A sample of an origin, compared with a target on the real server."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from nearbucket.cli.check.bucket_inspection import Inquiry, Level
+from nearbucket.cli.check.replica_sample import (
+    Compared,
+    Likeness,
+    compared,
+    replicates,
+    sample_findings,
+    spread,
+    take,
+)
+from nearbucket.cli.demo.seaweedfs import make_bucket
+from nearbucket.config.buckets import Bucket
+from nearbucket.policy.model import ProxyError
+from nearbucket.replication.comparison import TAG
+from nearbucket.replication.listing_merge import Listed
+from nearbucket.s3.sdk_client import Place, opened
+from tests.scripteds3 import Say, ScriptedS3, error, reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.conftest import LocalS3
+
+NUMBERS = itertools.count()
+
+
+class World(NamedTuple):
+    """Folders in an origin and a target, and somebody who writes to both."""
+
+    origin: Inquiry
+    target: Inquiry
+
+    async def put(self, key: str, body: bytes = b"x", *, target: bytes | None = None) -> None:
+        await self.origin.client.put_object(**self.origin.place.asked(key), Body=body)
+        if target is not None:
+            await self.target.client.put_object(**self.target.place.asked(key), Body=target)
+
+
+@pytest.fixture
+async def world(s3: LocalS3) -> AsyncIterator[World]:
+    prefix = f"sample/{next(NUMBERS)}/"
+    async with s3.server.client() as client:
+        names = [bucket["Name"] for bucket in (await client.list_buckets())["Buckets"]]
+        for name in ("sample-origin", "sample-west"):
+            if name not in names:
+                await make_bucket(client, name)
+    places = [
+        Place(name, Bucket(bucket=name, region="us-east-1", prefix=prefix,
+                           endpoint=s3.server.endpoint), s3.files)
+        for name in ("sample-origin", "sample-west")
+    ]  # fmt: skip
+    async with opened(places[0]) as one, opened(places[1]) as two:
+        yield World(Inquiry(places[0], one), Inquiry(places[1], two))
+
+
+def tars(what: Listed) -> bool:
+    return what.key.endswith(".tar.gz")
+
+
+async def likeness(world: World) -> dict[str, str]:
+    sample = await take(world.origin, tars, 20)
+    assert not isinstance(sample, ProxyError)
+    found = await compared(world.origin, world.target, sample)
+    return {each.what.key: each.likeness.name for each in found}
+
+
+async def test_each_object_is_compared_by_presence_size_and_etag(world: World) -> None:
+    await world.put("same.tar.gz", target=b"x")
+    await world.put("ü+absent.tar.gz")
+    await world.put("longer.tar.gz", target=b"xx")
+    await world.put("other.tar.gz", target=b"y")
+    await world.put("not-chosen.txt")
+    assert await likeness(world) == {
+        "same.tar.gz": "SAME",
+        "ü+absent.tar.gz": "ABSENT",
+        "longer.tar.gz": "SIZE",
+        "other.tar.gz": "VERSION",
+    }
+
+
+async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: World) -> None:
+    await world.put("kms.tar.gz", target=b"y")
+    head: Any = await world.origin.ask("head_object", "kms.tar.gz")
+    await world.target.client.put_object_tagging(
+        **world.target.place.asked("kms.tar.gz"),
+        Tagging={"TagSet": [{"Key": TAG, "Value": head["ETag"].strip('"')}]},
+    )
+    assert await likeness(world) == {"kms.tar.gz": "RENAMED"}
+
+
+async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS3) -> None:
+    await world.put("a.tar.gz", target=b"x")
+    entry = world.target.place.entry.model_copy(update={"bucket": s3.private})
+    nobody = Place("t", entry, "anonymous")
+    sample = await take(world.origin, tars, 20)
+    assert not isinstance(sample, ProxyError)
+    async with opened(nobody, attempts=1) as client:
+        (found,) = await compared(world.origin, Inquiry(nobody, client), sample)
+    assert found.likeness is Likeness.REFUSED
+
+
+async def test_no_more_keys_are_looked_at_than_allowed(world: World) -> None:
+    for number in range(4):
+        await world.put(f"{number}.tar.gz")
+    sample = await take(world.origin, tars, 20, most=3)
+    assert not isinstance(sample, ProxyError)
+    assert (sample.seen, sample.whole, sample.chosen) == (3, False, 3)
+    sample = await take(world.origin, tars, 2)
+    assert not isinstance(sample, ProxyError)
+    assert (sample.seen, sample.whole, sample.chosen, len(sample.objects)) == (4, True, 4, 2)
+
+
+async def test_an_origin_that_cannot_be_listed_is_an_error_as_value(s3: LocalS3) -> None:
+    place = Place("o", Bucket(bucket="gone", region="us-east-1", endpoint=s3.server.endpoint),
+                  s3.files)  # fmt: skip
+    async with opened(place, attempts=1) as client:
+        assert isinstance(await take(Inquiry(place, client), tars, 20), ProxyError)
+
+
+# which objects, and what is said
+
+
+def an_object(number: int, age: timedelta = timedelta(days=2)) -> Listed:
+    return Listed(f"{number}.tar.gz", 1, "e", datetime.now(UTC) - age)
+
+
+@pytest.mark.parametrize(
+    ("there", "count", "taken"),
+    [(0, 20, 0), (5, 20, 5), (100, 20, 20), (21, 20, 20), (9, 1, 1), (9, 3, 3)],
+)
+def test_a_sample_has_no_object_twice(there: int, count: int, taken: int) -> None:
+    found = spread([an_object(number) for number in range(there)], count)
+    assert len(found) == len(set(found)) == taken
+
+
+def test_a_sample_is_spread_and_a_quarter_of_it_is_the_newest() -> None:
+    ages = {number: timedelta(hours=1 if number in {41, 42} else 99) for number in range(80)}
+    found = spread([an_object(number, age) for number, age in ages.items()], 8)
+    keys = [int(each.key.removesuffix(".tar.gz")) for each in found]
+    assert sorted(keys[6:]) == [41, 42]
+    assert keys[:6] == [0, 13, 26, 39, 54, 67]
+
+
+def lacking(*ages: timedelta, replication: str = "") -> list[Compared]:
+    return [Compared(an_object(number, age), Likeness.ABSENT, "", replication)
+            for number, age in enumerate(ages)]  # fmt: skip
+
+
+OLD = "a replication rule leads here, but does not copy what was there before it"
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "text", "fix"),
+    [
+        pytest.param(lambda: lacking(3 * HOUR, 5 * HOUR), "wrong", "the newest was written 3 h ago",
+                     "run sync", id="long absent"),
+        pytest.param(lambda: lacking(4 * MINUTE, 9 * MINUTE), "warning",
+                     "the newest was written 4 min ago", "up to 15 min", id="all of them new"),
+        pytest.param(lambda: lacking(4 * MINUTE, 40 * MINUTE), "wrong", "4 min ago", "run sync",
+                     id="some of them new"),
+        pytest.param(lambda: lacking(HOUR, replication="PENDING"), "warning", "1 h ago",
+                     "check again", id="S3 says it is coming"),
+        pytest.param(lambda: lacking(MINUTE, replication="FAILED"), "wrong", "FAILED", "run sync",
+                     id="S3 says it failed"),
+        pytest.param(lambda: lacking(-MINUTE), "warning", "0 s ago", "",
+                     id="a clock that is behind"),
+    ],
+)  # fmt: skip
+def test_what_is_absent_is_wrong_unless_it_may_be_on_its_way(
+    found: Callable[[], list[Compared]], level: str, text: str, fix: str
+) -> None:
+    (finding,) = sample_findings("t", found(), "match", "run sync")
+    assert finding.level == level
+    assert text in finding.text
+    assert fix in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("rule", "age", "fix"),
+    [
+        (False, MINUTE, "no replication rule of the origin leads here: run sync"),
+        (False, HOUR, "no replication rule of the origin leads here: run sync"),
+        (True, MINUTE, "replication usually takes up to 15 min; check again then, or run sync"),
+        (True, HOUR, f"{OLD}: run sync"),
+    ],
+)
+def test_the_replication_rule_decides_what_helps(rule: bool, age: timedelta, fix: str) -> None:  # noqa: FBT001  # as below
+    (finding,) = sample_findings("t", lacking(age), "match", "run sync", rule=rule)
+    assert finding.fix == fix
+
+
+RULES = b"""<ReplicationConfiguration><Role>r</Role>
+<Rule><Status>Enabled</Status><Destination><Bucket>arn:aws:s3:::west</Bucket></Destination></Rule>
+<Rule><Status>Disabled</Status><Destination><Bucket>arn:aws:s3:::east</Bucket></Destination></Rule>
+</ReplicationConfiguration>"""
+
+
+@pytest.mark.parametrize(
+    ("said", "bucket", "leads"),
+    [
+        (reply("200 OK", RULES), "west", True),
+        (reply("200 OK", RULES), "east", False),
+        (reply("200 OK", RULES), "other", False),
+        (error("404 Not Found", "ReplicationConfigurationNotFoundError"), "west", False),
+        (error("403 Forbidden", "AccessDenied"), "west", None),
+    ],
+    ids=["to it", "disabled", "to others", "no rules", "not allowed to know"],
+)
+async def test_a_rule_counts_when_it_is_enabled_and_leads_to_the_bucket(
+    said: bytes,
+    bucket: str,
+    leads: bool | None,  # noqa: FBT001  # a column of the table
+) -> None:
+    async with ScriptedS3(Say(said)) as server:
+        entry = Bucket(bucket="downloads", region="us-east-1", endpoint=server.endpoint)
+        place = Place("o", entry, "anonymous")
+        async with opened(place, attempts=1) as client:
+            assert await replicates(Inquiry(place, client), bucket) is leads
+
+
+@pytest.mark.parametrize(
+    ("likeness_", "verify", "level"),
+    [
+        (Likeness.SAME, "match", "ok"),
+        (Likeness.RENAMED, "match", "warning"),
+        (Likeness.RENAMED, "exists", "ok"),
+        (Likeness.REFUSED, "match", "wrong"),
+        (Likeness.REFUSED, "none", "warning"),
+        (Likeness.UNKNOWN, "match", "wrong"),
+    ],
+)
+def test_how_much_a_likeness_matters_depends_on_verify(
+    likeness_: Likeness, verify: str, level: str
+) -> None:
+    found = [Compared(an_object(1), likeness_, "SlowDown: no")]
+    (finding,) = sample_findings("t", found, verify, "run sync")
+    assert finding.level == level
+
+
+def test_objects_are_named_a_few_in_the_text_and_all_in_the_value() -> None:
+    found: list[Any] = [*lacking(*[HOUR] * 7), Compared(an_object(9), Likeness.SAME)]
+    same, absent = sample_findings("t", found, "match", "run sync")
+    assert (same.level, same.text) == (Level.OK, "1 of 8 sampled objects: there and the same")
+    assert absent.text == (
+        "7 of 8 sampled objects: absent (the newest was written 1 h ago): 0.tar.gz, 1.tar.gz, "
+        "2.tar.gz, 3.tar.gz, 4.tar.gz and 2 more"
+    )
+    assert len(absent.objects) == 7

@@ -1,0 +1,230 @@
+"""``config diff``: what differs, what it does to logged requests, in which form."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.cli import config_diff_report as report
+from nearbucket.telemetry.log_format import Json, line_of
+from tests.analysis.test_log_reader import FULL
+from tests.build import EAST
+from tests.cli.conftest import SITE, TITLE, WEST_URL, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome, Run
+
+GONE = f"redirect/in-region/301 {WEST_URL}"
+SENT = FULL._replace(reason="in-region", action="redirect", status=301, bytes=120)
+HINT = "nearbucket: --log FILE, an access log, shows which answers change\n"
+LOG = b"".join(line_of(Json(), each) for each in (
+    SENT, SENT, FULL._replace(client=EAST, reason="credentials", bytes=2**30),
+    FULL._replace(path="/b.txt", reason="path", bytes=5),
+))  # fmt: skip
+
+
+class Diff:
+    """Two files, and the command."""
+
+    def __init__(self, nearbucket: Run, folder: Path, listed: str) -> None:
+        self.nearbucket, self.folder, self.listed = nearbucket, folder, listed
+
+    def __call__(self, *options: str, stdin: bytes = b"", **after: Any) -> Outcome:
+        old = write(self.folder / "a.yaml")
+        new = write(self.folder / "b.yaml", **after)
+        return self.nearbucket(
+            "config", "diff", old, new, "--ranges", self.listed, *options, stdin=stdin
+        )
+
+    def log(self, content: bytes) -> str:
+        path = self.folder / "access.log"
+        path.write_bytes(content)
+        return str(path)
+
+
+@pytest.fixture(name="compare")
+def _compare(nearbucket: Run, tmp_path: Path, listed: str) -> Diff:
+    return Diff(nearbucket, tmp_path, listed)
+
+
+def off(**more: Any) -> list[dict[str, Any]]:
+    return [{**SITE, "redirect": {"mode": "off"}, **more}]
+
+
+def test_equal_files_differ_in_nothing(compare: Diff) -> None:
+    assert compare() == (0, "no differences\n", HINT)
+
+
+def test_settings_that_differ_are_listed_key_by_key(compare: Diff) -> None:
+    out = compare(sites=off(index="index.html"), limits={"idle_timeout": "1m"}).out
+    assert out.splitlines() == [
+        "setting\tsites.*.redirect.mode\ton\toff",
+        "setting\tlimits.idle_timeout\t75.0\t60.0",
+        "setting\tsites.*.index\t-\tindex.html",
+        "restart\tnot needed",
+    ]
+
+
+def test_what_needs_a_restart_is_named(compare: Diff) -> None:
+    out = compare(listen={"port": 81}, log={"access": "w3c"}).out
+    assert out.splitlines()[-1] == "restart\tlisten, log.access: changes only with a restart"
+
+
+def test_the_order_of_sites_means_nothing_and_a_new_one_shows_what_is_no_default(
+    compare: Diff, tmp_path: Path
+) -> None:
+    one = {**SITE, "hosts": ["one.example"]}
+    two = {"hosts": ["two.example"], "origin": {"bucket": "others", "region": "us-east-1"}}
+    both, turned, alone = (
+        write(tmp_path / f"{number}.yaml", sites=sites)
+        for number, sites in enumerate(([one, two], [two, one], [one]))
+    )
+    run = compare.nearbucket
+    assert run("config", "diff", both, turned).out == "no differences\n"
+    assert run("config", "diff", alone, both).out.splitlines() == [
+        'setting\tsites.two.example.hosts\t-\t["two.example"]',
+        "setting\tsites.two.example.origin.bucket\t-\tothers",
+        "setting\tsites.two.example.origin.region\t-\tus-east-1",
+        "restart\tnot needed",
+    ]
+
+
+def test_secrets_are_masked_and_yet_seen_to_differ(
+    compare: Diff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONE", "first-secret")
+    monkeypatch.setenv("TWO", "second-secret")
+    names = [
+        write(tmp_path / f"{name}.yaml",
+              client_address={"from": "x-real-ip", "origin_secret": {"values": [f"env:{name}"]}})
+        for name in ("ONE", "TWO")
+    ]  # fmt: skip
+    done = compare.nearbucket("config", "diff", *names)
+    assert "-secret" not in done.out + done.err
+    assert done.out.splitlines()[0] == (
+        'setting\tclient_address.origin_secret.values\t["********"]\t["********"], another'
+    )
+    secret = json.loads(compare.nearbucket("config", "diff", *names, "--json").out)["settings"]
+    assert [(each["key"], each["secret"]) for each in secret] == [
+        ("client_address.origin_secret.values", True)
+    ]
+
+
+def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
+    largest = line_of(Json(), FULL._replace(reason="opt-out", bytes=2**30))
+    code, out, err = compare("--log", compare.log(LOG + largest), sites=off())
+    assert code == 0
+    assert out.splitlines()[2:] == [
+        f"answer\t2\t{2**31}\t-0.17\tus-west-2\t{GONE}\tstream/off/-\t/a.tar.gz",
+        "total\trequests\t5", "total\tchanged\t2", "total\tunreadable\t0",
+        "total\tredirected_more\t0", "total\tredirected_more_bytes\t0",
+        "total\tredirected_less\t2", f"total\tredirected_less_bytes\t{2**31}",
+        "total\tsaves_usd\t-0.17", "total\tsize_unknown\t0", "total\tas_logged\t2",
+        "total\tnot_as_logged_before\t0",
+    ]  # fmt: skip
+    assert "2 requests keep their logged reason" in err
+    assert "largest whole answer (200) for the same path" in err
+
+
+def test_as_json_it_is_one_document(compare: Diff) -> None:
+    done = compare("--log", compare.log(LOG), "--json", sites=off(), prices={"cdn_per_gb": 1})
+    found = json.loads(done.out)
+    assert (done.code, done.err) == (0, "")
+    assert [each["key"] for each in found["settings"]] == [
+        "sites.*.redirect.mode", "prices.cdn_per_gb"
+    ]  # fmt: skip
+    assert found["restart"] is None
+    replay = found["replay"]
+    assert (replay["requests"], replay["changed"], replay["redirected_less"]) == (4, 2, 2)
+    (answer,) = replay["answers"]
+    assert answer["before"] == {"action": "redirect", "reason": "in-region",
+                                "target": f"301 {WEST_URL}"}  # fmt: skip
+    assert answer["after"] == {"action": "stream", "reason": "off", "target": "-"}
+    assert compare("--json").out.endswith('"replay": null\n}\n')
+
+
+def test_several_logs_gzip_and_standard_input_count_together_up_to_the_limit(
+    compare: Diff,
+) -> None:
+    options = ["--log", compare.log(gzip.compress(LOG)), "--log", "-", "--json"]
+    whole = json.loads(compare(*options, stdin=LOG, sites=off()).out)
+    assert whole["replay"]["requests"] == 8
+    some = json.loads(compare(*options, "--limit", "6", stdin=LOG, sites=off()).out)
+    assert (some["replay"]["requests"], some["replay"]["changed"]) == (6, 4)
+
+
+def test_lines_that_are_no_requests_are_counted_and_the_first_is_named(compare: Diff) -> None:
+    log = compare.log(b"starting up\n" + LOG + b'{"half')
+    code, out, err = compare("--log", log, sites=off())
+    assert code == 0
+    assert "total\tunreadable\t2" in out.splitlines()
+    assert f"2 lines are no requests; the first: {log}: line 1: neither JSON, nor W3C" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        pytest.param(b"no log\n", "no line can be read as a request: ", id="no log"),
+        pytest.param(gzip.compress(LOG)[:30], "broken gzip", id="broken"),
+        pytest.param(None, "No such file or directory", id="not there"),
+    ],
+)
+def test_a_log_that_cannot_be_used_ends_with_2(
+    compare: Diff, content: bytes | None, finding: str
+) -> None:
+    log = compare.log(content) if content is not None else "nothing.log"
+    code, _, err = compare("--log", log, sites=off())
+    assert code == 2
+    assert finding in err
+
+
+def test_an_empty_log_changes_nothing(compare: Diff) -> None:
+    done = compare("--log", compare.log(b""), sites=off())
+    assert (done.code, done.err) == (0, "")
+    assert "total\trequests\t0" in done.out.splitlines()
+
+
+def test_a_broken_second_configuration_ends_with_2(compare: Diff) -> None:
+    code, out, err = compare(listen={"prot": 1})
+    assert (code, out) == (2, "")
+    assert "b.yaml: listen.prot: unknown key" in err
+
+
+def test_what_a_log_cannot_say_is_said(compare: Diff) -> None:
+    site = {**SITE, "redirect": {"min_size": "1MiB", "verify": "none"}}
+    _, _, err = compare("--log", compare.log(LOG), sites=[site])
+    assert ("a log cannot say what these settings do: sites.*.redirect.min_size, "
+            "sites.*.redirect.verify\n") in err  # fmt: skip
+
+
+def test_without_a_list_it_says_so(compare: Diff, tmp_path: Path) -> None:
+    names = [write(tmp_path / "a.yaml"), write(tmp_path / "b.yaml", sites=off())]
+    done = compare.nearbucket("config", "diff", *names, "--log", compare.log(LOG))
+    assert done.code == 0
+    assert "no list of prefixes yet" in done.err
+    assert "4 requests have another reason in the log than the first configuration" in done.err
+
+
+def test_what_clients_sent_does_not_reach_the_terminal(compare: Diff) -> None:
+    log = compare.log(line_of(Json(), SENT._replace(host=TITLE)) + TITLE.encode() + b"\n")
+    done = compare("--log", log, sites=off())
+    assert "\x1b" not in done.out + done.err
+
+
+def test_a_terminal_gets_tables_of_the_first_changes(
+    compare: Diff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(report, "_SHOWN", 1)
+    both = LOG + line_of(Json(), SENT._replace(client=EAST))
+    monkeypatch.setattr("rich.console.Console.width", 250)
+    _, out, err = compare("--log", compare.log(both), sites=off())
+    assert "sites.*.redirect.mode" in out
+    assert "saves USD" in out
+    assert out.count("stream/off/-") == 1
+    assert "1 more changes; a pipe or --json has them all" in err

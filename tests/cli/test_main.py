@@ -1,0 +1,139 @@
+"""Every command: help, wrong use, errors and exit codes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket import __version__
+from nearbucket.cli import main as cli
+from nearbucket.policy.model import ConfigError, OriginError, ProxyError, RangesError
+from tests.build import WEST
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("", "Send every download to the bucket nearest to it."),
+        ("serve", "Run the proxy. SIGTERM drains it, SIGHUP reloads the configuration."),
+        ("check", "Say whether the configuration is valid, and whether its buckets are as it"),
+        ("explain", "Show the decision for one request, and every step that led to it."),
+        ("lookup", "Say which AWS region each address is in: IP, TAB, region or UNKNOWN."),
+        ("ranges", "AWS's list of prefixes: fetch, show, compare."),
+        ("ranges update", "Fetch the list now and keep it."),
+        ("ranges show", "Show age, token and counts of the list in use."),
+        ("ranges diff", "Compare two lists: rows that came and went, addresses by region."),
+        ("config", "The configuration: its schema, and what is in effect."),
+        ("config schema", "Print the JSON Schema of the configuration."),
+        ("config diff", "Say in which settings B differs from A"),
+        ("config show", "Print the effective configuration, secrets masked."),
+        ("demo", "Try it on this machine: a real local S3 server, two buckets, the proxy"),
+    ],
+)
+def test_every_command_says_what_it_does(nearbucket: Run, command: str, sentence: str) -> None:
+    code, out, err = nearbucket(*command.split(), "--help")
+    assert (code, err) == (0, "")
+    out = re.sub(r"\x1b\[[0-9;]*m", "", out)  # Typer colours help on some build servers
+    assert re.search(rf"^ Usage: .*{command} ", out, re.MULTILINE)
+    assert sentence in out
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("serve", ["--config"]),
+        ("check", ["--config", "--offline", "--sample", "--json"]),
+        ("explain", ["--config", "--ip", "--host", "--method", "--header", "--json", "URL-PATH"]),
+        ("lookup", ["--ranges", "--details", "--json", "[IP]"]),
+        ("ranges update", ["--config", "--force"]),
+        ("ranges show", ["--ranges", "--json"]),
+        ("ranges diff", ["--json"]),
+        ("config show", ["--config", "--json"]),
+        ("demo", ["--stay", "--no-stay"]),
+    ],
+)
+def test_the_promised_options_are_there(nearbucket: Run, command: str, options: list[str]) -> None:
+    out = nearbucket(*command.split(), "--help").out
+    assert [option for option in options if option not in out] == []
+
+
+def test_the_version_is_said(nearbucket: Run) -> None:
+    assert nearbucket("--version") == (0, f"nearbucket {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["nope"], id="unknown command"),
+        pytest.param(["lookup", "--nope"], id="unknown option"),
+        pytest.param(["explain", "/a"], id="missing option"),
+        pytest.param(["explain", "--ip", WEST], id="missing argument"),
+        pytest.param(["ranges", "diff", "one"], id="one list to compare"),
+        pytest.param(["explain", "--ip", WEST, "--header", "X-No-Colon", "/a"], id="odd header"),
+        pytest.param(["explain", "--ip", "junk", "/a"], id="not an address"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_nothing_on_standard_output(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_CONFIG", config)
+    code, out, err = nearbucket(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ConfigError("a.yaml: listen.port: no"), 2, "nearbucket: a.yaml: listen.port: no\n"),
+        (RangesError("list.json: not a list"), 2, "nearbucket: list.json: not a list\n"),
+        (OriginError(503, "bucket x: refused"), 3, "nearbucket: bucket x: refused\n"),
+        (ConnectionRefusedError("refused"), 3, "nearbucket: refused\n"),
+        (TimeoutError("slow"), 3, "nearbucket: slow\n"),
+        (ProxyError("no worker"), 1, "nearbucket: no worker\n"),
+        (ConfigError("a: one\nb: two"), 2, "nearbucket: a: one\nnearbucket: b: two\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_is_a_line_a_finding_and_an_exit_code_that_says_whose_it_is(
+    nearbucket: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    assert nearbucket() == (code, "", text)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "check --offline", "explain --ip 192.0.2.7 /a", "lookup 192.0.2.7", "ranges update",
+     "ranges show", "config show"],
+)  # fmt: skip
+def test_a_missing_configuration_file_ends_with_2_and_is_named(
+    nearbucket: Run, command: str
+) -> None:
+    code, out, err = nearbucket(*command.split(), "--config", "gone.yaml")
+    assert (code, out) == (2, "")
+    assert err == (
+        "nearbucket: gone.yaml: No such file or directory; give an existing file with --config\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "check --offline", "config show"])
+def test_without_any_configuration_the_ways_to_give_one_are_said(
+    nearbucket: Run, command: str
+) -> None:
+    code, out, err = nearbucket(*command.split())
+    assert (code, out) == (2, "")
+    assert "nearbucket.yaml" in err
+    assert "--config" in err
+    assert "NEARBUCKET_CONFIG" in err
+
+
+# lookup

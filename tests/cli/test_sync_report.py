@@ -1,0 +1,65 @@
+"""How far a run is, in words."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.cli.sync_report import Report, progress
+from nearbucket.replication.plan import steps_of
+from nearbucket.replication.replicator import Failure
+from tests.build import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GB = 10**9
+FOUND = {"listed": True, "objects": 100, "size": 10 * GB}
+
+
+def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*") -> Report:
+    step = steps_of(settings(site={"hosts": [host]}), (), (), delete=False)[0]
+    made = Report(step, dry_run)
+    for name, value in values.items():
+        setattr(made.tally, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        pytest.param({}, "0 bytes of 0 bytes, 0 of 0 objects so far, listing", id="at the start"),
+        pytest.param({**FOUND, "listed": False, "moved": GB, "copied": 1},
+                     "1.0 GB of 10.0 GB, 1 of 100 objects so far, listing", id="listing"),
+        pytest.param({**FOUND, "moved": 2 * GB, "copied": 50},
+                     "2.0 GB of 10.0 GB, 50 of 100 objects, 0:04:00 left", id="by bytes"),
+        pytest.param({**FOUND, "moved": 9 * GB, "copied": 1},
+                     "9.0 GB of 10.0 GB, 1 of 100 objects, 1:39:00 left", id="by objects"),
+        pytest.param({**FOUND, "moved": 5 * GB},
+                     "5.0 GB of 10.0 GB, 0 of 100 objects, 0:01:00 left", id="parts alone"),
+        pytest.param({**FOUND, "failures": [Failure("k", "c", "t")]},
+                     "0 bytes of 10.0 GB, 0 of 100 objects, 1 failed", id="failures"),
+    ],
+)  # fmt: skip
+def test_after_a_minute_a_line_says_what_is_done_and_left(
+    values: Mapping[str, Any], text: str
+) -> None:
+    assert report(values).line(60) == f"nearbucket: us-west-2: {text}"
+
+
+def test_a_dry_run_counts_what_it_compared() -> None:
+    line = report({**FOUND, "same": 1900}, dry_run=True, host="dl.example").line(60)
+    assert line == "nearbucket: dl.example us-west-2: 2,000 compared, 100 to copy"
+
+
+async def test_where_nobody_watches_lines_come_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = ""
+    async with asyncio.timeout(10), progress(report(FOUND), line_seconds=0.01):
+        while said.count("\n") < 2:
+            await asyncio.sleep(0.01)
+            said += capsys.readouterr().err
+    assert set(said.splitlines()) == {"nearbucket: us-west-2: 0 bytes of 10.0 GB, 0 of 100 objects"}

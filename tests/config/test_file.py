@@ -1,0 +1,204 @@
+"""Configuration: file, environment, errors that name the key and the fix."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from nearbucket.config.file import load, masked
+from nearbucket.config.settings import Settings
+from nearbucket.policy.model import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINIMAL = """
+sites:
+  - origin: {bucket: downloads, region: us-east-1}
+    targets:
+      us-east-1: {bucket: downloads, region: us-east-1}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def write(text: str, name: str = "n.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_minimal_file_gets_the_documented_defaults(write: Any) -> None:
+    settings = load(write(MINIMAL), {})
+    assert settings.listen.port == 8080
+    assert settings.admin.host == "127.0.0.1"
+    assert settings.regions.services == ("EC2",)
+    assert settings.regions.refresh == 3600
+    assert settings.sites[0].redirect.status == 301
+    assert settings.sites[0].redirect.paths == ("*.tar.*z*",)
+    assert settings.limits.drain_timeout == 25
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "found"),
+    [
+        ("NEARBUCKET_LISTEN__PORT", "81", lambda s: s.listen.port == 81),
+        ("NEARBUCKET_LIMITS__IDLE_TIMEOUT", "2m", lambda s: s.limits.idle_timeout == 120),
+        ("NEARBUCKET_SITES__0__ORIGIN__BUCKET", "other",
+         lambda s: s.sites[0].origin.bucket == "other"),
+        ("NEARBUCKET_SITES__0__TARGETS__US_EAST_1__PUBLIC_URL", "https://x.example",
+         lambda s: s.sites[0].targets["us-east-1"].public_url == "https://x.example"),
+        ("NEARBUCKET_PRICES__REGION_PER_GB__US_WEST_2", "0.1",
+         lambda s: s.prices.region_per_gb == {"us-west-2": 0.1}),
+        ("NEARBUCKET_SITES__0__TARGETS__EU_WEST_1__BUCKET", "eu-downloads",
+         lambda s: s.sites[0].targets["eu-west-1"].region == "eu-west-1"),
+        ("NEARBUCKET_SITES__0__REDIRECT__PATHS", '["*.iso"]',
+         lambda s: s.sites[0].redirect.paths == ("*.iso",)),
+        ("NEARBUCKET_SITES__0__HOSTS__0", "dl.example",
+         lambda s: s.sites[0].hosts == ("dl.example",)),
+        ("NEARBUCKET_SITES__0__REDIRECT__MODE", "off", lambda s: s.sites[0].redirect.mode == "off"),
+        ("NEARBUCKET_LOG__ACCESS", "w3c", lambda s: s.log.access == "w3c"),
+        ("NEARBUCKET_REGIONS__REQUIRED", "false", lambda s: s.regions.required is False),
+    ],
+)  # fmt: skip
+def test_the_environment_overrides_any_key(
+    write: Any, variable: str, value: str, found: Any
+) -> None:
+    assert found(load(write(MINIMAL), {variable: value}))
+
+
+def test_what_kubernetes_says_of_a_service_of_our_name_is_not_a_setting(write: Any) -> None:
+    links = {"NEARBUCKET_PORT": "tcp://10.0.0.1:80", "NEARBUCKET_SERVICE_HOST": "10.0.0.1",
+             "NEARBUCKET_SERVICE_PORT_HTTP": "80", "NEARBUCKET_PORT_80_TCP": "tcp:"}  # fmt: skip
+    assert load(write(MINIMAL), links) == load(write(MINIMAL), {})
+
+
+def test_the_environment_alone_is_enough() -> None:
+    sites = json.dumps(yaml.safe_load(MINIMAL)["sites"])
+    assert load(None, {"NEARBUCKET_SITES": sites}).sites[0].name == "*"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("sites: [", "not valid YAML", id="broken YAML"),
+        pytest.param("[]", "expected sections", id="a list"),
+        pytest.param("listen: {port: 1}\nlisten: {port: 2}\n" + MINIMAL, "given twice", id="twice"),
+        pytest.param("listn: {}\n" + MINIMAL, "listn: unknown key", id="unknown section"),
+        pytest.param("listen: {prot: 1}\n" + MINIMAL, "listen.prot: unknown key", id="unknown key"),
+        pytest.param("listen: {port: 99999}\n" + MINIMAL, "listen.port: ", id="port too high"),
+        pytest.param("limits: {idle_timeout: 5 parsecs}\n" + MINIMAL, "not a duration", id="unit"),
+        pytest.param("listen: {port: 1}", "sites: Field required", id="no sites"),
+        pytest.param(MINIMAL.replace("us-east-1: {", "us-esat-1: {"), "or us-east-1",
+                     id="R13 misspelt region"),
+        pytest.param(MINIMAL.replace("us-east-1: {", "cn-north-1: {"), "another AWS partition",
+                     id="another partition"),
+        pytest.param(MINIMAL.replace("bucket: downloads", "bucket: Down_loads"),
+                     "is not a bucket name", id="bucket name"),
+        pytest.param(MINIMAL + "    redirect: {scheme: http}\n", "Location would be https:",
+                     id="R13 scheme"),
+        pytest.param(MINIMAL + "    hosts: [downloads.s3.us-east-1.amazonaws.com]\n", "(loop)",
+                     id="R12 own host"),
+        pytest.param(MINIMAL + "    hosts: [cdn.example]\n"
+                     "    bypass: {mode: redirect, to: 'https://cdn.example/x'}\n", "(loop)",
+                     id="R12 bypass to our own host"),
+        pytest.param(MINIMAL + "    bypass: {mode: redirect}\n", "give both or neither",
+                     id="bypass to nowhere"),
+        pytest.param(MINIMAL + "    bypass: {to: 'https://c.example'}\n", "give both or neither",
+                     id="bypass unused"),
+        pytest.param(MINIMAL.replace("bucket: downloads",
+                                     "endpoint: 'http://[::1]:80', path_style: false, "
+                                     "bucket: downloads"),
+                     "path_style: true", id="no URL"),
+        pytest.param(MINIMAL + "    redirect: {presign: 30d}\n", "presign", id="presign too long"),
+        pytest.param(MINIMAL + "    hosts: ['a', 'a']\n", "listed twice", id="host twice"),
+        pytest.param("client_address: {from: x-forwarded-for}\n" + MINIMAL, "believes nobody",
+                     id="nobody trusted"),
+        pytest.param("client_address: {origin_secret: {values: [hunter2]}}\n" + MINIMAL,
+                     "write file:PATH or env:NAME", id="secret in the file"),
+        pytest.param("client_address: {origin_secret: {values: ['env:NOT_SET']}}\n" + MINIMAL,
+                     "env:NOT_SET is empty", id="empty secret"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_file_the_key_and_the_fix(write: Any, text: str, says: str) -> None:
+    path = write(text)
+    with pytest.raises(ConfigError) as error:
+        load(path, {})
+    assert str(path) in str(error.value)
+    assert says in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("site", "key"),
+    [
+        pytest.param("failover: []", "failover", id="failover"),
+    ],
+)
+def test_what_this_version_does_not_do_is_refused(write: Any, site: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
+        load(write(MINIMAL + f"    {site}\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"NEARBUCKET_LISTEN__PORT": "high"}, "NEARBUCKET_LISTEN__PORT: listen.port"),
+        ({"NEARBUCKET_LISTEN_PORT": "1"}, "NEARBUCKET_LISTEN__PORT"),
+        ({"NEARBUCKET_SITES__7__HOSTS": "a"}, "is a list of 1"),
+    ],
+)
+def test_an_error_in_the_environment_names_the_variable(
+    write: Any, environ: dict[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(write(MINIMAL), environ)
+
+
+def test_secrets_come_from_files_and_the_environment_and_are_masked(
+    write: Any, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-file\n", encoding="utf-8")
+    values = f"[ 'file:{secret}', 'env:S' ]"
+    text = f"client_address: {{origin_secret: {{values: {values}}}}}\n{MINIMAL}"
+    settings = load(write(text), {"S": "from-env"})
+    assert settings.client_address.origin_secret is not None
+    assert settings.client_address.origin_secret.values == ("from-file", "from-env")
+    assert "from-" not in json.dumps(masked(settings))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give an existing file with --config"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_no_configuration_at_all_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="give --config FILE"):
+        load(None, {})
+
+
+def test_the_shown_configuration_is_a_configuration(write: Any) -> None:
+    settings = load(write(MINIMAL), {})
+    assert load(write(yaml.safe_dump(masked(settings)), "again.yaml"), {}) == settings
+
+
+def test_every_setting_is_described() -> None:
+    schema = Settings.model_json_schema(by_alias=True)
+    for model in [schema, *schema["$defs"].values()]:
+        for name, entry in model["properties"].items():
+            assert entry.get("description") or "$ref" in entry, name
+
+
+def test_idle_connections_outlive_those_of_the_load_balancer_in_front(write: Any) -> None:
+    limits = load(write(MINIMAL), {}).limits
+    assert limits.idle_timeout > 60, "ALB's default; CloudFront's to an origin is 5 s"
+    assert limits.drain_timeout < 30, "ECS's default stop timeout"

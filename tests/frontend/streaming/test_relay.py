@@ -1,0 +1,122 @@
+"""What only the streaming lane has to get right."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from nearbucket.frontend.streaming.read_sizing import Pieces
+from tests.build import EAST, OUTSIDE, settings
+from tests.scripteds3 import Say, ScriptedS3, error, reply
+from tests.serving import PATIENCE, client_at, head_of, serving
+
+if TYPE_CHECKING:
+    import pytest
+
+    from nearbucket.frontend.client_connection import FastLane
+    from tests.serving import Served
+
+FROM = client_at(OUTSIDE)
+SAID = reply("200 OK", b"0123456789", 'ETag: "e"')
+
+
+def scripted(server: ScriptedS3) -> Any:
+    return settings(
+        site={"origin": {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous",
+                         "endpoint": server.endpoint}},
+        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+    )  # fmt: skip
+
+
+async def relaying(served: Served) -> FastLane:
+    """The only connection, when part of a body has gone through it."""
+    async with asyncio.timeout(PATIENCE):
+        while not served.worker.state.counters.streams:  # noqa: ASYNC110  # a plain integer
+            await asyncio.sleep(0.01)
+    return next(iter(served.worker.state.lanes))
+
+
+async def test_a_plain_get_is_asked_for_once_and_never_handed_over() -> None:
+    async with ScriptedS3(Say(SAID), Say(SAID)) as server, serving(scripted(server)) as served:
+        client = await served.connect()
+        for _ in range(2):
+            assert (await client.get("/a.txt", FROM)).body == b"0123456789"
+        assert len(server.asked) == 2
+        assert sum(served.figures("nearbucket_handovers_total").values()) == 0
+        assert served.count("nearbucket_streamed_bytes_total", "*", "outside") == 20
+
+
+async def test_nothing_is_written_to_a_connection_that_is_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    half = Say(SAID[:-5], then="hang")
+    async with ScriptedS3(half) as server, serving(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"01234")
+        lane = await relaying(served)
+        relay = lane._relay
+        assert relay is not None
+        written: list[Any] = []
+        monkeypatch.setattr(os, "writev", lambda *what: written.append(what))
+        lane.abort()  # from here on the descriptor may be another connection's
+        relay.received(memoryview(b"56789"))
+        assert written == []
+        await served.settled()
+        assert served.count("nearbucket_stream_ends_total", "client-gone") == 1
+        assert served.count("nearbucket_stream_ends_total", "complete") == 0
+
+
+async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
+    half = Say(SAID[:-5], then="hang")
+    async with ScriptedS3(half) as server, serving(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        lane = await relaying(served)
+        await client.send(head_of("/b.tar.gz", client_at(EAST)))
+        relay = lane._relay
+        assert relay is not None
+        async with asyncio.timeout(PATIENCE):
+            while len(lane._taken) == 1:  # noqa: ASYNC110  # a plain list
+                await asyncio.sleep(0.01)
+        relay.received(memoryview(b"56789"))
+        assert (await client.answer()).body == b"0123456789"
+        assert (await client.answer()).status == 301
+        assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
+
+
+async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []
+    monkeypatch.setattr(Pieces, "held", lambda _pieces, left: held.append(left))
+    size = 64 << 20  # more than all buffers on the way hold
+    async with (
+        ScriptedS3(Say(reply("200 OK", bytes(size)))) as server,
+        serving(scripted(server)) as served,
+    ):
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        async with asyncio.timeout(PATIENCE):
+            while not held:  # noqa: ASYNC110  # a plain list
+                await asyncio.sleep(0.01)
+        assert 0 < held[0] < size
+        await client.close()
+
+
+async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known() -> None:
+    half = Say(error("404 Not Found", "NoSuchKey")[:-10], then="hang")
+    async with ScriptedS3(half) as server, serving(scripted(server)) as served:
+        asking = asyncio.create_task(served.get("/a.txt", FROM))
+        await server.arrived.wait()
+        lane = next(iter(served.worker.state.lanes))
+        async with asyncio.timeout(PATIENCE):
+            while lane._relay is None or lane._relay._refusal is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for later in (0, 4):
+            lane.check(monotonic() + later)
+        relay = lane._relay
+        assert relay is not None
+        relay.received(memoryview(b"<"))  # it goes on, but for how long?
+        lane.check(monotonic() + 6)
+        assert (await asking).status == 404
+    assert len(server.asked) == 1

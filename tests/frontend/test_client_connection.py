@@ -1,0 +1,51 @@
+"""What the fast lane leaves to aiohttp, and under which cause that is counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from nearbucket.frontend.request_parser import MAX_SIMPLE
+from tests.behaviour.test_redirect import chosen
+from tests.bucketserver import until
+from tests.build import EAST, OUTSIDE
+from tests.serving import client_at, head_of, serving
+
+FROM = client_at(EAST)
+PLAIN = head_of("/a.tar.gz", FROM)
+
+
+@pytest.mark.parametrize(
+    ("cause", "pieces"),
+    [
+        ("stream", [head_of("/a.txt", client_at(OUTSIDE), method="HEAD")]),
+        ("refuse", [head_of("/../a", FROM)]),
+        ("partial", [PLAIN[:20], PLAIN[20:]]),
+        ("pipelined", [PLAIN + PLAIN]),
+        ("body", [head_of("/a.tar.gz", FROM, "Content-Length: 0")]),
+        ("unparsable", [head_of("/a.tar.gz", FROM, "X-\xe9: 1")]),
+        ("unusual", [PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0")]),
+    ],
+)
+async def test_a_request_that_leaves_the_lane_is_counted_by_its_cause(
+    cause: str, pieces: list[bytes]
+) -> None:
+    async with serving(chosen()) as served:
+        client = await served.connect()
+        for piece in pieces:
+            await client.send(piece)
+            await until(lambda: served.count("nearbucket_handovers_total", cause) == 1)
+        await client.reader.readuntil(b"\r\n\r\n")
+        assert sum(served.figures("nearbucket_handovers_total").values()) == 1
+
+
+@pytest.mark.parametrize(("size", "left"), [(MAX_SIMPLE, 0), (MAX_SIMPLE + 1, 1)])
+async def test_a_head_up_to_aiohttps_limit_of_a_line_is_read_in_the_lane(
+    size: int, left: int
+) -> None:
+    head = head_of("/a.tar.gz", FROM, "X-Fill: ")
+    head = head.replace(b"X-Fill: ", b"X-Fill: " + b"x" * (size - len(head)))
+    async with serving(chosen()) as served:
+        client = await (await served.connect()).send(head)
+        assert (await client.answer()).status == 301
+        assert served.count("nearbucket_handovers_total", "unusual") == left
+    assert MAX_SIMPLE == 8190

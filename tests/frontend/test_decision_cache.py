@@ -1,0 +1,302 @@
+"""What is remembered changes nothing: not an answer, not a figure, not a line of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from math import inf
+from tempfile import TemporaryFile
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nearbucket.frontend.client_connection import FastLane
+from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.policy.model import Reason, Standing
+from tests import build
+from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nearbucket.frontend.handoff import Inner
+    from nearbucket.replicas.replica_status import Standings
+
+    Serve = Callable[..., "Serving"]
+
+_SITES = [
+    {"hosts": ["a.example"],
+     "origin": {"bucket": "origin-one", "region": "us-east-1", "query": ["versionId"]},
+     "targets": {"us-east-1": {"bucket": "east-one"}, "us-west-2": {"bucket": "west-one"}},
+     "opt_out": {"user_agents": ["old*"], "networks": [f"{WEST}/32"]}},
+    {"hosts": ["*"], "origin": {"bucket": "origin-two", "region": "us-east-1"},
+     "index": "index.tar.gz",
+     "targets": {"us-east-1": {"bucket": "east-two"}}, "redirect": {"exclude": ["x/*"]}},
+]  # fmt: skip
+_TARGETS = st.sampled_from([
+    "/a.tar.gz", "/b%20c.tar.xz", "/a.txt", "/x/a.tar.gz", "/", "/d/", "/a.tar.gz?redirect=no",
+    "/a.tar.gz?versionId=1", "/a.tar.gz?X-Amz-Signature=1", "/a.tar.gz?q=1", "/../a",
+])  # fmt: skip
+_FIELDS = st.lists(
+    st.sampled_from([
+        *(f"X-Forwarded-For: {address}" for address in (EAST, EAST, WEST, ELSEWHERE, OUTSIDE, CDN,
+                                                        EAST_V6, "junk")),
+        "User-Agent: curl/8", "User-Agent: old/1", "X-No-Redirect: 1", "Authorization: x",
+        "Cookie: a=b", "Range: bytes=0-1", "Range: bytes=5-2", "Origin: https://o.example",
+        "Accept: */*", "Via: 1", "Via: 2", "Connection: keep-alive", 'If-None-Match: "e"',
+        "Referer: https://r.example/?q", "Connection: close",
+    ]), max_size=3, unique=True,
+)  # fmt: skip
+_HEADS = st.builds(
+    lambda method, target, host, fields: "\r\n".join(
+        [f"{method} {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]
+    ).encode(),
+    st.sampled_from(["GET", "GET", "HEAD"]),
+    _TARGETS,
+    st.sampled_from(["a.example", "b.example"]),
+    _FIELDS,
+)
+_VARYING = re.compile(rb'"time":"[^"]*","seconds":[0-9.]*|\d\d:\d\d:\d\d\t|\t\d\.\d{3}\t')
+
+
+class _Copies:
+    """Stands for what is known of the targets: nothing lasts, some is bad news."""
+
+    def standing(self, _site: str, region: str, key: str) -> Standing:
+        if key == "b c.tar.xz":
+            return Standing(Reason.NOT_REPLICATED, 7, inf)
+        if key == "x/a.tar.gz":
+            return Standing(None, 7, 0.0)
+        down = region == "us-west-2" and key == "d/index.tar.gz"
+        return Standing(Reason.TARGET_DOWN if down else None, 5, inf)
+
+    def doubt(self, _site: str, _region: str, _key: str) -> None:
+        """As of ``Standings``."""
+
+
+class _Sink:
+    """A client's transport that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.sent += b"<closed>"
+
+    def is_closing(self) -> bool:
+        return self.sent.endswith(b"<closed>")
+
+    def get_extra_info(self, _name: str) -> object:
+        return "127.0.0.1", 1
+
+
+class _Elsewhere:
+    """Stands for aiohttp: says that it was asked."""
+
+    unanswered = 0
+
+    def __init__(self, lane: FastLane, sink: _Sink) -> None:
+        self._lane, self._sink = lane, sink
+
+    def connection_made(self, _transport: object) -> None:
+        """As of ``asyncio.Protocol``."""
+
+    def data_received(self, chunk: bytes) -> None:
+        self._sink.write(b"<handed over>" + chunk)
+        self._lane.answered(keep_alive=True, had_body=False)
+
+
+class Serving:
+    """A worker's lane without sockets."""
+
+    def __init__(self, form: str, *, forgetful: bool, **more: Any) -> None:
+        first, *others = [{**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})),
+                                                **more}} for site in _SITES]  # fmt: skip
+        made = build.snapshot(build.settings(
+            site=first, more=others, log={"access": form},
+            client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        ))  # fmt: skip
+        self._log = TemporaryFile()  # noqa: SIM115  # closed by log
+        self.state = WorkerState(made.settings, made.table, made.cdn, descriptor=self._log.fileno())
+        self.state.date = b"D"
+        self.state.standings = cast("Standings", _Copies())
+        self._forgetful = forgetful
+
+    def answer(self, head: bytes) -> bytes:
+        """What one connection's only request gets."""
+        if self._forgetful:
+            self.state.memo.forget()
+        sink = _Sink()
+        lane = FastLane(self.state, lambda lane: cast("Inner", _Elsewhere(lane, sink)))
+        lane.connection_made(cast("asyncio.Transport", sink))
+        lane.data_received(head)
+        lane._inner = None
+        lane.connection_lost(None)
+        return sink.sent
+
+    async def log(self) -> list[bytes]:
+        """All lines, but for time and duration."""
+        await self.state.log.close()
+        with self._log as file:
+            file.seek(0)
+            return [_VARYING.sub(b"", line) for line in file]
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+@pytest.mark.parametrize(
+    ("percent", "came_back", "room"),
+    [(100, "off", 1 << 20), (50, "off", 1 << 20), (100, "1h", 1 << 20), (100, "off", 3000)],
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(heads=st.lists(_HEADS, min_size=1, max_size=6), order=st.randoms(use_true_random=False))
+def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917  # a table's columns
+    form: str, percent: int, came_back: str, room: int, heads: list[bytes], order: Any
+) -> None:
+    asked = heads * 4
+    order.shuffle(asked)
+    remembering = Serving(form, forgetful=False, percent=percent, came_back=came_back)
+    forgetful = Serving(form, forgetful=True, percent=percent, came_back=came_back)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nearbucket.frontend.decision_cache.MAX_BYTES", room)
+        for head in asked:
+            assert remembering.answer(head) == forgetful.answer(head)
+    figures = [
+        {name: series for name, series in one.state.counters.snapshot().items()
+         if name != "nearbucket_request_seconds"}
+        for one in (remembering, forgetful)
+    ]  # fmt: skip
+    assert figures[0] == figures[1]
+    assert asyncio.run(remembering.log()) == asyncio.run(forgetful.log())
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Makes lanes of workers that remember, and closes their logs."""
+    made: list[Serving] = []
+
+    def make(form: str = "off", **more: Any) -> Serving:
+        made.append(Serving(form, forgetful=False, **{"percent": 100, **more}))
+        return made[-1]
+
+    yield make
+    for serving in made:
+        asyncio.run(serving.log())
+
+
+def test_a_redirect_that_comes_again_is_not_decided_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    first = serving.answer(head)
+    monkeypatch.setattr(type(serving.state.engine), "decide", None)
+    assert [serving.answer(head) for _ in range(4)] == [first] * 4
+    assert len(serving.state.memo.repeats) == 1
+    other = head.replace(b"\r\n\r\n", b"\r\nX-Amz-Cf-Id: 1\r\n\r\n")
+    assert serving.answer(other) == first
+
+
+def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve) -> None:
+    serving = serve()
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    copies = cast("Any", serving.state.standings)
+    for known, answer in [
+        (Standing(None, 5, monotonic() + 3600), b"301"),
+        (Standing(Reason.SMALL, 5, inf), b"301"),  # nobody asks again so soon
+    ]:
+        copies.standing = lambda *_, known=known: known
+        for _ in range(4):
+            assert answer in serving.answer(head)
+    for wanted in serving.state.memo._objects["*", "us-east-1"].values():
+        wanted.until = 0.0
+    for repeat in serving.state.memo.repeats.values():
+        repeat.until = 0.0
+    assert serving.answer(head).startswith(b"<handed over>")
+
+
+def test_who_comes_back_is_streamed_once_and_then_redirected_again(serve: Serve) -> None:
+    serving = serve(came_back="1h")
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    redirected = [b"301" in serving.answer(head) for _ in range(4)]
+    assert redirected == [True, False, False, False]  # nothing streams here
+    for mark in set(serving.state.returns["*"]._marks):
+        serving.state.returns["*"].served(mark)
+    assert b"301" in serving.answer(head)
+    other = head.replace(b"Host: b", b"Host: b\r\nUser-Agent: another")
+    assert b"301" in serving.answer(other)
+
+
+def test_what_is_streamed_again_is_not_read_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {OUTSIDE}\r\n\r\n".encode()
+    first = serving.answer(head)
+    assert first.startswith(b"<handed over>")
+    assert [serving.answer(head) for _ in range(3)] == [first] * 3
+    assert len(serving.state.memo.streams) == 1
+    monkeypatch.setattr(serving.state, "reader", None)
+    assert serving.answer(head) == first
+    serving.state.memo.forget()
+    assert not serving.state.memo.streams
+
+
+def test_a_percentage_is_kept_to_whatever_was_decided_before(serve: Serve) -> None:
+    serving = serve(percent=50)
+    clients = [f"192.0.2.{number}" for number in range(8)]
+    for _ in range(4):
+        for number, client in itertools.product(range(8), clients):
+            asked = build.request(f"/{number}.tar.gz", peer=client)
+            decided = serving.state.engine.for_client().decide(asked).reason
+            head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n"
+            assert (b"301" in serving.answer(head.encode())) is (decided is Reason.IN_REGION)
+
+
+def test_a_signed_location_is_asked_for_each_time(serve: Serve) -> None:
+    class Presigner:
+        made = 0
+
+        def location(self, _method: str, url: str) -> str:
+            self.made += 1
+            return f"{url}?{self.made}"
+
+    serving = serve(presign="15m")
+    serving.state.presigners = {("*", "us-east-1"): cast("Any", Presigner())}
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    for number in range(1, 5):  # an older one would outlive its signature
+        assert f"a.tar.gz?{number}\r\n".encode() in serving.answer(head)
+
+
+def test_a_reload_forgets(serve: Serve) -> None:
+    serving = serve()
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    for _ in range(4):
+        assert b"301" in serving.answer(head)
+    off = build.snapshot(build.settings(site={"redirect": {"mode": "off"}}))
+    serving.state.apply(off.settings, off.table, off.cdn)
+    assert serving.answer(head).startswith(b"<handed over>")
+
+
+@pytest.mark.parametrize("bound", ["MAX_BYTES", "MAX_REPEATED"])
+def test_what_is_remembered_is_bounded(
+    serve: Serve, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"nearbucket.frontend.decision_cache.{bound}", 20_000)
+    serving = serve("json")
+    memo = serving.state.memo
+    for number in range(200):
+        head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+        for _ in range(3):
+            assert b"301" in serving.answer(head.encode())
+    assert 0 < len(memo.repeats) < 40
+    objects = sum(map(len, memo._objects.values()))
+    assert (0 < objects < 40) is (bound == "MAX_BYTES")
+    memo.tick()
+    assert bool(memo.repeats) is (bound == "MAX_BYTES")

@@ -1,0 +1,124 @@
+"""A client that was sent away a moment ago is recognised, and memory has a bound."""
+
+from __future__ import annotations
+
+import os
+from mmap import mmap
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nearbucket.frontend.recent_redirects import (
+    PLACES,
+    SIZE,
+    Marks,
+    Returns,
+    mark_of_client,
+    mark_of_object,
+)
+from nearbucket.frontend.worker_context import WorkerState
+from tests import build
+
+if TYPE_CHECKING:
+    from nearbucket.supervisor.snapshot import Snapshot
+
+WINDOW = 10.0
+
+
+def test_it_came_back_within_the_window_only() -> None:
+    kept = Returns(WINDOW, Marks())
+    kept.sent_away(1, 100.0)
+    assert kept.came_back(1, 100.0)
+    assert kept.came_back(1, 109.9)
+    assert not kept.came_back(1, 110.0)
+    assert not kept.came_back(2, 100.0)
+
+
+def test_having_been_served_it_is_forgotten() -> None:
+    kept = Returns(WINDOW, Marks())
+    kept.sent_away(1, 100.0)
+    kept.served(1)
+    assert not kept.came_back(1, 100.1)
+    kept.served(1)
+
+
+def test_a_redirect_within_the_window_begins_it_anew() -> None:
+    kept = Returns(WINDOW, Marks())
+    kept.sent_away(1, 100.0)
+    kept.sent_away(1, 105.0)
+    assert kept.came_back(1, 112.0)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["sent", "sent", "served", "asks"]), st.integers(0, 7),
+              st.floats(0, 6)), max_size=60,
+)  # fmt: skip
+
+
+@given(STEPS)
+def test_it_is_a_table_of_last_redirects_of_which_one_stays_in_a_place(
+    steps: list[tuple[str, int, float]],
+) -> None:
+    kept, sent, now = Returns(WINDOW, Marks()), dict[int, tuple[int, float]](), 100.0
+    for what, number, pause in steps:
+        now += pause
+        place = number % 4
+        mark = place + PLACES * number
+        if what == "sent":
+            kept.sent_away(mark, now)
+            sent[place] = mark, now
+        elif what == "served":
+            kept.served(mark)
+            if sent.get(place, (None,))[0] == mark:
+                del sent[place]
+        last, at = sent.get(place, (None, 0.0))
+        assert kept.came_back(mark, now) is (last == mark and now - at < WINDOW)
+
+
+def test_all_workers_see_one_table() -> None:
+    descriptor = os.memfd_create("test")
+    os.ftruncate(descriptor, SIZE)
+    one, two = (Returns(WINDOW, Marks(mmap(descriptor, SIZE))) for _ in range(2))
+    os.close(descriptor)
+    one.sent_away(2**64 - 1, 100.0)
+    assert two.came_back(2**64 - 1, 100.0)
+    two.served(2**64 - 1)
+    assert not one.came_back(2**64 - 1, 100.0)
+
+
+def test_a_mark_is_the_same_in_every_process() -> None:
+    assert mark() == 0xC0BF06F6C2DDA9BA
+
+
+def mark(site: str = "*", client: str = "192.0.2.7", method: str = "GET", key: str = "a",
+         **fields: str) -> int:  # fmt: skip
+    asked = build.request(**fields)
+    return mark_of_client(site, client, asked) ^ mark_of_object(method, key)
+
+
+def test_a_mark_stands_for_all_that_tells_two_requests_apart() -> None:
+    others = [
+        mark(site="b"), mark(client="192.0.2.8"), mark(method="HEAD"), mark(key="b"),
+        mark(user_agent="curl"), mark(user_agent="wget"), mark(range="bytes=0-1"),
+        mark(range="bytes=1-2"), mark(user_agent="bytes=0-1"), mark(client="a", key="192.0.2.7"),
+    ]  # fmt: skip
+    assert len({mark(), *others}) == 1 + len(others)
+
+
+def test_a_mark_does_not_depend_on_the_rest_of_the_request() -> None:
+    assert mark() == mark(referer="https://r.example", x_amz_cf_id="1", host="other.example")
+    assert mark(user_agent="curl") == mark(user_agent="curl", accept="*/*")
+
+
+def test_a_reload_takes_the_new_window_and_keeps_who_was_sent_away() -> None:
+    def made(came_back: str) -> Snapshot:
+        return build.snapshot(build.settings(site={"redirect": {"came_back": came_back}}))
+
+    first, longer, off = made("10s"), made("1h"), made("off")
+    state = WorkerState(first.settings, first.table, first.cdn)
+    state.returns["*"].sent_away(1, 100.0)
+    state.apply(longer.settings, longer.table, longer.cdn)
+    assert state.returns["*"].came_back(1, 200.0)
+    state.apply(off.settings, off.table, off.cdn)
+    assert not state.returns

@@ -1,0 +1,210 @@
+"""What a client may see of S3: whole objects, their headers, and no connection held after."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.origin.client import Origin
+from nearbucket.policy.model import OriginError
+from tests.conftest import BIG
+from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
+from tests.scripteds3 import Say, reply
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+    from tests.conftest import LocalS3
+
+
+async def test_every_object_comes_whole_with_its_length(s3: LocalS3, downloads: Origin) -> None:
+    for key, content in s3.objects.items():
+        seen = await fetch(downloads, key)
+        assert (seen.status, seen.length, seen.body) == (200, len(content), content), key
+        assert seen.headers["Content-Length"] == str(len(content))
+
+
+async def test_head_announces_the_length_and_has_no_body(downloads: Origin) -> None:
+    seen = await fetch(downloads, "text.txt", "HEAD")
+    whole = await fetch(downloads, "text.txt")
+    assert (seen.status, seen.length, seen.body) == (200, len(TEXT), b"")
+    assert seen.headers == whole.headers
+
+
+async def test_head_with_a_range_is_about_the_whole_object(downloads: Origin) -> None:
+    seen = await fetch(downloads, "text.txt", "HEAD", Range="bytes=0-0")
+    assert (seen.status, seen.length) == (200, len(TEXT))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("key", ["missing", "k" * 1025, "ü" * 513, ""])
+async def test_a_key_that_is_not_there_is_404_without_headers(
+    downloads: Origin, method: str, key: str
+) -> None:
+    seen = await fetch(downloads, key, method)
+    seen.headers.pop("Vary", None)  # SeaweedFS sends it with or without CORS rules
+    assert seen == Seen(404, {}, 0, b"")
+
+
+async def test_the_empty_key_is_not_asked_for(s3: LocalS3, session: ClientSession) -> None:
+    counted = Counted()
+    assert (await fetch(Origin(s3.entry(), session, counters=counted), "")).status == 404
+    assert counted.statuses == []
+
+
+async def test_the_prefix_stands_in_front_of_every_key(s3: LocalS3, session: ClientSession) -> None:
+    origin = Origin(s3.entry(prefix="big"), session)
+    assert (await fetch(origin, "pack-1.0.tar.xz")).body == BIG
+    assert (await fetch(origin, "text.txt")).status == 404
+
+
+async def test_clients_see_the_objects_headers_and_nothing_of_s3(downloads: Origin) -> None:
+    seen = await fetch(downloads, "described.txt")
+    assert seen.headers.pop("Last-Modified")
+    assert seen.headers.pop("ETag").startswith('"')
+    assert seen.headers == {
+        "Content-Type": "text/plain",
+        "Content-Length": "39",
+        "Content-Disposition": 'attachment; filename="described.txt"',
+        "Content-Language": "de",
+        "Cache-Control": "public, max-age=60",
+        "Expires": "Wed, 21 Oct 2037 07:28:00 GMT",
+        "Accept-Ranges": "bytes",
+        "Vary": "Origin",
+    }
+
+
+@pytest.mark.parametrize("key", ["packed.json", "chunked.json"])
+async def test_encoded_objects_come_as_they_are_stored(
+    s3: LocalS3, downloads: Origin, key: str
+) -> None:
+    seen = await fetch(downloads, key)
+    assert (seen.body, seen.headers["Content-Encoding"]) == (s3.objects[key], "gzip")
+    assert seen.headers["Content-Length"] == str(len(s3.objects[key]))
+
+
+async def test_an_open_bucket_is_read_without_keys_and_a_closed_one_seems_empty(
+    s3: LocalS3, session: ClientSession
+) -> None:
+    counted = Counted()
+    for bucket, status in ((s3.public, 200), (s3.private, 404)):
+        entry = s3.entry(bucket, credentials="anonymous")
+        origin = Origin(entry, session, counters=counted)
+        assert (await fetch(origin, "text.txt")).status == status
+        assert (await fetch(origin, "text.txt", "HEAD")).status == status
+    assert counted.statuses == [200, 200, 403, 403]
+
+
+async def test_a_bucket_that_does_not_exist_is_our_fault(
+    s3: LocalS3, session: ClientSession
+) -> None:
+    with pytest.raises(OriginError, match="404 NoSuchBucket for bucket nowhere") as caught:
+        await fetch(Origin(s3.entry("nowhere"), session), "k")
+    assert caught.value.status == 502
+
+
+async def test_wrong_keys_are_our_fault(s3: LocalS3, session: ClientSession, tmp_path: Any) -> None:
+    wrong = tmp_path / "secret"
+    wrong.write_text("wrong")
+    files = s3.files.model_copy(update={"secret_key_file": wrong})
+    with pytest.raises(OriginError, match="403 SignatureDoesNotMatch") as caught:
+        await fetch(Origin(s3.entry(credentials=files), session), "text.txt")
+    assert caught.value.status == 502
+
+
+async def test_clients_that_leave_in_the_middle_hold_no_connection(
+    downloads: Origin, session: ClientSession
+) -> None:
+    for _ in range(20):
+        async with await downloads.open("GET", "big/pack-1.0.tar.xz", {}) as answer:
+            async for _piece in answer.body():
+                break
+            assert held(session) == 1
+        assert held(session) == 0
+    assert (await fetch(downloads, "text.txt")).status == 200
+
+
+async def test_a_request_cancelled_while_s3_thinks_holds_no_connection(
+    session: ClientSession,
+) -> None:
+    async with scripted(session, Say(b"", "hang")) as (origin, server, _):
+        task = asyncio.ensure_future(origin.open("GET", "k", {}))
+        await server.arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert held(session) == 0
+
+
+async def test_what_is_read_to_its_end_leaves_one_connection_for_all(
+    downloads: Origin, session: ClientSession
+) -> None:
+    for key in ("text.txt", "missing", "empty.bin", "text.txt"):
+        await fetch(downloads, key)
+        await fetch(downloads, key, "HEAD")
+        await fetch(downloads, key, Range="bytes=99-")
+        await fetch(downloads, key, Range="bytes=1-2", If_Range='"x"')
+    assert session.connector is not None
+    assert sum(map(len, session.connector._conns.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("a+b c%.txt", "/bkt/a%2Bb%20c%25.txt"),
+        ("ünï.tar.gz", "/bkt/%C3%BCn%C3%AF.tar.gz"),
+        ("a//b/../c/", "/bkt/a//b/../c/"),
+        ("/lead", "/bkt//lead"),
+        ("-_.~!*'()@:$&,;=?#", "/bkt/-_.~%21%2A%27%28%29%40%3A%24%26%2C%3B%3D%3F%23"),
+        ("100%25", "/bkt/100%2525"),
+    ],
+)
+async def test_a_key_goes_out_encoded_once_and_not_tidied(
+    session: ClientSession, key: str, target: str
+) -> None:
+    async with scripted(session, OK) as (origin, server, _):
+        await fetch(origin, key)
+    assert [one.target for one in server.asked] == [target]
+
+
+async def test_s3_is_sent_nothing_but_what_it_needs(session: ClientSession) -> None:
+    async with scripted(session, OK, expected_owner="123456789012") as (origin, server, _):
+        await fetch(origin, "k", Range="bytes=0-1", X_Other="x", Accept_Encoding="br")
+    headers = server.asked[0].headers
+    assert headers.pop("user-agent").startswith("nearbucket/")
+    assert headers == {
+        "host": server.endpoint.removeprefix("http://"),
+        "x-amz-expected-bucket-owner": "123456789012",
+        "range": "bytes=0-1",
+        "via": "1.1 nearbucket",
+        "accept-encoding": "identity",
+    }
+
+
+async def test_headers_of_s3_and_of_the_connection_are_dropped(session: ClientSession) -> None:
+    private = (
+        "x-amz-request-id: 1",
+        "x-amz-meta-a: b",
+        "Server: AmazonS3",
+        "Set-Cookie: a=b",
+        "Connection: keep-alive, Expires",
+        "Keep-Alive: timeout=5",
+        "Location: http://elsewhere/",
+        "Content-Encoding: aws-chunked",
+    )
+    say = Say(reply("200 OK", b"x", *private, "expires: 0", 'eTag: W/"1"'))
+    async with scripted(session, say) as (origin, _, _counted):
+        seen = await fetch(origin, "k")
+    assert seen.headers == {"Content-Length": "1", "Expires": "0", "ETag": 'W/"1"'}
+
+
+async def test_a_slow_reader_holds_a_bounded_buffer(
+    downloads: Origin, session: ClientSession
+) -> None:
+    async with await downloads.open("GET", "big/pack-1.0.tar.xz", {}) as answer:
+        sizes = [len(piece) async for piece in answer.body()]
+    assert sum(sizes) == len(BIG)
+    assert max(sizes) <= 512 * 1024
+    assert held(session) == 0

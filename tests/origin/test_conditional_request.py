@@ -1,0 +1,194 @@
+"""Ranges and conditions decide as RFC 9110 says, against a real S3 server."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.origin.conditional_request import read_conditions
+from tests.origin.opening import TEXT, Seen, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nearbucket.origin.client import Origin
+    from tests.conftest import LocalS3
+
+GMT = "Mon, 01 Jan 2001 00:00:00 GMT"
+OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2038 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-", 0, 18),
+        ("bytes=0-0", 0, 0),
+        ("bytes=-1", 18, 18),
+        ("bytes=-100", 0, 18),
+        ("bytes=0-18", 0, 18),
+        ("bytes=5-9", 5, 9),
+        ("bytes=5-99999999999999999999999", 5, 18),
+        ("Bytes=5-9", 5, 9),
+    ],
+)
+async def test_one_range_is_206_with_its_place(
+    downloads: Origin, asked: str, first: int, last: int
+) -> None:
+    seen = await fetch(downloads, "text.txt", Range=asked)
+    assert (seen.status, seen.body) == (206, TEXT[first : last + 1])
+    assert seen.headers["Content-Range"] == f"bytes {first}-{last}/19"
+    assert seen.length == last - first + 1
+
+
+@pytest.mark.parametrize(
+    ("key", "asked"),
+    [
+        ("text.txt", "bytes=19-"),
+        ("text.txt", "bytes=99999999999999999999999-"),
+        ("text.txt", "bytes=-0"),
+        ("empty.bin", "bytes=0-"),
+        ("empty.bin", "bytes=-1"),
+    ],
+)
+async def test_a_range_outside_is_416_with_the_size(
+    s3: LocalS3, downloads: Origin, key: str, asked: str
+) -> None:
+    size = len(s3.objects[key])
+    seen = await fetch(downloads, key, Range=asked)
+    fields = {"Content-Range": f"bytes */{size}", "Vary": "Origin"}
+    assert seen == Seen(416, fields, 0, b"")
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=5-2", "items=0-1", "junk", "bytes=0-0,2-3", "bytes=-", "bytes=", "bytes=٣-"]
+)
+async def test_a_range_that_is_none_gives_the_whole_object(downloads: Origin, asked: str) -> None:
+    seen = await fetch(downloads, "text.txt", Range=asked)
+    assert (seen.status, seen.body) == (200, TEXT)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status"),
+    [
+        pytest.param({"If_None_Match": "{etag}"}, 304, id="the tag"),
+        pytest.param({"If_None_Match": "W/{etag}"}, 304, id="the tag, weak"),
+        pytest.param({"If_None_Match": '"x", W/{etag}'}, 304, id="one of several"),
+        pytest.param({"If_None_Match": "*"}, 304, id="any"),
+        pytest.param({"If_None_Match": '"x"'}, 200, id="another tag"),
+        pytest.param({"If_None_Match": '"x", "y"'}, 200, id="other tags"),
+        pytest.param({"If_None_Match": "junk"}, 200, id="no tag"),
+        pytest.param({"If_None_Match": '"x"', "If_Modified_Since": NEW}, 200, id="tag over date"),
+        pytest.param({"If_Modified_Since": "{modified}"}, 304, id="its date"),
+        pytest.param({"If_Modified_Since": OLD}, 200, id="an old date"),
+        pytest.param({"If_Modified_Since": "yesterday"}, 200, id="no date"),
+        pytest.param({"If_Match": "{etag}"}, 200, id="must be: the tag"),
+        pytest.param({"If_Match": '"x", {etag}'}, 200, id="must be: one of several"),
+        pytest.param({"If_Match": "*"}, 200, id="must be: any"),
+        pytest.param({"If_Match": '"x"'}, 412, id="must be: another tag"),
+        pytest.param({"If_Match": '"x", "y"'}, 412, id="must be: other tags"),
+        pytest.param({"If_Match": "W/{etag}"}, 412, id="must be: weak never is"),
+        pytest.param({"If_Match": '"x","y"', "If_None_Match": "{etag}"}, 412, id="412 over 304"),
+        pytest.param({"If_Unmodified_Since": OLD}, 412, id="must be older"),
+        pytest.param({"If_Unmodified_Since": NEW}, 200, id="must be older, and is"),
+        pytest.param({"If_Unmodified_Since": "long ago"}, 200, id="must be older than no date"),
+        pytest.param({"If_Match": "{etag}", "If_Unmodified_Since": OLD}, 200, id="tag first"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_conditions_decide_as_rfc_9110_says(
+    downloads: Origin, method: str, conditions: dict[str, str], status: int
+) -> None:
+    plain = await fetch(downloads, "text.txt")
+    seen = await fetch(downloads, "text.txt", method, **filled(conditions, plain))
+    assert seen.status == status
+    if status == 200:
+        assert seen.headers == plain.headers
+    if status == 304:
+        assert seen.headers["ETag"] == plain.headers["ETag"]
+        assert "Content-Length" not in seen.headers
+    if status != 200:
+        assert (seen.length, seen.body) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status"),
+    [
+        pytest.param({"If_Range": "{etag}"}, 206, id="the tag"),
+        pytest.param({"If_Range": '"x"'}, 200, id="another tag"),
+        pytest.param({"If_Range": "W/{etag}"}, 200, id="a weak tag"),
+        pytest.param({"If_Range": "{modified}"}, 206, id="its date"),
+        pytest.param({"If_Range": OLD}, 200, id="an older date"),
+        pytest.param({"If_Range": NEW}, 200, id="a newer date"),
+        pytest.param({"If_Range": "junk"}, 200, id="junk"),
+        pytest.param({"If_Range": '"x"', "Range": "bytes=50-"}, 200, id="stale and outside"),
+        pytest.param({"If_Range": "{etag}", "Range": "bytes=50-"}, 416, id="fresh and outside"),
+        pytest.param({"If_Range": "{etag}", "If_None_Match": "{etag}"}, 304, id="fresh, unchanged"),
+        pytest.param({"If_Range": '"x"', "If_None_Match": "{etag}"}, 304, id="stale, unchanged"),
+        pytest.param({"If_Range": '"x"', "If_None_Match": '"x"'}, 200, id="stale, changed"),
+        pytest.param({"If_Range": '"x"', "If_Match": "{etag}"}, 200, id="with If-Match"),
+        pytest.param({"If_Range": "{etag}", "If_Match": '"x"'}, 412, id="If-Match wins"),
+        pytest.param(
+            {"If_Range": "{etag}", "If_Unmodified_Since": OLD}, 412, id="If-Unmodified-Since wins"
+        ),
+    ],
+)
+async def test_a_part_is_given_only_of_the_version_that_if_range_names(
+    downloads: Origin, conditions: dict[str, str], status: int
+) -> None:
+    plain = await fetch(downloads, "text.txt")
+    asked = {"Range": "bytes=0-4", **filled(conditions, plain)}
+    seen = await fetch(downloads, "text.txt", **asked)
+    assert seen.status == status
+    expected = {200: TEXT, 206: TEXT[:5]}
+    assert seen.body == expected.get(status, b"")
+
+
+async def test_if_range_without_a_range_is_ignored(downloads: Origin) -> None:
+    assert (await fetch(downloads, "text.txt", If_Range='"x"')).status == 200
+    assert (await fetch(downloads, "text.txt", "HEAD", If_Range='"x"')).status == 200
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's own time zone is not UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 2001 00:00:00 GMT",
+        "Monday, 01-Jan-01 00:00:00 GMT",
+        "Mon Jan  1 00:00:00 2001",
+        "Mon, 01 Jan 2001 00:00:00 -0000",
+        "Mon, 01 Jan 2001 01:00:00 +0100",
+        "Sun, 31 Dec 2000 19:00:00 EST",
+    ],
+)
+def test_s3_is_sent_the_same_moment_in_gmt_whatever_the_form_and_zone_of_a_date(date: str) -> None:
+    for name in ("if-modified-since", "if-unmodified-since"):
+        assert read_conditions("GET", {name: date}).headers == {name: GMT}
+    part = read_conditions("GET", {"Range": "bytes=0-1", "If-Range": date})
+    assert part.headers == {
+        "range": "bytes=0-1",
+        "if-unmodified-since": GMT,
+        "if-modified-since": "Sun, 31 Dec 2000 23:59:59 GMT",
+    }
+    assert part.part_holds(206, GMT)
+    assert not part.part_holds(206, "Mon, 01 Jan 2001 00:00:01 GMT")
+
+
+def filled(conditions: dict[str, str], plain: Seen) -> dict[str, str]:
+    """Conditions with the object's own validators put in."""
+    etag, modified = plain.headers["ETag"], plain.headers["Last-Modified"]
+    return {
+        name: value.replace("{etag}", etag).replace("{modified}", modified)
+        for name, value in conditions.items()
+    }

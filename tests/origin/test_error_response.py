@@ -1,0 +1,179 @@
+"""What S3 refuses or fails to do is the client's affair or ours, never a truncated answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.policy.model import OriginError
+from nearbucket.s3.http_session import client_session
+from tests.origin.opening import OK, TEXT, Seen, fetch, held, scripted
+from tests.scripteds3 import Say, error, reply, rest
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+
+@pytest.mark.parametrize(
+    ("raw", "told", "why"),
+    [
+        pytest.param(error("403 Forbidden", "AccessDenied"), 404, "", id="may not list"),
+        pytest.param(error("404 Not Found", "NoSuchKey"), 404, "", id="no key"),
+        pytest.param(error("404 Not Found", "NoSuchBucket"), 502, "NoSuchBucket", id="no bucket"),
+        pytest.param(error("403 Forbidden", "ExpiredToken"), 502, "ExpiredToken", id="token"),
+        pytest.param(
+            error("403 Forbidden", "RequestTimeTooSkewed"), 502, "RequestTimeTooSkewed", id="clock"
+        ),
+        pytest.param(
+            error("403 Forbidden", "InvalidObjectState"), 502, "InvalidObjectState", id="archived"
+        ),
+        pytest.param(reply("403 Forbidden"), 502, r"403 \(no code\)", id="not S3 at all"),
+        pytest.param(
+            error("301 Moved", "PermanentRedirect", "x-amz-bucket-region: eu-west-1"),
+            502,
+            "PermanentRedirect for bucket bkt in us-east-1; it is in eu-west-1",
+            id="another region",
+        ),
+        pytest.param(
+            error("307 Temporary Redirect", "TemporaryRedirect", "Location: http://127.0.0.1:1/"),
+            502,
+            "307 TemporaryRedirect",
+            id="a redirect, not followed",
+        ),
+        pytest.param(error("400 Bad Request", "Oops"), 502, "400 Oops", id="bad request"),
+        pytest.param(error("401 Unauthorized", "Oops"), 502, "401 Oops", id="unauthorized"),
+        pytest.param(error("501 Not Implemented", "Oops"), 502, "501 Oops", id="501"),
+        pytest.param(error("429 Too Many", "SlowDown"), 503, "429 SlowDown", id="429"),
+        pytest.param(rest(TEXT, 5), 502, "206", id="a part nobody asked for"),
+        pytest.param(
+            reply("404 Not Found", b"x" * 9000 + b"<Code>NoSuchBucket</Code>"),
+            404,
+            "",
+            id="a code beyond what is read",
+        ),
+    ],
+)
+async def test_each_error_of_s3_is_the_clients_or_ours(
+    session: ClientSession, raw: bytes, told: int, why: str
+) -> None:
+    async with scripted(session, Say(raw)) as (origin, _, _counted):
+        if told == 404:
+            assert await fetch(origin, "k") == Seen(404, {}, 0, b"")
+        else:
+            with pytest.raises(OriginError, match=why) as caught:
+                await fetch(origin, "k")
+            assert caught.value.status == told
+        assert held(session) == 0
+
+
+async def test_head_has_no_code_so_403_and_404_are_404(session: ClientSession) -> None:
+    says = [Say(reply("403 Forbidden", length=200)), Say(reply("404 Not Found", length=200))]
+    async with scripted(session, *says) as (origin, _, counted):
+        assert (await fetch(origin, "k", "HEAD")).status == 404
+        assert (await fetch(origin, "k", "HEAD")).status == 404
+    assert counted.statuses == [403, 404]
+
+
+async def test_the_size_of_a_416_is_taken_from_the_document_when_the_header_is_missing(
+    session: ClientSession,
+) -> None:
+    document = b"<Error><Code>InvalidRange</Code><ActualObjectSize>19</ActualObjectSize></Error>"
+    async with scripted(session, Say(reply("416 No", document))) as (origin, _, _counted):
+        seen = await fetch(origin, "k", Range="bytes=50-")
+    assert seen == Seen(416, {"Content-Range": "bytes */19"}, 0, b"")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(Say(error("503 Slow Down", "SlowDown")), id="SlowDown"),
+        pytest.param(Say(error("500 Internal Server Error", "InternalError")), id="500"),
+        pytest.param(Say(b"", "close"), id="closed without a word"),
+    ],
+)
+async def test_a_failure_of_the_moment_is_tried_once_more(
+    session: ClientSession, first: Say
+) -> None:
+    async with scripted(session, first, OK) as (origin, server, _):
+        assert (await fetch(origin, "k")).body == TEXT
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("say", "told"),
+    [
+        pytest.param(Say(error("503 Slow Down", "SlowDown")), 503, id="SlowDown"),
+        pytest.param(Say(error("500 Internal Server Error", "InternalError")), 502, id="500"),
+        pytest.param(Say(b"", "close"), 502, id="closed without a word"),
+        pytest.param(Say(b"SSH-2.0-OpenSSH\r\n", "close"), 502, id="not HTTP"),
+    ],
+)
+async def test_a_failure_that_lasts_is_an_error(
+    session: ClientSession, say: Say, told: int
+) -> None:
+    async with scripted(session, say, say) as (origin, server, _):
+        with pytest.raises(OriginError) as caught:
+            await fetch(origin, "k")
+    assert (caught.value.status, len(server.asked)) == (told, 2)
+
+
+async def test_a_server_that_is_not_there_is_502(session: ClientSession) -> None:
+    async with scripted(session) as (origin, _, counted):
+        pass
+    with pytest.raises(OriginError, match="cannot be reached") as caught:
+        await fetch(origin, "k")
+    assert caught.value.status == 502
+    assert set(counted.statuses) == {0}
+    assert caught.value.detail.endswith(" cannot be reached: Connection refused")
+
+
+async def test_a_request_that_nobody_can_sign_is_counted_as_one_without_an_answer(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_asked: object) -> dict[str, str]:
+        raise OriginError(502, "no AWS credentials found")
+
+    async with scripted(session, OK) as (origin, server, counted):
+        monkeypatch.setattr(origin.signer, "headers", refuse)
+        with pytest.raises(OriginError, match="no AWS credentials"):
+            await fetch(origin, "k")
+    assert (counted.statuses, server.asked) == ([0], [])
+
+
+async def test_a_slow_first_byte_is_504_and_not_tried_again() -> None:
+    async with (
+        client_session(read=0.05) as session,
+        scripted(session, Say(b"", "hang")) as (origin, server, _),
+    ):
+        with pytest.raises(OriginError, match="did not answer in time") as caught:
+            await fetch(origin, "k")
+        assert (caught.value.status, len(server.asked), held(session)) == (504, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked"
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwho knows", id="until close"),
+    ],
+)
+async def test_an_object_of_unannounced_length_is_an_error(
+    session: ClientSession, raw: bytes
+) -> None:
+    async with scripted(session, Say(raw, "close")) as (origin, _, _counted):
+        with pytest.raises(OriginError, match="without Content-Length") as caught:
+            await fetch(origin, "k")
+        assert (caught.value.status, held(session)) == (502, 0)
+
+
+@pytest.mark.parametrize("span", ["", "bytes 0-4/*", "bytes 0-3/19"])
+async def test_a_part_that_does_not_say_its_place_is_an_error(
+    session: ClientSession, span: str
+) -> None:
+    raw = reply("206 Partial Content", TEXT[:5], f"Content-Range: {span}")
+    async with scripted(session, Say(raw)) as (origin, _, _counted):
+        with pytest.raises(OriginError, match="Content-Range"):
+            await fetch(origin, "k", Range="bytes=0-4")

@@ -1,0 +1,258 @@
+"""Truths about the feed: rows F1, F2, F4, F5, F7 and F8 of the edge cases.
+
+Every download goes to a real server on loopback; time, sleep and chance are handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from nearbucket.config.settings import Regions
+from nearbucket.regions.feed import Feed, Result, update
+from nearbucket.regions.ip_ranges_source import LARGEST
+from tests.ranges_lists import document, row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from nearbucket.regions.region_table import Ranges
+
+WIDE = [row("203.0.113.0/24"), row("198.51.100.0/24"), row("192.0.2.0/24")]
+
+
+def listed(token: int, *rows: dict[str, str]) -> bytes:
+    """A document of a number as its token; three /24 unless rows are given."""
+    return document(*(rows or WIDE), v6=[row("2001:db8::/32")], syncToken=str(token))
+
+
+class Source:
+    """What the server answers, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.body = listed(5)
+        self.status = 200
+        self.etag: str | None = '"five"'
+        self.asked: list[str | None] = []
+        self.hang = False
+        self.release = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """One download."""
+        self.asked.append(request.headers.get("If-None-Match"))
+        if self.hang:
+            await self.release.wait()
+        headers = {"ETag": self.etag} if self.etag else {}
+        if self.etag and self.asked[-1] == self.etag:
+            return web.Response(status=304, headers=headers)
+        if self.status == 302:
+            headers["Location"] = "/elsewhere"
+        return web.Response(status=self.status, body=self.body, headers=headers)
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+async def settings(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Regions]:
+    """Settings that point at a running server and an empty folder."""
+    monkeypatch.setenv("NO_PROXY", "*")  # the feed obeys the developer's proxy otherwise
+    app = web.Application()
+    app.router.add_get("/ip-ranges.json", source.answer)
+    async with TestServer(app) as server:
+        yield Regions(
+            source=str(server.make_url("/ip-ranges.json")), cache=tmp_path / "cache" / "list.json"
+        )
+        source.release.set()
+
+
+class Desk:
+    """A feed with everything around it within reach."""
+
+    def __init__(self, settings: Regions, patience: float = 10.0) -> None:
+        self.published: list[Ranges] = []
+        self.now = 1000.0
+        self.feed = Feed(settings, self.published.append, patience=patience, clock=lambda: self.now)
+
+    @property
+    def tokens(self) -> list[int]:
+        return [ranges.token for ranges in self.published]
+
+
+async def test_a_good_list_is_published_and_kept_on_disk(source: Source, settings: Regions) -> None:
+    desk = Desk(settings)
+    assert await desk.feed.refresh() is Result.UPDATED
+    assert (desk.tokens, desk.feed.confirmed_at, desk.feed.problem) == ([5], 1000.0, "")
+    assert settings.cache.read_bytes() == source.body
+    assert sorted(path.name for path in settings.cache.parent.iterdir()) == [
+        "list.json",
+        "list.json.meta",
+    ]
+
+
+async def test_a_publisher_that_is_a_coroutine_is_awaited(settings: Regions) -> None:
+    got: list[Ranges] = []
+
+    async def publish(ranges: Ranges) -> None:
+        await asyncio.sleep(0)
+        got.append(ranges)
+
+    assert await Feed(settings, publish).refresh() is Result.UPDATED
+    assert [ranges.token for ranges in got] == [5]
+
+
+async def test_a_304_swaps_nothing_and_confirms(source: Source, settings: Regions) -> None:
+    desk = Desk(settings)
+    await desk.feed.refresh()
+    desk.now = 2000.0
+    assert await desk.feed.refresh() is Result.UNCHANGED
+    assert (source.asked, desk.tokens) == ([None, '"five"'], [5])
+    assert desk.feed.confirmed_at == settings.cache.stat().st_mtime == 2000.0
+
+
+async def test_the_etag_survives_a_restart(source: Source, settings: Regions) -> None:
+    await Desk(settings).feed.refresh()
+    os.utime(settings.cache, (500, 500))
+    desk = Desk(settings)
+    assert await desk.feed.load_cached()
+    assert (desk.tokens, desk.feed.confirmed_at) == ([5], 500.0)
+    assert await desk.feed.refresh() is Result.UNCHANGED
+    assert (source.asked[-1], desk.tokens, desk.feed.confirmed_at) == ('"five"', [5], 1000.0)
+
+
+async def test_the_same_token_again_swaps_nothing(source: Source, settings: Regions) -> None:
+    desk = Desk(settings)
+    await desk.feed.refresh()
+    source.etag = '"another"'
+    assert await desk.feed.refresh() is Result.UNCHANGED
+    assert await desk.feed.refresh() is Result.UNCHANGED
+    assert (source.asked, desk.tokens) == ([None, '"five"', '"another"'], [5])
+
+
+async def test_a_304_that_nobody_asked_for_is_a_failure(source: Source, settings: Regions) -> None:
+    source.status = 304
+    desk = Desk(settings)
+    assert await desk.feed.refresh() is Result.FAILED
+    assert desk.feed.problem == "regions.source: status 304"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "result", "problem"),
+    [
+        pytest.param(b"{}", 200, Result.INVALID, "no syncToken", id="empty-object"),
+        pytest.param(document(), 200, Result.INVALID, "no usable prefix", id="empty-lists"),
+        pytest.param(b"<html>login</html>", 200, Result.INVALID, "not JSON", id="html"),
+        pytest.param(listed(6)[:-9], 200, Result.INVALID, "not JSON", id="truncated-json"),
+        pytest.param(document(prefixes=5), 200, Result.INVALID, "not a list", id="wrong-types"),
+        pytest.param(b" " * (33 * 2**20), 200, Result.INVALID, "larger than", id="33-MiB"),
+        pytest.param(listed(6), 500, Result.FAILED, "status 500", id="server-error"),
+        pytest.param(listed(6), 203, Result.FAILED, "status 203", id="another-success"),
+        pytest.param(listed(6), 302, Result.FAILED, "status 302", id="captive-portal"),
+        pytest.param(listed(4), 200, Result.OLDER, "4 is older than 5", id="older"),
+        pytest.param(listed(6, WIDE[0]), 200, Result.SHRUNK, "67 % fewer IPv4", id="shrunk"),
+        pytest.param(
+            document(*WIDE, v6=[row("2001:db8::/33")], syncToken="6"),
+            *(200, Result.SHRUNK, "50 % fewer IPv6"),
+            id="shrunk-v6",
+        ),
+    ],
+)
+async def test_a_bad_answer_leaves_the_list_in_use_and_lets_its_age_rise(  # noqa: PLR0913, PLR0917 -- a table
+    body: bytes, status: int, result: Result, problem: str, source: Source, settings: Regions
+) -> None:
+    desk = Desk(settings)
+    await desk.feed.refresh()
+    good, desk.now = source.body, 2000.0
+    source.body, source.status, source.etag = body, status, '"bad"'
+    assert await desk.feed.refresh() is result
+    assert problem in desk.feed.problem
+    assert (desk.tokens, desk.feed.confirmed_at) == ([5], 1000.0)
+    assert desk.feed.results == dict.fromkeys(Result, 0) | {Result.UPDATED: 1, result: 1}
+    assert settings.cache.read_bytes() == good
+    source.body, source.status, source.etag = good, 200, '"five"'
+    assert await desk.feed.refresh() is Result.UNCHANGED  # the bad answer's ETag was not learnt
+    assert (source.asked[-1], desk.feed.confirmed_at) == ('"five"', 2000.0)
+
+
+async def test_a_shrinkage_of_a_fifth_is_not_held_back(source: Source, settings: Regions) -> None:
+    rows = [row(f"198.51.100.{n}/32") for n in range(10)]
+    desk = Desk(settings)
+    source.body = listed(1, *rows)
+    await desk.feed.refresh()
+    source.body, source.etag = listed(2, *rows[:8]), None
+    assert await desk.feed.refresh() is Result.UPDATED
+    source.body = listed(3, *rows[:6])
+    assert await desk.feed.refresh() is Result.SHRUNK
+
+
+async def test_a_shrunk_list_is_taken_once_the_command_has_confirmed_it(
+    source: Source, settings: Regions
+) -> None:
+    desk = Desk(settings)
+    await desk.feed.refresh()
+    source.body, source.etag = listed(6, WIDE[0]), '"six"'
+    assert await desk.feed.refresh() is Result.SHRUNK
+    assert "`nearbucket ranges update --force`" in desk.feed.problem
+    refused = await update(settings)
+    assert (refused.result, refused.ranges and refused.ranges.token) == (Result.SHRUNK, 5)
+    assert await desk.feed.refresh() is Result.SHRUNK
+    forced = await update(settings, force=True)
+    assert (forced.result, forced.ranges and forced.ranges.token) == (Result.UPDATED, 6)
+    assert await desk.feed.refresh() is Result.UPDATED
+    assert desk.tokens == [5, 6]
+
+
+async def test_a_hanging_source_times_out_and_the_loop_goes_on(
+    source: Source, settings: Regions
+) -> None:
+    source.hang = True
+    desk = Desk(settings, patience=0.1)
+    assert await desk.feed.refresh() is Result.FAILED
+    assert desk.feed.problem == "regions.source: no whole answer within 0.1 s"
+    assert source.asked == [None]  # in the same loop, which therefore went on
+
+
+async def test_without_network_at_start_the_copy_on_disk_serves(
+    settings: Regions, unused_tcp_port: int
+) -> None:
+    nowhere = settings.model_copy(update={"source": f"http://127.0.0.1:{unused_tcp_port}/"})
+    settings.cache.parent.mkdir()
+    settings.cache.write_bytes(listed(3))
+    desk = Desk(nowhere)
+    assert await desk.feed.load_cached()
+    assert await desk.feed.refresh() is Result.FAILED
+    assert (desk.tokens, desk.feed.confirmed_at) == ([3], settings.cache.stat().st_mtime)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "warned"),
+    [
+        pytest.param(lambda cache: cache.parent.rmdir(), False, id="missing"),
+        pytest.param(lambda cache: cache.mkdir(), True, id="a-folder"),
+        pytest.param(lambda cache: cache.write_bytes(b"{"), True, id="junk"),
+        pytest.param(lambda cache: cache.write_bytes(b" " * (LARGEST + 1)), True, id="huge"),
+    ],
+)
+async def test_a_copy_that_cannot_be_used_costs_nothing_but_a_download(
+    spoil: Callable[[Path], object],
+    warned: bool,  # noqa: FBT001 -- a column of the table
+    settings: Regions,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.cache.parent.mkdir()
+    spoil(settings.cache)
+    desk = Desk(settings)
+    assert not await desk.feed.load_cached()
+    assert ("regions.cache is not used" in caplog.text) is warned
+    assert await desk.feed.refresh() is Result.UPDATED
+    assert desk.tokens == [5]

@@ -1,0 +1,164 @@
+"""Truths about fetching a document and about the copy on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.policy.model import RangesError
+from nearbucket.regions.ip_ranges_source import LARGEST, Cache, FetchError, fetch
+from tests.ranges_lists import GOOD, document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ONE = document(GOOD, syncToken="1")
+TWO = document(GOOD, syncToken="2")
+
+
+async def served(answer: bytes, mark: str | None = None) -> tuple[bytes | None, str | None]:
+    """What a fetch makes of these bytes from a server that then hangs up."""
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        return await fetch(f"http://{host}:{port}/", mark, 10.0)
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is reached without the developer's proxy."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+async def test_the_etag_is_the_mark_of_a_download() -> None:
+    answer = b'HTTP/1.1 200 OK\r\nETag: W/"a"\r\nContent-Length: 2\r\n\r\n{}'
+    assert await served(answer) == (b"{}", 'W/"a"')
+    assert await served(b"HTTP/1.1 304 Not Modified\r\n\r\n", '"a"') == (None, '"a"')
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", id="short-body"),
+        pytest.param(b"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n\r\n{}", id="part"),
+        pytest.param(b"HTTP/1.1 304 Not Modified\r\n\r\n", id="304-unasked"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", id="no-http"),
+        pytest.param(b"", id="hangs-up"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+            id="not-the-encoding-it-says",
+        ),
+    ],
+)
+async def test_anything_but_a_whole_200_is_no_document(answer: bytes) -> None:
+    with pytest.raises(FetchError, match=r"^regions\.source: "):
+        await served(answer)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("http://", "https://:x/", "http://a b/", "http://127.0.0.1:1/", "http://\0/"),
+        *("ftp://127.0.0.1/x", "/no/such/file", "/", "\0", "~nobody-of-this-name/list"),
+    ],
+    ids=ascii,
+)
+async def test_a_source_that_cannot_be_read_is_a_failure_not_a_crash(source: str) -> None:
+    with pytest.raises(FetchError, match=r"^regions\.source: "):
+        await fetch(source, None, 10.0)
+
+
+async def test_a_file_is_read_again_only_when_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_bytes(ONE)
+    body, mark = await fetch(str(path), None, 10.0)
+    assert body == ONE
+    assert await fetch(str(path), mark, 10.0) == (None, mark)
+    (tmp_path / "new").write_bytes(TWO)
+    (tmp_path / "new").replace(path)
+    assert (await fetch(str(path), mark, 10.0))[0] == TWO
+
+
+async def test_a_file_larger_than_any_list_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "list.json").open("wb") as file:
+        file.truncate(LARGEST + 1)
+    with pytest.raises(RangesError, match="larger than"):
+        await fetch(str(tmp_path / "list.json"), None, 10.0)
+
+
+def test_a_copy_comes_back_with_its_mark_and_its_age(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "deep" / "list.json", "http://a/")
+    cache.save(ONE, '"one"', 1)
+    cache.touch(500.0)
+    copy = cache.load()
+    assert (copy.ranges.token, copy.mark, copy.confirmed_at) == (1, '"one"', 500.0)
+    assert (cache.holds(1), cache.holds(2)) == (True, False)
+    assert (tmp_path / "deep" / "list.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_token_of_another_sources_copy_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    Cache(path, "http://a/").save(ONE, None, 1)
+    other = Cache(path, "http://b/")
+    with pytest.raises(RangesError, match="a copy of another source, 'http://a/'"):
+        other.load()
+    assert not other.holds(1)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.unlink(), id="missing"),
+        pytest.param(lambda path: path.write_bytes(b"junk"), id="junk"),
+        pytest.param(lambda path: path.write_bytes(b"[]"), id="list"),
+        pytest.param(lambda path: path.write_bytes(b"{}"), id="empty"),
+        pytest.param(
+            lambda path: path.write_text(
+                json.dumps({"source": "http://a/", "token": 2, "mark": '"two"'})
+            ),
+            id="of-the-next-document",
+        ),
+    ],
+)
+def test_a_copy_without_a_note_that_fits_is_used_without_a_mark(
+    spoil: Callable[[Path], object], tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "list.json", "http://a/")
+    cache.save(ONE, '"one"', 1)
+    spoil(tmp_path / "list.json.meta")
+    assert (cache.load().ranges.token, cache.load().mark) == (1, None)
+
+
+def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path / "list.json", "http://a/")
+    cache.save(ONE, None, 1)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        cache.save(TWO, None, 2)
+    assert cache.load().ranges.token == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_user_without_a_home_has_no_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(type(tmp_path), "expanduser", homeless)
+    with pytest.raises(OSError, match="home directory"):
+        Cache(tmp_path, "http://a/").load()

@@ -1,0 +1,225 @@
+"""A target that fails is left, by itself and for a while, and taken again when it is good."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from itertools import chain, repeat
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.replicas import health_check as module
+from nearbucket.replicas.bucket_probe import Finding, Health
+from nearbucket.replicas.health_check import RISE, SLOW_RISE, Watch
+from tests.bucketserver import until
+from tests.serving import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+GOOD = Finding(Health.GOOD)
+FAILED, WRONG, FORBIDDEN = (
+    Finding(health, f"it is {health.value}")
+    for health in (Health.FAILED, Health.WRONG, Health.FORBIDDEN)
+)
+
+
+class Bucket:
+    """Finds what a script says, and at its end the same for ever."""
+
+    def __init__(self, place: str, script: Iterable[Finding | Exception]) -> None:
+        self.place = place
+        self.asked = 0
+        self.knew: list[object] = []
+        self._script = list(script)
+
+    async def probe(self, known: object, *, deep: bool = False) -> Finding:  # noqa: ARG002
+        found = self._script[min(self.asked, len(self._script) - 1)]
+        self.asked += 1
+        self.knew.append(known)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+class World:
+    """A watch, and after which question its mind changed."""
+
+    def __init__(self, *buckets: Bucket) -> None:
+        self.buckets = buckets
+        self.turns: list[tuple[int, ...]] = []
+        self.watch = Watch(self.changed)
+
+    def changed(self) -> None:
+        self.turns.append(tuple(bucket.asked for bucket in self.buckets))
+
+
+@asynccontextmanager
+async def watching(*script: Finding | Exception) -> AsyncIterator[World]:
+    """One bucket, watched until it was asked all of its script."""
+    bucket = Bucket("east", script)
+    world = World(bucket)
+    world.watch.use([bucket])
+    try:
+        await until(lambda: bucket.asked > len(script))
+        yield world
+    finally:
+        await world.watch.close()
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("EVERY", 0.006), ("AGAIN", 0.002), ("RISING", 0.004)):
+        monkeypatch.setattr(module, name, seconds)
+
+
+# judging
+
+
+@pytest.mark.parametrize(
+    ("script", "turns"),
+    [
+        pytest.param([GOOD] * 5, [], id="good"),
+        pytest.param([WRONG], [1], id="wrong: at once"),
+        pytest.param([GOOD, WRONG, WRONG], [2], id="once only"),
+        pytest.param([GOOD, FAILED, GOOD, FAILED, GOOD], [], id="a failure may be of the moment"),
+        pytest.param([GOOD, FAILED, FAILED], [3], id="two in a row are not"),
+        pytest.param([FAILED, WRONG], [2], id="wrong behind a failure"),
+        pytest.param([WRONG, GOOD, GOOD, GOOD], [1, 4], id="back after three"),
+        pytest.param([WRONG, GOOD, GOOD, FAILED, GOOD, GOOD, GOOD], [1, 7], id="in a row"),
+        pytest.param([WRONG, GOOD, GOOD, WRONG, GOOD, GOOD, GOOD], [1, 7], id="wrong between"),
+        pytest.param([FORBIDDEN] * 4, [], id="what never could be read may just not be listed"),
+        pytest.param([GOOD, FORBIDDEN], [2], id="what could be read is closed now"),
+        pytest.param([GOOD, FORBIDDEN, GOOD, GOOD, GOOD], [2, 5], id="and opened again"),
+    ],
+)
+async def test_a_target_is_judged(script: list[Finding], turns: list[int]) -> None:
+    async with watching(*script) as world:
+        assert world.turns == [(turn,) for turn in turns]
+        assert bool(world.watch.down) is bool(len(turns) % 2)
+        if world.watch.down:
+            assert world.watch.down == {"east": script[turns[-1] - 1].text}
+
+
+async def test_one_that_falls_again_soon_is_good_for_longer_before_it_is_taken() -> None:
+    script = [WRONG, *[GOOD] * RISE, WRONG, *[GOOD] * SLOW_RISE]
+    async with watching(*script) as world:
+        assert world.turns == [(1,), (1 + RISE,), (2 + RISE,), (2 + RISE + SLOW_RISE,)]
+
+
+async def test_one_that_falls_after_a_quiet_time_is_taken_as_usual(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RESTLESS", 0.0)
+    async with watching(WRONG, *[GOOD] * RISE, WRONG, *[GOOD] * RISE) as world:
+        assert world.turns == [(1,), (1 + RISE,), (2 + RISE,), (2 + 2 * RISE,)]
+
+
+async def test_one_that_flaps_changes_only_now_and_then() -> None:
+    script = list(chain.from_iterable(repeat((FAILED, FAILED, GOOD, GOOD, GOOD), 12)))
+    async with watching(*script) as world:
+        assert len(world.turns) == 3  # down, up once, down
+
+
+@pytest.mark.parametrize("fault", [ValueError("a host"), RuntimeError("closed"), KeyError("x")])
+async def test_a_fault_of_ours_counts_as_a_failure_and_ends_nothing(fault: Exception) -> None:
+    async with watching(GOOD, fault, GOOD, fault, fault, GOOD, GOOD, GOOD) as world:
+        assert world.turns == [(5,), (8,)]
+
+
+async def test_each_target_is_judged_by_itself() -> None:
+    east, west = Bucket("east", [WRONG, *[GOOD] * 20]), Bucket("west", [GOOD])
+    world = World(east, west)
+    world.watch.use([east, west])
+    await until(lambda: east.asked > 5)
+    assert len(world.turns) == 2
+    assert not world.watch.down
+    await world.watch.close()
+
+
+# what the catalogue's questions tell
+
+
+async def test_a_failed_question_causes_one_about_the_bucket_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 60.0)
+    bucket = Bucket("east", [GOOD, FAILED, FAILED, GOOD])
+    world = World(bucket)
+    world.watch.use([bucket])
+    await until(lambda: bucket.asked == 1)
+    for _ in range(100):
+        world.watch.failed("east", "no answer")
+    await until(lambda: len(world.turns) == 2)
+    assert world.turns == [(3,), (3 + RISE,)]
+    world.watch.failed("nowhere", "no answer")
+    await world.watch.close()
+
+
+async def test_questions_that_fail_one_after_the_other_cause_few_about_the_bucket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 60.0)
+    monkeypatch.setattr(module, "AGAIN", 0.05)
+    bucket = Bucket("east", [GOOD])
+    world = World(bucket)
+    began = monotonic()
+    world.watch.use([bucket])
+    async with asyncio.timeout(PATIENCE):
+        while bucket.asked < 5:
+            world.watch.failed("east", "no answer")
+            await asyncio.sleep(0.001)
+    assert monotonic() - began >= 4 * 0.05  # a slow machine makes it only longer
+    await world.watch.close()
+
+
+async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_list() -> None:
+    bucket = Bucket("east", [FORBIDDEN])
+    world = World(bucket)
+    world.watch.use([bucket])
+    await until(lambda: bucket.asked > 2)
+    world.watch.answered("east", None)
+    world.watch.answered("nowhere", "a")
+    assert not world.watch.down
+    world.watch.answered("east", "a")
+    await until(lambda: bool(world.watch.down))
+    await world.watch.close()
+
+
+# reloads
+
+
+async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
+    old, new = Bucket("east", [WRONG]), Bucket("east", [GOOD])
+    world = World(old, new)
+    world.watch.use([old])
+    await until(lambda: bool(world.watch.down))
+    world.watch.use([new])
+    assert world.watch.down
+    await until(lambda: not world.watch.down)
+    assert world.turns[1][1] == RISE
+    await world.watch.close()
+
+
+async def test_who_is_not_watched_any_more_is_neither_down_nor_asked() -> None:
+    east, west = Bucket("east", [WRONG]), Bucket("west", [GOOD])
+    world = World(east, west)
+    world.watch.use([east, west])
+    await until(lambda: bool(world.watch.down))
+    world.watch.use([west])
+    assert not world.watch.down
+    asked, more = east.asked, west.asked
+    await until(lambda: west.asked > more + 3)
+    assert east.asked <= asked + 1
+    world.watch.use([east, west])
+    await until(lambda: bool(world.watch.down))
+    await world.watch.close()
+
+
+async def test_closing_leaves_nothing_that_asks() -> None:
+    before = asyncio.all_tasks()
+    async with watching(GOOD):
+        assert asyncio.all_tasks() != before
+    assert asyncio.all_tasks() == before

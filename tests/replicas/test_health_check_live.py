@@ -1,0 +1,197 @@
+"""Targets fail in every way while clients ask, and are left, and taken again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+
+from nearbucket.config.buckets import Target
+from nearbucket.replicas import bucket_probe as looker
+from nearbucket.replicas import health_check as module
+from nearbucket.replicas.bucket_probe import Looker
+from nearbucket.replicas.health_check import Watch
+from nearbucket.s3.credentials import Ambient
+from tests.behaviour.test_redirect import TRUSTED
+from tests.bucketserver import BUCKET, BucketServer, until
+from tests.build import WEST, settings
+from tests.serving import client_at, serving
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+    from nearbucket.config.settings import Settings
+    from tests.serving import Served
+
+OWNER, ANOTHER, OBJECT = "123456789012", "210987654321", b"the object"
+MODES = ("closed", "forbidden", "moved", "gone", "failing", "hanging", "another owner's")
+
+
+class Owned(BucketServer):
+    """A bucket that is closed to who names another owner."""
+
+    owner = OWNER
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("x-amz-expected-bucket-owner", self.owner) != self.owner:
+            return web.Response(status=403)
+        return await super()._answer(request)
+
+    async def fail(self, how: str) -> None:
+        """Fail in one way."""
+        if how == "closed":
+            await self.close()
+        self.owner, self.mode = ANOTHER if how == MODES[-1] else OWNER, how
+
+    async def heal(self) -> None:
+        """Be as before."""
+        failed, self.mode, self.owner = self.mode, "fine", OWNER
+        if failed == "closed":
+            await self.open()
+
+
+class Caller:
+    """A client that asks all the time."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self.redirected = 0.0
+        self.reasons: set[str] = set()
+
+    async def call(self) -> None:
+        """Ask, and be told no nonsense."""
+        client = await self._served.connect()
+        while True:
+            answer = await client.get("/a.tar.gz", client_at(WEST))
+            reason = answer.headers["x-nearbucket"].rpartition("=")[2]
+            self.reasons.add(reason)
+            if reason == "in-region":
+                assert answer.status == 301
+                self.redirected = asyncio.get_running_loop().time()
+            else:
+                assert (answer.status, answer.body) == (200, OBJECT)
+            await asyncio.sleep(0.02)  # seven of them share a core with what they ask
+
+
+async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple[float, float]:
+    """Seconds from failing to the last redirect, and from being good to the next one."""
+    loop, caller = asyncio.get_running_loop(), Caller(served)
+    watch, up = served.worker._standings.watch, {("*", "us-west-2"): 1}
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.call())
+        await until(lambda: caller.redirected > 0)
+        assert served.worker.figures()["nearbucket_target_up"] == up
+        await target.fail(how)
+        failed = loop.time()
+        await until(lambda: bool(watch.down) and "target-down" in caller.reasons)
+        assert served.worker.figures()["nearbucket_target_up"] != up
+        last = caller.redirected
+        await target.heal()
+        good = loop.time()
+        await until(lambda: caller.redirected > last, 35)
+        assert not watch.down
+        assert caller.reasons <= {"in-region", "target-down", "unverified", "not-replicated"}
+        calling.cancel()
+    return last - failed, caller.redirected - good
+
+
+def watched(origin: BucketServer, target: BucketServer) -> Settings:
+    return settings(client_address=TRUSTED, site={
+        "origin": origin.entry(),
+        "targets": {"us-west-2": target.entry(expected_owner=OWNER)},
+        "redirect": {"verify": "match", "watch": True, "verify_ttl": "1h", "scheme": "http"},
+    })  # fmt: skip
+
+
+async def one_mode(how: str) -> tuple[float, float]:
+    objects = {"a.tar.gz": OBJECT}
+    async with (
+        BucketServer(**objects) as origin,
+        Owned(**objects) as target,
+        serving(watched(origin, target)) as served,
+    ):
+        return await left_and_taken_again(target, served, how)
+
+
+def pace(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Ask every so many seconds instead of every three, and all else in proportion."""
+    for name, usual in (("EVERY", 3), ("AGAIN", 1), ("RISING", 2)):
+        monkeypatch.setattr(module, name, seconds * usual / 3)
+
+
+async def test_a_target_that_fails_in_any_way_is_left_and_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pace(monkeypatch, 0.3)
+    monkeypatch.setattr(looker, "PATIENCE", 0.5)
+    await asyncio.gather(*map(one_mode, MODES))
+
+
+@pytest.mark.long
+async def test_a_target_that_fails_is_left_within_ten_seconds_and_taken_again_within_thirty() -> (
+    None
+):
+    took = dict(zip(MODES, await asyncio.gather(*map(one_mode, MODES)), strict=True))
+    assert all(left < 10 and again < 30 for left, again in took.values()), took
+
+
+async def until_redirected(served: Served, path: str) -> None:
+    client = await served.connect()
+    async with asyncio.timeout(10):
+        while (await client.get(path, client_at(WEST))).status != 301:
+            pass
+
+
+class Unlisted(BucketServer):
+    """A bucket whose objects anybody may read, and nobody may list."""
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        key = request.path.removeprefix(f"/{BUCKET}/")
+        if key in self.objects:
+            return await super()._answer(request)
+        self.asked[request.method, key] += 1
+        return web.Response(status=403)
+
+
+@pytest.mark.parametrize("wanted", ["a", "b"])
+async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    """To those who may not list, S3 says 403 of a key that is gone (GetObject, "403")."""
+    pace(monkeypatch, 0.006)
+    async with Unlisted(a=b"1", b=b"2") as server:
+        bucket = Looker(Target.model_validate(server.entry()), session, Ambient())
+        turns: list[float] = []
+        watch = Watch(lambda: turns.append(server.asked.total()))
+        watch.use([bucket])
+        for key in ("b", "a", "a"):
+            watch.answered(bucket.place, key)
+        await until(lambda: server.asked["HEAD", "a"] > 1)
+        del server.objects[wanted]
+        asked = server.asked.total()
+        await until(lambda: server.asked.total() > asked + 12)
+        assert not turns
+        server.mode = "forbidden"
+        await until(lambda: bool(watch.down))
+        await watch.close()
+
+
+async def test_an_unlisted_bucket_whose_known_objects_are_deleted_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in (("EVERY", 0.03), ("AGAIN", 0.01), ("RISING", 0.02)):
+        monkeypatch.setattr(module, name, seconds)
+    objects = {"a.tar.gz": OBJECT, "b.tar.gz": OBJECT}
+    async with (
+        BucketServer(**objects) as origin,
+        Unlisted(**objects) as target,
+        serving(watched(origin, target)) as served,
+    ):
+        await until_redirected(served, "/a.tar.gz")
+        for server in (origin, target):
+            del server.objects["a.tar.gz"]
+        asked = target.asked.total()
+        await until(lambda: target.asked.total() > asked + 12)
+        await until_redirected(served, "/b.tar.gz")

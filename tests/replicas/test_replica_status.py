@@ -1,0 +1,247 @@
+"""Whether a client is sent to a copy follows from what is known, and how long that holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from nearbucket.policy.model import Reason, Standing
+from nearbucket.replicas import object_cache as catalog
+from nearbucket.replicas import replica_status as standing
+from nearbucket.replicas.object_cache import Entry
+from nearbucket.replicas.object_version import ABSENT, Held
+from nearbucket.replicas.replica_status import OPEN, Standings
+from nearbucket.s3.credentials import Ambient
+from tests import build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nearbucket.replicas.object_cache import Shelf
+
+KEY, TTL, NOW = "a.tar.gz", 600.0, 10_000.0
+OBJECT, OTHER = Held(100, "e"), Held(100, "f")
+PARTS, COPY = Held(100, "e-2", "crc32=x"), Held(100, "e-3", "crc32=x sha1=y")
+LISTED = Held(100, "e-2", None)
+BUCKETS = {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous"}
+
+
+class Known(NamedTuple):
+    """What one bucket holds, and how many seconds ago."""
+
+    held: Held
+    age: float = 0.0
+
+
+class World:
+    """What is known of two copies: of one in the origin itself, and of one in another bucket."""
+
+    def __init__(self, session: Any, **redirect: Any) -> None:
+        self.now = NOW
+        self.asked: list[str] = []
+        self.one = Standings(session, Ambient(), lambda *_: None, lambda: None)
+        self.one.catalog.ask = self.ask  # type: ignore[method-assign,assignment]
+        chosen = {"verify_ttl": TTL, **redirect}
+        self.one.use(build.settings(site={"origin": BUCKETS, "redirect": chosen}))
+        self.shelves = {place.partition("//")[2].partition(".")[0]: shelf
+                        for place, shelf in self.one.catalog.shelves.items()}  # fmt: skip
+
+    def ask(self, shelf: Shelf, _key: str, *, renews: bool = False) -> None:  # noqa: ARG002
+        self.asked.append(next(name for name, one in self.shelves.items() if one is shelf))
+
+    def know(self, bucket: str, known: Known | None) -> None:
+        if known is not None:
+            self.shelves[bucket].put(KEY, Entry(known.held, self.now - known.age))
+
+    def standing(self, region: str = "us-west-2") -> Standing:
+        return self.one.standing("*", region, KEY)
+
+    def opens(self, region: str = "us-west-2") -> list[str]:
+        """Which buckets a request that waits asks."""
+        del self.asked[:]
+        asyncio.run(self.one.settle("*", region, KEY))
+        return self.asked
+
+
+@pytest.fixture(autouse=True)
+def world_clock() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (catalog, standing):
+            patch.setattr(module, "monotonic", lambda: NOW)
+        yield patch
+
+
+def judged(
+    verify: str, origin: Known | None, target: Known | None, *, smallest: int = 0,
+    region: str = "us-west-2",
+) -> Standing:  # fmt: skip
+    world = World(None, verify=verify, min_size=smallest)
+    world.know("downloads", origin)
+    world.know("us-west-2-downloads", target)
+    return world.standing(region)
+
+
+GONE, DIFFERS, SMALL = Reason.NOT_REPLICATED, Reason.NOT_REPLICATED, Reason.SMALL
+ASK = Reason.UNVERIFIED
+HERE, THERE = Known(OBJECT), Known(OBJECT)
+
+
+@pytest.mark.parametrize(
+    ("verify", "origin", "target", "smallest", "against"),
+    [
+        ("match", HERE, THERE, 0, None),
+        ("match", None, THERE, 0, ASK),
+        ("match", HERE, None, 0, ASK),
+        ("match", None, None, 0, ASK),
+        ("match", HERE, Known(ABSENT), 0, GONE),
+        ("match", Known(ABSENT), THERE, 0, GONE),
+        ("match", Known(ABSENT), Known(ABSENT), 0, GONE),
+        ("match", HERE, Known(OTHER), 0, DIFFERS),
+        ("match", HERE, Known(Held(101, "e")), 0, DIFFERS),
+        ("match", Known(Held(100, "")), Known(Held(100, "")), 0, DIFFERS),
+        ("match", Known(PARTS), Known(COPY), 0, None),
+        ("match", Known(PARTS), Known(Held(100, "e-3")), 0, DIFFERS),
+        ("match", Known(LISTED), Known(COPY), 0, ASK),
+        ("match", Known(LISTED), Known(LISTED), 0, None),
+        ("match", HERE, THERE, 100, None),
+        ("match", HERE, THERE, 101, SMALL),
+        ("match", HERE, Known(OTHER), 101, DIFFERS),
+        ("match", Known(Held(0, "e")), Known(Held(0, "e")), 0, None),
+        ("exists", None, THERE, 0, None),
+        ("exists", None, Known(Held(100, "")), 0, None),
+        ("exists", Known(OTHER), THERE, 0, None),
+        ("exists", HERE, Known(ABSENT), 0, GONE),
+        ("exists", HERE, None, 0, ASK),
+        ("exists", None, THERE, 101, SMALL),
+        ("none", None, None, 0, None),
+        ("none", Known(ABSENT), Known(ABSENT), 0, None),
+        ("none", None, None, 1, ASK),
+        ("none", HERE, Known(ABSENT), 100, None),
+        ("none", HERE, None, 101, SMALL),
+        ("none", Known(ABSENT), None, 1, GONE),
+    ],
+)
+def test_a_copy_is_judged_by_what_is_known(
+    verify: str, origin: Known | None, target: Known | None, smallest: int, against: Reason | None
+) -> None:
+    found = judged(verify, origin, target, smallest=smallest)
+    assert found.against is against
+    asked = {"match": True, "exists": True, "none": smallest > 0}[verify]
+    if against is None:
+        first = origin if verify != "exists" else target
+        assert found.size == (first.held.size if asked and first else None)
+        assert (found.until == NOW + 0.75 * TTL) is asked
+
+
+@pytest.mark.parametrize("verify", ["match", "exists"])
+def test_a_target_that_is_the_origin_is_one_bucket(verify: str) -> None:
+    def own(known: Known | None, smallest: int = 0) -> Reason | None:
+        return judged(verify, known, None, region="us-east-1", smallest=smallest).against
+
+    assert own(HERE) is None
+    assert own(Known(Held(100, ""))) is None
+    assert own(Known(ABSENT)) is GONE
+    assert own(None) is ASK
+    assert own(HERE, 101) is SMALL
+
+
+AGES = st.sampled_from([0.0, 29.0, 31.0, 449.0, 451.0, 599.0, 601.0])
+HELD = st.sampled_from([OBJECT, OTHER, ABSENT, PARTS, COPY, Held(3, "e")])
+KNOWN = st.none() | st.builds(Known, HELD, AGES)
+
+
+def expected(verify: str, origin: Known | None, target: Known | None, smallest: int
+             ) -> Reason | None:  # fmt: skip
+    """The rules of "What is known of the copies", one after the other."""
+    needed: Sequence[Known | None] = {
+        "match": (origin, target), "exists": (target,), "none": (origin,) if smallest else (),
+    }[verify]  # fmt: skip
+    if None in needed:
+        return ASK
+    known = [each for each in needed if each is not None]
+    age = max((each.age for each in known), default=0.0)
+    bad = any(each.held == ABSENT for each in known) or (
+        verify == "match" and not known[0].held.equals(known[1].held)
+    )
+    if bad:
+        return GONE if age <= 30 else ASK
+    if age > TTL:
+        return ASK
+    return SMALL if known and known[0].held.size < smallest else None
+
+
+WORLDS = st.tuples(st.sampled_from(["match", "exists", "none"]), KNOWN, KNOWN,
+                   st.sampled_from([0, 50]))  # fmt: skip
+
+
+@hypothesis_settings(max_examples=500, deadline=None)
+@given(WORLDS)
+def test_it_follows_from_the_rules_on_the_page(
+    case: tuple[str, Known | None, Known | None, int],
+) -> None:
+    verify, origin, target, smallest = case
+    found = judged(verify, origin, target, smallest=smallest)
+    assert found.against is expected(verify, origin, target, smallest)
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(WORLDS, HELD, HELD)
+def test_waiting_asks_what_is_open_and_nothing_else(
+    case: tuple[str, Known | None, Known | None, int], here: Held, there: Held
+) -> None:
+    verify, origin, target, smallest = case
+    world = World(None, verify=verify, min_size=smallest)
+    truth = {"downloads": here, "us-west-2-downloads": there}
+    for name, known in zip(truth, (origin, target), strict=True):
+        world.know(name, known)
+    for _ in range(2):  # what one bucket says may make what is known of the other too old
+        if world.standing().against is not ASK:
+            break
+        asked = list(world.opens())
+        assert asked
+        for name in asked:
+            world.know(name, Known(truth[name]))
+    assert world.standing().against is not ASK
+    assert world.opens() == []
+
+
+def test_small_is_known_for_as_long_as_good_is() -> None:
+    old = Known(OBJECT, 400.0)
+    found = judged("match", old, old, smallest=101)
+    assert found == Standing(SMALL, 100, NOW - 400.0 + 0.75 * TTL)
+
+
+@pytest.mark.parametrize(
+    ("origin", "target", "asked"),
+    [(0, 0, []), (440, 440, []), (460, 0, ["downloads"]), (0, 460, ["us-west-2-downloads"]),
+     (599, 500, ["downloads", "us-west-2-downloads"])],
+)  # fmt: skip
+def test_good_news_in_its_last_quarter_is_given_and_asked_for_again(
+    origin: float, target: float, asked: list[str]
+) -> None:
+    world = World(None, verify="match")
+    world.know("downloads", Known(OBJECT, origin))
+    world.know("us-west-2-downloads", Known(OBJECT, target))
+    assert world.standing().against is None
+    assert world.asked == asked
+    assert (world.standing().until < NOW) is bool(asked)
+
+
+def test_bad_news_holds_no_longer_than_good_news() -> None:
+    world = World(None, verify="exists", verify_ttl=5.0)
+    world.know("us-west-2-downloads", Known(ABSENT, 4.0))
+    assert world.standing() == Standing(GONE, -1, NOW + 1.0)
+    world.know("us-west-2-downloads", Known(ABSENT, 3.0))
+    world.shelves["us-west-2-downloads"].put(KEY, Entry(ABSENT, NOW - 3.0))
+    assert world.standing().against is GONE
+
+
+def test_a_site_or_region_that_there_is_not_is_open_and_asks_nothing() -> None:
+    world = World(None, verify="match")
+    assert world.standing("eu-west-1") is OPEN
+    assert world.opens("eu-west-1") == []

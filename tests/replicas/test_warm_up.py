@@ -1,0 +1,360 @@
+"""The warm-up: which buckets it reads, what of them it sends, in what shares; and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.cli.demo.seaweedfs import make_bucket
+from nearbucket.replicas import warm_up as warmup
+from nearbucket.replicas.warm_up import Progress, WarmUp
+from tests.build import settings
+from tests.replicas.test_inventory_report import manifest, packed, row
+from tests.storing import store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.replicas.object_version import Learned
+    from tests.conftest import LocalS3
+
+_NUMBERS = itertools.count()
+
+
+BUCKET = "warm"
+
+
+@dataclass
+class World:
+    """Folders of one bucket on a real server, taken for buckets, and what a run over them sends.
+
+    Attributes:
+        name: The folders' own folder.
+        sent: What the run sent.
+    """
+
+    s3: LocalS3
+    client: Any
+    name: str = field(default_factory=lambda: f"test-{next(_NUMBERS)}")
+    sent: list[Learned] = field(default_factory=list)
+
+    def entry(self, folder: str = "origin", **more: Any) -> dict[str, Any]:
+        """Configuration of a folder."""
+        values = {"prefix": f"{self.name}/{folder}", **more}
+        return self.s3.entry(BUCKET, **values).model_dump(exclude_unset=True)
+
+    async def fill(self, folder: str, keys: Iterable[str]) -> None:
+        objects = {f"{self.name}/{folder}/{key}": key.encode() for key in keys}
+        await store(self.s3.server, BUCKET, objects)
+
+    def site(
+        self, *targets: str, origin: dict[str, Any] | None = None, **redirect: Any
+    ) -> dict[str, Any]:
+        names = ("us-west-2", "eu-west-1", "us-east-2")
+        return {
+            "hosts": [f"h{next(_NUMBERS)}"],
+            "origin": origin or self.entry(),
+            "targets": {
+                region: self.entry(target) for region, target in zip(names, targets, strict=False)
+            },
+            "redirect": {"scheme": "http", "verify": "match", **redirect},
+        }
+
+    def settings(self, *sites: dict[str, Any], entries: int = 200_000) -> Settings:
+        return settings(site=sites[0], more=sites[1:], catalog={"entries": entries})
+
+    async def run(self, *sites: dict[str, Any], entries: int = 200_000) -> Progress:
+        run = WarmUp(self.settings(*sites, entries=entries), self.sent.append)
+        await run.run()
+        return run.progress
+
+    def keys(self, folder: str) -> list[str]:
+        """What was sent of a folder."""
+        place = self.s3.entry(BUCKET, prefix=f"{self.name}/{folder}").place
+        return [held[0] for sent in self.sent if sent.place == place for held in sent.objects]
+
+
+@pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
+@cache  # pytest registers the fixtures of a module twice when arguments name it twice
+def bucket(s3: LocalS3) -> LocalS3:
+    """The server with the bucket."""
+
+    async def make() -> None:
+        async with s3.server.client() as client:
+            await make_bucket(client, BUCKET)
+
+    asyncio.run(make())
+    return s3
+
+
+@pytest.fixture
+async def world(bucket: LocalS3) -> AsyncIterator[World]:
+    async with bucket.server.client() as client:
+        yield World(bucket, client)
+
+
+MANY = [f"pack-{number:05}.tar.gz" for number in range(1100)]
+"""More than one page of a listing, which has 1,000 keys, and more than four batches."""
+SOME = MANY[:300]
+"""More than one batch."""
+
+
+@pytest.fixture(scope="session")
+@cache  # as bucket
+def stored(bucket: LocalS3) -> LocalS3:
+    """A large origin and two smaller targets, for tests that only read them."""
+    world = World(bucket, None, "many")
+
+    async def fill() -> None:
+        await world.fill("origin", MANY)
+        await world.fill("west", SOME)
+        await world.fill("east", SOME)
+
+    asyncio.run(fill())
+    return bucket
+
+
+@pytest.fixture
+def full(stored: LocalS3) -> World:
+    return World(stored, None, "many")
+
+
+async def test_origin_and_targets_are_learned_in_batches(full: World) -> None:
+    before = time.time()
+    progress = await full.run(full.site("west"))
+    assert progress == Progress("done", 1400, 1400, 2, 2)
+    assert full.keys("origin") == MANY
+    assert full.keys("west") == SOME
+    assert max(len(sent.objects) for sent in full.sent) == 250
+    assert all(before <= sent.seen <= time.time() for sent in full.sent)
+
+
+async def test_size_and_etag_are_those_of_the_bucket(world: World) -> None:
+    await world.fill("origin", ["a.tar.gz"])
+    head = await world.client.head_object(Bucket=BUCKET, Key=f"{world.name}/origin/a.tar.gz")
+    await world.run(world.site("west"))
+    held = ("a.tar.gz", head["ContentLength"], head["ETag"].strip('"'))
+    assert [sent.objects for sent in world.sent] == [(held,)]
+
+
+async def test_what_no_request_can_be_redirected_to_is_not_sent(world: World) -> None:
+    await world.fill("origin", ["a.tar.gz", "a.txt", "not/this.tar.gz", "a\tb.tar.gz"])
+    progress = await world.run(world.site("west", exclude=["not/*"]))
+    assert world.keys("origin") == ["a.tar.gz"]
+    assert (progress.learned, progress.read) == (1, 4)
+
+
+async def test_a_small_object_is_sent_since_serving_wants_to_know_it_is_small(world: World) -> None:
+    await world.fill("origin", ["a.tar.gz"])
+    await world.fill("west", ["a.tar.gz"])
+    await world.run(world.site("west", min_size="1MiB"))
+    assert world.keys("origin") == world.keys("west") == ["a.tar.gz"]
+
+
+async def test_a_bucket_of_several_sites_is_read_once_for_all_their_patterns(world: World) -> None:
+    await world.fill("origin", ["a.gz", "b.xz", "c.txt"])
+    await world.fill("west", ["a.gz", "b.xz", "c.txt"])
+    progress = await world.run(
+        world.site("west", paths=["*.gz"]), world.site("west", paths=["*.gz", "*.xz"])
+    )
+    assert (progress.buckets, world.keys("origin")) == (2, ["a.gz", "b.xz"])
+
+
+async def test_a_target_that_is_the_origin_is_read_once(world: World) -> None:
+    await world.fill("origin", ["a.tar.gz"])
+    assert (await world.run(world.site("origin"))).buckets == 1
+    assert world.keys("origin") == ["a.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("redirect", "folders"),
+    [
+        ({}, "origin west"),
+        ({"mode": "shadow"}, "origin west"),
+        ({"verify": "exists", "min_size": 1}, "west"),
+        ({"verify": "none", "min_size": 1}, "origin"),
+        ({"verify": "none"}, ""),
+        ({"mode": "off"}, ""),
+    ],
+)
+async def test_only_buckets_that_serving_asks_are_read(
+    world: World, redirect: dict[str, Any], folders: str
+) -> None:
+    for folder in ("origin", "west"):
+        await world.fill(folder, ["a.tar.gz"])
+    number = len(folders.split())
+    assert await world.run(world.site("west", **redirect)) == Progress(
+        "done", number, number, number, number
+    )
+    assert all(world.keys(folder) == ["a.tar.gz"] for folder in folders.split())
+
+
+async def test_a_target_that_is_off_is_not_read(world: World) -> None:
+    await world.fill("origin", ["a.tar.gz"])
+    await world.fill("west", ["a.tar.gz"])
+    site = world.site("west", "nowhere")
+    site["targets"]["eu-west-1"]["mode"] = "off"
+    assert (await world.run(site)).state == "done"
+    assert world.keys("west") == ["a.tar.gz"]
+
+
+async def test_all_buckets_know_the_same_first_keys_when_there_is_no_room_for_all(
+    full: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = await full.run(full.site("west", "east"), entries=1000)
+    assert (progress.state, progress.done) == ("done", 3)
+    assert 498 <= progress.learned <= 500  # each of three may be refused the last one
+    for folder in ("origin", "west", "east"):
+        known = full.keys(folder)
+        assert 166 <= len(known) <= 168
+        assert known == MANY[: len(known)]
+    assert "warm-up: sites.0.origin: room for no more: catalog.entries" in caplog.text
+
+
+async def test_what_a_small_bucket_leaves_over_goes_to_the_others(full: World) -> None:
+    assert (await full.run(full.site("west"), entries=1800)).learned == 900
+    assert full.keys("origin") == MANY[:600]
+    assert full.keys("west") == SOME
+
+
+async def test_a_bucket_that_cannot_be_listed_is_told_of_and_the_others_go_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.fill("origin", ["a.tar.gz"])
+    site = world.site("west", "private")
+    site["targets"]["us-west-2"]["bucket"] = "nowhere"
+    site["targets"]["eu-west-1"]["credentials"] = "anonymous"
+    progress = await world.run(site)
+    assert (progress.state, progress.learned, progress.done) == ("failed", 1, 3)
+    assert "sites.0.targets.us-west-2: bucket nowhere" in caplog.text
+    assert "there is no such bucket" in caplog.text
+    assert "cannot be listed: AccessDenied; its credentials need s3:ListBucket" in caplog.text
+    assert progress.problem
+    assert progress.problem in caplog.text
+
+
+async def test_a_report_is_read_instead_of_the_bucket(world: World, tmp_path: Path) -> None:
+    await world.fill("west", ["listed.tar.gz"])
+    (tmp_path / "data.csv.gz").write_bytes(
+        packed([row(f"{world.name}/origin/{key}") for key in ("reported.tar.gz", "b.txt")])
+    )
+    said = json.loads(manifest(["somewhere/data.csv.gz"], "any"))
+    created = int(time.time()) - 3600
+    said |= {"sourceBucket": BUCKET, "creationTimestamp": str(created * 1000)}
+    (tmp_path / "manifest.json").write_text(json.dumps(said))
+    origin = world.entry(inventory=str(tmp_path / "manifest.json"))
+    assert (await world.run(world.site("west", origin=origin, verify_ttl="2h"))).state == "done"
+    assert world.keys("origin") == ["reported.tar.gz"]
+    assert world.keys("west") == ["listed.tar.gz"]
+    assert [sent.seen for sent in world.sent if "/origin/" in sent.place] == [created]
+
+
+async def test_what_a_report_says_before_its_damage_stays(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "data.csv.gz").write_bytes(packed([row(f"{world.name}/origin/a.tar.gz")])[:-1])
+    said = json.loads(manifest(["data.csv.gz"], "any"))
+    said |= {"sourceBucket": BUCKET, "creationTimestamp": str(int(time.time()) * 1000)}
+    (tmp_path / "manifest.json").write_text(json.dumps(said))
+    origin = world.entry(inventory=str(tmp_path / "manifest.json"))
+    progress = await world.run(world.site("west", origin=origin))
+    assert progress.state == "failed"
+    assert world.keys("origin") == ["a.tar.gz"]
+    assert "data.csv.gz is damaged: it ends early" in caplog.text
+
+
+async def test_a_report_that_says_nothing_of_now_is_not_read(world: World, tmp_path: Path) -> None:
+    (tmp_path / "data.csv.gz").write_bytes(packed([row(f"{world.name}/origin/a.tar.gz")]))
+    said = json.loads(manifest(["data.csv.gz"], "any"))
+    created = (int(time.time()) - 5 * 3600) * 1000
+    said |= {"sourceBucket": BUCKET, "creationTimestamp": str(created)}
+    (tmp_path / "manifest.json").write_text(json.dumps(said))
+    origin = world.entry(inventory=str(tmp_path / "manifest.json"))
+    progress = await world.run(world.site("west", origin=origin))
+    assert (progress.state, progress.learned) == ("failed", 0)
+    assert progress.problem
+    assert "origin.inventory: the report is 5.0 hours old" in progress.problem
+    assert "redirect.verify_ttl, 0.2 hours; raise verify_ttl, name a newer" in progress.problem
+
+
+async def test_a_fault_of_whoever_takes_the_batches_ends_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.fill("origin", ["a.tar.gz"])
+
+    def refuse(_: Learned) -> None:
+        raise BrokenPipeError
+
+    run = WarmUp(world.settings(world.site("west")), refuse)
+    await run.run()
+    assert (run.progress.state, run.progress.done) == ("failed", 2)
+    assert "BrokenPipeError" in caplog.text
+
+
+async def test_it_waits_then_runs_and_a_cancelled_one_sends_no_more(full: World) -> None:
+    first = asyncio.Event()
+
+    def take(batch: Learned) -> None:
+        full.sent.append(batch)
+        first.set()
+
+    run = WarmUp(full.settings(full.site("west")), take)
+    assert run.progress == Progress("waiting")
+    task = asyncio.create_task(run.run())
+    await first.wait()
+    assert run.progress.state == "running"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(full.sent) == 1
+
+
+async def test_begin_progress_and_end_are_logged(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmup, "_TELL", 0.001)
+    caplog.set_level(logging.INFO)
+    await world.fill("origin", ["a.tar.gz", "b.txt"])
+    await world.fill("west", ["a.tar.gz"])
+    await world.run(world.site("west"))
+    lines = [each.message for each in caplog.records if each.name == "nearbucket.replicas.warm_up"]
+    assert lines[0] == "warm-up: reads 2 buckets"
+    assert any(line.endswith("buckets finished so far") for line in lines[1:-1])
+    assert lines[-1].startswith(
+        "warm-up done: 2 objects learned, 3 listed; 2 of 2 buckets finished, in "
+    )
+
+
+@pytest.mark.parametrize("sizes", list(itertools.product([0, 1, 7, 400], repeat=3)))
+@pytest.mark.parametrize("entries", [1, 100, 408, 1300])
+async def test_shares_are_as_even_as_the_buckets_allow(
+    sizes: tuple[int, int, int], entries: int
+) -> None:
+    shares, sent = warmup._Shares(entries, 3), [0, 0, 0]
+
+    async def read(bucket: int) -> None:
+        while sent[bucket] < sizes[bucket]:
+            granted = await shares.take(bucket, min(10, sizes[bucket] - sent[bucket]))
+            if granted == 0:
+                break
+            sent[bucket] += granted
+            await asyncio.sleep(0)
+        shares.end(bucket)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*map(read, range(3)))
+    most = min(entries, sum(sizes))
+    assert most - 3 < sum(sent) <= most
+    short = [number for number in range(3) if sent[number] < sizes[number]]
+    assert all(sent[number] >= max(sent) - 2 for number in short)

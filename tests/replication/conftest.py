@@ -1,0 +1,162 @@
+"""What tests of sync share: two folders on a real server, watched, and a run between them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.cli.demo.seaweedfs import SeaweedFS, make_bucket
+from nearbucket.config.buckets import Bucket, KeyFiles
+from nearbucket.replication.replicator import Job, Options, Replication, Tally
+from nearbucket.s3.sdk_client import Place, opened
+from tests.replication.watched import WatchedS3
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from nearbucket.replication.listing_merge import Listed
+    from tests.conftest import LocalS3
+
+MIB = 1024**2
+_NUMBERS = itertools.count()
+
+
+class LargeChunks(SeaweedFS):
+    """SeaweedFS whose copied parts have the ETags that S3 gives them: the MD5 of their bytes.
+
+    With its usual chunks of 4 MiB, a copied part of more than one chunk has the MD5 of the
+    chunks' MD5s (``weed/s3api/s3api_object_handlers_copy.go``, read in 4.48).
+    """
+
+    def _arguments(self, ports: list[int], config: Path) -> list[str]:
+        return [*super()._arguments(ports, config), "-filer.maxMB=64"]
+
+
+@dataclass
+class World:
+    """A folder in an origin and one in a target.
+
+    Attributes:
+        client: Writes to both, unwatched.
+        watched: The server as sync sees it.
+        origin: The origin's folder.
+        target: The target's folder.
+        found: What the last run told of.
+    """
+
+    client: Any
+    watched: WatchedS3
+    origin: Place
+    target: Place
+    found: list[Job] = field(default_factory=list)
+
+    async def put(self, key: str, body: bytes = b"x", **more: Any) -> None:
+        """An object of the origin, in one piece."""
+        await self.client.put_object(**self.origin.asked(key), Body=body, **more)
+
+    async def put_in_parts(self, key: str, *parts: bytes, **more: Any) -> None:
+        """An object of the origin, uploaded in parts."""
+        asked = self.origin.asked(key)
+        upload = (await self.client.create_multipart_upload(**asked, **more))["UploadId"]
+        made = []
+        for number, body in enumerate(parts, 1):
+            answer = await self.client.upload_part(
+                **asked, UploadId=upload, PartNumber=number, Body=body
+            )
+            made.append({"PartNumber": number, "ETag": answer["ETag"]})
+        await self.client.complete_multipart_upload(
+            **asked, UploadId=upload, MultipartUpload={"Parts": made}
+        )
+
+    async def run(self, chosen: Callable[[Listed], bool] = lambda _: True, **options: Any) -> Tally:
+        """One run of sync; what it told of is in ``found``."""
+        self.found = []
+        tally = Tally()
+        run = Replication(
+            (self.origin, self.target), chosen, tally, Options(**options), found=self.found.append
+        )
+        await run.run()
+        return tally
+
+    async def all_of(self, place: Place) -> dict[str, dict[str, Any]]:
+        """Everything a folder holds: size, ETag, bytes, headers, metadata and tags by key."""
+        answer = await self.client.list_objects_v2(
+            Bucket=place.entry.bucket, Prefix=place.entry.prefix
+        )
+        keys = [item["Key"].removeprefix(place.entry.prefix) for item in answer.get("Contents", ())]
+        return {key: await self.described(place, key) for key in keys}
+
+    async def described(self, place: Place, key: str) -> dict[str, Any]:
+        """All about one object but its dates."""
+        head = await self.client.get_object(**place.asked(key))
+        tags = (await self.client.get_object_tagging(**place.asked(key)))["TagSet"]
+        body = await head["Body"].read()
+        told = {name: value for name, value in head.items()
+                if name not in {"ResponseMetadata", "LastModified", "Body"}}  # fmt: skip
+        return told | {"Body": body, "Tags": {tag["Key"]: tag["Value"] for tag in tags}}
+
+    async def next_second(self) -> None:
+        """Wait until the server's clock shows another second: listings know no finer time."""
+
+        async def now() -> str:
+            answer = await self.client.list_buckets()
+            return str(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+        first = await now()
+        while await now() == first:  # noqa: ASYNC110  # a clock has no event
+            await asyncio.sleep(0.05)
+
+    async def in_step(self) -> bool:
+        """Whether both folders hold the same."""
+        return await self.all_of(self.origin) == await self.all_of(self.target)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    with LargeChunks(tmp_path_factory.mktemp("sync") / "data") as running:
+        yield running
+
+
+async def _world(server: SeaweedFS, folder: Path) -> AsyncIterator[World]:
+    access, secret = folder / "access", folder / "secret"
+    access.write_text(server.access_key)
+    secret.write_text(server.secret_key)
+    keys = KeyFiles(access_key_file=access, secret_key_file=secret)
+    number = next(_NUMBERS)  # a folder each: buckets are slow to make, folders cost nothing
+
+    def place(name: str, endpoint: str, region: str, prefix: str) -> Place:
+        values = {"bucket": name, "region": region, "prefix": f"{prefix}/{number}"}
+        return Place(name, Bucket(endpoint=endpoint, **values), keys)
+
+    unwatched = place("origin", server.endpoint, "us-east-1", "")
+    async with WatchedS3(server.endpoint) as watched, opened(unwatched, 32) as client:
+        origin = place("origin", watched.endpoint, "us-east-1", "releases")
+        target = place("target", watched.endpoint, "us-west-2", "copies/of")
+        made = [bucket["Name"] for bucket in (await client.list_buckets())["Buckets"]]
+        for one in (origin, target):
+            if one.entry.bucket not in made:
+                await make_bucket(client, one.entry.bucket)
+        yield World(client, watched, origin, target)
+
+
+@pytest.fixture
+async def world(server: SeaweedFS, tmp_path: Path) -> AsyncIterator[World]:
+    async for one in _world(server, tmp_path):
+        yield one
+
+
+@pytest.fixture
+async def usual_world(s3: LocalS3, tmp_path: Path) -> AsyncIterator[World]:
+    async for one in _world(s3.server, tmp_path):
+        yield one
+
+
+@pytest.fixture
+async def clients(world: World) -> AsyncIterator[tuple[Any, Any]]:
+    async with opened(world.origin, 8) as reads, opened(world.target, 8) as writes:
+        yield reads, writes

@@ -1,0 +1,162 @@
+"""Which targets are brought up to which origins, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from nearbucket.policy.model import ConfigError
+from nearbucket.replication.listing_merge import Listed
+from nearbucket.replication.plan import chooser, steps_of
+from tests.build import settings
+
+ORIGIN = {"bucket": "downloads", "region": "us-east-1"}
+WEST = {"bucket": "west"}
+
+
+def plan(site: dict[str, Any], *more: dict[str, Any], delete: bool = False, **asked: Any) -> Any:
+    sites = [{"origin": ORIGIN, **each} for each in (site, *more)]
+    chosen = {"sites": (), "regions": (), **asked}
+    return steps_of(settings(sites=sites), **chosen, delete=delete)
+
+
+def shape(steps: Any) -> list[tuple[str, tuple[str, ...], str]]:
+    return [(step.site, step.regions, str(step.target)) for step in steps]
+
+
+TWO = {"us-east-1": {"bucket": "downloads"}, "us-west-2": WEST, "eu-west-1": {"bucket": "ireland"}}
+
+
+def test_every_target_but_the_origin_itself_is_a_step() -> None:
+    found = plan({"targets": TWO})
+    assert shape(found) == [("*", ("us-west-2",), "west"), ("*", ("eu-west-1",), "ireland")]
+    assert [step.target.name for step in found] == [
+        "sites.0.targets.us-west-2",
+        "sites.0.targets.eu-west-1",
+    ]
+
+
+def test_regions_that_share_a_bucket_share_a_step() -> None:
+    targets = {"us-west-2": WEST, "us-west-1": {"bucket": "west", "region": "us-west-2"}}
+    assert shape(plan({"targets": targets})) == [("*", ("us-west-2", "us-west-1"), "west")]
+
+
+def test_site_and_region_narrow_the_choice() -> None:
+    first = {"hosts": ["a"], "targets": TWO}
+    second = {"hosts": ["b"], "targets": {"us-west-2": {"bucket": "other"}}}
+    assert shape(plan(first, second, sites=["b"])) == [("b", ("us-west-2",), "other")]
+    assert shape(plan(first, second, regions=["us-west-2"])) == [
+        ("a", ("us-west-2",), "west"),
+        ("b", ("us-west-2",), "other"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"sites": ["b"]}, r"--site b: there is \*"),
+        ({"regions": ["eu-west-2"]}, "--region eu-west-2: there is us-east-1 us-west-2 eu-west-1"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_known(asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        plan({"targets": TWO}, **asked)
+
+
+OTHER = "https://s3.other.example"
+
+
+@pytest.mark.parametrize(
+    ("site", "says"),
+    [
+        pytest.param({"targets": {"us-west-2": {**WEST, "endpoint": OTHER}}},
+                     "west is on https://s3.other.example, its origin downloads on aws; S3 copies "
+                     "within one server only", id="two servers"),
+        pytest.param({"targets": {"us-west-2": {"bucket": "downloads", "prefix": "west"}}},
+                     "downloads/west and its origin downloads hold each other's objects",
+                     id="a folder of the origin"),
+        pytest.param({"origin": {**ORIGIN, "prefix": "releases"},
+                      "targets": {"us-west-2": {"bucket": "downloads"}}},
+                     "hold each other's objects", id="the folder above"),
+        pytest.param({"origin": {**ORIGIN, "credentials": "anonymous"},
+                      "targets": {"us-west-2": WEST}}, "anonymous cannot write to west",
+                     id="nobody who may write"),
+        pytest.param({"origin": {"bucket": "downloads", "region": "cn-north-1"},
+                      "targets": {"us-west-2": WEST}}, "west is on aws, its origin downloads on "
+                     "aws-cn", id="two partitions"),
+    ],
+)  # fmt: skip
+def test_copies_that_cannot_be_are_refused(site: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as error:
+        plan(site)
+    assert str(error.value).startswith("sites.0.targets.us-west-2: ")
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        pytest.param(None, OTHER, id="not AWS"),
+        pytest.param("https://s3.us-east-1.amazonaws.com", None, id="AWS by its endpoint"),
+        pytest.param("https://bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com", None, id="a VPC's"),
+    ],
+)
+def test_the_endpoints_of_aws_are_one_server(one: str | None, two: str | None) -> None:
+    site = {"origin": {**ORIGIN, "endpoint": one}, "targets": {"us-west-2": {**WEST,
+            "endpoint": two}}}  # fmt: skip
+    if two == OTHER:
+        with pytest.raises(ConfigError, match="one server only"):
+            plan(site)
+    else:
+        assert shape(plan(site)) == [("*", ("us-west-2",), "west")]
+
+
+SHARED = {"hosts": ["b"], "origin": {"bucket": "others", "region": "us-east-1"}}
+
+
+@pytest.mark.parametrize(
+    ("second", "named"),
+    [
+        pytest.param({"targets": {"us-west-2": WEST}}, "sites.1.targets.us-west-2", id="a target"),
+        pytest.param({"targets": {"us-west-2": {**WEST, "prefix": "x"}}},
+                     "sites.1.targets.us-west-2", id="a folder in it"),
+        pytest.param({"origin": {"bucket": "west", "region": "us-west-2"}}, "sites.1.origin",
+                     id="an origin"),
+    ],
+)  # fmt: skip
+def test_nothing_is_deleted_where_another_site_keeps_its_objects(
+    second: dict[str, Any], named: str
+) -> None:
+    sites = [{"hosts": ["a"], "targets": {"us-west-2": WEST}}, SHARED | second]
+    assert plan(*sites)
+    with pytest.raises(ConfigError, match=f"could delete objects of {named}"):
+        plan(*sites, delete=True)
+
+
+def test_sites_with_the_same_origin_and_target_may_delete() -> None:
+    site = {"targets": {"us-west-2": WEST}}
+    assert plan({"hosts": ["a"], **site}, {"hosts": ["b"], **site}, delete=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "chosen"),
+    [
+        pytest.param("a/b.tar.gz", 1024, True, id="chosen by a pattern"),
+        pytest.param("a/b.txt", 1024, False, id="not chosen"),
+        pytest.param("old/b.tar.gz", 1024, False, id="excluded"),
+        pytest.param("a/b.tar.gz", 1023, False, id="too small"),
+        pytest.param("a+b c%/ü.tar.gz", 1024, True, id="odd but fine"),
+        pytest.param("a/../b.tar.gz", 1024, False, id="dot segments, which no URL names"),
+        pytest.param("a\\b.tar.gz", 1024, False, id="a backslash, which no URL names"),
+        pytest.param("x" * 1015 + ".tar.gz", 1024, True, id="as long as a key may be"),
+        pytest.param("x" * 1016 + ".tar.gz", 1024, False, id="too long behind the prefix"),
+        pytest.param("dir.tar.gz/", 1024, False, id="a folder's key, which stands for its index"),
+    ],
+)
+def test_sync_chooses_what_the_policy_would_redirect(key: str, size: int, *, chosen: bool) -> None:
+    site = settings(site={
+        "origin": ORIGIN, "targets": {"us-west-2": {**WEST, "prefix": "c"}}, "index": "index.html",
+        "redirect": {"paths": ["*.tar.gz*"], "exclude": ["old/*"], "min_size": "1KiB"},
+    }).sites[0]  # fmt: skip
+    assert chooser(site)(Listed(key, size, "etag", datetime.now(UTC))) is chosen

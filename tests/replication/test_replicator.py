@@ -1,0 +1,324 @@
+"""Runs of sync between two folders of a real S3 server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.policy.model import ConfigError, OriginError, ProxyError
+from nearbucket.replication.comparison import TAG, Verdict
+from tests.replication.conftest import MIB
+from tests.replication.watched import COPIES, Asked, Gate
+
+if TYPE_CHECKING:
+    from nearbucket.replication.replicator import Failure
+    from tests.replication.conftest import World
+
+DESCRIBED: dict[str, Any] = {
+    "ContentType": "application/gzip",
+    "ContentEncoding": "gzip",
+    "ContentDisposition": 'attachment; filename="app.tar.gz"',
+    "ContentLanguage": "de",
+    "CacheControl": "public, max-age=60",
+    "Expires": "Wed, 21 Oct 2037 07:28:00 GMT",
+    "Metadata": {"build": "42", "odd": "a=b; c"},
+    "Tagging": "team=core&note=a%20b%2Bc",
+}
+
+
+def some(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)  # noqa: S311  # content, not a secret
+
+
+def codes(failures: list[Failure]) -> dict[str, str]:
+    return {failure.key: failure.code for failure in failures}
+
+
+async def test_a_copy_keeps_bytes_etag_headers_metadata_and_tags(world: World) -> None:
+    await world.put("one.tar.gz", some(1000), **DESCRIBED)
+    await world.put("ünï/a+b c%.tar.gz", b"")
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), some(5 * MIB, 1), b"x", **DESCRIBED)
+    await world.put_in_parts("uneven.tar.xz", some(5 * MIB), some(6 * MIB), b"y")
+    await world.put_in_parts("alone.tar.xz", b"one part")
+    tally = await world.run()
+    assert await world.in_step()
+    assert (tally.copied, tally.other_etag, tally.failures) == (5, 0, [])
+    assert tally.copied_size == tally.moved == tally.size == 21 * MIB + 1000 + 2 + 8
+
+
+async def test_what_is_in_step_is_not_touched_again(world: World) -> None:
+    await world.put("one.tar.gz", **DESCRIBED)
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), b"x")
+    await world.run()
+    world.watched.forget()
+    tally = await world.run()
+    assert (tally.same, tally.objects, tally.copied) == (2, 0, 0)
+    # the two questions whether the buckets are there, and the two listings
+    assert [asked.name for asked in world.watched.asked] == ["GET List"] * 4
+
+
+async def test_exactly_the_chosen_objects_are_copied(world: World) -> None:
+    for key, size in {"a.tar.gz": 10, "b.tar.gz": 9, "c.txt": 10, "d/e.tar.gz": 11}.items():
+        await world.put(key, some(size))
+    await world.run(lambda what: what.key.endswith(".gz") and what.size >= 10)
+    assert set(await world.all_of(world.target)) == {"a.tar.gz", "d/e.tar.gz"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param({"body": b"short"}, {"body": b"longer"}, id="another size"),
+        pytest.param({"body": b"12345"}, {"body": b"54321"}, id="other bytes of the same size"),
+    ],
+)
+async def test_what_changed_is_copied_again(
+    world: World, before: dict[str, bytes], after: dict[str, bytes]
+) -> None:
+    await world.put("a.tar.gz", **before)
+    await world.run()
+    await world.put("a.tar.gz", **after)
+    tally = await world.run()
+    assert (tally.copied, tally.same) == (1, 0)
+    assert await world.in_step()
+
+
+@pytest.mark.parametrize("change", [{"ContentType": "text/plain"}, {"Metadata": {"a": "b"}},
+                                    {"Tagging": "a=b"}])  # fmt: skip
+async def test_the_same_bytes_with_another_description_are_copied_again(
+    world: World, change: dict[str, Any]
+) -> None:
+    await world.put("a.tar.gz", ContentType="application/gzip")
+    await world.put("untouched.tar.gz")
+    await world.run()
+    await world.next_second()
+    await world.put("a.tar.gz", **{"ContentType": "application/gzip", **change})
+    await world.put("untouched.tar.gz")
+    tally = await world.run()
+    assert (tally.copied, tally.same, tally.objects) == (1, 1, 1)
+    assert await world.in_step()
+
+
+async def test_an_object_too_large_for_one_request_is_copied_in_parts_and_remembered(
+    world: World,
+) -> None:
+    await world.put("large.tar.xz", some(11 * MIB), **DESCRIBED)
+    await world.put("small.tar.xz", some(5 * MIB))
+    tally = await world.run(largest_piece=6 * MIB)
+    assert world.watched.count("UploadPartCopy") == 1  # parts of 128 MiB, where there are none
+    ours = await world.described(world.target, "large.tar.xz")
+    theirs = await world.described(world.origin, "large.tar.xz")
+    assert ours["Body"] == theirs["Body"]
+    assert ours["Tags"] == theirs["Tags"] | {TAG: theirs["ETag"].strip('"')}
+    assert ours["Metadata"] == theirs["Metadata"]
+    assert (tally.copied, tally.other_etag) == (2, 1)
+    world.watched.forget()
+    tally = await world.run(largest_piece=6 * MIB)
+    assert (tally.same, tally.objects, tally.size, world.watched.copies()) == (2, 0, 0, [])
+    await world.put("large.tar.xz", some(11 * MIB, 1))
+    tally = await world.run(largest_piece=6 * MIB)
+    assert (tally.same, tally.copied) == (1, 1)
+
+
+async def test_a_copied_part_with_an_odd_etag_makes_sync_ask_for_one_piece(
+    usual_world: World,
+) -> None:
+    """SeaweedFS keeps the origin's ETag then, as S3 would not; see ``LargeChunks``."""
+    world = usual_world
+    await world.put_in_parts("a.tar.xz", some(5 * MIB), some(5 * MIB), b"x", **DESCRIBED)
+    await world.put_in_parts("b.tar.xz", some(5 * MIB), b"y")
+    tally = await world.run(parallel=1)
+    assert (tally.copied, tally.other_etag, tally.moved) == (2, 0, tally.size)
+    assert await world.in_step()
+    assert (world.watched.count("UploadPartCopy"), world.watched.count("CopyObject")) == (1, 2)
+    uploads = await world.client.list_multipart_uploads(
+        Bucket=world.target.entry.bucket, Prefix=world.target.entry.prefix
+    )
+    assert not uploads.get("Uploads")
+
+
+async def test_a_folder_server_lists_in_another_order_than_s3(world: World) -> None:
+    """SeaweedFS sorts ``x/1`` before ``x-y``; bytes say otherwise."""
+    keys = ["x/1.gz", "x-y.gz", "x.gz", "x/2.gz", "xy.gz", "x-z/1.gz"]
+    for key in keys[1:3]:
+        await world.put(key)
+    assert (await world.run()).copied == 2
+    for key in keys:
+        await world.put(key)
+    assert (await world.run(delete=True)).copied == 4
+    tally = await world.run(delete=True)
+    assert (tally.same, tally.copied, tally.orphans) == (6, 0, 0)
+    assert await world.in_step()
+
+
+async def test_a_change_during_the_run_is_noticed_and_mended_by_the_next(world: World) -> None:
+    await world.put("a.tar.gz", b"first")
+    await world.put("b.tar.gz", b"stays")
+
+    async def change(asked: Asked) -> None:
+        if asked.name == "CopyObject" and asked.key.endswith("a.tar.gz"):
+            await world.put("a.tar.gz", b"second")
+
+    world.watched.before = change
+    tally = await world.run()
+    assert codes(tally.failures) == {"a.tar.gz": "PreconditionFailed"}
+    assert "run sync again" in tally.failures[0].text
+    assert set(await world.all_of(world.target)) == {"b.tar.gz"}
+    assert (tally.copied, tally.moved) == (1, 5)
+    world.watched.before = None
+    assert (await world.run()).copied == 1
+    assert await world.in_step()
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [("InvalidObjectState", "restore it there, or exclude it"), ("AccessDenied", "permissions")],
+)
+async def test_a_failure_is_reported_and_the_others_are_copied(
+    world: World, code: str, says: str
+) -> None:
+    for number in range(5):
+        await world.put(f"{number}.tar.gz")
+    world.watched.refuse = lambda asked: (
+        code if asked.name == "CopyObject" and "3.tar" in asked.key else None
+    )
+    tally = await world.run()
+    assert codes(tally.failures) == {"3.tar.gz": code}
+    assert says in tally.failures[0].text
+    assert tally.copied == 4
+
+
+async def test_parts_that_arrived_before_a_failure_are_kept_for_the_next_run(world: World) -> None:
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), some(5 * MIB, 1), b"x")
+    await world.next_second()
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.part == 3 else None
+    tally = await world.run(parallel=1)
+    assert (codes(tally.failures), tally.moved) == ({"parts.tar.xz": "AccessDenied"}, 0)
+    assert [asked.part for asked in world.watched.copies()] == [1, 2]
+    world.watched.refuse = lambda _: None
+    assert (await world.run()).copied == 1
+    assert [asked.part for asked in world.watched.copies()] == [1, 2, 3]
+    assert await world.in_step()
+
+
+async def test_a_server_that_asks_to_slow_down_is_asked_again(world: World) -> None:
+    await world.put("a.tar.gz")
+    times = iter([1])
+    world.watched.refuse = lambda asked: (
+        "SlowDown" if asked.name == "CopyObject" and next(times, 0) else None
+    )
+    tally = await world.run()
+    assert (tally.copied, tally.failures) == (1, [])
+    assert sum(asked.name == "CopyObject" for asked in world.watched.asked) == 2
+
+
+async def test_a_run_in_which_nothing_works_ends(world: World) -> None:
+    await asyncio.gather(*(world.put(f"{number}.tar.gz") for number in range(130)))
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.name == "CopyObject" else None
+    with pytest.raises(ProxyError, match="stopped after 100 failures in a row"):
+        await world.run(parallel=4)
+
+
+async def test_no_more_copies_than_allowed_are_under_way(world: World) -> None:
+    await asyncio.gather(*(world.put(f"{number}.tar.gz") for number in range(30)))
+    for key in ("10-parts.tar.xz", "11-parts.tar.xz"):
+        await world.put_in_parts(key, *[some(5 * MIB)] * 5)
+    three = asyncio.Event()
+
+    async def until_there_are_three(asked: Asked) -> None:
+        if world.watched.most == 3:
+            three.set()
+        if asked.name in COPIES:
+            await three.wait()
+
+    world.watched.before = until_there_are_three
+    async with asyncio.timeout(60):
+        tally = await world.run(parallel=3)
+    assert tally.copied == 32
+    assert world.watched.most == 3
+
+
+async def test_nothing_is_deleted_unless_asked(world: World) -> None:
+    await world.put("old.tar.gz")
+    await world.put("old.txt")
+    await world.run()
+    for key in ("old.tar.gz", "old.txt"):
+        await world.client.delete_object(**world.origin.asked(key))
+
+    def chosen(what: object) -> bool:
+        return str(what).find(".gz") > 0
+
+    tally = await world.run(chosen)
+    assert (tally.orphans, tally.deleted) == (1, 0)
+    tally = await world.run(chosen, delete=True, dry_run=True)
+    assert (tally.orphans, tally.deleted) == (1, 0)
+    assert [(job.verdict, job.what.key) for job in world.found] == [(Verdict.DELETE, "old.tar.gz")]
+    assert set(await world.all_of(world.target)) == {"old.tar.gz", "old.txt"}
+    tally = await world.run(chosen, delete=True)
+    assert (tally.orphans, tally.deleted) == (1, 1)
+    assert set(await world.all_of(world.target)) == {"old.txt"}
+
+
+async def test_what_comes_to_both_buckets_during_the_run_is_not_deleted(world: World) -> None:
+    await world.put("a.tar.gz")
+
+    async def publish(asked: Asked) -> None:
+        # the origin has been listed by then, and the target has not
+        if asked.name == "GET List" and asked.bucket == world.target.entry.bucket and (
+            len([one for one in world.watched.asked if one.name == "GET List"]) == 4
+        ):  # fmt: skip
+            for place in (world.origin, world.target):
+                await world.client.put_object(**place.asked("new.tar.gz"), Body=b"x")
+
+    world.watched.before = publish
+    tally = await world.run(delete=True)
+    assert (tally.orphans, tally.deleted) == (0, 0)
+    assert await world.in_step()
+
+
+async def test_a_dry_run_finds_the_same_and_changes_nothing(world: World) -> None:
+    await world.put("a.tar.gz", b"12345")
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), b"x")
+    tally = await world.run(dry_run=True)
+    assert (tally.objects, tally.size, tally.requests) == (2, 5 * MIB + 6, 1 + 4)
+    assert {job.what.key for job in world.found} == {"a.tar.gz", "parts.tar.xz"}
+    assert await world.all_of(world.target) == {}
+    assert {asked.name for asked in world.watched.asked} == {"GET List"}
+
+
+async def test_a_run_that_was_ended_is_continued_part_by_part(world: World) -> None:
+    await world.put_in_parts("parts.tar.xz", *[some(5 * MIB, seed) for seed in range(6)])
+    await world.next_second()  # an upload of the same second could be for an older object
+    gate = Gate(3, lambda asked: asked.name == "UploadPartCopy")
+    world.watched.before = gate
+    run = asyncio.ensure_future(world.run(parallel=1))
+    await gate.reached.wait()
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+    made = {asked.part for asked in world.watched.copies()}
+    assert made == {1, 2, 3}
+    world.watched.before = None
+    world.watched.forget()
+    tally = await world.run()
+    assert {asked.part for asked in world.watched.copies()} == {4, 5, 6}
+    assert world.watched.count("POST Uploads") == 0
+    assert (tally.copied, tally.moved, tally.other_etag) == (1, 30 * MIB, 0)
+    assert await world.in_step()
+
+
+async def test_a_bucket_that_is_not_there_is_the_operators_to_mend(world: World) -> None:
+    gone = world.target.entry.model_copy(update={"bucket": "nonesuch"})
+    world.target = world.target.__class__("sites.0.targets.us-west-2", gone, "anonymous")
+    with pytest.raises(ConfigError, match=r"targets\.us-west-2: bucket nonesuch"):
+        await world.run()
+
+
+async def test_a_server_that_is_not_there_is_named(world: World) -> None:
+    gone = world.origin.entry.model_copy(update={"endpoint": "http://127.0.0.1:9"})
+    world.origin = world.origin.__class__("sites.0.origin", gone, world.origin.credentials)
+    with pytest.raises(OriginError, match=r"sites\.0\.origin: .*is the endpoint right"):
+        await world.run()

@@ -1,0 +1,223 @@
+"""``nearbucket sync`` as a process: killed, interrupted, refused, watched on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.build import COMMAND
+from tests.replication.conftest import MIB, World
+from tests.replication.test_replicator import DESCRIBED, some
+from tests.replication.watched import COPIES, Gate
+
+if TYPE_CHECKING:
+    from nearbucket.s3.sdk_client import Place
+
+ROOT = Path(__file__).parents[3]
+OBJECTS = 10_000
+
+
+class Ended(NamedTuple):
+    """How a process ended."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+class Command:
+    """The command with a configuration for the world's two folders."""
+
+    def __init__(self, world: World, folder: Path, **redirect: Any) -> None:
+        target = _entry(world.target)
+        site = {
+            "origin": _entry(world.origin),
+            "targets": {"us-west-2": {key: target[key] for key in target if key != "credentials"}},
+            "redirect": {"scheme": "http", **redirect},
+        }
+        self.config = folder / "nearbucket.yaml"
+        self.config.write_text(yaml.safe_dump({"sites": [site]}), encoding="utf-8")
+
+    async def start(self, *options: str, **more: Any) -> asyncio.subprocess.Process:
+        """Start a run."""
+        streams = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE} | more
+        env = {name: value for name, value in os.environ.items()
+               if not name.startswith(("NEARBUCKET_", "AWS_"))}  # fmt: skip
+        return await asyncio.create_subprocess_exec(
+            *COMMAND, "sync", "--config", str(self.config), *options,
+            cwd=ROOT, env=env, **streams,
+        )  # fmt: skip
+
+    async def run(self, *options: str, patience: float = 60) -> Ended:
+        """Run it to its end."""
+        return await ended(await self.start(*options), patience)
+
+
+async def ended(process: asyncio.subprocess.Process, patience: float = 60) -> Ended:
+    """Wait for a process and read what it said."""
+    out, err = await asyncio.wait_for(process.communicate(), patience)
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def _entry(place: Place) -> dict[str, Any]:
+    keys = place.credentials
+    assert not isinstance(keys, str)
+    return {
+        **place.entry.model_dump(mode="json", exclude_unset=True),
+        "credentials": keys.model_dump(mode="json"),
+    }
+
+
+@pytest.fixture
+def command(world: World, tmp_path: Path) -> Command:
+    return Command(world, tmp_path)
+
+
+@pytest.fixture
+async def filled(world: World) -> World:
+    """Forty small objects, and among them one of six parts."""
+    for number in range(40):
+        await world.put(f"{number:02}.tar.gz", some(number), **DESCRIBED)
+    parts = [some(5 * MIB, seed) for seed in range(6)]
+    await world.put_in_parts("05-large.tar.xz", *parts, **DESCRIBED)
+    await world.next_second()
+    return world
+
+
+async def _stopped_midway(world: World, command: Command, number: int) -> Ended:
+    """A run that gets a signal when twenty copies and parts are made, or more until both are."""
+    watched = world.watched
+    gate = Gate(
+        20,
+        lambda asked: asked.name in COPIES,
+        lambda: {made.name for made in watched.copies()} == COPIES,
+    )
+    watched.before = gate
+    process = await command.start("--parallel", "4")
+    await asyncio.wait_for(gate.reached.wait(), 60)
+    while len(watched.copies()) < 20:  # noqa: ASYNC110  # a list has no event
+        await asyncio.sleep(0.01)
+    process.send_signal(number)
+    end = await ended(process)
+    watched.before = None
+    return end
+
+
+async def test_a_killed_run_is_taken_up_and_nothing_whole_is_copied_twice(
+    filled: World, command: Command
+) -> None:
+    end = await _stopped_midway(filled, command, signal.SIGKILL)
+    assert end.code == -signal.SIGKILL
+    before = filled.watched.copies()
+    assert {asked.name for asked in before} == COPIES
+    held = await filled.all_of(filled.target)
+    filled.watched.forget()
+    assert (await command.run()).code == 0
+    after = filled.watched.copies()
+    assert not set(before) & set(after)
+    assert len({*before, *after}) == 40 + 6
+    assert filled.watched.count("POST Uploads") == 0  # the killed run's upload was continued
+    assert await filled.in_step()
+    now = await filled.all_of(filled.target)
+    assert held == {key: now[key] for key in held}
+    filled.watched.forget()
+    assert (await command.run()).code == 0
+    assert filled.watched.copies() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupted_run_says_what_it_did_and_can_go_on(
+    filled: World, command: Command, number: int
+) -> None:
+    end = await _stopped_midway(filled, command, number)
+    assert end.code == 128 + number
+    copied = sum(asked.name == "CopyObject" for asked in filled.watched.copies())
+    assert f"us-west-2\tcopied\t{copied}\n" in end.out
+    assert end.err == "nearbucket: interrupted; run it again to go on\n"
+    assert (await command.run()).code == 0
+    assert await filled.in_step()
+
+
+async def test_failures_end_with_1_and_are_listed_with_their_reasons(
+    world: World, command: Command
+) -> None:
+    for number in range(25):
+        await world.put(f"{number:02}.tar.gz")
+    world.watched.refuse = lambda asked: (
+        "InvalidObjectState" if asked.name == "CopyObject" and "00." not in asked.key else None
+    )
+    code, out, err = await command.run()
+    assert code == 1
+    assert "us-west-2\tcopied\t1\nus-west-2\tcopied_bytes\t1\n" in out
+    assert "us-west-2\tfailed\t24\n" in out
+    *lines, last = err.splitlines()
+    assert len(lines) == 20
+    assert all("InvalidObjectState: archived at the origin; restore it" in line for line in lines)
+    assert last == "nearbucket: us-west-2: 4 more failures; --json has them all"
+    code, out, err = await command.run("--json")
+    assert (code, err) == (1, "")
+    failures = json.loads(out)["targets"][0]["failures"]
+    assert {failure["key"] for failure in failures} == {f"{n:02}.tar.gz" for n in range(1, 25)}
+
+
+async def test_a_terminal_gets_a_bar_with_time_left_and_a_table(
+    world: World, command: Command
+) -> None:
+    for number in range(40):
+        await world.put(f"{number}.tar.gz", some(1000))
+    ours, theirs = pty.openpty()
+    process = await command.start("--parallel", "2", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = await asyncio.to_thread(_read_all, ours)
+    assert await process.wait() == 0
+    assert "40.0/40.0 kB" in shown
+    assert "40 of 40 objects, 0:00:00 left" in shown
+    assert re.search(r"│ copied_bytes +│ 40\.0 kB +│", shown)
+
+
+def _read_all(descriptor: int) -> str:
+    shown = b""
+    try:
+        while piece := os.read(descriptor, 4096):
+            shown += piece
+    except OSError:  # Linux's way to say that nobody holds the other end
+        pass
+    os.close(descriptor)
+    return shown.decode()
+
+
+@pytest.mark.long
+async def test_thousands_of_objects_and_large_ones_end_in_step(
+    world: World, tmp_path: Path
+) -> None:
+    many = asyncio.Semaphore(32)
+
+    async def put(number: int) -> None:
+        async with many:
+            await world.put(f"{number % 50}/{number}.tar.gz", some(number % 3000), **DESCRIBED)
+
+    await asyncio.gather(*map(put, range(OBJECTS)))
+    await world.put("large/piece.tar.xz", some(110 * MIB), **DESCRIBED)
+    for count in (15, 16):
+        parts = [some(8 * MIB, seed) for seed in range(count)]
+        await world.put_in_parts(f"large/{count}.tar.xz", *parts, b"end", **DESCRIBED)
+    command = Command(world, tmp_path)
+    code, out, _ = await command.run(patience=900)
+    assert (code, f"us-west-2\tcopied\t{OBJECTS + 3}\n" in out) == (0, True)
+    assert "us-west-2\tother_etag\t0\n" in out
+    for key in ("large/piece.tar.xz", "large/15.tar.xz", "large/16.tar.xz", "7/7.tar.gz"):
+        ours = await world.described(world.target, key)
+        assert ours == await world.described(world.origin, key)
+    world.watched.forget()
+    code, out, _ = await command.run(patience=900)
+    assert (code, f"us-west-2\tsame\t{OBJECTS + 3}\n" in out) == (0, True)
+    assert world.watched.copies() == []

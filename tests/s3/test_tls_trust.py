@@ -1,0 +1,100 @@
+"""Whom S3 has to be vouched for by, and what is said of a server that is not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.config.buckets import Origin as Entry
+from nearbucket.origin.client import Origin
+from nearbucket.policy.model import ConfigError, OriginError
+from nearbucket.s3 import tls_trust as trust
+from nearbucket.s3.http_session import client_session
+from nearbucket.s3.sdk_client import Place, opened
+from tests.certificates import make_certificate
+from tests.scripteds3 import Say, ScriptedS3, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in trust.NAMES:
+        monkeypatch.delenv(name, raising=False)
+    trust.trusted.cache_clear()
+    yield
+    trust.trusted.cache_clear()
+
+
+def entry(endpoint: str) -> Entry:
+    return Entry(bucket="downloads", region="us-east-1", endpoint=endpoint, credentials="anonymous")
+
+
+async def asked(endpoint: str) -> str:
+    """What is said when the server is asked for an object; empty when it answers."""
+    async with client_session() as session:
+        try:
+            async with await Origin(entry(endpoint), session).open("GET", "a", {}):
+                return ""
+        except OriginError as error:
+            return error.detail
+
+
+@pytest.mark.parametrize("name", trust.NAMES)
+async def test_whoever_is_named_is_trusted_on_every_way(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = make_certificate(tmp_path, "s3.example")
+    monkeypatch.setenv(name, str(tls.certificate))
+    answers = [Say(reply("200 OK", b"x")), Say(reply("200 OK"))]
+    async with ScriptedS3(*answers, tls=tls) as server:
+        assert await asked(server.endpoint) == ""
+        place = Place("origin", entry(server.endpoint), "anonymous")
+        async with opened(place, attempts=1) as client:
+            await client.head_object(Bucket="downloads", Key="a")
+    assert [each.method for each in server.asked] == ["GET", "HEAD"]
+
+
+def test_openssls_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "first", tmp_path / "second"]
+    for name, file in zip(trust.NAMES, files, strict=True):
+        file.write_text("")
+        monkeypatch.setenv(name, str(file))
+    assert trust.authorities() == str(files[0])
+    monkeypatch.setenv(trust.NAMES[0], "")
+    assert trust.authorities() == str(files[1])
+
+
+@pytest.mark.parametrize("name", trust.NAMES)
+def test_a_file_that_cannot_be_used_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "none.pem"))
+    with pytest.raises(ConfigError, match=rf"{name}: .*none\.pem cannot be read"):
+        trust.trusted()
+    (tmp_path / "none.pem").write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"none\.pem holds no certificate authorities"):
+        trust.trusted()
+
+
+async def test_a_server_that_nobody_vouches_for_is_said_to_be_not_trusted(tmp_path: Path) -> None:
+    async with ScriptedS3(tls=make_certificate(tmp_path, "s3.example")) as server:
+        said = await asked(server.endpoint)
+    assert f"{server.endpoint} is not trusted (self-signed certificate); SSL_CERT_FILE or" in said
+
+
+async def test_a_server_that_speaks_no_tls_is_said_to_speak_none() -> None:
+    async def rude(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    plain = await asyncio.start_server(rude, "127.0.0.1", 0)
+    port = plain.sockets[0].getsockname()[1]
+    said = await asked(f"https://127.0.0.1:{port}")
+    plain.close()
+    assert f"https://127.0.0.1:{port} speaks no TLS (" in said

@@ -1,0 +1,466 @@
+"""Truths about the access log: what a line says, how lines leave, and what never stops serving."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.telemetry import access_log as accesslog
+from nearbucket.telemetry.access_log import AccessLog
+from nearbucket.telemetry.log_format import W3C_FIELDS, Json, Record, W3c, line_of
+from tests.build import OUTSIDE, WEST, request, settings, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nearbucket.policy.model import Request
+
+PATIENCE = 5.0
+PIPE_BUF = 4096
+
+FULL = Record(
+    time=1785313625.4567,
+    client="198.51.100.7",
+    peer="127.0.0.1",
+    method="GET",
+    host="dl.example",
+    path="/releases/app-1.0.tar.gz",
+    status=206,
+    bytes=100,
+    seconds=0.0123456789,
+    action="stream",
+    region="us-west-2",
+    reason="shadow",
+    site="*",
+    user_agent="curl/8.5.0",
+    referer="https://example.org/",
+    range="bytes=0-99",
+    protocol="HTTP/1.1",
+)
+BARE = FULL._replace(
+    client=None, method="-", host=None, path="-", status=400, bytes=0, seconds=0.0, action="refuse",
+    region="UNKNOWN", reason="bad-request", site=None, user_agent=None, referer=None, range=None,
+)  # fmt: skip
+HEADER = (
+    b"#Version: 1.0\n"
+    b"#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
+    b"cs(Referer) cs(User-Agent) cs-uri-query x-edge-result-type x-host-header cs-protocol "
+    b"time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
+    b"x-nearbucket-action x-nearbucket-region x-nearbucket-reason\n"
+)
+
+
+def json_line(record: Record) -> bytes:
+    return line_of(Json(), record)
+
+
+def w3c_line(record: Record) -> bytes:
+    return line_of(W3c(), record)
+
+
+class Pipe:
+    """A pipe; ``O_DIRECT`` makes each write one read."""
+
+    def __init__(self, stack: ExitStack, flags: int) -> None:
+        self.reader, self.writer = os.pipe2(flags)
+        stack.callback(self.close)
+
+    def close_reader(self) -> None:
+        reader, self.reader = self.reader, -1
+        if reader >= 0:
+            os.close(reader)
+
+    def close_writer(self) -> None:
+        writer, self.writer = self.writer, -1
+        if writer >= 0:
+            os.close(writer)
+
+    def close(self) -> None:
+        self.close_writer()
+        self.close_reader()
+
+    def pieces(self) -> list[bytes]:
+        """Everything until the last writer is gone, read by read."""
+        return list(iter(lambda: os.read(self.reader, 1 << 20), b""))
+
+    def fill(self) -> int:
+        """Fill it to the brim; returns with how many bytes."""
+        os.set_blocking(self.writer, False)
+        filled = 0
+        with suppress(BlockingIOError):
+            while True:
+                filled += os.write(self.writer, b"." * PIPE_BUF)
+        os.set_blocking(self.writer, True)
+        return filled
+
+    def drain(self) -> None:
+        """Take what is there, so that a write that waits ends."""
+        os.set_blocking(self.reader, False)
+        with suppress(BlockingIOError):
+            while os.read(self.reader, 1 << 20):
+                pass
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    with ExitStack() as stack:
+        yield Pipe(stack, 0)
+
+
+@pytest.fixture
+def packets() -> Iterator[Pipe]:
+    """A pipe that shows where one write ended and the next began."""
+    with ExitStack() as stack:
+        yield Pipe(stack, os.O_DIRECT)
+
+
+async def written(pipe: Pipe, form: Literal["json", "w3c", "off"], *records: Record) -> list[bytes]:
+    """What a log writes of these records, write by write."""
+    log = AccessLog(form, descriptor=pipe.writer)
+    for record in records:
+        log.add(record)
+    await log.close()
+    pipe.close_writer()
+    return pipe.pieces()
+
+
+def test_a_json_line_holds_every_field_by_its_name() -> None:
+    assert json_line(FULL) == (
+        b'{"time":"2026-07-29T08:27:05.456+00:00","seconds":0.012346,"client":"198.51.100.7",'
+        b'"peer":"127.0.0.1","host":"dl.example","region":"us-west-2","site":"*",'
+        b'"user_agent":"curl/8.5.0","referer":"https://example.org/","range":"bytes=0-99",'
+        b'"protocol":"HTTP/1.1","method":"GET","path":"/releases/app-1.0.tar.gz",'
+        b'"action":"stream","reason":"shadow","status":206,"bytes":100}\n'
+    )
+
+
+def test_a_json_line_leaves_out_what_is_not_there() -> None:
+    assert json_line(BARE) == (
+        b'{"time":"2026-07-29T08:27:05.456+00:00","seconds":0.000000,"peer":"127.0.0.1",'
+        b'"region":"UNKNOWN","protocol":"HTTP/1.1","method":"-","path":"-","action":"refuse",'
+        b'"reason":"bad-request","status":400,"bytes":0}\n'
+    )
+
+
+def test_a_w3c_line_has_cloudfronts_columns_in_the_order_of_the_header() -> None:
+    assert w3c_line(FULL) == (
+        b"2026-07-29\t08:27:05\t-\t100\t198.51.100.7\tGET\tdl.example\t/releases/app-1.0.tar.gz\t"
+        b"206\thttps://example.org/\tcurl/8.5.0\t-\t-\tdl.example\thttp\t0.012\t-\tHTTP/1.1\t0\t99"
+        b"\tstream\tus-west-2\tshadow\n"
+    )
+    assert w3c_line(FULL).count(b"\t") + 1 == len(W3C_FIELDS.split())
+
+
+def test_a_w3c_line_writes_a_hyphen_for_what_is_not_there_or_empty() -> None:
+    assert w3c_line(BARE._replace(user_agent="", host="")) == (
+        b"2026-07-29\t08:27:05\t-\t0\t-\t-\t-\t-\t400\t-\t-\t-\t-\t-\thttp\t0.000\t-\tHTTP/1.1\t-"
+        b"\t-\trefuse\t-\tbad-request\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "start", "end"),
+    [
+        ("bytes=0-99", b"0", b"99"),
+        ("bytes=500-", b"500", b"-"),
+        ("bytes=-500", b"-", b"500"),
+        ("bytes=0-0,-1", b"-", b"-"),
+        ("bytes=0-99\n", b"-", b"-"),
+        ("lines=0-9", b"-", b"-"),
+        ("", b"-", b"-"),
+        (None, b"-", b"-"),
+    ],
+)
+def test_a_w3c_line_takes_one_range_apart_and_leaves_others_out(
+    value: str | None, start: bytes, end: bytes
+) -> None:
+    columns = w3c_line(FULL._replace(range=value)).split(b"\t")
+    assert columns[18:20] == [start, end]
+
+
+ODD = [
+    pytest.param("\x1b[31mred", rb"\u001b[31mred", b"%1B%5B31mred", id="terminal colour"),
+    pytest.param("\x1b]0;own\x07", rb"\u001b]0;own\u0007", b"%1B%5D0;own%07", id="terminal title"),
+    pytest.param("\x9b31m", rb"\u009b31m", b"%C2%9B31m", id="one-byte escape"),
+    pytest.param("a\tb", rb"a\tb", b"a%09b", id="tab"),
+    pytest.param("a\r\nb", rb"a\r\nb", b"a%0D%0Ab", id="line end"),
+    pytest.param("a\x00\x7fb", rb"a\u0000\u007fb", b"a%00%7Fb", id="nul and delete"),
+    pytest.param("\u2028\x85", rb"\u2028\u0085", b"%E2%80%A8%C2%85", id="unicode line ends"),
+    pytest.param('say "hi"', rb"say \"hi\"", b"say%20%22hi%22", id="quotes"),
+    pytest.param("it's \\", rb"it's \\", b"it%27s%20%5C", id="apostrophe and backslash"),
+    pytest.param("100%", b"100%", b"100%25", id="percent"),
+    pytest.param("%20", b"%20", b"%2520", id="encoded space"),
+    pytest.param("<#{|}~[^]`>", b"<#{|}~[^]`>", b"%3C%23%7B%7C%7D%7E%5B%5E%5D%60%3E", id="unsafe"),
+    pytest.param("é€", rb"\u00e9\u20ac", b"%C3%A9%E2%82%AC", id="not ASCII"),
+    pytest.param("\U0001f600", rb"\ud83d\ude00", b"%F0%9F%98%80", id="beyond 16 bits"),
+    pytest.param("\ufffd", rb"\ufffd", b"%EF%BF%BD", id="replaced"),
+    pytest.param("a-b_c.d!$&()*+,/:;=?@", b"a-b_c.d!$&()*+,/:;=?@", b"a-b_c.d!$&()*+,/:;=?@",
+                 id="safe"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "as_json", "as_w3c"), ODD)
+@pytest.mark.parametrize("field", ["user_agent", "referer", "host", "path", "method"])
+def test_text_of_a_client_is_escaped_in_any_field(
+    field: str, text: str, as_json: bytes, as_w3c: bytes
+) -> None:
+    change: dict[str, Any] = {field: text}
+    record = FULL._replace(**change)
+    line, columns = json_line(record), w3c_line(record)
+    assert b'"%s":"%s"' % (field.encode(), as_json) in line
+    assert json.loads(line)[field] == text
+    assert as_w3c in columns[:-1].split(b"\t")
+    assert columns.count(b"\t") == w3c_line(FULL).count(b"\t")
+    for whole in (line, columns):
+        assert whole.isascii()
+        assert whole.replace(b"\t", b" ")[:-1].decode().isprintable()
+        assert whole.endswith(b"\n")
+
+
+async def test_records_leave_in_their_order_as_json_lines(pipe: Pipe) -> None:
+    second = FULL._replace(path="/b")
+    assert b"".join(await written(pipe, "json", FULL, second)) == json_line(FULL) + json_line(
+        second
+    )
+
+
+async def test_the_w3c_header_is_written_once_before_the_first_line(pipe: Pipe) -> None:
+    log = AccessLog("w3c", descriptor=pipe.writer)
+    for _ in range(3):
+        log.add(FULL)
+        log.flush()
+    await log.close()
+    pipe.close_writer()
+    assert b"".join(pipe.pieces()) == HEADER + 3 * w3c_line(FULL)
+
+
+async def test_the_w3c_header_stands_there_before_any_request(pipe: Pipe) -> None:
+    assert await written(pipe, "w3c") == [HEADER]
+
+
+async def test_a_log_that_is_off_writes_nothing_and_says_so(pipe: Pipe) -> None:
+    assert AccessLog("off").form is None
+    assert isinstance(AccessLog("json").form, Json)
+    assert isinstance(AccessLog("w3c").form, W3c)
+    assert await written(pipe, "off", FULL, FULL) == []
+
+
+async def test_flushing_nothing_writes_nothing(pipe: Pipe) -> None:
+    log = AccessLog("json", descriptor=pipe.writer)
+    log.flush()
+    await log.close()
+    pipe.close_writer()
+    assert pipe.pieces() == []
+
+
+def threads() -> list[threading.Thread]:
+    """The threads of all access logs of this process."""
+    return [each for each in threading.enumerate() if each.name == "access-log"]
+
+
+def sized(size: int) -> Record:
+    """A record whose JSON line has this many bytes."""
+    return FULL._replace(path="/" + "a" * (size - len(json_line(FULL._replace(path="/")))))
+
+
+@pytest.mark.parametrize(
+    ("lines", "pieces"),
+    [
+        pytest.param([PIPE_BUF], [PIPE_BUF], id="one that just fits"),
+        pytest.param([2048, 2048], [4096], id="two that just fit"),
+        pytest.param([2048, 2049], [2048, 2049], id="two that just do not"),
+        pytest.param([1000] * 9, [4000, 4000, 1000], id="many"),
+        pytest.param([500, 4000, 500], [500, 4000, 500], id="a long one between"),
+    ],
+)
+async def test_a_pipe_gets_whole_lines_in_pieces_that_no_other_process_gets_into(
+    packets: Pipe, lines: list[int], pieces: list[int]
+) -> None:
+    records = [sized(size) for size in lines]
+    got = await written(packets, "json", *records)
+    assert [len(piece) for piece in got] == pieces
+    assert b"".join(got) == b"".join(json_line(record) for record in records)
+    assert all(piece.endswith(b"\n") for piece in got)
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+async def test_the_longest_line_a_client_can_cause_is_still_one_such_piece(
+    packets: Pipe, form: Literal["json", "w3c"]
+) -> None:
+    worst = "\U0001f600" * 2000
+    long = FULL._replace(path="/" + worst, user_agent=worst, referer=worst, host=worst, range=worst)
+    got = await written(packets, form, FULL, long, FULL)
+    assert max(len(piece) for piece in got) <= PIPE_BUF
+    assert all(piece.endswith(b"\n") for piece in got)
+
+
+async def test_a_file_gets_everything(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    with path.open("wb") as file:
+        log = AccessLog("json", descriptor=file.fileno())
+        for _ in range(5000):
+            log.add(FULL)
+        await log.close()
+    assert path.read_bytes() == 5000 * json_line(FULL)
+
+
+async def test_a_full_pipe_stops_nobody_and_what_does_not_fit_is_counted(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accesslog, "_BATCH", 3)
+    monkeypatch.setattr(accesslog, "MAX_WAITING", 3)
+    dropped: list[int] = []
+    filled = pipe.fill()
+    blocked = threading.Event()
+
+    def rescue() -> None:
+        blocked.set()
+        pipe.drain()
+
+    watchdog = threading.Timer(PATIENCE, rescue)
+    watchdog.start()
+    log = AccessLog("json", dropped.append, pipe.writer)
+    records = [FULL._replace(path=f"/{number}") for number in range(6)]
+    log.add(records[0])
+    log.flush()  # a thread waits for the reader from here on
+    await asyncio.sleep(0)
+    for record in records[1:]:
+        log.add(record)
+        log.flush()
+    watchdog.cancel()
+    assert not blocked.is_set()
+    assert dropped == [1, 1]
+
+    reading = asyncio.create_task(asyncio.to_thread(pipe.pieces))
+    await log.close()
+    pipe.close_writer()
+    got = b"".join(await reading)[filled:]
+    assert got == b"".join(json_line(record) for record in records[:4])
+    assert dropped == [1, 1]
+
+
+@pytest.mark.parametrize("flushed", [True, False], ids=["being written", "not yet flushed"])
+async def test_the_end_does_not_wait_for_a_reader_that_stalls_and_counts_what_is_lost(
+    pipe: Pipe,
+    flushed: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    pipe.fill()
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    log.add(FULL)
+    if flushed:
+        log.flush()
+        log.add(FULL)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await log.close(patience=0.05)
+    finally:
+        pipe.drain()
+    assert sum(dropped) == 1 + flushed
+    async with asyncio.timeout(PATIENCE):
+        while threads():  # noqa: ASYNC110  # a list of threads; the write that the reader took only now was the last
+            await asyncio.sleep(0.001)
+
+
+async def test_a_closed_log_has_no_thread_and_an_unused_one_never_had(pipe: Pipe) -> None:
+    log = AccessLog("json", descriptor=pipe.writer)
+    log.flush()
+    assert threads() == []
+    log.add(FULL)
+    log.flush()
+    assert len(threads()) == 1
+    await log.close()
+    assert threads() == []
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+async def test_without_a_reader_every_record_counts_as_dropped(
+    pipe: Pipe, form: Literal["json", "w3c"]
+) -> None:
+    pipe.close_reader()
+    dropped: list[int] = []
+    log = AccessLog(form, dropped.append, pipe.writer)
+    for _ in range(3):
+        log.add(FULL)
+    await log.close()
+    assert sum(dropped) == 3
+
+
+async def test_a_descriptor_made_non_blocking_by_another_process_loses_nothing(pipe: Pipe) -> None:
+    os.set_blocking(pipe.writer, False)
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    for _ in range(1000):
+        log.add(FULL)
+    reading = asyncio.create_task(asyncio.to_thread(pipe.pieces))
+    await log.close()
+    pipe.close_writer()
+    assert b"".join(await reading) == 1000 * json_line(FULL)
+    assert dropped == []
+
+
+async def logged(pipe: Pipe, form: Literal["json", "w3c"], asked: Request) -> str:
+    """What a worker writes about an answered request."""
+    made = snapshot(settings(log={"access": form}))
+    state = WorkerState(made.settings, made.table, made.cdn, descriptor=pipe.writer)
+    decision = state.engine.decide(asked)
+    state.record(asked, decision, status=200, sent=5, seconds=0.25, streamed=5)
+    await state.log.close()
+    pipe.close_writer()
+    return b"".join(pipe.pieces()).decode()
+
+
+SIGNED = "X-Amz-Signature=5eC2e7"
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(request(f"/a.tar.gz?{SIGNED}", peer=WEST), id="stream"),
+        pytest.param(request(f"/a.txt??{SIGNED}", peer=OUTSIDE), id="two question marks"),
+        pytest.param(request(f"http://dl.example/a.tar.gz?{SIGNED}"), id="absolute form"),
+        pytest.param(request(f"http://dl.example?{SIGNED}"), id="absolute form, no path"),
+        pytest.param(request(f"/../a?{SIGNED}"), id="refused path"),
+        pytest.param(request(f"/a?{SIGNED}", method="POST"), id="refused method"),
+        pytest.param(request(referer=f"https://dl.example/a?{SIGNED}"), id="referer"),
+    ],
+)
+async def test_no_line_holds_a_query_string_it_may_be_a_signature(
+    pipe: Pipe, form: Literal["json", "w3c"], asked: Request
+) -> None:
+    text = await logged(pipe, form, asked)
+    assert "dl.example" in text
+    assert "5eC2e7" not in text
+    assert "?" not in text
+
+
+async def test_a_worker_logs_who_asked_what_they_got_and_why(pipe: Pipe) -> None:
+    asked = request("/a.tar.gz", peer=WEST, user_agent="curl/8", range="bytes=0-4")
+    line = json.loads(await logged(pipe, "json", asked))
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "client": WEST,
+        "peer": WEST,
+        "method": "GET",
+        "host": "dl.example",
+        "path": "/a.tar.gz",
+        "status": 200,
+        "bytes": 5,
+        "seconds": 0.25,
+        "action": "redirect",
+        "region": "us-west-2",
+        "reason": "in-region",
+        "site": "*",
+        "user_agent": "curl/8",
+        "range": "bytes=0-4",
+        "protocol": "HTTP/1.1",
+    }

@@ -1,0 +1,413 @@
+"""Truths about the figures: what is counted under which words, and the text a scrape reads."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from nearbucket.policy.model import Reason, Redirect, Refuse, Stream
+from nearbucket.telemetry.metrics import GAUGES, METRICS, SECONDS, Counters, retired, total
+from nearbucket.telemetry.prometheus import exposed
+from tests.build import settings
+
+if TYPE_CHECKING:
+    from nearbucket.policy.model import Decision
+    from nearbucket.telemetry.metrics import Values
+
+WEST = Redirect(
+    "dl", "private/key.tar.gz", "198.51.100.7", "us-west-2", target=True,
+    base="https://b.example/", path="k", status=301,
+)  # fmt: skip
+METHOD = Refuse(405, Reason.METHOD)
+
+
+def stream(region: str | None, reason: Reason, *, target: bool = False) -> Stream:
+    return Stream("dl", "private/key.tar.gz", "203.0.113.250", region, target, reason)
+
+
+def text_of(values: Values) -> str:
+    """What Prometheus reads."""
+    return exposed(values).body.decode()
+
+
+def openmetrics_of(values: Values) -> str:
+    """What a scraper that asks for OpenMetrics reads."""
+    return exposed(values, "application/openmetrics-text; version=1.0.0").body.decode()
+
+
+def plain(values: Values) -> Values:
+    """Without the histogram, whose zeros fill pages."""
+    return {name: series for name, series in values.items() if name != "nearbucket_request_seconds"}
+
+
+def history() -> Counters:
+    """Two redirects, three bypasses, a refusal, and what happened around them."""
+    counters = Counters()
+    counters.tally(WEST).add(0.25, 1 << 30)
+    counters.tally(WEST).add(0.25, 0)
+    counters.tally(stream(None, Reason.OUTSIDE_AWS)).add(2.0, 5_242_880)
+    counters.tally(stream("eu-west-1", Reason.NO_TARGET)).add(0.5, 100)
+    counters.tally(stream("us-west-2", Reason.PATH, target=True)).add(4000.0, 0)
+    counters.tally(METHOD).add(0.0, 0)
+    counters.add("nearbucket_origin_requests_total", "dl", "206")
+    counters.add("nearbucket_log_lines_dropped_total", by=7)
+    counters.streams, counters.connections = 1, 3
+    return counters
+
+
+def test_a_known_history_is_this_text_for_prometheus() -> None:
+    assert (
+        text_of(plain(history().snapshot()))
+        == """\
+# HELP nearbucket_redirects_total Requests redirected to a target bucket, by the client's region.
+# TYPE nearbucket_redirects_total counter
+nearbucket_redirects_total{region="us-west-2",site="dl"} 2.0
+# HELP nearbucket_bypasses_total Requests that were not sent to a target, and why.
+# TYPE nearbucket_bypasses_total counter
+nearbucket_bypasses_total{reason="no-target",region="other-aws",site="dl"} 1.0
+nearbucket_bypasses_total{reason="outside-aws",region="outside",site="dl"} 1.0
+nearbucket_bypasses_total{reason="path",region="us-west-2",site="dl"} 1.0
+# HELP nearbucket_refusals_total Requests refused, by the rule they break.
+# TYPE nearbucket_refusals_total counter
+nearbucket_refusals_total{reason="method"} 1.0
+# HELP nearbucket_redirected_bytes_total Bytes that redirected requests asked for, where the \
+object's size is known.
+# TYPE nearbucket_redirected_bytes_total counter
+nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
+# HELP nearbucket_saved_usd_total What serving those bytes through the CDN would have cost, by the \
+price table.
+# TYPE nearbucket_saved_usd_total counter
+nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.085
+# HELP nearbucket_streamed_bytes_total Body bytes handed to clients from the origin.
+# TYPE nearbucket_streamed_bytes_total counter
+nearbucket_streamed_bytes_total{region="other-aws",site="dl"} 100.0
+nearbucket_streamed_bytes_total{region="outside",site="dl"} 5.24288e+06
+nearbucket_streamed_bytes_total{region="us-west-2",site="dl"} 0.0
+# HELP nearbucket_streams_in_progress Objects being streamed now.
+# TYPE nearbucket_streams_in_progress gauge
+nearbucket_streams_in_progress 1.0
+# HELP nearbucket_connections Client connections open now.
+# TYPE nearbucket_connections gauge
+nearbucket_connections 3.0
+# HELP nearbucket_stream_ends_total Streams ended: complete, client-gone or origin-failed.
+# TYPE nearbucket_stream_ends_total counter
+nearbucket_stream_ends_total{how="complete"} 0.0
+# HELP nearbucket_origin_requests_total Requests to the origin by status; 0: unanswered or unsigned.
+# TYPE nearbucket_origin_requests_total counter
+nearbucket_origin_requests_total{site="dl",status="206"} 1.0
+# HELP nearbucket_log_lines_dropped_total Access log lines dropped because standard output did not \
+take them.
+# TYPE nearbucket_log_lines_dropped_total counter
+nearbucket_log_lines_dropped_total 7.0
+"""
+    )
+
+
+def test_a_known_history_is_this_text_for_openmetrics() -> None:
+    counters = Counters()
+    counters.tally(WEST).add(0.25, 0)
+    counters.connections = 2
+    assert (
+        openmetrics_of(plain(counters.snapshot()))
+        == """\
+# HELP nearbucket_redirects Requests redirected to a target bucket, by the client's region.
+# TYPE nearbucket_redirects counter
+nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
+# HELP nearbucket_redirected_bytes Bytes that redirected requests asked for, where the object's \
+size is known.
+# TYPE nearbucket_redirected_bytes counter
+nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
+# HELP nearbucket_saved_usd What serving those bytes through the CDN would have cost, by the price \
+table.
+# TYPE nearbucket_saved_usd counter
+nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.0
+# HELP nearbucket_streams_in_progress Objects being streamed now.
+# TYPE nearbucket_streams_in_progress gauge
+nearbucket_streams_in_progress 0.0
+# HELP nearbucket_connections Client connections open now.
+# TYPE nearbucket_connections gauge
+nearbucket_connections 2.0
+# HELP nearbucket_stream_ends Streams ended: complete, client-gone or origin-failed.
+# TYPE nearbucket_stream_ends counter
+nearbucket_stream_ends_total{how="complete"} 0.0
+# EOF
+"""
+    )
+
+
+def test_a_strict_openmetrics_parser_reads_every_family() -> None:
+    counters = history()
+    counters.declare(settings())
+    values = counters.snapshot()
+    families = text_string_to_metric_families(openmetrics_of(values))  # type: ignore[no-untyped-call]  # untyped library
+    parsed = {family.name for family in families}
+    assert parsed == {name.removesuffix("_total") for name, series in values.items() if series}
+    assert len(parsed) > 8
+
+
+HISTOGRAM = """\
+# HELP nearbucket_request_seconds Time from a request's head to the end of its answer.
+# TYPE nearbucket_request_seconds histogram
+nearbucket_request_seconds_bucket{action="stream",le="0.0001"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.00025"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.0005"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.001"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.0025"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.005"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.01"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.025"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.05"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.1"} 1.0
+nearbucket_request_seconds_bucket{action="stream",le="0.25"} 3.0
+nearbucket_request_seconds_bucket{action="stream",le="0.5"} 4.0
+nearbucket_request_seconds_bucket{action="stream",le="1.0"} 4.0
+nearbucket_request_seconds_bucket{action="stream",le="2.5"} 5.0
+nearbucket_request_seconds_bucket{action="stream",le="5.0"} 5.0
+nearbucket_request_seconds_bucket{action="stream",le="10.0"} 5.0
+nearbucket_request_seconds_bucket{action="stream",le="30.0"} 5.0
+nearbucket_request_seconds_bucket{action="stream",le="60.0"} 5.0
+nearbucket_request_seconds_bucket{action="stream",le="300.0"} 5.0
+nearbucket_request_seconds_bucket{action="stream",le="1800.0"} 6.0
+nearbucket_request_seconds_bucket{action="stream",le="+Inf"} 7.0
+nearbucket_request_seconds_count{action="stream"} 7.0
+nearbucket_request_seconds_sum{action="stream"} 5803.25
+"""
+
+
+def test_the_histogram_is_cumulative_takes_a_bound_as_below_and_sums_all() -> None:
+    counters = Counters()
+    for seconds in (0.0, 0.25, 0.25, 0.5, 2.25, 1800.0, 4000.0):
+        counters.tally(stream(None, Reason.OUTSIDE_AWS)).add(seconds, 0)
+    series = counters.snapshot()["nearbucket_request_seconds"]
+    streams = {labels: figure for labels, figure in series.items() if labels[0] == "stream"}
+    assert text_of({"nearbucket_request_seconds": streams}) == HISTOGRAM
+
+
+@pytest.mark.parametrize("bound", SECONDS, ids=str)
+def test_a_time_equal_to_a_bound_is_counted_below_it(bound: float) -> None:
+    counters = Counters()
+    counters.tally(METHOD).add(bound, 0)
+    text = text_of(counters.snapshot())
+    bucket = 'nearbucket_request_seconds_bucket{{action="refuse",le="{}"}} {}\n'
+    assert bucket.format(bound, 1.0) in text
+    index = SECONDS.index(bound)
+    if index:
+        assert bucket.format(SECONDS[index - 1], 0.0) in text
+
+
+@pytest.mark.parametrize(
+    ("decision", "action"),
+    [
+        pytest.param(WEST, "redirect", id="redirect"),
+        pytest.param(stream(None, Reason.OUTSIDE_AWS), "stream", id="stream"),
+        pytest.param(METHOD, "refuse", id="refuse"),
+    ],
+)
+def test_a_request_is_timed_under_its_own_action_alone(decision: Decision, action: str) -> None:
+    counters = Counters()
+    counters.tally(decision).add(0.5, 0)
+    lines = text_of(counters.snapshot()).splitlines()
+    counts = {line for line in lines if "_count{" in line and not line.endswith(" 0.0")}
+    assert counts == {f'nearbucket_request_seconds_count{{action="{action}"}} 1.0'}
+
+
+@pytest.mark.parametrize(
+    ("decision", "region"),
+    [
+        pytest.param(stream(None, Reason.OUTSIDE_AWS), "outside", id="in no region"),
+        pytest.param(stream(None, Reason.CLIENT_UNKNOWN), "outside", id="client unknown"),
+        pytest.param(stream("eu-west-1", Reason.NO_TARGET), "other-aws", id="region, no target"),
+        pytest.param(stream("x-evil-1", Reason.NO_TARGET), "other-aws", id="an odd region"),
+        pytest.param(stream("us-west-2", Reason.PATH, target=True), "us-west-2", id="target"),
+        pytest.param(stream("us-west-2", Reason.SHADOW, target=True), "us-west-2", id="shadow"),
+    ],
+)
+def test_the_region_of_a_bypass_is_a_target_or_one_of_two_words(
+    decision: Stream, region: str
+) -> None:
+    counters = Counters()
+    counters.tally(decision).add(0.1, 9)
+    values = counters.snapshot()
+    reason = decision.reason.value
+    assert values["nearbucket_bypasses_total"] == {("dl", region, reason): 1}
+    assert values["nearbucket_streamed_bytes_total"] == {("dl", region): 9}
+    assert values["nearbucket_redirects_total"] == {}
+
+
+def test_no_label_holds_a_path_an_address_or_a_location() -> None:
+    text = text_of(history().snapshot())
+    for word in ("private", "key.tar.gz", "198.51.100.7", "203.0.113.250", "b.example"):
+        assert word not in text
+
+
+def test_a_dashboards_series_start_at_zero() -> None:
+    counters = Counters()
+    counters.declare(settings())
+    declared = {name: series for name, series in plain(counters.snapshot()).items() if series}
+    assert declared == {
+        "nearbucket_redirects_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_redirected_bytes_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_saved_usd_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_checks_total": {("present",): 0, ("absent",): 0, ("failed",): 0},
+        "nearbucket_refusals_total": {
+            ("well-known",): 0,
+            ("method",): 0,
+            ("host",): 0,
+            ("path-invalid",): 0,
+            ("bad-request",): 0,
+            ("secret",): 0,
+        },
+        "nearbucket_streams_in_progress": {(): 0},
+        "nearbucket_connections": {(): 0},
+        "nearbucket_connections_refused_total": {(): 0},
+        "nearbucket_stream_ends_total": {
+            ("complete",): 0,
+            ("client-gone",): 0,
+            ("origin-failed",): 0,
+        },
+        "nearbucket_handovers_total": {
+            ("stream",): 0,
+            ("refuse",): 0,
+            ("partial",): 0,
+            ("pipelined",): 0,
+            ("body",): 0,
+            ("unparsable",): 0,
+            ("unusual",): 0,
+        },
+        "nearbucket_log_lines_dropped_total": {(): 0},
+    }
+    assert 'nearbucket_redirects_total{region="us-east-1",site="*"} 0.0\n' in text_of(declared)
+
+
+def test_declaring_again_at_a_reload_keeps_what_is_counted() -> None:
+    counters = Counters()
+    counters.declare(settings(site={"hosts": ["dl"]}))
+    counters.tally(WEST).add(0.1, 0)
+    counters.declare(settings(site={"hosts": ["dl"]}))
+    assert counters.snapshot()["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
+
+
+def test_the_total_of_several_workers_is_the_sum_of_each_series() -> None:
+    first, second, third = history(), history(), Counters()
+    second.tally(stream("us-east-1", Reason.PATH, target=True)).add(0.5, 1)
+    values = total(counters.snapshot() for counters in (first, second, third))
+    assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 4}
+    assert values["nearbucket_bypasses_total"] == {
+        ("dl", "outside", "outside-aws"): 2,
+        ("dl", "other-aws", "no-target"): 2,
+        ("dl", "us-west-2", "path"): 2,
+        ("dl", "us-east-1", "path"): 1,
+    }
+    assert values["nearbucket_connections"] == {(): 6}
+    text = text_of(values)
+    assert 'nearbucket_request_seconds_count{action="stream"} 7.0\n' in text
+    assert 'nearbucket_request_seconds_sum{action="stream"} 8005.5\n' in text
+    assert 'nearbucket_request_seconds_bucket{action="stream",le="0.5"} 3.0\n' in text
+
+
+def test_a_target_is_up_where_every_worker_says_so() -> None:
+    first, second = Counters(), Counters()
+    first.up = {("dl", "us-east-1"): True, ("dl", "us-west-2"): True}
+    second.up = {("dl", "us-east-1"): True, ("dl", "us-west-2"): False}
+    values = total(counters.snapshot() for counters in (first, second))
+    assert values["nearbucket_target_up"] == {("dl", "us-east-1"): 1, ("dl", "us-west-2"): 0}
+
+
+def test_a_total_leaves_its_parts_as_they_were() -> None:
+    part = history().snapshot()
+    before = pickle.dumps(part)
+    total([part, part])
+    assert pickle.dumps(part) == before
+    assert total([]) == {}
+
+
+def test_a_worker_that_ended_leaves_its_counts_but_not_its_gauges() -> None:
+    values = history().snapshot()
+    left = retired(values)
+    assert set(values) - set(left) == {
+        "nearbucket_streams_in_progress", "nearbucket_connections", "nearbucket_target_up",
+    }  # fmt: skip
+    assert left["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
+    assert left["nearbucket_request_seconds"] == values["nearbucket_request_seconds"]
+    both = total([left, Counters().snapshot()])
+    assert both["nearbucket_connections"] == {(): 0}
+    assert both["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
+
+
+def test_a_snapshot_does_not_change_with_later_requests_and_can_be_sent() -> None:
+    counters = history()
+    values = counters.snapshot()
+    counters.tally(WEST).add(1.0, 0)
+    counters.connections = 9
+    assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
+    assert values["nearbucket_connections"] == {(): 3}
+    assert pickle.loads(pickle.dumps(values)) == values  # noqa: S301 - our own bytes
+
+
+def test_a_metric_without_a_figure_is_not_shown() -> None:
+    text = text_of({"nearbucket_redirects_total": {}, "nearbucket_workers": {(): 2}})
+    assert text == (
+        "# HELP nearbucket_workers Worker processes serving now.\n"
+        "# TYPE nearbucket_workers gauge\n"
+        "nearbucket_workers 2.0\n"
+    )
+
+
+def test_a_site_name_cannot_break_out_of_its_label() -> None:
+    text = text_of({"nearbucket_origin_resumes_total": {('a"} 1\nb\\',): 1}})
+    assert text.splitlines()[2] == 'nearbucket_origin_resumes_total{site="a\\"} 1\\nb\\\\"} 1.0'
+
+
+def test_counting_under_a_name_nobody_defined_fails() -> None:
+    with pytest.raises(KeyError):
+        Counters().add("nearbucket_redirect_total", "dl", "us-west-2")
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_explains_itself_and_is_named_as_its_kind_asks(
+    metric: tuple[str, str, tuple[str, ...], str],
+) -> None:
+    name, kind, _, meaning = metric
+    assert meaning.endswith(".")
+    assert meaning[0].isupper()
+    assert name.startswith("nearbucket_")
+    assert kind in {"counter", "gauge", "histogram"}
+    assert name.endswith("_total") == (kind == "counter")
+    assert (name in GAUGES) == (kind == "gauge")
+
+
+def test_every_metric_has_its_own_name_and_meaning() -> None:
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    assert len({metric.help for metric in METRICS}) == len(METRICS)
+
+
+# Names and labels that dashboards and alerts rely on: changed only with a changelog line.
+@pytest.mark.parametrize(
+    ("name", "kind", "labels"),
+    [
+        ("nearbucket_redirects_total", "counter", ("site", "region")),
+        ("nearbucket_bypasses_total", "counter", ("site", "region", "reason")),
+        ("nearbucket_refusals_total", "counter", ("reason",)),
+        ("nearbucket_streamed_bytes_total", "counter", ("site", "region")),
+        ("nearbucket_request_seconds", "histogram", ("action",)),
+        ("nearbucket_streams_in_progress", "gauge", ()),
+        ("nearbucket_connections", "gauge", ()),
+        ("nearbucket_stream_ends_total", "counter", ("how",)),
+        ("nearbucket_origin_requests_total", "counter", ("site", "status")),
+        ("nearbucket_origin_resumes_total", "counter", ("site",)),
+        ("nearbucket_handovers_total", "counter", ("cause",)),
+        ("nearbucket_ranges_age_seconds", "gauge", ()),
+        ("nearbucket_ranges_prefixes", "gauge", ("family",)),
+        ("nearbucket_ranges_refreshes_total", "counter", ("result",)),
+        ("nearbucket_config_reloads_total", "counter", ("result",)),
+        ("nearbucket_config_info", "gauge", ("hash",)),
+    ],
+)
+def test_a_promised_metric_is_there_with_its_labels(
+    name: str, kind: str, labels: tuple[str, ...]
+) -> None:
+    found = {metric.name: (metric.kind, metric.labels) for metric in METRICS}
+    assert found[name] == (kind, labels)

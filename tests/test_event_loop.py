@@ -1,0 +1,42 @@
+"""Truths about work in the background: it steps back, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+
+import pytest
+
+from nearbucket.event_loop import NICE, in_background
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a thread's priority is Linux's")
+
+
+def priority() -> int:
+    """That of the thread which asks."""
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+async def test_background_work_has_the_lowest_priority_and_the_loop_keeps_its_own() -> None:
+    before = priority()
+    assert await in_background(priority) == NICE
+    assert await asyncio.to_thread(priority) == before
+    assert priority() == before < NICE
+
+
+async def test_processes_started_afterwards_have_the_loops_priority() -> None:
+    await in_background(priority)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import os; print(os.getpriority(os.PRIO_PROCESS, 0))",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await child.communicate()
+    assert int(said) == priority()
+
+
+async def test_background_work_gives_back_what_it_returns_or_raises() -> None:
+    assert await in_background(sorted, [2, 1], reverse=False) == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        await in_background(lambda: 1 // 0)
