@@ -21,10 +21,17 @@ from pydantic import TypeAdapter
 
 from nearbucket.config.settings import Settings
 from nearbucket.config.value_types import Duration
-from nearbucket.frontend.request_parser import Handover
 from nearbucket.policy.model import Action, Reason
 from nearbucket.regions.feed import Result
-from nearbucket.telemetry.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, SECONDS, STREAM_ENDS
+from nearbucket.telemetry.metrics import (
+    CHECKS,
+    METRICS,
+    OTHER_AWS,
+    OUTSIDE,
+    SECONDS,
+    STREAM_ENDS,
+    Handover,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

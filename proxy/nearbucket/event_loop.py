@@ -1,13 +1,13 @@
-"""Work that can wait: done in threads that leave the processor to everybody else.
+"""Keeps long work away from the event loop, which serves every client of its process.
 
-In: a function that takes some CPU time, and its arguments. Out: what it returns or raises.
-Refuses to know what is computed, and to be used for anything that a client waits for.
+``in_background`` computes in a thread of the lowest priority. On a core that supervisor and worker
+share, the scheduler would let such work run for 3 ms at a time while requests wait; at the lowest
+priority it gives way at once. Priority belongs to a thread on Linux (setpriority(2), "C
+library/kernel differences"), and a thread cannot raise it again without privileges: hence threads
+of its own. New processes are started by the loop's thread, so workers keep the loop's priority.
 
-On a core that supervisor and worker share, the scheduler would let such work run for 3 ms at a
-time while requests wait. At the lowest priority it gives way to whoever wakes up. Priority
-belongs to a thread on Linux (setpriority(2), "C library/kernel differences"), and new processes
-are started by the loop's, so workers keep the loop's priority. A thread cannot rise again without
-privileges: hence threads of its own.
+``let_go`` empties large dictionaries between turns of the loop. Freeing one of 20,000 remembered
+requests at once would hold a worker's loop for 8 ms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,3 +45,32 @@ async def in_background(
     """Like ``asyncio.to_thread``, at the lowest priority."""
     call = partial(work, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+
+
+_AT_A_TIME = 256
+"""Entries a turn of the loop: about a tenth of a millisecond."""
+
+
+def let_go(*kept: dict[Any, Any]) -> None:
+    """Empty dictionaries bit by bit; where no loop runs nobody waits, and they go at once.
+
+    Args:
+        kept: The dictionaries; nobody else may use them.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    full = [each for each in kept if each]
+    if full:
+        loop.call_soon(_go_on, loop, full)
+
+
+def _go_on(loop: asyncio.AbstractEventLoop, full: list[dict[Any, Any]]) -> None:
+    last = full[-1]
+    for _ in range(min(_AT_A_TIME, len(last))):
+        last.popitem()
+    if not last:
+        full.pop()
+    if full:
+        loop.call_soon(_go_on, loop, full)

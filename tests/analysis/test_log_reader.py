@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.analysis.log_reader import Asked, Line, Logs, Problem
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.telemetry.log_format import Json, Record, W3c, line_of
 from tests.build import WEST
 

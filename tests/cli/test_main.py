@@ -9,7 +9,7 @@ import pytest
 
 from nearbucket import __version__
 from nearbucket.cli import main as cli
-from nearbucket.policy.model import ConfigError, OriginError, ProxyError, RangesError
+from nearbucket.errors import ConfigError, OriginError, ProxyError, RangesError
 from tests.build import WEST
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import yaml
 
 from nearbucket.config.file import load, masked
 from nearbucket.config.settings import Settings
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nearbucket.frontend import request_parser as simple
-from nearbucket.frontend.request_parser import Handover, Simple, SimpleReader
+from nearbucket.frontend.request_parser import Simple, SimpleReader
+from nearbucket.telemetry.metrics import Handover
 
 PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\n\r\n"
 

@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, given, seed
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from nearbucket.frontend.request_parser import MAX_SIMPLE, Handover, Simple, SimpleReader
+from nearbucket.errors import RequestError
+from nearbucket.frontend.request_parser import MAX_SIMPLE, Simple, SimpleReader
 from nearbucket.policy.client_address import Secret, Trust, plain_address
-from nearbucket.policy.model import Redirect, Refuse, Request, RequestError, Stream
+from nearbucket.policy.model import Redirect, Refuse, Request, Stream
 from nearbucket.policy.object_keys import (
     MAX_KEY,
     RedirectText,
@@ -28,6 +29,7 @@ from nearbucket.policy.object_keys import (
     split_target,
 )
 from nearbucket.regions.region_table import network_set
+from nearbucket.telemetry.metrics import Handover
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nearbucket.errors import OriginError
 from nearbucket.origin.client import Origin
-from nearbucket.policy.model import OriginError
 from tests.conftest import BIG
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
 from tests.scripteds3 import Say, reply

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
 from nearbucket.s3.http_session import client_session
 from tests.origin.opening import OK, TEXT, Seen, fetch, held, scripted
 from tests.scripteds3 import Say, error, reply, rest

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.policy.model import Redirect, RequestError
+from nearbucket.errors import RequestError
+from nearbucket.policy.model import Redirect
 from nearbucket.policy.object_keys import (
     RedirectText,
     encode_key,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from nearbucket.policy.model import RangesError
+from nearbucket.errors import RangesError
 from nearbucket.regions.ip_ranges import Row, read_ranges
 from nearbucket.regions.region_table import build_table
 from tests.ranges_lists import GOOD, RangesList, document, each_list, row

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.policy.model import RangesError
+from nearbucket.errors import RangesError
 from nearbucket.regions.ip_ranges_source import LARGEST, Cache, FetchError, fetch
 from tests.ranges_lists import GOOD, document
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.policy.model import ConfigError, Match
+from nearbucket.errors import ConfigError
 from nearbucket.regions.prefixes import packed_address
 from nearbucket.regions.region_table import (
+    Match,
     Ranges,
     RegionTable,
     Row,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.config.buckets import Bucket, KeyFiles
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
 from nearbucket.replicas.bucket_probe import Finding, Health, Looker
 from nearbucket.replicas.object_version import ABSENT

@@ -16,7 +16,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
-from nearbucket.policy.model import ConfigError, ProxyError
+from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.replicas import inventory_report as inventory
 from nearbucket.replicas.inventory_report import report_of
 from nearbucket.s3.sdk_client import Place, opened

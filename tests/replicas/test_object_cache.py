@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
 from nearbucket.replicas import object_cache as module
 from nearbucket.replicas.object_cache import HOLD, Catalog, Entry
 from nearbucket.replicas.object_version import ABSENT, Held

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.replication.listing_merge import Listed, Order, listed, merged
 from nearbucket.s3.sdk_client import opened
 

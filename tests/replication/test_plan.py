@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.replication.listing_merge import Listed
 from nearbucket.replication.plan import chooser, steps_of
 from tests.build import settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.policy.model import ConfigError, OriginError, ProxyError
+from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.replication.comparison import TAG, Verdict
 from tests.replication.conftest import MIB
 from tests.replication.watched import COPIES, Asked, Gate

@@ -13,7 +13,7 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
 from nearbucket.s3 import credentials as module
 from nearbucket.s3.credentials import Ambient, Credentials
 from nearbucket.s3.sigv4 import Signer

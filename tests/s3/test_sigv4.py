@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nearbucket.config.buckets import KeyFiles
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.s3.credentials import Credentials
 from nearbucket.s3.sigv4 import Signer, presign, sign

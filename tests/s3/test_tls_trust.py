@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.config.buckets import Origin as Entry
+from nearbucket.errors import ConfigError, OriginError
 from nearbucket.origin.client import Origin
-from nearbucket.policy.model import ConfigError, OriginError
 from nearbucket.s3 import tls_trust as trust
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.sdk_client import Place, opened

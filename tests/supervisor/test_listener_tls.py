@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.config.settings import Tls
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.supervisor.listener_tls import Certificate
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ import typer
 from nearbucket.cli.output import AsJson, RangesFile  # noqa: TC001  # typer reads them
 from nearbucket.cli.ranges import ranges_in_use
 from nearbucket.config.file import load
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

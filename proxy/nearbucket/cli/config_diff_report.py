@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from nearbucket.cli.output import print_json, print_table, printable
 from nearbucket.config.file import masked
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.supervisor.snapshot import refuse_restart
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ from nearbucket.cli.ranges import lookup, ranges_app, ranges_in_use
 from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
 from nearbucket.config.settings import Settings
+from nearbucket.errors import ConfigError, OriginError, ProxyError, RangesError
 from nearbucket.policy.client_address import plain_address
-from nearbucket.policy.model import ConfigError, OriginError, ProxyError, RangesError
 
 app = typer.Typer(
     name="nearbucket",

@@ -26,8 +26,9 @@ from nearbucket.cli.output import (
     printable,
 )
 from nearbucket.config.file import load_regions
+from nearbucket.errors import ConfigError, RangesError
 from nearbucket.policy.client_address import plain_address
-from nearbucket.policy.model import UNKNOWN, ConfigError, RangesError
+from nearbucket.policy.model import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

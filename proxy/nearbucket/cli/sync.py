@@ -14,7 +14,7 @@ import typer
 
 from nearbucket.cli.output import NEEDS_ATTENTION, UNREACHABLE, UNUSABLE, AsJson, Config, printable
 from nearbucket.config.file import DEFAULT_FILE, load
-from nearbucket.policy.model import ConfigError, OriginError, ProxyError
+from nearbucket.errors import ConfigError, OriginError, ProxyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from nearbucket.config.settings import Regions, Settings
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

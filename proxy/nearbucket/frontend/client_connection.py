@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, cast
 from nearbucket.frontend.connection_timeouts import BUSY, HEAD, IDLE, Watched
 from nearbucket.frontend.decision_cache import ALIKE
 from nearbucket.frontend.handoff import FULL, Inner, peer_of, plain_descriptor
-from nearbucket.frontend.request_parser import MAX_SIMPLE, Handover, Head, Simple
+from nearbucket.frontend.request_parser import MAX_SIMPLE, Head, Simple
 from nearbucket.frontend.streaming.relay import Relay
 from nearbucket.policy.model import Reason, Redirect, Refuse, Stream
+from nearbucket.telemetry.metrics import Handover
 
 if TYPE_CHECKING:
     import asyncio

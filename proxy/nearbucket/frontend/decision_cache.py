@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.discard import let_go
+from nearbucket.event_loop import let_go
 from nearbucket.frontend.cached_decision import Repeat
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.access_log import PIPE_BUF

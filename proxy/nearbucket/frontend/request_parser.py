@@ -13,10 +13,10 @@ llhttp as it is; tests/equivalence holds both to the same answer.
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import NamedTuple
 
 from nearbucket.policy.model import Request
+from nearbucket.telemetry.metrics import Handover
 
 MAX_SIMPLE = 8190
 """Largest request head in bytes that is read here; aiohttp's own line limit."""
@@ -35,18 +35,6 @@ _VALUE = re.compile(rb"[\t -~]*")
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _UNUSUAL = frozenset({b"expect", b"upgrade", b"te", b"http2-settings", b"proxy-connection"})
 _CONNECTION = frozenset({b"keep-alive", b"close"})
-
-
-class Handover(StrEnum):
-    """Why a chunk is not answered in the fast lane: the metric's ``cause``."""
-
-    STREAM = "stream"
-    REFUSE = "refuse"
-    PARTIAL = "partial"
-    PIPELINED = "pipelined"
-    BODY = "body"
-    UNPARSABLE = "unparsable"
-    UNUSUAL = "unusual"
 
 
 class Head(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 
+from nearbucket.errors import RequestError
 from nearbucket.policy.client_address import Secret, Trust
 from nearbucket.policy.model import (
     SURE,
@@ -18,7 +19,6 @@ from nearbucket.policy.model import (
     Redirect,
     Refuse,
     Request,
-    RequestError,
     Standing,
     Stream,
     action_of,

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "SURE", "UNKNOWN", "Action", "ConfigError", "Decision", "Match", "OriginError", "ProxyError",
-    "RangesError", "Reason", "Redirect", "Refuse", "Request", "RequestError", "Standing", "Stream",
-    "action_of",
+    "SURE", "UNKNOWN", "Action", "Decision", "Reason", "Redirect", "Refuse", "Request", "Standing",
+    "Stream", "action_of",
 ]  # fmt: skip
 
 UNKNOWN = "UNKNOWN"
@@ -41,19 +40,6 @@ class Request:
     target: str
     headers: Mapping[bytes, bytes]
     peer: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The longest prefix that holds an address.
-
-    Attributes:
-        region: AWS region name, or None when the prefix belongs to no region.
-        prefix: The prefix in CIDR notation.
-    """
-
-    region: str | None
-    prefix: str
 
 
 class Standing(NamedTuple):
@@ -152,33 +138,3 @@ Decision = Redirect | Stream | Refuse
 def action_of(decision: Decision) -> Action:
     """What the answer does: a redirect past the targets has the reason there is no target."""
     return Action.REDIRECT if isinstance(decision, Redirect) else decision.reason.action
-
-
-class ProxyError(Exception):
-    """Something failed, and the child class says on whose side."""
-
-
-class ConfigError(ProxyError):
-    """The operator's side: the configuration cannot be used. Names the file and the key."""
-
-
-class RangesError(ProxyError):
-    """The data feed's side: a document is not a usable ip-ranges.json."""
-
-
-class OriginError(ProxyError):
-    """The upstream's side: S3 gave no usable answer.
-
-    Attributes:
-        status: What the client is told: 502, 503 or 504.
-        detail: What happened, for the log; never shown to a client.
-    """
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-class RequestError(ProxyError):
-    """The client's side: the request cannot be read as one."""

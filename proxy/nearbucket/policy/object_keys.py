@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from nearbucket.policy.model import Redirect, RequestError
+from nearbucket.errors import RequestError
+
+if TYPE_CHECKING:
+    from nearbucket.policy.model import Redirect
 
 MAX_KEY = 1024
 """Longest object key in bytes (S3 user guide, "Creating object key names")."""

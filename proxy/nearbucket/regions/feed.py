@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Never
 
+from nearbucket.errors import RangesError
 from nearbucket.event_loop import in_background
-from nearbucket.policy.model import RangesError
 from nearbucket.regions.ip_ranges import Ranges, read_ranges
 from nearbucket.regions.ip_ranges_source import Cache, FetchError, fetch
 

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nearbucket.policy.model import RangesError
+from nearbucket.errors import RangesError
 from nearbucket.regions.prefixes import BITS, covered, parse_network, prefix_text, union
 
 _WIDEST = {4: 8, 6: 16}

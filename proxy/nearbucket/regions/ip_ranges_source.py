@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from nearbucket import __version__
-from nearbucket.policy.model import ProxyError, RangesError
+from nearbucket.errors import ProxyError, RangesError
 from nearbucket.regions.ip_ranges import read_ranges
 
 if TYPE_CHECKING:

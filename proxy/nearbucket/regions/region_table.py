@@ -17,7 +17,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nearbucket.policy.model import ConfigError, Match
+from nearbucket.errors import ConfigError
 from nearbucket.regions.ip_ranges import Ranges, Row, read_ranges
 from nearbucket.regions.prefix_tree import Prefixes, Tree4, Tree6, groups, grow4, grow6
 from nearbucket.regions.prefixes import (
@@ -44,6 +44,19 @@ __all__ = [
     "read_ranges",
     "regions_of",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The longest prefix that holds an address.
+
+    Attributes:
+        region: AWS region name, or None when the prefix belongs to no region.
+        prefix: The prefix in CIDR notation.
+    """
+
+    region: str | None
+    prefix: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
 
 if TYPE_CHECKING:

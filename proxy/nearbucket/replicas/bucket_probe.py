@@ -13,8 +13,8 @@ import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from nearbucket.errors import OriginError
 from nearbucket.origin.client import Origin
-from nearbucket.policy.model import OriginError
 from nearbucket.replicas.object_version import ABSENT, Held
 from nearbucket.s3.sigv4 import Signer
 

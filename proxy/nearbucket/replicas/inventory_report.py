@@ -22,7 +22,7 @@ from urllib.parse import unquote_plus
 
 import aiohttp
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.replicas.bucket_listing import Page, next_token, page_of
 from nearbucket.s3.sdk_client import FAULTS, Place, as_ours, code_of, opened
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 
     from nearbucket.config.buckets import Bucket
-    from nearbucket.policy.model import ProxyError
+    from nearbucket.errors import ProxyError
     from nearbucket.replicas.bucket_listing import Item
 
     _Pieces = Callable[[str], AsyncGenerator[bytes]]

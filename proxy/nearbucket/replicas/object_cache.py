@@ -17,8 +17,8 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nearbucket.discard import let_go
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
+from nearbucket.event_loop import let_go
 from nearbucket.replicas.object_version import ABSENT, Held
 
 if TYPE_CHECKING:

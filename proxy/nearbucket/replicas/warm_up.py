@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nearbucket.policy.model import ConfigError, ProxyError
+from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.replicas.object_version import Learned
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.policy.model import ConfigError, RequestError
+from nearbucket.errors import ConfigError, RequestError
 from nearbucket.policy.object_keys import encode_key, object_key
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.s3.sdk_client import Place

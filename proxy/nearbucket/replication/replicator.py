@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from nearbucket.policy.model import ProxyError
+from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Judge, Verdict, at_sight
 from nearbucket.replication.listing_merge import Order, is_there, listed, merged
 from nearbucket.replication.multipart_copy import parts_of, together

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.policy.model import OriginError
+from nearbucket.errors import OriginError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -26,7 +26,7 @@ from botocore.exceptions import (
 
 from nearbucket import __version__
 from nearbucket.config.aws_endpoints import partition_of
-from nearbucket.policy.model import ConfigError, OriginError, ProxyError
+from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import aiohttp
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 NAMES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
 """Variables that name a file of certificate authorities: OpenSSL's, then the AWS SDK's."""

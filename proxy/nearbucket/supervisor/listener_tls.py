@@ -10,7 +10,7 @@ import logging
 import ssl
 from typing import TYPE_CHECKING
 
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

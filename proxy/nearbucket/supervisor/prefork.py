@@ -17,8 +17,8 @@ import resource
 import socket
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from nearbucket.errors import ConfigError
 from nearbucket.frontend.recent_redirects import SIZE
-from nearbucket.policy.model import ConfigError
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.listener_tls import Certificate
 from nearbucket.supervisor.snapshot import worker_count

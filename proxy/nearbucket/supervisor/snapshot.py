@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nearbucket.config.file import masked
+from nearbucket.errors import ConfigError
 from nearbucket.policy.engine import Engine
-from nearbucket.policy.model import ConfigError
 from nearbucket.regions.region_table import (
     NetworkSet,
     RegionTable,

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from nearbucket import __version__
 from nearbucket.config.file import DEFAULT_FILE, load
+from nearbucket.errors import ConfigError
 from nearbucket.event_loop import in_background
-from nearbucket.policy.model import ConfigError
 from nearbucket.regions.feed import Feed
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.supervisor.admin_api import Health, application

@@ -21,8 +21,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from nearbucket.errors import OriginError, ProxyError
 from nearbucket.event_loop import in_background
-from nearbucket.policy.model import OriginError, ProxyError
 from nearbucket.s3.credentials import Ambient
 from nearbucket.supervisor.ipc import (
     LAST,

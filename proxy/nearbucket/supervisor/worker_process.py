@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from nearbucket.errors import OriginError
 from nearbucket.frontend.recent_redirects import SIZE, Marks
-from nearbucket.policy.model import OriginError
 from nearbucket.replicas.object_version import Learned
 from nearbucket.s3.credentials import Lent
 from nearbucket.supervisor.ipc import LAST, Ask, Borrow, Channel, Lend, Ready, Report

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.config.prices import GB, Prices
-from nearbucket.frontend.request_parser import Handover
 from nearbucket.policy.model import Action, Decision, Reason, Redirect, Refuse, action_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 Labels = tuple[str, ...]
 Values = dict[str, dict[Labels, float]]
 """Metric name to label values to figure: what one process knows."""
+
+
+class Handover(StrEnum):
+    """Why a chunk is not answered in the fast lane: the metric's ``cause``."""
+
+    STREAM = "stream"
+    REFUSE = "refuse"
+    PARTIAL = "partial"
+    PIPELINED = "pipelined"
+    BODY = "body"
+    UNPARSABLE = "unparsable"
+    UNUSUAL = "unusual"
+
 
 SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,

@@ -20,7 +20,7 @@ from nearbucket.cli.check.replica_sample import (
 )
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
-from nearbucket.policy.model import ProxyError
+from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import TAG
 from nearbucket.replication.listing_merge import Listed
 from nearbucket.s3.sdk_client import Place, opened

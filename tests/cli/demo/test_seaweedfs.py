@@ -13,7 +13,7 @@ import pytest
 
 from nearbucket.cli.demo import seaweedfs as seaweed
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, find_weed, make_bucket
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

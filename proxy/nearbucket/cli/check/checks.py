@@ -34,7 +34,7 @@ from nearbucket.cli.check.replica_sample import (
     take,
 )
 from nearbucket.cli.ranges import ranges_in_use
-from nearbucket.policy.model import ConfigError, OriginError, RangesError
+from nearbucket.errors import ConfigError, OriginError, RangesError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.replication.plan import chooser, origin_of, target_of
 from nearbucket.s3.http_session import client_session

@@ -15,7 +15,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.cli.check.bucket_inspection import Finding, Level
-from nearbucket.policy.model import ProxyError
+from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Judge, Verdict, at_sight
 from nearbucket.replication.listing_merge import Listed, Order, listed
 from nearbucket.s3.sdk_client import FAULTS, Sides, code_of, meaning

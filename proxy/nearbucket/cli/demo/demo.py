@@ -30,7 +30,7 @@ from rich.console import Console
 
 from nearbucket.cli.demo.child_process import ENDINGS, end, start
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
-from nearbucket.policy.model import ConfigError, OriginError
+from nearbucket.errors import ConfigError, OriginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

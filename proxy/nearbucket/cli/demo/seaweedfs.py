@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nearbucket.cli.demo.child_process import end, start
-from nearbucket.policy.model import ConfigError
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     import subprocess

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
 
+from nearbucket.errors import OriginError
 from nearbucket.frontend.aiohttp_lane.protocol import Connection
 from nearbucket.frontend.aiohttp_lane.request_validation import Incoming, incoming, is_last, refused
 from nearbucket.frontend.aiohttp_lane.responses import (
@@ -23,7 +24,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
 )
 from nearbucket.frontend.handoff import Tried
 from nearbucket.origin.error_response import Refusal
-from nearbucket.policy.model import OriginError, Reason, Redirect, Refuse, Request, Stream
+from nearbucket.policy.model import Reason, Redirect, Refuse, Request, Stream
 from nearbucket.policy.object_keys import split_target
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from nearbucket.errors import OriginError
 from nearbucket.frontend.handoff import Tried, head_of
 from nearbucket.frontend.streaming.origin_exchange import Asking
 from nearbucket.frontend.streaming.read_sizing import LARGE, Pieces
 from nearbucket.origin.error_response import PATIENCE
-from nearbucket.policy.model import OriginError
 from nearbucket.s3.http_session import READ
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, cast
 
-from nearbucket.discard import let_go
+from nearbucket.event_loop import let_go
 from nearbucket.frontend.decision_cache import MAX_REPEATED, Memo
 from nearbucket.frontend.request_parser import Head
 from nearbucket.replicas.object_cache import Shelf

@@ -1,0 +1,37 @@
+"""Errors: each class says whose side the failure is on, and so what to answer.
+
+"Not known" and "not mine" are values, not exceptions. Texts are made where an error is raised;
+``cli`` and the aiohttp lane show them.
+"""
+
+from __future__ import annotations
+
+
+class ProxyError(Exception):
+    """Something failed, and the child class says on whose side."""
+
+
+class ConfigError(ProxyError):
+    """The operator's side: the configuration cannot be used. Names the file and the key."""
+
+
+class RangesError(ProxyError):
+    """The data feed's side: a document is not a usable ip-ranges.json."""
+
+
+class OriginError(ProxyError):
+    """The upstream's side: S3 gave no usable answer.
+
+    Attributes:
+        status: What the client is told: 502, 503 or 504.
+        detail: What happened, for the log; never shown to a client.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class RequestError(ProxyError):
+    """The client's side: the request cannot be read as one."""
