@@ -19,6 +19,7 @@ import pytest
 import uvloop
 from aiohttp import ClientTimeout
 
+from nearbucket.frontend.client_connection import FastLane
 from nearbucket.s3.credentials import Ambient
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.prefork import open_listeners
@@ -189,9 +190,13 @@ class Served:
         """How many client connections are open."""
         return int(self.count("nearbucket_connections"))
 
+    def client_connections(self) -> list[FastLane]:
+        """The open ones."""
+        return [lane for lane in self.worker.state.lanes if isinstance(lane, FastLane)]
+
     def begun_heads(self) -> int:
         """How many connections have sent a part of a request head, and not yet the rest."""
-        return sum(lane.phase.name == "HEAD" for lane in self.worker.state.lanes)
+        return sum(lane.phase.name == "HEAD" for lane in self.client_connections())
 
     def streams(self) -> int:
         """How many objects are being streamed."""
@@ -199,7 +204,7 @@ class Served:
 
     def unsent(self) -> int:
         """Bytes for clients that the kernel has not taken yet."""
-        return sum(lane._transport.get_write_buffer_size() for lane in self.worker.state.lanes)
+        return sum(lane._transport.get_write_buffer_size() for lane in self.client_connections())
 
     def pass_time(self, seconds: float) -> None:
         """Let the worker's clock tick once, as if ``seconds`` had passed since the last call.

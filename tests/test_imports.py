@@ -28,12 +28,6 @@ FLOORS = (
 )
 """Folders and modules of the package, top to bottom; those of one floor do not know each other."""
 
-NOT_YET = {
-    ("frontend.worker_context", "frontend.client_connection"),
-    ("origin.pool.response_head", "origin.object_response"),
-}
-"""Arrows of two circles, which are cut next."""
-
 PURE = (
     "policy",
     "regions.ip_ranges", "regions.prefixes", "regions.prefix_tree", "regions.region_table",
@@ -80,12 +74,7 @@ def _module(imported: str) -> str | None:
 
 
 ARROWS: Names = {
-    name: {
-        found
-        for each in imports_of(path)
-        if (found := _module(each)) and (name, found) not in NOT_YET
-    }
-    - {name}
+    name: {found for each in imports_of(path) if (found := _module(each))} - {name}
     for name, path in FILES.items()
 }
 """Module to the modules that it imports."""

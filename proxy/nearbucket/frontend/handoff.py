@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from nearbucket.origin.error_response import Refusal
-    from nearbucket.origin.pool.response_head import Response
+    from nearbucket.origin.response_headers import Response
     from nearbucket.policy.model import Stream
 
 _STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}

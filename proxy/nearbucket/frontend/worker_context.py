@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import replace
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.frontend.cached_decision import UNRELAYED, saved_by, visitor_of, wanted_of, who_of
 from nearbucket.frontend.decision_cache import Known, Memo
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.config.settings import Settings
-    from nearbucket.frontend.client_connection import FastLane
     from nearbucket.origin.client import Origin
     from nearbucket.origin.pool.signed_requests import Direct
     from nearbucket.policy.model import Standing
@@ -40,6 +39,16 @@ RECORDED = frozenset({b"host", b"user-agent", b"referer", b"range"})
 """Header fields that the access log shows."""
 
 _log = logging.getLogger(__name__)
+
+
+class OpenConnection(Protocol):
+    """A client connection, as far as the worker has to do with it."""
+
+    def check(self, now: float) -> None:
+        """Once a second, at this monotonic time: end what takes too long."""
+
+    def abort(self) -> None:
+        """Close the connection without another byte."""
 
 
 class WorkerState:
@@ -83,7 +92,7 @@ class WorkerState:
             "https" if settings.listen.tls else "http",
         )
         self.memo = Memo()
-        self.lanes: set[FastLane] = set()
+        self.lanes: set[OpenConnection] = set()
         self.draining = False
         self._complaints = 0
         self.origins: Mapping[str, Origin] = {}

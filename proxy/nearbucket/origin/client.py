@@ -22,7 +22,8 @@ from yarl import URL
 from nearbucket.errors import OriginError
 from nearbucket.origin.conditional_request import read_conditions
 from nearbucket.origin.error_response import DOCUMENT, PATIENCE, Refusal
-from nearbucket.origin.object_response import BROKEN, Answer, cors_fields
+from nearbucket.origin.object_response import BROKEN, Answer
+from nearbucket.origin.response_headers import cors_fields
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
 from nearbucket.s3.sigv4 import Signer, canonical
 from nearbucket.s3.tls_trust import complaint

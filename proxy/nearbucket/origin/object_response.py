@@ -9,18 +9,18 @@ whole. When S3 drops a body, the rest of the same version is asked for and the b
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
 from nearbucket.errors import OriginError
+from nearbucket.origin.response_headers import CONTENT_RANGE, VISIBLE, VISIBLE_304, visible_fields
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
-    from nearbucket.origin.pool.response_head import Response
+    from nearbucket.origin.response_headers import Response
 
     Again = Callable[[int, dict[str, str]], Awaitable[aiohttp.ClientResponse]]
     """Attempt number (from 1) and extra headers -> S3's response to the same request."""
@@ -28,43 +28,8 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 """Attempts to go on with a body that gain no byte, before it is given up."""
 
-_CORS = (
-    "Access-Control-Allow-Origin",
-    "Access-Control-Allow-Methods",
-    "Access-Control-Allow-Headers",
-    "Access-Control-Allow-Credentials",
-    "Access-Control-Expose-Headers",
-    "Access-Control-Max-Age",
-    "Vary",
-)
-"""What the bucket's CORS rules add to any answer, when the request names its Origin."""
-
-VISIBLE = (
-    "Content-Type",
-    "Content-Length",
-    "Content-Range",
-    "Content-Encoding",
-    "Content-Disposition",
-    "Content-Language",
-    "Cache-Control",
-    "Expires",
-    "ETag",
-    "Last-Modified",
-    "Accept-Ranges",
-    *_CORS,
-)
-_VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
-"""Those of RFC 9110 section 15.4.5 that S3 has; no Content-Length, there is no content."""
-
-CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
-
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """What a connection to S3 that fails raises."""
-
-
-def cors_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What the bucket's CORS rules say to a browser."""
-    return _visible(headers, _CORS)
 
 
 class Answer:
@@ -98,7 +63,7 @@ class Answer:
     def unchanged(cls, response: aiohttp.ClientResponse) -> Answer:
         """A 304 with the validators of ``response``, which is not needed any longer."""
         response.release()
-        return cls(304, _visible(response.headers, _VISIBLE_304))
+        return cls(304, visible_fields(response.headers, VISIBLE_304))
 
     @classmethod
     def whole(cls, response: aiohttp.ClientResponse, again: Again, *, has_body: bool) -> Answer:
@@ -112,7 +77,7 @@ class Answer:
         Raises:
             OriginError: The length is not announced (502): neither could the client's be.
         """
-        answer = cls(response.status, _visible(response.headers, VISIBLE))
+        answer = cls(response.status, visible_fields(response.headers, VISIBLE))
         length = response.content_length
         if length is None:
             raise OriginError(502, f"S3 answered {response.status} without Content-Length")
@@ -223,28 +188,3 @@ class Answer:
                 502, f"{broken}; asked for the rest of {etag}, S3 answered {response.status}"
             )
         self._response = response
-
-
-def _visible(headers: Mapping[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
-    found = [(name, headers[name]) for name in names if name in headers]
-    kept = []
-    for name, value in found:
-        shown = _content_encoding(value) if name == "Content-Encoding" else value
-        # bytes that are not UTF-8 arrive as surrogates, which cannot be sent on
-        if shown and (shown.isascii() or _is_text(shown)):
-            kept.append((name, shown))
-    return kept
-
-
-def _content_encoding(value: str) -> str:
-    """Without ``aws-chunked``, which clones store as part of it: a framing of uploads."""
-    tokens = [token.strip() for token in value.split(",")]
-    return ", ".join(token for token in tokens if token and token.lower() != "aws-chunked")
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

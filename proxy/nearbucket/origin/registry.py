@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nearbucket.origin.client import Origin
-from nearbucket.origin.pool.connection import Pool
+from nearbucket.origin.pool.connection_pool import Pool
 from nearbucket.origin.pool.read_buffer import Buffers
 from nearbucket.origin.pool.signed_requests import Direct
 from nearbucket.s3.credentials import Ambient

@@ -35,7 +35,7 @@ async def relaying(served: Served) -> FastLane:
     async with asyncio.timeout(PATIENCE):
         while not served.worker.state.counters.streams:  # noqa: ASYNC110  # a plain integer
             await asyncio.sleep(0.01)
-    return next(iter(served.worker.state.lanes))
+    return served.client_connections()[0]
 
 
 async def test_a_plain_get_is_asked_for_once_and_never_handed_over() -> None:
@@ -108,7 +108,7 @@ async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known()
     async with ScriptedS3(half) as server, serving(scripted(server)) as served:
         asking = asyncio.create_task(served.get("/a.txt", FROM))
         await server.arrived.wait()
-        lane = next(iter(served.worker.state.lanes))
+        lane = served.client_connections()[0]
         async with asyncio.timeout(PATIENCE):
             while lane._relay is None or lane._relay._refusal is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

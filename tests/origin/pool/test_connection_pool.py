@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.origin.pool.connection import IDLE, Pool, Upstream
+from nearbucket.origin.pool.connection_pool import IDLE, Pool
 from nearbucket.origin.pool.read_buffer import BUFFER, USUAL, Buffers
 from nearbucket.origin.pool.tls_stream import Tls
 from tests.bucketserver import until
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearbucket.config.settings import Tls as Certificate
+    from nearbucket.origin.pool.connection import Upstream
 
 ASK = b"GET /b/a HTTP/1.1\r\nhost: h\r\n\r\n"
 SAID = reply("200 OK", b"body")

@@ -6,13 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.origin.pool.response_head import (
-    Likeness,
-    Response,
-    ResponseReader,
-    read_response,
-    status_of,
-)
+from nearbucket.origin.pool.response_head import Likeness, ResponseReader, read_response, status_of
+from nearbucket.origin.response_headers import Response
 
 WHOLE = (
     b"HTTP/1.1 200 OK\r\nx-amz-id-2: a\r\nx-amz-request-id: b\r\n"

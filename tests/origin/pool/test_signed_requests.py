@@ -10,7 +10,7 @@ from nearbucket.config.buckets import KeyFiles
 from nearbucket.config.buckets import Origin as Entry
 from nearbucket.origin.client import Origin
 from nearbucket.origin.pool import signed_requests as module
-from nearbucket.origin.pool.connection import Pool
+from nearbucket.origin.pool.connection_pool import Pool
 from nearbucket.origin.pool.read_buffer import Buffers
 from nearbucket.origin.pool.signed_requests import Direct
 from nearbucket.s3 import credentials as credentials_module

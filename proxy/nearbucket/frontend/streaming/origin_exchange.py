@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nearbucket.frontend.worker_context import WorkerState
     from nearbucket.origin.error_response import Refusal
     from nearbucket.origin.pool.connection import Upstream
-    from nearbucket.origin.pool.response_head import Response
     from nearbucket.origin.pool.signed_requests import Asked, Direct
+    from nearbucket.origin.response_headers import Response
 
 
 class Asking(Outlet, ABC):

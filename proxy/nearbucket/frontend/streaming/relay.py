@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from nearbucket.frontend.handoff import Client
     from nearbucket.frontend.worker_context import WorkerState
     from nearbucket.origin.object_response import Answer
-    from nearbucket.origin.pool.response_head import Response
     from nearbucket.origin.pool.signed_requests import Direct
+    from nearbucket.origin.response_headers import Response
 
 
 class Relay(Asking):

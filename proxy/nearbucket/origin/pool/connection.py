@@ -10,19 +10,15 @@ import asyncio
 import os
 import socket
 import ssl
-from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
 
 from nearbucket.origin.pool.read_buffer import USUAL
-from nearbucket.origin.pool.tls_stream import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nearbucket.origin.pool.read_buffer import Buffers
-
-IDLE = 12.0
-"""Seconds an idle connection is kept: S3 drops them later than this (aiobotocore's choice)."""
+    from nearbucket.origin.pool.tls_stream import Tls
 
 
 class Receiver(Protocol):
@@ -47,20 +43,37 @@ class Upstream(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_file", "_filled", "_pool", "_ready", "_receiver", "_room", "_tls", "_transport",
-        "closing", "freed", "moved", "paused", "used",
+        "_buffer", "_file", "_filled", "_on_closed", "_on_free", "_plain", "_ready", "_receiver",
+        "_room", "_tls", "_transport", "closing", "freed", "moved", "paused", "used",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool, tls: Tls | None, ready: asyncio.Future[None]) -> None:
-        """Args: whose it is; how TLS is spoken; what waits until it may be asked."""
-        self._pool = pool
+    def __init__(
+        self,
+        buffers: Buffers,
+        tls: Tls | None,
+        ready: asyncio.Future[None],
+        on_free: Callable[[Upstream], None],
+        on_closed: Callable[[Upstream], None],
+    ) -> None:
+        """Make a connection that is not open yet.
+
+        Args:
+            buffers: What all connections of the worker read into, and decrypt into.
+            tls: How TLS is spoken; None: not at all.
+            ready: Done when a request may be sent, or failed when none ever can.
+            on_free: Called when the response was read to its end.
+            on_closed: Called when the connection is of no more use.
+        """
+        self._buffer, self._plain = buffers
         self._tls = tls
+        self._on_free = on_free
+        self._on_closed = on_closed
         self._ready = ready
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport
         self.closing: Callable[[], bool]
         self._file = -1
-        self._room = pool.buffer[:USUAL]
+        self._room = self._buffer[:USUAL]
         self._filled = 0  # bytes decrypted in this turn of the loop
         self.paused = False
         self.used = False
@@ -84,7 +97,7 @@ class Upstream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Pass bytes on; from a free connection they are nobody's answer."""
         self.moved = True
-        data = self._pool.buffer[:nbytes]
+        data = self._buffer[:nbytes]
         tls = self._tls
         if tls is not None:
             try:
@@ -92,7 +105,7 @@ class Upstream(asyncio.BufferedProtocol):
             except ssl.SSLError as error:
                 self._fail(error)
                 return
-            data = self._pool.plain[: self._filled]
+            data = self._plain[: self._filled]
         if self._receiver is None:
             if tls is None or data:
                 self.close()
@@ -110,10 +123,10 @@ class Upstream(asyncio.BufferedProtocol):
         Args:
             data: What ``received`` was given, or the end of it.
         """
-        tls, pool, filled = self._tls, self._pool, self._filled
+        tls, filled = self._tls, self._filled
         if tls is None or filled >= USUAL or self.closing():
             return data
-        raw = pool.buffer[filled:USUAL]
+        raw = self._buffer[filled:USUAL]
         try:
             size = os.readv(self._file, [raw])
             self._filled += self._open(tls, raw[:size], filled)
@@ -121,12 +134,12 @@ class Upstream(asyncio.BufferedProtocol):
             asyncio.get_running_loop().call_soon(self._fail, error)
         except OSError:  # nothing, or an end that the transport finds out as well
             return data
-        return pool.plain[filled - len(data) : self._filled]
+        return self._plain[filled - len(data) : self._filled]
 
     def _open(self, tls: Tls, data: memoryview, filled: int) -> int:
         """Decrypt what was read, behind what was before; how much that is."""
         try:
-            return tls.open(data, self._pool.plain[filled:])
+            return tls.open(data, self._plain[filled:])
         finally:
             said = tls.to_send()  # of the handshake, or an alert
             if said:
@@ -151,7 +164,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._leave(exc)
 
     def _leave(self, error: Exception | None) -> None:
-        self._pool.forget(self)
+        self._on_closed(self)
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.lost(error)
@@ -202,7 +215,7 @@ class Upstream(asyncio.BufferedProtocol):
         if not self.closing():
             sock = self._transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-            self._room = self._pool.buffer[: max(2 * count, USUAL)]
+            self._room = self._buffer[: max(2 * count, USUAL)]
 
     def free(self, now: float) -> None:
         """The response was read to its end: anyone may ask next, from this monotonic time on."""
@@ -211,79 +224,10 @@ class Upstream(asyncio.BufferedProtocol):
         self.freed = now
         if self.paused:
             self.resume()
-        self._pool.free.append(self)
+        self._on_free(self)
 
     def close(self) -> None:
         """Nothing that still comes is wanted."""
         self._receiver = None
-        self._pool.forget(self)
+        self._on_closed(self)
         self._transport.abort()
-
-
-class Pool:
-    """The connections of one worker to one host.
-
-    Attributes:
-        buffer: What all of them read into.
-        plain: Where those that speak TLS put what they decrypted.
-        free: Those that nobody has asked now; who was free last is asked first.
-    """
-
-    def __init__(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None, buffers: Buffers
-    ) -> None:
-        """Args: the host, how TLS is spoken (None: not at all), the worker's buffers."""
-        self.buffer, self.plain = buffers
-        self._address = host, port
-        self._context = tls
-        self.free: deque[Upstream] = deque()
-
-    def take(self) -> Upstream | None:
-        """The connection that was free last, or None."""
-        while self.free:
-            upstream = self.free.pop()
-            if not upstream.closing():
-                return upstream
-        return None
-
-    async def open(self, seconds: float) -> Upstream:
-        """A new connection.
-
-        Args:
-            seconds: How long that may take, TLS included.
-
-        Raises:
-            OSError: There is none (TimeoutError and ssl.SSLError among them).
-        """
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
-        host, port = self._address
-        tls = Tls(self._context, host) if self._context else None
-        transport = None
-        try:
-            async with asyncio.timeout(seconds):
-                transport, upstream = await loop.create_connection(
-                    lambda: Upstream(self, tls, ready), host, port
-                )
-                await ready
-        except BaseException:
-            ready.cancel()  # nobody asks for its outcome any more
-            if transport is not None:
-                transport.abort()
-            raise
-        return upstream
-
-    def forget(self, upstream: Upstream) -> None:
-        """A connection is gone."""
-        if upstream in self.free:
-            self.free.remove(upstream)
-
-    def check(self, now: float) -> None:
-        """Once a tick: close what was free for too long."""
-        while self.free and now - self.free[0].freed > IDLE:
-            self.free.popleft().close()
-
-    def close(self) -> None:
-        """Close what is free; what is lent ends with its receiver."""
-        while self.free:
-            self.free.popleft().close()

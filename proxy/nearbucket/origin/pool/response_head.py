@@ -7,11 +7,11 @@ None, and then it is aiohttp's to judge. Refuses to know requests and clients.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, cast
+from typing import cast
 
 import httptools
 
-from nearbucket.origin.object_response import CONTENT_RANGE, VISIBLE
+from nearbucket.origin.response_headers import CONTENT_RANGE, VISIBLE, Response
 
 _ORDER = {name.lower().encode(): (place, name) for place, name in enumerate(VISIBLE)}
 _FRAMING = frozenset({b"transfer-encoding", b"trailer", b"upgrade"})
@@ -27,30 +27,6 @@ MAX_HEAD = 16 * 1024
 _UNSEEN = object()
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 _TEXT = re.compile(rb"[ -~]+")
-
-
-class Response(NamedTuple):
-    """A 200 or 206 with a body of known length.
-
-    Attributes:
-        status: 200 or 206.
-        fields: Lines of the header fields that a client may see, each with its CRLF.
-        length: Bytes of the body.
-        end: Position behind the body's last byte in the object.
-        total: Bytes of the object.
-        etag: Its ETag, or an empty text.
-        typed: Whether ``fields`` have a Content-Type.
-        reusable: Whether the connection stays open behind the body.
-    """
-
-    status: int
-    fields: bytes
-    length: int
-    end: int
-    total: int
-    etag: str
-    typed: bool
-    reusable: bool
 
 
 def take_head(before: bytes, data: memoryview) -> tuple[bytes, bool]:

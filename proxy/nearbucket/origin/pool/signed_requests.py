@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nearbucket.origin.client import Origin
-    from nearbucket.origin.pool.connection import Pool, Upstream
-    from nearbucket.origin.pool.response_head import Response
+    from nearbucket.origin.pool.connection import Upstream
+    from nearbucket.origin.pool.connection_pool import Pool
+    from nearbucket.origin.response_headers import Response
     from nearbucket.s3.credentials import Credentials
 
 SIGNED_FOR = 60.0
