@@ -13,10 +13,14 @@ import pytest
 
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
 from nearbucket.config.buckets import KeyFiles, Origin
+from nearbucket.origin import client as origin_client
+from nearbucket.s3.http_session import client_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from aiohttp import ClientSession
 
 pytest_plugins = ("tests.environment", "tests.leaks", "tests.skips")
 
@@ -110,3 +114,14 @@ async def _fill(local: LocalS3) -> None:
         for bucket in (local.private, local.public):
             for key, sample in SAMPLES.items():
                 await client.put_object(Bucket=bucket, Key=key, **sample)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with client_session() as one:
+        yield one
+
+
+@pytest.fixture
+async def downloads(s3: LocalS3, session: ClientSession) -> origin_client.Origin:
+    return origin_client.Origin(s3.entry(), session)

@@ -19,15 +19,10 @@ from hypothesis import strategies as st
 
 from nearbucket.errors import RequestError
 from nearbucket.frontend.request_parser import MAX_SIMPLE, Simple, SimpleReader
+from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.client_address import Secret, Trust, plain_address
 from nearbucket.policy.model import Redirect, Refuse, Request, Stream
-from nearbucket.policy.object_keys import (
-    MAX_KEY,
-    RedirectText,
-    encode_key,
-    object_key,
-    split_target,
-)
+from nearbucket.policy.object_keys import MAX_KEY, encode_key, object_key, split_target
 from nearbucket.regions.region_table import network_set
 from nearbucket.telemetry.metrics import Handover
 from tests import build

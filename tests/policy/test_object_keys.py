@@ -10,13 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.errors import RequestError
+from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.model import Redirect
-from nearbucket.policy.object_keys import (
-    RedirectText,
-    encode_key,
-    object_key,
-    split_target,
-)
+from nearbucket.policy.object_keys import encode_key, object_key, split_target
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.replicas import inventory_report as inventory
 from nearbucket.replicas.inventory_report import report_of
-from nearbucket.s3.sdk_client import Place, opened
+from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.sdk_client import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

@@ -12,14 +12,14 @@ import pytest
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, make_bucket
 from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.replication.replicator import Job, Options, Replication, Tally
-from nearbucket.s3.sdk_client import Place, opened
+from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.sdk_client import opened
 from tests.replication.watched import WatchedS3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from nearbucket.replication.listing_merge import Listed
     from tests.conftest import LocalS3
 
 MIB = 1024**2
@@ -73,7 +73,9 @@ class World:
             **asked, UploadId=upload, MultipartUpload={"Parts": made}
         )
 
-    async def run(self, chosen: Callable[[Listed], bool] = lambda _: True, **options: Any) -> Tally:
+    async def run(
+        self, chosen: Callable[[str, int], bool] = lambda _key, _size: True, **options: Any
+    ) -> Tally:
         """One run of sync; what it told of is in ``found``."""
         self.found = []
         tally = Tally()

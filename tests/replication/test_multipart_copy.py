@@ -12,7 +12,7 @@ from nearbucket.replication.comparison import Judge
 from nearbucket.replication.listing_merge import Listed
 from nearbucket.replication.multipart_copy import etag_of, layout_of, parts_of
 from nearbucket.replication.object_copy import Copier
-from nearbucket.s3.sdk_client import Sides
+from nearbucket.s3.bucket_location import Sides
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from nearbucket.errors import ConfigError
-from nearbucket.replication.listing_merge import Listed
-from nearbucket.replication.plan import chooser, steps_of
+from nearbucket.policy.selection import chooser
+from nearbucket.replication.plan import steps_of
 from tests.build import settings
 
 ORIGIN = {"bucket": "downloads", "region": "us-east-1"}
@@ -159,4 +158,4 @@ def test_sync_chooses_what_the_policy_would_redirect(key: str, size: int, *, cho
         "origin": ORIGIN, "targets": {"us-west-2": {**WEST, "prefix": "c"}}, "index": "index.html",
         "redirect": {"paths": ["*.tar.gz*"], "exclude": ["old/*"], "min_size": "1KiB"},
     }).sites[0]  # fmt: skip
-    assert chooser(site)(Listed(key, size, "etag", datetime.now(UTC))) is chosen
+    assert chooser(site)(key, size) is chosen

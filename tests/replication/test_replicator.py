@@ -64,7 +64,7 @@ async def test_what_is_in_step_is_not_touched_again(world: World) -> None:
 async def test_exactly_the_chosen_objects_are_copied(world: World) -> None:
     for key, size in {"a.tar.gz": 10, "b.tar.gz": 9, "c.txt": 10, "d/e.tar.gz": 11}.items():
         await world.put(key, some(size))
-    await world.run(lambda what: what.key.endswith(".gz") and what.size >= 10)
+    await world.run(lambda key, size: key.endswith(".gz") and size >= 10)
     assert set(await world.all_of(world.target)) == {"a.tar.gz", "d/e.tar.gz"}
 
 
@@ -248,8 +248,8 @@ async def test_nothing_is_deleted_unless_asked(world: World) -> None:
     for key in ("old.tar.gz", "old.txt"):
         await world.client.delete_object(**world.origin.asked(key))
 
-    def chosen(what: object) -> bool:
-        return str(what).find(".gz") > 0
+    def chosen(key: str, _size: int) -> bool:
+        return key.endswith(".gz")
 
     tally = await world.run(chosen)
     assert (tally.orphans, tally.deleted) == (1, 0)

@@ -20,7 +20,7 @@ from tests.replication.test_replicator import DESCRIBED, some
 from tests.replication.watched import COPIES, Gate
 
 if TYPE_CHECKING:
-    from nearbucket.s3.sdk_client import Place
+    from nearbucket.s3.bucket_location import Place
 
 ROOT = Path(__file__).parents[3]
 OBJECTS = 10_000

@@ -11,8 +11,9 @@ from nearbucket.config.buckets import Origin as Entry
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.origin.client import Origin
 from nearbucket.s3 import tls_trust as trust
+from nearbucket.s3.bucket_location import Place
 from nearbucket.s3.http_session import client_session
-from nearbucket.s3.sdk_client import Place, opened
+from nearbucket.s3.sdk_client import opened
 from tests.certificates import make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
 

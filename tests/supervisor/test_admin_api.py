@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.supervisor.admin_api import Health, application, request_for
+from nearbucket.policy.explain import request_for
+from nearbucket.supervisor.admin_api import Health, application
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, settings
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nearbucket.cli.output import AsJson, RangesFile  # noqa: TC001  # typer reads them
-from nearbucket.cli.ranges import ranges_in_use
 from nearbucket.config.file import load
 from nearbucket.errors import ConfigError
+from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,12 +31,13 @@ from nearbucket.cli.output import (
     print_table,
     printable,
 )
-from nearbucket.cli.ranges import lookup, ranges_app, ranges_in_use
+from nearbucket.cli.ranges import lookup, ranges_app
 from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
 from nearbucket.config.settings import Settings
 from nearbucket.errors import ConfigError, OriginError, ProxyError, RangesError
 from nearbucket.policy.client_address import plain_address
+from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 app = typer.Typer(
     name="nearbucket",
@@ -114,7 +115,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
     as_json: AsJson = False,
 ) -> None:
     """Show the decision for one request, and every step that led to it."""
-    from nearbucket.supervisor.admin_api import request_for  # noqa: PLC0415
+    from nearbucket.policy.explain import request_for  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
     settings = load(config)

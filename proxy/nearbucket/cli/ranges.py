@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from dataclasses import asdict, astuple
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,9 +26,10 @@ from nearbucket.cli.output import (
     printable,
 )
 from nearbucket.config.file import load_regions
-from nearbucket.errors import ConfigError, RangesError
+from nearbucket.errors import RangesError
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.model import UNKNOWN
+from nearbucket.regions.ip_ranges_source import ranges_in_use, read_ranges_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +146,7 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
     """Compare two lists: rows that came and went, addresses by region."""
     from nearbucket.regions.queries import difference  # noqa: PLC0415
 
-    found = difference(_read_ranges(before), _read_ranges(after))
+    found = difference(read_ranges_file(before), read_ranges_file(after))
     rows = [("removed", row) for row in found.removed] + [("added", row) for row in found.added]
     changes = [change for change in found.regions if change.changed]
     if as_json:
@@ -173,27 +174,6 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
 def _regions(config: Path | None) -> Regions:
     """The list's settings, whatever else the configuration holds."""
     return load_regions(config)
-
-
-def _read_ranges(path: Path) -> Ranges:
-    from nearbucket.regions.region_table import read_ranges  # noqa: PLC0415
-
-    try:
-        return read_ranges(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except RangesError as error:
-        raise RangesError(f"{path}: {error}") from None
-
-
-def ranges_in_use(settings: Regions, override: Path | None) -> Ranges | None:
-    """The list of ``--ranges``, of a file source, or the cached copy; None without any."""
-    if override is not None:
-        return _read_ranges(override)
-    for path in (Path(settings.source).expanduser(), settings.cache.expanduser()):
-        if path.is_file():
-            return _read_ranges(path)
-    return None
 
 
 def _needed(document: Ranges | None) -> Ranges:

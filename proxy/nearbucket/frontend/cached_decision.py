@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.handoff import stamp_of
 from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
+from nearbucket.frontend.response_heads import stamp_of
 from nearbucket.origin.conditional_request import one_range, part_of
 from nearbucket.policy.model import SURE, UNKNOWN, Action, Reason, Redirect, Refuse, action_of
 from nearbucket.telemetry.log_format import Parts, Who
 
 if TYPE_CHECKING:
     from nearbucket.frontend.recent_redirects import Returns
+    from nearbucket.frontend.response_heads import RedirectText
     from nearbucket.policy.model import Decision, Request, Stream
-    from nearbucket.policy.object_keys import RedirectText
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import Ends, Form, Part
     from nearbucket.telemetry.metrics import Tally

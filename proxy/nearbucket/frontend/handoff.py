@@ -10,24 +10,16 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nearbucket.policy.object_keys import SERVER, reason_value
-
 if TYPE_CHECKING:
     import asyncio
 
     from nearbucket.origin.error_response import Refusal
-    from nearbucket.origin.response_headers import Response
-    from nearbucket.policy.model import Stream
 
-_STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
-_SERVER = f"Server: {SERVER}\r\n".encode()
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
     b"Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
 """The answer to a connection over ``limits.max_connections``; no request was read."""
-
-_UNTYPED = b"Content-Type: application/octet-stream\r\n"  # as aiohttp says it
 
 
 class Tried(Enum):
@@ -107,31 +99,3 @@ def plain_descriptor(transport: asyncio.Transport) -> int:
         return -1
     descriptor: int = transport.get_extra_info("socket").fileno()
     return descriptor
-
-
-def head_of(
-    response: Response,
-    stamp: bytes,
-    date: bytes,
-    keep_alive: bool,  # noqa: FBT001  # on a hot path
-) -> bytes:
-    """The head of a streamed answer, byte for byte as aiohttp's lane writes it.
-
-    Args:
-        response: What S3 said.
-        stamp: Our own lines for this client.
-        date: Value of Date.
-        keep_alive: Whether the connection stays open.
-    """
-    return b"".join((
-        _STATUS[response.status], response.fields, stamp, b"" if response.typed else _UNTYPED,
-        b"Date: ", date, b"\r\n\r\n" if keep_alive else b"\r\nConnection: close\r\n\r\n",
-    ))  # fmt: skip
-
-
-def stamp_of(decision: Stream, *, reason_header: bool) -> bytes:
-    """The lines that every streamed answer to a client carries."""
-    if not reason_header:
-        return _SERVER
-    value = reason_value("stream", decision.region, decision.reason.value)
-    return _SERVER + f"X-Nearbucket: {value}\r\n".encode()

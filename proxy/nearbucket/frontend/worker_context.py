@@ -16,9 +16,9 @@ from nearbucket.frontend.cached_decision import UNRELAYED, saved_by, visitor_of,
 from nearbucket.frontend.decision_cache import Known, Memo
 from nearbucket.frontend.recent_redirects import Marks, Returns, mark_of_client, mark_of_object
 from nearbucket.frontend.request_parser import SimpleReader
+from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.engine import Engine
 from nearbucket.policy.model import SURE, Decision, Reason, Redirect, Request, Stream, action_of
-from nearbucket.policy.object_keys import RedirectText
 from nearbucket.telemetry.access_log import AccessLog
 from nearbucket.telemetry.log_format import Record
 from nearbucket.telemetry.metrics import Counters

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from nearbucket import __version__
-from nearbucket.errors import ProxyError, RangesError
+from nearbucket.errors import ConfigError, ProxyError, RangesError
 from nearbucket.regions.ip_ranges import read_ranges
 
 if TYPE_CHECKING:
+    from nearbucket.config.settings import Regions
     from nearbucket.regions.ip_ranges import Ranges
 
 LARGEST = 32 * 2**20
@@ -170,3 +171,28 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:  # a container's user may have no home
         raise OSError(f"{path}: {error}") from error
+
+
+def read_ranges_file(path: Path) -> Ranges:
+    """The list in a file.
+
+    Raises:
+        ConfigError: The file cannot be read.
+        RangesError: It is no list.
+    """
+    try:
+        return read_ranges(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except RangesError as error:
+        raise RangesError(f"{path}: {error}") from None
+
+
+def ranges_in_use(settings: Regions, override: Path | None) -> Ranges | None:
+    """The list of ``--ranges``, of a file source, or the cached copy; None without any."""
+    if override is not None:
+        return read_ranges_file(override)
+    for path in (Path(settings.source).expanduser(), settings.cache.expanduser()):
+        if path.is_file():
+            return read_ranges_file(path)
+    return None

@@ -16,7 +16,7 @@ from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from nearbucket.s3.sdk_client import Place
+    from nearbucket.s3.bucket_location import Place
 
 Item = tuple[str, int, str]
 """Key without the bucket's folder, size in bytes, ETag without quotes."""

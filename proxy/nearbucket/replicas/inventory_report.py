@@ -24,7 +24,8 @@ import aiohttp
 
 from nearbucket.errors import ConfigError
 from nearbucket.replicas.bucket_listing import Page, next_token, page_of
-from nearbucket.s3.sdk_client import FAULTS, Place, as_ours, code_of, opened
+from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
     from nearbucket.replicas.bucket_listing import Item, Page
-    from nearbucket.s3.sdk_client import Place
+    from nearbucket.s3.bucket_location import Place
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class _Source:
 def _sources(settings: Settings) -> list[_Source]:
     """Every bucket that a redirect depends on, once, however many entries name it."""
     # aiobotocore takes a third of a second to import; without a warm-up nobody needs it here
-    from nearbucket.s3.sdk_client import Place  # noqa: PLC0415
+    from nearbucket.s3.bucket_location import Place  # noqa: PLC0415
 
     found: dict[str, _Source] = {}
     for number, site in enumerate(settings.sites):
@@ -127,7 +127,7 @@ def _entries(site: Site) -> Iterator[tuple[str, Bucket]]:
 def _choice(site: Site) -> Callable[[str], bool]:
     """Whether a request for the key may be redirected, whatever the object's size."""
     from nearbucket.policy.rules import SitePolicy  # noqa: PLC0415  # see _sources
-    from nearbucket.replication.plan import has_url  # noqa: PLC0415  # see _sources
+    from nearbucket.policy.selection import has_url  # noqa: PLC0415
 
     policy = SitePolicy.build(site)
     return lambda key: policy.wants(key) and has_url(key, policy)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.replication.listing_merge import Listed, Pair
-    from nearbucket.s3.sdk_client import Sides
+    from nearbucket.s3.bucket_location import Sides
 
 TAG = "nearbucket-copy-of"
 """Key of the tag; its value is the origin's ETag."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
     from nearbucket.replication.listing_merge import Listed
-    from nearbucket.s3.sdk_client import Sides
+    from nearbucket.s3.bucket_location import Sides
 
 MIB = 1024**2
 _MOST_PARTS = 10_000

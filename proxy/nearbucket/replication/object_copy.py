@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nearbucket.replication.comparison import Judge
     from nearbucket.replication.listing_merge import Listed
-    from nearbucket.s3.sdk_client import Sides
+    from nearbucket.s3.bucket_location import Sides
 
     Moved = Callable[[int], None]
 

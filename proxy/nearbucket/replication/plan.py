@@ -10,17 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.errors import ConfigError, RequestError
-from nearbucket.policy.object_keys import encode_key, object_key
-from nearbucket.policy.rules import SitePolicy
-from nearbucket.s3.sdk_client import Place
+from nearbucket.errors import ConfigError
+from nearbucket.policy.selection import chooser
+from nearbucket.s3.bucket_location import Place, origin_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.replication.listing_merge import Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +30,14 @@ class Step:
         regions: Regions of the clients that are sent to the target.
         origin: Where the objects are.
         target: Where they ought to be.
-        chosen: Whether the site's policy would redirect to an object.
+        chosen: Whether the site's policy would redirect to an object of this key and size.
     """
 
     site: str
     regions: tuple[str, ...]
     origin: Place
     target: Place
-    chosen: Callable[[Listed], bool]
+    chosen: Callable[[str, int], bool]
 
 
 def steps_of(
@@ -88,44 +86,6 @@ def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[Step]:
         origin = origin_of(number, site)
         if not target.is_at(origin):
             yield Step(site.name, tuple(names), origin, target, chooser(site))
-
-
-def origin_of(number: int, site: Site) -> Place:
-    """The origin of the site with this number."""
-    entry = site.origin
-    return Place(f"sites.{number}.origin", entry, entry.credentials, entry.expected_owner)
-
-
-def target_of(number: int, site: Site, region: str) -> Place:
-    """The bucket that clients of a region are sent to."""
-    name = f"sites.{number}.targets.{region}"
-    entry = site.targets[region]
-    return Place(name, entry, entry.credentials, entry.expected_owner)
-
-
-def chooser(site: Site) -> Callable[[Listed], bool]:
-    """Which objects the site's policy would redirect to, sent by nobody in particular.
-
-    Those whose key no URL can name are never asked for.
-    """
-    policy = SitePolicy.build(site)
-    smallest = site.redirect.min_size
-
-    def chosen(what: Listed) -> bool:
-        key = what.key
-        return what.size >= smallest and policy.wants(key) and has_url(key, policy)
-
-    return chosen
-
-
-def has_url(key: str, policy: SitePolicy) -> bool:
-    """Whether a request can name a key, and get that very object."""
-    if (policy.index and key.endswith("/")) or len(key.encode()) > policy.max_key:
-        return False
-    try:
-        return object_key(f"/{encode_key(key)}") == key
-    except RequestError:
-        return False
 
 
 def _refuse_impossible(step: Step) -> None:

@@ -22,14 +22,15 @@ from nearbucket.replication.comparison import Judge, Verdict, at_sight
 from nearbucket.replication.listing_merge import Order, is_there, listed, merged
 from nearbucket.replication.multipart_copy import parts_of, together
 from nearbucket.replication.object_copy import LARGEST_PIECE, Copier
-from nearbucket.s3.sdk_client import FAULTS, Sides, as_ours, code_of, meaning, opened
+from nearbucket.s3.bucket_location import Sides
+from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, meaning, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     from nearbucket.replication.listing_merge import Listed, Pair
-    from nearbucket.s3.sdk_client import Place
+    from nearbucket.s3.bucket_location import Place
 
 _AHEAD = 50_000
 """How many differences are found ahead of the copies. Up to there the total, and so the time
@@ -124,7 +125,7 @@ class Replication:
     def __init__(
         self,
         places: tuple[Place, Place],
-        chosen: Callable[[Listed], bool],
+        chosen: Callable[[str, int], bool],
         tally: Tally,
         options: Options,
         *,
@@ -134,7 +135,7 @@ class Replication:
 
         Args:
             places: Origin and target.
-            chosen: Whether the policy would redirect to an object of the origin.
+            chosen: Whether the policy would redirect to an object of this key and size.
             tally: Kept up to date.
             options: How to go about it.
             found: Told of every copy and deletion before it is made, or would be.
@@ -189,7 +190,7 @@ class Replication:
     async def _take(self, pair: Pair) -> None:
         origin, target = pair
         what = origin or target
-        if what is None or not self._chosen(what):
+        if what is None or not self._chosen(what.key, what.size):
             return
         verdict = at_sight(pair)
         if verdict is Verdict.SAME:

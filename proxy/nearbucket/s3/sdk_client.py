@@ -7,10 +7,8 @@ to know what is asked, and the data path: clients get objects through ``origin/c
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
@@ -25,7 +23,6 @@ from botocore.exceptions import (
 )
 
 from nearbucket import __version__
-from nearbucket.config.aws_endpoints import partition_of
 from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
@@ -33,7 +30,7 @@ from nearbucket.s3.tls_trust import REMEDY, authorities
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from nearbucket.config.buckets import Bucket, KeyFiles
+    from nearbucket.s3.bucket_location import Place
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 900
@@ -45,78 +42,6 @@ ATTEMPTS = 8
 stops trying at all when many requests at once are told to slow down (its retry quota)."""
 
 _SERVER_ERROR = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A bucket and a folder in it, and who asks there.
-
-    Attributes:
-        name: The entry in the configuration, such as ``sites.0.targets.us-west-2``.
-        entry: Where the bucket is.
-        credentials: As configured.
-        owner: Account id that must own the bucket, or None.
-    """
-
-    name: str
-    entry: Bucket
-    credentials: Literal["ambient", "anonymous"] | KeyFiles
-    owner: str | None = None
-
-    def key(self, name: str) -> str:
-        """The bucket's own key of a site's key."""
-        return self.entry.prefix + name
-
-    def asked(self, name: str | None = None) -> dict[str, str]:
-        """Arguments of a request to the bucket, or about one of its objects."""
-        found = {"Bucket": self.entry.bucket}
-        if name is not None:
-            found["Key"] = self.key(name)
-        return found | ({"ExpectedBucketOwner": self.owner} if self.owner else {})
-
-    def as_source(self, name: str) -> dict[str, Any]:
-        """Arguments that make an object the source of a copy."""
-        found = {"CopySource": {"Bucket": self.entry.bucket, "Key": self.key(name)}}
-        return found | ({"ExpectedSourceBucketOwner": self.owner} if self.owner else {})
-
-    @property
-    def server(self) -> str:
-        """The server that can copy within itself: AWS's partition, or another's endpoint."""
-        endpoint = self.entry.endpoint
-        if endpoint is None or ".amazonaws." in f"{urlsplit(endpoint).hostname}.":
-            partition = partition_of(self.entry.region)
-            return partition.name if partition else "aws"
-        return endpoint.lower()
-
-    @property
-    def bytewise(self) -> bool:
-        """Whether listings are sure to come in the order of UTF-8 bytes, as AWS's do."""
-        return self.entry.endpoint is None
-
-    def overlaps(self, other: Place) -> bool:
-        """Whether an object can be in both."""
-        one, two = self.entry, other.entry
-        return (self.server, one.bucket) == (other.server, two.bucket) and (
-            one.prefix.startswith(two.prefix) or two.prefix.startswith(one.prefix)
-        )
-
-    def is_at(self, other: Place) -> bool:
-        """Whether both are the same folder of the same bucket."""
-        return self.overlaps(other) and self.entry.prefix == other.entry.prefix
-
-    def __str__(self) -> str:
-        return f"{self.entry.bucket}/{self.entry.prefix}".rstrip("/")
-
-
-class Sides(NamedTuple):
-    """The two places of a copy and who asks there."""
-
-    origin: Place
-    target: Place
-    reads: Any
-    """The origin's client."""
-    writes: Any
-    """The target's client; copies are asked of it."""
 
 
 @asynccontextmanager

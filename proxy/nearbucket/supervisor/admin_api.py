@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from aiohttp import web
 
 from nearbucket.policy.client_address import plain_address
-from nearbucket.policy.model import Request
+from nearbucket.policy.explain import request_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,29 +46,6 @@ class View(Protocol):
 
     async def status(self) -> Mapping[str, Any]:
         """What a person asks first."""
-
-
-def request_for(  # noqa: PLR0913  # the parts of a request
-    engine: Engine,
-    *,
-    ip: str,
-    target: str,
-    host: str | None = None,
-    method: str = "GET",
-    headers: Mapping[str, str] | None = None,
-) -> tuple[Engine, Request]:
-    """An engine and request that ask: what would this client get?
-
-    ``ip`` is the client's address, whatever header carries it in production; when the
-    headers given hold that header or the origin secret, it is the socket's peer instead.
-    """
-    fields = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
-    if host is None:
-        host = next((name for name in engine.sites if name != "*"), "localhost")
-    fields.setdefault(b"host", host.encode())
-    if engine.trust.reads.isdisjoint(fields):
-        engine = engine.for_client()
-    return engine, Request(method, target, fields, ip)
 
 
 def application(view: View) -> web.Application:
@@ -106,7 +83,7 @@ def application(view: View) -> web.Application:
         return web.json_response({"hosts": list(view.hosts())})
 
     async def dashboard(_request: web.Request) -> web.Response:
-        page = files("nearbucket.frontend").joinpath("dashboard.html").read_text(encoding="utf-8")
+        page = files("nearbucket.supervisor").joinpath("dashboard.html").read_text(encoding="utf-8")
         return web.Response(text=page, content_type="text/html")
 
     app = web.Application()

@@ -24,7 +24,8 @@ from nearbucket.cli.check.bucket_inspection import (
     trouble,
 )
 from nearbucket.config.buckets import Bucket
-from nearbucket.s3.sdk_client import Place, opened
+from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.sdk_client import opened
 from nearbucket.s3.tls_trust import REMEDY
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 

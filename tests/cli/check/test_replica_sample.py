@@ -23,7 +23,8 @@ from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import TAG
 from nearbucket.replication.listing_merge import Listed
-from nearbucket.s3.sdk_client import Place, opened
+from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.sdk_client import opened
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ async def world(s3: LocalS3) -> AsyncIterator[World]:
         yield World(Inquiry(places[0], one), Inquiry(places[1], two))
 
 
-def tars(what: Listed) -> bool:
-    return what.key.endswith(".tar.gz")
+def tars(key: str, _size: int) -> bool:
+    return key.endswith(".tar.gz")
 
 
 async def likeness(world: World) -> dict[str, str]:

@@ -25,7 +25,7 @@ from nearbucket.s3.tls_trust import REMEDY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearbucket.s3.sdk_client import Place
+    from nearbucket.s3.bucket_location import Place
 
 SECONDS = 20.0
 """How long one question may take, a second attempt included."""

@@ -33,10 +33,11 @@ from nearbucket.cli.check.replica_sample import (
     sample_findings,
     take,
 )
-from nearbucket.cli.ranges import ranges_in_use
 from nearbucket.errors import ConfigError, OriginError, RangesError
 from nearbucket.policy.object_keys import encode_key
-from nearbucket.replication.plan import chooser, origin_of, target_of
+from nearbucket.policy.selection import chooser
+from nearbucket.regions.ip_ranges_source import ranges_in_use
+from nearbucket.s3.bucket_location import origin_of, target_of
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sdk_client import code_of, opened
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.s3.sdk_client import Place
+    from nearbucket.s3.bucket_location import Place
 
 _CONNECTIONS = 8
 _ATTEMPTS = 2

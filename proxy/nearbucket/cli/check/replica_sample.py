@@ -18,7 +18,8 @@ from nearbucket.cli.check.bucket_inspection import Finding, Level
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Judge, Verdict, at_sight
 from nearbucket.replication.listing_merge import Listed, Order, listed
-from nearbucket.s3.sdk_client import FAULTS, Sides, code_of, meaning
+from nearbucket.s3.bucket_location import Sides
+from nearbucket.s3.sdk_client import FAULTS, code_of, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,13 +52,13 @@ class Sample(NamedTuple):
 
 
 async def take(
-    origin: Inquiry, chosen: Callable[[Listed], bool], count: int, most: int = MOST
+    origin: Inquiry, chosen: Callable[[str, int], bool], count: int, most: int = MOST
 ) -> Sample | ProxyError:
     """List an origin's first keys and take some of what the policy chooses.
 
     Args:
         origin: The origin.
-        chosen: Whether the policy would redirect to an object.
+        chosen: Whether the policy would redirect to an object of this key and size.
         count: How many are taken.
         most: How many keys are looked at.
     """
@@ -72,7 +73,7 @@ async def take(
                 if seen == most:
                     break
                 seen += 1
-                if chosen(entry):
+                if chosen(entry.key, entry.size):
                     found.append(entry)
             else:
                 whole = True

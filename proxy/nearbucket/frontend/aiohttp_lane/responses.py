@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from nearbucket.frontend.response_heads import SERVER, reason_value, redirect_body, redirect_fields
 from nearbucket.policy.model import Action, Reason, Redirect, Refuse, Stream
-from nearbucket.policy.object_keys import SERVER, reason_value, redirect_body, redirect_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,7 +15,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.handoff import Tried, head_of
+from nearbucket.frontend.handoff import Tried
+from nearbucket.frontend.response_heads import head_of
 from nearbucket.frontend.streaming.origin_exchange import Asking
 from nearbucket.frontend.streaming.read_sizing import LARGE, Pieces
 from nearbucket.origin.error_response import PATIENCE
