@@ -50,10 +50,6 @@ ALLOWED = (
         "an engine needs rights that a build machine may not give",
         told="compose: NOT RUN",
     ),
-    Allowed(
-        r"(FUZZ_SECONDS|SYNC_OBJECTS) is not set.*",
-        "a long form of a test that also has a short one",
-    ),
     Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),
 )
 
