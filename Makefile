@@ -28,10 +28,9 @@ test-long: $(STAMP) ## What takes minutes: the whole matrix, 10,000 objects, mor
 	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 test-clients: $(STAMP) ## Install curl, wget, git, Chromium and others, and run the tests that use them
-	$(BIN)/python -m tests.programs
-	$(BIN)/python -m pytest -m clients $(ARGS)
+	$(BIN)/python -m tests.programs; had=$$?; $(BIN)/python -m pytest -m clients $(ARGS) && exit $$had
 
-check: format lint types programs test docs compose ## What CI runs
+check: format lint types programs test docs compose ## What CI runs; as root, it installs the client programs first
 
 programs: $(STAMP)
 	-@$(BIN)/python -m tests.programs # tests that miss one say so at the end

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 import threading
 import time
@@ -32,7 +33,7 @@ _WATCHED = ("socket:", "pipe:", "anon_inode:")
 """What descriptors are watched by the target of their link in ``/proc/self/fd``."""
 
 FOR_THE_PROCESS = "background_"
-"""Begins the names of the product's two threads for work that can wait: one pool a process."""
+"""Name prefix of the threads of ``event_loop.in_background``, which live as long as the process."""
 
 Found = frozenset[str]
 
@@ -125,12 +126,21 @@ class Leaks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
         """Compare when all fixtures that end here have ended."""
-        result = yield
+        try:
+            result = yield
+        except BaseException as error:
+            if said := self._compare():
+                error.add_note(said)
+            raise
+        if said := self._compare():
+            pytest.fail(said, pytrace=False)
+        return result
+
+    def _compare(self) -> str:
+        """What is left, as the text of an error; empty if nothing is."""
         left = left_over(self._known)
         self._known |= left
-        if left:
-            pytest.fail("left behind:\n  " + "\n  ".join(sorted(left)), pytrace=False)
-        return result
+        return "left behind:\n  " + "\n  ".join(sorted(left)) if left else ""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -142,7 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _no_task_is_left(request: pytest.FixtureRequest) -> None:
     """Watch the tasks of the loop of a coroutine test."""
-    if asyncio.iscoroutinefunction(getattr(request.node, "obj", None)):
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
         request.getfixturevalue("_tasks_end")
 
 

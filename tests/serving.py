@@ -180,7 +180,13 @@ class Served:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _CROWD, str(self.port), str(count), stdin=PIPE, stdout=PIPE
         )
-        said, _ = await child.communicate(head)
+        try:
+            said, _ = await asyncio.wait_for(child.communicate(head), 6 * PATIENCE)
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        assert child.returncode == 0
         reader = asyncio.StreamReader()
         reader.feed_data(said)
         reader.feed_eof()

@@ -1,4 +1,4 @@
-"""Skips: those that are allowed, each with the reason why, and a plugin that holds runs to them.
+"""Skips: those that are allowed, each with why, and a plugin that fails runs with any other.
 
 With ``CI`` set in the environment, a skip for any other reason fails the run. Whether or not it
 is set, the last lines of a run say what was left out for want of a program or a container engine.

@@ -88,16 +88,16 @@ LEFT = {
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """With the plugin and pytest-asyncio alone; it waits for nothing that does not end."""
+    """With the plugin and pytest-asyncio alone."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeconftest("from tests import leaks\nleaks.PATIENCE = 0.05\n")
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
     return pytester
 
 
-def inner(run: pytest.Pytester, code: str) -> pytest.RunResult:
-    """A run of these tests."""
+def inner(run: pytest.Pytester, code: str, patience: float = 0.05) -> pytest.RunResult:
+    """A run of these tests, in which what is ending may take ``patience`` seconds."""
+    run.makeconftest(f"from tests import leaks\nleaks.PATIENCE = {patience}\n")
     run.makepyfile(test_inner=dedent(code))
     return run.runpytest_subprocess("-p", "pytest_asyncio.plugin", "-p", "tests.leaks")
 
@@ -114,6 +114,29 @@ def test_a_leak_is_the_error_of_one_test_alone(run: pytest.Pytester) -> None:
     source, _ = LEFT["socket"]
     code = f"{dedent(source)}\ndef test_next(): pass"
     inner(run, code).assert_outcomes(passed=2, errors=1)
+
+
+def test_a_leak_is_told_beside_the_error_of_a_teardown_and_blamed_on_no_other_test(
+    run: pytest.Pytester,
+) -> None:
+    done = inner(
+        run,
+        """
+        import pytest, socket
+        KEPT = []
+        @pytest.fixture
+        def it():
+            yield
+            KEPT.append(socket.socket())
+            raise ValueError("the teardown's own error")
+        def test_it(it):
+            pass
+        def test_next():
+            pass
+        """,
+    )
+    done.assert_outcomes(passed=2, errors=1)
+    done.stdout.fnmatch_lines(["*the teardown's own error", "*descriptor of socket:*"])
 
 
 def test_what_ends_in_time_and_what_a_wider_fixture_holds_is_no_error(run: pytest.Pytester) -> None:
@@ -135,5 +158,6 @@ def test_what_ends_in_time_and_what_a_wider_fixture_holds_is_no_error(run: pytes
         async def test_task():
             KEPT.append(asyncio.create_task(asyncio.sleep(0.01)))
         """,
+        patience=30,
     )
     done.assert_outcomes(passed=4)

@@ -151,7 +151,7 @@ def _files(place: str) -> list[Path]:
     if path.is_file():
         return [path]
     return [each for each in sorted(path.rglob("*")) if each.is_file() and not
-            {"__pycache__", "results"} & set(each.parts)]  # fmt: skip
+            {"__pycache__", "results"} & set(each.relative_to(ROOT).parts)]  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 FOLDERS = ("behaviour", "equivalence", "e2e")
-FILES = [file for folder in FOLDERS for file in sorted((TESTS / folder).glob("*.py"))]
+FILES = [file for folder in FOLDERS for file in sorted((TESTS / folder).rglob("*.py"))]
 
 OURS = {"self", "cls"}
 """Names whose private attributes a class of a test may use: its own."""

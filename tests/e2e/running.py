@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -203,10 +204,16 @@ def keys_of(s3: LocalS3) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has bound right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that is not bound.
+
+    Below those that Linux gives to outgoing connections (net.ipv4.ip_local_port_range), one of
+    which another test could open before the server is started.
+    """
+    while True:
+        port = random.randrange(20_000, 32_768)  # noqa: S311  # not a secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def gone(pid: int) -> bool:

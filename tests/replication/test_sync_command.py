@@ -104,8 +104,9 @@ async def _stopped_midway(world: World, command: Command, number: int) -> Ended:
     watched.before = gate
     process = await command.start("--parallel", "4")
     await asyncio.wait_for(gate.reached.wait(), 60)
-    while len(watched.copies()) < 20:  # noqa: ASYNC110  # a list has no event
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while len(watched.copies()) < 20:  # noqa: ASYNC110  # a list has no event
+            await asyncio.sleep(0.01)
     process.send_signal(number)
     end = await ended(process)
     watched.before = None

@@ -97,6 +97,10 @@ class AccessLog:
         if lost:
             self._dropped(lost)
         if self._lines or self._header:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+                thread.start()
+                self._thread = thread
             self._idle.clear()
             self._handed = len(self._lines)
             pieces = list(_pieces(self._lines, self._limit))
@@ -105,9 +109,6 @@ class AccessLog:
                 self._header = b""
             self._batches.put(pieces)
             self._lines = []
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-                self._thread.start()
 
     async def close(self, patience: float = 2.0) -> None:
         """Write what is left and end the thread; no line may be added afterwards.

@@ -93,21 +93,21 @@ class SeaweedFS:
         """
         weed = find_weed()
         self._folder.mkdir(parents=True, exist_ok=True)
-        for _ in range(_STARTS):
+        for left in reversed(range(_STARTS)):
             try:
-                if self._answers(self._launch(weed), timeout):
+                if self._answers(self._launch(weed), timeout, whole=left > 0):
                     return
-                died = self._process is not None and self._process.poll() is not None
+                again = self._lost() or self._in_parts()
             except BaseException:
                 self.stop()
                 raise
             self.stop()
-            said = self._log.read_text(errors="replace")
-            if not died and not _PART_FAILED.search(said):
+            if not again:
                 break
-        tail = said[-_LOG_TAIL:]
+        tail = self._log.read_text(errors="replace")[-_LOG_TAIL:]
         raise ConfigError(
-            f"SeaweedFS gave no S3 answer within {timeout:g} s; its log ends:\n{tail}"
+            f"SeaweedFS gave no S3 answer within {timeout:g} s, at start {_STARTS - left} of at "
+            f"most {_STARTS}; its log ends:\n{tail}"
         )
 
     def stop(self) -> None:
@@ -195,11 +195,26 @@ class SeaweedFS:
             arguments += [f"-{part}.port={plain}", f"-{part}.port.grpc={grpc}"]
         return arguments
 
-    def _answers(self, port: int, timeout: float) -> bool:
-        """Whether S3 answers any request before ``timeout``, while the process lives."""
+    def _lost(self) -> bool:
+        """Whether the process has ended."""
+        return self._process is None or self._process.poll() is not None
+
+    def _in_parts(self) -> bool:
+        """Whether weed says that a part did not start; what is stored may then get lost."""
+        return _PART_FAILED.search(self._log.read_text(errors="replace")) is not None
+
+    def _answers(self, port: int, timeout: float, *, whole: bool) -> bool:
+        """Whether S3 answers any request before ``timeout``, while the process lives.
+
+        Args:
+            port: Where S3 is to listen.
+            timeout: Seconds.
+            whole: Give up as soon as a part did not start. Without it such a server is taken if
+                it answers, since a part that is slow may still come.
+        """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
+            if self._lost() or (whole and self._in_parts()):
                 return False
             connection = HTTPConnection(_HOST, port, timeout=2)
             try:
@@ -208,6 +223,8 @@ class SeaweedFS:
             except (OSError, HTTPException):
                 time.sleep(0.05)
             else:
+                if whole and self._in_parts():
+                    return False
                 self.endpoint = f"http://{_HOST}:{port}"
                 return True
             finally:
