@@ -87,6 +87,8 @@ class ScriptedS3:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # not in _serve: a task that is cancelled before its first step has no end
+        task.add_done_callback(lambda _task: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -108,8 +110,6 @@ class ScriptedS3:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        finally:
-            writer.close()
 
 
 def reply(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:

@@ -62,6 +62,8 @@ class Recorder:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # not in _serve: a task that is cancelled before its first step has no end
+        task.add_done_callback(lambda _task: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -72,8 +74,6 @@ class Recorder:
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        finally:
-            writer.close()
 
     def asked(self) -> list[bytes]:
         """Method and target of each request, once its fields are seen to be ours alone."""
