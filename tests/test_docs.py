@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from nearbucket.config.settings import Settings
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.log_format import W3C_FIELDS, Record
 from nearbucket.telemetry.metrics import METRICS
+from tests.test_imports import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,3 +176,16 @@ def test_no_file_names_a_package_registry() -> None:
         if registry in text
     ]
     assert not named
+
+
+@pytest.mark.parametrize(
+    "chapter",
+    sorted(SOURCE.rglob("__init__.py")),
+    ids=lambda file: str(file.parent.relative_to(SOURCE)),
+)
+def test_the_opening_of_a_folder_lists_its_files_and_no_others(chapter: Path) -> None:
+    text = ast.get_docstring(ast.parse(chapter.read_text("utf-8"))) or ""
+    listed = re.findall(r"^\* ``([\w/.]+)``: \S", text, re.MULTILINE)
+    modules = [file.name for file in chapter.parent.glob("*.py") if file != chapter]
+    folders = [f"{file.parent.name}/" for file in chapter.parent.glob("*/__init__.py")]
+    assert sorted(listed) == sorted(modules + folders)

@@ -1,20 +1,39 @@
-"""nearbucket: sends every download to the bucket nearest to it.
+"""nearbucket: a proxy in front of an S3 bucket that redirects clients to the copy in their region.
 
-The flow of one request, and the word for each thing in it::
+A request is read, the client's address and its AWS region are found, and the policy decides whether
+the client is redirected to a target bucket, the object is streamed from the origin bucket, or the
+request is refused. ``docs/architecture.md`` follows a request through the files.
 
-    bytes -> Request -> client address -> region -> Decision -> answer -> record
+Words used everywhere:
 
-* request: one HTTP request as the client sent it (``decide.model.Request``).
-* peer: the address on the other end of the socket; a load balancer more often than not.
-* client: the address the request came from, as far as trusted proxies vouch for it.
-* region: the AWS region whose published prefixes hold the client, or none.
-* site: what a set of host names serves: one origin bucket and its targets.
-* origin: the bucket that holds everything; objects are streamed from it.
-* target: a regional copy a client in that region is redirected to.
-* decision: ``Redirect``, ``Stream`` or ``Refuse``, each with its ``Reason``.
-* lane: who answers: the fast lane (``edge.fastlane``) or aiohttp (``edge.handler``).
-* supervisor: the process that owns the configuration, the ranges and the admin port.
-* worker: a process that answers on the public port.
+* peer: the other end of the socket, often a load balancer.
+* client: the address that the request came from, as far as trusted proxies vouch for it.
+* region: the AWS region whose published prefixes contain the client's address, if any.
+* site: the settings for a set of host names: one origin bucket and its targets.
+* origin: the bucket that holds every object.
+* target: a bucket in another region with copies of them, to which its clients are redirected.
+* decision: redirect, stream or refuse, always with a reason.
+* lane: one of the three ways in which a worker answers a request (``frontend/``).
+* supervisor, worker: the process that controls, and the processes that answer (``supervisor/``).
+
+From top to bottom. A folder imports only from those below it; ``tests/test_imports.py`` has the
+floors, and fails on an import that points upwards:
+
+* ``__main__.py``: runs the ``nearbucket`` command for ``python -m nearbucket``.
+* ``cli/``: the commands.
+* ``supervisor/``: the processes of ``nearbucket serve``, and the admin port.
+* ``frontend/``: the connections of clients, in three lanes.
+* ``replicas/``: what is known of the copies in the target buckets.
+* ``origin/``: objects of the origin bucket.
+* ``telemetry/``: metrics and the access log.
+* ``analysis/``: access logs, decided again by another configuration.
+* ``replication/``: copies objects to the targets.
+* ``policy/``: the decision.
+* ``regions/``: AWS's list of IP prefixes.
+* ``s3/``: credentials, signatures, TLS, clients.
+* ``config/``: the settings.
+* ``errors.py``: the exceptions, by whose side the failure is on.
+* ``event_loop.py``: keeps long work away from the event loop.
 """
 
 __version__ = "0.1.0"

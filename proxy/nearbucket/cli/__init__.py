@@ -1,1 +1,19 @@
-"""The commands: what a person types, and what is printed."""
+"""The commands of ``nearbucket``: their options, their output and their exit codes.
+
+Each command is one function that reads its arguments, calls the other folders, and prints a table
+on a terminal, TAB-separated lines in a pipe, or JSON with ``--json``. No command decides anything
+about a request: ``explain`` and ``config diff`` call the same engine as a worker (``policy/``).
+
+In reading order:
+
+* ``main.py``: the entry point, exit codes, and the commands ``serve``, ``explain``, ``demo``,
+  ``config schema`` and ``config show``.
+* ``output.py``: options that several commands share, and how results are printed.
+* ``ranges.py``: ``lookup`` and ``ranges``, the commands about AWS's list of IP prefixes.
+* ``sync.py``: ``sync``, which copies objects from the origin bucket to the target buckets.
+* ``sync_report.py``: the progress lines and the summary of ``sync``.
+* ``config_diff.py``: ``config diff``, which compares two configurations.
+* ``config_diff_report.py``: how the differences are shown.
+* ``check/``: ``check``, which tests a configuration and its buckets.
+* ``demo/``: ``demo``, which runs the proxy against an S3 server on this machine.
+"""

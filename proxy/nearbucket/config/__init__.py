@@ -1,1 +1,15 @@
-"""The configuration: every setting once, and where settings are read from."""
+"""The configuration: every setting with its type, default, meaning and check.
+
+A setting is declared once. The environment variables, ``config schema`` and ``docs/settings.md``
+are derived from the declaration. Unknown settings are errors. No bucket is asked anything here.
+
+In reading order:
+
+* ``file.py``: reads the YAML file and the environment into one ``Settings``.
+* ``settings.py``: all settings of the top level.
+* ``sites.py``: the settings of a site: its origin, its targets and its rules.
+* ``buckets.py``: the settings of one bucket.
+* ``value_types.py``: types of values: durations, networks, ports.
+* ``aws_endpoints.py``: host names of S3, and the regions that exist.
+* ``prices.py``: the prices by which savings and copies are estimated.
+"""

@@ -1,11 +1,18 @@
-"""The fast lane: a simple request that is a redirect is answered here, below aiohttp.
+"""One client connection: answers plain redirects itself, and chooses the lane of other requests.
 
-In: chunks from a client's socket. Out: the bytes of a redirect, or the chunk, untouched,
-to an aiohttp protocol of this connection. Refuses to know how anything else is answered;
-it owns the connection's timeouts and its part of the drain all the same.
+A chunk of bytes from the client that is exactly one plain GET or HEAD request, while no other is
+being answered, goes to one of three lanes:
 
-A connection whose handed-over chunk was one plain request comes back when that answer is
-whole: load balancers reuse one connection for many clients.
+* The fast lane, here: the answer is a redirect, and is written at once.
+* The streaming lane (``streaming/relay.py``): a GET without conditions is to be streamed from the
+  origin. Bytes that come meanwhile wait here until its answer is complete.
+* The aiohttp lane (``aiohttp_lane/``): the other two cannot answer. It gets the bytes unchanged.
+
+Anything else goes to aiohttp and stays there until the connection ends. A connection of which
+aiohttp was given one plain request returns to the fast lane when that answer is complete: a load
+balancer sends the requests of many clients through one connection.
+
+Timeouts, the connection limit and the drain are handled here for all three lanes.
 """
 
 from __future__ import annotations

@@ -1,1 +1,14 @@
-"""AWS's published prefixes, and the region of an address."""
+"""AWS's published list of IP prefixes: getting it, checking it, and finding an address in it.
+
+The lookup itself is pure. Nothing here knows what an address's region is used for.
+
+In reading order:
+
+* ``ip_ranges.py``: checks an ``ip-ranges.json`` document and turns it into rows.
+* ``region_table.py``: the lookup from an address to its region.
+* ``prefix_tree.py``: the tree in which that lookup searches.
+* ``prefixes.py``: addresses and prefixes as bytes and numbers.
+* ``ip_ranges_source.py``: downloads the list, and keeps the last good copy on disk.
+* ``feed.py``: refreshes the list, and refuses one that is older or much smaller.
+* ``queries.py``: questions about a list, for ``lookup --details`` and ``ranges diff``.
+"""

@@ -1,1 +1,18 @@
-"""What is known of the copies in the target buckets."""
+"""What a worker knows of the copies in the target buckets, and whether they can be used.
+
+By default (``redirect.verify: match``) a redirect is given only to a copy that is known to be in
+the target bucket and to be equal to the origin's object. Looking this up never waits. What is known
+is renewed in the background with HEAD requests; for what is unknown the aiohttp lane waits for a
+moment (``catalog.wait``). This folder knows buckets and objects, but no client and no request.
+
+In reading order:
+
+* ``replica_status.py``: whether one object may be redirected to one target, and until when.
+* ``object_cache.py``: the objects known of each bucket, within a bound; asks S3 once for each.
+* ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
+* ``bucket_probe.py``: HEAD of an object, and of the bucket itself.
+* ``health_check.py``: which targets are down, tested every few seconds.
+* ``warm_up.py``: fills the object caches of all workers at the start.
+* ``bucket_listing.py``: the objects of a bucket from ListObjectsV2, for the warm-up.
+* ``inventory_report.py``: the same from an S3 Inventory report.
+"""

@@ -1,1 +1,14 @@
-"""The side that faces S3."""
+"""S3 itself: credentials, signatures, TLS, and clients that send requests.
+
+Nothing here knows the proxy's clients or decides about them.
+
+In reading order:
+
+* ``credentials.py``: credentials from the AWS SDK's chain or from files.
+* ``sigv4.py``: signs GET and HEAD requests (AWS Signature Version 4).
+* ``presigner.py``: signs URLs for clients that have no credentials.
+* ``tls_trust.py``: which certificate authorities are trusted on the way to S3.
+* ``http_session.py``: the aiohttp session for objects, and the header fields of each request.
+* ``bucket_location.py``: a bucket of the configuration, its prefix and its credentials.
+* ``sdk_client.py``: the AWS SDK's client, for listing, copying and bucket settings.
+"""

@@ -1,1 +1,12 @@
-"""What is counted and logged, and how it is shown."""
+"""Metrics and the access log of one process.
+
+Requests are counted in plain integers and logged as lines of bytes; neither ever delays a request.
+What is counted and logged is decided by the callers.
+
+In reading order:
+
+* ``metrics.py``: every metric, the counters of one process, and their sum over processes.
+* ``prometheus.py``: metrics in Prometheus' text format.
+* ``log_format.py``: the fields of a log line, as JSON or in CloudFront's W3C format.
+* ``access_log.py``: collects lines and writes them in a thread of its own.
+"""

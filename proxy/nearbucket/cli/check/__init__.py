@@ -1,1 +1,14 @@
-"""Whether the configuration is valid, and its buckets are as it says."""
+"""``nearbucket check``: whether a configuration is valid and its buckets match it.
+
+Every bucket is tested once, then each site with its targets. Each result is a finding with a
+level, a text and a remedy. Nothing is changed in any bucket.
+
+In reading order:
+
+* ``command.py``: options, output and exit code.
+* ``checks.py``: which checks are made, in the order of the configuration.
+* ``bucket_inspection.py``: the checks of one bucket, and what a finding is.
+* ``replica_sample.py``: takes a sample of the objects that would be redirected, and compares the
+  copies in the targets with the origin.
+* ``client_probe.py``: requests an object from a target as a client would, with the URL alone.
+"""

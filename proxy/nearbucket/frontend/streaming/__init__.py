@@ -1,1 +1,14 @@
-"""Streams of objects from the origin's socket to the client's, below aiohttp."""
+"""The streaming lane: the object of a plain GET, from S3's socket to the client's.
+
+It takes GET requests without conditions, with or without a Range, that are to be streamed from the
+origin. It answers S3's plain 200 and 206 only. If S3 answers anything else, or does not answer, the
+aiohttp lane answers the request. If S3 drops the body, the rest comes through the aiohttp client
+(``origin/client.py``). Nothing is buffered: while the client is slow, S3 is not read.
+
+In reading order:
+
+* ``relay.py``: passes the body on, and resumes it when S3 drops it.
+* ``origin_exchange.py``: sends the request to S3 and reads the head of the response.
+* ``client_writer.py``: writes to the client, and tells when the client is slower than S3.
+* ``read_sizing.py``: how many bytes of a large body are read from S3 at a time.
+"""
