@@ -43,12 +43,19 @@ Keys = tuple[str, ...]
 Schema = dict[str, Any]
 
 CAUSES: Mapping[str, str] = {
-    Handover.STREAM: "the decision is to stream",
+    Handover.STREAM: (
+        "the decision is to stream, and the streaming lane does not answer: a HEAD, a condition, "
+        "an Origin header, an argument of `origin.query`, a copy that is not checked yet, or "
+        "anything but a plain 200 or 206 of S3"
+    ),
     Handover.REFUSE: "the decision is to refuse",
     Handover.PARTIAL: "it does not hold a whole request head",
     Handover.PIPELINED: "something follows the request head",
     Handover.BODY: "the request announces a body",
-    Handover.UNPARSABLE: "llhttp refuses it",
+    Handover.UNPARSABLE: (
+        "a header line is not a name, a colon and printable ASCII; aiohttp decides whether to "
+        "accept it"
+    ),
     Handover.UNUSUAL: (
         "it is not plain: another method, HTTP/1.0, an absolute URL, repeated fields, Expect, "
         "Upgrade, a head of more than 8,190 bytes"
@@ -78,7 +85,7 @@ LABELS: Mapping[str, str] = {
     "how": ", ".join(f"`{how}`" for how in STREAM_ENDS)
     + "; the last also where it failed before the first byte, and the client got 502, 503 or 504.",
     "status": "HTTP status of S3's answer.",
-    "cause": "Why a request left the fast lane, [below](#causes).",
+    "cause": "Why a request was given to the aiohttp lane, [below](#causes).",
     "family": "`ipv4`, `ipv6`.",
     "result": (
         "`nearbucket_ranges_refreshes_total`: [below](#refresh-results). "
