@@ -18,7 +18,7 @@ from nearbucket.config.settings import Settings
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.log_format import W3C_FIELDS, Record
 from nearbucket.telemetry.metrics import METRICS
-from tests.test_imports import SOURCE
+from tests.test_imports import FILES, SOURCE, floor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,6 +178,11 @@ def test_no_file_names_a_package_registry() -> None:
     assert not named
 
 
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+MOST_FILES = 8
+"""Files that a reader has to open at most to follow a list of steps through the code."""
+
+
 @pytest.mark.parametrize(
     "chapter",
     sorted(SOURCE.rglob("__init__.py")),
@@ -189,3 +194,21 @@ def test_the_opening_of_a_folder_lists_its_files_and_no_others(chapter: Path) ->
     modules = [file.name for file in chapter.parent.glob("*.py") if file != chapter]
     folders = [f"{file.parent.name}/" for file in chapter.parent.glob("*/__init__.py")]
     assert sorted(listed) == sorted(modules + folders)
+
+
+def test_the_page_shows_the_floors_that_imports_are_held_to() -> None:
+    rows = re.findall(r"^\| (\d+) \| `([\w.]+)/?` \| \S", ARCHITECTURE, re.MULTILINE)
+    shown = {name.removesuffix(".py"): int(floor) for floor, name in rows}
+    tops = {name.partition(".")[0] for name in FILES} - {"__main__", "__init__"}
+    floors = sorted({floor_of(name) for name in tops})
+    assert shown == {name: 1 + floors.index(floor_of(name)) for name in tops}
+
+
+@pytest.mark.parametrize(
+    "steps", re.findall(r"(?:^\d+\. .*\n(?:^   .*\n)*)+", ARCHITECTURE, re.MULTILINE),
+    ids=lambda steps: re.sub(r"\W+", "-", steps.partition(":")[0][:40]),
+)  # fmt: skip
+def test_each_step_of_a_walk_is_in_one_of_at_most_eight_files(steps: str) -> None:
+    files = re.findall(r"^\d+\. `([\w/.-]+)`", steps, re.MULTILINE)
+    assert len(files) == len(re.findall(r"^\d+\. ", steps, re.MULTILINE))
+    assert len(set(files)) <= MOST_FILES
