@@ -1,8 +1,7 @@
-"""What is compared: one configuration and the clients that ask.
+"""The configuration that is compared, and the clients that send requests.
 
-In: an ip-ranges document. Out: the settings of nearbucket, and the addresses that ask in
-turn. Every one of them gets a redirect: that is the request measured here. Refuses to start,
-time or read anything that runs.
+From an ip-ranges document: nearbucket's settings, and client addresses. Each address is in a
+region with a target, so every request measured here is answered with a redirect.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Redirects, side by side: one kind of request, several servers, round by round.
+"""Redirects side by side: one kind of request, several servers, round by round.
 
-In: who is compared, and the requests. Out: a table of CPU time and latency a request, and of
-ratios to nginx within each round. Refuses to know what is in the requests.
+``compare`` is given the servers and the requests. Its table has CPU time and latency per
+request, and their ratios to nginx within each round.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A new connection for each redirect: what clients without a pool cost.
-
-In: what ``frame.py`` gives. Out: one table. Refuses to know how it is measured.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""A new connection for each redirect: the cost of clients without a connection pool."""  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 

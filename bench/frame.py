@@ -1,9 +1,7 @@
-"""What every bench of this folder has in common: the interface, tables, rounds.
+"""The interface of a bench, its tables and its rounds.
 
-In: a module ``bench/NAME.py`` with ``TITLE`` and ``run``. Out: tables that ``run.py`` prints,
-keeps and compares. Refuses to know what is measured.
-
-A bench is a module; its name is a row of ``run.BENCHES``::
+A bench is a module with ``TITLE`` and ``run``. Its name is in ``BENCHES`` of the command, which
+prints, keeps and compares its tables::
 
     TITLE = "One lookup"                           # what the progress bar says
 

@@ -1,7 +1,4 @@
-"""The requests that a load sends, as bytes.
-
-In: client addresses. Out: request heads, to be sent in turn. Refuses to send them.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""Request heads as bytes: one for each client address, sent in turn."""  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Connections that do nothing: opened, used once, then held.
+"""Idle connections: each gets one answer and is then kept open.
 
-In: ``holder.py PORT COUNT HEADS-FILE``. Out: ``held COUNT`` on standard output when all are open
-and have had an answer each; they stay until a signal ends the process. Refuses to count what
-they cost.
+Run with ``PORT COUNT HEADS-FILE``. It writes ``held COUNT`` to standard output when every
+connection has had its answer, and keeps all of them until a signal ends the process.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

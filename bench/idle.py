@@ -1,8 +1,7 @@
-"""10,000 connections that do nothing: what they take, and what they cost those that do.
+"""10,000 idle connections: their memory, and what they cost the requests on others.
 
-In: what ``frame.py`` gives. Out: one table of memory a connection, CPU time at rest and CPU
-time a request beside them. Refuses to count the kernel's own memory for sockets, which is the
-same for all.
+One table: memory per connection, CPU time at rest, and CPU time per request beside them. The
+kernel's own memory for sockets is left out: it is the same for all servers.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

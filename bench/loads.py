@@ -1,7 +1,7 @@
-"""The load: so many requests, each the next of a file of heads, as fast as they are answered.
+"""The load: requests from a file of heads, in turn, as fast as they are answered.
 
-In: a port of loopback and a number of requests. Out: how many were answered, and how fast.
-Uses wrk where it is installed, else ``requester.py``. Refuses to look at the server.
+wrk with ``rotate.lua`` where wrk is installed, else ``requester.py``. The result is how many
+requests were answered, and their latency.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

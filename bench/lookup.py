@@ -1,15 +1,15 @@
-"""One lookup: the region of an address, and whether a set of networks holds it.
+"""Lookups: the region of an address, and whether a set of networks contains it.
 
-In: what ``frame.py`` gives. Out: lookups beside pytricia's, sets of networks, and what the
-table costs to make, to send and to keep. Refuses to start servers.
+Tables: lookups beside pytricia's, sets of networks, and what the table costs to build, to send
+to a worker and to keep in memory.
 
-A request's address is packed once, where its text is checked and brought into one form, and
-looked up packed: so both are asked with the packed address, which pytricia takes too. People's
-questions are texts. There each packs the text itself; the table also tells the family and reads
+A request's address is packed once, where its text is checked and normalised, and looked up
+packed; so both are given the packed address, which pytricia takes too. The commands for people
+take text. There each side packs the text itself; our table also tells the family and reads
 IPv4-mapped IPv6 as IPv4.
 
-pytricia (C, a Patricia trie) is the fastest there is for Python. PyPI has its source only, so it
-is asked where somebody has installed it.
+pytricia (C, a Patricia trie) is the fastest table of prefixes for Python. PyPI has its source
+only, so it is measured where it is installed and left out elsewhere.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The origin of the streaming benches: nginx that answers from memory, plain and over TLS.
 
-In: a folder, a core. Out: two ports of loopback, and the certificate to trust. Refuses to
-look at who asks: signatures are taken as they come. It is no part of what is measured.
+It listens on two ports of loopback with a certificate made for the run, and does not verify
+signatures. Its own CPU time is not measured.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The objects that are streamed: their names, sizes and bytes.
 
-In: offsets, and what clients got. Out: the bytes that belong there, so that whoever reads any
-part of an object can tell whether it is the right part. Refuses to open connections.
+The bytes at an offset can be computed, so a client that reads any part of an object can tell
+whether it is the right part.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""A load that does not wait: requests at a steady rate, whatever becomes of the answers.
+"""A load at a steady rate, which does not wait for answers.
 
-In: ``paced.py PORT CONNECTIONS HEADS-FILE RATE SECONDS``. Out, on standard output: ``started``
+Run with ``PORT CONNECTIONS HEADS-FILE RATE SECONDS``. It writes to standard output ``started``
 with the first request, and at the end ``figures ANSWERS FAILED P50 P99 LONGEST``, times in
-microseconds. Each counts from the moment the request was due, also while all connections wait
-for answers: a server that stops for 50 ms makes everybody wait who comes in those 50 ms, and a
-load that waits as well would meet it once a connection. Refuses to measure the server.
+microseconds. Latency counts from the moment a request was due, also while all connections wait
+for answers: when a server pauses for 50 ms, each request due in those 50 ms counts as late. A
+load that waits for answers would see the pause only once per connection.
 
-It looks for answers without a pause, so it needs a core of its own.
+It polls for answers without sleeping, so it needs a core of its own.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The policy of the case in nginx's and in HAProxy's words.
+"""The policy of the case as configuration of nginx and of HAProxy.
 
-In: an ip-ranges document. Out: configuration files. Their answers carry the fields that
-nearbucket's have, and a log line the same facts, so that no side is spared work. Refuses to
-start anything.
+Their answers have the same fields as nearbucket's, and their log lines the same facts, so that
+every server does the same work.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Processes of the comparison: started on one core, asked for their CPU time, always ended.
+"""Processes of a bench: started on one core, their CPU time and memory read, always ended.
 
-In: commands. Out: running processes that end with the ``with`` block, and with this process
-however it ends. Refuses to know what they do.
+A process ends with its ``with`` block, and with this process however this one ends.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One redirect over connections that are kept: the least that there is to do.
-
-In: what ``frame.py`` gives. Out: one table. Refuses to know how it is measured.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""One redirect for one key over kept connections: the least work there is."""  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What clients feel when the list of prefixes changes under them.
+"""Latency of redirects while a new list of prefixes comes into use.
 
-In: what ``frame.py`` gives. Out: latencies under a steady load, in windows with and without a new
-list; and for how long a worker's loop does nothing else when it gets one. Refuses to give the
-supervisor a core of its own: it shares the worker's, which is the worst there can be.
+Latencies at a steady rate, in windows with a new list and without one, and how long a worker's
+event loop is blocked when it gets a new list. The supervisor shares the worker's core: that is
+the worst case.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A small load generator, for machines without wrk.
 
-In: ``requester.py PORT CONNECTIONS HEADS-FILE REQUESTS FIRST``. Out, on standard output, as
-``rotate.lua`` has it: ``figures REQUESTS FAILED P50-MICROSECONDS P99-MICROSECONDS``; failed are
-answers of status 400 and above, and requests without one. Every connection sends its next
-request when the last answer is whole. Refuses to measure the server.
+Run with ``PORT CONNECTIONS HEADS-FILE REQUESTS FIRST``. It writes to standard output, as
+``rotate.lua`` does, ``figures REQUESTS FAILED P50-MICROSECONDS P99-MICROSECONDS``. Answers of
+status 400 and above, and requests without an answer, count as failed. Each connection sends its
+next request when the last answer is complete.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

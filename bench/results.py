@@ -1,7 +1,4 @@
-"""Result files: what was measured, where, with what; and what moved between two.
-
-In: tables; result files. Out: one JSON document a run; moves. Refuses to measure or print.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""Result files: what was measured, where and with what; and what moved between two of them."""  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 

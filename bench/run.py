@@ -1,9 +1,7 @@
 """The command: runs benches, prints their tables, keeps one result file, compares two.
 
-In: names of benches and options. Out: tables of figures and of ratios within this run, and a
-result file. Refuses to fail on a figure: times belong to a machine, not to a test.
-
-``python bench/run.py [NAME...]``; ``--compare A B`` says what moved between two result files.
+``python bench/run.py [NAME...]``; ``--compare A B`` shows what moved between two result files.
+No figure makes it fail: times depend on the machine.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""One worker of nearbucket in a process of its own, for the comparison.
+"""One worker of nearbucket in a process of its own, without a supervisor.
 
-In: ``serve_one.py all|no-relay|aiohttp PORT SNAPSHOT-FILE [LOG-FILE]``; the lanes that may
-answer, and a pickled ``Snapshot``, which is what a supervisor sends. Out: answers on 127.0.0.1
-until a signal ends it; access log in LOG-FILE when one is given. Refuses to run a supervisor:
-the cost of a request is the worker's alone.
+Run with ``all|no-relay|aiohttp PORT SNAPSHOT-FILE [LOG-FILE]``: the lanes that may answer, and a
+pickled ``Snapshot``, which is what a supervisor sends. It answers on 127.0.0.1 until a signal
+ends it, and writes its access log to LOG-FILE if there is one. Requests do not pass through a
+supervisor, so the worker's CPU time is the whole cost of a request.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The servers of the comparison, started and checked.
+"""The servers that are compared, started and checked.
 
-In: the list of prefixes, a folder for temporary files. Out: servers that answer a redirect
-to every client of the case, with and without an access log. Refuses to measure them.
+Each redirects every client of the case, with an access log or without one.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

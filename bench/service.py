@@ -1,8 +1,4 @@
-"""``nearbucket serve``, whole: the supervisor and its workers.
-
-In: a configuration, cores. Out: a service that is ready, its processes, and how long it took.
-Refuses to load it.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""A whole ``nearbucket serve``, supervisor and workers, and the time until it is ready."""  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Results for people and for pipes.
-
-In: a table or a comparison. Out: a table on a terminal, TAB-separated lines elsewhere; what
-is said beside them goes to standard error. Refuses to compute.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""Tables on a terminal, TAB-separated lines elsewhere; messages go to standard error."""  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Many clients that read one gigabyte slowly: what a proxy holds for them, and what it costs.
+"""Many clients that read 1 GiB slowly: the memory held for them, and the CPU time.
 
-In: what ``frame.py`` gives. Out: one table; memory does not vary as time does, so each row is
-measured once, whatever the number of rounds. Refuses to say how long anything took.
+Memory does not vary from round to round as time does, so each row is measured once, whatever
+the number of rounds.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""A crowd of slow readers on one proxy, and what the proxy and the kernel hold for it.
+"""Slow readers on one proxy: the memory of proxy and kernel for them, and the CPU time.
 
-In: a server, how many readers. Out: memory and CPU time. Refuses to go on when a reader got
-anything but the object, or nothing.
+It fails when a reader got wrong bytes, or none.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What a process and the kernel hold for it, in bytes.
+"""Memory that a process holds and that the kernel holds for it, in bytes.
 
-In: a process, its port and its origin's. Out: resident memory now and at its peak, memory of
-its sockets and pipes. Refuses to know what the process does.
+Resident memory now and at its peak, and the memory of its sockets and pipes.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Clients that read slowly: each so many bytes a second of one object, through a small buffer.
+"""Clients that read slowly: each reads one object at a fixed rate, through a small buffer.
 
-In: ``slow_readers.py PORT HEADS-FILE SIZE READERS BYTES``; ends at SIGTERM. Out: a line on
-standard output when every answer has begun, and one at the end: how many readers got less than
-was due. Whatever comes is compared with the object; a wrong byte or a closed connection is
-told on standard error. Refuses to measure memory.
+Run with ``PORT HEADS-FILE SIZE READERS BYTES``, BYTES a second for each reader; it ends at
+SIGTERM. It writes a line to standard output when every answer has begun, and one at the end: how
+many readers got less than was due. All bytes are compared with the object; a wrong byte or a
+closed connection ends it with a message on standard error.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""From exec to the first answer, and memory once all is quiet.
+"""Time from exec to the first answer, and memory at rest.
 
-In: what ``frame.py`` gives. Out: one table. Refuses to send load.
-
-A first start finds no kept copy of the list, a later one does. Every start is a new process;
-the files it reads are in the kernel's cache from the second round on.
+A first start finds no kept copy of the list of prefixes, a later one does. Every start is a new
+process; the files it reads are in the kernel's cache from the second round on.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

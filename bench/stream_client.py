@@ -1,9 +1,9 @@
-"""Clients that download as fast as they can, and cost as little as that can.
+"""Clients that download as fast as they can and use little CPU time for it.
 
-In: ``stream_client.py PORT HEADS-FILE SIZE CONNECTIONS REQUESTS``. Out: status 0 when every
-answer was 200, as long as the object, and the object's bytes wherever a sample of them was
-read: at its start, at its end, and every 16 MiB; else a line on standard error. The kernel
-throws the other bytes away uncopied (MSG_TRUNC, tcp(7)). Refuses to measure anything.
+Run with ``PORT HEADS-FILE SIZE CONNECTIONS REQUESTS``. Its status is 0 when every answer was
+200, as long as the object, and had the object's bytes wherever a sample was read: at the start,
+at the end, and every 16 MiB; else there is a line on standard error. The kernel discards the
+other bytes without copying them (MSG_TRUNC, tcp(7)).
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Objects streamed from an origin in memory: CPU time a request, or a gigabyte.
+"""Objects streamed from an origin in memory: CPU time per request, or per gigabyte.
 
-In: what ``frame.py`` gives. Out: a table for each size of object. Refuses to time anything on
-a clock, and to measure origin and clients, which share the other core.
+One table for each size of object. Only the proxy's CPU time counts; origin and clients run on
+the other core.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

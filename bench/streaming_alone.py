@@ -1,8 +1,7 @@
-"""Single rows of the streaming benches, again and again while something is being changed.
+"""Single rows of the streaming benches, to repeat while something is being changed.
 
-In: ``python bench/streaming_alone.py 64k-plain slow-200-plain --rounds 9``. Out: the same
-tables with only these rows, on standard output; no result file. Refuses to run everything:
-that is ``run.py``.
+``python bench/streaming_alone.py 64k-plain slow-200-plain --rounds 9`` prints the same tables
+with only these rows, and keeps no result file.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

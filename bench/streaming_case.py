@@ -1,8 +1,7 @@
-"""What is streamed to whom: an origin, one configuration, and clients outside AWS.
+"""What is streamed: an origin, one configuration, and clients outside AWS.
 
-In: objects, a list of prefixes. Out: nearbucket's settings, and request heads. The policy
-would redirect these objects, but none of these clients: every request is looked up and
-streamed. Refuses to start a proxy, and to measure.
+The policy would redirect these objects, but to none of these clients: for every request the
+client's region is looked up and the object is streamed.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The same policy and the same answers in nginx's words and in HAProxy's.
+"""The streaming benches' policy as configuration of nginx and of HAProxy.
 
-In: what a server needs to know. Out: configuration files. Like nearbucket, both look up every
-client's region, would redirect those in AWS, verify the origin's certificate, reuse
-connections, and pass on nothing of S3's own. Refuses to start anything.
+Like nearbucket, both look up every client's region, would redirect clients in AWS, verify the
+origin's certificate, reuse connections, and remove S3's own header fields from responses.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

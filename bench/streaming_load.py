@@ -1,7 +1,6 @@
-"""Downloads from one proxy, and what they cost it.
+"""Downloads through one proxy, and the CPU time it uses for them.
 
-In: a server and what is asked of it. Out: CPU time. Refuses to go on when a client got
-anything but the object.
+It fails when a client got anything but the object.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

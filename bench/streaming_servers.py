@@ -1,7 +1,6 @@
 """The proxies of the streaming benches, started and checked.
 
-In: what a server needs to know. Out: servers that stream the objects to every client of the
-case. Refuses to measure them.
+Each streams the objects to every client of the case.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

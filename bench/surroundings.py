@@ -1,7 +1,6 @@
-"""Where a result was measured: machine, kernel and versions.
+"""Where a result was measured: machine, kernel, commit and versions.
 
-In: nothing. Out: plain values for a result file. Refuses names of hosts and users: result
-files are published.
+Result files are published, so they contain no names of hosts or users.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Redirects of which no two requests are equal, as they come through CloudFront.
 
-In: what ``frame.py`` gives. Out: two tables. Refuses to know how it is measured.
-
-A server that remembers answers by the bytes of a request gains nothing here, since every
-request has an id of its own. In the first table keys and clients come back, as they do in
-life; in the second no key does.
+Every request has an id of its own, so a server that remembers answers by the bytes of a request
+gains nothing. In the first table keys and clients come back, as they do in real traffic; in the
+second no key comes back.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations

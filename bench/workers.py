@@ -1,9 +1,9 @@
-"""One worker and two on the same core: what sharing the port costs, and how it spreads.
+"""One worker and two on the same core: the cost of sharing a port, and how connections spread.
 
-In: what ``frame.py`` gives. Out: a table of CPU time a request, and one of connections a
-worker. Refuses to say how much faster two workers are on two cores: here they share one, so
-that only what they do in excess shows. Two processes that take turns on a core cost something
-by themselves: nginx beside it, with one worker and with two, says how much.
+One table of CPU time per request, and one of connections per worker. It does not say how much
+faster two workers are on two cores: they share one, so that only their additional cost shows.
+Two processes that take turns on a core cost something by themselves; nginx with one worker and
+with two shows how much.
 """  # noqa: INP001  # scripts that run from their own folder, not a package
 
 from __future__ import annotations
