@@ -54,7 +54,7 @@ mutants: $(STAMP) ## Small faults put into copies of the code, and those that no
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(STAMP) ## Side by side with nginx and HAProxy
-	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python -m bench.run $(ARGS)
 
 lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt

@@ -2,7 +2,7 @@
 
 From an ip-ranges document: nearbucket's settings, and client addresses. Each address is in a
 region with a target, so every request measured here is answered with a redirect.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 

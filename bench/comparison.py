@@ -2,7 +2,7 @@
 
 ``compare`` is given the servers and the requests. Its table has CPU time and latency per
 request, and their ratios to nginx within each round.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from case import BenchError, clients
-from frame import Figure, Row, Table, interleaved, middle, ratios
-from loads import CONNECTIONS, Load, generator
-from processes import usage
-from servers import AIOHTTP, FAST, HAPROXY, NGINX, Kind, Starter, haproxy_program, nginx_program
-
+from bench.case import BenchError, clients
+from bench.frame import Figure, Row, Table, interleaved, middle, ratios
+from bench.loads import CONNECTIONS, Load, generator
+from bench.processes import usage
+from bench.servers import (
+    AIOHTTP,
+    FAST,
+    HAPROXY,
+    NGINX,
+    Kind,
+    Starter,
+    haproxy_program,
+    nginx_program,
+)
 from nearbucket.regions.region_table import read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from frame import Context
-    from loads import Answers
-    from processes import Cores, Usage
-    from servers import Server
+    from bench.frame import Context
+    from bench.loads import Answers
+    from bench.processes import Cores, Usage
+    from bench.servers import Server
 
 WARM_UP = 5000
 _FEWEST = 2000

@@ -1,18 +1,18 @@
-"""A new connection for each redirect: the cost of clients without a connection pool."""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""A new connection for each redirect: the cost of clients without a connection pool."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from case import CLIENTS, PATH
-from comparison import Case, compare
-from heads import plain
-from servers import FAST, HAPROXY, NGINX
+from bench.case import CLIENTS, PATH
+from bench.comparison import Case, compare
+from bench.heads import plain
+from bench.servers import FAST, HAPROXY, NGINX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from frame import Context, Table
+    from bench.frame import Context, Table
 
 TITLE = "New connections"
 

@@ -10,7 +10,7 @@ prints, keeps and compares its tables::
         samples = interleaved({"ours": 1, "theirs": 2}, measure, context)
         rows = tuple(Row((name,), {"ns": median(each)}) for name, each in samples.items())
         return [Table("lookup", "One lookup", ("table",), (Figure("ns", "ns"),), rows)]
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from processes import Cores
+    from bench.processes import Cores
 
 Key = TypeVar("Key")
 Thing = TypeVar("Thing")

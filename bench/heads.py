@@ -1,11 +1,11 @@
-"""Request heads as bytes: one for each client address, sent in turn."""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""Request heads as bytes: one for each client address, sent in turn."""
 
 from __future__ import annotations
 
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from case import PATH
+from bench.case import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

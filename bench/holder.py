@@ -2,7 +2,7 @@
 
 Run with ``PORT COUNT HEADS-FILE``. It writes ``held COUNT`` to standard output when every
 connection has had its answer, and keeps all of them until a signal ends the process.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING
 
-from case import BenchError
-from processes import running
-from requester import answer_end, read_heads, succeeded
+from bench.case import BenchError
+from bench.processes import module_command, running
+from bench.requester import answer_end, read_heads, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def holding(port: int, count: int, heads: Path, core: int) -> Iterator[None]:
     Raises:
         BenchError: They cannot be had.
     """
-    command = [sys.executable, __file__, str(port), str(count), str(heads)]
+    command = module_command(__name__, port, count, heads)
     with running(command, core=core, stdout=PIPE) as process:
         said = process.stdout.readline() if process.stdout else b""
         if said != b"held %d\n" % count:

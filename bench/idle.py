@@ -2,7 +2,7 @@
 
 One table: memory per connection, CPU time at rest, and CPU time per request beside them. The
 kernel's own memory for sockets is left out: it is the same for all servers.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import CLIENTS, BenchError
-from comparison import (
+from bench.case import CLIENTS, BenchError
+from bench.comparison import (
     LABELS,
     NOISE_OF_TIME,
     Asker,
@@ -22,19 +22,19 @@ from comparison import (
     measure,
     starter_of,
 )
-from frame import Figure, Row, Table, interleaved, middle, ratios
-from heads import plain
-from holder import holding
-from loads import CONNECTIONS, Load, generator
-from processes import connections, cpu_seconds, memory
-from servers import FAST, HAPROXY, NGINX, Kind
+from bench.frame import Figure, Row, Table, interleaved, middle, ratios
+from bench.heads import plain
+from bench.holder import holding
+from bench.loads import CONNECTIONS, Load, generator
+from bench.processes import connections, cpu_seconds, memory
+from bench.servers import FAST, HAPROXY, NGINX, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from frame import Context
-    from servers import Server, Starter
+    from bench.frame import Context
+    from bench.servers import Server, Starter
 
 TITLE = "Idle connections"
 HELD = 10_000

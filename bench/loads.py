@@ -2,7 +2,7 @@
 
 wrk with ``rotate.lua`` where wrk is installed, else ``requester.py``. The result is how many
 requests were answered, and their latency.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from case import PATH, BenchError
-from processes import running
+from bench import requester
+from bench.case import PATH, BenchError
+from bench.processes import module_command, running
 
 CONNECTIONS = 32
 _LONGEST = 60
@@ -24,7 +24,7 @@ _LONGEST = 60
 _PATIENCE = 20
 """Seconds without an answer that wrk takes for a failure; on a busy machine its own 2 pass."""
 
-_HERE = Path(__file__).parent
+_SCRIPT = Path(__file__).with_name("rotate.lua")
 
 
 def generator() -> str:
@@ -63,9 +63,9 @@ class Load:
         rest = [str(self._heads), str(requests), str(self._sent)]
         command = (
             [wrk, "-t1", f"-c{self._connections}", f"-d{_LONGEST}s", f"--timeout={_PATIENCE}s",
-             "-s", str(_HERE / "rotate.lua"), f"http://127.0.0.1:{port}{PATH}", "--", *rest]
+             "-s", str(_SCRIPT), f"http://127.0.0.1:{port}{PATH}", "--", *rest]
             if wrk else
-            [sys.executable, str(_HERE / "requester.py"), str(port), str(self._connections), *rest]
+            module_command(requester.__name__, port, self._connections, *rest)
         )  # fmt: skip
         self._sent += requests
         with running(command, core=self._core, stdout=subprocess.PIPE) as process:

@@ -10,7 +10,7 @@ IPv4-mapped IPv6 as IPv4.
 
 pytricia (C, a Patricia trie) is the fastest table of prefixes for Python. PyPI has its source
 only, so it is measured where it is installed and left out elsewhere.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from case import BenchError
-from frame import Figure, Row, Table, interleaved, middle, ratios
-
+from bench.case import BenchError
+from bench.frame import Figure, Row, Table, interleaved, middle, ratios
 from nearbucket.regions.prefixes import BITS, packed_address, prefix_text
 from nearbucket.regions.region_table import build_table, network_set, networks_of, read_ranges
 
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from frame import Context
-
+    from bench.frame import Context
     from nearbucket.regions.region_table import Ranges
 
     Ask = Callable[[Any], object]

@@ -2,7 +2,7 @@
 
 It listens on two ports of loopback with a certificate made for the run, and does not verify
 signatures. Its own CPU time is not measured.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import BenchError
-from origin_objects import Object, fill
-from processes import free_port, running
-from servers import answers, nginx_program
+from bench.case import BenchError
+from bench.origin_objects import Object, fill
+from bench.processes import free_port, running
+from bench.servers import answers, nginx_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

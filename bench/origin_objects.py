@@ -2,7 +2,7 @@
 
 The bytes at an offset can be computed, so a client that reads any part of an object can tell
 whether it is the right part.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 

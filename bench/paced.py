@@ -7,7 +7,7 @@ for answers: when a server pauses for 50 ms, each request due in those 50 ms cou
 load that waits for answers would see the pause only once per connection.
 
 It polls for answers without sleeping, so it needs a core of its own.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import BenchError
-from heads import UNIQUE
-from processes import running
-from requester import answer_end, percentiles, read_heads, succeeded
+from bench.case import BenchError
+from bench.heads import UNIQUE
+from bench.processes import module_command, running
+from bench.requester import answer_end, percentiles, read_heads, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,9 +57,9 @@ def pacing(port: int, heads: Path, pace: Pace, *, core: int) -> Iterator[Callabl
     Raises:
         BenchError: Requests failed.
     """
-    rest = (port, pace.connections, heads, pace.rate, pace.seconds)
-    command = [sys.executable, __file__, *rest]
-    with running([str(part) for part in command], core=core, stdout=PIPE) as process:
+    arguments = (port, pace.connections, heads, pace.rate, pace.seconds)
+    command = module_command(__name__, *arguments)
+    with running(command, core=core, stdout=PIPE) as process:
         if process.stdout is None or process.stdout.readline() != b"started\n":
             raise BenchError("the paced load did not start")
 

@@ -2,14 +2,13 @@
 
 Their answers have the same fields as nearbucket's, and their log lines the same facts, so that
 every server does the same work.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import FAMILY, IDLE_SECONDS, MAX_CONNECTIONS, counted, locations
-
+from bench.case import FAMILY, IDLE_SECONDS, MAX_CONNECTIONS, counted, locations
 from nearbucket.regions.prefixes import prefix_text
 
 if TYPE_CHECKING:

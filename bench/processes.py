@@ -1,7 +1,7 @@
 """Processes of a bench: started on one core, their CPU time and memory read, always ended.
 
 A process ends with its ``with`` block, and with this process however this one ends.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from case import BenchError
+from bench.case import ROOT, BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,12 +45,17 @@ def choose_cores() -> Cores:
     return Cores(server=allowed[-1], load=allowed[0])
 
 
+def module_command(name: str, *arguments: object) -> list[str]:
+    """The command that runs a module of this folder as a process; ``running`` finds it."""
+    return [sys.executable, "-m", name, *map(str, arguments)]
+
+
 @contextmanager
 def running(
     command: Sequence[str], *, core: int | Iterable[int],
     stdout: int | IO[bytes] | None = subprocess.DEVNULL, stderr: IO[bytes] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:  # fmt: skip
-    """A process on one core, or on some, ended when the block is left.
+    """A process on one core or on some, started in the project's root, ended with the block.
 
     It has a session of its own, so that Ctrl-C reaches this process alone, which then ends
     it; setpriv (util-linux) has the kernel end it should this process be killed.
@@ -61,7 +67,7 @@ def running(
     try:
         process = subprocess.Popen(  # noqa: S603  # fixed commands of this folder
             [*guard, *command], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-            start_new_session=True,
+            start_new_session=True, cwd=ROOT,
         )  # fmt: skip
     finally:
         os.sched_setaffinity(0, before)

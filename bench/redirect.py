@@ -1,18 +1,18 @@
-"""One redirect for one key over kept connections: the least work there is."""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""One redirect for one key over kept connections: the least work there is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from case import CLIENTS
-from comparison import Case, compare
-from heads import plain
-from servers import AIOHTTP, FAST, HAPROXY, NGINX
+from bench.case import CLIENTS
+from bench.comparison import Case, compare
+from bench.heads import plain
+from bench.servers import AIOHTTP, FAST, HAPROXY, NGINX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frame import Context, Table
+    from bench.frame import Context, Table
 
 TITLE = "One redirect"
 

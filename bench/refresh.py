@@ -3,7 +3,7 @@
 Latencies at a steady rate, in windows with a new list and without one, and how long a worker's
 event loop is blocked when it gets a new list. The supervisor shares the worker's core: that is
 the worst case.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import uvloop
-from case import BenchError, clients, configuration
-from frame import Figure, Row, Table, interleaved, middle
-from heads import KEYS, varied
-from paced import Pace, Waits, pacing
-from service import serving
 
+from bench.case import BenchError, clients, configuration
+from bench.frame import Figure, Row, Table, interleaved, middle
+from bench.heads import KEYS, varied
+from bench.paced import Pace, Waits, pacing
+from bench.service import serving
 from nearbucket.config.settings import Settings
 from nearbucket.regions.region_table import read_ranges
 from nearbucket.supervisor.ipc import Channel, encoded
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from frame import Context
-    from service import Service
+    from bench.frame import Context
+    from bench.service import Service
 
 TITLE = "A new list"
 _RATE, _CONNECTIONS = 2000, 32

@@ -4,7 +4,7 @@ Run with ``PORT CONNECTIONS HEADS-FILE REQUESTS FIRST``. It writes to standard o
 ``rotate.lua`` does, ``figures REQUESTS FAILED P50-MICROSECONDS P99-MICROSECONDS``. Answers of
 status 400 and above, and requests without an answer, count as failed. Each connection sends its
 next request when the last answer is complete.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from statistics import quantiles
 from typing import cast
 
 import uvloop
-from heads import UNIQUE
+
+from bench.heads import UNIQUE
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)

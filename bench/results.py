@@ -1,4 +1,4 @@
-"""Result files: what was measured, where and with what; and what moved between two of them."""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""Result files: what was measured, where and with what; and what moved between two of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from case import BenchError
-from surroundings import commit, machine, versions
+from bench.case import BenchError
+from bench.surroundings import commit, machine, versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from frame import Context, Table
+    from bench.frame import Context, Table
 
 _STEPS = 2  # of the last digit shown
 FORM = 2

@@ -1,12 +1,11 @@
 """The command: runs benches, prints their tables, keeps one result file, compares two.
 
-``python bench/run.py [NAME...]``; ``--compare A B`` shows what moved between two result files.
+``python -m bench.run [NAME...]``; ``--compare A B`` shows what moved between two result files.
 No figure makes it fail: times depend on the machine.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
-import importlib
 import os
 import resource
 import signal
@@ -14,27 +13,48 @@ import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from case import ROOT, BenchError, ranges_file
-from frame import Context
-from processes import choose_cores
-from results import compare as compare_results
-from results import differences, document, read, write
-from show import Bar, fault, say, show_changes, show_table
+
+from bench import (
+    connections,
+    idle,
+    lookup,
+    redirect,
+    refresh,
+    slow,
+    startup,
+    streaming,
+    varied,
+    workers,
+)
+from bench.case import ROOT, BenchError, ranges_file
+from bench.frame import Context
+from bench.processes import choose_cores
+from bench.results import compare as compare_results
+from bench.results import differences, document, read, write
+from bench.show import Bar, fault, say, show_changes, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from frame import Bench, Steps, Table
+    from bench.frame import Bench, Steps, Table
 
-BENCHES = (
-    "redirect", "varied", "connections", "idle", "startup", "workers", "refresh",
-    "streaming", "slow", "lookup",
-)  # fmt: skip
-"""Modules of this folder, in the order of a run."""
+BENCHES: dict[str, Bench] = {
+    "redirect": redirect,
+    "varied": varied,
+    "connections": connections,
+    "idle": idle,
+    "startup": startup,
+    "workers": workers,
+    "refresh": refresh,
+    "streaming": streaming,
+    "slow": slow,
+    "lookup": lookup,
+}
+"""By name on the command line and in result files, in the order of a run."""
 
 RESULTS = Path(__file__).parent / "results"
 _ROUNDS, _QUICK_ROUNDS = 5, 2
@@ -59,7 +79,7 @@ def run_all(names: Sequence[str], context: Context) -> tuple[dict[str, Sequence[
 
 
 def _run(name: str, context: Context) -> Sequence[Table]:
-    bench = cast("Bench", importlib.import_module(name))
+    bench = BENCHES[name]
     with Bar(bench.TITLE) as bar, tempfile.TemporaryDirectory(prefix="nearbucket-bench-") as place:
         steps: Steps = bar
         tables = bench.run(context._replace(folder=Path(place), steps=steps))
@@ -122,7 +142,7 @@ def main(
             return
         count = rounds or (_QUICK_ROUNDS if quick else _ROUNDS)
         context = Context(choose_cores(), count, quick, Path(), ranges_file(), Bar(""))
-        whole = bench(names or BENCHES, context, output)
+        whole = bench(names or list(BENCHES), context, output)
     except (BenchError, OSError) as error:
         say(f"bench: {error}")
         whole = False

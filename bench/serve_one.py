@@ -4,7 +4,7 @@ Run with ``all|no-relay|aiohttp PORT SNAPSHOT-FILE [LOG-FILE]``: the lanes that 
 pickled ``Snapshot``, which is what a supervisor sends. It answers on 127.0.0.1 until a signal
 ends it, and writes its access log to LOG-FILE if there is one. Requests do not pass through a
 supervisor, so the worker's CPU time is the whole cost of a request.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 

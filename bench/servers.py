@@ -1,7 +1,7 @@
 """The servers that are compared, started and checked.
 
 Each redirects every client of the case, with an access log or without one.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import http.client
 import os
 import pickle
 import shutil
-import sys
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import PATH, BenchError, locations, settings
-from policies import Place, haproxy_config, nginx_config
-from processes import free_port, running
-
+from bench import serve_one
+from bench.case import PATH, BenchError, locations, settings
+from bench.policies import Place, haproxy_config, nginx_config
+from bench.processes import free_port, module_command, running
 from nearbucket.supervisor.snapshot import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from nearbucket.regions.region_table import Ranges
 
@@ -128,9 +127,8 @@ class Starter(NamedTuple):
                 config.write_text(haproxy_config(self.ranges, place), encoding="ascii")
                 return [_found(haproxy_program(), kind), "-db", "-f", str(config)]
         config.write_bytes(pickle.dumps(snapshot_of(settings(log=kind.log), self.ranges)))
-        script = Path(__file__).parent / "serve_one.py"
         lanes = "aiohttp" if kind.name == AIOHTTP else "all"
-        command = [sys.executable, str(script), lanes, str(place.port), str(config)]
+        command = module_command(serve_one.__name__, lanes, place.port, config)
         return [*command, str(place.log)] if place.log else command
 
 

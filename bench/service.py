@@ -1,4 +1,4 @@
-"""A whole ``nearbucket serve``, supervisor and workers, and the time until it is ready."""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""A whole ``nearbucket serve``, supervisor and workers, and the time until it is ready."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from case import BenchError
-from processes import children, cpu_seconds, free_port, running
+from bench.case import BenchError
+from bench.processes import children, cpu_seconds, free_port, running
 
 if TYPE_CHECKING:
     import subprocess

@@ -1,4 +1,4 @@
-"""Tables on a terminal, TAB-separated lines elsewhere; messages go to standard error."""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""Tables on a terminal, TAB-separated lines elsewhere; messages go to standard error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.table import Table as Grid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frame import Figure, Table
-    from results import Move
+    from bench.frame import Figure, Table
+    from bench.results import Move
 
 errors = Console(stderr=True, highlight=False, markup=False)
 

@@ -2,7 +2,7 @@
 
 Memory does not vary from round to round as time does, so each row is measured once, whatever
 the number of rounds.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from comparison import installed
-from frame import Figure, Row, Table
-from origin_objects import LARGE
-from servers import FAST, HAPROXY, NGINX, Kind
-from slow_load import BYTES_A_SECOND, Held, hold
-from slow_memory import tcp_pressure
-from streaming_case import PLAIN, TLS, staged
-from streaming_servers import check, started
+from bench.comparison import installed
+from bench.frame import Figure, Row, Table
+from bench.origin_objects import LARGE
+from bench.servers import FAST, HAPROXY, NGINX, Kind
+from bench.slow_load import BYTES_A_SECOND, Held, hold
+from bench.slow_memory import tcp_pressure
+from bench.streaming_case import PLAIN, TLS, staged
+from bench.streaming_servers import check, started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frame import Context
-    from streaming_case import Scene
+    from bench.frame import Context
+    from bench.streaming_case import Scene
 
 TITLE = "Slow readers"
 SERVERS = (NGINX, HAPROXY, FAST)

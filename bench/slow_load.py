@@ -1,30 +1,28 @@
 """Slow readers on one proxy: the memory of proxy and kernel for them, and the CPU time.
 
 It fails when a reader got wrong bytes, or none.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
 import select
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import BenchError
-from origin_objects import KIB, LARGE
-from processes import cpu_seconds, running
-from slow_memory import forget_peak, pipes, resident, sockets, tcp_memory
-from streaming_case import PLAIN
+from bench import slow_readers
+from bench.case import BenchError
+from bench.origin_objects import KIB, LARGE
+from bench.processes import cpu_seconds, module_command, running
+from bench.slow_memory import forget_peak, pipes, resident, sockets, tcp_memory
+from bench.streaming_case import PLAIN
 
 if TYPE_CHECKING:
-    from servers import Server
-    from streaming_case import Scene
+    from bench.servers import Server
+    from bench.streaming_case import Scene
 
 BYTES_A_SECOND = 16 * KIB
-_READERS = Path(__file__).parent / "slow_readers.py"
 _PATIENCE = 30.0
 _PAUSE = 0.25
 _STILL = 4  # pauses without a change: then everything is full
@@ -94,8 +92,8 @@ def hold(scene: Scene, server: Server, readers: int, way: str, seconds: float) -
     """
     watch = _Watch(server, scene.origin.plain if way == PLAIN else scene.origin.tls)
     start = cpu_seconds(server.pid)
-    command = [sys.executable, str(_READERS), str(server.port), str(scene.heads(LARGE, way)),
-               str(LARGE.size), str(readers), str(BYTES_A_SECOND)]  # fmt: skip
+    arguments = (server.port, scene.heads(LARGE, way), LARGE.size, readers, BYTES_A_SECOND)
+    command = module_command(slow_readers.__name__, *arguments)
     errors = scene.folder / "readers.errors"
     with (
         errors.open("wb") as stderr,

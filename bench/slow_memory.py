@@ -1,7 +1,7 @@
 """Memory that a process holds and that the kernel holds for it, in bytes.
 
 Resident memory now and at its peak, and the memory of its sockets and pipes.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from case import BenchError
+from bench.case import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

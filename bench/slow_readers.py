@@ -4,7 +4,7 @@ Run with ``PORT HEADS-FILE SIZE READERS BYTES``, BYTES a second for each reader;
 SIGTERM. It writes a line to standard output when every answer has begun, and one at the end: how
 many readers got less than was due. All bytes are compared with the object; a wrong byte or a
 closed connection ends it with a message on standard error.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-from origin_objects import KIB, AnswerError, body_of, is_part, read_heads
+from bench.origin_objects import KIB, AnswerError, body_of, is_part, read_heads
 
 _BUFFER = 32 * KIB
 """SO_RCVBUF, which the kernel doubles: little, so that what waits, waits on the proxy's side."""

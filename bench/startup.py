@@ -2,7 +2,7 @@
 
 A first start finds no kept copy of the list of prefixes, a later one does. Every start is a new
 process; the files it reads are in the kernel's cache from the second round on.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import time
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import CLIENTS, BenchError, configuration
-from comparison import installed, starter_of
-from frame import Figure, Row, Table, interleaved, middle
-from policies import Place
-from processes import Memory, cpu_seconds, free_port, memory, running
-from servers import FAST, HAPROXY, NGINX, Kind, answers
-from service import serving
+from bench.case import CLIENTS, BenchError, configuration
+from bench.comparison import installed, starter_of
+from bench.frame import Figure, Row, Table, interleaved, middle
+from bench.policies import Place
+from bench.processes import Memory, cpu_seconds, free_port, memory, running
+from bench.servers import FAST, HAPROXY, NGINX, Kind, answers
+from bench.service import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from frame import Context
-    from servers import Starter
+    from bench.frame import Context
+    from bench.servers import Starter
 
 TITLE = "Start-up"
 _REST = 1.5  # seconds after which nothing of the start goes on any more

@@ -4,7 +4,7 @@ Run with ``PORT HEADS-FILE SIZE CONNECTIONS REQUESTS``. Its status is 0 when eve
 200, as long as the object, and had the object's bytes wherever a sample was read: at the start,
 at the end, and every 16 MiB; else there is a line on standard error. The kernel discards the
 other bytes without copying them (MSG_TRUNC, tcp(7)).
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sys
 from itertools import cycle
 from pathlib import Path
 
-from origin_objects import KIB, MIB, AnswerError, body_of, is_part, read_heads
+from bench.origin_objects import KIB, MIB, AnswerError, body_of, is_part, read_heads
 
 _SAMPLE = 4 * KIB
 _EVERY = 16 * MIB

@@ -2,7 +2,7 @@
 
 One table for each size of object. Only the proxy's CPU time counts; origin and clients run on
 the other core.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from comparison import installed
-from frame import Figure, Row, Table, interleaved, middle, ratios
-from origin_objects import LARGE, MIDDLE, SMALL, Object
-from servers import AIOHTTP, FAST, HAPROXY, NGINX, Kind
-from streaming_case import PLAIN, TLS, staged
-from streaming_load import Load, measure
-from streaming_servers import check, started
+from bench.comparison import installed
+from bench.frame import Figure, Row, Table, interleaved, middle, ratios
+from bench.origin_objects import LARGE, MIDDLE, SMALL, Object
+from bench.servers import AIOHTTP, FAST, HAPROXY, NGINX, Kind
+from bench.streaming_case import PLAIN, TLS, staged
+from bench.streaming_load import Load, measure
+from bench.streaming_servers import check, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from frame import Context
-    from servers import Server
-    from streaming_case import Scene
+    from bench.frame import Context
+    from bench.servers import Server
+    from bench.streaming_case import Scene
 
 TITLE = "Streaming"
 SERVERS = (NGINX, HAPROXY, FAST, AIOHTTP)

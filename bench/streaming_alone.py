@@ -1,8 +1,8 @@
 """Single rows of the streaming benches, to repeat while something is being changed.
 
-``python bench/streaming_alone.py 64k-plain slow-200-plain --rounds 9`` prints the same tables
+``python -m bench.streaming_alone 64k-plain slow-200-plain --rounds 9`` prints the same tables
 with only these rows, and keeps no result file.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import slow
-import streaming
 import typer
-from case import BenchError, ranges_file
-from frame import Context
-from processes import choose_cores
-from show import Bar, say, show_table
+
+from bench import slow, streaming
+from bench.case import BenchError, ranges_file
+from bench.frame import Context
+from bench.processes import choose_cores
+from bench.show import Bar, say, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from types import FrameType
 
-    from frame import Steps
+    from bench.frame import Steps
 
 ROWS = {str(row): row for row in streaming.ROWS}
 CROWDS = {str(crowd): crowd for crowd in slow.CROWDS}

@@ -2,16 +2,15 @@
 
 The policy would redirect these objects, but to none of these clients: for every request the
 client's region is looked up and the object is streamed.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import CLIENTS, FAMILY, BenchError, configuration, settings
-from origin import BUCKET, serving
-
+from bench.case import CLIENTS, FAMILY, BenchError, configuration, settings
+from bench.origin import BUCKET, serving
 from nearbucket.config.settings import Settings
 from nearbucket.regions.prefixes import BITS, prefix_text
 from nearbucket.regions.region_table import build_table, read_ranges
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from frame import Context
-    from origin import Origin
-    from origin_objects import Object
-    from processes import Cores
-
+    from bench.frame import Context
+    from bench.origin import Origin
+    from bench.origin_objects import Object
+    from bench.processes import Cores
     from nearbucket.regions.region_table import Ranges
 
 PLAIN, TLS = "plain", "TLS"

@@ -2,22 +2,21 @@
 
 Like nearbucket, both look up every client's region, would redirect clients in AWS, verify the
 origin's certificate, reuse connections, and remove S3's own header fields from responses.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from case import FAMILY, IDLE_SECONDS, counted, locations
-from origin import BUCKET, NAME
-from policies import nginx_sharing
-from streaming_case import ANSWER, HOSTS, PLAIN, TLS
-
+from bench.case import FAMILY, IDLE_SECONDS, counted, locations
+from bench.origin import BUCKET, NAME
+from bench.policies import nginx_sharing
+from bench.streaming_case import ANSWER, HOSTS, PLAIN, TLS
 from nearbucket.regions.prefixes import prefix_text
 
 if TYPE_CHECKING:
-    from policies import Place
-    from streaming_case import Scene
+    from bench.policies import Place
+    from bench.streaming_case import Scene
 
 MOST_READERS = 1200
 """Downloads at a time; two descriptors each, and for HAProxy two more of a pipe."""

@@ -1,25 +1,23 @@
 """Downloads through one proxy, and the CPU time it uses for them.
 
 It fails when a client got anything but the object.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from case import BenchError
-from processes import running, usage
+from bench import stream_client
+from bench.case import BenchError
+from bench.processes import module_command, running, usage
 
 if TYPE_CHECKING:
-    from origin_objects import Object
-    from processes import Usage
-    from servers import Server
-    from streaming_case import Scene
+    from bench.origin_objects import Object
+    from bench.processes import Usage
+    from bench.servers import Server
+    from bench.streaming_case import Scene
 
-_CLIENT = Path(__file__).parent / "stream_client.py"
 _LONGEST = 120
 """Seconds that all downloads of a round may take."""
 
@@ -59,9 +57,9 @@ def measure(scene: Scene, server: Server, load: Load) -> Usage:
 
 
 def _download(scene: Scene, server: Server, load: Load) -> None:
-    command = [sys.executable, str(_CLIENT), str(server.port),
-               str(scene.heads(load.thing, load.way)), str(load.thing.size),
-               str(load.connections), str(load.requests)]  # fmt: skip
+    heads = scene.heads(load.thing, load.way)
+    arguments = (server.port, heads, load.thing.size, load.connections, load.requests)
+    command = module_command(stream_client.__name__, *arguments)
     errors = scene.folder / "client.errors"
     with (
         errors.open("wb") as stderr,

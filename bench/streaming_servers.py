@@ -1,32 +1,28 @@
 """The proxies of the streaming benches, started and checked.
 
 Each streams the objects to every client of the case.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
 import http.client
 import pickle
-import sys
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from case import BenchError
-from origin import wait_for
-from origin_objects import MIB, Object, is_part
-from policies import Place
-from processes import free_port, running
-from servers import AIOHTTP, HAPROXY, NGINX, Kind, Server, haproxy_program, nginx_program
-from streaming_case import ANSWER, HOSTS, Scene, streaming_settings
-from streaming_configs import haproxy_config, nginx_config
-
+from bench import serve_one
+from bench.case import BenchError
+from bench.origin import wait_for
+from bench.origin_objects import MIB, Object, is_part
+from bench.policies import Place
+from bench.processes import free_port, module_command, running
+from bench.servers import AIOHTTP, HAPROXY, NGINX, Kind, Server, haproxy_program, nginx_program
+from bench.streaming_case import ANSWER, HOSTS, Scene, streaming_settings
+from bench.streaming_configs import haproxy_config, nginx_config
 from nearbucket.supervisor.snapshot import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_WORKER = Path(__file__).parent / "serve_one.py"
 
 
 @contextmanager
@@ -67,7 +63,7 @@ def _command(scene: Scene, kind: Kind, place: Place) -> list[str]:
     # Whom Python's ssl trusts is OpenSSL's default, which this variable names.
     trust = ["env", f"SSL_CERT_FILE={scene.origin.certificate}"]
     lanes = "aiohttp" if kind.name == AIOHTTP else "all"
-    command = [*trust, sys.executable, str(_WORKER), lanes, str(place.port), str(config)]
+    command = [*trust, *module_command(serve_one.__name__, lanes, place.port, config)]
     return [*command, str(place.log)] if place.log else command
 
 

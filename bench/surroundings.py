@@ -1,7 +1,7 @@
 """Where a result was measured: machine, kernel, commit and versions.
 
 Result files are published, so they contain no names of hosts or users.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from case import ROOT
-from servers import haproxy_program, nginx_program
-
+from bench.case import ROOT
+from bench.servers import haproxy_program, nginx_program
 from nearbucket import __version__
 
 _LIBRARIES = ("aiohttp", "httptools", "uvloop")

@@ -3,21 +3,21 @@
 Every request has an id of its own, so a server that remembers answers by the bytes of a request
 gains nothing. In the first table keys and clients come back, as they do in real traffic; in the
 second no key comes back.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from case import CLIENTS
-from comparison import Case, compare
-from heads import KEYS, fresh, varied
-from servers import FAST, HAPROXY, NGINX
+from bench.case import CLIENTS
+from bench.comparison import Case, compare
+from bench.heads import KEYS, fresh, varied
+from bench.servers import FAST, HAPROXY, NGINX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frame import Context, Table
+    from bench.frame import Context, Table
 
 TITLE = "Heads all different"
 _SERVERS = (NGINX, HAPROXY, FAST)

@@ -4,7 +4,7 @@ One table of CPU time per request, and one of connections per worker. It does no
 faster two workers are on two cores: they share one, so that only their additional cost shows.
 Two processes that take turns on a core cost something by themselves; nginx with one worker and
 with two shows how much.
-"""  # noqa: INP001  # scripts that run from their own folder, not a package
+"""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import policies
-import streaming_configs
-from case import clients, configuration
-from comparison import NOISE_OF_TIME, Asker, Sample, cpu_seconds_a_round, installed
-from frame import Figure, Row, Table, interleaved, middle, ratios
-from heads import plain
-from holder import holding
-from loads import Load, generator
-from origin import BUCKET, wait_for
-from origin_objects import SMALL
-from processes import connections, free_port, running, usage
-from servers import FAST, NGINX, nginx_program
-from service import serving
-from streaming_case import PLAIN, staged
+from bench import policies, streaming_configs
+from bench.case import clients, configuration
+from bench.comparison import NOISE_OF_TIME, Asker, Sample, cpu_seconds_a_round, installed
+from bench.frame import Figure, Row, Table, interleaved, middle, ratios
+from bench.heads import plain
+from bench.holder import holding
+from bench.loads import Load, generator
+from bench.origin import BUCKET, wait_for
+from bench.origin_objects import SMALL
+from bench.processes import connections, free_port, running, usage
+from bench.servers import FAST, NGINX, nginx_program
+from bench.service import serving
+from bench.streaming_case import PLAIN, staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from frame import Context
-    from origin import Origin
-    from processes import Cores
-    from streaming_case import Scene
+    from bench.frame import Context
+    from bench.origin import Origin
+    from bench.processes import Cores
+    from bench.streaming_case import Scene
 
 TITLE = "Workers"
 REDIRECT, STREAM = "redirect", "stream, 64 KiB"

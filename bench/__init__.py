@@ -1,0 +1,1 @@
+"""Measurements beside nginx and HAProxy; ``python -m bench.run`` is the command."""
