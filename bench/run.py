@@ -17,30 +17,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import (
-    connections,
-    idle,
-    lookup,
-    redirect,
-    refresh,
-    slow,
-    startup,
-    streaming,
-    varied,
-    workers,
-)
-from bench.case import ROOT, BenchError, ranges_file
-from bench.frame import Context
-from bench.processes import choose_cores
-from bench.results import compare as compare_results
-from bench.results import differences, document, read, write
-from bench.show import Bar, fault, say, show_changes, show_table
+from bench.lib.case import ROOT, BenchError, ranges_file
+from bench.lib.frame import Context
+from bench.lib.processes import choose_cores
+from bench.lib.results import compare as compare_results
+from bench.lib.results import differences, document, read, write
+from bench.lib.show import Bar, fault, say, show_changes, show_table
+from bench.redirect import connections, idle, lookup, redirect, refresh, startup, varied, workers
+from bench.slow import slow
+from bench.streaming import streaming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from bench.frame import Bench, Steps, Table
+    from bench.lib.frame import Bench, Steps, Table
 
 BENCHES: dict[str, Bench] = {
     "redirect": redirect,

@@ -61,14 +61,13 @@ OTHER_MEANINGS = {
     "pyproject.toml": "the folder of the sources",
     "tests/mutants/running.py": "the folder of the sources",
     "tests/e2e/test_compose.py": "a service of docker-compose.yml",
-    "bench/origin.py": "the prefix of nginx's proxy_temp_path",
-    "bench/policies.py": "the prefix of nginx's proxy_temp_path",
-    "bench/streaming_configs.py": "the prefix of nginx's proxy_temp_path",
+    "bench/lib/origin.py": "the prefix of nginx's proxy_temp_path",
+    "bench/lib/policies.py": "the prefix of nginx's proxy_temp_path",
+    "bench/streaming/configs.py": "the prefix of nginx's proxy_temp_path",
 }
 """Files in which the name alone, in quotes, is not the package, and what it is there."""
 
 OTHER_FILES = {
-    "bench/NAME.py": "stands for any bench",
     "nearsample/__init__.py": "in a package that a test makes",
 }
 """Paths of no file of the project."""

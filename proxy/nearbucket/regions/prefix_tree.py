@@ -3,10 +3,10 @@
 In: the prefixes of one family and their regions. Out: a tree that has, in each place, the region
 of the longest prefix around it. Refuses to know texts, services, and who walks the tree.
 
-Why this shape (figures: bench/lookup.py): once an address is packed, an index into a tuple is
-the cheapest step there is in Python, and a question between two steps costs nearly as much as a
-step. So a walk asks only at the stops whether it has arrived; elsewhere a region is spread to the
-next stop below, by one tuple for all places that look alike.
+Why this shape (figures: bench/redirect/lookup.py): once an address is packed, an index into a
+tuple is the cheapest step there is in Python, and a question between two steps costs nearly as
+much as a step. So a walk asks only at the stops whether it has arrived; elsewhere a region is
+spread to the next stop below, by one tuple for all places that look alike.
 
 The price is memory: 2 MiB for EC2's 4,000 prefixes. A prefix far from all others takes 3 to 5 KiB
 in IPv4, and 9 to 13 in IPv6.

@@ -88,8 +88,9 @@ class RegionTable:
         Args:
             packed: 4 or 16 bytes, as ``packed_address`` gives them.
         """
-        # Written out for speed, every line of it measured (bench/lookup.py); mypy leaves room for
-        # subclasses of tuple where type() asks for the class itself, which is the cheaper question.
+        # Written out for speed, every line of it measured (bench/redirect/lookup.py); mypy leaves
+        # room for subclasses of tuple where type() asks for the class itself, which is the cheaper
+        # question.
         if len(packed) == 4:  # noqa: PLR2004  # bytes of an IPv4 address
             four = self._tree4[packed[0]][packed[1]]
             return four[packed[2]][packed[3]] if type(four) is tuple else four  # type: ignore[return-value]

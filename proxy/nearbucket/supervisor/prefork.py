@@ -5,7 +5,7 @@ of its channel. Refuses to start a worker later on: then there are threads and a
 copy would have without what makes them run (``worker_pool.py`` starts new processes instead).
 
 The first workers are copies of this process because it has imported by now what they run: that
-is nine tenths of a worker's start and half of its memory (bench/startup.py).
+is nine tenths of a worker's start and half of its memory (bench/redirect/startup.py).
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""The policy of the case as configuration of nginx and of HAProxy.
+
+Their answers have the same fields as nearbucket's, and their log lines the same facts, so that
+every server does the same work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.lib.case import FAMILY, IDLE_SECONDS, MAX_CONNECTIONS, counted, locations
+from nearbucket.regions.prefixes import prefix_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearbucket.regions.region_table import Ranges
+
+
+class Place(NamedTuple):
+    """What differs from server to server.
+
+    Attributes:
+        port: Of loopback.
+        log: File of the JSON access log, or None for none.
+        folder: For files of the server.
+        shared: Whether nginx shares the port, each process with a queue of its own.
+    """
+
+    port: int
+    log: Path | None
+    folder: Path
+    shared: bool = False
+
+
+def _networks(ranges: Ranges, line: str) -> str:
+    return "".join(
+        line.format(prefix_text(FAMILY, first, length), region or "-")
+        for first, length, region in counted(ranges)
+    )
+
+
+def nginx_config(ranges: Ranges, place: Place) -> str:
+    """``geo`` for the region, ``map`` for the key, one ``return``.
+
+    Log lines gather for a second, as nearbucket's do.
+    """
+    networks = _networks(ranges, "    {} {};\n")
+    bases = "\n".join(f"    1{region} {base};" for region, base in locations().items())
+    folders = "\n".join(
+        f"  {name}_temp_path {place.folder / name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    access = f"{place.log} bench buffer=1m flush=1s" if place.log else "off"
+    return f"""\
+daemon off;
+master_process off;
+pid {place.folder / "nginx.pid"};
+error_log stderr error;
+events {{ worker_connections {MAX_CONNECTIONS}; }}
+http {{
+{folders}
+  log_format bench escape=json '{_NGINX_LINE}';
+  access_log {access};
+  server_tokens off;
+  keepalive_requests 1000000000;
+  keepalive_timeout {IDLE_SECONDS}s;
+  geo $region {{
+    proxy 127.0.0.0/8;
+    default -;
+{networks}  }}
+  map $uri $wanted {{ default ""; "~\\.tar\\..*z" 1; }}
+  map $wanted$region $base {{
+    default "";
+{bases}
+  }}
+  server {{
+    listen 127.0.0.1:{place.port} backlog=4096{nginx_sharing(place)};
+    location / {{
+      if ($base = "") {{ return 404; }}
+      add_header Cache-Control "private, no-store" always;
+      add_header X-Nearbucket "redirect; region=$region; reason=in-region" always;
+      return 301 $base$uri;
+    }}
+  }}
+}}
+"""
+
+
+def nginx_sharing(place: Place) -> str:
+    """How nginx's processes share the port: as nearbucket's workers do."""
+    return " reuseport" if place.shared else ""
+
+
+_NGINX_LINE = (
+    '{"time":"$time_iso8601","client":"$http_x_forwarded_for","peer":"$remote_addr",'
+    '"method":"$request_method","host":"$http_host","path":"$uri","status":$status,'
+    '"bytes":$body_bytes_sent,"seconds":$request_time,"action":"redirect",'
+    '"region":"$region","reason":"in-region","site":"*",'
+    '"user_agent":"$http_user_agent","protocol":"$server_protocol"}'
+)
+
+
+def haproxy_config(ranges: Ranges, place: Place) -> str:
+    """``map_ip`` for the region, a second map for the bucket, one ``http-request return``.
+
+    Its own access log is one write a line to standard output: it has no other way to a file.
+    """
+    regions, bases = place.folder / "regions.map", place.folder / "bases.map"
+    regions.write_text(_networks(ranges, "{} {}\n"), encoding="ascii")
+    bases.write_text("".join(f"{name} {base}\n" for name, base in locations().items()), "ascii")
+    log = f"log global\n  log-format '{_HAPROXY_LINE}'" if place.log else "no log"
+    return f"""\
+global
+  nbthread 1
+  maxconn {MAX_CONNECTIONS}
+  no strict-limits  # it counts two descriptors a connection; without a backend there is one
+  log stdout format raw local0
+defaults
+  mode http
+  timeout client {IDLE_SECONDS}s
+  timeout http-request 10s
+  timeout http-keep-alive {IDLE_SECONDS}s
+frontend bench
+  bind 127.0.0.1:{place.port} backlog 4096
+  {log}
+  http-request capture req.hdr(host) len 255
+  http-request capture req.hdr(user-agent) len 255
+  http-request set-var(txn.client) req.hdr_ip(x-forwarded-for,-1) if {{ src 127.0.0.0/8 }}
+  http-request set-var(txn.region) var(txn.client),map_ip({regions},-)
+  http-request set-var(txn.base) var(txn.region),map_str({bases}) if {{ path_reg \\.tar\\..*z }}
+  http-request return status 301 {_HAPROXY_ANSWER} if {{ var(txn.base) -m found }}
+  http-request return status 404
+"""
+
+
+_HAPROXY_ANSWER = (
+    'content-type text/plain lf-string "Moved to %[var(txn.base)]%[path]\\n" '
+    'hdr Server haproxy hdr Date "%[date,http_date]" '
+    'hdr Location "%[var(txn.base)]%[path]" hdr Cache-Control "private, no-store" '
+    'hdr X-Nearbucket "redirect; region=%[var(txn.region)]; reason=in-region"'
+)
+
+_HAPROXY_LINE = (
+    '{"time":"%tr","client":"%[var(txn.client),json(utf8s)]","peer":"%ci","method":"%HM",'
+    '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,json(utf8s)]",'
+    '"status":%ST,"bytes":%B,"milliseconds":%Ta,"action":"redirect",'
+    '"region":"%[var(txn.region)]","reason":"in-region","site":"*",'
+    '"user_agent":"%[capture.req.hdr(1),json(utf8s)]","protocol":"%HV"}'
+)
