@@ -103,3 +103,25 @@ async def test_an_answer_has_these_fields_and_no_others(  # noqa: PLR0913, PLR09
     assert answer.status == status
     assert found == {"server": "nearbucket", **expected, **length, **why}
     assert answer.body.decode() == body
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "fields", "target"),
+    [
+        (403, "This request did not come through the expected front.", ["X-Origin-Verify: x"], "/"),
+        (414, "The address is longer than any object's can be.", [], "/" + "a" * 9000),
+        (417, "No expectation but 100-continue is met here.", ["Expect: x"], "/a"),
+        (421, "This server does not serve that host.", [], "http://other.example/a"),
+        (431, "A header field is too long, or there are too many.", ["X: " + "a" * 9000], "/a"),
+    ],
+)
+async def test_a_refusal_says_in_a_line_what_is_wrong(
+    serve: Serve, status: int, text: str, fields: list[str], target: str
+) -> None:
+    chosen = settings(
+        site={"hosts": ["dl.example"]},
+        client_address={"from": "x-forwarded-for", "origin_secret": {"values": ["right"]}},
+    )
+    async with serve(chosen) as served:
+        answer = await served.get(target, *fields)
+    assert (answer.status, answer.body.decode()) == (status, f"{text}\n")

@@ -49,3 +49,15 @@ async def test_a_head_up_to_aiohttps_limit_of_a_line_is_read_in_the_lane(
         assert (await client.answer()).status == 301
         assert served.count("nearbucket_handovers_total", "unusual") == left
     assert MAX_SIMPLE == 8190
+
+
+async def test_nothing_more_is_read_of_a_client_that_does_not_take_its_answers() -> None:
+    async with serving(chosen()) as served:
+        client = await served.connect()
+        assert (await client.get("/a.tar.gz", FROM)).status == 301
+        (lane,) = served.worker.state.lanes
+        lane.pause_writing()
+        assert not lane._transport.is_reading()
+        lane.resume_writing()
+        assert lane._transport.is_reading()
+        assert (await client.get("/a.tar.gz", FROM)).status == 301

@@ -65,6 +65,7 @@ def test_a_row_that_cannot_be_right_is_left_out_alone(prefix: str) -> None:
     assert [each.prefix for each in ranges.rows] == ["3.5.140.0/22"]
     assert ranges.skipped_rows == len(ranges.skipped) == 1
     assert ranges.skipped[0].startswith("ipv6_prefixes[0]: " if v6 else "prefixes[1]: ")
+    assert re.search(r"not an IPv|too wide: |special-purpose space: ", ranges.skipped[0])
     assert ranges.skipped[0].isprintable()
 
 

@@ -394,6 +394,14 @@ async def test_without_a_reader_every_record_counts_as_dropped(
     assert sum(dropped) == 3
 
 
+async def test_without_a_standard_output_every_record_counts_as_dropped() -> None:
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, descriptor=-1)
+    log.add(FULL)
+    await log.close()
+    assert sum(dropped) == 1
+
+
 async def test_a_descriptor_made_non_blocking_by_another_process_loses_nothing(pipe: Pipe) -> None:
     os.set_blocking(pipe.writer, False)
     dropped: list[int] = []

@@ -7,14 +7,15 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from nearbucket.frontend.streaming.read_sizing import Pieces
+from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE, settings
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, client_at, head_of, serving
 
 if TYPE_CHECKING:
-    import pytest
-
     from nearbucket.frontend.client_connection import FastLane
     from tests.serving import Served
 
@@ -83,6 +84,24 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         assert (await client.answer()).body == b"0123456789"
         assert (await client.answer()).status == 301
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
+
+
+@pytest.mark.parametrize("pieces", [1, 20, 1000], ids="in pieces of {} bytes".format)
+async def test_the_head_of_an_object_may_come_in_any_pieces(pieces: int) -> None:
+    silent = Say(b"")
+    async with ScriptedS3(silent, silent, silent) as server, serving(scripted(server)) as served:
+        for number in (1, 2):  # the second head may be compared with the first
+            client = await (await served.connect()).send(head_of("/a.txt", FROM))
+            await until(lambda: len(server.asked) == number)  # noqa: B023  # awaited right here
+            lane = next(lane for lane in served.worker.state.lanes if lane._relay is not None)
+            relay = lane._relay
+            assert relay is not None
+            for start in range(0, len(SAID), pieces):
+                relay.received(memoryview(SAID[start : start + pieces]))
+            answer = await client.answer()
+            assert (answer.status, answer.body) == (200, b"0123456789")
+            assert answer.headers["etag"] == '"e"'
+        assert sum(served.figures("nearbucket_handovers_total").values()) == 0
 
 
 async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
