@@ -252,7 +252,31 @@ async def test_only_the_bytes_that_were_sent_are_counted(serve: Serve, s3: Local
         assert sum(served.figures("nearbucket_bypasses_total").values()) == 5
 
 
-async def test_an_origin_that_says_nothing_is_a_504(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(Say(error("503 Slow Down", "SlowDown")), id="SlowDown"),
+        pytest.param(Say(error("404 Not Found", "NoSuchBucket")), id="no bucket"),
+        pytest.param(Say(b"", then="close"), id="closed"),
+        pytest.param(Say(reply("200 OK", b"x", length=2), then="close"), id="mid-body"),
+    ],
+)
+async def test_a_failure_of_the_origin_is_counted_and_logged_once_with_the_object(
+    serve: Serve, caplog: pytest.LogCaptureFixture, said: Say
+) -> None:
+    async with ScriptedS3(said, said) as server, serve(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"\r\n\r\n")
+        await client.close()
+        await served.settled()
+        assert served.count("nearbucket_stream_ends_total", "origin-failed") == 1
+        assert served.count("nearbucket_stream_ends_total", "complete") == 0
+    assert caplog.text.count("origin of *, 'a.txt'") == 1
+
+
+async def test_an_origin_that_says_nothing_is_a_504(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     silent = Say(b"", then="hang")
     async with ScriptedS3(silent) as server, serve(scripted(server)) as served:
         served.shorten_origin_timeout(0.2)
@@ -262,6 +286,8 @@ async def test_an_origin_that_says_nothing_is_a_504(serve: Serve) -> None:
             served.pass_time(later)
         answer = await asking
         assert served.figures("nearbucket_origin_requests_total") == {("*", "0"): 1}
+        assert served.count("nearbucket_stream_ends_total", "origin-failed") == 1
+    assert "origin of *, 'a.txt'" in caplog.text
     assert (answer.status, "retry-after" in answer.headers) == (504, True)
 
 
