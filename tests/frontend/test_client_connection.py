@@ -55,7 +55,7 @@ async def test_nothing_more_is_read_of_a_client_that_does_not_take_its_answers()
     async with serving(chosen()) as served:
         client = await served.connect()
         assert (await client.get("/a.tar.gz", FROM)).status == 301
-        (lane,) = served.worker.state.lanes
+        (lane,) = served.client_connections()
         lane.pause_writing()
         assert not lane._transport.is_reading()
         lane.resume_writing()

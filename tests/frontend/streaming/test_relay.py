@@ -93,7 +93,7 @@ async def test_the_head_of_an_object_may_come_in_any_pieces(pieces: int) -> None
         for number in (1, 2):  # the second head may be compared with the first
             client = await (await served.connect()).send(head_of("/a.txt", FROM))
             await until(lambda: len(server.asked) == number)  # noqa: B023  # awaited right here
-            lane = next(lane for lane in served.worker.state.lanes if lane._relay is not None)
+            lane = next(lane for lane in served.client_connections() if lane._relay is not None)
             relay = lane._relay
             assert relay is not None
             for start in range(0, len(SAID), pieces):
