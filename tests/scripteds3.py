@@ -36,11 +36,16 @@ class Say:
         raw: The bytes that go out.
         then: ``keep`` the connection, ``close`` it, or ``hang``: say no more on it.
         after: Seconds before it is given.
+        mebibytes: How many MiB of zeros follow; a test that wants many holds only one.
     """
 
     raw: bytes
     then: str = "keep"
     after: float = 0.0
+    mebibytes: int = 0
+
+
+MEBIBYTE = bytes(1 << 20)
 
 
 class ScriptedS3:
@@ -103,6 +108,9 @@ class ScriptedS3:
                 say = self.script.pop(0)
                 await asyncio.sleep(say.after)
                 writer.write(say.raw)
+                for _ in range(say.mebibytes):
+                    writer.write(MEBIBYTE)
+                    await writer.drain()
                 await writer.drain()
                 if say.then == "hang":
                     await reader.read()

@@ -83,6 +83,13 @@ class Client:
             return await asyncio.wait_for(self.reader.read(), PATIENCE)
         return b""
 
+    async def skip(self, size: int) -> None:
+        """Read so many bytes, and keep none."""
+        while size:
+            piece = await asyncio.wait_for(self.reader.read(min(size, 1 << 20)), PATIENCE)
+            assert piece
+            size -= len(piece)
+
     async def get(self, target: str, *fields: str, method: str = "GET") -> Answer:
         """One request and its answer."""
         await self.send(head_of(target, *fields, method=method))

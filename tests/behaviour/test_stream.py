@@ -157,13 +157,13 @@ async def test_a_connection_comes_back_to_the_fast_lane_after_a_stream(
 
 
 async def test_a_request_that_comes_during_a_stream_is_answered_behind_it(serve: Serve) -> None:
-    body = bytes(64 * 2**20)  # more than all buffers on the way hold
-    said = Say(reply("200 OK", body, 'ETag: "e"'))
+    size = 64  # MiB: more than all buffers on the way hold
+    said = Say(reply("200 OK", b"", 'ETag: "e"', length=size << 20), mebibytes=size)
     async with ScriptedS3(said) as server, serve(scripted(server)) as served:
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await client.reader.readuntil(b"\r\n\r\n")
         await client.send(head_of("/a.tar.gz", client_at(EAST)))
-        assert await client.reader.readexactly(len(body)) == body
+        await client.skip(size << 20)
         assert (await client.answer()).status == 301
 
 
@@ -303,14 +303,14 @@ async def full(served: Served) -> None:
 
 
 async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(serve: Serve) -> None:
-    size = 200 * 2**20  # more than all buffers on the way hold
-    said = Say(reply("200 OK", bytes(size), 'ETag: "e"'))
+    size = 200 << 20  # more than all buffers on the way hold
+    said = Say(reply("200 OK", b"", 'ETag: "e"', length=size), mebibytes=size >> 20)
     async with ScriptedS3(said) as server, serve(scripted(server)) as served:
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await client.reader.readuntil(b"\r\n\r\n")
         await full(served)
         served.pass_time(0)
-        await client.reader.readexactly(size // 2)
+        await client.skip(size // 2)
         served.pass_time(76)
         await full(served)
         assert served.open_connections() == 1

@@ -111,7 +111,7 @@ async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
     monkeypatch.setattr(Pieces, "held", lambda _pieces, left: held.append(left))
     size = 64 << 20  # more than all buffers on the way hold
     async with (
-        ScriptedS3(Say(reply("200 OK", bytes(size)))) as server,
+        ScriptedS3(Say(reply("200 OK", length=size), mebibytes=size >> 20)) as server,
         serving(scripted(server)) as served,
     ):
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
