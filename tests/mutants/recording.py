@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,8 @@ class Recording:
 
         They are those that execute the changed function; where there is none those that execute
         any of its file, or all tests where that runs only while it is imported. The module's own
-        test file comes first; then tests that execute what none before them did, so that each kind
-        of test is among them; then the rest. Quick ones are taken before slow ones.
+        test file comes first; then tests that execute what none before them did, and one of each
+        function's variants in turn, so that each kind of test is among them; quick ones first.
         """
         places = {(mutant.path, line) for line in mutant.functions}
         tests = sorted(self.tests, key=lambda test: test.seconds)
@@ -65,22 +66,24 @@ class Recording:
             or [test for test in tests if any(path == mutant.path for path, _ in test.executes)]
             or tests
         )
-        name = f"test_{Path(mutant.path).stem}.py"
-        own, new, rest = list[Recorded](), list[Recorded](), list[Recorded]()
+        own = f"test_{Path(mutant.path).stem}.py"
         seen: set[tuple[str, int]] = set()
+        variants = Counter[str]()
+        turns = []
         for test in found:
-            is_own = Path(test.file).name == name
-            (own if is_own else rest if test.executes <= seen else new).append(test)
-            seen |= test.executes
+            function = test.name.partition("[")[0]
+            is_new, seen = not test.executes <= seen, seen | test.executes
+            turns.append(0 if is_new or Path(test.file).name == own else variants[function])
+            variants[function] += 1
         left, chosen = SHARE * sum(test.seconds for test in tests), list[Recorded]()
-        for test in (*own, *new, *rest):
+        for _, test in sorted(zip(turns, found, strict=True), key=lambda each: each[0]):
             if test.seconds <= left:
                 chosen.append(test)
                 left -= test.seconds
         cost = dict.fromkeys((test.file for test in chosen), 0.0)
         for test in chosen:
             cost[test.file] += test.seconds
-        chosen.sort(key=lambda test: (Path(test.file).name != name, cost[test.file], test.file))
+        chosen.sort(key=lambda test: (Path(test.file).name != own, cost[test.file], test.file))
         return chosen
 
 

@@ -3,7 +3,9 @@
 Annotations, decorators, docstrings, ``__repr__``, ``TYPE_CHECKING`` blocks, ``__slots__`` and
 type aliases are left alone: they do not change what the program does. So are texts for people:
 those of errors and of the process log, and whole sentences, which are the help of metrics and
-reasons.
+reasons. Nor are numbers changed that were chosen, not derived: those with a fraction, which are
+durations and shares, and sizes written with ``<<``; and texts that only stand for None, as in
+``host or ""``.
 """
 
 from __future__ import annotations
@@ -143,22 +145,24 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 def _is_left_alone(node: ast.AST) -> bool:
     match node:
-        case ast.Expr(value=ast.Constant()) | ast.Import() | ast.ImportFrom():
-            return True
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-            return True
-        case ast.FunctionDef(name="__repr__") | ast.keyword(arg="repr"):
-            return True
-        case ast.Assign(targets=[ast.Name(id=name)]) if name in LEFT_ALONE:
-            return True
-        case ast.Call(
-            func=ast.Attribute(value=ast.Name(id="_log")) | ast.Attribute(attr="complain")
+        case (
+            ast.Expr(value=ast.Constant())
+            | ast.Import()
+            | ast.ImportFrom()
+            | ast.If(test=ast.Name(id="TYPE_CHECKING"))
+            | ast.FunctionDef(name="__repr__")
+            | ast.keyword(arg="repr")
+            | ast.Call(func=ast.Attribute(value=ast.Name(id="_log")))
+            | ast.Call(func=ast.Attribute(attr="complain"))
+            | ast.Call(func=ast.Name(id="assert_never"))
+            | ast.BinOp(left=ast.Constant(), op=ast.LShift())
+            | ast.Constant(value=float())
         ):
             return True
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            return name in LEFT_ALONE
         case ast.Constant(value=str(text)):
             return " " in text and text.endswith(".")
-        case ast.Call(func=ast.Name(id="assert_never")):
-            return True
         case ast.BinOp(op=ast.BitOr()):
             return all(_is_type(each) for each in (node.left, node.right))
     return False
@@ -205,8 +209,8 @@ def _is_removable(node: ast.stmt) -> bool:
             return False
         case ast.Expr() | ast.AugAssign() | ast.Delete() | ast.Raise() | ast.Break():
             return True
-        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
-            return True
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()], value=value):
+            return not (isinstance(value, ast.Constant) and value.value is None)
     return isinstance(node, ast.Continue)
 
 
@@ -253,25 +257,32 @@ def _other_operators(node: ast.Compare | ast.BoolOp | ast.BinOp) -> Iterator[ast
                 yield ast.BoolOp(other(), node.values)  # type: ignore[arg-type]
             for index in range(len(node.values)):  # and without each of its operands
                 values = node.values[:index] + node.values[index + 1 :]
-                yield values[0] if len(values) == 1 else ast.BoolOp(node.op, values)
+                if not _stands_for_none(node):
+                    yield values[0] if len(values) == 1 else ast.BoolOp(node.op, values)
         case ast.BinOp() if not _is_text(node.left):
             for other in OPERATORS.get(type(node.op), ()):
                 yield ast.BinOp(node.left, other(), node.right)  # type: ignore[arg-type]
 
 
-def _other_values(value: object) -> tuple[bool | float | str | bytes, ...]:
+def _other_values(value: object) -> tuple[bool | int | str | bytes, ...]:
     match value:
         case bool():
             return (not value,)
         case int():
             return value + 1, value - 1
-        case float():
-            return (value * 2 if value else 1.0,)
-        case str():
-            return ("" if value else "mutant",)
-        case bytes():
-            return (b"" if value else b"mutant",)
+        case str() if value:
+            return ("",)
+        case bytes() if value:
+            return (b"",)
     return ()
+
+
+def _stands_for_none(node: ast.BoolOp) -> bool:
+    """Whether the last operand only gives None the type of a text: ``host or ""``."""
+    match node.values[-1]:
+        case ast.Constant(value="" | b""):
+            return isinstance(node.op, ast.Or)
+    return False
 
 
 def _is_text(node: ast.expr) -> bool:
