@@ -385,6 +385,16 @@ async def test_an_origin_that_fails_does_not_take_its_copies_with_it(serve: Serv
                 status = (await world.served.get(PATH, FROM)).status
 
 
+async def test_who_does_not_come_back_casts_no_doubt_on_a_copy(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recheck_at_once(monkeypatch)
+    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
+        for number in range(5):
+            assert await world.ask(PATH, f"User-Agent: {number}") == "in-region"
+        assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
+
+
 async def test_who_comes_back_makes_the_copy_be_asked_for_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.build import EAST, OUTSIDE, WEST, settings
 from tests.conftest import BIG, SAMPLES
-from tests.scripteds3 import Say, ScriptedS3, error, reply
+from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
 from tests.serving import PATIENCE, client_at, head_of
 
 if TYPE_CHECKING:
@@ -250,6 +250,22 @@ async def test_only_the_bytes_that_were_sent_are_counted(serve: Serve, s3: Local
         sent = served.count("nearbucket_streamed_bytes_total", "*", "outside") - 3
         assert 0 < sent <= len(BIG)
         assert sum(served.figures("nearbucket_bypasses_total").values()) == 5
+
+
+async def test_a_large_body_that_s3_drops_goes_on_for_a_client_that_is_slow(serve: Serve) -> None:
+    size = 64 << 20  # more than all buffers on the way hold
+    body = bytes(range(256)) * (size // 256)
+    half = Say(reply("200 OK", body[: size // 2], f"ETag: {ETAG}", length=size), then="close")
+    async with (
+        ScriptedS3(half, Say(rest(body, size // 2))) as server,
+        serve(scripted(server)) as served,
+    ):
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await full(served)
+        answer = await client.answer()
+        assert answer.body == body
+        await served.settled()
+        assert served.count("nearbucket_stream_ends_total", "complete") == 1
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ CHANGED = tuple(
 )
 """Where mutants are made: what decides, answers, streams, and knows the copies."""
 
+NOT_CHANGED = frozenset({"bucket_location.py", "sdk_client.py"})
+"""Files in those folders that only ``sync``, ``check`` and the warm-up use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -86,7 +89,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return [each for each in found if each.name not in NOT_CHANGED]
 
 
 def draw(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:

@@ -61,6 +61,7 @@ async def test_a_body_goes_on_after_s3_failed_for_a_moment(
     script = part(4), Say(error(status, "InternalError")), Say(rest(TEXT, 4))
     async with scripted(session, *script) as (origin, server, _):
         assert (await fetch(origin, "k")).body == TEXT
+        assert held(session) == 0
     assert len(server.asked) == 3
 
 

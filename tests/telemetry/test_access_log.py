@@ -415,9 +415,9 @@ async def test_a_descriptor_made_non_blocking_by_another_process_loses_nothing(p
     assert dropped == []
 
 
-async def logged(pipe: Pipe, form: Literal["json", "w3c"], asked: Request) -> str:
+async def logged(pipe: Pipe, form: Literal["json", "w3c"], asked: Request, **listen: Any) -> str:
     """What a worker writes about an answered request."""
-    made = snapshot(settings(log={"access": form}))
+    made = snapshot(settings(log={"access": form}, listen=listen))
     state = WorkerState(made.settings, made.table, made.cdn, descriptor=pipe.writer)
     decision = state.engine.decide(asked)
     state.record(asked, decision, status=200, sent=5, seconds=0.25, streamed=5)
@@ -472,3 +472,15 @@ async def test_a_worker_logs_who_asked_what_they_got_and_why(pipe: Pipe) -> None
         "range": "bytes=0-4",
         "protocol": "HTTP/1.1",
     }
+
+
+@pytest.mark.parametrize(
+    ("listen", "scheme"),
+    [({}, "http"), ({"tls": {"certificate": "/c.pem", "key": "/k.pem"}}, "https")],
+)
+async def test_a_w3c_line_names_the_scheme_of_the_public_port(
+    pipe: Pipe, listen: dict[str, Any], scheme: str
+) -> None:
+    text = await logged(pipe, "w3c", request(), **listen)
+    columns = text.splitlines()[-1].split("\t")
+    assert columns[W3C_FIELDS.split().index("cs-protocol")] == scheme

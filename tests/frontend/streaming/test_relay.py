@@ -104,6 +104,17 @@ async def test_the_head_of_an_object_may_come_in_any_pieces(pieces: int) -> None
         assert sum(served.figures("nearbucket_handovers_total").values()) == 0
 
 
+async def test_a_connection_on_which_s3_fell_silent_is_closed() -> None:
+    half = Say(SAID[:-5], then="hang")
+    async with ScriptedS3(half) as server, serving(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"01234")
+        for later in (0, 31):
+            served.pass_time(later)
+        assert await client.rest() == b""
+        await until(lambda: not server._tasks)
+
+
 async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

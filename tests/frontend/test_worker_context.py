@@ -1,0 +1,30 @@
+"""What the lanes of a worker share: warnings, at most one a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.edge.state import WorkerState
+from tests.build import settings, snapshot
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_of_many_warnings_in_a_second_one_is_logged_and_the_others_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = snapshot(settings(log={"access": "off"}))
+    state = WorkerState(made.settings, made.table, made.cdn)
+    for _ in range(2):
+        caplog.clear()
+        for number in range(3):
+            state.complain(f"fault {number}")
+        assert caplog.messages == ["fault 0"]
+        state.tick()
+        assert caplog.messages == ["fault 0", "and 2 more like the last"]
+    caplog.clear()
+    state.complain("alone")
+    state.tick()
+    state.tick()
+    assert caplog.messages == ["alone"]
