@@ -42,7 +42,7 @@ def logged(path: Path, *names: str) -> list[tuple[Any, ...]]:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_the_bytes_in_the_log_are_those_of_the_body_that_was_sent(  # noqa: PLR0913, PLR0917
+async def test_the_log_has_the_bytes_of_the_body_and_the_reason_in_the_head(  # noqa: PLR0913, PLR0917
     serve: Serve, tmp_path: Path, method: str, target: str, fields: list[str], said: bytes
 ) -> None:
     if method == "HEAD":
@@ -53,8 +53,11 @@ async def test_the_bytes_in_the_log_are_those_of_the_body_that_was_sent(  # noqa
             serve(scripted(server), log=sink.fileno()) as served,
         ):
             answer = await served.get(target, *fields, method=method)
-    sent = (method, answer.status, len(answer.body))
-    assert logged(tmp_path / "log", "method", "status", "bytes") == [sent]
+    ((action, region, reason, *sent),) = logged(
+        tmp_path / "log", "action", "region", "reason", "method", "status", "bytes"
+    )
+    assert sent == [method, answer.status, len(answer.body)]
+    assert answer.headers["x-nearbucket"] == f"{action}; region={region}; reason={reason}"
 
 
 async def test_of_a_body_that_breaks_off_the_log_has_the_bytes_that_were_sent(

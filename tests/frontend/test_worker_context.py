@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.edge.state import WorkerState
+from nearbucket.frontend.worker_context import WorkerState
+
 from tests.build import settings, snapshot
 
 if TYPE_CHECKING:

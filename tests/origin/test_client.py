@@ -10,8 +10,8 @@ import pytest
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import Origin
 from tests.conftest import BIG
+from tests.scripteds3 import Say, error, reply
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
-from tests.scripteds3 import Say, reply
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -148,6 +148,26 @@ async def test_what_is_read_to_its_end_leaves_one_connection_for_all(
         await fetch(downloads, key, Range="bytes=1-2", If_Range='"x"')
     assert session.connector is not None
     assert sum(map(len, session.connector._conns.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        pytest.param(b'HTTP/1.1 304 Not Modified\r\nETag: "e"\r\n\r\n', 304, id="304"),
+        pytest.param(error("404 Not Found", "NoSuchKey"), 404, id="404"),
+        pytest.param(error("412 Failed", "PreconditionFailed"), 412, id="412"),
+        pytest.param(error("416 Range", "InvalidRange"), 416, id="416"),
+    ],
+)
+async def test_an_answer_without_an_object_leaves_its_connection_for_the_next(
+    session: ClientSession, said: bytes, status: int
+) -> None:
+    async with scripted(session, Say(said), OK) as (origin, server, _):
+        async with await origin.open("GET", "k", {}) as answer:
+            assert answer.status == status
+        assert held(session) == 0
+        assert (await fetch(origin, "k")).status == 200
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize(

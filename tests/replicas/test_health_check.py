@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from itertools import chain, repeat
 from time import monotonic
@@ -103,6 +104,17 @@ async def test_a_target_is_judged(script: list[Finding], turns: list[int]) -> No
             assert world.watch.down == {"east": script[turns[-1] - 1].text}
 
 
+async def test_the_log_says_which_target_fell_and_why_and_that_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with watching(GOOD, WRONG, *[GOOD] * RISE):
+        assert caplog.messages == [
+            "target down, nobody is sent there: it is wrong",
+            "target up again: east",
+        ]
+
+
 async def test_one_that_falls_again_soon_is_good_for_longer_before_it_is_taken() -> None:
     script = [WRONG, *[GOOD] * RISE, WRONG, *[GOOD] * SLOW_RISE]
     async with watching(*script) as world:
@@ -185,6 +197,23 @@ async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_li
     assert not world.watch.down
     world.watch.answered("east", "a")
     await until(lambda: bool(world.watch.down))
+    await world.watch.close()
+
+
+async def test_the_last_four_keys_of_each_kind_are_asked_for_where_all_is_forbidden() -> None:
+    bucket = Bucket("east", [WRONG, FORBIDDEN])
+    world = World(bucket)
+    world.watch.use([bucket])
+    await until(lambda: bool(world.watch.down))
+    for number in range(6):
+        world.watch.answered("east", f"there {number}")
+        world.watch.wanted("east", f"wanted {number}")
+    bucket.knew.clear()
+    await until(lambda: len(bucket.knew) > 16)
+    there, wanted = (
+        [f"{kind} {number}" for number in (5, 4, 3, 2)] for kind in ("there", "wanted")
+    )
+    assert bucket.knew[bucket.knew.index("there 5") :][:8] == [*there, *wanted]
     await world.watch.close()
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nearbucket.policy.model import Reason
-from nearbucket.replicas.replica_status import DOWN, Standings
+from nearbucket.replicas.object_cache import HOLD
 from nearbucket.s3.credentials import Ambient
+from nearbucket.replicas.replica_status import DOWN, Standings
 from tests import build
 from tests.bucketserver import BucketServer, until
 
@@ -78,6 +80,17 @@ async def test_sites_with_the_same_buckets_ask_once(
     await asyncio.gather(*(world.one.settle(name, "us-west-2", "a") for name in "abab"))
     assert world.one.standing("b", "us-west-2", "a").against is None
     assert origin.asked == target.asked == {("HEAD", "a"): 1}
+
+
+async def test_a_question_that_was_not_answered_is_forgotten_in_a_tick(
+    world: World, origin: BucketServer, target: BucketServer
+) -> None:
+    world.use(site("a", origin, target, {}), catalog={"wait": "5s"})
+    target.mode = "failing"
+    await world.one.settle("a", "us-west-2", "a")
+    assert len(world.one.catalog._held_back) == 1
+    world.one.tick(monotonic() + HOLD)
+    assert not world.one.catalog._held_back
 
 
 async def test_who_goes_away_while_waiting_takes_nobody_s_answer_away(

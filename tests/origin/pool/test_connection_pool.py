@@ -146,6 +146,7 @@ async def test_a_host_that_is_silent_in_the_handshake_is_an_error_in_time(
         pool = Pool("127.0.0.1", port, tls=client_side(certificate), buffers=Buffers.new())
         with pytest.raises(TimeoutError):
             await pool.open(0.1)
+        await until(lambda: not silent._tasks)  # and the connection is closed
 
 
 async def test_a_host_that_hangs_up_in_the_handshake_or_is_another_is_an_error(
