@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.worker_context import WorkerState
-
 from tests.build import settings, snapshot
 
 if TYPE_CHECKING:

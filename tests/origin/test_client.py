@@ -10,8 +10,8 @@ import pytest
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import Origin
 from tests.conftest import BIG
-from tests.scripteds3 import Say, error, reply
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
+from tests.scripteds3 import Say, error, reply
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

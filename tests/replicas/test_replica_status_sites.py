@@ -10,8 +10,8 @@ import pytest
 
 from nearbucket.policy.model import Reason
 from nearbucket.replicas.object_cache import HOLD
-from nearbucket.s3.credentials import Ambient
 from nearbucket.replicas.replica_status import DOWN, Standings
+from nearbucket.s3.credentials import Ambient
 from tests import build
 from tests.bucketserver import BucketServer, until
 
