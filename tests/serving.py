@@ -167,11 +167,13 @@ class Served:
 
     def figures(self, name: str) -> dict[Labels, float]:
         """All series of a metric."""
-        return self.worker.state.counters.snapshot()[name]
+        return self.worker.context.counters.snapshot()[name]
 
     def series(self) -> dict[str, int]:
         """How many series each metric has."""
-        return {name: len(series) for name, series in self.worker.state.counters.snapshot().items()}
+        return {
+            name: len(series) for name, series in self.worker.context.counters.snapshot().items()
+        }
 
     def seconds(self, action: str) -> float:
         """The sum of the histogram of request durations, for one action."""
@@ -205,7 +207,7 @@ class Served:
 
     def client_connections(self) -> list[FastLane]:
         """The open ones."""
-        return [lane for lane in self.worker.state.lanes if isinstance(lane, FastLane)]
+        return [lane for lane in self.worker.context.connections if isinstance(lane, FastLane)]
 
     def begun_heads(self) -> int:
         """How many connections have sent a part of a request head, and not yet the rest."""
@@ -248,7 +250,7 @@ class Served:
         for client in self._clients:
             await client.close()
         await self.worker.drain()
-        await self.worker.state.log.close()
+        await self.worker.context.log.close()
 
 
 @asynccontextmanager

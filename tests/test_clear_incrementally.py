@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.event_loop import let_go
-from nearbucket.frontend.decision_cache import MAX_REPEATED, Memo
+from nearbucket.frontend.decision_cache import MAX_REPEATED, DecisionCache
 from nearbucket.frontend.request_parser import Head
 from nearbucket.replicas.object_cache import Shelf
 
@@ -49,15 +49,15 @@ def test_where_no_loop_runs_nobody_waits() -> None:
 
 
 async def test_what_a_memo_forgets_is_no_longer_there_and_goes_later() -> None:
-    memo = Memo()
+    memo = DecisionCache()
     parts: list[dict[Any, Any]] = [memo.repeats, memo.streams, memo._clients, {}]
     memo._objects["site", None] = parts[-1]
-    await forgotten(parts, memo.forget)
-    assert memo.recall(None, Head(b"GET /a HTTP/1.1", ()), 0.0) is None
+    await forgotten(parts, memo.clear)
+    assert memo.get(None, Head(b"GET /a HTTP/1.1", ()), 0.0) is None
 
 
 async def test_repeats_that_are_too_many_go_later() -> None:
-    memo = Memo()
+    memo = DecisionCache()
     memo._repeated = MAX_REPEATED
     await forgotten([memo.repeats, memo.streams], memo.tick)
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nearbucket.frontend.client_connection import FastLane
-from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.policy.model import Reason, Standing
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
@@ -124,17 +124,19 @@ class Serving:
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
         ))  # fmt: skip
         self._log = TemporaryFile()  # noqa: SIM115  # closed by log
-        self.state = WorkerState(made.settings, made.table, made.cdn, descriptor=self._log.fileno())
-        self.state.date = b"D"
-        self.state.standings = cast("Standings", _Copies())
+        self.context = WorkerContext(
+            made.settings, made.table, made.cdn, descriptor=self._log.fileno()
+        )
+        self.context.date = b"D"
+        self.context.standings = cast("Standings", _Copies())
         self._forgetful = forgetful
 
     def answer(self, head: bytes) -> bytes:
         """What one connection's only request gets."""
         if self._forgetful:
-            self.state.memo.forget()
+            self.context.decision_cache.clear()
         sink = _Sink()
-        lane = FastLane(self.state, lambda lane: cast("Inner", _Elsewhere(lane, sink)))
+        lane = FastLane(self.context, lambda lane: cast("Inner", _Elsewhere(lane, sink)))
         lane.connection_made(cast("asyncio.Transport", sink))
         lane.data_received(head)
         lane._inner = None
@@ -143,7 +145,7 @@ class Serving:
 
     async def log(self) -> list[bytes]:
         """All lines, but for time and duration."""
-        await self.state.log.close()
+        await self.context.log.close()
         with self._log as file:
             file.seek(0)
             return [_VARYING.sub(b"", line) for line in file]
@@ -168,7 +170,7 @@ def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917 
         for head in asked:
             assert remembering.answer(head) == forgetful.answer(head)
     figures = [
-        {name: series for name, series in one.state.counters.snapshot().items()
+        {name: series for name, series in one.context.counters.snapshot().items()
          if name != "nearbucket_request_seconds"}
         for one in (remembering, forgetful)
     ]  # fmt: skip
@@ -196,9 +198,9 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
     serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     first = serving.answer(head)
-    monkeypatch.setattr(type(serving.state.engine), "decide", None)
+    monkeypatch.setattr(type(serving.context.engine), "decide", None)
     assert [serving.answer(head) for _ in range(4)] == [first] * 4
-    assert len(serving.state.memo.repeats) == 1
+    assert len(serving.context.decision_cache.repeats) == 1
     other = head.replace(b"\r\n\r\n", b"\r\nX-Amz-Cf-Id: 1\r\n\r\n")
     assert serving.answer(other) == first
 
@@ -206,7 +208,7 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
 def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve) -> None:
     serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
-    copies = cast("Any", serving.state.standings)
+    copies = cast("Any", serving.context.standings)
     for known, answer in [
         (Standing(None, 5, monotonic() + 3600), b"301"),
         (Standing(Reason.SMALL, 5, inf), b"301"),  # nobody asks again so soon
@@ -214,9 +216,9 @@ def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve)
         copies.standing = lambda *_, known=known: known
         for _ in range(4):
             assert answer in serving.answer(head)
-    for wanted in serving.state.memo._objects["*", "us-east-1"].values():
-        wanted.until = 0.0
-    for repeat in serving.state.memo.repeats.values():
+    for entry in serving.context.decision_cache._objects["*", "us-east-1"].values():
+        entry.until = 0.0
+    for repeat in serving.context.decision_cache.repeats.values():
         repeat.until = 0.0
     assert serving.answer(head).startswith(b"<handed over>")
 
@@ -226,8 +228,8 @@ def test_who_comes_back_is_streamed_once_and_then_redirected_again(serve: Serve)
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     redirected = [b"301" in serving.answer(head) for _ in range(4)]
     assert redirected == [True, False, False, False]  # nothing streams here
-    for mark in set(serving.state.returns["*"]._marks):
-        serving.state.returns["*"].served(mark)
+    for mark in set(serving.context.recent_redirects["*"]._marks):
+        serving.context.recent_redirects["*"].forget(mark)
     assert b"301" in serving.answer(head)
     other = head.replace(b"Host: b", b"Host: b\r\nUser-Agent: another")
     assert b"301" in serving.answer(other)
@@ -241,11 +243,11 @@ def test_what_is_streamed_again_is_not_read_again(
     first = serving.answer(head)
     assert first.startswith(b"<handed over>")
     assert [serving.answer(head) for _ in range(3)] == [first] * 3
-    assert len(serving.state.memo.streams) == 1
-    monkeypatch.setattr(serving.state, "reader", None)
+    assert len(serving.context.decision_cache.streams) == 1
+    monkeypatch.setattr(serving.context, "parser", None)
     assert serving.answer(head) == first
-    serving.state.memo.forget()
-    assert not serving.state.memo.streams
+    serving.context.decision_cache.clear()
+    assert not serving.context.decision_cache.streams
 
 
 def test_a_percentage_is_kept_to_whatever_was_decided_before(serve: Serve) -> None:
@@ -254,7 +256,7 @@ def test_a_percentage_is_kept_to_whatever_was_decided_before(serve: Serve) -> No
     for _ in range(4):
         for number, client in itertools.product(range(8), clients):
             asked = build.request(f"/{number}.tar.gz", peer=client)
-            decided = serving.state.engine.for_client().decide(asked).reason
+            decided = serving.context.engine.for_client().decide(asked).reason
             head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n"
             assert (b"301" in serving.answer(head.encode())) is (decided is Reason.IN_REGION)
 
@@ -268,7 +270,7 @@ def test_a_signed_location_is_asked_for_each_time(serve: Serve) -> None:
             return f"{url}?{self.made}"
 
     serving = serve(presign="15m")
-    serving.state.presigners = {("*", "us-east-1"): cast("Any", Presigner())}
+    serving.context.presigners = {("*", "us-east-1"): cast("Any", Presigner())}
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     for number in range(1, 5):  # an older one would outlive its signature
         assert f"a.tar.gz?{number}\r\n".encode() in serving.answer(head)
@@ -280,7 +282,7 @@ def test_a_reload_forgets(serve: Serve) -> None:
     for _ in range(4):
         assert b"301" in serving.answer(head)
     off = build.snapshot(build.settings(site={"redirect": {"mode": "off"}}))
-    serving.state.apply(off.settings, off.table, off.cdn)
+    serving.context.apply(off.settings, off.table, off.cdn)
     assert serving.answer(head).startswith(b"<handed over>")
 
 
@@ -290,13 +292,13 @@ def test_what_is_remembered_is_bounded(
 ) -> None:
     monkeypatch.setattr(f"nearbucket.frontend.decision_cache.{bound}", 20_000)
     serving = serve("json")
-    memo = serving.state.memo
+    cache = serving.context.decision_cache
     for number in range(200):
         head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
         for _ in range(3):
             assert b"301" in serving.answer(head.encode())
-    assert 0 < len(memo.repeats) < 40
-    objects = sum(map(len, memo._objects.values()))
+    assert 0 < len(cache.repeats) < 40
+    objects = sum(map(len, cache._objects.values()))
     assert (0 < objects < 40) is (bound == "MAX_BYTES")
-    memo.tick()
-    assert bool(memo.repeats) is (bound == "MAX_BYTES")
+    cache.tick()
+    assert bool(cache.repeats) is (bound == "MAX_BYTES")

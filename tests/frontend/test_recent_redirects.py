@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.frontend.recent_redirects import (
-    PLACES,
     SIZE,
-    Marks,
-    Returns,
+    SLOTS,
+    RecentRedirects,
+    SharedTable,
     mark_of_client,
     mark_of_object,
 )
-from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.frontend.worker_context import WorkerContext
 from tests import build
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ WINDOW = 10.0
 
 
 def test_it_came_back_within_the_window_only() -> None:
-    kept = Returns(WINDOW, Marks())
-    kept.sent_away(1, 100.0)
+    kept = RecentRedirects(WINDOW, SharedTable())
+    kept.record(1, 100.0)
     assert kept.came_back(1, 100.0)
     assert kept.came_back(1, 109.9)
     assert not kept.came_back(1, 110.0)
@@ -36,17 +36,17 @@ def test_it_came_back_within_the_window_only() -> None:
 
 
 def test_having_been_served_it_is_forgotten() -> None:
-    kept = Returns(WINDOW, Marks())
-    kept.sent_away(1, 100.0)
-    kept.served(1)
+    kept = RecentRedirects(WINDOW, SharedTable())
+    kept.record(1, 100.0)
+    kept.forget(1)
     assert not kept.came_back(1, 100.1)
-    kept.served(1)
+    kept.forget(1)
 
 
 def test_a_redirect_within_the_window_begins_it_anew() -> None:
-    kept = Returns(WINDOW, Marks())
-    kept.sent_away(1, 100.0)
-    kept.sent_away(1, 105.0)
+    kept = RecentRedirects(WINDOW, SharedTable())
+    kept.record(1, 100.0)
+    kept.record(1, 105.0)
     assert kept.came_back(1, 112.0)
 
 
@@ -60,16 +60,16 @@ STEPS = st.lists(
 def test_it_is_a_table_of_last_redirects_of_which_one_stays_in_a_place(
     steps: list[tuple[str, int, float]],
 ) -> None:
-    kept, sent, now = Returns(WINDOW, Marks()), dict[int, tuple[int, float]](), 100.0
+    kept, sent, now = RecentRedirects(WINDOW, SharedTable()), dict[int, tuple[int, float]](), 100.0
     for what, number, pause in steps:
         now += pause
         place = number % 4
-        mark = place + PLACES * number
+        mark = place + SLOTS * number
         if what == "sent":
-            kept.sent_away(mark, now)
+            kept.record(mark, now)
             sent[place] = mark, now
         elif what == "served":
-            kept.served(mark)
+            kept.forget(mark)
             if sent.get(place, (None,))[0] == mark:
                 del sent[place]
         last, at = sent.get(place, (None, 0.0))
@@ -79,11 +79,11 @@ def test_it_is_a_table_of_last_redirects_of_which_one_stays_in_a_place(
 def test_all_workers_see_one_table() -> None:
     descriptor = os.memfd_create("test")
     os.ftruncate(descriptor, SIZE)
-    one, two = (Returns(WINDOW, Marks(mmap(descriptor, SIZE))) for _ in range(2))
+    one, two = (RecentRedirects(WINDOW, SharedTable(mmap(descriptor, SIZE))) for _ in range(2))
     os.close(descriptor)
-    one.sent_away(2**64 - 1, 100.0)
+    one.record(2**64 - 1, 100.0)
     assert two.came_back(2**64 - 1, 100.0)
-    two.served(2**64 - 1)
+    two.forget(2**64 - 1)
     assert not one.came_back(2**64 - 1, 100.0)
 
 
@@ -116,9 +116,9 @@ def test_a_reload_takes_the_new_window_and_keeps_who_was_sent_away() -> None:
         return build.snapshot(build.settings(site={"redirect": {"came_back": came_back}}))
 
     first, longer, off = made("10s"), made("1h"), made("off")
-    state = WorkerState(first.settings, first.table, first.cdn)
-    state.returns["*"].sent_away(1, 100.0)
-    state.apply(longer.settings, longer.table, longer.cdn)
-    assert state.returns["*"].came_back(1, 200.0)
-    state.apply(off.settings, off.table, off.cdn)
-    assert not state.returns
+    context = WorkerContext(first.settings, first.table, first.cdn)
+    context.recent_redirects["*"].record(1, 100.0)
+    context.apply(longer.settings, longer.table, longer.cdn)
+    assert context.recent_redirects["*"].came_back(1, 200.0)
+    context.apply(off.settings, off.table, off.cdn)
+    assert not context.recent_redirects

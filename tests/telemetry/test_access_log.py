@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.telemetry import access_log as accesslog
 from nearbucket.telemetry.access_log import AccessLog
 from nearbucket.telemetry.log_format import W3C_FIELDS, Json, Record, W3c, line_of
@@ -418,7 +418,7 @@ async def test_a_descriptor_made_non_blocking_by_another_process_loses_nothing(p
 async def logged(pipe: Pipe, form: Literal["json", "w3c"], asked: Request, **listen: Any) -> str:
     """What a worker writes about an answered request."""
     made = snapshot(settings(log={"access": form}, listen=listen))
-    state = WorkerState(made.settings, made.table, made.cdn, descriptor=pipe.writer)
+    state = WorkerContext(made.settings, made.table, made.cdn, descriptor=pipe.writer)
     decision = state.engine.decide(asked)
     state.record(asked, decision, status=200, sent=5, seconds=0.25, streamed=5)
     await state.log.close()

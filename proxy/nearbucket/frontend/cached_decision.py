@@ -1,7 +1,8 @@
-"""Who asks and what for, prepared for answering many times: counted and logged as what.
+"""Cached parts of a response: what is the same for every request of a client or for an object.
 
-In: a request and its decision. Out: a ``Visitor`` and a ``Wanted`` that any lane below aiohttp
-answers and records from. Refuses to know how long they are kept, and to decide.
+In: a request and its decision. Out: a ``ClientEntry`` and an ``ObjectEntry``, from which any lane
+below aiohttp builds responses, metrics and log lines. Refuses to know how long they are kept, and
+to decide.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nearbucket.policy.model import SURE, UNKNOWN, Action, Reason, Redirect, Ref
 from nearbucket.telemetry.log_format import Parts, Who
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.recent_redirects import Returns
+    from nearbucket.frontend.recent_redirects import RecentRedirects
     from nearbucket.frontend.response_heads import RedirectText
     from nearbucket.policy.model import Decision, Request, Stream
     from nearbucket.telemetry.access_log import AccessLog
@@ -34,14 +35,14 @@ _DATE = b"\0"  # which no header holds
 
 
 @dataclass(slots=True)
-class Wanted:
-    """What a request line asks for.
+class ObjectEntry:
+    """The object that a request line asks for.
 
     Attributes:
         key: Object key, decoded.
         path: The key, encoded once.
         head: Whether the method is HEAD.
-        what: Its part of a log line.
+        log_part: Its part of a log line.
         mark: Its half of the mark of a redirect.
         size: Bytes of the object, where that is known.
         until: Monotonic time until which it may be redirected without asking again.
@@ -50,72 +51,79 @@ class Wanted:
     key: str
     path: bytes = field(repr=False)  # may be a signed URL
     head: bool
-    what: Part
+    log_part: Part
     mark: int
     size: int | None
     until: float
-    _around: dict[RedirectText, tuple[bytes, bytes]] = field(repr=False)
+    _around_date: dict[RedirectText, tuple[bytes, bytes]] = field(repr=False)
 
-    def around(self, text: RedirectText) -> tuple[bytes, bytes]:
+    def around_date(self, text: RedirectText) -> tuple[bytes, bytes]:
         """What stands before and behind the Date of its redirect; one copy for all clients."""
-        found = self._around.get(text)
+        found = self._around_date.get(text)
         if found is None:
             before, _, after = text.fill(self.path, _DATE).partition(_DATE)
-            found = self._around[text] = before, after
+            found = self._around_date[text] = before, after
         return found
 
 
 @dataclass(slots=True)
-class Visitor:
-    """Who sends a set of field lines, and what becomes of its requests.
+class ClientEntry:
+    """A client (its address and the field lines that matter), and what its requests get.
 
     Attributes:
         decision: The first decision for it; all that is not of the object holds for others.
         text: The bytes of its redirects; None where it is streamed to.
-        part: Its Range in canonical form.
-        relayed: Whether the streaming lane may answer it.
-        lasting: Whether its connection stays open.
-        who: Its part of a log line.
-        stamp: Our own header lines in what is streamed to it.
+        range: Its Range in canonical form.
+        streamable: Whether the streaming lane may answer it.
+        keep_alive: Whether its connection stays open.
+        log_part: Its part of a log line.
+        own_fields: Our own header lines in what is streamed to it.
         mark: Its half of the mark of a redirect.
-        returns: Who was sent away from this site lately; None where nobody wants to know.
+        recent_redirects: Redirects of this site in the last seconds; None if ``came_back`` is off.
         came_back_for: The same, where it came back, and has been served once it is streamed to.
     """
 
     decision: Redirect | Stream
     text: RedirectText | None
-    part: str | None
-    relayed: bool
-    lasting: bool
-    who: Part
-    stamp: bytes
+    range: str | None
+    streamable: bool
+    keep_alive: bool
+    log_part: Part
+    own_fields: bytes
     mark: int
-    returns: Returns | None
-    came_back_for: Returns | None
+    recent_redirects: RecentRedirects | None
+    came_back_for: RecentRedirects | None
     _tally: Tally
-    _last: tuple[int, int] = (0, 0)  # status and bytes of its last line in the log
-    _wanted: Wanted | None = None  # and for what
-    _ends: Ends | None = None
+    _last_answer: tuple[int, int] = (0, 0)  # status and bytes of its last line in the log
+    _last_object: ObjectEntry | None = None  # and for what
+    _last_line: Ends | None = None
 
-    def came_back(self, wanted: Wanted, now: float) -> bool:
+    def came_back(self, entry: ObjectEntry, now: float) -> bool:
         """Whether it was sent away for the same a moment ago."""
-        returns = self.returns
-        return returns is not None and returns.came_back(self.mark ^ wanted.mark, now)
+        redirects = self.recent_redirects
+        return redirects is not None and redirects.came_back(self.mark ^ entry.mark, now)
 
-    def saved(self, wanted: Wanted) -> int:
+    def bytes_saved(self, entry: ObjectEntry) -> int:
         """Bytes that a redirect keeps off this host, where the object's size is known."""
-        if wanted.head or wanted.size is None:
+        if entry.head or entry.size is None:
             return 0
-        return wanted.size if self.part is None else part_of(self.part, wanted.size)
+        return entry.size if self.range is None else part_of(self.range, entry.size)
 
     def record(  # noqa: PLR0913  # one row, one call
-        self, log: AccessLog, wanted: Wanted, status: int, sent: int, *, started: float, now: float
+        self,
+        log: AccessLog,
+        entry: ObjectEntry,
+        status: int,
+        sent: int,
+        *,
+        started: float,
+        now: float,
     ) -> None:
         """Count and log one answer.
 
         Args:
             log: The access log.
-            wanted: What was asked for.
+            entry: What was asked for.
             status: Status of the answer; 0 when the client left before any.
             sent: Body bytes handed to the connection.
             started: Monotonic time at which the request came.
@@ -124,16 +132,16 @@ class Visitor:
         if self.text is None:
             self._tally.add(now - started, sent)
         else:
-            self._tally.add(now - started, self.saved(wanted))
-        if self.returns is not None and self._tally.redirects:
-            self.returns.sent_away(self.mark ^ wanted.mark, now)
+            self._tally.add(now - started, self.bytes_saved(entry))
+        if self.recent_redirects is not None and self._tally.redirects:
+            self.recent_redirects.record(self.mark ^ entry.mark, now)
         form = log.form
         if form is not None:
-            last, ends = self._last, self._ends
-            if ends is None or last != (status, sent) or self._wanted is not wanted:
+            last, ends = self._last_answer, self._last_line
+            if ends is None or last != (status, sent) or self._last_object is not entry:
                 why = self._tally.whys.get(status) or self._why(form, status)
-                ends = self._ends = form.ends(sent, Parts(self.who, wanted.what, why))
-                self._last, self._wanted = (status, sent), wanted
+                ends = self._last_line = form.ends(sent, Parts(self.log_part, entry.log_part, why))
+                self._last_answer, self._last_object = (status, sent), entry
             log.keep(form.line(now + log.offset, now - started, ends))
 
     def _why(self, form: Form, status: int) -> Part:
@@ -153,37 +161,39 @@ class Repeat:
     ends: Ends | None
     until: float
     mark: int
-    returns: Returns | None
+    recent_redirects: RecentRedirects | None
     _saved: int
     _tally: Tally
 
     @classmethod
-    def of(cls, visitor: Visitor, wanted: Wanted, text: RedirectText, log: AccessLog) -> Repeat:
+    def of(
+        cls, client: ClientEntry, entry: ObjectEntry, text: RedirectText, log: AccessLog
+    ) -> Repeat:
         """Put together what a redirected GET gets.
 
         Args:
-            visitor: Who asks.
-            wanted: What for.
+            client: Who asks.
+            entry: What for.
             text: The bytes of it, but for path and Date.
             log: The access log.
         """
-        before, after = wanted.around(text)
+        before, after = entry.around_date(text)
         ends = None
         if log.form is not None:
-            reason = visitor.decision.reason
+            reason = client.decision.reason
             why = log.form.why(Action.REDIRECT.value, reason.value, text.status)
-            sent = text.size + len(wanted.path)
-            ends = log.form.ends(sent, Parts(visitor.who, wanted.what, why))
+            sent = text.size + len(entry.path)
+            ends = log.form.ends(sent, Parts(client.log_part, entry.log_part, why))
         return cls(
-            before, after, ends, wanted.until, visitor.mark ^ wanted.mark, visitor.returns,
-            visitor.saved(wanted), visitor._tally,  # noqa: SLF001  # of one mind
+            before, after, ends, entry.until, client.mark ^ entry.mark, client.recent_redirects,
+            client.bytes_saved(entry), client._tally,  # noqa: SLF001  # of one mind
         )  # fmt: skip
 
     def holds(self, now: float) -> bool:
         """Whether it may be given now."""
         if self.until < now:
             return False
-        return self.returns is None or not self.returns.came_back(self.mark, now)
+        return self.recent_redirects is None or not self.recent_redirects.came_back(self.mark, now)
 
     def answer(self, started: float, date: bytes, log: AccessLog) -> bytes:
         """The bytes, counted and logged.
@@ -195,14 +205,14 @@ class Repeat:
         """
         now = monotonic()
         self._tally.add(now - started, self._saved)
-        if self.returns is not None:
-            self.returns.sent_away(self.mark, now)
+        if self.recent_redirects is not None:
+            self.recent_redirects.record(self.mark, now)
         if self.ends is not None:
             log.repeat(now + log.offset, now - started, self.ends)
         return b"".join((self.before, date, self.after))
 
 
-def who_of(request: Request, decision: Decision) -> Who:
+def client_fields_of(request: Request, decision: Decision) -> Who:
     """What the access log says of whoever makes a request."""
     headers = request.headers
     client = region = site = None
@@ -236,7 +246,9 @@ def saved_by(request: Request, decision: Redirect) -> int:
     return size if part is None else part_of(part, size)
 
 
-def wanted_of(request: Request, decision: Redirect | Stream, path: str, log: AccessLog) -> Wanted:
+def object_entry_of(
+    request: Request, decision: Redirect | Stream, path: str, log: AccessLog
+) -> ObjectEntry:
     """What a request asks for.
 
     Args:
@@ -249,22 +261,23 @@ def wanted_of(request: Request, decision: Redirect | Stream, path: str, log: Acc
     if log.form is not None:
         what = log.form.what(request.method, request.target.partition("?")[0])
     standing = decision.standing if isinstance(decision, Redirect) else SURE
-    return Wanted(
+    return ObjectEntry(
         key=decision.key,
         path=path.encode("ascii"),
         head=request.method == "HEAD",
-        what=what,
+        log_part=what,
         mark=mark_of_object(request.method, decision.key),
         size=standing.size,
         until=standing.until,
-        _around={},
+        _around_date={},
     )
 
 
-def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
+def client_entry_of(  # noqa: PLR0913, PLR0917  # one entry, one call
     request: Request, decision: Redirect | Stream, text: RedirectText | None, log: AccessLog,
-    tally: Tally, returns: Returns | None, *, reason_header: bool, lasting: bool,
-) -> Visitor:  # fmt: skip
+    tally: Tally, recent_redirects: RecentRedirects | None, *, reason_header: bool,
+    keep_alive: bool,
+) -> ClientEntry:  # fmt: skip
     """Who makes a request.
 
     Args:
@@ -273,25 +286,29 @@ def visitor_of(  # noqa: PLR0913, PLR0917  # one visitor, one call
         text: The bytes of it, where it is a redirect.
         log: The access log.
         tally: Where it is counted.
-        returns: Who was sent away from the site lately, where that matters.
+        recent_redirects: Redirects of the site in the last seconds, where ``came_back`` is on.
         reason_header: Whether ``X-Nearbucket`` is sent.
-        lasting: Whether the connection stays open.
+        keep_alive: Whether the connection stays open.
     """
     stamp = b""
     if not isinstance(decision, Redirect):
         stamp = stamp_of(decision, reason_header=reason_header)
     asked = request.headers.get(b"range")
-    mark = mark_of_client(decision.site, decision.client, request) if returns is not None else 0
-    return Visitor(
+    mark = (
+        mark_of_client(decision.site, decision.client, request)
+        if recent_redirects is not None
+        else 0
+    )
+    return ClientEntry(
         decision=decision,
         text=text,
-        part=None if asked is None else one_range(asked.decode("ascii")),
-        relayed=UNRELAYED.isdisjoint(request.headers),
-        lasting=lasting,
-        who=() if log.form is None else log.form.who(who_of(request, decision)),
-        stamp=stamp,
+        range=None if asked is None else one_range(asked.decode("ascii")),
+        streamable=UNRELAYED.isdisjoint(request.headers),
+        keep_alive=keep_alive,
+        log_part=() if log.form is None else log.form.who(client_fields_of(request, decision)),
+        own_fields=stamp,
         mark=mark,
-        returns=returns,
-        came_back_for=returns if decision.reason is Reason.CAME_BACK else None,
+        recent_redirects=recent_redirects,
+        came_back_for=recent_redirects if decision.reason is Reason.CAME_BACK else None,
         _tally=tally,
     )

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from nearbucket.frontend.connection_timeouts import BUSY, HEAD, IDLE, Watched
-from nearbucket.frontend.decision_cache import ALIKE
+from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
 from nearbucket.frontend.handoff import FULL, Inner, peer_of, plain_descriptor
 from nearbucket.frontend.request_parser import MAX_SIMPLE, Head, Simple
 from nearbucket.frontend.streaming.relay import Relay
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from nearbucket.frontend.decision_cache import Known
+    from nearbucket.frontend.decision_cache import CachedDecision
     from nearbucket.frontend.handoff import Attempt
-    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.frontend.worker_context import WorkerContext
 
 
 _NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
@@ -48,19 +48,19 @@ class FastLane(Watched):
     """
 
     __slots__ = (
-        "_build", "_eof", "_file", "_inner", "_peer", "_relay", "_returns", "_taken", "_whole",
+        "_build", "_eof", "_file", "_inner", "_once", "_peer", "_relay", "_taken", "_whole",
         "tried",
     )  # fmt: skip
 
-    def __init__(self, state: WorkerState, build: Callable[[FastLane], Inner]) -> None:
+    def __init__(self, context: WorkerContext, build: Callable[[FastLane], Inner]) -> None:
         """Args: what is shared; what makes an aiohttp protocol."""
-        super().__init__(state)
+        super().__init__(context)
         self._build = build
         self._inner: Inner | None = None
         self._relay: Relay | None = None
         self._taken = _NOTHING  # what is relayed, then what came behind it
         self.tried: Attempt | None = None
-        self._returns = False
+        self._once = False
         self._eof = False
         self._peer: str | None = None
         self._whole = True
@@ -71,18 +71,18 @@ class FastLane(Watched):
         self._transport = cast("asyncio.Transport", transport)
         self._peer = peer_of(self._transport)
         self._enter(IDLE)
-        state = self._state
-        state.lanes.add(self)
-        state.counters.connections += 1
-        if len(state.lanes) > state.max_lanes:
-            state.counters.add("nearbucket_connections_refused_total")
+        context = self._context
+        context.connections.add(self)
+        context.counters.connections += 1
+        if len(context.connections) > context.max_connections:
+            context.counters.add("nearbucket_connections_refused_total")
             self._transport.write(FULL)
             self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._state.lanes.discard(self)
-        self._state.counters.connections -= 1
+        self._context.connections.discard(self)
+        self._context.counters.connections -= 1
         if self._relay is not None:
             self._relay.gone()
             self._relay = None
@@ -93,95 +93,99 @@ class FastLane(Watched):
         """Answer, or hand over."""
         if self._at_home:
             started = monotonic()
-            state = self._state
+            context = self._context
             seen = self._peer, chunk
-            repeat = state.memo.repeats.get(seen)
+            repeat = context.decision_cache.repeats.get(seen)
             if repeat is None or not repeat.holds(started):
-                known = state.memo.streams.get(seen)
-                if known is None:
+                cached = context.decision_cache.streams.get(seen)
+                if cached is None:
                     self._read(chunk, started)
                 else:
-                    self._stream(chunk, known, started, keep_alive=True)
+                    self._stream(chunk, cached, started, keep_alive=True)
             else:
-                self._transport.write(repeat.answer(started, state.date, state.log))
+                self._transport.write(repeat.answer(started, context.date, context.log))
                 self.since = started
         elif self._relay is not None:
             self._wait(chunk)
         elif not self._transport.is_closing():
-            self._returns = False  # more than the one request that was handed over
+            self._once = False  # more than the one request that was handed over
             self._pass_on(chunk)
 
     def _read(self, chunk: bytes, started: float) -> None:
-        state = self._state
-        if state.reader is None:
-            self._hand_over(chunk, Handover.UNUSUAL, returns=False)
+        context = self._context
+        if context.parser is None:
+            self._hand_over(chunk, Handover.UNUSUAL, once=False)
             return
-        head = state.reader.read(chunk)
+        head = context.parser.read(chunk)
         if isinstance(head, Handover):
-            self._hand_over(chunk, head, returns=False)
+            self._hand_over(chunk, head, once=False)
             return
-        known = state.memo.recall(self._peer, head, started)
-        if known is not None:
-            if known.visitor.lasting and not head.unique:
-                state.memo.repeat(self._peer, chunk, known, state.log)
-            self._act(chunk, known, started, keep_alive=known.visitor.lasting)
+        cached = context.decision_cache.get(self._peer, head, started)
+        if cached is not None:
+            if cached.client.keep_alive and not head.unique:
+                context.decision_cache.remember_bytes(self._peer, chunk, cached, context.log)
+            self._act(chunk, cached, started, keep_alive=cached.client.keep_alive)
             return
-        found = state.reader.simple(head, self._peer)
+        found = context.parser.simple(head, self._peer)
         if isinstance(found, Handover):
-            self._hand_over(chunk, found, returns=False)
+            self._hand_over(chunk, found, once=False)
         else:
             self._decide(chunk, head, found, started)
 
     def _decide(self, chunk: bytes, head: Head, found: Simple, started: float) -> None:
-        state = self._state
-        decision = state.decide(found.request)
+        context = self._context
+        decision = context.decide(found.request)
         if isinstance(decision, Refuse):
-            self._hand_over(chunk, Handover.REFUSE, returns=True)
+            self._hand_over(chunk, Handover.REFUSE, once=True)
             return
         asks_more = isinstance(decision, Stream) and decision.query != ()
         if asks_more or decision.reason is Reason.UNVERIFIED:  # who waits is not served here
-            self._hand_over(chunk, Handover.STREAM, returns=True)
+            self._hand_over(chunk, Handover.STREAM, once=True)
             return
-        keep_alive = found.keep_alive and not state.draining
-        known = state.known(found.request, decision, lasting=keep_alive)
-        if not state.draining and self._alike(decision, started):
-            state.memo.keep(self._peer, head, known.visitor, known.wanted)
-        self._act(chunk, known, started, keep_alive=keep_alive)
+        keep_alive = found.keep_alive and not context.draining
+        cached = context.cached_decision(found.request, decision, lasting=keep_alive)
+        if not context.draining and self._is_cacheable(decision, started):
+            context.decision_cache.put(self._peer, head, cached.client, cached.object)
+        self._act(chunk, cached, started, keep_alive=keep_alive)
 
-    def _alike(self, decision: Redirect | Stream, now: float) -> bool:
+    def _is_cacheable(self, decision: Redirect | Stream, now: float) -> bool:
         """Whether others like it get the same, for a while at least."""
-        engine = self._state.engine
+        engine = self._context.engine
         if decision.reason is Reason.IN_REGION and isinstance(decision, Redirect):
             return decision.site in engine.certain and decision.standing.until > now
-        return decision.reason in ALIKE and decision.site in engine.streaming
+        return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
 
-    def _act(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> None:
-        visitor, wanted = known
-        text = visitor.text
+    def _act(
+        self, chunk: bytes, cached: CachedDecision, started: float, *, keep_alive: bool
+    ) -> None:
+        client_entry, object_entry = cached
+        text = client_entry.text
         if text is None:
-            self._stream(chunk, known, started, keep_alive=keep_alive)
+            self._stream(chunk, cached, started, keep_alive=keep_alive)
             return
-        state = self._state
-        sent = 0 if wanted.head else text.size + len(wanted.path)
+        context = self._context
+        sent = 0 if object_entry.head else text.size + len(object_entry.path)
         if keep_alive and sent:
-            answer = text.fill(wanted.path, state.date)
+            answer = text.fill(object_entry.path, context.date)
         else:
             answer = text.fill_otherwise(
-                wanted.path, state.date, head=wanted.head, keep_alive=keep_alive
+                object_entry.path, context.date, head=object_entry.head, keep_alive=keep_alive
             )
         self._transport.write(answer)
         self.since = started
         now = monotonic()
-        visitor.record(state.log, wanted, text.status, sent, started=started, now=now)
+        client_entry.record(context.log, object_entry, text.status, sent, started=started, now=now)
         if not keep_alive:
             self._close()
 
-    def _stream(self, chunk: bytes, known: Known, started: float, *, keep_alive: bool) -> None:
+    def _stream(
+        self, chunk: bytes, cached: CachedDecision, started: float, *, keep_alive: bool
+    ) -> None:
         """To the streaming lane, or to aiohttp where that cannot."""
-        state, (visitor, wanted) = self._state, known
-        direct = state.directs.get(visitor.decision.site)
-        if direct is None or wanted.head or not visitor.relayed:
-            self._hand_over(chunk, Handover.STREAM, returns=True)
+        context, (client_entry, object_entry) = self._context, cached
+        direct = context.directs.get(client_entry.decision.site)
+        if direct is None or object_entry.head or not client_entry.streamable:
+            self._hand_over(chunk, Handover.STREAM, once=True)
             return
         transport, file = self._transport, self._file
         if file is None:
@@ -191,11 +195,11 @@ class FastLane(Watched):
         self.phase = BUSY
         self.since = started
         self._relay = relay = Relay(
-            state, direct, known, self, transport, file, started, keep_alive=keep_alive
+            context, direct, cached, self, transport, file, started, keep_alive=keep_alive
         )
         if not relay.start():
             self._leave_relay()
-            self._hand_over(chunk, Handover.STREAM, returns=True)
+            self._hand_over(chunk, Handover.STREAM, once=True)
 
     def _wait(self, chunk: bytes) -> None:
         """What comes while an object is relayed has to wait for its end, in the pieces it had."""
@@ -224,7 +228,7 @@ class FastLane(Watched):
         """The relay could not answer, and has sent nothing."""
         self.tried = attempt
         chunk, *behind = self._leave_relay()
-        self._hand_over(chunk, Handover.STREAM, returns=not behind)
+        self._hand_over(chunk, Handover.STREAM, once=not behind)
         for piece in behind:
             self._pass_on(piece)
 
@@ -242,13 +246,13 @@ class FastLane(Watched):
         self._enter(IDLE)
         return taken
 
-    def _hand_over(self, chunk: bytes, cause: Handover, *, returns: bool) -> None:
-        self._state.counters.add("nearbucket_handovers_total", cause.value)
+    def _hand_over(self, chunk: bytes, cause: Handover, *, once: bool) -> None:
+        self._context.counters.add("nearbucket_handovers_total", cause.value)
         if self._inner is None:
             self._inner = self._build(self)
             self._inner.connection_made(self._transport)
         self._at_home = False
-        self._returns = returns
+        self._once = once
         self._pass_on(chunk)
 
     def _pass_on(self, chunk: bytes) -> None:
@@ -264,11 +268,11 @@ class FastLane(Watched):
 
     def answered(self, *, keep_alive: bool, had_body: bool) -> None:
         """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
-        between = self._whole or self._returns or had_body
+        between = self._whole or self._once or had_body
         self._enter(IDLE if between else HEAD)
         if self._eof and not self._working():
             self._close()
-        elif self._returns and keep_alive:
+        elif self._once and keep_alive:
             self._at_home = True
 
     def _watch_answer(self, now: float) -> None:

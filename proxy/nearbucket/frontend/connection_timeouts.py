@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nearbucket.frontend.patience import Patience
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.frontend.worker_context import WorkerContext
 
 
 class Phase(Enum):
@@ -36,11 +36,11 @@ class Watched(asyncio.Protocol):
         since: Monotonic time at which the phase began.
     """
 
-    __slots__ = ("_at_home", "_patience", "_state", "_transport", "phase", "since")
+    __slots__ = ("_at_home", "_context", "_patience", "_transport", "phase", "since")
 
-    def __init__(self, state: WorkerState) -> None:
+    def __init__(self, context: WorkerContext) -> None:
         """Args: what the lanes of a worker share."""
-        self._state = state
+        self._context = context
         self._transport: asyncio.Transport
         self._patience: Patience | None = None
         self._at_home = True
@@ -61,7 +61,7 @@ class Watched(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Close the connection if it has waited too long, or idles while draining."""
-        limits = self._state.settings.limits
+        limits = self._context.settings.limits
         if not self._lets_go(now, limits.idle_timeout):
             self._transport.abort()
             return
@@ -72,7 +72,7 @@ class Watched(asyncio.Protocol):
             return
         waited = now - self.since
         late = (self.phase is HEAD and waited > limits.header_timeout) or (
-            self.phase is IDLE and (waited > limits.idle_timeout or self._state.draining)
+            self.phase is IDLE and (waited > limits.idle_timeout or self._context.draining)
         )
         if late:
             self._close()

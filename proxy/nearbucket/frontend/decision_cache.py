@@ -1,7 +1,7 @@
 """Requests decided before: what a request like them gets, without deciding again.
 
 In: requests and what the engine decided. Out: the same for the next one like it. Refuses to
-know a rule, and to outlive the engine: a reload empties the memo.
+know a rule, and to outlive the engine: a reload empties the cache.
 
 Why this is the same as deciding. A head is a request line and field lines. Every rule looks
 either at what is asked (path and query, in the request line) or at who asks (the peer and the
@@ -9,13 +9,13 @@ fields), and the first rule that stands against a redirect names the reason
 (``SitePolicy.reason``). So, within one site:
 
 - a client that the first rules stand against, before any looks at the object, is streamed
-  everything for that reason (all of ``ALIKE`` but ``PATH``);
+  everything for that reason (all of ``CACHEABLE_REASONS`` but ``PATH``);
 - a client that was redirected, or whose object no pattern chose, passes those first rules; any
   object that no pattern chose for one such client is streamed to all of them, as ``path``;
 - a client that was redirected for one line, and a line that was redirected for another client
   of the same region, are redirected together, unless a percentage looks at both
-  (``Engine.certain``); as long as what was known of the copy holds (``Wanted.until``), and
-  unless the client was sent away for the same a moment ago (``Visitor.came_back``).
+  (``Engine.certain``); as long as what was known of the copy holds (``ObjectEntry.until``), and
+  unless the client was sent away for the same a moment ago (``ClientEntry.came_back``).
 
 Anything else is decided each time: what is streamed because of what the buckets hold, signed
 Locations, and what a site redirects past its targets, where a query decides as well.
@@ -34,7 +34,7 @@ from nearbucket.policy.model import Reason
 from nearbucket.telemetry.access_log import PIPE_BUF
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.cached_decision import Visitor, Wanted
+    from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
     from nearbucket.frontend.request_parser import Head
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import Part
@@ -45,13 +45,13 @@ MAX_BYTES = 32 << 20
 MAX_REPEATED = 8 << 20
 """About what is kept of repeats, of which there are clients times objects: then no more are."""
 
-_UNCHOSEN = ""  # which no region is called
-_KINDS = {
+_NO_PATTERN = ""  # which no region is called
+_REGION_KEYS = {
     Reason.CLIENT_UNKNOWN: None, Reason.OUTSIDE_AWS: None, Reason.NO_TARGET: None,
-    Reason.PATH: _UNCHOSEN,
+    Reason.PATH: _NO_PATTERN,
 }  # fmt: skip
 
-ALIKE = frozenset(_KINDS)
+CACHEABLE_REASONS = frozenset(_REGION_KEYS)
 """Reasons that others like it are streamed for, too."""
 
 _OVERHEAD = 500  # bytes of Python's objects around one entry
@@ -59,24 +59,24 @@ _LONGEST = 2048  # bytes of a head that is worth keeping
 _MAX_SEEN = 1 << 16
 
 
-class Known(NamedTuple):
+class CachedDecision(NamedTuple):
     """A request that needs no deciding."""
 
-    visitor: Visitor
-    wanted: Wanted
+    client: ClientEntry
+    object: ObjectEntry
 
 
 @dataclass(slots=True)
 class _Client:
-    """A sender of field lines, and the objects for which it is this visitor, or that one."""
+    """One client, and the objects for which it has this entry, or that one."""
 
-    objects: dict[bytes, Wanted]
-    visitor: Visitor
-    unchosen: dict[bytes, Wanted]
-    passed_by: Visitor | None = None
+    objects: dict[bytes, ObjectEntry]
+    entry: ClientEntry
+    unmatched_objects: dict[bytes, ObjectEntry]
+    unmatched_entry: ClientEntry | None = None
 
 
-class Memo:
+class DecisionCache:
     """What one worker remembers under one engine.
 
     Attributes:
@@ -89,20 +89,20 @@ class Memo:
     def __init__(self) -> None:
         self._begin()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Start from nothing."""
         let_go(self.repeats, self.streams, self._clients, *self._objects.values())
         self._begin()
 
     def _begin(self) -> None:
         self.repeats: dict[tuple[str | None, bytes], Repeat] = {}
-        self.streams: dict[tuple[str | None, bytes], Known] = {}
+        self.streams: dict[tuple[str | None, bytes], CachedDecision] = {}
         self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
-        self._objects: dict[tuple[str, str | None], dict[bytes, Wanted]] = {}
+        self._objects: dict[tuple[str, str | None], dict[bytes, ObjectEntry]] = {}
         self._seen: set[int] = set()
         self._bytes = self._repeated = 0
 
-    def recall(self, peer: str | None, head: Head, now: float) -> Known | None:
+    def get(self, peer: str | None, head: Head, now: float) -> CachedDecision | None:
         """Who asks by these lines and what for, where both are known; else None.
 
         Args:
@@ -111,19 +111,21 @@ class Memo:
             now: Monotonic time.
         """
         client = self._clients.get((peer, head.fields))
-        known = None if client is None else _known(client, head.line)
-        if known is None or known.wanted.until < now or known.visitor.came_back(known.wanted, now):
+        known = None if client is None else _lookup(client, head.line)
+        if known is None or known.object.until < now or known.client.came_back(known.object, now):
             return None
         return known
 
-    def repeat(self, peer: str | None, chunk: bytes, known: Known, log: AccessLog) -> None:
+    def remember_bytes(
+        self, peer: str | None, chunk: bytes, known: CachedDecision, log: AccessLog
+    ) -> None:
         """Remember the very bytes of a GET that come for the second time.
 
         A CDN writes an id of its own into every request: those never come again.
         """
-        visitor, wanted = known
-        text = visitor.text
-        if text is not None and wanted.head:
+        client_entry, object_entry = known
+        text = client_entry.text
+        if text is not None and object_entry.head:
             return
         mark = hash((peer, chunk))
         if mark not in self._seen:  # a collision costs an entry, nothing else
@@ -132,11 +134,11 @@ class Memo:
             self._seen.add(mark)
         elif self._repeated < MAX_REPEATED and len(chunk) <= _LONGEST:
             if (peer, chunk) not in self.repeats:  # else it only held for a while
-                self._repeated += 2 * len(chunk) + len(b"".join(visitor.who)) + _OVERHEAD
+                self._repeated += 2 * len(chunk) + len(b"".join(client_entry.log_part)) + _OVERHEAD
             if text is None:
                 self.streams[peer, chunk] = known
             else:
-                self.repeats[peer, chunk] = Repeat.of(visitor, wanted, text, log)
+                self.repeats[peer, chunk] = Repeat.of(client_entry, object_entry, text, log)
 
     def tick(self) -> None:
         """Once a second: make room for other repeats, where there is none left."""
@@ -145,34 +147,36 @@ class Memo:
             self.repeats, self.streams = {}, {}
             self._repeated = 0
 
-    def keep(self, peer: str | None, head: Head, visitor: Visitor, wanted: Wanted) -> None:
+    def put(
+        self, peer: str | None, head: Head, entry: ClientEntry, object_entry: ObjectEntry
+    ) -> None:
         """Remember what was decided, where others like it get the same.
 
         Args:
             peer: The socket's remote address.
             head: What asked.
-            visitor: Who that is.
-            wanted: What it asked for.
+            entry: Who that is.
+            object_entry: What it asked for.
         """
-        site, reason = visitor.decision.site, visitor.decision.reason
-        kind = visitor.decision.region if reason is Reason.IN_REGION else _KINDS[reason]
+        site, reason = entry.decision.site, entry.decision.reason
+        kind = entry.decision.region if reason is Reason.IN_REGION else _REGION_KEYS[reason]
         objects = self._objects.setdefault((site, kind), {})
         known = objects.get(head.line)
         if known is not None:
-            if known.until < wanted.until:
-                objects[head.line] = wanted
-        elif self._fits(head.line, wanted.what):
-            objects[head.line] = wanted
+            if known.until < object_entry.until:
+                objects[head.line] = object_entry
+        elif self._fits(head.line, object_entry.log_part):
+            objects[head.line] = object_entry
         else:  # all may have been forgotten, these among it
             objects = self._objects.setdefault((site, kind), {})
         client = self._clients.get((peer, head.fields))
         if client is None:
-            if self._fits(b"".join(head.fields), visitor.who):
-                unchosen = self._objects.setdefault((site, _UNCHOSEN), {})
-                made = _Client(objects, visitor, unchosen)
+            if self._fits(b"".join(head.fields), entry.log_part):
+                unchosen = self._objects.setdefault((site, _NO_PATTERN), {})
+                made = _Client(objects, entry, unchosen)
                 self._clients[peer, head.fields] = made
         elif client.objects is not objects:
-            _join(client, objects, visitor)
+            _join(client, objects, entry)
 
     def _fits(self, seen: bytes, part: Part) -> bool:
         """Make room for an entry; False for one that is not worth it."""
@@ -183,24 +187,24 @@ class Memo:
         # A client's last line is kept as well.
         self._bytes += 2 * len(seen) + 2 * logged + _OVERHEAD
         if self._bytes > MAX_BYTES:
-            self.forget()
+            self.clear()
             return False
         return True
 
 
-def _known(client: _Client, line: bytes) -> Known | None:
-    wanted = client.objects.get(line)
-    if wanted is not None:
-        return Known(client.visitor, wanted)
-    if client.passed_by is None:
+def _lookup(client: _Client, line: bytes) -> CachedDecision | None:
+    object_entry = client.objects.get(line)
+    if object_entry is not None:
+        return CachedDecision(client.entry, object_entry)
+    if client.unmatched_entry is None:
         return None
-    wanted = client.unchosen.get(line)
-    return None if wanted is None else Known(client.passed_by, wanted)
+    object_entry = client.unmatched_objects.get(line)
+    return None if object_entry is None else CachedDecision(client.unmatched_entry, object_entry)
 
 
-def _join(client: _Client, objects: dict[bytes, Wanted], visitor: Visitor) -> None:
+def _join(client: _Client, objects: dict[bytes, ObjectEntry], client_entry: ClientEntry) -> None:
     """A client met again with another outcome: redirected now, or for once not chosen."""
-    if visitor.decision.reason is Reason.PATH:
-        client.passed_by = visitor
+    if client_entry.decision.reason is Reason.PATH:
+        client.unmatched_entry = client_entry
     else:
-        client.objects, client.passed_by, client.visitor = objects, client.visitor, visitor
+        client.objects, client.unmatched_entry, client.entry = objects, client.entry, client_entry

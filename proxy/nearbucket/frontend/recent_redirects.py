@@ -1,8 +1,8 @@
 """Who was sent away a moment ago: a client that asks again did not get through.
 
 In: marks of redirects. Out: whether one was given so lately. Refuses to know clients and objects,
-of which a mark is the hash, and to grow: ``PLACES`` marks and times, 1 MiB, shared by all workers,
-since whoever comes back may meet another one. Of two marks with one place the later stays, so of
+of which a mark is the hash, and to grow: ``SLOTS`` marks and times, 1 MiB, shared by all workers,
+since whoever comes back may meet another one. Of two marks with one slot the later stays, so of
 a thousand clients in a window about eight in a thousand are missed; nothing is locked, and
 what two workers write at once is one of the two, or neither.
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from nearbucket.policy.model import Request
 
-PLACES = 1 << 16
-SIZE = PLACES * 16
-"""Bytes of the table: a mark and a time in each place."""
+SLOTS = 1 << 16
+SIZE = SLOTS * 16
+"""Bytes of the table: a mark and a time in each slot."""
 
 
-class Marks:
+class SharedTable:
     """The table, in memory of its own or of all workers.
 
     Attributes:
@@ -45,7 +45,7 @@ class Marks:
         self.times = view[SIZE // 2 :].cast("d")
 
 
-class Returns:
+class RecentRedirects:
     """The redirects of one site's last seconds.
 
     Attributes:
@@ -54,7 +54,7 @@ class Returns:
 
     __slots__ = ("_marks", "_times", "window")
 
-    def __init__(self, window: float, table: Marks) -> None:
+    def __init__(self, window: float, table: SharedTable) -> None:
         """Args: seconds for which a redirect counts; the table of all sites."""
         self.window = window
         self._marks = table.marks
@@ -62,20 +62,20 @@ class Returns:
 
     def came_back(self, mark: int, now: float) -> bool:
         """Whether this was sent away less than a window ago."""
-        place = mark % PLACES
-        return self._marks[place] == mark and now - self._times[place] < self.window
+        slot = mark % SLOTS
+        return self._marks[slot] == mark and now - self._times[slot] < self.window
 
-    def sent_away(self, mark: int, now: float) -> None:
+    def record(self, mark: int, now: float) -> None:
         """A redirect was given."""
-        place = mark % PLACES
-        self._marks[place] = mark
-        self._times[place] = now
+        slot = mark % SLOTS
+        self._marks[slot] = mark
+        self._times[slot] = now
 
-    def served(self, mark: int) -> None:
+    def forget(self, mark: int) -> None:
         """It came back, and was streamed."""
-        place = mark % PLACES
-        if self._marks[place] == mark:
-            self._times[place] = -inf
+        slot = mark % SLOTS
+        if self._marks[slot] == mark:
+            self._times[slot] = -inf
 
 
 def mark_of_client(site: str, client: str | None, request: Request) -> int:

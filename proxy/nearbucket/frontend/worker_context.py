@@ -12,9 +12,20 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
-from nearbucket.frontend.cached_decision import UNRELAYED, saved_by, visitor_of, wanted_of, who_of
-from nearbucket.frontend.decision_cache import Known, Memo
-from nearbucket.frontend.recent_redirects import Marks, Returns, mark_of_client, mark_of_object
+from nearbucket.frontend.cached_decision import (
+    UNRELAYED,
+    client_entry_of,
+    client_fields_of,
+    object_entry_of,
+    saved_by,
+)
+from nearbucket.frontend.decision_cache import CachedDecision, DecisionCache
+from nearbucket.frontend.recent_redirects import (
+    RecentRedirects,
+    SharedTable,
+    mark_of_client,
+    mark_of_object,
+)
 from nearbucket.frontend.request_parser import SimpleReader
 from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.engine import Engine
@@ -51,8 +62,8 @@ class OpenConnection(Protocol):
         """Close the connection without another byte."""
 
 
-class WorkerState:
-    """The process part of a lane's state.
+class WorkerContext:
+    """What all connections of a worker process share.
 
     Attributes:
         engine: The snapshot that decides; swapped whole by ``apply``.
@@ -61,28 +72,28 @@ class WorkerState:
         directs: The same for plain GETs; empty when all are to go to aiohttp.
         standings: Who knows what the targets hold; without one they hold everything.
         presigners: Site and region to who signs its Locations, where they are signed.
-        returns: Site to who was sent away lately, where that matters.
+        recent_redirects: Site to its redirects of the last seconds, where ``came_back`` is on.
         counters: Figures of this process.
         log: Access log of this process.
-        lanes: Open client connections.
-        max_lanes: How many there may be.
-        reader: Reads simple requests; None when all are to go to aiohttp.
-        memo: Requests decided before; emptied by ``apply``.
+        connections: Open client connections.
+        max_connections: How many there may be.
+        parser: Reads simple requests; None when all are to go to aiohttp.
+        decision_cache: Requests decided before; emptied by ``apply``.
         date: Value of the Date header, made by ``tick``.
         draining: Whether answers close their connection.
     """
 
     __slots__ = (
-        "_complaints", "_marks", "_texts", "counters", "date", "directs", "draining", "engine",
-        "fast_lane", "lanes", "log", "max_lanes", "memo", "origins", "presigners",
-        "reader", "returns", "settings", "standings",
+        "_complaints", "_redirect_table", "_texts", "connections", "counters", "date",
+        "decision_cache", "directs", "draining", "engine", "fast_lane", "log", "max_connections",
+        "origins", "parser", "presigners", "recent_redirects", "settings", "standings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
         self, settings: Settings, table: RegionTable, cdn: NetworkSet, *, workers: int = 1,
-        descriptor: int = 1, fast_lane: bool = True, marks: Marks | None = None,
+        descriptor: int = 1, fast_lane: bool = True, redirect_table: SharedTable | None = None,
     ) -> None:  # fmt: skip
-        self._marks = marks or Marks()
+        self._redirect_table = redirect_table or SharedTable()
         self.fast_lane = fast_lane
         self.counters = Counters()
         self.log = AccessLog(
@@ -91,16 +102,16 @@ class WorkerState:
             descriptor,
             "https" if settings.listen.tls else "http",
         )
-        self.memo = Memo()
-        self.lanes: set[OpenConnection] = set()
+        self.decision_cache = DecisionCache()
+        self.connections: set[OpenConnection] = set()
         self.draining = False
         self._complaints = 0
         self.origins: Mapping[str, Origin] = {}
         self.directs: Mapping[str, Direct] = {}
         self.standings: Standings | None = None
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
-        self.returns: Mapping[str, Returns] = {}
-        self.max_lanes = -(-settings.limits.max_connections // workers)
+        self.recent_redirects: Mapping[str, RecentRedirects] = {}
+        self.max_connections = -(-settings.limits.max_connections // workers)
         self.apply(settings, table, cdn)
         self.tick()
 
@@ -109,24 +120,26 @@ class WorkerState:
         engine = Engine.build(settings, table, cdn)
         self.settings = settings
         self.engine = engine
-        self.reader = SimpleReader(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
-        self.memo.forget()
+        self.parser = SimpleReader(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
+        self.decision_cache.clear()
         self._texts: dict[tuple[object, ...], RedirectText] = {}
-        self.returns = self._returns(settings)
+        self.recent_redirects = self._recent_redirects(settings)
         self.counters.declare(settings)
 
-    def _returns(self, settings: Settings) -> Mapping[str, Returns]:
+    def _recent_redirects(self, settings: Settings) -> Mapping[str, RecentRedirects]:
         made = {}
         for site in settings.sites:
             window = site.redirect.came_back
             if window is not None:
-                made[site.name] = kept = self.returns.get(site.name) or Returns(window, self._marks)
+                made[site.name] = kept = self.recent_redirects.get(site.name) or RecentRedirects(
+                    window, self._redirect_table
+                )
                 kept.window = window
         return made
 
     def tick(self) -> None:
         """Once a second: the clock, and how much was kept out of the log."""
-        self.memo.tick()
+        self.decision_cache.tick()
         self.date = formatdate(usegmt=True).encode()
         self.log.offset = time.time() - time.monotonic()
         if self._complaints > 1:
@@ -136,7 +149,7 @@ class WorkerState:
     def drain(self) -> None:
         """Close every connection with its next answer."""
         self.draining = True
-        self.memo.forget()
+        self.decision_cache.clear()
 
     def decide(self, request: Request) -> Decision:
         """What a request gets, by all that is known now."""
@@ -152,11 +165,11 @@ class WorkerState:
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
         """As of ``Copies``; whoever comes back casts doubt on the copy."""
-        returns = self.returns.get(site)
-        if returns is None:
+        redirects = self.recent_redirects.get(site)
+        if redirects is None:
             return False
         mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
-        came_back = returns.came_back(mark, time.monotonic())
+        came_back = redirects.came_back(mark, time.monotonic())
         if came_back and self.standings is not None:
             self.standings.doubt(site, region, key)
         return came_back
@@ -175,17 +188,19 @@ class WorkerState:
             )  # fmt: skip
         return replace(decision, base="", path=url)
 
-    def known(self, request: Request, decision: Redirect | Stream, *, lasting: bool) -> Known:
+    def cached_decision(
+        self, request: Request, decision: Redirect | Stream, *, lasting: bool
+    ) -> CachedDecision:
         """Everything that answering takes, for this request and those like it."""
         text, path = None, ""
         if isinstance(decision, Redirect):
             text, path = self._text(decision), decision.path
-        visitor = visitor_of(
+        client_entry = client_entry_of(
             request, decision, text, self.log, self.counters.tally(decision),
-            self.returns.get(decision.site), reason_header=self.settings.log.reason_header,
-            lasting=lasting,
+            self.recent_redirects.get(decision.site), reason_header=self.settings.log.reason_header,
+            keep_alive=lasting,
         )  # fmt: skip
-        return Known(visitor, wanted_of(request, decision, path, self.log))
+        return CachedDecision(client_entry, object_entry_of(request, decision, path, self.log))
 
     def _text(self, decision: Redirect) -> RedirectText:
         key = (
@@ -221,11 +236,11 @@ class WorkerState:
         saved = saved_by(request, decision) if isinstance(decision, Redirect) else streamed
         self.counters.tally(decision).add(seconds, saved)
         if status and isinstance(decision, Redirect) and decision.reason is Reason.IN_REGION:
-            returns, mark = self._mark(request, decision)
-            if returns is not None:
-                returns.sent_away(mark, time.monotonic())
+            redirects, mark = self._mark(request, decision)
+            if redirects is not None:
+                redirects.record(mark, time.monotonic())
         if self.log.form is not None:
-            who = who_of(request, decision)._replace(protocol=protocol)
+            who = client_fields_of(request, decision)._replace(protocol=protocol)
             self.log.add(
                 Record(
                     time=time.time(),
@@ -247,13 +262,15 @@ class WorkerState:
         for one that came back for as long as a download takes.
         """
         if decision.reason is Reason.CAME_BACK:
-            returns, mark = self._mark(request, decision)
-            if returns is not None:
-                returns.served(mark)
+            redirects, mark = self._mark(request, decision)
+            if redirects is not None:
+                redirects.forget(mark)
 
-    def _mark(self, request: Request, decision: Redirect | Stream) -> tuple[Returns | None, int]:
-        returns = self.returns.get(decision.site)
-        if returns is None:
+    def _mark(
+        self, request: Request, decision: Redirect | Stream
+    ) -> tuple[RecentRedirects | None, int]:
+        redirects = self.recent_redirects.get(decision.site)
+        if redirects is None:
             return None, 0
         client = mark_of_client(decision.site, decision.client, request)
-        return returns, client ^ mark_of_object(request.method, decision.key)
+        return redirects, client ^ mark_of_object(request.method, decision.key)

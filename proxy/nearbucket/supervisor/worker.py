@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.frontend.aiohttp_lane.handler import Handler
 from nearbucket.frontend.client_connection import FastLane
-from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import Origins
 from nearbucket.replicas.replica_status import Standings
 from nearbucket.supervisor.listener_tls import Certificate
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import socket
 
     from nearbucket.config.settings import Settings
-    from nearbucket.frontend.recent_redirects import Marks
+    from nearbucket.frontend.recent_redirects import SharedTable
     from nearbucket.replicas.object_version import Learned
     from nearbucket.s3.credentials import Ambient
     from nearbucket.supervisor.snapshot import Snapshot
@@ -45,7 +45,8 @@ class Worker:
 
     def __init__(  # noqa: PLR0913  # one worker, one call
         self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True,
-        descriptor: int = 1, ambient: Ambient | None = None, marks: Marks | None = None,
+        descriptor: int = 1, ambient: Ambient | None = None,
+        redirect_table: SharedTable | None = None,
     ) -> None:  # fmt: skip
         """Serve nothing yet.
 
@@ -55,16 +56,16 @@ class Worker:
             relay: Whether that streams, too.
             descriptor: Where the access log goes.
             ambient: The SDK's credential chain.
-            marks: Who was sent away lately, by any worker.
+            redirect_table: The recent redirects of all workers.
         """
-        self.state = WorkerState(
+        self.context = WorkerContext(
             snapshot.settings,
             snapshot.table,
             snapshot.cdn,
             workers=snapshot.workers,
             descriptor=descriptor,
             fast_lane=fast_lane,
-            marks=marks,
+            redirect_table=redirect_table,
         )
         tls = snapshot.settings.listen.tls
         self._certificate = Certificate(tls) if tls else None
@@ -77,16 +78,19 @@ class Worker:
 
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
-        counters = self.state.counters
+        counters = self.context.counters
         self._origins = Origins(lambda site: _OriginCounts(counters, site), self._ambient)
         self._standings = Standings(
-            self._origins.session, self._origins.ambient, counters.add, self.state.memo.forget
+            self._origins.session,
+            self._origins.ambient,
+            counters.add,
+            self.context.decision_cache.clear,
         )
-        self.state.standings = self._standings
-        self._use(self.state.settings)
-        handler = Handler(self.state)
+        self.context.standings = self._standings
+        self._use(self.context.settings)
+        handler = Handler(self.context)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: FastLane(self.state, handler.connection),
+            lambda: FastLane(self.context, handler.connection),
             sock=listener,
             backlog=BACKLOG,
             **self._tls(),
@@ -96,9 +100,9 @@ class Worker:
     def _tls(self) -> dict[str, Any]:
         if self._certificate is None:
             return {}
-        patience = self.state.settings.limits.header_timeout
+        patience = self.context.settings.limits.header_timeout
         # The lane decides when a client takes too long to take the rest, not asyncio's 30 s.
-        closing = self.state.settings.limits.idle_timeout + SHUTDOWN_MARGIN
+        closing = self.context.settings.limits.idle_timeout + SHUTDOWN_MARGIN
         return {
             "ssl": self._certificate.context,
             "ssl_handshake_timeout": patience,
@@ -108,9 +112,9 @@ class Worker:
     def apply(self, snapshot: Snapshot) -> None:
         """Decide by a new snapshot from the next request on."""
         try:
-            if snapshot.settings != self.state.settings:
+            if snapshot.settings != self.context.settings:
                 self._use(snapshot.settings)
-            self.state.apply(snapshot.settings, snapshot.table, snapshot.cdn)
+            self.context.apply(snapshot.settings, snapshot.table, snapshot.cdn)
         except Exception:
             _log.exception("snapshot not applied, the old one goes on")
             return
@@ -119,9 +123,9 @@ class Worker:
     def _use(self, settings: Settings) -> None:
         self._origins.use(settings.sites)
         self._standings.use(settings)
-        self.state.presigners = self._standings.presigners
-        self.state.origins = self._origins.by_site
-        self.state.directs = self._origins.direct if self._relay else {}
+        self.context.presigners = self._standings.presigners
+        self.context.origins = self._origins.by_site
+        self.context.directs = self._origins.direct if self._relay else {}
 
     async def _tick(self) -> None:
         while True:
@@ -138,32 +142,32 @@ class Worker:
 
     def figures(self) -> Values:
         """All figures now."""
-        self.state.counters.up = dict(self._standings.up())
-        return self.state.counters.snapshot()
+        self.context.counters.up = dict(self._standings.up())
+        return self.context.counters.snapshot()
 
     def tick(self, now: float) -> None:
         """Once a second: clock, timeouts, log."""
-        self.state.tick()
+        self.context.tick()
         self._standings.tick(now)
         if self._certificate is not None:
             self._certificate.refresh()
-        for lane in tuple(self.state.lanes):
+        for lane in tuple(self.context.connections):
             lane.check(now)
         self._origins.check(now)
-        self.state.log.flush()
+        self.context.log.flush()
 
     async def drain(self) -> None:
         """Refuse new connections, finish what runs within ``drain_timeout``, then end."""
-        deadline = time.monotonic() + self.state.settings.limits.drain_timeout
-        self.state.drain()
+        deadline = time.monotonic() + self.context.settings.limits.drain_timeout
+        self.context.drain()
         self._server.close()
-        while self.state.lanes and time.monotonic() < deadline:
-            for lane in tuple(self.state.lanes):
+        while self.context.connections and time.monotonic() < deadline:
+            for lane in tuple(self.context.connections):
                 lane.check(time.monotonic())
             await asyncio.sleep(0.05)
-        if self.state.lanes:
-            _log.warning("drain_timeout is over: %d connections cut", len(self.state.lanes))
-        for lane in tuple(self.state.lanes):
+        if self.context.connections:
+            _log.warning("drain_timeout is over: %d connections cut", len(self.context.connections))
+        for lane in tuple(self.context.connections):
             lane.abort()
         await asyncio.sleep(0)
         self._ticking.cancel()

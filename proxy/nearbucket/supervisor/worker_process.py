@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.recent_redirects import SIZE, Marks
+from nearbucket.frontend.recent_redirects import SIZE, SharedTable
 from nearbucket.replicas.object_version import Learned
 from nearbucket.s3.credentials import Lent
 from nearbucket.supervisor.ipc import LAST, Ask, Borrow, Channel, Lend, Ready, Report
@@ -97,7 +97,7 @@ class _Follower:
                 await draining
 
 
-async def _follow(listener: socket.socket, end: socket.socket, marks: Marks) -> None:
+async def _follow(listener: socket.socket, end: socket.socket, redirect_table: SharedTable) -> None:
     """Follow the supervisor until it says to drain, or is gone."""
     channel = await Channel.over(end)
     first = await channel.receive()
@@ -105,10 +105,10 @@ async def _follow(listener: socket.socket, end: socket.socket, marks: Marks) -> 
         return
     logging.getLogger().setLevel(first.settings.log.level.upper())
     loans = _Loans(channel)
-    worker = Worker(first, ambient=Lent(loans.borrow), marks=marks)
+    worker = Worker(first, ambient=Lent(loans.borrow), redirect_table=redirect_table)
     await worker.start(listener)
     # What is there now stays: collections, which hold the loop, need not look at it, and rarely
-    # at the memo's many entries, which are no cycles.
+    # at the cache's many entries, which are no cycles.
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 100)
@@ -118,7 +118,7 @@ async def _follow(listener: socket.socket, end: socket.socket, marks: Marks) -> 
         pass
     await follower.drain()
     follower.report(LAST)
-    await worker.state.log.close()
+    await worker.context.log.close()
     follower.report(LAST)  # with what the log lost
     await channel.close()
 
@@ -142,7 +142,7 @@ def serve(listener: socket.socket, end: socket.socket, memory: int) -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("aiobotocore").setLevel(logging.WARNING)
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
-    uvloop.run(_follow(listener, end, Marks(mmap(memory, SIZE))))
+    uvloop.run(_follow(listener, end, SharedTable(mmap(memory, SIZE))))
 
 
 def main() -> None:

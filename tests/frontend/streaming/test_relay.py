@@ -34,7 +34,7 @@ def scripted(server: ScriptedS3) -> Any:
 async def relaying(served: Served) -> FastLane:
     """The only connection, when part of a body has gone through it."""
     async with asyncio.timeout(PATIENCE):
-        while not served.worker.state.counters.streams:  # noqa: ASYNC110  # a plain integer
+        while not served.worker.context.counters.streams:  # noqa: ASYNC110  # a plain integer
             await asyncio.sleep(0.01)
     return served.client_connections()[0]
 

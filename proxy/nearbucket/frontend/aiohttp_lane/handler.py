@@ -29,7 +29,7 @@ from nearbucket.policy.object_keys import split_target
 
 if TYPE_CHECKING:
     from nearbucket.frontend.client_connection import FastLane
-    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.object_response import Answer
     from nearbucket.policy.model import Decision
 
@@ -44,20 +44,20 @@ KEPT = frozenset({"content-range", "vary"})  # of S3's fields, beside CORS, on 4
 class Handler:
     """Answers requests of one worker through aiohttp."""
 
-    def __init__(self, state: WorkerState) -> None:
-        self._state = state
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
         self._server = web.Server(self._answer, request_factory=incoming, handler_cancellation=True)
 
     def connection(self, lane: FastLane) -> Connection:
         """A protocol for a connection that the fast lane hands over."""
-        return Connection(lane, self._state, self._server)
+        return Connection(lane, self._context, self._server)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         protocol = request.protocol
         if not isinstance(protocol, Connection) or not isinstance(request, Incoming):
             raise TypeError("a request of another server")
         protocol.lane.answering()
-        exchange = _Exchange(self._state, request, protocol.lane)
+        exchange = _Exchange(self._context, request, protocol.lane)
         try:
             return await exchange.answer()
         except Exception:
@@ -70,8 +70,8 @@ class Handler:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, state: WorkerState, incoming: Incoming, lane: FastLane) -> None:
-        self._state = state
+    def __init__(self, context: WorkerContext, incoming: Incoming, lane: FastLane) -> None:
+        self._context = context
         self._incoming = incoming
         self._lane = lane
         # of this request alone: whatever it gets, the next one's is not tried yet
@@ -79,15 +79,15 @@ class _Exchange:
         self._tried = attempt.outcome if attempt else Tried.NOT
         self._started = attempt.since if attempt else monotonic()
         self._request = _request(incoming)
-        self._decision: Decision = refused(incoming) or state.decide(self._request)
+        self._decision: Decision = refused(incoming) or context.decide(self._request)
         self._status = 0
         self._sent = 0
         self._streamed = 0
 
     async def answer(self) -> web.StreamResponse:
         """Act on the decision."""
-        state = self._state
-        reason_header = state.settings.log.reason_header
+        context = self._context
+        reason_header = context.settings.log.reason_header
         response: web.StreamResponse
         if self._decision.reason is Reason.UNVERIFIED:
             await self._settle()
@@ -109,15 +109,15 @@ class _Exchange:
     def _hosts(self) -> list[str]:
         """Where clients of the asked site may be sent; another's are none of their business."""
         asked = self._request
-        policy = self._state.engine.site_of(asked, split_target(asked.target).authority)
+        policy = self._context.engine.site_of(asked, split_target(asked.target).authority)
         return [] if policy is None else list(policy.sent_to)
 
     async def _settle(self) -> None:
         """Wait a moment for what the buckets hold, and decide again."""
-        open_, state = self._decision, self._state
-        if state.standings is not None and not isinstance(open_, Refuse):
-            await state.standings.settle(open_.site, open_.region or "", open_.key)
-            self._decision = state.decide(self._request)
+        open_, context = self._decision, self._context
+        if context.standings is not None and not isinstance(open_, Refuse):
+            await context.standings.settle(open_.site, open_.region or "", open_.key)
+            self._decision = context.decide(self._request)
 
     def failed(self) -> None:
         """A fault of ours: what the client gets when nothing is out yet is a 500."""
@@ -126,7 +126,7 @@ class _Exchange:
     def record(self) -> None:
         """Count and log, whatever became of it."""
         version = self._incoming.version
-        self._state.record(
+        self._context.record(
             self._request,
             self._decision,
             status=self._status,
@@ -139,23 +139,23 @@ class _Exchange:
     async def _preflight(self, response: web.StreamResponse) -> None:
         """Let the bucket's CORS rules answer a browser that asks before its request."""
         asked = _named(self._incoming, PREFLIGHT)
-        place = self._state.engine.place(self._request)
+        place = self._context.engine.place(self._request)
         if len(asked) < PREFLIGHT_LEAST or isinstance(place, Refuse):
             return
         try:
-            answer = await self._state.origins[place.site.name].preflight(place.key, asked)
+            answer = await self._context.origins[place.site.name].preflight(place.key, asked)
         except OriginError as error:
-            self._state.complain(f"origin of {place.site.name}, preflight: {error.detail}")
+            self._context.complain(f"origin of {place.site.name}, preflight: {error.detail}")
             return
         response.headers.extend(answer.headers)
 
     async def _stream(self, decision: Stream) -> web.StreamResponse:
-        counters = self._state.counters
-        origin = self._state.origins[decision.site]
+        counters = self._context.counters
+        origin = self._context.origins[decision.site]
         tried, what = self._tried, f"origin of {decision.site}, {decision.key!r}"
         if tried is Tried.SILENT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
-            self._state.complain(f"{what}: S3 did not answer in time")
+            self._context.complain(f"{what}: S3 did not answer in time")
             return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
         try:
             answer = (
@@ -172,7 +172,7 @@ class _Exchange:
             )
         except OriginError as error:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
-            self._state.complain(f"{what}: {error.detail}")
+            self._context.complain(f"{what}: {error.detail}")
             return self._instead(decision, error.status)
         async with answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -184,7 +184,7 @@ class _Exchange:
                 how = "complete"
             except OriginError as error:
                 how = "origin-failed"
-                self._state.complain(f"{what} mid-body: {error.detail}")
+                self._context.complain(f"{what} mid-body: {error.detail}")
                 self._lane.abort()
                 raise ConnectionResetError("the origin failed mid-body") from error
             finally:
@@ -196,10 +196,10 @@ class _Exchange:
         response = web.StreamResponse(status=answer.status)
         for name, value in answer.headers:
             response.headers.add(name, value)
-        decorate(response, decision, reason_header=self._state.settings.log.reason_header)
+        decorate(response, decision, reason_header=self._context.settings.log.reason_header)
         self._finish(response)
         await response.prepare(self._incoming)
-        self._state.began(self._request, decision)
+        self._context.began(self._request, decision)
         if self._request.method != "HEAD":
             async for chunk in answer.body():
                 await response.write(chunk)
@@ -211,7 +211,7 @@ class _Exchange:
         self, decision: Stream, status: int, fields: list[tuple[str, str]] | None = None
     ) -> web.StreamResponse:
         kept = [(name, value) for name, value in fields or () if _still_belongs(name)]
-        reason_header = self._state.settings.log.reason_header
+        reason_header = self._context.settings.log.reason_header
         return self._finish(instead(decision, status, kept, reason_header=reason_header))
 
     def _finish(self, response: web.StreamResponse) -> web.StreamResponse:
@@ -219,7 +219,7 @@ class _Exchange:
         self._status = response.status
         if isinstance(response, web.Response) and self._request.method != "HEAD":
             self._sent = response.content_length or 0
-        if self._state.draining or is_last(self._incoming):
+        if self._context.draining or is_last(self._incoming):
             response.force_close()
         return response
 

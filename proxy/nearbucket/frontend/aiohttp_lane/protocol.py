@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader, web
 
     from nearbucket.frontend.client_connection import FastLane
-    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.frontend.worker_context import WorkerContext
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ _FOREVER = 1e7  # seconds; the fast lane owns the timeouts of its connections
 class Connection(RequestHandler):
     """aiohttp's protocol, telling its lane when a request begins and its answer is whole."""
 
-    __slots__ = ("_answered", "_last", "_state", "lane")
+    __slots__ = ("_answered", "_context", "_last", "lane")
 
-    def __init__(self, lane: FastLane, state: WorkerState, server: web.Server) -> None:
+    def __init__(self, lane: FastLane, context: WorkerContext, server: web.Server) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -48,7 +48,7 @@ class Connection(RequestHandler):
             max_headers=MAX_FIELDS,
         )
         self.lane = lane
-        self._state = state
+        self._context = context
         self._answered = 0
         self._last: StreamReader | None = None
 
@@ -90,8 +90,8 @@ class Connection(RequestHandler):
         decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the exchange has its own record
             unread = Request("-", "-", {}, request.remote)
-            self._state.record(unread, decision, status=decision.status, sent=0, seconds=0.0)
-        return refusal(decision, close=True, reason_header=self._state.settings.log.reason_header)
+            self._context.record(unread, decision, status=decision.status, sent=0, seconds=0.0)
+        return refusal(decision, close=True, reason_header=self._context.settings.log.reason_header)
 
 
 def _too_large(error: BaseException | None) -> int | None:

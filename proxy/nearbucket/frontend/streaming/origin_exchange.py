@@ -18,9 +18,9 @@ from nearbucket.origin.error_response import RefusalReader, refuses
 from nearbucket.origin.pool.response_head import MAX_HEAD, status_of, take_head
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.decision_cache import Known
+    from nearbucket.frontend.decision_cache import CachedDecision
     from nearbucket.frontend.handoff import Client
-    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.error_response import Refusal
     from nearbucket.origin.pool.connection import Upstream
     from nearbucket.origin.pool.signed_requests import Asked, Direct
@@ -31,19 +31,19 @@ class Asking(Outlet, ABC):
     """One request on its way to S3."""
 
     __slots__ = (
-        "_asked", "_client", "_direct", "_head", "_known", "_refusal", "_response", "_started",
-        "_state", "_task", "_upstream", "_used",
+        "_asked", "_cached", "_client", "_context", "_direct", "_head", "_refusal", "_response",
+        "_started", "_task", "_upstream", "_used",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
-        self, state: WorkerState, direct: Direct, known: Known, client: Client,
+        self, context: WorkerContext, direct: Direct, cached: CachedDecision, client: Client,
         transport: asyncio.Transport, file: int, started: float,
     ) -> None:  # fmt: skip
         """As of ``Relay``."""
         super().__init__(transport, file)
-        self._state = state
+        self._context = context
         self._direct = direct
-        self._known = known
+        self._cached = cached
         self._client = client
         self._started = started
         self._asked: Asked
@@ -56,13 +56,13 @@ class Asking(Outlet, ABC):
 
     def start(self) -> bool:
         """Ask S3; False when this lane cannot."""
-        visitor, wanted = self._known
+        client_entry, object_entry = self._cached
         direct = self._direct
-        asked = direct.asked(wanted.key, self._started)
+        asked = direct.asked(object_entry.key, self._started)
         if asked is None:
             return False
         self._asked = asked
-        part = visitor.part
+        part = client_entry.range
         request = asked.whole if part is None else asked.of(part)
         upstream = direct.take()
         if upstream is None:
@@ -94,7 +94,7 @@ class Asking(Outlet, ABC):
             self._read_refusal(self._refusal, data)
             return
         likeness = self._asked.likeness
-        if likeness is None or self._head or self._known.visitor.part is not None:
+        if likeness is None or self._head or self._cached.client.range is not None:
             self._read(data)
             return
         response = likeness.read(data)
@@ -114,7 +114,7 @@ class Asking(Outlet, ABC):
             return
         self._head = b""
         response = self._direct.responses.read(head)
-        part = self._known.visitor.part
+        part = self._cached.client.range
         if response is None or (response.status == 206 and part is None):  # noqa: PLR2004
             self._not_an_object(head, data[len(head) - before :])
             return
@@ -139,7 +139,7 @@ class Asking(Outlet, ABC):
         """S3 has said, or left unsaid, why there is no object: aiohttp's lane answers."""
         refusal = reader.refusal()
         if refusal is None or not refusal.final:
-            self._direct.forget(self._known.wanted.key)
+            self._direct.forget(self._cached.object.key)
             self._undone(Tried.NOT)
             return
         if reader.reusable() and self._upstream is not None:

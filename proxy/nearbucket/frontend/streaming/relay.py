@@ -23,9 +23,9 @@ from nearbucket.origin.error_response import PATIENCE
 from nearbucket.s3.http_session import READ
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.decision_cache import Known
+    from nearbucket.frontend.decision_cache import CachedDecision
     from nearbucket.frontend.handoff import Client
-    from nearbucket.frontend.worker_context import WorkerState
+    from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.object_response import Answer
     from nearbucket.origin.pool.signed_requests import Direct
     from nearbucket.origin.response_headers import Response
@@ -40,22 +40,22 @@ class Relay(Asking):
     __slots__ = ("_keep_alive", "_left", "_pieces", "_since")
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
-        self, state: WorkerState, direct: Direct, known: Known, client: Client,
+        self, context: WorkerContext, direct: Direct, cached: CachedDecision, client: Client,
         transport: asyncio.Transport, file: int, started: float, *, keep_alive: bool,
     ) -> None:  # fmt: skip
         """Begin nothing yet.
 
         Args:
-            state: What the worker's lanes share.
+            context: What the worker's lanes share.
             direct: The bucket.
-            known: Who asks, and what for.
+            cached: Who asks, and what for.
             client: Who waits for the answer.
             transport: Its connection.
             file: The descriptor of that, to be written to directly; -1 under TLS.
             started: Monotonic time at which the request came.
             keep_alive: Whether the connection stays open.
         """
-        super().__init__(state, direct, known, client, transport, file, started)
+        super().__init__(context, direct, cached, client, transport, file, started)
         self._since = started
         self._keep_alive = keep_alive
         self._pieces: Pieces | None = None
@@ -66,17 +66,17 @@ class Relay(Asking):
         self._response = response
         self._left = response.length
         self._direct.answered(response.status)
-        state, (visitor, wanted) = self._state, self._known
-        state.counters.streams += 1
-        if visitor.came_back_for is not None:
-            visitor.came_back_for.served(visitor.mark ^ wanted.mark)
+        context, (client_entry, object_entry) = self._context, self._cached
+        context.counters.streams += 1
+        if client_entry.came_back_for is not None:
+            client_entry.came_back_for.forget(client_entry.mark ^ object_entry.mark)
         if response.length > len(data) and self._upstream is not None:
             if response.length > LARGE:
                 self._pieces = Pieces(self._upstream, response.length)
             else:
                 data = self._upstream.more(data)
-        keep_alive = self._keep_alive = self._keep_alive and not state.draining
-        self._pass(head_of(response, visitor.stamp, state.date, keep_alive), data)
+        keep_alive = self._keep_alive = self._keep_alive and not context.draining
+        self._pass(head_of(response, client_entry.own_fields, context.date, keep_alive), data)
 
     def _pass(self, head: bytes, data: memoryview) -> None:
         """Pass bytes of the body on, behind the answer's head the first time."""
@@ -111,7 +111,7 @@ class Relay(Asking):
     def _complete(self) -> None:
         now = monotonic()
         upstream, self._upstream = self._upstream, None
-        response, counters = self._response, self._state.counters
+        response, counters = self._response, self._context.counters
         if upstream is not None and response is not None:
             if response.reusable:
                 upstream.free(now)
@@ -133,7 +133,7 @@ class Relay(Asking):
 
     async def _resume(self, response: Response, trouble: str) -> None:
         """Go on by way of aiohttp."""
-        state = self._state
+        context = self._context
         answer: Answer = self._direct.rest(self._asked.path, response, self._left)
         try:
             async with answer:
@@ -142,8 +142,8 @@ class Relay(Asking):
                     await self._write(piece)
         except OriginError as failure:
             self._task = None
-            site, key = self._known.visitor.decision.site, self._known.wanted.key
-            state.complain(f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}")
+            site, key = self._cached.client.decision.site, self._cached.object.key
+            context.complain(f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}")
             self._broken("origin-failed")
         else:
             self._task = None
@@ -183,15 +183,15 @@ class Relay(Asking):
 
     def _ended(self, how: str) -> None:
         self._let_go()
-        counters = self._state.counters
+        counters = self._context.counters
         counters.streams -= 1
         counters.add("nearbucket_stream_ends_total", how)
         self._record(monotonic())
 
     def _record(self, now: float) -> None:
-        visitor, wanted = self._known
-        response, state = self._response, self._state
+        client_entry, object_entry = self._cached
+        response, context = self._response, self._context
         status = sent = 0
         if response is not None:
             status, sent = response.status, response.length - self._left
-        visitor.record(state.log, wanted, status, sent, started=self._started, now=now)
+        client_entry.record(context.log, object_entry, status, sent, started=self._started, now=now)
