@@ -30,7 +30,7 @@ from nearbucket.telemetry.metrics import (
     OUTSIDE,
     SECONDS,
     STREAM_ENDS,
-    Handover,
+    HandoffReason,
 )
 
 if TYPE_CHECKING:
@@ -43,20 +43,20 @@ Keys = tuple[str, ...]
 Schema = dict[str, Any]
 
 CAUSES: Mapping[str, str] = {
-    Handover.STREAM: (
+    HandoffReason.STREAM: (
         "the decision is to stream, and the streaming lane does not answer: a HEAD, a condition, "
         "an Origin header, an argument of `origin.query`, a copy that is not checked yet, or "
         "anything but a plain 200 or 206 of S3"
     ),
-    Handover.REFUSE: "the decision is to refuse",
-    Handover.PARTIAL: "it does not hold a whole request head",
-    Handover.PIPELINED: "something follows the request head",
-    Handover.BODY: "the request announces a body",
-    Handover.UNPARSABLE: (
+    HandoffReason.REFUSE: "the decision is to refuse",
+    HandoffReason.PARTIAL: "it does not hold a whole request head",
+    HandoffReason.PIPELINED: "something follows the request head",
+    HandoffReason.BODY: "the request announces a body",
+    HandoffReason.UNPARSABLE: (
         "a header line is not a name, a colon and printable ASCII; aiohttp decides whether to "
         "accept it"
     ),
-    Handover.UNUSUAL: (
+    HandoffReason.UNUSUAL: (
         "it is not plain: another method, HTTP/1.0, an absolute URL, repeated fields, Expect, "
         "Upgrade, a head of more than 8,190 bytes"
     ),
@@ -143,7 +143,9 @@ def blocks() -> dict[str, str]:
         "metrics": table(("metric", "kind", "labels", "meaning"), metrics),
         "buckets": ", ".join(f"{bound:g}" for bound in SECONDS) + ".\n",
         "labels": table(("label", "values"), _explained(labels, LABELS)),
-        "causes": table(("cause", "a chunk goes to aiohttp when"), _explained(Handover, CAUSES)),
+        "causes": table(
+            ("cause", "a chunk goes to aiohttp when"), _explained(HandoffReason, CAUSES)
+        ),
         "results": table(("result", "meaning"), _explained(Result, RESULTS)),
         **{
             f"reason {reason}": f"### `{reason}`\n\n*{reason.action}*: {_prose(reason.help)}\n"

@@ -19,7 +19,7 @@ import pytest
 import uvloop
 from aiohttp import ClientTimeout
 
-from nearbucket.frontend.client_connection import FastLane
+from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.s3.credentials import Ambient
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.prefork import open_listeners
@@ -205,9 +205,11 @@ class Served:
         """How many client connections are open."""
         return int(self.count("nearbucket_connections"))
 
-    def client_connections(self) -> list[FastLane]:
+    def client_connections(self) -> list[ClientConnection]:
         """The open ones."""
-        return [lane for lane in self.worker.context.connections if isinstance(lane, FastLane)]
+        return [
+            lane for lane in self.worker.context.connections if isinstance(lane, ClientConnection)
+        ]
 
     def begun_heads(self) -> int:
         """How many connections have sent a part of a request head, and not yet the rest."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.event_loop import let_go
 from nearbucket.frontend.decision_cache import MAX_REPEATED, DecisionCache
-from nearbucket.frontend.request_parser import Head
+from nearbucket.frontend.request_parser import RequestHead
 from nearbucket.replicas.object_cache import Shelf
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def test_what_a_memo_forgets_is_no_longer_there_and_goes_later() -> None:
     parts: list[dict[Any, Any]] = [memo.repeats, memo.streams, memo._clients, {}]
     memo._objects["site", None] = parts[-1]
     await forgotten(parts, memo.clear)
-    assert memo.get(None, Head(b"GET /a HTTP/1.1", ()), 0.0) is None
+    assert memo.get(None, RequestHead(b"GET /a HTTP/1.1", ()), 0.0) is None
 
 
 async def test_repeats_that_are_too_many_go_later() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nearbucket.frontend.request_parser import MAX_SIMPLE
+from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD
 from tests.behaviour.test_redirect import chosen
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
@@ -38,7 +38,7 @@ async def test_a_request_that_leaves_the_lane_is_counted_by_its_cause(
         assert sum(served.figures("nearbucket_handovers_total").values()) == 1
 
 
-@pytest.mark.parametrize(("size", "left"), [(MAX_SIMPLE, 0), (MAX_SIMPLE + 1, 1)])
+@pytest.mark.parametrize(("size", "left"), [(MAX_REQUEST_HEAD, 0), (MAX_REQUEST_HEAD + 1, 1)])
 async def test_a_head_up_to_aiohttps_limit_of_a_line_is_read_in_the_lane(
     size: int, left: int
 ) -> None:
@@ -48,7 +48,7 @@ async def test_a_head_up_to_aiohttps_limit_of_a_line_is_read_in_the_lane(
         client = await (await served.connect()).send(head)
         assert (await client.answer()).status == 301
         assert served.count("nearbucket_handovers_total", "unusual") == left
-    assert MAX_SIMPLE == 8190
+    assert MAX_REQUEST_HEAD == 8190
 
 
 async def test_nothing_more_is_read_of_a_client_that_does_not_take_its_answers() -> None:

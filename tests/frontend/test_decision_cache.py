@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nearbucket.frontend.client_connection import FastLane
+from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.policy.model import Reason, Standing
 from tests import build
@@ -23,7 +23,7 @@ from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nearbucket.frontend.handoff import Inner
+    from nearbucket.frontend.handoff import AiohttpProtocol
     from nearbucket.replicas.replica_status import Standings
 
     Serve = Callable[..., "Serving"]
@@ -102,7 +102,7 @@ class _Elsewhere:
 
     unanswered = 0
 
-    def __init__(self, lane: FastLane, sink: _Sink) -> None:
+    def __init__(self, lane: ClientConnection, sink: _Sink) -> None:
         self._lane, self._sink = lane, sink
 
     def connection_made(self, _transport: object) -> None:
@@ -136,10 +136,12 @@ class Serving:
         if self._forgetful:
             self.context.decision_cache.clear()
         sink = _Sink()
-        lane = FastLane(self.context, lambda lane: cast("Inner", _Elsewhere(lane, sink)))
+        lane = ClientConnection(
+            self.context, lambda lane: cast("AiohttpProtocol", _Elsewhere(lane, sink))
+        )
         lane.connection_made(cast("asyncio.Transport", sink))
         lane.data_received(head)
-        lane._inner = None
+        lane._aiohttp = None
         lane.connection_lost(None)
         return sink.sent
 

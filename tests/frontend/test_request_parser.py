@@ -5,21 +5,23 @@ from __future__ import annotations
 import pytest
 
 from nearbucket.frontend import request_parser as simple
-from nearbucket.frontend.request_parser import Simple, SimpleReader
-from nearbucket.telemetry.metrics import Handover
+from nearbucket.frontend.request_parser import PlainRequest, PlainRequestParser
+from nearbucket.telemetry.metrics import HandoffReason
 
 PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\n\r\n"
 
 
-def read(reader: SimpleReader, chunk: bytes, peer: str | None = None) -> Simple | Handover:
-    head = reader.read(chunk)
-    return head if isinstance(head, Handover) else reader.simple(head, peer)
+def read(
+    reader: PlainRequestParser, chunk: bytes, peer: str | None = None
+) -> PlainRequest | HandoffReason:
+    head = reader.split(chunk)
+    return head if isinstance(head, HandoffReason) else reader.parse(head, peer)
 
 
 def test_a_plain_get_is_read_as_sent() -> None:
     chunk = b"GET /a%20b?x=1 HTTP/1.1\r\nHost: H\r\nX-A: \t1 \r\nX-B: 2\r\n\r\n"
-    found = read(SimpleReader(frozenset({b"x-a"})), chunk, "192.0.2.1")
-    assert isinstance(found, Simple)
+    found = read(PlainRequestParser(frozenset({b"x-a"})), chunk, "192.0.2.1")
+    assert isinstance(found, PlainRequest)
     assert found.keep_alive
     assert found.request.method == "GET"
     assert found.request.target == "/a%20b?x=1"
@@ -30,82 +32,85 @@ def test_a_plain_get_is_read_as_sent() -> None:
 @pytest.mark.parametrize(
     ("chunk", "why"),
     [
-        pytest.param(PLAIN[:-2], Handover.PARTIAL, id="partial head"),
-        pytest.param(b"", Handover.PARTIAL, id="nothing"),
-        pytest.param(PLAIN + PLAIN, Handover.PIPELINED, id="two requests"),
-        pytest.param(PLAIN + b"G", Handover.PIPELINED, id="one and a bit"),
+        pytest.param(PLAIN[:-2], HandoffReason.PARTIAL, id="partial head"),
+        pytest.param(b"", HandoffReason.PARTIAL, id="nothing"),
+        pytest.param(PLAIN + PLAIN, HandoffReason.PIPELINED, id="two requests"),
+        pytest.param(PLAIN + b"G", HandoffReason.PIPELINED, id="one and a bit"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-                     Handover.BODY, id="content-length"),
+                     HandoffReason.BODY, id="content-length"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-                     Handover.BODY, id="chunked"),
-        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="post"),
-        pytest.param(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
+                     HandoffReason.BODY, id="chunked"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", HandoffReason.UNUSUAL, id="post"),
+        pytest.param(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", HandoffReason.UNUSUAL,
                      id="absolute-form"),
-        pytest.param(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="HTTP/1.0"),
-        pytest.param(b"GET / HTTP/1.1\r\nX: a\r\n\r\n", Handover.UNUSUAL, id="no host"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Handover.UNUSUAL,
+        pytest.param(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", HandoffReason.UNUSUAL, id="HTTP/1.0"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: a\r\n\r\n", HandoffReason.UNUSUAL, id="no host"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", HandoffReason.UNUSUAL,
                      id="two hosts"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
-                     Handover.UNUSUAL, id="expect"),
+                     HandoffReason.UNUSUAL, id="expect"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-                     Handover.UNUSUAL, id="upgrade"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\n", Handover.UNUSUAL,
+                     HandoffReason.UNUSUAL, id="upgrade"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\n\r\n", HandoffReason.UNUSUAL,
                      id="connection names a field"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", Handover.UNPARSABLE,
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", HandoffReason.UNPARSABLE,
                      id="folded field"),
-        pytest.param(b"GET / HTTP/1.1\nHost: a\r\n\r\n", Handover.UNUSUAL, id="bare LF"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", Handover.UNPARSABLE, id="bare CR"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", Handover.UNPARSABLE,
+        pytest.param(b"GET / HTTP/1.1\nHost: a\r\n\r\n", HandoffReason.UNUSUAL, id="bare LF"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", HandoffReason.UNPARSABLE,
+                     id="bare CR"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", HandoffReason.UNPARSABLE,
                      id="space before colon"),
-        pytest.param(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
+        pytest.param(b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", HandoffReason.UNUSUAL,
                      id="not ASCII"),
-        pytest.param(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL,
-                     id="long"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", Handover.UNPARSABLE,
+        pytest.param(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+                     HandoffReason.UNUSUAL, id="long"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", HandoffReason.UNPARSABLE,
                      id="NUL in a field"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", Handover.UNPARSABLE,
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", HandoffReason.UNPARSABLE,
                      id="no colon"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: 1\r\n" * 128 + b"\r\n",
-                     Handover.UNUSUAL, id="too many fields"),
-        pytest.param(b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", Handover.UNUSUAL, id="fragment"),
+                     HandoffReason.UNUSUAL, id="too many fields"),
+        pytest.param(b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", HandoffReason.UNUSUAL, id="fragment"),
     ],
 )  # fmt: skip
-def test_what_is_not_simple_is_named(chunk: bytes, why: Handover) -> None:
-    reader = SimpleReader(frozenset())
+def test_what_is_not_simple_is_named(chunk: bytes, why: HandoffReason) -> None:
+    reader = PlainRequestParser(frozenset())
     for _ in range(2):  # what it remembers of the first changes nothing
         assert read(reader, chunk) is why
-        assert isinstance(read(reader, PLAIN), Simple)
+        assert isinstance(read(reader, PLAIN), PlainRequest)
 
 
 def test_connection_close_is_seen_and_the_reader_goes_on() -> None:
-    reader = SimpleReader(frozenset())
+    reader = PlainRequestParser(frozenset())
     closing = PLAIN[:-2] + b"Connection: close\r\n\r\n"
     for _ in range(3):
         found = read(reader, closing)
-        assert isinstance(found, Simple)
+        assert isinstance(found, PlainRequest)
         assert not found.keep_alive
-        assert isinstance(read(reader, PLAIN), Simple)
+        assert isinstance(read(reader, PLAIN), PlainRequest)
 
 
 def test_fields_that_nothing_depends_on_may_repeat_and_differ() -> None:
-    reader = SimpleReader(frozenset({b"x-a"}))
+    reader = PlainRequestParser(frozenset({b"x-a"}))
     chunk = PLAIN[:-2] + b"X-A: 1\r\nVia: %d\r\nVia: b\r\n\r\n"
-    heads = {reader.read(chunk % number) for number in range(3)}
-    assert heads == {simple.Head(b"GET /a.tar.gz HTTP/1.1", (b"Host: dl.example", b"X-A: 1"))}
+    heads = {reader.split(chunk % number) for number in range(3)}
+    assert heads == {
+        simple.RequestHead(b"GET /a.tar.gz HTTP/1.1", (b"Host: dl.example", b"X-A: 1"))
+    }
 
 
 def test_a_field_that_matters_twice_is_not_simple() -> None:
-    reader = SimpleReader(frozenset({b"x-a"}))
-    assert read(reader, PLAIN[:-2] + b"X-A: 1\r\nx-a: 1\r\n\r\n") is Handover.UNUSUAL
+    reader = PlainRequestParser(frozenset({b"x-a"}))
+    assert read(reader, PLAIN[:-2] + b"X-A: 1\r\nx-a: 1\r\n\r\n") is HandoffReason.UNUSUAL
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simple, "_MAX_KNOWN", 3)
-    reader = SimpleReader(frozenset({b"x-a"}))
+    reader = PlainRequestParser(frozenset({b"x-a"}))
     for number in range(20):
         fields = b"X-A: %d\r\nX-B: %d\r\nX-C: %b\r\n\r\n" % (number, number, b"c" * 300)
-        head = reader.read(PLAIN[:-2] + fields)
-        assert isinstance(head, simple.Head)
+        head = reader.split(PLAIN[:-2] + fields)
+        assert isinstance(head, simple.RequestHead)
         assert head.fields == (b"Host: dl.example", b"X-A: %d" % number)
         assert len(reader._kept) + len(reader._dropped) <= 3
 
@@ -114,12 +119,12 @@ def with_id(value: bytes, name: bytes = b"X-Amz-Cf-Id") -> bytes:
     return b"GET /a HTTP/1.1\r\nHost: h\r\n%b: %b\r\n\r\n" % (name, value)
 
 
-def restless(monkeypatch: pytest.MonkeyPatch, names: frozenset[bytes]) -> SimpleReader:
+def restless(monkeypatch: pytest.MonkeyPatch, names: frozenset[bytes]) -> PlainRequestParser:
     """A reader that has met more values of a field than it cares to remember."""
     monkeypatch.setattr(simple, "_MANY", 3)
-    reader = SimpleReader(names)
+    reader = PlainRequestParser(names)
     for number in range(10):
-        assert isinstance(read(reader, with_id(b"%d" % number)), Simple)
+        assert isinstance(read(reader, with_id(b"%d" % number)), PlainRequest)
     return reader
 
 
@@ -127,18 +132,18 @@ def test_a_field_with_a_new_value_each_time_is_not_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader = restless(monkeypatch, frozenset())
-    before = len(reader._once)
+    before = len(reader._seen_once)
     for number in range(10, 20):
-        assert isinstance(read(reader, with_id(b"%d" % number)), Simple)
-    assert len(reader._once) == before
-    assert isinstance(read(reader, with_id(b"a\tb")), Simple)
+        assert isinstance(read(reader, with_id(b"%d" % number)), PlainRequest)
+    assert len(reader._seen_once) == before
+    assert isinstance(read(reader, with_id(b"a\tb")), PlainRequest)
 
 
 def test_a_head_with_such_a_field_is_known_to_come_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = restless(monkeypatch, frozenset())
     for chunk, unique in ((with_id(b"77"), True), (with_id(b"77", b"X-Other"), False)):
-        head = reader.read(chunk)
-        assert isinstance(head, simple.Head)
+        head = reader.split(chunk)
+        assert isinstance(head, simple.RequestHead)
         assert head.unique is unique
 
 
@@ -158,20 +163,20 @@ def test_what_is_not_remembered_is_checked_all_the_same(
     monkeypatch: pytest.MonkeyPatch, value: bytes, name: bytes
 ) -> None:
     reader = restless(monkeypatch, frozenset())
-    assert read(reader, with_id(value, name)) is Handover.UNPARSABLE
+    assert read(reader, with_id(value, name)) is HandoffReason.UNPARSABLE
 
 
 def test_a_field_that_decides_is_read_whatever_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = restless(monkeypatch, frozenset({b"x-amz-cf-id"}))
     found = read(reader, with_id(b"77"))
-    assert isinstance(found, Simple)
+    assert isinstance(found, PlainRequest)
     assert found.request.headers[b"x-amz-cf-id"] == b"77"
-    assert read(reader, with_id(b"1", b"Content-Length")) is Handover.BODY
+    assert read(reader, with_id(b"1", b"Content-Length")) is HandoffReason.BODY
 
 
 def test_names_that_are_counted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simple, "_MAX_NAMES", 3)
-    reader = SimpleReader(frozenset())
+    reader = PlainRequestParser(frozenset())
     for number in range(10):
         read(reader, with_id(b"1", b"X-%d" % number))
     assert 0 < len(reader._counts) <= 3
@@ -182,9 +187,9 @@ def test_many_other_names_do_not_keep_a_restless_field_from_being_known(
 ) -> None:
     monkeypatch.setattr(simple, "_MANY", 3)
     monkeypatch.setattr(simple, "_MAX_NAMES", 3)
-    reader = SimpleReader(frozenset())
+    reader = PlainRequestParser(frozenset())
     for number in range(10):
         read(reader, with_id(b"1", b"X-%d" % number))
     for number in range(10):
         read(reader, with_id(b"%d" % number))
-    assert reader._restless == {b"X-Amz-Cf-Id:"}
+    assert reader._unique_fields == {b"X-Amz-Cf-Id:"}

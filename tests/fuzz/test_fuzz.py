@@ -18,13 +18,13 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from nearbucket.errors import RequestError
-from nearbucket.frontend.request_parser import MAX_SIMPLE, Simple, SimpleReader
+from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, PlainRequestParser
 from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.client_address import Secret, Trust, plain_address
 from nearbucket.policy.model import Redirect, Refuse, Request, Stream
 from nearbucket.policy.object_keys import MAX_KEY, encode_key, object_key, split_target
 from nearbucket.regions.region_table import network_set
-from nearbucket.telemetry.metrics import Handover
+from nearbucket.telemetry.metrics import HandoffReason
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
 
@@ -128,19 +128,19 @@ ENGINES = [
     )
 ]
 NAMES = frozenset({b"x-forwarded-for", b"user-agent", b"range"})
-READER = SimpleReader(NAMES)
+READER = PlainRequestParser(NAMES)
 
 
-def _read(chunk: bytes) -> Simple | Handover:
-    head = READER.read(chunk)
-    return head if isinstance(head, Handover) else READER.simple(head, None)
+def _read(chunk: bytes) -> PlainRequest | HandoffReason:
+    head = READER.split(chunk)
+    return head if isinstance(head, HandoffReason) else READER.parse(head, None)
 
 
 def any_bytes_are_a_plain_request_or_somebody_elses(chunk: bytes) -> None:
     """The shared reader answers, never raises, and is as new afterwards."""
     found = _read(chunk)
     assert _read(chunk) == found
-    if isinstance(found, Simple):
+    if isinstance(found, PlainRequest):
         request = found.request
         assert request.method in {"GET", "HEAD"}
         assert request.target.startswith("/")
@@ -148,7 +148,7 @@ def any_bytes_are_a_plain_request_or_somebody_elses(chunk: bytes) -> None:
         assert request.target.encode() in chunk
         assert chunk.endswith(b"\r\n\r\n")
         assert chunk.count(b"\r\n\r\n") == 1
-        assert len(chunk) <= MAX_SIMPLE
+        assert len(chunk) <= MAX_REQUEST_HEAD
         assert b"host" in request.headers
         assert request.headers.keys() <= NAMES | {b"host", b"connection"}
         lowered = chunk.lower()
@@ -158,8 +158,8 @@ def any_bytes_are_a_plain_request_or_somebody_elses(chunk: bytes) -> None:
         assert all(name.isascii() and name == name.lower() for name in request.headers)
         assert not any(set(value) & set(b"\r\n\0") for value in request.headers.values())
     else:
-        assert isinstance(found, Handover)
-    assert _read(PLAIN) == Simple(PLAIN_REQUEST, keep_alive=True)
+        assert isinstance(found, HandoffReason)
+    assert _read(PLAIN) == PlainRequest(PLAIN_REQUEST, keep_alive=True)
 
 
 def any_fields_name_one_client_or_nobody(request: Request) -> None:

@@ -20,63 +20,70 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from nearbucket.frontend.connection_timeouts import BUSY, HEAD, IDLE, Watched
+from nearbucket.frontend.connection_timeouts import BUSY, HEAD, IDLE, ConnectionTimeouts
 from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
-from nearbucket.frontend.handoff import FULL, Inner, peer_of, plain_descriptor
-from nearbucket.frontend.request_parser import MAX_SIMPLE, Head, Simple
+from nearbucket.frontend.handoff import (
+    TOO_MANY_CONNECTIONS,
+    AiohttpProtocol,
+    peer_address,
+    unencrypted_descriptor,
+)
+from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.relay import Relay
 from nearbucket.policy.model import Reason, Redirect, Refuse, Stream
-from nearbucket.telemetry.metrics import Handover
+from nearbucket.telemetry.metrics import HandoffReason
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from nearbucket.frontend.decision_cache import CachedDecision
-    from nearbucket.frontend.handoff import Attempt
+    from nearbucket.frontend.handoff import HandedBackRequest
     from nearbucket.frontend.worker_context import WorkerContext
 
 
 _NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
 
 
-class FastLane(Watched):
+class ClientConnection(ConnectionTimeouts):
     """One client connection.
 
     Attributes:
-        tried: What the relay did about a request that it left to aiohttp.
+        handed_back: The request that the relay left to aiohttp, and what S3 had said.
     """
 
     __slots__ = (
-        "_build", "_eof", "_file", "_inner", "_once", "_peer", "_relay", "_taken", "_whole",
-        "tried",
+        "_aiohttp", "_build", "_chunks", "_eof", "_file", "_peer", "_relay", "_takes_back",
+        "_whole", "handed_back",
     )  # fmt: skip
 
-    def __init__(self, context: WorkerContext, build: Callable[[FastLane], Inner]) -> None:
+    def __init__(
+        self, context: WorkerContext, build: Callable[[ClientConnection], AiohttpProtocol]
+    ) -> None:
         """Args: what is shared; what makes an aiohttp protocol."""
         super().__init__(context)
         self._build = build
-        self._inner: Inner | None = None
+        self._aiohttp: AiohttpProtocol | None = None
         self._relay: Relay | None = None
-        self._taken = _NOTHING  # what is relayed, then what came behind it
-        self.tried: Attempt | None = None
-        self._once = False
+        self._chunks = _NOTHING  # what is relayed, then what came behind it
+        self.handed_back: HandedBackRequest | None = None
+        self._takes_back = False
         self._eof = False
         self._peer: str | None = None
         self._whole = True
         self._file: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client connected; over the limit it is told so at once."""
+        """A client connected; over the limit it is told so at take_back."""
         self._transport = cast("asyncio.Transport", transport)
-        self._peer = peer_of(self._transport)
+        self._peer = peer_address(self._transport)
         self._enter(IDLE)
         context = self._context
         context.connections.add(self)
         context.counters.connections += 1
         if len(context.connections) > context.max_connections:
             context.counters.add("nearbucket_connections_refused_total")
-            self._transport.write(FULL)
+            self._transport.write(TOO_MANY_CONNECTIONS)
             self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -84,14 +91,14 @@ class FastLane(Watched):
         self._context.connections.discard(self)
         self._context.counters.connections -= 1
         if self._relay is not None:
-            self._relay.gone()
+            self._relay.client_lost()
             self._relay = None
-        if self._inner is not None:
-            self._inner.connection_lost(exc)
+        if self._aiohttp is not None:
+            self._aiohttp.connection_lost(exc)
 
     def data_received(self, chunk: bytes) -> None:
         """Answer, or hand over."""
-        if self._at_home:
+        if self._reads_requests:
             started = monotonic()
             context = self._context
             seen = self._peer, chunk
@@ -108,45 +115,45 @@ class FastLane(Watched):
         elif self._relay is not None:
             self._wait(chunk)
         elif not self._transport.is_closing():
-            self._once = False  # more than the one request that was handed over
+            self._takes_back = False  # more than the one request that was handed over
             self._pass_on(chunk)
 
     def _read(self, chunk: bytes, started: float) -> None:
         context = self._context
         if context.parser is None:
-            self._hand_over(chunk, Handover.UNUSUAL, once=False)
+            self._hand_over(chunk, HandoffReason.UNUSUAL, take_back=False)
             return
-        head = context.parser.read(chunk)
-        if isinstance(head, Handover):
-            self._hand_over(chunk, head, once=False)
+        head = context.parser.split(chunk)
+        if isinstance(head, HandoffReason):
+            self._hand_over(chunk, head, take_back=False)
             return
         cached = context.decision_cache.get(self._peer, head, started)
         if cached is not None:
             if cached.client.keep_alive and not head.unique:
                 context.decision_cache.remember_bytes(self._peer, chunk, cached, context.log)
-            self._act(chunk, cached, started, keep_alive=cached.client.keep_alive)
+            self._respond(chunk, cached, started, keep_alive=cached.client.keep_alive)
             return
-        found = context.parser.simple(head, self._peer)
-        if isinstance(found, Handover):
-            self._hand_over(chunk, found, once=False)
+        found = context.parser.parse(head, self._peer)
+        if isinstance(found, HandoffReason):
+            self._hand_over(chunk, found, take_back=False)
         else:
             self._decide(chunk, head, found, started)
 
-    def _decide(self, chunk: bytes, head: Head, found: Simple, started: float) -> None:
+    def _decide(self, chunk: bytes, head: RequestHead, found: PlainRequest, started: float) -> None:
         context = self._context
         decision = context.decide(found.request)
         if isinstance(decision, Refuse):
-            self._hand_over(chunk, Handover.REFUSE, once=True)
+            self._hand_over(chunk, HandoffReason.REFUSE, take_back=True)
             return
         asks_more = isinstance(decision, Stream) and decision.query != ()
         if asks_more or decision.reason is Reason.UNVERIFIED:  # who waits is not served here
-            self._hand_over(chunk, Handover.STREAM, once=True)
+            self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
             return
         keep_alive = found.keep_alive and not context.draining
         cached = context.cached_decision(found.request, decision, lasting=keep_alive)
         if not context.draining and self._is_cacheable(decision, started):
             context.decision_cache.put(self._peer, head, cached.client, cached.object)
-        self._act(chunk, cached, started, keep_alive=keep_alive)
+        self._respond(chunk, cached, started, keep_alive=keep_alive)
 
     def _is_cacheable(self, decision: Redirect | Stream, now: float) -> bool:
         """Whether others like it get the same, for a while at least."""
@@ -155,7 +162,7 @@ class FastLane(Watched):
             return decision.site in engine.certain and decision.standing.until > now
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
 
-    def _act(
+    def _respond(
         self, chunk: bytes, cached: CachedDecision, started: float, *, keep_alive: bool
     ) -> None:
         client_entry, object_entry = cached
@@ -185,13 +192,13 @@ class FastLane(Watched):
         context, (client_entry, object_entry) = self._context, cached
         direct = context.directs.get(client_entry.decision.site)
         if direct is None or object_entry.head or not client_entry.streamable:
-            self._hand_over(chunk, Handover.STREAM, once=True)
+            self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
             return
         transport, file = self._transport, self._file
         if file is None:
-            file = self._file = plain_descriptor(transport)
-        self._at_home = False
-        self._taken = [chunk]
+            file = self._file = unencrypted_descriptor(transport)
+        self._reads_requests = False
+        self._chunks = [chunk]
         self.phase = BUSY
         self.since = started
         self._relay = relay = Relay(
@@ -199,40 +206,40 @@ class FastLane(Watched):
         )
         if not relay.start():
             self._leave_relay()
-            self._hand_over(chunk, Handover.STREAM, once=True)
+            self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
 
     def _wait(self, chunk: bytes) -> None:
         """What comes while an object is relayed has to wait for its end, in the pieces it had."""
-        self._taken.append(chunk)
-        if sum(map(len, self._taken[1:])) > MAX_SIMPLE:
+        self._chunks.append(chunk)
+        if sum(map(len, self._chunks[1:])) > MAX_REQUEST_HEAD:
             self._transport.pause_reading()
 
-    def done(self, now: float, *, keep_alive: bool) -> None:
+    def complete(self, now: float, *, keep_alive: bool) -> None:
         """The relay has written an answer whole."""
-        if keep_alive and len(self._taken) == 1 and not self._eof:
-            self._relay, self._taken = None, _NOTHING
+        if keep_alive and len(self._chunks) == 1 and not self._eof:
+            self._relay, self._chunks = None, _NOTHING
             self.phase, self.since = IDLE, now
-            self._at_home = True
+            self._reads_requests = True
             return
         _, *behind = self._leave_relay()
         if not keep_alive or (self._eof and not behind):
             self._close()
             return
-        self._at_home = True
+        self._reads_requests = True
         for piece in behind:
             self.data_received(piece)
-        if behind and self._eof and self._at_home:
+        if behind and self._eof and self._reads_requests:
             self._close()
 
-    def undone(self, attempt: Attempt) -> None:
+    def hand_back(self, attempt: HandedBackRequest) -> None:
         """The relay could not answer, and has sent nothing."""
-        self.tried = attempt
+        self.handed_back = attempt
         chunk, *behind = self._leave_relay()
-        self._hand_over(chunk, Handover.STREAM, once=not behind)
+        self._hand_over(chunk, HandoffReason.STREAM, take_back=not behind)
         for piece in behind:
             self._pass_on(piece)
 
-    def broken(self) -> None:
+    def abort_response(self) -> None:
         """The relay could not go on."""
         self._leave_relay()
         self._transport.abort()
@@ -240,27 +247,27 @@ class FastLane(Watched):
     def _leave_relay(self) -> list[bytes]:
         """Back to waiting; what was relayed, and what came meanwhile."""
         self._relay = None
-        taken, self._taken = self._taken, _NOTHING
-        if sum(map(len, taken[1:])) > MAX_SIMPLE:
+        taken, self._chunks = self._chunks, _NOTHING
+        if sum(map(len, taken[1:])) > MAX_REQUEST_HEAD:
             self._transport.resume_reading()
         self._enter(IDLE)
         return taken
 
-    def _hand_over(self, chunk: bytes, cause: Handover, *, once: bool) -> None:
+    def _hand_over(self, chunk: bytes, cause: HandoffReason, *, take_back: bool) -> None:
         self._context.counters.add("nearbucket_handovers_total", cause.value)
-        if self._inner is None:
-            self._inner = self._build(self)
-            self._inner.connection_made(self._transport)
-        self._at_home = False
-        self._once = once
+        if self._aiohttp is None:
+            self._aiohttp = self._build(self)
+            self._aiohttp.connection_made(self._transport)
+        self._reads_requests = False
+        self._takes_back = take_back
         self._pass_on(chunk)
 
     def _pass_on(self, chunk: bytes) -> None:
         self._whole = chunk.endswith(b"\r\n\r\n")  # or a head may have begun behind it
         if self.phase is IDLE:
             self._enter(HEAD)
-        if self._inner is not None:
-            self._inner.data_received(chunk)
+        if self._aiohttp is not None:
+            self._aiohttp.data_received(chunk)
 
     def answering(self) -> None:
         """Aiohttp has read a request and starts on its answer."""
@@ -268,14 +275,14 @@ class FastLane(Watched):
 
     def answered(self, *, keep_alive: bool, had_body: bool) -> None:
         """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
-        between = self._whole or self._once or had_body
+        between = self._whole or self._takes_back or had_body
         self._enter(IDLE if between else HEAD)
         if self._eof and not self._working():
             self._close()
-        elif self._once and keep_alive:
-            self._at_home = True
+        elif self._takes_back and keep_alive:
+            self._reads_requests = True
 
-    def _watch_answer(self, now: float) -> None:
+    def _check_response(self, now: float) -> None:
         if self._relay is not None:
             self._relay.check(now)
 
@@ -287,21 +294,21 @@ class FastLane(Watched):
         return self._working()
 
     def _working(self) -> bool:
-        waiting = self._inner is not None and self._inner.unanswered > 0
+        waiting = self._aiohttp is not None and self._aiohttp.unanswered > 0
         return waiting or self._relay is not None
 
     def pause_writing(self) -> None:
         """The client reads slower than it is sent to: take nothing more from it either."""
-        if self._inner is not None:
-            self._inner.pause_writing()
-        if self._at_home:
+        if self._aiohttp is not None:
+            self._aiohttp.pause_writing()
+        if self._reads_requests:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client caught up."""
         if self._relay is not None:
-            self._relay.caught_up()
-        if self._inner is not None:
-            self._inner.resume_writing()
-        if self._at_home:
+            self._relay.resume_writing()
+        if self._aiohttp is not None:
+            self._aiohttp.resume_writing()
+        if self._reads_requests:
             self._transport.resume_reading()

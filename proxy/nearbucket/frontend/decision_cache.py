@@ -35,7 +35,7 @@ from nearbucket.telemetry.access_log import PIPE_BUF
 
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
-    from nearbucket.frontend.request_parser import Head
+    from nearbucket.frontend.request_parser import RequestHead
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import Part
 
@@ -102,7 +102,7 @@ class DecisionCache:
         self._seen: set[int] = set()
         self._bytes = self._repeated = 0
 
-    def get(self, peer: str | None, head: Head, now: float) -> CachedDecision | None:
+    def get(self, peer: str | None, head: RequestHead, now: float) -> CachedDecision | None:
         """Who asks by these lines and what for, where both are known; else None.
 
         Args:
@@ -148,7 +148,7 @@ class DecisionCache:
             self._repeated = 0
 
     def put(
-        self, peer: str | None, head: Head, entry: ClientEntry, object_entry: ObjectEntry
+        self, peer: str | None, head: RequestHead, entry: ClientEntry, object_entry: ObjectEntry
     ) -> None:
         """Remember what was decided, where others like it get the same.
 

@@ -15,37 +15,37 @@ if TYPE_CHECKING:
 
     from nearbucket.origin.error_response import Refusal
 
-FULL = (
+TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
     b"Cache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
 """The answer to a connection over ``limits.max_connections``; no request was read."""
 
 
-class Tried(Enum):
+class OriginAttempt(Enum):
     """What came of asking S3, where aiohttp is to answer."""
 
-    NOT = auto()
+    NOT_COUNTED = auto()
     """Nothing that counts: S3's answer is one for the other lane, or there was none to ask."""
     FAILED = auto()
     """S3 failed once, which may be of the moment."""
-    SILENT = auto()
+    TIMED_OUT = auto()
     """S3 did not answer in time."""
 
 
-class Attempt(NamedTuple):
-    """What an earlier lane did about a request that aiohttp is to answer.
+class HandedBackRequest(NamedTuple):
+    """A request that the streaming lane has not answered, for aiohttp to answer.
 
     Attributes:
-        outcome: What came of asking S3, or what S3 said.
-        since: Monotonic time at which the request came.
+        origin: What came of asking S3, or what S3 said.
+        started: Monotonic time at which the request came.
     """
 
-    outcome: Tried | Refusal
-    since: float
+    origin: OriginAttempt | Refusal
+    started: float
 
 
-class Inner(Protocol):
+class AiohttpProtocol(Protocol):
     """What the lane needs of the protocol it hands over to, beside asyncio's calls."""
 
     @property
@@ -68,20 +68,20 @@ class Inner(Protocol):
         """As of ``asyncio.Protocol``."""
 
 
-class Client(Protocol):
-    """Who waits for a relay's answer."""
+class Downstream(Protocol):
+    """The client's side of a relay: it is told how the answer ended."""
 
-    def done(self, now: float, *, keep_alive: bool) -> None:
+    def complete(self, now: float, *, keep_alive: bool) -> None:
         """It is written whole, at this monotonic time."""
 
-    def broken(self) -> None:
+    def abort_response(self) -> None:
         """It cannot be completed."""
 
-    def undone(self, attempt: Attempt) -> None:
-        """Somebody else has to answer."""
+    def hand_back(self, attempt: HandedBackRequest) -> None:
+        """Nothing was sent: another lane has to answer."""
 
 
-def peer_of(transport: asyncio.Transport) -> str | None:
+def peer_address(transport: asyncio.Transport) -> str | None:
     """The remote address of a connection; None where it has none."""
     name = transport.get_extra_info("peername")
     return _same(name[0]) if isinstance(name, tuple) else None
@@ -93,7 +93,7 @@ def _same(text: str) -> str:
     return text
 
 
-def plain_descriptor(transport: asyncio.Transport) -> int:
+def unencrypted_descriptor(transport: asyncio.Transport) -> int:
     """The file descriptor of a connection without TLS; -1 where there is TLS."""
     if transport.get_extra_info("sslcontext") is not None:
         return -1

@@ -1,7 +1,7 @@
 """Which requests are simple: exactly one complete, plain GET or HEAD, and nothing behind it.
 
-In: a chunk as it came from a socket. Out: a ``Head``, then a ``Simple`` request; or why it is
-somebody else's to parse. Refuses to know any rule about who is sent where, and to guess: only
+In: a chunk as it came from a socket. Out: a ``RequestHead``, then a ``PlainRequest``; or why
+another lane has to parse it. Refuses to know any rule about who is sent where, and to guess: only
 heads are taken about which no two parsers could disagree (RFC 9112 sections 2.2, 3 and 5).
 
 No parser library here. The grammar that is taken is small enough to be checked line by line,
@@ -16,9 +16,9 @@ import re
 from typing import NamedTuple
 
 from nearbucket.policy.model import Request
-from nearbucket.telemetry.metrics import Handover
+from nearbucket.telemetry.metrics import HandoffReason
 
-MAX_SIMPLE = 8190
+MAX_REQUEST_HEAD = 8190
 """Largest request head in bytes that is read here; aiohttp's own line limit."""
 
 MAX_LINES = 128
@@ -37,7 +37,7 @@ _UNUSUAL = frozenset({b"expect", b"upgrade", b"te", b"http2-settings", b"proxy-c
 _CONNECTION = frozenset({b"keep-alive", b"close"})
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """A head cut into lines.
 
     Attributes:
@@ -51,14 +51,14 @@ class Head(NamedTuple):
     unique: bool = False
 
 
-class Simple(NamedTuple):
+class PlainRequest(NamedTuple):
     """One plain request, and whether its connection stays open afterwards."""
 
     request: Request
     keep_alive: bool
 
 
-class SimpleReader:
+class PlainRequestParser:
     """Reads heads; one serves any number of connections.
 
     It remembers lines that it has checked and that come again, at most ``_MAX_KNOWN`` of them,
@@ -66,18 +66,18 @@ class SimpleReader:
     on and that had many values, only the name is remembered.
     """
 
-    __slots__ = ("_counts", "_dropped", "_kept", "_names", "_once", "_restless")
+    __slots__ = ("_counts", "_dropped", "_kept", "_names", "_seen_once", "_unique_fields")
 
     def __init__(self, names: frozenset[bytes]) -> None:
         """Take the lower-case names of the fields that anything depends on."""
         self._names = names | {b"host", b"connection"}
         self._kept: set[bytes] = set()
         self._dropped: set[bytes] = set()
-        self._once: set[int] = set()
+        self._seen_once: set[int] = set()
         self._counts: dict[bytes, int] = {}
-        self._restless: set[bytes] = set()
+        self._unique_fields: set[bytes] = set()
 
-    def read(self, chunk: bytes) -> Head | Handover:
+    def split(self, chunk: bytes) -> RequestHead | HandoffReason:
         """Cut a chunk into lines and check those of its fields.
 
         Args:
@@ -85,15 +85,15 @@ class SimpleReader:
         """
         end = chunk.find(b"\r\n\r\n")
         if end < 0:
-            return Handover.PARTIAL
+            return HandoffReason.PARTIAL
         if end != len(chunk) - 4:
-            return Handover.PIPELINED
+            return HandoffReason.PIPELINED
         lines = chunk[:end].split(b"\r\n")
-        if end > MAX_SIMPLE - 4 or len(lines) > MAX_LINES:
-            return Handover.UNUSUAL
+        if end > MAX_REQUEST_HEAD - 4 or len(lines) > MAX_LINES:
+            return HandoffReason.UNUSUAL
         fields = []
         unique = False
-        kept, dropped, restless = self._kept, self._dropped, self._restless
+        kept, dropped, restless = self._kept, self._dropped, self._unique_fields
         for line in lines[1:]:
             if line in dropped:
                 continue
@@ -103,23 +103,23 @@ class SimpleReader:
                     unique = True
                     continue  # a value without tabs: _VALUE, in a third of the time
                 matters = self._learn(line)
-                if isinstance(matters, Handover):
+                if isinstance(matters, HandoffReason):
                     return matters
                 if not matters:
                     continue
             fields.append(line)
-        return Head(lines[0], tuple(fields), unique)
+        return RequestHead(lines[0], tuple(fields), unique)
 
-    def _learn(self, line: bytes) -> bool | Handover:
+    def _learn(self, line: bytes) -> bool | HandoffReason:
         """Whether anything depends on a field line, or why its head is not simple."""
         name, colon, value = line.partition(b":")
         if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
-            return Handover.UNPARSABLE
+            return HandoffReason.UNPARSABLE
         name = name.lower()
         if name in _BODY:
-            return Handover.BODY
+            return HandoffReason.BODY
         if name in _UNUSUAL:
-            return Handover.UNUSUAL
+            return HandoffReason.UNUSUAL
         matters = name in self._names
         if len(line) <= _LONGEST_KNOWN:
             self._remember(line, self._kept if matters else self._dropped)
@@ -131,44 +131,44 @@ class SimpleReader:
         """Note that a field that nothing depends on had a value that was not known."""
         count = self._counts.get(start, 0) + 1
         if count > _MANY:
-            if len(self._restless) >= _MAX_NAMES:
-                self._restless.clear()
-            self._restless.add(start)
+            if len(self._unique_fields) >= _MAX_NAMES:
+                self._unique_fields.clear()
+            self._unique_fields.add(start)
         if count == 1 and len(self._counts) >= _MAX_NAMES:
             self._counts.clear()
         self._counts[start] = count
 
     def _remember(self, line: bytes, into: set[bytes]) -> None:
         mark = hash(line)
-        if mark not in self._once:
-            if len(self._once) >= _MAX_KNOWN:
-                self._once.clear()
-            self._once.add(mark)
+        if mark not in self._seen_once:
+            if len(self._seen_once) >= _MAX_KNOWN:
+                self._seen_once.clear()
+            self._seen_once.add(mark)
             return
         if len(self._kept) + len(self._dropped) >= _MAX_KNOWN:
             self._kept.clear()
             self._dropped.clear()
         into.add(line)
 
-    def simple(self, head: Head, peer: str | None) -> Simple | Handover:
+    def parse(self, head: RequestHead, peer: str | None) -> PlainRequest | HandoffReason:
         """The request of a head, or why it is not a simple one.
 
         Args:
-            head: From ``read``.
+            head: From ``split``.
             peer: The socket's remote address.
         """
         found = _REQUEST_LINE.fullmatch(head.line)
         if found is None:
-            return Handover.UNUSUAL
+            return HandoffReason.UNUSUAL
         headers: dict[bytes, bytes] = {}
         for line in head.fields:
             name, _, value = line.partition(b":")
             headers[name.lower()] = value.strip(b" \t")
         connection = headers.get(b"connection", b"keep-alive").lower()
         if len(headers) != len(head.fields) or b"host" not in headers:
-            return Handover.UNUSUAL
+            return HandoffReason.UNUSUAL
         if connection not in _CONNECTION:
-            return Handover.UNUSUAL
+            return HandoffReason.UNUSUAL
         method, target = found.groups()
         request = Request(method.decode("ascii"), target.decode("ascii"), headers, peer)
-        return Simple(request, connection == b"keep-alive")
+        return PlainRequest(request, connection == b"keep-alive")

@@ -26,7 +26,7 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_client,
     mark_of_object,
 )
-from nearbucket.frontend.request_parser import SimpleReader
+from nearbucket.frontend.request_parser import PlainRequestParser
 from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.engine import Engine
 from nearbucket.policy.model import SURE, Decision, Reason, Redirect, Request, Stream, action_of
@@ -120,7 +120,9 @@ class WorkerContext:
         engine = Engine.build(settings, table, cdn)
         self.settings = settings
         self.engine = engine
-        self.parser = SimpleReader(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
+        self.parser = (
+            PlainRequestParser(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
+        )
         self.decision_cache.clear()
         self._texts: dict[tuple[object, ...], RedirectText] = {}
         self.recent_redirects = self._recent_redirects(settings)

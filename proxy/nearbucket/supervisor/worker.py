@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.frontend.aiohttp_lane.handler import Handler
-from nearbucket.frontend.client_connection import FastLane
+from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import Origins
 from nearbucket.replicas.replica_status import Standings
@@ -90,7 +90,7 @@ class Worker:
         self._use(self.context.settings)
         handler = Handler(self.context)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: FastLane(self.context, handler.connection),
+            lambda: ClientConnection(self.context, handler.connection),
             sock=listener,
             backlog=BACKLOG,
             **self._tls(),

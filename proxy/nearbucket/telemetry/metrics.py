@@ -26,7 +26,7 @@ Values = dict[str, dict[Labels, float]]
 """Metric name to label values to figure: what one process knows."""
 
 
-class Handover(StrEnum):
+class HandoffReason(StrEnum):
     """Why a chunk is not answered in the fast lane: the metric's ``cause``."""
 
     STREAM = "stream"
@@ -210,7 +210,7 @@ class Counters:
             self.cell("nearbucket_checks_total", result)
         for how in STREAM_ENDS:
             self.cell("nearbucket_stream_ends_total", how)
-        for cause in Handover:
+        for cause in HandoffReason:
             self.cell("nearbucket_handovers_total", cause.value)
 
     def cell(self, name: str, *labels: str) -> Cell:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.frontend.streaming.read_sizing import Pieces
+from nearbucket.frontend.streaming.read_sizing import ReadSizer
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE, settings
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, client_at, head_of, serving
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.client_connection import FastLane
+    from nearbucket.frontend.client_connection import ClientConnection
     from tests.serving import Served
 
 FROM = client_at(OUTSIDE)
@@ -31,7 +31,7 @@ def scripted(server: ScriptedS3) -> Any:
     )  # fmt: skip
 
 
-async def relaying(served: Served) -> FastLane:
+async def relaying(served: Served) -> ClientConnection:
     """The only connection, when part of a body has gone through it."""
     async with asyncio.timeout(PATIENCE):
         while not served.worker.context.counters.streams:  # noqa: ASYNC110  # a plain integer
@@ -78,7 +78,7 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         relay = lane._relay
         assert relay is not None
         async with asyncio.timeout(PATIENCE):
-            while len(lane._taken) == 1:  # noqa: ASYNC110  # a plain list
+            while len(lane._chunks) == 1:  # noqa: ASYNC110  # a plain list
                 await asyncio.sleep(0.01)
         relay.received(memoryview(b"56789"))
         assert (await client.answer()).body == b"0123456789"
@@ -119,7 +119,7 @@ async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held: list[int] = []
-    monkeypatch.setattr(Pieces, "held", lambda _pieces, left: held.append(left))
+    monkeypatch.setattr(ReadSizer, "on_backpressure", lambda _sizer, left: held.append(left))
     size = 64 << 20  # more than all buffers on the way hold
     async with (
         ScriptedS3(Say(reply("200 OK", length=size), mebibytes=size >> 20)) as server,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from aiohttp import web
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.aiohttp_lane.protocol import Connection
+from nearbucket.frontend.aiohttp_lane.protocol import AiohttpConnection
 from nearbucket.frontend.aiohttp_lane.request_validation import Incoming, incoming, is_last, refused
 from nearbucket.frontend.aiohttp_lane.responses import (
     decorate,
@@ -22,13 +22,13 @@ from nearbucket.frontend.aiohttp_lane.responses import (
     redirection,
     refusal,
 )
-from nearbucket.frontend.handoff import Tried
+from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import Refusal
 from nearbucket.policy.model import Reason, Redirect, Refuse, Request, Stream
 from nearbucket.policy.object_keys import split_target
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.client_connection import FastLane
+    from nearbucket.frontend.client_connection import ClientConnection
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.object_response import Answer
     from nearbucket.policy.model import Decision
@@ -48,16 +48,16 @@ class Handler:
         self._context = context
         self._server = web.Server(self._answer, request_factory=incoming, handler_cancellation=True)
 
-    def connection(self, lane: FastLane) -> Connection:
+    def connection(self, client: ClientConnection) -> AiohttpConnection:
         """A protocol for a connection that the fast lane hands over."""
-        return Connection(lane, self._context, self._server)
+        return AiohttpConnection(client, self._context, self._server)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         protocol = request.protocol
-        if not isinstance(protocol, Connection) or not isinstance(request, Incoming):
+        if not isinstance(protocol, AiohttpConnection) or not isinstance(request, Incoming):
             raise TypeError("a request of another server")
-        protocol.lane.answering()
-        exchange = _Exchange(self._context, request, protocol.lane)
+        protocol.client.answering()
+        exchange = _Exchange(self._context, request, protocol.client)
         try:
             return await exchange.answer()
         except Exception:
@@ -70,14 +70,16 @@ class Handler:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, context: WorkerContext, incoming: Incoming, lane: FastLane) -> None:
+    def __init__(
+        self, context: WorkerContext, incoming: Incoming, client: ClientConnection
+    ) -> None:
         self._context = context
         self._incoming = incoming
-        self._lane = lane
+        self._client = client
         # of this request alone: whatever it gets, the next one's is not tried yet
-        attempt, lane.tried = lane.tried, None
-        self._tried = attempt.outcome if attempt else Tried.NOT
-        self._started = attempt.since if attempt else monotonic()
+        attempt, client.handed_back = client.handed_back, None
+        self._origin_attempt = attempt.origin if attempt else OriginAttempt.NOT_COUNTED
+        self._started = attempt.started if attempt else monotonic()
         self._request = _request(incoming)
         self._decision: Decision = refused(incoming) or context.decide(self._request)
         self._status = 0
@@ -152,8 +154,8 @@ class _Exchange:
     async def _stream(self, decision: Stream) -> web.StreamResponse:
         counters = self._context.counters
         origin = self._context.origins[decision.site]
-        tried, what = self._tried, f"origin of {decision.site}, {decision.key!r}"
-        if tried is Tried.SILENT:
+        tried, what = self._origin_attempt, f"origin of {decision.site}, {decision.key!r}"
+        if tried is OriginAttempt.TIMED_OUT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
             self._context.complain(f"{what}: S3 did not answer in time")
             return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
@@ -167,7 +169,7 @@ class _Exchange:
                     _named(self._incoming, CONDITIONS),
                     query=decision.query,
                     cors_origin=self._incoming.headers.get("Origin"),
-                    again=tried is Tried.NOT,
+                    again=tried is OriginAttempt.NOT_COUNTED,
                 )
             )
         except OriginError as error:
@@ -185,7 +187,7 @@ class _Exchange:
             except OriginError as error:
                 how = "origin-failed"
                 self._context.complain(f"{what} mid-body: {error.detail}")
-                self._lane.abort()
+                self._client.abort()
                 raise ConnectionResetError("the origin failed mid-body") from error
             finally:
                 counters.streams -= 1

@@ -20,7 +20,7 @@ from nearbucket.policy.model import Reason, Refuse, Request
 if TYPE_CHECKING:
     from aiohttp import StreamReader, web
 
-    from nearbucket.frontend.client_connection import FastLane
+    from nearbucket.frontend.client_connection import ClientConnection
     from nearbucket.frontend.worker_context import WorkerContext
 
 _log = logging.getLogger(__name__)
@@ -31,12 +31,14 @@ MAX_FIELDS = 128
 _FOREVER = 1e7  # seconds; the fast lane owns the timeouts of its connections
 
 
-class Connection(RequestHandler):
+class AiohttpConnection(RequestHandler):
     """aiohttp's protocol, telling its lane when a request begins and its answer is whole."""
 
-    __slots__ = ("_answered", "_context", "_last", "lane")
+    __slots__ = ("_answered", "_context", "_last", "client")
 
-    def __init__(self, lane: FastLane, context: WorkerContext, server: web.Server) -> None:
+    def __init__(
+        self, client: ClientConnection, context: WorkerContext, server: web.Server
+    ) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -47,7 +49,7 @@ class Connection(RequestHandler):
             max_field_size=MAX_FIELD,
             max_headers=MAX_FIELDS,
         )
-        self.lane = lane
+        self.client = client
         self._context = context
         self._answered = 0
         self._last: StreamReader | None = None
@@ -70,7 +72,9 @@ class Connection(RequestHandler):
         self._answered += 1
         self._last = request.content
         if not reset:
-            self.lane.answered(keep_alive=bool(resp.keep_alive), had_body=bool(request.body_exists))
+            self.client.answered(
+                keep_alive=bool(resp.keep_alive), had_body=bool(request.body_exists)
+            )
         return resp, reset
 
     def handle_error(
@@ -85,7 +89,7 @@ class Connection(RequestHandler):
             _log.error("failed while answering", exc_info=exc)
         if request.writer.output_size > 0:
             # Part of an answer is out: another behind it would pass for the rest of its body.
-            self.lane.abort()
+            self.client.abort()
             raise ConnectionResetError("failed in the middle of an answer")
         decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the exchange has its own record

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Outlet:
-    """One answer's way out."""
+class ClientWriter:
+    """Writes one response to the client."""
 
-    __slots__ = ("_file", "_transport", "_written")
+    __slots__ = ("_drained", "_file", "_transport")
 
     def __init__(self, transport: asyncio.Transport, file: int) -> None:
         """Write nothing yet.
@@ -29,7 +29,7 @@ class Outlet:
         """
         self._transport = transport
         self._file = file
-        self._written: asyncio.Event | None = None
+        self._drained: asyncio.Event | None = None
 
     def _send(self, head: bytes, data: memoryview) -> bool:
         """Write both; False when the client is gone."""
@@ -51,26 +51,26 @@ class Outlet:
             transport.write(_tail_of(pieces, left))
         if transport.get_write_buffer_size():
             transport.set_write_buffer_limits(high=0)  # ask to be told when it has gone
-            self._hold()
+            self._on_backpressure()
         return True
 
-    def _hold(self) -> None:
-        """The client is behind: let nothing more come until ``caught_up``."""
+    def _on_backpressure(self) -> None:
+        """The client is behind: let nothing more come until ``resume_writing``."""
 
-    def caught_up(self) -> None:
+    def resume_writing(self) -> None:
         """The client has taken what waited."""
-        if self._written is not None:
-            self._written.set()
+        if self._drained is not None:
+            self._drained.set()
 
     async def _write(self, data: bytes) -> None:
         """Write, and wait until the client has taken it."""
         transport = self._transport
         transport.write(data)
-        self._written = self._written or asyncio.Event()
+        self._drained = self._drained or asyncio.Event()
         while transport.get_write_buffer_size():
-            self._written.clear()
+            self._drained.clear()
             transport.set_write_buffer_limits(high=0)
-            await self._written.wait()
+            await self._drained.wait()
 
 
 def _tail_of(pieces: Sequence[bytes | memoryview], left: int) -> bytes:

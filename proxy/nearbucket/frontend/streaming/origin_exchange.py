@@ -12,14 +12,14 @@ from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.handoff import Attempt, Tried
-from nearbucket.frontend.streaming.client_writer import Outlet
+from nearbucket.frontend.handoff import HandedBackRequest, OriginAttempt
+from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.origin.error_response import RefusalReader, refuses
 from nearbucket.origin.pool.response_head import MAX_HEAD, status_of, take_head
 
 if TYPE_CHECKING:
     from nearbucket.frontend.decision_cache import CachedDecision
-    from nearbucket.frontend.handoff import Client
+    from nearbucket.frontend.handoff import Downstream
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.error_response import Refusal
     from nearbucket.origin.pool.connection import Upstream
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from nearbucket.origin.response_headers import Response
 
 
-class Asking(Outlet, ABC):
+class OriginExchange(ClientWriter, ABC):
     """One request on its way to S3."""
 
     __slots__ = (
-        "_asked", "_cached", "_client", "_context", "_direct", "_head", "_refusal", "_response",
-        "_started", "_task", "_upstream", "_used",
+        "_cached", "_context", "_downstream", "_head", "_refusal", "_response", "_signed_request",
+        "_signed_requests", "_started", "_task", "_upstream", "_used",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
-        self, context: WorkerContext, direct: Direct, cached: CachedDecision, client: Client,
-        transport: asyncio.Transport, file: int, started: float,
+        self, context: WorkerContext, signed_requests: Direct, cached: CachedDecision,
+        downstream: Downstream, transport: asyncio.Transport, file: int, started: float,
     ) -> None:  # fmt: skip
         """As of ``Relay``."""
         super().__init__(transport, file)
         self._context = context
-        self._direct = direct
+        self._signed_requests = signed_requests
         self._cached = cached
-        self._client = client
+        self._downstream = downstream
         self._started = started
-        self._asked: Asked
+        self._signed_request: Asked
         self._upstream: Upstream | None = None
         self._response: Response | None = None
         self._refusal: RefusalReader | None = None
@@ -57,11 +57,11 @@ class Asking(Outlet, ABC):
     def start(self) -> bool:
         """Ask S3; False when this lane cannot."""
         client_entry, object_entry = self._cached
-        direct = self._direct
+        direct = self._signed_requests
         asked = direct.asked(object_entry.key, self._started)
         if asked is None:
             return False
-        self._asked = asked
+        self._signed_request = asked
         part = client_entry.range
         request = asked.whole if part is None else asked.of(part)
         upstream = direct.take()
@@ -75,12 +75,12 @@ class Asking(Outlet, ABC):
 
     async def _connect(self, request: bytes) -> None:
         try:
-            upstream = await self._direct.connect()
+            upstream = await self._signed_requests.connect()
         except (OSError, ValueError):  # the latter of a host that no certificate can name
             upstream = None
         self._task = None
         if upstream is None or upstream.closing():
-            self._undone(Tried.FAILED)  # aiohttp finds out as well, and says so
+            self._hand_back(OriginAttempt.FAILED)  # aiohttp finds out as well, and says so
         else:
             self._upstream = upstream
             upstream.ask(request, self)
@@ -88,12 +88,12 @@ class Asking(Outlet, ABC):
     def received(self, data: memoryview) -> None:
         """S3 sent bytes."""
         if self._response is not None:
-            self._pass(b"", data)
+            self._pass_on(b"", data)
             return
         if self._refusal is not None:
             self._read_refusal(self._refusal, data)
             return
-        likeness = self._asked.likeness
+        likeness = self._signed_request.likeness
         if likeness is None or self._head or self._cached.client.range is not None:
             self._read(data)
             return
@@ -101,7 +101,7 @@ class Asking(Outlet, ABC):
         if response is None:
             self._read(data)
         else:
-            self._answer(response, data[likeness.length :])
+            self._begin_body(response, data[likeness.length :])
 
     def _read(self, data: memoryview) -> None:
         """Bytes of a head, and perhaps of the body behind it."""
@@ -110,26 +110,28 @@ class Asking(Outlet, ABC):
         if not whole:
             self._head = head
             if len(head) >= MAX_HEAD:
-                self._undone(Tried.NOT)
+                self._hand_back(OriginAttempt.NOT_COUNTED)
             return
         self._head = b""
-        response = self._direct.responses.read(head)
+        response = self._signed_requests.responses.read(head)
         part = self._cached.client.range
         if response is None or (response.status == 206 and part is None):  # noqa: PLR2004
             self._not_an_object(head, data[len(head) - before :])
             return
         if part is None:
-            self._asked.learn(head, response)
-        self._answer(response, data[len(head) - before :])
+            self._signed_request.learn(head, response)
+        self._begin_body(response, data[len(head) - before :])
 
     def _not_an_object(self, head: bytes, data: memoryview) -> None:
         status = status_of(head)
-        self._direct.answered(status)
+        self._signed_requests.answered(status)
         if refuses(status):
             self._refusal = reader = RefusalReader()
             self._read_refusal(reader, head + data)
         else:
-            self._undone(Tried.FAILED if status in {500, 503} else Tried.NOT)
+            self._hand_back(
+                OriginAttempt.FAILED if status in {500, 503} else OriginAttempt.NOT_COUNTED
+            )
 
     def _read_refusal(self, reader: RefusalReader, data: bytes | memoryview) -> None:
         if reader.read(data):
@@ -139,13 +141,13 @@ class Asking(Outlet, ABC):
         """S3 has said, or left unsaid, why there is no object: aiohttp's lane answers."""
         refusal = reader.refusal()
         if refusal is None or not refusal.final:
-            self._direct.forget(self._cached.object.key)
-            self._undone(Tried.NOT)
+            self._signed_requests.forget(self._cached.object.key)
+            self._hand_back(OriginAttempt.NOT_COUNTED)
             return
         if reader.reusable() and self._upstream is not None:
             self._upstream.free(monotonic())
             self._upstream = None
-        self._undone(refusal)
+        self._hand_back(refusal)
 
     def lost(self, error: Exception | None) -> None:  # noqa: ARG002  # as of ``Receiver``
         """S3's connection is gone."""
@@ -154,22 +156,22 @@ class Asking(Outlet, ABC):
             self._refused(self._refusal)
         else:
             stale = self._used and not self._head
-            self._undone(Tried.NOT if stale else Tried.FAILED)
+            self._hand_back(OriginAttempt.NOT_COUNTED if stale else OriginAttempt.FAILED)
 
     @abstractmethod
-    def _answer(self, response: Response, data: memoryview) -> None:
+    def _begin_body(self, response: Response, data: memoryview) -> None:
         """S3 has the object: this is what its head says, and what came behind it."""
 
     @abstractmethod
-    def _pass(self, head: bytes, data: memoryview) -> None:
+    def _pass_on(self, head: bytes, data: memoryview) -> None:
         """More of the object came."""
 
-    def _undone(self, tried: Tried | Refusal) -> None:
+    def _hand_back(self, tried: OriginAttempt | Refusal) -> None:
         """Not this lane's to answer, and nothing is sent yet."""
-        self._let_go()
-        self._client.undone(Attempt(tried, self._started))
+        self._release()
+        self._downstream.hand_back(HandedBackRequest(tried, self._started))
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.close()

@@ -23,8 +23,8 @@ _USUAL, _WIDE = 128 * 1024, 256 * 1024  # bytes that are waited for
 _FAST = 16 << 20  # bytes after which a client is taken for a fast one
 
 
-class Pieces:
-    """Those of one body."""
+class ReadSizer:
+    """Chooses how many bytes of one response body to read at a time (SO_RCVLOWAT)."""
 
     __slots__ = ("_upstream", "_waits_for", "_widens")
 
@@ -39,7 +39,7 @@ class Pieces:
         self._waits_for = count
         self._upstream.gather(count or 1)
 
-    def passed(self, left: int) -> None:
+    def on_passed(self, left: int) -> None:
         """The client was given some; so many bytes are left."""
         waits_for = self._waits_for
         if not waits_for:
@@ -49,13 +49,13 @@ class Pieces:
         elif left < self._widens and waits_for < _WIDE:
             self._wait_for(_WIDE)
 
-    def held(self, left: int) -> None:
+    def on_backpressure(self, left: int) -> None:
         """The client has fallen behind; so many bytes are left."""
         self._widens = left - _FAST
         if self._waits_for == _WIDE:
             self._wait_for(_USUAL)
 
-    def at_once(self) -> bool:
+    def read_immediately(self) -> bool:
         """Take whatever comes, however little, from here on; False where that is so already."""
         waited = self._waits_for > 0
         if waited:

@@ -15,98 +15,100 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.handoff import Tried
+from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.frontend.response_heads import head_of
-from nearbucket.frontend.streaming.origin_exchange import Asking
-from nearbucket.frontend.streaming.read_sizing import LARGE, Pieces
+from nearbucket.frontend.streaming.origin_exchange import OriginExchange
+from nearbucket.frontend.streaming.read_sizing import LARGE, ReadSizer
 from nearbucket.origin.error_response import PATIENCE
 from nearbucket.s3.http_session import READ
 
 if TYPE_CHECKING:
     from nearbucket.frontend.decision_cache import CachedDecision
-    from nearbucket.frontend.handoff import Client
+    from nearbucket.frontend.handoff import Downstream
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.object_response import Answer
     from nearbucket.origin.pool.signed_requests import Direct
     from nearbucket.origin.response_headers import Response
 
 
-class Relay(Asking):
+class Relay(OriginExchange):
     """One request on its way.
 
-    It ends by one call of its client's, ``done``, ``broken`` or ``undone``, or by ``gone``.
+    It ends with one call of its downstream's ``complete``, ``abort_response`` or ``hand_back``, or
+    with ``client_lost``.
     """
 
-    __slots__ = ("_keep_alive", "_left", "_pieces", "_since")
+    __slots__ = ("_keep_alive", "_left", "_read_sizer", "_since")
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
-        self, context: WorkerContext, direct: Direct, cached: CachedDecision, client: Client,
-        transport: asyncio.Transport, file: int, started: float, *, keep_alive: bool,
+        self, context: WorkerContext, signed_requests: Direct, cached: CachedDecision,
+        downstream: Downstream, transport: asyncio.Transport, file: int, started: float, *,
+        keep_alive: bool,
     ) -> None:  # fmt: skip
         """Begin nothing yet.
 
         Args:
             context: What the worker's lanes share.
-            direct: The bucket.
+            signed_requests: The bucket.
             cached: Who asks, and what for.
-            client: Who waits for the answer.
+            downstream: The client's connection, which is told how the answer ended.
             transport: Its connection.
             file: The descriptor of that, to be written to directly; -1 under TLS.
             started: Monotonic time at which the request came.
             keep_alive: Whether the connection stays open.
         """
-        super().__init__(context, direct, cached, client, transport, file, started)
+        super().__init__(context, signed_requests, cached, downstream, transport, file, started)
         self._since = started
         self._keep_alive = keep_alive
-        self._pieces: Pieces | None = None
+        self._read_sizer: ReadSizer | None = None
         self._left = 0
 
-    def _answer(self, response: Response, data: memoryview) -> None:
+    def _begin_body(self, response: Response, data: memoryview) -> None:
         """S3 has the object: head of the answer, and what there is of its body."""
         self._response = response
         self._left = response.length
-        self._direct.answered(response.status)
+        self._signed_requests.answered(response.status)
         context, (client_entry, object_entry) = self._context, self._cached
         context.counters.streams += 1
         if client_entry.came_back_for is not None:
             client_entry.came_back_for.forget(client_entry.mark ^ object_entry.mark)
         if response.length > len(data) and self._upstream is not None:
             if response.length > LARGE:
-                self._pieces = Pieces(self._upstream, response.length)
+                self._read_sizer = ReadSizer(self._upstream, response.length)
             else:
                 data = self._upstream.more(data)
         keep_alive = self._keep_alive = self._keep_alive and not context.draining
-        self._pass(head_of(response, client_entry.own_fields, context.date, keep_alive), data)
+        self._pass_on(head_of(response, client_entry.own_fields, context.date, keep_alive), data)
 
-    def _pass(self, head: bytes, data: memoryview) -> None:
+    def _pass_on(self, head: bytes, data: memoryview) -> None:
         """Pass bytes of the body on, behind the answer's head the first time."""
         size, left = len(data), self._left
         if size > left:  # nobody asked for what is behind the body
             data, size = data[:left], left
-            self._spoil()
+            self._do_not_reuse()
         self._left = left = left - size
-        if self._pieces is not None:
-            self._pieces.passed(left)
+        if self._read_sizer is not None:
+            self._read_sizer.on_passed(left)
         if not self._send(head, data):
-            self._broken("client-gone")
+            self._abort("client-gone")
         elif not left:
             self._complete()
 
-    def _spoil(self) -> None:
+    def _do_not_reuse(self) -> None:
         if self._response is not None:
             self._response = self._response._replace(reusable=False)
 
-    def _hold(self) -> None:
+    def _on_backpressure(self) -> None:
         if self._upstream is not None:
             self._upstream.pause()
-            if self._pieces is not None:
-                self._pieces.held(self._left)
+            if self._read_sizer is not None:
+                self._read_sizer.on_backpressure(self._left)
 
-    def caught_up(self) -> None:
+    def resume_writing(self) -> None:
         """The client has taken what waited."""
         if self._upstream is not None:
             self._upstream.resume()
-        super().caught_up()
+        super().resume_writing()
 
     def _complete(self) -> None:
         now = monotonic()
@@ -120,7 +122,7 @@ class Relay(Asking):
         counters.streams -= 1
         counters.complete.value += 1
         self._record(now)
-        self._client.done(now, keep_alive=self._keep_alive)
+        self._downstream.complete(now, keep_alive=self._keep_alive)
 
     def lost(self, error: Exception | None) -> None:
         """S3's connection is gone."""
@@ -134,7 +136,7 @@ class Relay(Asking):
     async def _resume(self, response: Response, trouble: str) -> None:
         """Go on by way of aiohttp."""
         context = self._context
-        answer: Answer = self._direct.rest(self._asked.path, response, self._left)
+        answer: Answer = self._signed_requests.rest(self._signed_request.path, response, self._left)
         try:
             async with answer:
                 async for piece in answer.body():
@@ -144,7 +146,7 @@ class Relay(Asking):
             self._task = None
             site, key = self._cached.client.decision.site, self._cached.object.key
             context.complain(f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}")
-            self._broken("origin-failed")
+            self._abort("origin-failed")
         else:
             self._task = None
             self._complete()
@@ -158,31 +160,31 @@ class Relay(Asking):
             self._since = now
             if upstream is not None:
                 upstream.moved = False
-        elif self._pieces is not None and self._pieces.at_once():
+        elif self._read_sizer is not None and self._read_sizer.read_immediately():
             pass  # S3 is slow: what there is must not wait for more
         elif now - self._since > READ:
             upstream.close()
             if self._response is None:
-                self._direct.answered(0)
-                self._undone(Tried.SILENT)
+                self._signed_requests.answered(0)
+                self._hand_back(OriginAttempt.TIMED_OUT)
             else:
                 self.lost(TimeoutError(f"nothing for {READ:g} s"))
 
-    def gone(self) -> None:
+    def client_lost(self) -> None:
         """The client's connection is gone."""
         if self._response is None:
-            self._let_go()
+            self._release()
             self._record(monotonic())
         else:
             self._ended("client-gone")
 
-    def _broken(self, how: str) -> None:
+    def _abort(self, how: str) -> None:
         """What was sent is not the object: the client must not take it for one."""
         self._ended(how)
-        self._client.broken()
+        self._downstream.abort_response()
 
     def _ended(self, how: str) -> None:
-        self._let_go()
+        self._release()
         counters = self._context.counters
         counters.streams -= 1
         counters.add("nearbucket_stream_ends_total", how)
