@@ -123,5 +123,5 @@ async def session() -> AsyncIterator[ClientSession]:
 
 
 @pytest.fixture
-async def downloads(s3: LocalS3, session: ClientSession) -> origin_client.Origin:
-    return origin_client.Origin(s3.entry(), session)
+async def downloads(s3: LocalS3, session: ClientSession) -> origin_client.OriginClient:
+    return origin_client.OriginClient(s3.entry(), session)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.config import buckets
-from nearbucket.origin.client import Origin
+from nearbucket.origin.client import OriginClient
 from tests.scripteds3 import ETAG, Say, ScriptedS3, reply
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def held(session: ClientSession) -> int:
     return len(session.connector._acquired)
 
 
-async def fetch(origin: Origin, key: str, method: str = "GET", **conditions: str) -> Seen:
+async def fetch(origin: OriginClient, key: str, method: str = "GET", **conditions: str) -> Seen:
     """Open and read; ``If_Match`` is the header If-Match."""
     named = {name.replace("_", "-"): value for name, value in conditions.items()}
     async with await origin.open(method, key, named) as answer:
@@ -61,13 +61,13 @@ async def fetch(origin: Origin, key: str, method: str = "GET", **conditions: str
 @asynccontextmanager
 async def scripted(
     session: ClientSession, *script: Say, **more: Any
-) -> AsyncIterator[tuple[Origin, ScriptedS3, Counted]]:
+) -> AsyncIterator[tuple[OriginClient, ScriptedS3, Counted]]:
     """A bucket on a scripted server, without pauses between attempts."""
     async with ScriptedS3(*script) as server:
         values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
         entry = buckets.Origin.model_validate({"endpoint": server.endpoint, **values})
         counted = Counted()
-        yield Origin(entry, session, counters=counted, pause=0), server, counted
+        yield OriginClient(entry, session, counters=counted, pause=0), server, counted
 
 
 OK = Say(reply("200 OK", TEXT, f"ETag: {ETAG}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.errors import OriginError
-from nearbucket.origin.client import Origin
+from nearbucket.origin.client import OriginClient
 from tests.conftest import BIG
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
 from tests.scripteds3 import Say, error, reply
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
     from tests.conftest import LocalS3
 
 
-async def test_every_object_comes_whole_with_its_length(s3: LocalS3, downloads: Origin) -> None:
+async def test_every_object_comes_whole_with_its_length(
+    s3: LocalS3, downloads: OriginClient
+) -> None:
     for key, content in s3.objects.items():
         seen = await fetch(downloads, key)
         assert (seen.status, seen.length, seen.body) == (200, len(content), content), key
         assert seen.headers["Content-Length"] == str(len(content))
 
 
-async def test_head_announces_the_length_and_has_no_body(downloads: Origin) -> None:
+async def test_head_announces_the_length_and_has_no_body(downloads: OriginClient) -> None:
     seen = await fetch(downloads, "text.txt", "HEAD")
     whole = await fetch(downloads, "text.txt")
     assert (seen.status, seen.length, seen.body) == (200, len(TEXT), b"")
     assert seen.headers == whole.headers
 
 
-async def test_head_with_a_range_is_about_the_whole_object(downloads: Origin) -> None:
+async def test_head_with_a_range_is_about_the_whole_object(downloads: OriginClient) -> None:
     seen = await fetch(downloads, "text.txt", "HEAD", Range="bytes=0-0")
     assert (seen.status, seen.length) == (200, len(TEXT))
 
@@ -41,7 +43,7 @@ async def test_head_with_a_range_is_about_the_whole_object(downloads: Origin) ->
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("key", ["missing", "k" * 1025, "ü" * 513, ""])
 async def test_a_key_that_is_not_there_is_404_without_headers(
-    downloads: Origin, method: str, key: str
+    downloads: OriginClient, method: str, key: str
 ) -> None:
     seen = await fetch(downloads, key, method)
     seen.headers.pop("Vary", None)  # SeaweedFS sends it with or without CORS rules
@@ -50,17 +52,17 @@ async def test_a_key_that_is_not_there_is_404_without_headers(
 
 async def test_the_empty_key_is_not_asked_for(s3: LocalS3, session: ClientSession) -> None:
     counted = Counted()
-    assert (await fetch(Origin(s3.entry(), session, counters=counted), "")).status == 404
+    assert (await fetch(OriginClient(s3.entry(), session, counters=counted), "")).status == 404
     assert counted.statuses == []
 
 
 async def test_the_prefix_stands_in_front_of_every_key(s3: LocalS3, session: ClientSession) -> None:
-    origin = Origin(s3.entry(prefix="big"), session)
+    origin = OriginClient(s3.entry(prefix="big"), session)
     assert (await fetch(origin, "pack-1.0.tar.xz")).body == BIG
     assert (await fetch(origin, "text.txt")).status == 404
 
 
-async def test_clients_see_the_objects_headers_and_nothing_of_s3(downloads: Origin) -> None:
+async def test_clients_see_the_objects_headers_and_nothing_of_s3(downloads: OriginClient) -> None:
     seen = await fetch(downloads, "described.txt")
     assert seen.headers.pop("Last-Modified")
     assert seen.headers.pop("ETag").startswith('"')
@@ -78,7 +80,7 @@ async def test_clients_see_the_objects_headers_and_nothing_of_s3(downloads: Orig
 
 @pytest.mark.parametrize("key", ["packed.json", "chunked.json"])
 async def test_encoded_objects_come_as_they_are_stored(
-    s3: LocalS3, downloads: Origin, key: str
+    s3: LocalS3, downloads: OriginClient, key: str
 ) -> None:
     seen = await fetch(downloads, key)
     assert (seen.body, seen.headers["Content-Encoding"]) == (s3.objects[key], "gzip")
@@ -91,7 +93,7 @@ async def test_an_open_bucket_is_read_without_keys_and_a_closed_one_seems_empty(
     counted = Counted()
     for bucket, status in ((s3.public, 200), (s3.private, 404)):
         entry = s3.entry(bucket, credentials="anonymous")
-        origin = Origin(entry, session, counters=counted)
+        origin = OriginClient(entry, session, counters=counted)
         assert (await fetch(origin, "text.txt")).status == status
         assert (await fetch(origin, "text.txt", "HEAD")).status == status
     assert counted.statuses == [200, 200, 403, 403]
@@ -101,7 +103,7 @@ async def test_a_bucket_that_does_not_exist_is_our_fault(
     s3: LocalS3, session: ClientSession
 ) -> None:
     with pytest.raises(OriginError, match="404 NoSuchBucket for bucket nowhere") as caught:
-        await fetch(Origin(s3.entry("nowhere"), session), "k")
+        await fetch(OriginClient(s3.entry("nowhere"), session), "k")
     assert caught.value.status == 502
 
 
@@ -110,12 +112,12 @@ async def test_wrong_keys_are_our_fault(s3: LocalS3, session: ClientSession, tmp
     wrong.write_text("wrong")
     files = s3.files.model_copy(update={"secret_key_file": wrong})
     with pytest.raises(OriginError, match="403 SignatureDoesNotMatch") as caught:
-        await fetch(Origin(s3.entry(credentials=files), session), "text.txt")
+        await fetch(OriginClient(s3.entry(credentials=files), session), "text.txt")
     assert caught.value.status == 502
 
 
 async def test_clients_that_leave_in_the_middle_hold_no_connection(
-    downloads: Origin, session: ClientSession
+    downloads: OriginClient, session: ClientSession
 ) -> None:
     for _ in range(20):
         async with await downloads.open("GET", "big/pack-1.0.tar.xz", {}) as answer:
@@ -139,7 +141,7 @@ async def test_a_request_cancelled_while_s3_thinks_holds_no_connection(
 
 
 async def test_what_is_read_to_its_end_leaves_one_connection_for_all(
-    downloads: Origin, session: ClientSession
+    downloads: OriginClient, session: ClientSession
 ) -> None:
     for key in ("text.txt", "missing", "empty.bin", "text.txt"):
         await fetch(downloads, key)
@@ -221,7 +223,7 @@ async def test_headers_of_s3_and_of_the_connection_are_dropped(session: ClientSe
 
 
 async def test_a_slow_reader_holds_a_bounded_buffer(
-    downloads: Origin, session: ClientSession
+    downloads: OriginClient, session: ClientSession
 ) -> None:
     async with await downloads.open("GET", "big/pack-1.0.tar.xz", {}) as answer:
         sizes = [len(piece) async for piece in answer.body()]

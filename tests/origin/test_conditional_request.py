@@ -13,7 +13,7 @@ from tests.origin.opening import TEXT, Seen, fetch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nearbucket.origin.client import Origin
+    from nearbucket.origin.client import OriginClient
     from tests.conftest import LocalS3
 
 GMT = "Mon, 01 Jan 2001 00:00:00 GMT"
@@ -34,7 +34,7 @@ OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2038 00:00:00 GMT"
     ],
 )
 async def test_one_range_is_206_with_its_place(
-    downloads: Origin, asked: str, first: int, last: int
+    downloads: OriginClient, asked: str, first: int, last: int
 ) -> None:
     seen = await fetch(downloads, "text.txt", Range=asked)
     assert (seen.status, seen.body) == (206, TEXT[first : last + 1])
@@ -53,7 +53,7 @@ async def test_one_range_is_206_with_its_place(
     ],
 )
 async def test_a_range_outside_is_416_with_the_size(
-    s3: LocalS3, downloads: Origin, key: str, asked: str
+    s3: LocalS3, downloads: OriginClient, key: str, asked: str
 ) -> None:
     size = len(s3.objects[key])
     seen = await fetch(downloads, key, Range=asked)
@@ -64,7 +64,9 @@ async def test_a_range_outside_is_416_with_the_size(
 @pytest.mark.parametrize(
     "asked", ["bytes=5-2", "items=0-1", "junk", "bytes=0-0,2-3", "bytes=-", "bytes=", "bytes=٣-"]
 )
-async def test_a_range_that_is_none_gives_the_whole_object(downloads: Origin, asked: str) -> None:
+async def test_a_range_that_is_none_gives_the_whole_object(
+    downloads: OriginClient, asked: str
+) -> None:
     seen = await fetch(downloads, "text.txt", Range=asked)
     assert (seen.status, seen.body) == (200, TEXT)
 
@@ -98,7 +100,7 @@ async def test_a_range_that_is_none_gives_the_whole_object(downloads: Origin, as
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_conditions_decide_as_rfc_9110_says(
-    downloads: Origin, method: str, conditions: dict[str, str], status: int
+    downloads: OriginClient, method: str, conditions: dict[str, str], status: int
 ) -> None:
     plain = await fetch(downloads, "text.txt")
     seen = await fetch(downloads, "text.txt", method, **filled(conditions, plain))
@@ -135,7 +137,7 @@ async def test_conditions_decide_as_rfc_9110_says(
     ],
 )
 async def test_a_part_is_given_only_of_the_version_that_if_range_names(
-    downloads: Origin, conditions: dict[str, str], status: int
+    downloads: OriginClient, conditions: dict[str, str], status: int
 ) -> None:
     plain = await fetch(downloads, "text.txt")
     asked = {"Range": "bytes=0-4", **filled(conditions, plain)}
@@ -145,7 +147,7 @@ async def test_a_part_is_given_only_of_the_version_that_if_range_names(
     assert seen.body == expected.get(status, b"")
 
 
-async def test_if_range_without_a_range_is_ignored(downloads: Origin) -> None:
+async def test_if_range_without_a_range_is_ignored(downloads: OriginClient) -> None:
     assert (await fetch(downloads, "text.txt", If_Range='"x"')).status == 200
     assert (await fetch(downloads, "text.txt", "HEAD", If_Range='"x"')).status == 200
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.origin.error_response import DOCUMENT, RefusalReader, refuses
+from nearbucket.origin.error_response import DOCUMENT, ErrorResponseReader, means_no_object
 from tests.scripteds3 import chunked, error, reply
 
 MISSING = error("404 Not Found", "NoSuchKey", "x-amz-request-id: 1", "Vary: Origin")
@@ -19,9 +19,9 @@ SAID = [
 ]
 
 
-def read(*pieces: bytes) -> RefusalReader:
+def read(*pieces: bytes) -> ErrorResponseReader:
     """A reader that has got them, until it wants no more."""
-    reader = RefusalReader()
+    reader = ErrorResponseReader()
     for piece in pieces:
         if reader.read(memoryview(piece)):
             break
@@ -32,16 +32,16 @@ def read(*pieces: bytes) -> RefusalReader:
 def test_any_pieces_say_the_same(said: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(said), *(cut % len(said) for cut in cuts)})
     pieces = [said[start:stop] for start, stop in pairwise(places)]
-    reader = RefusalReader()
+    reader = ErrorResponseReader()
     ends = [reader.read(piece) for piece in pieces]
     assert ends == [False] * (len(pieces) - 1) + [True]
     assert reader.reusable()
-    assert reader.refusal() == read(said).refusal()
+    assert reader.response() == read(said).response()
 
 
 @pytest.mark.parametrize("said", [MISSING, chunked(MISSING)], ids=["length", "chunks"])
 def test_status_fields_and_document_are_those_that_were_said(said: bytes) -> None:
-    refusal = read(said).refusal()
+    refusal = read(said).response()
     assert refusal is not None
     assert (refusal.status, refusal.headers.get("VARY")) == (404, "Origin")
     assert refusal.document == MISSING.partition(b"\r\n\r\n")[2]
@@ -49,7 +49,7 @@ def test_status_fields_and_document_are_those_that_were_said(said: bytes) -> Non
 
 def test_only_the_start_of_a_document_is_waited_for() -> None:
     reader = read(reply("404 Not Found", b"x" * DOCUMENT, length=100_000))
-    refusal = reader.refusal()
+    refusal = reader.response()
     assert refusal is not None
     assert refusal.document == b"x" * DOCUMENT
     assert not reader.reusable()
@@ -70,7 +70,7 @@ def test_a_connection_is_used_again_where_nothing_speaks_against_it(
     reusable: bool,  # noqa: FBT001  # a table
 ) -> None:
     reader = read(said)
-    refusal = reader.refusal()
+    refusal = reader.response()
     assert refusal is not None
     assert refusal.status == 404
     assert b"junk" not in refusal.document
@@ -85,15 +85,15 @@ def test_a_connection_is_used_again_where_nothing_speaks_against_it(
     ],
 )
 def test_what_is_no_response_refuses_nothing(said: bytes) -> None:
-    reader = RefusalReader()
+    reader = ErrorResponseReader()
     assert reader.read(said), "nothing more is waited for"
-    assert reader.refusal() is None
+    assert reader.response() is None
     assert not reader.reusable()
 
 
 def test_fields_behind_the_document_are_none_of_the_head() -> None:
     said = chunked(MISSING).removesuffix(b"\r\n") + b"Vary: Cookie\r\n\r\n"
-    refusal = read(said).refusal()
+    refusal = read(said).response()
     assert refusal is not None
     assert refusal.headers.get("vary") == "Origin"
 
@@ -118,7 +118,7 @@ def test_what_is_said_of_the_object_is_final_and_of_a_signature_it_is_not(
     said: bytes,
     final: bool,  # noqa: FBT001  # a table
 ) -> None:
-    refusal = read(said).refusal()
+    refusal = read(said).response()
     assert refusal is not None
     assert refusal.final is final
 
@@ -130,4 +130,4 @@ def test_what_is_said_of_the_object_is_final_and_of_a_signature_it_is_not(
      (416, True), (429, True), (500, False), (503, False)],
 )  # fmt: skip
 def test_a_status_says_whether_there_may_be_a_refusal_to_read(status: int, so: bool) -> None:  # noqa: FBT001  # a table
-    assert refuses(status) is so
+    assert means_no_object(status) is so

@@ -14,7 +14,7 @@ from tests.scripteds3 import ETAG, Say, error, reply, rest
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-    from nearbucket.origin.object_response import Answer
+    from nearbucket.origin.object_response import ObjectResponse
 
 
 def part(sent: int) -> Say:
@@ -116,7 +116,7 @@ async def test_a_body_that_cannot_go_on_is_an_error_never_a_short_success(
         assert (b"".join(got), len(server.asked), held(session)) == (TEXT[:4], asked, 0)
 
 
-async def gather_pieces(answer: Answer, into: list[bytes]) -> None:
+async def gather_pieces(answer: ObjectResponse, into: list[bytes]) -> None:
     async for piece in answer.body():
         into.append(piece)  # noqa: PERF401 - what came before an error is looked at
 

@@ -9,7 +9,7 @@ import pytest
 
 from nearbucket.config.buckets import Origin as Entry
 from nearbucket.errors import ConfigError, OriginError
-from nearbucket.origin.client import Origin
+from nearbucket.origin.client import OriginClient
 from nearbucket.s3 import tls_trust as trust
 from nearbucket.s3.bucket_location import Place
 from nearbucket.s3.http_session import client_session
@@ -39,7 +39,7 @@ async def asked(endpoint: str) -> str:
     """What is said when the server is asked for an object; empty when it answers."""
     async with client_session() as session:
         try:
-            async with await Origin(entry(endpoint), session).open("GET", "a", {}):
+            async with await OriginClient(entry(endpoint), session).open("GET", "a", {}):
                 return ""
         except OriginError as error:
             return error.detail

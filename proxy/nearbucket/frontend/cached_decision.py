@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
 from nearbucket.frontend.response_heads import stamp_of
-from nearbucket.origin.conditional_request import one_range, part_of
+from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import SURE, UNKNOWN, Action, Reason, Redirect, Refuse, action_of
 from nearbucket.telemetry.log_format import Parts, Who
 
@@ -107,7 +107,7 @@ class ClientEntry:
         """Bytes that a redirect keeps off this host, where the object's size is known."""
         if entry.head or entry.size is None:
             return 0
-        return entry.size if self.range is None else part_of(self.range, entry.size)
+        return entry.size if self.range is None else range_size(self.range, entry.size)
 
     def record(  # noqa: PLR0913  # one row, one call
         self,
@@ -243,7 +243,7 @@ def saved_by(request: Request, decision: Redirect) -> int:
     if size is None or request.method == "HEAD":
         return 0
     part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
-    return size if part is None else part_of(part, size)
+    return size if part is None else range_size(part, size)
 
 
 def object_entry_of(

@@ -190,8 +190,8 @@ class ClientConnection(ConnectionTimeouts):
     ) -> None:
         """To the streaming lane, or to aiohttp where that cannot."""
         context, (client_entry, object_entry) = self._context, cached
-        direct = context.directs.get(client_entry.decision.site)
-        if direct is None or object_entry.head or not client_entry.streamable:
+        signed_requests = context.signed_requests.get(client_entry.decision.site)
+        if signed_requests is None or object_entry.head or not client_entry.streamable:
             self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
             return
         transport, file = self._transport, self._file
@@ -202,7 +202,7 @@ class ClientConnection(ConnectionTimeouts):
         self.phase = BUSY
         self.since = started
         self._relay = relay = Relay(
-            context, direct, cached, self, transport, file, started, keep_alive=keep_alive
+            context, signed_requests, cached, self, transport, file, started, keep_alive=keep_alive
         )
         if not relay.start():
             self._leave_relay()

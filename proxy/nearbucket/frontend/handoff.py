@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     import asyncio
 
-    from nearbucket.origin.error_response import Refusal
+    from nearbucket.origin.error_response import ErrorResponse
 
 TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
@@ -41,7 +41,7 @@ class HandedBackRequest(NamedTuple):
         started: Monotonic time at which the request came.
     """
 
-    origin: OriginAttempt | Refusal
+    origin: OriginAttempt | ErrorResponse
     started: float
 
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nearbucket.origin.response_headers import Response
+    from nearbucket.origin.response_headers import ResponseHead
     from nearbucket.policy.model import Redirect, Stream
 
 SERVER = "nearbucket"
@@ -98,7 +98,7 @@ class RedirectText:
 
 
 def head_of(
-    response: Response,
+    response: ResponseHead,
     stamp: bytes,
     date: bytes,
     keep_alive: bool,  # noqa: FBT001  # on a hot path

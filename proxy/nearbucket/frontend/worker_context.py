@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.config.settings import Settings
-    from nearbucket.origin.client import Origin
-    from nearbucket.origin.pool.signed_requests import Direct
+    from nearbucket.origin.client import OriginClient
+    from nearbucket.origin.pool.signed_requests import SignedRequestCache
     from nearbucket.policy.model import Standing
     from nearbucket.regions.region_table import NetworkSet, RegionTable
     from nearbucket.replicas.replica_status import Standings
@@ -69,7 +69,7 @@ class WorkerContext:
         engine: The snapshot that decides; swapped whole by ``apply``.
         settings: The configuration it was built from.
         origins: Site name to its origin.
-        directs: The same for plain GETs; empty when all are to go to aiohttp.
+        signed_requests: The same for plain GETs; empty when all are to go to aiohttp.
         standings: Who knows what the targets hold; without one they hold everything.
         presigners: Site and region to who signs its Locations, where they are signed.
         recent_redirects: Site to its redirects of the last seconds, where ``came_back`` is on.
@@ -85,8 +85,8 @@ class WorkerContext:
 
     __slots__ = (
         "_complaints", "_redirect_table", "_texts", "connections", "counters", "date",
-        "decision_cache", "directs", "draining", "engine", "fast_lane", "log", "max_connections",
-        "origins", "parser", "presigners", "recent_redirects", "settings", "standings",
+        "decision_cache", "draining", "engine", "fast_lane", "log", "max_connections", "origins",
+        "parser", "presigners", "recent_redirects", "settings", "signed_requests", "standings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -106,8 +106,8 @@ class WorkerContext:
         self.connections: set[OpenConnection] = set()
         self.draining = False
         self._complaints = 0
-        self.origins: Mapping[str, Origin] = {}
-        self.directs: Mapping[str, Direct] = {}
+        self.origins: Mapping[str, OriginClient] = {}
+        self.signed_requests: Mapping[str, SignedRequestCache] = {}
         self.standings: Standings | None = None
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
         self.recent_redirects: Mapping[str, RecentRedirects] = {}

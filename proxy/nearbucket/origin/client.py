@@ -1,7 +1,7 @@
 """Opens objects of one bucket: asks S3, judges what it says, and hands out the answer.
 
-In: method, object key and the client's conditions. Out: an ``Answer`` that a client may see,
-or an ``OriginError`` that says what the client is told and, for the log alone, why. Refuses to
+In: method, object key and the client's conditions. Out: an ``ObjectResponse`` that a client may
+see, or an ``OriginError`` that says what the client is told and, for the log alone, why. Refuses to
 know clients, redirects and other buckets.
 
 The data path is aiohttp with our own signature: aiobotocore's ``get_object`` costs about
@@ -21,8 +21,8 @@ from yarl import URL
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.conditional_request import read_conditions
-from nearbucket.origin.error_response import DOCUMENT, PATIENCE, Refusal
-from nearbucket.origin.object_response import BROKEN, Answer
+from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, ErrorResponse
+from nearbucket.origin.object_response import BROKEN, ObjectResponse
 from nearbucket.origin.response_headers import cors_fields
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
 from nearbucket.s3.sigv4 import Signer, canonical
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
 
 
-class Counters(Protocol):
+class OriginCounters(Protocol):
     """Who counts what happens on the way to S3."""
 
     def on_status(self, status: int) -> None:
@@ -50,7 +50,7 @@ class Counters(Protocol):
         """S3 dropped a body, and the rest of it was asked for."""
 
 
-class Origin:
+class OriginClient:
     """One bucket, from which objects are opened; ``bucket_path`` is its own encoded path."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Origin:
         session: aiohttp.ClientSession,
         *,
         signer: Signer | None = None,
-        counters: Counters | None = None,
+        counters: OriginCounters | None = None,
         pause: float = 0.1,
     ) -> None:
         """Bind a bucket to its session and signer.
@@ -92,7 +92,7 @@ class Origin:
         query: Sequence[tuple[str, str]] = (),
         cors_origin: str | None = None,
         again: bool = True,
-    ) -> Answer:
+    ) -> ObjectResponse:
         """Ask for an object.
 
         Args:
@@ -113,7 +113,7 @@ class Origin:
         """
         path = self.path_of(key)
         if path is None:
-            return Answer(404)
+            return ObjectResponse(404)
         if query:
             path += f"?{canonical(query)}"
         asked = read_conditions(method, conditions)
@@ -124,7 +124,7 @@ class Origin:
             if asked.whole is not None and not asked.part_holds(response.status, modified):
                 await _error_document(response)
                 response = await self._ask(method, path, asked.whole | cors)
-            return await self._judge(method, path, asked, response)
+            return await self._object_response(method, path, asked, response)
         except BaseException:
             response.release()
             raise
@@ -144,7 +144,7 @@ class Origin:
         """
         return await self._send("HEAD", path, {})
 
-    async def preflight(self, key: str, fields: Mapping[str, str]) -> Answer:
+    async def preflight(self, key: str, fields: Mapping[str, str]) -> ObjectResponse:
         """Ask the bucket's CORS rules about a request that a browser would like to make.
 
         Args:
@@ -161,8 +161,8 @@ class Origin:
         response = await self._request("OPTIONS", path, {"host": self.host, **fields})
         await _error_document(response)
         if response.status != 200:  # noqa: PLR2004 - OK
-            return Answer(403)
-        return Answer(200, cors_fields(response.headers))
+            return ObjectResponse(403)
+        return ObjectResponse(200, cors_fields(response.headers))
 
     async def _ask(
         self, method: str, path: str, extra: dict[str, str], *, again: bool = True
@@ -211,28 +211,28 @@ class Origin:
         if self.counters is not None:
             self.counters.on_status(status)
 
-    async def _judge(
+    async def _object_response(
         self, method: str, path: str, asked: Conditions, response: aiohttp.ClientResponse
-    ) -> Answer:
+    ) -> ObjectResponse:
         """What a client may see of S3's response; anything else is an error of ours."""
         status = response.status
         if status in {200, 206, 304}:
             status = asked.verdict(response.headers.get("ETag", "")) or status
         match status:
             case 200:
-                return Answer.whole(response, self.rest_of(path), has_body=method != "HEAD")
+                return ObjectResponse.whole(response, self.resumer(path), has_body=method != "HEAD")
             case 206 if "range" in asked.headers:
-                return Answer.whole(response, self.rest_of(path), has_body=True)
+                return ObjectResponse.whole(response, self.resumer(path), has_body=True)
             case 304:
-                return Answer.unchanged(response)
+                return ObjectResponse.unchanged(response)
             case 412:
                 await _error_document(response)
-                return Answer(412, cors_fields(response.headers))
+                return ObjectResponse(412, cors_fields(response.headers))
             case _:
-                refusal = Refusal(status, response.headers, await _error_document(response))
-                return self.refused(refusal, method, path.partition("?")[2])
+                error = ErrorResponse(status, response.headers, await _error_document(response))
+                return self.response_to(error, method, path.partition("?")[2])
 
-    def rest_of(self, path: str) -> Again:
+    def resumer(self, path: str) -> Again:
         """How the rest of a body is asked for."""
         return partial(self._rest, path)
 
@@ -244,26 +244,28 @@ class Origin:
             self.counters.on_resume()
         return await self._send("GET", path, extra)
 
-    def refused(self, refusal: Refusal, method: str = "GET", query: str = "") -> Answer:
+    def response_to(
+        self, error: ErrorResponse, method: str = "GET", query: str = ""
+    ) -> ObjectResponse:
         """A 404 or 416 that is the client's; raises the ``OriginError`` that is not."""
-        (status, headers, document), code = refusal, refusal.code
+        (status, headers, document), code = error, error.code
         if status == 416:  # noqa: PLR2004 - Range Not Satisfiable
             size = _SIZE.search(document)
             known = f"bytes */{size[1].decode()}" if size else ""
             span = headers.get("Content-Range", known)
             fields = [("Content-Range", span)] if span else []
-            return Answer(416, [*fields, *cors_fields(headers)])
+            return ObjectResponse(416, [*fields, *cors_fields(headers)])
         if status == 404 and code != "NoSuchBucket":  # noqa: PLR2004 - Not Found
-            return Answer(404, cors_fields(headers))
+            return ObjectResponse(404, cors_fields(headers))
         if status == 400 and query:  # noqa: PLR2004 - Bad Request
-            return Answer(404, cors_fields(headers))  # no such version, or no such argument
+            return ObjectResponse(404, cors_fields(headers))  # no such version, or no such argument
         if status == 405 and "x-amz-delete-marker" in headers:  # noqa: PLR2004
             # versionId names a delete marker: no object (S3 user guide, "Delete markers")
-            return Answer(404, cors_fields(headers))
+            return ObjectResponse(404, cors_fields(headers))
         if status == 403 and (code == "AccessDenied" or method == "HEAD"):  # noqa: PLR2004
             # what S3 says of a missing key to those who may not list (GetObject, "403"), and
             # HEAD has no body to tell it from others
-            return Answer(404, cors_fields(headers))
+            return ObjectResponse(404, cors_fields(headers))
         told = 503 if status in {429, 503} or code == "SlowDown" else 502
         region = headers.get("x-amz-bucket-region")
         elsewhere = region and region != self._entry.region
@@ -285,7 +287,7 @@ async def _error_document(response: aiohttp.ClientResponse) -> bytes:
     """
     document = b""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DOCUMENT_TIMEOUT):
             while len(document) < DOCUMENT:
                 piece = await response.content.read(DOCUMENT - len(document))
                 if not piece:

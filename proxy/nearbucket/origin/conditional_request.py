@@ -95,26 +95,26 @@ def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
     sent: dict[str, str] = {}
     match = _match(asked, sent)
     none_match = _none_match(asked, sent)
-    part = one_range(asked.get("range", "")) if method == "GET" else None
-    if part is None or match is not None or none_match is not None:
+    range_ = one_range(asked.get("range", "")) if method == "GET" else None
+    if range_ is None or match is not None or none_match is not None:
         # a 416 does not say which version it is about, so nothing could be decided on it;
         # ignoring Range is always allowed (RFC 9110 section 14.2)
         return Conditions(sent, match=match, none_match=none_match)
     if "if-range" not in asked:
-        return Conditions(sent | {"range": part})
-    return _if_range(asked["if-range"].strip(), asked, sent, part)
+        return Conditions(sent | {"range": range_})
+    return _if_range(asked["if-range"].strip(), asked, sent, range_)
 
 
-def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], part: str) -> Conditions:
+def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], range_: str) -> Conditions:
     """The part if the object is still the client's, as a condition that every S3 knows."""
     busy = "if-match" in asked or "if-unmodified-since" in asked
     tag, date = _TAG.fullmatch(value), _seconds(value)
     if not busy and tag is not None and not tag[1]:
-        return Conditions(sent | {"range": part, "if-match": value}, whole=sent)
+        return Conditions(sent | {"range": range_, "if-match": value}, whole=sent)
     busy = busy or "if-none-match" in asked or "if-modified-since" in asked
     if not busy and date is not None:
         dated = {
-            "range": part,
+            "range": range_,
             "if-unmodified-since": _http_date(value),
             "if-modified-since": formatdate(date - 1, usegmt=True),
         }
@@ -178,9 +178,9 @@ def one_range(value: str) -> str | None:
     return f"bytes={first}-{last}"
 
 
-def part_of(part: str, size: int) -> int:
+def range_size(range_: str, size: int) -> int:
     """Bytes that a range of ``one_range`` has of an object of ``size`` bytes."""
-    first, _, last = part.removeprefix("bytes=").partition("-")
+    first, _, last = range_.removeprefix("bytes=").partition("-")
     if not first:
         return min(int(last), size)
     end = min(int(last), size - 1) if last else size - 1

@@ -1,7 +1,8 @@
 """What S3 says when it refuses, read to its end below aiohttp: so it is not asked a second time.
 
-In: the bytes of a response that is no object. Out: a ``Refusal``, and whether asking again might
-help. Refuses to say what a client is told: that is ``Origin.refused``'s, whichever way it came.
+In: the bytes of a response that is no object. Out: an ``ErrorResponse``, and whether asking again
+might help. Refuses to say what a client is told: that is ``OriginClient.response_to``'s, whichever
+way it came.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 DOCUMENT = 4096
 """Bytes of an error's XML that are looked at: its code stands at the start."""
 
-PATIENCE = 5.0
+DOCUMENT_TIMEOUT = 5.0
 """Seconds for its end to come; the status is there by then, and the code mostly."""
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _CURABLE = {400, 401, 403}
 
 
-class Refusal(NamedTuple):
+class ErrorResponse(NamedTuple):
     """A response that is no object.
 
     Attributes:
@@ -55,12 +56,12 @@ class Refusal(NamedTuple):
         return self.status not in _CURABLE or self.code == "AccessDenied"
 
 
-def refuses(status: int) -> bool:
+def means_no_object(status: int) -> bool:
     """Whether a status says that there is no object to be had, as far as a status can say it."""
     return 300 <= status < 500 and status not in {304, 408, 412, 421, 425}  # noqa: PLR2004  # classes
 
 
-class RefusalReader:
+class ErrorResponseReader:
     """Reads one response.
 
     Attributes:
@@ -112,8 +113,8 @@ class RefusalReader:
         """Whether the connection stays open behind it, with nothing on it."""
         return self._stays and self._responses == 1 and not self._broken
 
-    def refusal(self) -> Refusal | None:
+    def response(self) -> ErrorResponse | None:
         """What was read of it, once its head is there; None for what is no response."""
         if self._broken and not self._whole:
             return None
-        return Refusal(self._status, self._headers, self._document)
+        return ErrorResponse(self._status, self._headers, self._document)

@@ -1,7 +1,7 @@
 """One answer of S3, as clients may see it: status, headers, and a body that is whole or breaks.
 
 In: aiohttp's response to our request, and a way to ask for the rest of it. Out: an
-``Answer``. Refuses to know conditions, credentials and error documents.
+``ObjectResponse``. Refuses to know conditions, credentials and error documents.
 
 Law of storage: the client sees all the bytes or an error, never a short body that looks
 whole. When S3 drops a body, the rest of the same version is asked for and the body goes on.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
-    from nearbucket.origin.response_headers import Response
+    from nearbucket.origin.response_headers import ResponseHead
 
     Again = Callable[[int, dict[str, str]], Awaitable[aiohttp.ClientResponse]]
     """Attempt number (from 1) and extra headers -> S3's response to the same request."""
@@ -32,7 +32,7 @@ BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """What a connection to S3 that fails raises."""
 
 
-class Answer:
+class ObjectResponse:
     """S3's answer to one request; use it in ``async with``, or call ``close``.
 
     Attributes:
@@ -60,13 +60,15 @@ class Answer:
         self._why = ""
 
     @classmethod
-    def unchanged(cls, response: aiohttp.ClientResponse) -> Answer:
+    def unchanged(cls, response: aiohttp.ClientResponse) -> ObjectResponse:
         """A 304 with the validators of ``response``, which is not needed any longer."""
         response.release()
         return cls(304, visible_fields(response.headers, VISIBLE_304))
 
     @classmethod
-    def whole(cls, response: aiohttp.ClientResponse, again: Again, *, has_body: bool) -> Answer:
+    def whole(
+        cls, response: aiohttp.ClientResponse, again: Again, *, has_body: bool
+    ) -> ObjectResponse:
         """The object or a part of it.
 
         Args:
@@ -95,7 +97,7 @@ class Answer:
         return answer
 
     @classmethod
-    def rest(cls, again: Again, dropped: Response, left: int) -> Answer:
+    def rest(cls, again: Again, dropped: ResponseHead, left: int) -> ObjectResponse:
         """What is left of a body that S3 dropped on another connection.
 
         Args:

@@ -1,7 +1,7 @@
 """Every site's origin bucket, by way of aiohttp and of connections of our own.
 
-In: sites, again at every reload. Out: an ``Origin`` and a ``Direct`` for each. Refuses to know
-what they are asked. Owns the session and the pools, which outlive a reload.
+In: sites, again at every reload. Out: an ``OriginClient`` and a ``SignedRequestCache`` for
+each. Refuses to know what they are asked. Owns the session and the pools, which outlive a reload.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nearbucket.origin.client import Origin
-from nearbucket.origin.pool.connection_pool import Pool
-from nearbucket.origin.pool.read_buffer import Buffers
-from nearbucket.origin.pool.signed_requests import Direct
+from nearbucket.origin.client import OriginClient
+from nearbucket.origin.pool.connection_pool import ConnectionPool
+from nearbucket.origin.pool.read_buffer import ReadBuffers
+from nearbucket.origin.pool.signed_requests import SignedRequestCache
 from nearbucket.s3.credentials import Ambient
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.sigv4 import Signer
@@ -22,35 +22,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from nearbucket.config.sites import Site
-    from nearbucket.origin.client import Counters
+    from nearbucket.origin.client import OriginCounters
 
 _PORTS = {"http": 80, "https": 443}
 
 
-class Origins:
+class OriginRegistry:
     """The origins of one worker; made in a running event loop, closed at the end.
 
     Attributes:
         by_site: Site name to its origin.
-        direct: The same on connections of our own.
+        signed_requests: The same on connections of our own.
         session: The session of aiohttp's way.
         ambient: The SDK's credential chain, asked once for all buckets.
     """
 
-    def __init__(self, counters: Callable[[str], Counters], ambient: Ambient | None = None) -> None:
+    def __init__(
+        self, counters: Callable[[str], OriginCounters], ambient: Ambient | None = None
+    ) -> None:
         """Args: who counts what happens on the way to a site's origin; the credential chain."""
         self._counters = counters
         self.session = client_session()
         self.ambient = ambient or Ambient()
-        self._pools: dict[tuple[str, int, bool], Pool] = {}
-        self._buffers = Buffers.new()
-        self.by_site: Mapping[str, Origin] = {}
-        self.direct: Mapping[str, Direct] = {}
+        self._pools: dict[tuple[str, int, bool], ConnectionPool] = {}
+        self._buffers = ReadBuffers.new()
+        self.by_site: Mapping[str, OriginClient] = {}
+        self.signed_requests: Mapping[str, SignedRequestCache] = {}
 
     def use(self, sites: Iterable[Site]) -> None:
         """Make the origins of these sites; connections that they share with others stay."""
-        used: dict[tuple[str, int, bool], Pool] = {}
-        by_site, direct = {}, {}
+        used: dict[tuple[str, int, bool], ConnectionPool] = {}
+        by_site, signed_requests = {}, {}
         for site in sites:
             entry, ambient = site.origin, self.ambient
             signer = Signer(
@@ -58,19 +60,19 @@ class Origins:
                 ambient=ambient,
             )  # fmt: skip
             counters = self._counters(site.name)
-            origin = Origin(entry, self.session, signer=signer, counters=counters)
+            origin = OriginClient(entry, self.session, signer=signer, counters=counters)
             url = urlsplit(site.origin.url())
             place = url.hostname or "", url.port or _PORTS[url.scheme], url.scheme == "https"
             used[place] = self._pools.get(place) or self._pool(*place)
             by_site[site.name] = origin
-            direct[site.name] = Direct(origin, used[place])
+            signed_requests[site.name] = SignedRequestCache(origin, used[place])
         unused = [pool for place, pool in self._pools.items() if place not in used]
-        self.by_site, self.direct, self._pools = by_site, direct, used
+        self.by_site, self.signed_requests, self._pools = by_site, signed_requests, used
         for pool in unused:
             pool.close()
 
-    def _pool(self, host: str, port: int, secure: bool) -> Pool:  # noqa: FBT001  # a place's third
-        return Pool(host, port, tls=trusted() if secure else None, buffers=self._buffers)
+    def _pool(self, host: str, port: int, secure: bool) -> ConnectionPool:  # noqa: FBT001  # a place's third
+        return ConnectionPool(host, port, tls=trusted() if secure else None, buffers=self._buffers)
 
     def check(self, now: float) -> None:
         """Once a tick: close connections that were free for too long."""

@@ -39,7 +39,7 @@ VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
 CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 
 
-class Response(NamedTuple):
+class ResponseHead(NamedTuple):
     """A 200 or 206 with a body of known length.
 
     Attributes:

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError
-from nearbucket.origin.client import Origin
+from nearbucket.origin.client import OriginClient
 from nearbucket.replicas.object_version import ABSENT, Held
 from nearbucket.s3.sigv4 import Signer
 
@@ -72,7 +72,7 @@ class Looker:
         self._region = entry.region
         self._named = f"bucket {entry.bucket} in {entry.region}"
         self._own = entry.endpoint is None
-        self._asks = Origin(entry, session, signer=self.signer)
+        self._asks = OriginClient(entry, session, signer=self.signer)
 
     async def look(self, key: str) -> Held:
         """What is held under a key.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nearbucket.frontend.aiohttp_lane.handler import Handler
 from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.worker_context import WorkerContext
-from nearbucket.origin.registry import Origins
+from nearbucket.origin.registry import OriginRegistry
 from nearbucket.replicas.replica_status import Standings
 from nearbucket.supervisor.listener_tls import Certificate
 
@@ -71,7 +71,7 @@ class Worker:
         self._certificate = Certificate(tls) if tls else None
         self._relay = relay
         self._ambient = ambient
-        self._origins: Origins
+        self._origins: OriginRegistry
         self._standings: Standings
         self._server: asyncio.Server
         self._ticking: asyncio.Task[None]
@@ -79,7 +79,9 @@ class Worker:
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
         counters = self.context.counters
-        self._origins = Origins(lambda site: _OriginCounts(counters, site), self._ambient)
+        self._origins = OriginRegistry(
+            lambda site: _SiteOriginCounters(counters, site), self._ambient
+        )
         self._standings = Standings(
             self._origins.session,
             self._origins.ambient,
@@ -125,7 +127,7 @@ class Worker:
         self._standings.use(settings)
         self.context.presigners = self._standings.presigners
         self.context.origins = self._origins.by_site
-        self.context.directs = self._origins.direct if self._relay else {}
+        self.context.signed_requests = self._origins.signed_requests if self._relay else {}
 
     async def _tick(self) -> None:
         while True:
@@ -175,7 +177,7 @@ class Worker:
         await self._origins.close()
 
 
-class _OriginCounts:
+class _SiteOriginCounters:
     """Counts an origin's answers under its site."""
 
     def __init__(self, counters: Counters, site: str) -> None:

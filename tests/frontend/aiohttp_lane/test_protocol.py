@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.errors import OriginError
-from nearbucket.origin.object_response import Answer
+from nearbucket.origin.object_response import ObjectResponse
 from tests.behaviour.test_stream import FROM, scripted
 from tests.bucketserver import until
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -28,13 +28,13 @@ async def test_a_client_that_takes_nothing_does_not_keep_a_failed_answer_open(
     said = Say(reply("200 OK", length=SIZE))
     async with ScriptedS3(said) as server, serving(scripted(server), relay=False) as served:
 
-        async def body(_answer: Answer) -> AsyncIterator[bytes]:
+        async def body(_answer: ObjectResponse) -> AsyncIterator[bytes]:
             (lane,) = served.client_connections()
             while not lane._transport.get_write_buffer_size():
                 yield bytes(1 << 14)
             raise error
 
-        monkeypatch.setattr(Answer, "body", body)
+        monkeypatch.setattr(ObjectResponse, "body", body)
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await client.reader.readuntil(b"\r\n\r\n")
         await until(lambda: not served.client_connections())

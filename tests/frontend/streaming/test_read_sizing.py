@@ -11,7 +11,7 @@ from nearbucket.frontend.streaming.read_sizing import LARGE, ReadSizer
 from nearbucket.origin.pool.read_buffer import BUFFER, USUAL
 
 if TYPE_CHECKING:
-    from nearbucket.origin.pool.connection import Upstream
+    from nearbucket.origin.pool.connection import UpstreamConnection
 
 MIB = 1 << 20
 
@@ -22,13 +22,13 @@ class Told:
     def __init__(self) -> None:
         self.counts: list[int] = []
 
-    def gather(self, count: int) -> None:
+    def set_low_water_mark(self, count: int) -> None:
         self.counts.append(count)
 
 
 def pieces(length: int) -> tuple[ReadSizer, Told]:
     told = Told()
-    return ReadSizer(cast("Upstream", told), length), told
+    return ReadSizer(cast("UpstreamConnection", told), length), told
 
 
 def test_a_client_that_keeps_up_is_given_more_at_a_time_until_little_is_left() -> None:

@@ -140,7 +140,7 @@ async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known()
         await server.arrived.wait()
         lane = served.client_connections()[0]
         async with asyncio.timeout(PATIENCE):
-            while lane._relay is None or lane._relay._refusal is None:  # noqa: ASYNC110
+            while lane._relay is None or lane._relay._error_reader is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         for later in (0, 4):
             lane.check(monotonic() + later)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.origin.pool.connection_pool import IDLE, Pool
-from nearbucket.origin.pool.read_buffer import BUFFER, USUAL, Buffers
-from nearbucket.origin.pool.tls_stream import Tls
+from nearbucket.origin.pool.connection_pool import IDLE_TIMEOUT, ConnectionPool
+from nearbucket.origin.pool.read_buffer import BUFFER, USUAL, ReadBuffers
+from nearbucket.origin.pool.tls_stream import TlsStream
 from tests.bucketserver import until
 from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearbucket.config.settings import Tls as Certificate
-    from nearbucket.origin.pool.connection import Upstream
+    from nearbucket.origin.pool.connection import UpstreamConnection
 
 ASK = b"GET /b/a HTTP/1.1\r\nhost: h\r\n\r\n"
 SAID = reply("200 OK", b"body")
@@ -53,9 +53,9 @@ class Taker:
             await self._all.wait()
 
 
-def pool_of(server: ScriptedS3) -> Pool:
+def pool_of(server: ScriptedS3) -> ConnectionPool:
     port = int(server.endpoint.rpartition(":")[2])
-    return Pool("127.0.0.1", port, tls=server.trust, buffers=Buffers.new())
+    return ConnectionPool("127.0.0.1", port, tls=server.trust, buffers=ReadBuffers.new())
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,9 @@ def tls(request: pytest.FixtureRequest, certificate: Certificate) -> Certificate
     return certificate if request.param == "TLS" else None
 
 
-async def asked(upstream: Upstream, wanted: int = len(SAID)) -> Taker:
+async def asked(upstream: UpstreamConnection, wanted: int = len(SAID)) -> Taker:
     taker = Taker(wanted)
-    upstream.ask(ASK, taker)
+    upstream.send(ASK, taker)
     await taker.end()
     return taker
 
@@ -81,7 +81,7 @@ async def test_a_connection_that_was_freed_is_asked_again(tls: Certificate | Non
         pool = pool_of(server)
         first = await pool.open(PATIENCE)
         assert (await asked(first)).got == SAID
-        first.free(monotonic())
+        first.release(monotonic())
         assert pool.take() is first
         assert (await asked(first)).got == SAID
         assert pool.take() is None
@@ -93,9 +93,9 @@ async def test_one_that_s3_closes_meanwhile_is_not_given_out(tls: Certificate | 
         pool = pool_of(server)
         upstream = await pool.open(PATIENCE)
         await asked(upstream)
-        upstream.free(monotonic())
+        upstream.release(monotonic())
         async with asyncio.timeout(PATIENCE):
-            while pool.free:  # noqa: ASYNC110  # a plain deque
+            while pool.idle:  # noqa: ASYNC110  # a plain deque
                 await asyncio.sleep(0.01)
         assert pool.take() is None
 
@@ -105,7 +105,7 @@ async def test_what_comes_unasked_ends_the_connection() -> None:
         pool = pool_of(server)
         upstream = await pool.open(PATIENCE)
         await asked(upstream)
-        upstream.free(monotonic())
+        upstream.release(monotonic())
         upstream.buffer_updated(3)
         assert pool.take() is None
 
@@ -115,10 +115,10 @@ async def test_a_connection_that_idles_too_long_is_closed(tls: Certificate | Non
         pool = pool_of(server)
         upstream = await pool.open(PATIENCE)
         await asked(upstream)
-        upstream.free(monotonic())
-        pool.check(monotonic() + IDLE - 1)
-        assert len(pool.free) == 1
-        pool.check(monotonic() + IDLE + 1)
+        upstream.release(monotonic())
+        pool.check(monotonic() + IDLE_TIMEOUT - 1)
+        assert len(pool.idle) == 1
+        pool.check(monotonic() + IDLE_TIMEOUT + 1)
         assert upstream.closing()
         assert pool.take() is None
 
@@ -143,7 +143,9 @@ async def test_a_host_that_is_silent_in_the_handshake_is_an_error_in_time(
 ) -> None:
     async with ScriptedS3(Say(b"")) as silent:  # it waits for the end of a request's head
         port = int(silent.endpoint.rpartition(":")[2])
-        pool = Pool("127.0.0.1", port, tls=client_side(certificate), buffers=Buffers.new())
+        pool = ConnectionPool(
+            "127.0.0.1", port, tls=client_side(certificate), buffers=ReadBuffers.new()
+        )
         with pytest.raises(TimeoutError):
             await pool.open(0.1)
         await until(lambda: not silent._tasks)  # and the connection is closed
@@ -156,7 +158,9 @@ async def test_a_host_that_hangs_up_in_the_handshake_or_is_another_is_an_error(
     async with ScriptedS3() as closing, ScriptedS3(tls=stranger) as other:
         for server in (closing, other):
             port = int(server.endpoint.rpartition(":")[2])
-            pool = Pool("127.0.0.1", port, tls=client_side(certificate), buffers=Buffers.new())
+            pool = ConnectionPool(
+                "127.0.0.1", port, tls=client_side(certificate), buffers=ReadBuffers.new()
+            )
             with pytest.raises(OSError, match=r"."):
                 await pool.open(0.5)
 
@@ -164,12 +168,12 @@ async def test_a_host_that_hangs_up_in_the_handshake_or_is_another_is_an_error(
 class Greedy(Taker):
     """Takes what has come meanwhile at once, too."""
 
-    def __init__(self, wanted: int, upstream: Upstream) -> None:
+    def __init__(self, wanted: int, upstream: UpstreamConnection) -> None:
         super().__init__(wanted)
         self._upstream = upstream
 
     def received(self, data: memoryview) -> None:
-        super().received(self._upstream.more(data[3:]))
+        super().received(self._upstream.read_now(data[3:]))
 
 
 async def test_what_came_meanwhile_stands_behind_what_was_received(
@@ -179,7 +183,7 @@ async def test_what_came_meanwhile_stands_behind_what_was_received(
     async with ScriptedS3(Say(said), tls=tls) as server:
         upstream = await pool_of(server).open(PATIENCE)
         taker = Greedy(len(said) - 30, upstream)
-        upstream.ask(ASK, taker)
+        upstream.send(ASK, taker)
         await taker.end()
     assert taker.got[:500] == said[3:503]  # the first three of every piece were left out
     assert taker.over is None
@@ -188,11 +192,11 @@ async def test_what_came_meanwhile_stands_behind_what_was_received(
 async def test_no_more_is_read_than_there_is_room_for(certificate: Certificate) -> None:
     async with ScriptedS3(Say(b"x" * 100), tls=certificate) as server:
         upstream = await pool_of(server).open(PATIENCE)
-        upstream.ask(ASK, Taker(100))
+        upstream.send(ASK, Taker(100))
         await server.arrived.wait()
         upstream._filled = USUAL + 5  # a read that ended a record begun before
         data = memoryview(b"y")
-        assert upstream.more(data) is data
+        assert upstream.read_now(data) is data
         upstream.close()
 
 
@@ -205,7 +209,7 @@ async def test_a_connection_that_cannot_be_asked_is_lost_and_not_raised(
     async with ScriptedS3(tls=certificate) as server:
         upstream = await pool_of(server).open(PATIENCE)
         assert upstream._tls is not None
-        monkeypatch.setattr(Tls, "seal", lambda _tls, data: refuse(data))
+        monkeypatch.setattr(TlsStream, "seal", lambda _tls, data: refuse(data))
         taker = await asked(upstream)
         assert isinstance(taker.over, ssl.SSLError)
 
@@ -213,7 +217,7 @@ async def test_a_connection_that_cannot_be_asked_is_lost_and_not_raised(
 class Ending(Taker):
     """Waits for no more than will come."""
 
-    def __init__(self, wanted: int, upstream: Upstream) -> None:
+    def __init__(self, wanted: int, upstream: UpstreamConnection) -> None:
         super().__init__(wanted)
         self._left = wanted
         self._upstream = upstream
@@ -221,7 +225,7 @@ class Ending(Taker):
     def received(self, data: memoryview) -> None:
         self._left -= len(data)
         if self._left < BUFFER:
-            self._upstream.gather(1)
+            self._upstream.set_low_water_mark(1)
         super().received(data)
 
 
@@ -230,16 +234,16 @@ async def test_more_are_taken_at_a_time_where_more_are_waited_for(tls: Certifica
     async with ScriptedS3(Say(said), Say(said[:10]), tls=tls) as server:
         upstream = await pool_of(server).open(PATIENCE)
         for count, most in ((BUFFER // 2, BUFFER), (1, USUAL)):
-            upstream.gather(count)
+            upstream.set_low_water_mark(count)
             assert len(upstream.get_buffer(0)) == most
         taker = Ending(len(said), upstream)
-        upstream.gather(BUFFER // 2)
-        upstream.ask(ASK, taker)
+        upstream.set_low_water_mark(BUFFER // 2)
+        upstream.send(ASK, taker)
         await taker.end()
     assert taker.got == said
 
 
-def waiting(upstream: Upstream) -> int:
+def waiting(upstream: UpstreamConnection) -> int:
     """Bytes that have come and are not taken yet."""
     sock = upstream._transport.get_extra_info("socket")
     return int.from_bytes(ioctl(sock.fileno(), FIONREAD, bytes(4)), sys.byteorder)
@@ -249,13 +253,13 @@ async def test_bytes_that_are_waited_for_come_together(tls: Certificate | None) 
     said = b"x" * 200_000
     async with ScriptedS3(Say(said[:1000], then="hang"), tls=tls) as server:
         upstream = await pool_of(server).open(PATIENCE)
-        upstream.gather(5000)
+        upstream.set_low_water_mark(5000)
         taker = Taker(1000)
-        upstream.ask(ASK, taker)
+        upstream.send(ASK, taker)
         await until(lambda: waiting(upstream) >= 1000)
         for _ in range(3):  # turns in which the loop would read
             await asyncio.sleep(0)
         assert taker.got == b""
-        upstream.gather(1)
+        upstream.set_low_water_mark(1)
         await taker.end()
     assert taker.got == said[:1000]

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.origin.pool.response_head import Likeness, ResponseReader, read_response, status_of
-from nearbucket.origin.response_headers import Response
+from nearbucket.origin.pool.response_head import (
+    HeadTemplate,
+    ResponseReader,
+    read_response,
+    status_of,
+)
+from nearbucket.origin.response_headers import ResponseHead
 
 WHOLE = (
     b"HTTP/1.1 200 OK\r\nx-amz-id-2: a\r\nx-amz-request-id: b\r\n"
@@ -21,7 +26,7 @@ PART = (
 
 
 def test_a_whole_object_is_plain_and_nothing_of_s3s_own_is_shown() -> None:
-    assert read_response(WHOLE) == Response(
+    assert read_response(WHOLE) == ResponseHead(
         status=200,
         fields=b'Content-Type: text/plain\r\nContent-Length: 12\r\nETag: "e"\r\n'
         b"Accept-Ranges: bytes\r\n",
@@ -107,15 +112,15 @@ def test_a_status_is_read_where_there_is_one() -> None:
     assert status_of(b"\r\n\r\n") == 0
 
 
-def likeness() -> Likeness:
+def likeness() -> HeadTemplate:
     found = read_response(WHOLE)
     assert found is not None
-    return Likeness(WHOLE, found)
+    return HeadTemplate(WHOLE, found)
 
 
 def test_a_head_that_differs_in_date_and_ids_alone_says_the_same() -> None:
     later = WHOLE.replace(b"09:31:42", b"10:00:01").replace(b"id-2: a", b"id-2: z")
-    assert likeness().read(memoryview(later + b"body")) == read_response(WHOLE)
+    assert likeness().match(memoryview(later + b"body")) == read_response(WHOLE)
     assert likeness().length == len(WHOLE)
 
 
@@ -136,7 +141,7 @@ def test_a_head_that_differs_in_date_and_ids_alone_says_the_same() -> None:
     ],
 )  # fmt: skip
 def test_any_other_head_has_to_be_read(head: bytes) -> None:
-    assert likeness().read(memoryview(head)) is None
+    assert likeness().match(memoryview(head)) is None
 
 
 _CHANGES = st.lists(
@@ -149,5 +154,5 @@ def test_what_is_read_by_likeness_is_what_is_read(changes: list[tuple[int, int]]
     head = bytearray(WHOLE)
     for place, byte in changes:
         head[place] = byte
-    found = likeness().read(memoryview(head))
+    found = likeness().match(memoryview(head))
     assert found is None or found == ResponseReader().read(bytes(head))

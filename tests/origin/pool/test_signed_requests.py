@@ -8,11 +8,11 @@ import pytest
 
 from nearbucket.config.buckets import KeyFiles
 from nearbucket.config.buckets import Origin as Entry
-from nearbucket.origin.client import Origin
+from nearbucket.origin.client import OriginClient
 from nearbucket.origin.pool import signed_requests as module
-from nearbucket.origin.pool.connection_pool import Pool
-from nearbucket.origin.pool.read_buffer import Buffers
-from nearbucket.origin.pool.signed_requests import Direct
+from nearbucket.origin.pool.connection_pool import ConnectionPool
+from nearbucket.origin.pool.read_buffer import ReadBuffers
+from nearbucket.origin.pool.signed_requests import SignedRequestCache
 from nearbucket.s3 import credentials as credentials_module
 from nearbucket.s3.http_session import client_session
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-POOL = Pool("h", 1, tls=None, buffers=Buffers.new())
+POOL = ConnectionPool("h", 1, tls=None, buffers=ReadBuffers.new())
 NOW = 1000.0
 
 
@@ -55,15 +55,15 @@ async def test_a_request_is_the_one_that_the_other_way_sends(
 ) -> None:
     monkeypatch.setattr("nearbucket.s3.sigv4.time.time", lambda: 1_790_000_000.0)
     async with client_session() as session:
-        origin = Origin(entry(server, keys), session)
-        made = Direct(origin, POOL).asked("a b", NOW)
+        origin = OriginClient(entry(server, keys), session)
+        made = SignedRequestCache(origin, POOL).get("a b", NOW)
         async with await origin.open("GET", "a b", {}):
             pass
     assert made is not None
     (asked,) = server.asked
-    assert made.whole.startswith(f"GET {asked.target} HTTP/1.1\r\n".encode())
+    assert made.request.startswith(f"GET {asked.target} HTTP/1.1\r\n".encode())
     assert made.path == asked.target
-    assert fields(made.whole) == asked.headers
+    assert fields(made.request) == asked.headers
 
 
 async def test_a_signature_serves_every_part_until_its_time_or_its_keys_are_over(
@@ -72,20 +72,20 @@ async def test_a_signature_serves_every_part_until_its_time_or_its_keys_are_over
     now = [NOW]
     monkeypatch.setattr(credentials_module, "_HOLD", -1.0)
     async with client_session() as session:
-        origin = Origin(entry(server, keys), session)
-        direct = Direct(origin, POOL)
+        origin = OriginClient(entry(server, keys), session)
+        direct = SignedRequestCache(origin, POOL)
 
         def signed(part: str | None = None) -> tuple[str, str | None]:
-            found = direct.asked("a", now[0])
+            found = direct.get("a", now[0])
             assert found is not None
-            made = fields(found.whole if part is None else found.of(part))
+            made = fields(found.request if part is None else found.for_range(part))
             monkeypatch.setattr("nearbucket.s3.sigv4.time.time", lambda: now[0])
             return made["authorization"] + made["x-amz-date"], made.get("range")
 
         first, whole = signed()
         assert whole is None
         assert signed("bytes=0-1") == (first, "bytes=0-1")
-        now[0] += module.SIGNED_FOR + 1
+        now[0] += module.SIGNATURE_REUSE + 1
         second, _ = signed()
         assert second != first
         keys.access_key_file.write_text("access-2")
@@ -98,14 +98,14 @@ async def test_without_usable_keys_the_other_way_is_taken(
 ) -> None:
     keys.secret_key_file.unlink()
     async with client_session() as session:
-        origin = Origin(entry(server, keys), session)
-        assert Direct(origin, POOL).asked("a", NOW) is None
+        origin = OriginClient(entry(server, keys), session)
+        assert SignedRequestCache(origin, POOL).get("a", NOW) is None
 
 
 async def test_no_request_is_made_for_a_key_that_no_object_can_have(
     server: ScriptedS3, keys: KeyFiles
 ) -> None:
     async with client_session() as session:
-        origin = Origin(entry(server, keys), session)
-        direct = Direct(origin, POOL)
-        assert direct.asked("k" * 1024, NOW) is None
+        origin = OriginClient(entry(server, keys), session)
+        direct = SignedRequestCache(origin, POOL)
+        assert direct.get("k" * 1024, NOW) is None

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nearbucket.origin.pool.read_buffer import BUFFER, Buffers
-from nearbucket.origin.pool.tls_stream import Tls
+from nearbucket.origin.pool.read_buffer import BUFFER, ReadBuffers
+from nearbucket.origin.pool.tls_stream import TlsStream
 from tests.certificates import client_side, make_certificate, server_side
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Tls as Certificate
 
 NAME = "s3.example"
-BUFFERS = Buffers.new()
+BUFFERS = ReadBuffers.new()
 _VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
@@ -71,12 +71,12 @@ def met(
     version: ssl.TLSVersion | None = None,
     *,
     step: int = 0,
-) -> tuple[Tls, Server]:
+) -> tuple[TlsStream, Server]:
     """Both sides after the handshake, whose bytes come ``step`` at a time."""
     context = server_side(certificate)
     if version is not None:
         context.minimum_version = context.maximum_version = version
-    client, server = Tls(client_side(certificate), name), Server(context)
+    client, server = TlsStream(client_side(certificate), name), Server(context)
     while not (client.ready and server.ready):
         said = server.shake(client.to_send())
         for start in range(0, len(said), step or BUFFER):
@@ -84,7 +84,7 @@ def met(
     return client, server
 
 
-def opened(client: Tls, *pieces: bytes) -> bytes:
+def opened(client: TlsStream, *pieces: bytes) -> bytes:
     """What is read in one turn of the loop, each piece behind the one before."""
     raw, plain = BUFFERS
     filled = 0
@@ -155,7 +155,7 @@ def test_a_server_that_nobody_vouches_for_is_refused_and_told(
     certificate: Certificate, tmp_path: Path
 ) -> None:
     stranger = make_certificate(tmp_path, NAME)
-    client, server = Tls(client_side(certificate), NAME), Server(server_side(stranger))
+    client, server = TlsStream(client_side(certificate), NAME), Server(server_side(stranger))
     said = server.shake(client.to_send())
     with pytest.raises(ssl.SSLCertVerificationError):
         opened(client, said)
@@ -168,7 +168,7 @@ def test_a_server_that_nobody_vouches_for_is_refused_and_told(
 )
 def test_what_is_no_tls_is_refused_at_once(certificate: Certificate, data: bytes) -> None:
     with pytest.raises(ssl.SSLError, match="not TLS"):
-        opened(Tls(client_side(certificate), NAME), data)
+        opened(TlsStream(client_side(certificate), NAME), data)
 
 
 def test_a_record_that_was_changed_on_the_way_is_refused(certificate: Certificate) -> None:

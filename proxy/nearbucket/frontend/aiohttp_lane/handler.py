@@ -23,14 +23,14 @@ from nearbucket.frontend.aiohttp_lane.responses import (
     refusal,
 )
 from nearbucket.frontend.handoff import OriginAttempt
-from nearbucket.origin.error_response import Refusal
+from nearbucket.origin.error_response import ErrorResponse
 from nearbucket.policy.model import Reason, Redirect, Refuse, Request, Stream
 from nearbucket.policy.object_keys import split_target
 
 if TYPE_CHECKING:
     from nearbucket.frontend.client_connection import ClientConnection
     from nearbucket.frontend.worker_context import WorkerContext
-    from nearbucket.origin.object_response import Answer
+    from nearbucket.origin.object_response import ObjectResponse
     from nearbucket.policy.model import Decision
 
 CONDITIONS = (
@@ -161,8 +161,8 @@ class _Exchange:
             return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
         try:
             answer = (
-                origin.refused(tried)
-                if isinstance(tried, Refusal)
+                origin.response_to(tried)
+                if isinstance(tried, ErrorResponse)
                 else await origin.open(
                     self._request.method,
                     decision.key,
@@ -194,7 +194,7 @@ class _Exchange:
                 counters.add("nearbucket_stream_ends_total", how)
         return response
 
-    async def _send(self, decision: Stream, answer: Answer) -> web.StreamResponse:
+    async def _send(self, decision: Stream, answer: ObjectResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status)
         for name, value in answer.headers:
             response.headers.add(name, value)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nearbucket.origin.pool.connection import Upstream
+    from nearbucket.origin.pool.connection import UpstreamConnection
 
 LARGE = 1 << 20
 """Bytes of a body from which on it is taken in pieces at all."""
@@ -28,7 +28,7 @@ class ReadSizer:
 
     __slots__ = ("_upstream", "_waits_for", "_widens")
 
-    def __init__(self, upstream: Upstream, length: int) -> None:
+    def __init__(self, upstream: UpstreamConnection, length: int) -> None:
         """Args: the connection; bytes of the body."""
         self._upstream = upstream
         self._waits_for = 0
@@ -37,7 +37,7 @@ class ReadSizer:
 
     def _wait_for(self, count: int) -> None:
         self._waits_for = count
-        self._upstream.gather(count or 1)
+        self._upstream.set_low_water_mark(count or 1)
 
     def on_passed(self, left: int) -> None:
         """The client was given some; so many bytes are left."""

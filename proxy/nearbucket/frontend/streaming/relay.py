@@ -19,16 +19,16 @@ from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.frontend.response_heads import head_of
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 from nearbucket.frontend.streaming.read_sizing import LARGE, ReadSizer
-from nearbucket.origin.error_response import PATIENCE
+from nearbucket.origin.error_response import DOCUMENT_TIMEOUT
 from nearbucket.s3.http_session import READ
 
 if TYPE_CHECKING:
     from nearbucket.frontend.decision_cache import CachedDecision
     from nearbucket.frontend.handoff import Downstream
     from nearbucket.frontend.worker_context import WorkerContext
-    from nearbucket.origin.object_response import Answer
-    from nearbucket.origin.pool.signed_requests import Direct
-    from nearbucket.origin.response_headers import Response
+    from nearbucket.origin.object_response import ObjectResponse
+    from nearbucket.origin.pool.signed_requests import SignedRequestCache
+    from nearbucket.origin.response_headers import ResponseHead
 
 
 class Relay(OriginExchange):
@@ -41,7 +41,7 @@ class Relay(OriginExchange):
     __slots__ = ("_keep_alive", "_left", "_read_sizer", "_since")
 
     def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
-        self, context: WorkerContext, signed_requests: Direct, cached: CachedDecision,
+        self, context: WorkerContext, signed_requests: SignedRequestCache, cached: CachedDecision,
         downstream: Downstream, transport: asyncio.Transport, file: int, started: float, *,
         keep_alive: bool,
     ) -> None:  # fmt: skip
@@ -63,11 +63,11 @@ class Relay(OriginExchange):
         self._read_sizer: ReadSizer | None = None
         self._left = 0
 
-    def _begin_body(self, response: Response, data: memoryview) -> None:
+    def _begin_body(self, response: ResponseHead, data: memoryview) -> None:
         """S3 has the object: head of the answer, and what there is of its body."""
         self._response = response
         self._left = response.length
-        self._signed_requests.answered(response.status)
+        self._signed_requests.on_status(response.status)
         context, (client_entry, object_entry) = self._context, self._cached
         context.counters.streams += 1
         if client_entry.came_back_for is not None:
@@ -76,7 +76,7 @@ class Relay(OriginExchange):
             if response.length > LARGE:
                 self._read_sizer = ReadSizer(self._upstream, response.length)
             else:
-                data = self._upstream.more(data)
+                data = self._upstream.read_now(data)
         keep_alive = self._keep_alive = self._keep_alive and not context.draining
         self._pass_on(head_of(response, client_entry.own_fields, context.date, keep_alive), data)
 
@@ -116,7 +116,7 @@ class Relay(OriginExchange):
         response, counters = self._response, self._context.counters
         if upstream is not None and response is not None:
             if response.reusable:
-                upstream.free(now)
+                upstream.release(now)
             else:
                 upstream.close()
         counters.streams -= 1
@@ -133,10 +133,12 @@ class Relay(OriginExchange):
             trouble = repr(error) if error else "it ended early"
             self._task = asyncio.create_task(self._resume(self._response, trouble))
 
-    async def _resume(self, response: Response, trouble: str) -> None:
+    async def _resume(self, response: ResponseHead, trouble: str) -> None:
         """Go on by way of aiohttp."""
         context = self._context
-        answer: Answer = self._signed_requests.rest(self._signed_request.path, response, self._left)
+        answer: ObjectResponse = self._signed_requests.resume(
+            self._signed_request.path, response, self._left
+        )
         try:
             async with answer:
                 async for piece in answer.body():
@@ -154,8 +156,8 @@ class Relay(OriginExchange):
     def check(self, now: float) -> None:
         """Once a tick: S3 may not be silent for long while bytes of it are wanted."""
         upstream = self._upstream
-        if self._refusal is not None and now - self._refusal.began > PATIENCE:
-            self._refused(self._refusal)
+        if self._error_reader is not None and now - self._error_reader.began > DOCUMENT_TIMEOUT:
+            self._end_with_error(self._error_reader)
         elif upstream is None or upstream.paused or upstream.moved:
             self._since = now
             if upstream is not None:
@@ -165,7 +167,7 @@ class Relay(OriginExchange):
         elif now - self._since > READ:
             upstream.close()
             if self._response is None:
-                self._signed_requests.answered(0)
+                self._signed_requests.on_status(0)
                 self._hand_back(OriginAttempt.TIMED_OUT)
             else:
                 self.lost(TimeoutError(f"nothing for {READ:g} s"))

@@ -17,8 +17,8 @@ from nearbucket.origin.pool.read_buffer import USUAL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nearbucket.origin.pool.read_buffer import Buffers
-    from nearbucket.origin.pool.tls_stream import Tls
+    from nearbucket.origin.pool.read_buffer import ReadBuffers
+    from nearbucket.origin.pool.tls_stream import TlsStream
 
 
 class Receiver(Protocol):
@@ -31,29 +31,29 @@ class Receiver(Protocol):
         """The connection is gone; nothing comes any more."""
 
 
-class Upstream(asyncio.BufferedProtocol):
+class UpstreamConnection(asyncio.BufferedProtocol):
     """One connection: free, or lent to one receiver.
 
     Attributes:
         used: Whether it answered before: an idle one may have been closed meanwhile.
-        freed: Monotonic time since when it is free.
+        idle_since: Monotonic time since when it is free.
         paused: Whether bytes that come have to wait.
         closing: Whether the connection is known to be of no use.
         moved: Whether bytes came since this was last set to False.
     """
 
     __slots__ = (
-        "_buffer", "_file", "_filled", "_on_closed", "_on_free", "_plain", "_ready", "_receiver",
-        "_room", "_tls", "_transport", "closing", "freed", "moved", "paused", "used",
+        "_buffer", "_file", "_filled", "_on_closed", "_on_idle", "_plain", "_ready", "_receiver",
+        "_room", "_tls", "_transport", "closing", "idle_since", "moved", "paused", "used",
     )  # fmt: skip
 
     def __init__(
         self,
-        buffers: Buffers,
-        tls: Tls | None,
+        buffers: ReadBuffers,
+        tls: TlsStream | None,
         ready: asyncio.Future[None],
-        on_free: Callable[[Upstream], None],
-        on_closed: Callable[[Upstream], None],
+        on_idle: Callable[[UpstreamConnection], None],
+        on_closed: Callable[[UpstreamConnection], None],
     ) -> None:
         """Make a connection that is not open yet.
 
@@ -61,12 +61,12 @@ class Upstream(asyncio.BufferedProtocol):
             buffers: What all connections of the worker read into, and decrypt into.
             tls: How TLS is spoken; None: not at all.
             ready: Done when a request may be sent, or failed when none ever can.
-            on_free: Called when the response was read to its end.
+            on_idle: Called when the response was read to its end.
             on_closed: Called when the connection is of no more use.
         """
         self._buffer, self._plain = buffers
         self._tls = tls
-        self._on_free = on_free
+        self._on_idle = on_idle
         self._on_closed = on_closed
         self._ready = ready
         self._receiver: Receiver | None = None
@@ -78,7 +78,7 @@ class Upstream(asyncio.BufferedProtocol):
         self.paused = False
         self.used = False
         self.moved = False
-        self.freed = 0.0
+        self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As of ``asyncio.Protocol``."""
@@ -114,7 +114,7 @@ class Upstream(asyncio.BufferedProtocol):
         if tls is not None and tls.over:
             self._transport.close()
 
-    def more(self, data: memoryview) -> memoryview:
+    def read_now(self, data: memoryview) -> memoryview:
         """What was just received, and behind it what has come meanwhile; never waits.
 
         Over TLS alone: decrypting takes long enough for that (bench, 64 KiB: every third
@@ -136,7 +136,7 @@ class Upstream(asyncio.BufferedProtocol):
             return data
         return self._plain[filled - len(data) : self._filled]
 
-    def _open(self, tls: Tls, data: memoryview, filled: int) -> int:
+    def _open(self, tls: TlsStream, data: memoryview, filled: int) -> int:
         """Decrypt what was read, behind what was before; how much that is."""
         try:
             return tls.open(data, self._plain[filled:])
@@ -169,8 +169,8 @@ class Upstream(asyncio.BufferedProtocol):
         if receiver is not None:
             receiver.lost(error)
 
-    def ask(self, request: bytes, receiver: Receiver) -> None:
-        """Send a request; its response goes to ``receiver`` until ``free`` or ``close``."""
+    def send(self, request: bytes, receiver: Receiver) -> None:
+        """Send a request; its response goes to ``receiver`` until ``release`` or ``close``."""
         self._receiver = receiver
         self.moved = True
         if self._tls is not None:
@@ -205,7 +205,7 @@ class Upstream(asyncio.BufferedProtocol):
             self.moved = True
             self._transport.resume_reading()
 
-    def gather(self, count: int) -> None:
+    def set_low_water_mark(self, count: int) -> None:
         """Take bytes when there are ``count`` of them, and not before: fewer, larger reads.
 
         At most twice as many are taken at a time, or ``USUAL`` of them.
@@ -217,14 +217,14 @@ class Upstream(asyncio.BufferedProtocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             self._room = self._buffer[: max(2 * count, USUAL)]
 
-    def free(self, now: float) -> None:
+    def release(self, now: float) -> None:
         """The response was read to its end: anyone may ask next, from this monotonic time on."""
         self._receiver = None
         self.used = True
-        self.freed = now
+        self.idle_since = now
         if self.paused:
             self.resume()
-        self._on_free(self)
+        self._on_idle(self)
 
     def close(self) -> None:
         """Nothing that still comes is wanted."""

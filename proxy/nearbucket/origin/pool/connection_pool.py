@@ -10,43 +10,43 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from nearbucket.origin.pool.connection import Upstream
-from nearbucket.origin.pool.tls_stream import Tls
+from nearbucket.origin.pool.connection import UpstreamConnection
+from nearbucket.origin.pool.tls_stream import TlsStream
 
 if TYPE_CHECKING:
     import ssl
 
-    from nearbucket.origin.pool.read_buffer import Buffers
+    from nearbucket.origin.pool.read_buffer import ReadBuffers
 
-IDLE = 12.0
+IDLE_TIMEOUT = 12.0
 """Seconds an idle connection is kept: S3 drops them later than this (aiobotocore's choice)."""
 
 
-class Pool:
+class ConnectionPool:
     """The connections of one worker to one host.
 
     Attributes:
-        free: Those that nobody has asked now; who was free last is asked first.
+        idle: Those that nobody has asked now; who was free last is asked first.
     """
 
     def __init__(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None, buffers: Buffers
+        self, host: str, port: int, *, tls: ssl.SSLContext | None, buffers: ReadBuffers
     ) -> None:
         """Args: the host, how TLS is spoken (None: not at all), the worker's buffers."""
         self._buffers = buffers
         self._address = host, port
         self._context = tls
-        self.free: deque[Upstream] = deque()
+        self.idle: deque[UpstreamConnection] = deque()
 
-    def take(self) -> Upstream | None:
+    def take(self) -> UpstreamConnection | None:
         """The connection that was free last, or None."""
-        while self.free:
-            upstream = self.free.pop()
+        while self.idle:
+            upstream = self.idle.pop()
             if not upstream.closing():
                 return upstream
         return None
 
-    async def open(self, seconds: float) -> Upstream:
+    async def open(self, seconds: float) -> UpstreamConnection:
         """A new connection.
 
         Args:
@@ -58,12 +58,14 @@ class Pool:
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
         host, port = self._address
-        tls = Tls(self._context, host) if self._context else None
+        tls = TlsStream(self._context, host) if self._context else None
         transport = None
         try:
             async with asyncio.timeout(seconds):
                 transport, upstream = await loop.create_connection(
-                    lambda: Upstream(self._buffers, tls, ready, self.free.append, self.forget),
+                    lambda: UpstreamConnection(
+                        self._buffers, tls, ready, self.idle.append, self.discard
+                    ),
                     host,
                     port,
                 )
@@ -75,17 +77,17 @@ class Pool:
             raise
         return upstream
 
-    def forget(self, upstream: Upstream) -> None:
+    def discard(self, upstream: UpstreamConnection) -> None:
         """A connection is gone."""
-        if upstream in self.free:
-            self.free.remove(upstream)
+        if upstream in self.idle:
+            self.idle.remove(upstream)
 
     def check(self, now: float) -> None:
         """Once a tick: close what was free for too long."""
-        while self.free and now - self.free[0].freed > IDLE:
-            self.free.popleft().close()
+        while self.idle and now - self.idle[0].idle_since > IDLE_TIMEOUT:
+            self.idle.popleft().close()
 
     def close(self) -> None:
         """Close what is free; what is lent ends with its receiver."""
-        while self.free:
-            self.free.popleft().close()
+        while self.idle:
+            self.idle.popleft().close()

@@ -23,7 +23,7 @@ USUAL = 256 * 1024
 """Bytes read at a time for a client of which nothing is known: so many may have to wait for it."""
 
 
-class Buffers(NamedTuple):
+class ReadBuffers(NamedTuple):
     """Two views of one buffer.
 
     Attributes:

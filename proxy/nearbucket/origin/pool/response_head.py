@@ -1,6 +1,6 @@
 """Heads of S3's responses, for the plain case: an object, or one part of it, of known length.
 
-In: a response's head as bytes. Out: a ``Response`` whose body may be passed on as it comes; or
+In: a response's head as bytes. Out: a ``ResponseHead`` whose body may be passed on as it comes; or
 None, and then it is aiohttp's to judge. Refuses to know requests and clients.
 """
 
@@ -11,11 +11,11 @@ from typing import cast
 
 import httptools
 
-from nearbucket.origin.response_headers import CONTENT_RANGE, VISIBLE, Response
+from nearbucket.origin.response_headers import CONTENT_RANGE, VISIBLE, ResponseHead
 
 _ORDER = {name.lower().encode(): (place, name) for place, name in enumerate(VISIBLE)}
 _FRAMING = frozenset({b"transfer-encoding", b"trailer", b"upgrade"})
-_COUNT = frozenset(_ORDER) | _FRAMING | {b"connection", b"keep-alive"}
+_RELEVANT = frozenset(_ORDER) | _FRAMING | {b"connection", b"keep-alive"}
 """Fields that decide what a response is; the others are not even looked at."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -58,9 +58,9 @@ class ResponseReader:
         self._kept: set[bytes] = set()
         self._ignored: set[bytes] = set()
         self._names: set[bytes] = set()
-        self._known: dict[tuple[bytes, ...], Response | None] = {}
+        self._known: dict[tuple[bytes, ...], ResponseHead | None] = {}
 
-    def read(self, head: bytes) -> Response | None:
+    def read(self, head: bytes) -> ResponseHead | None:
         """As ``read_response``."""
         lines = head[:-4].split(b"\r\n")
         if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
@@ -86,19 +86,19 @@ class ResponseReader:
             return False
         if not _TOKEN.fullmatch(name) or b":" not in line:
             return None
-        if name.lower() in _COUNT:
+        if name.lower() in _RELEVANT:
             self._remember(self._kept, line)
             return True
         self._remember(self._names, name)
         return False
 
-    def _of(self, counted: tuple[bytes, ...]) -> Response | None:
+    def _of(self, counted: tuple[bytes, ...]) -> ResponseHead | None:
         found = self._known.get(counted, _UNSEEN)
         if found is _UNSEEN:
             if len(self._known) >= _MOST:
                 self._known.clear()
             found = self._known[counted] = read_response(b"\r\n".join((*counted, b"", b"")))
-        return cast("Response | None", found)
+        return cast("ResponseHead | None", found)
 
     @staticmethod
     def _remember(into: set[bytes], seen: bytes) -> None:
@@ -107,7 +107,7 @@ class ResponseReader:
         into.add(seen)
 
 
-class Likeness:
+class HeadTemplate:
     """A head that came before: what it said, and where a later one may differ.
 
     S3 says the same of an object every time but for date and request ids, and those keep their
@@ -119,7 +119,7 @@ class Likeness:
 
     __slots__ = ("_breaks", "_pieces", "_response", "length")
 
-    def __init__(self, head: bytes, response: Response) -> None:
+    def __init__(self, head: bytes, response: ResponseHead) -> None:
         """Args: a head with its empty line, and what it says."""
         self._response = response
         self._breaks = head.count(b"\n")
@@ -127,13 +127,13 @@ class Likeness:
         pieces, start, position = [], 0, 0
         for line in head[:-4].split(b"\r\n"):
             name, colon, _ = line.partition(b":")
-            if position and colon and name.lower() not in _COUNT:
+            if position and colon and name.lower() not in _RELEVANT:
                 pieces.append((start, head[start : position + len(name) + 1]))
                 start = position + len(line)
             position += len(line) + 2
         self._pieces = (*pieces, (start, head[start:]))
 
-    def read(self, data: memoryview) -> Response | None:
+    def match(self, data: memoryview) -> ResponseHead | None:
         """What the head at the start of ``data`` says, where it is like this one."""
         head = bytes(data[: self.length])
         breaks = self._breaks  # as many: then none is in what may differ
@@ -164,7 +164,7 @@ def status_of(head: bytes) -> int:
     return int(found[1]) if found else 0
 
 
-def read_response(head: bytes) -> Response | None:
+def read_response(head: bytes) -> ResponseHead | None:
     """Read a head, with its empty line, that answers a plain GET.
 
     Returns:
@@ -190,7 +190,7 @@ def read_response(head: bytes) -> Response | None:
     if shown is None or where is None:
         return None
     etag, typed = seen.get(b"etag", b"").decode(), b"content-type" in seen
-    return Response(status, shown, size, *where, etag, typed, parser.should_keep_alive())
+    return ResponseHead(status, shown, size, *where, etag, typed, parser.should_keep_alive())
 
 
 def _shown(found: list[tuple[bytes, bytes]], seen: dict[bytes, bytes]) -> bytes | None:

@@ -30,7 +30,7 @@ LARGEST = _HEADER + _MOST
 """Bytes of the largest record."""
 
 
-class Tls:
+class TlsStream:
     """The client's side.
 
     Attributes:
