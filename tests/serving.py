@@ -304,9 +304,9 @@ def trusting(authorities: Path) -> Iterator[None]:
 
 def recheck_at_once(patch: pytest.MonkeyPatch) -> None:
     """Ask for a copy again when a client comes back, however lately that was asked."""
-    patch.setattr("nearbucket.replicas.replica_status.DOUBTED", 0.0)
+    patch.setattr("nearbucket.replicas.replica_status.REVALIDATE_PAUSE", 0.0)
 
 
 def give_checks_time(patch: pytest.MonkeyPatch) -> None:
     """Let a check of a copy take as long as a test may wait: a busy machine is no dead bucket."""
-    patch.setattr("nearbucket.replicas.bucket_probe.PATIENCE", PATIENCE)
+    patch.setattr("nearbucket.replicas.bucket_probe.HEAD_TIMEOUT", PATIENCE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nearbucket.event_loop import let_go
 from nearbucket.frontend.decision_cache import MAX_REPEATED, DecisionCache
 from nearbucket.frontend.request_parser import RequestHead
-from nearbucket.replicas.object_cache import Shelf
+from nearbucket.replicas.object_cache import BucketCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ async def test_repeats_that_are_too_many_go_later() -> None:
 
 
 async def test_the_old_half_of_a_catalogue_goes_later() -> None:
-    shelf = Shelf(cast("Any", None), lambda: None)
+    shelf = BucketCache(cast("Any", None), lambda: None)
     await forgotten([shelf._old], shelf.age)
 
 

@@ -11,7 +11,7 @@ from nearbucket.analysis.log_reader import Line, Problem
 from nearbucket.analysis.policy_diff import Changes, Tally
 from nearbucket.analysis.replay import HELD, Replay
 from nearbucket.config.prices import GB, Prices
-from nearbucket.policy.model import Redirect, Refuse, Standing
+from nearbucket.policy.model import Redirect, Refuse, ReplicaStatus
 from nearbucket.telemetry.log_format import Json, W3c, line_of
 from tests.analysis.test_log_reader import ASKED, FULL, KEY, lines
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, request, settings
@@ -143,8 +143,8 @@ class Holding:
     def __init__(self, word: str) -> None:
         self.word = word
 
-    def standing(self, _site: str, _region: str, _key: str) -> Standing:
-        return Standing(next((each for each in HELD if each.value == self.word), None))
+    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
+        return ReplicaStatus(next((each for each in HELD if each.value == self.word), None))
 
     def came_back(
         self, _site: str, _region: str, _client: str, _key: str, _request: Request

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.worker_context import WorkerContext
-from nearbucket.policy.model import Reason, Standing
+from nearbucket.policy.model import Reason, ReplicaStatus
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nearbucket.frontend.handoff import AiohttpProtocol
-    from nearbucket.replicas.replica_status import Standings
+    from nearbucket.replicas.replica_status import ReplicaStatuses
 
     Serve = Callable[..., "Serving"]
 
@@ -63,19 +63,19 @@ _HEADS = st.builds(
 _VARYING = re.compile(rb'"time":"[^"]*","seconds":[0-9.]*|\d\d:\d\d:\d\d\t|\t\d\.\d{3}\t')
 
 
-class _Copies:
+class _Replicas:
     """Stands for what is known of the targets: nothing lasts, some is bad news."""
 
-    def standing(self, _site: str, region: str, key: str) -> Standing:
+    def status(self, _site: str, region: str, key: str) -> ReplicaStatus:
         if key == "b c.tar.xz":
-            return Standing(Reason.NOT_REPLICATED, 7, inf)
+            return ReplicaStatus(Reason.NOT_REPLICATED, 7, inf)
         if key == "x/a.tar.gz":
-            return Standing(None, 7, 0.0)
+            return ReplicaStatus(None, 7, 0.0)
         down = region == "us-west-2" and key == "d/index.tar.gz"
-        return Standing(Reason.TARGET_DOWN if down else None, 5, inf)
+        return ReplicaStatus(Reason.TARGET_DOWN if down else None, 5, inf)
 
-    def doubt(self, _site: str, _region: str, _key: str) -> None:
-        """As of ``Standings``."""
+    def revalidate(self, _site: str, _region: str, _key: str) -> None:
+        """As of ``ReplicaStatuses``."""
 
 
 class _Sink:
@@ -128,7 +128,7 @@ class Serving:
             made.settings, made.table, made.cdn, descriptor=self._log.fileno()
         )
         self.context.date = b"D"
-        self.context.standings = cast("Standings", _Copies())
+        self.context.replicas = cast("ReplicaStatuses", _Replicas())
         self._forgetful = forgetful
 
     def answer(self, head: bytes) -> bytes:
@@ -210,12 +210,12 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
 def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve) -> None:
     serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
-    copies = cast("Any", serving.context.standings)
+    replicas = cast("Any", serving.context.replicas)
     for known, answer in [
-        (Standing(None, 5, monotonic() + 3600), b"301"),
-        (Standing(Reason.SMALL, 5, inf), b"301"),  # nobody asks again so soon
+        (ReplicaStatus(None, 5, monotonic() + 3600), b"301"),
+        (ReplicaStatus(Reason.SMALL, 5, inf), b"301"),  # nobody asks again so soon
     ]:
-        copies.standing = lambda *_, known=known: known
+        replicas.status = lambda *_, known=known: known
         for _ in range(4):
             assert answer in serving.answer(head)
     for entry in serving.context.decision_cache._objects["*", "us-east-1"].values():

@@ -11,7 +11,7 @@ import pytest
 from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
-from nearbucket.replicas.bucket_probe import Finding, Health, Looker
+from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
 from nearbucket.replicas.object_version import ABSENT
 from nearbucket.s3.credentials import Ambient
 from tests.conftest import SAMPLES
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 OWNER = "123456789012"
 
 
-def looker(session: ClientSession, entry: Bucket) -> Looker:
-    return Looker(entry, session, Ambient())
+def probe_of(session: ClientSession, entry: Bucket) -> BucketProbe:
+    return BucketProbe(entry, session, Ambient())
 
 
-def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> Looker:
+def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> BucketProbe:
     values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
-    return looker(session, Bucket.model_validate({"endpoint": server.endpoint, **values}))
+    return probe_of(session, Bucket.model_validate({"endpoint": server.endpoint, **values}))
 
 
 @pytest.fixture
@@ -53,64 +53,66 @@ async def test_what_a_listing_says_a_head_says_too(
     async with s3.server.client() as client:
         listing = await client.list_objects_v2(Bucket=s3.private, Prefix=key)
     listed = {one["Key"]: (one["Size"], one["ETag"].strip('"')) for one in listing["Contents"]}
-    held = await looker(session, s3.entry()).look(key)
+    held = await probe_of(session, s3.entry()).head_object(key)
     assert (held.size, held.etag) == listed[key]
     assert held.size == len(s3.objects[key])
 
 
 async def test_both_buckets_hold_the_same(s3: LocalS3, session: ClientSession) -> None:
-    east = looker(session, s3.entry())
-    west = looker(session, s3.entry(s3.public, region="us-west-2", credentials="anonymous"))
+    east = probe_of(session, s3.entry())
+    west = probe_of(session, s3.entry(s3.public, region="us-west-2", credentials="anonymous"))
     for key in SAMPLES:
-        assert (await east.look(key)).equals(await west.look(key))
-    assert not (await east.look("one.bin")).equals(await west.look("text.txt"))
+        assert (await east.head_object(key)).equals(await west.head_object(key))
+    assert not (await east.head_object("one.bin")).equals(await west.head_object("text.txt"))
 
 
 @pytest.mark.parametrize("key", ["nothing.bin", "one.bin/", "ONE.BIN", "", "x" * 1025, "ü" * 513])
 async def test_what_is_not_there_is_absent(s3: LocalS3, session: ClientSession, key: str) -> None:
-    assert await looker(session, s3.entry()).look(key) == ABSENT
+    assert await probe_of(session, s3.entry()).head_object(key) == ABSENT
 
 
 async def test_keys_are_below_the_folder(s3: LocalS3, session: ClientSession) -> None:
-    folder = looker(session, s3.entry(prefix="/big/"))
-    assert (await folder.look("pack-1.0.tar.xz")).size > 0
-    assert await folder.look("big/pack-1.0.tar.xz") == ABSENT
-    assert (await folder.probe("pack-1.0.tar.xz")).health is Health.GOOD
+    folder = probe_of(session, s3.entry(prefix="/big/"))
+    assert (await folder.head_object("pack-1.0.tar.xz")).size > 0
+    assert await folder.head_object("big/pack-1.0.tar.xz") == ABSENT
+    assert (await folder.probe("pack-1.0.tar.xz")).health is BucketHealth.GOOD
 
 
 async def test_what_may_not_be_read_is_absent(
     s3: LocalS3, session: ClientSession, wrong_keys: KeyFiles
 ) -> None:
     for credentials in ("anonymous", wrong_keys):
-        asks = looker(session, s3.entry(credentials=credentials))
-        assert await asks.look("one.bin") == ABSENT
-        assert (await asks.probe(None)).health is Health.FORBIDDEN
-        assert (await asks.probe("one.bin")).health is Health.FORBIDDEN
+        asks = probe_of(session, s3.entry(credentials=credentials))
+        assert await asks.head_object("one.bin") == ABSENT
+        assert (await asks.probe(None)).health is BucketHealth.FORBIDDEN
+        assert (await asks.probe("one.bin")).health is BucketHealth.FORBIDDEN
 
 
 async def test_a_good_bucket_is_good(s3: LocalS3, session: ClientSession) -> None:
     for known in (None, "one.bin", "deleted.bin"):
-        assert await looker(session, s3.entry()).probe(known) == Finding(Health.GOOD)
+        assert await probe_of(session, s3.entry()).probe(known) == ProbeResult(BucketHealth.GOOD)
     public = s3.entry(s3.public, region="us-west-2", credentials="anonymous")
-    assert await looker(session, public).probe("one.bin") == Finding(Health.GOOD)
+    assert await probe_of(session, public).probe("one.bin") == ProbeResult(BucketHealth.GOOD)
 
 
 async def test_a_bucket_that_is_not_there_is_wrong(s3: LocalS3, session: ClientSession) -> None:
-    found = await looker(session, s3.entry("no-such-bucket")).probe(None)
-    assert found == Finding(Health.WRONG, "there is no bucket no-such-bucket in us-east-1")
+    found = await probe_of(session, s3.entry("no-such-bucket")).probe(None)
+    assert found == ProbeResult(
+        BucketHealth.WRONG, "there is no bucket no-such-bucket in us-east-1"
+    )
 
 
 async def test_nobody_there_is_a_failure(session: ClientSession) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        asks = looker(session, Bucket.model_validate({
+        asks = probe_of(session, Bucket.model_validate({
             "bucket": "bkt", "region": "us-east-1", "credentials": "anonymous",
             "endpoint": f"http://127.0.0.1:{held.getsockname()[1]}",
         }))  # fmt: skip
         with pytest.raises(OriginError, match="cannot be reached"):
-            await asks.look("a")
+            await asks.head_object("a")
         found = await asks.probe(None)
-    assert found.health is Health.FAILED
+    assert found.health is BucketHealth.FAILED
     assert "cannot be reached" in found.text
 
 
@@ -119,7 +121,7 @@ async def test_keys_that_cannot_be_read_are_not_taken_for_an_answer(
 ) -> None:
     files = KeyFiles(access_key_file=tmp_path / "none", secret_key_file=tmp_path / "none")
     with pytest.raises(OriginError, match="access_key_file"):
-        await looker(session, s3.entry(credentials=files)).look("one.bin")
+        await probe_of(session, s3.entry(credentials=files)).head_object("one.bin")
 
 
 # what AWS would say
@@ -130,20 +132,20 @@ EAST, WEST = "x-amz-bucket-region: us-east-1", "x-amz-bucket-region: us-west-2"
 @pytest.mark.parametrize(
     ("says", "health"),
     [
-        (("200 OK", EAST), Health.GOOD),
-        (("200 OK",), Health.GOOD),
-        (("301 Moved Permanently", WEST), Health.WRONG),
-        (("307 Temporary Redirect", "location: http://x.example/"), Health.WRONG),
-        (("400 Bad Request", WEST), Health.WRONG),
-        (("403 Forbidden", WEST), Health.WRONG),
-        (("403 Forbidden", EAST), Health.FORBIDDEN),
-        (("404 Not Found", EAST), Health.WRONG),
-        (("500 Internal Server Error",), Health.FAILED),
-        (("503 Slow Down",), Health.FAILED),
+        (("200 OK", EAST), BucketHealth.GOOD),
+        (("200 OK",), BucketHealth.GOOD),
+        (("301 Moved Permanently", WEST), BucketHealth.WRONG),
+        (("307 Temporary Redirect", "location: http://x.example/"), BucketHealth.WRONG),
+        (("400 Bad Request", WEST), BucketHealth.WRONG),
+        (("403 Forbidden", WEST), BucketHealth.WRONG),
+        (("403 Forbidden", EAST), BucketHealth.FORBIDDEN),
+        (("404 Not Found", EAST), BucketHealth.WRONG),
+        (("500 Internal Server Error",), BucketHealth.FAILED),
+        (("503 Slow Down",), BucketHealth.FAILED),
     ],
 )
 async def test_a_bucket_of_aws_is_judged_by_status_and_region(
-    session: ClientSession, says: tuple[str, ...], health: Health
+    session: ClientSession, says: tuple[str, ...], health: BucketHealth
 ) -> None:
     status, *fields = says
     async with ScriptedS3(Say(reply(status, b"", *fields))) as server:
@@ -151,23 +153,23 @@ async def test_a_bucket_of_aws_is_judged_by_status_and_region(
         asks._own = True  # no endpoint: AWS's own, which names regions
         found = await asks.probe(None)
     assert found.health is health
-    assert bool(found.text) is (health is not Health.GOOD)
+    assert bool(found.text) is (health is not BucketHealth.GOOD)
     assert [(one.method, one.target) for one in server.asked] == [("HEAD", "/bkt/")]
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "429 Too Many Requests"])
 async def test_what_refuses_us_in_any_way_is_not_good(session: ClientSession, status: str) -> None:
     async with ScriptedS3(Say(reply(status))) as server:
-        assert (await scripted(session, server).probe(None)).health is not Health.GOOD
+        assert (await scripted(session, server).probe(None)).health is not BucketHealth.GOOD
 
 
 @pytest.mark.parametrize(
     ("object_says", "health"),
-    [("200 OK", Health.GOOD), ("404 Not Found", Health.GOOD), ("403 Forbidden", Health.FORBIDDEN),
-     ("503 Slow Down", Health.FAILED)],
+    [("200 OK", BucketHealth.GOOD), ("404 Not Found", BucketHealth.GOOD),
+     ("403 Forbidden", BucketHealth.FORBIDDEN), ("503 Slow Down", BucketHealth.FAILED)],
 )  # fmt: skip
 async def test_a_bucket_that_we_may_not_list_is_judged_by_an_object(
-    session: ClientSession, object_says: str, health: Health
+    session: ClientSession, object_says: str, health: BucketHealth
 ) -> None:
     script = Say(reply("403 Forbidden")), Say(reply(object_says))
     async with ScriptedS3(*script) as server:
@@ -181,24 +183,24 @@ async def test_an_object_of_which_s3_does_not_say_is_an_error(
 ) -> None:
     async with ScriptedS3(Say(reply(status))) as server:
         with pytest.raises(OriginError, match=f"bucket bkt in us-east-1 answered {status[:3]}"):
-            await scripted(session, server).look("a")
+            await scripted(session, server).head_object("a")
 
 
 async def test_an_object_without_a_size_is_an_error(session: ClientSession) -> None:
     async with ScriptedS3(Say(b'HTTP/1.1 200 OK\r\nETag: "e"\r\n\r\n', "close")) as server:
         with pytest.raises(OriginError, match="names no size"):
-            await scripted(session, server).look("a")
+            await scripted(session, server).head_object("a")
 
 
 async def test_who_says_nothing_is_not_waited_for(
     session: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "HEAD_TIMEOUT", 0.05)
     async with ScriptedS3(Say(b"", "hang"), Say(b"", "hang")) as server:
         asks = scripted(session, server)
         with pytest.raises(OriginError, match=r"did not answer within 0\.05 s"):
-            await asks.look("a")
-        assert (await asks.probe(None)).health is Health.FAILED
+            await asks.head_object("a")
+        assert (await asks.probe(None)).health is BucketHealth.FAILED
 
 
 @pytest.mark.parametrize("endpoint", ["http://a..b:80", f"http://{'a' * 64}.example"])
@@ -206,9 +208,9 @@ async def test_a_host_that_no_name_can_have_is_a_failure_too(
     session: ClientSession, endpoint: str
 ) -> None:
     values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous"}
-    asks = looker(session, Bucket.model_validate({"endpoint": endpoint, **values}))
+    asks = probe_of(session, Bucket.model_validate({"endpoint": endpoint, **values}))
     with pytest.raises(OriginError):
-        await asks.look("a")
+        await asks.head_object("a")
 
 
 async def test_the_owner_is_named_and_checksums_are_asked_for(
@@ -216,7 +218,7 @@ async def test_the_owner_is_named_and_checksums_are_asked_for(
 ) -> None:
     async with ScriptedS3(Say(reply("200 OK")), Say(reply("200 OK"))) as server:
         asks = scripted(session, server, expected_owner=OWNER, credentials=s3.files)
-        await asks.look("a")
+        await asks.head_object("a")
         await asks.probe(None)
     for asked in server.asked:
         assert asked.headers["x-amz-expected-bucket-owner"] == OWNER
@@ -236,11 +238,11 @@ async def test_a_bucket_behind_an_ipv6_address_is_asked_by_it(session: ClientSes
     server = await asyncio.start_server(answer, "::1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        asks = looker(session, Bucket.model_validate({
+        asks = probe_of(session, Bucket.model_validate({
             "bucket": "bkt", "region": "us-east-1", "credentials": "anonymous",
             "endpoint": f"http://[::1]:{port}",
         }))  # fmt: skip
-        assert (await asks.look("a")).size == 7
+        assert (await asks.head_object("a")).size == 7
     head = asked[0].lower()
     assert head.startswith("head /bkt/a http/1.1\r\n")
     assert f"\r\nhost: [::1]:{port}\r\n" in head

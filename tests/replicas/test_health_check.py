@@ -12,31 +12,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.replicas import health_check as module
-from nearbucket.replicas.bucket_probe import Finding, Health
-from nearbucket.replicas.health_check import RISE, SLOW_RISE, Watch
+from nearbucket.replicas.bucket_probe import BucketHealth, ProbeResult
+from nearbucket.replicas.health_check import RISE, SLOW_RISE, HealthChecker
 from tests.bucketserver import until
 from tests.serving import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-GOOD = Finding(Health.GOOD)
+GOOD = ProbeResult(BucketHealth.GOOD)
 FAILED, WRONG, FORBIDDEN = (
-    Finding(health, f"it is {health.value}")
-    for health in (Health.FAILED, Health.WRONG, Health.FORBIDDEN)
+    ProbeResult(health, f"it is {health.value}")
+    for health in (BucketHealth.FAILED, BucketHealth.WRONG, BucketHealth.FORBIDDEN)
 )
 
 
 class Bucket:
     """Finds what a script says, and at its end the same for ever."""
 
-    def __init__(self, place: str, script: Iterable[Finding | Exception]) -> None:
-        self.place = place
+    def __init__(self, place: str, script: Iterable[ProbeResult | Exception]) -> None:
+        self.base_url = place
         self.asked = 0
         self.knew: list[object] = []
         self._script = list(script)
 
-    async def probe(self, known: object, *, deep: bool = False) -> Finding:  # noqa: ARG002
+    async def probe(self, known: object, *, deep: bool = False) -> ProbeResult:  # noqa: ARG002
         found = self._script[min(self.asked, len(self._script) - 1)]
         self.asked += 1
         self.knew.append(known)
@@ -46,33 +46,33 @@ class Bucket:
 
 
 class World:
-    """A watch, and after which question its mind changed."""
+    """A checker, and after which question its mind changed."""
 
     def __init__(self, *buckets: Bucket) -> None:
         self.buckets = buckets
         self.turns: list[tuple[int, ...]] = []
-        self.watch = Watch(self.changed)
+        self.checker = HealthChecker(self.changed)
 
     def changed(self) -> None:
         self.turns.append(tuple(bucket.asked for bucket in self.buckets))
 
 
 @asynccontextmanager
-async def watching(*script: Finding | Exception) -> AsyncIterator[World]:
+async def watching(*script: ProbeResult | Exception) -> AsyncIterator[World]:
     """One bucket, watched until it was asked all of its script."""
     bucket = Bucket("east", script)
     world = World(bucket)
-    world.watch.use([bucket])
+    world.checker.use([bucket])
     try:
         await until(lambda: bucket.asked > len(script))
         yield world
     finally:
-        await world.watch.close()
+        await world.checker.close()
 
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("EVERY", 0.006), ("AGAIN", 0.002), ("RISING", 0.004)):
+    for name, seconds in (("INTERVAL", 0.006), ("RETRY_INTERVAL", 0.002), ("RISE_INTERVAL", 0.004)):
         monkeypatch.setattr(module, name, seconds)
 
 
@@ -96,12 +96,12 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param([GOOD, FORBIDDEN, GOOD, GOOD, GOOD], [2, 5], id="and opened again"),
     ],
 )
-async def test_a_target_is_judged(script: list[Finding], turns: list[int]) -> None:
+async def test_a_target_is_judged(script: list[ProbeResult], turns: list[int]) -> None:
     async with watching(*script) as world:
         assert world.turns == [(turn,) for turn in turns]
-        assert bool(world.watch.down) is bool(len(turns) % 2)
-        if world.watch.down:
-            assert world.watch.down == {"east": script[turns[-1] - 1].text}
+        assert bool(world.checker.down) is bool(len(turns) % 2)
+        if world.checker.down:
+            assert world.checker.down == {"east": script[turns[-1] - 1].text}
 
 
 async def test_the_log_says_which_target_fell_and_why_and_that_it_is_back(
@@ -124,7 +124,7 @@ async def test_one_that_falls_again_soon_is_good_for_longer_before_it_is_taken()
 async def test_one_that_falls_after_a_quiet_time_is_taken_as_usual(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "RESTLESS", 0.0)
+    monkeypatch.setattr(module, "SLOW_RISE_WINDOW", 0.0)
     async with watching(WRONG, *[GOOD] * RISE, WRONG, *[GOOD] * RISE) as world:
         assert world.turns == [(1,), (1 + RISE,), (2 + RISE,), (2 + 2 * RISE,)]
 
@@ -144,11 +144,11 @@ async def test_a_fault_of_ours_counts_as_a_failure_and_ends_nothing(fault: Excep
 async def test_each_target_is_judged_by_itself() -> None:
     east, west = Bucket("east", [WRONG, *[GOOD] * 20]), Bucket("west", [GOOD])
     world = World(east, west)
-    world.watch.use([east, west])
+    world.checker.use([east, west])
     await until(lambda: east.asked > 5)
     assert len(world.turns) == 2
-    assert not world.watch.down
-    await world.watch.close()
+    assert not world.checker.down
+    await world.checker.close()
 
 
 # what the catalogue's questions tell
@@ -157,47 +157,47 @@ async def test_each_target_is_judged_by_itself() -> None:
 async def test_a_failed_question_causes_one_about_the_bucket_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "EVERY", 60.0)
+    monkeypatch.setattr(module, "INTERVAL", 60.0)
     bucket = Bucket("east", [GOOD, FAILED, FAILED, GOOD])
     world = World(bucket)
-    world.watch.use([bucket])
+    world.checker.use([bucket])
     await until(lambda: bucket.asked == 1)
     for _ in range(100):
-        world.watch.failed("east", "no answer")
+        world.checker.failed("east", "no answer")
     await until(lambda: len(world.turns) == 2)
     assert world.turns == [(3,), (3 + RISE,)]
-    world.watch.failed("nowhere", "no answer")
-    await world.watch.close()
+    world.checker.failed("nowhere", "no answer")
+    await world.checker.close()
 
 
 async def test_questions_that_fail_one_after_the_other_cause_few_about_the_bucket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "EVERY", 60.0)
-    monkeypatch.setattr(module, "AGAIN", 0.05)
+    monkeypatch.setattr(module, "INTERVAL", 60.0)
+    monkeypatch.setattr(module, "RETRY_INTERVAL", 0.05)
     bucket = Bucket("east", [GOOD])
     world = World(bucket)
     began = monotonic()
-    world.watch.use([bucket])
+    world.checker.use([bucket])
     async with asyncio.timeout(PATIENCE):
         while bucket.asked < 5:
-            world.watch.failed("east", "no answer")
+            world.checker.failed("east", "no answer")
             await asyncio.sleep(0.001)
     assert monotonic() - began >= 4 * 0.05  # a slow machine makes it only longer
-    await world.watch.close()
+    await world.checker.close()
 
 
 async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_list() -> None:
     bucket = Bucket("east", [FORBIDDEN])
     world = World(bucket)
-    world.watch.use([bucket])
+    world.checker.use([bucket])
     await until(lambda: bucket.asked > 2)
-    world.watch.answered("east", None)
-    world.watch.answered("nowhere", "a")
-    assert not world.watch.down
-    world.watch.answered("east", "a")
-    await until(lambda: bool(world.watch.down))
-    await world.watch.close()
+    world.checker.answered("east", None)
+    world.checker.answered("nowhere", "a")
+    assert not world.checker.down
+    world.checker.answered("east", "a")
+    await until(lambda: bool(world.checker.down))
+    await world.checker.close()
 
 
 async def test_the_last_four_keys_of_each_kind_are_asked_for_where_all_is_forbidden() -> None:
@@ -223,28 +223,28 @@ async def test_the_last_four_keys_of_each_kind_are_asked_for_where_all_is_forbid
 async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
     old, new = Bucket("east", [WRONG]), Bucket("east", [GOOD])
     world = World(old, new)
-    world.watch.use([old])
-    await until(lambda: bool(world.watch.down))
-    world.watch.use([new])
-    assert world.watch.down
-    await until(lambda: not world.watch.down)
+    world.checker.use([old])
+    await until(lambda: bool(world.checker.down))
+    world.checker.use([new])
+    assert world.checker.down
+    await until(lambda: not world.checker.down)
     assert world.turns[1][1] == RISE
-    await world.watch.close()
+    await world.checker.close()
 
 
 async def test_who_is_not_watched_any_more_is_neither_down_nor_asked() -> None:
     east, west = Bucket("east", [WRONG]), Bucket("west", [GOOD])
     world = World(east, west)
-    world.watch.use([east, west])
-    await until(lambda: bool(world.watch.down))
-    world.watch.use([west])
-    assert not world.watch.down
+    world.checker.use([east, west])
+    await until(lambda: bool(world.checker.down))
+    world.checker.use([west])
+    assert not world.checker.down
     asked, more = east.asked, west.asked
     await until(lambda: west.asked > more + 3)
     assert east.asked <= asked + 1
-    world.watch.use([east, west])
-    await until(lambda: bool(world.watch.down))
-    await world.watch.close()
+    world.checker.use([east, west])
+    await until(lambda: bool(world.checker.down))
+    await world.checker.close()
 
 
 async def test_closing_leaves_nothing_that_asks() -> None:

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from nearbucket.config.buckets import Target
-from nearbucket.replicas import bucket_probe as looker
+from nearbucket.replicas import bucket_probe
 from nearbucket.replicas import health_check as module
-from nearbucket.replicas.bucket_probe import Looker
-from nearbucket.replicas.health_check import Watch
+from nearbucket.replicas.bucket_probe import BucketProbe
+from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.s3.credentials import Ambient
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BUCKET, BucketServer, until
@@ -78,20 +78,20 @@ class Caller:
 async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple[float, float]:
     """Seconds from failing to the last redirect, and from being good to the next one."""
     loop, caller = asyncio.get_running_loop(), Caller(served)
-    watch, up = served.worker._standings.watch, {("*", "us-west-2"): 1}
+    checker, up = served.worker._replicas.health, {("*", "us-west-2"): 1}
     async with asyncio.TaskGroup() as group:
         calling = group.create_task(caller.call())
         await until(lambda: caller.redirected > 0)
         assert served.worker.figures()["nearbucket_target_up"] == up
         await target.fail(how)
         failed = loop.time()
-        await until(lambda: bool(watch.down) and "target-down" in caller.reasons)
+        await until(lambda: bool(checker.down) and "target-down" in caller.reasons)
         assert served.worker.figures()["nearbucket_target_up"] != up
         last = caller.redirected
         await target.heal()
         good = loop.time()
         await until(lambda: caller.redirected > last, 35)
-        assert not watch.down
+        assert not checker.down
         assert caller.reasons <= {"in-region", "target-down", "unverified", "not-replicated"}
         calling.cancel()
     return last - failed, caller.redirected - good
@@ -117,7 +117,7 @@ async def one_mode(how: str) -> tuple[float, float]:
 
 def pace(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Ask every so many seconds instead of every three, and all else in proportion."""
-    for name, usual in (("EVERY", 3), ("AGAIN", 1), ("RISING", 2)):
+    for name, usual in (("INTERVAL", 3), ("RETRY_INTERVAL", 1), ("RISE_INTERVAL", 2)):
         monkeypatch.setattr(module, name, seconds * usual / 3)
 
 
@@ -125,7 +125,7 @@ async def test_a_target_that_fails_in_any_way_is_left_and_taken_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pace(monkeypatch, 0.3)
-    monkeypatch.setattr(looker, "PATIENCE", 0.5)
+    monkeypatch.setattr(bucket_probe, "HEAD_TIMEOUT", 0.5)
     await asyncio.gather(*map(one_mode, MODES))
 
 
@@ -162,26 +162,26 @@ async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
     """To those who may not list, S3 says 403 of a key that is gone (GetObject, "403")."""
     pace(monkeypatch, 0.006)
     async with Unlisted(a=b"1", b=b"2") as server:
-        bucket = Looker(Target.model_validate(server.entry()), session, Ambient())
+        bucket = BucketProbe(Target.model_validate(server.entry()), session, Ambient())
         turns: list[float] = []
-        watch = Watch(lambda: turns.append(server.asked.total()))
-        watch.use([bucket])
+        checker = HealthChecker(lambda: turns.append(server.asked.total()))
+        checker.use([bucket])
         for key in ("b", "a", "a"):
-            watch.answered(bucket.place, key)
+            checker.answered(bucket.base_url, key)
         await until(lambda: server.asked["HEAD", "a"] > 1)
         del server.objects[wanted]
         asked = server.asked.total()
         await until(lambda: server.asked.total() > asked + 12)
         assert not turns
         server.mode = "forbidden"
-        await until(lambda: bool(watch.down))
-        await watch.close()
+        await until(lambda: bool(checker.down))
+        await checker.close()
 
 
 async def test_an_unlisted_bucket_whose_known_objects_are_deleted_is_taken_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, seconds in (("EVERY", 0.03), ("AGAIN", 0.01), ("RISING", 0.02)):
+    for name, seconds in (("INTERVAL", 0.03), ("RETRY_INTERVAL", 0.01), ("RISE_INTERVAL", 0.02)):
         monkeypatch.setattr(module, name, seconds)
     objects = {"a.tar.gz": OBJECT, "b.tar.gz": OBJECT}
     async with (

@@ -10,26 +10,26 @@ import pytest
 
 from nearbucket.errors import OriginError
 from nearbucket.replicas import object_cache as module
-from nearbucket.replicas.object_cache import HOLD, Catalog, Entry
-from nearbucket.replicas.object_version import ABSENT, Held
+from nearbucket.replicas.object_cache import FAILURE_PAUSE, CachedObject, ObjectCache
+from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from tests.bucketserver import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ONE = Held(1, "one")
+ONE = ObjectVersion(1, "one")
 
 
 class Bucket:
     """What answers questions about one bucket, when it is told to."""
 
-    def __init__(self, place: str, answer: Callable[[str], Held] = lambda _: ONE) -> None:
-        self.place, self.answer = place, answer
+    def __init__(self, place: str, answer: Callable[[str], ObjectVersion] = lambda _: ONE) -> None:
+        self.base_url, self.answer = place, answer
         self.asked: Counter[str] = Counter()
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def look(self, key: str) -> Held:
+    async def head_object(self, key: str) -> ObjectVersion:
         self.asked[key] += 1
         await self.gate.wait()
         return self.answer(key)
@@ -42,9 +42,9 @@ class World:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.said: list[tuple[str, str | None]] = []
         self.changes = 0
-        self.catalog = Catalog(self.count, self, self.changed)
+        self.object_cache = ObjectCache(self.count, self, self.changed)
         self.east, self.west = Bucket("east"), Bucket("west")
-        self.catalog.use([self.east, self.west], entries)
+        self.object_cache.use([self.east, self.west], entries)
 
     def count(self, name: str, *labels: str) -> None:
         self.counts[name, *labels] += 1
@@ -58,11 +58,11 @@ class World:
     def failed(self, place: str, why: str) -> None:
         self.said.append((place, f"failed: {why}"))
 
-    def get(self, key: str, place: str = "east") -> Entry | None:
-        return self.catalog.shelves[place].get(key)
+    def get(self, key: str, place: str = "east") -> CachedObject | None:
+        return self.object_cache.buckets[place].get(key)
 
-    async def ask(self, key: str, place: str = "east") -> Entry | None:
-        flight = self.catalog.ask(self.catalog.shelves[place], key)
+    async def ask(self, key: str, place: str = "east") -> CachedObject | None:
+        flight = self.object_cache.check(self.object_cache.buckets[place], key)
         if flight is not None:
             await flight
         return self.get(key, place)
@@ -82,9 +82,9 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def test_any_number_of_askers_cause_one_question_a_bucket() -> None:
     world = World()
     world.east.gate.clear()
-    shelf = world.catalog.shelves["east"]
-    flights = {world.catalog.ask(shelf, "a") for _ in range(500)}
-    west = world.catalog.ask(world.catalog.shelves["west"], "a")
+    bucket_cache = world.object_cache.buckets["east"]
+    flights = {world.object_cache.check(bucket_cache, "a") for _ in range(500)}
+    west = world.object_cache.check(world.object_cache.buckets["west"], "a")
     (flight,) = flights
     assert flight is not None
     assert west not in {None, flight}
@@ -93,17 +93,17 @@ async def test_any_number_of_askers_cause_one_question_a_bucket() -> None:
     assert world.east.asked == {"a": 1}
     entry = world.get("a")
     assert entry is not None
-    assert entry.held == ONE
-    await world.catalog.close()
+    assert entry.version == ONE
+    await world.object_cache.close()
 
 
 async def test_one_asker_that_goes_away_does_not_end_the_question_of_the_others() -> None:
     world = World()
     world.east.gate.clear()
-    shelf = world.catalog.shelves["east"]
+    bucket_cache = world.object_cache.buckets["east"]
 
     async def waits() -> None:
-        flight = world.catalog.ask(shelf, "a")
+        flight = world.object_cache.check(bucket_cache, "a")
         assert flight is not None
         await asyncio.wait({flight}, timeout=5)
 
@@ -124,7 +124,7 @@ async def test_what_was_found_is_counted_and_told() -> None:
     await world.ask("a")
     entry = await world.ask("a", "west")
     assert entry is not None
-    assert entry.held == ABSENT
+    assert entry.version == ABSENT
     assert world.said == [("east", "a"), ("west", None)]
     name = "nearbucket_checks_total"
     assert world.counts == {(name, "present"): 1, (name, "absent"): 1}
@@ -134,14 +134,14 @@ async def test_what_was_found_is_counted_and_told() -> None:
     ("now_held", "changes"),
     [
         pytest.param(ONE, 0, id="the same"),
-        pytest.param(Held(1, "one", "crc32=x"), 0, id="the same, with its checksum"),
-        pytest.param(Held(1, "two"), 1, id="another ETag"),
-        pytest.param(Held(2, "one"), 1, id="another size"),
+        pytest.param(ObjectVersion(1, "one", "crc32=x"), 0, id="the same, with its checksum"),
+        pytest.param(ObjectVersion(1, "two"), 1, id="another ETag"),
+        pytest.param(ObjectVersion(2, "one"), 1, id="another size"),
         pytest.param(ABSENT, 1, id="deleted"),
     ],
 )
 async def test_others_are_told_when_an_object_changed_and_only_then(
-    now_held: Held, changes: int
+    now_held: ObjectVersion, changes: int
 ) -> None:
     world = World()
     await world.ask("a")
@@ -154,13 +154,13 @@ async def test_others_are_told_when_an_object_changed_and_only_then(
 async def test_what_is_known_is_as_old_as_its_question(now: list[float]) -> None:
     world = World()
     world.east.gate.clear()
-    flight = world.catalog.ask(world.catalog.shelves["east"], "a")
+    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
     assert flight is not None
     await until(lambda: world.east.asked["a"] == 1)
     now[0] += 5  # S3 took its time, and may have looked at the beginning of it
     world.east.gate.set()
     await flight
-    assert world.get("a") == Entry(ONE, 1000.0)
+    assert world.get("a") == CachedObject(ONE, 1000.0)
 
 
 async def test_a_question_that_fails_is_held_back_and_its_key_soon_forgotten(
@@ -168,47 +168,47 @@ async def test_a_question_that_fails_is_held_back_and_its_key_soon_forgotten(
 ) -> None:
     world = World()
 
-    def fails(key: str) -> Held:
+    def fails(key: str) -> ObjectVersion:
         raise OriginError(502, f"no {key}")
 
     world.east.answer = fails
     assert await world.ask("a") is None
     assert world.said == [("east", "failed: no a")]
     assert world.counts == {("nearbucket_checks_total", "failed"): 1}
-    shelf = world.catalog.shelves["east"]
-    assert world.catalog.ask(shelf, "a") is None
-    assert world.catalog.ask(shelf, "b") is not None
-    world.catalog.tick(now[0])
-    assert ("east", "a") in world.catalog._held_back
-    now[0] += HOLD
-    world.catalog.tick(now[0])
-    assert ("east", "a") not in world.catalog._held_back
+    bucket_cache = world.object_cache.buckets["east"]
+    assert world.object_cache.check(bucket_cache, "a") is None
+    assert world.object_cache.check(bucket_cache, "b") is not None
+    world.object_cache.tick(now[0])
+    assert ("east", "a") in world.object_cache._paused
+    now[0] += FAILURE_PAUSE
+    world.object_cache.tick(now[0])
+    assert ("east", "a") not in world.object_cache._paused
     world.east.answer = lambda _: ONE
     assert await world.ask("a") is not None
-    await world.catalog.close()
+    await world.object_cache.close()
 
 
 async def test_a_fault_of_ours_is_held_back_like_one_of_s3() -> None:
     world = World()
 
-    def fails(key: str) -> Held:
+    def fails(key: str) -> ObjectVersion:
         raise ValueError(key)
 
     world.east.answer = fails
-    shelf = world.catalog.shelves["east"]
-    flight = world.catalog.ask(shelf, "a")
+    bucket_cache = world.object_cache.buckets["east"]
+    flight = world.object_cache.check(bucket_cache, "a")
     assert flight is not None
     await asyncio.wait({flight})
     assert flight.exception() is None
-    assert world.catalog.ask(shelf, "a") is None
+    assert world.object_cache.check(bucket_cache, "a") is None
 
 
 async def test_questions_under_way_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_FLIGHTS", 70)
     world = World()
     world.east.gate.clear()
-    shelf = world.catalog.shelves["east"]
-    flights = [world.catalog.ask(shelf, str(number)) for number in range(100)]
+    bucket_cache = world.object_cache.buckets["east"]
+    flights = [world.object_cache.check(bucket_cache, str(number)) for number in range(100)]
     assert [flight is not None for flight in flights] == [True] * 70 + [False] * 30
     await until(lambda: world.east.asked.total() == module._AT_ONCE)
     world.east.gate.set()
@@ -222,22 +222,22 @@ async def test_a_bucket_that_hangs_keeps_nobody_from_asking_another(
     monkeypatch.setattr(module, "_MOST_FLIGHTS", 70)
     world = World()
     world.east.gate.clear()
-    shelf = world.catalog.shelves["east"]
+    bucket_cache = world.object_cache.buckets["east"]
     for number in range(100):
-        world.catalog.ask(shelf, str(number))
+        world.object_cache.check(bucket_cache, str(number))
     try:
         async with asyncio.timeout(1):
             assert await world.ask("a", "west") is not None
     finally:
-        await world.catalog.close()
+        await world.object_cache.close()
 
 
 async def test_closing_ends_what_is_under_way() -> None:
     world = World()
     world.east.gate.clear()
-    flight = world.catalog.ask(world.catalog.shelves["east"], "a")
+    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
     assert flight is not None
-    await world.catalog.close()
+    await world.object_cache.close()
     assert flight.cancelled()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -248,10 +248,10 @@ async def test_closing_ends_what_is_under_way() -> None:
 async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
     world = World()
     await world.ask("a")
-    east, north = Bucket("east", lambda _: Held(2, "two")), Bucket("north")
-    world.catalog.use([east, north], 1000)
+    east, north = Bucket("east", lambda _: ObjectVersion(2, "two")), Bucket("north")
+    world.object_cache.use([east, north], 1000)
     assert world.get("a") is not None
-    assert set(world.catalog.shelves) == {"east", "north"}
+    assert set(world.object_cache.buckets) == {"east", "north"}
     assert await world.ask("b") is not None
     assert east.asked == {"b": 1}
     assert world.east.asked == {"a": 1}
@@ -260,10 +260,10 @@ async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
 async def test_the_answer_to_a_question_asked_before_a_reload_is_taken() -> None:
     world = World()
     world.east.gate.clear()
-    flight = world.catalog.ask(world.catalog.shelves["east"], "a")
+    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
     assert flight is not None
     await until(lambda: world.east.asked["a"] == 1)
-    world.catalog.use([Bucket("east"), Bucket("west")], 1000)
+    world.object_cache.use([Bucket("east"), Bucket("west")], 1000)
     world.east.gate.set()
     await flight
     assert world.get("a") is not None
@@ -272,16 +272,16 @@ async def test_the_answer_to_a_question_asked_before_a_reload_is_taken() -> None
 async def test_a_bucket_that_nobody_needs_any_more_is_forgotten_even_while_it_is_asked() -> None:
     world = World()
     world.east.gate.clear()
-    flight = world.catalog.ask(world.catalog.shelves["east"], "a")
+    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
     assert flight is not None
-    world.catalog.use([world.west], 1000)
+    world.object_cache.use([world.west], 1000)
     world.east.gate.set()
     await flight
-    assert len(world.catalog) == 0
+    assert len(world.object_cache) == 0
 
 
 async def test_a_smaller_bound_holds_at_once() -> None:
     world = World(5000)
-    world.catalog.learn("east", [(str(number), 1, "e") for number in range(4000)], 1.0)
-    world.catalog.use([world.east, world.west], 1000)
-    assert len(world.catalog) <= 1000
+    world.object_cache.learn("east", [(str(number), 1, "e") for number in range(4000)], 1.0)
+    world.object_cache.use([world.east, world.west], 1000)
+    assert len(world.object_cache) <= 1000

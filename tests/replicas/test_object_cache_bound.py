@@ -8,17 +8,17 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearbucket.replicas.object_cache import Catalog, Entry
-from nearbucket.replicas.object_version import Held
+from nearbucket.replicas.object_cache import CachedObject, ObjectCache
+from nearbucket.replicas.object_version import ObjectVersion
 
 
 class Bucket:
     """Answers nothing: nobody asks."""
 
     def __init__(self, place: str) -> None:
-        self.place = place
+        self.base_url = place
 
-    async def look(self, key: str) -> Held:
+    async def head_object(self, key: str) -> ObjectVersion:
         raise AssertionError(f"asked about {key}")
 
 
@@ -30,16 +30,16 @@ class _Nobody:
         """As of ``Outcomes``."""
 
 
-def catalog(entries: int) -> Catalog:
-    made = Catalog(lambda *_: None, _Nobody(), lambda: None)
+def catalog(entries: int) -> ObjectCache:
+    made = ObjectCache(lambda *_: None, _Nobody(), lambda: None)
     made.use([Bucket("east"), Bucket("west")], entries)
     return made
 
 
-def knows(one: Catalog, place: str, key: str) -> bool:
+def knows(one: ObjectCache, place: str, key: str) -> bool:
     """Whether it does, without using it."""
-    shelf = one.shelves[place]
-    return key in shelf.young or key in shelf._old
+    bucket_cache = one.buckets[place]
+    return key in bucket_cache.young or key in bucket_cache._old
 
 
 ENTRIES = 10
@@ -63,7 +63,7 @@ class Model:
         """Do something in both."""
         if what == "learn":
             self.one.learn(place, [(key, 1, "e")], now)
-        elif self.one.shelves[place].get(key) is None:
+        elif self.one.buckets[place].get(key) is None:
             return
         if (place, key) in self.used:
             self.used.remove((place, key))
@@ -100,7 +100,7 @@ def test_using_all_that_is_known_while_new_objects_come_does_not_make_it_grow() 
         one.learn("east", [(str(number), 1, "e")], 1.0)
         if number % 400 == 0:
             for known in range(number):
-                one.shelves["east"].get(str(known))
+                one.buckets["east"].get(str(known))
         assert len(one) <= 1000
 
 
@@ -111,26 +111,26 @@ SEEN = st.lists(st.tuples(MOMENTS, st.booleans()), min_size=1, max_size=8)
 @given(SEEN)
 def test_the_newest_that_was_seen_is_what_is_known(seen: list[tuple[float, bool]]) -> None:
     one = catalog(ENTRIES)
-    shelf = one.shelves["east"]
+    bucket_cache = one.buckets["east"]
     for number, (moment, listed) in enumerate(seen):
         if listed:
             one.learn("east", [("a", number, "e")], moment)
         else:
-            shelf.put("a", Entry(Held(number, "e"), moment))
+            bucket_cache.put("a", CachedObject(ObjectVersion(number, "e"), moment))
     best = max((moment, number) for number, (moment, _) in enumerate(seen))
-    entry = shelf.get("a")
+    entry = bucket_cache.get("a")
     assert entry is not None
-    assert (entry.seen, entry.held.size) == best
+    assert (entry.seen, entry.version.size) == best
 
 
 def test_a_listing_takes_no_checksum_away() -> None:
     one = catalog(ENTRIES)
-    shelf = one.shelves["east"]
-    shelf.put("a", Entry(Held(1, "e-2", "crc32=x"), 1.0))
+    bucket_cache = one.buckets["east"]
+    bucket_cache.put("a", CachedObject(ObjectVersion(1, "e-2", "crc32=x"), 1.0))
     one.learn("east", [("a", 1, "e-2")], 2.0)
-    assert shelf.get("a") == Entry(Held(1, "e-2", "crc32=x"), 2.0)
+    assert bucket_cache.get("a") == CachedObject(ObjectVersion(1, "e-2", "crc32=x"), 2.0)
     one.learn("east", [("a", 2, "e-2")], 3.0)
-    assert shelf.get("a") == Entry(Held(2, "e-2", None), 3.0)
+    assert bucket_cache.get("a") == CachedObject(ObjectVersion(2, "e-2", None), 3.0)
 
 
 def test_a_listing_of_a_bucket_that_nobody_needs_is_passed_over() -> None:
@@ -139,10 +139,10 @@ def test_a_listing_of_a_bucket_that_nobody_needs_is_passed_over() -> None:
     assert len(one) == 0
 
 
-def entry(number: int, sums: str) -> Entry:
+def entry(number: int, sums: str) -> CachedObject:
     """As a HEAD of one bucket makes it: nothing is shared with the other's."""
-    held = Held(1_000_000 + number, f"{number:032x}", sums and f"{sums}={number:011x}=")
-    return Entry(held, 1000.0 + number)
+    held = ObjectVersion(1_000_000 + number, f"{number:032x}", sums and f"{sums}={number:011x}=")
+    return CachedObject(held, 1000.0 + number)
 
 
 def bytes_an_entry(sums: str) -> float:
@@ -155,7 +155,7 @@ def bytes_an_entry(sums: str) -> float:
         for number in range(objects):
             key = f"releases/stable/x86_64/libexample-devel-{number:07}-1.el9.tar.xz"
             for place in ("east", "west"):
-                one.shelves[place].put(key, entry(number, sums))
+                one.buckets[place].put(key, entry(number, sums))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from nearbucket.replicas.object_version import ABSENT, CHECKSUMS, Held
+from nearbucket.replicas.object_version import ABSENT, CHECKSUMS, ObjectVersion
 
 MD5, OTHER_MD5 = "0cc175b9c0f1b6a831c399e269772661", "92eb5ffee6ae2fec3ad71c777531578f"
 PARTS, OTHER_PARTS = f"{MD5}-2", f"{OTHER_MD5}-3"
@@ -17,18 +17,18 @@ KMS = {"x-amz-server-side-encryption": "aws:kms"}
 S3_KEY = {"x-amz-server-side-encryption": "AES256"}
 
 HELD = st.builds(
-    Held,
+    ObjectVersion,
     st.integers(0, 2),
     st.sampled_from(["", MD5, PARTS]),
     st.sampled_from([None, "", "crc32=a", "crc32=b", "crc32=a sha1=c", "sha1=c"]),
 )
 
 
-def held(etag: str, *more: dict[str, str], size: int = 7) -> Held:
+def held(etag: str, *more: dict[str, str], size: int = 7) -> ObjectVersion:
     fields = CIMultiDict({"content-length": str(size), "etag": f'"{etag}"'})
     for each in more:
         fields.update(each)
-    return Held.of(fields)
+    return ObjectVersion.of(fields)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def held(etag: str, *more: dict[str, str], size: int = 7) -> Held:
         pytest.param(ABSENT, held(MD5), False, id="absent"),
     ],
 )
-def test_copies_are_told_apart(one: Held, two: Held, equal: bool) -> None:  # noqa: FBT001  # a cell
+def test_copies_are_told_apart(one: ObjectVersion, two: ObjectVersion, equal: bool) -> None:  # noqa: FBT001  # a cell
     assert one.equals(two) is equal
     assert two.equals(one) is equal
 
@@ -82,7 +82,9 @@ def test_the_same_value_of_two_algorithms_is_no_common_checksum() -> None:
 
 
 @given(HELD, HELD)
-def test_being_the_same_has_no_direction_and_needs_the_same_size(one: Held, two: Held) -> None:
+def test_being_the_same_has_no_direction_and_needs_the_same_size(
+    one: ObjectVersion, two: ObjectVersion
+) -> None:
     assert one.equals(two) is two.equals(one)
     if one.equals(two):
         assert one.size == two.size
@@ -91,9 +93,9 @@ def test_being_the_same_has_no_direction_and_needs_the_same_size(one: Held, two:
     assert one.equals(ABSENT) is False
 
 
-@pytest.mark.parametrize("two", [held(PARTS), held(PARTS, SUM), held(MD5)._replace(sums=None)])
-def test_listings_leave_open_what_only_a_checksum_could_settle(two: Held) -> None:
-    listed = Held(7, OTHER_PARTS, None)
+@pytest.mark.parametrize("two", [held(PARTS), held(PARTS, SUM), held(MD5)._replace(checksums=None)])
+def test_listings_leave_open_what_only_a_checksum_could_settle(two: ObjectVersion) -> None:
+    listed = ObjectVersion(7, OTHER_PARTS, None)
     assert listed.equals(two) is two.equals(listed) is None
     assert listed.equals(two._replace(etag=OTHER_PARTS)) is True
     assert listed.equals(two._replace(size=8)) is False
@@ -102,7 +104,7 @@ def test_listings_leave_open_what_only_a_checksum_could_settle(two: Held) -> Non
 @pytest.mark.parametrize("fields", [{"ETag": MD5}, {"ETag": MD5, "Content-Length": "many"}])
 def test_what_has_no_size_is_not_read(fields: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
-        Held.of(CIMultiDict(fields))
+        ObjectVersion.of(CIMultiDict(fields))
 
 
 def test_an_empty_object_is_held() -> None:

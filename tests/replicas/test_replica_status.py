@@ -10,31 +10,31 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from nearbucket.policy.model import Reason, Standing
+from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas import object_cache as catalog
 from nearbucket.replicas import replica_status as standing
-from nearbucket.replicas.object_cache import Entry
-from nearbucket.replicas.object_version import ABSENT, Held
-from nearbucket.replicas.replica_status import OPEN, Standings
+from nearbucket.replicas.object_cache import CachedObject
+from nearbucket.replicas.object_version import ABSENT, ObjectVersion
+from nearbucket.replicas.replica_status import UNVERIFIED, ReplicaStatuses
 from nearbucket.s3.credentials import Ambient
 from tests import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nearbucket.replicas.object_cache import Shelf
+    from nearbucket.replicas.object_cache import BucketCache
 
 KEY, TTL, NOW = "a.tar.gz", 600.0, 10_000.0
-OBJECT, OTHER = Held(100, "e"), Held(100, "f")
-PARTS, COPY = Held(100, "e-2", "crc32=x"), Held(100, "e-3", "crc32=x sha1=y")
-LISTED = Held(100, "e-2", None)
+OBJECT, OTHER = ObjectVersion(100, "e"), ObjectVersion(100, "f")
+PARTS, COPY = ObjectVersion(100, "e-2", "crc32=x"), ObjectVersion(100, "e-3", "crc32=x sha1=y")
+LISTED = ObjectVersion(100, "e-2", None)
 BUCKETS = {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous"}
 
 
 class Known(NamedTuple):
     """What one bucket holds, and how many seconds ago."""
 
-    held: Held
+    held: ObjectVersion
     age: float = 0.0
 
 
@@ -44,22 +44,26 @@ class World:
     def __init__(self, session: Any, **redirect: Any) -> None:
         self.now = NOW
         self.asked: list[str] = []
-        self.one = Standings(session, Ambient(), lambda *_: None, lambda: None)
-        self.one.catalog.ask = self.ask  # type: ignore[method-assign,assignment]
+        self.one = ReplicaStatuses(session, Ambient(), lambda *_: None, lambda: None)
+        self.one.object_cache.check = self.ask  # type: ignore[method-assign,assignment]
         chosen = {"verify_ttl": TTL, **redirect}
         self.one.use(build.settings(site={"origin": BUCKETS, "redirect": chosen}))
-        self.shelves = {place.partition("//")[2].partition(".")[0]: shelf
-                        for place, shelf in self.one.catalog.shelves.items()}  # fmt: skip
+        self.bucket_caches = {
+            url.partition("//")[2].partition(".")[0]: bucket_cache
+            for url, bucket_cache in self.one.object_cache.buckets.items()
+        }
 
-    def ask(self, shelf: Shelf, _key: str, *, renews: bool = False) -> None:  # noqa: ARG002
-        self.asked.append(next(name for name, one in self.shelves.items() if one is shelf))
+    def ask(self, bucket_cache: BucketCache, _key: str, *, renews: bool = False) -> None:  # noqa: ARG002
+        self.asked.append(
+            next(name for name, one in self.bucket_caches.items() if one is bucket_cache)
+        )
 
     def know(self, bucket: str, known: Known | None) -> None:
         if known is not None:
-            self.shelves[bucket].put(KEY, Entry(known.held, self.now - known.age))
+            self.bucket_caches[bucket].put(KEY, CachedObject(known.held, self.now - known.age))
 
-    def standing(self, region: str = "us-west-2") -> Standing:
-        return self.one.standing("*", region, KEY)
+    def standing(self, region: str = "us-west-2") -> ReplicaStatus:
+        return self.one.status("*", region, KEY)
 
     def opens(self, region: str = "us-west-2") -> list[str]:
         """Which buckets a request that waits asks."""
@@ -79,7 +83,7 @@ def world_clock() -> Iterator[pytest.MonkeyPatch]:
 def judged(
     verify: str, origin: Known | None, target: Known | None, *, smallest: int = 0,
     region: str = "us-west-2",
-) -> Standing:  # fmt: skip
+) -> ReplicaStatus:  # fmt: skip
     world = World(None, verify=verify, min_size=smallest)
     world.know("downloads", origin)
     world.know("us-west-2-downloads", target)
@@ -102,18 +106,18 @@ HERE, THERE = Known(OBJECT), Known(OBJECT)
         ("match", Known(ABSENT), THERE, 0, GONE),
         ("match", Known(ABSENT), Known(ABSENT), 0, GONE),
         ("match", HERE, Known(OTHER), 0, DIFFERS),
-        ("match", HERE, Known(Held(101, "e")), 0, DIFFERS),
-        ("match", Known(Held(100, "")), Known(Held(100, "")), 0, DIFFERS),
+        ("match", HERE, Known(ObjectVersion(101, "e")), 0, DIFFERS),
+        ("match", Known(ObjectVersion(100, "")), Known(ObjectVersion(100, "")), 0, DIFFERS),
         ("match", Known(PARTS), Known(COPY), 0, None),
-        ("match", Known(PARTS), Known(Held(100, "e-3")), 0, DIFFERS),
+        ("match", Known(PARTS), Known(ObjectVersion(100, "e-3")), 0, DIFFERS),
         ("match", Known(LISTED), Known(COPY), 0, ASK),
         ("match", Known(LISTED), Known(LISTED), 0, None),
         ("match", HERE, THERE, 100, None),
         ("match", HERE, THERE, 101, SMALL),
         ("match", HERE, Known(OTHER), 101, DIFFERS),
-        ("match", Known(Held(0, "e")), Known(Held(0, "e")), 0, None),
+        ("match", Known(ObjectVersion(0, "e")), Known(ObjectVersion(0, "e")), 0, None),
         ("exists", None, THERE, 0, None),
-        ("exists", None, Known(Held(100, "")), 0, None),
+        ("exists", None, Known(ObjectVersion(100, "")), 0, None),
         ("exists", Known(OTHER), THERE, 0, None),
         ("exists", HERE, Known(ABSENT), 0, GONE),
         ("exists", HERE, None, 0, ASK),
@@ -144,14 +148,14 @@ def test_a_target_that_is_the_origin_is_one_bucket(verify: str) -> None:
         return judged(verify, known, None, region="us-east-1", smallest=smallest).against
 
     assert own(HERE) is None
-    assert own(Known(Held(100, ""))) is None
+    assert own(Known(ObjectVersion(100, ""))) is None
     assert own(Known(ABSENT)) is GONE
     assert own(None) is ASK
     assert own(HERE, 101) is SMALL
 
 
 AGES = st.sampled_from([0.0, 29.0, 31.0, 449.0, 451.0, 599.0, 601.0])
-HELD = st.sampled_from([OBJECT, OTHER, ABSENT, PARTS, COPY, Held(3, "e")])
+HELD = st.sampled_from([OBJECT, OTHER, ABSENT, PARTS, COPY, ObjectVersion(3, "e")])
 KNOWN = st.none() | st.builds(Known, HELD, AGES)
 
 
@@ -192,7 +196,7 @@ def test_it_follows_from_the_rules_on_the_page(
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(WORLDS, HELD, HELD)
 def test_waiting_asks_what_is_open_and_nothing_else(
-    case: tuple[str, Known | None, Known | None, int], here: Held, there: Held
+    case: tuple[str, Known | None, Known | None, int], here: ObjectVersion, there: ObjectVersion
 ) -> None:
     verify, origin, target, smallest = case
     world = World(None, verify=verify, min_size=smallest)
@@ -213,7 +217,7 @@ def test_waiting_asks_what_is_open_and_nothing_else(
 def test_small_is_known_for_as_long_as_good_is() -> None:
     old = Known(OBJECT, 400.0)
     found = judged("match", old, old, smallest=101)
-    assert found == Standing(SMALL, 100, NOW - 400.0 + 0.75 * TTL)
+    assert found == ReplicaStatus(SMALL, 100, NOW - 400.0 + 0.75 * TTL)
 
 
 @pytest.mark.parametrize(
@@ -235,13 +239,13 @@ def test_good_news_in_its_last_quarter_is_given_and_asked_for_again(
 def test_bad_news_holds_no_longer_than_good_news() -> None:
     world = World(None, verify="exists", verify_ttl=5.0)
     world.know("us-west-2-downloads", Known(ABSENT, 4.0))
-    assert world.standing() == Standing(GONE, -1, NOW + 1.0)
+    assert world.standing() == ReplicaStatus(GONE, -1, NOW + 1.0)
     world.know("us-west-2-downloads", Known(ABSENT, 3.0))
-    world.shelves["us-west-2-downloads"].put(KEY, Entry(ABSENT, NOW - 3.0))
+    world.bucket_caches["us-west-2-downloads"].put(KEY, CachedObject(ABSENT, NOW - 3.0))
     assert world.standing().against is GONE
 
 
 def test_a_site_or_region_that_there_is_not_is_open_and_asks_nothing() -> None:
     world = World(None, verify="match")
-    assert world.standing("eu-west-1") is OPEN
+    assert world.standing("eu-west-1") is UNVERIFIED
     assert world.opens("eu-west-1") == []

@@ -10,7 +10,7 @@ import pytest
 
 from nearbucket.policy.model import Reason
 from nearbucket.replicas.object_cache import HOLD
-from nearbucket.replicas.replica_status import DOWN, Standings
+from nearbucket.replicas.replica_status import DOWN, ReplicaStatuses
 from nearbucket.s3.credentials import Ambient
 from tests import build
 from tests.bucketserver import BucketServer, until
@@ -29,7 +29,7 @@ class World:
 
     def __init__(self, session: ClientSession) -> None:
         self.changes = 0
-        self.one = Standings(session, Ambient(), lambda *_: None, self.changed)
+        self.one = ReplicaStatuses(session, Ambient(), lambda *_: None, self.changed)
 
     def changed(self) -> None:
         self.changes += 1
@@ -78,7 +78,7 @@ async def test_sites_with_the_same_buckets_ask_once(
     world.use(site("a", origin, target, {}), site("b", origin, target, {}),
               catalog={"wait": "5s"})  # fmt: skip
     await asyncio.gather(*(world.one.settle(name, "us-west-2", "a") for name in "abab"))
-    assert world.one.standing("b", "us-west-2", "a").against is None
+    assert world.one.status("b", "us-west-2", "a").against is None
     assert origin.asked == target.asked == {("HEAD", "a"): 1}
 
 
@@ -104,7 +104,7 @@ async def test_who_goes_away_while_waiting_takes_nobody_s_answer_away(
     await asyncio.gather(leaves, return_exceptions=True)
     target.gate.set()
     await stays
-    assert world.one.standing("a", "us-west-2", "a").against is None
+    assert world.one.status("a", "us-west-2", "a").against is None
     assert target.asked == {("HEAD", "a"): 1}
 
 
@@ -114,9 +114,9 @@ async def test_nobody_waits_longer_than_is_allowed_and_the_question_goes_on(
     world.use(site("a", origin, target, {}), catalog={"wait": "10ms"})
     target.gate.clear()
     await world.one.settle("a", "us-west-2", "a")
-    assert world.one.standing("a", "us-west-2", "a").against is Reason.UNVERIFIED
+    assert world.one.status("a", "us-west-2", "a").against is Reason.UNVERIFIED
     target.gate.set()
-    await until(lambda: world.one.standing("a", "us-west-2", "a").against is None)
+    await until(lambda: world.one.status("a", "us-west-2", "a").against is None)
     assert target.asked == {("HEAD", "a"): 1}
 
 
@@ -130,7 +130,7 @@ async def test_a_reload_under_way_loses_no_answer(
     world.use(site("a", origin, target, {}, verify_ttl="1h"), catalog={"wait": "5s"})
     target.gate.set()
     await waiting
-    assert world.one.standing("a", "us-west-2", "a").against is None
+    assert world.one.status("a", "us-west-2", "a").against is None
     assert target.asked == {("HEAD", "a"): 1}
 
 
@@ -141,10 +141,10 @@ async def test_a_target_that_is_down_is_so_for_the_sites_that_watch_it(
               site("b", origin, target, {}, watch=False, verify="none"))  # fmt: skip
     target.mode = "gone"
     await until(lambda: world.changes == 1)
-    assert world.one.standing("a", "us-west-2", "a") is DOWN
-    assert world.one.standing("b", "us-west-2", "a").against is None
+    assert world.one.status("a", "us-west-2", "a") is DOWN
+    assert world.one.status("b", "us-west-2", "a").against is None
     assert dict(world.one.up()) == {("a", "us-west-2"): False, ("b", "us-west-2"): True}
-    assert world.one.standing("a", "us-west-2", "b") is DOWN
+    assert world.one.status("a", "us-west-2", "b") is DOWN
 
 
 @pytest.mark.parametrize("mode", ["off", "on"])
@@ -152,10 +152,10 @@ async def test_only_targets_that_clients_are_sent_to_are_watched(
     world: World, origin: BucketServer, target: BucketServer, mode: str
 ) -> None:
     world.use(site("a", origin, target, {"mode": mode}, watch=True))
-    looked = world.one.watch._targets
+    looked = world.one.health._targets
     assert len(looked) == (mode == "on")
     world.use(site("a", origin, target, {}, watch=True, mode=mode))
-    assert len(world.one.watch._targets) == (mode == "on")
+    assert len(world.one.health._targets) == (mode == "on")
 
 
 async def test_each_site_signs_by_its_own_target_s_keys(

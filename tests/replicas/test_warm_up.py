@@ -15,7 +15,7 @@ import pytest
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.replicas import warm_up as warmup
-from nearbucket.replicas.warm_up import Progress, WarmUp
+from nearbucket.replicas.warm_up import WarmUp, WarmUpProgress
 from tests.build import settings
 from tests.replicas.test_inventory_report import manifest, packed, row
 from tests.storing import store
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearbucket.config.settings import Settings
-    from nearbucket.replicas.object_version import Learned
+    from nearbucket.replicas.object_version import CatalogBatch
     from tests.conftest import LocalS3
 
 _NUMBERS = itertools.count()
@@ -46,7 +46,7 @@ class World:
     s3: LocalS3
     client: Any
     name: str = field(default_factory=lambda: f"test-{next(_NUMBERS)}")
-    sent: list[Learned] = field(default_factory=list)
+    sent: list[CatalogBatch] = field(default_factory=list)
 
     def entry(self, folder: str = "origin", **more: Any) -> dict[str, Any]:
         """Configuration of a folder."""
@@ -73,15 +73,15 @@ class World:
     def settings(self, *sites: dict[str, Any], entries: int = 200_000) -> Settings:
         return settings(site=sites[0], more=sites[1:], catalog={"entries": entries})
 
-    async def run(self, *sites: dict[str, Any], entries: int = 200_000) -> Progress:
+    async def run(self, *sites: dict[str, Any], entries: int = 200_000) -> WarmUpProgress:
         run = WarmUp(self.settings(*sites, entries=entries), self.sent.append)
         await run.run()
         return run.progress
 
     def keys(self, folder: str) -> list[str]:
         """What was sent of a folder."""
-        place = self.s3.entry(BUCKET, prefix=f"{self.name}/{folder}").place
-        return [held[0] for sent in self.sent if sent.place == place for held in sent.objects]
+        place = self.s3.entry(BUCKET, prefix=f"{self.name}/{folder}").object_base_url
+        return [held[0] for sent in self.sent if sent.base_url == place for held in sent.objects]
 
 
 @pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
@@ -132,7 +132,7 @@ def full(stored: LocalS3) -> World:
 async def test_origin_and_targets_are_learned_in_batches(full: World) -> None:
     before = time.time()
     progress = await full.run(full.site("west"))
-    assert progress == Progress("done", 1400, 1400, 2, 2)
+    assert progress == WarmUpProgress("done", 1400, 1400, 2, 2)
     assert full.keys("origin") == MANY
     assert full.keys("west") == SOME
     assert max(len(sent.objects) for sent in full.sent) == 250
@@ -193,7 +193,7 @@ async def test_only_buckets_that_serving_asks_are_read(
     for folder in ("origin", "west"):
         await world.fill(folder, ["a.tar.gz"])
     number = len(folders.split())
-    assert await world.run(world.site("west", **redirect)) == Progress(
+    assert await world.run(world.site("west", **redirect)) == WarmUpProgress(
         "done", number, number, number, number
     )
     assert all(world.keys(folder) == ["a.tar.gz"] for folder in folders.split())
@@ -257,7 +257,7 @@ async def test_a_report_is_read_instead_of_the_bucket(world: World, tmp_path: Pa
     assert (await world.run(world.site("west", origin=origin, verify_ttl="2h"))).state == "done"
     assert world.keys("origin") == ["reported.tar.gz"]
     assert world.keys("west") == ["listed.tar.gz"]
-    assert [sent.seen for sent in world.sent if "/origin/" in sent.place] == [created]
+    assert [sent.seen for sent in world.sent if "/origin/" in sent.base_url] == [created]
 
 
 async def test_what_a_report_says_before_its_damage_stays(
@@ -293,7 +293,7 @@ async def test_a_fault_of_whoever_takes_the_batches_ends_nothing(
 ) -> None:
     await world.fill("origin", ["a.tar.gz"])
 
-    def refuse(_: Learned) -> None:
+    def refuse(_: CatalogBatch) -> None:
         raise BrokenPipeError
 
     run = WarmUp(world.settings(world.site("west")), refuse)
@@ -305,12 +305,12 @@ async def test_a_fault_of_whoever_takes_the_batches_ends_nothing(
 async def test_it_waits_then_runs_and_a_cancelled_one_sends_no_more(full: World) -> None:
     first = asyncio.Event()
 
-    def take(batch: Learned) -> None:
+    def take(batch: CatalogBatch) -> None:
         full.sent.append(batch)
         first.set()
 
     run = WarmUp(full.settings(full.site("west")), take)
-    assert run.progress == Progress("waiting")
+    assert run.progress == WarmUpProgress("waiting")
     task = asyncio.create_task(run.run())
     await first.wait()
     assert run.progress.state == "running"

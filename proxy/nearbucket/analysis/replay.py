@@ -14,12 +14,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.policy.engine import TRUSTING, Engine
-from nearbucket.policy.model import UNKNOWN, Reason, Redirect, Refuse, Request, Standing, Stream
+from nearbucket.policy.engine import ASSUME_REPLICATED, Engine
+from nearbucket.policy.model import (
+    UNKNOWN,
+    Reason,
+    Redirect,
+    Refuse,
+    ReplicaStatus,
+    Request,
+    Stream,
+)
 
 if TYPE_CHECKING:
     from nearbucket.analysis.log_reader import Asked
-    from nearbucket.policy.engine import Copies
+    from nearbucket.policy.engine import ReplicaKnowledge
     from nearbucket.policy.model import Decision
 
 # No client can send these: a field's name holds no space (RFC 9110 section 5.1).
@@ -28,7 +36,7 @@ _WRONG_SECRET = b"as logged: secret"
 
 HELD = (Reason.SMALL, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN)
 """Reasons that follow from what the buckets hold."""
-_STANDINGS = {reason.value: Standing(reason) for reason in HELD}
+_STATUSES = {reason.value: ReplicaStatus(reason) for reason in HELD}
 AS_LOGGED = frozenset(reason.value for reason in (
     *HELD, Reason.CAME_BACK, Reason.CREDENTIALS, Reason.OPT_OUT, Reason.SECRET, Reason.BAD_REQUEST,
 ))  # fmt: skip
@@ -95,13 +103,13 @@ class Replay:
         if asked.reason == Reason.BAD_REQUEST:
             same = Answer("refuse", asked.reason, "400")
             return Fate(same, same, UNKNOWN, "", path, kept=True, other=False)
-        request, copies = _request(asked), _copies(asked)
-        old = self._before.decide(request, copies)
+        request, replicas = _request(asked), _replicas(asked)
+        old = self._before.decide(request, replicas)
         shown = asked.reason == Reason.OPT_OUT == old.reason
         if asked.reason == Reason.OPT_OUT and not shown:
             request = replace(request, headers={**request.headers, _OPTED_OUT: b""})
-            old = self._before.decide(request, copies)
-        new = self._after.decide(request, copies)
+            old = self._before.decide(request, replicas)
+        new = self._after.decide(request, replicas)
         before, after = _answer(old, asked), _answer(new, asked)
         kept = not shown and asked.reason in AS_LOGGED and after.reason == asked.reason
         other = asked.reason is not None and asked.reason != before.reason
@@ -135,11 +143,11 @@ def _request(asked: Asked) -> Request:
 class _Logged:
     """What a line says of the buckets, for whoever asks."""
 
-    def __init__(self, standing: Standing, *, came_back: bool) -> None:
-        self._standing, self._came_back = standing, came_back
+    def __init__(self, status: ReplicaStatus, *, came_back: bool) -> None:
+        self._status, self._came_back = status, came_back
 
-    def standing(self, _site: str, _region: str, _key: str) -> Standing:
-        return self._standing
+    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
+        return self._status
 
     def came_back(
         self, _site: str, _region: str, _client: str, _key: str, _request: Request
@@ -147,14 +155,14 @@ class _Logged:
         return self._came_back
 
 
-_CAME_BACK = _Logged(Standing(), came_back=True)
-_COPIES = {word: _Logged(standing, came_back=False) for word, standing in _STANDINGS.items()}
+_CAME_BACK = _Logged(ReplicaStatus(), came_back=True)
+_REPLICAS = {word: _Logged(status, came_back=False) for word, status in _STATUSES.items()}
 
 
-def _copies(asked: Asked) -> Copies:
+def _replicas(asked: Asked) -> ReplicaKnowledge:
     if asked.reason == Reason.CAME_BACK:
         return _CAME_BACK
-    return _COPIES.get(asked.reason or "", TRUSTING)
+    return _REPLICAS.get(asked.reason or "", ASSUME_REPLICATED)
 
 
 def _answer(decision: Decision, asked: Asked) -> Answer:

@@ -97,7 +97,7 @@ class Bucket(Section):
         return self
 
     @property
-    def place(self) -> str:
+    def object_base_url(self) -> str:
         """The bucket and folder as one URL: equal where objects are the same."""
         return f"{self.url()}/{self.prefix}"
 

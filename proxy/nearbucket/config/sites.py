@@ -142,7 +142,7 @@ class Site(Section):
         """Regions with a target that is not off."""
         return [region for region in self.targets if self.mode_of(region) != "off"]
 
-    def asked(self, region: str) -> list[tuple[str, Bucket]]:
+    def buckets_to_check(self, region: str) -> list[tuple[str, Bucket]]:
         """Buckets that have to hold an object before a client is sent to the target of ``region``.
 
         Each with its name in the site's entry, the target last; none where nobody has to look.

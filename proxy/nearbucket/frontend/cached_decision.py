@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
 from nearbucket.frontend.response_heads import stamp_of
 from nearbucket.origin.conditional_request import one_range, range_size
-from nearbucket.policy.model import SURE, UNKNOWN, Action, Reason, Redirect, Refuse, action_of
+from nearbucket.policy.model import REPLICA_OK, UNKNOWN, Action, Reason, Redirect, Refuse, action_of
 from nearbucket.telemetry.log_format import Parts, Who
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _text(value: bytes | None) -> str | None:
 
 def saved_by(request: Request, decision: Redirect) -> int:
     """Bytes that a redirect keeps off this host, where the object's size is known."""
-    size = decision.standing.size
+    size = decision.replica.size
     if size is None or request.method == "HEAD":
         return 0
     part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
@@ -260,15 +260,15 @@ def object_entry_of(
     what: Part = ()
     if log.form is not None:
         what = log.form.what(request.method, request.target.partition("?")[0])
-    standing = decision.standing if isinstance(decision, Redirect) else SURE
+    replica = decision.replica if isinstance(decision, Redirect) else REPLICA_OK
     return ObjectEntry(
         key=decision.key,
         path=path.encode("ascii"),
         head=request.method == "HEAD",
         log_part=what,
         mark=mark_of_object(request.method, decision.key),
-        size=standing.size,
-        until=standing.until,
+        size=replica.size,
+        until=replica.until,
         _around_date={},
     )
 

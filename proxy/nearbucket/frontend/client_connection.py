@@ -159,7 +159,7 @@ class ClientConnection(ConnectionTimeouts):
         """Whether others like it get the same, for a while at least."""
         engine = self._context.engine
         if decision.reason is Reason.IN_REGION and isinstance(decision, Redirect):
-            return decision.site in engine.certain and decision.standing.until > now
+            return decision.site in engine.certain and decision.replica.until > now
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
 
     def _respond(

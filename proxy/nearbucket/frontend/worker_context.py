@@ -29,7 +29,15 @@ from nearbucket.frontend.recent_redirects import (
 from nearbucket.frontend.request_parser import PlainRequestParser
 from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.engine import Engine
-from nearbucket.policy.model import SURE, Decision, Reason, Redirect, Request, Stream, action_of
+from nearbucket.policy.model import (
+    REPLICA_OK,
+    Decision,
+    Reason,
+    Redirect,
+    Request,
+    Stream,
+    action_of,
+)
 from nearbucket.telemetry.access_log import AccessLog
 from nearbucket.telemetry.log_format import Record
 from nearbucket.telemetry.metrics import Counters
@@ -40,9 +48,9 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.origin.client import OriginClient
     from nearbucket.origin.pool.signed_requests import SignedRequestCache
-    from nearbucket.policy.model import Standing
+    from nearbucket.policy.model import ReplicaStatus
     from nearbucket.regions.region_table import NetworkSet, RegionTable
-    from nearbucket.replicas.replica_status import Standings
+    from nearbucket.replicas.replica_status import ReplicaStatuses
     from nearbucket.s3.presigner import Presigner
 
 
@@ -70,7 +78,7 @@ class WorkerContext:
         settings: The configuration it was built from.
         origins: Site name to its origin.
         signed_requests: The same for plain GETs; empty when all are to go to aiohttp.
-        standings: Who knows what the targets hold; without one they hold everything.
+        replicas: What is known of the copies in the targets; without it they hold everything.
         presigners: Site and region to who signs its Locations, where they are signed.
         recent_redirects: Site to its redirects of the last seconds, where ``came_back`` is on.
         counters: Figures of this process.
@@ -86,7 +94,7 @@ class WorkerContext:
     __slots__ = (
         "_complaints", "_redirect_table", "_texts", "connections", "counters", "date",
         "decision_cache", "draining", "engine", "fast_lane", "log", "max_connections", "origins",
-        "parser", "presigners", "recent_redirects", "settings", "signed_requests", "standings",
+        "parser", "presigners", "recent_redirects", "replicas", "settings", "signed_requests",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -108,7 +116,7 @@ class WorkerContext:
         self._complaints = 0
         self.origins: Mapping[str, OriginClient] = {}
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
-        self.standings: Standings | None = None
+        self.replicas: ReplicaStatuses | None = None
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
         self.recent_redirects: Mapping[str, RecentRedirects] = {}
         self.max_connections = -(-settings.limits.max_connections // workers)
@@ -160,10 +168,10 @@ class WorkerContext:
             return self._signed(request, decision)
         return decision
 
-    def standing(self, site: str, region: str, key: str) -> Standing:
+    def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """As of ``Copies``."""
-        standings = self.standings
-        return SURE if standings is None else standings.standing(site, region, key)
+        replicas = self.replicas
+        return REPLICA_OK if replicas is None else replicas.status(site, region, key)
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
         """As of ``Copies``; whoever comes back casts doubt on the copy."""
@@ -172,8 +180,8 @@ class WorkerContext:
             return False
         mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
         came_back = redirects.came_back(mark, time.monotonic())
-        if came_back and self.standings is not None:
-            self.standings.doubt(site, region, key)
+        if came_back and self.replicas is not None:
+            self.replicas.revalidate(site, region, key)
         return came_back
 
     def _signed(self, request: Request, decision: Redirect) -> Redirect | Stream:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 from nearbucket.errors import RequestError
 from nearbucket.policy.client_address import Secret, Trust
 from nearbucket.policy.model import (
-    SURE,
+    REPLICA_OK,
     UNKNOWN,
     Decision,
     Reason,
     Redirect,
     Refuse,
+    ReplicaStatus,
     Request,
-    Standing,
     Stream,
     action_of,
 )
@@ -47,21 +47,21 @@ class Step(NamedTuple):
     detail: str = ""
 
 
-class Copies(Protocol):
+class ReplicaKnowledge(Protocol):
     """Who knows what the buckets hold, and who was sent there."""
 
-    def standing(self, site: str, region: str, key: str) -> Standing:
+    def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of a site's object in the bucket for a region; never waits."""
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
         """Whether the client was sent away for the same a moment ago."""
 
 
-class _Trusting:
+class _AssumeReplicated:
     """For deciding by policy alone: every bucket holds everything, and nobody comes back."""
 
-    def standing(self, _site: str, _region: str, _key: str) -> Standing:
-        return SURE
+    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
+        return REPLICA_OK
 
     def came_back(
         self, _site: str, _region: str, _client: str, _key: str, _request: Request
@@ -69,7 +69,7 @@ class _Trusting:
         return False
 
 
-TRUSTING: Copies = _Trusting()
+ASSUME_REPLICATED: ReplicaKnowledge = _AssumeReplicated()
 
 
 class Place(NamedTuple):
@@ -124,17 +124,17 @@ class Engine:
         well_known = settings.listen.well_known
         return cls(table, trust, sites, certain, streaming, reads | {b"host"}, well_known)
 
-    def decide(self, request: Request, copies: Copies = TRUSTING) -> Decision:
+    def decide(self, request: Request, replicas: ReplicaKnowledge = ASSUME_REPLICATED) -> Decision:
         """What the request gets, and why. Never raises on anything a client can send.
 
         Args:
             request: The request.
-            copies: Who knows the buckets; by default the policy alone decides.
+            replicas: Who knows the buckets; by default the policy alone decides.
         """
         if request.method not in {"GET", "HEAD"}:
             return Refuse(204 if request.method == "OPTIONS" else 405, Reason.METHOD)
         place = self.place(request)
-        return place if isinstance(place, Refuse) else self._serve(request, place, copies)
+        return place if isinstance(place, Refuse) else self._serve(request, place, replicas)
 
     def place(self, request: Request) -> Place | Refuse:
         """Which site and key a request names, whatever its method; or why it names none."""
@@ -159,16 +159,18 @@ class Engine:
             return _refuse(Reason.PATH_INVALID)
         return Place(site, key, target.query)
 
-    def _serve(self, request: Request, place: Place, copies: Copies) -> Redirect | Stream:
+    def _serve(
+        self, request: Request, place: Place, replicas: ReplicaKnowledge
+    ) -> Redirect | Stream:
         site, key = place.site, place.key
         facts = self._facts(request, place)
         client, region = facts.client, facts.region
-        reason, standing, base = site.reason(facts), SURE, None
+        reason, replica, base = site.reason(facts), REPLICA_OK, None
         if reason in _SENT and client is not None and region is not None:
-            standing = copies.standing(site.name, region, key)
-            if standing.against is not None:
-                reason = standing.against
-            elif copies.came_back(site.name, region, client, key, request):
+            replica = replicas.replica_status(site.name, region, key)
+            if replica.against is not None:
+                reason = replica.against
+            elif replicas.came_back(site.name, region, client, key, request):
                 reason = Reason.CAME_BACK
             elif reason is Reason.IN_REGION:
                 base = site.base(client, region)
@@ -178,7 +180,7 @@ class Engine:
             return Stream(site.name, key, client, region, known, reason, facts.origin_query)
         return Redirect(
             site.name, key, client, region, known, base, encode_key(key), site.status,
-            b"origin" in request.headers, reason, standing,
+            b"origin" in request.headers, reason, replica,
         )  # fmt: skip
 
     def _facts(self, request: Request, place: Place) -> Facts:

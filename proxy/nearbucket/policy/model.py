@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "SURE", "UNKNOWN", "Action", "Decision", "Reason", "Redirect", "Refuse", "Request", "Standing",
-    "Stream", "action_of",
+    "REPLICA_OK", "UNKNOWN", "Action", "Decision", "Reason", "Redirect", "Refuse",
+    "ReplicaStatus", "Request", "Stream", "action_of",
 ]  # fmt: skip
 
 UNKNOWN = "UNKNOWN"
@@ -42,7 +42,7 @@ class Request:
     peer: str | None
 
 
-class Standing(NamedTuple):
+class ReplicaStatus(NamedTuple):
     """What is known of the copy that a client would be sent to.
 
     Attributes:
@@ -56,7 +56,7 @@ class Standing(NamedTuple):
     until: float = inf
 
 
-SURE = Standing()
+REPLICA_OK = ReplicaStatus()
 """Nothing stands against it, for good."""
 
 
@@ -75,7 +75,7 @@ class Redirect:
         status: 301, 302, 303, 307 or 308.
         browser: Whether the request names its Origin: following takes CORS's permission.
         reason: ``Reason.IN_REGION`` for a target; else why there is none for this request.
-        standing: What is known of the target's copy.
+        replica: What is known of the target's copy.
     """
 
     site: str
@@ -88,7 +88,7 @@ class Redirect:
     status: int
     browser: bool = False
     reason: Reason = Reason.IN_REGION
-    standing: Standing = SURE
+    replica: ReplicaStatus = REPLICA_OK
 
     @property
     def location(self) -> str:

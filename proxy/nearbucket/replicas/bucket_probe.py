@@ -1,7 +1,7 @@
 """Asks one bucket what it holds, and whether it can be used at all.
 
-In: a key. Out: a ``Held``; or ``ABSENT``; or an ``OriginError``. And of the bucket itself: a
-``Finding``. Refuses to know why it is asked, how often, and what follows.
+In: a key. Out: an ``ObjectVersion``; or ``ABSENT``; or an ``OriginError``. And of the bucket
+itself: a ``ProbeResult``. Refuses to know why it is asked, how often, and what follows.
 
 The SDK is not used: a HEAD by the session of the data path costs a tenth, and importing the SDK
 would cost each worker more memory than the whole catalogue (docs/design.md).
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
-from nearbucket.replicas.object_version import ABSENT, Held
+from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nearbucket.config.buckets import Bucket
     from nearbucket.s3.credentials import Ambient
 
-PATIENCE = 2.0
+HEAD_TIMEOUT = 2.0
 """Seconds that S3 may take to answer a HEAD; it takes tens of milliseconds."""
 
 _CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
@@ -33,7 +33,7 @@ _MOVED = frozenset({301, 307, 308})
 _SERVER_ERROR = 500
 
 
-class Health(Enum):
+class BucketHealth(Enum):
     """What an answer says of a bucket."""
 
     GOOD = "good"
@@ -47,18 +47,18 @@ class Health(Enum):
     """We have no credentials to ask with: that is no fault of the bucket's."""
 
 
-class Finding(NamedTuple):
+class ProbeResult(NamedTuple):
     """What one question showed; ``text`` is for the log."""
 
-    health: Health
+    health: BucketHealth
     text: str = ""
 
 
-class Looker:
+class BucketProbe:
     """One bucket.
 
     Attributes:
-        place: Its URL and folder.
+        base_url: ``Bucket.object_base_url``: its URL and folder.
         signer: Who signs what it is asked.
     """
 
@@ -68,13 +68,13 @@ class Looker:
             entry.credentials, entry.region, expected_owner=entry.expected_owner, ambient=ambient,
             also=_CHECKSUMS,
         )  # fmt: skip
-        self.place = entry.place
+        self.base_url = entry.object_base_url
         self._region = entry.region
         self._named = f"bucket {entry.bucket} in {entry.region}"
         self._own = entry.endpoint is None
-        self._asks = OriginClient(entry, session, signer=self.signer)
+        self._client = OriginClient(entry, session, signer=self.signer)
 
-    async def look(self, key: str) -> Held:
+    async def head_object(self, key: str) -> ObjectVersion:
         """What is held under a key.
 
         Returns:
@@ -84,7 +84,7 @@ class Looker:
         Raises:
             OriginError: S3 did not say.
         """
-        path = self._asks.path_of(key)
+        path = self._client.path_of(key)
         if path is None:
             return ABSENT
         status, fields = await self._head(path)
@@ -93,11 +93,11 @@ class Looker:
         if status != 200:  # noqa: PLR2004  # OK
             raise OriginError(502, f"{self._named} answered {status} for an object")
         try:
-            return Held.of(fields)
+            return ObjectVersion.of(fields)
         except ValueError:
             raise OriginError(502, f"{self._named} names no size of an object") from None
 
-    async def probe(self, known: str | None, *, deep: bool = False) -> Finding:
+    async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult:
         """Whether the bucket can be used.
 
         Args:
@@ -106,38 +106,44 @@ class Looker:
             deep: Whether to ask for that key although the bucket itself is good.
         """
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HEAD_TIMEOUT):
                 await self.signer.credentials()
         except (OriginError, TimeoutError) as error:
-            return Finding(Health.UNASKED, f"{self._named} was not asked: {error}")
+            return ProbeResult(BucketHealth.UNASKED, f"{self._named} was not asked: {error}")
         try:
-            found = await self._judged(self._asks.bucket_path)
-            looks = found.health is Health.FORBIDDEN or (deep and found.health is Health.GOOD)
+            found = await self._result(self._client.bucket_path)
+            looks = found.health is BucketHealth.FORBIDDEN or (
+                deep and found.health is BucketHealth.GOOD
+            )
             if known is None or not looks:
                 return found
-            path = self._asks.path_of(known)
-            return found if path is None else await self._judged(path)
+            path = self._client.path_of(known)
+            return found if path is None else await self._result(path)
         except OriginError as error:
-            return Finding(Health.FAILED, error.detail)
+            return ProbeResult(BucketHealth.FAILED, error.detail)
 
-    async def _judged(self, path: str) -> Finding:
+    async def _result(self, path: str) -> ProbeResult:
         status, fields = await self._head(path)
         region = fields.get("x-amz-bucket-region")
         if status in _MOVED or (self._own and region not in {None, self._region}):
-            return Finding(Health.WRONG, f"{self._named} is in {region or 'another region'}")
-        if status == 404 and path == self._asks.bucket_path:  # noqa: PLR2004
-            return Finding(Health.WRONG, f"there is no {self._named}")
+            return ProbeResult(
+                BucketHealth.WRONG, f"{self._named} is in {region or 'another region'}"
+            )
+        if status == 404 and path == self._client.bucket_path:  # noqa: PLR2004
+            return ProbeResult(BucketHealth.WRONG, f"there is no {self._named}")
         if status >= _SERVER_ERROR or status == 429:  # noqa: PLR2004
-            return Finding(Health.FAILED, f"{self._named} answered {status}")
+            return ProbeResult(BucketHealth.FAILED, f"{self._named} answered {status}")
         if status not in {200, 404}:
-            return Finding(Health.FORBIDDEN, f"{self._named} refuses us ({status})")
-        return Finding(Health.GOOD)
+            return ProbeResult(BucketHealth.FORBIDDEN, f"{self._named} refuses us ({status})")
+        return ProbeResult(BucketHealth.GOOD)
 
     async def _head(self, path: str) -> tuple[int, CIMultiDictProxy[str]]:
         try:
-            async with asyncio.timeout(PATIENCE):
-                response = await self._asks.head(path)
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                response = await self._client.head(path)
         except TimeoutError:
-            raise OriginError(504, f"{self._named} did not answer within {PATIENCE:g} s") from None
+            raise OriginError(
+                504, f"{self._named} did not answer within {HEAD_TIMEOUT:g} s"
+            ) from None
         response.release()
         return response.status, response.headers

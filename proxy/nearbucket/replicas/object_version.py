@@ -1,7 +1,7 @@
 """What a bucket holds under one key, as far as telling two copies apart takes.
 
-In: the header fields of a HEAD, or an entry of a listing. Out: a ``Held``, and whether two of
-them are the same object. Refuses to know how long that is true.
+In: the header fields of a HEAD, or an entry of a listing. Out: an ``ObjectVersion``, and whether
+two of them are the same object. Refuses to know how long that is true.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ CHECKSUMS = ("x-amz-checksum-crc64nvme", "x-amz-checksum-crc32", "x-amz-checksum
              "x-amz-checksum-sha256", "x-amz-checksum-sha1")  # fmt: skip
 
 
-class Held(NamedTuple):
+class ObjectVersion(NamedTuple):
     """One object.
 
     Attributes:
         size: In bytes; ``ABSENT``'s is -1.
         etag: Without quotes.
-        sums: Checksums over all bytes that S3 gives, as ``name=value`` separated by spaces;
+        checksums: Checksums over all bytes that S3 gives, as ``name=value`` separated by spaces;
             empty where there are none. None where nobody asked: a listing does not have them.
     """
 
     size: int
     etag: str
-    sums: str | None = ""
+    checksums: str | None = ""
 
     @classmethod
-    def of(cls, fields: Mapping[str, str]) -> Held:
+    def of(cls, fields: Mapping[str, str]) -> ObjectVersion:
         """What a HEAD says; ``fields`` finds names in any case.
 
         Raises:
@@ -40,7 +40,7 @@ class Held(NamedTuple):
         etag = fields.get("ETag", "").strip('"')
         return cls(int(fields.get("Content-Length", "")), etag, _sums(fields))
 
-    def equals(self, other: Held) -> bool | None:
+    def equals(self, other: ObjectVersion) -> bool | None:
         """Whether both are the same bytes, as far as S3 says so; None where it was not asked.
 
         ETags differ for the same bytes where they were uploaded in other parts, or encrypted by
@@ -50,26 +50,26 @@ class Held(NamedTuple):
             return False
         if self.etag and self.etag == other.etag:
             return True
-        if self.sums is None or other.sums is None:
+        if self.checksums is None or other.checksums is None:
             return None
-        return not set(self.sums.split()).isdisjoint(other.sums.split())
+        return not set(self.checksums.split()).isdisjoint(other.checksums.split())
 
 
-ABSENT = Held(-1, "")
+ABSENT = ObjectVersion(-1, "")
 """Nothing is held."""
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class CatalogBatch:
     """What a listing or an inventory says of some objects of one bucket.
 
     Attributes:
-        place: ``Bucket.place``.
+        base_url: ``Bucket.object_base_url``.
         objects: Key without the bucket's prefix, size in bytes and ETag without quotes of each.
         seen: Unix time at which it was so.
     """
 
-    place: str
+    base_url: str
     objects: tuple[tuple[str, int, str], ...]
     seen: float
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nearbucket.errors import ConfigError, ProxyError
-from nearbucket.replicas.object_version import Learned
+from nearbucket.replicas.object_version import CatalogBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -36,7 +36,7 @@ _PAUSE = 0.0025  # between two batches, of whatever buckets
 _TELL = 5.0  # seconds between two lines of the log
 
 
-class Progress(NamedTuple):
+class WarmUpProgress(NamedTuple):
     """How far the warm-up has come.
 
     Attributes:
@@ -107,10 +107,10 @@ def _sources(settings: Settings) -> list[_Source]:
     for number, site in enumerate(settings.sites):
         for name, entry in _entries(site):
             place = Place(f"sites.{number}.{name}", entry, entry.credentials, entry.expected_owner)
-            known = found.get(entry.place, _Source(place, (), 0.0))
+            known = found.get(entry.object_base_url, _Source(place, (), 0.0))
             if entry.inventory and not known.place.entry.inventory:
                 known = replace(known, place=place)
-            found[entry.place] = replace(
+            found[entry.object_base_url] = replace(
                 known,
                 choices=(*known.choices, _choice(site)),
                 lasting=max(known.lasting, site.redirect.verify_ttl),
@@ -120,7 +120,7 @@ def _sources(settings: Settings) -> list[_Source]:
 
 def _entries(site: Site) -> Iterator[tuple[str, Bucket]]:
     """Entries of buckets that are asked before a redirect of the site, each once."""
-    asked = [each for region in site.regions_in_use for each in site.asked(region)]
+    asked = [each for region in site.regions_in_use for each in site.buckets_to_check(region)]
     yield from dict(asked).items()
 
 
@@ -182,8 +182,8 @@ class WarmUp:
     """
 
     settings: Settings
-    send: Callable[[Learned], None]
-    progress: Progress = field(default=Progress(), init=False)
+    send: Callable[[CatalogBatch], None]
+    progress: WarmUpProgress = field(default=WarmUpProgress(), init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self) -> None:
@@ -246,10 +246,12 @@ class WarmUp:
                 if size == 0:
                     _log.info("warm-up: %s: room for no more: catalog.entries", source.place.name)
                     return
-                await self._send(Learned(source.place.entry.place, tuple(chosen[:size]), seen))
+                await self._send(
+                    CatalogBatch(source.place.entry.object_base_url, tuple(chosen[:size]), seen)
+                )
                 chosen = chosen[size:]
 
-    async def _send(self, batch: Learned) -> None:
+    async def _send(self, batch: CatalogBatch) -> None:
         async with self._turn:
             self.send(batch)
             self._set(learned=self.progress.learned + len(batch.objects))

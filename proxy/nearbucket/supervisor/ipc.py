@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nearbucket.replicas.object_version import Learned
+from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.supervisor.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Lend:
     detail: str = ""
 
 
-Message = Snapshot | Ask | Borrow | Drain | Learned | Lend | Ready | Report
+Message = Snapshot | Ask | Borrow | Drain | CatalogBatch | Lend | Ready | Report
 
 
 def encoded(message: Message) -> bytes:

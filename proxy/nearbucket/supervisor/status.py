@@ -17,7 +17,7 @@ from nearbucket.supervisor.snapshot import fingerprint, worker_count
 if TYPE_CHECKING:
     from nearbucket.config.sites import Site
     from nearbucket.regions.ip_ranges import Ranges
-    from nearbucket.replicas.warm_up import Progress
+    from nearbucket.replicas.warm_up import WarmUpProgress
     from nearbucket.supervisor.admin_api import Health
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
@@ -50,7 +50,7 @@ class Known(NamedTuple):
     ranges: Ranges | None
     age: float
     refused: str | None
-    warm_up: Progress | None
+    warm_up: WarmUpProgress | None
     values: Values
 
 

@@ -16,7 +16,7 @@ from nearbucket.frontend.aiohttp_lane.handler import Handler
 from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import OriginRegistry
-from nearbucket.replicas.replica_status import Standings
+from nearbucket.replicas.replica_status import ReplicaStatuses
 from nearbucket.supervisor.listener_tls import Certificate
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
-    from nearbucket.replicas.object_version import Learned
+    from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.s3.credentials import Ambient
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Cell, Counters, Values
@@ -72,7 +72,7 @@ class Worker:
         self._relay = relay
         self._ambient = ambient
         self._origins: OriginRegistry
-        self._standings: Standings
+        self._replicas: ReplicaStatuses
         self._server: asyncio.Server
         self._ticking: asyncio.Task[None]
 
@@ -82,13 +82,13 @@ class Worker:
         self._origins = OriginRegistry(
             lambda site: _SiteOriginCounters(counters, site), self._ambient
         )
-        self._standings = Standings(
+        self._replicas = ReplicaStatuses(
             self._origins.session,
             self._origins.ambient,
             counters.add,
             self.context.decision_cache.clear,
         )
-        self.context.standings = self._standings
+        self.context.replicas = self._replicas
         self._use(self.context.settings)
         handler = Handler(self.context)
         self._server = await asyncio.get_running_loop().create_server(
@@ -124,8 +124,8 @@ class Worker:
 
     def _use(self, settings: Settings) -> None:
         self._origins.use(settings.sites)
-        self._standings.use(settings)
-        self.context.presigners = self._standings.presigners
+        self._replicas.use(settings)
+        self.context.presigners = self._replicas.presigners
         self.context.origins = self._origins.by_site
         self.context.signed_requests = self._origins.signed_requests if self._relay else {}
 
@@ -137,20 +137,20 @@ class Worker:
             except Exception:
                 _log.exception("a tick failed")
 
-    def learn(self, learned: Learned) -> None:
+    def learn(self, learned: CatalogBatch) -> None:
         """Take what a listing said of a bucket."""
         seen = time.monotonic() - max(0.0, time.time() - learned.seen)
-        self._standings.catalog.learn(learned.place, learned.objects, seen)
+        self._replicas.object_cache.learn(learned.base_url, learned.objects, seen)
 
     def figures(self) -> Values:
         """All figures now."""
-        self.context.counters.up = dict(self._standings.up())
+        self.context.counters.up = dict(self._replicas.up())
         return self.context.counters.snapshot()
 
     def tick(self, now: float) -> None:
         """Once a second: clock, timeouts, log."""
         self.context.tick()
-        self._standings.tick(now)
+        self._replicas.tick(now)
         if self._certificate is not None:
             self._certificate.refresh()
         for lane in tuple(self.context.connections):
@@ -173,7 +173,7 @@ class Worker:
             lane.abort()
         await asyncio.sleep(0)
         self._ticking.cancel()
-        await self._standings.close()
+        await self._replicas.close()
         await self._origins.close()
 
 

@@ -40,7 +40,7 @@ from nearbucket.telemetry.metrics import Values, retired, total
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from nearbucket.replicas.object_version import Learned
+    from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.supervisor.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ class Pool:
             member.channel.send_encoded(data)
         await self.figures()  # a worker reads its messages in order
 
-    def tell(self, learned: Learned) -> None:
+    def tell(self, learned: CatalogBatch) -> None:
         """Have every worker of now know what a bucket holds."""
         data = encoded(learned)
         for member in self._members.values():

@@ -19,7 +19,7 @@ import uvloop
 
 from nearbucket.errors import OriginError
 from nearbucket.frontend.recent_redirects import SIZE, SharedTable
-from nearbucket.replicas.object_version import Learned
+from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.s3.credentials import Lent
 from nearbucket.supervisor.ipc import LAST, Ask, Borrow, Channel, Lend, Ready, Report
 from nearbucket.supervisor.snapshot import Snapshot
@@ -73,7 +73,7 @@ class _Follower:
                 self._worker.apply(snapshot)
             case Ask(question):
                 self.report(question)
-            case Learned() as learned:
+            case CatalogBatch() as learned:
                 self._worker.learn(learned)
             case Lend() as lent:
                 self._loans.lent(lent)

@@ -93,7 +93,7 @@ async def checked(settings: Settings, options: Options) -> list[Finding]:
 
 def _key(place: Place) -> tuple[object, ...]:
     """Equal for places that are the same bucket, asked in the same way."""
-    return place.entry.place, place.entry.region, place.credentials, place.owner
+    return place.entry.object_base_url, place.entry.region, place.credentials, place.owner
 
 
 def _buckets(settings: Settings) -> dict[tuple[object, ...], list[Place]]:

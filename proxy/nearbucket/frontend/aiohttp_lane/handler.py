@@ -117,8 +117,8 @@ class _Exchange:
     async def _settle(self) -> None:
         """Wait a moment for what the buckets hold, and decide again."""
         open_, context = self._decision, self._context
-        if context.standings is not None and not isinstance(open_, Refuse):
-            await context.standings.settle(open_.site, open_.region or "", open_.key)
+        if context.replicas is not None and not isinstance(open_, Refuse):
+            await context.replicas.settle(open_.site, open_.region or "", open_.key)
             self._decision = context.decide(self._request)
 
     def failed(self) -> None:
