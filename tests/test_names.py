@@ -149,8 +149,12 @@ def _files(place: str) -> list[Path]:
     path = ROOT / place
     if path.is_file():
         return [path]
-    return [each for each in sorted(path.rglob("*")) if each.is_file() and not
-            {"__pycache__", "results"} & set(each.relative_to(ROOT).parts)]  # fmt: skip
+    left_out = {"__pycache__", "results", "nearbucket.egg-info"}
+    return [
+        each
+        for each in sorted(path.rglob("*"))
+        if each.is_file() and not left_out & set(each.relative_to(ROOT).parts)
+    ]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.worker_context import WorkerState
+from nearbucket.frontend.worker_context import WorkerContext
 from tests.build import settings, snapshot
 
 if TYPE_CHECKING:
@@ -15,16 +15,16 @@ def test_of_many_warnings_in_a_second_one_is_logged_and_the_others_are_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     made = snapshot(settings(log={"access": "off"}))
-    state = WorkerState(made.settings, made.table, made.cdn)
+    context = WorkerContext(made.settings, made.table, made.cdn)
     for _ in range(2):
         caplog.clear()
         for number in range(3):
-            state.complain(f"fault {number}")
+            context.complain(f"fault {number}")
         assert caplog.messages == ["fault 0"]
-        state.tick()
+        context.tick()
         assert caplog.messages == ["fault 0", "and 2 more like the last"]
     caplog.clear()
-    state.complain("alone")
-    state.tick()
-    state.tick()
+    context.complain("alone")
+    context.tick()
+    context.tick()
     assert caplog.messages == ["alone"]

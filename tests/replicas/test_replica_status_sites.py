@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.policy.model import Reason
-from nearbucket.replicas.object_cache import HOLD
+from nearbucket.replicas.object_cache import FAILURE_PAUSE
 from nearbucket.replicas.replica_status import DOWN, ReplicaStatuses
 from nearbucket.s3.credentials import Ambient
 from tests import build
@@ -88,9 +88,9 @@ async def test_a_question_that_was_not_answered_is_forgotten_in_a_tick(
     world.use(site("a", origin, target, {}), catalog={"wait": "5s"})
     target.mode = "failing"
     await world.one.settle("a", "us-west-2", "a")
-    assert len(world.one.catalog._held_back) == 1
-    world.one.tick(monotonic() + HOLD)
-    assert not world.one.catalog._held_back
+    assert len(world.one.object_cache._paused) == 1
+    world.one.tick(monotonic() + FAILURE_PAUSE)
+    assert not world.one.object_cache._paused
 
 
 async def test_who_goes_away_while_waiting_takes_nobody_s_answer_away(

@@ -24,7 +24,6 @@ In reading order:
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.
 * ``handoff.py``: what the lanes tell each other when one passes a request to another.
 * ``connection_timeouts.py``: closes connections that wait too long, or that idle during a drain.
-* ``patience.py``: how long a client may take no data before its connection is closed.
 * ``streaming/``: the streaming lane.
 * ``aiohttp_lane/``: the aiohttp lane.
 """
