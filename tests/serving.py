@@ -20,7 +20,7 @@ import uvloop
 from aiohttp import ClientTimeout
 
 from nearbucket.frontend.client_connection import ClientConnection
-from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.worker import Worker
@@ -278,7 +278,7 @@ async def serving(
     descriptor = nowhere if log is None else log
     worker = Worker(
         snapshot(settings), fast_lane=fast_lane, relay=relay, descriptor=descriptor,
-        ambient=Ambient(credentials),
+        ambient=SdkCredentials(credentials),
     )  # fmt: skip
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
     await worker.start(listener)

@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, cast
 
-from nearbucket.event_loop import let_go
+from nearbucket.event_loop import clear_incrementally
 from nearbucket.frontend.decision_cache import MAX_REPEATED, DecisionCache
 from nearbucket.frontend.request_parser import RequestHead
 from nearbucket.replicas.object_cache import BucketCache
@@ -27,7 +27,7 @@ async def test_everything_goes_a_little_in_each_turn_of_the_loop() -> None:
     for each in (*one.values(), *two.values()):
         weakref.finalize(each, lambda: gone.__setitem__(0, gone[0] + 1))
     del each
-    let_go(one, {}, two)
+    clear_incrementally(one, {}, two)
     steps = []
     while gone[0] <= count:
         before = gone[0]
@@ -43,7 +43,7 @@ def test_where_no_loop_runs_nobody_waits() -> None:
     kept = Kept()
     gone = weakref.ref(kept)
     held = {"one": kept}
-    let_go(held)
+    clear_incrementally(held)
     del kept, held
     assert gone() is None
 

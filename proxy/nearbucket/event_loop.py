@@ -6,8 +6,8 @@ priority it gives way at once. Priority belongs to a thread on Linux (setpriorit
 library/kernel differences"), and a thread cannot raise it again without privileges: hence threads
 of its own. New processes are started by the loop's thread, so workers keep the loop's priority.
 
-``let_go`` empties large dictionaries between turns of the loop. Freeing one of 20,000 remembered
-requests at once would hold a worker's loop for 8 ms.
+``clear_incrementally`` empties large dictionaries between turns of the loop. Freeing one of 20,000
+remembered requests at once would hold a worker's loop for 8 ms.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _AT_A_TIME = 256
 """Entries a turn of the loop: about a tenth of a millisecond."""
 
 
-def let_go(*kept: dict[Any, Any]) -> None:
+def clear_incrementally(*kept: dict[Any, Any]) -> None:
     """Empty dictionaries bit by bit; where no loop runs nobody waits, and they go at once.
 
     Args:

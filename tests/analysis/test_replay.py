@@ -11,7 +11,7 @@ from nearbucket.analysis.log_reader import Line, Problem
 from nearbucket.analysis.policy_diff import Changes, Tally
 from nearbucket.analysis.replay import HELD, Replay
 from nearbucket.config.prices import GB, Prices
-from nearbucket.policy.model import Redirect, Refuse, ReplicaStatus
+from nearbucket.policy.model import RedirectTo, Refuse, ReplicaStatus
 from nearbucket.telemetry.log_format import Json, W3c, line_of
 from tests.analysis.test_log_reader import ASKED, FULL, KEY, lines
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, request, settings
@@ -158,7 +158,7 @@ def logged(asked: Request, decision: Decision) -> Record:
     return FULL._replace(
         client=None if isinstance(decision, Refuse) else decision.client, method=asked.method,
         host=asked.headers[b"host"].decode(), path=asked.target.partition("?")[0],
-        status=decision.status if isinstance(decision, Refuse | Redirect) else 200,
+        status=decision.status if isinstance(decision, Refuse | RedirectTo) else 200,
         action=decision.reason.action.value, reason=decision.reason.value,
         site=None if refused else "*",
         user_agent=asked.headers.get(b"user-agent", b"").decode() or None,

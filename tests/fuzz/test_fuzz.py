@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from nearbucket.errors import RequestError
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, PlainRequestParser
 from nearbucket.frontend.response_heads import RedirectText
-from nearbucket.policy.client_address import Secret, Trust, plain_address
-from nearbucket.policy.model import Redirect, Refuse, Request, Stream
+from nearbucket.policy.client_address import SecretCheck, Trust, plain_address
+from nearbucket.policy.model import RedirectTo, Refuse, Request, Stream
 from nearbucket.policy.object_keys import MAX_KEY, encode_key, object_key, split_target
 from nearbucket.regions.region_table import network_set
 from nearbucket.telemetry.metrics import HandoffReason
@@ -171,7 +171,7 @@ def any_fields_name_one_client_or_nobody(request: Request) -> None:
             assert plain_address(client.address) == client.address
         shown = trust.secret(request)
         accepted = request.headers.get(trust.secret_header or b"") in trust.secret_values
-        assert (shown is Secret.RIGHT) is accepted
+        assert (shown is SecretCheck.RIGHT) is accepted
 
 
 def any_target_is_one_key_or_refused(target: str) -> None:
@@ -198,7 +198,7 @@ def any_request_is_decided_and_stays_with_the_configured_hosts(request: Request)
         assert engine.decide(request) == decision
         assert engine.explain(request)
         match decision:
-            case Redirect():
+            case RedirectTo():
                 _stays(decision)
                 assert request.method in {"GET", "HEAD"}
             case Stream():
@@ -208,7 +208,7 @@ def any_request_is_decided_and_stays_with_the_configured_hosts(request: Request)
                 assert decision.status in {204, 400, 403, 405, 421}
 
 
-def _stays(decision: Redirect) -> None:
+def _stays(decision: RedirectTo) -> None:
     location = decision.location
     assert location.isascii()
     assert location.isprintable()

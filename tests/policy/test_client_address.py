@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.config.settings import ClientAddress
-from nearbucket.policy.client_address import Secret, Trust, plain_address
+from nearbucket.policy.client_address import SecretCheck, Trust, plain_address
 from nearbucket.policy.model import Request
 from nearbucket.regions.prefixes import packed_address
 from nearbucket.regions.region_table import network_set
@@ -151,16 +151,16 @@ def test_without_the_origin_secret_forwarded_headers_are_ignored(
 
 @pytest.mark.parametrize(
     ("shown", "state"),
-    [("new", Secret.RIGHT), ("old", Secret.RIGHT), ("NEW", Secret.WRONG), ("", Secret.WRONG),
-     (None, Secret.ABSENT)],
+    [("new", SecretCheck.RIGHT), ("old", SecretCheck.RIGHT), ("NEW", SecretCheck.WRONG),
+     ("", SecretCheck.WRONG), (None, SecretCheck.ABSENT)],
 )  # fmt: skip
-def test_the_secret_is_right_absent_or_wrong(shown: str | None, state: Secret) -> None:
+def test_the_secret_is_right_absent_or_wrong(shown: str | None, state: SecretCheck) -> None:
     fields = {"x_origin_verify": shown} if shown is not None else {}
     assert trust(**WITH_SECRET).secret(request(**fields)) is state
 
 
 def test_no_secret_is_asked_for_by_default() -> None:
-    assert trust().secret(request(x_origin_verify="x")) is Secret.NOT_ASKED
+    assert trust().secret(request(x_origin_verify="x")) is SecretCheck.NOT_CONFIGURED
 
 
 @given(st.binary(max_size=80), st.sampled_from([ONE_HOP, TWO_HOPS, FORWARDED, THROUGH_CDN]))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.policy.engine import host_name
-from nearbucket.policy.model import Reason, Redirect, Refuse, Request, Stream
-from nearbucket.policy.rules import share
+from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
+from nearbucket.policy.rules import rollout_bucket
 from tests.build import (
     CDN,
     EAST,
@@ -46,7 +46,7 @@ def with_opt_out(**keys: Any) -> Any:
 )
 def test_a_client_in_a_target_region_is_sent_to_its_bucket(peer: str, location: str) -> None:
     decision = engine(PLAIN).decide(request(peer=peer))
-    assert isinstance(decision, Redirect)
+    assert isinstance(decision, RedirectTo)
     assert (decision.location, decision.status) == (location, 301)
 
 
@@ -174,19 +174,19 @@ def test_a_location_is_well_formed_however_the_target_is_named(
     target: dict[str, Any], location: str
 ) -> None:
     decision = engine(settings(site={"targets": {"us-east-1": target}})).decide(request())
-    assert isinstance(decision, Redirect)
+    assert isinstance(decision, RedirectTo)
     assert decision.location == location
 
 
 def test_a_location_holds_the_key_encoded_once() -> None:
     decision = engine(PLAIN).decide(request("/a+b%20%25%C3%A9//c:d(%23).tar.gz"))
-    assert isinstance(decision, Redirect)
+    assert isinstance(decision, RedirectTo)
     assert decision.location.endswith(".com/a%2Bb%20%25%C3%A9//c%3Ad%28%23%29.tar.gz")
 
 
 def test_no_path_names_another_host_in_location() -> None:
     decision = engine(PLAIN).decide(request("//evil.example/a.tar.gz"))
-    assert isinstance(decision, Redirect)
+    assert isinstance(decision, RedirectTo)
     assert (
         decision.location == "https://downloads.s3.us-east-1.amazonaws.com//evil.example/a.tar.gz"
     )
@@ -204,7 +204,7 @@ def test_percent_is_stable_and_close_to_its_share() -> None:
     first = [half.decide(each).reason for each in asked]
     assert first == [half.decide(each).reason for each in asked]
     assert 900 < first.count(Reason.IN_REGION) < 1100
-    assert all(0 <= share(EAST, str(number)) < 100 for number in range(1000))
+    assert all(0 <= rollout_bucket(EAST, str(number)) < 100 for number in range(1000))
 
 
 def test_percent_chooses_by_client_and_path_together() -> None:
@@ -233,7 +233,7 @@ def test_what_the_cdn_itself_asks_is_never_sent_back_to_it(host: str) -> None:
 
 def test_what_others_ask_is_sent_to_the_cdn() -> None:
     decision = engine(CDN_OF).decide(request("/a.txt", peer=OUTSIDE, host="cdn.example"))
-    assert isinstance(decision, Redirect)
+    assert isinstance(decision, RedirectTo)
     assert decision.location.lower() == "https://cdn.example:8443/files/a.txt"
 
 
@@ -303,7 +303,7 @@ def test_no_request_makes_deciding_or_explaining_fail(
     asked = Request(method, target, fields, peer)
     decision = made.decide(asked)
     assert made.explain(asked)[-1].value == decision.reason.value
-    if isinstance(decision, Redirect):
+    if isinstance(decision, RedirectTo):
         assert decision.location.startswith((
             "https://downloads.s3.us-east-1.amazonaws.com/",
             "https://us-west-2-downloads.s3.us-west-2.amazonaws.com/",

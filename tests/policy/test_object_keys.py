@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nearbucket.errors import RequestError
 from nearbucket.frontend.response_heads import RedirectText
-from nearbucket.policy.model import Redirect
+from nearbucket.policy.model import RedirectTo
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
 
 
@@ -90,7 +90,7 @@ def test_other_targets_are_refused(target: str) -> None:
         split_target(target)
 
 
-REDIRECT = Redirect(
+REDIRECT = RedirectTo(
     "*", "a.tar.gz", "192.0.2.1", "us-east-1", target=True,
     base="https://b.example/", path="a.tar.gz", status=301,
 )  # fmt: skip

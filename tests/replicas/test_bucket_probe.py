@@ -13,7 +13,7 @@ from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
 from nearbucket.replicas.object_version import ABSENT
-from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.credentials import SdkCredentials
 from tests.conftest import SAMPLES
 from tests.scripteds3 import Say, ScriptedS3, reply
 
@@ -28,7 +28,7 @@ OWNER = "123456789012"
 
 
 def probe_of(session: ClientSession, entry: Bucket) -> BucketProbe:
-    return BucketProbe(entry, session, Ambient())
+    return BucketProbe(entry, session, SdkCredentials())
 
 
 def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> BucketProbe:

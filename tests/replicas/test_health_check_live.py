@@ -13,7 +13,7 @@ from nearbucket.replicas import bucket_probe
 from nearbucket.replicas import health_check as module
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.health_check import HealthChecker
-from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.credentials import SdkCredentials
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BUCKET, BucketServer, until
 from tests.build import WEST, settings
@@ -162,7 +162,7 @@ async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
     """To those who may not list, S3 says 403 of a key that is gone (GetObject, "403")."""
     pace(monkeypatch, 0.006)
     async with Unlisted(a=b"1", b=b"2") as server:
-        bucket = BucketProbe(Target.model_validate(server.entry()), session, Ambient())
+        bucket = BucketProbe(Target.model_validate(server.entry()), session, SdkCredentials())
         turns: list[float] = []
         checker = HealthChecker(lambda: turns.append(server.asked.total()))
         checker.use([bucket])

@@ -19,7 +19,7 @@ from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.replicas import inventory_report as inventory
 from nearbucket.replicas.inventory_report import report_of
-from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ class Shelf:
         said = manifest(keys, BUCKET, **changed)
         await self.put(f"{self.base}2026-01-{day:02}T01-00Z/manifest.json", said)
 
-    def place(self, where: str | None = None, **entry: Any) -> Place:
+    def place(self, where: str | None = None, **entry: Any) -> BucketLocation:
         made = self.s3.entry("listed", inventory=where or self.where, **entry)
-        return Place("sites.0.origin", made, made.credentials)
+        return BucketLocation("sites.0.origin", made, made.credentials)
 
     async def read(self, where: str | None = None, **entry: Any) -> list[tuple[str, int, str]]:
         found = []
@@ -286,7 +286,10 @@ async def test_a_report_out_of_reach_says_what_helps(
     await shelf.store(packed([row("a")]))
     made = shelf.s3.entry("listed", inventory=shelf.where).model_copy(update=entry)
     with pytest.raises(ProxyError, match=rf"sites.0.origin.inventory: .*{says}"):
-        _ = [page async for page in report_of(Place("sites.0.origin", made, made.credentials))]
+        _ = [
+            page
+            async for page in report_of(BucketLocation("sites.0.origin", made, made.credentials))
+        ]
 
 
 @pytest.mark.parametrize("shelf", ["bucket"], indirect=True)

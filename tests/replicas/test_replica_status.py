@@ -16,7 +16,7 @@ from nearbucket.replicas import replica_status as standing
 from nearbucket.replicas.object_cache import CachedObject
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from nearbucket.replicas.replica_status import UNVERIFIED, ReplicaStatuses
-from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.credentials import SdkCredentials
 from tests import build
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class World:
     def __init__(self, session: Any, **redirect: Any) -> None:
         self.now = NOW
         self.asked: list[str] = []
-        self.one = ReplicaStatuses(session, Ambient(), lambda *_: None, lambda: None)
+        self.one = ReplicaStatuses(session, SdkCredentials(), lambda *_: None, lambda: None)
         self.one.object_cache.check = self.ask  # type: ignore[method-assign,assignment]
         chosen = {"verify_ttl": TTL, **redirect}
         self.one.use(build.settings(site={"origin": BUCKETS, "redirect": chosen}))

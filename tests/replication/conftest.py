@@ -12,7 +12,7 @@ import pytest
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, make_bucket
 from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.replication.replicator import Job, Options, Replication, Tally
-from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from tests.replication.watched import WatchedS3
 
@@ -51,17 +51,17 @@ class World:
 
     client: Any
     watched: WatchedS3
-    origin: Place
-    target: Place
+    origin: BucketLocation
+    target: BucketLocation
     found: list[Job] = field(default_factory=list)
 
     async def put(self, key: str, body: bytes = b"x", **more: Any) -> None:
         """An object of the origin, in one piece."""
-        await self.client.put_object(**self.origin.asked(key), Body=body, **more)
+        await self.client.put_object(**self.origin.arguments(key), Body=body, **more)
 
     async def put_in_parts(self, key: str, *parts: bytes, **more: Any) -> None:
         """An object of the origin, uploaded in parts."""
-        asked = self.origin.asked(key)
+        asked = self.origin.arguments(key)
         upload = (await self.client.create_multipart_upload(**asked, **more))["UploadId"]
         made = []
         for number, body in enumerate(parts, 1):
@@ -85,7 +85,7 @@ class World:
         await run.run()
         return tally
 
-    async def all_of(self, place: Place) -> dict[str, dict[str, Any]]:
+    async def all_of(self, place: BucketLocation) -> dict[str, dict[str, Any]]:
         """Everything a folder holds: size, ETag, bytes, headers, metadata and tags by key."""
         answer = await self.client.list_objects_v2(
             Bucket=place.entry.bucket, Prefix=place.entry.prefix
@@ -93,10 +93,10 @@ class World:
         keys = [item["Key"].removeprefix(place.entry.prefix) for item in answer.get("Contents", ())]
         return {key: await self.described(place, key) for key in keys}
 
-    async def described(self, place: Place, key: str) -> dict[str, Any]:
+    async def described(self, place: BucketLocation, key: str) -> dict[str, Any]:
         """All about one object but its dates."""
-        head = await self.client.get_object(**place.asked(key))
-        tags = (await self.client.get_object_tagging(**place.asked(key)))["TagSet"]
+        head = await self.client.get_object(**place.arguments(key))
+        tags = (await self.client.get_object_tagging(**place.arguments(key)))["TagSet"]
         body = await head["Body"].read()
         told = {name: value for name, value in head.items()
                 if name not in {"ResponseMetadata", "LastModified", "Body"}}  # fmt: skip
@@ -131,9 +131,9 @@ async def _world(server: SeaweedFS, folder: Path) -> AsyncIterator[World]:
     keys = KeyFiles(access_key_file=access, secret_key_file=secret)
     number = next(_NUMBERS)  # a folder each: buckets are slow to make, folders cost nothing
 
-    def place(name: str, endpoint: str, region: str, prefix: str) -> Place:
+    def place(name: str, endpoint: str, region: str, prefix: str) -> BucketLocation:
         values = {"bucket": name, "region": region, "prefix": f"{prefix}/{number}"}
-        return Place(name, Bucket(endpoint=endpoint, **values), keys)
+        return BucketLocation(name, Bucket(endpoint=endpoint, **values), keys)
 
     unwatched = place("origin", server.endpoint, "us-east-1", "")
     async with WatchedS3(server.endpoint) as watched, opened(unwatched, 32) as client:

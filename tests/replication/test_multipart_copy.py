@@ -12,7 +12,7 @@ from nearbucket.replication.comparison import Judge
 from nearbucket.replication.listing_merge import Listed
 from nearbucket.replication.multipart_copy import etag_of, layout_of, parts_of
 from nearbucket.replication.object_copy import Copier
-from nearbucket.s3.bucket_location import Sides
+from nearbucket.s3.bucket_location import CopyEndpoints
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some
 
@@ -91,20 +91,20 @@ class Unfinished:
 
     def __init__(self, world: World, clients: tuple[Any, Any]) -> None:
         self.world = world
-        sides = Sides(world.origin, world.target, *clients)
+        sides = CopyEndpoints(world.origin, world.target, *clients)
         self.copier = Copier(sides, Judge(sides), gate=asyncio.Semaphore(4), width=4)
         self.moved = 0
 
     async def upload(self, bodies: Sequence[bytes]) -> None:
         """Leave an upload with these parts behind."""
-        asked, client = self.world.target.asked("a.tar.xz"), self.world.client
+        asked, client = self.world.target.arguments("a.tar.xz"), self.world.client
         upload = (await client.create_multipart_upload(**asked))["UploadId"]
         for number, body in enumerate(bodies, 1):
             await client.upload_part(**asked, UploadId=upload, PartNumber=number, Body=body)
 
     async def copied(self, modified: datetime = EARLIER) -> list[int]:
         """Copy the object as if it had been written then; returns the parts that S3 copied."""
-        head = await self.world.client.head_object(**self.world.origin.asked("a.tar.xz"))
+        head = await self.world.client.head_object(**self.world.origin.arguments("a.tar.xz"))
         etag = head["ETag"].strip('"')
 
         def moved(size: int) -> None:
@@ -179,9 +179,11 @@ async def test_an_upload_that_another_run_completed_is_no_failure(unfinished: Un
         next(done, None) if asked.name == "POST Upload" else None
     )
     await unfinished.world.client.copy_object(
-        **unfinished.world.origin.as_source("a.tar.xz"),
-        **unfinished.world.target.asked("a.tar.xz"),
+        **unfinished.world.origin.copy_source("a.tar.xz"),
+        **unfinished.world.target.arguments("a.tar.xz"),
     )
-    head = await unfinished.world.client.head_object(**unfinished.world.origin.asked("a.tar.xz"))
+    head = await unfinished.world.client.head_object(
+        **unfinished.world.origin.arguments("a.tar.xz")
+    )
     what = Listed("a.tar.xz", head["ContentLength"], head["ETag"].strip('"'), EARLIER)
     assert await unfinished.copier.copy(what, lambda _: None) == what.etag

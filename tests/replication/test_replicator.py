@@ -246,7 +246,7 @@ async def test_nothing_is_deleted_unless_asked(world: World) -> None:
     await world.put("old.txt")
     await world.run()
     for key in ("old.tar.gz", "old.txt"):
-        await world.client.delete_object(**world.origin.asked(key))
+        await world.client.delete_object(**world.origin.arguments(key))
 
     def chosen(key: str, _size: int) -> bool:
         return key.endswith(".gz")
@@ -271,7 +271,7 @@ async def test_what_comes_to_both_buckets_during_the_run_is_not_deleted(world: W
             len([one for one in world.watched.asked if one.name == "GET List"]) == 4
         ):  # fmt: skip
             for place in (world.origin, world.target):
-                await world.client.put_object(**place.asked("new.tar.gz"), Body=b"x")
+                await world.client.put_object(**place.arguments("new.tar.gz"), Body=b"x")
 
     world.watched.before = publish
     tally = await world.run(delete=True)

@@ -20,7 +20,7 @@ from tests.replication.test_replicator import DESCRIBED, some
 from tests.replication.watched import COPIES, Gate
 
 if TYPE_CHECKING:
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 ROOT = Path(__file__).parents[3]
 OBJECTS = 10_000
@@ -68,7 +68,7 @@ async def ended(process: asyncio.subprocess.Process, patience: float = 60) -> En
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-def _entry(place: Place) -> dict[str, Any]:
+def _entry(place: BucketLocation) -> dict[str, Any]:
     keys = place.credentials
     assert not isinstance(keys, str)
     return {

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from nearbucket.errors import OriginError
 from nearbucket.s3 import credentials as module
-from nearbucket.s3.credentials import Ambient, Credentials
+from nearbucket.s3.credentials import Credentials, SdkCredentials
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def test_an_error_of_the_chain_does_not_tell_what_was_read() -> None:
         "schlüssel".encode().decode("ascii")
 
     with pytest.raises(OriginError, match="UnicodeDecodeError: 'ascii' codec") as caught:
-        await Ambient(load).get()
+        await SdkCredentials(load).get()
     assert "schl" not in repr(caught.value)
 
 
@@ -132,7 +132,7 @@ async def test_credentials_about_to_end_when_loaded_are_refreshed_before_use(
 async def test_credentials_of_a_role_know_when_they_end(task_role: Callable[..., Any]) -> None:
     await task_role(60)
     before = time.time()
-    expires = (await Ambient().get()).expires
+    expires = (await SdkCredentials().get()).expires
     assert expires is not None
     assert before + 3590 < expires <= time.time() + 3600
 
@@ -140,7 +140,7 @@ async def test_credentials_of_a_role_know_when_they_end(task_role: Callable[...,
 async def test_static_credentials_do_not_end(no_aws: pytest.MonkeyPatch) -> None:
     no_aws.setenv("AWS_ACCESS_KEY_ID", "AKID")
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    assert (await Ambient().get()).expires is None
+    assert (await SdkCredentials().get()).expires is None
 
 
 async def test_credentials_are_the_same_object_until_they_change(
@@ -148,7 +148,7 @@ async def test_credentials_are_the_same_object_until_they_change(
 ) -> None:
     monkeypatch.setattr(module, "_HOLD", -1.0)
     role = await task_role(60)
-    ambient = Ambient()
+    ambient = SdkCredentials()
     first = await ambient.get()
     assert await asked_again(ambient) is first
     assert role.asked == 1
@@ -159,7 +159,7 @@ async def test_credentials_are_the_same_object_until_they_change(
     assert first.expires != second.expires
 
 
-async def asked_again(ambient: Ambient) -> Credentials:
+async def asked_again(ambient: SdkCredentials) -> Credentials:
     """What is handed out once the chain has been asked again."""
     ambient.current()
     assert ambient._flight is not None
@@ -185,7 +185,7 @@ async def test_two_hundred_requests_cause_one_refresh_of_expired_credentials() -
             "AKID", "secret", "old", ends, refresh, "test", time_fetcher=lambda: clock[0]
         )
 
-    ambient = Ambient(load)
+    ambient = SdkCredentials(load)
     signer = Signer("ambient", "us-east-1", ambient=ambient)
     assert await two_hundred(signer) == {"old"}
     assert refreshes == 0
@@ -211,7 +211,7 @@ async def test_requests_go_on_with_known_credentials_while_a_refresh_fails(
         )
 
     monkeypatch.setattr(module, "_HOLD", 0.0)
-    ambient = Ambient(load)
+    ambient = SdkCredentials(load)
     first = await ambient.get()
     assert refreshes == 1
     assert await asyncio.gather(*[ambient.get() for _ in range(200)]) == [first] * 200
@@ -227,7 +227,7 @@ async def test_failing_credentials_are_asked_for_once_a_second_not_once_a_reques
         asked += 1
         raise OSError("no route to the metadata service")
 
-    ambient = Ambient(load)
+    ambient = SdkCredentials(load)
     errors = await asyncio.gather(*[ambient.get() for _ in range(200)], return_exceptions=True)
     errors += await asyncio.gather(ambient.get(), return_exceptions=True)
     assert {type(error) for error in errors} == {OriginError}
@@ -246,7 +246,7 @@ async def test_a_client_that_goes_away_does_not_end_the_refresh_for_others() -> 
         ends = datetime.now(UTC) + timedelta(hours=1)
         return AioRefreshableCredentials("AKID", "secret", "token", ends, None, "test")
 
-    ambient = Ambient(load)
+    ambient = SdkCredentials(load)
     gone, stays = (asyncio.ensure_future(ambient.get()) for _ in range(2))
     await arrived.wait()
     gone.cancel()

@@ -17,7 +17,7 @@ from nearbucket.config.buckets import KeyFiles
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.s3 import credentials as credentials_module
 from nearbucket.s3 import presigner as module
-from nearbucket.s3.credentials import ANONYMOUS, Ambient, Credentials
+from nearbucket.s3.credentials import ANONYMOUS, Credentials, SdkCredentials
 from nearbucket.s3.presigner import SHORTEST, Presigner
 from nearbucket.s3.sigv4 import Signer
 
@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-class Held(Ambient):
+class Held(SdkCredentials):
     """A credential chain that has this, and nothing else."""
 
     def __init__(self, credentials: Credentials | None) -> None:
@@ -226,7 +226,7 @@ async def test_ambient_credentials_are_not_waited_for() -> None:
     async def load() -> Key:
         return Key()
 
-    ambient = Ambient(load)
+    ambient = SdkCredentials(load)
     presigner = Presigner(Signer("ambient", "us-west-2", ambient=ambient), 900)
     assert presigner.location("GET", PAGE) is None
     await ambient.get()

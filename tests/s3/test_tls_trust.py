@@ -11,7 +11,7 @@ from nearbucket.config.buckets import Origin as Entry
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.origin.client import OriginClient
 from nearbucket.s3 import tls_trust as trust
-from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.sdk_client import opened
 from tests.certificates import make_certificate
@@ -54,7 +54,7 @@ async def test_whoever_is_named_is_trusted_on_every_way(
     answers = [Say(reply("200 OK", b"x")), Say(reply("200 OK"))]
     async with ScriptedS3(*answers, tls=tls) as server:
         assert await asked(server.endpoint) == ""
-        place = Place("origin", entry(server.endpoint), "anonymous")
+        place = BucketLocation("origin", entry(server.endpoint), "anonymous")
         async with opened(place, attempts=1) as client:
             await client.head_object(Bucket="downloads", Key="a")
     assert [each.method for each in server.asked] == ["GET", "HEAD"]

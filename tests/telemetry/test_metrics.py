@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nearbucket.policy.model import Reason, Redirect, Refuse, Stream
+from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
 from nearbucket.telemetry.metrics import GAUGES, METRICS, SECONDS, Counters, retired, total
 from nearbucket.telemetry.prometheus import exposed
 from tests.build import settings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Decision
     from nearbucket.telemetry.metrics import Values
 
-WEST = Redirect(
+WEST = RedirectTo(
     "dl", "private/key.tar.gz", "198.51.100.7", "us-west-2", target=True,
     base="https://b.example/", path="k", status=301,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from nearbucket.policy.engine import ASSUME_REPLICATED, Engine
 from nearbucket.policy.model import (
     UNKNOWN,
     Reason,
-    Redirect,
+    RedirectTo,
     Refuse,
     ReplicaStatus,
     Request,
@@ -171,14 +171,14 @@ def _answer(decision: Decision, asked: Asked) -> Answer:
         return Answer("refuse", reason, str(decision.status))
     if reason == Reason.CLIENT_UNKNOWN and asked.client is None and asked.reason != reason:
         reason = NOT_LOGGED
-    if isinstance(decision, Redirect):
+    if isinstance(decision, RedirectTo):
         return Answer("redirect", reason, f"{decision.status} {decision.base.rstrip('/')}")
     return Answer("stream", reason)
 
 
 def _region(old: Decision, new: Decision) -> str:
     """Whose target it is about: the one that redirects there, else what the second finds."""
-    found = [each for each in (new, old) if isinstance(each, Redirect | Stream)]
+    found = [each for each in (new, old) if isinstance(each, RedirectTo | Stream)]
     sent = [each.region for each in found if each.reason is Reason.IN_REGION]
     return next(iter(sent), None) or next((each.region for each in found), None) or UNKNOWN
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
 from nearbucket.frontend.response_heads import stamp_of
 from nearbucket.origin.conditional_request import one_range, range_size
-from nearbucket.policy.model import REPLICA_OK, UNKNOWN, Action, Reason, Redirect, Refuse, action_of
+from nearbucket.policy.model import (
+    REPLICA_OK,
+    UNKNOWN,
+    Action,
+    Reason,
+    RedirectTo,
+    Refuse,
+    action_of,
+)
 from nearbucket.telemetry.log_format import Parts, Who
 
 if TYPE_CHECKING:
@@ -83,7 +91,7 @@ class ClientEntry:
         came_back_for: The same, where it came back, and has been served once it is streamed to.
     """
 
-    decision: Redirect | Stream
+    decision: RedirectTo | Stream
     text: RedirectText | None
     range: str | None
     streamable: bool
@@ -237,7 +245,7 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
 
 
-def saved_by(request: Request, decision: Redirect) -> int:
+def saved_by(request: Request, decision: RedirectTo) -> int:
     """Bytes that a redirect keeps off this host, where the object's size is known."""
     size = decision.replica.size
     if size is None or request.method == "HEAD":
@@ -247,7 +255,7 @@ def saved_by(request: Request, decision: Redirect) -> int:
 
 
 def object_entry_of(
-    request: Request, decision: Redirect | Stream, path: str, log: AccessLog
+    request: Request, decision: RedirectTo | Stream, path: str, log: AccessLog
 ) -> ObjectEntry:
     """What a request asks for.
 
@@ -260,7 +268,7 @@ def object_entry_of(
     what: Part = ()
     if log.form is not None:
         what = log.form.what(request.method, request.target.partition("?")[0])
-    replica = decision.replica if isinstance(decision, Redirect) else REPLICA_OK
+    replica = decision.replica if isinstance(decision, RedirectTo) else REPLICA_OK
     return ObjectEntry(
         key=decision.key,
         path=path.encode("ascii"),
@@ -274,7 +282,7 @@ def object_entry_of(
 
 
 def client_entry_of(  # noqa: PLR0913, PLR0917  # one entry, one call
-    request: Request, decision: Redirect | Stream, text: RedirectText | None, log: AccessLog,
+    request: Request, decision: RedirectTo | Stream, text: RedirectText | None, log: AccessLog,
     tally: Tally, recent_redirects: RecentRedirects | None, *, reason_header: bool,
     keep_alive: bool,
 ) -> ClientEntry:  # fmt: skip
@@ -291,7 +299,7 @@ def client_entry_of(  # noqa: PLR0913, PLR0917  # one entry, one call
         keep_alive: Whether the connection stays open.
     """
     stamp = b""
-    if not isinstance(decision, Redirect):
+    if not isinstance(decision, RedirectTo):
         stamp = stamp_of(decision, reason_header=reason_header)
     asked = request.headers.get(b"range")
     mark = (

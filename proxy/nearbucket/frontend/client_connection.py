@@ -30,7 +30,7 @@ from nearbucket.frontend.handoff import (
 )
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.relay import Relay
-from nearbucket.policy.model import Reason, Redirect, Refuse, Stream
+from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
 from nearbucket.telemetry.metrics import HandoffReason
 
 if TYPE_CHECKING:
@@ -155,10 +155,10 @@ class ClientConnection(ConnectionTimeouts):
             context.decision_cache.put(self._peer, head, cached.client, cached.object)
         self._respond(chunk, cached, started, keep_alive=keep_alive)
 
-    def _is_cacheable(self, decision: Redirect | Stream, now: float) -> bool:
+    def _is_cacheable(self, decision: RedirectTo | Stream, now: float) -> bool:
         """Whether others like it get the same, for a while at least."""
         engine = self._context.engine
-        if decision.reason is Reason.IN_REGION and isinstance(decision, Redirect):
+        if decision.reason is Reason.IN_REGION and isinstance(decision, RedirectTo):
             return decision.site in engine.certain and decision.replica.until > now
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.event_loop import let_go
+from nearbucket.event_loop import clear_incrementally
 from nearbucket.frontend.cached_decision import Repeat
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.access_log import PIPE_BUF
@@ -91,7 +91,7 @@ class DecisionCache:
 
     def clear(self) -> None:
         """Start from nothing."""
-        let_go(self.repeats, self.streams, self._clients, *self._objects.values())
+        clear_incrementally(self.repeats, self.streams, self._clients, *self._objects.values())
         self._begin()
 
     def _begin(self) -> None:
@@ -143,7 +143,7 @@ class DecisionCache:
     def tick(self) -> None:
         """Once a second: make room for other repeats, where there is none left."""
         if self._repeated >= MAX_REPEATED:
-            let_go(self.repeats, self.streams)
+            clear_incrementally(self.repeats, self.streams)
             self.repeats, self.streams = {}, {}
             self._repeated = 0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nearbucket.origin.response_headers import ResponseHead
-    from nearbucket.policy.model import Redirect, Stream
+    from nearbucket.policy.model import RedirectTo, Stream
 
 SERVER = "nearbucket"
 
@@ -30,7 +30,7 @@ def redirect_body(location: str) -> bytes:
     return f"Moved to {location}\nTo follow redirects with curl, add -L.\n".encode()
 
 
-def redirect_fields(decision: Redirect, *, reason_header: bool) -> list[tuple[str, str]]:
+def redirect_fields(decision: RedirectTo, *, reason_header: bool) -> list[tuple[str, str]]:
     """Header fields of a redirect, but for Date, Content-Length and Connection."""
     fields = [
         ("Server", SERVER),
@@ -67,7 +67,7 @@ class RedirectText:
     _end: bytes
 
     @classmethod
-    def of(cls, decision: Redirect, *, reason_header: bool) -> RedirectText:
+    def of(cls, decision: RedirectTo, *, reason_header: bool) -> RedirectText:
         """Cut the path out of a redirect.
 
         Args:

@@ -33,7 +33,7 @@ from nearbucket.policy.model import (
     REPLICA_OK,
     Decision,
     Reason,
-    Redirect,
+    RedirectTo,
     Request,
     Stream,
     action_of,
@@ -164,7 +164,7 @@ class WorkerContext:
     def decide(self, request: Request) -> Decision:
         """What a request gets, by all that is known now."""
         decision = self.engine.decide(request, self)
-        if self.presigners and isinstance(decision, Redirect):
+        if self.presigners and isinstance(decision, RedirectTo):
             return self._signed(request, decision)
         return decision
 
@@ -184,7 +184,7 @@ class WorkerContext:
             self.replicas.revalidate(site, region, key)
         return came_back
 
-    def _signed(self, request: Request, decision: Redirect) -> Redirect | Stream:
+    def _signed(self, request: Request, decision: RedirectTo) -> RedirectTo | Stream:
         """The same with a signed URL; without one the client would get a 403."""
         region = decision.region or ""
         presigner = self.presigners.get((decision.site, region))
@@ -199,11 +199,11 @@ class WorkerContext:
         return replace(decision, base="", path=url)
 
     def cached_decision(
-        self, request: Request, decision: Redirect | Stream, *, lasting: bool
+        self, request: Request, decision: RedirectTo | Stream, *, lasting: bool
     ) -> CachedDecision:
         """Everything that answering takes, for this request and those like it."""
         text, path = None, ""
-        if isinstance(decision, Redirect):
+        if isinstance(decision, RedirectTo):
             text, path = self._text(decision), decision.path
         client_entry = client_entry_of(
             request, decision, text, self.log, self.counters.tally(decision),
@@ -212,7 +212,7 @@ class WorkerContext:
         )  # fmt: skip
         return CachedDecision(client_entry, object_entry_of(request, decision, path, self.log))
 
-    def _text(self, decision: Redirect) -> RedirectText:
+    def _text(self, decision: RedirectTo) -> RedirectText:
         key = (
             decision.site, decision.base, decision.browser, decision.region, decision.reason,
         )  # fmt: skip
@@ -243,9 +243,9 @@ class WorkerContext:
             streamed: How many of the bytes sent came from the origin.
             protocol: HTTP version of the request.
         """
-        saved = saved_by(request, decision) if isinstance(decision, Redirect) else streamed
+        saved = saved_by(request, decision) if isinstance(decision, RedirectTo) else streamed
         self.counters.tally(decision).add(seconds, saved)
-        if status and isinstance(decision, Redirect) and decision.reason is Reason.IN_REGION:
+        if status and isinstance(decision, RedirectTo) and decision.reason is Reason.IN_REGION:
             redirects, mark = self._mark(request, decision)
             if redirects is not None:
                 redirects.record(mark, time.monotonic())
@@ -277,7 +277,7 @@ class WorkerContext:
                 redirects.forget(mark)
 
     def _mark(
-        self, request: Request, decision: Redirect | Stream
+        self, request: Request, decision: RedirectTo | Stream
     ) -> tuple[RecentRedirects | None, int]:
         redirects = self.recent_redirects.get(decision.site)
         if redirects is None:

@@ -13,7 +13,7 @@ from nearbucket.origin.client import OriginClient
 from nearbucket.origin.pool.connection_pool import ConnectionPool
 from nearbucket.origin.pool.read_buffer import ReadBuffers
 from nearbucket.origin.pool.signed_requests import SignedRequestCache
-from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.s3.tls_trust import trusted
@@ -38,12 +38,12 @@ class OriginRegistry:
     """
 
     def __init__(
-        self, counters: Callable[[str], OriginCounters], ambient: Ambient | None = None
+        self, counters: Callable[[str], OriginCounters], ambient: SdkCredentials | None = None
     ) -> None:
         """Args: who counts what happens on the way to a site's origin; the credential chain."""
         self._counters = counters
         self.session = client_session()
-        self.ambient = ambient or Ambient()
+        self.ambient = ambient or SdkCredentials()
         self._pools: dict[tuple[str, int, bool], ConnectionPool] = {}
         self._buffers = ReadBuffers.new()
         self.by_site: Mapping[str, OriginClient] = {}

@@ -28,7 +28,7 @@ FORWARDED_FOR = b"x-forwarded-for"
 VIEWER_ADDRESS = b"cloudfront-viewer-address"
 
 
-class Client(NamedTuple):
+class ResolvedAddress(NamedTuple):
     """The client's address, None when nobody can say it, and where that was read.
 
     Attributes:
@@ -42,10 +42,10 @@ class Client(NamedTuple):
     packed: bytes | None = None
 
 
-class Secret(Enum):
+class SecretCheck(Enum):
     """What a request shows of the origin secret."""
 
-    NOT_ASKED = auto()
+    NOT_CONFIGURED = auto()
     RIGHT = auto()
     ABSENT = auto()
     WRONG = auto()
@@ -90,21 +90,21 @@ class Trust:
             secret_values=tuple(value.encode() for value in secret.values) if secret else (),
         )
 
-    def secret(self, request: Request) -> Secret:
+    def secret(self, request: Request) -> SecretCheck:
         """Whether the request shows the origin secret; compared in constant time."""
         if self.secret_header is None:
-            return Secret.NOT_ASKED
+            return SecretCheck.NOT_CONFIGURED
         shown = request.headers.get(self.secret_header)
         if shown is None:
-            return Secret.ABSENT
+            return SecretCheck.ABSENT
         right = [hmac.compare_digest(shown, value) for value in self.secret_values]
-        return Secret.RIGHT if any(right) else Secret.WRONG
+        return SecretCheck.RIGHT if any(right) else SecretCheck.WRONG
 
-    def client(self, request: Request) -> Client:
+    def client(self, request: Request) -> ResolvedAddress:
         """The client's address, as far as trusted hops vouch for it."""
         peer = packed_address(request.peer or "")
         if peer is None:
-            return Client(None, "the peer has no IP address")
+            return ResolvedAddress(None, "the peer has no IP address")
         doubt = self._doubt(request, peer)
         if doubt is not None:
             return self._peer(peer, doubt)
@@ -123,13 +123,13 @@ class Trust:
             return None
         return "the socket's peer, which is no trusted proxy"
 
-    def _peer(self, peer: bytes, doubt: str) -> Client:
+    def _peer(self, peer: bytes, doubt: str) -> ResolvedAddress:
         """The peer itself, where it may be a client at all."""
         if self.cdn.holds_packed(peer):
-            return Client(None, f"{doubt}: that is CloudFront's own address")
+            return ResolvedAddress(None, f"{doubt}: that is CloudFront's own address")
         if self.source != "peer" and self._is_proxy(peer):
-            return Client(None, f"{doubt}: that is a trusted proxy, not a client")
-        return Client(address_text(peer), doubt, peer)
+            return ResolvedAddress(None, f"{doubt}: that is a trusted proxy, not a client")
+        return ResolvedAddress(address_text(peer), doubt, peer)
 
     @property
     def reads(self) -> frozenset[bytes]:
@@ -144,34 +144,34 @@ class Trust:
             self.cdn_is_proxy and self.cdn.holds_packed(packed)
         )
 
-    def _forwarded(self, request: Request, peer: bytes) -> Client:
+    def _forwarded(self, request: Request, peer: bytes) -> ResolvedAddress:
         """X-Forwarded-For, read from the right: the left end is the client's own words."""
         value = request.headers.get(FORWARDED_FOR, b"").decode("latin-1")
         if not value.strip():
-            return Client(None, "a trusted proxy sent no X-Forwarded-For")
+            return ResolvedAddress(None, "a trusted proxy sent no X-Forwarded-For")
         entries = value.split(",")
         if self.networks is not None:
             return self._walk(entries, peer)
         hops = self.hops or 1
         if len(entries) < hops:
-            return Client(None, f"X-Forwarded-For has fewer than {hops} entries")
+            return ResolvedAddress(None, f"X-Forwarded-For has fewer than {hops} entries")
         return self._entry(entries, hops)
 
-    def _walk(self, entries: list[str], peer: bytes) -> Client:
+    def _walk(self, entries: list[str], peer: bytes) -> ResolvedAddress:
         """Pass trusted proxies from the right; the first other address is the client.
 
         Where all are trusted, the last is: a client in the private network.
         """
-        found = Client(None, "X-Forwarded-For")
+        found = ResolvedAddress(None, "X-Forwarded-For")
         for number in range(1, len(entries) + 1):
             found = self._entry(entries, number)
             if found.packed is None or not self._is_proxy(found.packed):
                 return found
         if found.packed == peer or (self.cdn_is_proxy and self.cdn.holds(found.address or "")):
-            return Client(None, f"{found.how}: trusted proxies, and nobody behind them")
+            return ResolvedAddress(None, f"{found.how}: trusted proxies, and nobody behind them")
         return found
 
-    def _entry(self, entries: list[str], number: int) -> Client:
+    def _entry(self, entries: list[str], number: int) -> ResolvedAddress:
         """The address at a place from the right.
 
         CloudFront's own is no client where something stands to its left: there CloudFront
@@ -180,13 +180,15 @@ class Trust:
         packed = _with_port(entries[-number])
         place = f"entry {number} from the right of X-Forwarded-For"
         if packed is None:
-            return Client(None, f"{place} is not an address")
+            return ResolvedAddress(None, f"{place} is not an address")
         between = number < len(entries) and not self.cdn_is_proxy
         if between and self.cdn.holds_packed(packed):
-            return Client(None, f"{place} is CloudFront's own address; is a hop uncounted?")
-        return Client(address_text(packed), place, packed)
+            return ResolvedAddress(
+                None, f"{place} is CloudFront's own address; is a hop uncounted?"
+            )
+        return ResolvedAddress(address_text(packed), place, packed)
 
-    def _single(self, request: Request) -> Client:
+    def _single(self, request: Request) -> ResolvedAddress:
         """A header with one address in it; two of them arrive joined and are not usable."""
         value = request.headers.get(self.source.encode(), b"").decode("latin-1").strip()
         if self.source.encode() == VIEWER_ADDRESS:
@@ -197,8 +199,8 @@ class Trust:
         else:
             packed = _with_port(value)
         if packed is None:
-            return Client(None, f"{self.source} holds no address")
-        return Client(address_text(packed), self.source, packed)
+            return ResolvedAddress(None, f"{self.source} holds no address")
+        return ResolvedAddress(address_text(packed), self.source, packed)
 
 
 def _with_port(text: str) -> bytes | None:

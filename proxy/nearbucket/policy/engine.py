@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 
 from nearbucket.errors import RequestError
-from nearbucket.policy.client_address import Secret, Trust
+from nearbucket.policy.client_address import SecretCheck, Trust
 from nearbucket.policy.model import (
     REPLICA_OK,
     UNKNOWN,
     Decision,
     Reason,
-    Redirect,
+    RedirectTo,
     Refuse,
     ReplicaStatus,
     Request,
@@ -24,7 +24,7 @@ from nearbucket.policy.model import (
     action_of,
 )
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
-from nearbucket.policy.rules import Facts, SitePolicy, has_credentials, share
+from nearbucket.policy.rules import Facts, SitePolicy, has_credentials, rollout_bucket
 from nearbucket.regions.region_table import network_set
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ HOSTS_PATH = "/.well-known/nearbucket-hosts.json"
 """Where the hosts that clients may be sent to are listed (RFC 8615)."""
 
 
-class Step(NamedTuple):
+class ExplainStep(NamedTuple):
     """One step of a decision, for people."""
 
     name: str
@@ -72,7 +72,7 @@ class _AssumeReplicated:
 ASSUME_REPLICATED: ReplicaKnowledge = _AssumeReplicated()
 
 
-class Place(NamedTuple):
+class ResolvedTarget(NamedTuple):
     """What a request names: a site's policy, an object key, and the query, still encoded."""
 
     site: SitePolicy
@@ -133,10 +133,12 @@ class Engine:
         """
         if request.method not in {"GET", "HEAD"}:
             return Refuse(204 if request.method == "OPTIONS" else 405, Reason.METHOD)
-        place = self.place(request)
-        return place if isinstance(place, Refuse) else self._serve(request, place, replicas)
+        resolved = self.resolve(request)
+        return (
+            resolved if isinstance(resolved, Refuse) else self._serve(request, resolved, replicas)
+        )
 
-    def place(self, request: Request) -> Place | Refuse:
+    def resolve(self, request: Request) -> ResolvedTarget | Refuse:
         """Which site and key a request names, whatever its method; or why it names none."""
         try:
             target = split_target(request.target)
@@ -145,7 +147,7 @@ class Engine:
         site = self.site_of(request, target.authority)
         if site is None:
             return _refuse(Reason.HOST)
-        if self.trust.secret(request) is Secret.WRONG:
+        if self.trust.secret(request) is SecretCheck.WRONG:
             return _refuse(Reason.SECRET)
         if target.path == HOSTS_PATH and self.well_known:
             return _refuse(Reason.WELL_KNOWN)
@@ -157,13 +159,13 @@ class Engine:
             key += site.index
         if len(key) > site.max_key // 4 and len(key.encode()) > site.max_key:
             return _refuse(Reason.PATH_INVALID)
-        return Place(site, key, target.query)
+        return ResolvedTarget(site, key, target.query)
 
     def _serve(
-        self, request: Request, place: Place, replicas: ReplicaKnowledge
-    ) -> Redirect | Stream:
-        site, key = place.site, place.key
-        facts = self._facts(request, place)
+        self, request: Request, resolved: ResolvedTarget, replicas: ReplicaKnowledge
+    ) -> RedirectTo | Stream:
+        site, key = resolved.site, resolved.key
+        facts = self._facts(request, resolved)
         client, region = facts.client, facts.region
         reason, replica, base = site.reason(facts), REPLICA_OK, None
         if reason in _SENT and client is not None and region is not None:
@@ -178,16 +180,18 @@ class Engine:
         known = region in site.targets
         if base is None:
             return Stream(site.name, key, client, region, known, reason, facts.origin_query)
-        return Redirect(
+        return RedirectTo(
             site.name, key, client, region, known, base, encode_key(key), site.status,
             b"origin" in request.headers, reason, replica,
         )  # fmt: skip
 
-    def _facts(self, request: Request, place: Place) -> Facts:
+    def _facts(self, request: Request, resolved: ResolvedTarget) -> Facts:
         client = self.trust.client(request)
         region = None if client.packed is None else self.table.region_of(client.packed)
-        asked = place.site.asked_of_origin(place.query)
-        return Facts(request, place.key, place.query, client.address, region, asked, client.packed)
+        asked = resolved.site.origin_arguments(resolved.query)
+        return Facts(
+            request, resolved.key, resolved.query, client.address, region, asked, client.packed
+        )
 
     def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
         """The site that serves the request's host, or None."""
@@ -203,14 +207,14 @@ class Engine:
         trust = replace(self.trust, source="peer", secret_header=None, cdn=network_set(()))
         return replace(self, trust=trust, given=True)
 
-    def explain(self, request: Request) -> list[Step]:
+    def explain(self, request: Request) -> list[ExplainStep]:
         """Every step that leads to ``decide``'s answer, in its order."""
         decision = self.decide(request)
-        steps = [Step("request", f"{request.method} {request.target}")]
+        steps = [ExplainStep("request", f"{request.method} {request.target}")]
         if not isinstance(decision, Refuse):
             steps += self._explain_rules(request, decision)
         match decision:
-            case Redirect():
+            case RedirectTo():
                 answer = f"{decision.status} to {decision.location}"
             case Stream():
                 answer = "the object, streamed from the origin"
@@ -218,33 +222,37 @@ class Engine:
                 answer = f"status {decision.status}"
             case _:
                 assert_never(decision)
-        steps.append(Step("decision", f"{action_of(decision)}: {answer}"))
-        steps.append(Step("reason", decision.reason.value, decision.reason.help))
+        steps.append(ExplainStep("decision", f"{action_of(decision)}: {answer}"))
+        steps.append(ExplainStep("reason", decision.reason.value, decision.reason.help))
         return steps
 
-    def _explain_rules(self, request: Request, decision: Redirect | Stream) -> list[Step]:
-        place = self.place(request)
-        if isinstance(place, Refuse):  # decide took the same way
+    def _explain_rules(self, request: Request, decision: RedirectTo | Stream) -> list[ExplainStep]:
+        resolved = self.resolve(request)
+        if isinstance(resolved, Refuse):  # decide took the same way
             raise AssertionError("a decision without a site")  # noqa: TRY004
-        site, facts = place.site, self._facts(request, place)
+        site, facts = resolved.site, self._facts(request, resolved)
         client = self.trust.client(request)
         match = self.table.match(client.address) if client.address else None
         return [
-            Step("site", site.name),
-            Step("key", decision.key),
-            Step("client", client.address or "unknown", "as given" if self.given else client.how),
-            Step("region", decision.region or UNKNOWN, match.prefix if match else "no prefix"),
-            Step("target", "yes" if decision.region in site.targets else "no"),
-            Step("path", "chosen" if site.wants(decision.key) else "not chosen"),
-            Step("opt-out", "yes" if site.opted_out(facts) else "no"),
-            Step("credentials", "yes" if has_credentials(facts) else "no"),
-            Step(
+            ExplainStep("site", site.name),
+            ExplainStep("key", decision.key),
+            ExplainStep(
+                "client", client.address or "unknown", "as given" if self.given else client.how
+            ),
+            ExplainStep(
+                "region", decision.region or UNKNOWN, match.prefix if match else "no prefix"
+            ),
+            ExplainStep("target", "yes" if decision.region in site.targets else "no"),
+            ExplainStep("path", "chosen" if site.matches_paths(decision.key) else "not chosen"),
+            ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
+            ExplainStep("credentials", "yes" if has_credentials(facts) else "no"),
+            ExplainStep(
                 "percent",
-                f"{share(client.address or '', decision.key):g} of {site.percent:g}",
+                f"{rollout_bucket(client.address or '', decision.key):g} of {site.percent:g}",
                 "redirected when below",
             ),
-            Step("mode", site.modes.get(decision.region or "", "no target")),
-            Step(
+            ExplainStep("mode", site.modes.get(decision.region or "", "no target")),
+            ExplainStep(
                 "copy",
                 "not asked here",
                 "while serving: what the buckets hold, redirect.min_size, whether the target is "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "REPLICA_OK", "UNKNOWN", "Action", "Decision", "Reason", "Redirect", "Refuse",
+    "REPLICA_OK", "UNKNOWN", "Action", "Decision", "Reason", "RedirectTo", "Refuse",
     "ReplicaStatus", "Request", "Stream", "action_of",
 ]  # fmt: skip
 
@@ -61,7 +61,7 @@ REPLICA_OK = ReplicaStatus()
 
 
 @dataclass(frozen=True, slots=True)
-class Redirect:
+class RedirectTo:
     """Send the client elsewhere: to a target bucket, or to where the CDN has the object.
 
     Attributes:
@@ -132,9 +132,9 @@ class Refuse:
     reason: Reason
 
 
-Decision = Redirect | Stream | Refuse
+Decision = RedirectTo | Stream | Refuse
 
 
 def action_of(decision: Decision) -> Action:
     """What the answer does: a redirect past the targets has the reason there is no target."""
-    return Action.REDIRECT if isinstance(decision, Redirect) else decision.reason.action
+    return Action.REDIRECT if isinstance(decision, RedirectTo) else decision.reason.action

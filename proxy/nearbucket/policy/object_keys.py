@@ -21,7 +21,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{1,2}(?:/|$)")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
-class Target(NamedTuple):
+class RequestTarget(NamedTuple):
     """A request target taken apart; still encoded."""
 
     authority: str | None
@@ -29,7 +29,7 @@ class Target(NamedTuple):
     query: str
 
 
-def split_target(target: str) -> Target:
+def split_target(target: str) -> RequestTarget:
     """Authority, path and query of a request target (RFC 9112 section 3.2).
 
     The authority is None for origin-form; in absolute-form it replaces the Host header.
@@ -46,7 +46,7 @@ def split_target(target: str) -> Target:
         if not target.startswith("/"):
             target = "/" + target
     path, _, query = target.partition("?")
-    return Target(authority, path, query)
+    return RequestTarget(authority, path, query)
 
 
 def object_key(path: str) -> str:

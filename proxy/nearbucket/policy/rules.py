@@ -125,7 +125,7 @@ class SitePolicy:
             return Reason.OUTSIDE_AWS
         if facts.region not in self.targets:
             return Reason.NO_TARGET
-        if not self.wants(facts.key):
+        if not self.matches_paths(facts.key):
             return Reason.PATH
         if self.opted_out(facts):
             return Reason.OPT_OUT
@@ -135,7 +135,7 @@ class SitePolicy:
 
     def rollout(self, facts: Facts) -> Reason:
         """How far the operator has switched redirects on."""
-        if self.percent < 100 and share(facts.client or "", facts.key) >= self.percent:  # noqa: PLR2004  # of a hundred
+        if self.percent < 100 and rollout_bucket(facts.client or "", facts.key) >= self.percent:  # noqa: PLR2004  # of a hundred
             return Reason.PERCENT
         return _ROLLOUT[self.modes[facts.region or ""]]
 
@@ -150,7 +150,7 @@ class SitePolicy:
         """Whether no rule looks at client and object together, and no answer is signed."""
         return self.percent >= 100 and not self.presigned  # noqa: PLR2004  # of a hundred
 
-    def wants(self, key: str) -> bool:
+    def matches_paths(self, key: str) -> bool:
         """Whether the patterns choose the key; the empty one is a bucket, never an object."""
         chosen = key != "" and self.paths.fullmatch(key) is not None
         return chosen and self.exclude.fullmatch(key) is None
@@ -166,7 +166,7 @@ class SitePolicy:
             or (facts.packed is not None and self.opt_out_networks.holds_packed(facts.packed))
         )
 
-    def asked_of_origin(self, query: str) -> tuple[tuple[str, str], ...]:
+    def origin_arguments(self, query: str) -> tuple[tuple[str, str], ...]:
         """The arguments of a query that may reach S3; all others never do."""
         if not self.origin_query or not query:
             return ()
@@ -206,7 +206,7 @@ def has_credentials(facts: Facts) -> bool:
     )
 
 
-def share(client: str, key: str) -> float:
+def rollout_bucket(client: str, key: str) -> float:
     """Where a client and key stand in the percentage, 0 to below 100; the same everywhere."""
     return crc32(f"{client}\n{key}".encode()) % _BUCKETS * 100 / _BUCKETS
 

@@ -1,6 +1,6 @@
 """What a bucket holds, page by page, as it lists itself.
 
-In: a place. Out: pages of keys, sizes and ETags, each with the time it speaks of. Refuses to
+In: a location. Out: pages of keys, sizes and ETags, each with the time it speaks of. Refuses to
 know who wants them, and to sort them: ``replication/listing_merge.py`` compares two buckets key by
 key.
 """
@@ -16,7 +16,7 @@ from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 Item = tuple[str, int, str]
 """Key without the bucket's folder, size in bytes, ETag without quotes."""
@@ -43,34 +43,34 @@ class Page(NamedTuple):
     objects: list[Item]
 
 
-async def listing_of(place: Place) -> AsyncGenerator[Page]:
-    """Every object below the place's folder, as ListObjectsV2 has them.
+async def listing_of(location: BucketLocation) -> AsyncGenerator[Page]:
+    """Every object below the location's folder, as ListObjectsV2 has them.
 
     Raises:
         ProxyError: The bucket cannot be listed.
     """
-    prefix, more = place.entry.prefix, dict[str, str]()
-    async with opened(place) as client:
+    prefix, more = location.entry.prefix, dict[str, str]()
+    async with opened(location) as client:
         while True:
             seen = time.time()
-            page = await page_of(client, place, Prefix=prefix, **more)
+            page = await page_of(client, location, Prefix=prefix, **more)
             yield Page(seen, list(_objects(page, prefix)))
             if not (more := next_token(page)):
                 return
 
 
-async def page_of(client: Any, place: Place, **asked: str) -> Any:
+async def page_of(client: Any, location: BucketLocation, **asked: str) -> Any:
     """One answer of ListObjectsV2.
 
     Raises:
         ProxyError: The bucket cannot be listed.
     """
     try:
-        return await client.list_objects_v2(**place.asked(), **asked)
+        return await client.list_objects_v2(**location.arguments(), **asked)
     except FAULTS as error:
         if (fix := _FIXES.get(code_of(error))) is None:
-            raise as_ours(error, place) from error
-        what = f"{place.name}: bucket {place} cannot be listed"
+            raise as_ours(error, location) from error
+        what = f"{location.name}: bucket {location} cannot be listed"
         raise ConfigError(f"{what}: {code_of(error)}; {fix}") from error
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from nearbucket.config.buckets import Bucket
-    from nearbucket.s3.credentials import Ambient
+    from nearbucket.s3.credentials import SdkCredentials
 
 HEAD_TIMEOUT = 2.0
 """Seconds that S3 may take to answer a HEAD; it takes tens of milliseconds."""
@@ -62,7 +62,9 @@ class BucketProbe:
         signer: Who signs what it is asked.
     """
 
-    def __init__(self, entry: Bucket, session: aiohttp.ClientSession, ambient: Ambient) -> None:
+    def __init__(
+        self, entry: Bucket, session: aiohttp.ClientSession, ambient: SdkCredentials
+    ) -> None:
         """Args: where it is; from ``client_session``; the SDK's credential chain."""
         self.signer = Signer(
             entry.credentials, entry.region, expected_owner=entry.expected_owner, ambient=ambient,

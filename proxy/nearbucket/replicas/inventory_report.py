@@ -1,7 +1,8 @@
 """What a bucket holds, as its S3 Inventory report says.
 
-In: a place whose entry names a report. Out: pages of keys, sizes and ETags, dated when the report
-was begun. Refuses to know who wants them, and holds no more than a page and a piece of a file.
+In: a location whose entry names a report. Out: pages of keys, sizes and ETags, dated when the
+report was begun. Refuses to know who wants them, and holds no more than a page and a piece of a
+file.
 
 Sources: S3 user guide, "Amazon S3 Inventory list" and "Locating your inventory list".
 """
@@ -24,7 +25,7 @@ import aiohttp
 
 from nearbucket.errors import ConfigError
 from nearbucket.replicas.bucket_listing import Page, next_token, page_of
-from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
 
 if TYPE_CHECKING:
@@ -60,22 +61,24 @@ _NOT_READ = {
 }
 
 
-async def report_of(place: Place) -> AsyncGenerator[Page]:
-    """Every current object below the place's folder, as the entry's ``inventory`` has them.
+async def report_of(location: BucketLocation) -> AsyncGenerator[Page]:
+    """Every current object below the location's folder, as the entry's ``inventory`` has them.
 
     Raises:
         ProxyError: Manifest or data file cannot be had or used; pages given before are good.
     """
-    async with _opened(place) as (manifest, pieces_of):
+    async with _opened(location) as (manifest, pieces_of):
         for file in manifest.files:
             try:
                 async with aclosing(pieces_of(file)) as pieces:
                     async for lines in _lines(_unzipped(pieces)):
-                        objects = manifest.columns.objects(lines, place.entry.prefix)
+                        objects = manifest.columns.objects(lines, location.entry.prefix)
                         yield Page(manifest.created, list(objects))
                         await asyncio.sleep(0)
             except (ValueError, IndexError, csv.Error, zlib.error) as error:
-                raise ConfigError(f"{place.name}.inventory: {file} is damaged: {error}") from error
+                raise ConfigError(
+                    f"{location.name}.inventory: {file} is damaged: {error}"
+                ) from error
 
 
 async def _unzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -184,23 +187,23 @@ class _Manifest:
 
 
 @asynccontextmanager
-async def _opened(place: Place) -> AsyncIterator[tuple[_Manifest, _Pieces]]:
+async def _opened(location: BucketLocation) -> AsyncIterator[tuple[_Manifest, _Pieces]]:
     """The report's manifest, and what reads its data files by their keys."""
-    where, name = place.entry.inventory or "", f"{place.name}.inventory"
+    where, name = location.entry.inventory or "", f"{location.name}.inventory"
     if not where.startswith("s3://"):
         path = Path(where).expanduser()  # noqa: ASYNC240  # reads no more than the environment
         data = await _whole(_of_file(path, name))
         # whoever copies a report from S3 puts all its files beside each other
-        yield _manifest(data, where, place), lambda key: _of_file(path.parent / _last(key), name)
+        yield _manifest(data, where, location), lambda key: _of_file(path.parent / _last(key), name)
         return
     bucket, _, key = where.removeprefix("s3://").partition("/")
-    shelf = Place(name, _entry(place.entry, bucket), place.credentials)
-    async with opened(shelf) as client:
-        key = await _newest(client, shelf, key) if key.endswith("/") else key
-        data = await _whole(_of_object(client, shelf, key))
-        manifest = _manifest(data, f"s3://{bucket}/{key}", place)
-        shelf = replace(shelf, entry=_entry(place.entry, manifest.bucket))
-        yield manifest, partial(_of_object, client, shelf)
+    report = BucketLocation(name, _entry(location.entry, bucket), location.credentials)
+    async with opened(report) as client:
+        key = await _newest(client, report, key) if key.endswith("/") else key
+        data = await _whole(_of_object(client, report, key))
+        manifest = _manifest(data, f"s3://{bucket}/{key}", location)
+        report = replace(report, entry=_entry(location.entry, manifest.bucket))
+        yield manifest, partial(_of_object, client, report)
 
 
 def _entry(entry: Bucket, bucket: str) -> Bucket:
@@ -212,11 +215,11 @@ def _last(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _manifest(data: bytes, where: str, place: Place) -> _Manifest:
+def _manifest(data: bytes, where: str, location: BucketLocation) -> _Manifest:
     try:
-        return _Manifest.of(data, place.entry.bucket)
+        return _Manifest.of(data, location.entry.bucket)
     except ConfigError as error:
-        raise ConfigError(f"{place.name}.inventory: {where}: {error}") from error
+        raise ConfigError(f"{location.name}.inventory: {where}: {error}") from error
 
 
 async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
@@ -229,44 +232,44 @@ async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
     return data
 
 
-async def _newest(client: Any, shelf: Place, folder: str) -> str:
+async def _newest(client: Any, report: BucketLocation, folder: str) -> str:
     """The manifest of the newest report below the folder of an inventory configuration."""
     found, more = "", dict[str, str]()
     while True:
-        page = await page_of(client, shelf, Prefix=folder, Delimiter="/", **more)
+        page = await page_of(client, report, Prefix=folder, Delimiter="/", **more)
         names = (item["Prefix"] for item in page.get("CommonPrefixes", ()))
         found = max((name for name in names if _DATED.fullmatch(_last(name[:-1]))), default=found)
         if not (more := next_token(page)):
             break
     if not found:
         raise ConfigError(
-            f"{shelf.name}: s3://{shelf}/{folder} holds no report, that is no folder such as "
+            f"{report.name}: s3://{report}/{folder} holds no report, that is no folder such as "
             "2026-01-31T01-00Z/"
         )
     return f"{found}manifest.json"
 
 
-async def _of_object(client: Any, shelf: Place, key: str) -> AsyncGenerator[bytes]:
+async def _of_object(client: Any, report: BucketLocation, key: str) -> AsyncGenerator[bytes]:
     """An object, piece by piece, all of one version."""
     start, size, same = 0, 1, dict[str, str]()
     while start < size:
-        asked = {**shelf.asked(key), "Range": f"bytes={start}-{start + _PIECE - 1}", **same}
+        asked = {**report.arguments(key), "Range": f"bytes={start}-{start + _PIECE - 1}", **same}
         try:
             answer = await client.get_object(**asked)
             async with answer["Body"] as body:
                 piece = await body.read()
         except (*FAULTS, aiohttp.ClientError) as error:
-            raise _not_read(error, shelf, key) from error
+            raise _not_read(error, report, key) from error
         yield piece
         start, size = start + len(piece), int(answer["ContentRange"].rpartition("/")[2])
         same = {"IfMatch": answer["ETag"]}
 
 
-def _not_read(error: Exception, shelf: Place, key: str) -> ProxyError:
+def _not_read(error: Exception, report: BucketLocation, key: str) -> ProxyError:
     fix = _NOT_READ.get(code_of(error))
     if fix is None and isinstance(error, FAULTS):
-        return as_ours(error, shelf)
-    return ConfigError(f"{shelf.name}: s3://{shelf}/{key} cannot be read: {fix or error}")
+        return as_ours(error, report)
+    return ConfigError(f"{report.name}: s3://{report}/{key} cannot be read: {fix or error}")
 
 
 async def _of_file(path: Path, name: str) -> AsyncGenerator[bytes]:

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.errors import OriginError
-from nearbucket.event_loop import let_go
+from nearbucket.event_loop import clear_incrementally
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class BucketCache:
 
     def age(self) -> None:
         """Forget what was not used since the last time."""
-        let_go(self._old)
+        clear_incrementally(self._old)
         self._old, self.young = self.young, {}
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
     from nearbucket.replicas.object_cache import BucketCache, CachedObject, CountCallback
-    from nearbucket.s3.credentials import Ambient
+    from nearbucket.s3.credentials import SdkCredentials
 
 RENEW_AFTER = 0.75
 """Share of ``verify_ttl`` after which good news is asked for again."""
@@ -77,7 +77,7 @@ class ReplicaStatuses:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        ambient: Ambient,
+        ambient: SdkCredentials,
         count: CountCallback,
         changed: Callable[[], None],
     ) -> None:

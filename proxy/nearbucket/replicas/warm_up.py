@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
     from nearbucket.replicas.bucket_listing import Item, Page
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 _log = logging.getLogger(__name__)
 
@@ -61,12 +61,12 @@ class _Source:
     """A bucket to be read.
 
     Attributes:
-        place: The first entry that names it, or the first with an inventory.
+        location: The first entry that names it, or the first with an inventory.
         choices: Whether a site's policy chooses a key, for each site that depends on it.
         lasting: The longest ``redirect.verify_ttl`` among them.
     """
 
-    place: Place
+    location: BucketLocation
     choices: tuple[Callable[[str], bool], ...]
     lasting: float
 
@@ -80,11 +80,12 @@ class _Source:
         Raises:
             ConfigError: It was begun longer ago than what is known of an object holds.
         """
-        if self.place.entry.inventory and (age := time.time() - seen) > self.lasting:
+        if self.location.entry.inventory and (age := time.time() - seen) > self.lasting:
             raise ConfigError(
-                f"{self.place.name}.inventory: the report is {age / 3600:.1f} hours old, and what "
-                f"it says holds for redirect.verify_ttl, {self.lasting / 3600:.1f} hours; raise "
-                "verify_ttl, name a newer report, or remove inventory: and the bucket is listed"
+                f"{self.location.name}.inventory: the report is {age / 3600:.1f} hours old, and "
+                f"what it says holds for redirect.verify_ttl, {self.lasting / 3600:.1f} hours; "
+                "raise verify_ttl, name a newer report, or remove inventory: and the bucket is "
+                "listed"
             )
 
     async def pages(self) -> AsyncGenerator[Page]:
@@ -92,8 +93,8 @@ class _Source:
         from nearbucket.replicas.bucket_listing import listing_of  # noqa: PLC0415  # see _sources
         from nearbucket.replicas.inventory_report import report_of  # noqa: PLC0415  # see _sources
 
-        read = report_of if self.place.entry.inventory else listing_of
-        async with aclosing(read(self.place)) as pages:
+        read = report_of if self.location.entry.inventory else listing_of
+        async with aclosing(read(self.location)) as pages:
             async for page in pages:
                 yield page
 
@@ -101,15 +102,17 @@ class _Source:
 def _sources(settings: Settings) -> list[_Source]:
     """Every bucket that a redirect depends on, once, however many entries name it."""
     # aiobotocore takes a third of a second to import; without a warm-up nobody needs it here
-    from nearbucket.s3.bucket_location import Place  # noqa: PLC0415
+    from nearbucket.s3.bucket_location import BucketLocation  # noqa: PLC0415
 
     found: dict[str, _Source] = {}
     for number, site in enumerate(settings.sites):
         for name, entry in _entries(site):
-            place = Place(f"sites.{number}.{name}", entry, entry.credentials, entry.expected_owner)
-            known = found.get(entry.object_base_url, _Source(place, (), 0.0))
-            if entry.inventory and not known.place.entry.inventory:
-                known = replace(known, place=place)
+            location = BucketLocation(
+                f"sites.{number}.{name}", entry, entry.credentials, entry.expected_owner
+            )
+            known = found.get(entry.object_base_url, _Source(location, (), 0.0))
+            if entry.inventory and not known.location.entry.inventory:
+                known = replace(known, location=location)
             found[entry.object_base_url] = replace(
                 known,
                 choices=(*known.choices, _choice(site)),
@@ -130,7 +133,7 @@ def _choice(site: Site) -> Callable[[str], bool]:
     from nearbucket.policy.selection import has_url  # noqa: PLC0415
 
     policy = SitePolicy.build(site)
-    return lambda key: policy.wants(key) and has_url(key, policy)
+    return lambda key: policy.matches_paths(key) and has_url(key, policy)
 
 
 class _Shares:
@@ -228,7 +231,7 @@ class WarmUp:
             self._fail(str(error))
         except Exception:
             _log.exception("warm-up")
-            self._fail(f"{source.place.name}: a fault of ours; the log says more")
+            self._fail(f"{source.location.name}: a fault of ours; the log says more")
         finally:
             shares.end(number)
             self._set(done=self.progress.done + 1)
@@ -244,10 +247,12 @@ class WarmUp:
             while chosen:
                 size = await shares.take(number, min(_BATCH, len(chosen)))
                 if size == 0:
-                    _log.info("warm-up: %s: room for no more: catalog.entries", source.place.name)
+                    _log.info(
+                        "warm-up: %s: room for no more: catalog.entries", source.location.name
+                    )
                     return
                 await self._send(
-                    CatalogBatch(source.place.entry.object_base_url, tuple(chosen[:size]), seen)
+                    CatalogBatch(source.location.entry.object_base_url, tuple(chosen[:size]), seen)
                 )
                 chosen = chosen[size:]
 

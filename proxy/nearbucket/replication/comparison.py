@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.replication.listing_merge import Listed, Pair
-    from nearbucket.s3.bucket_location import Sides
+    from nearbucket.s3.bucket_location import CopyEndpoints
 
 TAG = "nearbucket-copy-of"
 """Key of the tag; its value is the origin's ETag."""
@@ -61,8 +61,8 @@ def at_sight(pair: Pair) -> Verdict:
 class Judge:
     """Asks both buckets about one key."""
 
-    def __init__(self, sides: Sides) -> None:
-        self._origin, self._target, self._reads, self._writes = sides
+    def __init__(self, endpoints: CopyEndpoints) -> None:
+        self._origin, self._target, self._origin_client, self._target_client = endpoints
 
     async def settle(self, first: Verdict, origin: Listed) -> Verdict:
         """The verdict, where the listings left it open."""
@@ -71,8 +71,12 @@ class Judge:
         if first not in {Verdict.TAGGED, Verdict.DESCRIBED}:
             return first
         key = origin.key
-        theirs = await self._reads.head_object(ChecksumMode="ENABLED", **self._origin.asked(key))
-        ours = await self._writes.head_object(ChecksumMode="ENABLED", **self._target.asked(key))
+        theirs = await self._origin_client.head_object(
+            ChecksumMode="ENABLED", **self._origin.arguments(key)
+        )
+        ours = await self._target_client.head_object(
+            ChecksumMode="ENABLED", **self._target.arguments(key)
+        )
         if description(theirs) != description(ours):
             return Verdict.COPY
         if first is Verdict.DESCRIBED:
@@ -82,21 +86,21 @@ class Judge:
     async def remember(self, origin: Listed) -> None:
         """Tag the copy with the ETag it is a copy of, beside the origin's own tags."""
         tags = {**await self.tags(origin.key), TAG: origin.etag}
-        await self._writes.put_object_tagging(
+        await self._target_client.put_object_tagging(
             Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]},
-            **self._target.asked(origin.key),
+            **self._target.arguments(origin.key),
         )
 
     async def tags(self, key: str) -> dict[str, str]:
         """Tags of the origin's object."""
-        return _tags(await self._reads.get_object_tagging(**self._origin.asked(key)))
+        return _tags(await self._origin_client.get_object_tagging(**self._origin.arguments(key)))
 
     async def _remembered(self, key: str) -> str | None:
-        answer = await self._writes.get_object_tagging(**self._target.asked(key))
+        answer = await self._target_client.get_object_tagging(**self._target.arguments(key))
         return _tags(answer).get(TAG)
 
     async def _same_tags(self, key: str) -> bool:
-        answer = await self._writes.get_object_tagging(**self._target.asked(key))
+        answer = await self._target_client.get_object_tagging(**self._target.arguments(key))
         return _tags(answer) == await self.tags(key)
 
 

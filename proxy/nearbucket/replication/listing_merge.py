@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 
 class Listed(NamedTuple):
@@ -87,30 +87,32 @@ def _folders(key: str) -> str:
     return key.replace("/", "\0")
 
 
-async def listed(client: Any, place: Place, order: Order) -> AsyncGenerator[Listed]:
-    """Every object below the place's folder; the next page is asked for while one is used.
+async def listed(client: Any, location: BucketLocation, order: Order) -> AsyncGenerator[Listed]:
+    """Every object below the location's folder; the next page is asked for while one is used.
 
     Raises:
         ProxyError: The bucket cannot be listed.
     """
     before = ""
-    async with aclosing(_pages(client, place)) as pages:
+    async with aclosing(_pages(client, location)) as pages:
         async for page in pages:
             for item in page.get("Contents", ()):
-                key = item["Key"].removeprefix(place.entry.prefix)
+                key = item["Key"].removeprefix(location.entry.prefix)
                 if key == "":
                     continue  # the folder's own entry
                 try:
                     order.learn(before, key)
                 except ConfigError as error:
-                    raise ConfigError(f"{place.name}: bucket {place}: {error}") from None
+                    raise ConfigError(f"{location.name}: bucket {location}: {error}") from None
                 before = key
                 yield Listed(key, item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
 
-async def _pages(client: Any, place: Place) -> AsyncGenerator[Any]:
+async def _pages(client: Any, location: BucketLocation) -> AsyncGenerator[Any]:
     def ask(**token: str) -> asyncio.Task[Any]:
-        asked = client.list_objects_v2(Prefix=place.entry.prefix, **place.asked(), **token)
+        asked = client.list_objects_v2(
+            Prefix=location.entry.prefix, **location.arguments(), **token
+        )
         return asyncio.ensure_future(asked)
 
     ahead: asyncio.Task[Any] | None = ask()
@@ -121,7 +123,7 @@ async def _pages(client: Any, place: Place) -> AsyncGenerator[Any]:
             ahead = ask(ContinuationToken=more) if more else None
             yield page
     except FAULTS as error:
-        raise as_ours(error, place) from error
+        raise as_ours(error, location) from error
     finally:
         if ahead is not None:
             ahead.cancel()
@@ -167,10 +169,10 @@ async def _first(
     return True
 
 
-async def is_there(client: Any, place: Place, key: str) -> bool:
+async def is_there(client: Any, location: BucketLocation, key: str) -> bool:
     """Whether a bucket holds a key; raises botocore's errors where it does not say."""
     try:
-        await client.head_object(**place.asked(key))
+        await client.head_object(**location.arguments(key))
     except FAULTS as error:
         if code_of(error) not in {"404", "NoSuchKey"}:
             raise

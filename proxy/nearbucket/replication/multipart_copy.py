@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
     from nearbucket.replication.listing_merge import Listed
-    from nearbucket.s3.bucket_location import Sides
+    from nearbucket.s3.bucket_location import CopyEndpoints
 
 MIB = 1024**2
 _MOST_PARTS = 10_000
@@ -86,12 +86,12 @@ def _even(size: int, part: int) -> tuple[int, ...]:
 class Upload:
     """The parts of one copy."""
 
-    def __init__(self, sides: Sides, what: Listed, sizes: tuple[int, ...]) -> None:
+    def __init__(self, endpoints: CopyEndpoints, what: Listed, sizes: tuple[int, ...]) -> None:
         """Bind the copy of an object, with the sizes of its parts."""
-        self._client, self._what, self._sizes = sides.writes, what, sizes
+        self._client, self._what, self._sizes = endpoints.target_client, what, sizes
         self._firsts = [0, *accumulate(sizes)]
-        self._source = sides.origin.as_source(what.key)
-        self._asked = sides.target.asked(what.key)
+        self._source = endpoints.origin.copy_source(what.key)
+        self._asked = endpoints.target.arguments(what.key)
         self._id = ""
         self._etags: dict[int, str] = {}
         self.resumed = False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nearbucket.replication.comparison import Judge
     from nearbucket.replication.listing_merge import Listed
-    from nearbucket.s3.bucket_location import Sides
+    from nearbucket.s3.bucket_location import CopyEndpoints
 
     Moved = Callable[[int], None]
 
@@ -40,7 +40,7 @@ class Copier:
 
     def __init__(
         self,
-        sides: Sides,
+        endpoints: CopyEndpoints,
         judge: Judge,
         *,
         gate: asyncio.Semaphore,
@@ -50,13 +50,13 @@ class Copier:
         """Bind the places.
 
         Args:
-            sides: Where objects come from and go to.
+            endpoints: Where objects come from and go to.
             judge: Knows tags.
             gate: Bounds the copies under way, parts included, of all objects together.
             width: How many parts of one object may be under way.
             largest_piece: What one copy request takes.
         """
-        self._sides, self._judge = sides, judge
+        self._endpoints, self._judge = endpoints, judge
         self._gate, self._width = gate, width
         self._largest_piece = largest_piece
         self._odd_parts = False
@@ -91,12 +91,12 @@ class Copier:
 
     async def _in_one_piece(self, what: Listed, moved: Moved) -> str:
         async with self._gate:
-            answer = await self._sides.writes.copy_object(
+            answer = await self._endpoints.target_client.copy_object(
                 MetadataDirective="COPY",
                 TaggingDirective="COPY",
                 CopySourceIfMatch=f'"{what.etag}"',
-                **self._sides.origin.as_source(what.key),
-                **self._sides.target.asked(what.key),
+                **self._endpoints.origin.copy_source(what.key),
+                **self._endpoints.target.arguments(what.key),
             )
         moved(what.size)
         return str(answer["CopyObjectResult"]["ETag"]).strip('"')
@@ -106,7 +106,7 @@ class Copier:
     ) -> str:
         head = await self._part(what, 1)
         sizes = await layout_of(what, head, lambda number: self._size(what, number))
-        upload = Upload(self._sides, what, sizes)
+        upload = Upload(self._endpoints, what, sizes)
         usable = has_md5_etag(head) and not any_etags and not again
         if await upload.find(usable=usable):
             moved(upload.arrived)
@@ -128,8 +128,10 @@ class Copier:
 
     async def _part(self, what: Listed, number: int) -> dict[str, Any]:
         """The origin's answer about a part, and about the whole object."""
-        answer: dict[str, Any] = await self._sides.reads.head_object(
-            PartNumber=number, IfMatch=f'"{what.etag}"', **self._sides.origin.asked(what.key)
+        answer: dict[str, Any] = await self._endpoints.origin_client.head_object(
+            PartNumber=number,
+            IfMatch=f'"{what.etag}"',
+            **self._endpoints.origin.arguments(what.key),
         )
         return answer
 

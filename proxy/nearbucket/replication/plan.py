@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.errors import ConfigError
 from nearbucket.policy.selection import chooser
-from nearbucket.s3.bucket_location import Place, origin_of, target_of
+from nearbucket.s3.bucket_location import BucketLocation, origin_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,8 +35,8 @@ class Step:
 
     site: str
     regions: tuple[str, ...]
-    origin: Place
-    target: Place
+    origin: BucketLocation
+    target: BucketLocation
     chosen: Callable[[str, int], bool]
 
 
@@ -75,13 +75,13 @@ def _refuse_unknown(option: str, asked: Sequence[str], known: Sequence[str]) -> 
 
 def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[Step]:
     """The steps of a site; regions that share a bucket share a step."""
-    found: dict[Place, list[str]] = {}
+    found: dict[BucketLocation, list[str]] = {}
     for region in site.targets:
         if regions and region not in regions:
             continue
         target = target_of(number, site, region)
-        place = next((place for place in found if place.is_at(target)), target)
-        found.setdefault(place, []).append(region)
+        location = next((location for location in found if location.is_at(target)), target)
+        found.setdefault(location, []).append(region)
     for target, names in found.items():
         origin = origin_of(number, site)
         if not target.is_at(origin):

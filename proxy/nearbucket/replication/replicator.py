@@ -22,7 +22,7 @@ from nearbucket.replication.comparison import Judge, Verdict, at_sight
 from nearbucket.replication.listing_merge import Order, is_there, listed, merged
 from nearbucket.replication.multipart_copy import parts_of, together
 from nearbucket.replication.object_copy import LARGEST_PIECE, Copier
-from nearbucket.s3.bucket_location import Sides
+from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, meaning, opened
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nearbucket.replication.listing_merge import Listed, Pair
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 _AHEAD = 50_000
 """How many differences are found ahead of the copies. Up to there the total, and so the time
@@ -124,7 +124,7 @@ class Replication:
 
     def __init__(
         self,
-        places: tuple[Place, Place],
+        places: tuple[BucketLocation, BucketLocation],
         chosen: Callable[[str, int], bool],
         tally: Tally,
         options: Options,
@@ -152,34 +152,38 @@ class Replication:
             ProxyError: A bucket cannot be used, or nothing works any more.
         """
         parallel = self._options.parallel
-        for place in (self._origin, self._target):
-            await _try(place)
+        for location in (self._origin, self._target):
+            await _try(location)
         self._tally.begun = True
         async with AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(opened(place, 2 * parallel))
-                       for place in (self._origin, self._target)]  # fmt: skip
-            sides = Sides(self._origin, self._target, *clients)
-            judge = Judge(sides)
+            clients = [await stack.enter_async_context(opened(location, 2 * parallel))
+                       for location in (self._origin, self._target)]  # fmt: skip
+            endpoints = CopyEndpoints(self._origin, self._target, *clients)
+            judge = Judge(endpoints)
             gate = asyncio.Semaphore(parallel)
             copier = Copier(
-                sides, judge, gate=gate, width=parallel, largest_piece=self._options.largest_piece
+                endpoints,
+                judge,
+                gate=gate,
+                width=parallel,
+                largest_piece=self._options.largest_piece,
             )
-            workers = [self._work(sides, judge, copier) for _ in range(parallel)]
-            await together([self._plan(sides), *workers])
+            workers = [self._work(endpoints, judge, copier) for _ in range(parallel)]
+            await together([self._plan(endpoints), *workers])
 
-    async def _plan(self, sides: Sides) -> None:
+    async def _plan(self, endpoints: CopyEndpoints) -> None:
         """Find what differs, as far ahead of the copies as the queue is long."""
-        order = Order(bytewise=sides.origin.bytewise)
+        order = Order(bytewise=endpoints.origin.bytewise)
 
         async def holds(key: str) -> bool:
             try:
-                return await is_there(sides.writes, sides.target, key)
+                return await is_there(endpoints.target_client, endpoints.target, key)
             except FAULTS as error:
-                raise as_ours(error, sides.target) from error
+                raise as_ours(error, endpoints.target) from error
 
         async with (
-            aclosing(listed(sides.reads, sides.origin, order)) as origin,
-            aclosing(listed(sides.writes, sides.target, order)) as target,
+            aclosing(listed(endpoints.origin_client, endpoints.origin, order)) as origin,
+            aclosing(listed(endpoints.target_client, endpoints.target, order)) as target,
         ):
             async for pair in merged(origin, target, order, holds):
                 await self._take(pair)
@@ -203,20 +207,20 @@ class Replication:
             if self._options.delete:
                 await self._jobs.put(Job(verdict, what))
 
-    async def _work(self, sides: Sides, judge: Judge, copier: Copier) -> None:
+    async def _work(self, endpoints: CopyEndpoints, judge: Judge, copier: Copier) -> None:
         while (job := await self._jobs.get()) is not None:
             try:
                 verdict = await judge.settle(job.verdict, job.what)
-                await self._act(Job(verdict, job.what), sides, judge, copier)
+                await self._act(Job(verdict, job.what), endpoints, judge, copier)
             except FAULTS as error:
                 self._failed(job.what, error)
             else:
                 self._in_a_row = 0
 
-    async def _act(self, job: Job, sides: Sides, judge: Judge, copier: Copier) -> None:
+    async def _act(self, job: Job, endpoints: CopyEndpoints, judge: Judge, copier: Copier) -> None:
         verdict, what = job
         if verdict is Verdict.DELETE:
-            await self._remove(job, sides)
+            await self._remove(job, endpoints)
         elif verdict is Verdict.COPY:
             self._found(job)
             if not self._options.dry_run:
@@ -247,15 +251,15 @@ class Replication:
             self._tally.other_etag += 1
             await judge.remember(what)
 
-    async def _remove(self, job: Job, sides: Sides) -> None:
+    async def _remove(self, job: Job, endpoints: CopyEndpoints) -> None:
         """Delete a key, unless it came to the origin after that was listed."""
         key = job.what.key
-        if await is_there(sides.reads, sides.origin, key):
+        if await is_there(endpoints.origin_client, endpoints.origin, key):
             self._tally.orphans -= 1
             return
         self._found(job)
         if not self._options.dry_run:
-            await sides.writes.delete_object(**sides.target.asked(key))
+            await endpoints.target_client.delete_object(**endpoints.target.arguments(key))
             self._tally.deleted += 1
 
     def _failed(self, what: Listed, error: Exception) -> None:
@@ -271,15 +275,19 @@ class Replication:
         )
 
 
-async def _try(place: Place) -> None:
+async def _try(location: BucketLocation) -> None:
     """Ask a bucket once, so that what is wrong with it shows at once.
 
     Raises:
         ProxyError: It cannot be used.
     """
     try:
-        async with opened(place, attempts=2) as client:
-            asked: dict[str, Any] = {"MaxKeys": 1, "Prefix": place.entry.prefix, **place.asked()}
+        async with opened(location, attempts=2) as client:
+            asked: dict[str, Any] = {
+                "MaxKeys": 1,
+                "Prefix": location.entry.prefix,
+                **location.arguments(),
+            }
             await client.list_objects_v2(**asked)
     except FAULTS as error:
-        raise as_ours(error, place) from error
+        raise as_ours(error, location) from error

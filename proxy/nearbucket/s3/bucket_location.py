@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BucketLocation:
     """A bucket and a folder in it, and who asks there.
 
     Attributes:
@@ -33,14 +33,14 @@ class Place:
         """The bucket's own key of a site's key."""
         return self.entry.prefix + name
 
-    def asked(self, name: str | None = None) -> dict[str, str]:
+    def arguments(self, name: str | None = None) -> dict[str, str]:
         """Arguments of a request to the bucket, or about one of its objects."""
         found = {"Bucket": self.entry.bucket}
         if name is not None:
             found["Key"] = self.key(name)
         return found | ({"ExpectedBucketOwner": self.owner} if self.owner else {})
 
-    def as_source(self, name: str) -> dict[str, Any]:
+    def copy_source(self, name: str) -> dict[str, Any]:
         """Arguments that make an object the source of a copy."""
         found = {"CopySource": {"Bucket": self.entry.bucket, "Key": self.key(name)}}
         return found | ({"ExpectedSourceBucketOwner": self.owner} if self.owner else {})
@@ -59,14 +59,14 @@ class Place:
         """Whether listings are sure to come in the order of UTF-8 bytes, as AWS's do."""
         return self.entry.endpoint is None
 
-    def overlaps(self, other: Place) -> bool:
+    def overlaps(self, other: BucketLocation) -> bool:
         """Whether an object can be in both."""
         one, two = self.entry, other.entry
         return (self.server, one.bucket) == (other.server, two.bucket) and (
             one.prefix.startswith(two.prefix) or two.prefix.startswith(one.prefix)
         )
 
-    def is_at(self, other: Place) -> bool:
+    def is_at(self, other: BucketLocation) -> bool:
         """Whether both are the same folder of the same bucket."""
         return self.overlaps(other) and self.entry.prefix == other.entry.prefix
 
@@ -74,25 +74,25 @@ class Place:
         return f"{self.entry.bucket}/{self.entry.prefix}".rstrip("/")
 
 
-class Sides(NamedTuple):
+class CopyEndpoints(NamedTuple):
     """The two places of a copy and who asks there."""
 
-    origin: Place
-    target: Place
-    reads: Any
+    origin: BucketLocation
+    target: BucketLocation
+    origin_client: Any
     """The origin's client."""
-    writes: Any
+    target_client: Any
     """The target's client; copies are asked of it."""
 
 
-def origin_of(number: int, site: Site) -> Place:
+def origin_of(number: int, site: Site) -> BucketLocation:
     """The origin of the site with this number."""
     entry = site.origin
-    return Place(f"sites.{number}.origin", entry, entry.credentials, entry.expected_owner)
+    return BucketLocation(f"sites.{number}.origin", entry, entry.credentials, entry.expected_owner)
 
 
-def target_of(number: int, site: Site, region: str) -> Place:
+def target_of(number: int, site: Site, region: str) -> BucketLocation:
     """The bucket that clients of a region are sent to."""
     name = f"sites.{number}.targets.{region}"
     entry = site.targets[region]
-    return Place(name, entry, entry.credentials, entry.expected_owner)
+    return BucketLocation(name, entry, entry.credentials, entry.expected_owner)

@@ -50,7 +50,7 @@ ANONYMOUS = Credentials("", "")
 """Nobody: requests go out unsigned."""
 
 
-class Ambient:
+class SdkCredentials:
     """The AWS SDK's own credential chain, asked at most once a second and never twice at once.
 
     Requests do not wait for a refresh while the credentials they have are still good, so two
@@ -118,16 +118,16 @@ class Ambient:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token, ends)
 
 
-class Lent(Ambient):
+class RemoteCredentials(SdkCredentials):
     """The same, by way of another process: one chain, and one SDK in memory, for many workers."""
 
-    def __init__(self, borrow: Callable[[], Awaitable[Credentials]]) -> None:
-        """Take who asks the other process, and raises ``OriginError`` for it."""
+    def __init__(self, fetch: Callable[[], Awaitable[Credentials]]) -> None:
+        """Args: asks the other process; raises ``OriginError`` where that has none."""
         super().__init__()
-        self._borrow = borrow
+        self._fetch = fetch
 
     async def _current(self) -> Credentials:
-        return await self._borrow()
+        return await self._fetch()
 
 
 def _expiry(chain: Any) -> float | None:
@@ -147,7 +147,7 @@ def _session() -> Any:
     return get_session()
 
 
-class Files:
+class FileCredentials:
     """Credentials of two files (a mounted secret), read again when either changes."""
 
     def __init__(self, files: KeyFiles) -> None:

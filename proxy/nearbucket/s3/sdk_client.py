@@ -30,7 +30,7 @@ from nearbucket.s3.tls_trust import REMEDY, authorities
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 900
@@ -46,19 +46,19 @@ _SERVER_ERROR = 500
 
 @asynccontextmanager
 async def opened(
-    place: Place, connections: int = 1, *, attempts: int = ATTEMPTS
+    location: BucketLocation, connections: int = 1, *, attempts: int = ATTEMPTS
 ) -> AsyncIterator[Any]:
     """An aiobotocore client for one bucket.
 
     Args:
-        place: The bucket.
+        location: The bucket.
         connections: How many requests may be under way at once.
         attempts: How often a request is made before its error counts.
 
     Raises:
         ProxyError: Its credentials cannot be had, or there is nobody to trust.
     """
-    entry = place.entry
+    entry = location.entry
     style = {None: "auto", True: "path", False: "virtual"}[entry.path_style]
     if entry.path_style is None and entry.endpoint is not None:
         style = "path"
@@ -72,9 +72,9 @@ async def opened(
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         user_agent_extra=f"nearbucket/{__version__}",
-        signature_version=UNSIGNED if place.credentials == "anonymous" else "s3v4",
+        signature_version=UNSIGNED if location.credentials == "anonymous" else "s3v4",
     )
-    keys = await _keys(place)
+    keys = await _keys(location)
     async with _session().create_client(
         "s3",
         region_name=entry.region,
@@ -92,15 +92,15 @@ def _session() -> Any:
     return get_session()
 
 
-async def _keys(place: Place) -> dict[str, str]:
+async def _keys(location: BucketLocation) -> dict[str, str]:
     """Static keys of files; the SDK's own chain finds all others."""
-    if isinstance(place.credentials, str):
+    if isinstance(location.credentials, str):
         return {}
     try:
-        known = await Signer(place.credentials, place.entry.region).credentials()
+        known = await Signer(location.credentials, location.entry.region).credentials()
     except OriginError as error:
         detail = error.detail.removeprefix("origin.")
-        raise ConfigError(f"{place.name}.{detail}") from None
+        raise ConfigError(f"{location.name}.{detail}") from None
     if known is None:
         return {}
     return {"aws_access_key_id": known.access_key, "aws_secret_access_key": known.secret_key}
@@ -154,9 +154,9 @@ def meaning(error: Exception) -> str:
     return str(error)
 
 
-def as_ours(error: Exception, place: Place) -> ProxyError:
+def as_ours(error: Exception, location: BucketLocation) -> ProxyError:
     """An error about a whole bucket: the operator's to mend, or S3's."""
-    text = f"{place.name}: bucket {place}: {meaning(error)}"
+    text = f"{location.name}: bucket {location}: {meaning(error)}"
     if isinstance(error, SSLError):
         return OriginError(503, text)
     if isinstance(error, HTTPClientError | ConnectionError):

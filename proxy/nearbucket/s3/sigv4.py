@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote
 
 from nearbucket.config.buckets import KeyFiles
-from nearbucket.s3.credentials import ANONYMOUS, Ambient, Credentials, Files
+from nearbucket.s3.credentials import ANONYMOUS, Credentials, FileCredentials, SdkCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,7 +173,7 @@ class Signer:
         region: str,
         *,
         expected_owner: str | None = None,
-        ambient: Ambient | None = None,
+        ambient: SdkCredentials | None = None,
         also: Mapping[str, str] | None = None,
     ) -> None:
         """Bind credentials to a bucket.
@@ -185,11 +185,11 @@ class Signer:
             ambient: The chain, when buckets share one; by default one of its own.
             also: Further ``x-amz-*`` fields of every request.
         """
-        self._source: Ambient | Files | None = None
+        self._source: SdkCredentials | FileCredentials | None = None
         if isinstance(credentials, KeyFiles):
-            self._source = Files(credentials)
+            self._source = FileCredentials(credentials)
         elif credentials == "ambient":
-            self._source = ambient or Ambient()
+            self._source = ambient or SdkCredentials()
         self._region = region
         owner = {"x-amz-expected-bucket-owner": expected_owner} if expected_owner else {}
         self._extra = {**(also or {}), **owner}

@@ -66,7 +66,7 @@ def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
     )
 
 
-def deserted(settings: Settings, ranges: Ranges | None) -> list[str]:
+def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> list[str]:
     """Targets for regions in which the list has no address, by their keys."""
     if ranges is None:
         return []

@@ -23,10 +23,10 @@ from nearbucket.regions.feed import Feed
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.supervisor.admin_api import Health, application
 from nearbucket.supervisor.snapshot import (
-    deserted,
     engine_of,
     fingerprint,
     refuse_restart,
+    regions_without_prefixes,
     snapshot_of,
 )
 from nearbucket.supervisor.status import Known, status_of
@@ -191,7 +191,7 @@ class Supervisor:
                 await self._pool.spread(snapshot)
                 if new:
                     self._warm_up(self._pool)
-            for each in deserted(settings, ranges):
+            for each in regions_without_prefixes(settings, ranges):
                 _log.warning("%s: the list of prefixes has no address there: %s", each, _NOBODY)
             self._ranges = ranges  # last: /readyz looks here whether the workers have a list
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
     from nearbucket.replicas.object_version import CatalogBatch
-    from nearbucket.s3.credentials import Ambient
+    from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Cell, Counters, Values
 
@@ -45,7 +45,7 @@ class Worker:
 
     def __init__(  # noqa: PLR0913  # one worker, one call
         self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True,
-        descriptor: int = 1, ambient: Ambient | None = None,
+        descriptor: int = 1, ambient: SdkCredentials | None = None,
         redirect_table: SharedTable | None = None,
     ) -> None:  # fmt: skip
         """Serve nothing yet.

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError, ProxyError
 from nearbucket.event_loop import in_background
-from nearbucket.s3.credentials import Ambient
+from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
     LAST,
     Ask,
@@ -86,7 +86,7 @@ class _Member:
         process: asyncio.subprocess.Process | Copy,
         channel: Channel,
         on_ready: Callable[[], None],
-        ambient: Ambient,
+        ambient: SdkCredentials,
     ) -> None:
         self.process = process
         self.channel = channel
@@ -161,7 +161,7 @@ class Pool:
         self._memory = memory
         self._snapshot = snapshot
         self._encoded = encoded(snapshot)
-        self._ambient = Ambient()  # for all: the SDK is asked, and kept in memory, once
+        self._ambient = SdkCredentials()  # for all: the SDK is asked, and kept in memory, once
         self._members: dict[int, _Member] = {}
         self._retired: Values = {}
         self._draining = False

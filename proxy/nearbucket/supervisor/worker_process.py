@@ -20,7 +20,7 @@ import uvloop
 from nearbucket.errors import OriginError
 from nearbucket.frontend.recent_redirects import SIZE, SharedTable
 from nearbucket.replicas.object_version import CatalogBatch
-from nearbucket.s3.credentials import Lent
+from nearbucket.s3.credentials import RemoteCredentials
 from nearbucket.supervisor.ipc import LAST, Ask, Borrow, Channel, Lend, Ready, Report
 from nearbucket.supervisor.snapshot import Snapshot
 from nearbucket.supervisor.worker import Worker
@@ -105,7 +105,7 @@ async def _follow(listener: socket.socket, end: socket.socket, redirect_table: S
         return
     logging.getLogger().setLevel(first.settings.log.level.upper())
     loans = _Loans(channel)
-    worker = Worker(first, ambient=Lent(loans.borrow), redirect_table=redirect_table)
+    worker = Worker(first, ambient=RemoteCredentials(loans.borrow), redirect_table=redirect_table)
     await worker.start(listener)
     # What is there now stays: collections, which hold the loop, need not look at it, and rarely
     # at the cache's many entries, which are no cycles.

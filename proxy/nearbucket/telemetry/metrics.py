@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.config.prices import GB, Prices
-from nearbucket.policy.model import Action, Decision, Reason, Redirect, Refuse, action_of
+from nearbucket.policy.model import Action, Decision, Reason, RedirectTo, Refuse, action_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -240,7 +240,7 @@ class Counters:
         site, region = decision.site, region_label(decision)
         if reason is not Reason.IN_REGION:
             answers = self.cell("nearbucket_bypasses_total", site, region, reason.value)
-            if isinstance(decision, Redirect):
+            if isinstance(decision, RedirectTo):
                 return Tally(answers, times)
             size = self.cell("nearbucket_streamed_bytes_total", site, region)
             return Tally(answers, times, size=size)
@@ -265,7 +265,7 @@ class Counters:
         return values
 
 
-def region_label(decision: Redirect | Stream) -> str:
+def region_label(decision: RedirectTo | Stream) -> str:
     """The region as a label: only those with a target by name, so that series are bounded."""
     if decision.region is None:
         return OUTSIDE

@@ -24,7 +24,7 @@ from nearbucket.cli.check.bucket_inspection import (
     trouble,
 )
 from nearbucket.config.buckets import Bucket
-from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from nearbucket.s3.tls_trust import REMEDY
 from tests.scripteds3 import Say, ScriptedS3, error, reply
@@ -46,10 +46,10 @@ LISTED = Say(reply("200 OK", b"<ListBucketResult><KeyCount>0</KeyCount></ListBuc
 NO_RULES = Say(error("404 Not Found", "NoSuchCORSConfiguration"))
 
 
-def place(endpoint: str, **more: Any) -> Place:
+def place(endpoint: str, **more: Any) -> BucketLocation:
     values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
     entry = Bucket.model_validate({"endpoint": endpoint, **values})
-    return Place("sites.0.origin", entry, entry.credentials, entry.expected_owner)
+    return BucketLocation("sites.0.origin", entry, entry.credentials, entry.expected_owner)
 
 
 @asynccontextmanager
@@ -72,7 +72,7 @@ async def downloads(s3: LocalS3) -> AsyncIterator[Inquiry]:
         yield Inquiry(where, client)
 
 
-async def on(where: Place) -> Inspected:
+async def on(where: BucketLocation) -> Inspected:
     async with opened(where, attempts=1) as client:
         return await inspect(Inquiry(where, client))
 

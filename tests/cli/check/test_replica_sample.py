@@ -23,7 +23,7 @@ from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import TAG
 from nearbucket.replication.listing_merge import Listed
-from nearbucket.s3.bucket_location import Place
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
@@ -42,9 +42,9 @@ class World(NamedTuple):
     target: Inquiry
 
     async def put(self, key: str, body: bytes = b"x", *, target: bytes | None = None) -> None:
-        await self.origin.client.put_object(**self.origin.place.asked(key), Body=body)
+        await self.origin.client.put_object(**self.origin.location.arguments(key), Body=body)
         if target is not None:
-            await self.target.client.put_object(**self.target.place.asked(key), Body=target)
+            await self.target.client.put_object(**self.target.location.arguments(key), Body=target)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def world(s3: LocalS3) -> AsyncIterator[World]:
             if name not in names:
                 await make_bucket(client, name)
     places = [
-        Place(name, Bucket(bucket=name, region="us-east-1", prefix=prefix,
+        BucketLocation(name, Bucket(bucket=name, region="us-east-1", prefix=prefix,
                            endpoint=s3.server.endpoint), s3.files)
         for name in ("sample-origin", "sample-west")
     ]  # fmt: skip
@@ -93,7 +93,7 @@ async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: Worl
     await world.put("kms.tar.gz", target=b"y")
     head: Any = await world.origin.ask("head_object", "kms.tar.gz")
     await world.target.client.put_object_tagging(
-        **world.target.place.asked("kms.tar.gz"),
+        **world.target.location.arguments("kms.tar.gz"),
         Tagging={"TagSet": [{"Key": TAG, "Value": head["ETag"].strip('"')}]},
     )
     assert await likeness(world) == {"kms.tar.gz": "RENAMED"}
@@ -101,8 +101,8 @@ async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: Worl
 
 async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS3) -> None:
     await world.put("a.tar.gz", target=b"x")
-    entry = world.target.place.entry.model_copy(update={"bucket": s3.private})
-    nobody = Place("t", entry, "anonymous")
+    entry = world.target.location.entry.model_copy(update={"bucket": s3.private})
+    nobody = BucketLocation("t", entry, "anonymous")
     sample = await take(world.origin, tars, 20)
     assert not isinstance(sample, ProxyError)
     async with opened(nobody, attempts=1) as client:
@@ -122,8 +122,8 @@ async def test_no_more_keys_are_looked_at_than_allowed(world: World) -> None:
 
 
 async def test_an_origin_that_cannot_be_listed_is_an_error_as_value(s3: LocalS3) -> None:
-    place = Place("o", Bucket(bucket="gone", region="us-east-1", endpoint=s3.server.endpoint),
-                  s3.files)  # fmt: skip
+    gone = Bucket(bucket="gone", region="us-east-1", endpoint=s3.server.endpoint)
+    place = BucketLocation("o", gone, s3.files)
     async with opened(place, attempts=1) as client:
         assert isinstance(await take(Inquiry(place, client), tars, 20), ProxyError)
 
@@ -225,7 +225,7 @@ async def test_a_rule_counts_when_it_is_enabled_and_leads_to_the_bucket(
 ) -> None:
     async with ScriptedS3(Say(said)) as server:
         entry = Bucket(bucket="downloads", region="us-east-1", endpoint=server.endpoint)
-        place = Place("o", entry, "anonymous")
+        place = BucketLocation("o", entry, "anonymous")
         async with opened(place, attempts=1) as client:
             assert await replicates(Inquiry(place, client), bucket) is leads
 

@@ -25,7 +25,7 @@ from nearbucket.s3.tls_trust import REMEDY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 SECONDS = 20.0
 """How long one question may take, a second attempt included."""
@@ -78,22 +78,22 @@ class Inquiry:
     """A bucket that can be asked; what goes wrong is an answer too.
 
     Attributes:
-        place: The bucket.
+        location: The bucket.
         client: From ``control.opened``.
         seconds: How long one question may take.
     """
 
-    place: Place
+    location: BucketLocation
     client: Any
     seconds: float = SECONDS
 
     async def ask(self, operation: str, key: str | None = None, **more: Any) -> Any | Exception:
         """S3's answer about the bucket or one of its objects, or what came instead."""
-        return await self._ask(operation, **self.place.asked(key), **more)
+        return await self._ask(operation, **self.location.arguments(key), **more)
 
     async def exists_for_anybody(self) -> bool:
         """Whether the bucket answers when its owner does not matter."""
-        answer = await self._ask("head_bucket", Bucket=self.place.entry.bucket)
+        answer = await self._ask("head_bucket", Bucket=self.location.entry.bucket)
         return not isinstance(answer, Exception)
 
     async def _ask(self, operation: str, **arguments: Any) -> Any | Exception:
@@ -130,16 +130,16 @@ async def inspect(inquiry: Inquiry, also: Sequence[str] = ()) -> Inspected:
         also: Other entries of the configuration that are the same bucket.
     """
     head = await inquiry.ask("head_bucket")
-    found = _elsewhere(head, inquiry.place)
+    found = _elsewhere(head, inquiry.location)
     if isinstance(head, Exception) and (found or _is_final(head)):
-        return Inspected(None, found or [trouble(head, inquiry.place)])
+        return Inspected(None, found or [trouble(head, inquiry.location)])
     # an answer to HEAD has no body: the reason of a refusal stands in the listing's
-    listing = await inquiry.ask("list_objects_v2", Prefix=inquiry.place.entry.prefix, MaxKeys=1)
+    listing = await inquiry.ask("list_objects_v2", Prefix=inquiry.location.entry.prefix, MaxKeys=1)
     if not isinstance(listing, Exception):
-        found.append(_good(inquiry.place, head, also))
+        found.append(_good(inquiry.location, head, also))
         return Inspected(inquiry, found, True, await inquiry.ask("get_bucket_cors"))  # noqa: FBT003  # listable
     if code_of(listing) not in {"AccessDenied", "403"}:
-        return Inspected(None, [*found, trouble(listing, inquiry.place)])
+        return Inspected(None, [*found, trouble(listing, inquiry.location)])
     refused = await _refused(inquiry)
     if refused.level is Level.WRONG:
         return Inspected(None, [*found, refused])
@@ -151,39 +151,39 @@ def _is_final(error: Exception) -> bool:
     return not isinstance(error, ClientError) or not_reached(error) or code_of(error) == "404"
 
 
-def _elsewhere(head: Any | Exception, place: Place) -> list[Finding]:
+def _elsewhere(head: Any | Exception, location: BucketLocation) -> list[Finding]:
     """A finding when S3 names another region; it does so in refusals as well."""
-    region = _headers(head).get("x-amz-bucket-region", place.entry.region)
-    if region == place.entry.region:
+    region = _headers(head).get("x-amz-bucket-region", location.entry.region)
+    if region == location.entry.region:
         return []
-    text = f"bucket {place.entry.bucket} is in {region}, not in {place.entry.region}"
-    return [Finding(Level.WRONG, place.name, "region", text, f"set region: {region}")]
+    text = f"bucket {location.entry.bucket} is in {region}, not in {location.entry.region}"
+    return [Finding(Level.WRONG, location.name, "region", text, f"set region: {region}")]
 
 
-def _good(place: Place, head: Any | Exception, also: Sequence[str]) -> Finding:
+def _good(location: BucketLocation, head: Any | Exception, also: Sequence[str]) -> Finding:
     region = _headers(head).get("x-amz-bucket-region")
     where = f" in {region}" if region else ""
-    owner = f", belongs to {place.owner}" if place.owner else ""
+    owner = f", belongs to {location.owner}" if location.owner else ""
     others = f" (also {', '.join(also)})" if also else ""
-    text = f"bucket {place.entry.bucket} is there{where}{owner}, and can be listed{others}"
-    return Finding(Level.OK, place.name, "bucket", text)
+    text = f"bucket {location.entry.bucket} is there{where}{owner}, and can be listed{others}"
+    return Finding(Level.OK, location.name, "bucket", text)
 
 
 async def _refused(inquiry: Inquiry) -> Finding:
     """The finding about a bucket that may not be listed."""
-    place = inquiry.place
-    name = f"bucket {place.entry.bucket}"
-    if place.owner and await inquiry.exists_for_anybody():
-        text = f"{name} does not belong to account {place.owner}"
-        return Finding(Level.WRONG, place.name, "owner", text,
+    location = inquiry.location
+    name = f"bucket {location.entry.bucket}"
+    if location.owner and await inquiry.exists_for_anybody():
+        text = f"{name} does not belong to account {location.owner}"
+        return Finding(Level.WRONG, location.name, "owner", text,
                        "correct expected_owner, or the bucket's name")  # fmt: skip
-    doubt = f", or it does not belong to account {place.owner}" if place.owner else ""
+    doubt = f", or it does not belong to account {location.owner}" if location.owner else ""
     text = (
         f"{name} may not be listed{doubt}: S3 then says 403 for keys that are not there, which "
         "cannot be told from a refusal"
     )
-    who = "everybody" if place.credentials == "anonymous" else "these credentials"
-    return Finding(Level.WARNING, place.name, "list", text, f"allow {who} s3:ListBucket on it")
+    who = "everybody" if location.credentials == "anonymous" else "these credentials"
+    return Finding(Level.WARNING, location.name, "list", text, f"allow {who} s3:ListBucket on it")
 
 
 def not_reached(error: Exception) -> bool:
@@ -193,21 +193,23 @@ def not_reached(error: Exception) -> bool:
     return isinstance(error, HTTPClientError | ConnectionError | TimeoutError)
 
 
-def trouble(error: Exception, place: Place) -> Finding:
+def trouble(error: Exception, location: BucketLocation) -> Finding:
     """What keeps a bucket from being used."""
-    name = f"bucket {place.entry.bucket}"
+    name = f"bucket {location.entry.bucket}"
     if isinstance(error, SSLError):
-        return Finding(Level.WRONG, place.name, "bucket", f"{name}: {error}", REMEDY, reached=False)
+        return Finding(
+            Level.WRONG, location.name, "bucket", f"{name}: {error}", REMEDY, reached=False
+        )
     if not_reached(error):
         text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
         fix = "is the endpoint right, and reachable from here?"
-        return Finding(Level.WRONG, place.name, "bucket", text, fix, reached=False)
+        return Finding(Level.WRONG, location.name, "bucket", text, fix, reached=False)
     code = code_of(error)
     if isinstance(error, ClientError):
         about, text, fix = _MEANING.get(code, ("bucket", meaning(error), ""))
-        return Finding(Level.WRONG, place.name, about, f"{name}: {text} ({code})", fix)
+        return Finding(Level.WRONG, location.name, about, f"{name}: {text} ({code})", fix)
     text = "no AWS credentials found" if isinstance(error, NoCredentialsError) else meaning(error)
-    return Finding(Level.WRONG, place.name, "credentials", f"{name}: {text}", _GIVE_KEYS)
+    return Finding(Level.WRONG, location.name, "credentials", f"{name}: {text}", _GIVE_KEYS)
 
 
 _GIVE_KEYS = "give this process a role or keys, or set credentials: to anonymous or to key files"

@@ -42,7 +42,7 @@ from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sdk_client import code_of, opened
 from nearbucket.s3.sigv4 import Signer
-from nearbucket.supervisor.snapshot import deserted
+from nearbucket.supervisor.snapshot import regions_without_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.s3.bucket_location import Place
+    from nearbucket.s3.bucket_location import BucketLocation
 
 _CONNECTIONS = 8
 _ATTEMPTS = 2
@@ -91,32 +91,39 @@ async def checked(settings: Settings, options: Options) -> list[Finding]:
     return [*found, *_regions_nobody_is_in(settings)]
 
 
-def _key(place: Place) -> tuple[object, ...]:
+def _key(location: BucketLocation) -> tuple[object, ...]:
     """Equal for places that are the same bucket, asked in the same way."""
-    return place.entry.object_base_url, place.entry.region, place.credentials, place.owner
+    return (
+        location.entry.object_base_url,
+        location.entry.region,
+        location.credentials,
+        location.owner,
+    )
 
 
-def _buckets(settings: Settings) -> dict[tuple[object, ...], list[Place]]:
-    found: dict[tuple[object, ...], list[Place]] = {}
+def _buckets(settings: Settings) -> dict[tuple[object, ...], list[BucketLocation]]:
+    found: dict[tuple[object, ...], list[BucketLocation]] = {}
     for number, site in enumerate(settings.sites):
-        for place in (
+        for location in (
             origin_of(number, site),
             *(target_of(number, site, region) for region in site.targets),
         ):
-            found.setdefault(_key(place), []).append(place)
+            found.setdefault(_key(location), []).append(location)
     return found
 
 
-async def _inspected(stack: AsyncExitStack, places: Sequence[Place], options: Options) -> Inspected:
-    place, *others = places
+async def _inspected(
+    stack: AsyncExitStack, locations: Sequence[BucketLocation], options: Options
+) -> Inspected:
+    location, *others = locations
     try:
-        client = await stack.enter_async_context(opened(place, _CONNECTIONS, attempts=_ATTEMPTS))
+        client = await stack.enter_async_context(opened(location, _CONNECTIONS, attempts=_ATTEMPTS))
     except ConfigError as error:
-        text = str(error).removeprefix(f"{place.name}.")
-        return Inspected(None, [Finding(Level.WRONG, place.name, "credentials", text)])
+        text = str(error).removeprefix(f"{location.name}.")
+        return Inspected(None, [Finding(Level.WRONG, location.name, "credentials", text)])
     except (BotoCoreError, OSError, ValueError) as error:  # the SDK's files and profiles
-        return Inspected(None, [trouble(error, place)])
-    inquiry = Inquiry(place, client, options.seconds)
+        return Inspected(None, [trouble(error, location)])
+    inquiry = Inquiry(location, client, options.seconds)
     return await inspect(inquiry, [other.name for other in others])
 
 
@@ -137,9 +144,9 @@ class _Site:
 
     async def findings(self) -> list[Finding]:
         """What the site's policy and its buckets make together."""
-        place = origin_of(self._number, self._site)
-        origin = self._known[_key(place)]
-        found, sample = await self._sample(place, origin)
+        location = origin_of(self._number, self._site)
+        origin = self._known[_key(location)]
+        found, sample = await self._sample(location, origin)
         targets = await asyncio.gather(
             *(self._target(origin, *each, sample) for each in self._targets())
         )
@@ -148,35 +155,39 @@ class _Site:
             found.append(await self._bypass(self._site.bypass.to, sample))
         return found
 
-    def _targets(self) -> Iterator[tuple[Place, list[str]]]:
+    def _targets(self) -> Iterator[tuple[BucketLocation, list[str]]]:
         """Each place that clients are sent to, with their regions."""
-        found: dict[tuple[object, ...], tuple[Place, list[str]]] = {}
+        found: dict[tuple[object, ...], tuple[BucketLocation, list[str]]] = {}
         for region, target in self._site.targets.items():
-            place = target_of(self._number, self._site, region)
-            entry = found.setdefault((*_key(place), target.location()), (place, []))
+            location = target_of(self._number, self._site, region)
+            entry = found.setdefault((*_key(location), target.location()), (location, []))
             entry[1].append(region)
         yield from found.values()
 
-    async def _sample(self, place: Place, origin: Inspected) -> tuple[list[Finding], Sample | None]:
+    async def _sample(
+        self, location: BucketLocation, origin: Inspected
+    ) -> tuple[list[Finding], Sample | None]:
         if origin.inquiry is None or not self._site.targets:
             return [], None
         if not origin.listable:
             text = "no sample: the origin may not be listed"
-            return [Finding(Level.NOTE, place.name, "sample", text)], None
+            return [Finding(Level.NOTE, location.name, "sample", text)], None
         sample = await take(origin.inquiry, chooser(self._site), self._options.sample)
         if not isinstance(sample, Sample):
-            return [Finding(Level.WRONG, place.name, "sample", str(sample))], None
+            return [Finding(Level.WRONG, location.name, "sample", str(sample))], None
         first = "" if sample.whole else "first "
         text = f"{sample.chosen:,} of the {first}{sample.seen:,} objects would be redirected"
         if sample.seen == 0:
-            text = f"{place} holds no object"
+            text = f"{location} holds no object"
         if sample.chosen:
-            found = [Finding(Level.OK, place.name, "paths", text)]
-            return [*found, *await self._read(origin.inquiry, place, sample)], sample
+            found = [Finding(Level.OK, location.name, "paths", text)]
+            return [*found, *await self._read(origin.inquiry, location, sample)], sample
         fix = "are redirect.paths, exclude and min_size, and the bucket's prefix, as intended?"
-        return [Finding(Level.WARNING, place.name, "paths", text, fix)], None
+        return [Finding(Level.WARNING, location.name, "paths", text, fix)], None
 
-    async def _read(self, origin: Inquiry, place: Place, sample: Sample) -> list[Finding]:
+    async def _read(
+        self, origin: Inquiry, location: BucketLocation, sample: Sample
+    ) -> list[Finding]:
         """Read a byte of the largest: listing is one right, reading and decrypting are others."""
         largest = max(sample.objects, key=lambda each: each.size)
         answer = await origin.ask("get_object", largest.key, Range="bytes=0-0")
@@ -186,53 +197,59 @@ class _Site:
         if code_of(answer) == "InvalidRange":  # an empty object has no first byte
             return []
         if code_of(answer) not in {"AccessDenied", "403"}:
-            return [trouble(answer, place)]
+            return [trouble(answer, location)]
         text = f"{largest.key} may not be read"
         fix = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
-        return [Finding(Level.WRONG, place.name, "bucket", text, fix, (largest.key,))]
+        return [Finding(Level.WRONG, location.name, "bucket", text, fix, (largest.key,))]
 
     async def _target(
-        self, origin: Inspected, place: Place, regions: Sequence[str], sample: Sample | None
+        self,
+        origin: Inspected,
+        location: BucketLocation,
+        regions: Sequence[str],
+        sample: Sample | None,
     ) -> list[Finding]:
-        target = self._known[_key(place)]
+        target = self._known[_key(location)]
         if target.inquiry is None or origin.inquiry is None:
             return []
-        cors = cors_finding(origin, target, place.name)
+        cors = cors_finding(origin, target, location.name)
         found = [cors] if cors else []
         if sample is None:
             return found
         objects = await compared(origin.inquiry, target.inquiry, sample)
         redirect = self._site.redirect
-        if not place.is_at(origin.inquiry.place):
-            fix = self._copying(origin.inquiry.place, place, regions)
+        if not location.is_at(origin.inquiry.location):
+            fix = self._copying(origin.inquiry.location, location, regions)
             rule = None
             if is_lacking(objects):
-                rule = await replicates(origin.inquiry, place.entry.bucket)
-            found += sample_findings(place.name, objects, redirect.verify, fix, rule=rule)
+                rule = await replicates(origin.inquiry, location.entry.bucket)
+            found += sample_findings(location.name, objects, redirect.verify, fix, rule=rule)
         there = next((each.what for each in objects if each.likeness in _THERE), None)
         if there is None:
             return found
-        url = f"{self._site.targets[regions[0]].location()}/{encode_key(place.key(there.key))}"
-        return [*found, await self._as_client(place, url, there.size)]
+        url = f"{self._site.targets[regions[0]].location()}/{encode_key(location.key(there.key))}"
+        return [*found, await self._as_client(location, url, there.size)]
 
-    async def _as_client(self, place: Place, url: str, size: int) -> Finding:
+    async def _as_client(self, location: BucketLocation, url: str, size: int) -> Finding:
         """Ask for an object as a client does that was redirected."""
         life = self._site.redirect.presign
         asked: str | None = url
         if life is not None:
-            signer = Signer(place.credentials, place.entry.region)
+            signer = Signer(location.credentials, location.entry.region)
             try:
                 await signer.credentials()
             except OriginError as error:
-                return Finding(Level.WRONG, place.name, "credentials", error.detail)
+                return Finding(Level.WRONG, location.name, "credentials", error.detail)
             asked = Presigner(signer, life).location("HEAD", url)
         if asked is None:
             text = "redirect.presign: nothing to sign with, or for less than a minute"
-            return Finding(Level.WRONG, place.name, "credentials", text, "renew the credentials")
+            return Finding(Level.WRONG, location.name, "credentials", text, "renew the credentials")
         answer = await head(self._session, asked, self._options.seconds)
-        return readable(place.name, url, size, answer, signed=life is not None)
+        return readable(location.name, url, size, answer, signed=life is not None)
 
-    def _copying(self, origin: Place, target: Place, regions: Sequence[str]) -> str:
+    def _copying(
+        self, origin: BucketLocation, target: BucketLocation, regions: Sequence[str]
+    ) -> str:
         if origin.server != target.server:
             return "copy them with another tool; S3 copies within one server only"
         several = len(self._settings.sites) > 1
@@ -267,5 +284,5 @@ def _regions_nobody_is_in(settings: Settings) -> list[Finding]:
     return [
         Finding(Level.WARNING, key, "ranges", text,
                 "correct the region, or add regions.services or regions.overrides")
-        for key in deserted(settings, document)
+        for key in regions_without_prefixes(settings, document)
     ]  # fmt: skip

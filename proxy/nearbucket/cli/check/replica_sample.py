@@ -18,7 +18,7 @@ from nearbucket.cli.check.bucket_inspection import Finding, Level
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Judge, Verdict, at_sight
 from nearbucket.replication.listing_merge import Listed, Order, listed
-from nearbucket.s3.bucket_location import Sides
+from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.sdk_client import FAULTS, code_of, meaning
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ async def take(
         most: How many keys are looked at.
     """
     seen, found, whole = 0, [], False
-    order = Order(bytewise=origin.place.bytewise)
+    order = Order(bytewise=origin.location.bytewise)
     try:
         async with (
             asyncio.timeout(origin.seconds),
-            aclosing(listed(origin.client, origin.place, order)) as entries,
+            aclosing(listed(origin.client, origin.location, order)) as entries,
         ):
             async for entry in entries:
                 if seen == most:
@@ -126,7 +126,7 @@ class Compared:
 
 async def compared(origin: Inquiry, target: Inquiry, sample: Sample) -> list[Compared]:
     """Every object of the sample, asked of the target."""
-    if target.place.is_at(origin.place):
+    if target.location.is_at(origin.location):
         return [Compared(what, Likeness.SAME) for what in sample.objects]
     return list(await asyncio.gather(*(_compared(origin, target, what) for what in sample.objects)))
 
@@ -156,7 +156,7 @@ async def _likeness(origin: Inquiry, target: Inquiry, what: Listed, head: Any) -
         return Likeness.SIZE
     if verdict is not Verdict.TAGGED:
         return Likeness.SAME
-    judge = Judge(Sides(origin.place, target.place, origin.client, target.client))
+    judge = Judge(CopyEndpoints(origin.location, target.location, origin.client, target.client))
     try:
         async with asyncio.timeout(target.seconds):
             settled = await judge.settle(verdict, what)

@@ -24,7 +24,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
 )
 from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import ErrorResponse
-from nearbucket.policy.model import Reason, Redirect, Refuse, Request, Stream
+from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
 from nearbucket.policy.object_keys import split_target
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _Exchange:
         if self._decision.reason is Reason.UNVERIFIED:
             await self._settle()
         match self._decision:
-            case Redirect() as decision:
+            case RedirectTo() as decision:
                 response = redirection(decision, reason_header=reason_header)
             case Refuse() as decision:
                 response = refusal(decision, reason_header=reason_header)
@@ -141,13 +141,13 @@ class _Exchange:
     async def _preflight(self, response: web.StreamResponse) -> None:
         """Let the bucket's CORS rules answer a browser that asks before its request."""
         asked = _named(self._incoming, PREFLIGHT)
-        place = self._context.engine.place(self._request)
-        if len(asked) < PREFLIGHT_LEAST or isinstance(place, Refuse):
+        resolved = self._context.engine.resolve(self._request)
+        if len(asked) < PREFLIGHT_LEAST or isinstance(resolved, Refuse):
             return
         try:
-            answer = await self._context.origins[place.site.name].preflight(place.key, asked)
+            answer = await self._context.origins[resolved.site.name].preflight(resolved.key, asked)
         except OriginError as error:
-            self._context.complain(f"origin of {place.site.name}, preflight: {error.detail}")
+            self._context.complain(f"origin of {resolved.site.name}, preflight: {error.detail}")
             return
         response.headers.extend(answer.headers)
 

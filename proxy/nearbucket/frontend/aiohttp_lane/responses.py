@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from nearbucket.frontend.response_heads import SERVER, reason_value, redirect_body, redirect_fields
-from nearbucket.policy.model import Action, Reason, Redirect, Refuse, Stream
+from nearbucket.policy.model import Action, Reason, RedirectTo, Refuse, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ TEXT = {
 }
 
 
-def redirection(decision: Redirect, *, reason_header: bool) -> web.Response:
+def redirection(decision: RedirectTo, *, reason_header: bool) -> web.Response:
     """The redirect that the fast lane would write."""
     response = web.Response(status=decision.status, body=redirect_body(decision.location))
     for name, value in redirect_fields(decision, reason_header=reason_header):
