@@ -12,7 +12,16 @@ import pytest
 
 from nearbucket.regions.prefix_tree import groups
 from nearbucket.regions.region_table import Ranges, read_ranges
-from nearbucket.supervisor.ipc import LAST, Ask, Channel, Drain, Message, Ready, Report, encoded
+from nearbucket.supervisor.ipc import (
+    LAST_STATS,
+    Channel,
+    Drain,
+    Message,
+    Ready,
+    Stats,
+    StatsRequest,
+    encoded,
+)
 from nearbucket.supervisor.snapshot import Snapshot, snapshot_of
 from tests.build import settings, snapshot
 from tests.made_ranges import made_list
@@ -22,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PATIENCE = 10.0
-BIG = Report(
-    LAST, {"nearbucket_redirects_total": {(f"site {n}", "us-east-1"): n for n in range(50_000)}}
+BIG = Stats(
+    LAST_STATS,
+    {"nearbucket_redirects_total": {(f"site {n}", "us-east-1"): n for n in range(50_000)}},
 )
 
 
@@ -56,11 +66,11 @@ async def raw_end() -> AsyncIterator[tuple[socket.socket, Channel]]:
 @pytest.mark.parametrize(
     "message",
     [
-        pytest.param(Ask(3), id="ask"),
+        pytest.param(StatsRequest(3), id="ask"),
         pytest.param(Drain(), id="drain"),
         pytest.param(Ready(), id="ready"),
-        pytest.param(Report(1, {}), id="empty report"),
-        pytest.param(Report(2, {"nearbucket_connections": {(): 1}}), id="report"),
+        pytest.param(Stats(1, {}), id="empty report"),
+        pytest.param(Stats(2, {"nearbucket_connections": {(): 1}}), id="report"),
         pytest.param(snapshot(settings(), workers=3), id="snapshot"),
         pytest.param(BIG, id="more than the socket's buffer"),
     ],
@@ -72,8 +82,8 @@ async def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
 
 
 async def test_messages_arrive_in_order_each_whole_also_both_ways_at_once() -> None:
-    down: list[Message] = [snapshot(settings()), Ask(1), BIG, Ask(2), Drain()]
-    up: list[Message] = [Ready(), *(Report(n, {"n": {(): n}}) for n in range(500)), BIG]
+    down: list[Message] = [snapshot(settings()), StatsRequest(1), BIG, StatsRequest(2), Drain()]
+    up: list[Message] = [Ready(), *(Stats(n, {"n": {(): n}}) for n in range(500)), BIG]
     async with pair() as (supervisor, worker):
         for message in down:
             supervisor.send(message)
@@ -115,19 +125,19 @@ async def test_an_end_that_dies_while_speaking_is_an_end(sent: bytes) -> None:
 
 async def test_a_message_in_single_bytes_is_still_one_message() -> None:
     async with raw_end() as (wire, sender), raw_end() as (end, channel):
-        sender.send(Report(7, {"n": {(): 1}}))
+        sender.send(Stats(7, {"n": {(): 1}}))
         receiving = asyncio.create_task(channel.receive())
         for byte in wire.recv(4096):
             end.sendall(bytes((byte,)))
             await asyncio.sleep(0)
-        assert await receiving == Report(7, {"n": {(): 1}})
+        assert await receiving == Stats(7, {"n": {(): 1}})
 
 
 async def test_sending_to_and_closing_towards_an_end_that_is_gone_raises_nothing() -> None:
     async with raw_end() as (end, channel):
         end.close()
         channel.send(BIG)
-        channel.send(Ask(1))
+        channel.send(StatsRequest(1))
         assert await channel.receive() is None
         await channel.close()
 

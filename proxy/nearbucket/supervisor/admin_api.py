@@ -1,7 +1,8 @@
 """The admin port: metrics, health, status, explain, dashboard.
 
-In: requests of operators and their monitoring; what the supervisor knows, through ``View``.
-Out: figures and reasons. Refuses to be reachable from the public port, and to change anything.
+In: requests of operators and their monitoring; what the supervisor knows, through
+``SupervisorView``. Out: figures and reasons. Refuses to be reachable from the public port, and
+to change anything.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 
-class Health(NamedTuple):
+class Readiness(NamedTuple):
     """Whether traffic may come, and if not, why."""
 
     ready: bool
     reasons: Sequence[str]
 
 
-class View(Protocol):
+class SupervisorView(Protocol):
     """What the supervisor lets the admin port see."""
 
     @property
     def engine(self) -> Engine:
         """The snapshot that decides."""
 
-    def health(self) -> Health:
+    def readiness(self) -> Readiness:
         """Readiness now."""
 
     def hosts(self) -> Sequence[str]:
@@ -48,7 +49,7 @@ class View(Protocol):
         """What a person asks first."""
 
 
-def application(view: View) -> web.Application:
+def application(view: SupervisorView) -> web.Application:
     """The admin port's routes."""
 
     async def metrics(request: web.Request) -> web.Response:
@@ -62,7 +63,7 @@ def application(view: View) -> web.Application:
         return web.Response(text="alive\n")
 
     async def readyz(_request: web.Request) -> web.Response:
-        health = view.health()
+        health = view.readiness()
         text = "ready\n" if health.ready else "".join(f"{reason}\n" for reason in health.reasons)
         return web.Response(status=200 if health.ready else 503, text=text)
 

@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from nearbucket.s3.credentials import Credentials
     from nearbucket.telemetry.metrics import Values
 
-LAST = 1 << 62
-"""The number of a worker's last report: it answers every question."""
+LAST_STATS = 1 << 62
+"""The number of a worker's last ``Stats``: it answers every request."""
 
 _LENGTH = struct.Struct("!I")
 _MORE = 1 << 31  # in a length: the message goes on after this part
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """To a worker: report your figures, and the number of this question with them."""
+class StatsRequest:
+    """To a worker: send your figures, and the number of this request with them."""
 
-    question: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +52,21 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """From a worker: its figures, for a question; ``LAST`` when it ends."""
+class Stats:
+    """From a worker: its figures, for a request; ``LAST_STATS`` when it ends."""
 
-    question: int
+    number: int
 
     values: Values
 
 
 @dataclass(frozen=True, slots=True)
-class Borrow:
-    """From a worker: what does the SDK's credential chain say?"""
+class CredentialsRequest:
+    """From a worker: send what the SDK's credential chain gives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lend:
+class CredentialsReply:
     """To a worker: credentials, or status and text of the error."""
 
     credentials: Credentials | None
@@ -74,7 +74,16 @@ class Lend:
     detail: str = ""
 
 
-Message = Snapshot | Ask | Borrow | Drain | CatalogBatch | Lend | Ready | Report
+Message = (
+    Snapshot
+    | StatsRequest
+    | CredentialsRequest
+    | Drain
+    | CatalogBatch
+    | CredentialsReply
+    | Ready
+    | Stats
+)
 
 
 def encoded(message: Message) -> bytes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Marks = tuple[tuple[int, int, int], ...]
+FileStamps = tuple[tuple[int, int, int], ...]
 
 
 class Certificate:
@@ -36,10 +36,10 @@ class Certificate:
             ConfigError: They are no certificate and its key; names them.
         """
         self._files = (settings.certificate.expanduser(), settings.key.expanduser())
-        self._marks = self._look()
+        self._stamps = self._read_stamps()
         self.context = _context(*self._files)
 
-    def _look(self) -> Marks | None:
+    def _read_stamps(self) -> FileStamps | None:
         try:
             found = [path.stat() for path in self._files]
         except OSError:
@@ -48,10 +48,10 @@ class Certificate:
 
     def refresh(self) -> None:
         """Take changed files; what is wrong with them is logged once, and they wait."""
-        marks = self._look()
-        if marks in {self._marks, None}:
+        stamps = self._read_stamps()
+        if stamps in {self._stamps, None}:
             return
-        self._marks = marks
+        self._stamps = stamps
         try:
             _context(*self._files)  # a context that has failed halfway would be a mixture
             self.context.load_cert_chain(*self._files)

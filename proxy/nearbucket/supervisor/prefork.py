@@ -22,7 +22,7 @@ from nearbucket.frontend.recent_redirects import SIZE
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.listener_tls import Certificate
 from nearbucket.supervisor.snapshot import worker_count
-from nearbucket.supervisor.worker_pool import Copy, First
+from nearbucket.supervisor.worker_pool import ForkedProcess, PreforkedWorker
 from nearbucket.supervisor.worker_process import serve
 
 if TYPE_CHECKING:
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Launched(NamedTuple):
+class PreforkedWorkers(NamedTuple):
     """The port's sockets, a worker on each, and the memory that the workers share."""
 
     listeners: Sequence[socket.socket]
-    first: Sequence[First]
+    first: Sequence[PreforkedWorker]
     memory: int
 
 
-def launch(settings: Settings) -> Launched:
+def launch(settings: Settings) -> PreforkedWorkers:
     """Take the public port and make the workers.
 
     To be called before there are threads or an event loop. Garbage is collected from here on,
@@ -61,7 +61,7 @@ def launch(settings: Settings) -> Launched:
     gc.enable()
     memory = os.memfd_create("nearbucket")
     os.ftruncate(memory, SIZE)
-    return Launched(listeners, _fork(listeners, memory), memory)
+    return PreforkedWorkers(listeners, _fork(listeners, memory), memory)
 
 
 def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
@@ -102,8 +102,8 @@ def _probe(family: int, host: str, port: int) -> None:
             probe.listen(1)
 
 
-def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[First]:
-    made: list[First] = []
+def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[PreforkedWorker]:
+    made: list[PreforkedWorker] = []
     for listener in listeners:
         ours, theirs = socket.socketpair()
         others = [ours, *(first.end for first in made),
@@ -112,7 +112,7 @@ def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[First]:
         if pid == 0:
             _be_worker(listener, theirs, memory, others)
         theirs.close()
-        made.append(First(Copy(pid), ours))
+        made.append(PreforkedWorker(ForkedProcess(pid), ours))
     return made
 
 

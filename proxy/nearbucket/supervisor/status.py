@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nearbucket.config.sites import Site
     from nearbucket.regions.ip_ranges import Ranges
     from nearbucket.replicas.warm_up import WarmUpProgress
-    from nearbucket.supervisor.admin_api import Health
+    from nearbucket.supervisor.admin_api import Readiness
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
 
@@ -30,11 +30,11 @@ _FIGURES = (
 )  # fmt: skip
 
 
-class Known(NamedTuple):
+class SupervisorState(NamedTuple):
     """What the supervisor knows.
 
     Attributes:
-        health: Readiness.
+        readiness: Whether traffic may come.
         serving: Workers that answer.
         started: Unix time of the start.
         ranges: The list in use, or None.
@@ -44,7 +44,7 @@ class Known(NamedTuple):
         values: Every figure.
     """
 
-    health: Health
+    readiness: Readiness
     serving: int
     started: float
     ranges: Ranges | None
@@ -54,31 +54,31 @@ class Known(NamedTuple):
     values: Values
 
 
-def status_of(snapshot: Snapshot, known: Known) -> dict[str, Any]:
+def status_of(snapshot: Snapshot, state: SupervisorState) -> dict[str, Any]:
     """The document."""
-    settings, table, ranges = snapshot.settings, snapshot.table, known.ranges
+    settings, table, ranges = snapshot.settings, snapshot.table, state.ranges
     return {
         "version": __version__,
-        "ready": known.health.ready,
-        "reasons": list(known.health.reasons),
-        "uptime_seconds": round(time.time() - known.started, 1),
-        "workers": {"serving": known.serving, "configured": worker_count(settings.listen)},
-        "sites": [_rollout(site, known.values) for site in settings.sites],
-        "warm_up": known.warm_up and known.warm_up._asdict(),
+        "ready": state.readiness.ready,
+        "reasons": list(state.readiness.reasons),
+        "uptime_seconds": round(time.time() - state.started, 1),
+        "workers": {"serving": state.serving, "configured": worker_count(settings.listen)},
+        "sites": [_rollout(site, state.values) for site in settings.sites],
+        "warm_up": state.warm_up and state.warm_up._asdict(),
         "config": {
-            "hash": fingerprint(settings), "refused": known.refused, "settings": masked(settings),
+            "hash": fingerprint(settings), "refused": state.refused, "settings": masked(settings),
         },
         "ranges": ranges
         and {
             "token": ranges.token,
             "created": ranges.created,
-            "age_seconds": round(known.age),
+            "age_seconds": round(state.age),
             "prefixes_v4": table.prefixes_v4,
             "prefixes_v6": table.prefixes_v6,
         },
         "figures": {
             name: [{"labels": list(labels), "value": figure}
-                   for labels, figure in sorted(known.values.get(name, {}).items())]
+                   for labels, figure in sorted(state.values.get(name, {}).items())]
             for name in _FIGURES
         },
     }  # fmt: skip

@@ -21,7 +21,7 @@ from nearbucket.errors import ConfigError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import Feed
 from nearbucket.replicas.warm_up import WarmUp
-from nearbucket.supervisor.admin_api import Health, application
+from nearbucket.supervisor.admin_api import Readiness, application
 from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
@@ -29,8 +29,8 @@ from nearbucket.supervisor.snapshot import (
     regions_without_prefixes,
     snapshot_of,
 )
-from nearbucket.supervisor.status import Known, status_of
-from nearbucket.supervisor.worker_pool import Pool
+from nearbucket.supervisor.status import SupervisorState, status_of
+from nearbucket.supervisor.worker_pool import WorkerPool
 from nearbucket.telemetry.metrics import total
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.regions.ip_ranges import Ranges
-    from nearbucket.supervisor.prefork import Launched
+    from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
 
@@ -65,7 +65,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._draining = False
         self._started = time.time()
-        self._pool: Pool | None = None
+        self._pool: WorkerPool | None = None
         self._swapping = asyncio.Lock()
         self._warmed: WarmUp | None = None
         self._warming: tuple[asyncio.Task[None], ...] = ()
@@ -81,14 +81,14 @@ class Supervisor:
         """The configuration in use."""
         return self._snapshot.settings
 
-    async def run(self, launched: Launched) -> None:
+    async def run(self, launched: PreforkedWorkers) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
         settings = self.settings
         self.addresses["listen"] = _address(launched.listeners[0])
         self._feed = feed = Feed(settings.regions, self._publish)
         await feed.load_cached()
         runner = await self._open_admin(settings)
-        self._pool = pool = Pool(
+        self._pool = pool = WorkerPool(
             launched.listeners, self._snapshot, launched.first, launched.memory
         )
         self._watch_signals()
@@ -105,7 +105,7 @@ class Supervisor:
             await runner.cleanup()
         _log.info("drained; goodbye")
 
-    async def _announce(self, pool: Pool) -> None:
+    async def _announce(self, pool: WorkerPool) -> None:
         ready, stop = (asyncio.create_task(each) for each in (pool.ready(), self._stop.wait()))
         await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -188,23 +188,23 @@ class Supervisor:
             new = (chosen.sites, chosen.catalog) != (old.sites, old.catalog)
             self._swap_to(snapshot)
             if self._pool is not None:
-                await self._pool.spread(snapshot)
+                await self._pool.broadcast_snapshot(snapshot)
                 if new:
                     self._warm_up(self._pool)
             for each in regions_without_prefixes(settings, ranges):
                 _log.warning("%s: the list of prefixes has no address there: %s", each, _NOBODY)
             self._ranges = ranges  # last: /readyz looks here whether the workers have a list
 
-    def _warm_up(self, pool: Pool) -> None:
+    def _warm_up(self, pool: WorkerPool) -> None:
         """Have the workers know what the buckets hold before anybody asks."""
         for task in self._warming:
             task.cancel()
         self._warming, self._warmed = (), None
         if self.settings.catalog.warm_up == "list":
-            self._warmed = WarmUp(self.settings, pool.tell)
+            self._warmed = WarmUp(self.settings, pool.broadcast_batch)
             self._warming = (asyncio.create_task(self._warmed.run()),)
 
-    def health(self) -> Health:
+    def readiness(self) -> Readiness:
         """Readiness, and what stands against it."""
         reasons = []
         if self._draining or self._stop.is_set():
@@ -214,7 +214,7 @@ class Supervisor:
             reasons.append(f"ranges not loaded{why} (regions.required: false serves without)")
         if self._serving == 0:
             reasons.append("no worker answers yet")
-        return Health(not reasons, reasons)
+        return Readiness(not reasons, reasons)
 
     def hosts(self) -> Sequence[str]:
         """Every host a client may be sent to."""
@@ -252,8 +252,8 @@ class Supervisor:
 
     async def status(self) -> Mapping[str, Any]:
         """What a person asks first."""
-        known = Known(
-            health=self.health(),
+        state = SupervisorState(
+            readiness=self.readiness(),
             serving=self._serving,
             started=self._started,
             ranges=self._ranges,
@@ -262,7 +262,7 @@ class Supervisor:
             warm_up=self._warmed.progress if self._warmed else None,
             values=await self.figures(),
         )
-        return status_of(self._snapshot, known)
+        return status_of(self._snapshot, state)
 
 
 async def _keep_feeding(feed: Feed) -> None:

@@ -25,14 +25,14 @@ from nearbucket.errors import OriginError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
-    LAST,
-    Ask,
-    Borrow,
+    LAST_STATS,
     Channel,
+    CredentialsReply,
+    CredentialsRequest,
     Drain,
-    Lend,
     Ready,
-    Report,
+    Stats,
+    StatsRequest,
     encoded,
 )
 from nearbucket.telemetry.metrics import Values, retired, total
@@ -53,7 +53,7 @@ YOUNG = 10.0  # seconds; what killed an older worker is not likely to be its sta
 
 
 @dataclass(slots=True)
-class Copy:
+class ForkedProcess:
     """A process that ``os.fork`` made, with the face of ``asyncio.subprocess.Process``."""
 
     pid: int
@@ -71,19 +71,19 @@ class Copy:
         return self.returncode
 
 
-class First(NamedTuple):
+class PreforkedWorker(NamedTuple):
     """One of the first workers, and the supervisor's end of its channel."""
 
-    process: Copy
+    process: ForkedProcess
     end: socket.socket
 
 
-class _Member:
+class _WorkerHandle:
     """One worker process as the supervisor sees it."""
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process | Copy,
+        process: asyncio.subprocess.Process | ForkedProcess,
         channel: Channel,
         on_ready: Callable[[], None],
         ambient: SdkCredentials,
@@ -95,7 +95,7 @@ class _Member:
         self.ready = asyncio.Event()
         self.values: Values = {}
         self._reported = asyncio.Condition()
-        self._answer = 0
+        self._answered_number = 0
 
     async def listen(self) -> None:
         """Take in what the worker says until it is gone."""
@@ -103,29 +103,29 @@ class _Member:
             if isinstance(message, Ready):
                 self.ready.set()
                 self.on_ready()
-            elif isinstance(message, Report):
+            elif isinstance(message, Stats):
                 self.values = message.values
-                await self._answered(message.question)
-            elif isinstance(message, Borrow):
-                self._lending = asyncio.create_task(self._lend())
-        await self._answered(LAST)  # nobody waits for a worker that is gone
+                await self._answered(message.number)
+            elif isinstance(message, CredentialsRequest):
+                self._sending_credentials = asyncio.create_task(self._send_credentials())
+        await self._answered(LAST_STATS)  # nobody waits for a worker that is gone
 
-    async def _lend(self) -> None:
+    async def _send_credentials(self) -> None:
         try:
-            lent = Lend(await self._ambient.get())
+            reply = CredentialsReply(await self._ambient.get())
         except OriginError as error:
-            lent = Lend(None, error.status, error.detail)
-        self.channel.send(lent)
+            reply = CredentialsReply(None, error.status, error.detail)
+        self.channel.send(reply)
 
-    async def _answered(self, question: int) -> None:
+    async def _answered(self, number: int) -> None:
         async with self._reported:
-            self._answer = question
+            self._answered_number = number
             self._reported.notify_all()
 
-    async def answers(self, question: int) -> None:
-        """Return when the figures are no older than the question."""
+    async def wait_for_stats(self, number: int) -> None:
+        """Return when the figures are no older than the request with this number."""
         async with self._reported:
-            await self._reported.wait_for(lambda: self._answer >= question)
+            await self._reported.wait_for(lambda: self._answered_number >= number)
 
 
 async def _start(
@@ -145,14 +145,14 @@ async def _start(
     return process, ours
 
 
-class Pool:
+class WorkerPool:
     """All workers of one supervisor."""
 
     def __init__(
         self,
         listeners: Iterable[socket.socket],
         snapshot: Snapshot,
-        first: Sequence[First],
+        first: Sequence[PreforkedWorker],
         memory: int,
     ) -> None:
         """Args: a socket a worker; what to decide by; the workers there are; their memory."""
@@ -162,12 +162,12 @@ class Pool:
         self._snapshot = snapshot
         self._encoded = encoded(snapshot)
         self._ambient = SdkCredentials()  # for all: the SDK is asked, and kept in memory, once
-        self._members: dict[int, _Member] = {}
+        self._workers: dict[int, _WorkerHandle] = {}
         self._retired: Values = {}
         self._draining = False
         self._answered = False
-        self._asking = asyncio.Lock()
-        self._question = 0
+        self._stats_lock = asyncio.Lock()
+        self._stats_number = 0
         self._tasks = [
             asyncio.create_task(self._keep(slot)) for slot in range(len(self._listeners))
         ]
@@ -175,7 +175,7 @@ class Pool:
     @property
     def serving(self) -> int:
         """Workers that answer now."""
-        return sum(member.ready.is_set() for member in self._members.values())
+        return sum(worker.ready.is_set() for worker in self._workers.values())
 
     @property
     def size(self) -> int:
@@ -190,7 +190,7 @@ class Pool:
                 if task.done():
                     task.result()
 
-    async def spread(self, snapshot: Snapshot) -> None:
+    async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
 
         When this returns, every worker that answers in time decides by it.
@@ -200,30 +200,32 @@ class Pool:
         if snapshot is not self._snapshot:  # a newer one is on its way
             return
         self._encoded = data
-        for member in self._members.values():
-            member.channel.send_encoded(data)
+        for worker in self._workers.values():
+            worker.channel.send_encoded(data)
         await self.figures()  # a worker reads its messages in order
 
-    def tell(self, learned: CatalogBatch) -> None:
+    def broadcast_batch(self, batch: CatalogBatch) -> None:
         """Have every worker of now know what a bucket holds."""
-        data = encoded(learned)
-        for member in self._members.values():
-            member.channel.send_encoded(data)
+        data = encoded(batch)
+        for worker in self._workers.values():
+            worker.channel.send_encoded(data)
 
     async def figures(self) -> Values:
         """The exact sum over all workers, those that ended included."""
-        async with self._asking:
-            self._question += 1
-            members = list(self._members.values())
-            for member in members:
-                member.channel.send(Ask(self._question))
-            waits = [asyncio.create_task(member.answers(self._question)) for member in members]
+        async with self._stats_lock:
+            self._stats_number += 1
+            workers = list(self._workers.values())
+            for worker in workers:
+                worker.channel.send(StatsRequest(self._stats_number))
+            waits = [
+                asyncio.create_task(worker.wait_for_stats(self._stats_number)) for worker in workers
+            ]
             if waits:
                 _, late = await asyncio.wait(waits, timeout=ANSWER_TIMEOUT)
                 for wait in late:
                     wait.cancel()
             # Those that are there now: one that ended meanwhile is among the retired.
-            current = (member.values for member in self._members.values())
+            current = (worker.values for worker in self._workers.values())
             return total([self._retired, *current])
 
     async def drain(self) -> None:
@@ -231,15 +233,15 @@ class Pool:
         self._draining = True
         for listener in self._listeners:
             listener.close()
-        for member in self._members.values():
-            member.channel.send(Drain())
+        for worker in self._workers.values():
+            worker.channel.send(Drain())
         ended = asyncio.gather(*self._tasks, return_exceptions=True)
         patience = self._snapshot.settings.limits.drain_timeout + DRAIN_GRACE
         await asyncio.wait({ended}, timeout=patience)
-        for member in self._members.values():
-            _log.error("worker process %d does not end; killed", member.process.pid)
+        for worker in self._workers.values():
+            _log.error("worker process %d does not end; killed", worker.process.pid)
             with contextlib.suppress(ProcessLookupError):
-                member.process.kill()
+                worker.process.kill()
         await ended
 
     async def _keep(self, slot: int) -> None:
@@ -266,18 +268,18 @@ class Pool:
     async def _run(self, slot: int) -> None:
         first = self._first.pop(slot, None)
         process, end = first or await _start(self._listeners[slot], self._memory)
-        member = _Member(process, await Channel.over(end), self._has_answered, self._ambient)
-        member.channel.send_encoded(self._encoded)
-        self._members[slot] = member
+        worker = _WorkerHandle(process, await Channel.over(end), self._has_answered, self._ambient)
+        worker.channel.send_encoded(self._encoded)
+        self._workers[slot] = worker
         if self._draining:
-            member.channel.send(Drain())
+            worker.channel.send(Drain())
         try:
-            await member.listen()
+            await worker.listen()
             await process.wait()
         finally:
-            del self._members[slot]
-            self._retired = total([self._retired, retired(member.values)])
-            await member.channel.close()
+            del self._workers[slot]
+            self._retired = total([self._retired, retired(worker.values)])
+            await worker.channel.close()
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

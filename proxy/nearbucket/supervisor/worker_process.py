@@ -21,7 +21,15 @@ from nearbucket.errors import OriginError
 from nearbucket.frontend.recent_redirects import SIZE, SharedTable
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.s3.credentials import RemoteCredentials
-from nearbucket.supervisor.ipc import LAST, Ask, Borrow, Channel, Lend, Ready, Report
+from nearbucket.supervisor.ipc import (
+    LAST_STATS,
+    Channel,
+    CredentialsReply,
+    CredentialsRequest,
+    Ready,
+    Stats,
+    StatsRequest,
+)
 from nearbucket.supervisor.snapshot import Snapshot
 from nearbucket.supervisor.worker import Worker
 
@@ -29,22 +37,22 @@ if TYPE_CHECKING:
     from nearbucket.s3.credentials import Credentials
     from nearbucket.supervisor.ipc import Message
 
-BORROWING = 30.0  # seconds the SDK's chain may take, with a metadata service that is slow
+CREDENTIALS_TIMEOUT = 30.0  # seconds the SDK's chain may take, with a metadata service that is slow
 
 
-class _Loans:
-    """Asks the supervisor for the credentials of the SDK's chain, one question at a time."""
+class _CredentialsClient:
+    """Asks the supervisor for the credentials of the SDK's chain, one request at a time."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._answer: asyncio.Future[Lend] | None = None
+        self._answer: asyncio.Future[CredentialsReply] | None = None
 
-    async def borrow(self) -> Credentials:
+    async def fetch(self) -> Credentials:
         """What the chain says now; raises its ``OriginError``."""
         self._answer = asyncio.get_running_loop().create_future()
-        self._channel.send(Borrow())
+        self._channel.send(CredentialsRequest())
         try:
-            async with asyncio.timeout(BORROWING):
+            async with asyncio.timeout(CREDENTIALS_TIMEOUT):
                 answer = await self._answer
         except TimeoutError:
             raise OriginError(503, "AWS credentials were not handed over in time") from None
@@ -52,74 +60,76 @@ class _Loans:
             raise OriginError(answer.status, answer.detail)
         return answer.credentials
 
-    def lent(self, answer: Lend) -> None:
+    def on_reply(self, answer: CredentialsReply) -> None:
         """The supervisor answered."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
 
 
-class _Follower:
-    """What to do about each message."""
+class _MessageHandler:
+    """Does what each message says."""
 
-    def __init__(self, channel: Channel, worker: Worker, loans: _Loans) -> None:
+    def __init__(self, channel: Channel, worker: Worker, credentials: _CredentialsClient) -> None:
         self._channel = channel
         self._worker = worker
-        self._loans = loans
+        self._credentials = credentials
 
-    def obey(self, message: Message | None) -> bool:
+    def handle_message(self, message: Message | None) -> bool:
         """Do it; False where the message ends the service."""
         match message:
             case Snapshot() as snapshot:
                 self._worker.apply(snapshot)
-            case Ask(question):
-                self.report(question)
-            case CatalogBatch() as learned:
-                self._worker.learn(learned)
-            case Lend() as lent:
-                self._loans.lent(lent)
+            case StatsRequest(number):
+                self.send_stats(number)
+            case CatalogBatch() as batch:
+                self._worker.learn(batch)
+            case CredentialsReply() as reply:
+                self._credentials.on_reply(reply)
             case _:  # Drain, or the supervisor is gone
                 return False
         return True
 
-    def report(self, question: int) -> None:
-        """Tell the figures."""
-        self._channel.send(Report(question, self._worker.figures()))
+    def send_stats(self, number: int) -> None:
+        """Send the figures."""
+        self._channel.send(Stats(number, self._worker.figures()))
 
     async def drain(self) -> None:
-        """Finish what runs; meanwhile go on obeying."""
+        """Finish what runs; meanwhile go on handling messages."""
         draining = asyncio.create_task(self._worker.drain())
         while not draining.done():
-            asking = asyncio.create_task(self._channel.receive())
-            await asyncio.wait({draining, asking}, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                asking.cancel()
-            elif not self.obey(asking.result()):
+            receiving = asyncio.create_task(self._channel.receive())
+            await asyncio.wait({draining, receiving}, return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():
+                receiving.cancel()
+            elif not self.handle_message(receiving.result()):
                 await draining
 
 
-async def _follow(listener: socket.socket, end: socket.socket, redirect_table: SharedTable) -> None:
+async def _run(listener: socket.socket, end: socket.socket, redirect_table: SharedTable) -> None:
     """Follow the supervisor until it says to drain, or is gone."""
     channel = await Channel.over(end)
     first = await channel.receive()
     if not isinstance(first, Snapshot):
         return
     logging.getLogger().setLevel(first.settings.log.level.upper())
-    loans = _Loans(channel)
-    worker = Worker(first, ambient=RemoteCredentials(loans.borrow), redirect_table=redirect_table)
+    credentials = _CredentialsClient(channel)
+    worker = Worker(
+        first, ambient=RemoteCredentials(credentials.fetch), redirect_table=redirect_table
+    )
     await worker.start(listener)
     # What is there now stays: collections, which hold the loop, need not look at it, and rarely
     # at the cache's many entries, which are no cycles.
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 100)
-    follower = _Follower(channel, worker, loans)
+    handler = _MessageHandler(channel, worker, credentials)
     channel.send(Ready())
-    while follower.obey(await channel.receive()):
+    while handler.handle_message(await channel.receive()):
         pass
-    await follower.drain()
-    follower.report(LAST)
+    await handler.drain()
+    handler.send_stats(LAST_STATS)
     await worker.context.log.close()
-    follower.report(LAST)  # with what the log lost
+    handler.send_stats(LAST_STATS)  # with what the log lost
     await channel.close()
 
 
@@ -142,7 +152,7 @@ def serve(listener: socket.socket, end: socket.socket, memory: int) -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("aiobotocore").setLevel(logging.WARNING)
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
-    uvloop.run(_follow(listener, end, SharedTable(mmap(memory, SIZE))))
+    uvloop.run(_run(listener, end, SharedTable(mmap(memory, SIZE))))
 
 
 def main() -> None:
