@@ -1,7 +1,7 @@
-"""What the lanes need of each other, and how the streaming lane says what S3 said.
+"""What the lanes tell each other when one passes a request to another.
 
-In: decisions and responses. Out: the head of a streamed answer; the faces that the fast lane,
-the relay and aiohttp's protocol show to one another. Refuses to know sockets.
+What S3 already said about the request, the protocols that client connection, relay and aiohttp
+lane show each other, and the answer to a connection over the limit.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ class WorkerPool:
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
 
-        When this returns, every worker that answers in time decides by it.
+        When this returns, every worker that answered in time has read it.
         """
         self._snapshot = snapshot
         data = await in_background(encoded, snapshot)

@@ -27,7 +27,7 @@ Values = dict[str, dict[Labels, float]]
 
 
 class HandoffReason(StrEnum):
-    """Why a chunk is not answered in the fast lane: the metric's ``cause``."""
+    """Why a request is given to the aiohttp lane: the metric's ``cause``."""
 
     STREAM = "stream"
     REFUSE = "refuse"
@@ -93,7 +93,7 @@ METRICS = (
     Definition("nearbucket_checks_total", "counter", ("result",),
                "HEAD requests to origin and targets about one object, by what was found."),
     Definition("nearbucket_handovers_total", "counter", ("cause",),
-               "Requests that left the fast lane, by cause."),
+               "Requests given to the aiohttp lane, by cause."),
     Definition("nearbucket_log_lines_dropped_total", "counter", (),
                "Access log lines dropped because standard output did not take them."),
     Definition("nearbucket_workers", "gauge", (),

@@ -1,7 +1,6 @@
-"""The aiohttp lane: everything that is not a simple redirect.
+"""The aiohttp lane: answers every request that the fast lane and the streaming lane leave.
 
-In: whatever the fast lane handed over. Out: answers, streamed objects, and text for
-people. Refuses to decide: it asks the same engine, and only acts.
+It decides nothing: it asks the same engine, and acts. Texts for people are made here.
 """
 
 from __future__ import annotations

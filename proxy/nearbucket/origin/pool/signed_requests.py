@@ -1,8 +1,8 @@
 """Asks one bucket for objects on connections of our own: the plain GETs, as bytes.
 
 In: a key, and the one part of it that is wanted. Out: a signed request, a connection to send it
-on, and, when S3 drops a body, the rest of it by the other way (``OriginClient``). Refuses to know
-clients, conditions and anything S3 says.
+on, and, when S3 drops a body, the rest of it through aiohttp (``OriginClient``). It remembers the
+head of an object's last response, but judges none, and knows neither clients nor conditions.
 """
 
 from __future__ import annotations
