@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from nearbucket.config.settings import Settings
 from nearbucket.config.value_types import Duration
 from nearbucket.policy.model import Action, Reason
-from nearbucket.regions.feed import Result
+from nearbucket.regions.feed import RefreshResult
 from nearbucket.telemetry.metrics import (
     CHECKS,
     METRICS,
@@ -63,12 +63,12 @@ CAUSES: Mapping[str, str] = {
 }
 
 RESULTS: Mapping[str, str] = {
-    Result.UPDATED: "a new list is in use",
-    Result.UNCHANGED: "the source has nothing newer",
-    Result.FAILED: "the source gave no document",
-    Result.INVALID: "the document is not a list of prefixes",
-    Result.OLDER: "the document's token is older than that of the list in use",
-    Result.SHRUNK: "it covers over 20 % fewer addresses, and is held back until confirmed",
+    RefreshResult.UPDATED: "a new list is in use",
+    RefreshResult.UNCHANGED: "the source has nothing newer",
+    RefreshResult.FAILED: "the source gave no document",
+    RefreshResult.INVALID: "the document is not a list of prefixes",
+    RefreshResult.OLDER: "the document's token is older than that of the list in use",
+    RefreshResult.SHRUNK: "it covers over 20 % fewer addresses, and is held back until confirmed",
 }
 
 LABELS: Mapping[str, str] = {
@@ -146,7 +146,7 @@ def blocks() -> dict[str, str]:
         "causes": table(
             ("cause", "a chunk goes to aiohttp when"), _explained(HandoffReason, CAUSES)
         ),
-        "results": table(("result", "meaning"), _explained(Result, RESULTS)),
+        "results": table(("result", "meaning"), _explained(RefreshResult, RESULTS)),
         **{
             f"reason {reason}": f"### `{reason}`\n\n*{reason.action}*: {_prose(reason.help)}\n"
             for reason in Reason

@@ -16,7 +16,7 @@ import yaml
 
 from nearbucket.config.settings import Settings
 from nearbucket.policy.model import Reason
-from nearbucket.telemetry.log_format import W3C_FIELDS, Record
+from nearbucket.telemetry.log_format import W3C_FIELDS, LogRecord
 from nearbucket.telemetry.metrics import METRICS
 from tests.test_imports import FILES, SOURCE, floor_of
 
@@ -157,7 +157,7 @@ def test_every_metric_is_described(name: str) -> None:
     assert f"| `{name}` |" in (ROOT / "docs" / "metrics.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("field", [*Record._fields, *W3C_FIELDS.split()])
+@pytest.mark.parametrize("field", [*LogRecord._fields, *W3C_FIELDS.split()])
 def test_every_field_of_the_access_log_is_described(field: str) -> None:
     assert f"`{field}`" in OPERATIONS
 

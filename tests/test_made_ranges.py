@@ -14,14 +14,14 @@ from tests.made_ranges import KINDS4, KINDS6, REGIONS, UNASSIGNED, Network, made
 from tests.ranges_lists import MADE, PUBLISHED, RangesList, each_list, needs_published
 
 if TYPE_CHECKING:
-    from nearbucket.regions.region_table import Row
+    from nearbucket.regions.region_table import PrefixRow
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["IPv4", "IPv6"])
 
 
 def kinds(ranges_list: RangesList, family: int) -> Counter[tuple[str, str]]:
     """How many prefixes there are of each kind: as ``made_ranges.Kind`` has them, and inside."""
-    rows: dict[Network, list[Row]] = defaultdict(list)
+    rows: dict[Network, list[PrefixRow]] = defaultdict(list)
     for row in ranges_list.ranges.rows:
         if row.family == family:
             rows[ipaddress.ip_network(row.prefix)].append(row)
@@ -29,7 +29,7 @@ def kinds(ranges_list: RangesList, family: int) -> Counter[tuple[str, str]]:
     return Counter((name, _kind_around(network, names)) for network, name in names.items())
 
 
-def _name(rows: list[Row]) -> str:
+def _name(rows: list[PrefixRow]) -> str:
     region, group = rows[0].region, rows[0].border_group
     place = "GLOBAL" if region is None else "region" if region == group else "zone"
     return " ".join((place, *sorted(row.service for row in rows)))

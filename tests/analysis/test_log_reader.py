@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.analysis.log_reader import Asked, Line, Logs, Problem
+from nearbucket.analysis.log_reader import LogEntry, LogFiles, LoggedRequest, UnreadableInput
 from nearbucket.errors import ConfigError
-from nearbucket.telemetry.log_format import Json, Record, W3c, line_of
+from nearbucket.telemetry.log_format import JsonFormat, LogRecord, W3cFormat, line_of
 from tests.build import WEST
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "/a.tar.gz"
-FULL = Record(
+FULL = LogRecord(
     time=1785313625.4567, client=WEST, peer="127.0.0.1", method="GET", host="dl.example", path=KEY,
     status=200, bytes=1000, seconds=0.01, action="stream", region="us-west-2", reason="shadow",
     site="*", user_agent='curl/8.5.0 (a "b" 100%)', referer=None, range=None,
     protocol="HTTP/1.1",
 )  # fmt: skip
-ASKED = Asked(WEST, "dl.example", "GET", KEY, FULL.user_agent, False, "shadow")  # noqa: FBT003
+ASKED = LoggedRequest(WEST, "dl.example", "GET", KEY, FULL.user_agent, False, "shadow")  # noqa: FBT003
 CLOUDFRONT = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
     "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header "
@@ -35,14 +35,14 @@ CLOUDFRONT = (
 )
 
 
-def lines(folder: Path, *contents: bytes) -> list[Line | Problem]:
+def lines(folder: Path, *contents: bytes) -> list[LogEntry | UnreadableInput]:
     """What files with these contents hold."""
     names = []
     for number, content in enumerate(contents):
         path = folder / f"{number}.log"
         path.write_bytes(content)
         names.append(str(path))
-    return list(Logs(names).lines())
+    return list(LogFiles(names).entries())
 
 
 def w3c(names: str, **values: str) -> bytes:
@@ -53,25 +53,25 @@ def w3c(names: str, **values: str) -> bytes:
     return f"#Version: 1.0\n#Fields: {names}\n{row}\n".encode()
 
 
-def only(found: list[Line | Problem]) -> Line:
+def only(found: list[LogEntry | UnreadableInput]) -> LogEntry:
     (line,) = found
-    assert isinstance(line, Line), line
+    assert isinstance(line, LogEntry), line
     return line
 
 
-@pytest.mark.parametrize("form", [Json(), W3c()], ids=["json", "w3c"])
+@pytest.mark.parametrize("form", [JsonFormat(), W3cFormat()], ids=["json", "w3c"])
 @pytest.mark.parametrize("path", [KEY, "/a%20b%2Fc+d.tar.gz", "/%C3%BC.tar.gz", "/a'b~c.tar.gz"])
 def test_what_the_access_log_writes_is_read_as_it_was_sent(
-    tmp_path: Path, form: Json | W3c, path: str
+    tmp_path: Path, form: JsonFormat | W3cFormat, path: str
 ) -> None:
     written = form.header() + line_of(form, FULL._replace(path=path))
     asked = ASKED._replace(target=path)
-    expected = Line(asked, 200, 1000, None, served=True)
+    expected = LogEntry(asked, 200, 1000, None, served=True)
     assert lines(tmp_path, written) == [expected]
     assert lines(tmp_path, gzip.compress(written), written) == [expected, expected]
 
 
-@pytest.mark.parametrize("form", [Json(), W3c()], ids=["json", "w3c"])
+@pytest.mark.parametrize("form", [JsonFormat(), W3cFormat()], ids=["json", "w3c"])
 @pytest.mark.parametrize(
     ("changes_", "span", "served"),
     [
@@ -86,25 +86,28 @@ def test_what_the_access_log_writes_is_read_as_it_was_sent(
     ],
 )
 def test_ranges_and_what_is_no_object_are_told_apart(
-    tmp_path: Path, form: Json | W3c, changes_: Mapping[str, Any], span: int | None, served: bool  # noqa: FBT001  # a column
+    tmp_path: Path, form: JsonFormat | W3cFormat, changes_: Mapping[str, Any], span: int | None,
+    served: bool,  # noqa: FBT001  # a column
 ) -> None:  # fmt: skip
     record = FULL._replace(**changes_)
     line = only(lines(tmp_path, form.header() + line_of(form, record)))
-    assert (line.status, line.span, line.served) == (record.status, span, served)
+    assert (line.status, line.range_size, line.served) == (record.status, span, served)
 
 
 def test_cloudfronts_files_are_read_by_their_column_names(tmp_path: Path) -> None:
     values = {"x-host-header": "dl.example", "cs(Host)": "d111.cloudfront.net",
               "cs(User-Agent)": "a%2520b", "cs-uri-query": "x=%2525", "cs(Cookie)": "a=b",
               "sc-range-start": "10", "sc-range-end": "19"}  # fmt: skip
-    asked = Asked(WEST, "dl.example", "GET", f"{KEY}?x=%25", "a b", True, None)  # noqa: FBT003
+    asked = LoggedRequest(WEST, "dl.example", "GET", f"{KEY}?x=%25", "a b", True, None)  # noqa: FBT003
     for names in (CLOUDFRONT, " ".join(reversed(CLOUDFRONT.split()))):
-        assert lines(tmp_path, w3c(names, **values)) == [Line(asked, 200, 1000, 10, served=True)]
+        assert lines(tmp_path, w3c(names, **values)) == [
+            LogEntry(asked, 200, 1000, 10, served=True)
+        ]
 
 
 def test_without_the_viewers_host_the_distributions_counts(tmp_path: Path) -> None:
     line = only(lines(tmp_path, w3c(CLOUDFRONT, **{"cs(Host)": "d111.cloudfront.net"})))
-    assert line.asked.host == "d111.cloudfront.net"
+    assert line.request.host == "d111.cloudfront.net"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_without_the_viewers_host_the_distributions_counts(tmp_path: Path) -> No
 )
 def test_a_path_that_was_encoded_once_only_stays(tmp_path: Path, written: str, sent: str) -> None:
     line = only(lines(tmp_path, w3c(CLOUDFRONT, **{"cs-uri-stem": written})))
-    assert line.asked.target == sent
+    assert line.request.target == sent
 
 
 def test_cloudfronts_own_redirect_to_https_is_no_redirect_elsewhere(tmp_path: Path) -> None:
@@ -124,11 +127,11 @@ def test_cloudfronts_own_redirect_to_https_is_no_redirect_elsewhere(tmp_path: Pa
 
 
 def test_headers_of_several_workers_may_stand_between_the_lines(tmp_path: Path) -> None:
-    form = W3c()
+    form = W3cFormat()
     block = form.header() + line_of(form, FULL)
     other = w3c("sc-status cs-uri-stem cs-method c-ip sc-bytes")
     found = lines(tmp_path, block + block + other + block)
-    assert [line.asked.reason for line in found if isinstance(line, Line)] == [
+    assert [line.request.reason for line in found if isinstance(line, LogEntry)] == [
         "shadow", "shadow", None, "shadow"
     ]  # fmt: skip
 
@@ -149,43 +152,43 @@ def test_headers_of_several_workers_may_stand_between_the_lines(tmp_path: Path) 
 def test_what_is_no_request_is_named_and_the_next_line_is_read(
     tmp_path: Path, raw: bytes, problem: str
 ) -> None:
-    problem_found, line = lines(tmp_path, raw.rstrip(b"\n") + b"\n\n" + line_of(Json(), FULL))
-    assert isinstance(problem_found, Problem)
+    problem_found, line = lines(tmp_path, raw.rstrip(b"\n") + b"\n\n" + line_of(JsonFormat(), FULL))
+    assert isinstance(problem_found, UnreadableInput)
     assert problem_found.text.startswith(f"{tmp_path}/0.log: {problem}")
-    assert isinstance(line, Line)
+    assert isinstance(line, LogEntry)
 
 
 def test_a_line_without_end_is_never_held_whole(tmp_path: Path) -> None:
     found = lines(tmp_path, b"{" + b"x" * 3_000_000)
     assert len(found) == 3
-    assert all(isinstance(each, Problem) for each in found)
+    assert all(isinstance(each, UnreadableInput) for each in found)
 
 
 def test_a_cut_gzip_file_is_read_as_far_as_it_goes_and_named(tmp_path: Path) -> None:
-    many = b"".join(line_of(Json(), FULL._replace(bytes=number)) for number in range(50_000))
-    found = lines(tmp_path, gzip.compress(many)[:-2000], line_of(Json(), FULL))
-    assert isinstance(found[0], Line)
-    assert isinstance(found[-1], Line)
-    (broken,) = (each for each in found if isinstance(each, Problem) and each.rest)
+    many = b"".join(line_of(JsonFormat(), FULL._replace(bytes=number)) for number in range(50_000))
+    found = lines(tmp_path, gzip.compress(many)[:-2000], line_of(JsonFormat(), FULL))
+    assert isinstance(found[0], LogEntry)
+    assert isinstance(found[-1], LogEntry)
+    (broken,) = (each for each in found if isinstance(each, UnreadableInput) and each.rest)
     assert "0.log: broken gzip" in broken.text
 
 
 def test_the_position_ends_at_the_size(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
-    path.write_bytes(gzip.compress(line_of(Json(), FULL) * 1000))
-    logs = Logs([str(path), str(path)])
+    path.write_bytes(gzip.compress(line_of(JsonFormat(), FULL) * 1000))
+    logs = LogFiles([str(path), str(path)])
     assert logs.position == 0
-    assert len(list(logs.lines())) == 2000
+    assert len(list(logs.entries())) == 2000
     assert logs.position == logs.size == 2 * path.stat().st_size
 
 
 def test_a_file_that_is_not_there_is_found_before_the_first_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.log: No such file"):
-        Logs(["-", str(tmp_path / "none.log")])
+        LogFiles(["-", str(tmp_path / "none.log")])
 
 
 def test_standard_input_is_a_log_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = gzip.compress(line_of(Json(), FULL))
+    written = gzip.compress(line_of(JsonFormat(), FULL))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(written)))
-    logs = Logs(["-"])
-    assert (logs.size, only(list(logs.lines())).asked) == (None, ASKED)
+    logs = LogFiles(["-"])
+    assert (logs.size, only(list(logs.entries())).request) == (None, ASKED)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.analysis import policy_diff as changes
-from nearbucket.analysis.log_reader import Line, Problem
-from nearbucket.analysis.policy_diff import Changes, Tally
+from nearbucket.analysis.log_reader import LogEntry, UnreadableInput
+from nearbucket.analysis.policy_diff import PolicyDiff, PolicyDiffTotals
 from nearbucket.analysis.replay import HELD, Replay
 from nearbucket.config.prices import GB, Prices
 from nearbucket.policy.model import RedirectTo, Refuse, ReplicaStatus
-from nearbucket.telemetry.log_format import Json, W3c, line_of
+from nearbucket.telemetry.log_format import JsonFormat, W3cFormat, line_of
 from tests.analysis.test_log_reader import ASKED, FULL, KEY, lines
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, request, settings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.model import Decision, Request
-    from nearbucket.telemetry.log_format import Record
+    from nearbucket.telemetry.log_format import LogRecord
 
 TARGET = "https://us-west-2-downloads.s3.us-west-2.amazonaws.com"
 GONE = "redirect/in-region/301 " + TARGET
@@ -37,7 +37,7 @@ def site(**redirect: Any) -> Engine:
 
 
 def fate(before: Engine, after: Engine, **asked: Any) -> tuple[str, str, bool]:
-    found = Replay(before, after).fate(ASKED._replace(**asked))
+    found = Replay(before, after).replay(ASKED._replace(**asked))
     return str(found.before), str(found.after), found.kept
 
 
@@ -115,7 +115,7 @@ def test_who_was_refused_has_no_client_in_the_log() -> None:
 def test_what_a_cdns_log_shows_is_decided_and_not_taken_as_logged(
     shown: Mapping[str, Any], reason: str
 ) -> None:
-    found = Replay(site(), site(mode="off")).fate(ASKED._replace(reason=None, **shown))
+    found = Replay(site(), site(mode="off")).replay(ASKED._replace(reason=None, **shown))
     assert str(found.before) == str(found.after) == STAY.format(reason)
     assert (found.kept, found.other, found.path) == (False, False, KEY)
 
@@ -152,7 +152,7 @@ class Holding:
         return self.word == "came-back"
 
 
-def logged(asked: Request, decision: Decision) -> Record:
+def logged(asked: Request, decision: Decision) -> LogRecord:
     """What the access log has of an answer; nothing of it is in a log beyond this."""
     refused = isinstance(decision, Refuse)
     return FULL._replace(
@@ -180,10 +180,10 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", [Json(), W3c()], ids=["json", "w3c"])
+@pytest.mark.parametrize("form", [JsonFormat(), W3cFormat()], ids=["json", "w3c"])
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_the_configuration_that_wrote_a_log_answers_as_it_did(
-    tmp_path: Path, name: str, form: Json | W3c
+    tmp_path: Path, name: str, form: JsonFormat | W3cFormat
 ) -> None:
     wrote = engine(settings(site=CONFIGURATIONS[name]))
     client = wrote.for_client()
@@ -200,24 +200,24 @@ def test_the_configuration_that_wrote_a_log_answers_as_it_did(
 # ---- counting
 
 
-def count(replay: Replay, found: Sequence[Line | Problem]) -> Tally:
-    counted = Changes(replay)
+def count(replay: Replay, found: Sequence[LogEntry | UnreadableInput]) -> PolicyDiffTotals:
+    counted = PolicyDiff(replay)
     for line in found:
         counted.add(line)
     return counted.finish()
 
 
-def line(size: int = 0, *, status: int = 200, **asked: Any) -> Line:
-    return Line(ASKED._replace(**asked), status, size, None, served=status not in {301, 421})
+def line(size: int = 0, *, status: int = 200, **asked: Any) -> LogEntry:
+    return LogEntry(ASKED._replace(**asked), status, size, None, served=status not in {301, 421})
 
 
-def gone(**asked: Any) -> Line:
+def gone(**asked: Any) -> LogEntry:
     return line(120, status=301, reason="in-region", **asked)
 
 
 def test_streamed_bytes_are_those_sent_and_redirected_ones_the_largest_seen() -> None:
     found = [gone(), line(700, reason="opt-out"), line(1000, client=OUTSIDE), gone(),
-             line(9999, status=206), gone()._replace(span=10), gone(method="HEAD"),
+             line(9999, status=206), gone()._replace(range_size=10), gone(method="HEAD"),
              gone(target="/other.tar.gz")]  # fmt: skip
     tally = count(Replay(site(), site(mode="off")), found)
     (row,) = tally.rows
@@ -259,12 +259,12 @@ def test_memory_is_bounded_and_what_does_not_fit_is_of_unknown_size(
 ) -> None:
     monkeypatch.setattr(changes, "_MOST_KNOWN", 3)
     monkeypatch.setattr(changes, "_MOST_PATHS", 2)
-    counted = Changes(Replay(site(), site(mode="off")))
+    counted = PolicyDiff(Replay(site(), site(mode="off")))
     for number in range(10):
         path = f"/{number}.tar.gz"
         for each in (line(1000, target=path, client=OUTSIDE), gone(target=path)):
             counted.add(each)
-        assert len(counted._fates) <= 3
+        assert len(counted._replayed) <= 3
         assert len(counted._sizes) <= 2
         assert len(counted._waiting) <= 2
     (row,) = counted.finish().rows
@@ -272,6 +272,11 @@ def test_memory_is_bounded_and_what_does_not_fit_is_of_unknown_size(
 
 
 def test_the_first_line_that_is_no_request_is_kept() -> None:
-    found: list[Line | Problem] = [Problem("a"), Problem("b"), Problem("c", rest=True), line()]
+    found: list[LogEntry | UnreadableInput] = [
+        UnreadableInput("a"),
+        UnreadableInput("b"),
+        UnreadableInput("c", rest=True),
+        line(),
+    ]
     tally = count(Replay(site(), site()), found)
     assert (tally.unreadable, tally.first, tally.broken, tally.requests) == (2, "a", ["c"], 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.cli import config_diff_report as report
-from nearbucket.telemetry.log_format import Json, line_of
+from nearbucket.telemetry.log_format import JsonFormat, line_of
 from tests.analysis.test_log_reader import FULL
 from tests.build import EAST
 from tests.cli.conftest import SITE, TITLE, WEST_URL, write
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GONE = f"redirect/in-region/301 {WEST_URL}"
 SENT = FULL._replace(reason="in-region", action="redirect", status=301, bytes=120)
 HINT = "nearbucket: --log FILE, an access log, shows which answers change\n"
-LOG = b"".join(line_of(Json(), each) for each in (
+LOG = b"".join(line_of(JsonFormat(), each) for each in (
     SENT, SENT, FULL._replace(client=EAST, reason="credentials", bytes=2**30),
     FULL._replace(path="/b.txt", reason="path", bytes=5),
 ))  # fmt: skip
@@ -116,7 +116,7 @@ def test_secrets_are_masked_and_yet_seen_to_differ(
 
 
 def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
-    largest = line_of(Json(), FULL._replace(reason="opt-out", bytes=2**30))
+    largest = line_of(JsonFormat(), FULL._replace(reason="opt-out", bytes=2**30))
     code, out, err = compare("--log", compare.log(LOG + largest), sites=off())
     assert code == 0
     assert out.splitlines()[2:] == [
@@ -211,7 +211,7 @@ def test_without_a_list_it_says_so(compare: Diff, tmp_path: Path) -> None:
 
 
 def test_what_clients_sent_does_not_reach_the_terminal(compare: Diff) -> None:
-    log = compare.log(line_of(Json(), SENT._replace(host=TITLE)) + TITLE.encode() + b"\n")
+    log = compare.log(line_of(JsonFormat(), SENT._replace(host=TITLE)) + TITLE.encode() + b"\n")
     done = compare("--log", log, sites=off())
     assert "\x1b" not in done.out + done.err
 
@@ -221,7 +221,7 @@ def test_a_terminal_gets_tables_of_the_first_changes(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr(report, "_SHOWN", 1)
-    both = LOG + line_of(Json(), SENT._replace(client=EAST))
+    both = LOG + line_of(JsonFormat(), SENT._replace(client=EAST))
     monkeypatch.setattr("rich.console.Console.width", 250)
     _, out, err = compare("--log", compare.log(both), sites=off())
     assert "sites.*.redirect.mode" in out

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.cli.sync_report import Report, progress
+from nearbucket.cli.sync_report import SyncReport, progress
 from nearbucket.replication.plan import steps_of
-from nearbucket.replication.replicator import Failure
+from nearbucket.replication.replicator import SyncFailure
 from tests.build import settings
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ GB = 10**9
 FOUND = {"listed": True, "objects": 100, "size": 10 * GB}
 
 
-def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*") -> Report:
+def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*") -> SyncReport:
     step = steps_of(settings(site={"hosts": [host]}), (), (), delete=False)[0]
-    made = Report(step, dry_run)
+    made = SyncReport(step, dry_run)
     for name, value in values.items():
-        setattr(made.tally, name, value)
+        setattr(made.progress, name, value)
     return made
 
 
@@ -39,7 +39,7 @@ def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*")
                      "9.0 GB of 10.0 GB, 1 of 100 objects, 1:39:00 left", id="by objects"),
         pytest.param({**FOUND, "moved": 5 * GB},
                      "5.0 GB of 10.0 GB, 0 of 100 objects, 0:01:00 left", id="parts alone"),
-        pytest.param({**FOUND, "failures": [Failure("k", "c", "t")]},
+        pytest.param({**FOUND, "failures": [SyncFailure("k", "c", "t")]},
                      "0 bytes of 10.0 GB, 0 of 100 objects, 1 failed", id="failures"),
     ],
 )  # fmt: skip

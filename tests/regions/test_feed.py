@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from nearbucket.config.settings import Regions
-from nearbucket.regions.feed import Feed, Result, update
+from nearbucket.regions.feed import RangesFeed, RefreshResult, update
 from nearbucket.regions.ip_ranges_source import LARGEST
 from tests.ranges_lists import document, row
 
@@ -82,7 +82,9 @@ class Desk:
     def __init__(self, settings: Regions, patience: float = 10.0) -> None:
         self.published: list[Ranges] = []
         self.now = 1000.0
-        self.feed = Feed(settings, self.published.append, patience=patience, clock=lambda: self.now)
+        self.feed = RangesFeed(
+            settings, self.published.append, patience=patience, clock=lambda: self.now
+        )
 
     @property
     def tokens(self) -> list[int]:
@@ -91,7 +93,7 @@ class Desk:
 
 async def test_a_good_list_is_published_and_kept_on_disk(source: Source, settings: Regions) -> None:
     desk = Desk(settings)
-    assert await desk.feed.refresh() is Result.UPDATED
+    assert await desk.feed.refresh() is RefreshResult.UPDATED
     assert (desk.tokens, desk.feed.confirmed_at, desk.feed.problem) == ([5], 1000.0, "")
     assert settings.cache.read_bytes() == source.body
     assert sorted(path.name for path in settings.cache.parent.iterdir()) == [
@@ -107,7 +109,7 @@ async def test_a_publisher_that_is_a_coroutine_is_awaited(settings: Regions) -> 
         await asyncio.sleep(0)
         got.append(ranges)
 
-    assert await Feed(settings, publish).refresh() is Result.UPDATED
+    assert await RangesFeed(settings, publish).refresh() is RefreshResult.UPDATED
     assert [ranges.token for ranges in got] == [5]
 
 
@@ -115,7 +117,7 @@ async def test_a_304_swaps_nothing_and_confirms(source: Source, settings: Region
     desk = Desk(settings)
     await desk.feed.refresh()
     desk.now = 2000.0
-    assert await desk.feed.refresh() is Result.UNCHANGED
+    assert await desk.feed.refresh() is RefreshResult.UNCHANGED
     assert (source.asked, desk.tokens) == ([None, '"five"'], [5])
     assert desk.feed.confirmed_at == settings.cache.stat().st_mtime == 2000.0
 
@@ -126,7 +128,7 @@ async def test_the_etag_survives_a_restart(source: Source, settings: Regions) ->
     desk = Desk(settings)
     assert await desk.feed.load_cached()
     assert (desk.tokens, desk.feed.confirmed_at) == ([5], 500.0)
-    assert await desk.feed.refresh() is Result.UNCHANGED
+    assert await desk.feed.refresh() is RefreshResult.UNCHANGED
     assert (source.asked[-1], desk.tokens, desk.feed.confirmed_at) == ('"five"', [5], 1000.0)
 
 
@@ -134,41 +136,43 @@ async def test_the_same_token_again_swaps_nothing(source: Source, settings: Regi
     desk = Desk(settings)
     await desk.feed.refresh()
     source.etag = '"another"'
-    assert await desk.feed.refresh() is Result.UNCHANGED
-    assert await desk.feed.refresh() is Result.UNCHANGED
+    assert await desk.feed.refresh() is RefreshResult.UNCHANGED
+    assert await desk.feed.refresh() is RefreshResult.UNCHANGED
     assert (source.asked, desk.tokens) == ([None, '"five"', '"another"'], [5])
 
 
 async def test_a_304_that_nobody_asked_for_is_a_failure(source: Source, settings: Regions) -> None:
     source.status = 304
     desk = Desk(settings)
-    assert await desk.feed.refresh() is Result.FAILED
+    assert await desk.feed.refresh() is RefreshResult.FAILED
     assert desk.feed.problem == "regions.source: status 304"
 
 
 @pytest.mark.parametrize(
     ("body", "status", "result", "problem"),
     [
-        pytest.param(b"{}", 200, Result.INVALID, "no syncToken", id="empty-object"),
-        pytest.param(document(), 200, Result.INVALID, "no usable prefix", id="empty-lists"),
-        pytest.param(b"<html>login</html>", 200, Result.INVALID, "not JSON", id="html"),
-        pytest.param(listed(6)[:-9], 200, Result.INVALID, "not JSON", id="truncated-json"),
-        pytest.param(document(prefixes=5), 200, Result.INVALID, "not a list", id="wrong-types"),
-        pytest.param(b" " * (33 * 2**20), 200, Result.INVALID, "larger than", id="33-MiB"),
-        pytest.param(listed(6), 500, Result.FAILED, "status 500", id="server-error"),
-        pytest.param(listed(6), 203, Result.FAILED, "status 203", id="another-success"),
-        pytest.param(listed(6), 302, Result.FAILED, "status 302", id="captive-portal"),
-        pytest.param(listed(4), 200, Result.OLDER, "4 is older than 5", id="older"),
-        pytest.param(listed(6, WIDE[0]), 200, Result.SHRUNK, "67 % fewer IPv4", id="shrunk"),
+        pytest.param(b"{}", 200, RefreshResult.INVALID, "no syncToken", id="empty-object"),
+        pytest.param(document(), 200, RefreshResult.INVALID, "no usable prefix", id="empty-lists"),
+        pytest.param(b"<html>login</html>", 200, RefreshResult.INVALID, "not JSON", id="html"),
+        pytest.param(listed(6)[:-9], 200, RefreshResult.INVALID, "not JSON", id="truncated-json"),
+        pytest.param(
+            document(prefixes=5), 200, RefreshResult.INVALID, "not a list", id="wrong-types"
+        ),
+        pytest.param(b" " * (33 * 2**20), 200, RefreshResult.INVALID, "larger than", id="33-MiB"),
+        pytest.param(listed(6), 500, RefreshResult.FAILED, "status 500", id="server-error"),
+        pytest.param(listed(6), 203, RefreshResult.FAILED, "status 203", id="another-success"),
+        pytest.param(listed(6), 302, RefreshResult.FAILED, "status 302", id="captive-portal"),
+        pytest.param(listed(4), 200, RefreshResult.OLDER, "4 is older than 5", id="older"),
+        pytest.param(listed(6, WIDE[0]), 200, RefreshResult.SHRUNK, "67 % fewer IPv4", id="shrunk"),
         pytest.param(
             document(*WIDE, v6=[row("2001:db8::/33")], syncToken="6"),
-            *(200, Result.SHRUNK, "50 % fewer IPv6"),
+            *(200, RefreshResult.SHRUNK, "50 % fewer IPv6"),
             id="shrunk-v6",
         ),
     ],
 )
 async def test_a_bad_answer_leaves_the_list_in_use_and_lets_its_age_rise(  # noqa: PLR0913, PLR0917 -- a table
-    body: bytes, status: int, result: Result, problem: str, source: Source, settings: Regions
+    body: bytes, status: int, result: RefreshResult, problem: str, source: Source, settings: Regions
 ) -> None:
     desk = Desk(settings)
     await desk.feed.refresh()
@@ -177,10 +181,15 @@ async def test_a_bad_answer_leaves_the_list_in_use_and_lets_its_age_rise(  # noq
     assert await desk.feed.refresh() is result
     assert problem in desk.feed.problem
     assert (desk.tokens, desk.feed.confirmed_at) == ([5], 1000.0)
-    assert desk.feed.results == dict.fromkeys(Result, 0) | {Result.UPDATED: 1, result: 1}
+    assert desk.feed.results == dict.fromkeys(RefreshResult, 0) | {
+        RefreshResult.UPDATED: 1,
+        result: 1,
+    }
     assert settings.cache.read_bytes() == good
     source.body, source.status, source.etag = good, 200, '"five"'
-    assert await desk.feed.refresh() is Result.UNCHANGED  # the bad answer's ETag was not learnt
+    assert (
+        await desk.feed.refresh() is RefreshResult.UNCHANGED
+    )  # the bad answer's ETag was not learnt
     assert (source.asked[-1], desk.feed.confirmed_at) == ('"five"', 2000.0)
 
 
@@ -190,9 +199,9 @@ async def test_a_shrinkage_of_a_fifth_is_not_held_back(source: Source, settings:
     source.body = listed(1, *rows)
     await desk.feed.refresh()
     source.body, source.etag = listed(2, *rows[:8]), None
-    assert await desk.feed.refresh() is Result.UPDATED
+    assert await desk.feed.refresh() is RefreshResult.UPDATED
     source.body = listed(3, *rows[:6])
-    assert await desk.feed.refresh() is Result.SHRUNK
+    assert await desk.feed.refresh() is RefreshResult.SHRUNK
 
 
 async def test_a_shrunk_list_is_taken_once_the_command_has_confirmed_it(
@@ -201,14 +210,14 @@ async def test_a_shrunk_list_is_taken_once_the_command_has_confirmed_it(
     desk = Desk(settings)
     await desk.feed.refresh()
     source.body, source.etag = listed(6, WIDE[0]), '"six"'
-    assert await desk.feed.refresh() is Result.SHRUNK
+    assert await desk.feed.refresh() is RefreshResult.SHRUNK
     assert "`nearbucket ranges update --force`" in desk.feed.problem
     refused = await update(settings)
-    assert (refused.result, refused.ranges and refused.ranges.token) == (Result.SHRUNK, 5)
-    assert await desk.feed.refresh() is Result.SHRUNK
+    assert (refused.result, refused.ranges and refused.ranges.token) == (RefreshResult.SHRUNK, 5)
+    assert await desk.feed.refresh() is RefreshResult.SHRUNK
     forced = await update(settings, force=True)
-    assert (forced.result, forced.ranges and forced.ranges.token) == (Result.UPDATED, 6)
-    assert await desk.feed.refresh() is Result.UPDATED
+    assert (forced.result, forced.ranges and forced.ranges.token) == (RefreshResult.UPDATED, 6)
+    assert await desk.feed.refresh() is RefreshResult.UPDATED
     assert desk.tokens == [5, 6]
 
 
@@ -217,7 +226,7 @@ async def test_a_hanging_source_times_out_and_the_loop_goes_on(
 ) -> None:
     source.hang = True
     desk = Desk(settings, patience=0.1)
-    assert await desk.feed.refresh() is Result.FAILED
+    assert await desk.feed.refresh() is RefreshResult.FAILED
     assert desk.feed.problem == "regions.source: no whole answer within 0.1 s"
     assert source.asked == [None]  # in the same loop, which therefore went on
 
@@ -230,7 +239,7 @@ async def test_without_network_at_start_the_copy_on_disk_serves(
     settings.cache.write_bytes(listed(3))
     desk = Desk(nowhere)
     assert await desk.feed.load_cached()
-    assert await desk.feed.refresh() is Result.FAILED
+    assert await desk.feed.refresh() is RefreshResult.FAILED
     assert (desk.tokens, desk.feed.confirmed_at) == ([3], settings.cache.stat().st_mtime)
 
 
@@ -254,5 +263,5 @@ async def test_a_copy_that_cannot_be_used_costs_nothing_but_a_download(
     desk = Desk(settings)
     assert not await desk.feed.load_cached()
     assert ("regions.cache is not used" in caplog.text) is warned
-    assert await desk.feed.refresh() is Result.UPDATED
+    assert await desk.feed.refresh() is RefreshResult.UPDATED
     assert desk.tokens == [5]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.config.settings import Regions
-from nearbucket.regions.feed import Feed, Result, update
+from nearbucket.regions.feed import RangesFeed, RefreshResult, update
 from tests.ranges_lists import document, row
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def pauses(
         if waiting and (step := waiting.pop(0)) is not None:
             step()
 
-    feed = Feed(settings, lambda _: None, sleep=sleep, chance=lambda: chance)
+    feed = RangesFeed(settings, lambda _: None, sleep=sleep, chance=lambda: chance)
     with pytest.raises(OverError):
         await feed.run()
     return slept
@@ -93,7 +93,7 @@ async def test_a_short_period_bounds_the_retries_too(settings: Regions) -> None:
 
 
 async def test_a_failure_of_years_does_not_overflow(settings: Regions) -> None:
-    assert Feed(settings, lambda _: None, chance=lambda: 1.0)._pause(10**9) == 300.0
+    assert RangesFeed(settings, lambda _: None, chance=lambda: 1.0)._pause(10**9) == 300.0
 
 
 async def test_one_good_answer_ends_the_retries(settings: Regions, put: Put) -> None:
@@ -122,14 +122,14 @@ async def test_a_list_that_flaps_is_published_once_a_change_and_logged_in_one_li
 ) -> None:
     caplog.set_level(logging.INFO, "nearbucket.regions.feed")
     published: list[Ranges] = []
-    feed = Feed(settings, published.append)
+    feed = RangesFeed(settings, published.append)
     for token in range(1, 16):
         put(listed(token))
         await feed.refresh()
         await feed.refresh()
     assert [ranges.token for ranges in published] == list(range(1, 16))
     assert len(caplog.records) == 15
-    assert feed.results[Result.UNCHANGED] == 15
+    assert feed.results[RefreshResult.UNCHANGED] == 15
 
 
 async def test_a_disk_that_takes_no_copy_costs_one_warning_and_no_list(
@@ -137,7 +137,7 @@ async def test_a_disk_that_takes_no_copy_costs_one_warning_and_no_list(
 ) -> None:
     settings.cache.parent.write_bytes(b"a file where the folder belongs")
     published: list[Ranges] = []
-    feed = Feed(settings, published.append)
+    feed = RangesFeed(settings, published.append)
     for token in (1, 1, 2, 3):
         put(listed(token))
         assert (await feed.refresh()).good
@@ -146,16 +146,16 @@ async def test_a_disk_that_takes_no_copy_costs_one_warning_and_no_list(
     assert feed.cache_problem
     settings.cache.parent.unlink()
     put(listed(4))
-    assert await feed.refresh() is Result.UPDATED
+    assert await feed.refresh() is RefreshResult.UPDATED
     assert (feed.cache_problem, settings.cache.read_bytes()) == ("", listed(4))
 
 
 async def test_a_copy_that_somebody_deleted_comes_back(settings: Regions, put: Put) -> None:
     put(listed(1))
-    feed = Feed(settings, lambda _: None)
+    feed = RangesFeed(settings, lambda _: None)
     await feed.refresh()
     settings.cache.unlink()
-    assert [await feed.refresh() for _ in range(2)] == [Result.UNCHANGED] * 2
+    assert [await feed.refresh() for _ in range(2)] == [RefreshResult.UNCHANGED] * 2
     assert settings.cache.read_bytes() == listed(1)
     assert not feed.cache_problem
 
@@ -171,25 +171,29 @@ async def test_a_list_that_could_not_be_handed_over_is_not_in_use(
         if len(published) == 1:
             raise OverError
 
-    feed = Feed(settings, publish)
+    feed = RangesFeed(settings, publish)
     with pytest.raises(OverError):
         await feed.refresh()
     assert (feed.current, feed.confirmed_at, settings.cache.exists()) == (None, None, False)
-    assert await feed.refresh() is Result.UPDATED
+    assert await feed.refresh() is RefreshResult.UPDATED
 
 
 async def test_the_command_keeps_the_list_on_disk(settings: Regions, put: Put) -> None:
     put(listed(1))
     done = await update(settings)
-    assert (done.result, done.ranges and done.ranges.token, done.problem) == (Result.UPDATED, 1, "")
-    assert (await update(settings)).result is Result.UNCHANGED
+    assert (done.result, done.ranges and done.ranges.token, done.problem) == (
+        RefreshResult.UPDATED,
+        1,
+        "",
+    )
+    assert (await update(settings)).result is RefreshResult.UNCHANGED
     put(b"{}")
     done = await update(settings)
-    assert (done.result, done.problem) == (Result.INVALID, "no syncToken")
+    assert (done.result, done.problem) == (RefreshResult.INVALID, "no syncToken")
     assert done.ranges is not None
     put(listed(0))
-    assert (await update(settings)).result is Result.OLDER
-    assert (await update(settings, force=True)).result is Result.UPDATED
+    assert (await update(settings)).result is RefreshResult.OLDER
+    assert (await update(settings, force=True)).result is RefreshResult.UPDATED
     assert settings.cache.read_bytes() == listed(0)
 
 
@@ -197,5 +201,5 @@ async def test_the_command_fails_when_the_disk_takes_no_copy(settings: Regions, 
     put(listed(1))
     settings.cache.parent.write_bytes(b"a file where the folder belongs")
     done = await update(settings)
-    assert done.result is Result.FAILED
+    assert done.result is RefreshResult.FAILED
     assert done.problem.startswith("regions.cache: ")

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from nearbucket.errors import RangesError
-from nearbucket.regions.ip_ranges import Row, read_ranges
+from nearbucket.regions.ip_ranges import PrefixRow, read_ranges
 from nearbucket.regions.region_table import build_table
 from tests.ranges_lists import GOOD, RangesList, document, each_list, row
 
@@ -94,8 +94,8 @@ def test_host_bits_unknown_keys_regions_and_services_are_data() -> None:
     )
     ranges = read_ranges(body)
     assert ranges.rows == (
-        Row(4, 0xCB007100, 24, "mars-north-1", "TELEPORT", "mars-north-1"),
-        Row(6, 0x20010DB8 << 96, 32, None, "EC2", "GLOBAL"),
+        PrefixRow(4, 0xCB007100, 24, "mars-north-1", "TELEPORT", "mars-north-1"),
+        PrefixRow(6, 0x20010DB8 << 96, 32, None, "EC2", "GLOBAL"),
     )
     assert [each.prefix for each in ranges.rows] == ["203.0.113.0/24", "2001:db8::/32"]
     assert build_table(ranges, ["TELEPORT"], {}).region("203.0.113.1") == "mars-north-1"

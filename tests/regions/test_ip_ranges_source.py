@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.errors import RangesError
-from nearbucket.regions.ip_ranges_source import LARGEST, Cache, FetchError, fetch
+from nearbucket.regions.ip_ranges_source import LARGEST, FetchError, RangesCache, fetch
 from tests.ranges_lists import GOOD, document
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def test_a_file_larger_than_any_list_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_copy_comes_back_with_its_mark_and_its_age(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "deep" / "list.json", "http://a/")
+    cache = RangesCache(tmp_path / "deep" / "list.json", "http://a/")
     cache.save(ONE, '"one"', 1)
     cache.touch(500.0)
     copy = cache.load()
@@ -108,8 +108,8 @@ def test_a_copy_comes_back_with_its_mark_and_its_age(tmp_path: Path) -> None:
 
 def test_the_token_of_another_sources_copy_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
-    Cache(path, "http://a/").save(ONE, None, 1)
-    other = Cache(path, "http://b/")
+    RangesCache(path, "http://a/").save(ONE, None, 1)
+    other = RangesCache(path, "http://b/")
     with pytest.raises(RangesError, match="a copy of another source, 'http://a/'"):
         other.load()
     assert not other.holds(1)
@@ -133,7 +133,7 @@ def test_the_token_of_another_sources_copy_says_nothing(tmp_path: Path) -> None:
 def test_a_copy_without_a_note_that_fits_is_used_without_a_mark(
     spoil: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    cache = Cache(tmp_path / "list.json", "http://a/")
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
     cache.save(ONE, '"one"', 1)
     spoil(tmp_path / "list.json.meta")
     assert (cache.load().ranges.token, cache.load().mark) == (1, None)
@@ -142,7 +142,7 @@ def test_a_copy_without_a_note_that_fits_is_used_without_a_mark(
 def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = Cache(tmp_path / "list.json", "http://a/")
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
     cache.save(ONE, None, 1)
 
     def full(_: int) -> None:
@@ -161,4 +161,4 @@ def test_a_user_without_a_home_has_no_copy(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(type(tmp_path), "expanduser", homeless)
     with pytest.raises(OSError, match="home directory"):
-        Cache(tmp_path, "http://a/").load()
+        RangesCache(tmp_path, "http://a/").load()

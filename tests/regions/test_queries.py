@@ -7,19 +7,19 @@ import random
 
 import pytest
 
-from nearbucket.regions.queries import Details, RegionChange, RowIndex, difference
-from nearbucket.regions.region_table import Ranges, Row
+from nearbucket.regions.queries import AddressDetails, RegionChange, RowIndex, difference
+from nearbucket.regions.region_table import PrefixRow, Ranges
 from tests.ranges_lists import RangesList, each_list, on_both
 
 
-def made(prefix: str, region: str | None = "eu-west-1", service: str = "EC2") -> Row:
+def made(prefix: str, region: str | None = "eu-west-1", service: str = "EC2") -> PrefixRow:
     """One row; its border group is its region."""
     network = ipaddress.ip_network(prefix)
     first = int(network.network_address)
-    return Row(network.version, first, network.prefixlen, region, service, region or "GLOBAL")
+    return PrefixRow(network.version, first, network.prefixlen, region, service, region or "GLOBAL")
 
 
-def listed(token: int, *rows: Row) -> Ranges:
+def listed(token: int, *rows: PrefixRow) -> Ranges:
     return Ranges(token, "2023-11-14-22-13-20", rows)
 
 
@@ -75,7 +75,7 @@ def test_details_name_the_longest_prefix_and_every_service(
 ) -> None:
     index = RowIndex(ranges_list.ranges)
     rows = index.rows(address)
-    assert index.details(address) == Details(address, *place, services, groups, rows)
+    assert index.details(address) == AddressDetails(address, *place, services, groups, rows)
 
 
 @each_list

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from nearbucket.errors import ConfigError
 from nearbucket.regions.prefixes import packed_address
 from nearbucket.regions.region_table import (
-    Match,
+    PrefixMatch,
+    PrefixRow,
     Ranges,
     RegionTable,
-    Row,
     build_table,
     network_set,
     networks_of,
@@ -38,7 +38,7 @@ def table_of(*rows: dict[str, str], overrides: dict[str, str | None] | None = No
     return build_table(read_ranges(document(*v4, v6=v6)), ["EC2"], overrides or {})
 
 
-def scan(rows: Iterable[Row], address: str) -> str | None:
+def scan(rows: Iterable[PrefixRow], address: str) -> str | None:
     """Region of the longest prefix, found by looking at each one."""
     asked = ipaddress.ip_address(address)
     if isinstance(asked, ipaddress.IPv6Address):
@@ -175,9 +175,9 @@ def test_a_prefix_holds_its_first_and_last_address_and_nothing_past_them(
     assert not any(networks.holds(address) for address in outside)
 
 
-def paint(rows: Iterable[Row], values: list[int], bits: int) -> list[Row | None]:
+def paint(rows: Iterable[PrefixRow], values: list[int], bits: int) -> list[PrefixRow | None]:
     """The row that decides each of some sorted addresses: longer prefixes painted over shorter."""
-    owners: list[Row | None] = [None] * len(values)
+    owners: list[PrefixRow | None] = [None] * len(values)
     for each in sorted(rows, key=lambda row: row.length):
         start = bisect_left(values, each.first)
         end = bisect_left(values, each.first + (1 << bits - each.length))
@@ -204,7 +204,7 @@ def test_the_edges_of_every_listed_prefix_agree_with_painting(
         region = owner and owner.region
         assert table.region(address) == region, address
         assert table.region_of(packed_address(address) or b"") == region, address
-        assert table.match(address) == (owner and Match(owner.region, owner.prefix)), address
+        assert table.match(address) == (owner and PrefixMatch(owner.region, owner.prefix)), address
     assert len(values) > 2 * len({each.prefix for each in rows})
 
 
@@ -249,9 +249,11 @@ def test_any_prefixes_and_overrides_agree_with_a_scan(
     overrides: dict[tuple[int, int, int], str | None],
     last: int,
 ) -> None:
-    def rows(prefixes: dict[tuple[int, int, int], str | None]) -> dict[str, Row]:
+    def rows(prefixes: dict[tuple[int, int, int], str | None]) -> dict[str, PrefixRow]:
         return {
-            (made := Row(family, first >> bits << bits, length, region, "EC2", "-")).prefix: made
+            (
+                made := PrefixRow(family, first >> bits << bits, length, region, "EC2", "-")
+            ).prefix: made
             for (family, first, length), region in prefixes.items()
             for bits in [(32 if family == 4 else 128) - length]
         }

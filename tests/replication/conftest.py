@@ -11,7 +11,7 @@ import pytest
 
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, make_bucket
 from nearbucket.config.buckets import Bucket, KeyFiles
-from nearbucket.replication.replicator import Job, Options, Replication, Tally
+from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions, SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from tests.replication.watched import WatchedS3
@@ -53,7 +53,7 @@ class World:
     watched: WatchedS3
     origin: BucketLocation
     target: BucketLocation
-    found: list[Job] = field(default_factory=list)
+    found: list[SyncJob] = field(default_factory=list)
 
     async def put(self, key: str, body: bytes = b"x", **more: Any) -> None:
         """An object of the origin, in one piece."""
@@ -75,12 +75,16 @@ class World:
 
     async def run(
         self, chosen: Callable[[str, int], bool] = lambda _key, _size: True, **options: Any
-    ) -> Tally:
+    ) -> SyncProgress:
         """One run of sync; what it told of is in ``found``."""
         self.found = []
-        tally = Tally()
-        run = Replication(
-            (self.origin, self.target), chosen, tally, Options(**options), found=self.found.append
+        tally = SyncProgress()
+        run = Replicator(
+            (self.origin, self.target),
+            chosen,
+            tally,
+            SyncOptions(**options),
+            found=self.found.append,
         )
         await run.run()
         return tally

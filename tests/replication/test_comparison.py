@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from nearbucket.replication.comparison import Verdict, at_sight, description, incomparable_but_equal
-from nearbucket.replication.listing_merge import Listed
+from nearbucket.replication.comparison import (
+    Verdict,
+    compare_listings,
+    description,
+    incomparable_but_equal,
+)
+from nearbucket.replication.listing_merge import ListedObject
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def entry(size: int = 1, etag: str = "e", modified: datetime = EARLY) -> Listed:
-    return Listed("key", size, etag, modified)
+def entry(size: int = 1, etag: str = "e", modified: datetime = EARLY) -> ListedObject:
+    return ListedObject("key", size, etag, modified)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +35,10 @@ def entry(size: int = 1, etag: str = "e", modified: datetime = EARLY) -> Listed:
         pytest.param(entry(etag="f"), entry(), Verdict.TAGGED, id="another ETag"),
     ],
 )
-def test_what_listings_say(origin: Listed | None, target: Listed | None, verdict: Verdict) -> None:
-    assert at_sight((origin, target)) is verdict
+def test_what_listings_say(
+    origin: ListedObject | None, target: ListedObject | None, verdict: Verdict
+) -> None:
+    assert compare_listings((origin, target)) is verdict
 
 
 # Answers of HeadObject with x-amz-checksum-mode: ENABLED, as the API reference has them.

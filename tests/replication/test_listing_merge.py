@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.errors import ConfigError
-from nearbucket.replication.listing_merge import Listed, Order, listed, merged
+from nearbucket.replication.listing_merge import ListedObject, ListingOrder, listed, merged
 from nearbucket.s3.sdk_client import opened
 
 if TYPE_CHECKING:
@@ -30,20 +30,20 @@ def by_bytes(key: str) -> bytes:
     return key.encode()
 
 
-async def listing(keys: Iterable[str], order: Order) -> AsyncIterator[Listed]:
+async def listing(keys: Iterable[str], order: ListingOrder) -> AsyncIterator[ListedObject]:
     """Entries as ``listed`` gives them."""
     before = ""
     for key in keys:
         if before:
             order.learn(before, key)
         before = key
-        yield Listed(key, 1, "etag", datetime.now(UTC))
+        yield ListedObject(key, 1, "etag", datetime.now(UTC))
 
 
 async def pairs(
     origin: set[str], target: set[str], sort: Callable[[str], object], *, bytewise: bool
 ) -> list[tuple[str | None, str | None]]:
-    order = Order(bytewise=bytewise)
+    order = ListingOrder(bytewise=bytewise)
 
     async def holds(key: str) -> bool:
         return key in target
@@ -71,13 +71,13 @@ def test_every_key_comes_once_with_its_partner_if_it_has_one(
 
 @pytest.mark.parametrize("bytewise", [True, False])
 def test_a_listing_that_is_not_sorted_is_refused(*, bytewise: bool) -> None:
-    order = Order(bytewise=bytewise)
+    order = ListingOrder(bytewise=bytewise)
     with pytest.raises(ConfigError, match="'a' comes after 'b'"):
         order.learn("b", "a")
 
 
 def test_a_listing_that_changes_its_order_is_refused() -> None:
-    order = Order(bytewise=False)
+    order = ListingOrder(bytewise=False)
     order.learn("x-y", "x/1")
     with pytest.raises(ConfigError, match="not sorted"):
         order.learn("a/1", "a-y")
@@ -94,7 +94,7 @@ async def test_a_listing_of_several_pages_comes_whole_and_without_the_folder(wor
     await world.put("")  # the folder's own entry, as consoles make it
     await asyncio.gather(*map(put, keys))
     async with opened(world.origin) as client:
-        order = Order(bytewise=False)
+        order = ListingOrder(bytewise=False)
         found = [one async for one in listed(client, world.origin, order)]
     assert [one.key for one in found] == keys
     assert {(one.size, one.etag) for one in found} == {(1, "9dd4e461268c8034f5c8564e155c67a6")}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.replication.comparison import Judge
-from nearbucket.replication.listing_merge import Listed
+from nearbucket.replication.comparison import VersionComparison
+from nearbucket.replication.listing_merge import ListedObject
 from nearbucket.replication.multipart_copy import etag_of, layout_of, parts_of
-from nearbucket.replication.object_copy import Copier
+from nearbucket.replication.object_copy import ObjectCopier
 from nearbucket.s3.bucket_location import CopyEndpoints
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some
@@ -63,7 +63,7 @@ async def test_a_copy_has_the_origins_parts(
         return parts[number - 1]
 
     head = {"ContentLength": parts[0], "PartsCount": len(parts)}
-    what = Listed("key", sum(parts), etag, EARLIER)
+    what = ListedObject("key", sum(parts), etag, EARLIER)
     assert await layout_of(what, head, size_of) == layout
     assert numbers == asked
 
@@ -83,7 +83,7 @@ async def test_a_server_that_does_not_tell_gets_even_parts(
         raise AssertionError
 
     head = {"ContentLength": size}
-    assert await layout_of(Listed("key", size, etag, EARLIER), head, size_of) == layout
+    assert await layout_of(ListedObject("key", size, etag, EARLIER), head, size_of) == layout
 
 
 class Unfinished:
@@ -92,7 +92,9 @@ class Unfinished:
     def __init__(self, world: World, clients: tuple[Any, Any]) -> None:
         self.world = world
         sides = CopyEndpoints(world.origin, world.target, *clients)
-        self.copier = Copier(sides, Judge(sides), gate=asyncio.Semaphore(4), width=4)
+        self.copier = ObjectCopier(
+            sides, VersionComparison(sides), gate=asyncio.Semaphore(4), width=4
+        )
         self.moved = 0
 
     async def upload(self, bodies: Sequence[bytes]) -> None:
@@ -110,7 +112,7 @@ class Unfinished:
         def moved(size: int) -> None:
             self.moved += size
 
-        what = Listed("a.tar.xz", head["ContentLength"], etag, modified)
+        what = ListedObject("a.tar.xz", head["ContentLength"], etag, modified)
         assert await self.copier.copy(what, moved) == etag
         left = await self.world.client.list_multipart_uploads(
             Bucket=self.world.target.entry.bucket, Prefix=self.world.target.entry.prefix
@@ -185,5 +187,5 @@ async def test_an_upload_that_another_run_completed_is_no_failure(unfinished: Un
     head = await unfinished.world.client.head_object(
         **unfinished.world.origin.arguments("a.tar.xz")
     )
-    what = Listed("a.tar.xz", head["ContentLength"], head["ETag"].strip('"'), EARLIER)
+    what = ListedObject("a.tar.xz", head["ContentLength"], head["ETag"].strip('"'), EARLIER)
     assert await unfinished.copier.copy(what, lambda _: None) == what.etag

@@ -15,7 +15,7 @@ from tests.replication.conftest import MIB
 from tests.replication.watched import COPIES, Asked, Gate
 
 if TYPE_CHECKING:
-    from nearbucket.replication.replicator import Failure
+    from nearbucket.replication.replicator import SyncFailure
     from tests.replication.conftest import World
 
 DESCRIBED: dict[str, Any] = {
@@ -34,7 +34,7 @@ def some(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)  # noqa: S311  # content, not a secret
 
 
-def codes(failures: list[Failure]) -> dict[str, str]:
+def codes(failures: list[SyncFailure]) -> dict[str, str]:
     return {failure.key: failure.code for failure in failures}
 
 

@@ -14,7 +14,7 @@ import pytest
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.telemetry import access_log as accesslog
 from nearbucket.telemetry.access_log import AccessLog
-from nearbucket.telemetry.log_format import W3C_FIELDS, Json, Record, W3c, line_of
+from nearbucket.telemetry.log_format import W3C_FIELDS, JsonFormat, LogRecord, W3cFormat, line_of
 from tests.build import OUTSIDE, WEST, request, settings, snapshot
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 PIPE_BUF = 4096
 
-FULL = Record(
+FULL = LogRecord(
     time=1785313625.4567,
     client="198.51.100.7",
     peer="127.0.0.1",
@@ -58,12 +58,12 @@ HEADER = (
 )
 
 
-def json_line(record: Record) -> bytes:
-    return line_of(Json(), record)
+def json_line(record: LogRecord) -> bytes:
+    return line_of(JsonFormat(), record)
 
 
-def w3c_line(record: Record) -> bytes:
-    return line_of(W3c(), record)
+def w3c_line(record: LogRecord) -> bytes:
+    return line_of(W3cFormat(), record)
 
 
 class Pipe:
@@ -122,7 +122,9 @@ def packets() -> Iterator[Pipe]:
         yield Pipe(stack, os.O_DIRECT)
 
 
-async def written(pipe: Pipe, form: Literal["json", "w3c", "off"], *records: Record) -> list[bytes]:
+async def written(
+    pipe: Pipe, form: Literal["json", "w3c", "off"], *records: LogRecord
+) -> list[bytes]:
     """What a log writes of these records, write by write."""
     log = AccessLog(form, descriptor=pipe.writer)
     for record in records:
@@ -247,9 +249,9 @@ async def test_the_w3c_header_stands_there_before_any_request(pipe: Pipe) -> Non
 
 
 async def test_a_log_that_is_off_writes_nothing_and_says_so(pipe: Pipe) -> None:
-    assert AccessLog("off").form is None
-    assert isinstance(AccessLog("json").form, Json)
-    assert isinstance(AccessLog("w3c").form, W3c)
+    assert AccessLog("off").format is None
+    assert isinstance(AccessLog("json").format, JsonFormat)
+    assert isinstance(AccessLog("w3c").format, W3cFormat)
     assert await written(pipe, "off", FULL, FULL) == []
 
 
@@ -266,7 +268,7 @@ def threads() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "access-log"]
 
 
-def sized(size: int) -> Record:
+def sized(size: int) -> LogRecord:
     """A record whose JSON line has this many bytes."""
     return FULL._replace(path="/" + "a" * (size - len(json_line(FULL._replace(path="/")))))
 

@@ -46,12 +46,12 @@ def plain(values: Values) -> Values:
 def history() -> Counters:
     """Two redirects, three bypasses, a refusal, and what happened around them."""
     counters = Counters()
-    counters.tally(WEST).add(0.25, 1 << 30)
-    counters.tally(WEST).add(0.25, 0)
-    counters.tally(stream(None, Reason.OUTSIDE_AWS)).add(2.0, 5_242_880)
-    counters.tally(stream("eu-west-1", Reason.NO_TARGET)).add(0.5, 100)
-    counters.tally(stream("us-west-2", Reason.PATH, target=True)).add(4000.0, 0)
-    counters.tally(METHOD).add(0.0, 0)
+    counters.decision_counters(WEST).add(0.25, 1 << 30)
+    counters.decision_counters(WEST).add(0.25, 0)
+    counters.decision_counters(stream(None, Reason.OUTSIDE_AWS)).add(2.0, 5_242_880)
+    counters.decision_counters(stream("eu-west-1", Reason.NO_TARGET)).add(0.5, 100)
+    counters.decision_counters(stream("us-west-2", Reason.PATH, target=True)).add(4000.0, 0)
+    counters.decision_counters(METHOD).add(0.0, 0)
     counters.add("nearbucket_origin_requests_total", "dl", "206")
     counters.add("nearbucket_log_lines_dropped_total", by=7)
     counters.streams, counters.connections = 1, 3
@@ -108,7 +108,7 @@ nearbucket_log_lines_dropped_total 7.0
 
 def test_a_known_history_is_this_text_for_openmetrics() -> None:
     counters = Counters()
-    counters.tally(WEST).add(0.25, 0)
+    counters.decision_counters(WEST).add(0.25, 0)
     counters.connections = 2
     assert (
         openmetrics_of(plain(counters.snapshot()))
@@ -180,7 +180,7 @@ nearbucket_request_seconds_sum{action="stream"} 5803.25
 def test_the_histogram_is_cumulative_takes_a_bound_as_below_and_sums_all() -> None:
     counters = Counters()
     for seconds in (0.0, 0.25, 0.25, 0.5, 2.25, 1800.0, 4000.0):
-        counters.tally(stream(None, Reason.OUTSIDE_AWS)).add(seconds, 0)
+        counters.decision_counters(stream(None, Reason.OUTSIDE_AWS)).add(seconds, 0)
     series = counters.snapshot()["nearbucket_request_seconds"]
     streams = {labels: figure for labels, figure in series.items() if labels[0] == "stream"}
     assert text_of({"nearbucket_request_seconds": streams}) == HISTOGRAM
@@ -189,7 +189,7 @@ def test_the_histogram_is_cumulative_takes_a_bound_as_below_and_sums_all() -> No
 @pytest.mark.parametrize("bound", SECONDS, ids=str)
 def test_a_time_equal_to_a_bound_is_counted_below_it(bound: float) -> None:
     counters = Counters()
-    counters.tally(METHOD).add(bound, 0)
+    counters.decision_counters(METHOD).add(bound, 0)
     text = text_of(counters.snapshot())
     bucket = 'nearbucket_request_seconds_bucket{{action="refuse",le="{}"}} {}\n'
     assert bucket.format(bound, 1.0) in text
@@ -208,7 +208,7 @@ def test_a_time_equal_to_a_bound_is_counted_below_it(bound: float) -> None:
 )
 def test_a_request_is_timed_under_its_own_action_alone(decision: Decision, action: str) -> None:
     counters = Counters()
-    counters.tally(decision).add(0.5, 0)
+    counters.decision_counters(decision).add(0.5, 0)
     lines = text_of(counters.snapshot()).splitlines()
     counts = {line for line in lines if "_count{" in line and not line.endswith(" 0.0")}
     assert counts == {f'nearbucket_request_seconds_count{{action="{action}"}} 1.0'}
@@ -229,7 +229,7 @@ def test_the_region_of_a_bypass_is_a_target_or_one_of_two_words(
     decision: Stream, region: str
 ) -> None:
     counters = Counters()
-    counters.tally(decision).add(0.1, 9)
+    counters.decision_counters(decision).add(0.1, 9)
     values = counters.snapshot()
     reason = decision.reason.value
     assert values["nearbucket_bypasses_total"] == {("dl", region, reason): 1}
@@ -285,14 +285,14 @@ def test_a_dashboards_series_start_at_zero() -> None:
 def test_declaring_again_at_a_reload_keeps_what_is_counted() -> None:
     counters = Counters()
     counters.declare(settings(site={"hosts": ["dl"]}))
-    counters.tally(WEST).add(0.1, 0)
+    counters.decision_counters(WEST).add(0.1, 0)
     counters.declare(settings(site={"hosts": ["dl"]}))
     assert counters.snapshot()["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
 
 
 def test_the_total_of_several_workers_is_the_sum_of_each_series() -> None:
     first, second, third = history(), history(), Counters()
-    second.tally(stream("us-east-1", Reason.PATH, target=True)).add(0.5, 1)
+    second.decision_counters(stream("us-east-1", Reason.PATH, target=True)).add(0.5, 1)
     values = total(counters.snapshot() for counters in (first, second, third))
     assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 4}
     assert values["nearbucket_bypasses_total"] == {
@@ -340,7 +340,7 @@ def test_a_worker_that_ended_leaves_its_counts_but_not_its_gauges() -> None:
 def test_a_snapshot_does_not_change_with_later_requests_and_can_be_sent() -> None:
     counters = history()
     values = counters.snapshot()
-    counters.tally(WEST).add(1.0, 0)
+    counters.decision_counters(WEST).add(1.0, 0)
     counters.connections = 9
     assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
     assert values["nearbucket_connections"] == {(): 3}

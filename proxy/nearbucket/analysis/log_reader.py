@@ -1,6 +1,6 @@
 """Access logs, line by line: nearbucket's own, as JSON or W3C, and CloudFront's W3C files.
 
-In: files, gzip or not, or standard input. Out: one ``Line`` a request, or what is wrong with a
+In: files, gzip or not, or standard input. Out: one ``LogEntry`` a request, or what is wrong with a
 line. Refuses to know what becomes of them, and holds one line at a time.
 """
 
@@ -39,7 +39,7 @@ _WANTED = (
 )  # fmt: skip
 
 
-class Asked(NamedTuple):
+class LoggedRequest(NamedTuple):
     """What of a line a decision depends on.
 
     Attributes:
@@ -61,25 +61,25 @@ class Asked(NamedTuple):
     reason: str | None
 
 
-class Line(NamedTuple):
+class LogEntry(NamedTuple):
     """One logged request.
 
     Attributes:
-        asked: What it was.
+        request: What it was.
         status: Status of the answer.
         size: Bytes that were sent.
-        span: Bytes of the range that was asked for, where it has an end; else None.
+        range_size: Bytes of the range that was asked for, where it has an end; else None.
         served: Whether ``size`` is of the object: not of a redirect, nor of a refusal.
     """
 
-    asked: Asked
+    request: LoggedRequest
     status: int
     size: int
-    span: int | None
+    range_size: int | None
     served: bool
 
 
-class Problem(NamedTuple):
+class UnreadableInput(NamedTuple):
     """What cannot be read.
 
     Attributes:
@@ -92,7 +92,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(slots=True)
-class Logs:
+class LogFiles:
     """Log files, read one after the other.
 
     Attributes:
@@ -120,7 +120,7 @@ class Logs:
         current = self._current
         return self._before + (current.tell() if current and current.seekable() else 0)
 
-    def lines(self) -> Iterator[Line | Problem]:
+    def entries(self) -> Iterator[LogEntry | UnreadableInput]:
         """Every request, and every line that cannot be read as one.
 
         Raises:
@@ -149,7 +149,7 @@ def _size(name: str) -> int:
         raise ConfigError(f"--log {name}: {error.strerror}") from None
 
 
-def _lines_of(file: io.BufferedReader, name: str) -> Iterator[Line | Problem]:
+def _lines_of(file: io.BufferedReader, name: str) -> Iterator[LogEntry | UnreadableInput]:
     if file.peek(2)[:2] != _GZIP:
         yield from _parsed(file, name)
         return
@@ -157,10 +157,10 @@ def _lines_of(file: io.BufferedReader, name: str) -> Iterator[Line | Problem]:
         with io.BufferedReader(cast("Any", gzip.GzipFile(fileobj=file)), 1 << 18) as stream:
             yield from _parsed(stream, name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        yield Problem(f"{name}: broken gzip, the rest is not read: {error}", rest=True)
+        yield UnreadableInput(f"{name}: broken gzip, the rest is not read: {error}", rest=True)
 
 
-def _parsed(stream: io.BufferedReader, name: str) -> Iterator[Line | Problem]:
+def _parsed(stream: io.BufferedReader, name: str) -> Iterator[LogEntry | UnreadableInput]:
     columns: _Columns | None = None
     for number, raw in enumerate(iter(lambda: stream.readline(_LONGEST), b""), 1):
         try:
@@ -171,9 +171,9 @@ def _parsed(stream: io.BufferedReader, name: str) -> Iterator[Line | Problem]:
                     columns = None
                     columns = _Columns(raw.decode("utf-8", "replace").split()[1:])
             elif not raw.isspace():
-                yield _needed(columns).line(raw)
+                yield _needed(columns).entry(raw)
         except (ValueError, RecursionError) as error:
-            yield Problem(f"{name}: line {number}: {error}")
+            yield UnreadableInput(f"{name}: line {number}: {error}")
 
 
 def _needed(columns: _Columns | None) -> _Columns:
@@ -182,7 +182,7 @@ def _needed(columns: _Columns | None) -> _Columns:
     return columns
 
 
-def _of_json(raw: bytes) -> Line:
+def _of_json(raw: bytes) -> LogEntry:
     found: dict[str, Any] = json.loads(raw)
     get = found.get
     method, path, status, size = get("method"), get("path"), get("status"), get("bytes")
@@ -195,8 +195,8 @@ def _of_json(raw: bytes) -> Line:
         if text is not None and not isinstance(text, str):
             raise ValueError("not a line of nearbucket's access log")
     bounds = _RANGE.fullmatch(asked_range) if asked_range else None
-    return Line(
-        Asked(client, host, method, path, agent, False, reason),  # noqa: FBT003  # the log has none
+    return LogEntry(
+        LoggedRequest(client, host, method, path, agent, False, reason),  # noqa: FBT003  # the log has none
         status,
         size,
         _span(bounds[1], bounds[2]) if bounds else None,
@@ -221,7 +221,7 @@ class _Columns:
         self._own = "x-nearbucket-reason" in place
         self._pick = itemgetter(*(place.get(name, -1) for name in _WANTED))
 
-    def line(self, raw: bytes) -> Line:
+    def entry(self, raw: bytes) -> LogEntry:
         """The request of a line.
 
         Raises:
@@ -241,8 +241,8 @@ class _Columns:
         if name and not self._own and "%20" in name:
             name = unquote(name)  # older logs encode it twice (edge case L1)
         status = 0 if code == "-" else int(code)
-        return Line(
-            Asked(
+        return LogEntry(
+            LoggedRequest(
                 _text(client), host, _text(method) or "-", target, name, cookie != "-",
                 _text(reason) if self._own else None,
             ),

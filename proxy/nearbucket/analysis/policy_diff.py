@@ -1,7 +1,7 @@
 """What a change of the configuration does to the requests of a log: counts, bytes, dollars.
 
-In: lines of a log, and what becomes of each. Out: one ``Tally``. Refuses to know how anything
-is decided, and how it is shown.
+In: lines of a log, and what becomes of each. Out: one ``PolicyDiffTotals``. Refuses to know
+how anything is decided, and how it is shown.
 
 Memory is bounded: what was decided is remembered until that is ``_MOST_KNOWN`` requests, then
 forgotten; sizes are kept of ``_MOST_PATHS`` objects, and as many sums wait for one. With lines of
@@ -13,23 +13,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nearbucket.analysis.log_reader import Problem
+from nearbucket.analysis.log_reader import UnreadableInput
 from nearbucket.config.prices import GB
 
 if TYPE_CHECKING:
-    from nearbucket.analysis.log_reader import Asked, Line
-    from nearbucket.analysis.replay import Answer, Fate, Replay
+    from nearbucket.analysis.log_reader import LogEntry, LoggedRequest
+    from nearbucket.analysis.replay import Replay, ReplayedAnswer, ReplayedRequest
     from nearbucket.config.prices import Prices
 
 _MOST_KNOWN = 1 << 16
 _MOST_PATHS = 200_000
 _OK = 200
 
-_Place = tuple[str, str]  # site and path
+_SitePath = tuple[str, str]  # site and path
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class AnswerChange:
     """Requests whose answer changes in the same way.
 
     Attributes:
@@ -42,8 +42,8 @@ class Row:
         unknown: How many of them are of unknown size.
     """
 
-    before: Answer
-    after: Answer
+    before: ReplayedAnswer
+    after: ReplayedAnswer
     region: str
     example: str
     requests: int = 0
@@ -61,7 +61,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Tally:
+class PolicyDiffTotals:
     """What was found.
 
     Attributes:
@@ -82,88 +82,88 @@ class Tally:
     unreadable: int = 0
     first: str | None = None
     broken: list[str] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[AnswerChange] = field(default_factory=list)
 
 
-class Changes:
+class PolicyDiff:
     """Counts lines, one after the other."""
 
     def __init__(self, replay: Replay) -> None:
         """Take who decides."""
-        self.tally = Tally()
+        self.totals = PolicyDiffTotals()
         self._replay = replay
-        self._fates: dict[Asked, tuple[Fate, Row | None]] = {}
-        self._rows: dict[tuple[Answer, Answer, str], Row] = {}
-        self._sizes: dict[_Place, int] = {}
-        self._waiting: dict[tuple[Row, _Place], int] = {}
+        self._replayed: dict[LoggedRequest, tuple[ReplayedRequest, AnswerChange | None]] = {}
+        self._rows: dict[tuple[ReplayedAnswer, ReplayedAnswer, str], AnswerChange] = {}
+        self._sizes: dict[_SitePath, int] = {}
+        self._waiting: dict[tuple[AnswerChange, _SitePath], int] = {}
 
-    def add(self, line: Line | Problem) -> None:
-        """Count one line."""
-        if isinstance(line, Problem):
-            self._unreadable(line)
+    def add(self, entry: LogEntry | UnreadableInput) -> None:
+        """Count one entry."""
+        if isinstance(entry, UnreadableInput):
+            self._unreadable(entry)
             return
-        tally, asked = self.tally, line.asked
-        fate, row = self._fates.get(asked) or self._learn(asked)
-        tally.requests += 1
-        tally.as_logged += fate.kept
-        tally.other += fate.other
-        if line.status == _OK and line.served and asked.method == "GET":
-            self._note_size((fate.site, fate.path), line.size)
+        totals, request = self.totals, entry.request
+        replayed, row = self._replayed.get(request) or self._learn(request)
+        totals.requests += 1
+        totals.as_logged += replayed.kept
+        totals.other += replayed.other
+        if entry.status == _OK and entry.served and request.method == "GET":
+            self._note_size((replayed.site, replayed.path), entry.size)
         if row is not None:
-            tally.changed += 1
-            self._count(row, line, (fate.site, fate.path))
+            totals.changed += 1
+            self._count(row, entry, (replayed.site, replayed.path))
 
-    def finish(self) -> Tally:
+    def finish(self) -> PolicyDiffTotals:
         """The whole count; redirected requests have the sizes that were seen meanwhile."""
-        for (row, place), requests in self._waiting.items():
-            size = self._sizes.get(place)
+        for (row, site_path), requests in self._waiting.items():
+            size = self._sizes.get(site_path)
             row.size += (size or 0) * requests
             row.unknown += requests if size is None else 0
         self._waiting.clear()
-        return self.tally
+        return self.totals
 
-    def _unreadable(self, problem: Problem) -> None:
+    def _unreadable(self, problem: UnreadableInput) -> None:
         if problem.rest:
-            self.tally.broken.append(problem.text)
+            self.totals.broken.append(problem.text)
             return
-        self.tally.unreadable += 1
-        self.tally.first = self.tally.first or problem.text
+        self.totals.unreadable += 1
+        self.totals.first = self.totals.first or problem.text
 
-    def _learn(self, asked: Asked) -> tuple[Fate, Row | None]:
-        if len(self._fates) >= _MOST_KNOWN:
-            self._fates.clear()
-        fate = self._replay.fate(asked)
-        row = None if fate.before == fate.after else self._row(fate)
-        found = self._fates[asked] = fate, row
+    def _learn(self, request: LoggedRequest) -> tuple[ReplayedRequest, AnswerChange | None]:
+        if len(self._replayed) >= _MOST_KNOWN:
+            self._replayed.clear()
+        replayed = self._replay.replay(request)
+        row = None if replayed.before == replayed.after else self._row(replayed)
+        found = self._replayed[request] = replayed, row
         return found
 
-    def _row(self, fate: Fate) -> Row:
+    def _row(self, replayed: ReplayedRequest) -> AnswerChange:
         """The row of a change; there are as many as answers of the two policies, in regions."""
-        key = fate.before, fate.after, fate.region
+        key = replayed.before, replayed.after, replayed.region
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = Row(*key, fate.path)
-            self.tally.rows.append(row)
+            row = self._rows[key] = AnswerChange(*key, replayed.path)
+            self.totals.rows.append(row)
         return row
 
-    def _note_size(self, place: _Place, size: int) -> None:
-        known = self._sizes.get(place)
+    def _note_size(self, site_path: _SitePath, size: int) -> None:
+        known = self._sizes.get(site_path)
         if known is None:
             if len(self._sizes) < _MOST_PATHS:
-                self._sizes[place] = size
+                self._sizes[site_path] = size
         elif size > known:
-            self._sizes[place] = size
+            self._sizes[site_path] = size
 
-    def _count(self, row: Row, line: Line, place: _Place) -> None:
-        """Add a line's bytes: those sent, of the range asked for, or of the whole object."""
+    def _count(self, row: AnswerChange, entry: LogEntry, site_path: _SitePath) -> None:
+        """Add an entry's bytes: those sent, of the range asked for, or of the whole object."""
         row.requests += 1
-        if line.served:
-            row.size += line.size
-        elif line.asked.method == "HEAD":
+        if entry.served:
+            row.size += entry.size
+        elif entry.request.method == "HEAD":
             return
-        elif line.span is not None:
-            row.size += line.span
-        elif (key := (row, place)) in self._waiting or len(self._waiting) < _MOST_PATHS:
+        elif entry.range_size is not None:
+            row.size += entry.range_size
+        elif (key := (row, site_path)) in self._waiting or len(self._waiting) < _MOST_PATHS:
             self._waiting[key] = self._waiting.get(key, 0) + 1
         else:
             row.unknown += 1

@@ -26,7 +26,7 @@ from nearbucket.policy.model import (
 )
 
 if TYPE_CHECKING:
-    from nearbucket.analysis.log_reader import Asked
+    from nearbucket.analysis.log_reader import LoggedRequest
     from nearbucket.policy.engine import ReplicaKnowledge
     from nearbucket.policy.model import Decision
 
@@ -45,7 +45,7 @@ NOT_LOGGED = "client-not-logged"
 """In place of a reason: the log has no client, since it was refused, and now it would not be."""
 
 
-class Answer(NamedTuple):
+class ReplayedAnswer(NamedTuple):
     """What a request gets, as far as two answers can differ.
 
     Attributes:
@@ -68,7 +68,7 @@ class Answer(NamedTuple):
         return "/".join(self)
 
 
-class Fate(NamedTuple):
+class ReplayedRequest(NamedTuple):
     """What becomes of everybody who asks the same.
 
     Attributes:
@@ -81,8 +81,8 @@ class Fate(NamedTuple):
         other: Whether the log has another reason than the first configuration.
     """
 
-    before: Answer
-    after: Answer
+    before: ReplayedAnswer
+    after: ReplayedAnswer
     region: str
     site: str
     path: str
@@ -97,23 +97,23 @@ class Replay:
         """Take the engines of two configurations, over the same list."""
         self._before, self._after = _replayed(before), _replayed(after)
 
-    def fate(self, asked: Asked) -> Fate:
+    def replay(self, logged: LoggedRequest) -> ReplayedRequest:
         """What both configurations do with a request."""
-        path = asked.target.partition("?")[0]
-        if asked.reason == Reason.BAD_REQUEST:
-            same = Answer("refuse", asked.reason, "400")
-            return Fate(same, same, UNKNOWN, "", path, kept=True, other=False)
-        request, replicas = _request(asked), _replicas(asked)
+        path = logged.target.partition("?")[0]
+        if logged.reason == Reason.BAD_REQUEST:
+            same = ReplayedAnswer("refuse", logged.reason, "400")
+            return ReplayedRequest(same, same, UNKNOWN, "", path, kept=True, other=False)
+        request, replicas = _request(logged), _replicas(logged)
         old = self._before.decide(request, replicas)
-        shown = asked.reason == Reason.OPT_OUT == old.reason
-        if asked.reason == Reason.OPT_OUT and not shown:
+        shown = logged.reason == Reason.OPT_OUT == old.reason
+        if logged.reason == Reason.OPT_OUT and not shown:
             request = replace(request, headers={**request.headers, _OPTED_OUT: b""})
             old = self._before.decide(request, replicas)
         new = self._after.decide(request, replicas)
-        before, after = _answer(old, asked), _answer(new, asked)
-        kept = not shown and asked.reason in AS_LOGGED and after.reason == asked.reason
-        other = asked.reason is not None and asked.reason != before.reason
-        return Fate(
+        before, after = _answer(old, logged), _answer(new, logged)
+        kept = not shown and logged.reason in AS_LOGGED and after.reason == logged.reason
+        other = logged.reason is not None and logged.reason != before.reason
+        return ReplayedRequest(
             before, after, _region(old, new), _site(new) or _site(old), path, kept=kept, other=other
         )
 
@@ -126,21 +126,21 @@ def _replayed(engine: Engine) -> Engine:
     return replace(engine, trust=trust, sites=sites)
 
 
-def _request(asked: Asked) -> Request:
+def _request(logged: LoggedRequest) -> Request:
     """A logged request, as it may have been sent."""
-    headers = {b"host": (asked.host or "").encode("utf-8", "replace")}
-    if asked.agent is not None:
-        headers[b"user-agent"] = asked.agent.encode("utf-8", "replace")
-    if asked.cookie:
+    headers = {b"host": (logged.host or "").encode("utf-8", "replace")}
+    if logged.agent is not None:
+        headers[b"user-agent"] = logged.agent.encode("utf-8", "replace")
+    if logged.cookie:
         headers[b"cookie"] = b""
-    if asked.reason == Reason.CREDENTIALS:
+    if logged.reason == Reason.CREDENTIALS:
         headers[b"authorization"] = b""
-    if asked.reason == Reason.SECRET:
+    if logged.reason == Reason.SECRET:
         headers[_WRONG_SECRET] = b""
-    return Request(asked.method, asked.target, headers, asked.client)
+    return Request(logged.method, logged.target, headers, logged.client)
 
 
-class _Logged:
+class _LoggedReplicas:
     """What a line says of the buckets, for whoever asks."""
 
     def __init__(self, status: ReplicaStatus, *, came_back: bool) -> None:
@@ -155,25 +155,25 @@ class _Logged:
         return self._came_back
 
 
-_CAME_BACK = _Logged(ReplicaStatus(), came_back=True)
-_REPLICAS = {word: _Logged(status, came_back=False) for word, status in _STATUSES.items()}
+_CAME_BACK = _LoggedReplicas(ReplicaStatus(), came_back=True)
+_REPLICAS = {word: _LoggedReplicas(status, came_back=False) for word, status in _STATUSES.items()}
 
 
-def _replicas(asked: Asked) -> ReplicaKnowledge:
-    if asked.reason == Reason.CAME_BACK:
+def _replicas(logged: LoggedRequest) -> ReplicaKnowledge:
+    if logged.reason == Reason.CAME_BACK:
         return _CAME_BACK
-    return _REPLICAS.get(asked.reason or "", ASSUME_REPLICATED)
+    return _REPLICAS.get(logged.reason or "", ASSUME_REPLICATED)
 
 
-def _answer(decision: Decision, asked: Asked) -> Answer:
+def _answer(decision: Decision, logged: LoggedRequest) -> ReplayedAnswer:
     reason = decision.reason.value
     if isinstance(decision, Refuse):
-        return Answer("refuse", reason, str(decision.status))
-    if reason == Reason.CLIENT_UNKNOWN and asked.client is None and asked.reason != reason:
+        return ReplayedAnswer("refuse", reason, str(decision.status))
+    if reason == Reason.CLIENT_UNKNOWN and logged.client is None and logged.reason != reason:
         reason = NOT_LOGGED
     if isinstance(decision, RedirectTo):
-        return Answer("redirect", reason, f"{decision.status} {decision.base.rstrip('/')}")
-    return Answer("stream", reason)
+        return ReplayedAnswer("redirect", reason, f"{decision.status} {decision.base.rstrip('/')}")
+    return ReplayedAnswer("stream", reason)
 
 
 def _region(old: Decision, new: Decision) -> str:

@@ -20,7 +20,7 @@ from nearbucket.regions.ip_ranges_source import ranges_in_use
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearbucket.analysis.policy_diff import Tally
+    from nearbucket.analysis.policy_diff import PolicyDiffTotals
     from nearbucket.analysis.replay import Replay
     from nearbucket.config.settings import Settings
 
@@ -53,7 +53,7 @@ def diff(  # noqa: PLR0913  # one parameter an option
         print_as_json,
         print_differences,
         print_notes,
-        print_tally,
+        print_totals,
         restart_needed,
     )
 
@@ -61,14 +61,14 @@ def diff(  # noqa: PLR0913  # one parameter an option
     found, restart = differences(old, new), restart_needed(old, new)
     if not as_json:
         print_differences(found, restart)
-    tally = _replayed(log, _replay(old, new, ranges), limit) if log else None
+    totals = _replayed(log, _replay(old, new, ranges), limit) if log else None
     if as_json:
-        print_as_json(found, restart, tally, new.prices)
-    elif tally is None:
+        print_as_json(found, restart, totals, new.prices)
+    elif totals is None:
         typer.echo("nearbucket: --log FILE, an access log, shows which answers change", err=True)
     else:
-        print_tally(tally, new.prices)
-        print_notes(tally, found)
+        print_totals(totals, new.prices)
+        print_notes(totals, found)
 
 
 def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
@@ -84,18 +84,18 @@ def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
     return Replay(before, after)
 
 
-def _replayed(names: Sequence[str], replay: Replay, limit: int | None) -> Tally:
-    from nearbucket.analysis.log_reader import Logs  # noqa: PLC0415
-    from nearbucket.analysis.policy_diff import Changes  # noqa: PLC0415
+def _replayed(names: Sequence[str], replay: Replay, limit: int | None) -> PolicyDiffTotals:
+    from nearbucket.analysis.log_reader import LogFiles  # noqa: PLC0415
+    from nearbucket.analysis.policy_diff import PolicyDiff  # noqa: PLC0415
     from nearbucket.cli.config_diff_report import progress  # noqa: PLC0415
 
-    logs, changes = Logs(names), Changes(replay)
+    logs, changes = LogFiles(names), PolicyDiff(replay)
     with progress(logs) as show:
-        for number, line in enumerate(islice(logs.lines(), limit)):
+        for number, line in enumerate(islice(logs.entries(), limit)):
             changes.add(line)
             if number % _TICK == 0:
                 show(number)
-    tally = changes.finish()
-    if not tally.requests and (why := tally.first or next(iter(tally.broken), None)):
+    totals = changes.finish()
+    if not totals.requests and (why := totals.first or next(iter(totals.broken), None)):
         raise ConfigError(f"--log: no line can be read as a request: {why}")
-    return tally
+    return totals

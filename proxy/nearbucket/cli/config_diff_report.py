@@ -1,7 +1,7 @@
 """How ``nearbucket config diff`` shows two configurations, and what the second would do.
 
-In: checked settings; a tally. Out: text on both outputs, or one JSON document. Refuses to know
-how anything is read or decided.
+In: checked settings; ``PolicyDiffTotals``. Out: text on both outputs, or one JSON document. Refuses
+to know how anything is read or decided.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from nearbucket.supervisor.snapshot import refuse_restart
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from nearbucket.analysis.log_reader import Logs
-    from nearbucket.analysis.policy_diff import Row, Tally
+    from nearbucket.analysis.log_reader import LogFiles
+    from nearbucket.analysis.policy_diff import AnswerChange, PolicyDiffTotals
     from nearbucket.config.prices import Prices
     from nearbucket.config.settings import Settings
 
@@ -40,7 +40,7 @@ _NOT_REPLAYED = re.compile(
 """Settings that change answers by what no log shows."""
 
 
-class Difference(NamedTuple):
+class SettingDifference(NamedTuple):
     """One setting that is not the same; None where it is unset.
 
     Attributes:
@@ -56,12 +56,12 @@ class Difference(NamedTuple):
     secret: bool
 
 
-def differences(before: Settings, after: Settings) -> list[Difference]:
+def differences(before: Settings, after: Settings) -> list[SettingDifference]:
     """The settings in which two configurations differ, in the order of the file."""
     old, new = _plain(before, after, show=False), _plain(after, before, show=False)
     shown_old, shown_new = _plain(before, after, show=True), _plain(after, before, show=True)
     return [
-        Difference(key, shown_old.get(key), shown_new.get(key),
+        SettingDifference(key, shown_old.get(key), shown_new.get(key),
                    (shown_old.get(key), shown_new.get(key)) != (old.get(key), new.get(key)))
         for key in dict.fromkeys((*old, *new))
         if old.get(key) != new.get(key)
@@ -103,7 +103,7 @@ def restart_needed(before: Settings, after: Settings) -> str | None:
     return None
 
 
-def print_differences(found: Sequence[Difference], restart: str | None) -> None:
+def print_differences(found: Sequence[SettingDifference], restart: str | None) -> None:
     """The settings that differ."""
     if not found:
         typer.echo("no differences")
@@ -129,7 +129,7 @@ def _print_part(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 @contextmanager
-def progress(logs: Logs) -> Iterator[Callable[[int], None]]:
+def progress(logs: LogFiles) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, where that is a terminal; what is given moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
                TimeRemainingColumn(), TextColumn("{task.fields[requests]:,} requests"))  # fmt: skip
@@ -141,30 +141,31 @@ def progress(logs: Logs) -> Iterator[Callable[[int], None]]:
         yield lambda requests: bar.update(task, completed=logs.position, requests=requests)
 
 
-def totals(tally: Tally, prices: Prices) -> dict[str, int | float]:
+def totals(diff_totals: PolicyDiffTotals, prices: Prices) -> dict[str, int | float]:
     """The sums, by name."""
     sums: dict[str, int | float] = {
-        "requests": tally.requests, "changed": tally.changed, "unreadable": tally.unreadable,
+        "requests": diff_totals.requests, "changed": diff_totals.changed,
+        "unreadable": diff_totals.unreadable,
     }  # fmt: skip
     for name, way in (("redirected_more", 1), ("redirected_less", -1)):
-        rows = [row for row in tally.rows if row.way == way]
+        rows = [row for row in diff_totals.rows if row.way == way]
         sums[name] = sum(row.requests for row in rows)
         sums[f"{name}_bytes"] = sum(row.size for row in rows)
     return sums | {
-        "saves_usd": round(sum(row.usd(prices) for row in tally.rows), 6),
-        "size_unknown": sum(row.unknown for row in tally.rows),
-        "as_logged": tally.as_logged,
-        "not_as_logged_before": tally.other,
+        "saves_usd": round(sum(row.usd(prices) for row in diff_totals.rows), 6),
+        "size_unknown": sum(row.unknown for row in diff_totals.rows),
+        "as_logged": diff_totals.as_logged,
+        "not_as_logged_before": diff_totals.other,
     }
 
 
-def _sorted(tally: Tally) -> list[Row]:
-    return sorted(tally.rows, key=lambda row: (-row.size, -row.requests))
+def _sorted(diff_totals: PolicyDiffTotals) -> list[AnswerChange]:
+    return sorted(diff_totals.rows, key=lambda row: (-row.size, -row.requests))
 
 
-def print_tally(tally: Tally, prices: Prices) -> None:
+def print_totals(diff_totals: PolicyDiffTotals, prices: Prices) -> None:
     """What changes: most bytes first, then the sums."""
-    rows, terminal = _sorted(tally), sys.stdout.isatty()
+    rows, terminal = _sorted(diff_totals), sys.stdout.isatty()
     shown = rows[:_SHOWN] if terminal else rows
     if rows:
         _print_part(
@@ -176,7 +177,7 @@ def print_tally(tally: Tally, prices: Prices) -> None:
     if len(shown) < len(rows):
         typer.echo(f"nearbucket: {len(rows) - len(shown)} more changes; a pipe or --json has "
                    "them all", err=True)  # fmt: skip
-    sums = totals(tally, prices)
+    sums = totals(diff_totals, prices)
     _print_part("total", ("total", ""), [(name, _sum(name, value)) for name, value in sums.items()])
 
 
@@ -190,49 +191,52 @@ def _size(size: int) -> str:
     return decimal(size) if sys.stdout.isatty() else str(size)
 
 
-def notes(tally: Tally, found: Sequence[Difference]) -> Iterator[str]:
+def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> Iterator[str]:
     """What has to be known to believe the figures."""
-    if tally.first:
-        yield f"{tally.unreadable} lines are no requests; the first: {tally.first}"
-    yield from tally.broken
+    if diff_totals.first:
+        yield f"{diff_totals.unreadable} lines are no requests; the first: {diff_totals.first}"
+    yield from diff_totals.broken
     hidden = [each.key for each in found if _NOT_REPLAYED(each.key)]
     if hidden:
         yield f"a log cannot say what these settings do: {', '.join(hidden)}"
-    if tally.as_logged:
-        yield (f"{tally.as_logged} requests keep their logged reason, such as credentials or "
+    if diff_totals.as_logged:
+        yield (f"{diff_totals.as_logged} requests keep their logged reason, such as credentials or "
                "not-replicated: the log shows neither header fields nor buckets")  # fmt: skip
-    if tally.other:
-        yield (f"{tally.other} requests have another reason in the log than the first "
+    if diff_totals.other:
+        yield (f"{diff_totals.other} requests have another reason in the log than the first "
                "configuration gives: it, the list or the version is not what the log was "
                "written by")  # fmt: skip
-    if tally.rows:
+    if diff_totals.rows:
         yield ("bytes: those sent; of redirected requests, the range asked for or the largest "
                "whole answer (200) for the same path in this sample, else 0 (size_unknown); "
                "CloudFront's include header fields; USD by prices of the second file")  # fmt: skip
 
 
-def print_notes(tally: Tally, found: Sequence[Difference]) -> None:
+def print_notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> None:
     """The notes, on standard error."""
-    for note in notes(tally, found):
+    for note in notes(diff_totals, found):
         typer.echo(f"nearbucket: {printable(note)}", err=True)
 
 
 def print_as_json(
-    found: Sequence[Difference], restart: str | None, tally: Tally | None, prices: Prices
+    found: Sequence[SettingDifference],
+    restart: str | None,
+    diff_totals: PolicyDiffTotals | None,
+    prices: Prices,
 ) -> None:
     """All of it, for programs."""
     print_json({
         "settings": [each._asdict() for each in found],
         "restart": restart,
-        "replay": None if tally is None else {
-            **totals(tally, prices),
-            "notes": list(notes(tally, found)),
-            "answers": [_as_json(row, prices) for row in _sorted(tally)],
+        "replay": None if diff_totals is None else {
+            **totals(diff_totals, prices),
+            "notes": list(notes(diff_totals, found)),
+            "answers": [_as_json(row, prices) for row in _sorted(diff_totals)],
         },
     })  # fmt: skip
 
 
-def _as_json(row: Row, prices: Prices) -> dict[str, Any]:
+def _as_json(row: AnswerChange, prices: Prices) -> dict[str, Any]:
     return {
         "before": row.before._asdict(), "after": row.after._asdict(), "region": row.region,
         "requests": row.requests, "bytes": row.size, "size_unknown": row.unknown,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Regions
     from nearbucket.regions.ip_ranges import Ranges
-    from nearbucket.regions.queries import Details
+    from nearbucket.regions.queries import AddressDetails
 
 ranges_app = typer.Typer(help="AWS's list of prefixes: fetch, show, compare.", no_args_is_help=True)
 
@@ -86,7 +86,7 @@ def _lines() -> Iterator[str]:
             yield text
 
 
-def _details(found: Details) -> dict[str, Any]:
+def _details(found: AddressDetails) -> dict[str, Any]:
     return {
         "prefix": found.prefix or "-",
         "services": list(found.services),
@@ -105,14 +105,14 @@ def ranges_update(
     """Fetch the list now and keep it."""
     from rich.console import Console  # noqa: PLC0415
 
-    from nearbucket.regions.feed import Result, update  # noqa: PLC0415
+    from nearbucket.regions.feed import RefreshResult, update  # noqa: PLC0415
 
     settings = _regions(config)
     with Console(stderr=True).status(f"fetching {settings.source}"):
         found = asyncio.run(update(settings, force=force))
     if not found.result.good:
         typer.echo(f"nearbucket: {found.result}: {found.problem} ({settings.source})", err=True)
-        raise typer.Exit(UNREACHABLE if found.result is Result.FAILED else NEEDS_ATTENTION)
+        raise typer.Exit(UNREACHABLE if found.result is RefreshResult.FAILED else NEEDS_ATTENTION)
     token = found.ranges.token if found.ranges else "-"
     typer.echo(f"{found.result}: token {token}, kept in {settings.cache}")
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nearbucket.cli.sync_report import Report
-    from nearbucket.replication.replicator import Options
+    from nearbucket.cli.sync_report import SyncReport
+    from nearbucket.replication.replicator import SyncOptions
 
 _SIGNALLED = 128
 """What shells add to a signal's number."""
@@ -48,9 +48,9 @@ def sync(  # noqa: PLR0913  # one parameter an option
     as_json: AsJson = False,
 ) -> None:
     """Copy to the targets what the policy would redirect and they lack or hold differently."""
-    from nearbucket.cli.sync_report import Report, print_as_json, print_reports  # noqa: PLC0415
+    from nearbucket.cli.sync_report import SyncReport, print_as_json, print_reports  # noqa: PLC0415
     from nearbucket.replication.plan import steps_of  # noqa: PLC0415
-    from nearbucket.replication.replicator import Options  # noqa: PLC0415  # a second for the SDK
+    from nearbucket.replication.replicator import SyncOptions  # noqa: PLC0415  # a second for the SDK
 
     settings = load(config)
     file = _file(config)
@@ -58,17 +58,17 @@ def sync(  # noqa: PLR0913  # one parameter an option
         steps = steps_of(settings, site or (), region or (), delete=delete)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
-    reports = [Report(step, dry_run) for step in steps]
+    reports = [SyncReport(step, dry_run) for step in steps]
     if not reports and not as_json:
         typer.echo("nearbucket: no target but the origin itself: nothing to do", err=True)
-    options = Options(parallel=parallel, dry_run=dry_run, delete=delete)
+    options = SyncOptions(parallel=parallel, dry_run=dry_run, delete=delete)
     signalled = asyncio.run(_run(reports, options, lists=dry_run and not as_json))
     if as_json:
         print_as_json(reports, settings.prices, interrupted=signalled != 0)
     elif reports:
         print_reports(reports, settings.prices)
-    problems = {f"{file}: {report.tally.problem}": None for report in reports
-                if report.tally.problem}  # fmt: skip
+    problems = {f"{file}: {report.progress.problem}": None for report in reports
+                if report.progress.problem}  # fmt: skip
     for problem in problems:
         typer.echo(f"nearbucket: {printable(problem)}", err=True)
     if signalled:
@@ -83,7 +83,7 @@ def _file(config: Path | None) -> str:
     return str(config or DEFAULT_FILE)
 
 
-async def _run(reports: Sequence[Report], options: Options, *, lists: bool) -> int:
+async def _run(reports: Sequence[SyncReport], options: SyncOptions, *, lists: bool) -> int:
     """Bring up one target after the other; returns the number of the signal that ended it."""
     running = asyncio.ensure_future(_each(reports, options, lists=lists))
     signals: list[int] = []
@@ -103,28 +103,28 @@ async def _run(reports: Sequence[Report], options: Options, *, lists: bool) -> i
     return signals[0] if signals else 0
 
 
-async def _each(reports: Sequence[Report], options: Options, *, lists: bool) -> None:
+async def _each(reports: Sequence[SyncReport], options: SyncOptions, *, lists: bool) -> None:
     from nearbucket.cli.sync_report import progress  # noqa: PLC0415
-    from nearbucket.replication.replicator import Replication  # noqa: PLC0415
+    from nearbucket.replication.replicator import Replicator  # noqa: PLC0415
 
     for report in reports:
         step = report.step
         found = {"found": report.found} if lists else {}
-        run = Replication((step.origin, step.target), step.chosen, report.tally, options, **found)
+        run = Replicator((step.origin, step.target), step.chosen, report.progress, options, **found)
         try:
             async with progress(report):
                 await run.run()
         except ProxyError as error:
-            report.tally.problem = error
+            report.progress.problem = error
 
 
-def _code(report: Report) -> int:
-    match report.tally.problem:
+def _code(report: SyncReport) -> int:
+    match report.progress.problem:
         case ConfigError():
             return UNUSABLE
         case OriginError():
             return UNREACHABLE
         case None:
-            return NEEDS_ATTENTION if report.tally.failures else 0
+            return NEEDS_ATTENTION if report.progress.failures else 0
         case _:
             return NEEDS_ATTENTION

@@ -30,14 +30,14 @@ from rich.progress import (
 from nearbucket.cli.output import print_json, print_table, printable
 from nearbucket.config.prices import ASSUMPTIONS, cost_of_copies
 from nearbucket.replication.comparison import Verdict
-from nearbucket.replication.replicator import Tally
+from nearbucket.replication.replicator import SyncProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from nearbucket.config.prices import Cost, Prices
-    from nearbucket.replication.plan import Step
-    from nearbucket.replication.replicator import Job
+    from nearbucket.replication.plan import SyncStep
+    from nearbucket.replication.replicator import SyncJob
 
 _SHOWN = 20
 """Failures, and on a terminal objects of a dry run, that are listed."""
@@ -46,19 +46,19 @@ _LINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SyncReport:
     """One step and what came of it.
 
     Attributes:
         step: The step.
         dry_run: Whether nothing was changed.
-        tally: What was found and done.
+        progress: What was found and done.
         listed: Lines of a dry run that wait for a terminal's bar to end.
     """
 
-    step: Step
+    step: SyncStep
     dry_run: bool
-    tally: Tally = field(default_factory=Tally)
+    progress: SyncProgress = field(default_factory=SyncProgress)
     listed: list[str] = field(default_factory=list)
 
     @property
@@ -67,7 +67,7 @@ class Report:
         regions = ",".join(self.step.regions)
         return regions if self.step.site == "*" else f"{self.step.site} {regions}"
 
-    def found(self, job: Job) -> None:
+    def found(self, job: SyncJob) -> None:
         """Note one copy or deletion that a dry run would make: all in a pipe, else the first."""
         word = "delete" if job.verdict is Verdict.DELETE else "copy"
         line = "\t".join((self.name, word, str(job.what.size), printable(job.what.key)))
@@ -78,13 +78,13 @@ class Report:
 
     def objects(self) -> str:
         """How many objects were dealt with, in words."""
-        tally = self.tally
+        progress = self.progress
         if self.dry_run:
-            text = f"{tally.same + tally.objects:,} compared, {tally.objects:,} to copy"
+            text = f"{progress.same + progress.objects:,} compared, {progress.objects:,} to copy"
         else:
-            text = f"{tally.copied:,} of {tally.objects:,} objects"
-        text += f", {len(tally.failures):,} failed" if tally.failures else ""
-        return text if tally.listed else f"{text} so far, listing"
+            text = f"{progress.copied:,} of {progress.objects:,} objects"
+        text += f", {len(progress.failures):,} failed" if progress.failures else ""
+        return text if progress.listed else f"{text} so far, listing"
 
     def left(self, seconds: float) -> str:
         """How long it will take, after so many seconds; empty while that cannot be known.
@@ -92,25 +92,29 @@ class Report:
         By bytes, or by objects where that is longer: many small copies take the time of their
         requests.
         """
-        tally = self.tally
-        if self.dry_run or not tally.listed or not tally.moved:
+        progress = self.progress
+        if self.dry_run or not progress.listed or not progress.moved:
             return ""
-        by_size = (tally.size - tally.moved) / tally.moved
-        by_objects = (tally.objects - tally.copied) / tally.copied if tally.copied else 0.0
+        by_size = (progress.size - progress.moved) / progress.moved
+        by_objects = (
+            (progress.objects - progress.copied) / progress.copied if progress.copied else 0.0
+        )
         minutes, rest = divmod(round(seconds * max(by_size, by_objects)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{rest:02} left"
 
     def line(self, seconds: float) -> str:
         """How far the step is after so many seconds, in one line."""
-        tally = self.tally
-        sizes = "" if self.dry_run else f"{decimal(tally.moved)} of {decimal(tally.size)}"
+        progress = self.progress
+        sizes = "" if self.dry_run else f"{decimal(progress.moved)} of {decimal(progress.size)}"
         found = filter(None, (sizes, self.objects(), self.left(seconds)))
         return f"nearbucket: {self.name}: {', '.join(found)}"
 
 
 @asynccontextmanager
-async def progress(report: Report, *, line_seconds: float = _LINE_SECONDS) -> AsyncIterator[None]:
+async def progress(
+    report: SyncReport, *, line_seconds: float = _LINE_SECONDS
+) -> AsyncIterator[None]:
     """Show how far a step is on standard error: a bar, or lines where nobody watches."""
     watching = _bar(report) if sys.stderr.isatty() else _lines(report, line_seconds)
     task = asyncio.create_task(watching)
@@ -122,7 +126,7 @@ async def progress(report: Report, *, line_seconds: float = _LINE_SECONDS) -> As
             await task
 
 
-async def _bar(report: Report) -> None:
+async def _bar(report: SyncReport) -> None:
     columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
     if report.dry_run:
         columns += [SpinnerColumn()]
@@ -140,35 +144,35 @@ async def _bar(report: Report) -> None:
             _update(bar, task, report, time.monotonic() - began)
 
 
-def _update(bar: Progress, task: TaskID, report: Report, seconds: float) -> None:
+def _update(bar: Progress, task: TaskID, report: SyncReport, seconds: float) -> None:
     rest = ", ".join(filter(None, (report.objects(), report.left(seconds))))
-    bar.update(task, total=report.tally.size, completed=report.tally.moved, rest=rest)
+    bar.update(task, total=report.progress.size, completed=report.progress.moved, rest=rest)
 
 
-async def _lines(report: Report, seconds: float) -> None:
+async def _lines(report: SyncReport, seconds: float) -> None:
     began = time.monotonic()
     while True:
         await asyncio.sleep(seconds)
         typer.echo(report.line(time.monotonic() - began), err=True)
 
 
-def cost_of(report: Report, prices: Prices) -> Cost:
+def cost_of(report: SyncReport, prices: Prices) -> Cost:
     """What copying all that was found would cost."""
-    step, tally = report.step, report.tally
+    step, progress = report.step, report.progress
     return cost_of_copies(
-        tally.size,
-        tally.requests,
+        progress.size,
+        progress.requests,
         same_region=step.origin.entry.region == step.target.entry.region,
         cdn_per_gb=prices.cdn(step.regions[0]),
     )
 
 
-def print_reports(reports: Sequence[Report], prices: Prices) -> None:
+def print_reports(reports: Sequence[SyncReport], prices: Prices) -> None:
     """The summary, and the first failures."""
     for report in reports:
         for line in report.listed:
             typer.echo(line)
-    reports = [report for report in reports if report.tally.begun]
+    reports = [report for report in reports if report.progress.begun]
     facts = [dict(_facts(report, prices)) for report in reports]
     if not reports:
         return
@@ -186,33 +190,33 @@ def print_reports(reports: Sequence[Report], prices: Prices) -> None:
         _print_failures(report)
 
 
-def _facts(report: Report, prices: Prices) -> Iterator[tuple[str, str]]:
-    tally = report.tally
+def _facts(report: SyncReport, prices: Prices) -> Iterator[tuple[str, str]]:
+    progress = report.progress
     yield "bucket", str(report.step.target)
-    yield "same", str(tally.same)
+    yield "same", str(progress.same)
     if report.dry_run:
         cost = cost_of(report, prices)
-        yield "to_copy", str(tally.objects)
-        yield "to_copy_bytes", _size(tally.size)
+        yield "to_copy", str(progress.objects)
+        yield "to_copy_bytes", _size(progress.size)
         yield "transfer_usd", f"{cost.transfer:.2f}"
         yield "requests_usd", f"{cost.requests:.2f}"
         yield "storage_usd_a_month", f"{cost.storage:.2f}"
         yield "pays_after_gb", "-" if cost.pays_after_gb is None else f"{cost.pays_after_gb:.1f}"
     else:
-        yield "copied", str(tally.copied)
-        yield "copied_bytes", _size(tally.copied_size)
-        yield "other_etag", str(tally.other_etag)
-        yield "deleted", str(tally.deleted)
-    yield "not_at_origin", str(tally.orphans - tally.deleted)
-    yield "failed", str(len(tally.failures))
+        yield "copied", str(progress.copied)
+        yield "copied_bytes", _size(progress.copied_size)
+        yield "other_etag", str(progress.other_etag)
+        yield "deleted", str(progress.deleted)
+    yield "not_at_origin", str(progress.orphans - progress.deleted)
+    yield "failed", str(len(progress.failures))
 
 
 def _size(size: int) -> str:
     return decimal(size) if sys.stdout.isatty() else str(size)
 
 
-def _print_failures(report: Report) -> None:
-    failures = report.tally.failures
+def _print_failures(report: SyncReport) -> None:
+    failures = report.progress.failures
     for failure in failures[:_SHOWN]:
         typer.echo(f"nearbucket: {report.name}: {printable(failure.key)}: "
                    f"{printable(failure.text)}", err=True)  # fmt: skip
@@ -221,7 +225,7 @@ def _print_failures(report: Report) -> None:
                    "--json has them all", err=True)  # fmt: skip
 
 
-def print_as_json(reports: Sequence[Report], prices: Prices, *, interrupted: bool) -> None:
+def print_as_json(reports: Sequence[SyncReport], prices: Prices, *, interrupted: bool) -> None:
     """All of it, for programs."""
     print_json({
         "dry_run": any(report.dry_run for report in reports),
@@ -231,12 +235,12 @@ def print_as_json(reports: Sequence[Report], prices: Prices, *, interrupted: boo
     })  # fmt: skip
 
 
-def _as_json(report: Report, prices: Prices) -> dict[str, Any]:
-    step, tally = report.step, report.tally
-    found = asdict(tally)
+def _as_json(report: SyncReport, prices: Prices) -> dict[str, Any]:
+    step, progress = report.step, report.progress
+    found = asdict(progress)
     del found["moved"]
-    found["problem"] = None if tally.problem is None else str(tally.problem)
-    found["failures"] = [failure._asdict() for failure in tally.failures]
+    found["problem"] = None if progress.problem is None else str(progress.problem)
+    found["failures"] = [failure._asdict() for failure in progress.failures]
     place = {"site": step.site, "regions": step.regions, "bucket": step.target.entry.bucket,
              "prefix": step.target.entry.prefix}  # fmt: skip
     cost = {"cost": asdict(cost_of(report, prices))} if report.dry_run else {}

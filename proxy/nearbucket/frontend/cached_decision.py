@@ -23,15 +23,15 @@ from nearbucket.policy.model import (
     Refuse,
     action_of,
 )
-from nearbucket.telemetry.log_format import Parts, Who
+from nearbucket.telemetry.log_format import ClientFields, LineParts
 
 if TYPE_CHECKING:
     from nearbucket.frontend.recent_redirects import RecentRedirects
     from nearbucket.frontend.response_heads import RedirectText
     from nearbucket.policy.model import Decision, Request, Stream
     from nearbucket.telemetry.access_log import AccessLog
-    from nearbucket.telemetry.log_format import Ends, Form, Part
-    from nearbucket.telemetry.metrics import Tally
+    from nearbucket.telemetry.log_format import LineEnds, LinePart, LogFormat
+    from nearbucket.telemetry.metrics import DecisionCounters
 
 UNRELAYED = frozenset({
     b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range",
@@ -59,7 +59,7 @@ class ObjectEntry:
     key: str
     path: bytes = field(repr=False)  # may be a signed URL
     head: bool
-    log_part: Part
+    log_part: LinePart
     mark: int
     size: int | None
     until: float
@@ -96,15 +96,15 @@ class ClientEntry:
     range: str | None
     streamable: bool
     keep_alive: bool
-    log_part: Part
+    log_part: LinePart
     own_fields: bytes
     mark: int
     recent_redirects: RecentRedirects | None
     came_back_for: RecentRedirects | None
-    _tally: Tally
+    _counters: DecisionCounters
     _last_answer: tuple[int, int] = (0, 0)  # status and bytes of its last line in the log
     _last_object: ObjectEntry | None = None  # and for what
-    _last_line: Ends | None = None
+    _last_line: LineEnds | None = None
 
     def came_back(self, entry: ObjectEntry, now: float) -> bool:
         """Whether it was sent away for the same a moment ago."""
@@ -138,23 +138,27 @@ class ClientEntry:
             now: The same of the end of the answer.
         """
         if self.text is None:
-            self._tally.add(now - started, sent)
+            self._counters.add(now - started, sent)
         else:
-            self._tally.add(now - started, self.bytes_saved(entry))
-        if self.recent_redirects is not None and self._tally.redirects:
+            self._counters.add(now - started, self.bytes_saved(entry))
+        if self.recent_redirects is not None and self._counters.redirects:
             self.recent_redirects.record(self.mark ^ entry.mark, now)
-        form = log.form
+        form = log.format
         if form is not None:
             last, ends = self._last_answer, self._last_line
             if ends is None or last != (status, sent) or self._last_object is not entry:
-                why = self._tally.whys.get(status) or self._why(form, status)
-                ends = self._last_line = form.ends(sent, Parts(self.log_part, entry.log_part, why))
+                decision_part = self._counters.log_parts.get(status) or self._decision_part(
+                    form, status
+                )
+                ends = self._last_line = form.ends(
+                    sent, LineParts(self.log_part, entry.log_part, decision_part)
+                )
                 self._last_answer, self._last_object = (status, sent), entry
             log.keep(form.line(now + log.offset, now - started, ends))
 
-    def _why(self, form: Form, status: int) -> Part:
+    def _decision_part(self, form: LogFormat, status: int) -> LinePart:
         reason = self.decision.reason
-        made = self._tally.whys[status] = form.why(
+        made = self._counters.log_parts[status] = form.decision_part(
             action_of(self.decision).value, reason.value, status
         )
         return made
@@ -166,12 +170,12 @@ class Repeat:
 
     before: bytes
     after: bytes
-    ends: Ends | None
+    ends: LineEnds | None
     until: float
     mark: int
     recent_redirects: RecentRedirects | None
     _saved: int
-    _tally: Tally
+    _counters: DecisionCounters
 
     @classmethod
     def of(
@@ -187,14 +191,16 @@ class Repeat:
         """
         before, after = entry.around_date(text)
         ends = None
-        if log.form is not None:
+        if log.format is not None:
             reason = client.decision.reason
-            why = log.form.why(Action.REDIRECT.value, reason.value, text.status)
+            decision_part = log.format.decision_part(
+                Action.REDIRECT.value, reason.value, text.status
+            )
             sent = text.size + len(entry.path)
-            ends = log.form.ends(sent, Parts(client.log_part, entry.log_part, why))
+            ends = log.format.ends(sent, LineParts(client.log_part, entry.log_part, decision_part))
         return cls(
             before, after, ends, entry.until, client.mark ^ entry.mark, client.recent_redirects,
-            client.bytes_saved(entry), client._tally,  # noqa: SLF001  # of one mind
+            client.bytes_saved(entry), client._counters,  # noqa: SLF001  # of one mind
         )  # fmt: skip
 
     def holds(self, now: float) -> bool:
@@ -212,7 +218,7 @@ class Repeat:
             log: The access log.
         """
         now = monotonic()
-        self._tally.add(now - started, self._saved)
+        self._counters.add(now - started, self._saved)
         if self.recent_redirects is not None:
             self.recent_redirects.record(self.mark, now)
         if self.ends is not None:
@@ -220,14 +226,14 @@ class Repeat:
         return b"".join((self.before, date, self.after))
 
 
-def client_fields_of(request: Request, decision: Decision) -> Who:
+def client_fields_of(request: Request, decision: Decision) -> ClientFields:
     """What the access log says of whoever makes a request."""
     headers = request.headers
     client = region = site = None
     if not isinstance(decision, Refuse):
         client, region, site = decision.client, decision.region, decision.site
     referer = headers.get(b"referer")
-    return Who(
+    return ClientFields(
         client=client,
         peer=request.peer,
         host=_text(headers.get(b"host")),
@@ -265,15 +271,15 @@ def object_entry_of(
         path: The decision's key, encoded.
         log: The access log.
     """
-    what: Part = ()
-    if log.form is not None:
-        what = log.form.what(request.method, request.target.partition("?")[0])
+    log_part: LinePart = ()
+    if log.format is not None:
+        log_part = log.format.object_part(request.method, request.target.partition("?")[0])
     replica = decision.replica if isinstance(decision, RedirectTo) else REPLICA_OK
     return ObjectEntry(
         key=decision.key,
         path=path.encode("ascii"),
         head=request.method == "HEAD",
-        log_part=what,
+        log_part=log_part,
         mark=mark_of_object(request.method, decision.key),
         size=replica.size,
         until=replica.until,
@@ -283,7 +289,7 @@ def object_entry_of(
 
 def client_entry_of(  # noqa: PLR0913, PLR0917  # one entry, one call
     request: Request, decision: RedirectTo | Stream, text: RedirectText | None, log: AccessLog,
-    tally: Tally, recent_redirects: RecentRedirects | None, *, reason_header: bool,
+    counters: DecisionCounters, recent_redirects: RecentRedirects | None, *, reason_header: bool,
     keep_alive: bool,
 ) -> ClientEntry:  # fmt: skip
     """Who makes a request.
@@ -293,7 +299,7 @@ def client_entry_of(  # noqa: PLR0913, PLR0917  # one entry, one call
         decision: What it got.
         text: The bytes of it, where it is a redirect.
         log: The access log.
-        tally: Where it is counted.
+        counters: Where it is counted.
         recent_redirects: Redirects of the site in the last seconds, where ``came_back`` is on.
         reason_header: Whether ``X-Nearbucket`` is sent.
         keep_alive: Whether the connection stays open.
@@ -313,10 +319,12 @@ def client_entry_of(  # noqa: PLR0913, PLR0917  # one entry, one call
         range=None if asked is None else one_range(asked.decode("ascii")),
         streamable=UNRELAYED.isdisjoint(request.headers),
         keep_alive=keep_alive,
-        log_part=() if log.form is None else log.form.who(client_fields_of(request, decision)),
+        log_part=()
+        if log.format is None
+        else log.format.client_part(client_fields_of(request, decision)),
         own_fields=stamp,
         mark=mark,
         recent_redirects=recent_redirects,
         came_back_for=recent_redirects if decision.reason is Reason.CAME_BACK else None,
-        _tally=tally,
+        _counters=counters,
     )

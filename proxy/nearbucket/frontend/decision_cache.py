@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
     from nearbucket.frontend.request_parser import RequestHead
     from nearbucket.telemetry.access_log import AccessLog
-    from nearbucket.telemetry.log_format import Part
+    from nearbucket.telemetry.log_format import LinePart
 
 MAX_BYTES = 32 << 20
 """About what is kept of clients and objects; when it is reached all is forgotten at once."""
@@ -178,7 +178,7 @@ class DecisionCache:
         elif client.objects is not objects:
             _join(client, objects, entry)
 
-    def _fits(self, seen: bytes, part: Part) -> bool:
+    def _fits(self, seen: bytes, part: LinePart) -> bool:
         """Make room for an entry; False for one that is not worth it."""
         logged = sum(map(len, part))
         # Any client may meet any object: neither may take half of a line's room.

@@ -39,7 +39,7 @@ from nearbucket.policy.model import (
     action_of,
 )
 from nearbucket.telemetry.access_log import AccessLog
-from nearbucket.telemetry.log_format import Record
+from nearbucket.telemetry.log_format import LogRecord
 from nearbucket.telemetry.metrics import Counters
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class WorkerContext:
         if isinstance(decision, RedirectTo):
             text, path = self._text(decision), decision.path
         client_entry = client_entry_of(
-            request, decision, text, self.log, self.counters.tally(decision),
+            request, decision, text, self.log, self.counters.decision_counters(decision),
             self.recent_redirects.get(decision.site), reason_header=self.settings.log.reason_header,
             keep_alive=lasting,
         )  # fmt: skip
@@ -244,15 +244,15 @@ class WorkerContext:
             protocol: HTTP version of the request.
         """
         saved = saved_by(request, decision) if isinstance(decision, RedirectTo) else streamed
-        self.counters.tally(decision).add(seconds, saved)
+        self.counters.decision_counters(decision).add(seconds, saved)
         if status and isinstance(decision, RedirectTo) and decision.reason is Reason.IN_REGION:
             redirects, mark = self._mark(request, decision)
             if redirects is not None:
                 redirects.record(mark, time.monotonic())
-        if self.log.form is not None:
+        if self.log.format is not None:
             who = client_fields_of(request, decision)._replace(protocol=protocol)
             self.log.add(
-                Record(
+                LogRecord(
                     time=time.time(),
                     method=request.method,
                     path=request.target.partition("?")[0],

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Never
 from nearbucket.errors import RangesError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.ip_ranges import Ranges, read_ranges
-from nearbucket.regions.ip_ranges_source import Cache, FetchError, fetch
+from nearbucket.regions.ip_ranges_source import FetchError, RangesCache, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 _FIRST_RETRY, _LAST_RETRY = 2.0, 300.0
 
 
-class Result(StrEnum):
+class RefreshResult(StrEnum):
     """How an attempt ended: the label of ``nearbucket_ranges_refreshes_total``."""
 
     UPDATED = "updated"
@@ -49,10 +49,10 @@ class Result(StrEnum):
     @property
     def good(self) -> bool:
         """Whether the list in use is now known to be the published one."""
-        return self in (Result.UPDATED, Result.UNCHANGED)
+        return self in (RefreshResult.UPDATED, RefreshResult.UNCHANGED)
 
 
-class Feed:
+class RangesFeed:
     """Keeps one list current.
 
     Attributes:
@@ -87,14 +87,14 @@ class Feed:
         """
         self.current: Ranges | None = None
         self.confirmed_at: float | None = None
-        self.results = dict.fromkeys(Result, 0)
+        self.results = dict.fromkeys(RefreshResult, 0)
         self.problem = ""
         self.cache_problem = ""
         self._settings, self._publish, self._patience = settings, publish, patience
         self._clock, self._sleep, self._chance = clock, sleep, chance
-        self._cache = Cache(settings.cache, settings.source)
+        self._cache = RangesCache(settings.cache, settings.source)
         self._mark: str | None = None
-        self._last = Result.UNCHANGED
+        self._last = RefreshResult.UNCHANGED
 
     async def load_cached(self) -> bool:
         """Use the copy on disk, when there is a good one of the same source."""
@@ -109,7 +109,7 @@ class Feed:
         self.confirmed_at = copy.confirmed_at
         return True
 
-    async def refresh(self, *, force: bool = False) -> Result:
+    async def refresh(self, *, force: bool = False) -> RefreshResult:
         """Ask the source once.
 
         Args:
@@ -137,21 +137,21 @@ class Feed:
         doubled = _FIRST_RETRY * 2.0 ** min(failures - 1, 16)
         return min(doubled, _LAST_RETRY, period) * (0.5 + 0.5 * self._chance())
 
-    async def _attempt(self, *, force: bool) -> tuple[Result, str]:
+    async def _attempt(self, *, force: bool) -> tuple[RefreshResult, str]:
         try:
             body, mark = await fetch(self._settings.source, self._mark, self._patience)
             if body is None:
                 await self._touch()
-                return Result.UNCHANGED, ""
+                return RefreshResult.UNCHANGED, ""
             fresh = await in_background(read_ranges, body)
         except RangesError as error:
-            return Result.INVALID, str(error)
+            return RefreshResult.INVALID, str(error)
         except FetchError as error:
-            return Result.FAILED, str(error)
+            return RefreshResult.FAILED, str(error)
         new = self.current is None or fresh.token != self.current.token
         if self.current is not None and not new and fresh.rows != self.current.rows:
             # The copy on disk stays the one in use: a token stands for one list.
-            return Result.INVALID, f"token {fresh.token} is in use for a different list"
+            return RefreshResult.INVALID, f"token {fresh.token} is in use for a different list"
         if self.current is not None and new and not force:
             refusal = await in_background(self._refusal, self.current, fresh)
             if refusal is not None:
@@ -160,17 +160,20 @@ class Feed:
             await self._use(fresh, mark)
         self._mark = mark
         await self._keep(self._cache.save, body, mark, fresh.token)
-        return (Result.UPDATED if new else Result.UNCHANGED), ""
+        return (RefreshResult.UPDATED if new else RefreshResult.UNCHANGED), ""
 
-    def _refusal(self, current: Ranges, fresh: Ranges) -> tuple[Result, str] | None:
+    def _refusal(self, current: Ranges, fresh: Ranges) -> tuple[RefreshResult, str] | None:
         """Why a list may not follow the one in use; reads the copy on disk, so off the loop."""
         if fresh.token < current.token:
-            return Result.OLDER, f"its token {fresh.token} is older than {current.token}, in use"
+            return (
+                RefreshResult.OLDER,
+                f"its token {fresh.token} is older than {current.token}, in use",
+            )
         for family, now, then in zip(
             ("IPv4", "IPv6"), fresh.addresses(), current.addresses(), strict=True
         ):
             if now * 5 < then * 4 and not self._cache.holds(fresh.token):
-                return Result.SHRUNK, (
+                return RefreshResult.SHRUNK, (
                     f"list {fresh.token} covers {100 - 100 * now // then} % fewer {family} "
                     "addresses than the one in use; held back until "
                     "`nearbucket ranges update --force` confirms it"
@@ -208,7 +211,7 @@ class Feed:
         self.cache_problem = ""
         return True
 
-    def _report(self, result: Result) -> None:
+    def _report(self, result: RefreshResult) -> None:
         """One log line a change of state: a source that stays broken is not news."""
         if result.good and not self._last.good:
             _log.info("ranges: the source is usable again (%s)", result)
@@ -219,7 +222,7 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class RangesUpdate:
     """What ``nearbucket ranges update`` did.
 
     Attributes:
@@ -228,12 +231,12 @@ class Update:
         problem: What is wrong, or empty.
     """
 
-    result: Result
+    result: RefreshResult
     ranges: Ranges | None
     problem: str
 
 
-async def update(settings: Regions, *, force: bool = False, patience: float = 30.0) -> Update:
+async def update(settings: Regions, *, force: bool = False, patience: float = 30.0) -> RangesUpdate:
     """Fetch the list once and keep it on disk, for a running feed or the next start.
 
     Args:
@@ -242,9 +245,11 @@ async def update(settings: Regions, *, force: bool = False, patience: float = 30
             takes the much smaller one as confirmed.
         patience: Seconds that the download may take in all.
     """
-    feed = Feed(settings, lambda _: None, patience=patience)
+    feed = RangesFeed(settings, lambda _: None, patience=patience)
     await feed.load_cached()
     result = await feed.refresh(force=force)
     if result.good and feed.cache_problem:
-        return Update(Result.FAILED, feed.current, f"regions.cache: {feed.cache_problem}")
-    return Update(result, feed.current, feed.problem)
+        return RangesUpdate(
+            RefreshResult.FAILED, feed.current, f"regions.cache: {feed.cache_problem}"
+        )
+    return RangesUpdate(result, feed.current, feed.problem)

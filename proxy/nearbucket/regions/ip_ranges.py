@@ -37,7 +37,7 @@ _NOTES = 20
 """How many skipped rows are described; all are counted."""
 
 
-class Row(NamedTuple):
+class PrefixRow(NamedTuple):
     """One row of the document.
 
     Attributes:
@@ -76,7 +76,7 @@ class Ranges:
 
     token: int
     created: str
-    rows: tuple[Row, ...]
+    rows: tuple[PrefixRow, ...]
     skipped: tuple[str, ...] = ()
     skipped_rows: int = 0
 
@@ -106,7 +106,7 @@ def read_ranges(document: bytes) -> Ranges:
     token, created = _token(top.get("syncToken")), top.get("createDate", "")
     if created != "" and not _is_name(created):
         raise RangesError(f"odd createDate: {_shown(created)}")
-    rows: list[Row] = []
+    rows: list[PrefixRow] = []
     problems: list[str] = []
     for family, listed, field in (
         (4, "prefixes", "ip_prefix"),
@@ -118,7 +118,7 @@ def read_ranges(document: bytes) -> Ranges:
         reader = _RowReader(family, field)
         for index, item in enumerate(items):
             row = reader.read(item)
-            if isinstance(row, Row):
+            if isinstance(row, PrefixRow):
                 rows.append(row)
             else:
                 problems.append(f"{listed}[{index}]: {row}")
@@ -139,7 +139,7 @@ class _RowReader:
         self._prefixes: dict[str, tuple[int, int] | str] = {}
         self._names: dict[str, str] = {}
 
-    def read(self, item: Any) -> Row | str:
+    def read(self, item: Any) -> PrefixRow | str:
         """The row, or what is wrong with it."""
         if not isinstance(item, dict):
             return f"a JSON {type(item).__name__} where an object belongs"
@@ -156,7 +156,7 @@ class _RowReader:
         if isinstance(found, str):
             return found
         place = None if region == "GLOBAL" else region
-        return Row(self._family, *found, place, service, border_group)
+        return PrefixRow(self._family, *found, place, service, border_group)
 
     def _name(self, value: Any) -> str | None:
         """One object a name, however often it is listed: less memory, and a small pickle."""

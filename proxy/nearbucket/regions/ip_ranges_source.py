@@ -36,7 +36,7 @@ class FetchError(ProxyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class CachedRanges:
     """A document from disk, its mark, and when the source last confirmed it."""
 
     ranges: Ranges
@@ -44,7 +44,7 @@ class Copy:
     confirmed_at: float
 
 
-class Cache:
+class RangesCache:
     """The last good document on disk, and beside it (``.meta``) where it came from.
 
     ``.meta`` holds source, token and mark: the source, because the token of one source says
@@ -54,7 +54,7 @@ class Cache:
     def __init__(self, path: Path, source: str) -> None:
         self._path, self._source = path, source
 
-    def load(self) -> Copy:
+    def load(self) -> CachedRanges:
         """The copy.
 
         Raises:
@@ -67,11 +67,11 @@ class Cache:
             meta = json.loads(_beside(path).read_bytes())
             source, token, mark = meta["source"], meta["token"], meta["mark"]
         except (OSError, ValueError, TypeError, KeyError):
-            return Copy(ranges, None, changed)
+            return CachedRanges(ranges, None, changed)
         if source != self._source:
             raise RangesError(f"{path} is a copy of another source, {source!r}")
         good = token == ranges.token and isinstance(mark, str)
-        return Copy(ranges, mark if good else None, changed)
+        return CachedRanges(ranges, mark if good else None, changed)
 
     def holds(self, token: int) -> bool:
         """Whether the copy is the list with this token."""

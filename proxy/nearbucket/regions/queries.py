@@ -15,11 +15,11 @@ from nearbucket.regions.prefixes import covered, network_start, parse_address
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nearbucket.regions.ip_ranges import Ranges, Row
+    from nearbucket.regions.ip_ranges import PrefixRow, Ranges
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
+class AddressDetails:
     """Everything the list says about one address, whichever services count.
 
     Attributes:
@@ -36,7 +36,7 @@ class Details:
     prefix: str | None
     services: tuple[str, ...]
     border_groups: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PrefixRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class RegionChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RangesDifference:
     """What changed from one list to another.
 
     Attributes:
@@ -78,8 +78,8 @@ class Difference:
 
     old_token: int
     new_token: int
-    added: tuple[Row, ...]
-    removed: tuple[Row, ...]
+    added: tuple[PrefixRow, ...]
+    removed: tuple[PrefixRow, ...]
     regions: tuple[RegionChange, ...]
 
 
@@ -87,28 +87,28 @@ class RowIndex:
     """The rows of a list by prefix: one dictionary probe a prefix length, not a scan."""
 
     def __init__(self, ranges: Ranges) -> None:
-        levels: dict[int, dict[int, dict[int, list[Row]]]] = {4: {}, 6: {}}
+        levels: dict[int, dict[int, dict[int, list[PrefixRow]]]] = {4: {}, 6: {}}
         for row in ranges.rows:
             level = levels[row.family].setdefault(row.length, {})
             level.setdefault(row.first, []).append(row)
         self._levels = {family: sorted(level.items())[::-1] for family, level in levels.items()}
 
-    def rows(self, address: str) -> tuple[Row, ...]:
+    def rows(self, address: str) -> tuple[PrefixRow, ...]:
         """Every row whose prefix holds the address, longest prefix first."""
         parsed = parse_address(address)
         if parsed is None:
             return ()
         family, value = parsed
-        found: list[Row] = []
+        found: list[PrefixRow] = []
         for length, level in self._levels[family]:
             found += level.get(network_start(family, value, length), ())
         return tuple(found)
 
-    def details(self, address: str) -> Details:
+    def details(self, address: str) -> AddressDetails:
         """Everything the list says about an address; junk is an address nobody lists."""
         rows = self.rows(address)
         longest = [row for row in rows if row.length == rows[0].length]
-        return Details(
+        return AddressDetails(
             address=address,
             region=rows[0].region if rows else None,
             prefix=rows[0].prefix if rows else None,
@@ -118,13 +118,13 @@ class RowIndex:
         )
 
 
-def difference(old: Ranges, new: Ranges) -> Difference:
+def difference(old: Ranges, new: Ranges) -> RangesDifference:
     """Rows added and removed, and the addresses of each region before and after."""
     before, after = frozenset(old.rows), frozenset(new.rows)
     v4_old, v4_new = _by_region(old, 4), _by_region(new, 4)
     v6_old, v6_new = _by_region(old, 6), _by_region(new, 6)
     regions = {row.region for row in before | after}
-    return Difference(
+    return RangesDifference(
         old_token=old.token,
         new_token=new.token,
         added=tuple(sorted(after - before, key=_place)),
@@ -142,7 +142,7 @@ def difference(old: Ranges, new: Ranges) -> Difference:
     )
 
 
-def _place(row: Row) -> tuple[int, int, int, str, str]:
+def _place(row: PrefixRow) -> tuple[int, int, int, str, str]:
     return row.family, row.first, row.length, row.service, row.region or ""
 
 

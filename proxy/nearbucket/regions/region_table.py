@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
-from nearbucket.regions.ip_ranges import Ranges, Row, read_ranges
+from nearbucket.regions.ip_ranges import PrefixRow, Ranges, read_ranges
 from nearbucket.regions.prefix_tree import Prefixes, Tree4, Tree6, groups, grow4, grow6
 from nearbucket.regions.prefixes import (
     BITS,
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NetworkSet",
+    "PrefixRow",
     "Ranges",
     "RegionTable",
-    "Row",
     "build_table",
     "network_set",
     "networks_of",
@@ -47,7 +47,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class PrefixMatch:
     """The longest prefix that holds an address.
 
     Attributes:
@@ -114,16 +114,16 @@ class RegionTable:
         packed = packed_address(address)
         return None if packed is None else self.region_of(packed)
 
-    def match(self, address: str) -> Match | None:
+    def match(self, address: str) -> PrefixMatch | None:
         """The longest prefix that holds an address, or None; slower than ``region``."""
         parsed = parse_address(address)
         return None if parsed is None else self._longest(*parsed)
 
-    def _longest(self, family: int, value: int) -> Match | None:
+    def _longest(self, family: int, value: int) -> PrefixMatch | None:
         for length, regions in self._by_length[family]:
             first = network_start(family, value, length)
             if first in regions:
-                return Match(regions[first], prefix_text(family, first, length))
+                return PrefixMatch(regions[first], prefix_text(family, first, length))
         return None
 
     def parts(self) -> Iterator[object]:

@@ -30,7 +30,7 @@ _FIXES = {
 """Where the words of sync, in ``s3/sdk_client.py``, would mislead."""
 
 
-class Page(NamedTuple):
+class ListingPage(NamedTuple):
     """Some of the objects of a bucket, in the order in which they were found.
 
     Attributes:
@@ -43,7 +43,7 @@ class Page(NamedTuple):
     objects: list[Item]
 
 
-async def listing_of(location: BucketLocation) -> AsyncGenerator[Page]:
+async def listing_of(location: BucketLocation) -> AsyncGenerator[ListingPage]:
     """Every object below the location's folder, as ListObjectsV2 has them.
 
     Raises:
@@ -54,7 +54,7 @@ async def listing_of(location: BucketLocation) -> AsyncGenerator[Page]:
         while True:
             seen = time.time()
             page = await page_of(client, location, Prefix=prefix, **more)
-            yield Page(seen, list(_objects(page, prefix)))
+            yield ListingPage(seen, list(_objects(page, prefix)))
             if not (more := next_token(page)):
                 return
 

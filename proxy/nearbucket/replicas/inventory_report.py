@@ -24,7 +24,7 @@ from urllib.parse import unquote_plus
 import aiohttp
 
 from nearbucket.errors import ConfigError
-from nearbucket.replicas.bucket_listing import Page, next_token, page_of
+from nearbucket.replicas.bucket_listing import ListingPage, next_token, page_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
 
@@ -61,7 +61,7 @@ _NOT_READ = {
 }
 
 
-async def report_of(location: BucketLocation) -> AsyncGenerator[Page]:
+async def report_of(location: BucketLocation) -> AsyncGenerator[ListingPage]:
     """Every current object below the location's folder, as the entry's ``inventory`` has them.
 
     Raises:
@@ -73,7 +73,7 @@ async def report_of(location: BucketLocation) -> AsyncGenerator[Page]:
                 async with aclosing(pieces_of(file)) as pieces:
                     async for lines in _lines(_unzipped(pieces)):
                         objects = manifest.columns.objects(lines, location.entry.prefix)
-                        yield Page(manifest.created, list(objects))
+                        yield ListingPage(manifest.created, list(objects))
                         await asyncio.sleep(0)
             except (ValueError, IndexError, csv.Error, zlib.error) as error:
                 raise ConfigError(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nearbucket.config.buckets import Bucket
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.replicas.bucket_listing import Item, Page
+    from nearbucket.replicas.bucket_listing import Item, ListingPage
     from nearbucket.s3.bucket_location import BucketLocation
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class _Source:
                 "listed"
             )
 
-    async def pages(self) -> AsyncGenerator[Page]:
+    async def pages(self) -> AsyncGenerator[ListingPage]:
         """All that the bucket holds, page by page."""
         from nearbucket.replicas.bucket_listing import listing_of  # noqa: PLC0415  # see _sources
         from nearbucket.replicas.inventory_report import report_of  # noqa: PLC0415  # see _sources
@@ -237,7 +237,7 @@ class WarmUp:
             self._set(done=self.progress.done + 1)
 
     async def _hand_on(
-        self, number: int, source: _Source, shares: _Shares, pages: AsyncGenerator[Page]
+        self, number: int, source: _Source, shares: _Shares, pages: AsyncGenerator[ListingPage]
     ) -> None:
         """Send what is chosen of a bucket, until it or its share ends."""
         async for seen, objects in pages:

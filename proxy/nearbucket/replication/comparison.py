@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nearbucket.replication.listing_merge import Listed, Pair
+    from nearbucket.replication.listing_merge import ListedObject, Pair
     from nearbucket.s3.bucket_location import CopyEndpoints
 
 TAG = "nearbucket-copy-of"
@@ -46,7 +46,7 @@ class Verdict(Enum):
     """The origin has no such key."""
 
 
-def at_sight(pair: Pair) -> Verdict:
+def compare_listings(pair: Pair) -> Verdict:
     """What the listings say."""
     origin, target = pair
     if origin is None:
@@ -58,13 +58,13 @@ def at_sight(pair: Pair) -> Verdict:
     return Verdict.DESCRIBED if origin.modified > target.modified else Verdict.SAME
 
 
-class Judge:
+class VersionComparison:
     """Asks both buckets about one key."""
 
     def __init__(self, endpoints: CopyEndpoints) -> None:
         self._origin, self._target, self._origin_client, self._target_client = endpoints
 
-    async def settle(self, first: Verdict, origin: Listed) -> Verdict:
+    async def settle(self, first: Verdict, origin: ListedObject) -> Verdict:
         """The verdict, where the listings left it open."""
         if first is Verdict.TAGGED and origin.etag == await self._remembered(origin.key):
             return Verdict.SAME
@@ -83,7 +83,7 @@ class Judge:
             return Verdict.SAME if await self._same_tags(key) else Verdict.COPY
         return Verdict.REMEMBER if incomparable_but_equal(theirs, ours) else Verdict.COPY
 
-    async def remember(self, origin: Listed) -> None:
+    async def remember(self, origin: ListedObject) -> None:
         """Tag the copy with the ETag it is a copy of, beside the origin's own tags."""
         tags = {**await self.tags(origin.key), TAG: origin.etag}
         await self._target_client.put_object_tagging(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nearbucket.s3.bucket_location import BucketLocation
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """One object as a listing has it.
 
     Attributes:
@@ -36,11 +36,11 @@ class Listed(NamedTuple):
     modified: datetime
 
 
-Pair = tuple[Listed | None, Listed | None]
+Pair = tuple[ListedObject | None, ListedObject | None]
 """Origin and target of one key; one of them may be absent."""
 
 
-class Order:
+class ListingOrder:
     """How a server sorts its listings.
 
     AWS sorts by UTF-8 bytes (API reference, "ListObjectsV2"), which is how Python compares
@@ -87,7 +87,9 @@ def _folders(key: str) -> str:
     return key.replace("/", "\0")
 
 
-async def listed(client: Any, location: BucketLocation, order: Order) -> AsyncGenerator[Listed]:
+async def listed(
+    client: Any, location: BucketLocation, order: ListingOrder
+) -> AsyncGenerator[ListedObject]:
     """Every object below the location's folder; the next page is asked for while one is used.
 
     Raises:
@@ -105,7 +107,7 @@ async def listed(client: Any, location: BucketLocation, order: Order) -> AsyncGe
                 except ConfigError as error:
                     raise ConfigError(f"{location.name}: bucket {location}: {error}") from None
                 before = key
-                yield Listed(key, item["Size"], item["ETag"].strip('"'), item["LastModified"])
+                yield ListedObject(key, item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
 
 async def _pages(client: Any, location: BucketLocation) -> AsyncGenerator[Any]:
@@ -130,9 +132,9 @@ async def _pages(client: Any, location: BucketLocation) -> AsyncGenerator[Any]:
 
 
 async def merged(
-    origin: AsyncIterator[Listed],
-    target: AsyncIterator[Listed],
-    order: Order,
+    origin: AsyncIterator[ListedObject],
+    target: AsyncIterator[ListedObject],
+    order: ListingOrder,
     holds: Callable[[str], Awaitable[bool]],
 ) -> AsyncIterator[Pair]:
     """Both listings by key.
@@ -157,7 +159,10 @@ async def merged(
 
 
 async def _first(
-    one: Listed, two: Listed, order: Order, holds: Callable[[str], Awaitable[bool]]
+    one: ListedObject,
+    two: ListedObject,
+    order: ListingOrder,
+    holds: Callable[[str], Awaitable[bool]],
 ) -> bool:
     """Whether the origin's entry is the next of both."""
     known = order.precedes(one.key, two.key)

@@ -23,7 +23,7 @@ from nearbucket.s3.sdk_client import FAULTS, code_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
-    from nearbucket.replication.listing_merge import Listed
+    from nearbucket.replication.listing_merge import ListedObject
     from nearbucket.s3.bucket_location import CopyEndpoints
 
 MIB = 1024**2
@@ -55,7 +55,7 @@ def etag_of(parts: Iterable[str]) -> str | None:
 
 
 async def layout_of(
-    what: Listed, head: Mapping[str, Any], size_of: Callable[[int], Awaitable[int]]
+    what: ListedObject, head: Mapping[str, Any], size_of: Callable[[int], Awaitable[int]]
 ) -> tuple[int, ...]:
     """Sizes of the parts that give a copy the origin's ETag.
 
@@ -83,15 +83,17 @@ def _even(size: int, part: int) -> tuple[int, ...]:
     return (*[part] * whole, *([rest] if rest else []))
 
 
-class Upload:
+class MultipartCopy:
     """The parts of one copy."""
 
-    def __init__(self, endpoints: CopyEndpoints, what: Listed, sizes: tuple[int, ...]) -> None:
+    def __init__(
+        self, endpoints: CopyEndpoints, what: ListedObject, sizes: tuple[int, ...]
+    ) -> None:
         """Bind the copy of an object, with the sizes of its parts."""
         self._client, self._what, self._sizes = endpoints.target_client, what, sizes
         self._firsts = [0, *accumulate(sizes)]
         self._source = endpoints.origin.copy_source(what.key)
-        self._asked = endpoints.target.arguments(what.key)
+        self._arguments = endpoints.target.arguments(what.key)
         self._id = ""
         self._etags: dict[int, str] = {}
         self.resumed = False
@@ -112,8 +114,8 @@ class Upload:
         Args:
             usable: Whether the sums of the parts will show that they are the origin's.
         """
-        key = self._asked["Key"]
-        bucket = {name: value for name, value in self._asked.items() if name != "Key"}
+        key = self._arguments["Key"]
+        bucket = {name: value for name, value in self._arguments.items() if name != "Key"}
         answer = await self._client.list_multipart_uploads(Prefix=key, **bucket)
         found = [one for one in answer.get("Uploads", ()) if one["Key"] == key]
         for one in sorted(found, key=lambda one: one["Initiated"], reverse=True):
@@ -129,7 +131,7 @@ class Upload:
         marker = 0
         while True:
             page = await self._client.list_parts(
-                UploadId=upload, PartNumberMarker=marker, **self._asked
+                UploadId=upload, PartNumberMarker=marker, **self._arguments
             )
             for part in page.get("Parts", ()):
                 number, etag = part["PartNumber"], part["ETag"].strip('"')
@@ -145,7 +147,9 @@ class Upload:
     async def begin(self, description: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Start an upload whose result has these headers, metadata and tags."""
         tagging = {"Tagging": urlencode(tags, quote_via=quote)} if tags else {}
-        answer = await self._client.create_multipart_upload(**self._asked, **description, **tagging)
+        answer = await self._client.create_multipart_upload(
+            **self._arguments, **description, **tagging
+        )
         self._id = answer["UploadId"]
 
     async def fill(
@@ -193,7 +197,7 @@ class Upload:
             CopySourceIfMatch=f'"{self._what.etag}"',
             **part,
             **self._source,
-            **self._asked,
+            **self._arguments,
         )
         return str(answer["CopyPartResult"]["ETag"]).strip('"')
 
@@ -203,13 +207,13 @@ class Upload:
                  for number in sorted(self._etags)]  # fmt: skip
         try:
             answer = await self._client.complete_multipart_upload(
-                UploadId=self._id, MultipartUpload={"Parts": parts}, **self._asked
+                UploadId=self._id, MultipartUpload={"Parts": parts}, **self._arguments
             )
         except FAULTS as error:
             if code_of(error) != "NoSuchUpload":
                 raise
             # completed already: an answer got lost, or another run was faster
-            answer = await self._client.head_object(**self._asked)
+            answer = await self._client.head_object(**self._arguments)
             if answer["ETag"].strip('"') != self.etag:
                 raise
         return str(answer["ETag"]).strip('"')
@@ -220,7 +224,7 @@ class Upload:
 
     async def _abort(self, upload: str) -> None:
         try:
-            await self._client.abort_multipart_upload(UploadId=upload, **self._asked)
+            await self._client.abort_multipart_upload(UploadId=upload, **self._arguments)
         except FAULTS as error:
             if code_of(error) != "NoSuchUpload":
                 raise

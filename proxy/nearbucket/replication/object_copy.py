@@ -15,15 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.replication.comparison import description, has_md5_etag
-from nearbucket.replication.multipart_copy import OddPartsError, Upload, layout_of, parts_of
+from nearbucket.replication.multipart_copy import MultipartCopy, OddPartsError, layout_of, parts_of
 from nearbucket.s3.sdk_client import FAULTS, code_of
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from nearbucket.replication.comparison import Judge
-    from nearbucket.replication.listing_merge import Listed
+    from nearbucket.replication.comparison import VersionComparison
+    from nearbucket.replication.listing_merge import ListedObject
     from nearbucket.s3.bucket_location import CopyEndpoints
 
     Moved = Callable[[int], None]
@@ -35,13 +35,13 @@ _TOO_LARGE = {"EntityTooLarge", "InvalidRequest", "InvalidArgument"}
 _GONE = {"404", "412", "NoSuchKey", "PreconditionFailed"}
 
 
-class Copier:
+class ObjectCopier:
     """Copies objects from one place to another."""
 
     def __init__(
         self,
         endpoints: CopyEndpoints,
-        judge: Judge,
+        comparison: VersionComparison,
         *,
         gate: asyncio.Semaphore,
         width: int,
@@ -51,17 +51,17 @@ class Copier:
 
         Args:
             endpoints: Where objects come from and go to.
-            judge: Knows tags.
+            comparison: Knows tags.
             gate: Bounds the copies under way, parts included, of all objects together.
             width: How many parts of one object may be under way.
             largest_piece: What one copy request takes.
         """
-        self._endpoints, self._judge = endpoints, judge
+        self._endpoints, self._comparison = endpoints, comparison
         self._gate, self._width = gate, width
         self._largest_piece = largest_piece
         self._odd_parts = False
 
-    async def copy(self, what: Listed, moved: Moved) -> str:
+    async def copy(self, what: ListedObject, moved: Moved) -> str:
         """Make the copy; an earlier run's unfinished one is continued.
 
         Args:
@@ -89,7 +89,7 @@ class Copier:
                 raise
         return await self._in_parts(what, moved, any_etags=True)
 
-    async def _in_one_piece(self, what: Listed, moved: Moved) -> str:
+    async def _in_one_piece(self, what: ListedObject, moved: Moved) -> str:
         async with self._gate:
             answer = await self._endpoints.target_client.copy_object(
                 MetadataDirective="COPY",
@@ -102,16 +102,16 @@ class Copier:
         return str(answer["CopyObjectResult"]["ETag"]).strip('"')
 
     async def _in_parts(
-        self, what: Listed, moved: Moved, *, any_etags: bool = False, again: bool = False
+        self, what: ListedObject, moved: Moved, *, any_etags: bool = False, again: bool = False
     ) -> str:
         head = await self._part(what, 1)
         sizes = await layout_of(what, head, lambda number: self._size(what, number))
-        upload = Upload(self._endpoints, what, sizes)
+        upload = MultipartCopy(self._endpoints, what, sizes)
         usable = has_md5_etag(head) and not any_etags and not again
         if await upload.find(usable=usable):
             moved(upload.arrived)
         else:
-            await upload.begin(description(head), await self._judge.tags(what.key))
+            await upload.begin(description(head), await self._comparison.tags(what.key))
         try:
             await upload.fill(self._gate, self._width, moved, any_etags=any_etags)
         except OddPartsError:
@@ -126,7 +126,7 @@ class Copier:
             return await self._in_parts(what, moved, again=True)
         return await upload.finish()
 
-    async def _part(self, what: Listed, number: int) -> dict[str, Any]:
+    async def _part(self, what: ListedObject, number: int) -> dict[str, Any]:
         """The origin's answer about a part, and about the whole object."""
         answer: dict[str, Any] = await self._endpoints.origin_client.head_object(
             PartNumber=number,
@@ -135,10 +135,10 @@ class Copier:
         )
         return answer
 
-    async def _size(self, what: Listed, number: int) -> int:
+    async def _size(self, what: ListedObject, number: int) -> int:
         return int((await self._part(what, number))["ContentLength"])
 
 
-async def _give_up(upload: Upload, moved: Moved) -> None:
+async def _give_up(upload: MultipartCopy, moved: Moved) -> None:
     await upload.abort()
     moved(-upload.arrived)

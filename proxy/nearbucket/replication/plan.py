@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SyncStep:
     """One target to bring up to its origin.
 
     Attributes:
@@ -42,7 +42,7 @@ class Step:
 
 def steps_of(
     settings: Settings, sites: Sequence[str], regions: Sequence[str], *, delete: bool
-) -> list[Step]:
+) -> list[SyncStep]:
     """The targets to bring up to date; one that is its own origin is not among them.
 
     Args:
@@ -73,7 +73,7 @@ def _refuse_unknown(option: str, asked: Sequence[str], known: Sequence[str]) -> 
             raise ConfigError(f"{option} {name}: there is {' '.join(known) or 'none'}")
 
 
-def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[Step]:
+def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
     """The steps of a site; regions that share a bucket share a step."""
     found: dict[BucketLocation, list[str]] = {}
     for region in site.targets:
@@ -85,10 +85,10 @@ def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[Step]:
     for target, names in found.items():
         origin = origin_of(number, site)
         if not target.is_at(origin):
-            yield Step(site.name, tuple(names), origin, target, chooser(site))
+            yield SyncStep(site.name, tuple(names), origin, target, chooser(site))
 
 
-def _refuse_impossible(step: Step) -> None:
+def _refuse_impossible(step: SyncStep) -> None:
     origin, target = step.origin, step.target
     if target.credentials == "anonymous":
         raise ConfigError(f"{target.name}: credentials: anonymous cannot write to {target}")
@@ -105,7 +105,7 @@ def _refuse_impossible(step: Step) -> None:
         )
 
 
-def _refuse_shared(step: Step, settings: Settings) -> None:
+def _refuse_shared(step: SyncStep, settings: Settings) -> None:
     """Deleting by one origin's listing must not reach what another site keeps there."""
     for number, site in enumerate(settings.sites):
         origin = origin_of(number, site)

@@ -1,6 +1,6 @@
 """Brings one target up to its origin: compares, copies what differs, counts.
 
-In: two places, the policy's choice of objects, and how much to do at once. Out: a ``Tally``,
+In: two places, the policy's choice of objects, and how much to do at once. Out: a ``SyncProgress``,
 up to date at any time. Refuses to know why an object is chosen, to hold the listings, and to
 show anything.
 
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from botocore.exceptions import ClientError
 
 from nearbucket.errors import ProxyError
-from nearbucket.replication.comparison import Judge, Verdict, at_sight
-from nearbucket.replication.listing_merge import Order, is_there, listed, merged
+from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
+from nearbucket.replication.listing_merge import ListingOrder, is_there, listed, merged
 from nearbucket.replication.multipart_copy import parts_of, together
-from nearbucket.replication.object_copy import LARGEST_PIECE, Copier
+from nearbucket.replication.object_copy import LARGEST_PIECE, ObjectCopier
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, meaning, opened
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from nearbucket.replication.listing_merge import Listed, Pair
+    from nearbucket.replication.listing_merge import ListedObject, Pair
     from nearbucket.s3.bucket_location import BucketLocation
 
 _AHEAD = 50_000
@@ -40,7 +40,7 @@ _IN_A_ROW = 100
 """After so many failures without a success the reason is not the objects."""
 
 
-class Failure(NamedTuple):
+class SyncFailure(NamedTuple):
     """An object that is not in step: its key, S3's code, and what it means."""
 
     key: str
@@ -49,8 +49,8 @@ class Failure(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
-    """What has been found and done so far.
+class SyncProgress:
+    """What a run has found and done so far.
 
     Attributes:
         begun: Whether both buckets could be asked.
@@ -83,10 +83,10 @@ class Tally:
     remembered: int = 0
     orphans: int = 0
     deleted: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[SyncFailure] = field(default_factory=list)
     problem: ProxyError | None = None
 
-    def expect(self, what: Listed, sign: int = 1) -> None:
+    def expect(self, what: ListedObject, sign: int = 1) -> None:
         """Count an object to be copied, or with -1 one that turned out to need nothing."""
         parts = parts_of(what.etag)
         self.objects += sign
@@ -95,15 +95,15 @@ class Tally:
         self.requests += sign * (1 if parts is None else parts + 2)
 
 
-class Job(NamedTuple):
+class SyncJob(NamedTuple):
     """One difference, and what it calls for as far as is known."""
 
     verdict: Verdict
-    what: Listed
+    what: ListedObject
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SyncOptions:
     """How a run goes about it.
 
     Attributes:
@@ -119,30 +119,30 @@ class Options:
     largest_piece: int = LARGEST_PIECE
 
 
-class Replication:
+class Replicator:
     """One run for one target."""
 
     def __init__(
         self,
-        places: tuple[BucketLocation, BucketLocation],
+        locations: tuple[BucketLocation, BucketLocation],
         chosen: Callable[[str, int], bool],
-        tally: Tally,
-        options: Options,
+        progress: SyncProgress,
+        options: SyncOptions,
         *,
-        found: Callable[[Job], None] = lambda _: None,
+        found: Callable[[SyncJob], None] = lambda _: None,
     ) -> None:
         """Describe the run.
 
         Args:
-            places: Origin and target.
+            locations: Origin and target.
             chosen: Whether the policy would redirect to an object of this key and size.
-            tally: Kept up to date.
+            progress: Kept up to date.
             options: How to go about it.
             found: Told of every copy and deletion before it is made, or would be.
         """
-        self._origin, self._target = places
-        self._chosen, self._tally, self._options, self._found = chosen, tally, options, found
-        self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(_AHEAD)
+        self._origin, self._target = locations
+        self._chosen, self._progress, self._options, self._found = chosen, progress, options, found
+        self._jobs: asyncio.Queue[SyncJob | None] = asyncio.Queue(_AHEAD)
         self._in_a_row = 0
 
     async def run(self) -> None:
@@ -154,26 +154,26 @@ class Replication:
         parallel = self._options.parallel
         for location in (self._origin, self._target):
             await _try(location)
-        self._tally.begun = True
+        self._progress.begun = True
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(opened(location, 2 * parallel))
                        for location in (self._origin, self._target)]  # fmt: skip
             endpoints = CopyEndpoints(self._origin, self._target, *clients)
-            judge = Judge(endpoints)
+            comparison = VersionComparison(endpoints)
             gate = asyncio.Semaphore(parallel)
-            copier = Copier(
+            copier = ObjectCopier(
                 endpoints,
-                judge,
+                comparison,
                 gate=gate,
                 width=parallel,
                 largest_piece=self._options.largest_piece,
             )
-            workers = [self._work(endpoints, judge, copier) for _ in range(parallel)]
+            workers = [self._work(endpoints, comparison, copier) for _ in range(parallel)]
             await together([self._plan(endpoints), *workers])
 
     async def _plan(self, endpoints: CopyEndpoints) -> None:
         """Find what differs, as far ahead of the copies as the queue is long."""
-        order = Order(bytewise=endpoints.origin.bytewise)
+        order = ListingOrder(bytewise=endpoints.origin.bytewise)
 
         async def holds(key: str) -> bool:
             try:
@@ -187,7 +187,7 @@ class Replication:
         ):
             async for pair in merged(origin, target, order, holds):
                 await self._take(pair)
-        self._tally.listed = True
+        self._progress.listed = True
         for _ in range(self._options.parallel):
             await self._jobs.put(None)
 
@@ -196,74 +196,84 @@ class Replication:
         what = origin or target
         if what is None or not self._chosen(what.key, what.size):
             return
-        verdict = at_sight(pair)
+        verdict = compare_listings(pair)
         if verdict is Verdict.SAME:
-            self._tally.same += 1
+            self._progress.same += 1
         elif verdict is not Verdict.DELETE:
-            self._tally.expect(what)
-            await self._jobs.put(Job(verdict, what))
+            self._progress.expect(what)
+            await self._jobs.put(SyncJob(verdict, what))
         else:
-            self._tally.orphans += 1
+            self._progress.orphans += 1
             if self._options.delete:
-                await self._jobs.put(Job(verdict, what))
+                await self._jobs.put(SyncJob(verdict, what))
 
-    async def _work(self, endpoints: CopyEndpoints, judge: Judge, copier: Copier) -> None:
+    async def _work(
+        self, endpoints: CopyEndpoints, comparison: VersionComparison, copier: ObjectCopier
+    ) -> None:
         while (job := await self._jobs.get()) is not None:
             try:
-                verdict = await judge.settle(job.verdict, job.what)
-                await self._act(Job(verdict, job.what), endpoints, judge, copier)
+                verdict = await comparison.settle(job.verdict, job.what)
+                await self._act(SyncJob(verdict, job.what), endpoints, comparison, copier)
             except FAULTS as error:
                 self._failed(job.what, error)
             else:
                 self._in_a_row = 0
 
-    async def _act(self, job: Job, endpoints: CopyEndpoints, judge: Judge, copier: Copier) -> None:
+    async def _act(
+        self,
+        job: SyncJob,
+        endpoints: CopyEndpoints,
+        comparison: VersionComparison,
+        copier: ObjectCopier,
+    ) -> None:
         verdict, what = job
         if verdict is Verdict.DELETE:
             await self._remove(job, endpoints)
         elif verdict is Verdict.COPY:
             self._found(job)
             if not self._options.dry_run:
-                await self._copy(what, judge, copier)
+                await self._copy(what, comparison, copier)
         else:
-            self._tally.expect(what, -1)
-            self._tally.same += 1
+            self._progress.expect(what, -1)
+            self._progress.same += 1
             if verdict is Verdict.REMEMBER and not self._options.dry_run:
-                await judge.remember(what)
-                self._tally.remembered += 1
+                await comparison.remember(what)
+                self._progress.remembered += 1
 
-    async def _copy(self, what: Listed, judge: Judge, copier: Copier) -> None:
+    async def _copy(
+        self, what: ListedObject, comparison: VersionComparison, copier: ObjectCopier
+    ) -> None:
         arrived = 0
 
         def moved(size: int) -> None:
             nonlocal arrived
             arrived += size
-            self._tally.moved += size
+            self._progress.moved += size
 
         try:
             etag = await copier.copy(what, moved)
         except FAULTS:
-            self._tally.moved -= arrived
+            self._progress.moved -= arrived
             raise
-        self._tally.copied += 1
-        self._tally.copied_size += what.size
+        self._progress.copied += 1
+        self._progress.copied_size += what.size
         if etag != what.etag:
-            self._tally.other_etag += 1
-            await judge.remember(what)
+            self._progress.other_etag += 1
+            await comparison.remember(what)
 
-    async def _remove(self, job: Job, endpoints: CopyEndpoints) -> None:
+    async def _remove(self, job: SyncJob, endpoints: CopyEndpoints) -> None:
         """Delete a key, unless it came to the origin after that was listed."""
         key = job.what.key
         if await is_there(endpoints.origin_client, endpoints.origin, key):
-            self._tally.orphans -= 1
+            self._progress.orphans -= 1
             return
         self._found(job)
         if not self._options.dry_run:
             await endpoints.target_client.delete_object(**endpoints.target.arguments(key))
-            self._tally.deleted += 1
+            self._progress.deleted += 1
 
-    def _failed(self, what: Listed, error: Exception) -> None:
-        self._tally.failures.append(Failure(what.key, code_of(error), meaning(error)))
+    def _failed(self, what: ListedObject, error: Exception) -> None:
+        self._progress.failures.append(SyncFailure(what.key, code_of(error), meaning(error)))
         self._in_a_row += 1
         if self._in_a_row < _IN_A_ROW:
             return

@@ -19,7 +19,7 @@ from nearbucket import __version__
 from nearbucket.config.file import DEFAULT_FILE, load
 from nearbucket.errors import ConfigError
 from nearbucket.event_loop import in_background
-from nearbucket.regions.feed import Feed
+from nearbucket.regions.feed import RangesFeed
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.supervisor.admin_api import Readiness, application
 from nearbucket.supervisor.snapshot import (
@@ -59,7 +59,7 @@ class Supervisor:
         self._mark = _mark(path or DEFAULT_FILE)
         self._ranges: Ranges | None = None
         self._swap_to(snapshot_of(settings, None))
-        self._feed: Feed | None = None
+        self._feed: RangesFeed | None = None
         self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
         self._refused: str | None = None
         self._stop = asyncio.Event()
@@ -85,7 +85,7 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT, then drain."""
         settings = self.settings
         self.addresses["listen"] = _address(launched.listeners[0])
-        self._feed = feed = Feed(settings.regions, self._publish)
+        self._feed = feed = RangesFeed(settings.regions, self._publish)
         await feed.load_cached()
         runner = await self._open_admin(settings)
         self._pool = pool = WorkerPool(
@@ -265,7 +265,7 @@ class Supervisor:
         return status_of(self._snapshot, state)
 
 
-async def _keep_feeding(feed: Feed) -> None:
+async def _keep_feeding(feed: RangesFeed) -> None:
     """Run the feed for good; a fault in it is logged and leaves the list as it is."""
     while True:
         try:

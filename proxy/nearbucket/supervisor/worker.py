@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.supervisor.snapshot import Snapshot
-    from nearbucket.telemetry.metrics import Cell, Counters, Values
+    from nearbucket.telemetry.metrics import Counter, Counters, Values
 
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
 BACKLOG = 4096  # connections the kernel keeps until the loop accepts them
@@ -183,14 +183,14 @@ class _SiteOriginCounters:
     def __init__(self, counters: Counters, site: str) -> None:
         self._counters = counters
         self._site = site
-        self._statuses: dict[int, Cell] = {}
+        self._statuses: dict[int, Counter] = {}
 
     def on_status(self, status: int) -> None:
         """S3 answered."""
         cell = self._statuses.get(status)
         if cell is None:
             name = "nearbucket_origin_requests_total"
-            cell = self._statuses[status] = self._counters.cell(name, self._site, str(status))
+            cell = self._statuses[status] = self._counters.counter(name, self._site, str(status))
         cell.value += 1
 
     def on_resume(self) -> None:

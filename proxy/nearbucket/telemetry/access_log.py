@@ -1,6 +1,6 @@
 """The access log: lines gather, and go out together.
 
-In: one ``Record`` an answered request, or the parts of its line. Out: lines on a file
+In: one ``LogRecord`` an answered request, or the parts of its line. Out: lines on a file
 descriptor. Refuses to wait for whoever reads them, and to know what a line says.
 """
 
@@ -14,7 +14,14 @@ import stat
 import threading
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nearbucket.telemetry.log_format import Ends, Form, Json, Record, W3c, line_of
+from nearbucket.telemetry.log_format import (
+    JsonFormat,
+    LineEnds,
+    LogFormat,
+    LogRecord,
+    W3cFormat,
+    line_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +46,7 @@ class AccessLog:
     the loop for 5 ms at a time (``sys.getswitchinterval``).
 
     Attributes:
-        form: How lines look; None when the log is off.
+        format: How lines look; None when the log is off.
         offset: Unix time less monotonic time, in seconds, for whoever has only the latter.
     """
 
@@ -51,13 +58,17 @@ class AccessLog:
         scheme: str = "http",
     ) -> None:
         """Args: the form, who counts dropped lines, the file descriptor, our own scheme."""
-        forms: dict[str, Form | None] = {"json": Json(), "w3c": W3c(scheme), "off": None}
-        self.form = forms[form]
+        forms: dict[str, LogFormat | None] = {
+            "json": JsonFormat(),
+            "w3c": W3cFormat(scheme),
+            "off": None,
+        }
+        self.format = forms[form]
         self.offset = 0.0
         self._lines: list[bytes] = []
         self._dropped = dropped
         self._descriptor = descriptor
-        self._header = self.form.header() if self.form else b""
+        self._header = self.format.header() if self.format else b""
         self._limit = PIPE_BUF if _is_pipe(descriptor) else _PIECE
         self._batches: queue.SimpleQueue[list[_Piece] | None] = queue.SimpleQueue()
         self._idle = threading.Event()
@@ -66,15 +77,15 @@ class AccessLog:
         self._lost = 0
         self._thread: threading.Thread | None = None
 
-    def add(self, record: Record) -> None:
+    def add(self, record: LogRecord) -> None:
         """Keep one record's line for the next flush."""
-        if self.form is not None:
-            self.keep(_fitted(self.form, record))
+        if self.format is not None:
+            self.keep(_fitted(self.format, record))
 
-    def repeat(self, moment: float, seconds: float, ends: Ends) -> None:
+    def repeat(self, moment: float, seconds: float, ends: LineEnds) -> None:
         """Keep one line of which all but time and duration was made before."""
-        if self.form is not None:
-            self.keep(self.form.line(moment, seconds, ends))
+        if self.format is not None:
+            self.keep(self.format.line(moment, seconds, ends))
 
     def keep(self, line: bytes) -> None:
         """Keep one line, of up to PIPE_BUF bytes, for the next flush."""
@@ -91,7 +102,7 @@ class AccessLog:
         The pieces are joined here: a thread that only writes wants the interpreter twice a
         piece, and each time takes it away from the loop.
         """
-        if self.form is None or not self._idle.is_set():
+        if self.format is None or not self._idle.is_set():
             return
         lost, self._lost = self._lost, 0
         if lost:
@@ -151,7 +162,7 @@ def _is_pipe(descriptor: int) -> bool:
         return False
 
 
-def _fitted(form: Form, record: Record) -> bytes:
+def _fitted(form: LogFormat, record: LogRecord) -> bytes:
     """A line that a pipe takes whole: what the client sent is cut when it is too long."""
     made = line_of(form, record)
     for most in (1000, 300, 100, 40):

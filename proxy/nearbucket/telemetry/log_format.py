@@ -1,6 +1,6 @@
 """What a line of the access log says, as JSON or with CloudFront's W3C names.
 
-In: one ``Record`` an answered request. Out: its line. Refuses to know where lines go, and to
+In: one ``LogRecord`` an answered request. Out: its line. Refuses to know where lines go, and to
 write a query string: it may be a signature.
 
 A line has parts: when, how long and how much; who asked; what for; why they got what they got.
@@ -32,7 +32,7 @@ _MICROSECONDS = tuple(b"%.6f" % (number / 1e6) for number in range(1000))
 _TABLED = 0.001  # seconds: the end of the table above
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """One answered request.
 
     Attributes:
@@ -74,8 +74,8 @@ class Record(NamedTuple):
     protocol: str
 
 
-class Who(NamedTuple):
-    """What of a record is the same for all requests of a client; fields as of ``Record``."""
+class ClientFields(NamedTuple):
+    """What of a record is the same for all requests of a client; fields as of ``LogRecord``."""
 
     client: str | None
     peer: str | None
@@ -88,41 +88,41 @@ class Who(NamedTuple):
     protocol: str
 
 
-Part = tuple[bytes, ...]
+LinePart = tuple[bytes, ...]
 """A part of a line; its form alone knows how to join it with the others."""
 
 
-Ends = tuple[bytes, bytes]
+LineEnds = tuple[bytes, bytes]
 """A line without time and duration: what stands between them, and what behind."""
 
 
-class Parts(NamedTuple):
+class LineParts(NamedTuple):
     """What of a line may be used again."""
 
-    who: Part
-    what: Part
-    why: Part
+    client: LinePart
+    object: LinePart
+    decision: LinePart
 
 
-class Form(Protocol):
+class LogFormat(Protocol):
     """How lines look."""
 
     def header(self) -> bytes:
         """What stands above the first line of a process."""
 
-    def who(self, record: Record | Who) -> Part:
+    def client_part(self, record: LogRecord | ClientFields) -> LinePart:
         """What a line says of the client and its header fields."""
 
-    def what(self, method: str, path: str) -> Part:
+    def object_part(self, method: str, path: str) -> LinePart:
         """What a line says of the object."""
 
-    def why(self, action: str, reason: str, status: int) -> Part:
+    def decision_part(self, action: str, reason: str, status: int) -> LinePart:
         """What a line says of the decision."""
 
-    def ends(self, sent: int, parts: Parts) -> Ends:
+    def ends(self, sent: int, parts: LineParts) -> LineEnds:
         """All of a line but time and duration, for an answer of ``sent`` body bytes."""
 
-    def line(self, moment: float, seconds: float, ends: Ends) -> bytes:
+    def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """The line of an answer that ended at the Unix time ``moment``."""
 
 
@@ -142,7 +142,7 @@ class _Clock:
         return self._text
 
 
-class Json:
+class JsonFormat:
     """One JSON object a line; fields that are not there are left out."""
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class Json:
         """Nothing: every line names its fields."""
         return b""
 
-    def who(self, record: Record | Who) -> Part:
+    def client_part(self, record: LogRecord | ClientFields) -> LinePart:
         """The client's fields."""
         return (
             _members(
@@ -162,20 +162,20 @@ class Json:
             ),
         )  # fmt: skip
 
-    def what(self, method: str, path: str) -> Part:
+    def object_part(self, method: str, path: str) -> LinePart:
         """The object's fields."""
         return (_members(method=method, path=path),)
 
-    def why(self, action: str, reason: str, status: int) -> Part:
+    def decision_part(self, action: str, reason: str, status: int) -> LinePart:
         """The decision's fields."""
         return (b'%b,"status":%d,"bytes":' % (_members(action=action, reason=reason), status),)
 
-    def ends(self, sent: int, parts: Parts) -> Ends:
+    def ends(self, sent: int, parts: LineParts) -> LineEnds:
         """What stands between time and duration, and what behind them."""
-        who, what, why = parts
-        return b'+00:00","seconds":', b"%b%b%b%d}\n" % (who[0], what[0], why[0], sent)
+        client, object_, decision = parts
+        return b'+00:00","seconds":', b"%b%b%b%d}\n" % (client[0], object_[0], decision[0], sent)
 
-    def line(self, moment: float, seconds: float, ends: Ends) -> bytes:
+    def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """All of it."""
         second = int(moment)
         left, right = ends
@@ -188,7 +188,7 @@ class Json:
         ))  # fmt: skip
 
 
-class W3c:
+class W3cFormat:
     """One TAB-separated line in the order of ``W3C_FIELDS``, encoded as CloudFront does."""
 
     def __init__(self, scheme: str = "http") -> None:
@@ -199,7 +199,7 @@ class W3c:
         """The names of the columns."""
         return f"#Version: 1.0\n#Fields: {W3C_FIELDS}\n".encode()
 
-    def who(self, record: Record | Who) -> Part:
+    def client_part(self, record: LogRecord | ClientFields) -> LinePart:
         """The client's columns."""
         start, end = _range_bounds(record.range)
         region = None if record.region == UNKNOWN else record.region
@@ -209,19 +209,19 @@ class W3c:
         )  # fmt: skip
         return tuple(_w3c(column) for column in columns)
 
-    def what(self, method: str, path: str) -> Part:
+    def object_part(self, method: str, path: str) -> LinePart:
         """The object's columns."""
         return _w3c(method), _w3c(path)
 
-    def why(self, action: str, reason: str, status: int) -> Part:
+    def decision_part(self, action: str, reason: str, status: int) -> LinePart:
         """The decision's columns."""
         return _w3c(status), _w3c(action), _w3c(reason)
 
-    def ends(self, sent: int, parts: Parts) -> Ends:
+    def ends(self, sent: int, parts: LineParts) -> LineEnds:
         """The columns before and behind the duration."""
-        client, host, referer, agent, scheme, protocol, start, end, region = parts.who
-        method, path = parts.what
-        status, action, reason = parts.why
+        client, host, referer, agent, scheme, protocol, start, end, region = parts.client
+        method, path = parts.object
+        status, action, reason = parts.decision
         left = (
             b"", b"-", b"%d" % sent, client, method, host, path, status, referer, agent, b"-", b"-",
             host, scheme, b"",
@@ -229,17 +229,17 @@ class W3c:
         right = (b"", b"-", protocol, start, end, action, region, reason)
         return b"\t".join(left), b"\t".join(right) + b"\n"
 
-    def line(self, moment: float, seconds: float, ends: Ends) -> bytes:
+    def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """All of it, in order."""
         left, right = ends
         return b"".join((self._clock.text(int(moment)), left, b"%.3f" % seconds, right))
 
 
-def line_of(form: Form, record: Record) -> bytes:
+def line_of(form: LogFormat, record: LogRecord) -> bytes:
     """A record's whole line."""
-    what = form.what(record.method, record.path)
-    why = form.why(record.action, record.reason, record.status)
-    parts = Parts(form.who(record), what, why)
+    object_ = form.object_part(record.method, record.path)
+    decision = form.decision_part(record.action, record.reason, record.status)
+    parts = LineParts(form.client_part(record), object_, decision)
     return form.line(record.time, record.seconds, form.ends(record.bytes, parts))
 
 

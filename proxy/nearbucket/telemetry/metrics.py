@@ -52,7 +52,7 @@ _OF_TARGETS = ("nearbucket_redirects_total", "nearbucket_redirected_bytes_total"
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
 
 
-class Definition(NamedTuple):
+class MetricDefinition(NamedTuple):
     """One metric: its name, kind, labels and meaning."""
 
     name: str
@@ -62,58 +62,58 @@ class Definition(NamedTuple):
 
 
 METRICS = (
-    Definition("nearbucket_redirects_total", "counter", ("site", "region"),
+    MetricDefinition("nearbucket_redirects_total", "counter", ("site", "region"),
                "Requests redirected to a target bucket, by the client's region."),
-    Definition("nearbucket_bypasses_total", "counter", ("site", "region", "reason"),
+    MetricDefinition("nearbucket_bypasses_total", "counter", ("site", "region", "reason"),
                "Requests that were not sent to a target, and why."),
-    Definition("nearbucket_refusals_total", "counter", ("reason",),
+    MetricDefinition("nearbucket_refusals_total", "counter", ("reason",),
                "Requests refused, by the rule they break."),
-    Definition("nearbucket_redirected_bytes_total", "counter", ("site", "region"),
+    MetricDefinition("nearbucket_redirected_bytes_total", "counter", ("site", "region"),
                "Bytes that redirected requests asked for, where the object's size is known."),
-    Definition("nearbucket_saved_usd_total", "counter", ("site", "region"),
+    MetricDefinition("nearbucket_saved_usd_total", "counter", ("site", "region"),
                "What serving those bytes through the CDN would have cost, by the price table."),
-    Definition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
+    MetricDefinition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
                "Body bytes handed to clients from the origin."),
-    Definition("nearbucket_request_seconds", "histogram", ("action",),
+    MetricDefinition("nearbucket_request_seconds", "histogram", ("action",),
                "Time from a request's head to the end of its answer."),
-    Definition("nearbucket_streams_in_progress", "gauge", (),
+    MetricDefinition("nearbucket_streams_in_progress", "gauge", (),
                "Objects being streamed now."),
-    Definition("nearbucket_connections", "gauge", (),
+    MetricDefinition("nearbucket_connections", "gauge", (),
                "Client connections open now."),
-    Definition("nearbucket_connections_refused_total", "counter", (),
+    MetricDefinition("nearbucket_connections_refused_total", "counter", (),
                "Connections over limits.max_connections, answered 503 unread."),
-    Definition("nearbucket_stream_ends_total", "counter", ("how",),
+    MetricDefinition("nearbucket_stream_ends_total", "counter", ("how",),
                "Streams ended: complete, client-gone or origin-failed."),
-    Definition("nearbucket_origin_requests_total", "counter", ("site", "status"),
+    MetricDefinition("nearbucket_origin_requests_total", "counter", ("site", "status"),
                "Requests to the origin by status; 0: unanswered or unsigned."),
-    Definition("nearbucket_origin_resumes_total", "counter", ("site",),
+    MetricDefinition("nearbucket_origin_resumes_total", "counter", ("site",),
                "Times the rest of a body was asked for, after the origin dropped it."),
-    Definition("nearbucket_target_up", "gauge", ("site", "region"),
+    MetricDefinition("nearbucket_target_up", "gauge", ("site", "region"),
                "Whether clients are sent to a target (1), or it fails (0); least of all workers."),
-    Definition("nearbucket_checks_total", "counter", ("result",),
+    MetricDefinition("nearbucket_checks_total", "counter", ("result",),
                "HEAD requests to origin and targets about one object, by what was found."),
-    Definition("nearbucket_handovers_total", "counter", ("cause",),
+    MetricDefinition("nearbucket_handovers_total", "counter", ("cause",),
                "Requests given to the aiohttp lane, by cause."),
-    Definition("nearbucket_log_lines_dropped_total", "counter", (),
+    MetricDefinition("nearbucket_log_lines_dropped_total", "counter", (),
                "Access log lines dropped because standard output did not take them."),
-    Definition("nearbucket_workers", "gauge", (),
+    MetricDefinition("nearbucket_workers", "gauge", (),
                "Worker processes serving now."),
-    Definition("nearbucket_ranges_age_seconds", "gauge", (),
+    MetricDefinition("nearbucket_ranges_age_seconds", "gauge", (),
                "Time since the list of prefixes was last confirmed by its source."),
-    Definition("nearbucket_ranges_prefixes", "gauge", ("family",),
+    MetricDefinition("nearbucket_ranges_prefixes", "gauge", ("family",),
                "Prefixes in the lookup table."),
-    Definition("nearbucket_ranges_skipped_rows", "gauge", (),
+    MetricDefinition("nearbucket_ranges_skipped_rows", "gauge", (),
                "Rows of the list in use that were unusable and left out."),
-    Definition("nearbucket_ranges_refreshes_total", "counter", ("result",),
+    MetricDefinition("nearbucket_ranges_refreshes_total", "counter", ("result",),
                "Attempts to refresh the list."),
-    Definition("nearbucket_config_reloads_total", "counter", ("result",),
+    MetricDefinition("nearbucket_config_reloads_total", "counter", ("result",),
                "Reloads of the configuration: applied or refused."),
-    Definition("nearbucket_config_info", "gauge", ("hash",),
+    MetricDefinition("nearbucket_config_info", "gauge", ("hash",),
                "Always 1; the hash names the configuration in use."),
 )  # fmt: skip
 
 
-class Cell:
+class Counter:
     """One figure, to be kept by whoever counts it often."""
 
     __slots__ = ("value",)
@@ -122,23 +122,23 @@ class Cell:
         self.value: float = 0
 
 
-class Tally:
+class DecisionCounters:
     """Where the answers of one site, region and reason are counted.
 
     Attributes:
         redirects: Whether they are redirects to a target.
-        whys: Status to their part of a log line, for whoever writes it.
+        log_parts: Status to their part of a log line, for whoever writes it.
     """
 
-    __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "redirects", "whys")
+    __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "log_parts", "redirects")
 
     def __init__(
         self,
-        answers: Cell,
+        answers: Counter,
         times: list[float],
         *,
-        size: Cell | None = None,
-        usd: Cell | None = None,
+        size: Counter | None = None,
+        usd: Counter | None = None,
         rate: float = 0.0,
     ) -> None:
         """Args: the figures, times as a row of a histogram; what a byte is worth in US dollars."""
@@ -148,7 +148,7 @@ class Tally:
         self._usd = usd
         self._rate = rate
         self.redirects = usd is not None
-        self.whys: dict[int, tuple[bytes, ...]] = {}
+        self.log_parts: dict[int, tuple[bytes, ...]] = {}
 
     def add(self, seconds: float, size: int) -> None:
         """Count one answer, and the bytes that it carried or saved."""
@@ -171,9 +171,9 @@ class Counters:
     """
 
     __slots__ = (
-        "_cells",
+        "_by_decision",
+        "_counters",
         "_prices",
-        "_tallies",
         "complete",
         "connections",
         "seconds",
@@ -182,77 +182,77 @@ class Counters:
     )
 
     def __init__(self) -> None:
-        self._cells: dict[str, defaultdict[Labels, Cell]] = {
-            metric.name: defaultdict(Cell) for metric in METRICS if metric.kind == "counter"
+        self._counters: dict[str, defaultdict[Labels, Counter]] = {
+            metric.name: defaultdict(Counter) for metric in METRICS if metric.kind == "counter"
         }
-        self.complete = self.cell("nearbucket_stream_ends_total", "complete")
+        self.complete = self.counter("nearbucket_stream_ends_total", "complete")
         self.seconds = {action: [0.0] * (len(SECONDS) + 2) for action in Action}
         self.connections = 0
         self.streams = 0
         self.up: Mapping[Labels, bool] = {}
         self._prices = Prices()
-        self._tallies: dict[tuple[object, ...], Tally] = {}
+        self._by_decision: dict[tuple[object, ...], DecisionCounters] = {}
 
     def declare(self, settings: Settings) -> None:
         """Start the series a dashboard divides by at zero, so that rates see the first."""
         self._prices = settings.prices
-        self._tallies.clear()
+        self._by_decision.clear()
         for site in settings.sites:
             for region in site.targets:
                 for name in _OF_TARGETS:
-                    self.cell(name, site.name, region)
+                    self.counter(name, site.name, region)
         for reason in Reason:
             if reason.action is Action.REFUSE:
-                self.cell("nearbucket_refusals_total", reason.value)
-        self.cell("nearbucket_connections_refused_total")
-        self.cell("nearbucket_log_lines_dropped_total")
+                self.counter("nearbucket_refusals_total", reason.value)
+        self.counter("nearbucket_connections_refused_total")
+        self.counter("nearbucket_log_lines_dropped_total")
         for result in CHECKS:
-            self.cell("nearbucket_checks_total", result)
+            self.counter("nearbucket_checks_total", result)
         for how in STREAM_ENDS:
-            self.cell("nearbucket_stream_ends_total", how)
+            self.counter("nearbucket_stream_ends_total", how)
         for cause in HandoffReason:
-            self.cell("nearbucket_handovers_total", cause.value)
+            self.counter("nearbucket_handovers_total", cause.value)
 
-    def cell(self, name: str, *labels: str) -> Cell:
+    def counter(self, name: str, *labels: str) -> Counter:
         """The figure under a metric's full name, at zero where there was none."""
-        return self._cells[name][labels]
+        return self._counters[name][labels]
 
     def add(self, name: str, *labels: str, by: int = 1) -> None:
         """Count under a metric's full name."""
-        self._cells[name][labels].value += by
+        self._counters[name][labels].value += by
 
-    def tally(self, decision: Decision) -> Tally:
+    def decision_counters(self, decision: Decision) -> DecisionCounters:
         """Where requests that get this decision are counted."""
         reason = decision.reason
         if isinstance(decision, Refuse):
             mark: tuple[object, ...] = (reason,)
         else:
             mark = type(decision), decision.site, decision.region, decision.target, reason
-        found = self._tallies.get(mark)
+        found = self._by_decision.get(mark)
         if found is None:
-            found = self._tallies[mark] = self._tally(decision)
+            found = self._by_decision[mark] = self._new_decision_counters(decision)
         return found
 
-    def _tally(self, decision: Decision) -> Tally:
+    def _new_decision_counters(self, decision: Decision) -> DecisionCounters:
         times, reason = self.seconds[action_of(decision)], decision.reason
         if isinstance(decision, Refuse):
-            return Tally(self.cell("nearbucket_refusals_total", reason.value), times)
+            return DecisionCounters(self.counter("nearbucket_refusals_total", reason.value), times)
         site, region = decision.site, region_label(decision)
         if reason is not Reason.IN_REGION:
-            answers = self.cell("nearbucket_bypasses_total", site, region, reason.value)
+            answers = self.counter("nearbucket_bypasses_total", site, region, reason.value)
             if isinstance(decision, RedirectTo):
-                return Tally(answers, times)
-            size = self.cell("nearbucket_streamed_bytes_total", site, region)
-            return Tally(answers, times, size=size)
-        answers, size, usd = (self.cell(name, site, region) for name in _OF_TARGETS)
+                return DecisionCounters(answers, times)
+            size = self.counter("nearbucket_streamed_bytes_total", site, region)
+            return DecisionCounters(answers, times, size=size)
+        answers, size, usd = (self.counter(name, site, region) for name in _OF_TARGETS)
         rate = self._prices.cdn(region) / GB
-        return Tally(answers, times, size=size, usd=usd, rate=rate)
+        return DecisionCounters(answers, times, size=size, usd=usd, rate=rate)
 
     def snapshot(self) -> Values:
         """All figures now, as plain picklable data."""
         values: Values = {
             name: {labels: cell.value for labels, cell in series.items()}
-            for name, series in self._cells.items()
+            for name, series in self._counters.items()
         }
         values["nearbucket_streams_in_progress"] = {(): self.streams}
         values["nearbucket_connections"] = {(): self.connections}

@@ -23,22 +23,22 @@ from nearbucket.telemetry.metrics import METRICS, SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nearbucket.telemetry.metrics import Definition, Labels, Values
+    from nearbucket.telemetry.metrics import Labels, MetricDefinition, Values
 
 
-class Page(NamedTuple):
+class ExpositionPage(NamedTuple):
     """What a scrape is answered with."""
 
     body: bytes
     content_type: str
 
 
-def exposed(values: Values, accept: str = "") -> Page:
+def exposed(values: Values, accept: str = "") -> ExpositionPage:
     """The figures in the format that an ``Accept`` header asks for: Prometheus's or OpenMetrics."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(values))
     encoder, content_type = choose_encoder(accept)
-    return Page(encoder(registry), content_type)
+    return ExpositionPage(encoder(registry), content_type)
 
 
 class _Families(Collector):
@@ -55,7 +55,7 @@ class _Families(Collector):
                 yield _family(metric, series)
 
 
-def _family(metric: Definition, series: dict[Labels, float]) -> Metric:
+def _family(metric: MetricDefinition, series: dict[Labels, float]) -> Metric:
     if metric.kind == "histogram":
         return _histogram(metric, series)
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
@@ -67,7 +67,7 @@ def _family(metric: Definition, series: dict[Labels, float]) -> Metric:
     return family
 
 
-def _histogram(metric: Definition, series: dict[Labels, float]) -> Metric:
+def _histogram(metric: MetricDefinition, series: dict[Labels, float]) -> Metric:
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     for action in sorted({labels[0] for labels in series}):
         row = [series[action, str(slot)] for slot in range(len(SECONDS) + 2)]

@@ -16,8 +16,8 @@ from botocore.exceptions import (
 )
 
 from nearbucket.cli.check.bucket_inspection import (
-    Inquiry,
-    Inspected,
+    BucketInquiry,
+    InspectedBucket,
     Level,
     cors_finding,
     inspect,
@@ -53,34 +53,34 @@ def place(endpoint: str, **more: Any) -> BucketLocation:
 
 
 @asynccontextmanager
-async def scripted(*script: Say, **more: Any) -> AsyncIterator[Inquiry]:
+async def scripted(*script: Say, **more: Any) -> AsyncIterator[BucketInquiry]:
     async with (
         ScriptedS3(*script) as server,
         opened(place(server.endpoint, **more), attempts=1) as client,
     ):
-        yield Inquiry(place(server.endpoint, **more), client)
+        yield BucketInquiry(place(server.endpoint, **more), client)
 
 
-def said(found: Inspected) -> list[tuple[str, str, str, str]]:
+def said(found: InspectedBucket) -> list[tuple[str, str, str, str]]:
     return [(each.level.value, each.about, each.text, each.fix) for each in found.findings]
 
 
 @pytest.fixture
-async def downloads(s3: LocalS3) -> AsyncIterator[Inquiry]:
+async def downloads(s3: LocalS3) -> AsyncIterator[BucketInquiry]:
     where = place(s3.server.endpoint, bucket=s3.private, credentials=s3.files)
     async with opened(where, attempts=1) as client:
-        yield Inquiry(where, client)
+        yield BucketInquiry(where, client)
 
 
-async def on(where: BucketLocation) -> Inspected:
+async def on(where: BucketLocation) -> InspectedBucket:
     async with opened(where, attempts=1) as client:
-        return await inspect(Inquiry(where, client))
+        return await inspect(BucketInquiry(where, client))
 
 
 # the real server
 
 
-async def test_a_good_bucket_is_one_finding(downloads: Inquiry) -> None:
+async def test_a_good_bucket_is_one_finding(downloads: BucketInquiry) -> None:
     found = await inspect(downloads, ["sites.1.origin"])
     text = "bucket downloads is there, and can be listed (also sites.1.origin)"
     assert said(found) == [("ok", "bucket", text, "")]
@@ -257,12 +257,12 @@ def test_a_target_needs_a_rule_for_every_origin_when_the_origin_has_rules(
     origin: Any, target: Any, level: str | None
 ) -> None:
     one, two = (
-        Inspected(None, (), cors=cors if isinstance(cors, Exception) else {"CORSRules": cors})
+        InspectedBucket(None, (), cors=cors if isinstance(cors, Exception) else {"CORSRules": cors})
         for cors in (origin, target)
     )
     finding = cors_finding(one, two, "sites.0.targets.us-west-2")
     assert (finding.level.value if finding else None) == level
 
 
-async def test_rules_are_read_from_the_bucket(downloads: Inquiry) -> None:
+async def test_rules_are_read_from_the_bucket(downloads: BucketInquiry) -> None:
     assert isinstance((await inspect(downloads)).cors, ClientError)

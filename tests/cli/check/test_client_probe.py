@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.cli.check.client_probe import Answer, bypass, head, readable
+from nearbucket.cli.check.client_probe import ProbeAnswer, bypass, head, readable
 from tests.scripteds3 import Say, ScriptedS3, reply
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def test_silence_ends_after_the_time_given(session: ClientSession) -> None
     ids=str,
 )
 def test_what_clients_would_get_is_judged(
-    answer: Answer | Exception, level: str, text: str
+    answer: ProbeAnswer | Exception, level: str, text: str
 ) -> None:
     finding = readable("t", "https://b.example/a", 5, answer)
     assert finding.level == level
@@ -85,5 +85,7 @@ def test_a_signed_url_has_no_excuse_for_a_refusal(status: int, level: str) -> No
     ],
     ids=str,
 )
-def test_a_bypass_answers_and_does_not_lead_back(answer: Answer | Exception, level: str) -> None:
+def test_a_bypass_answers_and_does_not_lead_back(
+    answer: ProbeAnswer | Exception, level: str
+) -> None:
     assert bypass("b", "https://cdn.example/a", OWN, answer).level == level

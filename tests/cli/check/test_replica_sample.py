@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from nearbucket.cli.check.bucket_inspection import Inquiry, Level
+from nearbucket.cli.check.bucket_inspection import BucketInquiry, Level
 from nearbucket.cli.check.replica_sample import (
-    Compared,
-    Likeness,
+    ComparedObject,
+    ReplicaState,
     compared,
     replicates,
     sample_findings,
@@ -22,7 +22,7 @@ from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import TAG
-from nearbucket.replication.listing_merge import Listed
+from nearbucket.replication.listing_merge import ListedObject
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from tests.scripteds3 import Say, ScriptedS3, error, reply
@@ -38,8 +38,8 @@ NUMBERS = itertools.count()
 class World(NamedTuple):
     """Folders in an origin and a target, and somebody who writes to both."""
 
-    origin: Inquiry
-    target: Inquiry
+    origin: BucketInquiry
+    target: BucketInquiry
 
     async def put(self, key: str, body: bytes = b"x", *, target: bytes | None = None) -> None:
         await self.origin.client.put_object(**self.origin.location.arguments(key), Body=body)
@@ -61,7 +61,7 @@ async def world(s3: LocalS3) -> AsyncIterator[World]:
         for name in ("sample-origin", "sample-west")
     ]  # fmt: skip
     async with opened(places[0]) as one, opened(places[1]) as two:
-        yield World(Inquiry(places[0], one), Inquiry(places[1], two))
+        yield World(BucketInquiry(places[0], one), BucketInquiry(places[1], two))
 
 
 def tars(key: str, _size: int) -> bool:
@@ -72,7 +72,7 @@ async def likeness(world: World) -> dict[str, str]:
     sample = await take(world.origin, tars, 20)
     assert not isinstance(sample, ProxyError)
     found = await compared(world.origin, world.target, sample)
-    return {each.what.key: each.likeness.name for each in found}
+    return {each.what.key: each.state.name for each in found}
 
 
 async def test_each_object_is_compared_by_presence_size_and_etag(world: World) -> None:
@@ -106,8 +106,8 @@ async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS
     sample = await take(world.origin, tars, 20)
     assert not isinstance(sample, ProxyError)
     async with opened(nobody, attempts=1) as client:
-        (found,) = await compared(world.origin, Inquiry(nobody, client), sample)
-    assert found.likeness is Likeness.REFUSED
+        (found,) = await compared(world.origin, BucketInquiry(nobody, client), sample)
+    assert found.state is ReplicaState.REFUSED
 
 
 async def test_no_more_keys_are_looked_at_than_allowed(world: World) -> None:
@@ -125,14 +125,14 @@ async def test_an_origin_that_cannot_be_listed_is_an_error_as_value(s3: LocalS3)
     gone = Bucket(bucket="gone", region="us-east-1", endpoint=s3.server.endpoint)
     place = BucketLocation("o", gone, s3.files)
     async with opened(place, attempts=1) as client:
-        assert isinstance(await take(Inquiry(place, client), tars, 20), ProxyError)
+        assert isinstance(await take(BucketInquiry(place, client), tars, 20), ProxyError)
 
 
 # which objects, and what is said
 
 
-def an_object(number: int, age: timedelta = timedelta(days=2)) -> Listed:
-    return Listed(f"{number}.tar.gz", 1, "e", datetime.now(UTC) - age)
+def an_object(number: int, age: timedelta = timedelta(days=2)) -> ListedObject:
+    return ListedObject(f"{number}.tar.gz", 1, "e", datetime.now(UTC) - age)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_a_sample_is_spread_and_a_quarter_of_it_is_the_newest() -> None:
     assert keys[:6] == [0, 13, 26, 39, 54, 67]
 
 
-def lacking(*ages: timedelta, replication: str = "") -> list[Compared]:
-    return [Compared(an_object(number, age), Likeness.ABSENT, "", replication)
+def lacking(*ages: timedelta, replication: str = "") -> list[ComparedObject]:
+    return [ComparedObject(an_object(number, age), ReplicaState.ABSENT, "", replication)
             for number, age in enumerate(ages)]  # fmt: skip
 
 
@@ -179,7 +179,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
     ],
 )  # fmt: skip
 def test_what_is_absent_is_wrong_unless_it_may_be_on_its_way(
-    found: Callable[[], list[Compared]], level: str, text: str, fix: str
+    found: Callable[[], list[ComparedObject]], level: str, text: str, fix: str
 ) -> None:
     (finding,) = sample_findings("t", found(), "match", "run sync")
     assert finding.level == level
@@ -227,30 +227,30 @@ async def test_a_rule_counts_when_it_is_enabled_and_leads_to_the_bucket(
         entry = Bucket(bucket="downloads", region="us-east-1", endpoint=server.endpoint)
         place = BucketLocation("o", entry, "anonymous")
         async with opened(place, attempts=1) as client:
-            assert await replicates(Inquiry(place, client), bucket) is leads
+            assert await replicates(BucketInquiry(place, client), bucket) is leads
 
 
 @pytest.mark.parametrize(
     ("likeness_", "verify", "level"),
     [
-        (Likeness.SAME, "match", "ok"),
-        (Likeness.RENAMED, "match", "warning"),
-        (Likeness.RENAMED, "exists", "ok"),
-        (Likeness.REFUSED, "match", "wrong"),
-        (Likeness.REFUSED, "none", "warning"),
-        (Likeness.UNKNOWN, "match", "wrong"),
+        (ReplicaState.SAME, "match", "ok"),
+        (ReplicaState.RENAMED, "match", "warning"),
+        (ReplicaState.RENAMED, "exists", "ok"),
+        (ReplicaState.REFUSED, "match", "wrong"),
+        (ReplicaState.REFUSED, "none", "warning"),
+        (ReplicaState.UNKNOWN, "match", "wrong"),
     ],
 )
 def test_how_much_a_likeness_matters_depends_on_verify(
-    likeness_: Likeness, verify: str, level: str
+    likeness_: ReplicaState, verify: str, level: str
 ) -> None:
-    found = [Compared(an_object(1), likeness_, "SlowDown: no")]
+    found = [ComparedObject(an_object(1), likeness_, "SlowDown: no")]
     (finding,) = sample_findings("t", found, verify, "run sync")
     assert finding.level == level
 
 
 def test_objects_are_named_a_few_in_the_text_and_all_in_the_value() -> None:
-    found: list[Any] = [*lacking(*[HOUR] * 7), Compared(an_object(9), Likeness.SAME)]
+    found: list[Any] = [*lacking(*[HOUR] * 7), ComparedObject(an_object(9), ReplicaState.SAME)]
     same, absent = sample_findings("t", found, "match", "run sync")
     assert (same.level, same.text) == (Level.OK, "1 of 8 sampled objects: there and the same")
     assert absent.text == (

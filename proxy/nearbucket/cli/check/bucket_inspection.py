@@ -74,7 +74,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class BucketInquiry:
     """A bucket that can be asked; what goes wrong is an answer too.
 
     Attributes:
@@ -106,7 +106,7 @@ class Inquiry:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
+class InspectedBucket:
     """A bucket and what was found.
 
     Attributes:
@@ -116,13 +116,13 @@ class Inspected:
         cors: Answer of GetBucketCors, or the error.
     """
 
-    inquiry: Inquiry | None
+    inquiry: BucketInquiry | None
     findings: Sequence[Finding]
     listable: bool = False
     cors: Any | Exception = field(default_factory=dict)
 
 
-async def inspect(inquiry: Inquiry, also: Sequence[str] = ()) -> Inspected:
+async def inspect(inquiry: BucketInquiry, also: Sequence[str] = ()) -> InspectedBucket:
     """Ask a bucket whether it is there, whose it is, in which region, and what it lets us do.
 
     Args:
@@ -132,18 +132,18 @@ async def inspect(inquiry: Inquiry, also: Sequence[str] = ()) -> Inspected:
     head = await inquiry.ask("head_bucket")
     found = _elsewhere(head, inquiry.location)
     if isinstance(head, Exception) and (found or _is_final(head)):
-        return Inspected(None, found or [trouble(head, inquiry.location)])
+        return InspectedBucket(None, found or [trouble(head, inquiry.location)])
     # an answer to HEAD has no body: the reason of a refusal stands in the listing's
     listing = await inquiry.ask("list_objects_v2", Prefix=inquiry.location.entry.prefix, MaxKeys=1)
     if not isinstance(listing, Exception):
         found.append(_good(inquiry.location, head, also))
-        return Inspected(inquiry, found, True, await inquiry.ask("get_bucket_cors"))  # noqa: FBT003  # listable
+        return InspectedBucket(inquiry, found, True, await inquiry.ask("get_bucket_cors"))  # noqa: FBT003  # listable
     if code_of(listing) not in {"AccessDenied", "403"}:
-        return Inspected(None, [*found, trouble(listing, inquiry.location)])
+        return InspectedBucket(None, [*found, trouble(listing, inquiry.location)])
     refused = await _refused(inquiry)
     if refused.level is Level.WRONG:
-        return Inspected(None, [*found, refused])
-    return Inspected(inquiry, [*found, refused], cors=await inquiry.ask("get_bucket_cors"))
+        return InspectedBucket(None, [*found, refused])
+    return InspectedBucket(inquiry, [*found, refused], cors=await inquiry.ask("get_bucket_cors"))
 
 
 def _is_final(error: Exception) -> bool:
@@ -169,7 +169,7 @@ def _good(location: BucketLocation, head: Any | Exception, also: Sequence[str]) 
     return Finding(Level.OK, location.name, "bucket", text)
 
 
-async def _refused(inquiry: Inquiry) -> Finding:
+async def _refused(inquiry: BucketInquiry) -> Finding:
     """The finding about a bucket that may not be listed."""
     location = inquiry.location
     name = f"bucket {location.entry.bucket}"
@@ -256,7 +256,7 @@ def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def cors_finding(origin: Inspected, target: Inspected, place: str) -> Finding | None:
+def cors_finding(origin: InspectedBucket, target: InspectedBucket, place: str) -> Finding | None:
     """Whether a browser that may read the origin could follow a redirect to the target.
 
     Across origins it sends ``Origin: null`` after the redirect (Fetch standard, "redirect-tainted

@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError
 
 from nearbucket.cli.check.bucket_inspection import (
     SECONDS,
+    BucketInquiry,
     Finding,
-    Inquiry,
-    Inspected,
+    InspectedBucket,
     Level,
     cors_finding,
     inspect,
@@ -25,7 +25,7 @@ from nearbucket.cli.check.bucket_inspection import (
 )
 from nearbucket.cli.check.client_probe import bypass, head, readable
 from nearbucket.cli.check.replica_sample import (
-    Likeness,
+    ReplicaState,
     Sample,
     compared,
     is_lacking,
@@ -58,7 +58,7 @@ _ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CheckOptions:
     """How much is looked at.
 
     Attributes:
@@ -72,7 +72,7 @@ class Options:
     said: Callable[[str], None] = field(default=lambda _: None)
 
 
-async def checked(settings: Settings, options: Options) -> list[Finding]:
+async def checked(settings: Settings, options: CheckOptions) -> list[Finding]:
     """Everything that a look at the buckets shows."""
     async with AsyncExitStack() as stack, client_session() as session:
         buckets = _buckets(settings)
@@ -113,17 +113,17 @@ def _buckets(settings: Settings) -> dict[tuple[object, ...], list[BucketLocation
 
 
 async def _inspected(
-    stack: AsyncExitStack, locations: Sequence[BucketLocation], options: Options
-) -> Inspected:
+    stack: AsyncExitStack, locations: Sequence[BucketLocation], options: CheckOptions
+) -> InspectedBucket:
     location, *others = locations
     try:
         client = await stack.enter_async_context(opened(location, _CONNECTIONS, attempts=_ATTEMPTS))
     except ConfigError as error:
         text = str(error).removeprefix(f"{location.name}.")
-        return Inspected(None, [Finding(Level.WRONG, location.name, "credentials", text)])
+        return InspectedBucket(None, [Finding(Level.WRONG, location.name, "credentials", text)])
     except (BotoCoreError, OSError, ValueError) as error:  # the SDK's files and profiles
-        return Inspected(None, [trouble(error, location)])
-    inquiry = Inquiry(location, client, options.seconds)
+        return InspectedBucket(None, [trouble(error, location)])
+    inquiry = BucketInquiry(location, client, options.seconds)
     return await inspect(inquiry, [other.name for other in others])
 
 
@@ -134,9 +134,9 @@ class _Site:
         self,
         number: int,
         settings: Settings,
-        known: Mapping[tuple[object, ...], Inspected],
+        known: Mapping[tuple[object, ...], InspectedBucket],
         session: aiohttp.ClientSession,
-        options: Options,
+        options: CheckOptions,
     ) -> None:
         self._number, self._settings, self._known = number, settings, known
         self._session, self._options = session, options
@@ -165,7 +165,7 @@ class _Site:
         yield from found.values()
 
     async def _sample(
-        self, location: BucketLocation, origin: Inspected
+        self, location: BucketLocation, origin: InspectedBucket
     ) -> tuple[list[Finding], Sample | None]:
         if origin.inquiry is None or not self._site.targets:
             return [], None
@@ -186,7 +186,7 @@ class _Site:
         return [Finding(Level.WARNING, location.name, "paths", text, fix)], None
 
     async def _read(
-        self, origin: Inquiry, location: BucketLocation, sample: Sample
+        self, origin: BucketInquiry, location: BucketLocation, sample: Sample
     ) -> list[Finding]:
         """Read a byte of the largest: listing is one right, reading and decrypting are others."""
         largest = max(sample.objects, key=lambda each: each.size)
@@ -204,7 +204,7 @@ class _Site:
 
     async def _target(
         self,
-        origin: Inspected,
+        origin: InspectedBucket,
         location: BucketLocation,
         regions: Sequence[str],
         sample: Sample | None,
@@ -224,7 +224,7 @@ class _Site:
             if is_lacking(objects):
                 rule = await replicates(origin.inquiry, location.entry.bucket)
             found += sample_findings(location.name, objects, redirect.verify, fix, rule=rule)
-        there = next((each.what for each in objects if each.likeness in _THERE), None)
+        there = next((each.what for each in objects if each.state in _THERE), None)
         if there is None:
             return found
         url = f"{self._site.targets[regions[0]].location()}/{encode_key(location.key(there.key))}"
@@ -264,7 +264,7 @@ class _Site:
         return bypass(f"sites.{self._number}.bypass.to", url, own, answer)
 
 
-_THERE = {Likeness.SAME, Likeness.RENAMED}
+_THERE = {ReplicaState.SAME, ReplicaState.RENAMED}
 
 
 def _regions_nobody_is_in(settings: Settings) -> list[Finding]:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _OK, _REFUSED, _ABSENT = 200, {401, 403}, 404
 _REDIRECTS, _ERROR = range(300, 400), 400
 
-Answer = tuple[int, dict[str, str]]
+ProbeAnswer = tuple[int, dict[str, str]]
 """Status and header fields, by lower-case name."""
 
 
 async def head(
     session: aiohttp.ClientSession, url: str, seconds: float = SECONDS
-) -> Answer | Exception:
+) -> ProbeAnswer | Exception:
     """The answer to a HEAD, or what came instead."""
     try:
         async with (
@@ -39,7 +39,7 @@ async def head(
 
 
 def readable(
-    place: str, url: str, size: int, answer: Answer | Exception, *, signed: bool = False
+    place: str, url: str, size: int, answer: ProbeAnswer | Exception, *, signed: bool = False
 ) -> Finding:
     """Whether clients get an object where they are sent.
 
@@ -77,7 +77,7 @@ def readable(
     return Finding(Level.OK, place, "clients", f"{url} can be read {how}")
 
 
-def bypass(place: str, url: str, own: Collection[str], answer: Answer | Exception) -> Finding:
+def bypass(place: str, url: str, own: Collection[str], answer: ProbeAnswer | Exception) -> Finding:
     """Whether ``bypass.to`` has an answer, and does not lead back to us.
 
     Args:

@@ -58,10 +58,10 @@ def check(
 
 
 async def _findings(settings: Settings, sample: int) -> list[Finding]:
-    from nearbucket.cli.check.checks import Options, checked  # noqa: PLC0415  # a second for the SDK
+    from nearbucket.cli.check.checks import CheckOptions, checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:
-        return await checked(settings, Options(sample, said=status.update))
+        return await checked(settings, CheckOptions(sample, said=status.update))
 
 
 def _document(settings: Settings) -> dict[str, Any]:

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.cli.check.bucket_inspection import Finding, Level
 from nearbucket.errors import ProxyError
-from nearbucket.replication.comparison import Judge, Verdict, at_sight
-from nearbucket.replication.listing_merge import Listed, Order, listed
+from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
+from nearbucket.replication.listing_merge import ListedObject, ListingOrder, listed
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.sdk_client import FAULTS, code_of, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nearbucket.cli.check.bucket_inspection import Inquiry
+    from nearbucket.cli.check.bucket_inspection import BucketInquiry
 
 MOST = 5000
 """How many keys of the origin are looked at: five pages of its listing."""
@@ -48,11 +48,11 @@ class Sample(NamedTuple):
     seen: int
     whole: bool
     chosen: int
-    objects: Sequence[Listed]
+    objects: Sequence[ListedObject]
 
 
 async def take(
-    origin: Inquiry, chosen: Callable[[str, int], bool], count: int, most: int = MOST
+    origin: BucketInquiry, chosen: Callable[[str, int], bool], count: int, most: int = MOST
 ) -> Sample | ProxyError:
     """List an origin's first keys and take some of what the policy chooses.
 
@@ -63,7 +63,7 @@ async def take(
         most: How many keys are looked at.
     """
     seen, found, whole = 0, [], False
-    order = Order(bytewise=origin.location.bytewise)
+    order = ListingOrder(bytewise=origin.location.bytewise)
     try:
         async with (
             asyncio.timeout(origin.seconds),
@@ -84,7 +84,7 @@ async def take(
     return Sample(seen, whole, len(found), spread(found, count))
 
 
-def spread(objects: Sequence[Listed], count: int) -> list[Listed]:
+def spread(objects: Sequence[ListedObject], count: int) -> list[ListedObject]:
     """Some objects: a quarter of them the newest, which replication may not have reached."""
     if len(objects) <= count:
         return list(objects)
@@ -95,7 +95,7 @@ def spread(objects: Sequence[Listed], count: int) -> list[Listed]:
     return [*(others[number * len(others) // rest] for number in range(rest)), *newest]
 
 
-class Likeness(StrEnum):
+class ReplicaState(StrEnum):
     """What a target has under the key of an origin's object."""
 
     SAME = "there and the same"
@@ -108,75 +108,85 @@ class Likeness(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedObject:
     """One object in both buckets.
 
     Attributes:
         what: The origin's.
-        likeness: What the target has.
+        state: What the target has.
         said: What went wrong with asking.
         replication: S3's own word for how far it has come: PENDING, FAILED, or empty.
     """
 
-    what: Listed
-    likeness: Likeness
+    what: ListedObject
+    state: ReplicaState
     said: str = ""
     replication: str = ""
 
 
-async def compared(origin: Inquiry, target: Inquiry, sample: Sample) -> list[Compared]:
+async def compared(
+    origin: BucketInquiry, target: BucketInquiry, sample: Sample
+) -> list[ComparedObject]:
     """Every object of the sample, asked of the target."""
     if target.location.is_at(origin.location):
-        return [Compared(what, Likeness.SAME) for what in sample.objects]
+        return [ComparedObject(what, ReplicaState.SAME) for what in sample.objects]
     return list(await asyncio.gather(*(_compared(origin, target, what) for what in sample.objects)))
 
 
-async def _compared(origin: Inquiry, target: Inquiry, what: Listed) -> Compared:
+async def _compared(
+    origin: BucketInquiry, target: BucketInquiry, what: ListedObject
+) -> ComparedObject:
     head = await target.ask("head_object", what.key)
     if isinstance(head, Exception):
-        likeness = _ERRORS.get(code_of(head), Likeness.UNKNOWN)
+        state = _ERRORS.get(code_of(head), ReplicaState.UNKNOWN)
         said = meaning(head) or "no answer in time"
-        return Compared(what, likeness, said, await _replication(origin, what, likeness))
-    likeness = await _likeness(origin, target, what, head)
-    return Compared(what, likeness, "", await _replication(origin, what, likeness))
+        return ComparedObject(what, state, said, await _replication(origin, what, state))
+    state = await _state(origin, target, what, head)
+    return ComparedObject(what, state, "", await _replication(origin, what, state))
 
 
 _ERRORS = {
-    "404": Likeness.ABSENT,
-    "NoSuchKey": Likeness.ABSENT,
-    "403": Likeness.REFUSED,
-    "AccessDenied": Likeness.REFUSED,
+    "404": ReplicaState.ABSENT,
+    "NoSuchKey": ReplicaState.ABSENT,
+    "403": ReplicaState.REFUSED,
+    "AccessDenied": ReplicaState.REFUSED,
 }
 
 
-async def _likeness(origin: Inquiry, target: Inquiry, what: Listed, head: Any) -> Likeness:
+async def _state(
+    origin: BucketInquiry, target: BucketInquiry, what: ListedObject, head: Any
+) -> ReplicaState:
     etag, modified = head.get("ETag", "").strip('"'), head.get("LastModified", what.modified)
-    verdict = at_sight((what, Listed(what.key, head["ContentLength"], etag, modified)))
+    verdict = compare_listings(
+        (what, ListedObject(what.key, head["ContentLength"], etag, modified))
+    )
     if verdict is Verdict.COPY:
-        return Likeness.SIZE
+        return ReplicaState.SIZE
     if verdict is not Verdict.TAGGED:
-        return Likeness.SAME
-    judge = Judge(CopyEndpoints(origin.location, target.location, origin.client, target.client))
+        return ReplicaState.SAME
+    comparison = VersionComparison(
+        CopyEndpoints(origin.location, target.location, origin.client, target.client)
+    )
     try:
         async with asyncio.timeout(target.seconds):
-            settled = await judge.settle(verdict, what)
+            settled = await comparison.settle(verdict, what)
     except (*FAULTS, TimeoutError):  # without the right to read tags the ETag is all there is
-        return Likeness.VERSION
-    return Likeness.VERSION if settled is Verdict.COPY else Likeness.RENAMED
+        return ReplicaState.VERSION
+    return ReplicaState.VERSION if settled is Verdict.COPY else ReplicaState.RENAMED
 
 
-_LACKING = (Likeness.ABSENT, Likeness.SIZE, Likeness.VERSION)
+_LACKING = (ReplicaState.ABSENT, ReplicaState.SIZE, ReplicaState.VERSION)
 
 
-async def _replication(origin: Inquiry, what: Listed, likeness: Likeness) -> str:
+async def _replication(origin: BucketInquiry, what: ListedObject, state: ReplicaState) -> str:
     """How far S3's own replication says it is (API reference, "HeadObject")."""
-    if likeness not in _LACKING:
+    if state not in _LACKING:
         return ""
     head = await origin.ask("head_object", what.key)
     return "" if isinstance(head, Exception) else str(head.get("ReplicationStatus", ""))
 
 
-async def replicates(origin: Inquiry, bucket: str) -> bool | None:
+async def replicates(origin: BucketInquiry, bucket: str) -> bool | None:
     """Whether a replication rule of the origin leads to a bucket; None where that is not said."""
     answer = await origin.ask("get_bucket_replication")
     if isinstance(answer, Exception):
@@ -187,13 +197,13 @@ async def replicates(origin: Inquiry, bucket: str) -> bool | None:
     )
 
 
-def is_lacking(found: Sequence[Compared]) -> bool:
+def is_lacking(found: Sequence[ComparedObject]) -> bool:
     """Whether something has to be copied."""
-    return any(each.likeness in _LACKING for each in found)
+    return any(each.state in _LACKING for each in found)
 
 
 def sample_findings(
-    place: str, found: Sequence[Compared], verify: str, fix: str, *, rule: bool | None = None
+    place: str, found: Sequence[ComparedObject], verify: str, fix: str, *, rule: bool | None = None
 ) -> list[Finding]:
     """What the comparison says about a target.
 
@@ -204,18 +214,18 @@ def sample_findings(
         fix: How missing objects are copied.
         rule: Whether S3 replicates to the target; None where that is not known.
     """
-    by_likeness: dict[Likeness, list[Compared]] = {}
+    by_state: dict[ReplicaState, list[ComparedObject]] = {}
     for each in found:
-        by_likeness.setdefault(each.likeness, []).append(each)
+        by_state.setdefault(each.state, []).append(each)
     findings = []
-    for likeness in Likeness:
-        some = by_likeness.get(likeness)
+    for state in ReplicaState:
+        some = by_state.get(state)
         if some:
-            text = f"{len(some)} of {len(found)} sampled objects: {likeness}"
-            if likeness in _LACKING:
+            text = f"{len(some)} of {len(found)} sampled objects: {state}"
+            if state in _LACKING:
                 level, more, help_ = _lag(some, fix, rule=rule)
             else:
-                level, more, help_ = _judged(likeness, some[0].said, verify)
+                level, more, help_ = _judged(state, some[0].said, verify)
             names = () if level is Level.OK else tuple(each.what.key for each in some)
             text += more + _named(names)
             findings.append(Finding(level, place, "sample", text, help_, names))
@@ -227,20 +237,20 @@ def _named(keys: Sequence[str]) -> str:
     return f": {', '.join(keys[:_NAMED])}{more}" if keys else ""
 
 
-def _judged(likeness: Likeness, said: str, verify: str) -> tuple[Level, str, str]:
+def _judged(state: ReplicaState, said: str, verify: str) -> tuple[Level, str, str]:
     """Level, what is added to the text, and the fix."""
-    if likeness is Likeness.SAME or (likeness is Likeness.RENAMED and verify != "match"):
+    if state is ReplicaState.SAME or (state is ReplicaState.RENAMED and verify != "match"):
         return Level.OK, "", ""
-    if likeness is Likeness.RENAMED:
+    if state is ReplicaState.RENAMED:
         return Level.WARNING, "; redirect.verify: match streams them", "set verify: exists"
-    if likeness is Likeness.UNKNOWN:
+    if state is ReplicaState.UNKNOWN:
         return Level.WRONG, f" ({said})", ""
     level = Level.WARNING if verify == "none" else Level.WRONG
     more = ", or absent where listing is not allowed"
     return level, more, "allow s3:GetObject there (with KMS kms:Decrypt too)"
 
 
-def _lag(some: Sequence[Compared], fix: str, *, rule: bool | None) -> tuple[Level, str, str]:
+def _lag(some: Sequence[ComparedObject], fix: str, *, rule: bool | None) -> tuple[Level, str, str]:
     """What a target lacks: still on the way, or not coming."""
     failed = sum(each.replication == "FAILED" for each in some)
     if failed:

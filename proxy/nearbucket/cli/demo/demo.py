@@ -58,7 +58,7 @@ RANGES = {
 }  # fmt: skip
 
 
-class Line(NamedTuple):
+class DemoCommand(NamedTuple):
     """One command to try, and what it shows."""
 
     title: str
@@ -156,7 +156,7 @@ class Demo:
             ],
         }
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[DemoCommand]:
         """The lines to try, in the order of what they explain."""
         url = f"http://127.0.0.1:{self.port}/{KEY}"
         digest = hashlib.sha256(self.sample).hexdigest()
@@ -164,20 +164,20 @@ class Demo:
         metrics = f"http://127.0.0.1:{self.admin_port}/metrics"
         counts = "^nearbucket_(redirects|bypasses|streamed_bytes)_total"
         return [
-            Line(f"A client in {WEST_REGION} is redirected to the bucket there",
+            DemoCommand(f"A client in {WEST_REGION} is redirected to the bucket there",
                  f"curl -sI {west} {url}",
                  lambda out: "301" in out and f"/{WEST_BUCKET}/{KEY}" in out),
-            Line("curl -L follows, and gets the very bytes from that bucket",
+            DemoCommand("curl -L follows, and gets the very bytes from that bucket",
                  f"curl -sL {west} {url} | sha256sum", lambda out: digest in out),
-            Line("A client outside AWS gets the object through the proxy",
+            DemoCommand("A client outside AWS gets the object through the proxy",
                  f"curl -s {outside} {url} | sha256sum", lambda out: digest in out),
-            Line("... or a part of it",
+            DemoCommand("... or a part of it",
                  f"curl -sD- -o/dev/null -r 0-99 {outside} {url}",
                  lambda out: "206" in out and f"bytes 0-99/{_SAMPLE_BYTES}" in out),
-            Line("A small, changing file is never redirected",
+            DemoCommand("A small, changing file is never redirected",
                  f"curl -sD- {west} http://127.0.0.1:{self.port}/README.txt",
                  lambda out: "reason=path" in out and "always current" in out),
-            Line("Both are counted, with the reason and the bytes",
+            DemoCommand("Both are counted, with the reason and the bytes",
                  f"curl -s {metrics} | grep -E '{counts}'",
                  lambda out: f'redirects_total{{region="{WEST_REGION}",site="*"}} 2.0' in out),
         ]  # fmt: skip
