@@ -1,14 +1,22 @@
-"""The import table: floors of folders. An import may point down or stay in its folder."""
+"""The import table: floors of folders. An import may point down or stay in its folder.
+
+And the names: no two modules and no two public classes share one.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import pytest
 
 import nearbucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 SOURCE = Path(nearbucket.__path__[0])
 PACKAGE = nearbucket.__name__
@@ -139,3 +147,45 @@ def test_no_file_is_long() -> None:
     }
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
     assert median(lines.values()) < MEDIAN
+
+
+def shared(named: Iterable[tuple[str, str]]) -> Names:
+    """Names that stand for several things.
+
+    Args:
+        named: Name and module of each thing.
+    """
+    modules: defaultdict[str, list[str]] = defaultdict(list)
+    for name, module in named:
+        modules[name].append(module)
+    return {name: set(found) for name, found in modules.items() if len(found) > 1}
+
+
+def public_types(source: str) -> Iterator[str]:
+    """Public classes of a module, and its names for types, such as ``Pair = tuple[int, int]``."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name[0].isupper() and not name.isupper():
+                yield name
+
+
+def test_no_public_class_has_the_name_of_another() -> None:
+    assert not shared(
+        (name, module)
+        for module, path in FILES.items()
+        for name in public_types(path.read_text(encoding="utf-8"))
+    )
+
+
+def test_no_module_has_the_name_of_another() -> None:
+    modules = [module for module, path in FILES.items() if path.stem != "__init__"]
+    assert not shared((module.rpartition(".")[2], module) for module in modules)
+
+
+def test_a_name_for_two_things_is_found() -> None:
+    source = "class Pool: ...\nclass _Own: ...\nPair = tuple[int, int]\nMOST = 1\n"
+    assert list(public_types(source)) == ["Pool", "Pair"]
+    assert shared([("Pool", "a"), ("Pair", "a"), ("Pool", "b")]) == {"Pool": {"a", "b"}}
