@@ -169,12 +169,12 @@ class WorkerContext:
         return decision
 
     def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
-        """As of ``Copies``."""
+        """As of ``ReplicaKnowledge``."""
         replicas = self.replicas
         return REPLICA_OK if replicas is None else replicas.status(site, region, key)
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """As of ``Copies``; whoever comes back casts doubt on the copy."""
+        """As of ``ReplicaKnowledge``; the copy of a client that came back is checked again."""
         redirects = self.recent_redirects.get(site)
         if redirects is None:
             return False
