@@ -243,6 +243,17 @@ async def test_a_head_that_does_not_arrive_and_an_idle_connection_are_closed(
         assert await used.rest() == b""
 
 
+async def test_a_head_that_was_begun_behind_a_request_has_no_longer_to_arrive(
+    serve: Serve,
+) -> None:
+    request = head_of("/a.tar.gz", client_at(EAST))
+    async with serve(chosen()) as served:
+        client = await (await served.connect()).send(request + request[:20])
+        assert (await client.answer()).status == 301
+        served.pass_time(11)
+        assert await client.rest() == b""
+
+
 async def test_a_connection_whose_request_had_a_body_is_idle_afterwards(serve: Serve) -> None:
     async with serve(chosen()) as served:
         client = await served.connect()

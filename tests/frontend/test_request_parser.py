@@ -109,10 +109,12 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = PlainRequestParser(frozenset({b"x-a"}))
     for number in range(20):
         fields = b"X-A: %d\r\nX-B: %d\r\nX-C: %b\r\n\r\n" % (number, number, b"c" * 300)
-        head = reader.split(PLAIN[:-2] + fields)
-        assert isinstance(head, simple.RequestHead)
-        assert head.fields == (b"Host: dl.example", b"X-A: %d" % number)
-        assert len(reader._kept) + len(reader._dropped) <= 3
+        for _ in range(3):  # what comes a second time is remembered
+            head = reader.split(PLAIN[:-2] + fields)
+            assert isinstance(head, simple.RequestHead)
+            assert head.fields == (b"Host: dl.example", b"X-A: %d" % number)
+            assert len(reader._kept) + len(reader._dropped) <= 3
+        assert reader._kept or reader._dropped
 
 
 def with_id(value: bytes, name: bytes = b"X-Amz-Cf-Id") -> bytes:

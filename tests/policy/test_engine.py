@@ -60,6 +60,8 @@ def test_a_client_in_a_target_region_is_sent_to_its_bucket(peer: str, location: 
         pytest.param(PLAIN, request(peer=None), Reason.CLIENT_UNKNOWN, id="no peer"),
         pytest.param(PLAIN, request("/repomd.xml"), Reason.PATH, id="R15 no pattern matches"),
         pytest.param(PLAIN, request("/A.TAR.GZ"), Reason.PATH, id="patterns know case"),
+        pytest.param(with_redirect(paths=["*"]), request("/"), Reason.PATH,
+                     id="the bucket itself is no object"),
         pytest.param(with_redirect(exclude=["*latest*"]), request("/latest/a.tar.gz"),
                      Reason.PATH, id="exclude wins"),
         pytest.param(PLAIN, request("/a.tar.gz?redirect=no"), Reason.OPT_OUT, id="R14 query"),
@@ -267,6 +269,22 @@ def test_an_explanation_ends_in_the_decision(asked: Request) -> None:
 )
 def test_an_explanation_says_what_the_client_gets(asked: Request, decision: str) -> None:
     assert engine(PLAIN).explain(asked)[-2] == ("decision", decision, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed"),
+    [
+        (request(), {}),
+        (request(peer=ELSEWHERE), {"target": "no", "mode": "no target"}),
+        (request("/a.txt"), {"path": "not chosen"}),
+        (request(x_no_redirect=""), {"opt-out": "yes"}),
+        (request(cookie="a"), {"credentials": "yes"}),
+    ],
+)
+def test_an_explanation_says_what_each_rule_found(asked: Request, changed: dict[str, str]) -> None:
+    found = {step.name: step.value for step in engine(PLAIN).explain(asked)}
+    plain = {"target": "yes", "path": "chosen", "opt-out": "no", "credentials": "no", "mode": "on"}
+    assert {name: found[name] for name in plain} == {**plain, **changed}
 
 
 def test_an_explanation_says_how_the_client_is_known() -> None:

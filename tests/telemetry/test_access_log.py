@@ -314,6 +314,17 @@ async def test_a_file_gets_everything(tmp_path: Path) -> None:
     assert path.read_bytes() == 5000 * json_line(FULL)
 
 
+async def test_many_lines_leave_before_the_next_flush(pipe: Pipe) -> None:
+    log = AccessLog("json", descriptor=pipe.writer)
+    for _ in range(1025):
+        log.add(FULL)
+    assert await asyncio.to_thread(os.read, pipe.reader, PIPE_BUF)
+    reading = asyncio.create_task(asyncio.to_thread(pipe.pieces))
+    await log.close()
+    pipe.close_writer()
+    await reading
+
+
 async def test_a_full_pipe_stops_nobody_and_what_does_not_fit_is_counted(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
