@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,6 +59,25 @@ async def test_the_log_has_the_bytes_of_the_body_and_the_reason_in_the_head(  # 
     )
     assert sent == [method, answer.status, len(answer.body)]
     assert answer.headers["x-nearbucket"] == f"{action}; region={region}; reason={reason}"
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("head", [head_of("/a.tar.gz", client_at(EAST)), head_of("/a.txt", FROM)])
+async def test_the_log_has_the_time_and_the_version_of_the_request(
+    serve: Serve, tmp_path: Path, head: bytes, version: str
+) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    with (tmp_path / "log").open("wb") as sink:
+        async with (
+            ScriptedS3(Say(reply("200 OK", b"x"))) as server,
+            serve(scripted(server), log=sink.fileno()) as served,
+        ):
+            client = await served.connect()
+            await client.send(head.replace(b"HTTP/1.1", version.encode()))
+            await client.answer()
+    ((written, protocol),) = logged(tmp_path / "log", "time", "protocol")
+    assert before <= datetime.fromisoformat(written) <= datetime.now(UTC) + timedelta(seconds=1)
+    assert protocol == version
 
 
 async def test_of_a_body_that_breaks_off_the_log_has_the_bytes_that_were_sent(

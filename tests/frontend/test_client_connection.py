@@ -6,8 +6,10 @@ import pytest
 
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD
 from tests.behaviour.test_redirect import chosen
+from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
+from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import client_at, head_of, serving
 
 FROM = client_at(EAST)
@@ -49,6 +51,22 @@ async def test_a_head_up_to_aiohttps_limit_of_a_line_is_read_in_the_lane(
         assert (await client.answer()).status == 301
         assert served.count("nearbucket_handovers_total", "unusual") == left
     assert MAX_REQUEST_HEAD == 8190
+
+
+@pytest.mark.parametrize(
+    "head", [PLAIN, head_of("/a.txt", client_at(OUTSIDE))], ids=["redirect", "stream"]
+)
+async def test_an_answer_while_draining_ends_its_connection(head: bytes) -> None:
+    async with (
+        ScriptedS3(Say(reply("200 OK", b"x"))) as server,
+        serving(scripted(server)) as served,
+    ):
+        client = await served.connect()
+        await until(lambda: served.open_connections() == 1)
+        served.worker.state.drain()
+        await client.send(head)
+        assert (await client.answer()).headers["connection"] == "close"
+        assert await client.rest() == b""
 
 
 async def test_nothing_more_is_read_of_a_client_that_does_not_take_its_answers() -> None:

@@ -54,26 +54,29 @@ class Recording:
     def related(self, mutant: Mutant) -> list[Recorded]:
         """The tests for a mutant in the order in which they are run, within ``SHARE``.
 
-        They are those that execute the changed function; where there is none those that execute
-        any of its file, or all tests where that runs only while it is imported. The module's own
-        test file comes first; then tests that execute what none before them did, and one of each
-        function's variants in turn, so that each kind of test is among them; quick ones first.
+        They are those that execute the changed function, or use the changed constant and then
+        also those of the module's own test file; where there are none those that execute anything
+        of the file, or all tests. The module's own test file comes first; then tests that execute
+        what none before them did, and one of each function's variants in turn, so that each kind
+        of test is among them; quick ones first.
         """
         places = {(mutant.path, line) for line in mutant.functions}
         tests = sorted(self.tests, key=lambda test: test.seconds)
+        name = f"test_{Path(mutant.path).stem}.py"
+        own = {test.file for test in tests if Path(test.file).name == name}
+        named = own if mutant.runs_at_import else ()
         found = (
-            [test for test in tests if not places.isdisjoint(test.executes)]
+            [test for test in tests if test.file in named or not places.isdisjoint(test.executes)]
             or [test for test in tests if any(path == mutant.path for path, _ in test.executes)]
             or tests
         )
-        own = f"test_{Path(mutant.path).stem}.py"
         seen: set[tuple[str, int]] = set()
         variants = Counter[str]()
         turns = []
         for test in found:
             function = test.name.partition("[")[0]
             is_new, seen = not test.executes <= seen, seen | test.executes
-            turns.append(0 if is_new or Path(test.file).name == own else variants[function])
+            turns.append(0 if is_new or test.file in own else variants[function])
             variants[function] += 1
         left, chosen = SHARE * sum(test.seconds for test in tests), list[Recorded]()
         for _, test in sorted(zip(turns, found, strict=True), key=lambda each: each[0]):
@@ -83,7 +86,7 @@ class Recording:
         cost = dict.fromkeys((test.file for test in chosen), 0.0)
         for test in chosen:
             cost[test.file] += test.seconds
-        chosen.sort(key=lambda test: (Path(test.file).name != own, cost[test.file], test.file))
+        chosen.sort(key=lambda test: (test.file not in own, cost[test.file], test.file))
         return chosen
 
 

@@ -48,6 +48,7 @@ class Mutant:
         after: What stands there instead.
         functions: First lines of the functions that a test has to execute: the innermost one
             around the change, or those that use the changed constant; else empty.
+        runs_at_import: Whether the change is outside of functions.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Mutant:
     before: str
     after: str
     functions: frozenset[int]
+    runs_at_import: bool
 
     def __str__(self) -> str:
         before, after = " ".join(self.before.split()), " ".join(self.after.split())
@@ -91,7 +93,8 @@ def mutants(path: str, source: bytes) -> list[Mutant]:
             end = starts[(last.end_lineno or 0) - 1] + (last.end_col_offset or 0)
             before = source[start:end].decode()
             places = frozenset({function}) if function else functions
-            found.append(Mutant(path, first.lineno, start, end, before, after, places))
+            made = Mutant(path, first.lineno, start, end, before, after, places, not function)
+            found.append(made)
     return sorted(found, key=lambda mutant: mutant.line)
 
 

@@ -144,6 +144,14 @@ def test_a_json_line_holds_every_field_by_its_name() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, b"0.000000"), (0.000999, b"0.000999"), (0.001, b"0.001000"), (12.5, b"12.500000")],
+)
+def test_a_json_line_has_microseconds_however_long_it_took(seconds: float, text: bytes) -> None:
+    assert b'"seconds":%b,' % text in json_line(FULL._replace(seconds=seconds))
+
+
 def test_a_json_line_leaves_out_what_is_not_there() -> None:
     assert json_line(BARE) == (
         b'{"time":"2026-07-29T08:27:05.456+00:00","seconds":0.000000,"peer":"127.0.0.1",'
