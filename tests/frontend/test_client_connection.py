@@ -63,7 +63,7 @@ async def test_an_answer_while_draining_ends_its_connection(head: bytes) -> None
     ):
         client = await served.connect()
         await until(lambda: served.open_connections() == 1)
-        served.worker.state.drain()
+        served.worker.context.drain()
         await client.send(head)
         assert (await client.answer()).headers["connection"] == "close"
         assert await client.rest() == b""
