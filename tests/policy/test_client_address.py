@@ -26,7 +26,27 @@ def trust(**keys: Any) -> Trust:
 FORWARDED = {"from": "x-forwarded-for", "trusted_proxies": ["private"]}
 ONE_HOP = {"from": "x-forwarded-for", "trusted_hops": 1}
 TWO_HOPS = {"from": "x-forwarded-for", "trusted_hops": 2}
+LAST = "entry 1 from the right of X-Forwarded-For"
 THROUGH_CDN = {"from": "x-forwarded-for", "trusted_proxies": ["private", "cloudfront"]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "how"),
+    [
+        (FORWARDED, "3.5.140.1", LAST),
+        (FORWARDED, "3.5.140.1, 10.0.0.9", "entry 2 from the right of X-Forwarded-For"),
+        (FORWARDED, "junk", f"{LAST} is not an address"),
+        (FORWARDED, "", "a trusted proxy sent no X-Forwarded-For"),
+        (FORWARDED, f"3.5.140.1, {CDN}", f"{LAST} is CloudFront's own address; is a hop uncounted?"),
+        (THROUGH_CDN, CDN, f"{LAST}: trusted proxies, and nobody behind them"),
+        (TWO_HOPS, "3.5.140.1", "X-Forwarded-For has fewer than 2 entries"),
+        ({"from": "x-real-ip", "trusted_hops": 1}, "", "x-real-ip holds no address"),
+        ({}, "3.5.140.1", "the socket's peer"),
+    ],
+)  # fmt: skip
+def test_it_is_said_how_the_client_is_known(keys: Any, value: str, how: str) -> None:
+    asked = request(peer=BALANCER, x_forwarded_for=value, x_real_ip=value)
+    assert trust(**keys).client(asked).how == how
 
 
 @pytest.mark.parametrize(

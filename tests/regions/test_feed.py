@@ -91,6 +91,12 @@ class Desk:
         return [ranges.token for ranges in self.published]
 
 
+def test_the_results_of_a_refresh_have_the_words_that_are_promised() -> None:
+    words = ["updated", "unchanged", "failed", "invalid", "older", "shrunk"]
+    assert [result.value for result in RefreshResult] == words
+    assert [result.value for result in RefreshResult if result.good] == ["updated", "unchanged"]
+
+
 async def test_a_good_list_is_published_and_kept_on_disk(source: Source, settings: Regions) -> None:
     desk = Desk(settings)
     assert await desk.feed.refresh() is RefreshResult.UPDATED

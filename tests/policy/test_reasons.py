@@ -1,0 +1,23 @@
+"""The words for reasons, which metrics, logs, explain and headers share."""
+
+from __future__ import annotations
+
+from nearbucket.policy.reasons import Reason
+
+PROMISED = {
+    "redirect": {"in-region"},
+    "stream": {
+        "client-unknown", "outside-aws", "no-target", "path", "small", "opt-out", "came-back",
+        "credentials", "not-replicated", "unverified", "target-down", "percent", "shadow", "off",
+    },
+    "refuse": {"well-known", "method", "host", "path-invalid", "bad-request", "secret"},
+}  # fmt: skip
+"""What dashboards rely on: changed only with a line in the changelog."""
+
+
+def test_the_reasons_are_those_that_are_promised() -> None:
+    found: dict[str, set[str]] = {}
+    for reason in Reason:
+        found.setdefault(reason.action.value, set()).add(reason.value)
+        assert reason.help.endswith(".")
+    assert found == PROMISED
