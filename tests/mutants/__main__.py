@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from tests.mutants.recording import record
@@ -21,7 +22,8 @@ from tests.mutants.syntax import mutants
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.mutants.recording import Recording
+    from tests.mutants.recording import Recorded, Recording
+    from tests.mutants.running import Run
     from tests.mutants.syntax import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,8 @@ KEPT = ROOT / "build" / "mutants.json"
 
 MEMORY = 1 << 30
 """Bytes that a process which tests a mutant may occupy."""
+
+SURVIVED = ("survived", "error")
 
 CHANGED = tuple(
     f"proxy/nearbucket/{folder}"
@@ -46,7 +50,9 @@ class Outcome:
 
     Attributes:
         mutant: The mutant.
-        what: ``killed``, ``time``, ``memory`` (both count as killed), or ``survived``.
+        what: ``killed``, by a test that passes on the original in the same run; ``time`` or
+            ``memory``, which count as killed; ``survived``; or ``error``, where pytest itself
+            failed, which counts as survived.
         why: The test that failed, or how many passed.
         seconds: How long it took.
     """
@@ -65,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         sys.stdout.writelines(f"{mutant}\n" for mutant in drawn)
         return 0
+    if not drawn:
+        sys.stderr.write("no mutant can be made of these files\n")
+        return 2
     outcomes: list[Outcome] = []
     interrupted = False
     try:
@@ -131,29 +140,48 @@ async def _judge(tree: Path, number: int, mutant: Mutant, recording: Recording) 
     related = recording.related(mutant)
     if not related:
         return Outcome(mutant, "survived", "no test reaches it", 0.0)
-    chosen = tree.parent / f"{tree.name}.json"
-    run = [test.name for test in related]
-    files = list(dict.fromkeys(test.file for test in related))
-    left_out = {test.name for test in recording.tests if test.file in files} - set(run)
+    began, flaky = monotonic(), set[str]()
+    while True:
+        chosen = [test for test in related if test.name not in flaky]
+        path = tree / mutant.path
+        source, status = path.read_bytes(), path.stat()
+        try:
+            path.write_bytes(mutant.apply(source))
+            os.utime(path, (number, number))  # no bytecode of another mutant is taken for this one
+            run = await _run_tests(tree, chosen, recording)
+        finally:
+            path.write_bytes(source)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        failed = re.search(r"^FAILED (tests/.+?)(?: - |$)", run.output, re.MULTILINE)
+        names = [test.name for test in chosen]
+        if run.over or run.code == 0 or not failed or failed[1] not in names:
+            return _outcome(mutant, run, len(chosen), monotonic() - began)
+        original = await _run_tests(tree, chosen[: names.index(failed[1]) + 1], recording)
+        if original.code == 0:
+            return Outcome(mutant, "killed", failed[1], monotonic() - began)
+        flaky.add(failed[1])
+
+
+def _outcome(mutant: Mutant, run: Run, count: int, seconds: float) -> Outcome:
+    if run.over:
+        return Outcome(mutant, run.over, "", seconds)
+    if run.code == 0:
+        return Outcome(mutant, "survived", f"{count} tests passed", seconds)
+    if run.code not in {1, 2}:  # pytest's codes of failed tests, and of files it cannot import
+        return Outcome(mutant, "error", f"pytest ended with exit code {run.code}", seconds)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", run.output, re.MULTILINE)
+    return Outcome(mutant, "killed", failed[1] if failed else f"exit code {run.code}", seconds)
+
+
+async def _run_tests(tree: Path, chosen: Sequence[Recorded], recording: Recording) -> Run:
+    files = list(dict.fromkeys(test.file for test in chosen))
+    names = [test.name for test in chosen]
+    left_out = {test.name for test in recording.tests if test.file in files}.difference(names)
     left_out.update(recording.left_out)
-    chosen.write_text(json.dumps({"run": run, "left_out": sorted(left_out)}), encoding="utf-8")
-    path = tree / mutant.path
-    source, status = path.read_bytes(), path.stat()
-    limits = Limits(60 + 3 * sum(test.seconds for test in related), MEMORY)
-    try:
-        path.write_bytes(mutant.apply(source))
-        os.utime(path, (number, number))  # no bytecode of another mutant is taken for this one's
-        result = await run_pytest(tree, ["-x", *files], limits, MUTANTS_RUN=str(chosen))
-    finally:
-        path.write_bytes(source)
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    if result.over:
-        return Outcome(mutant, result.over, "", result.seconds)
-    if result.code == 0:
-        return Outcome(mutant, "survived", f"{len(run)} tests passed", result.seconds)
-    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", result.output, re.MULTILINE)
-    why = failed[1] if failed else f"exit code {result.code}"
-    return Outcome(mutant, "killed", why, result.seconds)
+    report = tree.parent / f"{tree.name}.json"
+    report.write_text(json.dumps({"run": names, "left_out": sorted(left_out)}), encoding="utf-8")
+    limits = Limits(60 + 3 * sum(test.seconds for test in chosen), MEMORY)
+    return await run_pytest(tree, ["-x", *files], limits, MUTANTS_RUN=str(report))
 
 
 def _progress(outcomes: Sequence[Outcome], total: int) -> None:
@@ -162,15 +190,15 @@ def _progress(outcomes: Sequence[Outcome], total: int) -> None:
     if not sys.stdout.isatty():
         sys.stdout.write(f"{count:3}/{total}  {line}")
     else:
-        survived = sum(each.what == "survived" for each in outcomes)
-        sys.stdout.write("\r\x1b[K" + (line if last.what == "survived" else ""))
+        survived = sum(each.what in SURVIVED for each in outcomes)
+        sys.stdout.write("\r\x1b[K" + (line if last.what in SURVIVED else ""))
         sys.stdout.write(f"{count} of {total}, {survived} survived")
     sys.stdout.flush()
 
 
 def _report(outcomes: Sequence[Outcome], at_least: float) -> bool:
     sys.stdout.writelines(_lines(outcomes))
-    survived = sum(each.what == "survived" for each in outcomes)
+    survived = sum(each.what in SURVIVED for each in outcomes)
     killed = 100 * (1 - survived / max(len(outcomes), 1))
     sys.stdout.write(f"{killed:.1f} % of {len(outcomes)} mutants killed\n")
     return killed >= at_least
@@ -183,8 +211,8 @@ def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield f"{path}: " + ", ".join(f"{counts[what]} {what}" for what in sorted(counts)) + "\n"
     yield "\n"
     for each in sorted(outcomes, key=lambda each: (each.mutant.path, each.mutant.line)):
-        if each.what == "survived":
-            yield f"survived  {each.mutant}  ({each.why})\n"
+        if each.what in SURVIVED:
+            yield f"{each.what:8}  {each.mutant}  ({each.why})\n"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,9 @@ PYTEST = (
     sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
     "-p", "tests.mutants.plugin", "--hypothesis-seed=0",
 )  # fmt: skip
+
+MARK = "MUTANTS_PROCESS"
+"""The variable by which processes of one run are found, whatever session they are in."""
 
 
 class Limits(NamedTuple):
@@ -82,9 +86,11 @@ async def run_pytest(tree: Path, arguments: Sequence[str], limits: Limits, **var
         limits: What it may take; it is ended where it takes more.
         variables: For its environment.
     """
+    mark = uuid4().hex
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(tree / "proxy"), str(tree)]),
+        MARK: mark,
         **variables,
     }
     began, over = monotonic(), ""
@@ -105,9 +111,18 @@ async def run_pytest(tree: Path, arguments: Sequence[str], limits: Limits, **var
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+            _end_processes(f"{MARK}={mark}")
         output.seek(0)
         text = output.read().decode(errors="replace")
     return Run(process.returncode or 0, text, monotonic() - began, over)
+
+
+def _end_processes(variable: str) -> None:
+    """End the processes with a variable in their environment, in whichever session they run."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _resident(process: int) -> int:
