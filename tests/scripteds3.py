@@ -37,12 +37,14 @@ class Say:
         then: ``keep`` the connection, ``close`` it, or ``hang``: say no more on it.
         after: Seconds before it is given.
         mebibytes: How many MiB of zeros follow; a test that wants many holds only one.
+        rest: What follows in pieces of their own.
     """
 
     raw: bytes
     then: str = "keep"
     after: float = 0.0
     mebibytes: int = 0
+    rest: tuple[bytes, ...] = ()
 
 
 MEBIBYTE = bytes(1 << 20)
@@ -53,6 +55,7 @@ class ScriptedS3:
 
     Attributes:
         connections: How many there were.
+        left: Set when a connection that hangs was closed by its client.
         trust: How to speak TLS to it, where it does.
     """
 
@@ -64,6 +67,7 @@ class ScriptedS3:
         self.asked: list[Asked] = []
         self.connections = 0
         self.arrived = asyncio.Event()
+        self.left = asyncio.Event()
         self.endpoint = ""
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,12 +112,17 @@ class ScriptedS3:
                 say = self.script.pop(0)
                 await asyncio.sleep(say.after)
                 writer.write(say.raw)
+                for piece in say.rest:
+                    await writer.drain()
+                    await asyncio.sleep(0.05)  # so that it is read on its own
+                    writer.write(piece)
                 for _ in range(say.mebibytes):
                     writer.write(MEBIBYTE)
                     await writer.drain()
                 await writer.drain()
                 if say.then == "hang":
                     await reader.read()
+                    self.left.set()
                 if say.then != "keep":
                     break
         except (asyncio.IncompleteReadError, ConnectionError):

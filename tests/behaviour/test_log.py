@@ -93,3 +93,19 @@ async def test_of_a_body_that_breaks_off_the_log_has_the_bytes_that_were_sent(
             await client.reader.readuntil(b"\r\n\r\n")
             assert len(await client.rest()) == 500
     assert logged(tmp_path / "log", "status", "bytes") == [(200, 500)]
+
+
+@pytest.mark.parametrize("target", ["/a.tar.gz", "/a.txt"])
+async def test_the_log_names_the_page_that_led_here_without_its_query(
+    serve: Serve, tmp_path: Path, target: str
+) -> None:
+    fields = "Referer: https://example.com/list?token=secret", "User-Agent: curl/8"
+    with (tmp_path / "log").open("wb") as sink:
+        async with (
+            ScriptedS3(Say(reply("200 OK", b"x"))) as server,
+            serve(scripted(server), log=sink.fileno()) as served,
+        ):
+            await served.get(target, client_at(EAST), *fields)
+    assert logged(tmp_path / "log", "referer", "user_agent") == [
+        ("https://example.com/list", "curl/8")
+    ]

@@ -28,3 +28,12 @@ def test_of_many_warnings_in_a_second_one_is_logged_and_the_others_are_counted(
     context.tick()
     context.tick()
     assert caplog.messages == ["alone"]
+
+
+async def test_lines_that_the_log_drops_are_counted() -> None:
+    made = snapshot(settings())
+    context = WorkerContext(made.settings, made.table, made.cdn, descriptor=-1)
+    context.log.keep(b"one\n")
+    context.log.keep(b"two\n")
+    await context.log.close()
+    assert context.counters.snapshot()["nearbucket_log_lines_dropped_total"] == {(): 2}

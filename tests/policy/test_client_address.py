@@ -213,3 +213,8 @@ def test_a_network_trusted_by_hand_does_not_make_its_cdn_a_proxy() -> None:
     by_hand = {"from": "x-forwarded-for", "trusted_proxies": ["private", "203.0.113.128/26"]}
     asked = request(peer=BALANCER, x_forwarded_for=f"3.5.140.1, {CDN}")
     assert trust(**by_hand).client(asked).address is None
+
+
+def test_the_last_of_trusted_networks_is_the_client_though_a_cdn_is_in_them() -> None:
+    by_hand = {"from": "x-forwarded-for", "trusted_proxies": ["private", "203.0.113.128/26"]}
+    assert trust(**by_hand).client(request(peer=BALANCER, x_forwarded_for=CDN)).address == CDN

@@ -198,8 +198,9 @@ async def test_who_says_nothing_is_not_waited_for(
     monkeypatch.setattr(module, "HEAD_TIMEOUT", 0.05)
     async with ScriptedS3(Say(b"", "hang"), Say(b"", "hang")) as server:
         asks = scripted(session, server)
-        with pytest.raises(OriginError, match=r"did not answer within 0\.05 s"):
+        with pytest.raises(OriginError, match=r"did not answer within 0\.05 s") as caught:
             await asks.head_object("a")
+        assert caught.value.status == 504
         assert (await asks.probe(None)).health is BucketHealth.FAILED
 
 

@@ -34,12 +34,14 @@ class Bucket:
         self.base_url = place
         self.asked = 0
         self.knew: list[object] = []
+        self.deep: list[bool] = []
         self._script = list(script)
 
-    async def probe(self, known: object, *, deep: bool = False) -> ProbeResult:  # noqa: ARG002
+    async def probe(self, known: object, *, deep: bool = False) -> ProbeResult:
         found = self._script[min(self.asked, len(self._script) - 1)]
         self.asked += 1
         self.knew.append(known)
+        self.deep.append(deep)
         if isinstance(found, Exception):
             raise found
         return found
@@ -166,6 +168,7 @@ async def test_a_failed_question_causes_one_about_the_bucket_now(
         world.checker.failed("east", "no answer")
     await until(lambda: len(world.turns) == 2)
     assert world.turns == [(3,), (3 + RISE,)]
+    assert bucket.deep == [False, *[True] * 3, *[False] * (RISE - 1)]
     world.checker.failed("nowhere", "no answer")
     await world.checker.close()
 
@@ -210,11 +213,12 @@ async def test_the_last_four_keys_of_each_kind_are_asked_for_where_all_is_forbid
     for number in range(6):
         world.checker.requested("east", f"wanted {number}")
     bucket.knew.clear()
-    await until(lambda: len(bucket.knew) > 16)
+    await until(lambda: len(bucket.knew) > 24)
     there, wanted = (
         [f"{kind} {number}" for number in (5, 4, 3, 2)] for kind in ("there", "wanted")
     )
-    assert bucket.knew[bucket.knew.index("there 5") :][:8] == [*there, *wanted]
+    one_round = [*there, *wanted]
+    assert bucket.knew[bucket.knew.index("there 5") :][:16] == 2 * one_round
     await world.checker.close()
 
 

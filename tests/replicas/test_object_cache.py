@@ -188,11 +188,16 @@ async def test_a_question_that_fails_is_held_back_and_its_key_soon_forgotten(
     await world.object_cache.close()
 
 
-async def test_a_fault_of_ours_is_held_back_like_one_of_s3() -> None:
+@pytest.mark.parametrize(
+    ("fault", "traces"), [(ValueError("a host"), 1), (OriginError(502, "S3 answered 500"), 0)]
+)
+async def test_a_fault_of_ours_is_held_back_like_one_of_s3_and_only_it_is_traced(
+    caplog: pytest.LogCaptureFixture, fault: Exception, traces: int
+) -> None:
     world = World()
 
-    def fails(key: str) -> ObjectVersion:
-        raise ValueError(key)
+    def fails(_key: str) -> ObjectVersion:
+        raise fault
 
     world.east.answer = fails
     bucket_cache = world.object_cache.buckets["east"]
@@ -201,6 +206,7 @@ async def test_a_fault_of_ours_is_held_back_like_one_of_s3() -> None:
     await asyncio.wait({flight})
     assert flight.exception() is None
     assert world.object_cache.check(bucket_cache, "a") is None
+    assert sum(record.exc_info is not None for record in caplog.records) == traces
 
 
 async def test_questions_under_way_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,3 +249,9 @@ def test_a_site_or_region_that_there_is_not_is_open_and_asks_nothing() -> None:
     world = World(None, verify="match")
     assert world.standing("eu-west-1") is UNVERIFIED
     assert world.opens("eu-west-1") == []
+
+
+def test_the_size_of_an_object_is_the_one_that_the_origin_has() -> None:
+    copy = ObjectVersion(OBJECT.size + 1, "e")
+    assert judged("none", Known(OBJECT), Known(copy)).size in {None, OBJECT.size}
+    assert judged("match", Known(OBJECT), Known(copy)).size == OBJECT.size

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from nearbucket.errors import OriginError
 from nearbucket.s3 import credentials as module
-from nearbucket.s3.credentials import Credentials, SdkCredentials
+from nearbucket.s3.credentials import Credentials, RemoteCredentials, SdkCredentials
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
@@ -252,3 +252,17 @@ async def test_a_client_that_goes_away_does_not_end_the_refresh_for_others() -> 
     gone.cancel()
     go.set()
     assert (await stays).token == "token"
+
+
+async def test_a_process_without_a_chain_of_its_own_is_given_the_credentials_of_another() -> None:
+    lent = Credentials("AKID", "secret", "token", time.time() + 3600)
+    asked = 0
+
+    async def fetch() -> Credentials:
+        nonlocal asked
+        asked += 1
+        return lent
+
+    remote = RemoteCredentials(fetch)
+    assert [await remote.get() for _ in range(2)] == [lent, lent]
+    assert asked == 1

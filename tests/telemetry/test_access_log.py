@@ -505,3 +505,15 @@ async def test_a_w3c_line_names_the_scheme_of_the_public_port(
     text = await logged(pipe, "w3c", request(), **listen)
     columns = text.splitlines()[-1].split("\t")
     assert columns[W3C_FIELDS.split().index("cs-protocol")] == scheme
+
+
+async def test_lines_behind_those_that_a_pipe_took_are_counted_each_once(pipe: Pipe) -> None:
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    pipe.fill()
+    for _ in range(100):  # more than one write
+        log.add(FULL)
+    log.flush()
+    pipe.close_reader()
+    await log.close()
+    assert sum(dropped) == 100

@@ -109,3 +109,19 @@ async def test_no_request_is_made_for_a_key_that_no_object_can_have(
         origin = OriginClient(entry(server, keys), session)
         direct = SignedRequestCache(origin, POOL)
         assert direct.get("k" * 1024, NOW) is None
+
+
+async def test_a_head_is_a_template_from_the_second_time_on(
+    server: ScriptedS3, keys: KeyFiles
+) -> None:
+    async with client_session() as session:
+        bucket = SignedRequestCache(OriginClient(entry(server, keys), session), POOL)
+        made = bucket.get("a b", NOW)
+    assert made is not None
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+    response = bucket.responses.read(head)
+    assert response is not None
+    made.remember_head(head, response)
+    assert made.head_template is None
+    made.remember_head(head, response)
+    assert made.head_template is not None
