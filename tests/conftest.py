@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import os
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
-pytest_plugins = ("tests.environment", "tests.leaks", "tests.skips")
+pytest_plugins = ("tests.environment", "tests.leaks", "tests.peak_memory", "tests.skips")
 
 BIG = random.Random(20).randbytes(5 * 1024 * 1024 + 333)  # noqa: S311 - content, not a secret
 
@@ -81,6 +82,13 @@ class LocalS3:
         """The configuration of a bucket here, with the server's keys unless said otherwise."""
         values = {"region": "us-east-1", "credentials": self.files, **more}
         return Origin.model_validate({"bucket": bucket, "endpoint": self.server.endpoint, **values})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes of ``-n auto``: half as many again as there are cores, because tests often wait."""
+    cores = len(os.sched_getaffinity(0))
+    return cores + cores // 2
 
 
 def pytest_collection_finish() -> None:

@@ -7,14 +7,11 @@ SDK, curl, git or a terminal library do are removed; the home folder is an empty
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pytest
 
 _REMOVED = re.compile(
     r"NEARBUCKET_.*|AWS_.*|GIT_.*|XDG_(CONFIG|CACHE|DATA|STATE)_.*"
@@ -27,7 +24,7 @@ _REMOVED = re.compile(
 )
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Change this process's environment, which child processes inherit."""
     for name in tuple(os.environ):
         if _REMOVED.fullmatch(name):
@@ -36,5 +33,5 @@ def pytest_configure(config: pytest.Config) -> None:
     # docker finds its compose plugin in the user's own folder
     os.environ.setdefault("DOCKER_CONFIG", str(Path.home() / ".docker"))
     home = tempfile.TemporaryDirectory(prefix="nearbucket-home-")
-    config.add_cleanup(home.cleanup)
+    atexit.register(home.cleanup)  # worker processes of pytest-xdist run no cleanup of pytest's
     os.environ["HOME"] = home.name

@@ -38,7 +38,7 @@ NO_ENGINE = "no container engine"
 ALLOWED = (
     Allowed(
         re.escape(NO_PUBLISHED_LIST),
-        "AWS's list is not part of the repository; the same test ran on the made list",
+        "AWS's list is not part of the repository; the same test ran on the synthetic list",
     ),
     Allowed(
         rf"\S+ is {re.escape(NO_PROGRAM)}",

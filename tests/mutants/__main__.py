@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "mutants.json"
+LAST = ROOT / "build" / "mutants-survived.txt"
+"""The mutants that survived the last run, one a line."""
 
 MEMORY = 1 << 30
 """Bytes that a process which tests a mutant may occupy."""
@@ -68,11 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     paths = [path for each in options.files for path in _files(ROOT / each)]
     drawn = draw(paths, options.count, options.seed)
+    if options.survived:
+        last = LAST.read_text(encoding="utf-8").splitlines() if LAST.exists() else []
+        drawn = [mutant for mutant in drawn if str(mutant) in last]
     if options.list:
         sys.stdout.writelines(f"{mutant}\n" for mutant in drawn)
         return 0
     if not drawn:
-        sys.stderr.write("no mutant can be made of these files\n")
+        sys.stderr.write("there is no mutant to run\n")
         return 2
     outcomes: list[Outcome] = []
     interrupted = False
@@ -81,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         interrupted = True
     enough = _report(outcomes, options.at_least)
+    LAST.write_text("".join(f"{each.mutant}\n" for each in outcomes if each.what in SURVIVED))
     return 130 if interrupted else int(not enough)
 
 
@@ -93,6 +99,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--at-least", type=float, default=95.0, metavar="PERCENT",
                         help="exit code 1 when fewer are killed (95)")  # fmt: skip
+    parser.add_argument("--survived", action="store_true",
+                        help="of this sample, only those that survived the last run")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     return parser.parse_args(arguments)
 
