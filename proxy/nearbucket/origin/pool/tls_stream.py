@@ -5,29 +5,22 @@ connections of a worker share, and what goes to the socket. Refuses to know sock
 HTTP; whom to trust is its context's.
 
 Not the loop's own TLS: that gives every connection a read buffer of 256 KiB, which a slow client
-holds for hours, and which pushes the others' out of the processor's cache. And OpenSSL is
-asked only for records that are whole: to be told that one is not costs an exception, 3 to 5 us,
-which is half of what decrypting a record costs.
+holds for hours, and which pushes the others' out of the processor's cache.
 """
 
 from __future__ import annotations
 
 import ssl
-from struct import Struct
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PIECE = 32 * 1024  # bytes given to OpenSSL at a time: its buffer stays as large as the largest
-_RECORD = Struct("!BBxH").unpack_from  # type, version, length of what follows (RFC 8446 5.1)
-_HEADER = 5  # bytes of that
-_TYPES = range(20, 25)
-_MAJOR = 3  # version since SSL 3
-_MOST = (1 << 14) + 2048  # of what follows, in TLS 1.2 (RFC 5246 6.2.3); 1.3 allows less
+_PIECE = 16 * 1024  # bytes given to OpenSSL at a time: its buffer stays as large as the largest
+_MAX_PLAINTEXT = 1 << 14  # bytes in a record
 
-LARGEST = _HEADER + _MOST
-"""Bytes of the largest record."""
+LARGEST = 5 + _MAX_PLAINTEXT + 2048
+"""Bytes of the largest record, of TLS 1.2 (RFC 5246 section 6.2.3); TLS 1.3 allows less."""
 
 
 class TlsStream:
@@ -38,7 +31,7 @@ class TlsStream:
         over: Whether the other side has said that nothing more comes (close_notify).
     """
 
-    __slots__ = ("_decrypt", "_header", "_incoming", "_left", "_outgoing", "_tls", "over", "ready")
+    __slots__ = ("_decrypt", "_incoming", "_outgoing", "_tls", "over", "ready")
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         """Begin the handshake: there is something ``to_send``.
@@ -55,8 +48,6 @@ class TlsStream:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         # typeshed knows only the other way to call it
         self._decrypt = cast("Callable[[int, memoryview], int]", self._tls.read)
-        self._header = b""  # of the next record, where only a part of it came
-        self._left = 0  # bytes that the last record lacks
         self.ready = False
         self.over = False
         self._shake()
@@ -84,50 +75,28 @@ class TlsStream:
         Raises:
             ssl.SSLError: Not what a trusted server sends.
         """
-        filled = start = 0
-        end, position = len(data), self._resume(data)
-        whole = 1 if 0 < position <= end else 0
-        while start < end:
-            stop = start + _PIECE
-            while position < stop and position + _HEADER <= end:
-                position += _HEADER + _length(data, position)
-                if position <= end:
-                    whole += 1
-            cut = position if position + _HEADER <= end else end
-            self._incoming.write(data[start:cut])
-            filled = self._read(whole, into, filled)
-            start, whole = cut, 0
-        if position < end:
-            self._header += data[position:]
-        self._left = position - end if position > end else 0
+        filled = 0
+        for start in range(0, len(data), _PIECE):
+            self._incoming.write(data[start : start + _PIECE])
+            if self.ready or self._shake():
+                # asking for an incomplete record costs an exception: until the last piece,
+                # enough is left for OpenSSL to have a complete one
+                is_last = start + _PIECE >= len(data)
+                filled = self._read(into, filled, 0 if is_last else LARGEST)
         return filled
 
-    def _resume(self, data: memoryview) -> int:
-        """Where in ``data`` the record ends that was begun before; 0 when there is none."""
-        if not self._header:
-            return self._left
-        missing = _HEADER - len(self._header)
-        header = self._header + data[:missing]
-        if len(header) < _HEADER:
-            return 0
-        self._header = b""
-        return missing + _length(header, 0)
-
-    def _read(self, records: int, into: memoryview, filled: int) -> int:
-        """Decrypt so many records that are whole; where their plaintext ends."""
-        if not self.ready and not self._shake():
-            return filled
-        decrypt = self._decrypt
-        for _ in range(records):
-            if filled >= len(into):  # to OpenSSL, an empty place would look like the end
-                raise ssl.SSLError("more plaintext than there is room for")
-            try:
-                count = decrypt(_MOST, into[filled:])
-            except ssl.SSLWantReadError:  # it was a ticket's, or the handshake's last
-                continue
-            if not count:
-                self.over = True
-            filled += count
+    def _read(self, into: memoryview, filled: int, keep: int) -> int:
+        """Decrypt all but the last ``keep`` bytes of ciphertext; where the plaintext ends."""
+        incoming, decrypt = self._incoming, self._decrypt
+        try:
+            while incoming.pending > keep and not self.over:
+                if filled >= len(into):  # to OpenSSL, an empty place would look like the end
+                    raise ssl.SSLError("more plaintext than there is room for")
+                count = decrypt(_MAX_PLAINTEXT, into[filled:])
+                filled += count
+                self.over = not count
+        except ssl.SSLWantReadError:  # the next record is not complete
+            pass
         return filled
 
     def _shake(self) -> bool:
@@ -137,11 +106,3 @@ class TlsStream:
             return False
         self.ready = True
         return True
-
-
-def _length(data: bytes | memoryview, position: int) -> int:
-    """Bytes behind the header of a record that begins there."""
-    kind, major, length = _RECORD(data, position)
-    if length > _MOST or major != _MAJOR or kind not in _TYPES:
-        raise ssl.SSLError(f"not TLS: {bytes(data[position : position + _HEADER])!r}")
-    return length  # type: ignore[no-any-return]  # what Struct unpacks has no type
