@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nearbucket.frontend.handoff import HandedBackRequest, OriginAttempt
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.origin.error_response import ErrorResponseReader, means_no_object
-from nearbucket.origin.pool.response_head import MAX_HEAD, status_of, take_head
+from nearbucket.origin.pool.response_head import MAX_HEAD, read_response, status_of, take_head
 
 if TYPE_CHECKING:
     from nearbucket.frontend.decision_cache import CachedDecision
@@ -113,7 +113,7 @@ class OriginExchange(ClientWriter, ABC):
                 self._hand_back(OriginAttempt.NOT_COUNTED)
             return
         self._head = b""
-        response = self._signed_requests.responses.read(head)
+        response = read_response(head)
         range_ = self._cached.client.range
         if response is None or (response.status == 206 and range_ is None):  # noqa: PLR2004
             self._not_an_object(head, data[len(head) - before :])

@@ -7,26 +7,24 @@ None, and then it is aiohttp's to judge. Refuses to know requests and clients.
 from __future__ import annotations
 
 import re
-from typing import cast
 
 import httptools
 
 from nearbucket.origin.response_headers import CONTENT_RANGE, VISIBLE, ResponseHead
 
-_ORDER = {name.lower().encode(): (place, name) for place, name in enumerate(VISIBLE)}
+_SHOWN = {name.lower().encode(): f"{name}: %b\r\n".encode() for name in VISIBLE}
+"""Lines of the fields that a client may see, in the order that the aiohttp lane gives them."""
+
 _FRAMING = frozenset({b"transfer-encoding", b"trailer", b"upgrade"})
-_RELEVANT = frozenset(_ORDER) | _FRAMING | {b"connection", b"keep-alive"}
+_RELEVANT = frozenset(_SHOWN) | _FRAMING | {b"connection", b"keep-alive"}
 """Fields that decide what a response is; the others are not even looked at."""
 
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_MOST = 4096
 _USUAL_HEAD = 2048  # bytes: enough to find the end of S3's heads without copying more
 
 MAX_HEAD = 16 * 1024
 """Bytes of a head; S3's have one."""
-_UNSEEN = object()
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
-_TEXT = re.compile(rb"[ -~]+")
+_TEXT = re.compile(rb"(?:[A-Za-z-]+: [ -~]+\r\n)*")
 
 
 def take_head(before: bytes, data: memoryview) -> tuple[bytes, bool]:
@@ -42,69 +40,6 @@ def take_head(before: bytes, data: memoryview) -> tuple[bytes, bool]:
         head = bytes(data[:MAX_HEAD])
         end = head.find(b"\r\n\r\n")
     return (head, False) if end < 0 else (head[: end + 4], True)
-
-
-class ResponseReader:
-    """Reads heads; remembers those whose fields that count it has seen, a few MiB at most.
-
-    S3 says the same of a hot object every time but for its request ids and the date. Those are
-    told by their names; what is left is parsed by llhttp once, and is one look into a dict after
-    that (bench, 64 KiB: a third of the lane's own time was parsing).
-    """
-
-    __slots__ = ("_ignored", "_kept", "_known", "_names")
-
-    def __init__(self) -> None:
-        self._kept: set[bytes] = set()
-        self._ignored: set[bytes] = set()
-        self._names: set[bytes] = set()
-        self._known: dict[tuple[bytes, ...], ResponseHead | None] = {}
-
-    def read(self, head: bytes) -> ResponseHead | None:
-        """As ``read_response``."""
-        lines = head[:-4].split(b"\r\n")
-        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
-            return None
-        counted = [lines[0]]
-        kept, ignored = self._kept, self._ignored
-        for line in lines[1:]:
-            if line in kept:
-                counted.append(line)
-            elif line not in ignored:
-                counts = self._learn(line)
-                if counts is None:
-                    return None
-                if counts:
-                    counted.append(line)
-        return self._of(tuple(counted))
-
-    def _learn(self, line: bytes) -> bool | None:
-        """Whether a line counts; None where it is none."""
-        name = line[: line.find(b":")]
-        if name in self._names:  # of what never comes again: Date, ids
-            self._remember(self._ignored, line)
-            return False
-        if not _TOKEN.fullmatch(name) or b":" not in line:
-            return None
-        if name.lower() in _RELEVANT:
-            self._remember(self._kept, line)
-            return True
-        self._remember(self._names, name)
-        return False
-
-    def _of(self, counted: tuple[bytes, ...]) -> ResponseHead | None:
-        found = self._known.get(counted, _UNSEEN)
-        if found is _UNSEEN:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            found = self._known[counted] = read_response(b"\r\n".join((*counted, b"", b"")))
-        return cast("ResponseHead | None", found)
-
-    @staticmethod
-    def _remember(into: set[bytes], seen: bytes) -> None:
-        if len(into) >= _MOST:
-            into.clear()
-        into.add(seen)
 
 
 class HeadTemplate:
@@ -145,23 +80,24 @@ class HeadTemplate:
         return self._response
 
 
-class _Fields:
-    """Collects what llhttp finds."""
-
-    __slots__ = ("found", "on_header")
-
-    def __init__(self) -> None:
-        self.found: list[tuple[bytes, bytes]] = []
-        self.on_header = self._add
-
-    def _add(self, name: bytes, value: bytes) -> None:
-        self.found.append((name.lower(), value))
-
-
 def status_of(head: bytes) -> int:
     """Status of a response whose head is not a plain one's; 0 when it has none."""
     found = _STATUS.match(head)
     return int(found[1]) if found else 0
+
+
+class _Fields:
+    """The relevant fields that llhttp finds, by lower-case name."""
+
+    def __init__(self) -> None:
+        self.found: dict[bytes, bytes] = {}
+        self.has_repeated = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in _RELEVANT:
+            self.has_repeated |= name in self.found
+            self.found[name] = value
 
 
 def read_response(head: bytes) -> ResponseHead | None:
@@ -178,31 +114,18 @@ def read_response(head: bytes) -> ResponseHead | None:
         status = parser.get_status_code()
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
-    if status not in {200, 206} or parser.get_http_version() != "1.1":
+    if status not in {200, 206} or parser.get_http_version() != "1.1" or fields.has_repeated:
         return None
-    seen = dict(fields.found)
-    length = seen.get(b"content-length", b"")
-    if not length.isdigit() or not _FRAMING.isdisjoint(seen):
+    found = fields.found
+    length = found.get(b"content-length", b"")
+    if not length.isdigit() or not _FRAMING.isdisjoint(found):
         return None
-    shown = _shown(fields.found, seen)
-    size = int(length)
-    where = _where(status, seen, size)
-    if shown is None or where is None:
+    shown = b"".join([line % found[name] for name, line in _SHOWN.items() if name in found])
+    where = _where(status, found, int(length))
+    if where is None or not _TEXT.fullmatch(shown) or b"aws-chunked" in shown.lower():
         return None
-    etag, typed = seen.get(b"etag", b"").decode(), b"content-type" in seen
-    return ResponseHead(status, shown, size, *where, etag, typed, parser.should_keep_alive())
-
-
-def _shown(found: list[tuple[bytes, bytes]], seen: dict[bytes, bytes]) -> bytes | None:
-    """The lines a client may see, in the order the other lane gives them; None in doubt."""
-    if len(found) != len(seen) and len({name for name, _ in found if name in _ORDER}) != sum(
-        name in _ORDER for name, _ in found
-    ):
-        return None
-    rows = sorted((*_ORDER[name], value) for name, value in found if name in _ORDER)
-    lines = b"".join([b"%b: %b\r\n" % (name.encode(), value) for _, name, value in rows])
-    whole = all(_TEXT.fullmatch(value) for _, _, value in rows)
-    return lines if whole and b"aws-chunked" not in lines.lower() else None
+    etag, typed = found.get(b"etag", b"").decode(), b"content-type" in found
+    return ResponseHead(status, shown, int(length), *where, etag, typed, parser.should_keep_alive())
 
 
 def _where(status: int, seen: dict[bytes, bytes], length: int) -> tuple[int, int] | None:

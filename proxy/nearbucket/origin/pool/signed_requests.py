@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nearbucket.origin.object_response import ObjectResponse
-from nearbucket.origin.pool.response_head import HeadTemplate, ResponseReader
+from nearbucket.origin.pool.response_head import HeadTemplate
 from nearbucket.s3.http_session import COMMON, CONNECT
 
 if TYPE_CHECKING:
@@ -69,12 +69,11 @@ class SignedRequestCache:
     """One bucket.
 
     Attributes:
-        responses: Reads the heads of what it answers.
         on_status: Counts an answer of S3 by its status; 0 where none came in time.
         take: A connection that is free now, or None.
     """
 
-    __slots__ = ("_origin", "_pool", "_requests", "on_status", "responses", "take")
+    __slots__ = ("_origin", "_pool", "_requests", "on_status", "take")
 
     def __init__(self, origin: OriginClient, pool: ConnectionPool) -> None:
         """Args: the same bucket by way of aiohttp; the connections to its host."""
@@ -82,7 +81,6 @@ class SignedRequestCache:
         self.take = pool.take
         self._pool = pool
         self._requests: dict[str, SignedRequest] = {}
-        self.responses = ResponseReader()
         counters = origin.counters
         self.on_status: Callable[[int], None] = counters.on_status if counters else _uncounted
 
