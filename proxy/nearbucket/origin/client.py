@@ -25,6 +25,7 @@ from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, ErrorRe
 from nearbucket.origin.object_response import BROKEN, ObjectResponse
 from nearbucket.origin.response_headers import cors_fields
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
+from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer, canonical
 from nearbucket.s3.tls_trust import complaint
 
@@ -248,30 +249,30 @@ class OriginClient:
         self, error: ErrorResponse, method: str = "GET", query: str = ""
     ) -> ObjectResponse:
         """A 404 or 416 that is the client's; raises the ``OriginError`` that is not."""
-        (status, headers, document), code = error, error.code
+        (status, headers, document), kind = error, error.kind
         if status == 416:  # noqa: PLR2004 - Range Not Satisfiable
             size = _SIZE.search(document)
             known = f"bytes */{size[1].decode()}" if size else ""
             span = headers.get("Content-Range", known)
             fields = [("Content-Range", span)] if span else []
             return ObjectResponse(416, [*fields, *cors_fields(headers)])
-        if status == 404 and code != "NoSuchBucket":  # noqa: PLR2004 - Not Found
+        if status == 404 and kind is not ErrorKind.NO_BUCKET:  # noqa: PLR2004 - Not Found
             return ObjectResponse(404, cors_fields(headers))
         if status == 400 and query:  # noqa: PLR2004 - Bad Request
             return ObjectResponse(404, cors_fields(headers))  # no such version, or no such argument
         if status == 405 and "x-amz-delete-marker" in headers:  # noqa: PLR2004
             # versionId names a delete marker: no object (S3 user guide, "Delete markers")
             return ObjectResponse(404, cors_fields(headers))
-        if status == 403 and (code == "AccessDenied" or method == "HEAD"):  # noqa: PLR2004
+        if status == 403 and (kind is ErrorKind.NOT_ALLOWED or method == "HEAD"):  # noqa: PLR2004
             # what S3 says of a missing key to those who may not list (GetObject, "403"), and
             # HEAD has no body to tell it from others
             return ObjectResponse(404, cors_fields(headers))
-        told = 503 if status in {429, 503} or code == "SlowDown" else 502
+        told = 503 if status in {429, 503} or kind is ErrorKind.BUSY else 502
         region = headers.get("x-amz-bucket-region")
         elsewhere = region and region != self._entry.region
         raise OriginError(
             told,
-            f"S3 answered {status} {code or '(no code)'} for bucket {self._entry.bucket} in "
+            f"S3 answered {status} {error.code or '(no code)'} for bucket {self._entry.bucket} in "
             f"{self._entry.region}{f'; it is in {region}' if elsewhere else ''}",
         )
 

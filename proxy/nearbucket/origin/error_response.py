@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import httptools
 from multidict import CIMultiDict
 
+from nearbucket.s3.error_codes import ErrorKind, kind_of_code
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -47,13 +49,18 @@ class ErrorResponse(NamedTuple):
         return found[1].decode() if found else ""
 
     @property
+    def kind(self) -> ErrorKind | None:
+        """What the code means."""
+        return kind_of_code(self.code)
+
+    @property
     def final(self) -> bool:
         """Whether asking again would not change it.
 
         What S3 has against a signature or a connection may be cured by another one: keys that
         were rotated, a clock that was set, a connection that was too old.
         """
-        return self.status not in _CURABLE or self.code == "AccessDenied"
+        return self.status not in _CURABLE or self.kind is ErrorKind.NOT_ALLOWED
 
 
 def means_no_object(status: int) -> bool:

@@ -24,6 +24,7 @@ from botocore.exceptions import (
 
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, OriginError, ProxyError
+from nearbucket.s3.error_codes import ErrorKind, kind_of_code
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
 
@@ -109,30 +110,6 @@ async def _keys(location: BucketLocation) -> dict[str, str]:
 FAULTS = (BotoCoreError, ClientError)
 """What an aiobotocore client raises."""
 
-_NOT_ALLOWED = "not allowed; docs/replication.md lists the permissions that sync needs"
-_BUSY = "S3 asks to slow down; run sync again, with a smaller --parallel"
-_CHANGED = "changed at the origin during the run; run sync again"
-_KEYS = "the keys are not accepted; correct the credentials"
-_ELSEWHERE = "the bucket is in another region; correct its region"
-_MEANING = {
-    "AccessDenied": _NOT_ALLOWED,
-    "403": _NOT_ALLOWED,
-    "404": "not there",
-    "412": _CHANGED,
-    "AuthorizationHeaderMalformed": _ELSEWHERE,
-    "EntityTooLarge": "larger than the server copies in one piece",
-    "ExpiredToken": _KEYS,
-    "InvalidAccessKeyId": _KEYS,
-    "InvalidObjectState": "archived at the origin; restore it there, or exclude it",
-    "NoSuchBucket": "there is no such bucket; make it, or correct the name",
-    "NoSuchKey": _CHANGED,
-    "PermanentRedirect": _ELSEWHERE,
-    "PreconditionFailed": _CHANGED,
-    "ServiceUnavailable": _BUSY,
-    "SignatureDoesNotMatch": _KEYS,
-    "SlowDown": _BUSY,
-}
-
 
 def code_of(error: Exception) -> str:
     """S3's code of an error, or the kind of failure where S3 gave no answer."""
@@ -141,12 +118,18 @@ def code_of(error: Exception) -> str:
     return type(error).__name__
 
 
+def kind_of(error: Exception) -> ErrorKind | None:
+    """What S3's code of an error means; None where there is none, or it is not in the table."""
+    is_bucket = isinstance(error, ClientError) and error.operation_name == "HeadBucket"
+    code = code_of(error)
+    return kind_of_code("NoSuchBucket" if is_bucket and code == "404" else code)
+
+
 def meaning(error: Exception) -> str:
     """What an error means, and what helps."""
-    code = code_of(error)
     if isinstance(error, ClientError):
         said = error.response.get("Error", {}).get("Message", "")
-        return f"{code}: {_MEANING.get(code) or said or 'no reason given'}"
+        return f"{code_of(error)}: {kind_of(error) or said or 'no reason given'}"
     if isinstance(error, NoCredentialsError):
         return "no AWS credentials found; give this process a role, keys, or credentials: files"
     if isinstance(error, SSLError):

@@ -1,0 +1,70 @@
+"""What S3's error codes mean: the one table of them.
+
+A response to HEAD has no body, and so no code: its status stands for one.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+
+class ErrorKind(Enum):
+    """Codes that mean the same.
+
+    Attributes:
+        codes: S3's codes, and the status of a HEAD.
+        subject: What the error is about.
+        text: What happened.
+        fix: What helps; may be empty.
+    """
+
+    def __init__(
+        self, codes: str, subject: Literal["bucket", "credentials", "region"], text: str, fix: str
+    ) -> None:
+        self.codes = codes.split()
+        self.subject = subject
+        self.text = text
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.fix}" if self.fix else self.text
+
+    # fmt: off
+    NOT_ALLOWED = ("AccessDenied 403", "bucket",
+        "not allowed", "docs/replication.md lists the permissions that sync needs")
+    NO_BUCKET = ("NoSuchBucket", "bucket",
+        "there is no such bucket", "make it, or correct the name")
+    NO_OBJECT = ("NoSuchKey 404", "bucket",
+        "there is no such object", "if it was deleted meanwhile, run the command again")
+    REPLACED = ("PreconditionFailed 412", "bucket",
+        "it was replaced while it was read", "run sync again")
+    ARCHIVED = ("InvalidObjectState", "bucket",
+        "archived at the origin", "restore it there, or exclude it")
+    EMPTY = ("InvalidRange", "bucket",
+        "it is empty", "")
+    TOO_LARGE = ("EntityTooLarge", "bucket",
+        "larger than the server copies in one piece", "")
+    BUSY = ("SlowDown ServiceUnavailable", "bucket",
+        "S3 asks to slow down", "try again later, sync with a smaller --parallel")
+    WRONG_KEYS = ("InvalidAccessKeyId SignatureDoesNotMatch", "credentials",
+        "the keys are not accepted", "correct the credentials")
+    EXPIRED = ("ExpiredToken", "credentials",
+        "the credentials have expired", "renew them")
+    WRONG_CLOCK = ("RequestTimeTooSkewed", "credentials",
+        "the clock of this machine is wrong", "set the clock")
+    OTHER_REGION = ("AuthorizationHeaderMalformed PermanentRedirect", "region",
+        "the bucket is in another region", "correct its region")
+    # of a region that has to be enabled first (S3 user guide, "Error responses")
+    CLOSED_REGION = ("IllegalLocationConstraintException InvalidToken OptInRequired", "region",
+        "its region is not enabled for this account, or does not take this kind of session token",
+        "enable the region in the account's settings; for roles, use STS's regional endpoints")
+    # fmt: on
+
+
+_KINDS = {code: kind for kind in ErrorKind for code in kind.codes}
+
+
+def kind_of_code(code: str) -> ErrorKind | None:
+    """What a code means; None where it is not in the table."""
+    return _KINDS.get(code)
