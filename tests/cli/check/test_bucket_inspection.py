@@ -210,7 +210,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for_for_ever() -> None:
         (ClientError({"Error": {"Code": "ExpiredToken"}}, "HeadBucket"), "credentials",
          "bucket bkt: the credentials have expired (ExpiredToken)"),
         (ClientError({"Error": {"Code": "Odd", "Message": "so"}}, "HeadBucket"), "bucket",
-         "bucket bkt: Odd: so (Odd)"),
+         "bucket bkt: Odd: so"),
         (EndpointConnectionError(endpoint_url="u"), "bucket",
          'bucket bkt cannot be reached: Could not connect to the endpoint URL: "u"'),
     ],

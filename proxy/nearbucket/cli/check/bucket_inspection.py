@@ -19,7 +19,8 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from nearbucket.s3.sdk_client import FAULTS, code_of, meaning
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, meaning
 from nearbucket.s3.tls_trust import REMEDY
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ async def inspect(inquiry: BucketInquiry, also: Sequence[str] = ()) -> Inspected
     if not isinstance(listing, Exception):
         found.append(_good(inquiry.location, head, also))
         return InspectedBucket(inquiry, found, True, await inquiry.ask("get_bucket_cors"))  # noqa: FBT003  # listable
-    if code_of(listing) not in {"AccessDenied", "403"}:
+    if kind_of(listing) is not ErrorKind.NOT_ALLOWED:
         return InspectedBucket(None, [*found, trouble(listing, inquiry.location)])
     refused = await _refused(inquiry)
     if refused.level is Level.WRONG:
@@ -148,7 +149,9 @@ async def inspect(inquiry: BucketInquiry, also: Sequence[str] = ()) -> Inspected
 
 def _is_final(error: Exception) -> bool:
     """Whether the listing would say nothing else."""
-    return not isinstance(error, ClientError) or not_reached(error) or code_of(error) == "404"
+    if not isinstance(error, ClientError) or not_reached(error):
+        return True
+    return kind_of(error) is ErrorKind.NO_BUCKET
 
 
 def _elsewhere(head: Any | Exception, location: BucketLocation) -> list[Finding]:
@@ -204,43 +207,16 @@ def trouble(error: Exception, location: BucketLocation) -> Finding:
         text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
         fix = "is the endpoint right, and reachable from here?"
         return Finding(Level.WRONG, location.name, "bucket", text, fix, reached=False)
-    code = code_of(error)
+    if kind := kind_of(error):
+        text = f"{name}: {kind.text} ({code_of(error)})"
+        return Finding(Level.WRONG, location.name, kind.subject, text, kind.fix)
     if isinstance(error, ClientError):
-        about, text, fix = _MEANING.get(code, ("bucket", meaning(error), ""))
-        return Finding(Level.WRONG, location.name, about, f"{name}: {text} ({code})", fix)
+        return Finding(Level.WRONG, location.name, "bucket", f"{name}: {meaning(error)}")
     text = "no AWS credentials found" if isinstance(error, NoCredentialsError) else meaning(error)
     return Finding(Level.WRONG, location.name, "credentials", f"{name}: {text}", _GIVE_KEYS)
 
 
 _GIVE_KEYS = "give this process a role or keys, or set credentials: to anonymous or to key files"
-_CLOSED: tuple[Subject, str, str] = (
-    "region",
-    "its region is not enabled for this account, or does not take this kind of session token",
-    "enable the region in the account's settings; for roles, use STS's regional endpoints",
-)
-_KEYS: tuple[Subject, str, str] = (
-    "credentials", "the keys are not accepted", "correct the credentials",
-)  # fmt: skip
-_ABSENT: tuple[Subject, str, str] = (
-    "bucket", "there is no such bucket", "make it, or correct the name",
-)  # fmt: skip
-_ELSEWHERE: tuple[Subject, str, str] = (
-    "region", "the bucket is in another region", "correct its region",
-)  # fmt: skip
-_MEANING = {
-    "404": _ABSENT,
-    "NoSuchBucket": _ABSENT,
-    "InvalidAccessKeyId": _KEYS,
-    "SignatureDoesNotMatch": _KEYS,
-    "AuthorizationHeaderMalformed": _ELSEWHERE,
-    "PermanentRedirect": _ELSEWHERE,
-    # a region that has to be enabled first answers so (S3 user guide, "Error responses")
-    "IllegalLocationConstraintException": _CLOSED,
-    "InvalidToken": _CLOSED,
-    "OptInRequired": _CLOSED,
-    "ExpiredToken": ("credentials", "the credentials have expired", "renew them"),
-    "RequestTimeTooSkewed": ("credentials", "the clock of this machine is wrong", "set the clock"),
-}
 
 
 def _headers(answer: Any | Exception) -> dict[str, str]:

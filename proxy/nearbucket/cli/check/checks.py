@@ -38,9 +38,10 @@ from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.s3.bucket_location import origin_of, target_of
+from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
-from nearbucket.s3.sdk_client import code_of, opened
+from nearbucket.s3.sdk_client import kind_of, opened
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.supervisor.snapshot import regions_without_prefixes
 
@@ -194,9 +195,9 @@ class _Site:
         if not isinstance(answer, Exception):
             answer["Body"].close()
             return []
-        if code_of(answer) == "InvalidRange":  # an empty object has no first byte
+        if kind_of(answer) is ErrorKind.EMPTY:  # an empty object has no first byte
             return []
-        if code_of(answer) not in {"AccessDenied", "403"}:
+        if kind_of(answer) is not ErrorKind.NOT_ALLOWED:
             return [trouble(answer, location)]
         text = f"{largest.key} may not be read"
         fix = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"

@@ -19,7 +19,8 @@ from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
 from nearbucket.replication.listing_merge import ListedObject, ListingOrder, listed
 from nearbucket.s3.bucket_location import CopyEndpoints
-from nearbucket.s3.sdk_client import FAULTS, code_of, meaning
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,18 +139,16 @@ async def _compared(
 ) -> ComparedObject:
     head = await target.ask("head_object", what.key)
     if isinstance(head, Exception):
-        state = _ERRORS.get(code_of(head), ReplicaState.UNKNOWN)
+        state = _ERRORS.get(kind_of(head), ReplicaState.UNKNOWN)
         said = meaning(head) or "no answer in time"
         return ComparedObject(what, state, said, await _replication(origin, what, state))
     state = await _state(origin, target, what, head)
     return ComparedObject(what, state, "", await _replication(origin, what, state))
 
 
-_ERRORS = {
-    "404": ReplicaState.ABSENT,
-    "NoSuchKey": ReplicaState.ABSENT,
-    "403": ReplicaState.REFUSED,
-    "AccessDenied": ReplicaState.REFUSED,
+_ERRORS: dict[ErrorKind | None, ReplicaState] = {
+    ErrorKind.NO_OBJECT: ReplicaState.ABSENT,
+    ErrorKind.NOT_ALLOWED: ReplicaState.REFUSED,
 }
 
 
