@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.errors import ConfigError
-from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -21,13 +22,10 @@ if TYPE_CHECKING:
 Item = tuple[str, int, str]
 """Key without the bucket's folder, size in bytes, ETag without quotes."""
 
-
-_FIXES = {
-    "AccessDenied": "its credentials need s3:ListBucket (and expected_owner has to be right), or "
-    "inventory: an S3 Inventory report of the bucket",
-    "SlowDown": "S3 is busy; it is asked no more",
-}
-"""Where the words of sync, in ``s3/sdk_client.py``, would mislead."""
+_FIX = (
+    "its credentials need s3:ListBucket (and expected_owner has to be right), or "
+    "inventory: an S3 Inventory report of the bucket"
+)
 
 
 class ListingPage(NamedTuple):
@@ -68,10 +66,10 @@ async def page_of(client: Any, location: BucketLocation, **asked: str) -> Any:
     try:
         return await client.list_objects_v2(**location.arguments(), **asked)
     except FAULTS as error:
-        if (fix := _FIXES.get(code_of(error))) is None:
+        if kind_of(error) is not ErrorKind.NOT_ALLOWED:
             raise as_ours(error, location) from error
         what = f"{location.name}: bucket {location} cannot be listed"
-        raise ConfigError(f"{what}: {code_of(error)}; {fix}") from error
+        raise ConfigError(f"{what}: {code_of(error)}; {_FIX}") from error
 
 
 def next_token(page: Any) -> dict[str, str]:

@@ -26,7 +26,8 @@ import aiohttp
 from nearbucket.errors import ConfigError
 from nearbucket.replicas.bucket_listing import ListingPage, next_token, page_of
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, opened
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, as_ours, kind_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
@@ -52,13 +53,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
 """Name of a folder that holds the manifest of one report."""
 
-_NOT_READ = {
-    "AccessDenied": "the credentials need s3:GetObject, and kms:Decrypt where KMS encrypts it",
-    "InvalidRange": "it is empty",
-    "NoSuchBucket": "there is no such bucket",
-    "NoSuchKey": "there is no such object",
-    "PreconditionFailed": "it was replaced while it was read",
-}
+_NOT_ALLOWED = "the credentials need s3:GetObject, and kms:Decrypt where KMS encrypts it"
 
 
 async def report_of(location: BucketLocation) -> AsyncGenerator[ListingPage]:
@@ -266,10 +261,11 @@ async def _of_object(client: Any, report: BucketLocation, key: str) -> AsyncGene
 
 
 def _not_read(error: Exception, report: BucketLocation, key: str) -> ProxyError:
-    fix = _NOT_READ.get(code_of(error))
-    if fix is None and isinstance(error, FAULTS):
+    kind = kind_of(error)
+    if kind is None and isinstance(error, FAULTS):
         return as_ours(error, report)
-    return ConfigError(f"{report.name}: s3://{report}/{key} cannot be read: {fix or error}")
+    why = _NOT_ALLOWED if kind is ErrorKind.NOT_ALLOWED else kind.text if kind else error
+    return ConfigError(f"{report.name}: s3://{report}/{key} cannot be read: {why}")
 
 
 async def _of_file(path: Path, name: str) -> AsyncGenerator[bytes]:

@@ -11,7 +11,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.errors import ConfigError
-from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, as_ours, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -179,7 +180,7 @@ async def is_there(client: Any, location: BucketLocation, key: str) -> bool:
     try:
         await client.head_object(**location.arguments(key))
     except FAULTS as error:
-        if code_of(error) not in {"404", "NoSuchKey"}:
+        if kind_of(error) is not ErrorKind.NO_OBJECT:
             raise
         return False
     return True

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.replication.comparison import description, has_md5_etag
 from nearbucket.replication.multipart_copy import MultipartCopy, OddPartsError, layout_of, parts_of
-from nearbucket.s3.sdk_client import FAULTS, code_of
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +33,7 @@ LARGEST_PIECE = 5 * 1024**3
 """What CopyObject takes (S3 user guide, "Copying, moving, and renaming objects")."""
 
 _TOO_LARGE = {"EntityTooLarge", "InvalidRequest", "InvalidArgument"}
-_GONE = {"404", "412", "NoSuchKey", "PreconditionFailed"}
+_GONE = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
 
 
 class ObjectCopier:
@@ -118,7 +119,7 @@ class ObjectCopier:
             await _give_up(upload, moved)
             raise
         except FAULTS as error:
-            if code_of(error) in _GONE:
+            if kind_of(error) in _GONE:
                 await _give_up(upload, moved)
             raise
         if upload.resumed and upload.etag != what.etag:
