@@ -31,6 +31,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "deploy").glob("*.md")),
+    ROOT / "bench" / "README.md",
 ]
 ENDLESS = re.compile(r"nearbucket (serve|demo)\b.*")
 REGISTRIES = ("python" + "hosted", "pypi" + ".org", "deb.deb" + "ian.org", "registry.npm" + "js")
@@ -58,10 +59,14 @@ def _links(page: Path) -> list[str]:
     return [link for link in found if "://" not in link]
 
 
+def _anchor(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def _anchors(page: Path) -> set[str]:
-    """The headings' anchors, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", _without_code(page.read_text("utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {_anchor(heading) for heading in headings}
 
 
 def _text_files() -> Iterator[tuple[Path, str]]:
@@ -106,6 +111,20 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert target.exists(), f"{link}: no such file"
         assert ROOT in target.parents, f"{link} leads out of the project"
         assert not anchor or anchor in _anchors(target), f"{link}: no such heading"
+
+
+CITATION = re.compile(r"([\w./-]*\w\.md\b)(?:`*, \"([^\"]+)\")?")
+"""A page, and perhaps the heading of a section in it."""
+
+
+def test_what_code_cites_is_a_page_and_a_section_of_it() -> None:
+    for path, text in _text_files():
+        if path.suffix == ".py" and ROOT / "tests" not in path.parents:
+            for name, heading in CITATION.findall(re.sub(r"\s+(?:# )?", " ", text)):
+                cited = f"{path.relative_to(ROOT)}: {name} {heading}"
+                page = next((page for page in PAGES if page.match(name)), None)
+                assert page is not None, f"{cited}: no such page"
+                assert not heading or _anchor(heading) in _anchors(page), f"{cited}: no section"
 
 
 def test_the_readme_shows_commands_to_run() -> None:

@@ -35,7 +35,7 @@ def nginx_config(scene: Scene, place: Place) -> str:
     """``geo`` for the region, ``map`` for the key, ``proxy_pass``.
 
     Buffers are larger than by default and never spill into files: measured here, a small
-    object takes 31 us instead of 45, and elsewhere a large one a third (peers.md, "Streaming").
+    object takes 31 us instead of 45, and elsewhere a large one a third.
     Half of them may be busy with sending, which saves up to 15 % at 10 MiB; larger buffers, and
     settings of malloc, brought nothing more.
     """

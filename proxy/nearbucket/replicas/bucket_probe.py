@@ -4,7 +4,8 @@ In: a key. Out: an ``ObjectVersion``; or ``ABSENT``; or an ``OriginError``. And 
 itself: a ``ProbeResult``. Refuses to know why it is asked, how often, and what follows.
 
 The SDK is not used: a HEAD by the session of the data path costs a tenth, and importing the SDK
-would cost each worker more memory than the whole catalogue (docs/design.md).
+would cost each worker more memory than the whole catalogue (docs/design.md, "The buckets are asked
+without the SDK").
 """
 
 from __future__ import annotations
