@@ -102,7 +102,7 @@ class Shelf:
         return BucketLocation("sites.0.origin", made, made.credentials)
 
     async def read(self, where: str | None = None, **entry: Any) -> list[tuple[str, int, str]]:
-        found = []
+        found: list[tuple[str, int, str]] = []
         async for page in report_of(self.place(where, **entry)):
             assert page.seen == CREATED
             found += page.objects
@@ -256,7 +256,7 @@ async def test_of_a_damaged_file_the_error_tells_and_what_came_before_stays(
 ) -> None:
     await shelf.store(packed([row("before")]), damaged)
     pages = report_of(shelf.place())
-    assert (await anext(pages)).objects == [("before", 1, "e")]
+    assert (await anext(pages)).objects == (("before", 1, "e"),)
     with pytest.raises(
         ConfigError, match=r"inventory: .*data/1-1.csv.gz (is damaged|cannot be read): ."
     ):

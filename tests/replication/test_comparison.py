@@ -13,7 +13,7 @@ from nearbucket.replication.comparison import (
     description,
     incomparable_but_equal,
 )
-from nearbucket.replication.listing_merge import ListedObject
+from nearbucket.s3.bucket_listing import ListedObject
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 

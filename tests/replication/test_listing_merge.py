@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.errors import ConfigError
-from nearbucket.replication.listing_merge import ListedObject, ListingOrder, listed, merged
+from nearbucket.replication.listing_merge import ListingOrder, listed, merged
+from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.sdk_client import opened
 
 if TYPE_CHECKING:

@@ -13,6 +13,5 @@ In reading order:
 * ``bucket_probe.py``: HEAD of an object, and of the bucket itself.
 * ``health_check.py``: which targets are down, tested every few seconds.
 * ``warm_up.py``: fills the object caches of all workers at the start.
-* ``bucket_listing.py``: the objects of a bucket from ListObjectsV2, for the warm-up.
-* ``inventory_report.py``: the same from an S3 Inventory report.
+* ``inventory_report.py``: the objects of a bucket as an S3 Inventory report has them.
 """

@@ -24,17 +24,18 @@ from urllib.parse import unquote_plus
 import aiohttp
 
 from nearbucket.errors import ConfigError
-from nearbucket.replicas.bucket_listing import ListingPage, next_token, page_of
+from nearbucket.replicas.object_version import CatalogBatch
+from nearbucket.s3.bucket_listing import pages_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, as_ours, kind_of, opened
+from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 
     from nearbucket.config.buckets import Bucket
     from nearbucket.errors import ProxyError
-    from nearbucket.replicas.bucket_listing import Item
+    from nearbucket.replicas.object_version import CatalogEntry
 
     _Pieces = Callable[[str], AsyncGenerator[bytes]]
 
@@ -55,20 +56,34 @@ _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
 
 _NOT_ALLOWED = "the credentials need s3:GetObject, and kms:Decrypt where KMS encrypts it"
 
+_NOT_LISTED = (
+    "its credentials need s3:ListBucket (and expected_owner has to be right), or "
+    "inventory: an S3 Inventory report of the bucket"
+)
 
-async def report_of(location: BucketLocation) -> AsyncGenerator[ListingPage]:
+
+def not_listed(error: Exception, location: BucketLocation) -> ProxyError:
+    """The error of a bucket that cannot be listed, in the words of the warm-up."""
+    if kind_of(error) is not ErrorKind.NOT_ALLOWED:
+        return as_ours(error, location)
+    what = f"{location.name}: bucket {location} cannot be listed"
+    return ConfigError(f"{what}: {code_of(error)}; {_NOT_LISTED}")
+
+
+async def report_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
     """Every current object below the location's folder, as the entry's ``inventory`` has them.
 
     Raises:
         ProxyError: Manifest or data file cannot be had or used; pages given before are good.
     """
+    url = location.entry.object_base_url
     async with _opened(location) as (manifest, pieces_of):
         for file in manifest.files:
             try:
                 async with aclosing(pieces_of(file)) as pieces:
                     async for lines in _lines(_unzipped(pieces)):
                         objects = manifest.columns.objects(lines, location.entry.prefix)
-                        yield ListingPage(manifest.created, list(objects))
+                        yield CatalogBatch(url, tuple(objects), manifest.created)
                         await asyncio.sleep(0)
             except (ValueError, IndexError, csv.Error, zlib.error) as error:
                 raise ConfigError(
@@ -129,7 +144,7 @@ class _Columns:
         versions = at.get("IsLatest"), at.get("IsDeleteMarker")
         return cls(at["Key"], at["Size"], at["ETag"], *versions)
 
-    def objects(self, lines: Iterable[bytes], prefix: str) -> Iterator[Item]:
+    def objects(self, lines: Iterable[bytes], prefix: str) -> Iterator[CatalogEntry]:
         """Current objects below a folder.
 
         Keys are URL-encoded in CSV reports, a space as ``+`` (user guide, "Key name";
@@ -229,19 +244,16 @@ async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
 
 async def _newest(client: Any, report: BucketLocation, folder: str) -> str:
     """The manifest of the newest report below the folder of an inventory configuration."""
-    found, more = "", dict[str, str]()
-    while True:
-        page = await page_of(client, report, Prefix=folder, Delimiter="/", **more)
+    found: list[str] = []
+    async for _, page in pages_of(client, report, not_listed, Prefix=folder, Delimiter="/"):
         names = (item["Prefix"] for item in page.get("CommonPrefixes", ()))
-        found = max((name for name in names if _DATED.fullmatch(_last(name[:-1]))), default=found)
-        if not (more := next_token(page)):
-            break
+        found += (name for name in names if _DATED.fullmatch(_last(name[:-1])))
     if not found:
         raise ConfigError(
             f"{report.name}: s3://{report}/{folder} holds no report, that is no folder such as "
             "2026-01-31T01-00Z/"
         )
-    return f"{found}manifest.json"
+    return f"{max(found)}manifest.json"
 
 
 async def _of_object(client: Any, report: BucketLocation, key: str) -> AsyncGenerator[bytes]:

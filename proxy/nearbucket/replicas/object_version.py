@@ -59,18 +59,22 @@ ABSENT = ObjectVersion(-1, "")
 """Nothing is held."""
 
 
+CatalogEntry = tuple[str, int, str]
+"""Key without the bucket's prefix, size in bytes, ETag without quotes."""
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogBatch:
     """What a listing or an inventory says of some objects of one bucket.
 
     Attributes:
         base_url: ``Bucket.object_base_url``.
-        objects: Key without the bucket's prefix, size in bytes and ETag without quotes of each.
-        seen: Unix time at which it was so.
+        objects: One entry an object.
+        seen: Unix time after which changes may be missing.
     """
 
     base_url: str
-    objects: tuple[tuple[str, int, str], ...]
+    objects: tuple[CatalogEntry, ...]
     seen: float
 
 

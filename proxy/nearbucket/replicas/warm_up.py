@@ -21,12 +21,12 @@ from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.replicas.object_version import CatalogBatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
     from nearbucket.config.buckets import Bucket
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.replicas.bucket_listing import Item, ListingPage
+    from nearbucket.replicas.object_version import CatalogEntry
     from nearbucket.s3.bucket_location import BucketLocation
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class _Source:
     choices: tuple[Callable[[str], bool], ...]
     lasting: float
 
-    def chosen(self, objects: list[Item]) -> list[Item]:
+    def chosen(self, objects: Iterable[CatalogEntry]) -> list[CatalogEntry]:
         """Those that any site asks for."""
         return [item for item in objects if any(choice(item[0]) for choice in self.choices)]
 
@@ -88,15 +88,11 @@ class _Source:
                 "listed"
             )
 
-    async def pages(self) -> AsyncGenerator[ListingPage]:
+    def pages(self) -> AsyncGenerator[CatalogBatch]:
         """All that the bucket holds, page by page."""
-        from nearbucket.replicas.bucket_listing import listing_of  # noqa: PLC0415  # see _sources
         from nearbucket.replicas.inventory_report import report_of  # noqa: PLC0415  # see _sources
 
-        read = report_of if self.location.entry.inventory else listing_of
-        async with aclosing(read(self.location)) as pages:
-            async for page in pages:
-                yield page
+        return (report_of if self.location.entry.inventory else _listing_of)(self.location)
 
 
 def _sources(settings: Settings) -> list[_Source]:
@@ -134,6 +130,20 @@ def _choice(site: Site) -> Callable[[str], bool]:
 
     policy = SitePolicy.build(site)
     return lambda key: policy.matches_paths(key) and has_url(key, policy)
+
+
+async def _listing_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
+    from nearbucket.replicas.inventory_report import not_listed  # noqa: PLC0415  # see _sources
+    from nearbucket.s3.bucket_listing import objects_of, pages_of  # noqa: PLC0415
+    from nearbucket.s3.sdk_client import opened  # noqa: PLC0415
+
+    url = location.entry.object_base_url
+    async with (
+        opened(location) as client,
+        aclosing(pages_of(client, location, not_listed)) as pages,
+    ):
+        async for seen, page in pages:
+            yield CatalogBatch(url, tuple(each[:3] for each in objects_of(page, location)), seen)
 
 
 class _Shares:
@@ -237,13 +247,13 @@ class WarmUp:
             self._set(done=self.progress.done + 1)
 
     async def _hand_on(
-        self, number: int, source: _Source, shares: _Shares, pages: AsyncGenerator[ListingPage]
+        self, number: int, source: _Source, shares: _Shares, pages: AsyncGenerator[CatalogBatch]
     ) -> None:
         """Send what is chosen of a bucket, until it or its share ends."""
-        async for seen, objects in pages:
-            source.check_age(seen)
-            chosen = source.chosen(objects)
-            self._set(read=self.progress.read + len(objects))
+        async for page in pages:
+            source.check_age(page.seen)
+            chosen = source.chosen(page.objects)
+            self._set(read=self.progress.read + len(page.objects))
             while chosen:
                 size = await shares.take(number, min(_BATCH, len(chosen)))
                 if size == 0:
@@ -251,9 +261,7 @@ class WarmUp:
                         "warm-up: %s: room for no more: catalog.entries", source.location.name
                     )
                     return
-                await self._send(
-                    CatalogBatch(source.location.entry.object_base_url, tuple(chosen[:size]), seen)
-                )
+                await self._send(replace(page, objects=tuple(chosen[:size])))
                 chosen = chosen[size:]
 
     async def _send(self, batch: CatalogBatch) -> None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nearbucket.replication.listing_merge import ListedObject, Pair
+    from nearbucket.replication.listing_merge import Pair
+    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import CopyEndpoints
 
 TAG = "nearbucket-copy-of"

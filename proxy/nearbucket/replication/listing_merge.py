@@ -6,35 +6,18 @@ pairs. Refuses to know what is done about a difference, and holds two pages a bu
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nearbucket.errors import ConfigError
+from nearbucket.s3.bucket_listing import ListedObject, objects_of, pages_of
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, as_ours, kind_of
+from nearbucket.s3.sdk_client import FAULTS, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-    from datetime import datetime
 
     from nearbucket.s3.bucket_location import BucketLocation
-
-
-class ListedObject(NamedTuple):
-    """One object as a listing has it.
-
-    Attributes:
-        key: The site's key: without the bucket's folder.
-        size: In bytes.
-        etag: Without quotes; ``…-N`` was uploaded in N parts.
-        modified: When, to the second.
-    """
-
-    key: str
-    size: int
-    etag: str
-    modified: datetime
 
 
 Pair = tuple[ListedObject | None, ListedObject | None]
@@ -97,39 +80,15 @@ async def listed(
         ProxyError: The bucket cannot be listed.
     """
     before = ""
-    async with aclosing(_pages(client, location)) as pages:
-        async for page in pages:
-            for item in page.get("Contents", ()):
-                key = item["Key"].removeprefix(location.entry.prefix)
-                if key == "":
-                    continue  # the folder's own entry
+    async with aclosing(pages_of(client, location)) as pages:
+        async for _, page in pages:
+            for each in objects_of(page, location):
                 try:
-                    order.learn(before, key)
+                    order.learn(before, each.key)
                 except ConfigError as error:
                     raise ConfigError(f"{location.name}: bucket {location}: {error}") from None
-                before = key
-                yield ListedObject(key, item["Size"], item["ETag"].strip('"'), item["LastModified"])
-
-
-async def _pages(client: Any, location: BucketLocation) -> AsyncGenerator[Any]:
-    def ask(**token: str) -> asyncio.Task[Any]:
-        asked = client.list_objects_v2(
-            Prefix=location.entry.prefix, **location.arguments(), **token
-        )
-        return asyncio.ensure_future(asked)
-
-    ahead: asyncio.Task[Any] | None = ask()
-    try:
-        while ahead is not None:
-            page = await ahead
-            more = page.get("NextContinuationToken") if page.get("IsTruncated") else None
-            ahead = ask(ContinuationToken=more) if more else None
-            yield page
-    except FAULTS as error:
-        raise as_ours(error, location) from error
-    finally:
-        if ahead is not None:
-            ahead.cancel()
+                before = each.key
+                yield each
 
 
 async def merged(

@@ -23,7 +23,7 @@ from nearbucket.s3.sdk_client import FAULTS, code_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
-    from nearbucket.replication.listing_merge import ListedObject
+    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import CopyEndpoints
 
 MIB = 1024**2

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nearbucket.replication.comparison import VersionComparison
-    from nearbucket.replication.listing_merge import ListedObject
+    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import CopyEndpoints
 
     Moved = Callable[[int], None]

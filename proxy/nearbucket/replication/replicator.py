@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from nearbucket.replication.listing_merge import ListedObject, Pair
+    from nearbucket.replication.listing_merge import Pair
+    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import BucketLocation
 
 _AHEAD = 50_000

@@ -12,4 +12,5 @@ In reading order:
 * ``bucket_location.py``: a bucket of the configuration, its prefix and its credentials.
 * ``error_codes.py``: what S3's error codes mean, and what helps.
 * ``sdk_client.py``: the AWS SDK's client, for listing, copying and bucket settings.
+* ``bucket_listing.py``: the objects of a bucket, page by page.
 """

@@ -22,7 +22,7 @@ from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import TAG
-from nearbucket.replication.listing_merge import ListedObject
+from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from tests.scripteds3 import Say, ScriptedS3, error, reply

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket.cli.check.bucket_inspection import Finding, Level
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
-from nearbucket.replication.listing_merge import ListedObject, ListingOrder, listed
+from nearbucket.replication.listing_merge import ListingOrder, listed
+from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, meaning
