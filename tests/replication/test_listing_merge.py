@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ConfigError
-from nearbucket.replication.listing_merge import ListingOrder, listed, merged
+from nearbucket.replication.listing_merge import listed, matched, merged
 from nearbucket.s3.bucket_listing import ListedObject
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from nearbucket.replication.listing_merge import Pair
     from tests.replication.conftest import World
 
 KEYS = st.sets(st.text("ab/-.é\U0001f600", min_size=1, max_size=6), max_size=20)
+WRITTEN = datetime.now(UTC)
 
 
 def by_folder(key: str) -> list[bytes]:
@@ -31,38 +35,32 @@ def by_bytes(key: str) -> bytes:
     return key.encode()
 
 
-async def listing(keys: Iterable[str], order: ListingOrder) -> AsyncIterator[ListedObject]:
-    """Entries as ``listed`` gives them."""
-    before = ""
+def by_length(key: str) -> tuple[int, str]:
+    return len(key), key
+
+
+async def listing(keys: Iterable[str]) -> AsyncIterator[ListedObject]:
     for key in keys:
-        if before:
-            order.learn(before, key)
-        before = key
-        yield ListedObject(key, 1, "etag", datetime.now(UTC))
+        yield ListedObject(key, 1, "etag", WRITTEN)
 
 
-async def pairs(
-    origin: set[str], target: set[str], sort: Callable[[str], object], *, bytewise: bool
-) -> list[tuple[str | None, str | None]]:
-    order = ListingOrder(bytewise=bytewise)
-
-    async def holds(key: str) -> bool:
-        return key in target
-
-    found = merged(
-        listing(sorted(origin, key=sort), order),  # type: ignore[arg-type]
-        listing(sorted(target, key=sort), order),  # type: ignore[arg-type]
-        order,
-        holds,
-    )
-    return [(one and one.key, two and two.key) async for one, two in found]
+async def keys_of(pairs: AsyncIterator[Pair]) -> list[tuple[str | None, str | None]]:
+    return [(one and one.key, two and two.key) async for one, two in pairs]
 
 
-@given(KEYS, KEYS, st.sampled_from([(by_bytes, True), (by_bytes, False), (by_folder, False)]))
+@given(
+    KEYS,
+    KEYS,
+    st.sampled_from(
+        [(by_bytes, merged), (by_bytes, matched), (by_folder, matched), (by_length, matched)]
+    ),
+)
 def test_every_key_comes_once_with_its_partner_if_it_has_one(
-    origin: set[str], target: set[str], rule: tuple[Callable[[str], object], bool]
+    origin: set[str], target: set[str], rule: tuple[Callable[[str], Any], Callable[..., Any]]
 ) -> None:
-    found = asyncio.run(pairs(origin, target, rule[0], bytewise=rule[1]))
+    order, pairs_of = rule
+    pairs = pairs_of(listing(sorted(origin, key=order)), listing(sorted(target, key=order)))
+    found = asyncio.run(keys_of(pairs))
     expected = {
         (key if key in origin else None, key if key in target else None) for key in origin | target
     }
@@ -70,18 +68,50 @@ def test_every_key_comes_once_with_its_partner_if_it_has_one(
     assert set(found) == expected
 
 
-@pytest.mark.parametrize("bytewise", [True, False])
-def test_a_listing_that_is_not_sorted_is_refused(*, bytewise: bool) -> None:
-    order = ListingOrder(bytewise=bytewise)
-    with pytest.raises(ConfigError, match="'a' comes after 'b'"):
-        order.learn("b", "a")
+async def test_merging_gives_a_difference_before_it_reads_on() -> None:
+    """However large two buckets are, no more than an object of each is held."""
+    read = 0
+
+    async def counted(keys: Iterable[str]) -> AsyncIterator[ListedObject]:
+        nonlocal read
+        async for each in listing(keys):
+            read += 1
+            yield each
+
+    pairs = merged(counted("abcdef"), counted("defghi"))
+    assert await anext(aiter(pairs)) == (ListedObject("a", 1, "etag", WRITTEN), None)
+    assert read == 2
 
 
-def test_a_listing_that_changes_its_order_is_refused() -> None:
-    order = ListingOrder(bytewise=False)
-    order.learn("x-y", "x/1")
-    with pytest.raises(ConfigError, match="not sorted"):
-        order.learn("a/1", "a-y")
+class OnePage:
+    """A client whose buckets list these keys, in this order."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+
+    async def list_objects_v2(self, **_: str) -> dict[str, Any]:
+        return {"Contents": [{"Key": key, "Size": 1, "ETag": '"etag"', "LastModified": WRITTEN}
+                             for key in self.keys]}  # fmt: skip
+
+
+def at(endpoint: str | None) -> BucketLocation:
+    entry = Bucket(bucket="downloads", region="us-east-1", endpoint=endpoint)
+    return BucketLocation("sites.0.origin", entry, "anonymous")
+
+
+@pytest.mark.parametrize("endpoint", [None, "https://s3.us-east-1.amazonaws.com"])
+@pytest.mark.parametrize("keys", [("b", "a"), ("a/b", "a-b"), ("a", "a")])
+async def test_a_listing_of_aws_that_is_not_sorted_by_bytes_is_refused(
+    endpoint: str | None, keys: tuple[str, str]
+) -> None:
+    refused = rf"^sites\.0\.origin: bucket downloads: .* '{keys[1]}' comes after '{keys[0]}'"
+    with pytest.raises(ConfigError, match=refused):
+        _ = [each async for each in listed(OnePage(*keys), at(endpoint))]
+
+
+async def test_another_server_may_sort_as_it_likes() -> None:
+    found = [each async for each in listed(OnePage("b", "a"), at("https://s3.example.com"))]
+    assert [each.key for each in found] == ["b", "a"]
 
 
 async def test_a_listing_of_several_pages_comes_whole_and_without_the_folder(world: World) -> None:
@@ -95,8 +125,7 @@ async def test_a_listing_of_several_pages_comes_whole_and_without_the_folder(wor
     await world.put("")  # the folder's own entry, as consoles make it
     await asyncio.gather(*map(put, keys))
     async with opened(world.origin) as client:
-        order = ListingOrder(bytewise=False)
-        found = [one async for one in listed(client, world.origin, order)]
+        found = [one async for one in listed(client, world.origin)]
     assert [one.key for one in found] == keys
     assert {(one.size, one.etag) for one in found} == {(1, "9dd4e461268c8034f5c8564e155c67a6")}
     assert sum(asked.name == "GET List" for asked in world.watched.asked) == 2

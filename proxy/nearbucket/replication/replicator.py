@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
-from nearbucket.replication.listing_merge import ListingOrder, is_there, listed, merged
+from nearbucket.replication.listing_merge import listed, matched, merged
 from nearbucket.replication.multipart_copy import parts_of, together
 from nearbucket.replication.object_copy import LARGEST_PIECE, ObjectCopier
 from nearbucket.s3.bucket_location import CopyEndpoints
@@ -174,19 +174,12 @@ class Replicator:
 
     async def _plan(self, endpoints: CopyEndpoints) -> None:
         """Find what differs, as far ahead of the copies as the queue is long."""
-        order = ListingOrder(bytewise=endpoints.origin.bytewise)
-
-        async def holds(key: str) -> bool:
-            try:
-                return await is_there(endpoints.target_client, endpoints.target, key)
-            except FAULTS as error:
-                raise as_ours(error, endpoints.target) from error
-
+        pairs_of = merged if endpoints.origin.on_aws else matched
         async with (
-            aclosing(listed(endpoints.origin_client, endpoints.origin, order)) as origin,
-            aclosing(listed(endpoints.target_client, endpoints.target, order)) as target,
+            aclosing(listed(endpoints.origin_client, endpoints.origin)) as origin,
+            aclosing(listed(endpoints.target_client, endpoints.target)) as target,
         ):
-            async for pair in merged(origin, target, order, holds):
+            async for pair in pairs_of(origin, target):
                 await self._take(pair)
         self._progress.listed = True
         for _ in range(self._options.parallel):
@@ -265,7 +258,12 @@ class Replicator:
     async def _remove(self, job: SyncJob, endpoints: CopyEndpoints) -> None:
         """Delete a key, unless it came to the origin after that was listed."""
         key = job.what.key
-        if await is_there(endpoints.origin_client, endpoints.origin, key):
+        try:
+            await endpoints.origin_client.head_object(**endpoints.origin.arguments(key))
+        except FAULTS as error:
+            if code_of(error) not in {"404", "NoSuchKey"}:
+                raise
+        else:
             self._progress.orphans -= 1
             return
         self._found(job)

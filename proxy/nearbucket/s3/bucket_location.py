@@ -49,15 +49,16 @@ class BucketLocation:
     def server(self) -> str:
         """The server that can copy within itself: AWS's partition, or another's endpoint."""
         endpoint = self.entry.endpoint
-        if endpoint is None or ".amazonaws." in f"{urlsplit(endpoint).hostname}.":
-            partition = partition_of(self.entry.region)
-            return partition.name if partition else "aws"
-        return endpoint.lower()
+        if endpoint is not None and not self.on_aws:
+            return endpoint.lower()
+        partition = partition_of(self.entry.region)
+        return partition.name if partition else "aws"
 
     @property
-    def bytewise(self) -> bool:
-        """Whether listings are sure to come in the order of UTF-8 bytes, as AWS's do."""
-        return self.entry.endpoint is None
+    def on_aws(self) -> bool:
+        """Whether the server is AWS's own S3."""
+        endpoint = self.entry.endpoint
+        return endpoint is None or ".amazonaws." in f"{urlsplit(endpoint).hostname}."
 
     def overlaps(self, other: BucketLocation) -> bool:
         """Whether an object can be in both."""

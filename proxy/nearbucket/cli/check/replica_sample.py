@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket.cli.check.bucket_inspection import Finding, Level
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
-from nearbucket.replication.listing_merge import ListingOrder, listed
+from nearbucket.replication.listing_merge import listed
 from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
@@ -65,11 +65,10 @@ async def take(
         most: How many keys are looked at.
     """
     seen, found, whole = 0, [], False
-    order = ListingOrder(bytewise=origin.location.bytewise)
     try:
         async with (
             asyncio.timeout(origin.seconds),
-            aclosing(listed(origin.client, origin.location, order)) as entries,
+            aclosing(listed(origin.client, origin.location)) as entries,
         ):
             async for entry in entries:
                 if seen == most:
