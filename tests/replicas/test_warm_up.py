@@ -9,12 +9,14 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.replicas import warm_up as warmup
+from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.warm_up import WarmUp, WarmUpProgress
 from tests.build import settings
 from tests.replicas.test_inventory_report import manifest, packed, row
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearbucket.config.settings import Settings
-    from nearbucket.replicas.object_version import CatalogBatch
     from tests.conftest import LocalS3
 
 _NUMBERS = itertools.count()
@@ -323,7 +324,7 @@ async def test_it_waits_then_runs_and_a_cancelled_one_sends_no_more(full: World)
 async def test_begin_progress_and_end_are_logged(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warmup, "_TELL", 0.001)
+    monkeypatch.setattr(warmup, "_LOG_INTERVAL", 0.001)
     caplog.set_level(logging.INFO)
     await world.fill("origin", ["a.tar.gz", "b.txt"])
     await world.fill("west", ["a.tar.gz"])
@@ -336,25 +337,39 @@ async def test_begin_progress_and_end_are_logged(
     )
 
 
+class Counted:
+    """A source of so many objects, and how many were taken."""
+
+    location = SimpleNamespace(name="sites.0.origin")
+
+    def __init__(self, size: int) -> None:
+        self.size, self.taken = size, 0
+
+    async def take(self, most: int) -> CatalogBatch | None:
+        number = min(most, self.size - self.taken)
+        self.taken += number
+        await asyncio.sleep(0)
+        return CatalogBatch("", (("key", 1, "etag"),) * number, 0.0) if number else None
+
+
 @pytest.mark.parametrize("sizes", list(itertools.product([0, 1, 7, 400], repeat=3)))
-@pytest.mark.parametrize("entries", [1, 100, 408, 1300])
+@pytest.mark.parametrize("room", [1, 100, 408, 1300])
 async def test_shares_are_as_even_as_the_buckets_allow(
-    sizes: tuple[int, int, int], entries: int
+    sizes: tuple[int, int, int], room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares, sent = warmup._Shares(entries, 3), [0, 0, 0]
-
-    async def read(bucket: int) -> None:
-        while sent[bucket] < sizes[bucket]:
-            granted = await shares.take(bucket, min(10, sizes[bucket] - sent[bucket]))
-            if granted == 0:
-                break
-            sent[bucket] += granted
-            await asyncio.sleep(0)
-        shares.end(bucket)
-
+    monkeypatch.setattr(warmup, "_PAUSE", 0)
+    run = WarmUp(settings(), lambda _: None)
+    sources = [Counted(size) for size in sizes]
+    run._sources = sources  # type: ignore[assignment]
     async with asyncio.timeout(10):
-        await asyncio.gather(*map(read, range(3)))
-    most = min(entries, sum(sizes))
+        await run._read_all(room)
+    sent = [source.taken for source in sources]
+    most = min(room, sum(sizes))
     assert most - 3 < sum(sent) <= most
-    short = [number for number in range(3) if sent[number] < sizes[number]]
-    assert all(sent[number] >= max(sent) - 2 for number in short)
+    assert {taken for taken, size in zip(sent, sizes, strict=True) if taken < size} <= {max(sent)}
+
+
+async def test_a_share_of_a_page_is_followed_by_the_rest_of_the_page(full: World) -> None:
+    await full.run(full.site("west"), entries=1800)
+    assert full.keys("origin") == MANY[:600]
+    assert {len(sent.objects) for sent in full.sent} == {250, 200, 150, 50}

@@ -13,5 +13,6 @@ In reading order:
 * ``bucket_probe.py``: HEAD of an object, and of the bucket itself.
 * ``health_check.py``: which targets are down, tested every few seconds.
 * ``warm_up.py``: fills the object caches of all workers at the start.
+* ``catalog_source.py``: reads one bucket for the warm-up.
 * ``inventory_report.py``: the objects of a bucket as an S3 Inventory report has them.
 """

@@ -1,0 +1,104 @@
+"""Reads what a bucket holds, for the warm-up: from its listing, or from an S3 Inventory report.
+
+Importing this imports the AWS SDK, which takes a third of a second.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nearbucket.errors import ConfigError
+from nearbucket.policy.rules import SitePolicy
+from nearbucket.policy.selection import has_url
+from nearbucket.replicas.inventory_report import not_listed, report_of
+from nearbucket.replicas.object_version import CatalogBatch
+from nearbucket.s3.bucket_listing import objects_of, pages_of
+from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.sdk_client import opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.config.sites import Site
+
+
+class CatalogSource:
+    """The objects of one bucket that may be redirected to, in batches.
+
+    Attributes:
+        location: The first entry that names the bucket, or the first with an inventory.
+        read: Objects read so far, those that no site's policy chooses among them.
+    """
+
+    def __init__(self, uses: Sequence[tuple[BucketLocation, Site]]) -> None:
+        """Args: the entries that name the bucket, each with its site."""
+        self.location = next((each for each, _ in uses if each.entry.inventory), uses[0][0])
+        self.read = 0
+        self._choices = [_choice(site) for _, site in uses]
+        self._valid_for = max(site.redirect.verify_ttl for _, site in uses)
+        self._pages = (report_of if self.location.entry.inventory else _listing_of)(self.location)
+        self._page: CatalogBatch | None = None
+
+    async def take(self, most: int) -> CatalogBatch | None:
+        """The next objects, up to so many; None at the end.
+
+        Raises:
+            ProxyError: The bucket or the report cannot be read.
+        """
+        while self._page is None or not self._page.objects:
+            page = await anext(self._pages, None)
+            if page is None:
+                return None
+            self._check_age(page.seen)
+            self.read += len(page.objects)
+            chosen = [each for each in page.objects if any(ask(each[0]) for ask in self._choices)]
+            self._page = replace(page, objects=tuple(chosen))
+        page = self._page
+        self._page = replace(page, objects=page.objects[most:])
+        return replace(page, objects=page.objects[:most])
+
+    def _check_age(self, seen: float) -> None:
+        if self.location.entry.inventory and (age := time.time() - seen) > self._valid_for:
+            raise ConfigError(
+                f"{self.location.name}.inventory: the report is {age / 3600:.1f} hours old, and "
+                f"what it says holds for redirect.verify_ttl, {self._valid_for / 3600:.1f} hours; "
+                "raise verify_ttl, name a newer report, or remove inventory: and the bucket is "
+                "listed"
+            )
+
+    async def close(self) -> None:
+        """Close the connections to S3."""
+        await self._pages.aclose()
+
+
+def sources_of(settings: Settings) -> list[CatalogSource]:
+    """A source for each bucket that a redirect depends on, however many entries name it."""
+    uses: dict[str, list[tuple[BucketLocation, Site]]] = {}
+    for number, site in enumerate(settings.sites):
+        asked = [each for region in site.regions_in_use for each in site.buckets_to_check(region)]
+        for name, entry in dict(asked).items():
+            location = BucketLocation(
+                f"sites.{number}.{name}", entry, entry.credentials, entry.expected_owner
+            )
+            uses.setdefault(entry.object_base_url, []).append((location, site))
+    return [CatalogSource(each) for each in uses.values()]
+
+
+def _choice(site: Site) -> Callable[[str], bool]:
+    """Whether a request for a key may be redirected, whatever the object's size."""
+    policy = SitePolicy.build(site)
+    return lambda key: policy.matches_paths(key) and has_url(key, policy)
+
+
+async def _listing_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
+    url = location.entry.object_base_url
+    async with (
+        opened(location) as client,
+        aclosing(pages_of(client, location, not_listed)) as pages,
+    ):
+        async for seen, page in pages:
+            yield CatalogBatch(url, tuple(each[:3] for each in objects_of(page, location)), seen)
