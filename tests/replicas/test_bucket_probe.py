@@ -150,7 +150,7 @@ async def test_a_bucket_of_aws_is_judged_by_status_and_region(
     status, *fields = says
     async with ScriptedS3(Say(reply(status, b"", *fields))) as server:
         asks = scripted(session, server)
-        asks._own = True  # no endpoint: AWS's own, which names regions
+        asks._on_aws = True  # no endpoint: AWS's own, which names regions
         found = await asks.probe(None)
     assert found.health is health
     assert bool(found.text) is (health is not BucketHealth.GOOD)
@@ -188,7 +188,7 @@ async def test_an_object_of_which_s3_does_not_say_is_an_error(
 
 async def test_an_object_without_a_size_is_an_error(session: ClientSession) -> None:
     async with ScriptedS3(Say(b'HTTP/1.1 200 OK\r\nETag: "e"\r\n\r\n', "close")) as server:
-        with pytest.raises(OriginError, match="names no size"):
+        with pytest.raises(OriginError, match="sent no size"):
             await scripted(session, server).head_object("a")
 
 

@@ -112,7 +112,7 @@ async def test_the_log_says_which_target_fell_and_why_and_that_it_is_back(
     caplog.set_level(logging.INFO)
     async with watching(GOOD, WRONG, *[GOOD] * RISE):
         assert caplog.messages == [
-            "target down, nobody is sent there: it is wrong",
+            "target down, clients are no longer redirected to it: it is wrong",
             "target up again: east",
         ]
 

@@ -7,12 +7,12 @@ moment (``catalog.wait``). This folder knows buckets and objects, but no client 
 
 In reading order:
 
-* ``replica_status.py``: whether one object may be redirected to one target, and until when.
-* ``object_cache.py``: the objects known of each bucket, within a bound; asks S3 once for each.
+* ``replica_status.py``: whether requests for an object may be redirected to a target, until when.
+* ``object_cache.py``: the known objects of all buckets, bounded; one HEAD request for each.
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
-* ``bucket_probe.py``: HEAD of an object, and of the bucket itself.
-* ``health_check.py``: which targets are down, tested every few seconds.
+* ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
+* ``health_check.py``: probes all targets every few seconds, and says which are down.
 * ``warm_up.py``: fills the object caches of all workers at the start.
 * ``catalog_source.py``: reads one bucket for the warm-up.
-* ``inventory_report.py``: the objects of a bucket as an S3 Inventory report has them.
+* ``inventory_report.py``: reads an S3 Inventory report instead.
 """

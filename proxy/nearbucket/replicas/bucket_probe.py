@@ -1,10 +1,7 @@
-"""Asks one bucket what it holds, and whether it can be used at all.
-
-In: a key. Out: an ``ObjectVersion``; or ``ABSENT``; or an ``OriginError``. And of the bucket
-itself: a ``ProbeResult``. Refuses to know why it is asked, how often, and what follows.
+"""HEAD requests to one bucket: which version of an object it has, and whether it can be used.
 
 The SDK is not used: a HEAD by the session of the data path costs a tenth, and importing the SDK
-would cost each worker more memory than the whole catalogue (docs/design.md, "The buckets are asked
+would cost each worker more memory than its whole object cache (docs/design.md, "The buckets are asked
 without the SDK").
 """
 
@@ -35,57 +32,60 @@ _SERVER_ERROR = 500
 
 
 class BucketHealth(Enum):
-    """What an answer says of a bucket."""
+    """What a response says of a bucket."""
 
     GOOD = "good"
     FAILED = "failed"
-    """No answer, or a fault of S3's: it may be one of the moment."""
+    """No response, or an error of S3's, which may pass."""
     WRONG = "wrong"
-    """It is not there, not ours, or not where it should be: that will not pass by itself."""
+    """Not there, of another owner, or in another region: this does not pass by itself."""
     FORBIDDEN = "forbidden"
-    """403: it is closed to us, or we may only not list it."""
+    """403: all access is denied, or only listing."""
     UNASKED = "unasked"
-    """We have no credentials to ask with: that is no fault of the bucket's."""
+    """There were no credentials to ask with, which says nothing of the bucket."""
 
 
 class ProbeResult(NamedTuple):
-    """What one question showed; ``text`` is for the log."""
+    """The result of one probe; ``text`` is for the log."""
 
     health: BucketHealth
     text: str = ""
 
 
 class BucketProbe:
-    """One bucket.
+    """Sends HEAD requests to one bucket.
 
     Attributes:
-        base_url: ``Bucket.object_base_url``: its URL and folder.
-        signer: Who signs what it is asked.
+        base_url: ``Bucket.object_base_url``: its URL and prefix.
+        signer: Signs the requests.
     """
 
     def __init__(
         self, entry: Bucket, session: aiohttp.ClientSession, ambient: SdkCredentials
     ) -> None:
-        """Args: where it is; from ``client_session``; the SDK's credential chain."""
+        """Args: the bucket; from ``client_session``; the SDK's credential chain."""
         self.signer = Signer(
-            entry.credentials, entry.region, expected_owner=entry.expected_owner, ambient=ambient,
+            entry.credentials,
+            entry.region,
+            expected_owner=entry.expected_owner,
+            ambient=ambient,
             also=_CHECKSUMS,
-        )  # fmt: skip
+        )
         self.base_url = entry.object_base_url
         self._region = entry.region
         self._named = f"bucket {entry.bucket} in {entry.region}"
-        self._own = entry.endpoint is None
+        self._on_aws = entry.endpoint is None
         self._client = OriginClient(entry, session, signer=self.signer)
 
     async def head_object(self, key: str) -> ObjectVersion:
-        """What is held under a key.
+        """The version of an object.
 
         Returns:
-            ``ABSENT`` for 403 as well: that is what S3 says of a missing key to those who may
-            not list, and of an object that cannot be read (GetObject, "403").
+            ``ABSENT`` for 403 as well: S3's response for a missing key without the right to list,
+            and for an object that cannot be read (API reference, "GetObject").
 
         Raises:
-            OriginError: S3 did not say.
+            OriginError: No response, or another status.
         """
         path = self._client.path_of(key)
         if path is None:
@@ -98,15 +98,15 @@ class BucketProbe:
         try:
             return ObjectVersion.of(fields)
         except ValueError:
-            raise OriginError(502, f"{self._named} names no size of an object") from None
+            raise OriginError(502, f"{self._named} sent no size of an object") from None
 
     async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult:
         """Whether the bucket can be used.
 
         Args:
-            known: A key that was there a moment ago: it tells a bucket that we may not list
-                from one that is closed.
-            deep: Whether to ask for that key although the bucket itself is good.
+            known: A key that was there a moment ago: it tells a bucket in which only listing is
+                denied from one in which everything is.
+            deep: Whether to ask for that key even if the bucket itself is good.
         """
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
@@ -128,7 +128,7 @@ class BucketProbe:
     async def _result(self, path: str) -> ProbeResult:
         status, fields = await self._head(path)
         region = fields.get("x-amz-bucket-region")
-        if status in _MOVED or (self._own and region not in {None, self._region}):
+        if status in _MOVED or (self._on_aws and region not in {None, self._region}):
             return ProbeResult(
                 BucketHealth.WRONG, f"{self._named} is in {region or 'another region'}"
             )
@@ -137,7 +137,7 @@ class BucketProbe:
         if status >= _SERVER_ERROR or status == 429:  # noqa: PLR2004
             return ProbeResult(BucketHealth.FAILED, f"{self._named} answered {status}")
         if status not in {200, 404}:
-            return ProbeResult(BucketHealth.FORBIDDEN, f"{self._named} refuses us ({status})")
+            return ProbeResult(BucketHealth.FORBIDDEN, f"{self._named} denies access ({status})")
         return ProbeResult(BucketHealth.GOOD)
 
     async def _head(self, path: str) -> tuple[int, CIMultiDictProxy[str]]:

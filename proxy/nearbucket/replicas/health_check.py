@@ -1,13 +1,9 @@
-"""Which targets can be used now: asked every few seconds, and judged by what they answer.
+"""Health checks: probes every target each few seconds, and says which are down.
 
-In: a ``BucketProbe`` for each target; how the object cache's own requests went. Out: the targets
-that are down, and a call when that changes. Refuses to know sites, and to give up: whatever is down
-is asked until it is up.
-
-What is wrong for good (no such bucket, closed, another region) is down at once; what may be of
-the moment (no connection, no answer, 5xx) by the second time in a row, ``RETRY_INTERVAL``
-seconds later, so that within 10 s of a failure nobody is sent there. What is down comes back after
-three good answers in a row; after ten, where it was down before within the last minutes.
+A target is down at once if its bucket does not exist, denies access or is in another region. For
+what may pass (no connection, no response, 5xx) it is down after the second failure in a row,
+``RETRY_INTERVAL`` seconds later, so that clients are sent elsewhere within 10 s. It is up again
+after three good probes in a row, or after ten if it was down before within the last minutes.
 """
 
 from __future__ import annotations
@@ -24,30 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 INTERVAL = 3.0
-"""Seconds between two questions."""
+"""Seconds between two probes."""
 RETRY_INTERVAL = 1.0
-"""Seconds to the next question after a failure."""
+"""Seconds to the next probe after a failure."""
 RISE, SLOW_RISE = 3, 10
-"""Good answers in a row after which a target is up again: usually, and when it was down shortly
-before. Asked every ``RISE_INTERVAL`` seconds: 6 s and 20 s."""
+"""Good probes in a row after which a target is up again: usually, and when it was down shortly
+before. One each ``RISE_INTERVAL`` seconds: 6 s and 20 s."""
 RISE_INTERVAL = 2.0
 FALL = 2
-"""Failures in a row after which it is down."""
+"""Failures in a row after which a target is down."""
 KNOWN = 4
-"""Keys that are asked for where a bucket may not be listed."""
+"""How many keys are probed in a bucket that denies listing."""
 SLOW_RISE_WINDOW = 300.0
-"""Seconds for which a fall makes the next rise slow."""
+"""Seconds for which going down makes the next recovery slow."""
 
 _log = logging.getLogger(__name__)
 
 
 class SupportsProbe(Protocol):
-    """Who asks a bucket."""
+    """``BucketProbe``, as far as it is needed here."""
 
     base_url: str
 
     async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult:
-        """Whether it can be used; ``known`` is a key that was there; deep, that is asked for."""
+        """Whether the bucket can be used, as ``BucketProbe.probe`` says it."""
 
 
 @dataclass(slots=True)
@@ -55,13 +51,13 @@ class _CheckedTarget:
     probe: SupportsProbe
     up: bool = True
     readable: bool = False
-    """Whether it ever could be read: then a 403 means that it is closed."""
+    """Whether it could be read once: then a 403 means that access is denied."""
     known: tuple[str, ...] = ()
-    """Keys that were there, the last first."""
+    """Keys that were there, the latest first."""
     requested: tuple[str, ...] = ()
-    """Keys that clients asked for last while it is down."""
+    """Keys that clients asked for last, while the target is down."""
     suspect: bool = False
-    """Whether a question about an object failed, and no deep answer was good since."""
+    """Whether a HEAD of an object failed, and no deep probe was good since."""
     failures: int = 0
     successes: int = 0
     rise: int = RISE
@@ -72,10 +68,10 @@ class _CheckedTarget:
 
 
 class HealthChecker:
-    """All targets of one worker.
+    """The targets of one worker.
 
     Attributes:
-        down: Places that nobody is to be sent to, and why.
+        down: ``object_base_url`` of each target that is down, and why.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -85,14 +81,14 @@ class HealthChecker:
         self._targets: dict[str, _CheckedTarget] = {}
 
     def use(self, probes: Iterable[SupportsProbe]) -> None:
-        """Watch these places from now on; what is known of them stays."""
+        """Check these targets from now on; what is known of them stays."""
         targets = {}
         for probe in probes:
             target = self._targets.pop(probe.base_url, None) or _CheckedTarget(probe)
             target.probe = probe
             targets[probe.base_url] = target
             if target.task is None:
-                target.task = asyncio.create_task(self._keep_asking(target))
+                target.task = asyncio.create_task(self._keep_probing(target))
         for target in self._targets.values():
             if target.task is not None:
                 target.task.cancel()
@@ -100,7 +96,7 @@ class HealthChecker:
         self.down = {base_url: why for base_url, why in self.down.items() if base_url in targets}
 
     def answered(self, base_url: str, key: str | None) -> None:
-        """A question about an object was answered; ``key`` was there, where one is given."""
+        """Note that S3 answered a HEAD of an object; ``key`` was there, if one is given."""
         target = self._targets.get(base_url)
         if target is not None and key is not None:
             target.readable = True
@@ -108,22 +104,22 @@ class HealthChecker:
                 target.known = (key, *target.known)[:KNOWN]
 
     def requested(self, base_url: str, key: str) -> None:
-        """A client asked for an object of a target that is down.
+        """Note that a client asked for an object of a target that is down.
 
-        What was there may be deleted while it is down: then only this tells that it is open.
+        The known keys may be deleted while it is down; then this one shows that it can be read.
         """
         target = self._targets.get(base_url)
         if target is not None and not target.up and key not in (*target.known, *target.requested):
             target.requested = (key, *target.requested)[:KNOWN]
 
     def failed(self, base_url: str, why: str) -> None:
-        """A question about an object was not answered: ask about the bucket now."""
+        """Note that a HEAD of an object failed, and probe the bucket soon."""
         target = self._targets.get(base_url)
         if target is not None and target.up:
             target.why, target.suspect = why, True
             target.soon.set()
 
-    async def _keep_asking(self, target: _CheckedTarget) -> None:
+    async def _keep_probing(self, target: _CheckedTarget) -> None:
         while True:
             began = monotonic()
             self._apply(target, await self._probe(target))
@@ -142,7 +138,7 @@ class HealthChecker:
 
     @staticmethod
     async def _probe(target: _CheckedTarget) -> ProbeResult:
-        """One key may have been deleted since, which S3 tells the same way."""
+        """Try several keys: one that was deleted since gives 403 too."""
         first, *others = (*target.known, *target.requested) or (None,)
         try:
             found = await target.probe.probe(first, deep=target.suspect)
@@ -150,7 +146,7 @@ class HealthChecker:
                 if found.health is BucketHealth.FORBIDDEN:
                     found = await target.probe.probe(key)
         except Exception as error:
-            _log.exception("a question to %s", target.probe.base_url)
+            _log.exception("probe of %s", target.probe.base_url)
             found = ProbeResult(BucketHealth.FAILED, repr(error))
         return found
 
@@ -177,18 +173,18 @@ class HealthChecker:
         target.rise = SLOW_RISE if now - target.fell < SLOW_RISE_WINDOW else RISE
         target.up, target.fell = False, now
         self.down = {**self.down, target.probe.base_url: target.why}
-        _log.error("target down, nobody is sent there: %s", target.why)
+        _log.error("target down, clients are no longer redirected to it: %s", target.why)
         self._changed()
 
     def _rise(self, target: _CheckedTarget) -> None:
         target.up, target.requested = True, ()
-        self.down = {base_url: why for base_url, why in self.down.items()
-                     if base_url != target.probe.base_url}  # fmt: skip
-        _log.info("target up again: %s", target.probe.base_url)
+        up = target.probe.base_url
+        self.down = {base_url: why for base_url, why in self.down.items() if base_url != up}
+        _log.info("target up again: %s", up)
         self._changed()
 
     async def close(self) -> None:
-        """Ask nothing more."""
+        """Stop all checks."""
         tasks = [target.task for target in self._targets.values() if target.task is not None]
         self.use(())
         await asyncio.gather(*tasks, return_exceptions=True)

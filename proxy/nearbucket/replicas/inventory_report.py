@@ -1,8 +1,4 @@
-"""What a bucket holds, as its S3 Inventory report says.
-
-In: a location whose entry names a report. Out: pages of keys, sizes and ETags, dated when the
-report was begun. Refuses to know who wants them, and holds no more than a page and a piece of a
-file.
+"""Reads an S3 Inventory report in CSV, from a bucket or from files, one page at a time.
 
 Sources: S3 user guide, "Amazon S3 Inventory list" and "Locating your inventory list".
 """
@@ -40,16 +36,14 @@ if TYPE_CHECKING:
     _Pieces = Callable[[str], AsyncGenerator[bytes]]
 
 _PIECE = 1024**2
-"""Bytes of a file that are asked for at once. Each piece is a request of its own, so that no
-connection stands open while the reader waits for its turn."""
+"""Bytes of a file in one request, so that no connection is open while the reader waits."""
 
 _UNZIPPED = 128 * 1024
-"""Bytes of rows in a page: 600 to 1,000 of them."""
+"""Bytes of a page, that is 600 to 1,000 rows."""
 
 _MANIFEST_BYTES = 32 * 1024**2
-"""A manifest names a file in some 200 bytes; what is larger is none."""
+"""A manifest has about 200 bytes a file; anything larger is not one."""
 
-_SAID = ("sourceBucket", "fileFormat", "fileSchema")
 _GZIP = 16 + zlib.MAX_WBITS
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
 """Name of a folder that holds the manifest of one report."""
@@ -63,7 +57,7 @@ _NOT_LISTED = (
 
 
 def not_listed(error: Exception, location: BucketLocation) -> ProxyError:
-    """The error of a bucket that cannot be listed, in the words of the warm-up."""
+    """The error of a bucket that cannot be listed, with the advice for a warm-up."""
     if kind_of(error) is not ErrorKind.NOT_ALLOWED:
         return as_ours(error, location)
     what = f"{location.name}: bucket {location} cannot be listed"
@@ -71,10 +65,10 @@ def not_listed(error: Exception, location: BucketLocation) -> ProxyError:
 
 
 async def report_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
-    """Every current object below the location's folder, as the entry's ``inventory`` has them.
+    """Every current object below the prefix of an entry, by its ``inventory``.
 
     Raises:
-        ProxyError: Manifest or data file cannot be had or used; pages given before are good.
+        ProxyError: The manifest or a data file cannot be read; earlier pages are valid.
     """
     url = location.entry.object_base_url
     async with _opened(location) as (manifest, pieces_of):
@@ -92,7 +86,7 @@ async def report_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
 
 
 async def _unzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Bounded parts of the content, however well it was packed."""
+    """The content in parts of bounded size, however well it was compressed."""
     unzip = zlib.decompressobj(_GZIP)
     async for piece in pieces:
         left, part = piece, b""
@@ -107,7 +101,7 @@ async def _unzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Whole lines: a row is one, since keys are URL-encoded."""
+    """Whole lines, each of them a row, since keys are URL-encoded."""
     rest = b""
     async for part in parts:
         *lines, rest = (rest + part).split(b"\n")
@@ -119,7 +113,7 @@ async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Where a row has what; version columns are only there if all versions are listed."""
+    """Numbers of the columns; those of versions are there only if all versions are listed."""
 
     key: int
     size: int
@@ -129,11 +123,7 @@ class _Columns:
 
     @classmethod
     def of(cls, schema: str) -> Self:
-        """Read ``fileSchema``.
-
-        Raises:
-            ConfigError: A column is missing.
-        """
+        """Read ``fileSchema``; raises ConfigError if a column is missing."""
         names = [name.strip() for name in schema.split(",")]
         at = {name: number for number, name in enumerate(names)}
         if missing := [name for name in ("Key", "Size", "ETag") if name not in at]:
@@ -145,10 +135,10 @@ class _Columns:
         return cls(at["Key"], at["Size"], at["ETag"], *versions)
 
     def objects(self, lines: Iterable[bytes], prefix: str) -> Iterator[CatalogEntry]:
-        """Current objects below a folder.
+        """Current objects below a prefix.
 
         Keys are URL-encoded in CSV reports, a space as ``+`` (user guide, "Key name";
-        cloud-custodian's issue 1997 has seen one).
+        cloud-custodian's issue 1997 shows one).
         """
         for row in csv.reader((line.decode() for line in lines), strict=True):
             if row and self._is_current(row):
@@ -164,7 +154,7 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """What a report is made of: its bucket, time, data files and their columns."""
+    """The contents of a ``manifest.json``."""
 
     bucket: str
     created: float
@@ -173,22 +163,19 @@ class _Manifest:
 
     @classmethod
     def of(cls, data: bytes, source: str) -> Self:
-        """Read ``manifest.json`` of a report about the bucket ``source``.
-
-        Raises:
-            ConfigError: It is none, or of a report that cannot be used.
-        """
+        """Read a manifest; raises ConfigError unless it is of a CSV report on bucket ``source``."""
         try:
             found = json.loads(data)
-            lists, packed, schema = (str(found[name]) for name in _SAID)
+            lists, format_ = str(found["sourceBucket"]), str(found["fileFormat"])
+            schema = str(found["fileSchema"])
             bucket = str(found["destinationBucket"]).rpartition(":")[2]  # an ARN
             created = int(found["creationTimestamp"]) / 1000  # from milliseconds
             files = tuple(str(file["key"]) for file in found["files"])
         except (ValueError, TypeError, KeyError) as error:
             raise ConfigError(f"not the manifest of an S3 Inventory report: {error!r}") from error
-        if packed != "CSV":
+        if format_ != "CSV":
             raise ConfigError(
-                f"fileFormat is {packed}, and only CSV can be read; choose CSV in the inventory "
+                f"fileFormat is {format_}, and only CSV can be read; choose CSV in the inventory "
                 "configuration, or remove inventory: and the bucket is listed"
             )
         if lists != source:
@@ -198,12 +185,12 @@ class _Manifest:
 
 @asynccontextmanager
 async def _opened(location: BucketLocation) -> AsyncIterator[tuple[_Manifest, _Pieces]]:
-    """The report's manifest, and what reads its data files by their keys."""
+    """The manifest of a report, and a function that reads a data file by its key."""
     where, name = location.entry.inventory or "", f"{location.name}.inventory"
     if not where.startswith("s3://"):
         path = Path(where).expanduser()  # noqa: ASYNC240  # reads no more than the environment
         data = await _whole(_of_file(path, name))
-        # whoever copies a report from S3 puts all its files beside each other
+        # a report that was copied from S3 has all its files in one folder
         yield _manifest(data, where, location), lambda key: _of_file(path.parent / _last(key), name)
         return
     bucket, _, key = where.removeprefix("s3://").partition("/")
@@ -217,7 +204,7 @@ async def _opened(location: BucketLocation) -> AsyncIterator[tuple[_Manifest, _P
 
 
 def _entry(entry: Bucket, bucket: str) -> Bucket:
-    """The bucket of the report: in the region of the one it lists (user guide)."""
+    """The report's own bucket; it is in the region of the bucket it lists (user guide)."""
     return entry.model_copy(update={"bucket": bucket, "prefix": ""})
 
 
@@ -233,7 +220,7 @@ def _manifest(data: bytes, where: str, location: BucketLocation) -> _Manifest:
 
 
 async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
-    """A manifest; of what is too large to be one, so much that it cannot be read as one."""
+    """A manifest; reads no more of a larger file than makes it invalid."""
     data = b""
     async for piece in pieces:
         data += piece
@@ -243,7 +230,7 @@ async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
 
 
 async def _newest(client: Any, report: BucketLocation, folder: str) -> str:
-    """The manifest of the newest report below the folder of an inventory configuration."""
+    """Key of the newest manifest below the folder of an inventory configuration."""
     found: list[str] = []
     async for _, page in pages_of(client, report, not_listed, Prefix=folder, Delimiter="/"):
         names = (item["Prefix"] for item in page.get("CommonPrefixes", ()))
@@ -257,7 +244,7 @@ async def _newest(client: Any, report: BucketLocation, folder: str) -> str:
 
 
 async def _of_object(client: Any, report: BucketLocation, key: str) -> AsyncGenerator[bytes]:
-    """An object, piece by piece, all of one version."""
+    """The pieces of an object, all of one version."""
     start, size, same = 0, 1, dict[str, str]()
     while start < size:
         asked = {**report.arguments(key), "Range": f"bytes={start}-{start + _PIECE - 1}", **same}

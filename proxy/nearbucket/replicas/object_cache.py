@@ -1,13 +1,10 @@
-"""What the buckets hold: known for a while, asked once however many want to know.
+"""Cache of object versions, for all buckets of a worker, filled by HEAD requests and by listings.
 
-In: a bucket's ``BucketProbe`` and a key; what listings said. Out: what is known, at once; or the
-same after S3 was asked, within a budget. Refuses to know sites and rules, and to grow: of all
-buckets together it keeps ``entries`` objects, those asked for last.
-
-The bound is kept by generations: what is used moves to the young half, and when that is full the
-old half is dropped whole. So nothing is forgotten that was among the last ``entries / 2`` to be
-used, and a look costs one dictionary, not the upkeep of a list. An entry takes about 0.5 KiB: a
-key of 60 characters, an ETag, a tuple and the place in the dictionary.
+However many requests want to know an object, S3 is asked once. The cache keeps at most ``entries``
+objects of all buckets together, in two generations: an object that is used moves to the young
+half, and when that is full the old half is dropped whole. So the last ``entries / 2`` objects used
+are never forgotten, and a look-up costs one dictionary. An entry takes about 0.5 KiB: a key of 60
+characters, an ETag, a tuple and its slot in the dictionary.
 """
 
 from __future__ import annotations
@@ -25,61 +22,62 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NEGATIVE_TTL = 30.0
-"""Seconds for which the absence of an object, or a difference, is not asked about again."""
+"""Seconds for which it is not checked again that an object is absent or differs."""
 
 FAILURE_PAUSE = 1.0
-"""Seconds for which a question that S3 did not answer is not asked again."""
+"""Seconds for which a HEAD that failed is not repeated."""
 
 _AT_ONCE = 64
+"""Requests to one bucket at a time."""
 _MOST_FLIGHTS = 2048
-"""Questions to one bucket that are under way, and of which most wait their turn."""
+"""Objects of one bucket that are being checked, most of them waiting for their turn."""
 
 _log = logging.getLogger(__name__)
 
 
 class CountCallback(Protocol):
-    """Who counts what was found."""
+    """Counts into a metric."""
 
     def __call__(self, name: str, *labels: str) -> None:
-        """Count under a metric's name."""
+        """Add one to the metric ``name``."""
 
 
 class ProbeObserver(Protocol):
-    """Who judges a bucket by how it answers."""
+    """``HealthChecker``, as far as it is needed here."""
 
     def answered(self, base_url: str, key: str | None) -> None:
-        """It did; ``key`` was there, where one is given."""
+        """S3 answered; ``key`` was there, if one is given."""
 
     def failed(self, base_url: str, why: str) -> None:
-        """It did not."""
+        """S3 did not answer."""
 
 
 class SupportsHeadObject(Protocol):
-    """Who asks a bucket."""
+    """``BucketProbe``, as far as it is needed here."""
 
     base_url: str
 
     async def head_object(self, key: str) -> ObjectVersion:
-        """What is version under a key; an ``OriginError`` where that is not said."""
+        """The version of an object, as ``BucketProbe.head_object`` gives it."""
 
 
 class CachedObject(NamedTuple):
-    """One object of one bucket, and the monotonic time at which that was so."""
+    """The version of an object, and the monotonic time at which it was that."""
 
     version: ObjectVersion
     seen: float
 
 
 _Kept = tuple[int, str, str | None, float]
-"""An entry as it is kept. A plain tuple of plain values, since the garbage collector does not
-look at those: 200,000 of anything else would hold the loop for 50 ms at each full collection."""
+"""An entry as it is kept: a tuple of plain values, which the garbage collector does not visit.
+200,000 of anything else would hold the event loop for 50 ms at each full collection."""
 
 
 class BucketCache:
-    """What is known of one bucket, and who asks it now.
+    """The cached objects of one bucket, and the checks under way.
 
     Attributes:
-        failing: Whether the last question was not answered.
+        failing: Whether the last HEAD failed.
     """
 
     __slots__ = ("_bound", "_old", "failing", "flights", "probe", "slots", "young")
@@ -90,12 +88,12 @@ class BucketCache:
         self._old: dict[str, _Kept] = {}
         self._bound = bound
         self.failing = False
-        # of each bucket: one that hangs must not keep the others from being asked
+        # for each bucket: one that hangs must not block the others
         self.flights: dict[str, asyncio.Task[None]] = {}
         self.slots = asyncio.Semaphore(_AT_ONCE)
 
     def get(self, key: str) -> CachedObject | None:
-        """What is known of a key."""
+        """The cached version of a key."""
         found = self.young.get(key)
         if found is None:
             found = self._old.pop(key, None)
@@ -106,7 +104,7 @@ class BucketCache:
         return CachedObject(ObjectVersion(size, etag, sums), seen)
 
     def put(self, key: str, entry: CachedObject) -> None:
-        """Take note, unless something newer is known; what was asked for stays known."""
+        """Keep a version, unless a newer one is known; a listing takes no known checksums away."""
         known = self.get(key)
         version = entry.version
         if known is not None:
@@ -121,7 +119,7 @@ class BucketCache:
         self._bound()
 
     def age(self) -> None:
-        """Forget what was not used since the last time."""
+        """Drop the old half; the young half becomes the old one."""
         clear_incrementally(self._old)
         self._old, self.young = self.young, {}
 
@@ -130,16 +128,16 @@ class BucketCache:
 
 
 class ObjectCache:
-    """What one worker knows.
+    """The caches of all buckets of one worker.
 
     Attributes:
-        buckets: Place of a bucket to what is known of it.
+        buckets: ``object_base_url`` to the cache of the bucket.
     """
 
     def __init__(
         self, count: CountCallback, outcomes: ProbeObserver, changed: Callable[[], None]
     ) -> None:
-        """Args: who counts what is found; who judges the buckets; called when an object changed."""
+        """Args: the metrics; the health checks; called when an object has changed."""
         self.buckets: dict[str, BucketCache] = {}
         self._count = count
         self._outcomes = outcomes
@@ -148,11 +146,11 @@ class ObjectCache:
         self._paused: dict[tuple[str, str], float] = {}
 
     def use(self, probes: Iterable[SupportsHeadObject], entries: int) -> None:
-        """Ask these buckets from now on; what is known of them stays.
+        """Use these buckets from now on; what is cached of them stays.
 
         Args:
             probes: One for each bucket.
-            entries: How many objects may be known of.
+            entries: How many objects may be cached.
         """
         buckets = {}
         for probe in probes:
@@ -167,10 +165,10 @@ class ObjectCache:
             self._age()
 
     def learn(self, base_url: str, objects: Iterable[tuple[str, int, str]], seen: float) -> None:
-        """Take what a listing said.
+        """Cache objects of a listing.
 
         Args:
-            base_url: The bucket; one that nobody needs is passed over.
+            base_url: The bucket; ignored if it is not in use.
             objects: Key, size and ETag of each.
             seen: Monotonic time of the listing.
         """
@@ -193,15 +191,16 @@ class ObjectCache:
     def check(
         self, bucket: BucketCache, key: str, *, renews: bool = False
     ) -> asyncio.Task[None] | None:
-        """Ask the bucket, unless it is being asked: the one question there is.
+        """Send a HEAD for an object, unless one is under way.
 
         Args:
             bucket: The bucket.
             key: The object.
-            renews: Whether an answer is known, which must not be lost to a crowd of new ones.
+            renews: Whether a cached version is renewed: that is not refused however many
+                objects are being checked.
 
         Returns:
-            What to wait for; None where asking now would be of no use.
+            The task to wait for; None if there are too many, or if the last HEAD just failed.
         """
         flights = bucket.flights
         flight = flights.get(key)
@@ -217,12 +216,12 @@ class ObjectCache:
     async def _head_object(self, bucket: BucketCache, key: str) -> None:
         probe = bucket.probe
         async with bucket.slots:
-            asked = monotonic()  # what changes while S3 answers was not seen
+            asked = monotonic()  # a change during the request may not be seen
             try:
                 version = await probe.head_object(key)
             except Exception as error:
                 if not isinstance(error, OriginError):
-                    _log.exception("a question to %s", probe.base_url)
+                    _log.exception("HEAD to %s", probe.base_url)
                 bucket.failing = True
                 self._paused[probe.base_url, key] = monotonic() + FAILURE_PAUSE
                 self._count("nearbucket_checks_total", "failed")
@@ -236,13 +235,12 @@ class ObjectCache:
             self._changed()
 
     def tick(self, now: float) -> None:
-        """Once a second: forget which questions were not answered."""
+        """Once a second: allow HEAD requests again that failed a while ago."""
         if self._paused:
-            self._paused = {mark: until for mark, until in self._paused.items()
-                               if until > now}  # fmt: skip
+            self._paused = {mark: until for mark, until in self._paused.items() if until > now}
 
     async def close(self) -> None:
-        """Ask nothing more."""
+        """Cancel the requests under way."""
         flights = [flight for bucket in self.buckets.values() for flight in bucket.flights.values()]
         for flight in flights:
             flight.cancel()

@@ -1,8 +1,4 @@
-"""What a bucket holds under one key, as far as telling two copies apart takes.
-
-In: the header fields of a HEAD, or an entry of a listing. Out: an ``ObjectVersion``, and whether
-two of them are the same object. Refuses to know how long that is true.
-"""
+"""Size, ETag and checksums of an object: tells whether a copy equals the origin's object."""
 
 from __future__ import annotations
 
@@ -12,18 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CHECKSUMS = ("x-amz-checksum-crc64nvme", "x-amz-checksum-crc32", "x-amz-checksum-crc32c",
-             "x-amz-checksum-sha256", "x-amz-checksum-sha1")  # fmt: skip
+_PREFIX = "x-amz-checksum-"
+CHECKSUMS = tuple(_PREFIX + name for name in ("crc64nvme", "crc32", "crc32c", "sha256", "sha1"))
 
 
 class ObjectVersion(NamedTuple):
-    """One object.
+    """What tells one version of an object from another.
 
     Attributes:
         size: In bytes; ``ABSENT``'s is -1.
         etag: Without quotes.
-        checksums: Checksums over all bytes that S3 gives, as ``name=value`` separated by spaces;
-            empty where there are none. None where nobody asked: a listing does not have them.
+        checksums: S3's checksums of all bytes, as ``name=value`` separated by spaces; empty if
+            there are none; None if unknown, because a listing does not have them.
     """
 
     size: int
@@ -32,19 +28,19 @@ class ObjectVersion(NamedTuple):
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> ObjectVersion:
-        """What a HEAD says; ``fields`` finds names in any case.
+        """Read the response to a HEAD; ``fields`` finds names in any case.
 
         Raises:
-            ValueError: It does not say how large the object is.
+            ValueError: It has no Content-Length.
         """
         etag = fields.get("ETag", "").strip('"')
         return cls(int(fields.get("Content-Length", "")), etag, _sums(fields))
 
     def equals(self, other: ObjectVersion) -> bool | None:
-        """Whether both are the same bytes, as far as S3 says so; None where it was not asked.
+        """Whether both are known to be the same bytes; None if that takes unknown checksums.
 
-        ETags differ for the same bytes where they were uploaded in other parts, or encrypted by
-        a key of KMS; then a checksum of all bytes has to say it (API reference, "Object").
+        The same bytes have different ETags if they were uploaded in other parts, or are encrypted
+        with a KMS key; then a checksum of all bytes decides (API reference, "Object").
         """
         if self.size != other.size:
             return False
@@ -56,7 +52,7 @@ class ObjectVersion(NamedTuple):
 
 
 ABSENT = ObjectVersion(-1, "")
-"""Nothing is held."""
+"""The bucket has no such object."""
 
 
 CatalogEntry = tuple[str, int, str]
@@ -65,7 +61,7 @@ CatalogEntry = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class CatalogBatch:
-    """What a listing or an inventory says of some objects of one bucket.
+    """Some objects of one bucket, from a listing or an inventory.
 
     Attributes:
         base_url: ``Bucket.object_base_url``.
@@ -79,12 +75,9 @@ class CatalogBatch:
 
 
 def _sums(fields: Mapping[str, str]) -> str:
-    """A checksum of parts' checksums depends on where the parts end: it does not count.
-
-    Kept beside an MD5 sum as well: the other copy's ETag may be none.
-    """
+    """The checksums of all bytes; one of the parts' checksums depends on where the parts end."""
     if fields.get("x-amz-checksum-type") == "COMPOSITE":
         return ""
-    found = [(name.removeprefix("x-amz-checksum-"), fields.get(name)) for name in CHECKSUMS]
-    # "value-3": a sum of three parts' sums, where S3 does not name its type
+    found = [(name.removeprefix(_PREFIX), fields.get(name)) for name in CHECKSUMS]
+    # "value-3": a checksum of three parts' checksums, for which S3 may name no type
     return " ".join(f"{name}={value}" for name, value in found if value and "-" not in value)

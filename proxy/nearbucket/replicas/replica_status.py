@@ -1,11 +1,9 @@
-"""Whether a copy is one to send clients to: what settings make of what is known.
+"""Whether clients may be redirected to a copy, by the site's settings and what is known of it.
 
-In: sites, the object cache and the health checks. Out: a ``ReplicaStatus`` for a site, region and
-key, at once; the questions that are open about it, asked. Refuses to know clients and requests.
-
-How long an answer holds (``redirect.verify_ttl``): good news for that long, and for its last
-quarter somebody asking causes one new question while the answer is still given; bad news for
-``NEGATIVE_TTL`` seconds at most. What is older counts as unknown.
+``status`` answers at once, from the object cache and the health checks. That a copy is good holds
+for ``redirect.verify_ttl``; in the last quarter of it, a request has S3 asked again in the
+background. That it is absent or differs holds for ``NEGATIVE_TTL`` seconds at most. What is older
+counts as unknown; ``settle`` asks S3 and waits.
 """
 
 from __future__ import annotations
@@ -34,27 +32,27 @@ if TYPE_CHECKING:
     from nearbucket.s3.credentials import SdkCredentials
 
 RENEW_AFTER = 0.75
-"""Share of ``verify_ttl`` after which good news is asked for again."""
+"""Share of ``verify_ttl`` after which a good copy is checked again."""
 
 OUTAGE = 86400.0
-"""Seconds for which an origin that does not answer is taken at its last word."""
+"""Seconds for which the last answer of an origin holds that does not answer any more."""
 
 REVALIDATE_PAUSE = 1.0
-"""Seconds for which a client that came back does not make anybody ask again."""
+"""Age in seconds from which an answer is checked again when a client came back."""
 
 DOWN = ReplicaStatus(Reason.TARGET_DOWN, None, 0.0)
 UNVERIFIED = ReplicaStatus(Reason.UNVERIFIED, None, 0.0)
-"""Nobody has said so far, or lately."""
+"""What the buckets hold is not known, or no longer."""
 
 
 class ReplicaRule(NamedTuple):
-    """What a site asks of the copies in one region.
+    """When a site redirects to a copy in one region.
 
     Attributes:
-        watched_url: The target's ``object_base_url``; None where it is not watched.
-        buckets: What is known of the buckets that have to hold the object, the target last.
-        good: Seconds for which good news holds.
-        bad: Seconds for which bad news holds.
+        watched_url: The target's ``object_base_url``; None if it has no health checks.
+        buckets: Caches of the buckets that must hold the object, the target's last.
+        good: Seconds for which it holds that a copy is good.
+        bad: Seconds for which it holds that a copy is not.
         smallest: Bytes of the smallest object that is redirected.
     """
 
@@ -69,9 +67,9 @@ class ReplicaStatuses:
     """What one worker knows of all targets.
 
     Attributes:
-        object_cache: What the buckets hold.
+        object_cache: The objects of all buckets.
         health: Which targets are down.
-        presigners: Site and region to who signs its Locations, where they are signed.
+        presigners: Of each site and region whose Locations are signed.
     """
 
     def __init__(
@@ -81,7 +79,7 @@ class ReplicaStatuses:
         count: CountCallback,
         changed: Callable[[], None],
     ) -> None:
-        """Args: what asks S3; who signs; counts what is found; called when targets change."""
+        """Args: for S3; for its signatures; the metrics; called when a target or object changes."""
         self._session = session
         self._ambient = ambient
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
@@ -91,7 +89,7 @@ class ReplicaStatuses:
         self._wait = 0.0
 
     def use(self, settings: Settings) -> None:
-        """Judge by this configuration from now on; what is known stays."""
+        """Use this configuration from now on; what is known stays."""
         probes, watched = self._probes(settings.sites)
         self.object_cache.use(probes.values(), settings.catalog.entries)
         self.health.use(probes[base_url] for base_url in watched)
@@ -109,11 +107,11 @@ class ReplicaStatuses:
         }
 
     def _signer(self, target: Bucket) -> Signer:
-        """Its own: another site may ask the same bucket by other credentials."""
+        """One for each site: another may use the same bucket with other credentials."""
         return Signer(target.credentials, target.region, ambient=self._ambient)
 
     def _probes(self, sites: Iterable[Site]) -> tuple[dict[str, BucketProbe], set[str]]:
-        """A probe for each bucket, by ``object_base_url``, and which of them are watched."""
+        """A probe for each bucket, by ``object_base_url``, and which have health checks."""
         probes: dict[str, BucketProbe] = {}
         watched = set()
         for site in sites:
@@ -135,7 +133,7 @@ class ReplicaStatuses:
         return ReplicaRule(watched, buckets, redirect.verify_ttl, bad, redirect.min_size)
 
     def status(self, site: str, region: str, key: str) -> ReplicaStatus:
-        """What is known of a copy now; asks for what will soon be too old."""
+        """What is known of a copy; has S3 asked again if that will soon be too old."""
         rule = self._rules.get((site, region))
         if rule is None:  # between two assignments of a reload
             return UNVERIFIED
@@ -148,16 +146,13 @@ class ReplicaStatuses:
 
     def _status(self, rule: ReplicaRule, key: str, now: float) -> ReplicaStatus:
         known = _cached(rule, key)
-        if known is None or _unsaid(known):
+        if known is None or _needs_checksums(known):
             return UNVERIFIED
         against, size = _reason_against(rule, known), known[0].version.size
         oldest = min(entry.seen for entry in known)
         if against is Reason.NOT_REPLICATED:
-            return (
-                UNVERIFIED
-                if now - oldest > rule.bad
-                else ReplicaStatus(against, size, oldest + rule.bad)
-            )
+            until = oldest + rule.bad
+            return UNVERIFIED if until < now else ReplicaStatus(against, size, until)
         if now - oldest > rule.good:
             excused = _excused(rule, known, now)
             return ReplicaStatus(against, size, 0.0) if excused else UNVERIFIED
@@ -173,7 +168,7 @@ class ReplicaStatuses:
                 self.object_cache.check(bucket, key, renews=True)
 
     def revalidate(self, site: str, region: str, key: str) -> None:
-        """A client that was sent to a copy came back: ask what is there, if that is not fresh."""
+        """Check a copy again, because a client that was redirected to it came back."""
         rule = self._rules.get((site, region))
         if rule is None or not rule.buckets:
             return
@@ -183,12 +178,12 @@ class ReplicaStatuses:
             self.object_cache.check(target, key, renews=True)
 
     async def settle(self, site: str, region: str, key: str) -> None:
-        """Ask what is not known, and wait for it as long as a request may."""
+        """Ask S3 for what is not known, and wait for at most ``catalog.wait``."""
         rule = self._rules.get((site, region))
         if rule is None:
             return
         deadline = monotonic() + self._wait
-        for _ in range(2):  # the answer of one bucket may make another's too old
+        for _ in range(2):  # what one bucket answers may shorten how long another's answer holds
             now = monotonic()
             flights = {
                 flight
@@ -200,31 +195,31 @@ class ReplicaStatuses:
             await asyncio.wait(flights, timeout=deadline - now)
 
     def up(self) -> Iterator[tuple[tuple[str, str], bool]]:
-        """Site and region of every target, and whether clients are sent there."""
+        """Site and region of every target, and whether it is up."""
         for name, rule in self._rules.items():
             yield name, rule.watched_url not in self.health.down
 
     def tick(self, now: float) -> None:
-        """Once a second."""
+        """Do what is due once a second."""
         self.object_cache.tick(now)
 
     async def close(self) -> None:
-        """Ask nothing more."""
+        """Stop the health checks and the requests under way."""
         await self.health.close()
         await self.object_cache.close()
 
 
 def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:
-    """What is known of the buckets that count; None where one of them was never asked."""
+    """The object in each bucket that counts; None if one of them is unknown."""
     entries = [bucket.get(key) for bucket in rule.buckets]
     known = [entry for entry in entries if entry is not None]
     return known if len(known) == len(entries) else None
 
 
 def _reason_against(rule: ReplicaRule, entries: list[CachedObject]) -> Reason | None:
-    """Why not to redirect, going by what the buckets hold."""
+    """The reason against a redirect that follows from what the buckets hold."""
     first, last = entries[0].version, entries[-1].version
-    if first == ABSENT or last == ABSENT:  # noqa: PLR1714  # no tuple to be made a request
+    if first == ABSENT or last == ABSENT:  # noqa: PLR1714  # saves a tuple each time
         return Reason.NOT_REPLICATED
     if first is not last and not first.equals(last):
         return Reason.NOT_REPLICATED
@@ -232,9 +227,9 @@ def _reason_against(rule: ReplicaRule, entries: list[CachedObject]) -> Reason | 
 
 
 def _excused(rule: ReplicaRule, entries: list[CachedObject], now: float) -> bool:
-    """Whether only the origin's word is too old, and the origin gives none.
+    """Whether only the origin's answer is too old, because the origin does not answer.
 
-    Then the copy is all there is: nothing could be streamed in its stead.
+    Then the copy is all there is: nothing could be streamed instead.
     """
     first, last = entries[0], entries[-1]
     return (
@@ -245,18 +240,18 @@ def _excused(rule: ReplicaRule, entries: list[CachedObject], now: float) -> bool
     )
 
 
-def _unsaid(entries: list[CachedObject]) -> bool:
-    """Whether listings leave open if the copy is the origin's: a HEAD has checksums as well."""
+def _needs_checksums(entries: list[CachedObject]) -> bool:
+    """Whether it takes checksums to tell if the copy is the origin's: then HEAD is needed."""
     return entries[0].version.equals(entries[-1].version) is None
 
 
 def _to_check(rule: ReplicaRule, key: str, now: float) -> list[BucketCache]:
-    """The buckets to be asked: all that is known of them is too old for what it says."""
+    """The buckets in which the object is unknown, or was seen too long ago."""
     if not rule.buckets:
         return []
     known, most = _cached(rule, key), rule.good
     if known is not None:
-        if _unsaid(known):
+        if _needs_checksums(known):
             return list(rule.buckets)
         if _reason_against(rule, known) is Reason.NOT_REPLICATED:
             most = rule.bad

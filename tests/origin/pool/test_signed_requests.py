@@ -12,6 +12,7 @@ from nearbucket.origin.client import OriginClient
 from nearbucket.origin.pool import signed_requests as module
 from nearbucket.origin.pool.connection_pool import ConnectionPool
 from nearbucket.origin.pool.read_buffer import ReadBuffers
+from nearbucket.origin.pool.response_head import read_response
 from nearbucket.origin.pool.signed_requests import SignedRequestCache
 from nearbucket.s3 import credentials as credentials_module
 from nearbucket.s3.http_session import client_session
@@ -119,7 +120,7 @@ async def test_a_head_is_a_template_from_the_second_time_on(
         made = bucket.get("a b", NOW)
     assert made is not None
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
-    response = bucket.responses.read(head)
+    response = read_response(head)
     assert response is not None
     made.remember_head(head, response)
     assert made.head_template is None
