@@ -32,8 +32,9 @@ def test_check_of_a_good_file_says_where_clients_go(nearbucket: Run, config: str
 def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
     done = nearbucket("check", "--offline", "--json", "--config", config)
     assert json.loads(done.out) == {
-        "valid": True, "sites": {"*": {"us-east-1": EAST_URL, "us-west-2": WEST_URL}}
-    }  # fmt: skip
+        "valid": True,
+        "sites": {"*": {"us-east-1": EAST_URL, "us-west-2": WEST_URL}},
+    }
 
 
 @pytest.mark.parametrize(
@@ -145,8 +146,11 @@ def findings(schema: Any, value: Any, root: Any, place: str = "") -> list[str]:
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         return [f"{place}: {value!r} has another form"]
     if isinstance(value, list):
-        return [each for number, item in enumerate(value)
-                for each in findings(schema["items"], item, root, f"{place}.{number}")]  # fmt: skip
+        return [
+            each
+            for number, item in enumerate(value)
+            for each in findings(schema["items"], item, root, f"{place}.{number}")
+        ]
     if not isinstance(value, dict):
         return []
     found = [f"{place}.{key} is missing" for key in schema.get("required", []) if key not in value]

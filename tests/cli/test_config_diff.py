@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 GONE = f"redirect/in-region/301 {WEST_URL}"
 SENT = FULL._replace(reason="in-region", action="redirect", status=301, bytes=120)
 HINT = "nearbucket: --log FILE, an access log, shows which answers change\n"
-LOG = b"".join(line_of(JsonFormat(), each) for each in (
-    SENT, SENT, FULL._replace(client=EAST, reason="credentials", bytes=2**30),
-    FULL._replace(path="/b.txt", reason="path", bytes=5),
-))  # fmt: skip
+LOG = b"".join(
+    line_of(JsonFormat(), each)
+    for each in (
+        SENT,
+        SENT,
+        FULL._replace(client=EAST, reason="credentials", bytes=2**30),
+        FULL._replace(path="/b.txt", reason="path", bytes=5),
+    )
+)
 
 
 class Diff:
@@ -100,10 +105,12 @@ def test_secrets_are_masked_and_yet_seen_to_differ(
     monkeypatch.setenv("ONE", "first-secret")
     monkeypatch.setenv("TWO", "second-secret")
     names = [
-        write(tmp_path / f"{name}.yaml",
-              client_address={"from": "x-real-ip", "origin_secret": {"values": [f"env:{name}"]}})
+        write(
+            tmp_path / f"{name}.yaml",
+            client_address={"from": "x-real-ip", "origin_secret": {"values": [f"env:{name}"]}},
+        )
         for name in ("ONE", "TWO")
-    ]  # fmt: skip
+    ]
     done = compare.nearbucket("config", "diff", *names)
     assert "-secret" not in done.out + done.err
     assert done.out.splitlines()[0] == (
@@ -121,12 +128,18 @@ def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
     assert code == 0
     assert out.splitlines()[2:] == [
         f"answer\t2\t{2**31}\t-0.17\tus-west-2\t{GONE}\tstream/off/-\t/a.tar.gz",
-        "total\trequests\t5", "total\tchanged\t2", "total\tunreadable\t0",
-        "total\tredirected_more\t0", "total\tredirected_more_bytes\t0",
-        "total\tredirected_less\t2", f"total\tredirected_less_bytes\t{2**31}",
-        "total\tsaves_usd\t-0.17", "total\tsize_unknown\t0", "total\tas_logged\t2",
+        "total\trequests\t5",
+        "total\tchanged\t2",
+        "total\tunreadable\t0",
+        "total\tredirected_more\t0",
+        "total\tredirected_more_bytes\t0",
+        "total\tredirected_less\t2",
+        f"total\tredirected_less_bytes\t{2**31}",
+        "total\tsaves_usd\t-0.17",
+        "total\tsize_unknown\t0",
+        "total\tas_logged\t2",
         "total\tnot_as_logged_before\t0",
-    ]  # fmt: skip
+    ]
     assert "2 requests keep their logged reason" in err
     assert "largest whole answer (200) for the same path" in err
 
@@ -136,14 +149,18 @@ def test_as_json_it_is_one_document(compare: Diff) -> None:
     found = json.loads(done.out)
     assert (done.code, done.err) == (0, "")
     assert [each["key"] for each in found["settings"]] == [
-        "sites.*.redirect.mode", "prices.cdn_per_gb"
-    ]  # fmt: skip
+        "sites.*.redirect.mode",
+        "prices.cdn_per_gb",
+    ]
     assert found["restart"] is None
     replay = found["replay"]
     assert (replay["requests"], replay["changed"], replay["redirected_less"]) == (4, 2, 2)
     (answer,) = replay["answers"]
-    assert answer["before"] == {"action": "redirect", "reason": "in-region",
-                                "target": f"301 {WEST_URL}"}  # fmt: skip
+    assert answer["before"] == {
+        "action": "redirect",
+        "reason": "in-region",
+        "target": f"301 {WEST_URL}",
+    }
     assert answer["after"] == {"action": "stream", "reason": "off", "target": "-"}
     assert compare("--json").out.endswith('"replay": null\n}\n')
 
@@ -198,8 +215,10 @@ def test_a_broken_second_configuration_ends_with_2(compare: Diff) -> None:
 def test_what_a_log_cannot_say_is_said(compare: Diff) -> None:
     site = {**SITE, "redirect": {"min_size": "1MiB", "verify": "none"}}
     _, _, err = compare("--log", compare.log(LOG), sites=[site])
-    assert ("a log cannot say what these settings do: sites.*.redirect.min_size, "
-            "sites.*.redirect.verify\n") in err  # fmt: skip
+    assert (
+        "a log cannot say what these settings do: sites.*.redirect.min_size, "
+        "sites.*.redirect.verify\n"
+    ) in err
 
 
 def test_without_a_list_it_says_so(compare: Diff, tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ def test_explain_shows_every_step_one_a_line(nearbucket: Run, config: str, liste
 
 
 def test_explain_as_json_says_the_same(nearbucket: Run, config: str, listed: str) -> None:
-    done = nearbucket("explain", "--json", "--config", config, "--ranges", listed, "--ip", WEST,
-                      "/a.tar.gz")  # fmt: skip
+    done = nearbucket(
+        "explain", "--json", "--config", config, "--ranges", listed, "--ip", WEST, "/a.tar.gz"
+    )
     names = ("name", "value", "detail")
     assert json.loads(done.out) == {
         "reason": "in-region",
@@ -66,8 +67,9 @@ def test_explain_as_json_says_the_same(nearbucket: Run, config: str, listed: str
 def test_explain_takes_every_part_of_a_request(
     nearbucket: Run, config: str, listed: str, arguments: list[str], reason: str
 ) -> None:
-    done = nearbucket("explain", "--json", "--config", config, "--ranges", listed, "--ip", WEST,
-                      *arguments)  # fmt: skip
+    done = nearbucket(
+        "explain", "--json", "--config", config, "--ranges", listed, "--ip", WEST, *arguments
+    )
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out)["reason"] == reason
 

@@ -52,8 +52,11 @@ class Oracle:
             start = int(address) >> bits - length << bits - length
             rows.append(self._levels.get((address.version, length), {}).get(start, []))
         holding = [each for each in rows if each]
-        counted = [each for each in ([r for r in rows if r["service"] == "EC2"] for rows in holding)
-                   if each]  # fmt: skip
+        counted = [
+            each
+            for each in ([r for r in rows if r["service"] == "EC2"] for rows in holding)
+            if each
+        ]
         regions = {each["region"] for each in counted[0]} if counted else {"GLOBAL"}
         known = len(regions) == 1 and regions != {"GLOBAL"}
         return Found(
@@ -118,10 +121,17 @@ def test_lookup_details_of_many_addresses_agree_with_the_oracle(
         "lookup", "--details", "--ranges", str(ranges_list.path), stdin=stdin_of(asked)
     )
     assert lines_of(done) == [
-        "\t".join((ip, found.region, found.prefix, ",".join(found.services) or "-",
-                   ",".join(found.groups) or "-"))
+        "\t".join(
+            (
+                ip,
+                found.region,
+                found.prefix,
+                ",".join(found.services) or "-",
+                ",".join(found.groups) or "-",
+            )
+        )
         for ip, found in asked.items()
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("details", [False, True], ids=["short", "details"])
@@ -132,21 +142,26 @@ def test_lookup_json_of_many_addresses_agrees_with_the_oracle(
     details: bool,  # noqa: FBT001 - a parameter of a table
 ) -> None:
     more = ["--details"] if details else []
-    done = nearbucket("lookup", "--json", *more, "--ranges", str(ranges_list.path),
-                      stdin=stdin_of(asked))  # fmt: skip
+    done = nearbucket(
+        "lookup", "--json", *more, "--ranges", str(ranges_list.path), stdin=stdin_of(asked)
+    )
     assert [json.loads(line) for line in lines_of(done)] == [
         {"ip": ip, "region": found.region}
-        | ({"prefix": found.prefix, "services": found.services, "border_groups": found.groups}
-           if details else {})
+        | (
+            {"prefix": found.prefix, "services": found.services, "border_groups": found.groups}
+            if details
+            else {}
+        )
         for ip, found in asked.items()
-    ]  # fmt: skip
+    ]
 
 
 def test_lookup_takes_addresses_as_arguments_and_leaves_standard_input_alone(
     nearbucket: Run, listed: str
 ) -> None:
-    done = nearbucket("lookup", "--ranges", listed, WEST, OUTSIDE, "2001:db8:1::7",
-                      stdin=b"192.0.2.7\n")  # fmt: skip
+    done = nearbucket(
+        "lookup", "--ranges", listed, WEST, OUTSIDE, "2001:db8:1::7", stdin=b"192.0.2.7\n"
+    )
     assert done == (
         0,
         "198.51.100.7\tus-west-2\n203.0.113.250\tUNKNOWN\n2001:db8:1::7\tus-east-1\n",
@@ -198,16 +213,19 @@ def test_lookup_counts_the_services_and_overrides_it_is_told(
 ) -> None:
     service = "CLOUDFRONT_ORIGIN_FACING"
     path = write(tmp_path / "o.yaml", regions={"overrides": {"10.0.0.0/8": "eu-west-1"}})
-    done = nearbucket("lookup", "--ranges", listed, "--service", service, "--config", path,
-                      "10.1.2.3", WEST)  # fmt: skip
+    done = nearbucket(
+        "lookup", "--ranges", listed, "--service", service, "--config", path, "10.1.2.3", WEST
+    )
     assert done.out == "10.1.2.3\teu-west-1\n198.51.100.7\tUNKNOWN\n"
 
 
 @pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])
 def test_without_a_list_the_way_to_one_is_said(nearbucket: Run, command: str) -> None:
     assert nearbucket(*command.split()) == (
-        2, "", "nearbucket: no list yet: run `nearbucket ranges update`, or give --ranges FILE\n"
-    )  # fmt: skip
+        2,
+        "",
+        "nearbucket: no list yet: run `nearbucket ranges update`, or give --ranges FILE\n",
+    )
 
 
 def test_the_environment_alone_says_where_the_list_is(

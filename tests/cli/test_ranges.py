@@ -44,9 +44,12 @@ def test_ranges_show_counts_the_list(nearbucket: Run, listed: str) -> None:
 
 BEFORE = document(row("192.0.2.0/24"), row("198.51.100.0/24", "us-west-2"), syncToken="1")
 AFTER = document(
-    row("192.0.2.0/24"), row("198.51.100.0/24", "us-east-1"), row("203.0.113.0/25", "GLOBAL"),
-    v6=[row("2001:db8::/64", "us-east-1")], syncToken="2",
-)  # fmt: skip
+    row("192.0.2.0/24"),
+    row("198.51.100.0/24", "us-east-1"),
+    row("203.0.113.0/25", "GLOBAL"),
+    v6=[row("2001:db8::/64", "us-east-1")],
+    syncToken="2",
+)
 
 
 DIFFERENCE = """\

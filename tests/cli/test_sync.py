@@ -37,17 +37,24 @@ class Sync:
                     await make_bucket(client, name)
 
     def entry(self, bucket: str, region: str = "us-east-1") -> dict[str, Any]:
-        return {"bucket": bucket, "region": region, "prefix": self.prefix,
-                "endpoint": self.s3.server.endpoint}  # fmt: skip
+        return {
+            "bucket": bucket,
+            "region": region,
+            "prefix": self.prefix,
+            "endpoint": self.s3.server.endpoint,
+        }
 
     def site(self, **more: Any) -> dict[str, Any]:
         keys = self.s3.files.model_dump(mode="json")
         return {
             "origin": self.entry("sync-origin") | {"credentials": keys},
-            "targets": {"us-east-1": self.entry("sync-origin"),
-                        "us-west-2": self.entry("sync-west", "us-west-2")},
-            "redirect": {"scheme": "http"}, **more,
-        }  # fmt: skip
+            "targets": {
+                "us-east-1": self.entry("sync-origin"),
+                "us-west-2": self.entry("sync-west", "us-west-2"),
+            },
+            "redirect": {"scheme": "http"},
+            **more,
+        }
 
     def __call__(self, *options: str, **more: Any) -> Any:
         config = write(self.folder / "n.yaml", sites=[self.site(**more)])
@@ -100,9 +107,17 @@ def test_a_dry_run_lists_what_it_would_do_and_what_it_would_cost(sync: Sync) -> 
     listed, summary = out.splitlines()[:2], "\n".join(out.splitlines()[2:]) + "\n"
     assert sorted(listed) == ["us-west-2\tcopy\t8\ta.tar.gz", "us-west-2\tdelete\t8\tb.tar.gz"]
     assert summary == facts(
-        sync, same=0, to_copy=1, to_copy_bytes=8, transfer_usd="0.00", requests_usd="0.00",
-        storage_usd_a_month="0.00", pays_after_gb="0.0", not_at_origin=1, failed=0,
-    )  # fmt: skip
+        sync,
+        same=0,
+        to_copy=1,
+        to_copy_bytes=8,
+        transfer_usd="0.00",
+        requests_usd="0.00",
+        storage_usd_a_month="0.00",
+        pays_after_gb="0.0",
+        not_at_origin=1,
+        failed=0,
+    )
     assert "0.02 USD a GB between regions" in err
     assert sync.held() == ["b.tar.gz"]
 

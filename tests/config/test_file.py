@@ -73,8 +73,12 @@ def test_the_environment_overrides_any_key(
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_not_a_setting(write: Any) -> None:
-    links = {"NEARBUCKET_PORT": "tcp://10.0.0.1:80", "NEARBUCKET_SERVICE_HOST": "10.0.0.1",
-             "NEARBUCKET_SERVICE_PORT_HTTP": "80", "NEARBUCKET_PORT_80_TCP": "tcp:"}  # fmt: skip
+    links = {
+        "NEARBUCKET_PORT": "tcp://10.0.0.1:80",
+        "NEARBUCKET_SERVICE_HOST": "10.0.0.1",
+        "NEARBUCKET_SERVICE_PORT_HTTP": "80",
+        "NEARBUCKET_PORT_80_TCP": "tcp:",
+    }
     assert load(write(MINIMAL), links) == load(write(MINIMAL), {})
 
 

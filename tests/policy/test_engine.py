@@ -302,10 +302,19 @@ def test_an_explanation_names_every_step() -> None:
 
 
 _FIELDS = st.dictionaries(
-    st.sampled_from([b"host", b"x-forwarded-for", b"authorization", b"cookie", b"user-agent",
-                     b"x-no-redirect", b"x-origin-verify"]),
+    st.sampled_from(
+        [
+            b"host",
+            b"x-forwarded-for",
+            b"authorization",
+            b"cookie",
+            b"user-agent",
+            b"x-no-redirect",
+            b"x-origin-verify",
+        ]
+    ),
     st.binary(max_size=30),
-)  # fmt: skip
+)
 
 
 @given(
@@ -322,9 +331,11 @@ def test_no_request_makes_deciding_or_explaining_fail(
     decision = made.decide(asked)
     assert made.explain(asked)[-1].value == decision.reason.value
     if isinstance(decision, RedirectTo):
-        assert decision.location.startswith((
-            "https://downloads.s3.us-east-1.amazonaws.com/",
-            "https://us-west-2-downloads.s3.us-west-2.amazonaws.com/",
-        ))  # fmt: skip
+        assert decision.location.startswith(
+            (
+                "https://downloads.s3.us-east-1.amazonaws.com/",
+                "https://us-west-2-downloads.s3.us-west-2.amazonaws.com/",
+            )
+        )
         assert decision.location.isascii()
         assert decision.location.isprintable()

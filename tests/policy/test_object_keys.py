@@ -91,9 +91,15 @@ def test_other_targets_are_refused(target: str) -> None:
 
 
 REDIRECT = RedirectTo(
-    "*", "a.tar.gz", "192.0.2.1", "us-east-1", target=True,
-    base="https://b.example/", path="a.tar.gz", status=301,
-)  # fmt: skip
+    "*",
+    "a.tar.gz",
+    "192.0.2.1",
+    "us-east-1",
+    target=True,
+    base="https://b.example/",
+    path="a.tar.gz",
+    status=301,
+)
 BODY = b"Moved to https://b.example/a.tar.gz\nTo follow redirects with curl, add -L.\n"
 HEAD = (
     b"HTTP/1.1 301 Moved Permanently\r\n"

@@ -90,9 +90,13 @@ async def test_a_good_bucket_is_one_finding(downloads: BucketInquiry) -> None:
 async def test_a_bucket_that_is_not_there_is_wrong(s3: LocalS3) -> None:
     found = await on(place(s3.server.endpoint, bucket="nope", credentials=s3.files))
     assert said(found) == [
-        ("wrong", "bucket", "bucket nope: there is no such bucket (404)",
-         "make it, or correct the name")
-    ]  # fmt: skip
+        (
+            "wrong",
+            "bucket",
+            "bucket nope: there is no such bucket (404)",
+            "make it, or correct the name",
+        )
+    ]
     assert found.inquiry is None
 
 
@@ -166,9 +170,13 @@ async def test_a_bucket_of_another_account_is_wrong() -> None:
     async with scripted(*script, expected_owner=OWNER) as inquiry:
         found = await inspect(inquiry)
     assert said(found) == [
-        ("wrong", "owner", f"bucket bkt does not belong to account {OWNER}",
-         "correct expected_owner, or the bucket's name")
-    ]  # fmt: skip
+        (
+            "wrong",
+            "owner",
+            f"bucket bkt does not belong to account {OWNER}",
+            "correct expected_owner, or the bucket's name",
+        )
+    ]
 
 
 async def test_a_refusal_whatever_the_owner_leaves_it_open() -> None:

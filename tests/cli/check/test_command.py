@@ -60,22 +60,32 @@ class Check:
         keys = self.s3.files.model_dump(mode="json")
         west = {"bucket": self.west, "endpoint": self.endpoint}
         return {
-            "origin": {"bucket": self.origin, "region": "us-east-1", "endpoint": self.endpoint,
-                       "credentials": keys},
+            "origin": {
+                "bucket": self.origin,
+                "region": "us-east-1",
+                "endpoint": self.endpoint,
+                "credentials": keys,
+            },
             "targets": {"us-west-2": west | more.pop("target", {})},
             "redirect": {"scheme": "http"} | more.pop("redirect", {}),
-        } | more  # fmt: skip
+        } | more
 
     def __call__(self, *options: str, sites: list[Any] | None = None, **more: Any) -> Any:
-        config = write(self.folder / "n.yaml", sites=sites or [self.site(**more)],
-                       regions={"source": str(self.list)})  # fmt: skip
+        config = write(
+            self.folder / "n.yaml",
+            sites=sites or [self.site(**more)],
+            regions={"source": str(self.list)},
+        )
         return self.nearbucket("check", "--config", config, *options)
 
     def findings(self, *options: str, **more: Any) -> list[str]:
         """Lines behind those about the configuration, without the summary."""
         out: str = self(*options, **more).out
-        return [line for line in out.splitlines()[:-1]
-                if line.partition(":")[0] in {"ok", "note", "warning", "wrong"}]  # fmt: skip
+        return [
+            line
+            for line in out.splitlines()[:-1]
+            if line.partition(":")[0] in {"ok", "note", "warning", "wrong"}
+        ]
 
 
 @pytest.fixture

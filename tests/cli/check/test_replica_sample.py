@@ -56,10 +56,13 @@ async def world(s3: LocalS3) -> AsyncIterator[World]:
             if name not in names:
                 await make_bucket(client, name)
     places = [
-        BucketLocation(name, Bucket(bucket=name, region="us-east-1", prefix=prefix,
-                           endpoint=s3.server.endpoint), s3.files)
+        BucketLocation(
+            name,
+            Bucket(bucket=name, region="us-east-1", prefix=prefix, endpoint=s3.server.endpoint),
+            s3.files,
+        )
         for name in ("sample-origin", "sample-west")
-    ]  # fmt: skip
+    ]
     async with opened(places[0]) as one, opened(places[1]) as two:
         yield World(BucketInquiry(places[0], one), BucketInquiry(places[1], two))
 
@@ -153,8 +156,10 @@ def test_a_sample_is_spread_and_a_quarter_of_it_is_the_newest() -> None:
 
 
 def lacking(*ages: timedelta, replication: str = "") -> list[ComparedObject]:
-    return [ComparedObject(an_object(number, age), ReplicaState.ABSENT, "", replication)
-            for number, age in enumerate(ages)]  # fmt: skip
+    return [
+        ComparedObject(an_object(number, age), ReplicaState.ABSENT, "", replication)
+        for number, age in enumerate(ages)
+    ]
 
 
 OLD = "a replication rule leads here, but does not copy what was there before it"
