@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearbucket.cli.output import AsJson, RangesFile  # noqa: TC001  # typer reads them
+from nearbucket.cli.output import NO_RANGES, AsJson, RangesFile, print_error
 from nearbucket.config.file import load
 from nearbucket.errors import ConfigError
 from nearbucket.regions.ip_ranges_source import ranges_in_use
@@ -24,51 +24,42 @@ if TYPE_CHECKING:
     from nearbucket.analysis.replay import Replay
     from nearbucket.config.settings import Settings
 
+_LOG = (
+    "Access log to replay, of nearbucket (JSON, W3C) or CloudFront (W3C), gzip or not; may be "
+    "repeated; - is standard input."
+)
 _TICK = 5000  # lines between two looks at the bar
 
 
 def diff(  # noqa: PLR0913  # one parameter an option
     before: Annotated[Path, typer.Argument(metavar="A", help="Configuration file in use.")],
     after: Annotated[Path, typer.Argument(metavar="B", help="Configuration file to come.")],
-    log: Annotated[
-        list[str] | None,
-        typer.Option("--log", metavar="FILE", help=(
-            "Access log to replay, of nearbucket (JSON, W3C) or CloudFront (W3C), gzip or not; "
-            "may be repeated; - is standard input."
-        )),
-    ] = None,
+    log: Annotated[list[str] | None, typer.Option("--log", metavar="FILE", help=_LOG)] = None,
     ranges: RangesFile = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Lines of the log to replay at most.")
     ] = None,
     *,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Say in which settings B differs from A, and which logged requests it would answer otherwise.
 
     The environment's NEARBUCKET_... variables count for both files.
     """
-    from nearbucket.cli.config_diff_report import (  # noqa: PLC0415  # after the argument's check
-        differences,
-        print_as_json,
-        print_differences,
-        print_notes,
-        print_totals,
-        restart_needed,
-    )
+    from nearbucket.cli import config_diff_report as report  # noqa: PLC0415
 
     old, new = load(before), load(after)
-    found, restart = differences(old, new), restart_needed(old, new)
+    found, restart = report.differences(old, new), report.restart_needed(old, new)
     if not as_json:
-        print_differences(found, restart)
+        report.print_differences(found, restart)
     totals = _replayed(log, _replay(old, new, ranges), limit) if log else None
     if as_json:
-        print_as_json(found, restart, totals, new.prices)
+        report.print_as_json(found, restart, totals, new.prices)
     elif totals is None:
-        typer.echo("nearbucket: --log FILE, an access log, shows which answers change", err=True)
+        print_error("--log FILE, an access log, shows which answers change")
     else:
-        print_totals(totals, new.prices)
-        print_notes(totals, found)
+        report.print_totals(totals, new.prices)
+        report.print_notes(totals, found)
 
 
 def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
@@ -78,8 +69,7 @@ def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
 
     document = ranges_in_use(new.regions, ranges) or ranges_in_use(old.regions, None)
     if document is None:
-        typer.echo("nearbucket: no list of prefixes yet, so no address has a region: run "
-                   "`nearbucket ranges update`, or give --ranges FILE", err=True)  # fmt: skip
+        print_error(NO_RANGES)
     before, after = (engine_of(snapshot_of(settings, document)) for settings in (old, new))
     return Replay(before, after)
 

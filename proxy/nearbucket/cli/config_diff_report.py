@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nearbucket.cli.output import print_json, print_table, printable
-from nearbucket.config.file import masked
+from nearbucket.cli.output import print_error, print_json, print_table, size_text
+from nearbucket.config.file import SECRET_KEY, mask
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.snapshot import refuse_restart
 
@@ -58,29 +57,33 @@ class SettingDifference(NamedTuple):
 
 def differences(before: Settings, after: Settings) -> list[SettingDifference]:
     """The settings in which two configurations differ, in the order of the file."""
-    old, new = _plain(before, after, show=False), _plain(after, before, show=False)
-    shown_old, shown_new = _plain(before, after, show=True), _plain(after, before, show=True)
+    old, new = _values(before, after), _values(after, before)
     return [
-        SettingDifference(key, shown_old.get(key), shown_new.get(key),
-                   (shown_old.get(key), shown_new.get(key)) != (old.get(key), new.get(key)))
+        SettingDifference(key, _shown(key, old), _shown(key, new), key == SECRET_KEY)
         for key in dict.fromkeys((*old, *new))
         if old.get(key) != new.get(key)
-    ]  # fmt: skip
+    ]
 
 
-def _plain(settings: Settings, other: Settings, *, show: bool) -> dict[str, Any]:
+def _shown(key: str, values: Mapping[str, Any]) -> Any:
+    value = values.get(key)
+    return mask(value) if value and key == SECRET_KEY else value
+
+
+def _values(settings: Settings, other: Settings) -> dict[str, Any]:
     """Dotted path to value. Sites stand by their names, for nothing depends on their order.
 
     Of a site that the other configuration does not have, only what is no default.
     """
-    plain = masked(settings) if show else settings.model_dump(mode="json", by_alias=True)
+    values = settings.model_dump(mode="json", by_alias=True)
     known = {site.name for site in other.sites}
-    sites = {
-        site.name: whole if site.name in known
-        else site.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        for site, whole in zip(settings.sites, plain["sites"], strict=True)
-    }  # fmt: skip
-    return _flat({**plain, "sites": sites})
+    values["sites"] = {
+        site.name: site.model_dump(
+            mode="json", by_alias=True, exclude_defaults=site.name not in known
+        )
+        for site in settings.sites
+    }
+    return _flat(values)
 
 
 def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -108,8 +111,10 @@ def print_differences(found: Sequence[SettingDifference], restart: str | None) -
     if not found:
         typer.echo("no differences")
         return
-    rows = [(each.key, _text(each.before), _text(each.after) + ", another" * each.secret)
-            for each in found]  # fmt: skip
+    rows = [
+        (each.key, _text(each.before), _text(each.after) + ", another" * each.secret)
+        for each in found
+    ]
     _print_part("setting", ("setting", "before", "after"), rows)
     typer.echo(f"restart\t{restart or 'not needed'}")
 
@@ -131,8 +136,13 @@ def _print_part(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 @contextmanager
 def progress(logs: LogFiles) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, where that is a terminal; what is given moves it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
-               TimeRemainingColumn(), TextColumn("{task.fields[requests]:,} requests"))  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[requests]:,} requests"),
+    )
     console = Console(stderr=True)
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
@@ -144,9 +154,10 @@ def progress(logs: LogFiles) -> Iterator[Callable[[int], None]]:
 def totals(diff_totals: PolicyDiffTotals, prices: Prices) -> dict[str, int | float]:
     """The sums, by name."""
     sums: dict[str, int | float] = {
-        "requests": diff_totals.requests, "changed": diff_totals.changed,
+        "requests": diff_totals.requests,
+        "changed": diff_totals.changed,
         "unreadable": diff_totals.unreadable,
-    }  # fmt: skip
+    }
     for name, way in (("redirected_more", 1), ("redirected_less", -1)):
         rows = [row for row in diff_totals.rows if row.way == way]
         sums[name] = sum(row.requests for row in rows)
@@ -168,27 +179,24 @@ def print_totals(diff_totals: PolicyDiffTotals, prices: Prices) -> None:
     rows, terminal = _sorted(diff_totals), sys.stdout.isatty()
     shown = rows[:_SHOWN] if terminal else rows
     if rows:
-        _print_part(
-            "answer",
-            ("requests", "bytes", "saves USD", "region", "before", "after", "such as"),
-            [(str(row.requests), _size(row.size), f"{row.usd(prices):.2f}", row.region,
-              str(row.before), str(row.after), row.example) for row in shown],
-        )  # fmt: skip
+        columns = ("requests", "bytes", "saves USD", "region", "before", "after", "such as")
+        _print_part("answer", columns, [_cells(row, prices) for row in shown])
     if len(shown) < len(rows):
-        typer.echo(f"nearbucket: {len(rows) - len(shown)} more changes; a pipe or --json has "
-                   "them all", err=True)  # fmt: skip
+        print_error(f"{len(rows) - len(shown)} more changes; a pipe or --json has them all")
     sums = totals(diff_totals, prices)
     _print_part("total", ("total", ""), [(name, _sum(name, value)) for name, value in sums.items()])
+
+
+def _cells(row: AnswerChange, prices: Prices) -> tuple[str, ...]:
+    usd = f"{row.usd(prices):.2f}"
+    answers = str(row.before), str(row.after)
+    return (str(row.requests), size_text(row.size), usd, row.region, *answers, row.example)
 
 
 def _sum(name: str, value: float) -> str:
     if name.endswith("_usd"):
         return f"{value:.2f}"
-    return _size(int(value)) if name.endswith("_bytes") else str(value)
-
-
-def _size(size: int) -> str:
-    return decimal(size) if sys.stdout.isatty() else str(size)
+    return size_text(int(value)) if name.endswith("_bytes") else str(value)
 
 
 def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> Iterator[str]:
@@ -200,22 +208,28 @@ def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> 
     if hidden:
         yield f"a log cannot say what these settings do: {', '.join(hidden)}"
     if diff_totals.as_logged:
-        yield (f"{diff_totals.as_logged} requests keep their logged reason, such as credentials or "
-               "not-replicated: the log shows neither header fields nor buckets")  # fmt: skip
+        yield (
+            f"{diff_totals.as_logged} requests keep their logged reason, such as credentials or "
+            "not-replicated: the log shows neither header fields nor buckets"
+        )
     if diff_totals.other:
-        yield (f"{diff_totals.other} requests have another reason in the log than the first "
-               "configuration gives: it, the list or the version is not what the log was "
-               "written by")  # fmt: skip
+        yield (
+            f"{diff_totals.other} requests have another reason in the log than the first "
+            "configuration gives: it, the list or the version is not what the log was "
+            "written by"
+        )
     if diff_totals.rows:
-        yield ("bytes: those sent; of redirected requests, the range asked for or the largest "
-               "whole answer (200) for the same path in this sample, else 0 (size_unknown); "
-               "CloudFront's include header fields; USD by prices of the second file")  # fmt: skip
+        yield (
+            "bytes: those sent; of redirected requests, the range asked for or the largest "
+            "whole answer (200) for the same path in this sample, else 0 (size_unknown); "
+            "CloudFront's include header fields; USD by prices of the second file"
+        )
 
 
 def print_notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> None:
     """The notes, on standard error."""
     for note in notes(diff_totals, found):
-        typer.echo(f"nearbucket: {printable(note)}", err=True)
+        print_error(note)
 
 
 def print_as_json(
@@ -225,20 +239,25 @@ def print_as_json(
     prices: Prices,
 ) -> None:
     """All of it, for programs."""
-    print_json({
-        "settings": [each._asdict() for each in found],
-        "restart": restart,
-        "replay": None if diff_totals is None else {
+    replay = None
+    if diff_totals is not None:
+        replay = {
             **totals(diff_totals, prices),
             "notes": list(notes(diff_totals, found)),
             "answers": [_as_json(row, prices) for row in _sorted(diff_totals)],
-        },
-    })  # fmt: skip
+        }
+    settings = [each._asdict() for each in found]
+    print_json({"settings": settings, "restart": restart, "replay": replay})
 
 
 def _as_json(row: AnswerChange, prices: Prices) -> dict[str, Any]:
     return {
-        "before": row.before._asdict(), "after": row.after._asdict(), "region": row.region,
-        "requests": row.requests, "bytes": row.size, "size_unknown": row.unknown,
-        "saves_usd": round(row.usd(prices), 6), "path": row.example,
-    }  # fmt: skip
+        "before": row.before._asdict(),
+        "after": row.after._asdict(),
+        "region": row.region,
+        "requests": row.requests,
+        "bytes": row.size,
+        "size_unknown": row.unknown,
+        "saves_usd": round(row.usd(prices), 6),
+        "path": row.example,
+    }

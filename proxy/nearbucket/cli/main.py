@@ -22,14 +22,15 @@ from nearbucket.cli.check.command import check
 from nearbucket.cli.config_diff import diff
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
+    NO_RANGES,
     UNREACHABLE,
     UNUSABLE,
     AsJson,
     Config,
     RangesFile,
+    print_error,
     print_json,
     print_table,
-    printable,
 )
 from nearbucket.cli.ranges import lookup, ranges_app
 from nearbucket.cli.sync import sync
@@ -46,8 +47,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-config_app = typer.Typer(help="The configuration: its schema, and what is in effect.",
-                         no_args_is_help=True)  # fmt: skip
+config_app = typer.Typer(
+    help="The configuration: its schema, and what is in effect.", no_args_is_help=True
+)
 app.command("lookup", epilog="Example: nearbucket lookup --details 3.5.140.1 2600:9000:5201::1")(
     lookup
 )
@@ -91,9 +93,7 @@ def serve(config: Config = None) -> None:
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-
-    supervisor = Supervisor(config, settings)
-    uvloop.run(supervisor.run(launch(settings)))
+    uvloop.run(Supervisor(config, settings).run(launch(settings)))
 
 
 @app.command(epilog="Example: nearbucket explain --ip 3.5.140.1 /releases/app.tar.gz")
@@ -125,18 +125,17 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
         raise ConfigError(f"URL-PATH: {path!r} is none: the path in a URL begins with /")
     document = ranges_in_use(settings.regions, ranges)
     if document is None:
-        typer.echo("nearbucket: no list of prefixes yet, so no address has a region: run "
-                   "`nearbucket ranges update`, or give --ranges FILE", err=True)  # fmt: skip
+        print_error(NO_RANGES)
     engine = engine_of(snapshot_of(settings, document))
     engine, request = request_for(
         engine, ip=ip, target=path, host=host, method=method, headers=_headers(header or [])
     )
     steps = engine.explain(request)
     if as_json:
-        print_json({"reason": engine.decide(request).reason.value,
-                     "steps": [step._asdict() for step in steps]})  # fmt: skip
-        return
-    print_table(("step", "value", "detail"), steps)
+        reason = engine.decide(request).reason.value
+        print_json({"reason": reason, "steps": [step._asdict() for step in steps]})
+    else:
+        print_table(("step", "value", "detail"), steps)
 
 
 @app.command(epilog="Example: nearbucket demo")
@@ -145,9 +144,7 @@ def demo(
     stay: Annotated[
         bool | None,
         typer.Option(
-            "--stay/--no-stay",
-            show_default="stay on a terminal",
-            help="Keep running until Ctrl-C after the lines.",
+            help="Keep running until Ctrl-C after the lines.", show_default="stay on a terminal"
         ),
     ] = None,
 ) -> None:
@@ -198,5 +195,5 @@ def main() -> None:
 
 def _fail(error: Exception, code: int) -> NoReturn:
     for line in str(error).splitlines():
-        typer.echo(f"nearbucket: {printable(line)}", err=True)
+        print_error(line)
     sys.exit(code)

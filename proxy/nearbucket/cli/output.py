@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from nearbucket.config.file import FILE_VARIABLE
 
@@ -24,21 +25,36 @@ logging.getLogger("nearbucket").addHandler(logging.NullHandler())
 
 NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 
+_DEFAULT = "nearbucket.yaml, if there is one"
 Config = Annotated[
     Path | None,
-    typer.Option("--config", envvar=FILE_VARIABLE, help="Configuration file.",
-                 show_default="nearbucket.yaml, if there is one"),
-]  # fmt: skip
+    typer.Option(
+        "--config", envvar=FILE_VARIABLE, help="Configuration file.", show_default=_DEFAULT
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RangesFile = Annotated[
-    Path | None,
-    typer.Option("--ranges", help="An ip-ranges.json; by default the cached copy."),
+    Path | None, typer.Option("--ranges", help="An ip-ranges.json; by default the cached copy.")
 ]
+NO_RANGES = (
+    "no list of prefixes yet, so no address has a region: run `nearbucket ranges update`, or give "
+    "--ranges FILE"
+)
 
 
 def printable(text: str) -> str:
     """Text from outside, without control characters for the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def print_error(text: str) -> None:
+    """A line on standard error."""
+    typer.echo(f"nearbucket: {printable(text)}", err=True)
+
+
+def size_text(size: int) -> str:
+    """Bytes: rounded, with a unit, on a terminal; the number in a pipe."""
+    return decimal(size) if sys.stdout.isatty() else str(size)
 
 
 def print_json(value: Any) -> None:

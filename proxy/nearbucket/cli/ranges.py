@@ -21,6 +21,7 @@ from nearbucket.cli.output import (
     AsJson,
     Config,
     RangesFile,
+    print_error,
     print_json,
     print_table,
     printable,
@@ -34,8 +35,7 @@ from nearbucket.regions.ip_ranges_source import ranges_in_use, read_ranges_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nearbucket.config.settings import Regions
-    from nearbucket.regions.ip_ranges import Ranges
+    from nearbucket.regions.ip_ranges import PrefixRow, Ranges
     from nearbucket.regions.queries import AddressDetails
 
 ranges_app = typer.Typer(help="AWS's list of prefixes: fetch, show, compare.", no_args_is_help=True)
@@ -58,7 +58,7 @@ def lookup(  # noqa: PLR0913  # one parameter an option
     from nearbucket.regions.queries import RowIndex  # noqa: PLC0415
     from nearbucket.regions.region_table import build_table  # noqa: PLC0415
 
-    settings = _regions(config)
+    settings = load_regions(config)
     document = _needed(ranges_in_use(settings, ranges))
     table = build_table(document, tuple(service or settings.services), settings.overrides)
     index = RowIndex(document) if details else None
@@ -67,13 +67,13 @@ def lookup(  # noqa: PLR0913  # one parameter an option
         region = table.region(address) or UNKNOWN
         if plain_address(address) is None:
             wrong += 1
-            typer.echo(f"nearbucket: {printable(address)} is not an IP address", err=True)
+            print_error(f"{address} is not an IP address")
         extra = _details(index.details(address)) if index else {}
         if as_json:
             typer.echo(json.dumps({"ip": address, "region": region, **extra}))
         else:
-            columns = (value if isinstance(value, str) else ",".join(value) or "-"
-                       for value in extra.values())  # fmt: skip
+            words = ([each] if isinstance(each, str) else each for each in extra.values())
+            columns = (",".join(each) or "-" for each in words)
             typer.echo("\t".join((printable(address), region, *columns)))
     if wrong:
         raise typer.Exit(NEEDS_ATTENTION)
@@ -107,11 +107,11 @@ def ranges_update(
 
     from nearbucket.regions.feed import RefreshResult, update  # noqa: PLC0415
 
-    settings = _regions(config)
+    settings = load_regions(config)
     with Console(stderr=True).status(f"fetching {settings.source}"):
         found = asyncio.run(update(settings, force=force))
     if not found.result.good:
-        typer.echo(f"nearbucket: {found.result}: {found.problem} ({settings.source})", err=True)
+        print_error(f"{found.result}: {found.problem} ({settings.source})")
         raise typer.Exit(UNREACHABLE if found.result is RefreshResult.FAILED else NEEDS_ATTENTION)
     token = found.ranges.token if found.ranges else "-"
     typer.echo(f"{found.result}: token {token}, kept in {settings.cache}")
@@ -122,7 +122,7 @@ def ranges_show(
     config: Config = None, ranges: RangesFile = None, *, as_json: AsJson = False
 ) -> None:
     """Show age, token and counts of the list in use."""
-    document = _needed(ranges_in_use(_regions(config), ranges))
+    document = _needed(ranges_in_use(load_regions(config), ranges))
     ipv4, ipv6 = document.addresses()
     facts = {
         "token": document.token,
@@ -150,13 +150,9 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
     rows = [("removed", row) for row in found.removed] + [("added", row) for row in found.added]
     changes = [change for change in found.regions if change.changed]
     if as_json:
-        print_json({
-            "old_token": found.old_token,
-            "new_token": found.new_token,
-            "rows": [{"change": what, "prefix": row.prefix, "region": row.region,
-                      "service": row.service} for what, row in rows],
-            "regions": [asdict(change) for change in changes],
-        })  # fmt: skip
+        tokens = {"old_token": found.old_token, "new_token": found.new_token}
+        regions = [asdict(change) for change in changes]
+        print_json({**tokens, "rows": list(map(_change, rows)), "regions": regions})
         return
     typer.echo(f"token\t{found.old_token}\t{found.new_token}")
     if not rows:
@@ -166,14 +162,19 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
         ("change", "prefix", "region", "service"),
         [(what, row.prefix, row.region or "GLOBAL", row.service) for what, row in rows],
     )
-    print_table(("region", "IPv4 before", "IPv4 after", "IPv6 before", "IPv6 after"),
-                 [tuple(str(value) for value in (change.region or "GLOBAL", *astuple(change)[1:]))
-                  for change in changes])  # fmt: skip
+    print_table(
+        ("region", "IPv4 before", "IPv4 after", "IPv6 before", "IPv6 after"),
+        [
+            tuple(str(value) for value in (change.region or "GLOBAL", *astuple(change)[1:]))
+            for change in changes
+        ],
+    )
 
 
-def _regions(config: Path | None) -> Regions:
-    """The list's settings, whatever else the configuration holds."""
-    return load_regions(config)
+def _change(change: tuple[str, PrefixRow]) -> dict[str, Any]:
+    word, row = change
+    fields = {"prefix": row.prefix, "region": row.region, "service": row.service}
+    return {"change": word, **fields}
 
 
 def _needed(document: Ranges | None) -> Ranges:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearbucket.cli.output import NEEDS_ATTENTION, UNREACHABLE, UNUSABLE, AsJson, Config, printable
+from nearbucket.cli.output import (
+    NEEDS_ATTENTION,
+    UNREACHABLE,
+    UNUSABLE,
+    AsJson,
+    Config,
+    print_error,
+)
 from nearbucket.config.file import DEFAULT_FILE, load
 from nearbucket.errors import ConfigError, OriginError, ProxyError
 
@@ -60,19 +67,18 @@ def sync(  # noqa: PLR0913  # one parameter an option
         raise ConfigError(f"{file}: {error}") from None
     reports = [SyncReport(step, dry_run) for step in steps]
     if not reports and not as_json:
-        typer.echo("nearbucket: no target but the origin itself: nothing to do", err=True)
+        print_error("no target but the origin itself: nothing to do")
     options = SyncOptions(parallel=parallel, dry_run=dry_run, delete=delete)
     signalled = asyncio.run(_run(reports, options, lists=dry_run and not as_json))
     if as_json:
         print_as_json(reports, settings.prices, interrupted=signalled != 0)
     elif reports:
         print_reports(reports, settings.prices)
-    problems = {f"{file}: {report.progress.problem}": None for report in reports
-                if report.progress.problem}  # fmt: skip
-    for problem in problems:
-        typer.echo(f"nearbucket: {printable(problem)}", err=True)
+    problems = (report.progress.problem for report in reports)
+    for problem in dict.fromkeys(str(each) for each in problems if each):
+        print_error(f"{file}: {problem}")
     if signalled:
-        typer.echo("nearbucket: interrupted; run it again to go on", err=True)
+        print_error("interrupted; run it again to go on")
         raise typer.Exit(_SIGNALLED + signalled)
     raise typer.Exit(max((_code(report) for report in reports), default=0))
 

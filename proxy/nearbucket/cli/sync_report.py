@@ -27,7 +27,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from nearbucket.cli.output import print_json, print_table, printable
+from nearbucket.cli.output import print_error, print_json, print_table, printable, size_text
 from nearbucket.config.prices import ASSUMPTIONS, cost_of_copies
 from nearbucket.replication.comparison import Verdict
 from nearbucket.replication.replicator import SyncProgress
@@ -177,15 +177,13 @@ def print_reports(reports: Sequence[SyncReport], prices: Prices) -> None:
     if not reports:
         return
     if sys.stdout.isatty():
-        names = dict.fromkeys(name for one in facts for name in one)
-        print_table(("", *(report.name for report in reports)),
-                    [(name, *(one.get(name, "") for one in facts)) for name in names])  # fmt: skip
+        columns = ("", *(report.name for report in reports))
+        print_table(columns, [(name, *(one[name] for one in facts)) for name in facts[0]])
     else:
-        print_table((), [(report.name, name, value)
-                         for report, one in zip(reports, facts, strict=True)
-                         for name, value in one.items()])  # fmt: skip
-    if any(report.dry_run for report in reports):
-        typer.echo(f"nearbucket: costs assume {ASSUMPTIONS}", err=True)
+        both = zip(reports, facts, strict=True)
+        print_table((), [(report.name, *fact) for report, one in both for fact in one.items()])
+    if reports[0].dry_run:
+        print_error(f"costs assume {ASSUMPTIONS}")
     for report in reports:
         _print_failures(report)
 
@@ -197,51 +195,42 @@ def _facts(report: SyncReport, prices: Prices) -> Iterator[tuple[str, str]]:
     if report.dry_run:
         cost = cost_of(report, prices)
         yield "to_copy", str(progress.objects)
-        yield "to_copy_bytes", _size(progress.size)
+        yield "to_copy_bytes", size_text(progress.size)
         yield "transfer_usd", f"{cost.transfer:.2f}"
         yield "requests_usd", f"{cost.requests:.2f}"
         yield "storage_usd_a_month", f"{cost.storage:.2f}"
         yield "pays_after_gb", "-" if cost.pays_after_gb is None else f"{cost.pays_after_gb:.1f}"
     else:
         yield "copied", str(progress.copied)
-        yield "copied_bytes", _size(progress.copied_size)
+        yield "copied_bytes", size_text(progress.copied_size)
         yield "other_etag", str(progress.other_etag)
         yield "deleted", str(progress.deleted)
     yield "not_at_origin", str(progress.orphans - progress.deleted)
     yield "failed", str(len(progress.failures))
 
 
-def _size(size: int) -> str:
-    return decimal(size) if sys.stdout.isatty() else str(size)
-
-
 def _print_failures(report: SyncReport) -> None:
     failures = report.progress.failures
     for failure in failures[:_SHOWN]:
-        typer.echo(f"nearbucket: {report.name}: {printable(failure.key)}: "
-                   f"{printable(failure.text)}", err=True)  # fmt: skip
+        print_error(f"{report.name}: {failure.key}: {failure.text}")
     if len(failures) > _SHOWN:
-        typer.echo(f"nearbucket: {report.name}: {len(failures) - _SHOWN} more failures; "
-                   "--json has them all", err=True)  # fmt: skip
+        more = len(failures) - _SHOWN
+        print_error(f"{report.name}: {more} more failures; --json has them all")
 
 
 def print_as_json(reports: Sequence[SyncReport], prices: Prices, *, interrupted: bool) -> None:
     """All of it, for programs."""
-    print_json({
-        "dry_run": any(report.dry_run for report in reports),
-        "interrupted": interrupted,
-        "cost_assumes": ASSUMPTIONS,
-        "targets": [_as_json(report, prices) for report in reports],
-    })  # fmt: skip
+    run = {"dry_run": any(report.dry_run for report in reports), "interrupted": interrupted}
+    targets = [_as_json(report, prices) for report in reports]
+    print_json({**run, "cost_assumes": ASSUMPTIONS, "targets": targets})
 
 
 def _as_json(report: SyncReport, prices: Prices) -> dict[str, Any]:
-    step, progress = report.step, report.progress
+    step, progress, entry = report.step, report.progress, report.step.target.entry
     found = asdict(progress)
     del found["moved"]
     found["problem"] = None if progress.problem is None else str(progress.problem)
     found["failures"] = [failure._asdict() for failure in progress.failures]
-    place = {"site": step.site, "regions": step.regions, "bucket": step.target.entry.bucket,
-             "prefix": step.target.entry.prefix}  # fmt: skip
+    target = {"site": step.site, "regions": step.regions, "bucket": entry.bucket}
     cost = {"cost": asdict(cost_of(report, prices))} if report.dry_run else {}
-    return place | found | cost
+    return {**target, "prefix": entry.prefix, **found, **cost}

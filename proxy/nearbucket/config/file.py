@@ -19,14 +19,16 @@ from nearbucket.config.settings import Regions, Settings
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Collection, Hashable, Mapping
 
 DEFAULT_FILE = Path("nearbucket.yaml")
 FILE_VARIABLE = "NEARBUCKET_CONFIG"
 _PREFIX = "NEARBUCKET_"
 # What Kubernetes tells pods about a Service that is called nearbucket; not ours to read.
 _SERVICE_LINK = re.compile(r"NEARBUCKET_(SERVICE_(HOST|PORT\w*)|PORT|PORT_\d+_\w+)").fullmatch
-_MASK = "********"
+_SECRETS = ("client_address", "origin_secret", "values")
+SECRET_KEY = ".".join(_SECRETS)
+"""The one setting whose values are secrets."""
 
 Path_ = tuple[str | int, ...]
 
@@ -92,8 +94,13 @@ def masked(settings: Settings) -> dict[str, Any]:
     shown = settings.model_dump(mode="json", by_alias=True)
     secret = shown["client_address"]["origin_secret"]
     if secret is not None:
-        secret["values"] = [_MASK for _ in secret["values"]]
+        secret["values"] = mask(secret["values"])
     return shown
+
+
+def mask(values: Collection[str]) -> list[str]:
+    """Asterisks for each secret."""
+    return ["********"] * len(values)
 
 
 def _read(path: Path | None) -> tuple[dict[Any, Any], str]:
@@ -118,7 +125,7 @@ def _read(path: Path | None) -> tuple[dict[Any, Any], str]:
 
 def _secret_values(document: Any) -> list[Any]:
     """``client_address.origin_secret.values`` of raw data, or an empty list."""
-    for key in ("client_address", "origin_secret", "values"):
+    for key in _SECRETS:
         document = document.get(key) if isinstance(document, dict) else None
     return document if isinstance(document, list) else []
 
@@ -127,7 +134,7 @@ def _refuse_literal_secrets(document: Any, name: str) -> None:
     for value in _secret_values(document):
         if not str(value).startswith(("file:", "env:")):
             raise ConfigError(
-                f"{name}: client_address.origin_secret.values: secrets do not stand in the file; "
+                f"{name}: {SECRET_KEY}: secrets do not stand in the file; "
                 "write file:PATH or env:NAME"
             )
 
@@ -140,13 +147,11 @@ def _resolve_secrets(document: Any, environ: Mapping[str, str], name: str) -> No
             try:
                 values[index] = Path(reference).read_text(encoding="utf-8").strip()
             except (OSError, ValueError) as error:
-                raise ConfigError(
-                    f"{name}: client_address.origin_secret.values: {reference}: {error}"
-                ) from None
+                raise ConfigError(f"{name}: {SECRET_KEY}: {reference}: {error}") from None
         elif kind == "env":
             values[index] = environ.get(reference, "")
         if not values[index]:
-            raise ConfigError(f"{name}: client_address.origin_secret.values: {value} is empty")
+            raise ConfigError(f"{name}: {SECRET_KEY}: {value} is empty")
 
 
 def _overlay(document: dict[Any, Any], environ: Mapping[str, str]) -> dict[Path_, str]:
@@ -221,11 +226,8 @@ def _findings(
         location = section + tuple(
             part for part in finding["loc"] if not _OF_THE_LIBRARY(str(part))
         )
-        source = next(
-            (origins[location[:end]] for end in range(len(location), 0, -1)
-             if location[:end] in origins),
-            name,
-        )  # fmt: skip
+        paths = (location[:end] for end in range(len(location), 0, -1))
+        source = next((origins[path] for path in paths if path in origins), name)
         place = source, ".".join(str(part) for part in location)
         text = _plain(finding["type"], finding["msg"], str(location[-1]) if location else "")
         texts.setdefault(place, []).append(text)

@@ -180,10 +180,10 @@ class Engine:
         known = region in site.targets
         if base is None:
             return Stream(site.name, key, client, region, known, reason, facts.origin_query)
+        path, browser = encode_key(key), b"origin" in request.headers
         return RedirectTo(
-            site.name, key, client, region, known, base, encode_key(key), site.status,
-            b"origin" in request.headers, reason, replica,
-        )  # fmt: skip
+            site.name, key, client, region, known, base, path, site.status, browser, reason, replica
+        )
 
     def _facts(self, request: Request, resolved: ResolvedTarget) -> Facts:
         client = self.trust.client(request)
@@ -233,12 +233,12 @@ class Engine:
         site, facts = resolved.site, self._facts(request, resolved)
         client = self.trust.client(request)
         match = self.table.match(client.address) if client.address else None
+        share = rollout_bucket(client.address or "", decision.key)
+        how = "as given" if self.given else client.how
         return [
             ExplainStep("site", site.name),
             ExplainStep("key", decision.key),
-            ExplainStep(
-                "client", client.address or "unknown", "as given" if self.given else client.how
-            ),
+            ExplainStep("client", client.address or "unknown", how),
             ExplainStep(
                 "region", decision.region or UNKNOWN, match.prefix if match else "no prefix"
             ),
@@ -246,21 +246,16 @@ class Engine:
             ExplainStep("path", "chosen" if site.matches_paths(decision.key) else "not chosen"),
             ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
             ExplainStep("credentials", "yes" if has_credentials(facts) else "no"),
-            ExplainStep(
-                "percent",
-                f"{rollout_bucket(client.address or '', decision.key):g} of {site.percent:g}",
-                "redirected when below",
-            ),
+            ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected when below"),
             ExplainStep("mode", site.modes.get(decision.region or "", "no target")),
-            ExplainStep(
-                "copy",
-                "not asked here",
-                "while serving: what the buckets hold, redirect.min_size, whether the target is "
-                "down, and whether the client came back",
-            ),
+            ExplainStep("copy", "not asked here", _WHILE_SERVING),
         ]
 
 
+_WHILE_SERVING = (
+    "while serving: what the buckets hold, redirect.min_size, whether the target is down, and "
+    "whether the client came back"
+)
 _SENT = frozenset({Reason.IN_REGION, Reason.SHADOW})
 
 

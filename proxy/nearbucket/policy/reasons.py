@@ -24,8 +24,8 @@ class Reason(StrEnum):
     action: Action
     help: str
 
-    def __new__(cls, word: str, action: Action, text: str) -> Self:
-        """Attach the action a reason belongs to and its one-sentence meaning."""
+    def __new__(cls, word: str, text: str, action: Action = Action.STREAM) -> Self:
+        """Attach its one-sentence meaning to a reason, and the action it belongs to."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.action = action
@@ -34,106 +34,76 @@ class Reason(StrEnum):
 
     IN_REGION = (
         "in-region",
-        Action.REDIRECT,
         "The client is in a region that has a target bucket, and no rule stands against it.",
+        Action.REDIRECT,
     )
     CLIENT_UNKNOWN = (
         "client-unknown",
-        Action.STREAM,
         "A trusted proxy sent the request without a usable client address.",
     )
     OUTSIDE_AWS = (
         "outside-aws",
-        Action.STREAM,
         "No published prefix of the counted services holds the client's address.",
     )
     NO_TARGET = (
         "no-target",
-        Action.STREAM,
         "The client is in an AWS region for which the site has no target bucket.",
     )
     PATH = (
         "path",
-        Action.STREAM,
         "The object key matches no pattern of redirect.paths, or one of redirect.exclude.",
     )
-    SMALL = (
-        "small",
-        Action.STREAM,
-        "The object is smaller than redirect.min_size.",
-    )
+    SMALL = ("small", "The object is smaller than redirect.min_size.")
     OPT_OUT = (
         "opt-out",
-        Action.STREAM,
         "The client asked not to be redirected, by query, header, user agent or network.",
     )
     CAME_BACK = (
         "came-back",
-        Action.STREAM,
         "The client sends the request again right after its redirect: it did not get through.",
     )
     CREDENTIALS = (
         "credentials",
-        Action.STREAM,
         "The request carries Authorization, Cookie or a query that this host alone can answer.",
     )
     NOT_REPLICATED = (
         "not-replicated",
-        Action.STREAM,
         "The target bucket does not hold the object, or holds another version of it.",
     )
     UNVERIFIED = (
         "unverified",
-        Action.STREAM,
         "S3 did not say in time what origin and target hold, or the target's keys were not there.",
     )
     TARGET_DOWN = (
         "target-down",
-        Action.STREAM,
         "The target bucket failed its last checks; it is asked again every few seconds.",
     )
-    PERCENT = (
-        "percent",
-        Action.STREAM,
-        "The stable hash of client and path falls outside redirect.percent.",
-    )
-    SHADOW = (
-        "shadow",
-        Action.STREAM,
-        "redirect.mode is shadow: this request would have been redirected.",
-    )
-    OFF = (
-        "off",
-        Action.STREAM,
-        "redirect.mode is off: this request would have been redirected.",
-    )
+    PERCENT = ("percent", "The stable hash of client and path falls outside redirect.percent.")
+    SHADOW = ("shadow", "redirect.mode is shadow: this request would have been redirected.")
+    OFF = ("off", "redirect.mode is off: this request would have been redirected.")
     WELL_KNOWN = (
         "well-known",
-        Action.REFUSE,
         "The path is that of the list of hosts, which the proxy answers itself.",
+        Action.REFUSE,
     )
     METHOD = (
         "method",
-        Action.REFUSE,
         "Only GET and HEAD are answered with objects; OPTIONS says so.",
-    )
-    HOST = (
-        "host",
         Action.REFUSE,
-        "No site serves the host that the request names.",
     )
+    HOST = ("host", "No site serves the host that the request names.", Action.REFUSE)
     PATH_INVALID = (
         "path-invalid",
-        Action.REFUSE,
         "The path is not one encoding of a legal, unambiguous object key.",
+        Action.REFUSE,
     )
     BAD_REQUEST = (
         "bad-request",
-        Action.REFUSE,
         "The bytes are not one well-formed HTTP/1 request; the connection is closed.",
+        Action.REFUSE,
     )
     SECRET = (
         "secret",
-        Action.REFUSE,
         "The request carries the origin secret's header with a value that is not accepted.",
+        Action.REFUSE,
     )

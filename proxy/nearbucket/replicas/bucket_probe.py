@@ -1,8 +1,8 @@
 """HEAD requests to one bucket: which version of an object it has, and whether it can be used.
 
 The SDK is not used: a HEAD by the session of the data path costs a tenth, and importing the SDK
-would cost each worker more memory than its whole object cache (docs/design.md, "The buckets are asked
-without the SDK").
+would cost each worker more memory than its whole object cache (docs/design.md, "The buckets are
+asked without the SDK").
 """
 
 from __future__ import annotations

@@ -178,8 +178,8 @@ async def _refused(inquiry: BucketInquiry) -> Finding:
     name = f"bucket {location.entry.bucket}"
     if location.owner and await inquiry.exists_for_anybody():
         text = f"{name} does not belong to account {location.owner}"
-        return Finding(Level.WRONG, location.name, "owner", text,
-                       "correct expected_owner, or the bucket's name")  # fmt: skip
+        fix = "correct expected_owner, or the bucket's name"
+        return Finding(Level.WRONG, location.name, "owner", text, fix)
     doubt = f", or it does not belong to account {location.owner}" if location.owner else ""
     text = (
         f"{name} may not be listed{doubt}: S3 then says 403 for keys that are not there, which "
@@ -200,9 +200,8 @@ def trouble(error: Exception, location: BucketLocation) -> Finding:
     """What keeps a bucket from being used."""
     name = f"bucket {location.entry.bucket}"
     if isinstance(error, SSLError):
-        return Finding(
-            Level.WRONG, location.name, "bucket", f"{name}: {error}", REMEDY, reached=False
-        )
+        text = f"{name}: {error}"
+        return Finding(Level.WRONG, location.name, "bucket", text, REMEDY, reached=False)
     if not_reached(error):
         text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
         fix = "is the endpoint right, and reachable from here?"
@@ -265,6 +264,5 @@ _NO_RULES = "NoSuchCORSConfiguration"
 def _methods(cors: Any | Exception, origins: tuple[str, ...]) -> set[str]:
     """Methods that ask for objects, in rules for any of these origins, or in all rules."""
     rules = [] if isinstance(cors, Exception) else cors.get("CORSRules", [])
-    allowed = {method for rule in rules for method in rule["AllowedMethods"]
-               if not origins or set(origins) & set(rule["AllowedOrigins"])}  # fmt: skip
-    return allowed & {"GET", "HEAD"}
+    fitting = (rule for rule in rules if not origins or {*origins} & {*rule["AllowedOrigins"]})
+    return {"GET", "HEAD"} & {method for rule in fitting for method in rule["AllowedMethods"]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 _CONNECTIONS = 8
 _ATTEMPTS = 2
 
+_BucketKey = tuple[object, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
@@ -78,37 +81,30 @@ async def checked(settings: Settings, options: CheckOptions) -> list[Finding]:
     async with AsyncExitStack() as stack, client_session() as session:
         buckets = _buckets(settings)
         options.said(f"asking {len(buckets)} buckets")
-        known = dict(
-            zip(buckets, await asyncio.gather(
-                *(_inspected(stack, places, options) for places in buckets.values())
-            ), strict=True)
-        )  # fmt: skip
+        inspections = (_inspected(stack, entries, options) for entries in buckets.values())
+        known = dict(zip(buckets, await asyncio.gather(*inspections), strict=True))
         options.said("comparing samples of what would be redirected")
-        sites = [_Site(number, settings, known, session, options)
-                 for number in range(len(settings.sites))]  # fmt: skip
-        compared_ = await asyncio.gather(*(site.findings() for site in sites))
-    found = [finding for one in known.values() for finding in one.findings]
-    found += [finding for site in compared_ for finding in site]
-    return [*found, *_regions_nobody_is_in(settings)]
+        sites = (
+            _Site(number, settings, known, session, options).findings()
+            for number in range(len(settings.sites))
+        )
+        by_site = await asyncio.gather(*sites)
+    found = [finding for bucket in known.values() for finding in bucket.findings]
+    found += chain.from_iterable(by_site)
+    return [*found, *_regions_without_addresses(settings)]
 
 
-def _key(location: BucketLocation) -> tuple[object, ...]:
-    """Equal for places that are the same bucket, asked in the same way."""
-    return (
-        location.entry.object_base_url,
-        location.entry.region,
-        location.credentials,
-        location.owner,
-    )
+def _key(location: BucketLocation) -> _BucketKey:
+    """Equal for entries that are the same bucket, asked in the same way."""
+    entry = location.entry
+    return (entry.object_base_url, entry.region, location.credentials, location.owner)
 
 
-def _buckets(settings: Settings) -> dict[tuple[object, ...], list[BucketLocation]]:
-    found: dict[tuple[object, ...], list[BucketLocation]] = {}
+def _buckets(settings: Settings) -> dict[_BucketKey, list[BucketLocation]]:
+    found: dict[_BucketKey, list[BucketLocation]] = {}
     for number, site in enumerate(settings.sites):
-        for location in (
-            origin_of(number, site),
-            *(target_of(number, site, region) for region in site.targets),
-        ):
+        targets = (target_of(number, site, region) for region in site.targets)
+        for location in (origin_of(number, site), *targets):
             found.setdefault(_key(location), []).append(location)
     return found
 
@@ -135,7 +131,7 @@ class _Site:
         self,
         number: int,
         settings: Settings,
-        known: Mapping[tuple[object, ...], InspectedBucket],
+        known: Mapping[_BucketKey, InspectedBucket],
         session: aiohttp.ClientSession,
         options: CheckOptions,
     ) -> None:
@@ -158,7 +154,7 @@ class _Site:
 
     def _targets(self) -> Iterator[tuple[BucketLocation, list[str]]]:
         """Each place that clients are sent to, with their regions."""
-        found: dict[tuple[object, ...], tuple[BucketLocation, list[str]]] = {}
+        found: dict[_BucketKey, tuple[BucketLocation, list[str]]] = {}
         for region, target in self._site.targets.items():
             location = target_of(self._number, self._site, region)
             entry = found.setdefault((*_key(location), target.location()), (location, []))
@@ -266,24 +262,23 @@ class _Site:
 
 
 _THERE = {ReplicaState.SAME, ReplicaState.RENAMED}
+_UPDATE = "run nearbucket ranges update"
 
 
-def _regions_nobody_is_in(settings: Settings) -> list[Finding]:
+def _regions_without_addresses(settings: Settings) -> list[Finding]:
     """Targets for regions in which the list has no address, so that nobody is sent there."""
     regions = settings.regions
     try:
         document = ranges_in_use(regions, None)
     except (ConfigError, RangesError) as error:
-        return [Finding(Level.WARNING, "regions.cache", "ranges", str(error),
-                        "run nearbucket ranges update")]  # fmt: skip
+        return [Finding(Level.WARNING, "regions.cache", "ranges", str(error), _UPDATE)]
     if document is None:
         text = "no list of prefixes yet, so it is not known which regions have clients"
-        return [Finding(Level.NOTE, "regions.cache", "ranges", text,
-                        "run nearbucket ranges update")]  # fmt: skip
+        return [Finding(Level.NOTE, "regions.cache", "ranges", text, _UPDATE)]
     labels = ", ".join(regions.services)
     text = f"the list of prefixes has no address of {labels} in it: no client is ever sent here"
+    fix = "correct the region, or add regions.services or regions.overrides"
     return [
-        Finding(Level.WARNING, key, "ranges", text,
-                "correct the region, or add regions.services or regions.overrides")
+        Finding(Level.WARNING, key, "ranges", text, fix)
         for key in regions_without_prefixes(settings, document)
-    ]  # fmt: skip
+    ]
