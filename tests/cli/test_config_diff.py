@@ -131,14 +131,14 @@ def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
         "total\trequests\t5",
         "total\tchanged\t2",
         "total\tunreadable\t0",
-        "total\tredirected_more\t0",
-        "total\tredirected_more_bytes\t0",
-        "total\tredirected_less\t2",
-        f"total\tredirected_less_bytes\t{2**31}",
-        "total\tsaves_usd\t-0.17",
-        "total\tsize_unknown\t0",
-        "total\tas_logged\t2",
-        "total\tnot_as_logged_before\t0",
+        "total\tnewly redirected\t0",
+        "total\tnewly redirected bytes\t0",
+        "total\tno longer redirected\t2",
+        f"total\tno longer redirected bytes\t{2**31}",
+        "total\tsaved USD\t-0.17",
+        "total\tsize unknown\t0",
+        "total\treason from log\t2",
+        "total\tlog differs from first\t0",
     ]
     assert "2 requests keep their logged reason" in err
     assert "largest whole answer (200) for the same path" in err
@@ -154,7 +154,7 @@ def test_as_json_it_is_one_document(compare: Diff) -> None:
     ]
     assert found["restart"] is None
     replay = found["replay"]
-    assert (replay["requests"], replay["changed"], replay["redirected_less"]) == (4, 2, 2)
+    assert (replay["requests"], replay["changed"], replay["no_longer_redirected"]) == (4, 2, 2)
     (answer,) = replay["answers"]
     assert answer["before"] == {
         "action": "redirect",
@@ -244,6 +244,6 @@ def test_a_terminal_gets_tables_of_the_first_changes(
     monkeypatch.setattr("rich.console.Console.width", 250)
     _, out, err = compare("--log", compare.log(both), sites=off())
     assert "sites.*.redirect.mode" in out
-    assert "saves USD" in out
+    assert "saved USD" in out
     assert out.count("stream/off/-") == 1
     assert "1 more changes; a pipe or --json has them all" in err

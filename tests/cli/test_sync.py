@@ -85,18 +85,20 @@ def sync(s3: LocalS3, nearbucket: Run, tmp_path: Path) -> Sync:
     return Sync(s3, nearbucket, tmp_path)
 
 
-def facts(sync: Sync, **values: Any) -> str:
+def facts(sync: Sync, *rows: tuple[str, object]) -> str:
     """The summary in a pipe."""
-    named = {"bucket": f"sync-west/{sync.prefix}", **values}
-    return "".join(f"us-west-2\t{name}\t{value}\n" for name, value in named.items())
+    named = [("bucket", f"sync-west/{sync.prefix}"), *rows]
+    return "".join(f"us-west-2\t{name}\t{value}\n" for name, value in named)
 
 
 def test_what_the_policy_chooses_is_copied_and_then_nothing(sync: Sync) -> None:
     sync.put("a.tar.gz", "b/ü+c.tar.xz", "c.txt")
-    done = {"other_etag": 0, "deleted": 0, "not_at_origin": 0, "failed": 0}
-    assert sync() == (0, facts(sync, same=0, copied=2, copied_bytes=21, **done), "")
+    done = [("different ETag", 0), ("deleted", 0), ("not at origin", 0), ("failed", 0)]
+    first = facts(sync, ("up to date", 0), ("copied", 2), ("copied bytes", 21), *done)
+    assert sync() == (0, first, "")
     assert sync.held() == ["a.tar.gz", "b/ü+c.tar.xz"]
-    assert sync() == (0, facts(sync, same=2, copied=0, copied_bytes=0, **done), "")
+    second = facts(sync, ("up to date", 2), ("copied", 0), ("copied bytes", 0), *done)
+    assert sync() == (0, second, "")
 
 
 def test_a_dry_run_lists_what_it_would_do_and_what_it_would_cost(sync: Sync) -> None:
@@ -108,15 +110,15 @@ def test_a_dry_run_lists_what_it_would_do_and_what_it_would_cost(sync: Sync) -> 
     assert sorted(listed) == ["us-west-2\tcopy\t8\ta.tar.gz", "us-west-2\tdelete\t8\tb.tar.gz"]
     assert summary == facts(
         sync,
-        same=0,
-        to_copy=1,
-        to_copy_bytes=8,
-        transfer_usd="0.00",
-        requests_usd="0.00",
-        storage_usd_a_month="0.00",
-        pays_after_gb="0.0",
-        not_at_origin=1,
-        failed=0,
+        ("up to date", 0),
+        ("to copy", 1),
+        ("bytes to copy", 8),
+        ("transfer USD", "0.00"),
+        ("requests USD", "0.00"),
+        ("storage USD per month", "0.00"),
+        ("break-even GB", "0.0"),
+        ("not at origin", 1),
+        ("failed", 0),
     )
     assert "0.02 USD a GB between regions" in err
     assert sync.held() == ["b.tar.gz"]
@@ -127,20 +129,11 @@ def test_json_says_the_same(sync: Sync) -> None:
     found = json.loads(sync("--dry-run", "--json").out)
     target = found["targets"][0]
     assert (found["dry_run"], found["interrupted"]) == (True, False)
-    assert (target["site"], target["regions"], target["bucket"]) == (
-        "*",
-        ["us-west-2"],
-        "sync-west",
-    )
-    assert (target["objects"], target["size"], target["copied"], target["failures"]) == (
-        1,
-        8,
-        0,
-        [],
-    )
+    assert target | {"site": "*", "regions": ["us-west-2"], "bucket": "sync-west"} == target
+    assert target | {"objects": 1, "bytes": 8, "copied": 0, "failures": []} == target
     assert target["cost"]["transfer"] == pytest.approx(8 / 1024**3 * 0.02)
     target = json.loads(sync("--json").out)["targets"][0]
-    assert (target["copied"], target["copied_size"], target["problem"]) == (1, 8, None)
+    assert (target["copied"], target["copied_bytes"], target["problem"]) == (1, 8, None)
     assert "cost" not in target
 
 
@@ -150,14 +143,14 @@ def test_a_dearer_cdn_pays_sooner(sync: Sync) -> None:
     def pays(**prices: Any) -> float:
         config = write(sync.folder / "n.yaml", sites=[sync.site()], prices=prices)
         out = sync.nearbucket("sync", "--dry-run", "--json", "--config", config).out
-        return float(json.loads(out)["targets"][0]["cost"]["pays_after_gb"])
+        return float(json.loads(out)["targets"][0]["cost"]["break_even_gb"])
 
     assert pays(region_per_gb={"us-west-2": 0.17}) == pytest.approx(pays() / 2)
 
 
 def test_only_delete_deletes(sync: Sync) -> None:
     sync.put("old.tar.gz", "old.txt", bucket="sync-west")
-    assert "not_at_origin\t1" in sync().out
+    assert "not at origin\t1" in sync().out
     assert sync.held() == ["old.tar.gz", "old.txt"]
     assert "deleted\t1" in sync("--delete").out
     assert sync.held() == ["old.txt"]

@@ -30,9 +30,9 @@ def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*")
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        pytest.param({}, "0 bytes of 0 bytes, 0 of 0 objects so far, listing", id="at the start"),
+        pytest.param({}, "0 bytes of 0 bytes, 0 of 0 objects, still listing", id="at the start"),
         pytest.param({**FOUND, "listed": False, "moved": GB, "copied": 1},
-                     "1.0 GB of 10.0 GB, 1 of 100 objects so far, listing", id="listing"),
+                     "1.0 GB of 10.0 GB, 1 of 100 objects, still listing", id="listing"),
         pytest.param({**FOUND, "moved": 2 * GB, "copied": 50},
                      "2.0 GB of 10.0 GB, 50 of 100 objects, 0:04:00 left", id="by bytes"),
         pytest.param({**FOUND, "moved": 9 * GB, "copied": 1},

@@ -23,7 +23,7 @@ def test_a_copy_costs_transfer_requests_and_storage(
 ) -> None:
     found = cost_of_copies(size, requests, same_region=same_region, cdn_per_gb=cdn)
     expected = [None if value is None else pytest.approx(value) for value in cost]
-    assert [found.transfer, found.requests, found.storage, found.pays_after_gb] == expected
+    assert [found.transfer, found.requests, found.storage, found.break_even_gb] == expected
 
 
 def test_a_region_may_have_a_price_of_its_own() -> None:

@@ -158,15 +158,15 @@ def totals(diff_totals: PolicyDiffTotals, prices: Prices) -> dict[str, int | flo
         "changed": diff_totals.changed,
         "unreadable": diff_totals.unreadable,
     }
-    for name, way in (("redirected_more", 1), ("redirected_less", -1)):
+    for name, way in (("newly_redirected", 1), ("no_longer_redirected", -1)):
         rows = [row for row in diff_totals.rows if row.way == way]
         sums[name] = sum(row.requests for row in rows)
         sums[f"{name}_bytes"] = sum(row.size for row in rows)
     return sums | {
-        "saves_usd": round(sum(row.usd(prices) for row in diff_totals.rows), 6),
+        "saved_usd": round(sum(row.usd(prices) for row in diff_totals.rows), 6),
         "size_unknown": sum(row.unknown for row in diff_totals.rows),
-        "as_logged": diff_totals.as_logged,
-        "not_as_logged_before": diff_totals.other,
+        "reason_from_log": diff_totals.as_logged,
+        "log_differs_from_first": diff_totals.other,
     }
 
 
@@ -179,18 +179,24 @@ def print_totals(diff_totals: PolicyDiffTotals, prices: Prices) -> None:
     rows, terminal = _sorted(diff_totals), sys.stdout.isatty()
     shown = rows[:_SHOWN] if terminal else rows
     if rows:
-        columns = ("requests", "bytes", "saves USD", "region", "before", "after", "such as")
+        columns = ("requests", "bytes", "saved USD", "region", "before", "after", "example")
         _print_part("answer", columns, [_cells(row, prices) for row in shown])
     if len(shown) < len(rows):
         print_error(f"{len(rows) - len(shown)} more changes; a pipe or --json has them all")
     sums = totals(diff_totals, prices)
-    _print_part("total", ("total", ""), [(name, _sum(name, value)) for name, value in sums.items()])
+    _print_part(
+        "total", ("total", ""), [(_label(name), _sum(name, value)) for name, value in sums.items()]
+    )
 
 
 def _cells(row: AnswerChange, prices: Prices) -> tuple[str, ...]:
     usd = f"{row.usd(prices):.2f}"
     answers = str(row.before), str(row.after)
     return (str(row.requests), size_text(row.size), usd, row.region, *answers, row.example)
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").replace("usd", "USD")
 
 
 def _sum(name: str, value: float) -> str:
@@ -221,7 +227,7 @@ def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> 
     if diff_totals.rows:
         yield (
             "bytes: those sent; of redirected requests, the range asked for or the largest "
-            "whole answer (200) for the same path in this sample, else 0 (size_unknown); "
+            "whole answer (200) for the same path in this sample, else 0 (size unknown); "
             "CloudFront's include header fields; USD by prices of the second file"
         )
 
@@ -258,6 +264,6 @@ def _as_json(row: AnswerChange, prices: Prices) -> dict[str, Any]:
         "requests": row.requests,
         "bytes": row.size,
         "size_unknown": row.unknown,
-        "saves_usd": round(row.usd(prices), 6),
+        "saved_usd": round(row.usd(prices), 6),
         "path": row.example,
     }

@@ -84,7 +84,7 @@ class SyncReport:
         else:
             text = f"{progress.copied:,} of {progress.objects:,} objects"
         text += f", {len(progress.failures):,} failed" if progress.failures else ""
-        return text if progress.listed else f"{text} so far, listing"
+        return text if progress.listed else f"{text}, still listing"
 
     def left(self, seconds: float) -> str:
         """How long it will take, after so many seconds; empty while that cannot be known.
@@ -191,21 +191,22 @@ def print_reports(reports: Sequence[SyncReport], prices: Prices) -> None:
 def _facts(report: SyncReport, prices: Prices) -> Iterator[tuple[str, str]]:
     progress = report.progress
     yield "bucket", str(report.step.target)
-    yield "same", str(progress.same)
+    yield "up to date", str(progress.same)
     if report.dry_run:
         cost = cost_of(report, prices)
-        yield "to_copy", str(progress.objects)
-        yield "to_copy_bytes", size_text(progress.size)
-        yield "transfer_usd", f"{cost.transfer:.2f}"
-        yield "requests_usd", f"{cost.requests:.2f}"
-        yield "storage_usd_a_month", f"{cost.storage:.2f}"
-        yield "pays_after_gb", "-" if cost.pays_after_gb is None else f"{cost.pays_after_gb:.1f}"
+        yield "to copy", str(progress.objects)
+        yield "bytes to copy", size_text(progress.size)
+        yield "transfer USD", f"{cost.transfer:.2f}"
+        yield "requests USD", f"{cost.requests:.2f}"
+        yield "storage USD per month", f"{cost.storage:.2f}"
+        gb = cost.break_even_gb
+        yield "break-even GB", "-" if gb is None else f"{gb:.1f}"
     else:
         yield "copied", str(progress.copied)
-        yield "copied_bytes", size_text(progress.copied_size)
-        yield "other_etag", str(progress.other_etag)
+        yield "copied bytes", size_text(progress.copied_size)
+        yield "different ETag", str(progress.other_etag)
         yield "deleted", str(progress.deleted)
-    yield "not_at_origin", str(progress.orphans - progress.deleted)
+    yield "not at origin", str(progress.orphans - progress.deleted)
     yield "failed", str(len(progress.failures))
 
 
@@ -225,10 +226,22 @@ def print_as_json(reports: Sequence[SyncReport], prices: Prices, *, interrupted:
     print_json({**run, "cost_assumes": ASSUMPTIONS, "targets": targets})
 
 
+_JSON_NAMES = {
+    "same": "up_to_date",
+    "size": "bytes",
+    "copied_size": "copied_bytes",
+    "other_etag": "different_etag",
+    "remembered": "tagged",
+    "orphans": "not_at_origin",
+}
+"""Names that differ from those of ``SyncProgress``."""
+
+
 def _as_json(report: SyncReport, prices: Prices) -> dict[str, Any]:
     step, progress, entry = report.step, report.progress, report.step.target.entry
-    found = asdict(progress)
+    found = {_JSON_NAMES.get(name, name): value for name, value in asdict(progress).items()}
     del found["moved"]
+    found["not_at_origin"] -= progress.deleted
     found["problem"] = None if progress.problem is None else str(progress.problem)
     found["failures"] = [failure._asdict() for failure in progress.failures]
     target = {"site": step.site, "regions": step.regions, "bucket": entry.bucket}

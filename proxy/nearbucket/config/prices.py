@@ -51,14 +51,14 @@ class Cost:
         transfer: Once, on the origin's bill.
         requests: Once, on the target's bill.
         storage: Each month, on the target's bill.
-        pays_after_gb: Once-only cost in GB redirected instead of served by the CDN; None where
-            the CDN costs nothing.
+        break_even_gb: How many GB have to be redirected instead of served by the CDN until
+            transfer and requests are paid for; None where the CDN costs nothing.
     """
 
     transfer: float
     requests: float
     storage: float
-    pays_after_gb: float | None
+    break_even_gb: float | None
 
 
 def cost_of_copies(size: int, requests: int, *, same_region: bool, cdn_per_gb: float) -> Cost:
