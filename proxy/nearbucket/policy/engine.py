@@ -120,7 +120,7 @@ class Engine:
         trust = Trust.build(settings.client_address, cdn)
         reads = trust.reads.union(*(policy.reads for policy in sites.values()))
         certain = frozenset(policy.name for policy in sites.values() if policy.certain)
-        streaming = frozenset(policy.name for policy in sites.values() if policy.bypass is None)
+        streaming = frozenset(policy.name for policy in sites.values() if policy.cdn_url is None)
         well_known = settings.listen.well_known
         return cls(table, trust, sites, certain, streaming, reads | {b"host"}, well_known)
 
@@ -176,7 +176,7 @@ class Engine:
                 reason = Reason.CAME_BACK
             elif reason is Reason.IN_REGION:
                 base = site.base(client, region)
-        base = base or site.bypass_of(facts, reason)
+        base = base or site.cdn_url_of(facts, reason)
         known = region in site.targets
         if base is None:
             return Stream(site.name, key, client, region, known, reason, facts.origin_query)

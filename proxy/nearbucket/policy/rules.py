@@ -68,7 +68,7 @@ class SitePolicy:
     targets: Mapping[str, TargetUrls]
     modes: Mapping[str, str]
     sent_to: tuple[str, ...]
-    bypass: str | None
+    cdn_url: str | None
     presigned: bool
     max_key: int
     index: str
@@ -98,7 +98,7 @@ class SitePolicy:
             },
             modes={region: site.mode_of(region) for region in site.targets},
             sent_to=tuple(site.sent_to),
-            bypass=f"{site.bypass.to}/" if site.bypass.to else None,
+            cdn_url=f"{site.bypass.to}/" if site.bypass.to else None,
             presigned=redirect.presign is not None,
             max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),
             index=site.index or "",
@@ -173,17 +173,17 @@ class SitePolicy:
         pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
         return tuple((name, value) for name, value in pairs if name in self.origin_query)
 
-    def bypass_of(self, facts: Facts, reason: Reason) -> str | None:
+    def cdn_url_of(self, facts: Facts, reason: Reason) -> str | None:
         """Where a request goes that is not sent to a target; None for the origin.
 
         Who cannot follow redirects, or asks what this host alone can answer, is not sent on.
         """
-        if self.bypass is None or reason is Reason.CAME_BACK or not facts.key:
+        if self.cdn_url is None or reason is Reason.CAME_BACK or not facts.key:
             return None
         host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()
-        if host == urlsplit(self.bypass).netloc.lower():  # the CDN asks us: that would be a loop
+        if host == urlsplit(self.cdn_url).netloc.lower():  # the CDN asks us: that would be a loop
             return None
-        return None if has_credentials(facts) or self.opted_out(facts) else self.bypass
+        return None if has_credentials(facts) or self.opted_out(facts) else self.cdn_url
 
     def base(self, client: str, region: str) -> str:
         """Absolute URL of a target, up to the key.

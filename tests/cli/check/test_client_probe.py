@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.cli.check.client_probe import ProbeAnswer, bypass, head, readable
+from nearbucket.cli.check.client_probe import ProbeAnswer, cdn_finding, head, target_finding
 from tests.scripteds3 import Say, ScriptedS3, reply
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ async def test_silence_ends_after_the_time_given(session: ClientSession) -> None
 def test_what_clients_would_get_is_judged(
     answer: ProbeAnswer | Exception, level: str, text: str
 ) -> None:
-    finding = readable("t", "https://b.example/a", 5, answer)
+    finding = target_finding("t", "https://b.example/a", 5, answer)
     assert finding.level == level
     assert text in finding.text
 
 
 @pytest.mark.parametrize(("status", "level"), [(200, "ok"), (403, "wrong"), (404, "wrong")])
 def test_a_signed_url_has_no_excuse_for_a_refusal(status: int, level: str) -> None:
-    finding = readable("t", "https://b.example/a", 5, (status, {}), signed=True)
+    finding = target_finding("t", "https://b.example/a", 5, (status, {}), signed=True)
     assert finding.level == level
 
 
@@ -88,4 +88,4 @@ def test_a_signed_url_has_no_excuse_for_a_refusal(status: int, level: str) -> No
 def test_a_bypass_answers_and_does_not_lead_back(
     answer: ProbeAnswer | Exception, level: str
 ) -> None:
-    assert bypass("b", "https://cdn.example/a", OWN, answer).level == level
+    assert cdn_finding("b", "https://cdn.example/a", OWN, answer).level == level

@@ -24,7 +24,7 @@ from nearbucket.cli.check.bucket_inspection import (
     inspect,
     trouble,
 )
-from nearbucket.cli.check.client_probe import bypass, head, readable
+from nearbucket.cli.check.client_probe import cdn_finding, head, target_finding
 from nearbucket.cli.check.replica_sample import (
     ReplicaState,
     Sample,
@@ -149,7 +149,7 @@ class _Site:
         )
         found += [finding for target in targets for finding in target]
         if self._site.bypass.to:
-            found.append(await self._bypass(self._site.bypass.to, sample))
+            found.append(await self._cdn(self._site.bypass.to, sample))
         return found
 
     def _targets(self) -> Iterator[tuple[BucketLocation, list[str]]]:
@@ -242,7 +242,7 @@ class _Site:
             text = "redirect.presign: nothing to sign with, or for less than a minute"
             return Finding(Level.WRONG, location.name, "credentials", text, "renew the credentials")
         answer = await head(self._session, asked, self._options.seconds)
-        return readable(location.name, url, size, answer, signed=life is not None)
+        return target_finding(location.name, url, size, answer, signed=life is not None)
 
     def _copying(
         self, origin: BucketLocation, target: BucketLocation, regions: Sequence[str]
@@ -253,12 +253,12 @@ class _Site:
         site = f" --site '{self._site.name}'" if several else ""
         return f"run nearbucket sync{site} --region {regions[0]}"
 
-    async def _bypass(self, to: str, sample: Sample | None) -> Finding:
+    async def _cdn(self, to: str, sample: Sample | None) -> Finding:
         key = encode_key(sample.objects[0].key) if sample else ""
         url = f"{to}/{key}"
         own = {host for site in self._settings.sites for host in site.hosts}
         answer = await head(self._session, url, self._options.seconds)
-        return bypass(f"sites.{self._number}.bypass.to", url, own, answer)
+        return cdn_finding(f"sites.{self._number}.bypass.to", url, own, answer)
 
 
 _THERE = {ReplicaState.SAME, ReplicaState.RENAMED}

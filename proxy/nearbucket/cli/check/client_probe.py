@@ -38,7 +38,7 @@ async def head(
         return error
 
 
-def readable(
+def target_finding(
     place: str, url: str, size: int, answer: ProbeAnswer | Exception, *, signed: bool = False
 ) -> Finding:
     """Whether clients get an object where they are sent.
@@ -77,7 +77,9 @@ def readable(
     return Finding(Level.OK, place, "clients", f"{url} can be read {how}")
 
 
-def bypass(place: str, url: str, own: Collection[str], answer: ProbeAnswer | Exception) -> Finding:
+def cdn_finding(
+    place: str, url: str, own: Collection[str], answer: ProbeAnswer | Exception
+) -> Finding:
     """Whether ``bypass.to`` has an answer, and does not lead back to us.
 
     Args:
