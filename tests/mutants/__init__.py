@@ -1,7 +1,7 @@
 """Mutation testing: small faults are put into copies of the code, and tests should fail on each.
 
 ``make mutants`` draws a seeded sample of mutants, runs for each the tests that execute the changed
-function, and prints the mutants that no test notices; ``ARGS=--survived`` runs those once more.
+function, and prints the mutants that no test notices; ``ARGS=--again`` runs those once more.
 The working tree is never changed.
 
 ``syntax``   which changes can be made to a file

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
-import random
 import re
 import sys
 from collections import Counter
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "mutants.json"
-LAST = ROOT / "build" / "mutants-survived.txt"
-"""The mutants that survived the last run, one a line."""
+KILLED = ROOT / "build" / "mutants-killed.txt"
+"""The mutants that earlier runs have killed, one a line."""
 
 MEMORY = 1 << 30
 """Bytes that a process which tests a mutant may occupy."""
@@ -70,9 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     paths = [path for each in options.files for path in _files(ROOT / each)]
     drawn = draw(paths, options.count, options.seed)
-    if options.survived:
-        last = LAST.read_text(encoding="utf-8").splitlines() if LAST.exists() else []
-        drawn = [mutant for mutant in drawn if str(mutant) in last]
+    killed = set(KILLED.read_text(encoding="utf-8").splitlines()) if KILLED.exists() else set()
+    if options.again:
+        drawn = [mutant for mutant in drawn if _identity(mutant) not in killed]
     if options.list:
         sys.stdout.writelines(f"{mutant}\n" for mutant in drawn)
         return 0
@@ -86,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         interrupted = True
     enough = _report(outcomes, options.at_least)
-    LAST.write_text("".join(f"{each.mutant}\n" for each in outcomes if each.what in SURVIVED))
+    killed |= {_identity(each.mutant) for each in outcomes if each.what not in SURVIVED}
+    KILLED.write_text("".join(f"{each}\n" for each in sorted(killed)), encoding="utf-8")
     return 130 if interrupted else int(not enough)
 
 
@@ -99,8 +100,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--at-least", type=float, default=95.0, metavar="PERCENT",
                         help="exit code 1 when fewer are killed (95)")  # fmt: skip
-    parser.add_argument("--survived", action="store_true",
-                        help="of this sample, only those that survived the last run")  # fmt: skip
+    parser.add_argument("--again", action="store_true",
+                        help="of the sample, those that no earlier run has killed")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     return parser.parse_args(arguments)
 
@@ -111,22 +112,28 @@ def _files(path: Path) -> list[Path]:
 
 
 def draw(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:
-    """A sample, evenly spread: at most one mutant of a line."""
-    lines: dict[tuple[Path, int], list[Mutant]] = {}
+    """A sample of at most one mutant of a line, which stays the same where lines do."""
+    ranked: dict[tuple[Path, int], list[Mutant]] = {}
     for path in paths:
         for mutant in mutants(str(path.relative_to(ROOT)), path.read_bytes()):
-            lines.setdefault((path, mutant.line), []).append(mutant)
-    chance = random.Random(seed)  # noqa: S311  # a sample, not a secret
-    places = list(lines)
-    count = min(count, len(places))
-    drawn = []
-    for index in range(count):
-        first, last = (len(places) * each // count for each in (index, index + 1))
-        place = places[chance.randrange(first, last)]
-        source = place[0].read_bytes()
-        chance.shuffle(lines[place])
-        drawn += [each for each in lines[place] if each.differs(source)][:1]
-    return drawn
+            ranked.setdefault((path, mutant.line), []).append(mutant)
+    places = sorted(ranked, key=lambda place: min(_rank(each, seed) for each in ranked[place]))
+    drawn: list[Mutant] = []
+    for path, line in places:
+        if len(drawn) < count:
+            source = path.read_bytes()
+            mutant = min(ranked[path, line], key=lambda each: _rank(each, seed))
+            drawn += [mutant] if mutant.differs(source) else []
+    return sorted(drawn, key=lambda each: (each.path, each.line))
+
+
+def _rank(mutant: Mutant, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {_identity(mutant)}".encode()).digest()
+
+
+def _identity(mutant: Mutant) -> str:
+    """What tells a mutant from others, wherever its line has moved to."""
+    return json.dumps([mutant.path, mutant.text, mutant.before, mutant.after])
 
 
 def _run(drawn: Sequence[Mutant], jobs: int, outcomes: list[Outcome]) -> None:

@@ -42,6 +42,7 @@ class Mutant:
     Attributes:
         path: The file, relative to the root of the tree.
         line: Where the change is.
+        text: What stands in that line.
         start: Offset in bytes of what is replaced.
         end: Offset in bytes of its end.
         before: What is replaced.
@@ -53,6 +54,7 @@ class Mutant:
 
     path: str
     line: int
+    text: str
     start: int
     end: int
     before: str
@@ -81,9 +83,9 @@ class Mutant:
 
 def mutants(path: str, source: bytes) -> list[Mutant]:
     """Every mutant of a file, in the order of its lines."""
-    starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
+    starts, lines = [0], source.splitlines(keepends=True)
+    for each in lines:
+        starts.append(starts[-1] + len(each))
     found = []
     tree = ast.parse(source)
     for statement in tree.body:
@@ -93,7 +95,8 @@ def mutants(path: str, source: bytes) -> list[Mutant]:
             end = starts[(last.end_lineno or 0) - 1] + (last.end_col_offset or 0)
             before = source[start:end].decode()
             places = frozenset({function}) if function else functions
-            made = Mutant(path, first.lineno, start, end, before, after, places, not function)
+            line, text = first.lineno, lines[first.lineno - 1].decode().strip()
+            made = Mutant(path, line, text, start, end, before, after, places, not function)
             found.append(made)
     return sorted(found, key=lambda mutant: mutant.line)
 
