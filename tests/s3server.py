@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
 from nearbucket.s3.credentials import Credentials
-from nearbucket.s3.sigv4 import sign
+from nearbucket.s3.sigv4 import SigningScope, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,7 @@ def signer_of(server: SeaweedFS) -> Callable[[str, str], dict[str, str]]:
     host = {"host": urlsplit(server.endpoint).netloc}
 
     def signed(method: str, path: str) -> dict[str, str]:
-        return sign(
-            method, path, host, region="us-east-1", credentials=credentials, when=time.time()
-        )
+        scope = SigningScope.of(credentials, "us-east-1", time.time())
+        return sign(scope, method, path, host)
 
     return signed

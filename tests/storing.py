@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from nearbucket.s3.credentials import Credentials
-from nearbucket.s3.sigv4 import presign
+from nearbucket.s3.sigv4 import SigningScope, presign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +31,8 @@ async def store(server: SeaweedFS, bucket: str, objects: Mapping[str, bytes]) ->
 
         async def put(key: str, body: bytes) -> None:
             path = f"/{bucket}/{quote(key)}"
-            query = presign(
-                "PUT", path, host, region="us-east-1", credentials=credentials,
-                when=time.time(), expires=600,
-            )  # fmt: skip
+            scope = SigningScope.of(credentials, "us-east-1", time.time())
+            query = presign(scope, "PUT", path, host, 600)
             async with session.put(URL(f"{path}?{query}", encoded=True), data=body) as answer:
                 assert answer.status == 200, await answer.text()
 

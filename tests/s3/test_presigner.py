@@ -19,7 +19,7 @@ from nearbucket.s3 import credentials as credentials_module
 from nearbucket.s3 import presigner as module
 from nearbucket.s3.credentials import ANONYMOUS, Credentials, SdkCredentials
 from nearbucket.s3.presigner import SHORTEST, Presigner
-from nearbucket.s3.sigv4 import Signer
+from nearbucket.s3.sigv4 import Signer, SigningScope, presign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,12 +247,11 @@ async def test_ambient_credentials_are_not_waited_for() -> None:
 def test_the_host_is_signed_as_clients_send_it(
     given_url: str, base: str, clock: list[float]
 ) -> None:
-    signer = Signer("ambient", "us-west-2", ambient=Held(Credentials("A", "S")))
-    query = signer.query_by(
-        Credentials("A", "S"), "GET", URL(base).host_port_subcomponent or "",
-        urlsplit(base).path, expires=900, when=clock[0],
-    )  # fmt: skip
-    assert signed(Presigner(signer, 900), "GET", given_url) == f"{base}?{query}"
+    credentials = Credentials("A", "S")
+    host, path = URL(base).host_port_subcomponent or "", urlsplit(base).path
+    query = presign(SigningScope.of(credentials, "us-west-2", clock[0]), "GET", path, host, 900)
+    presigner, _ = holder_of(credentials, 900)
+    assert signed(presigner, "GET", given_url) == f"{base}?{query}"
 
 
 def test_no_text_of_it_shows_a_signed_url() -> None:

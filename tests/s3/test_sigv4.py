@@ -17,7 +17,7 @@ from nearbucket.config.buckets import KeyFiles
 from nearbucket.errors import OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.s3.credentials import Credentials
-from nearbucket.s3.sigv4 import Signer, presign, sign
+from nearbucket.s3.sigv4 import Signer, SigningScope, presign, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,14 +46,8 @@ def test_every_request_is_signed_as_botocore_signs_it(  # noqa: PLR0913, PLR0917
     extra: dict[str, str],
 ) -> None:
     path = f"/bucket/{encode_key(key)}"
-    ours = sign(
-        method,
-        path,
-        {"host": "s3.example:8333", **extra},
-        region=region,
-        credentials=credentials,
-        when=when,
-    )
+    scope = SigningScope.of(credentials, region, when)
+    ours = sign(scope, method, path, {"host": "s3.example:8333", **extra})
     theirs = signed_by_botocore(method, path, region, credentials, when, extra)
     assert ours == {"host": "s3.example:8333", **theirs}
 
@@ -80,15 +74,8 @@ def test_every_url_is_signed_as_botocore_signs_it(  # noqa: PLR0913, PLR0917 - a
     method: str, key: str, region: str, credentials: Credentials, when: int, expires: int
 ) -> None:
     path = f"/bucket/{encode_key(key)}"
-    query = presign(
-        method,
-        path,
-        "s3.example:8333",
-        region=region,
-        credentials=credentials,
-        when=when + 0.9,
-        expires=expires,
-    )
+    scope = SigningScope.of(credentials, region, when + 0.9)
+    query = presign(scope, method, path, "s3.example:8333", expires)
     request = AWSRequest(method, f"http://s3.example:8333{path}")
     who = BotoCredentials(credentials.access_key, credentials.secret_key, credentials.token)
     moment = datetime.fromtimestamp(when, UTC)

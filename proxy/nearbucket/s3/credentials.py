@@ -57,9 +57,21 @@ class SdkCredentials:
     hundred of them cause one, and a metadata service that is down delays none of them.
     """
 
-    def __init__(self, load: Callable[[], Awaitable[Any]] | None = None) -> None:
-        """Take the chain's first step: a coroutine that finds botocore credentials, or None."""
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[Any]] | None = None,
+        *,
+        fetch: Callable[[], Awaitable[Credentials]] | None = None,
+    ) -> None:
+        """Start without credentials.
+
+        Args:
+            load: Finds botocore's credentials, or None; by default, with the SDK's chain.
+            fetch: Asks another process for its credentials instead, so that one chain, and one
+                SDK in memory, serve many workers. Raises ``OriginError`` where that has none.
+        """
         self._load = load or _load_chain
+        self._fetch = fetch or self._ask_chain
         self._chain: Any = None
         self._known: Credentials | None = None
         self._trouble = (503, "AWS credentials were not asked for")
@@ -88,7 +100,7 @@ class SdkCredentials:
 
     async def _ask(self) -> None:
         try:
-            found = await self._current()
+            found = await self._fetch()
             if found != self._known:
                 # the same object while nothing changed: what was signed is kept by identity
                 self._known = found
@@ -98,7 +110,7 @@ class SdkCredentials:
         finally:
             self._asked, self._flight = time.monotonic(), None
 
-    async def _current(self) -> Credentials:
+    async def _ask_chain(self) -> Credentials:
         try:
             self._chain = self._chain or await self._load()
             frozen = self._chain and await self._chain.get_frozen_credentials()
@@ -116,18 +128,6 @@ class SdkCredentials:
             )
         ends = _expiry(self._chain)
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token, ends)
-
-
-class RemoteCredentials(SdkCredentials):
-    """The same, by way of another process: one chain, and one SDK in memory, for many workers."""
-
-    def __init__(self, fetch: Callable[[], Awaitable[Credentials]]) -> None:
-        """Args: asks the other process; raises ``OriginError`` where that has none."""
-        super().__init__()
-        self._fetch = fetch
-
-    async def _current(self) -> Credentials:
-        return await self._fetch()
 
 
 def _expiry(chain: Any) -> float | None:

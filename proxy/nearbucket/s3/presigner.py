@@ -15,6 +15,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from nearbucket.s3.credentials import ANONYMOUS
+from nearbucket.s3.sigv4 import SigningScope, presign
 
 if TYPE_CHECKING:
     from nearbucket.s3.credentials import Credentials
@@ -93,7 +94,8 @@ class Presigner:
         # as clients send it (RFC 9110 section 7.2, RFC 3986 section 6.2)
         host = authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme.lower(), ""))
         path = slash + path
-        query = self._signer.query_by(credentials, method, host, path, expires=expires, when=now)
+        scope = SigningScope.of(credentials, self._signer.region, now)
+        query = presign(scope, method, path, host, expires)
         if len(self._made) >= _MOST_URLS:
             self._made.clear()
         made = _Signed(f"{scheme}://{host}{path}?{query}", now, int(now) + expires / 2)

@@ -20,7 +20,7 @@ import uvloop
 from nearbucket.errors import OriginError
 from nearbucket.frontend.recent_redirects import SIZE, SharedTable
 from nearbucket.replicas.object_version import CatalogBatch
-from nearbucket.s3.credentials import RemoteCredentials
+from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -113,9 +113,8 @@ async def _run(listener: socket.socket, end: socket.socket, redirect_table: Shar
         return
     logging.getLogger().setLevel(first.settings.log.level.upper())
     credentials = _CredentialsClient(channel)
-    worker = Worker(
-        first, ambient=RemoteCredentials(credentials.fetch), redirect_table=redirect_table
-    )
+    ambient = SdkCredentials(fetch=credentials.fetch)
+    worker = Worker(first, ambient=ambient, redirect_table=redirect_table)
     await worker.start(listener)
     # What is there now stays: collections, which hold the loop, need not look at it, and rarely
     # at the cache's many entries, which are no cycles.
