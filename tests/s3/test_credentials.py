@@ -162,8 +162,8 @@ async def test_credentials_are_the_same_object_until_they_change(
 async def asked_again(ambient: SdkCredentials) -> Credentials:
     """What is handed out once the chain has been asked again."""
     ambient.current()
-    assert ambient._flight is not None
-    await ambient._flight
+    assert ambient._refresh is not None
+    await ambient._refresh
     return await ambient.get()
 
 
@@ -190,7 +190,7 @@ async def test_two_hundred_requests_cause_one_refresh_of_expired_credentials() -
     assert await two_hundred(signer) == {"old"}
     assert refreshes == 0
     clock[0] += timedelta(hours=2)
-    ambient._asked = ambient._vouched = float("-inf")
+    ambient._asked_at = ambient._valid_at = float("-inf")
     assert await two_hundred(signer) == {"new"}
     assert refreshes == 1
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BucketLocation:
-    """A bucket and a folder in it, and who asks there.
+    """A bucket, a folder in it, and the credentials for it.
 
     Attributes:
         name: The entry in the configuration, such as ``sites.0.targets.us-west-2``.
@@ -47,7 +47,7 @@ class BucketLocation:
 
     @property
     def server(self) -> str:
-        """The server that can copy within itself: AWS's partition, or another's endpoint."""
+        """The server, within which objects can be copied: AWS's partition, or the endpoint."""
         endpoint = self.entry.endpoint
         if endpoint is not None and not self.on_aws:
             return endpoint.lower()
@@ -76,14 +76,12 @@ class BucketLocation:
 
 
 class CopyEndpoints(NamedTuple):
-    """The two places of a copy and who asks there."""
+    """The two buckets of a copy, each with its client; the target's client makes the copies."""
 
     origin: BucketLocation
     target: BucketLocation
     origin_client: Any
-    """The origin's client."""
     target_client: Any
-    """The target's client; copies are asked of it."""
 
 
 def origin_of(number: int, site: Site) -> BucketLocation:
@@ -93,7 +91,7 @@ def origin_of(number: int, site: Site) -> BucketLocation:
 
 
 def target_of(number: int, site: Site, region: str) -> BucketLocation:
-    """The bucket that clients of a region are sent to."""
+    """The bucket that clients of a region are redirected to."""
     name = f"sites.{number}.targets.{region}"
     entry = site.targets[region]
     return BucketLocation(name, entry, entry.credentials, entry.expected_owner)

@@ -1,8 +1,4 @@
-"""Who signs: credentials of the AWS SDK's own chain, or of two files.
-
-In: nothing, or the names of the files. Out: ``Credentials`` that are good now. Refuses to know
-what is signed with them.
-"""
+"""Credentials that are valid now, from the AWS SDK's chain or from two files."""
 
 from __future__ import annotations
 
@@ -22,22 +18,22 @@ if TYPE_CHECKING:
     from nearbucket.config.buckets import KeyFiles
 
 _HOLD = 1.0
-"""Seconds for which an answer of the credential chain, good or bad, is not asked for again."""
+"""Seconds until the chain or the files are asked again, whether they had credentials or not."""
 _GOOD = 540.0
-"""Seconds for which credentials serve after the chain last vouched for them, whatever a refresh
-does: it hands out none with less than 10 minutes left (``_mandatory_refresh_timeout``)."""
+"""Seconds for which the chain's credentials are used while it cannot be asked again: it gives none
+with less than 10 minutes left (botocore's ``_mandatory_refresh_timeout``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who signs. What has to stay secret is left out of ``repr``, and so of logs and errors.
+    """One set of credentials; ``repr``, and so logs and errors, leave out what is secret.
 
     Attributes:
         access_key: Access key id.
         secret_key: Secret access key.
         token: Session token of temporary credentials, or None.
-        expires: Unix time from which on S3 refuses what they signed; None when there is none,
-            or nobody says.
+        expires: Unix time from which on S3 refuses signatures made with them; None if they do
+            not expire, or that is not known.
     """
 
     access_key: str
@@ -47,14 +43,14 @@ class Credentials:
 
 
 ANONYMOUS = Credentials("", "")
-"""Nobody: requests go out unsigned."""
+"""Requests are sent unsigned."""
 
 
 class SdkCredentials:
-    """The AWS SDK's own credential chain, asked at most once a second and never twice at once.
+    """The AWS SDK's credential chain, asked at most once a second and never twice at once.
 
-    Requests do not wait for a refresh while the credentials they have are still good, so two
-    hundred of them cause one, and a metadata service that is down delays none of them.
+    While credentials are valid, requests do not wait for a refresh. So two hundred requests cause
+    one refresh, and a metadata service that is down delays none of them.
     """
 
     def __init__(
@@ -74,9 +70,9 @@ class SdkCredentials:
         self._fetch = fetch or self._ask_chain
         self._chain: Any = None
         self._known: Credentials | None = None
-        self._trouble = (503, "AWS credentials were not asked for")
-        self._asked = self._vouched = -_GOOD
-        self._flight: asyncio.Task[None] | None = None
+        self._error = (503, "AWS credentials were not asked for")
+        self._asked_at = self._valid_at = -_GOOD
+        self._refresh: asyncio.Task[None] | None = None
 
     async def get(self) -> Credentials:
         """Credentials to sign with now.
@@ -84,39 +80,39 @@ class SdkCredentials:
         Raises:
             OriginError: There are none (502), or they could not be renewed (503).
         """
-        if self.current() is None and self._flight is not None:
-            # one client going away must not end the refresh for the others
-            await asyncio.shield(self._flight)
-        if self._known is None or time.monotonic() - self._vouched > _GOOD:
-            raise OriginError(*self._trouble)
+        if self.current() is None and self._refresh is not None:
+            # the refresh goes on for others if this client goes away
+            await asyncio.shield(self._refresh)
+        if self._known is None or time.monotonic() - self._valid_at > _GOOD:
+            raise OriginError(*self._error)
         return self._known
 
     def current(self) -> Credentials | None:
         """Credentials to sign with now, without waiting; None when ``get`` has to ask."""
         now = time.monotonic()
-        if now - self._asked > _HOLD and self._flight is None:
-            self._flight = asyncio.create_task(self._ask())
-        return None if now - self._vouched > _GOOD else self._known
+        if now - self._asked_at > _HOLD and self._refresh is None:
+            self._refresh = asyncio.create_task(self._refresh_now())
+        return None if now - self._valid_at > _GOOD else self._known
 
-    async def _ask(self) -> None:
+    async def _refresh_now(self) -> None:
         try:
             found = await self._fetch()
             if found != self._known:
-                # the same object while nothing changed: what was signed is kept by identity
+                # the object stays while nothing changed: signatures are cached by its identity
                 self._known = found
-            self._vouched = time.monotonic()
+            self._valid_at = time.monotonic()
         except OriginError as error:
-            self._trouble = (error.status, error.detail)
+            self._error = (error.status, error.detail)
         finally:
-            self._asked, self._flight = time.monotonic(), None
+            self._asked_at, self._refresh = time.monotonic(), None
 
     async def _ask_chain(self) -> Credentials:
         try:
             self._chain = self._chain or await self._load()
             frozen = self._chain and await self._chain.get_frozen_credentials()
         except Exception as error:
-            # botocore lets errors of files, HTTP, JSON and processes through as they are; repr
-            # of a decoding error would hold what was read
+            # botocore passes on errors of files, HTTP, JSON and processes; the repr of a decoding
+            # error would show what was read
             why = f"{type(error).__name__}: {error}"
             raise OriginError(503, f"AWS credentials could not be renewed: {why}") from error
         if not frozen:
@@ -131,39 +127,39 @@ class SdkCredentials:
 
 
 def _expiry(chain: Any) -> float | None:
-    # frozen credentials do not carry it, static ones have none, and botocore has no public name
+    # botocore has no public name for it; static credentials have none
     ends = getattr(chain, "_expiry_time", None)
     return ends.timestamp() if isinstance(ends, datetime) else None
 
 
 async def _load_chain() -> Any:
-    # in a thread: importing botocore takes a third of a second, which is long for an event loop
+    # importing botocore would hold the event loop for a third of a second
     return await (await asyncio.to_thread(_session)).get_credentials()
 
 
 def _session() -> Any:
-    from aiobotocore.session import get_session  # noqa: PLC0415 - slow, and not always needed
+    from aiobotocore.session import get_session  # noqa: PLC0415  # slow, and not always needed
 
     return get_session()
 
 
 class FileCredentials:
-    """Credentials of two files (a mounted secret), read again when either changes."""
+    """Credentials in two files, such as a mounted secret; read again when either changes."""
 
     def __init__(self, files: KeyFiles) -> None:
         self._files = {
             "access_key_file": files.access_key_file,
             "secret_key_file": files.secret_key_file,
         }
-        self._mark: object = None
+        self._state: object = None
         self._known = ANONYMOUS
-        self._looked = -_HOLD
+        self._read_at = -_HOLD
 
     def current(self) -> Credentials | None:
-        """Credentials as the files had them a second ago; None when they were not usable."""
+        """Credentials as the files had them at most a second ago; None if they are not usable."""
         try:
-            if time.monotonic() - self._looked > _HOLD:
-                self._look()
+            if time.monotonic() - self._read_at > _HOLD:
+                self._reread()
         except OriginError:
             return None
         return self._known
@@ -174,17 +170,17 @@ class FileCredentials:
         Raises:
             OriginError: A file cannot be read, or holds no key (502).
         """
-        self._look()
+        self._reread()
         return self._known
 
-    def _look(self) -> None:
-        mark = [self._stat(name, path) for name, path in self._files.items()]
-        if mark != self._mark:
+    def _reread(self) -> None:
+        state = [self._stat(name, path) for name, path in self._files.items()]
+        if state != self._state:
             access_key, secret_key = (self._read(*item) for item in self._files.items())
             self._known = Credentials(access_key, secret_key)
-            # taken before reading: a file that changed meanwhile is read again next time
-            self._mark = mark
-        self._looked = time.monotonic()
+            # of before the reading: a file that changed meanwhile is read again next time
+            self._state = state
+        self._read_at = time.monotonic()
 
     @staticmethod
     def _stat(name: str, path: Path) -> tuple[int, int, int]:

@@ -1,7 +1,4 @@
-"""The aiohttp session of the data path, and what every request to S3 carries.
-
-In: how long S3 may be silent. Out: a ``ClientSession``. Refuses to know buckets.
-"""
+"""The aiohttp session for objects, and the header fields of every request to S3."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ READ = 30.0
 """Seconds without a byte from S3, while one is wanted."""
 
 COMMON = {"accept-encoding": "identity", "user-agent": f"nearbucket/{__version__}"}
-"""Header fields of every request: objects are passed on as they are stored."""
+"""Header fields of every request; objects are passed on in the encoding they are stored in."""
 
 _READ_BUFFER = 64 * 1024
 _IDLE_SECONDS = 12.0
@@ -25,10 +22,10 @@ _IDLE_SECONDS = 12.0
 
 
 def client_session(*, connect: float = CONNECT, read: float = READ) -> aiohttp.ClientSession:
-    """The session of the data path, to be made in a running event loop and closed at the end.
+    """Make the session, in a running event loop; the caller closes it.
 
-    Nothing is added, decoded, followed, remembered or taken from the environment, and a
-    download may take as long as it moves.
+    It adds no headers, decodes nothing, has no cookies and ignores the environment's proxies. A
+    download may take any time as long as bytes come.
 
     Args:
         connect: Seconds to open a connection.

@@ -1,8 +1,4 @@
-"""Signs Locations: URLs by which a client without credentials may read one private object.
-
-In: the method that will be asked, and the unsigned URL. Out: that URL with a signed query, or
-None while nobody can sign one that lasts. Refuses to know who is redirected, and what the bucket
-holds.
+"""Signs Locations: URLs with which a client without credentials may read one private object.
 
 A signed URL is a password: it is never logged, and no ``repr`` here shows one.
 """
@@ -22,17 +18,17 @@ if TYPE_CHECKING:
     from nearbucket.s3.sigv4 import Signer
 
 SHORTEST = 60
-"""Seconds that credentials must have left: a client that gets less might come too late."""
+"""Seconds that credentials must still be valid: otherwise a client might come too late."""
 
 _MOST_URLS = 4096
-"""With a session token a URL takes about 2 KiB, so this is 8 MiB."""
+"""About 8 MiB: with a session token a URL takes 2 KiB."""
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """A signed URL, and the Unix times between which it is handed out."""
+    """A signed URL, and the Unix times between which it is given out."""
 
     url: str = field(repr=False)
     since: float
@@ -40,17 +36,17 @@ class _Signed:
 
 
 class Presigner:
-    """Signs URLs of one bucket."""
+    """Signs the URLs of one bucket, and keeps them for half of their life."""
 
     __slots__ = ("_credentials", "_life", "_made", "_signer")
 
     def __init__(self, signer: Signer, life: float) -> None:
-        """Bind a bucket to the life of its URLs.
+        """Start without URLs.
 
         Args:
-            signer: Of the bucket; who it signs for needs s3:GetObject there.
-            life: Seconds, from 60 to 604,800, that a URL is good for; less when the
-                credentials end before.
+            signer: Of the bucket; its credentials need s3:GetObject.
+            life: Seconds for which a URL is valid, from 60 to 604,800; less if the credentials
+                expire before.
         """
         self._signer = signer
         self._life = life
@@ -58,17 +54,17 @@ class Presigner:
         self._made: dict[tuple[str, str], _Signed] = {}
 
     def location(self, method: str, url: str) -> str | None:
-        """A signed URL, without waiting; it has at least half of its life left.
+        """Sign a URL, without waiting; at least half of its life is left.
 
-        S3 looks at the end when a request starts: a download that runs goes on.
+        S3 checks the expiry when a request starts, so a download is not cut off.
 
         Args:
-            method: ``GET`` or ``HEAD``; S3 refuses the URL to any other method.
+            method: ``GET`` or ``HEAD``; the URL is valid for no other.
             url: ``scheme://host[:port]/path``, the path encoded, without query and fragment.
 
         Returns:
-            None when there are no credentials now, or they end within ``SHORTEST``. The next
-            call may find some: asking for them goes on in the background.
+            None if there are no credentials now, or they expire within ``SHORTEST`` seconds.
+            They are asked for in the background, so a later call may find some.
         """
         credentials = self._signer.current()
         if credentials is not self._credentials:
@@ -81,7 +77,7 @@ class Presigner:
         if left < SHORTEST:
             return None
         made = self._made.get((method, url))
-        # a clock that was set back must not keep what was signed for the future
+        # after the clock was set back, what was signed for the future is signed anew
         if made is None or not made.since <= now < made.until:
             made = self._sign(credentials, method, url, now, int(min(self._life, left)))
         return made.url

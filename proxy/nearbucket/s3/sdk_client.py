@@ -1,7 +1,6 @@
-"""The control plane of a bucket: who lists, describes and copies, and what S3's errors mean.
+"""The AWS SDK's client for one bucket, and its errors in words that name the fix.
 
-In: a bucket entry. Out: an aiobotocore client, and errors in words that name the fix. Refuses
-to know what is asked, and the data path: clients get objects through ``origin/client.py``.
+It lists, describes and copies. Clients get their objects through ``origin/client.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from botocore import UNSIGNED
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError,  # noqa: A004  # botocore's own, of whoever was not reached
+    ConnectionError,  # noqa: A004  # botocore's own
     HTTPClientError,
     NoCredentialsError,
     SSLError,
@@ -35,12 +34,11 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 900
-"""A copy of 5 GiB within S3 takes minutes, and S3 answers when it is done (API reference,
-"CopyObject": the connection is kept alive meanwhile)."""
+"""A copy of 5 GiB takes minutes, and S3 answers when it is done (API reference, "CopyObject")."""
 
 ATTEMPTS = 8
-"""Backs off for up to 127 s in total. The SDK's ``legacy`` mode and not ``standard``: that one
-stops trying at all when many requests at once are told to slow down (its retry quota)."""
+"""With pauses of up to 127 s in total. The SDK's mode is ``legacy``, because ``standard`` has a
+retry quota and gives up when many requests at once are told to slow down."""
 
 _SERVER_ERROR = 500
 
@@ -49,7 +47,7 @@ _SERVER_ERROR = 500
 async def opened(
     location: BucketLocation, connections: int = 1, *, attempts: int = ATTEMPTS
 ) -> AsyncIterator[Any]:
-    """An aiobotocore client for one bucket.
+    """Open an aiobotocore client for one bucket.
 
     Args:
         location: The bucket.
@@ -57,7 +55,7 @@ async def opened(
         attempts: How often a request is made before its error counts.
 
     Raises:
-        ProxyError: Its credentials cannot be had, or there is nobody to trust.
+        ProxyError: Its credentials or the certificate authorities cannot be read.
     """
     entry = location.entry
     style = {None: "auto", True: "path", False: "virtual"}[entry.path_style]
@@ -68,7 +66,7 @@ async def opened(
         read_timeout=_READ_SECONDS,
         max_pool_connections=connections,
         retries={"mode": "legacy", "total_max_attempts": attempts},
-        # us-east-1 as any other region, and no checksums of an SDK's choosing on the copies
+        # us-east-1 like any other region, and no checksums on copies that the origin has not
         s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -89,12 +87,12 @@ async def opened(
 
 @cache
 def _session() -> Any:
-    """One for all clients: it holds the parsed description of the API, half a second's work."""
+    """One for all clients: parsing the API's description takes half a second."""
     return get_session()
 
 
 async def _keys(location: BucketLocation) -> dict[str, str]:
-    """Static keys of files; the SDK's own chain finds all others."""
+    """Static keys from files; the SDK's chain finds all others."""
     if isinstance(location.credentials, str):
         return {}
     try:
@@ -112,7 +110,7 @@ FAULTS = (BotoCoreError, ClientError)
 
 
 def code_of(error: Exception) -> str:
-    """S3's code of an error, or the kind of failure where S3 gave no answer."""
+    """S3's code of an error, or the name of its class if there was no response."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "unknown"))
     return type(error).__name__
@@ -126,7 +124,7 @@ def kind_of(error: Exception) -> ErrorKind | None:
 
 
 def meaning(error: Exception) -> str:
-    """What an error means, and what helps."""
+    """What an error means, and what helps, in one line."""
     if isinstance(error, ClientError):
         said = error.response.get("Error", {}).get("Message", "")
         return f"{code_of(error)}: {kind_of(error) or said or 'no reason given'}"
@@ -138,7 +136,7 @@ def meaning(error: Exception) -> str:
 
 
 def as_ours(error: Exception, location: BucketLocation) -> ProxyError:
-    """An error about a whole bucket: the operator's to mend, or S3's."""
+    """The error of ours for a bucket that cannot be used: ``OriginError`` if S3 is at fault."""
     text = f"{location.name}: bucket {location}: {meaning(error)}"
     if isinstance(error, SSLError):
         return OriginError(503, text)

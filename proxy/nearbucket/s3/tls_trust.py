@@ -1,8 +1,4 @@
-"""Whom to trust on the way to S3: one answer for every way there.
-
-In: the environment. Out: a context for connections of our own and of aiohttp, a file for the SDK,
-and words for an error that is about trust. Refuses to know buckets, and to trust anybody.
-"""
+"""Certificate authorities that are trusted for S3: by our own connections, aiohttp and the SDK."""
 
 from __future__ import annotations
 
@@ -21,12 +17,10 @@ REMEDY = f"{NAMES[0]} or {NAMES[1]} names the file of authorities to trust"
 
 
 def authorities() -> str | None:
-    """The file of those who may vouch for S3: one that is named, or else the system's.
-
-    None where the system has no such file.
+    """The file of certificate authorities: the named one, or else the system's, if it has one.
 
     Raises:
-        ConfigError: One is named that cannot be read.
+        ConfigError: The named file cannot be read.
     """
     for name in NAMES:
         file = os.environ.get(name)
@@ -39,13 +33,13 @@ def authorities() -> str | None:
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """How TLS is spoken to S3: certificates and host names are checked.
+    """The TLS context for S3: certificates and host names are checked.
 
-    One for a process, and made before workers are forked: reading the authorities takes 15 to 50 ms
-    of CPU time and a megabyte.
+    There is one in a process, made before workers are forked: reading the authorities takes 15 to
+    50 ms of CPU time and a megabyte.
 
     Raises:
-        ConfigError: The file of authorities is none.
+        ConfigError: The file holds no certificate authorities.
     """
     file = authorities()
     try:
@@ -53,12 +47,12 @@ def trusted() -> ssl.SSLContext:
     except OSError as error:
         raise ConfigError(f"{file} holds no certificate authorities ({error}); {REMEDY}") from None
     context.set_alpn_protocols(["http/1.1"])
-    context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2: S3 asks for none
+    context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2, which S3 does not use
     return context
 
 
 def complaint(error: Exception) -> str:
-    """What is wrong with a server that could not be asked, behind its name."""
+    """Why a server could not be asked, as the end of a sentence that begins with its name."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
         why = getattr(cause, "verify_message", "") or cause
@@ -66,7 +60,7 @@ def complaint(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return f"speaks no TLS ({error.os_error}); is the endpoint http://, or its port another?"
     if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error  # whose text is asyncio's; a name that is not found has no errno
+        cause = error.os_error  # its text is asyncio's; a name that is not found has no errno
         number = cause.errno or 0
         why = os.strerror(number) if number > 0 else cause.strerror or cause
         return f"cannot be reached: {why}"
