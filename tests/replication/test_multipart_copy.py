@@ -92,9 +92,7 @@ class Unfinished:
     def __init__(self, world: World, clients: tuple[Any, Any]) -> None:
         self.world = world
         sides = CopyEndpoints(world.origin, world.target, *clients)
-        self.copier = ObjectCopier(
-            sides, VersionComparison(sides), gate=asyncio.Semaphore(4), width=4
-        )
+        self.copier = ObjectCopier(sides, VersionComparison(sides), 4)
         self.moved = 0
 
     async def upload(self, bodies: Sequence[bytes]) -> None:

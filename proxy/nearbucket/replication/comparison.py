@@ -1,14 +1,11 @@
-"""Whether a target's object is the origin's: what the two listings alone do not settle.
+"""Decides whether a target's object equals the origin's, and what ``sync`` does about it.
 
-In: the entries of one key, and both buckets. Out: a ``Verdict``. Refuses to change anything
-but the tag by which a copy is known whose ETag cannot be the origin's.
-
-ETags are MD5 sums, of the bytes or of the parts' sums, unless a key of KMS or of the client
-encrypts the object; then they say nothing (API reference, "Object"). Such a copy can never
-have the origin's ETag, so the tag remembers of which one it is a copy: overwriting the copy
-drops the tag with it, and a changed origin has another ETag. Other tools go by date (``aws s3
-sync``), keep the ETag in metadata that clients would see (rustfs/cli#351), or copy such objects
-again each time (cobbzilla/s3s3mirror#64).
+ETags are MD5 sums, of the bytes or of the parts' sums, unless the object is encrypted with a KMS
+key or a client's key; then they say nothing (API reference, "Object"). Such a copy can never have
+the origin's ETag, so it gets a tag with that ETag: overwriting the copy drops the tag, and a
+changed origin has another ETag. Other tools go by date (``aws s3 sync``), keep the ETag in
+metadata that clients would see (rustfs/cli#351), or copy such objects again each time
+(cobbzilla/s3s3mirror#64).
 """
 
 from __future__ import annotations
@@ -28,27 +25,26 @@ TAG = "nearbucket-copy-of"
 
 _HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage",
             "CacheControl", "ExpiresString", "WebsiteRedirectLocation")  # fmt: skip
-_CHECKSUMS = ("ChecksumCRC64NVME", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumSHA256",
-              "ChecksumSHA1")  # fmt: skip
+_CHECKSUMS = tuple(f"Checksum{name}" for name in ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1"))
 
 
 class Verdict(Enum):
-    """What a pair of entries calls for."""
+    """What is to be done about a key, as far as is known."""
 
     SAME = "same"
     COPY = "copy"
     REMEMBER = "remember"
-    """The bytes are the same, which the ETags will never show."""
+    """Equal bytes, but the ETags will never show it: tag the copy."""
     TAGGED = "look at the tag"
-    """Sizes are equal, ETags are not."""
+    """Equal size, another ETag."""
     DESCRIBED = "look at the headers"
-    """Bytes are the same, and the origin was written again after the copy."""
+    """Equal bytes, but the origin was written again after the copy."""
     DELETE = "delete"
     """The origin has no such key."""
 
 
 def compare_listings(pair: Pair) -> Verdict:
-    """What the listings say."""
+    """The verdict of two listings."""
     origin, target = pair
     if origin is None:
         return Verdict.DELETE
@@ -60,13 +56,13 @@ def compare_listings(pair: Pair) -> Verdict:
 
 
 class VersionComparison:
-    """Asks both buckets about one key."""
+    """Asks both buckets about a key for which the listings do not decide."""
 
     def __init__(self, endpoints: CopyEndpoints) -> None:
         self._origin, self._target, self._origin_client, self._target_client = endpoints
 
     async def settle(self, first: Verdict, origin: ListedObject) -> Verdict:
-        """The verdict, where the listings left it open."""
+        """The final verdict."""
         if first is Verdict.TAGGED and origin.etag == await self._remembered(origin.key):
             return Verdict.SAME
         if first not in {Verdict.TAGGED, Verdict.DESCRIBED}:
@@ -85,7 +81,7 @@ class VersionComparison:
         return Verdict.REMEMBER if incomparable_but_equal(theirs, ours) else Verdict.COPY
 
     async def remember(self, origin: ListedObject) -> None:
-        """Tag the copy with the ETag it is a copy of, beside the origin's own tags."""
+        """Tag the copy with the origin's ETag, beside the origin's own tags."""
         tags = {**await self.tags(origin.key), TAG: origin.etag}
         await self._target_client.put_object_tagging(
             Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]},
@@ -93,7 +89,7 @@ class VersionComparison:
         )
 
     async def tags(self, key: str) -> dict[str, str]:
-        """Tags of the origin's object."""
+        """The tags of the origin's object."""
         return _tags(await self._origin_client.get_object_tagging(**self._origin.arguments(key)))
 
     async def _remembered(self, key: str) -> str | None:
@@ -110,24 +106,24 @@ def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
 
 
 def description(head: Mapping[str, Any]) -> dict[str, Any]:
-    """Headers and metadata that a copy keeps, as CreateMultipartUpload takes them."""
+    """Headers and metadata that a copy keeps, as arguments of CreateMultipartUpload."""
     found = {name: head[name] for name in _HEADERS if head.get(name)}
-    if "ExpiresString" in found:  # the SDK's own reading of the date fails for other forms
+    if "ExpiresString" in found:  # the SDK fails to parse dates in other forms
         found["Expires"] = found.pop("ExpiresString")
     return found | ({"Metadata": head["Metadata"]} if head.get("Metadata") else {})
 
 
 def has_md5_etag(head: Mapping[str, Any]) -> bool:
-    """Whether the encryption of an object leaves its ETag a sum of its bytes."""
+    """Whether the ETag is made of MD5 sums, by the object's encryption."""
     return (
         head.get("ServerSideEncryption") in {None, "AES256"} and "SSECustomerAlgorithm" not in head
     )
 
 
 def incomparable_but_equal(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
-    """Whether ETags cannot say that two objects are equal, and a checksum of all bytes does.
+    """Whether ETags cannot show that two objects are equal, but a checksum of all bytes does.
 
-    A checksum of parts' checksums depends on where the parts end (API reference,
+    A checksum of the parts' checksums depends on where the parts end (API reference,
     "GetObjectAttributes": ChecksumType).
     """
     if has_md5_etag(one) and has_md5_etag(two):

@@ -1,12 +1,9 @@
-"""One multipart upload that becomes a copy: the origin's parts, continued where a run was killed.
+"""Copies one object in parts of the origin's sizes, or continues an upload that was interrupted.
 
-In: an object, its layout, and what its copy is to keep. Out: an upload, filled and completed.
-Refuses to know when a copy has to be made of parts.
-
-An unfinished upload does not say what it was a copy of: S3 shows neither its metadata nor its
-tags before it is complete. So parts of an earlier run are used when the upload began after the
-origin's object was written and every part has the size it ought to have; and what they make is
-only completed when the MD5 sums of all parts add up to the origin's ETag.
+An unfinished upload does not show what it copies: S3 gives neither its metadata nor its tags
+before it is complete. So its parts are used if it began after the origin's object was written and
+every part has the expected size; and it is completed only if the MD5 sums of all parts give the
+origin's ETag.
 """
 
 from __future__ import annotations
@@ -29,24 +26,24 @@ if TYPE_CHECKING:
 MIB = 1024**2
 _MOST_PARTS = 10_000
 _PART = 128 * MIB
-"""Size of parts where the origin has none: an object in one piece that is too large for one."""
+"""Bytes of a part if the origin's object has none: it was put in one piece, too large to copy."""
 
 _MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 _OF_PARTS = re.compile(r".+-([1-9][0-9]*)").fullmatch
 
 
 class OddPartsError(Exception):
-    """The server's copied parts have ETags that are no MD5 sums."""
+    """The server gives copied parts ETags that are not MD5 sums."""
 
 
 def parts_of(etag: str) -> int | None:
-    """How many parts an object was uploaded in; None for one put in one piece."""
+    """In how many parts an object was uploaded; None if it was put in one piece."""
     found = _OF_PARTS(etag)
     return None if found is None else int(found[1])
 
 
 def etag_of(parts: Iterable[str]) -> str | None:
-    """The ETag S3 gives an object of these parts, or None where theirs are no MD5 sums."""
+    """The ETag of an object of these parts, by their ETags; None if one is not an MD5 sum."""
     etags = list(parts)
     if not all(_MD5(etag) for etag in etags):
         return None
@@ -61,15 +58,15 @@ async def layout_of(
 
     Args:
         what: The origin's object.
-        head: The origin's answer about its first part.
-        size_of: Asks the origin for the size of any part.
+        head: The origin's response to a HEAD of the first part.
+        size_of: Asks the origin for the size of a part, by its number from 1.
     """
     count, size = parts_of(what.etag), what.size
     if count is None:
         return _even(size, max(_PART, -(-size // _MOST_PARTS)))
     if count == 1:
         return (size,)
-    if head.get("PartsCount") != count:  # the server does not tell; whole MiB are most usual
+    if head.get("PartsCount") != count:  # not given by the server; most tools use whole MiB
         return _even(size, -(-size // (count * MIB)) * MIB)
     first: int = head["ContentLength"]
     last = size - first * (count - 1)
@@ -84,12 +81,12 @@ def _even(size: int, part: int) -> tuple[int, ...]:
 
 
 class MultipartCopy:
-    """The parts of one copy."""
+    """One multipart upload that copies an object."""
 
     def __init__(
         self, endpoints: CopyEndpoints, what: ListedObject, sizes: tuple[int, ...]
     ) -> None:
-        """Bind the copy of an object, with the sizes of its parts."""
+        """Args: origin and target; the origin's object; the sizes of its parts."""
         self._client, self._what, self._sizes = endpoints.target_client, what, sizes
         self._firsts = [0, *accumulate(sizes)]
         self._source = endpoints.origin.copy_source(what.key)
@@ -100,19 +97,22 @@ class MultipartCopy:
 
     @property
     def etag(self) -> str | None:
-        """What the copy's ETag will be, where the parts' ETags say so."""
+        """The ETag that the copy will have; None if the parts' ETags are not MD5 sums."""
         return etag_of(self._etags[number] for number in sorted(self._etags))
 
     @property
     def arrived(self) -> int:
-        """Bytes in the target."""
+        """Bytes of the parts that are in the target."""
         return sum(self._sizes[number - 1] for number in self._etags)
 
     async def find(self, *, usable: bool) -> bool:
-        """Take up the newest upload of an earlier run that fits, and end all others.
+        """Continue the newest upload of an earlier run that fits, and abort all others.
 
         Args:
-            usable: Whether the sums of the parts will show that they are the origin's.
+            usable: Whether the MD5 sums of the parts can show that they are the origin's.
+
+        Returns:
+            Whether there was one.
         """
         key = self._arguments["Key"]
         bucket = {name: value for name, value in self._arguments.items() if name != "Key"}
@@ -145,7 +145,7 @@ class MultipartCopy:
             marker = page["NextPartNumberMarker"]
 
     async def begin(self, description: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Start an upload whose result has these headers, metadata and tags."""
+        """Start an upload of an object with these headers, metadata and tags."""
         tagging = {"Tagging": urlencode(tags, quote_via=quote)} if tags else {}
         answer = await self._client.create_multipart_upload(
             **self._arguments, **description, **tagging
@@ -163,16 +163,16 @@ class MultipartCopy:
         """Copy the parts that are missing.
 
         Args:
-            gate: Bounds the requests under way.
+            gate: Bounds the requests under way, of all uploads together.
             width: How many of them this upload may have.
-            moved: Told of each part's bytes.
-            any_etags: Whether parts may have ETags that are no MD5 sums.
+            moved: Called with the bytes of each part.
+            any_etags: Whether parts may have ETags that are not MD5 sums.
 
         Raises:
-            OddPartsError: The first one has.
+            OddPartsError: The first part has one, and may not.
         """
-        rest = iter([number for number in range(1, len(self._sizes) + 1)
-                     if number not in self._etags])  # fmt: skip
+        numbers = range(1, len(self._sizes) + 1)
+        rest = iter([number for number in numbers if number not in self._etags])
 
         async def work(numbers: Iterable[int]) -> None:
             for number in numbers:
@@ -202,9 +202,11 @@ class MultipartCopy:
         return str(answer["CopyPartResult"]["ETag"]).strip('"')
 
     async def finish(self) -> str:
-        """Make the object of its parts; returns its ETag."""
-        parts = [{"PartNumber": number, "ETag": f'"{self._etags[number]}"'}
-                 for number in sorted(self._etags)]  # fmt: skip
+        """Complete the upload; returns the ETag of the object."""
+        parts = [
+            {"PartNumber": number, "ETag": f'"{etag}"'}
+            for number, etag in sorted(self._etags.items())
+        ]
         try:
             answer = await self._client.complete_multipart_upload(
                 UploadId=self._id, MultipartUpload={"Parts": parts}, **self._arguments
@@ -212,14 +214,14 @@ class MultipartCopy:
         except FAULTS as error:
             if code_of(error) != "NoSuchUpload":
                 raise
-            # completed already: an answer got lost, or another run was faster
+            # completed already: a response was lost, or another run was faster
             answer = await self._client.head_object(**self._arguments)
             if answer["ETag"].strip('"') != self.etag:
                 raise
         return str(answer["ETag"]).strip('"')
 
     async def abort(self) -> None:
-        """Give the upload up, with its parts."""
+        """Abort the upload, which deletes its parts."""
         await self._abort(self._id)
 
     async def _abort(self, upload: str) -> None:
@@ -231,7 +233,7 @@ class MultipartCopy:
 
 
 async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all at once; the first error ends the others and is raised as it is."""
+    """Run all concurrently; the first error cancels the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for one in work:

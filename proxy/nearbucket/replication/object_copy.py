@@ -1,17 +1,15 @@
-"""Copies one object from bucket to bucket inside S3, so that the copy's ETag is the origin's.
+"""Copies one object from bucket to bucket inside S3, so that the copy gets the origin's ETag.
 
-In: an object as the origin's listing has it. Out: the copy's ETag. Refuses to choose what is
-copied, and to pass bytes through this process.
-
-An object that was put in one piece is copied in one piece: its ETag is the MD5 of its bytes.
-One that was uploaded in parts has the MD5 of the parts' MD5s as its ETag, so its copy is made
-of the same parts. A server other than S3 may give copied parts ETags of its own, which the
-first part shows (SeaweedFS does, for parts above its chunk size); it is then asked for one
+An object that was put in one piece is copied in one piece: its ETag is the MD5 sum of its bytes.
+The ETag of one that was uploaded in parts is the MD5 sum of the parts' MD5 sums, so it is copied
+in the same parts. A server other than S3 may give copied parts ETags of its own, which the first
+part shows (SeaweedFS does, for parts above its chunk size); then the object is copied in one
 piece, with which SeaweedFS keeps the origin's ETag.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.replication.comparison import description, has_md5_etag
@@ -20,7 +18,6 @@ from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from nearbucket.replication.comparison import VersionComparison
@@ -30,44 +27,42 @@ if TYPE_CHECKING:
     Moved = Callable[[int], None]
 
 LARGEST_PIECE = 5 * 1024**3
-"""What CopyObject takes (S3 user guide, "Copying, moving, and renaming objects")."""
+"""Bytes that CopyObject can copy (S3 user guide, "Copying, moving, and renaming objects")."""
 
 _TOO_LARGE = {"EntityTooLarge", "InvalidRequest", "InvalidArgument"}
 _GONE = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
 
 
 class ObjectCopier:
-    """Copies objects from one place to another."""
+    """Copies objects from an origin to a target."""
 
     def __init__(
         self,
         endpoints: CopyEndpoints,
         comparison: VersionComparison,
-        *,
-        gate: asyncio.Semaphore,
-        width: int,
+        parallel: int,
         largest_piece: int = LARGEST_PIECE,
     ) -> None:
-        """Bind the places.
+        """Prepare for copies.
 
         Args:
-            endpoints: Where objects come from and go to.
-            comparison: Knows tags.
-            gate: Bounds the copies under way, parts included, of all objects together.
-            width: How many parts of one object may be under way.
-            largest_piece: What one copy request takes.
+            endpoints: Origin and target.
+            comparison: Reads the tags of the origin's objects.
+            parallel: How many copies, of objects or parts, may be under way.
+            largest_piece: Bytes that one request can copy.
         """
         self._endpoints, self._comparison = endpoints, comparison
-        self._gate, self._width = gate, width
+        self._gate, self._parallel = asyncio.Semaphore(parallel), parallel
         self._largest_piece = largest_piece
         self._odd_parts = False
 
     async def copy(self, what: ListedObject, moved: Moved) -> str:
-        """Make the copy; an earlier run's unfinished one is continued.
+        """Copy an object; a copy in parts that was interrupted is continued.
 
         Args:
             what: The origin's object.
-            moved: Told of bytes that arrived; of a negative number when they are given up.
+            moved: Called with bytes that were copied; with a negative number when they are
+                given up.
 
         Returns:
             The copy's ETag, without quotes.
@@ -114,7 +109,7 @@ class ObjectCopier:
         else:
             await upload.begin(description(head), await self._comparison.tags(what.key))
         try:
-            await upload.fill(self._gate, self._width, moved, any_etags=any_etags)
+            await upload.fill(self._gate, self._parallel, moved, any_etags=any_etags)
         except OddPartsError:
             await _give_up(upload, moved)
             raise
@@ -128,7 +123,7 @@ class ObjectCopier:
         return await upload.finish()
 
     async def _part(self, what: ListedObject, number: int) -> dict[str, Any]:
-        """The origin's answer about a part, and about the whole object."""
+        """The origin's response to a HEAD of a part."""
         answer: dict[str, Any] = await self._endpoints.origin_client.head_object(
             PartNumber=number,
             IfMatch=f'"{what.etag}"',

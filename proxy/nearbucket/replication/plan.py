@@ -1,8 +1,7 @@
-"""What ``nearbucket sync`` is asked to do: which target is brought up to which origin.
+"""The steps of ``nearbucket sync``: which target is brought up to date with which origin.
 
-In: settings, and the command's choice of site and region. Out: steps, each with the policy's
-own choice of objects; or a ``ConfigError`` where copying would be impossible, or dangerous.
-Refuses to ask any bucket.
+Settings with which copying would be impossible or dangerous are refused here, without asking any
+bucket.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SyncStep:
-    """One target to bring up to its origin.
+    """One target to bring up to date.
 
     Attributes:
         site: Name of the site.
-        regions: Regions of the clients that are sent to the target.
-        origin: Where the objects are.
-        target: Where they ought to be.
+        regions: Regions whose clients are redirected to the target.
+        origin: The bucket to copy from.
+        target: The bucket to copy to.
         chosen: Whether the site's policy would redirect to an object of this key and size.
     """
 
@@ -43,7 +42,7 @@ class SyncStep:
 def steps_of(
     settings: Settings, sites: Sequence[str], regions: Sequence[str], *, delete: bool
 ) -> list[SyncStep]:
-    """The targets to bring up to date; one that is its own origin is not among them.
+    """One step for each target that is not its own origin.
 
     Args:
         settings: The configuration.
@@ -52,13 +51,13 @@ def steps_of(
         delete: Whether objects may be deleted.
 
     Raises:
-        ConfigError: A name is unknown, or two places cannot be origin and target.
+        ConfigError: A name is unknown, or S3 cannot or must not copy between two buckets.
     """
-    _refuse_unknown("--site", sites, [site.name for site in settings.sites])
-    chosen = [(number, site) for number, site in enumerate(settings.sites)
-              if not sites or site.name in sites]  # fmt: skip
-    there = [region for _, site in chosen for region in site.targets]
-    _refuse_unknown("--region", regions, there)
+    names = [site.name for site in settings.sites]
+    _refuse_unknown("--site", sites, names)
+    chosen = [each for each in enumerate(settings.sites) if each[1].name in (sites or names)]
+    known = [region for _, site in chosen for region in site.targets]
+    _refuse_unknown("--region", regions, known)
     steps = [step for number, site in chosen for step in _steps(number, site, regions)]
     for step in steps:
         _refuse_impossible(step)
@@ -106,7 +105,7 @@ def _refuse_impossible(step: SyncStep) -> None:
 
 
 def _refuse_shared(step: SyncStep, settings: Settings) -> None:
-    """Deleting by one origin's listing must not reach what another site keeps there."""
+    """With ``--delete``, refuse a target that holds objects of another site's origin."""
     for number, site in enumerate(settings.sites):
         origin = origin_of(number, site)
         others = [target_of(number, site, region) for region in site.targets]

@@ -1,17 +1,13 @@
-"""Brings one target up to its origin: compares, copies what differs, counts.
+"""Brings one target up to date with its origin: compares, copies or deletes what differs, counts.
 
-In: two places, the policy's choice of objects, and how much to do at once. Out: a ``SyncProgress``,
-up to date at any time. Refuses to know why an object is chosen, to hold the listings, and to
-show anything.
-
-There is no state between runs but the buckets themselves: what a killed run had copied is
-found equal, what it had begun is continued, the rest is missing.
+No state is kept between runs: what an interrupted run had copied is found equal, and what it had
+begun is continued.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,15 +30,15 @@ if TYPE_CHECKING:
     from nearbucket.s3.bucket_location import BucketLocation
 
 _AHEAD = 50_000
-"""How many differences are found ahead of the copies. Up to there the total, and so the time
-left, is known; they take 25 MB."""
+"""How many differences are found ahead of the copies, so that a total and the time left can be
+shown; they take 25 MB."""
 
 _IN_A_ROW = 100
-"""After so many failures without a success the reason is not the objects."""
+"""Failures without a success after which a run ends: the objects are not the reason."""
 
 
 class SyncFailure(NamedTuple):
-    """An object that is not in step: its key, S3's code, and what it means."""
+    """An object that could not be copied or deleted: its key, S3's code, and what that means."""
 
     key: str
     code: str
@@ -54,21 +50,21 @@ class SyncProgress:
     """What a run has found and done so far.
 
     Attributes:
-        begun: Whether both buckets could be asked.
-        listed: Whether the listings have been read to their ends.
-        same: Objects that needed nothing.
+        begun: Whether both buckets could be listed.
+        listed: Whether both listings have been read to their ends.
+        same: Objects that are up to date.
         objects: Objects found to be missing or different.
         size: Their bytes.
         requests: How many requests their copies take.
         copied: Objects that were copied.
         copied_size: Their bytes.
-        moved: Bytes in the target, those of unfinished objects included.
+        moved: Bytes copied, those of unfinished objects included.
         other_etag: Copies that could not get the origin's ETag.
         remembered: Objects that a checksum showed to be equal, and that were tagged.
-        orphans: Chosen objects of the target that the origin lacks.
-        deleted: Those of them that were deleted.
-        failures: What did not work.
-        problem: What ended the run early.
+        orphans: Chosen objects of the target that are not at the origin.
+        deleted: Orphans that were deleted.
+        failures: Objects that could not be copied or deleted.
+        problem: The error that ended the run.
     """
 
     begun: bool = False
@@ -92,12 +88,12 @@ class SyncProgress:
         parts = parts_of(what.etag)
         self.objects += sign
         self.size += sign * what.size
-        # to begin, to complete, and one a part; or the one copy
+        # one a part, one to begin and one to complete; or one for the whole object
         self.requests += sign * (1 if parts is None else parts + 2)
 
 
 class SyncJob(NamedTuple):
-    """One difference, and what it calls for as far as is known."""
+    """One difference, and what is to be done about it."""
 
     verdict: Verdict
     what: ListedObject
@@ -105,13 +101,13 @@ class SyncJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """How a run goes about it.
+    """How a run works.
 
     Attributes:
-        parallel: How many copies, or parts of them, may be under way.
+        parallel: How many copies, of objects or parts, may be under way.
         dry_run: Whether nothing is changed.
-        delete: Whether chosen keys that the origin lacks are deleted.
-        largest_piece: What one copy request takes.
+        delete: Whether chosen objects that are not at the origin are deleted.
+        largest_piece: Bytes that one request can copy.
     """
 
     parallel: int = 32
@@ -132,48 +128,48 @@ class Replicator:
         *,
         found: Callable[[SyncJob], None] = lambda _: None,
     ) -> None:
-        """Describe the run.
+        """Prepare a run.
 
         Args:
             locations: Origin and target.
             chosen: Whether the policy would redirect to an object of this key and size.
-            progress: Kept up to date.
-            options: How to go about it.
-            found: Told of every copy and deletion before it is made, or would be.
+            progress: Kept up to date during the run.
+            options: How the run works.
+            found: Called with every copy and deletion before it is made, or would be.
         """
         self._origin, self._target = locations
         self._chosen, self._progress, self._options, self._found = chosen, progress, options, found
         self._jobs: asyncio.Queue[SyncJob | None] = asyncio.Queue(_AHEAD)
         self._in_a_row = 0
+        # from ``run`` on
+        self._endpoints: CopyEndpoints
+        self._comparison: VersionComparison
+        self._copier: ObjectCopier
 
     async def run(self) -> None:
-        """Do it.
+        """Compare the buckets, and copy and delete what differs.
 
         Raises:
-            ProxyError: A bucket cannot be used, or nothing works any more.
+            ProxyError: A bucket cannot be used, or too many objects in a row failed.
         """
         parallel = self._options.parallel
         for location in (self._origin, self._target):
             await _try(location)
         self._progress.begun = True
-        async with AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(opened(location, 2 * parallel))
-                       for location in (self._origin, self._target)]  # fmt: skip
-            endpoints = CopyEndpoints(self._origin, self._target, *clients)
-            comparison = VersionComparison(endpoints)
-            gate = asyncio.Semaphore(parallel)
-            copier = ObjectCopier(
-                endpoints,
-                comparison,
-                gate=gate,
-                width=parallel,
-                largest_piece=self._options.largest_piece,
+        async with (
+            opened(self._origin, 2 * parallel) as reads,
+            opened(self._target, 2 * parallel) as writes,
+        ):
+            self._endpoints = CopyEndpoints(self._origin, self._target, reads, writes)
+            self._comparison = VersionComparison(self._endpoints)
+            self._copier = ObjectCopier(
+                self._endpoints, self._comparison, parallel, self._options.largest_piece
             )
-            workers = [self._work(endpoints, comparison, copier) for _ in range(parallel)]
-            await together([self._plan(endpoints), *workers])
+            await together([self._plan(), *(self._work() for _ in range(parallel))])
 
-    async def _plan(self, endpoints: CopyEndpoints) -> None:
-        """Find what differs, as far ahead of the copies as the queue is long."""
+    async def _plan(self) -> None:
+        """Fill the queue with what differs."""
+        endpoints = self._endpoints
         pairs_of = merged if endpoints.origin.on_aws else matched
         async with (
             aclosing(listed(endpoints.origin_client, endpoints.origin)) as origin,
@@ -201,42 +197,32 @@ class Replicator:
             if self._options.delete:
                 await self._jobs.put(SyncJob(verdict, what))
 
-    async def _work(
-        self, endpoints: CopyEndpoints, comparison: VersionComparison, copier: ObjectCopier
-    ) -> None:
+    async def _work(self) -> None:
         while (job := await self._jobs.get()) is not None:
             try:
-                verdict = await comparison.settle(job.verdict, job.what)
-                await self._act(SyncJob(verdict, job.what), endpoints, comparison, copier)
+                verdict = await self._comparison.settle(job.verdict, job.what)
+                await self._act(SyncJob(verdict, job.what))
             except FAULTS as error:
                 self._failed(job.what, error)
             else:
                 self._in_a_row = 0
 
-    async def _act(
-        self,
-        job: SyncJob,
-        endpoints: CopyEndpoints,
-        comparison: VersionComparison,
-        copier: ObjectCopier,
-    ) -> None:
+    async def _act(self, job: SyncJob) -> None:
         verdict, what = job
         if verdict is Verdict.DELETE:
-            await self._remove(job, endpoints)
+            await self._remove(job)
         elif verdict is Verdict.COPY:
             self._found(job)
             if not self._options.dry_run:
-                await self._copy(what, comparison, copier)
+                await self._copy(what)
         else:
             self._progress.expect(what, -1)
             self._progress.same += 1
             if verdict is Verdict.REMEMBER and not self._options.dry_run:
-                await comparison.remember(what)
+                await self._comparison.remember(what)
                 self._progress.remembered += 1
 
-    async def _copy(
-        self, what: ListedObject, comparison: VersionComparison, copier: ObjectCopier
-    ) -> None:
+    async def _copy(self, what: ListedObject) -> None:
         arrived = 0
 
         def moved(size: int) -> None:
@@ -245,7 +231,7 @@ class Replicator:
             self._progress.moved += size
 
         try:
-            etag = await copier.copy(what, moved)
+            etag = await self._copier.copy(what, moved)
         except FAULTS:
             self._progress.moved -= arrived
             raise
@@ -253,11 +239,11 @@ class Replicator:
         self._progress.copied_size += what.size
         if etag != what.etag:
             self._progress.other_etag += 1
-            await comparison.remember(what)
+            await self._comparison.remember(what)
 
-    async def _remove(self, job: SyncJob, endpoints: CopyEndpoints) -> None:
-        """Delete a key, unless it came to the origin after that was listed."""
-        key = job.what.key
+    async def _remove(self, job: SyncJob) -> None:
+        """Delete an object, unless one came to the origin after the listing."""
+        key, endpoints = job.what.key, self._endpoints
         try:
             await endpoints.origin_client.head_object(**endpoints.origin.arguments(key))
         except FAULTS as error:
@@ -285,18 +271,14 @@ class Replicator:
 
 
 async def _try(location: BucketLocation) -> None:
-    """Ask a bucket once, so that what is wrong with it shows at once.
+    """List one key, so that a bucket that cannot be used fails at once.
 
     Raises:
-        ProxyError: It cannot be used.
+        ProxyError: The bucket cannot be used.
     """
+    arguments: dict[str, Any] = {"MaxKeys": 1, **location.arguments()}
     try:
         async with opened(location, attempts=2) as client:
-            asked: dict[str, Any] = {
-                "MaxKeys": 1,
-                "Prefix": location.entry.prefix,
-                **location.arguments(),
-            }
-            await client.list_objects_v2(**asked)
+            await client.list_objects_v2(Prefix=location.entry.prefix, **arguments)
     except FAULTS as error:
         raise as_ours(error, location) from error
