@@ -1,8 +1,7 @@
-"""Access logs, decided again: what another configuration would have done with the same requests.
+"""Replays access logs: what another configuration would have done with the same requests.
 
-``nearbucket config diff --log`` uses it. Nothing is asked of any bucket: what the log says about a
-bucket is taken as given. Decisions are the engine's (``policy/``); output is the work of
-``cli/config_diff_report.py``.
+``nearbucket config diff --log`` uses this. The engine (``policy/``) decides; no bucket is asked,
+since the logged reason says how it was. ``cli/config_diff_report.py`` makes the output.
 
 In reading order:
 

@@ -1,7 +1,6 @@
-"""Access logs, line by line: nearbucket's own, as JSON or W3C, and CloudFront's W3C files.
+"""Reads access logs line by line: nearbucket's own, as JSON or W3C, and CloudFront's W3C files.
 
-In: files, gzip or not, or standard input. Out: one ``LogEntry`` a request, or what is wrong with a
-line. Refuses to know what becomes of them, and holds one line at a time.
+Files may be compressed with gzip, or be standard input. One line is held at a time.
 """
 
 from __future__ import annotations
@@ -15,19 +14,20 @@ import zlib
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote
 
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 STDIN = "-"
 _LONGEST = 1 << 20
-"""Bytes of a line; what is longer is taken apart, and its pieces are no lines."""
+"""Bytes of a line; a longer one is split, and its parts are unreadable."""
 _GZIP = b"\x1f\x8b"
-_AWAY = frozenset({301, 302, 303, 307, 308})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_IN_A_URL = re.compile(r"[^!-~]")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -40,16 +40,16 @@ _WANTED = (
 
 
 class LoggedRequest(NamedTuple):
-    """What of a line a decision depends on.
+    """The part of a line on which a decision depends.
 
     Attributes:
-        client: Client's address, or None.
+        client: The client's address, or None.
         host: Host as sent, or None.
         method: Method.
-        target: Path as sent, with the query where the log has one.
+        target: Path as sent, with the query if the log has one.
         agent: User-Agent, or None.
         cookie: Whether the log shows a Cookie; nearbucket's never does.
-        reason: The logged reason; None in a log of another server.
+        reason: The logged reason; None in a log that is not nearbucket's.
     """
 
     client: str | None
@@ -65,11 +65,11 @@ class LogEntry(NamedTuple):
     """One logged request.
 
     Attributes:
-        request: What it was.
-        status: Status of the answer.
-        size: Bytes that were sent.
-        range_size: Bytes of the range that was asked for, where it has an end; else None.
-        served: Whether ``size`` is of the object: not of a redirect, nor of a refusal.
+        request: The request.
+        status: Status of the response.
+        size: Bytes of the response.
+        range_size: Bytes of the requested range if it has an end; else None.
+        served: Whether ``size`` are bytes of the object, not of a redirect or a refusal.
     """
 
     request: LoggedRequest
@@ -80,11 +80,11 @@ class LogEntry(NamedTuple):
 
 
 class UnreadableInput(NamedTuple):
-    """What cannot be read.
+    """A line or a file that cannot be read.
 
     Attributes:
         text: Where, and why.
-        rest: Whether the rest of the file is lost with it.
+        rest: Whether the rest of the file is lost.
     """
 
     text: str
@@ -97,7 +97,7 @@ class LogFiles:
 
     Attributes:
         names: Paths; ``-`` is standard input.
-        size: Bytes of all of them as they lie on the disk; None with standard input.
+        size: Bytes of all files on disk; None with standard input.
     """
 
     names: Sequence[str]
@@ -106,22 +106,22 @@ class LogFiles:
     _current: io.BufferedReader | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        """Look at all files first: a wrong name should not show after an hour.
+        """Look for all files first, so that a wrong name does not show after an hour.
 
         Raises:
-            ConfigError: A file is not there.
+            ConfigError: A file does not exist.
         """
         sizes = [_size(name) for name in self.names if name != STDIN]
         self.size = sum(sizes) if len(sizes) == len(self.names) else None
 
     @property
     def position(self) -> int:
-        """Bytes read so far, as they lie on the disk."""
+        """Bytes read from disk so far."""
         current = self._current
         return self._before + (current.tell() if current and current.seekable() else 0)
 
     def entries(self) -> Iterator[LogEntry | UnreadableInput]:
-        """Every request, and every line that cannot be read as one.
+        """Every request, and every line that cannot be read.
 
         Raises:
             ConfigError: A file cannot be read.
@@ -183,24 +183,21 @@ def _needed(columns: _Columns | None) -> _Columns:
 
 
 def _of_json(raw: bytes) -> LogEntry:
-    found: dict[str, Any] = json.loads(raw)
-    get = found.get
+    get: Callable[[str], Any] = json.loads(raw).get
     method, path, status, size = get("method"), get("path"), get("status"), get("bytes")
     client, host, agent = get("client"), get("host"), get("user_agent")
-    reason, asked_range = get("reason"), get("range")
-    if not (isinstance(method, str) and isinstance(path, str) and isinstance(reason, str)
-            and type(status) is int and type(size) is int):  # fmt: skip
+    reason, range_ = get("reason"), get("range")
+    types = type(method), type(path), type(reason), type(status), type(size)
+    optional = {type(client), type(host), type(agent), type(range_)}
+    if types != (str, str, str, int, int) or not optional <= {str, NoneType}:
         raise ValueError("not a line of nearbucket's access log")
-    for text in (client, host, agent, asked_range):
-        if text is not None and not isinstance(text, str):
-            raise ValueError("not a line of nearbucket's access log")
-    bounds = _RANGE.fullmatch(asked_range) if asked_range else None
+    bounds = _RANGE.fullmatch(range_) if range_ else None
     return LogEntry(
         LoggedRequest(client, host, method, path, agent, False, reason),  # noqa: FBT003  # the log has none
         status,
         size,
         _span(bounds[1], bounds[2]) if bounds else None,
-        get("action") != "refuse" and status not in _AWAY,
+        get("action") != "refuse" and status not in _REDIRECTS,
     )
 
 
@@ -208,10 +205,10 @@ class _Columns:
     """Reads lines by the names of a ``#Fields`` line, in any order."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Find the columns; one that is not there is read behind the last, where ``-`` is put.
+        """Find the columns; a missing one is read behind the last, where ``entry`` puts ``-``.
 
         Raises:
-            ValueError: A column is missing that nothing can be said without.
+            ValueError: A column is missing that is always needed.
         """
         place = {name: number for number, name in enumerate(names)}
         missing = [name for name in _NEEDED if name not in place]
@@ -222,17 +219,18 @@ class _Columns:
         self._pick = itemgetter(*(place.get(name, -1) for name in _WANTED))
 
     def entry(self, raw: bytes) -> LogEntry:
-        """The request of a line.
+        """Read a line.
 
         Raises:
-            ValueError: Another number of columns, or no number where one belongs.
+            ValueError: It has another number of columns, or text where a number belongs.
         """
         values = raw.decode("utf-8", "replace").rstrip("\r\n").split("\t")
         if len(values) != self._count:
             raise ValueError(f"{len(values)} columns, and #Fields names {self._count}")
         values.append("-")
-        (size, client, method, stem, code, host, viewer_host, agent, query, cookie, result, start,
-         end, action, reason) = self._pick(values)  # fmt: skip
+        found = self._pick(values)
+        size, client, method, stem, code, host, viewer_host, agent = found[:8]
+        query, cookie, result, start, end, action, reason = found[8:]
         host = _text(host if viewer_host == "-" else viewer_host)
         target = _url(stem, own=self._own)
         if query != "-":
@@ -240,18 +238,19 @@ class _Columns:
         name = _text(agent)
         if name and not self._own and "%20" in name:
             name = unquote(name)  # older logs encode it twice (edge case L1)
+        known = _text(reason) if self._own else None
+        request = LoggedRequest(
+            _text(client), host, _text(method) or "-", target, name, cookie != "-", known
+        )
         status = 0 if code == "-" else int(code)
         return LogEntry(
-            LoggedRequest(
-                _text(client), host, _text(method) or "-", target, name, cookie != "-",
-                _text(reason) if self._own else None,
-            ),
+            request,
             status,
             0 if size == "-" else int(size),
             _span(start.replace("-", ""), end.replace("-", "")),
             # "Redirect" is CloudFront's own, from http to https; the client comes again
-            action != "refuse" and (status not in _AWAY or result == "Redirect"),
-        )  # fmt: skip
+            action != "refuse" and (status not in _REDIRECTS or result == "Redirect"),
+        )
 
 
 def _text(value: str) -> str | None:
@@ -263,7 +262,7 @@ def _text(value: str) -> str | None:
 def _url(value: str, *, own: bool) -> str:
     """Path or query as sent: CloudFront encodes once more what the client encoded.
 
-    Some tools write a log on without that; what decoding makes no URL of was not encoded.
+    Some tools undo that when they copy a log: what does not decode to a URL is left as it is.
     """
     if "%" not in value:
         return value
@@ -272,7 +271,7 @@ def _url(value: str, *, own: bool) -> str:
 
 
 def _span(start: str, end: str) -> int | None:
-    """Bytes of a range with an end, such as ``0-99`` or the last ``-100``."""
+    """Bytes of a range, ``0-99`` or ``-100``; None if it has no end."""
     if not end:
         return None
     return max(0, int(end) - int(start) + 1) if start else int(end)

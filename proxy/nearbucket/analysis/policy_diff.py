@@ -1,11 +1,8 @@
-"""What a change of the configuration does to the requests of a log: counts, bytes, dollars.
+"""Adds up what a change of the configuration does to the requests of a log: bytes and dollars.
 
-In: lines of a log, and what becomes of each. Out: one ``PolicyDiffTotals``. Refuses to know
-how anything is decided, and how it is shown.
-
-Memory is bounded: what was decided is remembered until that is ``_MOST_KNOWN`` requests, then
-forgotten; sizes are kept of ``_MOST_PATHS`` objects, and as many sums wait for one. With lines of
-usual length that is about 150 MB at most. What does not fit counts as of unknown size.
+Memory is bounded: decisions are cached for up to ``_MOST_KNOWN`` different requests, sizes are
+kept of ``_MOST_PATHS`` objects, and as many counts wait for a size. With lines of usual length
+that is about 150 MB at most. What does not fit counts as of unknown size.
 """
 
 from __future__ import annotations
@@ -35,11 +32,11 @@ class AnswerChange:
     Attributes:
         before: The first configuration's answer.
         after: The second's.
-        region: The region whose target takes the clients, or lets them go; else theirs.
+        region: The region whose target gains or loses the requests; else the clients' region.
         example: A path, without its query.
-        requests: How many.
+        requests: Number of requests.
         size: Their bytes, as far as known.
-        unknown: How many of them are of unknown size.
+        unknown: Number of requests of unknown size.
     """
 
     before: ReplayedAnswer
@@ -52,27 +49,27 @@ class AnswerChange:
 
     @property
     def way(self) -> int:
-        """1 when targets get these requests, -1 when they lose them, else 0."""
+        """1 if targets gain these requests, -1 if they lose them, else 0."""
         return self.after.to_target - self.before.to_target
 
     def usd(self, prices: Prices) -> float:
-        """What the change saves; below 0 what it costs."""
+        """What the change saves, in dollars; negative if it costs."""
         return self.way * self.size / GB * prices.cdn(self.region)
 
 
 @dataclass(slots=True)
 class PolicyDiffTotals:
-    """What was found.
+    """The totals of a log.
 
     Attributes:
-        requests: Lines replayed.
+        requests: Requests replayed.
         changed: Requests that get another answer.
-        as_logged: Requests whose reason the log alone knows, and that keep it.
-        other: Requests that the first configuration would not answer as the log says.
-        unreadable: Lines that are no requests.
-        first: Which of them was the first, and why.
+        as_logged: Requests that keep the logged reason, since the log does not show its cause.
+        other: Requests with another reason in the log than the first configuration gives.
+        unreadable: Lines that cannot be read.
+        first: Where and why the first of them cannot be read.
         broken: Files whose rest is lost, and why.
-        rows: The changes, in the order in which they were met.
+        rows: The changes, in the order of the log.
     """
 
     requests: int = 0
@@ -86,10 +83,10 @@ class PolicyDiffTotals:
 
 
 class PolicyDiff:
-    """Counts lines, one after the other."""
+    """Replays and counts the lines of a log, one after the other."""
 
     def __init__(self, replay: Replay) -> None:
-        """Take who decides."""
+        """Args: decides each request by both configurations."""
         self.totals = PolicyDiffTotals()
         self._replay = replay
         self._replayed: dict[LoggedRequest, tuple[ReplayedRequest, AnswerChange | None]] = {}
@@ -114,7 +111,7 @@ class PolicyDiff:
             self._count(row, entry, (replayed.site, replayed.path))
 
     def finish(self) -> PolicyDiffTotals:
-        """The whole count; redirected requests have the sizes that were seen meanwhile."""
+        """The totals; a redirected request has its object's size if another line showed it."""
         for (row, site_path), requests in self._waiting.items():
             size = self._sizes.get(site_path)
             row.size += (size or 0) * requests
@@ -138,7 +135,7 @@ class PolicyDiff:
         return found
 
     def _row(self, replayed: ReplayedRequest) -> AnswerChange:
-        """The row of a change; there are as many as answers of the two policies, in regions."""
+        """The row of a change: one for each pair of answers and region."""
         key = replayed.before, replayed.after, replayed.region
         row = self._rows.get(key)
         if row is None:
@@ -155,7 +152,7 @@ class PolicyDiff:
             self._sizes[site_path] = size
 
     def _count(self, row: AnswerChange, entry: LogEntry, site_path: _SitePath) -> None:
-        """Add an entry's bytes: those sent, of the range asked for, or of the whole object."""
+        """Add bytes to a row: those sent, of the requested range, or of the whole object."""
         row.requests += 1
         if entry.served:
             row.size += entry.size

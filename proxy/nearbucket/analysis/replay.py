@@ -1,12 +1,9 @@
-"""Logged requests, decided again: what two configurations would answer, and what differs.
+"""Decides logged requests again, by the engines of two configurations.
 
-In: two engines, and what access logs have of requests. Out: two answers each. Refuses to know
-files, and to count.
-
-The policy that serves decides here too. What a log does not show is put in its place: who was
-logged with ``credentials`` sends an Authorization again, who was logged with ``opt-out`` opts
-out by a header that only a replay knows, and what the log says of a bucket is what the bucket
-says. So the rules keep their order, and an earlier one that now applies is seen.
+What a log does not show is made up by its reason: a request that was logged with ``credentials``
+has an Authorization again, one that was logged with ``opt-out`` has a header with which only a
+replay opts out, and the buckets are as the reason says. So the rules keep their order, and an
+earlier rule that applies now is seen.
 """
 
 from __future__ import annotations
@@ -30,28 +27,27 @@ if TYPE_CHECKING:
     from nearbucket.policy.engine import ReplicaKnowledge
     from nearbucket.policy.model import Decision
 
-# No client can send these: a field's name holds no space (RFC 9110 section 5.1).
+# names that no client can send, since they have a space (RFC 9110 section 5.1)
 _OPTED_OUT = b"as logged: opt-out"
 _WRONG_SECRET = b"as logged: secret"
 
 HELD = (Reason.SMALL, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN)
-"""Reasons that follow from what the buckets hold."""
+"""Reasons that depend on the buckets."""
 _STATUSES = {reason.value: ReplicaStatus(reason) for reason in HELD}
-AS_LOGGED = frozenset(reason.value for reason in (
-    *HELD, Reason.CAME_BACK, Reason.CREDENTIALS, Reason.OPT_OUT, Reason.SECRET, Reason.BAD_REQUEST,
-))  # fmt: skip
-"""Reasons that follow from what no access log shows."""
+_SENT = (Reason.CAME_BACK, Reason.CREDENTIALS, Reason.OPT_OUT, Reason.SECRET, Reason.BAD_REQUEST)
+AS_LOGGED = frozenset(reason.value for reason in (*HELD, *_SENT))
+"""Reasons whose causes no access log shows."""
 NOT_LOGGED = "client-not-logged"
-"""In place of a reason: the log has no client, since it was refused, and now it would not be."""
+"""In place of a reason: a request that was refused, and so logged without client, is not now."""
 
 
 class ReplayedAnswer(NamedTuple):
-    """What a request gets, as far as two answers can differ.
+    """The answer to a request, as far as configurations can change it.
 
     Attributes:
         action: redirect, stream or refuse.
         reason: The decision's reason, or ``NOT_LOGGED``.
-        target: Status and place of a redirect, status of a refusal, else ``-``.
+        target: Status and base URL of a redirect, status of a refusal, else ``-``.
     """
 
     action: str
@@ -64,21 +60,21 @@ class ReplayedAnswer(NamedTuple):
         return self.action == "redirect" and self.reason == Reason.IN_REGION
 
     def __str__(self) -> str:
-        """As a row shows it."""
+        """The text in a row of the report."""
         return "/".join(self)
 
 
 class ReplayedRequest(NamedTuple):
-    """What becomes of everybody who asks the same.
+    """The answers of both configurations to a request.
 
     Attributes:
         before: The first configuration's answer.
         after: The second's.
-        region: The region whose target takes the client, or lets it go; else the client's.
-        site: Name of the site; empty where the request names none.
+        region: The region whose target gains or loses the client; else the client's.
+        site: Name of the site; empty if the request is for none.
         path: Path as sent, without the query.
-        kept: Whether it stays as logged, since the log does not show why.
-        other: Whether the log has another reason than the first configuration.
+        kept: Whether the logged reason is kept, since the log does not show its cause.
+        other: Whether the log has another reason than the first configuration gives.
     """
 
     before: ReplayedAnswer
@@ -94,7 +90,7 @@ class Replay:
     """Decides logged requests by two engines."""
 
     def __init__(self, before: Engine, after: Engine) -> None:
-        """Take the engines of two configurations, over the same list."""
+        """Args: the engines of two configurations, with the same list of prefixes."""
         self._before, self._after = _replayed(before), _replayed(after)
 
     def replay(self, logged: LoggedRequest) -> ReplayedRequest:
@@ -119,7 +115,7 @@ class Replay:
 
 
 def _replayed(engine: Engine) -> Engine:
-    """An engine that takes the logged client at its word, and the fields a log stands for."""
+    """An engine that takes the logged address as the client's, and the made-up header fields."""
     engine = engine.for_client()
     trust = replace(engine.trust, secret_header=_WRONG_SECRET, secret_values=())
     sites = {host: replace(site, opt_out_header=_OPTED_OUT) for host, site in engine.sites.items()}
@@ -127,7 +123,7 @@ def _replayed(engine: Engine) -> Engine:
 
 
 def _request(logged: LoggedRequest) -> Request:
-    """A logged request, as it may have been sent."""
+    """A request that the log may stand for."""
     headers = {b"host": (logged.host or "").encode("utf-8", "replace")}
     if logged.agent is not None:
         headers[b"user-agent"] = logged.agent.encode("utf-8", "replace")
@@ -141,7 +137,7 @@ def _request(logged: LoggedRequest) -> Request:
 
 
 class _LoggedReplicas:
-    """What a line says of the buckets, for whoever asks."""
+    """The buckets as the reason of a line implies."""
 
     def __init__(self, status: ReplicaStatus, *, came_back: bool) -> None:
         self._status, self._came_back = status, came_back
@@ -177,7 +173,7 @@ def _answer(decision: Decision, logged: LoggedRequest) -> ReplayedAnswer:
 
 
 def _region(old: Decision, new: Decision) -> str:
-    """Whose target it is about: the one that redirects there, else what the second finds."""
+    """The region of the redirect in one of both; else the second configuration's."""
     found = [each for each in (new, old) if isinstance(each, RedirectTo | Stream)]
     sent = [each.region for each in found if each.reason is Reason.IN_REGION]
     return next(iter(sent), None) or next((each.region for each in found), None) or UNKNOWN
