@@ -47,8 +47,14 @@ def lines(folder: Path, *contents: bytes) -> list[LogEntry | UnreadableInput]:
 
 def w3c(names: str, **values: str) -> bytes:
     """A file of one line, its columns in the order of the names."""
-    known = {"sc-bytes": "1000", "c-ip": WEST, "cs-method": "GET", "cs-uri-stem": KEY,
-             "sc-status": "200", **values}  # fmt: skip
+    known = {
+        "sc-bytes": "1000",
+        "c-ip": WEST,
+        "cs-method": "GET",
+        "cs-uri-stem": KEY,
+        "sc-status": "200",
+        **values,
+    }
     row = "\t".join(known.get(name, "-") for name in names.split())
     return f"#Version: 1.0\n#Fields: {names}\n{row}\n".encode()
 
@@ -86,9 +92,12 @@ def test_what_the_access_log_writes_is_read_as_it_was_sent(
     ],
 )
 def test_ranges_and_what_is_no_object_are_told_apart(
-    tmp_path: Path, form: JsonFormat | W3cFormat, changes_: Mapping[str, Any], span: int | None,
+    tmp_path: Path,
+    form: JsonFormat | W3cFormat,
+    changes_: Mapping[str, Any],
+    span: int | None,
     served: bool,  # noqa: FBT001  # a column
-) -> None:  # fmt: skip
+) -> None:
     record = FULL._replace(**changes_)
     line = only(lines(tmp_path, form.header() + line_of(form, record)))
     assert (line.status, line.range_size, line.served) == (record.status, span, served)
@@ -131,9 +140,8 @@ def test_headers_of_several_workers_may_stand_between_the_lines(tmp_path: Path) 
     block = form.header() + line_of(form, FULL)
     other = w3c("sc-status cs-uri-stem cs-method c-ip sc-bytes")
     found = lines(tmp_path, block + block + other + block)
-    assert [line.request.reason for line in found if isinstance(line, LogEntry)] == [
-        "shadow", "shadow", None, "shadow"
-    ]  # fmt: skip
+    reasons = [line.request.reason for line in found if isinstance(line, LogEntry)]
+    assert reasons == ["shadow", "shadow", None, "shadow"]
 
 
 @pytest.mark.parametrize(

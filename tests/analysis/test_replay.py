@@ -78,8 +78,10 @@ def test_an_opt_out_that_the_log_shows_is_decided_again() -> None:
         False,
     )
     assert fate(both, site(), agent="wget/1.2", reason="in-region") == (
-        GONE, "stream/opt-out/-", False
-    )  # fmt: skip
+        GONE,
+        "stream/opt-out/-",
+        False,
+    )
     assert fate(both, site(), agent="wget/1.2", reason="credentials")[1] == "stream/opt-out/-"
 
 
@@ -156,13 +158,16 @@ def logged(asked: Request, decision: Decision) -> LogRecord:
     """What the access log has of an answer; nothing of it is in a log beyond this."""
     refused = isinstance(decision, Refuse)
     return FULL._replace(
-        client=None if isinstance(decision, Refuse) else decision.client, method=asked.method,
-        host=asked.headers[b"host"].decode(), path=asked.target.partition("?")[0],
+        client=None if isinstance(decision, Refuse) else decision.client,
+        method=asked.method,
+        host=asked.headers[b"host"].decode(),
+        path=asked.target.partition("?")[0],
         status=decision.status if isinstance(decision, Refuse | RedirectTo) else 200,
-        action=decision.reason.action.value, reason=decision.reason.value,
+        action=decision.reason.action.value,
+        reason=decision.reason.value,
         site=None if refused else "*",
         user_agent=asked.headers.get(b"user-agent", b"").decode() or None,
-    )  # fmt: skip
+    )
 
 
 MANY = [
@@ -216,9 +221,16 @@ def gone(**asked: Any) -> LogEntry:
 
 
 def test_streamed_bytes_are_those_sent_and_redirected_ones_the_largest_seen() -> None:
-    found = [gone(), line(700, reason="opt-out"), line(1000, client=OUTSIDE), gone(),
-             line(9999, status=206), gone()._replace(range_size=10), gone(method="HEAD"),
-             gone(target="/other.tar.gz")]  # fmt: skip
+    found = [
+        gone(),
+        line(700, reason="opt-out"),
+        line(1000, client=OUTSIDE),
+        gone(),
+        line(9999, status=206),
+        gone()._replace(range_size=10),
+        gone(method="HEAD"),
+        gone(target="/other.tar.gz"),
+    ]
     tally = count(Replay(site(), site(mode="off")), found)
     (row,) = tally.rows
     assert (row.requests, row.size, row.unknown, row.way) == (6, 2 * 1000 + 9999 + 10, 1, -1)
@@ -227,8 +239,9 @@ def test_streamed_bytes_are_those_sent_and_redirected_ones_the_largest_seen() ->
 
 def test_sizes_of_another_site_do_not_count() -> None:
     more = [{"hosts": ["other.example"], "origin": {"bucket": "others", "region": "us-east-1"}}]
-    before, after = (engine(settings(site={"redirect": {"mode": mode}}, more=more))
-                     for mode in ("on", "off"))  # fmt: skip
+    before, after = (
+        engine(settings(site={"redirect": {"mode": mode}}, more=more)) for mode in ("on", "off")
+    )
     tally = count(Replay(before, after), [gone(), line(1000, host="other.example")])
     assert [(row.size, row.unknown) for row in tally.rows] == [(0, 1)]
 

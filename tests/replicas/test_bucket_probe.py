@@ -31,9 +31,13 @@ def probe_of(session: ClientSession, entry: Bucket) -> BucketProbe:
     return BucketProbe(entry, session, SdkCredentials())
 
 
-def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> BucketProbe:
+def probe_at(session: ClientSession, endpoint: str, **more: Any) -> BucketProbe:
     values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
-    return probe_of(session, Bucket.model_validate({"endpoint": server.endpoint, **values}))
+    return probe_of(session, Bucket.model_validate({"endpoint": endpoint, **values}))
+
+
+def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> BucketProbe:
+    return probe_at(session, server.endpoint, **more)
 
 
 @pytest.fixture
@@ -105,10 +109,7 @@ async def test_a_bucket_that_is_not_there_is_wrong(s3: LocalS3, session: ClientS
 async def test_nobody_there_is_a_failure(session: ClientSession) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        asks = probe_of(session, Bucket.model_validate({
-            "bucket": "bkt", "region": "us-east-1", "credentials": "anonymous",
-            "endpoint": f"http://127.0.0.1:{held.getsockname()[1]}",
-        }))  # fmt: skip
+        asks = probe_at(session, f"http://127.0.0.1:{held.getsockname()[1]}")
         with pytest.raises(OriginError, match="cannot be reached"):
             await asks.head_object("a")
         found = await asks.probe(None)
@@ -239,10 +240,7 @@ async def test_a_bucket_behind_an_ipv6_address_is_asked_by_it(session: ClientSes
     server = await asyncio.start_server(answer, "::1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        asks = probe_of(session, Bucket.model_validate({
-            "bucket": "bkt", "region": "us-east-1", "credentials": "anonymous",
-            "endpoint": f"http://[::1]:{port}",
-        }))  # fmt: skip
+        asks = probe_at(session, f"http://[::1]:{port}")
         assert (await asks.head_object("a")).size == 7
     head = asked[0].lower()
     assert head.startswith("head /bkt/a http/1.1\r\n")

@@ -98,11 +98,14 @@ async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple
 
 
 def watched(origin: BucketServer, target: BucketServer) -> Settings:
-    return settings(client_address=TRUSTED, site={
-        "origin": origin.entry(),
-        "targets": {"us-west-2": target.entry(expected_owner=OWNER)},
-        "redirect": {"verify": "match", "watch": True, "verify_ttl": "1h", "scheme": "http"},
-    })  # fmt: skip
+    return settings(
+        client_address=TRUSTED,
+        site={
+            "origin": origin.entry(),
+            "targets": {"us-west-2": target.entry(expected_owner=OWNER)},
+            "redirect": {"verify": "match", "watch": True, "verify_ttl": "1h", "scheme": "http"},
+        },
+    )
 
 
 async def one_mode(how: str) -> tuple[float, float]:

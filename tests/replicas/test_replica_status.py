@@ -81,9 +81,13 @@ def world_clock() -> Iterator[pytest.MonkeyPatch]:
 
 
 def judged(
-    verify: str, origin: Known | None, target: Known | None, *, smallest: int = 0,
+    verify: str,
+    origin: Known | None,
+    target: Known | None,
+    *,
+    smallest: int = 0,
     region: str = "us-west-2",
-) -> ReplicaStatus:  # fmt: skip
+) -> ReplicaStatus:
     world = World(None, verify=verify, min_size=smallest)
     world.know("downloads", origin)
     world.know("us-west-2-downloads", target)
@@ -159,12 +163,15 @@ HELD = st.sampled_from([OBJECT, OTHER, ABSENT, PARTS, COPY, ObjectVersion(3, "e"
 KNOWN = st.none() | st.builds(Known, HELD, AGES)
 
 
-def expected(verify: str, origin: Known | None, target: Known | None, smallest: int
-             ) -> Reason | None:  # fmt: skip
+def expected(
+    verify: str, origin: Known | None, target: Known | None, smallest: int
+) -> Reason | None:
     """The rules of "What is known of the copies", one after the other."""
     needed: Sequence[Known | None] = {
-        "match": (origin, target), "exists": (target,), "none": (origin,) if smallest else (),
-    }[verify]  # fmt: skip
+        "match": (origin, target),
+        "exists": (target,),
+        "none": (origin,) if smallest else (),
+    }[verify]
     if None in needed:
         return ASK
     known = [each for each in needed if each is not None]
@@ -179,8 +186,9 @@ def expected(verify: str, origin: Known | None, target: Known | None, smallest: 
     return SMALL if known and known[0].held.size < smallest else None
 
 
-WORLDS = st.tuples(st.sampled_from(["match", "exists", "none"]), KNOWN, KNOWN,
-                   st.sampled_from([0, 50]))  # fmt: skip
+WORLDS = st.tuples(
+    st.sampled_from(["match", "exists", "none"]), KNOWN, KNOWN, st.sampled_from([0, 50])
+)
 
 
 @hypothesis_settings(max_examples=500, deadline=None)

@@ -58,25 +58,30 @@ async def target() -> AsyncIterator[BucketServer]:
         yield server
 
 
-def site(name: str, origin: BucketServer, target: BucketServer, more: dict[str, Any],
-         **redirect: Any) -> dict[str, Any]:  # fmt: skip
-    return {"hosts": [name], "origin": origin.entry(),
-            "targets": {"us-west-2": target.entry(**more)},
-            "redirect": {"verify": "match", "scheme": "http", **redirect}}  # fmt: skip
+def site(
+    name: str, origin: BucketServer, target: BucketServer, more: dict[str, Any], **redirect: Any
+) -> dict[str, Any]:
+    return {
+        "hosts": [name],
+        "origin": origin.entry(),
+        "targets": {"us-west-2": target.entry(**more)},
+        "redirect": {"verify": "match", "scheme": "http", **redirect},
+    }
 
 
 def keys(folder: Path, name: str) -> dict[str, Path]:
     for part in ("access", "secret"):
         (folder / f"{name}.{part}").write_text(f"{name}\n")
-    return {"access_key_file": folder / f"{name}.access",
-            "secret_key_file": folder / f"{name}.secret"}  # fmt: skip
+    return {
+        "access_key_file": folder / f"{name}.access",
+        "secret_key_file": folder / f"{name}.secret",
+    }
 
 
 async def test_sites_with_the_same_buckets_ask_once(
     world: World, origin: BucketServer, target: BucketServer
 ) -> None:
-    world.use(site("a", origin, target, {}), site("b", origin, target, {}),
-              catalog={"wait": "5s"})  # fmt: skip
+    world.use(site("a", origin, target, {}), site("b", origin, target, {}), catalog={"wait": "5s"})
     await asyncio.gather(*(world.one.settle(name, "us-west-2", "a") for name in "abab"))
     assert world.one.status("b", "us-west-2", "a").against is None
     assert origin.asked == target.asked == {("HEAD", "a"): 1}
@@ -137,8 +142,10 @@ async def test_a_reload_under_way_loses_no_answer(
 async def test_a_target_that_is_down_is_so_for_the_sites_that_watch_it(
     world: World, origin: BucketServer, target: BucketServer
 ) -> None:
-    world.use(site("a", origin, target, {}, watch=True, verify="none"),
-              site("b", origin, target, {}, watch=False, verify="none"))  # fmt: skip
+    world.use(
+        site("a", origin, target, {}, watch=True, verify="none"),
+        site("b", origin, target, {}, watch=False, verify="none"),
+    )
     target.mode = "gone"
     await until(lambda: world.changes == 1)
     assert world.one.status("a", "us-west-2", "a") is DOWN

@@ -102,8 +102,11 @@ class World:
         head = await self.client.get_object(**place.arguments(key))
         tags = (await self.client.get_object_tagging(**place.arguments(key)))["TagSet"]
         body = await head["Body"].read()
-        told = {name: value for name, value in head.items()
-                if name not in {"ResponseMetadata", "LastModified", "Body"}}  # fmt: skip
+        told = {
+            name: value
+            for name, value in head.items()
+            if name not in {"ResponseMetadata", "LastModified", "Body"}
+        }
         return told | {"Body": body, "Tags": {tag["Key"]: tag["Value"] for tag in tags}}
 
     async def next_second(self) -> None:

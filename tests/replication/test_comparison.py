@@ -42,8 +42,11 @@ def test_what_listings_say(
 
 
 # Answers of HeadObject with x-amz-checksum-mode: ENABLED, as the API reference has them.
-PLAIN = {"ServerSideEncryption": "AES256", "ChecksumCRC64NVME": "one", "ChecksumType":
-         "FULL_OBJECT"}  # fmt: skip
+PLAIN = {
+    "ServerSideEncryption": "AES256",
+    "ChecksumCRC64NVME": "one",
+    "ChecksumType": "FULL_OBJECT",
+}
 KMS = PLAIN | {"ServerSideEncryption": "aws:kms"}
 
 

@@ -90,8 +90,12 @@ class OnePage:
         self.keys = keys
 
     async def list_objects_v2(self, **_: str) -> dict[str, Any]:
-        return {"Contents": [{"Key": key, "Size": 1, "ETag": '"etag"', "LastModified": WRITTEN}
-                             for key in self.keys]}  # fmt: skip
+        return {
+            "Contents": [
+                {"Key": key, "Size": 1, "ETag": '"etag"', "LastModified": WRITTEN}
+                for key in self.keys
+            ]
+        }
 
 
 def at(endpoint: str | None) -> BucketLocation:

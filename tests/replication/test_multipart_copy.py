@@ -35,8 +35,11 @@ def test_an_etag_says_how_many_parts(etag: str, parts: int | None) -> None:
 
 def test_the_etag_of_parts_is_the_md5_of_their_md5s() -> None:
     """Parts and result of an upload as SeaweedFS 4.48 answered them."""
-    parts = ["50dd53ebbb7fc71fc62f4d90fbbd6b6c", "b5d32f269d7c90810892f0c9a036f70a",
-             "f9a912e5759d67e3ddfd0e6df817a277"]  # fmt: skip
+    parts = [
+        "50dd53ebbb7fc71fc62f4d90fbbd6b6c",
+        "b5d32f269d7c90810892f0c9a036f70a",
+        "f9a912e5759d67e3ddfd0e6df817a277",
+    ]
     assert etag_of(parts) == "a937eb9696a95d20257fa3bb276baa04-3"
     assert etag_of([*parts, "29b536150e0e90635c11b998e6e5d77f-2"]) is None
 

@@ -102,8 +102,10 @@ def test_copies_that_cannot_be_are_refused(site: dict[str, Any], says: str) -> N
     ],
 )
 def test_the_endpoints_of_aws_are_one_server(one: str | None, two: str | None) -> None:
-    site = {"origin": {**ORIGIN, "endpoint": one}, "targets": {"us-west-2": {**WEST,
-            "endpoint": two}}}  # fmt: skip
+    site = {
+        "origin": {**ORIGIN, "endpoint": one},
+        "targets": {"us-west-2": {**WEST, "endpoint": two}},
+    }
     if two == OTHER:
         with pytest.raises(ConfigError, match="one server only"):
             plan(site)
@@ -154,8 +156,12 @@ def test_sites_with_the_same_origin_and_target_may_delete() -> None:
     ],
 )
 def test_sync_chooses_what_the_policy_would_redirect(key: str, size: int, *, chosen: bool) -> None:
-    site = settings(site={
-        "origin": ORIGIN, "targets": {"us-west-2": {**WEST, "prefix": "c"}}, "index": "index.html",
-        "redirect": {"paths": ["*.tar.gz*"], "exclude": ["old/*"], "min_size": "1KiB"},
-    }).sites[0]  # fmt: skip
+    site = settings(
+        site={
+            "origin": ORIGIN,
+            "targets": {"us-west-2": {**WEST, "prefix": "c"}},
+            "index": "index.html",
+            "redirect": {"paths": ["*.tar.gz*"], "exclude": ["old/*"], "min_size": "1KiB"},
+        }
+    ).sites[0]
     assert chooser(site)(key, size) is chosen

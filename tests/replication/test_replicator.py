@@ -86,8 +86,9 @@ async def test_what_changed_is_copied_again(
     assert await world.in_step()
 
 
-@pytest.mark.parametrize("change", [{"ContentType": "text/plain"}, {"Metadata": {"a": "b"}},
-                                    {"Tagging": "a=b"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change", [{"ContentType": "text/plain"}, {"Metadata": {"a": "b"}}, {"Tagging": "a=b"}]
+)
 async def test_the_same_bytes_with_another_description_are_copied_again(
     world: World, change: dict[str, Any]
 ) -> None:
@@ -267,9 +268,11 @@ async def test_what_comes_to_both_buckets_during_the_run_is_not_deleted(world: W
 
     async def publish(asked: Asked) -> None:
         # the origin has been listed by then, and the target has not
-        if asked.name == "GET List" and asked.bucket == world.target.entry.bucket and (
-            len([one for one in world.watched.asked if one.name == "GET List"]) == 4
-        ):  # fmt: skip
+        if (
+            asked.name == "GET List"
+            and asked.bucket == world.target.entry.bucket
+            and (len([one for one in world.watched.asked if one.name == "GET List"]) == 4)
+        ):
             for place in (world.origin, world.target):
                 await world.client.put_object(**place.arguments("new.tar.gz"), Body=b"x")
 

@@ -50,12 +50,14 @@ class Command:
     async def start(self, *options: str, **more: Any) -> asyncio.subprocess.Process:
         """Start a run."""
         streams = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE} | more
-        env = {name: value for name, value in os.environ.items()
-               if not name.startswith(("NEARBUCKET_", "AWS_"))}  # fmt: skip
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("NEARBUCKET_", "AWS_"))
+        }
         return await asyncio.create_subprocess_exec(
-            *COMMAND, "sync", "--config", str(self.config), *options,
-            cwd=ROOT, env=env, **streams,
-        )  # fmt: skip
+            *COMMAND, "sync", "--config", str(self.config), *options, cwd=ROOT, env=env, **streams
+        )
 
     async def run(self, *options: str, patience: float = 60) -> Ended:
         """Run it to its end."""

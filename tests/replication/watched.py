@@ -106,8 +106,11 @@ class WatchedS3:
             self._busy -= asked.name in COPIES
 
     async def _passed_on(self, request: web.BaseRequest, asked: Asked) -> web.StreamResponse:
-        headers = {name: value for name, value in request.headers.items()
-                   if name.lower() not in {"content-length", "transfer-encoding"}}  # fmt: skip
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in {"content-length", "transfer-encoding"}
+        }
         url = URL(self.upstream + request.raw_path, encoded=True)
         body = await request.read()
         async with self._session.request(
@@ -115,8 +118,11 @@ class WatchedS3:
         ) as answer:
             if answer.ok:
                 self.answered.append(asked)
-            kept = {name: value for name, value in answer.headers.items()
-                    if name.lower() not in {"transfer-encoding", "connection"}}  # fmt: skip
+            kept = {
+                name: value
+                for name, value in answer.headers.items()
+                if name.lower() not in {"transfer-encoding", "connection"}
+            }
             if request.method != "HEAD":
                 body = await answer.read()
                 return web.Response(status=answer.status, headers=kept, body=body)
