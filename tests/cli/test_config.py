@@ -57,7 +57,7 @@ def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
                      "redirect: {status: 200}}]", "bad.yaml: sites.0.redirect.status: ",
                      id="inside a site"),
         pytest.param("client_address: {origin_secret: {values: [s3cr3t]}}",
-                     "bad.yaml: client_address.origin_secret.values: secrets do not stand in",
+                     "bad.yaml: client_address.origin_secret.values: secrets do not belong in",
                      id="a secret"),
     ],
 )  # fmt: skip

@@ -23,16 +23,14 @@ key\ta.tar.gz\t
 client\t198.51.100.7\tas given
 region\tus-west-2\t198.51.100.0/24
 target\tyes\t
-path\tchosen\t
+path\tmatches\t
 opt-out\tno\t
 credentials\tno\t
-percent\t62.21 of 100\tredirected when below
+percent\t62.21 of 100\tredirected if below
 mode\ton\t
-copy\tnot asked here\twhile serving: what the buckets hold, redirect.min_size, whether the target \
-is down, and whether the client came back
+copy\tnot checked\tchecked when serving: the target and its copy, redirect.min_size, came-back
 decision\tredirect: 301 to {WEST_URL}/a.tar.gz\t
-reason\tin-region\tThe client is in a region that has a target bucket, and no rule stands against \
-it.
+reason\tin-region\tThe client's region has a target bucket, and no rule prevents a redirect.
 """
 
 

@@ -120,7 +120,7 @@ def test_a_dry_run_lists_what_it_would_do_and_what_it_would_cost(sync: Sync) -> 
         ("not at origin", 1),
         ("failed", 0),
     )
-    assert "0.02 USD a GB between regions" in err
+    assert "0.02 USD per GB between regions" in err
     assert sync.held() == ["b.tar.gz"]
 
 

@@ -37,14 +37,11 @@ THROUGH_CDN = {"from": "x-forwarded-for", "trusted_proxies": ["private", "cloudf
         (FORWARDED, "3.5.140.1, 10.0.0.9", "entry 2 from the right of X-Forwarded-For"),
         (FORWARDED, "junk", f"{LAST} is not an address"),
         (FORWARDED, "", "a trusted proxy sent no X-Forwarded-For"),
-        (
-            FORWARDED,
-            f"3.5.140.1, {CDN}",
-            f"{LAST} is CloudFront's own address; is a hop uncounted?",
-        ),
-        (THROUGH_CDN, CDN, f"{LAST}: trusted proxies, and nobody behind them"),
+        (FORWARDED, f"3.5.140.1, {CDN}",
+         f"{LAST} is an address of CloudFront; add cloudfront or a hop to the setting"),
+        (THROUGH_CDN, CDN, f"{LAST}: all entries are trusted proxies"),
         (TWO_HOPS, "3.5.140.1", "X-Forwarded-For has fewer than 2 entries"),
-        ({"from": "x-real-ip", "trusted_hops": 1}, "", "x-real-ip holds no address"),
+        ({"from": "x-real-ip", "trusted_hops": 1}, "", "x-real-ip has no address"),
         ({}, "3.5.140.1", "the socket's peer"),
     ],
 )  # fmt: skip

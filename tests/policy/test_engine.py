@@ -276,14 +276,14 @@ def test_an_explanation_says_what_the_client_gets(asked: Request, decision: str)
     [
         (request(), {}),
         (request(peer=ELSEWHERE), {"target": "no", "mode": "no target"}),
-        (request("/a.txt"), {"path": "not chosen"}),
+        (request("/a.txt"), {"path": "no match"}),
         (request(x_no_redirect=""), {"opt-out": "yes"}),
         (request(cookie="a"), {"credentials": "yes"}),
     ],
 )
 def test_an_explanation_says_what_each_rule_found(asked: Request, changed: dict[str, str]) -> None:
     found = {step.name: step.value for step in engine(PLAIN).explain(asked)}
-    plain = {"target": "yes", "path": "chosen", "opt-out": "no", "credentials": "no", "mode": "on"}
+    plain = {"target": "yes", "path": "matches", "opt-out": "no", "credentials": "no", "mode": "on"}
     assert {name: found[name] for name in plain} == {**plain, **changed}
 
 

@@ -1,7 +1,7 @@
 """The configuration: every setting with its type, default, meaning and check.
 
 A setting is declared once. The environment variables, ``config schema`` and ``docs/settings.md``
-are derived from the declaration. Unknown settings are errors. No bucket is asked anything here.
+are derived from the declaration. Unknown settings are errors. No bucket is contacted here.
 
 In reading order:
 

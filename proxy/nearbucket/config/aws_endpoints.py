@@ -1,8 +1,4 @@
-"""Where a bucket is reached: AWS's host names, path-style and virtual-hosted style.
-
-In: bucket, region, endpoint as configured. Out: base URLs without a trailing slash, to
-which an encoded key is appended. Refuses to know what is asked there, or by whom.
-"""
+"""The base URL of a bucket, and the AWS regions that exist."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import NamedTuple
 
 
 class Partition(NamedTuple):
-    """One of AWS's separate clouds: credentials and buckets of one mean nothing in another."""
+    """One of AWS's separate clouds: credentials and buckets of one do not work in another."""
 
     name: str
     dns_suffix: str
@@ -51,19 +47,18 @@ def bucket_url(
 ) -> str:
     """Base URL of a bucket, without a trailing slash.
 
-    Path-style is used when asked for, and by default where virtual-hosted style cannot
-    work: on an S3-compatible ``endpoint``, and for names with dots, which no wildcard
-    certificate covers (S3 user guide, "Virtual hosting of buckets").
+    Path-style is the default on an S3-compatible ``endpoint``, and for bucket names with dots,
+    which no wildcard certificate covers (S3 user guide, "Virtual hosting of buckets").
 
     Args:
         bucket: Bucket name.
-        region: Region name; decides the host unless ``endpoint`` is given.
+        region: Region name; not used if ``endpoint`` is given.
         endpoint: ``scheme://host[:port]`` of an S3-compatible server.
-        path_style: True, False, or None for the default above.
-        dualstack: Use the host that IPv6-only clients can reach as well.
+        path_style: True, False, or None for the default.
+        dualstack: Use the host name that has IPv6 addresses too.
 
     Raises:
-        KeyError: No ``endpoint``, and AWS has no such region.
+        KeyError: There is no ``endpoint``, and AWS has no such region.
     """
     if path_style is None:
         path_style = endpoint is not None or "." in bucket

@@ -1,8 +1,4 @@
-"""Bucket entries of the configuration: where a bucket is, and how it is opened.
-
-In: one mapping of the configuration. Out: checked entries with their base URLs. Refuses to
-know what is redirected or served.
-"""
+"""The settings of a bucket: where it is, and with which credentials it is used."""
 
 from __future__ import annotations
 
@@ -20,7 +16,6 @@ from nearbucket.config.value_types import Section, switch
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
-
 QueryName = Literal[
     "response-cache-control",
     "response-content-disposition",
@@ -30,40 +25,41 @@ QueryName = Literal[
     "response-expires",
     "versionId",
 ]
-"""Arguments of GetObject that ask for an object; others list, describe or authorise."""
+"""Query arguments of GetObject; the other arguments of S3 list, describe or authorise."""
 
 
 class KeyFiles(Section):
     """Static credentials, read from files (a mounted secret)."""
 
     access_key_file: Path
-    """File holding the access key id."""
+    """File with the access key id."""
     secret_key_file: Path
-    """File holding the secret access key."""
+    """File with the secret access key."""
 
 
 class Bucket(Section):
-    """Where a bucket is, and how it is opened."""
+    """Where a bucket is, and with which credentials it is used."""
 
     bucket: str
     """Bucket name."""
     region: str
     """Region of the bucket."""
     prefix: str = ""
-    """Folder inside the bucket that the site's keys are below."""
+    """Folder inside the bucket that contains the site's keys."""
     endpoint: str | None = None
-    """``scheme://host[:port]`` of an S3-compatible server; AWS's own when unset."""
+    """``scheme://host[:port]`` of an S3-compatible server; unset for AWS."""
     path_style: bool | None = None
-    """Bucket in the path; by default with an endpoint, and for names with dots."""
+    """Whether the bucket's name is in the path of the URL instead of its host; by default with an
+    endpoint, and for names with dots."""
     credentials: Literal["ambient", "anonymous"] | KeyFiles = "ambient"
-    """``ambient`` is the AWS SDK's own chain with task roles; ``anonymous`` signs nothing. A
-    target's are by default those of its origin."""
+    """``ambient`` uses the AWS SDK's credential chain (environment, profile, task role);
+    ``anonymous`` does not sign requests. A target's default is its origin's value."""
     expected_owner: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
-    """Account id that must own the bucket; S3 refuses the request otherwise."""
+    """Id of the account that owns the bucket; S3 refuses requests if another one does."""
     inventory: str | None = None
-    """Manifest of an S3 Inventory report in CSV, ``s3://bucket/path/manifest.json`` or a file; or
-    the folder of its configuration, ``s3://bucket/path/``, for the newest. ``catalog.warm_up``
-    learns from it what the bucket holds instead of listing it."""
+    """S3 Inventory report in CSV that ``catalog.warm_up`` reads instead of listing the bucket: its
+    manifest, ``s3://bucket/path/manifest.json`` or a file; or the folder of its configuration,
+    ``s3://bucket/path/``, for the newest report."""
 
     @field_validator("bucket")
     @classmethod
@@ -89,7 +85,7 @@ class Bucket(Section):
         if self.endpoint is None and partition_of(self.region) is None:
             raise ValueError(unknown_region(self.region))
         try:
-            URL(self.url())  # what asks it reads it so
+            URL(self.url())  # the HTTP client reads it this way
         except ValueError as error:
             raise ValueError(
                 f"{self.url()} is not a URL: {error}; correct endpoint, or set path_style: true"
@@ -98,7 +94,7 @@ class Bucket(Section):
 
     @property
     def object_base_url(self) -> str:
-        """The bucket and folder as one URL: equal where objects are the same."""
+        """URL of bucket and folder; equal for two entries that have the same objects."""
         return f"{self.url()}/{self.prefix}"
 
     def url(self, *, dualstack: bool = False) -> str:
@@ -113,21 +109,21 @@ class Bucket(Section):
 
 
 class Origin(Bucket):
-    """The bucket that holds every object."""
+    """The bucket with all objects of the site."""
 
     query: tuple[QueryName, ...] = ()
-    """Query arguments that are passed to S3, signed; whoever asks one is streamed to."""
+    """Query arguments that are passed on to S3, signed; requests with one are always streamed."""
 
 
 class Target(Bucket):
-    """A regional copy that clients are redirected to."""
+    """A regional copy of the origin, to which clients are redirected."""
 
     region: str = ""
     """Region of the bucket; by default the client region it is listed under."""
     public_url: str | None = None
-    """URL of the bucket as clients see it, when it differs from the endpoint's."""
+    """URL of the bucket for clients, if it is not that of the endpoint."""
     mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
-    """``redirect.mode`` of this target alone; the one that redirects less holds."""
+    """``redirect.mode`` of this target; of the two, the one that redirects less applies."""
 
     @field_validator("public_url")
     @classmethod
@@ -140,7 +136,7 @@ class Target(Bucket):
 
 
 def plain_url(value: str, *, path: bool) -> str:
-    """An http(s) URL with a host and nothing that could end up in front of a key."""
+    """Check that a URL is http(s) with a host and, if ``path``, a path, and has nothing else."""
     url = urlsplit(value)
     try:
         port_is_wrong = url.port == 0
@@ -159,13 +155,13 @@ def plain_url(value: str, *, path: bool) -> str:
     )
     if wrong:
         shape = "http(s)://host[:port]" + ("/path" if path else "")
-        named = value if url.username is None else "a URL with a user's name"
+        named = value if url.username is None else "a URL with a user name"
         raise ValueError(f"{named!r} is not a URL of the form {shape}")
     return value.rstrip("/")
 
 
 def unknown_region(name: str) -> str:
-    """Error text that proposes the nearest real name."""
+    """Error text that proposes similar names."""
     near = get_close_matches(name, sorted(known_regions()))
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"{name!r} is not an AWS region{hint} (with an endpoint any name will do)"
+    return f"{name!r} is not an AWS region{hint} (with an endpoint any name is allowed)"

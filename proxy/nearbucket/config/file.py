@@ -1,7 +1,6 @@
-"""The configuration as written: YAML file, then environment, then ``Settings``.
+"""Reads the configuration: the YAML file, then the environment's overrides.
 
-In: a path and an environment. Out: checked settings, or a ``ConfigError`` that names the
-file or variable, the key and the fix. Refuses to know what any setting means.
+An error names the file or variable, the key and the fix.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("nearbucket.yaml")
 FILE_VARIABLE = "NEARBUCKET_CONFIG"
 _PREFIX = "NEARBUCKET_"
-# What Kubernetes tells pods about a Service that is called nearbucket; not ours to read.
+# Kubernetes sets these in pods if a Service is called nearbucket; they are not settings.
 _SERVICE_LINK = re.compile(r"NEARBUCKET_(SERVICE_(HOST|PORT\w*)|PORT|PORT_\d+_\w+)").fullmatch
 _SECRETS = ("client_address", "origin_secret", "values")
 SECRET_KEY = ".".join(_SECRETS)
-"""The one setting whose values are secrets."""
+"""The only setting with secret values."""
 
 Path_ = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which PyYAML would keep the last in silence."""
+    """Refuses duplicate keys, of which PyYAML would silently use the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  # PyYAML's own signature
-        """Build a mapping, checking its keys first."""
+        """Check the keys, then build the mapping."""
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -53,12 +52,12 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     """Read, merge and check the configuration.
 
     Args:
-        path: The file; by default ``nearbucket.yaml`` in the working folder, where there
-            is one, else the environment alone.
-        environ: ``NEARBUCKET_<SECTION>__<KEY>`` overrides any key; list items by number.
+        path: The file; by default ``nearbucket.yaml`` in the working folder, if there is one, else
+            the environment alone.
+        environ: ``NEARBUCKET_<SECTION>__<KEY>`` overrides any key; list items have numbers.
 
     Raises:
-        ConfigError: Unreadable file, unknown key, wrong value: all findings, one a line.
+        ConfigError: Unreadable file, unknown keys or wrong values: one line for each.
     """
     document, name = _read(path)
     _refuse_literal_secrets(document, name)
@@ -76,10 +75,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 
 def load_regions(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Regions:
-    """The ``regions`` section alone, for commands about the list; its defaults if there is none.
+    """The ``regions`` section alone, even if other sections are wrong or there is no file.
 
     Raises:
-        ConfigError: As ``load``, for this section.
+        ConfigError: As for ``load``, but only about this section.
     """
     document, name = _read(path)
     origins = _overlay(document, environ)
@@ -90,7 +89,7 @@ def load_regions(path: Path | None = None, environ: Mapping[str, str] = os.envir
 
 
 def masked(settings: Settings) -> dict[str, Any]:
-    """The effective configuration as plain data, secrets replaced."""
+    """The effective configuration as plain data, with masked secrets."""
     shown = settings.model_dump(mode="json", by_alias=True)
     secret = shown["client_address"]["origin_secret"]
     if secret is not None:
@@ -116,7 +115,7 @@ def _read(path: Path | None) -> tuple[dict[Any, Any], str]:
             f"{path}: {error.strerror}; give an existing file with --config"
         ) from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        # PyYAML lets odd dates, keys and depths out as Python's own errors
+        # PyYAML raises Python's own errors for some dates, keys and depths
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected sections such as sites: at the top level")
@@ -124,7 +123,7 @@ def _read(path: Path | None) -> tuple[dict[Any, Any], str]:
 
 
 def _secret_values(document: Any) -> list[Any]:
-    """``client_address.origin_secret.values`` of raw data, or an empty list."""
+    """The secrets in unchecked data, or an empty list."""
     for key in _SECRETS:
         document = document.get(key) if isinstance(document, dict) else None
     return document if isinstance(document, list) else []
@@ -134,8 +133,8 @@ def _refuse_literal_secrets(document: Any, name: str) -> None:
     for value in _secret_values(document):
         if not str(value).startswith(("file:", "env:")):
             raise ConfigError(
-                f"{name}: {SECRET_KEY}: secrets do not stand in the file; "
-                "write file:PATH or env:NAME"
+                f"{name}: {SECRET_KEY}: secrets do not belong in the file; write file:PATH or "
+                "env:NAME"
             )
 
 
@@ -155,7 +154,7 @@ def _resolve_secrets(document: Any, environ: Mapping[str, str], name: str) -> No
 
 
 def _overlay(document: dict[Any, Any], environ: Mapping[str, str]) -> dict[Path_, str]:
-    """Write the environment's values into ``document``; say which paths they set."""
+    """Write the environment's values into ``document``; returns the variable of each path."""
     origins: dict[Path_, str] = {}
     for variable in sorted(environ):
         if not variable.startswith(_PREFIX) or variable == FILE_VARIABLE:
@@ -165,15 +164,15 @@ def _overlay(document: dict[Any, Any], environ: Mapping[str, str]) -> dict[Path_
         names = variable.removeprefix(_PREFIX).lower().split("__")
         if names[0] not in Settings.model_fields:
             raise ConfigError(
-                f"{variable}: no such section; overrides are written "
-                "NEARBUCKET_<SECTION>__<KEY>, such as NEARBUCKET_LISTEN__PORT"
+                f"{variable}: no such section; an override is called NEARBUCKET_<SECTION>__<KEY>, "
+                "such as NEARBUCKET_LISTEN__PORT"
             )
         origins[_assign(document, names, _value(environ[variable]), variable)] = variable
     return origins
 
 
 def _assign(document: Any, names: list[str], value: Any, variable: str) -> Path_:
-    """Set the value at the path that ``names`` spell; returns the path."""
+    """Set the value at the path given by ``names``; returns the path."""
     path: list[str | int] = []
     for position, name in enumerate(names):
         last = position == len(names) - 1
@@ -182,15 +181,15 @@ def _assign(document: Any, names: list[str], value: Any, variable: str) -> Path_
         if isinstance(document, list):
             if not name.isdigit() or int(name) > len(document):
                 raise ConfigError(
-                    f"{variable}: {'.'.join(map(str, path))} is a list of {len(document)}; give a "
-                    f"number from 0 to {len(document)} where {name!r} stands"
+                    f"{variable}: {'.'.join(map(str, path))} is a list of {len(document)} items; "
+                    f"use a number from 0 to {len(document)} instead of {name!r}"
                 )
             key = int(name)
             if key == len(document):
                 document.append(following)
         elif isinstance(document, dict):
             hyphened = name.replace("_", "-")
-            # no variable's name can hold a hyphen
+            # a variable's name cannot have a hyphen
             regions = path[-1:] in (["targets"], ["region_per_gb"])
             known = name in document
             key = hyphened if regions or (not known and hyphened in document) else name
@@ -206,7 +205,7 @@ def _assign(document: Any, names: list[str], value: Any, variable: str) -> Path_
 
 
 def _value(text: str) -> Any:
-    """Lists and mappings are read as YAML; anything else is text for the setting's own check."""
+    """The value of a variable: lists and mappings are read as YAML, all else is text."""
     if text.lstrip().startswith(("[", "{")):
         try:
             return yaml.safe_load(text)
@@ -218,11 +217,11 @@ def _value(text: str) -> Any:
 def _findings(
     error: ValidationError, name: str, origins: Mapping[Path_, str], section: Path_ = ()
 ) -> str:
-    """All findings, one a line: where it was set, its key, what is wrong and what would do."""
+    """One line for each error: file or variable, key, what is wrong and how to fix it."""
     texts: dict[tuple[str, str], list[str]] = {}
     for finding in error.errors(include_url=False):
         if finding["type"] == "too_short" and finding["input"]:
-            continue  # the items are there; their own findings say what is wrong with them
+            continue  # the list is not empty; its items have errors of their own
         location = section + tuple(
             part for part in finding["loc"] if not _OF_THE_LIBRARY(str(part))
         )
@@ -238,10 +237,10 @@ def _findings(
 
 
 _OF_THE_LIBRARY = re.compile(r"literal\[.*\]|constrained-.*|function-.*|KeyFiles").fullmatch
-"""Parts of pydantic's locations that are branches of a union, not keys of the file."""
+"""Parts of pydantic's locations that name a branch of a union instead of a key."""
 
 _PLAIN = {
-    "missing": "Field required",
+    "missing": "is required",
     "tuple_type": "must be a list, such as [a, b]",
     "too_short": "must not be empty",
     "dict_type": "must be a mapping",
@@ -253,11 +252,11 @@ _PLAIN = {
 
 
 def _plain(kind: str, message: str, key: str) -> str:
-    """A finding in the words of the file."""
+    """An error of pydantic's in the terms of a YAML file."""
     if kind == "extra_forbidden":
         near = get_close_matches(key, _known_keys(), n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        return f"unknown key; {hint}docs/settings.md and `nearbucket config schema` have them all"
+        return f"unknown key; {hint}docs/settings.md and `nearbucket config schema` list all keys"
     return _PLAIN.get(kind, message.removeprefix("Value error, "))
 
 

@@ -1,10 +1,8 @@
-"""What traffic costs: the ``prices`` setting, and AWS's list prices for a copy.
+"""The ``prices`` setting, and what copies cost.
 
-In: gigabytes and requests. Out: US dollars. Refuses to know discounts, free tiers, and any
-price that nothing here is computed with.
-
-The defaults are AWS's list prices as of June 2026, in us-east-1; dearer regions, such as
-those of South America, cost up to some times as much. A gigabyte is 2^30 bytes on AWS's bills.
+The defaults are AWS's list prices of June 2026 for us-east-1, without discounts and free tiers;
+some regions, such as those in South America, cost several times as much. A GB on AWS's bills is
+2^30 bytes.
 """
 
 from __future__ import annotations
@@ -17,40 +15,40 @@ from pydantic import Field
 from nearbucket.config.value_types import Section
 
 DATE = "2026-06"
-"""When the prices in this file were looked up."""
+"""Date of the prices in this file."""
 GB = 1024**3
 
 _TRANSFER_PER_GB = 0.02
-"""S3 to another region, on the bill of the origin's bucket."""
+"""Transfer from S3 to another region; the origin's account pays it."""
 _PER_REQUEST = 0.005 / 1000
-"""PUT, COPY and LIST, S3 Standard, on the bill of the target's bucket."""
+"""PUT, COPY and LIST of S3 Standard; the target's account pays it."""
 _STORAGE_PER_GB = 0.023
-"""A month of S3 Standard, first 50 TB."""
+"""One month of S3 Standard, first 50 TB."""
 
 Price = Annotated[float, Field(ge=0)]
 
 
 class Prices(Section):
-    """What traffic costs, in US dollars; for figures about savings alone."""
+    """Prices in US dollars, for estimates of savings."""
 
     cdn_per_gb: Price = 0.085
-    """One GB through the CDN: CloudFront's list price of June 2026 for its first 10 TB."""
+    """One GB through the CDN; the default is CloudFront's list price of June 2026, first 10 TB."""
     region_per_gb: dict[str, Price] = Field(default_factory=dict)
-    """AWS region to what one GB through the CDN costs for its clients, where that differs."""
+    """Price of one GB through the CDN for clients in an AWS region, if it differs."""
 
     def cdn(self, region: str) -> float:
-        """What a redirected GB saves for clients of ``region``; within one, S3 is free."""
+        """What a redirected GB saves for clients in ``region``; transfer from S3 there is free."""
         return self.region_per_gb.get(region, self.cdn_per_gb)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What bringing a target up to date costs, in US dollars.
+    """Cost of the copies for a target, in US dollars.
 
     Attributes:
-        transfer: Once, on the origin's bill.
-        requests: Once, on the target's bill.
-        storage: Each month, on the target's bill.
+        transfer: Once, for the origin's account.
+        requests: Once, for the target's account.
+        storage: Each month, for the target's account.
         break_even_gb: How many GB have to be redirected instead of served by the CDN until
             transfer and requests are paid for; None where the CDN costs nothing.
     """
@@ -65,19 +63,19 @@ def cost_of_copies(size: int, requests: int, *, same_region: bool, cdn_per_gb: f
     """Cost of copies at list prices.
 
     Args:
-        size: Bytes to be copied.
-        requests: Requests that takes.
+        size: Bytes to copy.
+        requests: Number of requests to S3.
         same_region: Whether origin and target are in one region, where transfer is free.
-        cdn_per_gb: What a GB costs otherwise.
+        cdn_per_gb: Price of one GB through the CDN.
     """
     transfer = 0.0 if same_region else size / GB * _TRANSFER_PER_GB
-    asked = requests * _PER_REQUEST
-    pays = (transfer + asked) / cdn_per_gb if cdn_per_gb else None
-    return Cost(transfer, asked, size / GB * _STORAGE_PER_GB, pays)
+    request_cost = requests * _PER_REQUEST
+    break_even = (transfer + request_cost) / cdn_per_gb if cdn_per_gb else None
+    return Cost(transfer, request_cost, size / GB * _STORAGE_PER_GB, break_even)
 
 
 ASSUMPTIONS = (
-    f"AWS list prices of {DATE}: {_TRANSFER_PER_GB:g} USD a GB between regions, "
-    f"{_PER_REQUEST * 1000:g} USD per 1,000 requests, {_STORAGE_PER_GB:g} USD a GB and month; "
-    "without discounts; every object's storage counted, although a replaced copy's is freed"
+    f"AWS list prices of {DATE}: {_TRANSFER_PER_GB:g} USD per GB between regions, "
+    f"{_PER_REQUEST * 1000:g} USD per 1,000 requests, {_STORAGE_PER_GB:g} USD per GB and month; "
+    "no discounts; storage of copies that replace others is counted in full"
 )

@@ -1,7 +1,6 @@
-"""Every setting once: its type, default, help and check.
+"""The sections of the configuration, apart from sites: types, defaults, meanings and checks.
 
-In: the merged mapping of file and environment. Out: one frozen ``Settings``. Refuses to
-know where a value came from, and accepts no key that nothing in the product obeys.
+The text below a setting is its description in the documentation and the JSON Schema.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from nearbucket.config.sites import Site
 from nearbucket.config.value_types import Duration, Network, Port, Section, network, switch
 
 TRUST_WORDS = ("loopback", "private", "cloudfront")
-"""Names for networks in ``client_address.trusted_proxies``."""
+"""Words that stand for networks in ``client_address.trusted_proxies``."""
 
 
 class Tls(Section):
-    """Certificate of the public port, read again when the files change."""
+    """Certificate of the public port, reloaded when the files change."""
 
     certificate: Path
     """PEM file with the certificate and its chain."""
@@ -39,15 +38,15 @@ class Listen(Section):
     port: Port = 8080
     """Port to listen on; 0 takes a free one and logs it."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
-    """Processes sharing the port; ``auto`` is one per CPU this process may use."""
+    """Number of worker processes; ``auto`` is one per CPU that this process may use."""
     tls: Tls | None = None
     """Serve HTTPS; plain HTTP when unset."""
     well_known: bool = True
-    """Whether ``/.well-known/nearbucket-hosts.json`` lists the hosts clients may be sent to."""
+    """Whether ``/.well-known/nearbucket-hosts.json`` lists the hosts of all redirects."""
 
 
 class Admin(Section):
-    """Metrics, health, explain and dashboard: never on the public port."""
+    """The admin port: metrics, health, explain and dashboard."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -56,28 +55,28 @@ class Admin(Section):
 
 
 class OriginSecret(Section):
-    """A header that only our own CDN adds."""
+    """A secret header that only your own CDN adds."""
 
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "x-origin-verify"
     """Name of the header."""
     values: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Accepted values, two while rotating. In the file: ``file:PATH`` or ``env:NAME``."""
+    """Accepted values, two during a rotation. Written as ``file:PATH`` or ``env:NAME``."""
 
 
 class ClientAddress(Section):
-    """Where the client's address is read, and whom to believe."""
+    """Where the client's address is read, and which proxies are trusted."""
 
     source: Annotated[
         Literal["peer", "x-forwarded-for", "cloudfront-viewer-address", "x-real-ip"],
         Field(alias="from"),
     ] = "peer"
-    """The socket's peer, or the header that carries the client's address."""
+    """The socket's peer, or the header with the client's address."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks, and the words loopback, private, cloudfront; read from the right."""
+    """Networks of your proxies, or the words loopback, private, cloudfront."""
     trusted_hops: Annotated[int, Field(ge=1, le=16)] | None = None
-    """Instead of networks: how many entries from the right our own hops added."""
+    """Instead of networks: how many entries at the right of the header your own proxies added."""
     origin_secret: OriginSecret | None = None
-    """When set, forwarded headers of requests without the secret are ignored."""
+    """If set, the header is ignored in requests without this secret."""
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -85,35 +84,35 @@ class ClientAddress(Section):
         return tuple(value if value in TRUST_WORDS else network(value) for value in values)
 
     @model_validator(mode="after")
-    def _somebody_is_trusted(self) -> Self:
+    def _header_is_trusted(self) -> Self:
         if self.trusted_proxies and self.trusted_hops:
             raise ValueError("give trusted_proxies or trusted_hops, not both")
         trusted = self.trusted_proxies or self.trusted_hops or self.origin_secret
         if self.source == "peer" and (self.trusted_proxies or self.trusted_hops):
-            raise ValueError("from: peer reads no header, so nobody is to be trusted with one")
+            raise ValueError("from: peer reads no header; remove trusted_proxies and trusted_hops")
         if self.source != "peer" and not trusted:
             raise ValueError(
-                f"from: {self.source} believes nobody yet; add trusted_proxies (networks of your "
+                f"from: {self.source} trusts no proxy yet; add trusted_proxies (networks of your "
                 "load balancer), trusted_hops or origin_secret"
             )
         return self
 
 
 class Regions(Section):
-    """AWS's published prefixes."""
+    """AWS's published list of IP prefixes."""
 
     source: str = "https://ip-ranges.amazonaws.com/ip-ranges.json"
     """URL of ip-ranges.json, or a file."""
     refresh: Duration = 3600.0
-    """How often the source is asked."""
+    """Time between two requests to the source."""
     cache: Path = Path("~/.cache/nearbucket/ip-ranges.json")
-    """Where the last good copy is kept."""
+    """File for the last good copy."""
     services: Annotated[tuple[str, ...], Field(min_length=1)] = ("EC2",)
-    """AWS service labels that count as a machine in the region."""
+    """AWS service labels whose prefixes count."""
     overrides: dict[Network, str | None] = Field(default_factory=dict)
-    """Network to region, or to ``none``; for VPC, BYOIP and office ranges."""
+    """Region of a network, or ``none``; for VPC, BYOIP and office networks."""
     required: bool = True
-    """Whether ``/readyz`` waits for a list; without one every client is UNKNOWN and streamed."""
+    """Whether ``/readyz`` waits for a list. Without one, all clients are UNKNOWN and streamed."""
 
     @field_validator("source")
     @classmethod
@@ -129,39 +128,39 @@ class Regions(Section):
 
 
 class Catalog(Section):
-    """What is known of the objects that clients are redirected to."""
+    """What each worker remembers of the objects in the buckets."""
 
     entries: Annotated[int, Field(ge=1000, le=10_000_000)] = 200_000
-    """Objects of all buckets that one worker knows about; about 0.5 KiB each."""
+    """Number of objects that a worker remembers; about 0.5 KiB each."""
     wait: Duration = 0.25
-    """How long a request may wait for S3 to say what it holds; then it is streamed."""
+    """How long a request waits for S3 to say whether the copy is there; then it is streamed."""
     warm_up: Annotated[Literal["list", "off"], BeforeValidator(switch)] = "off"
-    """``list`` learns at the start what the buckets hold, from their listings or inventories, as
-    much as half of ``entries``."""
+    """``list`` reads the listings or inventories of the buckets at the start, up to half of
+    ``entries``."""
 
 
 class Limits(Section):
-    """Bounds on what clients can hold."""
+    """Limits for client connections."""
 
     header_timeout: Duration = 10.0
-    """How long a request head may take from its first byte."""
+    """Time for a request head, from its first byte."""
     idle_timeout: Duration = 75.0
-    """How long a connection may stay open without a request; above the load balancer's own."""
+    """How long a connection may stay open without a request; longer than the load balancer's."""
     max_connections: Annotated[int, Field(ge=1)] = 20000
-    """Client connections over all workers; one more gets 503."""
+    """Client connections of all workers together; further ones get 503."""
     drain_timeout: Duration = 25.0
-    """How long running answers may take after SIGTERM; below the task's stop timeout."""
+    """Time for running answers after SIGTERM; shorter than the container's stop timeout."""
 
 
 class Log(Section):
-    """What is written to standard output, and how much of it."""
+    """The access log on standard output, and the process log on standard error."""
 
     access: Annotated[Literal["json", "w3c", "off"], BeforeValidator(switch)] = "json"
-    """Access log: JSON lines, CloudFront's own field names, or none."""
+    """Format of the access log: JSON, CloudFront's W3C fields, or no log."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lowest level of the log on standard error."""
+    """Lowest level of the process log."""
     reason_header: bool = True
-    """Whether answers carry ``X-Nearbucket``."""
+    """Whether answers have the ``X-Nearbucket`` field."""
 
 
 class Settings(Section):
@@ -170,21 +169,21 @@ class Settings(Section):
     listen: Listen = Listen()
     """The public port."""
     admin: Admin = Admin()
-    """Metrics, health, explain and dashboard."""
+    """The admin port: metrics, health, explain and dashboard."""
     client_address: ClientAddress = ClientAddress()
-    """Where the client's address is read, and whom to believe."""
+    """Where the client's address is read, and which proxies are trusted."""
     regions: Regions = Regions()
-    """AWS's published prefixes."""
+    """AWS's published list of IP prefixes."""
     sites: Annotated[tuple[Site, ...], Field(min_length=1)]
-    """What is served, by host name."""
+    """The sites, by host name."""
     catalog: Catalog = Catalog()
-    """What is known of the objects that clients are redirected to."""
+    """What each worker remembers of the objects in the buckets."""
     limits: Limits = Limits()
-    """Bounds on what clients can hold."""
+    """Limits for client connections."""
     log: Log = Log()
-    """What is written to standard output."""
+    """The access log on standard output, and the process log on standard error."""
     prices: Prices = Prices()
-    """What traffic costs, for figures about savings."""
+    """Prices in US dollars, for estimates of savings."""
 
     @model_validator(mode="after")
     def _hosts_are_distinct(self) -> Self:
@@ -197,14 +196,14 @@ class Settings(Section):
             for region, target in site.targets.items():
                 name = urlsplit(target.location()).hostname
                 if name in own:
-                    raise ValueError(f"sites: targets.{region}: {name} is our own host (loop)")
+                    raise ValueError(f"sites: targets.{region}: {name} is in hosts (loop)")
             if site.bypass.to and urlsplit(site.bypass.to).hostname in own:
-                raise ValueError(f"sites: bypass.to: {site.bypass.to} is our own host (loop)")
+                raise ValueError(f"sites: bypass.to: {site.bypass.to} is in hosts (loop)")
         return self
 
     @property
     def sent_to(self) -> list[str]:
-        """Every host that a client may be sent to."""
+        """All hosts of redirects."""
         return sorted({host for site in self.sites for host in site.sent_to})
 
     @model_validator(mode="after")
@@ -221,8 +220,5 @@ class Settings(Section):
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
         if self.listen.port == self.admin.port != 0:
-            raise ValueError(
-                f"admin.port: {self.admin.port} is listen.port too; clients would reach the "
-                "admin port"
-            )
+            raise ValueError(f"admin.port: {self.admin.port} is also listen.port")
         return self

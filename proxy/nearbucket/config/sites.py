@@ -1,8 +1,4 @@
-"""Sites of the configuration: an origin, its targets, and the rules between them.
-
-In: one item of ``sites``. Out: a checked entry. Refuses to know other sites and how the
-process runs.
-"""
+"""The settings of a site: its origin, its targets, and the rules for redirects."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
 def _signable(seconds: float) -> float:
     if not _SIGNED[0] <= seconds <= _SIGNED[1]:
-        raise ValueError("a signed URL lives for 1m to 7d (Signature Version 4)")
+        raise ValueError("a signed URL is valid for 1m to 7d (Signature Version 4)")
     return seconds
 
 
@@ -39,27 +35,27 @@ class Redirect(Section):
     """Which requests are redirected, and how."""
 
     mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
-    """``shadow`` counts what would be redirected, and streams it."""
+    """``shadow`` counts what would be redirected, but streams it."""
     percent: Annotated[float, Field(ge=0, le=100)] = 100.0
-    """Share of eligible requests, chosen by a stable hash of client and path."""
+    """Share of requests that are redirected, chosen by a stable hash of client and path."""
     paths: tuple[str, ...] = ("*.tar.*z*",)
-    """Shell patterns on the object key; ``*`` matches slashes too."""
+    """Shell patterns for object keys that may be redirected; ``*`` matches slashes too."""
     exclude: tuple[str, ...] = ()
-    """Shell patterns that are never redirected; they win over ``paths``."""
+    """Shell patterns for object keys that are never redirected, even if ``paths`` matches."""
     min_size: Size = 0
     """Smaller objects, e.g. than 1MiB, are neither redirected nor copied by ``sync``."""
     verify: Literal["none", "exists", "match"] = "match"
-    """What is known of the target's object first: that it is there, or that it has the size and
-    ETag of the origin's too; ``none`` redirects blindly."""
+    """What is checked before a redirect: that the target has the object (``exists``), also with the
+    origin's size and ETag (``match``), or nothing (``none``)."""
     verify_ttl: Duration = 600.0
-    """How long a positive answer holds; a negative one holds 30 s at most."""
+    """How long a positive check is valid; a negative one is valid for 30 s at most."""
     came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 10.0
-    """A client that sends a request again so soon after its redirect did not get through, and
-    is streamed; ``off`` redirects it again."""
+    """A client that repeats a request within this time after its redirect is streamed, because the
+    redirect failed; ``off`` redirects it again."""
     watch: bool = True
-    """Whether targets are asked every few seconds, and left out while they fail."""
+    """Whether targets are checked every few seconds, and not used while they fail."""
     presign: Annotated[Duration, AfterValidator(_signable)] | None = None
-    """Life of a signed Location, 1m to 7d, e.g. 15m, for targets that are not public."""
+    """Sign the Location, for targets that are not public; valid for 1m to 7d, e.g. 15m."""
     status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301
     """Status of the redirect."""
     scheme: Literal["https", "http"] = "https"
@@ -67,12 +63,12 @@ class Redirect(Section):
 
 
 class Bypass(Section):
-    """What a request that is not redirected gets."""
+    """The answer to requests that are not redirected to a target."""
 
     mode: Literal["stream", "redirect"] = "stream"
-    """The object, from the origin, through the proxy; or a redirect to where it is cached."""
+    """Stream the object from the origin, or redirect to a CDN that has it cached."""
     to: str | None = None
-    """URL that the key is put behind in ``mode: redirect``, such as https://cdn.example.com."""
+    """URL for ``mode: redirect``, to which the key is appended, such as https://cdn.example.com."""
 
     @field_validator("to")
     @classmethod
@@ -80,52 +76,51 @@ class Bypass(Section):
         return None if value is None else plain_url(value, path=True)
 
     @model_validator(mode="after")
-    def _redirects_somewhere(self) -> Self:
+    def _mode_fits_url(self) -> Self:
         if (self.mode == "redirect") != (self.to is not None):
             raise ValueError("to: and mode: redirect belong together; give both or neither")
         return self
 
 
 class OptOut(Section):
-    """How a client says that it cannot follow redirects."""
+    """Clients and requests that are not to be redirected."""
 
     query: str | None = "redirect=no"
-    """Query argument, compared as it stands in the URL."""
+    """Query argument, compared as it is in the URL."""
     header: str | None = "x-no-redirect"
-    """Header whose presence is enough."""
+    """Header field, with any value."""
     user_agents: tuple[str, ...] = ()
-    """Shell patterns on the User-Agent."""
+    """Shell patterns for the User-Agent."""
     networks: tuple[Network, ...] = ()
-    """Networks whose clients are never redirected."""
+    """Networks of clients."""
 
 
 class Site(Section):
-    """One origin, its targets and the rules for a set of host names."""
+    """An origin and its targets, with the rules for a set of host names."""
 
     hosts: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    """Names in the Host header, without port; ``*`` serves every name."""
+    """Names in the Host field, without port; ``*`` stands for all other names."""
     origin: Origin
-    """The bucket that holds every object."""
+    """The bucket with all objects of the site."""
     targets: dict[str, Target] = Field(default_factory=dict)
-    """Client region to the bucket its clients are sent to."""
+    """The bucket to which clients in an AWS region are redirected."""
     redirect: Redirect = Redirect()
     """Which requests are redirected, and how."""
     bypass: Bypass = Bypass()
-    """What a request that is not redirected gets."""
+    """The answer to requests that are not redirected to a target."""
     opt_out: OptOut = OptOut()
-    """How a client says that it cannot follow redirects."""
-
+    """Clients and requests that are not to be redirected."""
     index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
-    """Object served for keys that end in a slash, such as index.html."""
+    """Name of the object served for a key that ends in a slash, such as index.html."""
 
     @property
     def name(self) -> str:
-        """The site in metrics, logs and ``--site``: its first host."""
+        """The site's name in metrics, logs and ``--site``: its first host."""
         return self.hosts[0]
 
     @property
     def sent_to(self) -> list[str]:
-        """Every host that a client may be sent to."""
+        """All hosts of redirects."""
         bases = {
             self.targets[region].location(dualstack=dualstack)
             for region in self.regions_in_use
@@ -143,9 +138,9 @@ class Site(Section):
         return [region for region in self.targets if self.mode_of(region) != "off"]
 
     def buckets_to_check(self, region: str) -> list[tuple[str, Bucket]]:
-        """Buckets that have to hold an object before a client is sent to the target of ``region``.
+        """The buckets in which an object is checked before a redirect to the target of ``region``.
 
-        Each with its name in the site's entry, the target last; none where nobody has to look.
+        Each with its key in the configuration; the target is the last one.
         """
         origin = ("origin", self.origin)
         target = (f"targets.{region}", self.targets[region])
@@ -171,7 +166,7 @@ class Site(Section):
     def _patterns_are_keys(cls, value: Redirect) -> Redirect:
         for pattern in (*value.paths, *value.exclude):
             if pattern.startswith("/"):
-                raise ValueError(f"pattern {pattern!r}: keys have no first slash; leave it out")
+                raise ValueError(f"pattern {pattern!r}: keys do not begin with a slash; remove it")
         return value
 
     @field_validator("targets", mode="before")
@@ -201,12 +196,11 @@ class Site(Section):
         return values
 
     @model_validator(mode="after")
-    def _signed_by_somebody(self) -> Self:
+    def _presign_has_credentials(self) -> Self:
         for region, target in self.targets.items():
             if self.redirect.presign and target.credentials == "anonymous":
                 raise ValueError(
-                    f"targets.{region}: credentials: anonymous signs nothing, so there is no "
-                    "redirect.presign; give credentials, or take presign out"
+                    f"targets.{region}: redirect.presign needs credentials, not anonymous"
                 )
         return self
 

@@ -1,8 +1,4 @@
-"""The kinds of value a setting can hold, and the section they stand in.
-
-In: what YAML or an environment variable gave. Out: checked, canonical values. Refuses to
-know which setting it reads.
-"""
+"""The types of settings: durations, sizes, networks, ports; and the base of all sections."""
 
 from __future__ import annotations
 
@@ -40,17 +36,17 @@ def _bytes(value: object) -> object:
 
 
 def switch(value: object) -> object:
-    """YAML 1.1 reads the bare words on and off as booleans; here they are words."""
+    """The words ``on`` and ``off``, which YAML 1.1 reads as booleans."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 def unless_off(value: object) -> object:
-    """``off``, and the boolean that YAML 1.1 makes of it, mean that there is none."""
+    """None for ``off``, also as the boolean that YAML 1.1 makes of it."""
     return None if value is False or value == "off" else value
 
 
 def number(value: object) -> object:
-    """A number in digits, as an environment variable gives it."""
+    """The number, if an environment variable gave it as text."""
     return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
@@ -58,7 +54,7 @@ def network(value: object) -> str:
     """Canonical CIDR text of a network or address."""
     text = str(value).strip()
     if "%" in text:
-        raise ValueError(f"{text!r} has a zone; a network is written like fe80::/10")
+        raise ValueError(f"{text!r} has a zone; write a network such as fe80::/10")
     return str(ipaddress.ip_network(text))
 
 
@@ -70,12 +66,12 @@ Duration = Annotated[
 Size = Annotated[
     int, BeforeValidator(_bytes, json_schema_input_type=str | int), Field(ge=0, le=50 * 1000**4)
 ]
-"""Bytes; S3's largest object has 50 TB (S3 user guide, "Amazon S3 objects overview")."""
+"""Bytes, up to the 50 TB of S3's largest object (S3 user guide, "Amazon S3 objects overview")."""
 Network = Annotated[str, BeforeValidator(network)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, and closed to keys it does not name."""
+    """Base of every section: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -1,8 +1,6 @@
-"""Whose request it is: socket peer, headers and trust in, the client's address out.
+"""The client's address, from the socket's peer or from a header set by a trusted proxy.
 
-In: a ``Request`` and the operator's words about who may be believed. Out: one address,
-or None where a trusted hop gives no usable one. Refuses to know what region an address
-is in, and to believe anything that a client could have written itself.
+Nothing that a client could have written itself is used.
 """
 
 from __future__ import annotations
@@ -29,12 +27,12 @@ VIEWER_ADDRESS = b"cloudfront-viewer-address"
 
 
 class ResolvedAddress(NamedTuple):
-    """The client's address, None when nobody can say it, and where that was read.
+    """The client's address and where it was read.
 
     Attributes:
-        address: Canonical text.
-        how: For people.
-        packed: The address for lookups, as ``packed_address`` gives it.
+        address: Canonical text, or None when unknown.
+        how: The source, or why the address is unknown; shown by ``explain``.
+        packed: The address as ``packed_address`` returns it, for lookups.
     """
 
     address: str | None
@@ -43,7 +41,7 @@ class ResolvedAddress(NamedTuple):
 
 
 class SecretCheck(Enum):
-    """What a request shows of the origin secret."""
+    """Whether a request has the origin secret."""
 
     NOT_CONFIGURED = auto()
     RIGHT = auto()
@@ -53,14 +51,14 @@ class SecretCheck(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Who is believed about the client's address. Built once per configuration and list.
+    """The ``client_address`` setting, compiled once per configuration and list of prefixes.
 
     Attributes:
         source: ``peer`` or the lower-case name of the header that carries the address.
-        networks: Trusted proxies, or None when hops are counted instead.
-        hops: Entries of X-Forwarded-For, from the right, that our own hops added.
-        cdn: CloudFront's origin-facing prefixes. A peer there is never looked up:
-            EC2-labelled blocks nest inside CloudFront's, and would redirect everybody.
+        networks: Trusted proxies, or None if hops are counted instead.
+        hops: Number of entries at the right of X-Forwarded-For that our own proxies added.
+        cdn: CloudFront's origin-facing prefixes. Their region is never looked up: some contain
+            blocks labelled EC2, and all clients behind the CDN would be redirected to that region.
         cdn_is_proxy: Whether ``cdn`` counts among the trusted proxies.
         secret_header: Lower-case name of the origin secret's header, or None.
         secret_values: Accepted values.
@@ -76,7 +74,7 @@ class Trust:
 
     @classmethod
     def build(cls, settings: ClientAddress, cdn: NetworkSet) -> Trust:
-        """Compile the setting; ``cloudfront`` means ``cdn``, of the list in use."""
+        """Compile the setting; its word ``cloudfront`` stands for ``cdn``."""
         words = {"loopback": _LOOPBACK, "private": _PRIVATE, "cloudfront": ()}
         texts = [text for entry in settings.trusted_proxies for text in words.get(entry, (entry,))]
         secret = settings.origin_secret
@@ -91,7 +89,7 @@ class Trust:
         )
 
     def secret(self, request: Request) -> SecretCheck:
-        """Whether the request shows the origin secret; compared in constant time."""
+        """Whether the request has the origin secret, compared in constant time."""
         if self.secret_header is None:
             return SecretCheck.NOT_CONFIGURED
         shown = request.headers.get(self.secret_header)
@@ -101,39 +99,38 @@ class Trust:
         return SecretCheck.RIGHT if any(right) else SecretCheck.WRONG
 
     def client(self, request: Request) -> ResolvedAddress:
-        """The client's address, as far as trusted hops vouch for it."""
+        """The client's address."""
         peer = packed_address(request.peer or "")
         if peer is None:
             return ResolvedAddress(None, "the peer has no IP address")
-        doubt = self._doubt(request, peer)
-        if doubt is not None:
-            return self._peer(peer, doubt)
+        only_peer = self._only_peer(request, peer)
+        if only_peer is not None:
+            return self._peer(peer, only_peer)
         if self.source != "x-forwarded-for":
             return self._single(request)
         return self._forwarded(request, peer)
 
-    def _doubt(self, request: Request, peer: bytes) -> str | None:
-        """Why only the peer counts, or None when its forwarded header does."""
+    def _only_peer(self, request: Request, peer: bytes) -> str | None:
+        """Why the header is not used and the peer counts, or None when the header is used."""
         if self.source == "peer":
             return "the socket's peer"
         if self.secret_header is not None and self.secret_header not in request.headers:
             header = self.secret_header.decode()
-            return f"the socket's peer, for without {header} no forwarded header counts"
+            return f"the socket's peer; {self.source} is ignored without {header}"
         if self.networks is None or self._is_proxy(peer):
             return None
-        return "the socket's peer, which is no trusted proxy"
+        return "the socket's peer, which is not a trusted proxy"
 
-    def _peer(self, peer: bytes, doubt: str) -> ResolvedAddress:
-        """The peer itself, where it may be a client at all."""
+    def _peer(self, peer: bytes, how: str) -> ResolvedAddress:
         if self.cdn.holds_packed(peer):
-            return ResolvedAddress(None, f"{doubt}: that is CloudFront's own address")
+            return ResolvedAddress(None, f"{how}: it is an address of CloudFront")
         if self.source != "peer" and self._is_proxy(peer):
-            return ResolvedAddress(None, f"{doubt}: that is a trusted proxy, not a client")
-        return ResolvedAddress(address_text(peer), doubt, peer)
+            return ResolvedAddress(None, f"{how}: it is a trusted proxy, not a client")
+        return ResolvedAddress(address_text(peer), how, peer)
 
     @property
     def reads(self) -> frozenset[bytes]:
-        """Lower-case names of the fields that trust depends on."""
+        """Lower-case names of the header fields that are read."""
         names = {self.secret_header} if self.secret_header else set()
         return frozenset(names if self.source == "peer" else names | {self.source.encode()})
 
@@ -145,7 +142,7 @@ class Trust:
         )
 
     def _forwarded(self, request: Request, peer: bytes) -> ResolvedAddress:
-        """X-Forwarded-For, read from the right: the left end is the client's own words."""
+        """Read X-Forwarded-For from the right: the client may have written what is at its left."""
         value = request.headers.get(FORWARDED_FOR, b"").decode("latin-1")
         if not value.strip():
             return ResolvedAddress(None, "a trusted proxy sent no X-Forwarded-For")
@@ -158,9 +155,9 @@ class Trust:
         return self._entry(entries, hops)
 
     def _walk(self, entries: list[str], peer: bytes) -> ResolvedAddress:
-        """Pass trusted proxies from the right; the first other address is the client.
+        """The first address from the right that is not a trusted proxy.
 
-        Where all are trusted, the last is: a client in the private network.
+        If all are trusted, the leftmost: a client in the private network.
         """
         found = ResolvedAddress(None, "X-Forwarded-For")
         for number in range(1, len(entries) + 1):
@@ -168,51 +165,50 @@ class Trust:
             if found.packed is None or not self._is_proxy(found.packed):
                 return found
         if found.packed == peer or (self.cdn_is_proxy and self.cdn.holds(found.address or "")):
-            return ResolvedAddress(None, f"{found.how}: trusted proxies, and nobody behind them")
+            return ResolvedAddress(None, f"{found.how}: all entries are trusted proxies")
         return found
 
     def _entry(self, entries: list[str], number: int) -> ResolvedAddress:
-        """The address at a place from the right.
+        """The address in an entry, counted from the right.
 
-        CloudFront's own is no client where something stands to its left: there CloudFront
-        wrote the viewer, and looking its edge up would redirect everybody behind it.
+        An address of CloudFront with another entry to its left is not a client: that entry is the
+        viewer, which CloudFront wrote.
         """
         packed = _with_port(entries[-number])
-        place = f"entry {number} from the right of X-Forwarded-For"
+        entry = f"entry {number} from the right of X-Forwarded-For"
         if packed is None:
-            return ResolvedAddress(None, f"{place} is not an address")
-        between = number < len(entries) and not self.cdn_is_proxy
-        if between and self.cdn.holds_packed(packed):
-            return ResolvedAddress(
-                None, f"{place} is CloudFront's own address; is a hop uncounted?"
-            )
-        return ResolvedAddress(address_text(packed), place, packed)
+            return ResolvedAddress(None, f"{entry} is not an address")
+        has_viewer = number < len(entries) and not self.cdn_is_proxy
+        if has_viewer and self.cdn.holds_packed(packed):
+            why = f"{entry} is an address of CloudFront; add cloudfront or a hop to the setting"
+            return ResolvedAddress(None, why)
+        return ResolvedAddress(address_text(packed), entry, packed)
 
     def _single(self, request: Request) -> ResolvedAddress:
-        """A header with one address in it; two of them arrive joined and are not usable."""
+        """A header that holds one address. Two such headers arrive joined, and are not usable."""
         value = request.headers.get(self.source.encode(), b"").decode("latin-1").strip()
         if self.source.encode() == VIEWER_ADDRESS:
-            # IPv6 stands there without brackets, so the port is what follows the last colon.
+            # IPv6 has no brackets here, so the port is what follows the last colon
             host, _, port = value.rpartition(":")
             usable = port.isascii() and port.isdigit()
             packed = packed_address(host.removeprefix("[").removesuffix("]")) if usable else None
         else:
             packed = _with_port(value)
         if packed is None:
-            return ResolvedAddress(None, f"{self.source} holds no address")
+            return ResolvedAddress(None, f"{self.source} has no address")
         return ResolvedAddress(address_text(packed), self.source, packed)
 
 
 def _with_port(text: str) -> bytes | None:
-    """The address in ``1.2.3.4:5``, ``[2001:db8::1]:5``, ``"[2001:db8::1]"`` or bare."""
+    """An address with or without port: ``1.2.3.4:5``, ``[2001:db8::1]:5``, ``"[2001:db8::1]"``."""
     text = text.strip()
-    packed = packed_address(text)  # most are bare
+    packed = packed_address(text)  # most have no port
     if packed is None and (found := _WITH_PORT.fullmatch(text.strip('"'))) is not None:
         packed = packed_address(found[1] if found[1] is not None else found[2])
     return packed
 
 
 def plain_address(text: str) -> str | None:
-    """Canonical text of an address, IPv4-mapped IPv6 as IPv4; None for anything else."""
+    """Canonical text of an address, IPv4-mapped IPv6 as IPv4; None if it is not an address."""
     packed = packed_address(text)
     return None if packed is None else address_text(packed)

@@ -1,7 +1,7 @@
-"""One frozen snapshot of table, policy and trust: decides and explains.
+"""Decides a request, and explains the decision.
 
-In: a ``Request``. Out: a ``Decision``, or every step that led to it. Refuses to know
-what is done with either. Serving, ``explain`` and the reports ask the same ``decide``.
+An ``Engine`` is built once per configuration and list of prefixes. Workers, ``explain`` and
+``config diff`` all call its ``decide``.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400, "well-known": 200}
 
 HOSTS_PATH = "/.well-known/nearbucket-hosts.json"
-"""Where the hosts that clients may be sent to are listed (RFC 8615)."""
+"""Path of the list of hosts that clients may be redirected to (RFC 8615)."""
 
 
 class ExplainStep(NamedTuple):
-    """One step of a decision, for people."""
+    """One line of an explanation."""
 
     name: str
     value: str
@@ -48,17 +48,17 @@ class ExplainStep(NamedTuple):
 
 
 class ReplicaKnowledge(Protocol):
-    """Who knows what the buckets hold, and who was sent there."""
+    """What is known of the copies and of recent redirects."""
 
     def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
-        """What is known of a site's object in the bucket for a region; never waits."""
+        """What is known of a site's object in the target bucket of a region; never waits."""
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """Whether the client was sent away for the same a moment ago."""
+        """Whether the client was redirected to the same object a moment ago."""
 
 
 class _AssumeReplicated:
-    """For deciding by policy alone: every bucket holds everything, and nobody comes back."""
+    """To decide by the policy alone: all copies are there, and no client comes back."""
 
     def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
         return REPLICA_OK
@@ -82,17 +82,17 @@ class ResolvedTarget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything a decision needs, frozen: a reload swaps the engine, nobody mutates it.
+    """All that a decision depends on. Immutable: a reload replaces the engine.
 
     Attributes:
-        table: Address to region.
-        trust: Whom to believe about the client's address.
-        sites: Host name, or ``*``, to the site's policy.
-        certain: Names of the sites where no rule looks at client and object together.
-        streaming: Names of the sites that stream whatever has no target.
+        table: Region of an address.
+        trust: Finds the client's address.
+        sites: Policy by host name, or ``*``.
+        certain: Names of the sites where no rule depends on client and object together.
+        streaming: Names of the sites that do not redirect to the CDN.
         well_known: Whether ``HOSTS_PATH`` is answered.
-        given: Whether the peer is what somebody asks about, and no socket's.
-        reads: Lower-case names of all header fields that any decision depends on.
+        client_given: Whether the peer is the client that ``explain`` was asked about.
+        reads: Lower-case names of all header fields that a decision can depend on.
     """
 
     table: RegionTable
@@ -102,15 +102,15 @@ class Engine:
     streaming: frozenset[str]
     reads: frozenset[bytes]
     well_known: bool
-    given: bool = False
+    client_given: bool = False
 
     @classmethod
     def build(cls, settings: Settings, table: RegionTable, cdn: NetworkSet) -> Engine:
-        """Compile a configuration against the prefixes in use.
+        """Compile a configuration for a list of prefixes.
 
         Args:
-            settings: The checked configuration.
-            table: Prefixes of the counted services, with the overrides.
+            settings: The configuration.
+            table: Prefixes of ``regions.services``, with the overrides.
             cdn: CloudFront's origin-facing prefixes.
         """
         sites = {}
@@ -125,11 +125,11 @@ class Engine:
         return cls(table, trust, sites, certain, streaming, reads | {b"host"}, well_known)
 
     def decide(self, request: Request, replicas: ReplicaKnowledge = ASSUME_REPLICATED) -> Decision:
-        """What the request gets, and why. Never raises on anything a client can send.
+        """The answer to a request, and its reason. Raises nothing, whatever a client sends.
 
         Args:
             request: The request.
-            replicas: Who knows the buckets; by default the policy alone decides.
+            replicas: What is known of the copies; by default the policy alone decides.
         """
         if request.method not in {"GET", "HEAD"}:
             return Refuse(204 if request.method == "OPTIONS" else 405, Reason.METHOD)
@@ -139,7 +139,7 @@ class Engine:
         )
 
     def resolve(self, request: Request) -> ResolvedTarget | Refuse:
-        """Which site and key a request names, whatever its method; or why it names none."""
+        """The site and key of a request, whatever its method; or why it is refused."""
         try:
             target = split_target(request.target)
         except RequestError:
@@ -203,12 +203,12 @@ class Engine:
         return site
 
     def for_client(self) -> Engine:
-        """The same engine, taking every peer for the client: asks ``what would X get?``."""
+        """The same engine, but the peer is always the client and no header is trusted."""
         trust = replace(self.trust, source="peer", secret_header=None, cdn=network_set(()))
-        return replace(self, trust=trust, given=True)
+        return replace(self, trust=trust, client_given=True)
 
     def explain(self, request: Request) -> list[ExplainStep]:
-        """Every step that leads to ``decide``'s answer, in its order."""
+        """The steps of ``decide`` for this request, in their order."""
         decision = self.decide(request)
         steps = [ExplainStep("request", f"{request.method} {request.target}")]
         if not isinstance(decision, Refuse):
@@ -228,13 +228,13 @@ class Engine:
 
     def _explain_rules(self, request: Request, decision: RedirectTo | Stream) -> list[ExplainStep]:
         resolved = self.resolve(request)
-        if isinstance(resolved, Refuse):  # decide took the same way
+        if isinstance(resolved, Refuse):  # decide resolved it the same way
             raise AssertionError("a decision without a site")  # noqa: TRY004
         site, facts = resolved.site, self._facts(request, resolved)
         client = self.trust.client(request)
         match = self.table.match(client.address) if client.address else None
         share = rollout_bucket(client.address or "", decision.key)
-        how = "as given" if self.given else client.how
+        how = "as given" if self.client_given else client.how
         return [
             ExplainStep("site", site.name),
             ExplainStep("key", decision.key),
@@ -243,24 +243,21 @@ class Engine:
                 "region", decision.region or UNKNOWN, match.prefix if match else "no prefix"
             ),
             ExplainStep("target", "yes" if decision.region in site.targets else "no"),
-            ExplainStep("path", "chosen" if site.matches_paths(decision.key) else "not chosen"),
+            ExplainStep("path", "matches" if site.matches_paths(decision.key) else "no match"),
             ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
             ExplainStep("credentials", "yes" if has_credentials(facts) else "no"),
-            ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected when below"),
+            ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected if below"),
             ExplainStep("mode", site.modes.get(decision.region or "", "no target")),
-            ExplainStep("copy", "not asked here", _WHILE_SERVING),
+            ExplainStep("copy", "not checked", _WHEN_SERVING),
         ]
 
 
-_WHILE_SERVING = (
-    "while serving: what the buckets hold, redirect.min_size, whether the target is down, and "
-    "whether the client came back"
-)
+_WHEN_SERVING = "checked when serving: the target and its copy, redirect.min_size, came-back"
 _SENT = frozenset({Reason.IN_REGION, Reason.SHADOW})
 
 
 def host_name(authority: str) -> str | None:
-    """Host of ``host[:port]``, lower-case, without a trailing dot; None if it is none."""
+    """Host of ``host[:port]``, lower-case, without a trailing dot; None for anything else."""
     if "@" in authority or "," in authority:
         return None
     host, _, port = authority.partition("]:") if "]" in authority else authority.partition(":")

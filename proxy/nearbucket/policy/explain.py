@@ -1,4 +1,4 @@
-"""The request that an operator asks about: for the command ``explain`` and the admin port."""
+"""Builds the request that ``nearbucket explain`` and ``/api/explain`` decide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.engine import Engine
 
 
-def request_for(  # noqa: PLR0913  # the parts of a request
+def request_for(  # noqa: PLR0913  # one parameter for each part of a request
     engine: Engine,
     *,
     ip: str,
@@ -21,10 +21,10 @@ def request_for(  # noqa: PLR0913  # the parts of a request
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
 ) -> tuple[Engine, Request]:
-    """An engine and request that ask: what would this client get?
+    """The request, and the engine to decide it.
 
-    ``ip`` is the client's address, whatever header carries it in production; when the
-    headers given hold that header or the origin secret, it is the socket's peer instead.
+    ``ip`` is the client's address, whatever header carries it in production. If ``headers`` has
+    that header or the origin secret, ``ip`` is the address of the socket's peer instead.
     """
     fields = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
     if host is None:

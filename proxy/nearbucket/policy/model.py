@@ -1,8 +1,4 @@
-"""The vocabulary: what a request is, what can be decided about it, and why.
-
-In: nothing. Out: values that every other module speaks in. Refuses to know how any of
-them is read from a socket, shown to a person or counted.
-"""
+"""The values of a decision: ``Request``, and ``RedirectTo``, ``Stream`` or ``Refuse``."""
 
 from __future__ import annotations
 
@@ -21,12 +17,12 @@ __all__ = [
 ]  # fmt: skip
 
 UNKNOWN = "UNKNOWN"
-"""How a client without a region is written wherever a person reads it."""
+"""Shown in place of the region when a client has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, as far as a decision needs it.
+    """The parts of an HTTP request that a decision depends on.
 
     Attributes:
         method: The method token as sent.
@@ -43,12 +39,12 @@ class Request:
 
 
 class ReplicaStatus(NamedTuple):
-    """What is known of the copy that a client would be sent to.
+    """What is known of the copy in a target bucket.
 
     Attributes:
-        against: Why it is better not sent there, or None.
-        size: Bytes of the object, or None where nobody asked.
-        until: Monotonic time until which this holds.
+        against: Why clients are not redirected to it, or None.
+        size: Bytes of the object, or None when unknown.
+        until: Monotonic time at which this expires.
     """
 
     against: Reason | None = None
@@ -57,12 +53,12 @@ class ReplicaStatus(NamedTuple):
 
 
 REPLICA_OK = ReplicaStatus()
-"""Nothing stands against it, for good."""
+"""The copy may be used, without an expiry."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedirectTo:
-    """Send the client elsewhere: to a target bucket, or to where the CDN has the object.
+    """Redirect the client to a target bucket or to the CDN.
 
     Attributes:
         site: Name of the site.
@@ -70,11 +66,11 @@ class RedirectTo:
         client: The client's address, or None when it is not known.
         region: The client's region, or None.
         target: Whether the site has a target in ``region``.
-        base: Absolute URL of the place, up to and with the slash before the key.
-        path: The key, encoded once; a whole signed URL behind an empty ``base``.
+        base: Absolute URL up to the key, with a slash at its end; empty when ``path`` is a URL.
+        path: The key, encoded once; or a signed URL.
         status: 301, 302, 303, 307 or 308.
-        browser: Whether the request names its Origin: following takes CORS's permission.
-        reason: ``Reason.IN_REGION`` for a target; else why there is none for this request.
+        browser: Whether the request has an Origin field, so that CORS applies to the redirect.
+        reason: ``Reason.IN_REGION`` for a target; for the CDN why no target is used.
         replica: What is known of the target's copy.
     """
 
@@ -92,13 +88,13 @@ class RedirectTo:
 
     @property
     def location(self) -> str:
-        """Absolute URL that the client is sent to."""
+        """Absolute URL for the Location field."""
         return self.base + self.path
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Serve the object from the origin bucket.
+    """Stream the object from the origin bucket.
 
     Attributes:
         site: Name of the site.
@@ -107,7 +103,7 @@ class Stream:
         region: The client's region, or None.
         target: Whether the site has a target in ``region``.
         reason: Why there is no redirect.
-        query: Names and values, decoded, of the arguments the origin is to be asked.
+        query: Arguments passed on to S3: names and values, decoded.
     """
 
     site: str
@@ -121,11 +117,11 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer with an error: the request is not one that any bucket could serve.
+    """Answer without any bucket.
 
     Attributes:
         status: HTTP status of the answer.
-        reason: Which rule the request breaks.
+        reason: Why the request is refused.
     """
 
     status: int
@@ -136,5 +132,5 @@ Decision = RedirectTo | Stream | Refuse
 
 
 def action_of(decision: Decision) -> Action:
-    """What the answer does: a redirect past the targets has the reason there is no target."""
+    """The action; not always that of the reason, since a redirect to the CDN keeps its reason."""
     return Action.REDIRECT if isinstance(decision, RedirectTo) else decision.reason.action

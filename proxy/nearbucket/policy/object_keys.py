@@ -1,8 +1,4 @@
-"""Text of HTTP to values and back: targets, keys, redirects.
-
-In: a request target; a decision. Out: an object key; the bytes of a redirect. Refuses to know
-any rule about who is sent where.
-"""
+"""From a request target to an object key, and from a key to a URL path."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class RequestTarget(NamedTuple):
-    """A request target taken apart; still encoded."""
+    """The parts of a request target, still encoded."""
 
     authority: str | None
     path: str
@@ -50,10 +46,10 @@ def split_target(target: str) -> RequestTarget:
 
 
 def object_key(path: str) -> str:
-    """The object key that an encoded path names: one decoding, ``+`` stays plus.
+    """The object key of a URL path, decoded once; ``+`` stays a plus.
 
-    S3 takes any UTF-8 key; refused are those that another hop could read as a different
-    one (dot segments, control characters, backslash), and those S3 cannot hold.
+    Keys that another server on the way might change (dot segments, control characters,
+    backslashes) are errors, and so are keys that S3 does not allow.
 
     Args:
         path: Path of the request target, with its leading slash.
@@ -62,13 +58,13 @@ def object_key(path: str) -> str:
         The key, without the leading slash; empty for ``/``.
 
     Raises:
-        RequestError: The path is not one encoding of a legal key.
+        RequestError: The path is not the encoding of one allowed key.
     """
     if "/." not in path and _PLAIN_PATH.fullmatch(path):
         key = path[1:]
     else:
         if not _URL_PATH.fullmatch(path):
-            raise RequestError("the path holds characters that a URL path cannot")
+            raise RequestError("the path has a character that is not allowed in a URL path")
         try:
             key = unquote_to_bytes(path).decode("utf-8")[1:]
         except UnicodeDecodeError:
@@ -81,9 +77,9 @@ def object_key(path: str) -> str:
 
 
 def encode_key(key: str) -> str:
-    """A key as it stands in a URL path: every byte but ``A-Za-z0-9-_.~/`` percent-encoded.
+    """A key for a URL path: every byte but ``A-Za-z0-9-_.~/`` percent-encoded.
 
-    This is the encoding S3's signature prescribes, so one encoding serves Location and
-    signed requests alike (S3 API reference, "Create a canonical request").
+    S3 signatures prescribe this encoding (S3 API reference, "Create a canonical request"), so it is
+    used for Location as well.
     """
     return quote(key, safe="/~")

@@ -1,7 +1,7 @@
-"""Why a decision was taken: one word each, the same wherever it is shown or counted.
+"""Why a request is redirected, streamed or refused.
 
-In: nothing. Out: ``Action`` and ``Reason``, which the rest of the vocabulary (``model.py``) hands
-on. Refuses to know who decides.
+Metrics, access log, ``X-Nearbucket``, ``explain`` and the documentation take words and meanings
+from here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Action(StrEnum):
-    """What an answer does."""
+    """What the client gets: a redirect, the object, or an error."""
 
     REDIRECT = "redirect"
     STREAM = "stream"
@@ -19,13 +19,13 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision was taken: the same word in metrics, logs, headers and documentation."""
+    """The rule that decided a request, with its action and its meaning in one sentence."""
 
     action: Action
     help: str
 
     def __new__(cls, word: str, text: str, action: Action = Action.STREAM) -> Self:
-        """Attach its one-sentence meaning to a reason, and the action it belongs to."""
+        """Attach meaning and action to the word."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.action = action
@@ -34,51 +34,42 @@ class Reason(StrEnum):
 
     IN_REGION = (
         "in-region",
-        "The client is in a region that has a target bucket, and no rule stands against it.",
+        "The client's region has a target bucket, and no rule prevents a redirect.",
         Action.REDIRECT,
     )
     CLIENT_UNKNOWN = (
         "client-unknown",
         "A trusted proxy sent the request without a usable client address.",
     )
-    OUTSIDE_AWS = (
-        "outside-aws",
-        "No published prefix of the counted services holds the client's address.",
-    )
-    NO_TARGET = (
-        "no-target",
-        "The client is in an AWS region for which the site has no target bucket.",
-    )
+    OUTSIDE_AWS = ("outside-aws", "The client's address is in no prefix of the counted services.")
+    NO_TARGET = ("no-target", "The client is in an AWS region without a target bucket.")
     PATH = (
         "path",
-        "The object key matches no pattern of redirect.paths, or one of redirect.exclude.",
+        "The object key matches no redirect.paths pattern, or matches redirect.exclude.",
     )
     SMALL = ("small", "The object is smaller than redirect.min_size.")
-    OPT_OUT = (
-        "opt-out",
-        "The client asked not to be redirected, by query, header, user agent or network.",
-    )
+    OPT_OUT = ("opt-out", "A query, header, user agent or network of the opt_out setting matches.")
     CAME_BACK = (
         "came-back",
-        "The client sends the request again right after its redirect: it did not get through.",
+        "The client repeats a request right after it was redirected: the redirect failed.",
     )
     CREDENTIALS = (
         "credentials",
-        "The request carries Authorization, Cookie or a query that this host alone can answer.",
+        "The request has Authorization, Cookie, a signed query or an argument of origin.query.",
     )
     NOT_REPLICATED = (
         "not-replicated",
-        "The target bucket does not hold the object, or holds another version of it.",
+        "The target bucket does not have the object, or has another version of it.",
     )
     UNVERIFIED = (
         "unverified",
-        "S3 did not say in time what origin and target hold, or the target's keys were not there.",
+        "S3 did not say in time what origin and target have, or the URL could not be signed.",
     )
     TARGET_DOWN = (
         "target-down",
-        "The target bucket failed its last checks; it is asked again every few seconds.",
+        "The target bucket failed its last health checks; they go on every few seconds.",
     )
-    PERCENT = ("percent", "The stable hash of client and path falls outside redirect.percent.")
+    PERCENT = ("percent", "The hash of client and path is outside redirect.percent.")
     SHADOW = ("shadow", "redirect.mode is shadow: this request would have been redirected.")
     OFF = ("off", "redirect.mode is off: this request would have been redirected.")
     WELL_KNOWN = (
@@ -86,24 +77,16 @@ class Reason(StrEnum):
         "The path is that of the list of hosts, which the proxy answers itself.",
         Action.REFUSE,
     )
-    METHOD = (
-        "method",
-        "Only GET and HEAD are answered with objects; OPTIONS says so.",
-        Action.REFUSE,
-    )
-    HOST = ("host", "No site serves the host that the request names.", Action.REFUSE)
+    METHOD = ("method", "The method is neither GET nor HEAD.", Action.REFUSE)
+    HOST = ("host", "No site has the host that the request names.", Action.REFUSE)
     PATH_INVALID = (
         "path-invalid",
-        "The path is not one encoding of a legal, unambiguous object key.",
+        "The path is not a valid, unambiguous object key.",
         Action.REFUSE,
     )
-    BAD_REQUEST = (
-        "bad-request",
-        "The bytes are not one well-formed HTTP/1 request; the connection is closed.",
-        Action.REFUSE,
-    )
+    BAD_REQUEST = ("bad-request", "The bytes are not one valid HTTP/1 request.", Action.REFUSE)
     SECRET = (
         "secret",
-        "The request carries the origin secret's header with a value that is not accepted.",
+        "The origin secret's header has a value that is not accepted.",
         Action.REFUSE,
     )

@@ -1,7 +1,6 @@
-"""The rules: why a request is redirected, streamed or refused, one ``Reason`` each.
+"""The rules of a site that prevent a redirect, in the order in which they are applied.
 
-In: one site's compiled rules and the facts of a request. Out: a ``Reason``, and where to.
-Refuses to know how the facts were found. No rule here asks a bucket anything.
+None of them depends on what the buckets hold.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _ROLLOUT = {"on": Reason.IN_REGION, "shadow": Reason.SHADOW, "off": Reason.OFF}
 
 
 class Facts(NamedTuple):
-    """What the rules look at.
+    """What the rules depend on.
 
     Attributes:
         request: The request.
@@ -39,8 +38,8 @@ class Facts(NamedTuple):
         query: Query of the request target, still encoded.
         client: The client's address, or None.
         region: The client's region, or None.
-        origin_query: Arguments of the query that the origin is to be asked.
-        packed: The client's address for lookups, or None.
+        origin_query: Arguments of the query that are passed on to S3 (``origin.query``).
+        packed: The client's address, packed for lookups, or None.
     """
 
     request: Request
@@ -54,7 +53,7 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TargetUrls:
-    """Base URLs of one target for Location, with the bucket's prefix, ending in a slash."""
+    """Base URLs of a target for Location, with the bucket's prefix and a slash at the end."""
 
     ipv4: str
     ipv6: str
@@ -62,7 +61,7 @@ class TargetUrls:
 
 @dataclass(frozen=True, slots=True)
 class SitePolicy:
-    """One site's rules, compiled. Built once per configuration."""
+    """The rules of one site, compiled once per configuration."""
 
     name: str
     targets: Mapping[str, TargetUrls]
@@ -114,10 +113,10 @@ class SitePolicy:
         )
 
     def reason(self, facts: Facts) -> Reason:
-        """The first rule that keeps a request from being redirected, or ``IN_REGION``.
+        """The reason of the first rule that prevents a redirect, or ``IN_REGION``.
 
-        What the buckets hold is not asked here; it comes before ``SHADOW``, so that shadow
-        counts what would really be redirected.
+        The engine then checks the copy, for ``SHADOW`` too, so that shadow counts only what would
+        really be redirected.
         """
         if facts.client is None:
             return Reason.CLIENT_UNKNOWN
@@ -134,29 +133,29 @@ class SitePolicy:
         return self.rollout(facts)
 
     def rollout(self, facts: Facts) -> Reason:
-        """How far the operator has switched redirects on."""
+        """``PERCENT``, or the reason that stands for the mode of the target."""
         if self.percent < 100 and rollout_bucket(facts.client or "", facts.key) >= self.percent:  # noqa: PLR2004  # of a hundred
             return Reason.PERCENT
         return _ROLLOUT[self.modes[facts.region or ""]]
 
     @property
     def reads(self) -> frozenset[bytes]:
-        """Lower-case names of the header fields that these rules look at."""
+        """Lower-case names of the header fields that these rules depend on."""
         fixed = {b"authorization", b"cookie", b"origin", b"user-agent"}
         return frozenset(fixed | {self.opt_out_header} if self.opt_out_header else fixed)
 
     @property
     def certain(self) -> bool:
-        """Whether no rule looks at client and object together, and no answer is signed."""
+        """Whether no rule depends on client and object together, and no answer is signed."""
         return self.percent >= 100 and not self.presigned  # noqa: PLR2004  # of a hundred
 
     def matches_paths(self, key: str) -> bool:
-        """Whether the patterns choose the key; the empty one is a bucket, never an object."""
+        """Whether ``paths`` matches and ``exclude`` does not; never for the empty key."""
         chosen = key != "" and self.paths.fullmatch(key) is not None
         return chosen and self.exclude.fullmatch(key) is None
 
     def opted_out(self, facts: Facts) -> bool:
-        """Whether the client says it does not want to be redirected."""
+        """Whether one of the site's ``opt_out`` settings matches."""
         headers = facts.request.headers
         agent = headers.get(b"user-agent", b"").decode("latin-1")
         return (
@@ -167,36 +166,37 @@ class SitePolicy:
         )
 
     def origin_arguments(self, query: str) -> tuple[tuple[str, str], ...]:
-        """The arguments of a query that may reach S3; all others never do."""
+        """The arguments of a query that are passed on to S3 (``origin.query``)."""
         if not self.origin_query or not query:
             return ()
         pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
         return tuple((name, value) for name, value in pairs if name in self.origin_query)
 
     def cdn_url_of(self, facts: Facts, reason: Reason) -> str | None:
-        """Where a request goes that is not sent to a target; None for the origin.
+        """Base URL of the CDN for a request without a target; None to stream from the origin.
 
-        Who cannot follow redirects, or asks what this host alone can answer, is not sent on.
+        Streamed are clients that do not follow redirects, and requests that only this host can
+        answer.
         """
         if self.cdn_url is None or reason is Reason.CAME_BACK or not facts.key:
             return None
         host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()
-        if host == urlsplit(self.cdn_url).netloc.lower():  # the CDN asks us: that would be a loop
+        if host == urlsplit(self.cdn_url).netloc.lower():  # from the CDN: it would be a loop
             return None
         return None if has_credentials(facts) or self.opted_out(facts) else self.cdn_url
 
     def base(self, client: str, region: str) -> str:
         """Absolute URL of a target, up to the key.
 
-        A client seen over IPv6 may have nothing else, and S3's plain host names answer
-        over IPv4 alone (S3 user guide, "Using dual-stack endpoints").
+        IPv6 clients get the dual-stack host: they may have no IPv4, and S3's usual host names have
+        no IPv6 address (S3 user guide, "Using dual-stack endpoints").
         """
         urls = self.targets[region]
         return urls.ipv6 if ":" in client else urls.ipv4
 
 
 def has_credentials(facts: Facts) -> bool:
-    """Whether the request carries something meant for this host alone."""
+    """Whether the request has credentials, or arguments that only this host can answer."""
     headers = facts.request.headers
     return (
         b"authorization" in headers
@@ -207,10 +207,10 @@ def has_credentials(facts: Facts) -> bool:
 
 
 def rollout_bucket(client: str, key: str) -> float:
-    """Where a client and key stand in the percentage, 0 to below 100; the same everywhere."""
+    """A stable hash of client and key, from 0 to below 100, to compare with ``percent``."""
     return crc32(f"{client}\n{key}".encode()) % _BUCKETS * 100 / _BUCKETS
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    """One expression for shell patterns; ``*`` matches slashes; none match nothing."""
+    """One expression for shell patterns, in which ``*`` matches slashes too."""
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")

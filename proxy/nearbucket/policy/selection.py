@@ -1,4 +1,4 @@
-"""Which objects of a bucket a site's policy would redirect to."""
+"""Which objects of a bucket a site's policy can redirect to."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def chooser(site: Site) -> Callable[[str, int], bool]:
-    """A function of key and size in bytes: whether the site's policy would redirect to the object.
+    """A function of key and size in bytes that tells whether the policy can redirect to the object.
 
-    It leaves out keys that no URL can name, since no client can ask for them.
+    Keys that no URL can name are left out, since no client can request them.
     """
     policy = SitePolicy.build(site)
     smallest = site.redirect.min_size
@@ -29,7 +29,7 @@ def chooser(site: Site) -> Callable[[str, int], bool]:
 
 
 def has_url(key: str, policy: SitePolicy) -> bool:
-    """Whether a request can name a key, and get that very object."""
+    """Whether a URL exists that gets exactly this key."""
     if (policy.index and key.endswith("/")) or len(key.encode()) > policy.max_key:
         return False
     try:
