@@ -44,7 +44,7 @@ class World:
         self.changes = 0
         self.object_cache = ObjectCache(self.count, self, self.changed)
         self.east, self.west = Bucket("east"), Bucket("west")
-        self.object_cache.use([self.east, self.west], entries)
+        self.object_cache.use(self.object_cache.prepare([self.east, self.west]), entries)
 
     def count(self, name: str, *labels: str) -> None:
         self.counts[name, *labels] += 1
@@ -255,7 +255,7 @@ async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
     world = World()
     await world.ask("a")
     east, north = Bucket("east", lambda _: ObjectVersion(2, "two")), Bucket("north")
-    world.object_cache.use([east, north], 1000)
+    world.object_cache.use(world.object_cache.prepare([east, north]), 1000)
     assert world.get("a") is not None
     assert set(world.object_cache.buckets) == {"east", "north"}
     assert await world.ask("b") is not None
@@ -269,7 +269,7 @@ async def test_the_answer_to_a_question_asked_before_a_reload_is_taken() -> None
     flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
     assert flight is not None
     await until(lambda: world.east.asked["a"] == 1)
-    world.object_cache.use([Bucket("east"), Bucket("west")], 1000)
+    world.object_cache.use(world.object_cache.prepare([Bucket("east"), Bucket("west")]), 1000)
     world.east.gate.set()
     await flight
     assert world.get("a") is not None
@@ -280,7 +280,7 @@ async def test_a_bucket_that_nobody_needs_any_more_is_forgotten_even_while_it_is
     world.east.gate.clear()
     flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
     assert flight is not None
-    world.object_cache.use([world.west], 1000)
+    world.object_cache.use(world.object_cache.prepare([world.west]), 1000)
     world.east.gate.set()
     await flight
     assert len(world.object_cache) == 0
@@ -289,5 +289,5 @@ async def test_a_bucket_that_nobody_needs_any_more_is_forgotten_even_while_it_is
 async def test_a_smaller_bound_holds_at_once() -> None:
     world = World(5000)
     world.object_cache.learn("east", [(str(number), 1, "e") for number in range(4000)], 1.0)
-    world.object_cache.use([world.east, world.west], 1000)
+    world.object_cache.use(world.object_cache.prepare([world.east, world.west]), 1000)
     assert len(world.object_cache) <= 1000

@@ -32,7 +32,7 @@ class _Nobody:
 
 def catalog(entries: int) -> ObjectCache:
     made = ObjectCache(lambda *_: None, _Nobody(), lambda: None)
-    made.use([Bucket("east"), Bucket("west")], entries)
+    made.use(made.prepare([Bucket("east"), Bucket("west")]), entries)
     return made
 
 

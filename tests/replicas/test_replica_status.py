@@ -47,7 +47,7 @@ class World:
         self.one = ReplicaStatuses(session, SdkCredentials(), lambda *_: None, lambda: None)
         self.one.object_cache.check = self.ask  # type: ignore[method-assign,assignment]
         chosen = {"verify_ttl": TTL, **redirect}
-        self.one.use(build.settings(site={"origin": BUCKETS, "redirect": chosen}))
+        self.one.prepare(build.settings(site={"origin": BUCKETS, "redirect": chosen}))()
         self.bucket_caches = {
             url.partition("//")[2].partition(".")[0]: bucket_cache
             for url, bucket_cache in self.one.object_cache.buckets.items()

@@ -36,7 +36,7 @@ class World:
 
     def use(self, *sites: dict[str, Any], **sections: Any) -> None:
         first, *more = sites
-        self.one.use(build.settings(site=first, more=more, **sections))
+        self.one.prepare(build.settings(site=first, more=more, **sections))()
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class RecentRedirects:
     """The redirects of one site's last seconds.
 
     Attributes:
-        window: For how many seconds they count; may change.
+        window: For how many seconds they count.
     """
 
     __slots__ = ("_marks", "_times", "window")

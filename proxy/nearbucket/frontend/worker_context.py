@@ -118,34 +118,27 @@ class WorkerContext:
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
         self.replicas: ReplicaStatuses | None = None
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
-        self.recent_redirects: Mapping[str, RecentRedirects] = {}
         self.max_connections = -(-settings.limits.max_connections // workers)
         self.apply(settings, table, cdn)
         self.tick()
 
     def apply(self, settings: Settings, table: RegionTable, cdn: NetworkSet) -> None:
-        """Take a new configuration or list: one assignment, seen by the next request."""
+        """Decide by a new configuration or list from the next request on.
+
+        What can fail is built first: after an exception the old one is in use, whole.
+        """
         engine = Engine.build(settings, table, cdn)
-        self.settings = settings
-        self.engine = engine
-        self.parser = (
-            PlainRequestParser(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
-        )
+        parser = PlainRequestParser(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
+        recent_redirects = {
+            site.name: RecentRedirects(site.redirect.came_back, self._redirect_table)
+            for site in settings.sites
+            if site.redirect.came_back is not None
+        }
+        self.settings, self.engine, self.parser = settings, engine, parser
+        self.recent_redirects = recent_redirects
         self.decision_cache.clear()
         self._texts: dict[tuple[object, ...], RedirectText] = {}
-        self.recent_redirects = self._recent_redirects(settings)
         self.counters.declare(settings)
-
-    def _recent_redirects(self, settings: Settings) -> Mapping[str, RecentRedirects]:
-        made = {}
-        for site in settings.sites:
-            window = site.redirect.came_back
-            if window is not None:
-                made[site.name] = kept = self.recent_redirects.get(site.name) or RecentRedirects(
-                    window, self._redirect_table
-                )
-                kept.window = window
-        return made
 
     def tick(self) -> None:
         """Once a second: the clock, and how much was kept out of the log."""

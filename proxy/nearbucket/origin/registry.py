@@ -49,8 +49,11 @@ class OriginRegistry:
         self.by_site: Mapping[str, OriginClient] = {}
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
 
-    def use(self, sites: Iterable[Site]) -> None:
-        """Make the origins of these sites; connections that they share with others stay."""
+    def prepare(self, sites: Iterable[Site]) -> Callable[[], None]:
+        """Build the origins of these sites; the call that is returned puts them into use.
+
+        Connections to origins that are still in use stay.
+        """
         used: dict[tuple[str, int, bool], ConnectionPool] = {}
         by_site, signed_requests = {}, {}
         for site in sites:
@@ -66,10 +69,14 @@ class OriginRegistry:
             used[place] = self._pools.get(place) or self._pool(*place)
             by_site[site.name] = origin
             signed_requests[site.name] = SignedRequestCache(origin, used[place])
-        unused = [pool for place, pool in self._pools.items() if place not in used]
-        self.by_site, self.signed_requests, self._pools = by_site, signed_requests, used
-        for pool in unused:
-            pool.close()
+
+        def use() -> None:
+            unused = [pool for place, pool in self._pools.items() if place not in used]
+            self.by_site, self.signed_requests, self._pools = by_site, signed_requests, used
+            for pool in unused:
+                pool.close()
+
+        return use
 
     def _pool(self, host: str, port: int, secure: bool) -> ConnectionPool:  # noqa: FBT001  # a place's third
         return ConnectionPool(host, port, tls=trusted() if secure else None, buffers=self._buffers)

@@ -145,21 +145,29 @@ class ObjectCache:
         self._entries = 0
         self._paused: dict[tuple[str, str], float] = {}
 
-    def use(self, probes: Iterable[SupportsHeadObject], entries: int) -> None:
+    def prepare(
+        self, probes: Iterable[SupportsHeadObject]
+    ) -> list[tuple[SupportsHeadObject, BucketCache]]:
+        """Each probe with the cache of its bucket, which is new where the bucket is."""
+        caches = []
+        for probe in probes:
+            cache = self.buckets.get(probe.base_url)
+            if cache is None:  # an empty one is false
+                cache = BucketCache(probe, self._bound)
+            caches.append((probe, cache))
+        return caches
+
+    def use(self, caches: Iterable[tuple[SupportsHeadObject, BucketCache]], entries: int) -> None:
         """Use these buckets from now on; what is cached of them stays.
 
         Args:
-            probes: One for each bucket.
+            caches: What ``prepare`` returned.
             entries: How many objects may be cached.
         """
-        buckets = {}
-        for probe in probes:
-            bucket = self.buckets.get(probe.base_url)
-            if bucket is None:  # an empty one is false
-                bucket = BucketCache(probe, self._bound)
-            bucket.probe = probe
-            buckets[probe.base_url] = bucket
-        self.buckets = buckets
+        self.buckets = {}
+        for probe, cache in caches:
+            cache.probe = probe
+            self.buckets[probe.base_url] = cache
         self._entries = entries
         while len(self) > entries:
             self._age()

@@ -88,23 +88,33 @@ class ReplicaStatuses:
         self._rules: dict[tuple[str, str], ReplicaRule] = {}
         self._wait = 0.0
 
-    def use(self, settings: Settings) -> None:
-        """Use this configuration from now on; what is known stays."""
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Build what a configuration needs; calling what is returned puts it to use.
+
+        What is known of the buckets stays.
+        """
         probes, watched = self._probes(settings.sites)
-        self.object_cache.use(probes.values(), settings.catalog.entries)
-        self.health.use(probes[base_url] for base_url in watched)
-        self._wait = settings.catalog.wait
-        self._rules = {
-            (site.name, region): self._rule(site, region)
+        caches = self.object_cache.prepare(probes.values())
+        by_url = {probe.base_url: cache for probe, cache in caches}
+        rules = {
+            (site.name, region): _rule(site, region, by_url)
             for site in settings.sites
             for region in site.targets
         }
-        self.presigners = {
+        presigners = {
             (site.name, region): Presigner(self._signer(target), site.redirect.presign)
             for site in settings.sites
             if site.redirect.presign is not None
             for region, target in site.targets.items()
         }
+
+        def use() -> None:
+            self.object_cache.use(caches, settings.catalog.entries)
+            self.health.use(probes[base_url] for base_url in watched)
+            self._rules, self.presigners = rules, presigners
+            self._wait = settings.catalog.wait
+
+        return use
 
     def _signer(self, target: Bucket) -> Signer:
         """One for each site: another may use the same bucket with other credentials."""
@@ -121,16 +131,6 @@ class ReplicaStatuses:
             if site.redirect.watch:
                 watched |= {site.targets[region].object_base_url for region in site.regions_in_use}
         return probes, watched
-
-    def _rule(self, site: Site, region: str) -> ReplicaRule:
-        redirect = site.redirect
-        urls = dict.fromkeys(  # the origin may be the target
-            entry.object_base_url for _, entry in site.buckets_to_check(region)
-        )
-        buckets = tuple(self.object_cache.buckets[base_url] for base_url in urls)
-        bad = min(NEGATIVE_TTL, redirect.verify_ttl)
-        watched = site.targets[region].object_base_url if redirect.watch else None
-        return ReplicaRule(watched, buckets, redirect.verify_ttl, bad, redirect.min_size)
 
     def status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of a copy; has S3 asked again if that will soon be too old."""
@@ -207,6 +207,17 @@ class ReplicaStatuses:
         """Stop the health checks and the requests under way."""
         await self.health.close()
         await self.object_cache.close()
+
+
+def _rule(site: Site, region: str, caches: Mapping[str, BucketCache]) -> ReplicaRule:
+    redirect = site.redirect
+    urls = dict.fromkeys(  # the origin may be the target
+        entry.object_base_url for _, entry in site.buckets_to_check(region)
+    )
+    buckets = tuple(caches[base_url] for base_url in urls)
+    bad = min(NEGATIVE_TTL, redirect.verify_ttl)
+    watched = site.targets[region].object_base_url if redirect.watch else None
+    return ReplicaRule(watched, buckets, redirect.verify_ttl, bad, redirect.min_size)
 
 
 def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:

@@ -52,6 +52,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRefused:
+    """From a worker: the last snapshot cannot be applied, and the one before is in use."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """From a worker: its figures, for a request; ``LAST_STATS`` when it ends."""
 
@@ -82,6 +89,7 @@ Message = (
     | CatalogBatch
     | CredentialsReply
     | Ready
+    | SnapshotRefused
     | Stats
 )
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from nearbucket import __version__
 from nearbucket.config.file import DEFAULT_FILE, load
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.replicas.warm_up import WarmUp
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearbucket.config.settings import Settings
+    from nearbucket.policy.engine import Engine
     from nearbucket.regions.ip_ranges import Ranges
     from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
@@ -58,7 +59,8 @@ class Supervisor:
         self._path = path
         self._mark = _mark(path or DEFAULT_FILE)
         self._ranges: Ranges | None = None
-        self._swap_to(snapshot_of(settings, None))
+        snapshot = snapshot_of(settings, None)
+        self._swap_to(snapshot, engine_of(snapshot))
         self._feed: RangesFeed | None = None
         self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
         self._refused: str | None = None
@@ -71,8 +73,7 @@ class Supervisor:
         self._warming: tuple[asyncio.Task[None], ...] = ()
         self.addresses: dict[str, tuple[str, int]] = {}
 
-    def _swap_to(self, snapshot: Snapshot) -> None:
-        engine = engine_of(snapshot)  # first what can fail
+    def _swap_to(self, snapshot: Snapshot, engine: Engine) -> None:
         self._snapshot, self.engine = snapshot, engine
         logging.getLogger().setLevel(snapshot.settings.log.level.upper())
 
@@ -160,7 +161,7 @@ class Supervisor:
             settings = load(self._path)
             refuse_restart(self.settings, settings)
             await self._swap(settings=settings)
-        except ConfigError as error:
+        except ProxyError as error:
             self._reloads["refused",] += 1
             self._refused = " ".join(str(error).split())  # YAML's errors have lines of their own
             _log.error("configuration not reloaded, the old one goes on: %s", self._refused)
@@ -186,11 +187,12 @@ class Supervisor:
             snapshot = await in_background(snapshot_of, settings, ranges)
             old, chosen = self.settings, snapshot.settings
             new = (chosen.sites, chosen.catalog) != (old.sites, old.catalog)
-            self._swap_to(snapshot)
+            engine = engine_of(snapshot)
             if self._pool is not None:
                 await self._pool.broadcast_snapshot(snapshot)
-                if new:
-                    self._warm_up(self._pool)
+            self._swap_to(snapshot, engine)
+            if self._pool is not None and new:
+                self._warm_up(self._pool)
             for each in regions_without_prefixes(settings, ranges):
                 _log.warning("%s: the list of prefixes has no address there: %s", each, _NOBODY)
             self._ranges = ranges  # last: /readyz looks here whether the workers have a list

@@ -21,6 +21,7 @@ from nearbucket.supervisor.listener_tls import Certificate
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
@@ -89,7 +90,7 @@ class Worker:
             self.context.decision_cache.clear,
         )
         self.context.replicas = self._replicas
-        self._use(self.context.settings)
+        self._prepare(self.context.settings)()
         handler = Handler(self.context)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: ClientConnection(self.context, handler.connection),
@@ -112,22 +113,30 @@ class Worker:
         }
 
     def apply(self, snapshot: Snapshot) -> None:
-        """Decide by a new snapshot from the next request on."""
-        try:
-            if snapshot.settings != self.context.settings:
-                self._use(snapshot.settings)
-            self.context.apply(snapshot.settings, snapshot.table, snapshot.cdn)
-        except Exception:
-            _log.exception("snapshot not applied, the old one goes on")
-            return
-        logging.getLogger().setLevel(snapshot.settings.log.level.upper())
+        """Decide by a new snapshot from the next request on.
 
-    def _use(self, settings: Settings) -> None:
-        self._origins.use(settings.sites)
-        self._replicas.use(settings)
-        self.context.presigners = self._replicas.presigners
-        self.context.origins = self._origins.by_site
-        self.context.signed_requests = self._origins.signed_requests if self._relay else {}
+        Everything that can fail is built before anything is used: when this raises, the snapshot
+        before is in use, whole.
+        """
+        settings = snapshot.settings
+        use = self._prepare(settings) if settings != self.context.settings else None
+        self.context.apply(settings, snapshot.table, snapshot.cdn)
+        if use is not None:
+            use()
+        logging.getLogger().setLevel(settings.log.level.upper())
+
+    def _prepare(self, settings: Settings) -> Callable[[], None]:
+        use_origins = self._origins.prepare(settings.sites)
+        use_replicas = self._replicas.prepare(settings)
+
+        def use() -> None:
+            use_origins()
+            use_replicas()
+            self.context.presigners = self._replicas.presigners
+            self.context.origins = self._origins.by_site
+            self.context.signed_requests = self._origins.signed_requests if self._relay else {}
+
+        return use
 
     async def _tick(self) -> None:
         while True:

@@ -31,6 +31,7 @@ from nearbucket.supervisor.ipc import (
     CredentialsRequest,
     Drain,
     Ready,
+    SnapshotRefused,
     Stats,
     StatsRequest,
     encoded,
@@ -94,6 +95,7 @@ class _WorkerHandle:
         self._ambient = ambient
         self.ready = asyncio.Event()
         self.values: Values = {}
+        self.refusal = ""
         self._reported = asyncio.Condition()
         self._answered_number = 0
 
@@ -103,6 +105,8 @@ class _WorkerHandle:
             if isinstance(message, Ready):
                 self.ready.set()
                 self.on_ready()
+            elif isinstance(message, SnapshotRefused):
+                self.refusal = message.error
             elif isinstance(message, Stats):
                 self.values = message.values
                 await self._answered(message.number)
@@ -159,7 +163,7 @@ class WorkerPool:
         self._listeners = list(listeners)
         self._first = dict(enumerate(first))
         self._memory = memory
-        self._snapshot = snapshot
+        self._drain_timeout = snapshot.settings.limits.drain_timeout
         self._encoded = encoded(snapshot)
         self._ambient = SdkCredentials()  # for all: the SDK is asked, and kept in memory, once
         self._workers: dict[int, _WorkerHandle] = {}
@@ -193,16 +197,29 @@ class WorkerPool:
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
 
-        When this returns, every worker that answered in time has read it.
+        When this returns, every worker that answered in time has applied it.
+
+        Raises:
+            ProxyError: A worker cannot apply it; all of them use the snapshot before again.
         """
-        self._snapshot = snapshot
-        data = await in_background(encoded, snapshot)
-        if snapshot is not self._snapshot:  # a newer one is on its way
-            return
+        before, data = self._encoded, await in_background(encoded, snapshot)
+        self._send_snapshot(data)
+        await self.figures()  # workers handle messages in order, so these have applied it
+        refusals = [
+            f"worker process {worker.process.pid} cannot apply it: {worker.refusal}"
+            for worker in self._workers.values()
+            if worker.refusal
+        ]
+        if refusals:
+            self._send_snapshot(before)
+            raise ProxyError("; ".join(refusals))
+        self._drain_timeout = snapshot.settings.limits.drain_timeout
+
+    def _send_snapshot(self, data: bytes) -> None:
         self._encoded = data
         for worker in self._workers.values():
+            worker.refusal = ""
             worker.channel.send_encoded(data)
-        await self.figures()  # a worker reads its messages in order
 
     def broadcast_batch(self, batch: CatalogBatch) -> None:
         """Have every worker of now know what a bucket holds."""
@@ -236,8 +253,7 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.channel.send(Drain())
         ended = asyncio.gather(*self._tasks, return_exceptions=True)
-        patience = self._snapshot.settings.limits.drain_timeout + DRAIN_GRACE
-        await asyncio.wait({ended}, timeout=patience)
+        await asyncio.wait({ended}, timeout=self._drain_timeout + DRAIN_GRACE)
         for worker in self._workers.values():
             _log.error("worker process %d does not end; killed", worker.process.pid)
             with contextlib.suppress(ProcessLookupError):

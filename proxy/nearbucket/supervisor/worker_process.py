@@ -27,6 +27,7 @@ from nearbucket.supervisor.ipc import (
     CredentialsReply,
     CredentialsRequest,
     Ready,
+    SnapshotRefused,
     Stats,
     StatsRequest,
 )
@@ -36,6 +37,8 @@ from nearbucket.supervisor.worker import Worker
 if TYPE_CHECKING:
     from nearbucket.s3.credentials import Credentials
     from nearbucket.supervisor.ipc import Message
+
+_log = logging.getLogger(__name__)
 
 CREDENTIALS_TIMEOUT = 30.0  # seconds the SDK's chain may take, with a metadata service that is slow
 
@@ -78,7 +81,7 @@ class _MessageHandler:
         """Do it; False where the message ends the service."""
         match message:
             case Snapshot() as snapshot:
-                self._worker.apply(snapshot)
+                self._apply(snapshot)
             case StatsRequest(number):
                 self.send_stats(number)
             case CatalogBatch() as batch:
@@ -88,6 +91,13 @@ class _MessageHandler:
             case _:  # Drain, or the supervisor is gone
                 return False
         return True
+
+    def _apply(self, snapshot: Snapshot) -> None:
+        try:
+            self._worker.apply(snapshot)
+        except Exception as error:
+            _log.exception("the new configuration or list is not used; the old one stays in use")
+            self._channel.send(SnapshotRefused(repr(error)))
 
     def send_stats(self, number: int) -> None:
         """Send the figures."""

@@ -1,0 +1,108 @@
+"""A reload is applied by every worker, or by none and reported."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from nearbucket.config.file import load
+from nearbucket.supervisor.ipc import (
+    LAST_STATS,
+    Channel,
+    Drain,
+    Ready,
+    SnapshotRefused,
+    Stats,
+    StatsRequest,
+)
+from nearbucket.supervisor.snapshot import Snapshot
+from nearbucket.supervisor.supervisor import Supervisor
+from nearbucket.supervisor.worker_pool import PreforkedWorker, WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import pytest
+
+
+class Worker:
+    """The worker's end of a channel: applies snapshots but those of one mode."""
+
+    def __init__(self, *, refuses: str | None = None) -> None:
+        self.pid, self.returncode = 1234, 0
+        self.modes: list[str] = []
+        self._refuses = refuses
+        self.end, self._end = socket.socketpair()
+
+    async def wait(self) -> int:
+        return 0
+
+    async def run(self) -> None:
+        channel = await Channel.over(self._end)
+        channel.send(Ready())
+        while not isinstance(message := await channel.receive(), Drain):
+            if isinstance(message, Snapshot):
+                mode = message.settings.sites[0].redirect.mode
+                if mode == self._refuses:
+                    channel.send(SnapshotRefused("RuntimeError('broken')"))
+                else:
+                    self.modes.append(mode)
+            elif isinstance(message, StatsRequest):
+                channel.send(Stats(message.number, {}))
+        channel.send(Stats(LAST_STATS, {}))
+        await channel.close()
+
+
+def write(file: Path, mode: str) -> None:
+    site = {
+        "origin": {"bucket": "downloads", "region": "us-east-1"},
+        "targets": {"us-west-2": {"bucket": "west"}},
+        "redirect": {"mode": mode},
+    }
+    file.write_text(json.dumps({"sites": [site]}), encoding="utf-8")
+
+
+@asynccontextmanager
+async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
+    """A supervisor of these workers, which have applied the first snapshot."""
+    write(file, "on")
+    supervisor = Supervisor(file, load(file))
+    first = [PreforkedWorker(cast("Any", worker), worker.end) for worker in workers]
+    listeners = [socket.socket() for _ in workers]
+    supervisor._pool = pool = WorkerPool(listeners, supervisor._snapshot, first, 0)
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    await pool.ready()
+    try:
+        yield supervisor
+    finally:
+        await pool.drain()
+        await asyncio.gather(*running)
+
+
+async def test_a_reload_that_one_worker_cannot_apply_is_refused_and_undone_in_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "nearbucket.yaml"
+    good, bad = Worker(), Worker(refuses="off")
+    async with supervised(file, good, bad) as supervisor:
+        write(file, "off")
+        await supervisor.reload()
+        assert supervisor.settings.sites[0].redirect.mode == "on"
+        status = await supervisor.status()
+        assert status["sites"][0]["mode"] == "on"
+        refused = "worker process 1234 cannot apply it: RuntimeError('broken')"
+        assert status["config"]["refused"] == refused
+        assert f"not reloaded, the old one goes on: {refused}" in caplog.text
+        reloads = (await supervisor.figures())["nearbucket_config_reloads_total"]
+        assert reloads == {("applied",): 0, ("refused",): 1}
+        write(file, "shadow")
+        await supervisor.reload()
+        assert (await supervisor.status())["config"]["refused"] is None
+        reloads = (await supervisor.figures())["nearbucket_config_reloads_total"]
+        assert reloads == {("applied",): 1, ("refused",): 1}
+    assert good.modes == ["on", "off", "on", "shadow"]
+    assert bad.modes == ["on", "on", "shadow"]
