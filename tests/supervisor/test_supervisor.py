@@ -18,9 +18,10 @@ from nearbucket.supervisor.ipc import (
     Stats,
     StatsRequest,
 )
+from nearbucket.supervisor.prefork import PreforkedWorkers
 from nearbucket.supervisor.snapshot import Snapshot
 from nearbucket.supervisor.supervisor import Supervisor
-from nearbucket.supervisor.worker_pool import PreforkedWorker, WorkerPool
+from nearbucket.supervisor.worker_pool import PreforkedWorker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,10 +71,12 @@ def write(file: Path, mode: str) -> None:
 async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     """A supervisor of these workers, which have applied the first snapshot."""
     write(file, "on")
-    supervisor = Supervisor(file, load(file))
     first = [PreforkedWorker(cast("Any", worker), worker.end) for worker in workers]
     listeners = [socket.socket() for _ in workers]
-    supervisor._pool = pool = WorkerPool(listeners, supervisor._snapshot, first, 0)
+    supervisor = Supervisor(file, load(file), PreforkedWorkers(listeners, first, 0))
+    pool = supervisor._pool
+    await pool.broadcast_snapshot(supervisor._snapshot)
+    pool.start()
     running = [asyncio.create_task(worker.run()) for worker in workers]
     await pool.ready()
     try:

@@ -93,7 +93,7 @@ def serve(config: Config = None) -> None:
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    uvloop.run(Supervisor(config, settings).run(launch(settings)))
+    uvloop.run(Supervisor(config, settings, launch(settings)).run())
 
 
 @app.command(epilog="Example: nearbucket explain --ip 3.5.140.1 /releases/app.tar.gz")

@@ -1,8 +1,7 @@
-"""The supervisor: builds everything, owns what changes, signals, workers, drain.
+"""The supervisor process: start, reload, refresh of the list of prefixes, drain and stop.
 
-In: a configuration file, ip-ranges, signals. Out: snapshots to the workers, the admin
-port. Refuses to touch a client's request: workers do that. It changes state in one place:
-``_swap`` makes a new frozen snapshot and spreads it.
+What requests are decided by changes in one place: ``_swap`` builds a new immutable snapshot, has
+every worker apply it, and uses it for the admin port. Clients' requests never come here.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ from nearbucket.supervisor.worker_pool import WorkerPool
 from nearbucket.telemetry.metrics import total
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -45,95 +43,92 @@ if TYPE_CHECKING:
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
 
-WATCH = 1.0  # seconds between looks at the configuration file and the workers' figures
-_NOBODY = "nobody is sent there; is the region right?"
-FEED_PAUSE = 5.0  # seconds before a feed that failed starts again
+WATCH_INTERVAL = 1.0  # seconds between two checks of the configuration file
+FEED_PAUSE = 5.0  # seconds before a feed that raised an exception starts again
 
 _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """One running server."""
+    """One running ``nearbucket serve``.
 
-    def __init__(self, path: Path | None, settings: Settings) -> None:
+    Attributes:
+        engine: The engine that workers use, for ``explain``.
+    """
+
+    def __init__(self, path: Path | None, settings: Settings, workers: PreforkedWorkers) -> None:
+        """Prepare; ``run`` starts.
+
+        Args:
+            path: The configuration file, or None for the default one.
+            settings: What it says now.
+            workers: The first worker processes.
+
+        Raises:
+            ConfigError: The settings cannot be used.
+        """
         self._path = path
-        self._mark = _mark(path or DEFAULT_FILE)
-        self._ranges: Ranges | None = None
+        self._file_stamp = _stamp(path or DEFAULT_FILE)
+        self._address = workers.listeners[0].getsockname()[:2]
         snapshot = snapshot_of(settings, None)
-        self._swap_to(snapshot, engine_of(snapshot))
-        self._feed: RangesFeed | None = None
+        self._use(snapshot, engine_of(snapshot))
+        self._ranges: Ranges | None = None
+        self._feed = RangesFeed(settings.regions, self._publish)
+        self._pool = WorkerPool(workers.listeners, workers.first, workers.memory)
+        self._warm_up: WarmUp | None = None
+        self._warm_up_task: asyncio.Task[None] | None = None
+        self._swapping = asyncio.Lock()
         self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
         self._refused: str | None = None
         self._stop = asyncio.Event()
-        self._draining = False
         self._started = time.time()
-        self._pool: WorkerPool | None = None
-        self._swapping = asyncio.Lock()
-        self._warmed: WarmUp | None = None
-        self._warming: tuple[asyncio.Task[None], ...] = ()
-        self.addresses: dict[str, tuple[str, int]] = {}
-
-    def _swap_to(self, snapshot: Snapshot, engine: Engine) -> None:
-        self._snapshot, self.engine = snapshot, engine
-        logging.getLogger().setLevel(snapshot.settings.log.level.upper())
 
     @property
     def settings(self) -> Settings:
         """The configuration in use."""
         return self._snapshot.settings
 
-    async def run(self, launched: PreforkedWorkers) -> None:
-        """Serve until SIGTERM or SIGINT, then drain."""
-        settings = self.settings
-        self.addresses["listen"] = _address(launched.listeners[0])
-        self._feed = feed = RangesFeed(settings.regions, self._publish)
-        await feed.load_cached()
-        runner = await self._open_admin(settings)
-        self._pool = pool = WorkerPool(
-            launched.listeners, self._snapshot, launched.first, launched.memory
-        )
+    # Start
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            ConfigError: The admin port cannot be opened.
+            ProxyError: No worker could start.
+        """
+        if not await self._feed.load_cached():
+            await self._pool.broadcast_snapshot(self._snapshot)
+        admin = await self._open_admin()
+        self._pool.start()
         self._watch_signals()
-        tasks = [asyncio.create_task(_keep_feeding(feed)), asyncio.create_task(self._watch_file())]
+        tasks = [asyncio.create_task(each) for each in (self._keep_feeding(), self._watch_file())]
         try:
-            await self._announce(pool)
-            self._warm_up(pool)
+            await self._wait_for_workers()
+            self._announce(admin)
+            self._start_warm_up()
             await self._stop.wait()
         finally:
-            self._draining = True
-            for task in (*tasks, *self._warming):
+            self._stop.set()
+            self._stop_warm_up()
+            for task in tasks:
                 task.cancel()
-            await pool.drain()
-            await runner.cleanup()
+            await self._pool.drain()
+            await admin.cleanup()
         _log.info("drained; goodbye")
 
-    async def _announce(self, pool: WorkerPool) -> None:
-        ready, stop = (asyncio.create_task(each) for each in (pool.ready(), self._stop.wait()))
-        await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if ready.done():
-            ready.result()  # raises when no worker could start
-        ready.cancel()
-        _log.info(
-            "nearbucket %s: configuration %s from %s",
-            __version__, fingerprint(self.settings), self._path or DEFAULT_FILE,
-        )  # fmt: skip
-        for name, (host, port) in self.addresses.items():
-            _log.info("%s on %s port %d", name, host, port)
-
-    async def _open_admin(self, settings: Settings) -> web.AppRunner:
+    async def _open_admin(self) -> web.AppRunner:
         runner = web.AppRunner(application(self), access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, settings.admin.host, settings.admin.port)
+        host, port = self.settings.admin.host, self.settings.admin.port
         try:
-            await site.start()
+            await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
             raise ConfigError(
-                f"admin: cannot listen on {settings.admin.host} port {settings.admin.port}: "
-                f"{error.strerror}; change admin.host or admin.port"
+                f"admin: cannot listen on {host} port {port}: {error.strerror}; change admin.host "
+                "or admin.port"
             ) from None
-        host, port = runner.addresses[0][:2]
-        self.addresses["admin"] = (host, port)
         return runner
 
     def _watch_signals(self) -> None:
@@ -142,100 +137,143 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
+    async def _wait_for_workers(self) -> None:
+        """Return when all workers answer, or when a signal says to stop."""
+        ready = asyncio.create_task(self._pool.ready())
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if ready.done():
+            ready.result()  # raises when no worker could start
+        ready.cancel()
+
+    def _announce(self, admin: web.AppRunner) -> None:
+        file = self._path or DEFAULT_FILE
+        name = fingerprint(self.settings)
+        _log.info("nearbucket %s: configuration %s from %s", __version__, name, file)
+        _log.info("listen on %s port %d", *self._address)
+        _log.info("admin on %s port %d", *admin.addresses[0][:2])
+
+    # Reload
+
     async def _watch_file(self) -> None:
-        """Reload when the configuration file changes; keep the workers' figures fresh."""
+        """Reload when the configuration file changes."""
         while True:
-            await asyncio.sleep(WATCH)
-            if self._pool is not None:
-                await self._pool.figures()  # so that a worker that is killed loses little
-            if _mark(self._path or DEFAULT_FILE) not in {self._mark, None}:
+            await asyncio.sleep(WATCH_INTERVAL)
+            await self._pool.figures()  # a worker that is killed loses what it counted since
+            if _stamp(self._path or DEFAULT_FILE) not in {self._file_stamp, None}:
                 await self.reload()
 
     def _on_hangup(self) -> None:
         self._reloading = asyncio.create_task(self.reload())
 
     async def reload(self) -> None:
-        """Read the configuration again; a broken or unfit one is refused whole."""
-        self._mark = _mark(self._path or DEFAULT_FILE)
+        """Read the configuration again; one that cannot be used is refused whole."""
+        self._file_stamp = _stamp(self._path or DEFAULT_FILE)
         try:
             settings = load(self._path)
             refuse_restart(self.settings, settings)
             await self._swap(settings=settings)
-        except ProxyError as error:
-            self._reloads["refused",] += 1
-            self._refused = " ".join(str(error).split())  # YAML's errors have lines of their own
-            _log.error("configuration not reloaded, the old one goes on: %s", self._refused)
-            return
         except Exception as error:
-            self._reloads["refused",] += 1
-            self._refused = repr(error)
-            _log.exception("configuration not reloaded, the old one goes on")
-            return
-        self._reloads["applied",] += 1
-        self._refused = None
-        _log.info("configuration reloaded: %s", fingerprint(settings))
+            self._refuse(error)
+        else:
+            self._reloads["applied",] += 1
+            self._refused = None
+            _log.info("configuration reloaded: %s", fingerprint(settings))
+
+    def _refuse(self, error: Exception) -> None:
+        expected = isinstance(error, ProxyError)
+        self._reloads["refused",] += 1
+        self._refused = " ".join(str(error).split()) if expected else repr(error)
+        _log.error(
+            "configuration not reloaded, the old one goes on: %s",
+            self._refused,
+            exc_info=None if expected else error,
+        )
+
+    # Refresh
+
+    async def _keep_feeding(self) -> None:
+        """Refresh the list for ever; an exception is logged and leaves the list as it is."""
+        while True:
+            try:
+                await self._feed.run()
+            except Exception:
+                _log.exception("the ranges feed failed; it starts again")
+            await asyncio.sleep(FEED_PAUSE)
 
     async def _publish(self, ranges: Ranges) -> None:
         await self._swap(ranges=ranges)
 
+    # Both
+
     async def _swap(
         self, *, settings: Settings | None = None, ranges: Ranges | None = None
     ) -> None:
-        """The one place where anything changes: a new snapshot, here and in every worker."""
-        async with self._swapping:
-            settings, ranges = settings or self.settings, ranges or self._ranges
-            snapshot = await in_background(snapshot_of, settings, ranges)
-            old, chosen = self.settings, snapshot.settings
-            new = (chosen.sites, chosen.catalog) != (old.sites, old.catalog)
-            engine = engine_of(snapshot)
-            if self._pool is not None:
-                await self._pool.broadcast_snapshot(snapshot)
-            self._swap_to(snapshot, engine)
-            if self._pool is not None and new:
-                self._warm_up(self._pool)
-            for each in regions_without_prefixes(settings, ranges):
-                _log.warning("%s: the list of prefixes has no address there: %s", each, _NOBODY)
-            self._ranges = ranges  # last: /readyz looks here whether the workers have a list
+        """Have the workers and the admin port use new settings, or a new list.
 
-    def _warm_up(self, pool: WorkerPool) -> None:
-        """Have the workers know what the buckets hold before anybody asks."""
-        for task in self._warming:
-            task.cancel()
-        self._warming, self._warmed = (), None
+        Raises:
+            ProxyError: A worker cannot apply them. Nothing has changed.
+        """
+        async with self._swapping:
+            before, settings = self.settings, settings or self.settings
+            ranges = ranges or self._ranges
+            snapshot = await in_background(snapshot_of, settings, ranges)
+            engine = engine_of(snapshot)
+            await self._pool.broadcast_snapshot(snapshot)
+            self._use(snapshot, engine)
+            self._ranges = ranges  # not before the workers have it: /readyz depends on it
+            if (settings.sites, settings.catalog) != (before.sites, before.catalog):
+                self._start_warm_up()
+            for key in regions_without_prefixes(settings, ranges):
+                _log.warning(
+                    "%s: the list of prefixes has no address in this region, so no client is "
+                    "redirected there; is its name right?",
+                    key,
+                )
+
+    def _use(self, snapshot: Snapshot, engine: Engine) -> None:
+        self._snapshot, self.engine = snapshot, engine
+        logging.getLogger().setLevel(snapshot.settings.log.level.upper())
+
+    def _start_warm_up(self) -> None:
+        """Tell the workers what the buckets hold, if the configuration wants that."""
+        self._stop_warm_up()
+        self._warm_up = None
         if self.settings.catalog.warm_up == "list":
-            self._warmed = WarmUp(self.settings, pool.broadcast_batch)
-            self._warming = (asyncio.create_task(self._warmed.run()),)
+            self._warm_up = WarmUp(self.settings, self._pool.broadcast_batch)
+            self._warm_up_task = asyncio.create_task(self._warm_up.run())
+
+    def _stop_warm_up(self) -> None:
+        if self._warm_up_task is not None:
+            self._warm_up_task.cancel()
+
+    # What the admin port shows
 
     def readiness(self) -> Readiness:
-        """Readiness, and what stands against it."""
+        """Whether traffic may come, and if not, why."""
         reasons = []
-        if self._draining or self._stop.is_set():
+        if self._stop.is_set():
             reasons.append("draining")
         if self._ranges is None and self.settings.regions.required:
-            why = f": {self._feed.problem}" if self._feed and self._feed.problem else ""
+            why = f": {self._feed.problem}" if self._feed.problem else ""
             reasons.append(f"ranges not loaded{why} (regions.required: false serves without)")
-        if self._serving == 0:
+        if self._pool.serving == 0:
             reasons.append("no worker answers yet")
         return Readiness(not reasons, reasons)
 
     def hosts(self) -> Sequence[str]:
-        """Every host a client may be sent to."""
+        """Every host that clients may be redirected to."""
         return self.settings.sent_to
 
-    @property
-    def _serving(self) -> int:
-        return self._pool.serving if self._pool else 0
-
     async def figures(self) -> Values:
-        """Every figure, summed over the workers."""
+        """All metrics, summed over the workers."""
         table = self._snapshot.table
         own: Values = {
-            "nearbucket_workers": {(): self._serving},
+            "nearbucket_workers": {(): self._pool.serving},
             "nearbucket_ranges_refreshes_total": {
                 (result.value,): count for result, count in self._feed.results.items()
-            }
-            if self._feed
-            else {},
+            },
             "nearbucket_config_reloads_total": dict(self._reloads),
             "nearbucket_config_info": {(fingerprint(self.settings),): 1},
         }
@@ -246,46 +284,31 @@ class Supervisor:
                 ("ipv4",): table.prefixes_v4,
                 ("ipv6",): table.prefixes_v6,
             }
-        return total([own, await self._pool.figures()]) if self._pool else own
+        return total([own, await self._pool.figures()])
 
     def _age(self) -> float:
-        confirmed = self._feed.confirmed_at if self._feed else None
+        confirmed = self._feed.confirmed_at
         return max(0.0, time.time() - confirmed) if confirmed is not None else 0.0
 
     async def status(self) -> Mapping[str, Any]:
-        """What a person asks first."""
+        """The document of ``/api/status``."""
         state = SupervisorState(
             readiness=self.readiness(),
-            serving=self._serving,
+            serving=self._pool.serving,
             started=self._started,
             ranges=self._ranges,
             age=self._age(),
             refused=self._refused,
-            warm_up=self._warmed.progress if self._warmed else None,
+            warm_up=self._warm_up.progress if self._warm_up else None,
             values=await self.figures(),
         )
         return status_of(self._snapshot, state)
 
 
-async def _keep_feeding(feed: RangesFeed) -> None:
-    """Run the feed for good; a fault in it is logged and leaves the list as it is."""
-    while True:
-        try:
-            await feed.run()
-        except Exception:
-            _log.exception("the ranges feed failed; it starts again")
-        await asyncio.sleep(FEED_PAUSE)
-
-
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written or replaced; None where there is none."""
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Values that change when a file is written or replaced; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _address(listener: socket.socket) -> tuple[str, int]:
-    host, port = listener.getsockname()[:2]
-    return host, port

@@ -1,12 +1,9 @@
-"""The worker processes: started, told, asked, replaced, drained.
+"""The worker processes as the supervisor sees them: start, snapshots, metrics, replacement, drain.
 
-In: snapshots to spread. Out: readiness and the sum of all figures. Refuses to know where
-configuration and prefixes come from.
-
-The first workers are there already (``prefork.py``). Later ones are new processes rather than
-copies: the supervisor has threads by then. Every worker has its own listening socket on the
-shared port (SO_REUSEPORT), which the supervisor keeps open, so that connections waiting for a
-worker that died meet its successor.
+The first workers exist already (``prefork.py``). Later ones are new processes, because the
+supervisor has threads by then, which a fork would not copy. The supervisor keeps the listening
+socket of every worker open, so that connections that wait for a worker that died are accepted by
+its replacement.
 """
 
 from __future__ import annotations
@@ -39,84 +36,90 @@ from nearbucket.supervisor.ipc import (
 from nearbucket.telemetry.metrics import Values, retired, total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.supervisor.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 
-ANSWER_TIMEOUT = 2.0  # seconds a worker may take to report before its last report stands in
+STATS_TIMEOUT = 2.0  # seconds a worker may take to send its metrics; then its last ones are used
 DRAIN_GRACE = 5.0  # seconds a worker may take beyond drain_timeout before it is killed
-RESTART_PAUSE = 1.0  # seconds before the successor of a worker that died young
-STARTS = 3  # deaths in a row before the first worker ever answered: then the start has failed
-YOUNG = 10.0  # seconds; what killed an older worker is not likely to be its start
+RESTART_PAUSE = 1.0  # seconds before a worker that died young is replaced
+STARTS = 3  # if no worker ever started, the start has failed after so many processes on a socket
+YOUNG = 10.0  # seconds; a worker that lived longer did not die of its start
 
 
 @dataclass(slots=True)
 class ForkedProcess:
-    """A process that ``os.fork`` made, with the face of ``asyncio.subprocess.Process``."""
+    """A process made by ``os.fork``, with the interface of ``asyncio.subprocess.Process``."""
 
     pid: int
     returncode: int | None = field(default=None, init=False)
 
     def kill(self) -> None:
-        """End it at once; without effect when ``wait`` has seen its end."""
+        """Kill it, unless it has ended."""
         if self.returncode is None:
             os.kill(self.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended; until then its number is nobody else's."""
+        """Wait for its end, and return its exit code."""
         _, status = await asyncio.to_thread(os.waitpid, self.pid, 0)
         self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
 
 class PreforkedWorker(NamedTuple):
-    """One of the first workers, and the supervisor's end of its channel."""
+    """One of the first workers, and the supervisor's end of the channel to it."""
 
     process: ForkedProcess
     end: socket.socket
 
 
 class _WorkerHandle:
-    """One worker process as the supervisor sees it."""
+    """One worker process as the supervisor sees it.
+
+    Attributes:
+        process: The process.
+        channel: The supervisor's end of the channel to it.
+        ready: Whether it accepts connections.
+        values: The metrics that it sent last.
+        refusal: Why it could not apply the last snapshot; empty if it could.
+    """
 
     def __init__(
         self,
         process: asyncio.subprocess.Process | ForkedProcess,
         channel: Channel,
-        on_ready: Callable[[], None],
-        ambient: SdkCredentials,
+        credentials: SdkCredentials,
     ) -> None:
         self.process = process
         self.channel = channel
-        self.on_ready = on_ready
-        self._ambient = ambient
-        self.ready = asyncio.Event()
+        self.ready = False
         self.values: Values = {}
         self.refusal = ""
+        self._credentials = credentials
         self._reported = asyncio.Condition()
         self._answered_number = 0
 
     async def listen(self) -> None:
-        """Take in what the worker says until it is gone."""
+        """Act on the worker's messages until its end of the channel closes."""
         while (message := await self.channel.receive()) is not None:
-            if isinstance(message, Ready):
-                self.ready.set()
-                self.on_ready()
-            elif isinstance(message, SnapshotRefused):
-                self.refusal = message.error
-            elif isinstance(message, Stats):
-                self.values = message.values
-                await self._answered(message.number)
-            elif isinstance(message, CredentialsRequest):
-                self._sending_credentials = asyncio.create_task(self._send_credentials())
-        await self._answered(LAST_STATS)  # nobody waits for a worker that is gone
+            match message:
+                case Ready():
+                    self.ready = True
+                case SnapshotRefused(error):
+                    self.refusal = error
+                case Stats(number, values):
+                    self.values = values
+                    await self._answered(number)
+                case CredentialsRequest():
+                    self._sending_credentials = asyncio.create_task(self._send_credentials())
+        await self._answered(LAST_STATS)  # ends all waits for this worker
 
     async def _send_credentials(self) -> None:
         try:
-            reply = CredentialsReply(await self._ambient.get())
+            reply = CredentialsReply(await self._credentials.get())
         except OriginError as error:
             reply = CredentialsReply(None, error.status, error.detail)
         self.channel.send(reply)
@@ -127,7 +130,7 @@ class _WorkerHandle:
             self._reported.notify_all()
 
     async def wait_for_stats(self, number: int) -> None:
-        """Return when the figures are no older than the request with this number."""
+        """Return when ``values`` are no older than the request with this number."""
         async with self._reported:
             await self._reported.wait_for(lambda: self._answered_number >= number)
 
@@ -135,16 +138,15 @@ class _WorkerHandle:
 async def _start(
     listener: socket.socket, memory: int
 ) -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """A worker as a new process, and the supervisor's end of its channel."""
+    """Start a worker as a new process. Returns it, and the supervisor's end of its channel."""
     ours, theirs = socket.socketpair()
+    descriptors = (listener.fileno(), theirs.fileno(), memory)
+    command = [sys.executable, "-m", "nearbucket.supervisor.worker_process", *map(str, descriptors)]
     with theirs, contextlib.ExitStack() as undo:
         undo.callback(ours.close)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "nearbucket.supervisor.worker_process", str(listener.fileno()),
-            str(theirs.fileno()), str(memory),
-            pass_fds=(listener.fileno(), theirs.fileno(), memory),
-            stdin=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+            *command, pass_fds=descriptors, stdin=asyncio.subprocess.DEVNULL
+        )
         undo.pop_all()
     return process, ours
 
@@ -153,46 +155,51 @@ class WorkerPool:
     """All workers of one supervisor."""
 
     def __init__(
-        self,
-        listeners: Iterable[socket.socket],
-        snapshot: Snapshot,
-        first: Sequence[PreforkedWorker],
-        memory: int,
+        self, listeners: Sequence[socket.socket], first: Sequence[PreforkedWorker], memory: int
     ) -> None:
-        """Args: a socket a worker; what to decide by; the workers there are; their memory."""
-        self._listeners = list(listeners)
+        """Prepare; ``start`` runs the workers, by the last snapshot that was broadcast.
+
+        Args:
+            listeners: The listening socket of each worker.
+            first: The worker processes that exist already.
+            memory: Descriptor of the memory that all workers share.
+        """
+        self._listeners = listeners
         self._first = dict(enumerate(first))
         self._memory = memory
-        self._drain_timeout = snapshot.settings.limits.drain_timeout
-        self._encoded = encoded(snapshot)
-        self._ambient = SdkCredentials()  # for all: the SDK is asked, and kept in memory, once
+        self._encoded = b""
+        self._drain_timeout = 0.0
+        self._credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
         self._workers: dict[int, _WorkerHandle] = {}
         self._retired: Values = {}
         self._draining = False
         self._answered = False
         self._stats_lock = asyncio.Lock()
         self._stats_number = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Run one worker on each socket."""
         self._tasks = [
             asyncio.create_task(self._keep(slot)) for slot in range(len(self._listeners))
         ]
 
-    @property
-    def serving(self) -> int:
-        """Workers that answer now."""
-        return sum(worker.ready.is_set() for worker in self._workers.values())
-
-    @property
-    def size(self) -> int:
-        """Workers there should be."""
-        return len(self._listeners)
-
     async def ready(self) -> None:
-        """Return when every worker answers."""
-        while self.serving < self.size:
+        """Return when every worker accepts connections.
+
+        Raises:
+            ProxyError: The first three processes on a socket ended, and no worker ever started.
+        """
+        while self.serving < len(self._listeners):
             await asyncio.sleep(0.01)
             for task in self._tasks:
                 if task.done():
                     task.result()
+
+    @property
+    def serving(self) -> int:
+        """How many workers accept connections now."""
+        return sum(worker.ready for worker in self._workers.values())
 
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
@@ -222,13 +229,13 @@ class WorkerPool:
             worker.channel.send_encoded(data)
 
     def broadcast_batch(self, batch: CatalogBatch) -> None:
-        """Have every worker of now know what a bucket holds."""
+        """Tell every worker that runs now what a bucket holds."""
         data = encoded(batch)
         for worker in self._workers.values():
             worker.channel.send_encoded(data)
 
     async def figures(self) -> Values:
-        """The exact sum over all workers, those that ended included."""
+        """The metrics of all workers, added up; those that ended count too."""
         async with self._stats_lock:
             self._stats_number += 1
             workers = list(self._workers.values())
@@ -238,15 +245,15 @@ class WorkerPool:
                 asyncio.create_task(worker.wait_for_stats(self._stats_number)) for worker in workers
             ]
             if waits:
-                _, late = await asyncio.wait(waits, timeout=ANSWER_TIMEOUT)
+                _, late = await asyncio.wait(waits, timeout=STATS_TIMEOUT)
                 for wait in late:
                     wait.cancel()
-            # Those that are there now: one that ended meanwhile is among the retired.
+            # The workers of now: one that ended meanwhile is in _retired.
             current = (worker.values for worker in self._workers.values())
             return total([self._retired, *current])
 
     async def drain(self) -> None:
-        """Let every worker finish and end."""
+        """Have every worker finish its requests and end; kill those that do not in time."""
         self._draining = True
         for listener in self._listeners:
             listener.close()
@@ -261,30 +268,27 @@ class WorkerPool:
         await ended
 
     async def _keep(self, slot: int) -> None:
-        """Run a worker on this slot's socket, and another when it dies."""
+        """Run a worker on this slot's socket, and another when it ends."""
         deaths = 0
         while not self._draining:
-            if deaths == STARTS and not self._answered:
+            if deaths == STARTS and not (self._answered or self.serving):
                 raise ProxyError("no worker process could start; see the log above")
             deaths += 1
             started = asyncio.get_running_loop().time()
             try:
                 await self._run(slot)
             except Exception:
-                # No process or descriptor to be had: its connections wait for the next try.
+                # No process or descriptor was left. Connections wait in the socket meanwhile.
                 _log.exception("worker %d could not be started", slot)
             if not self._draining:
                 _log.error("worker %d died; starting another", slot)
                 lived = asyncio.get_running_loop().time() - started
                 await asyncio.sleep(RESTART_PAUSE if lived < YOUNG else 0)
 
-    def _has_answered(self) -> None:
-        self._answered = True
-
     async def _run(self, slot: int) -> None:
         first = self._first.pop(slot, None)
         process, end = first or await _start(self._listeners[slot], self._memory)
-        worker = _WorkerHandle(process, await Channel.over(end), self._has_answered, self._ambient)
+        worker = _WorkerHandle(process, await Channel.over(end), self._credentials)
         worker.channel.send_encoded(self._encoded)
         self._workers[slot] = worker
         if self._draining:
@@ -294,6 +298,7 @@ class WorkerPool:
             await process.wait()
         finally:
             del self._workers[slot]
+            self._answered |= worker.ready
             self._retired = total([self._retired, retired(worker.values)])
             await worker.channel.close()
             if process.returncode is None:
