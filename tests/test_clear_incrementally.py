@@ -7,8 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.event_loop import clear_incrementally
-from nearbucket.frontend.decision_cache import MAX_REPEATED, DecisionCache
-from nearbucket.frontend.request_parser import RequestHead
+from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.replicas.object_cache import BucketCache
 
 if TYPE_CHECKING:
@@ -50,16 +49,10 @@ def test_where_no_loop_runs_nobody_waits() -> None:
 
 async def test_what_a_memo_forgets_is_no_longer_there_and_goes_later() -> None:
     memo = DecisionCache()
-    parts: list[dict[Any, Any]] = [memo.repeats, memo.streams, memo._clients, {}]
+    parts: list[dict[Any, Any]] = [memo._sections, memo._clients, {}]
     memo._objects["site", None] = parts[-1]
     await forgotten(parts, memo.clear)
-    assert memo.get(None, RequestHead(b"GET /a HTTP/1.1", ()), 0.0) is None
-
-
-async def test_repeats_that_are_too_many_go_later() -> None:
-    memo = DecisionCache()
-    memo._repeated = MAX_REPEATED
-    await forgotten([memo.repeats, memo.streams], memo.tick)
+    assert memo.get(None, b"GET /a HTTP/1.1\r\n\r\n", 0.0) is None
 
 
 async def test_the_old_half_of_a_catalogue_goes_later() -> None:

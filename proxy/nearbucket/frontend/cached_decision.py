@@ -8,7 +8,6 @@ to decide.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
@@ -17,7 +16,6 @@ from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import (
     REPLICA_OK,
     UNKNOWN,
-    Action,
     Reason,
     RedirectTo,
     Refuse,
@@ -38,8 +36,6 @@ UNRELAYED = frozenset({
     b"origin",
 })  # fmt: skip
 """Header fields that S3's answer depends on in ways that only aiohttp's lane knows."""
-
-_DATE = b"\0"  # which no header holds
 
 
 @dataclass(slots=True)
@@ -63,15 +59,6 @@ class ObjectEntry:
     mark: int
     size: int | None
     until: float
-    _around_date: dict[RedirectText, tuple[bytes, bytes]] = field(repr=False)
-
-    def around_date(self, text: RedirectText) -> tuple[bytes, bytes]:
-        """What stands before and behind the Date of its redirect; one copy for all clients."""
-        found = self._around_date.get(text)
-        if found is None:
-            before, _, after = text.fill(self.path, _DATE).partition(_DATE)
-            found = self._around_date[text] = before, after
-        return found
 
 
 @dataclass(slots=True)
@@ -164,68 +151,6 @@ class ClientEntry:
         return made
 
 
-@dataclass(slots=True)
-class Repeat:
-    """One redirect that very bytes of one peer get: nothing is left to be put together."""
-
-    before: bytes
-    after: bytes
-    ends: LineEnds | None
-    until: float
-    mark: int
-    recent_redirects: RecentRedirects | None
-    _saved: int
-    _counters: DecisionCounters
-
-    @classmethod
-    def of(
-        cls, client: ClientEntry, entry: ObjectEntry, text: RedirectText, log: AccessLog
-    ) -> Repeat:
-        """Put together what a redirected GET gets.
-
-        Args:
-            client: Who asks.
-            entry: What for.
-            text: The bytes of it, but for path and Date.
-            log: The access log.
-        """
-        before, after = entry.around_date(text)
-        ends = None
-        if log.format is not None:
-            reason = client.decision.reason
-            decision_part = log.format.decision_part(
-                Action.REDIRECT.value, reason.value, text.status
-            )
-            sent = text.size + len(entry.path)
-            ends = log.format.ends(sent, LineParts(client.log_part, entry.log_part, decision_part))
-        return cls(
-            before, after, ends, entry.until, client.mark ^ entry.mark, client.recent_redirects,
-            client.bytes_saved(entry), client._counters,  # noqa: SLF001  # of one mind
-        )  # fmt: skip
-
-    def holds(self, now: float) -> bool:
-        """Whether it may be given now."""
-        if self.until < now:
-            return False
-        return self.recent_redirects is None or not self.recent_redirects.came_back(self.mark, now)
-
-    def answer(self, started: float, date: bytes, log: AccessLog) -> bytes:
-        """The bytes, counted and logged.
-
-        Args:
-            started: Monotonic time at which the request came.
-            date: Value of the Date header.
-            log: The access log.
-        """
-        now = monotonic()
-        self._counters.add(now - started, self._saved)
-        if self.recent_redirects is not None:
-            self.recent_redirects.record(self.mark, now)
-        if self.ends is not None:
-            log.repeat(now + log.offset, now - started, self.ends)
-        return b"".join((self.before, date, self.after))
-
-
 def client_fields_of(request: Request, decision: Decision) -> ClientFields:
     """What the access log says of whoever makes a request."""
     headers = request.headers
@@ -283,7 +208,6 @@ def object_entry_of(
         mark=mark_of_object(request.method, decision.key),
         size=replica.size,
         until=replica.until,
-        _around_date={},
     )
 
 

@@ -100,18 +100,11 @@ class ClientConnection(ConnectionTimeouts):
         """Answer, or hand over."""
         if self._reads_requests:
             started = monotonic()
-            context = self._context
-            seen = self._peer, chunk
-            repeat = context.decision_cache.repeats.get(seen)
-            if repeat is None or not repeat.holds(started):
-                cached = context.decision_cache.streams.get(seen)
-                if cached is None:
-                    self._read(chunk, started)
-                else:
-                    self._stream(chunk, cached, started, keep_alive=True)
+            cached = self._context.decision_cache.get(self._peer, chunk, started)
+            if cached is None:
+                self._read(chunk, started)
             else:
-                self._transport.write(repeat.answer(started, context.date, context.log))
-                self.since = started
+                self._respond(chunk, cached, started, keep_alive=cached.client.keep_alive)
         elif self._relay is not None:
             self._wait(chunk)
         elif not self._transport.is_closing():
@@ -127,10 +120,8 @@ class ClientConnection(ConnectionTimeouts):
         if isinstance(head, HandoffReason):
             self._hand_over(chunk, head, take_back=False)
             return
-        cached = context.decision_cache.get(self._peer, head, started)
+        cached = context.decision_cache.get_parsed(self._peer, head, chunk, started)
         if cached is not None:
-            if cached.client.keep_alive and not head.unique:
-                context.decision_cache.remember_bytes(self._peer, chunk, cached, context.log)
             self._respond(chunk, cached, started, keep_alive=cached.client.keep_alive)
             return
         found = context.parser.parse(head, self._peer)

@@ -29,21 +29,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.event_loop import clear_incrementally
-from nearbucket.frontend.cached_decision import Repeat
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.access_log import PIPE_BUF
 
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
     from nearbucket.frontend.request_parser import RequestHead
-    from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LinePart
 
 MAX_BYTES = 32 << 20
 """About what is kept of clients and objects; when it is reached all is forgotten at once."""
-
-MAX_REPEATED = 8 << 20
-"""About what is kept of repeats, of which there are clients times objects: then no more are."""
 
 _NO_PATTERN = ""  # which no region is called
 _REGION_KEYS = {
@@ -56,7 +51,6 @@ CACHEABLE_REASONS = frozenset(_REGION_KEYS)
 
 _OVERHEAD = 500  # bytes of Python's objects around one entry
 _LONGEST = 2048  # bytes of a head that is worth keeping
-_MAX_SEEN = 1 << 16
 
 
 class CachedDecision(NamedTuple):
@@ -75,77 +69,73 @@ class _Client:
     unmatched_objects: dict[bytes, ObjectEntry]
     unmatched_entry: ClientEntry | None = None
 
+    def decision(self, line: bytes, now: float) -> CachedDecision | None:
+        """The cached decision for this client and a request line, while it holds."""
+        client_entry, object_entry = self.entry, self.objects.get(line)
+        if object_entry is None:
+            if self.unmatched_entry is None:
+                return None
+            client_entry, object_entry = self.unmatched_entry, self.unmatched_objects.get(line)
+            if object_entry is None:
+                return None
+        if object_entry.until < now or client_entry.came_back(object_entry, now):
+            return None
+        return CachedDecision(client_entry, object_entry)
+
 
 class DecisionCache:
-    """What one worker remembers under one engine.
+    """What one worker remembers under one engine."""
 
-    Attributes:
-        repeats: Peer and chunk to the redirect that they get.
-        streams: The same to what is streamed.
-    """
-
-    __slots__ = ("_bytes", "_clients", "_objects", "_repeated", "_seen", "repeats", "streams")
+    __slots__ = ("_bytes", "_clients", "_objects", "_sections")
 
     def __init__(self) -> None:
         self._begin()
 
     def clear(self) -> None:
         """Start from nothing."""
-        clear_incrementally(self.repeats, self.streams, self._clients, *self._objects.values())
+        clear_incrementally(self._sections, self._clients, *self._objects.values())
         self._begin()
 
     def _begin(self) -> None:
-        self.repeats: dict[tuple[str | None, bytes], Repeat] = {}
-        self.streams: dict[tuple[str | None, bytes], CachedDecision] = {}
+        self._sections: dict[tuple[str | None, bytes], _Client] = {}
         self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
         self._objects: dict[tuple[str, str | None], dict[bytes, ObjectEntry]] = {}
-        self._seen: set[int] = set()
-        self._bytes = self._repeated = 0
+        self._bytes = 0
 
-    def get(self, peer: str | None, head: RequestHead, now: float) -> CachedDecision | None:
-        """Who asks by these lines and what for, where both are known; else None.
+    def get(self, peer: str | None, chunk: bytes, now: float) -> CachedDecision | None:
+        """Look up a request whose header section came before; the chunk need not be parsed.
 
         Args:
             peer: The socket's remote address.
-            head: The lines that matter, whatever else stands between them.
+            chunk: Bytes as the socket gave them.
+            now: Monotonic time.
+        """
+        line, _, section = chunk.partition(b"\r\n")
+        client = self._sections.get((peer, section))
+        return None if client is None else client.decision(line, now)
+
+    def get_parsed(
+        self, peer: str | None, head: RequestHead, chunk: bytes, now: float
+    ) -> CachedDecision | None:
+        """Look up a request by its request line and the field lines that matter.
+
+        Args:
+            peer: The socket's remote address.
+            head: The head, split into lines.
+            chunk: The same, as the socket gave it.
             now: Monotonic time.
         """
         client = self._clients.get((peer, head.fields))
-        known = None if client is None else _lookup(client, head.line)
-        if known is None or known.object.until < now or known.client.came_back(known.object, now):
+        if client is None:
             return None
-        return known
+        if head.repeated:
+            self._remember_section(peer, chunk, client)
+        return client.decision(head.line, now)
 
-    def remember_bytes(
-        self, peer: str | None, chunk: bytes, known: CachedDecision, log: AccessLog
-    ) -> None:
-        """Remember the very bytes of a GET that come for the second time.
-
-        A CDN writes an id of its own into every request: those never come again.
-        """
-        client_entry, object_entry = known
-        text = client_entry.text
-        if text is not None and object_entry.head:
-            return
-        mark = hash((peer, chunk))
-        if mark not in self._seen:  # a collision costs an entry, nothing else
-            if len(self._seen) >= _MAX_SEEN:
-                self._seen.clear()
-            self._seen.add(mark)
-        elif self._repeated < MAX_REPEATED and len(chunk) <= _LONGEST:
-            if (peer, chunk) not in self.repeats:  # else it only held for a while
-                self._repeated += 2 * len(chunk) + len(b"".join(client_entry.log_part)) + _OVERHEAD
-            if text is None:
-                self.streams[peer, chunk] = known
-            else:
-                self.repeats[peer, chunk] = Repeat.of(client_entry, object_entry, text, log)
-
-    def tick(self) -> None:
-        """Once a second: make room for other repeats, where there is none left."""
-        if self._repeated >= MAX_REPEATED:
-            clear_incrementally(self.repeats, self.streams)
-            self.repeats, self.streams = {}, {}
-            self._repeated = 0
+    def _remember_section(self, peer: str | None, chunk: bytes, client: _Client) -> None:
+        section = chunk.partition(b"\r\n")[2]
+        if self._fits(section):
+            self._sections[peer, section] = client
 
     def put(
         self, peer: str | None, head: RequestHead, entry: ClientEntry, object_entry: ObjectEntry
@@ -178,7 +168,7 @@ class DecisionCache:
         elif client.objects is not objects:
             _join(client, objects, entry)
 
-    def _fits(self, seen: bytes, part: LinePart) -> bool:
+    def _fits(self, seen: bytes, part: LinePart = ()) -> bool:
         """Make room for an entry; False for one that is not worth it."""
         logged = sum(map(len, part))
         # Any client may meet any object: neither may take half of a line's room.
@@ -190,16 +180,6 @@ class DecisionCache:
             self.clear()
             return False
         return True
-
-
-def _lookup(client: _Client, line: bytes) -> CachedDecision | None:
-    object_entry = client.objects.get(line)
-    if object_entry is not None:
-        return CachedDecision(client.entry, object_entry)
-    if client.unmatched_entry is None:
-        return None
-    object_entry = client.unmatched_objects.get(line)
-    return None if object_entry is None else CachedDecision(client.unmatched_entry, object_entry)
 
 
 def _join(client: _Client, objects: dict[bytes, ObjectEntry], client_entry: ClientEntry) -> None:

@@ -43,12 +43,12 @@ class RequestHead(NamedTuple):
     Attributes:
         line: The request line; not checked yet.
         fields: The field lines that a decision or its record depends on, as sent, in order.
-        unique: Whether a field has another value each time: its bytes will not come again.
+        repeated: Whether all its field lines were known from earlier requests.
     """
 
     line: bytes
     fields: tuple[bytes, ...]
-    unique: bool = False
+    repeated: bool
 
 
 class PlainRequest(NamedTuple):
@@ -92,15 +92,15 @@ class PlainRequestParser:
         if end > MAX_REQUEST_HEAD - 4 or len(lines) > MAX_LINES:
             return HandoffReason.UNUSUAL
         fields = []
-        unique = False
+        repeated = True
         kept, dropped, restless = self._kept, self._dropped, self._unique_fields
         for line in lines[1:]:
             if line in dropped:
                 continue
             if line not in kept:
+                repeated = False
                 start = line[: line.find(b":") + 1]
                 if start in restless and line.isascii() and line.decode().isprintable():
-                    unique = True
                     continue  # a value without tabs: _VALUE, in a third of the time
                 matters = self._learn(line)
                 if isinstance(matters, HandoffReason):
@@ -108,7 +108,7 @@ class PlainRequestParser:
                 if not matters:
                     continue
             fields.append(line)
-        return RequestHead(lines[0], tuple(fields), unique)
+        return RequestHead(lines[0], tuple(fields), repeated)
 
     def _learn(self, line: bytes) -> bool | HandoffReason:
         """Whether anything depends on a field line, or why its head is not simple."""

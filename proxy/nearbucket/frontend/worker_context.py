@@ -142,7 +142,6 @@ class WorkerContext:
 
     def tick(self) -> None:
         """Once a second: the clock, and how much was kept out of the log."""
-        self.decision_cache.tick()
         self.date = formatdate(usegmt=True).encode()
         self.log.offset = time.time() - time.monotonic()
         if self._complaints > 1:

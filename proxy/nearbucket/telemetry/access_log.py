@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nearbucket.telemetry.log_format import (
     JsonFormat,
-    LineEnds,
     LogFormat,
     LogRecord,
     W3cFormat,
@@ -81,11 +80,6 @@ class AccessLog:
         """Keep one record's line for the next flush."""
         if self.format is not None:
             self.keep(_fitted(self.format, record))
-
-    def repeat(self, moment: float, seconds: float, ends: LineEnds) -> None:
-        """Keep one line of which all but time and duration was made before."""
-        if self.format is not None:
-            self.keep(self.format.line(moment, seconds, ends))
 
     def keep(self, line: bytes) -> None:
         """Keep one line, of up to PIPE_BUF bytes, for the next flush."""
