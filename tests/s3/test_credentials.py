@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from nearbucket.errors import OriginError
 from nearbucket.s3 import credentials as module
-from nearbucket.s3.credentials import Credentials, RemoteCredentials, SdkCredentials
+from nearbucket.s3.credentials import Credentials, SdkCredentials
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
@@ -263,6 +263,6 @@ async def test_a_process_without_a_chain_of_its_own_is_given_the_credentials_of_
         asked += 1
         return lent
 
-    remote = RemoteCredentials(fetch)
+    remote = SdkCredentials(fetch=fetch)
     assert [await remote.get() for _ in range(2)] == [lent, lent]
     assert asked == 1

@@ -25,10 +25,11 @@ from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
 from nearbucket.frontend.handoff import (
     TOO_MANY_CONNECTIONS,
     AiohttpProtocol,
+    RelayRequest,
     peer_address,
-    unencrypted_descriptor,
 )
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
+from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
 from nearbucket.telemetry.metrics import HandoffReason
@@ -53,8 +54,8 @@ class ClientConnection(ConnectionTimeouts):
     """
 
     __slots__ = (
-        "_aiohttp", "_build", "_chunks", "_eof", "_file", "_peer", "_relay", "_takes_back",
-        "_whole", "handed_back",
+        "_aiohttp", "_build", "_chunks", "_eof", "_peer", "_relay", "_takes_back", "_whole",
+        "_writer", "handed_back",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +72,7 @@ class ClientConnection(ConnectionTimeouts):
         self._eof = False
         self._peer: str | None = None
         self._whole = True
-        self._file: int | None = None
+        self._writer: ClientWriter | None = None  # made for the first streamed object
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected; over the limit it is told so at take_back."""
@@ -185,16 +186,15 @@ class ClientConnection(ConnectionTimeouts):
         if signed_requests is None or object_entry.head or not client_entry.streamable:
             self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
             return
-        transport, file = self._transport, self._file
-        if file is None:
-            file = self._file = unencrypted_descriptor(transport)
+        writer = self._writer
+        if writer is None:
+            writer = self._writer = ClientWriter(self._transport)
         self._reads_requests = False
         self._chunks = [chunk]
         self.phase = BUSY
         self.since = started
-        self._relay = relay = Relay(
-            context, signed_requests, cached, self, transport, file, started, keep_alive=keep_alive
-        )
+        request = RelayRequest(cached, signed_requests, started, keep_alive)
+        self._relay = relay = Relay(context, request, writer, self)
         if not relay.start():
             self._leave_relay()
             self._hand_over(chunk, HandoffReason.STREAM, take_back=True)

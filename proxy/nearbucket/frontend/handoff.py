@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     import asyncio
 
+    from nearbucket.frontend.decision_cache import CachedDecision
     from nearbucket.origin.error_response import ErrorResponse
+    from nearbucket.origin.pool.signed_requests import SignedRequestCache
 
 TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
@@ -43,6 +45,22 @@ class HandedBackRequest(NamedTuple):
 
     origin: OriginAttempt | ErrorResponse
     started: float
+
+
+class RelayRequest(NamedTuple):
+    """A request for an object that the streaming lane is to answer.
+
+    Attributes:
+        cached: Client and object.
+        signed_requests: The bucket to ask.
+        started: Monotonic time at which the request came.
+        keep_alive: Whether the client's connection stays open.
+    """
+
+    cached: CachedDecision
+    signed_requests: SignedRequestCache
+    started: float
+    keep_alive: bool
 
 
 class AiohttpProtocol(Protocol):
@@ -91,11 +109,3 @@ def peer_address(transport: asyncio.Transport) -> str | None:
 def _same(text: str) -> str:
     """One text of those that are equal: all connections of a load balancer have one address."""
     return text
-
-
-def unencrypted_descriptor(transport: asyncio.Transport) -> int:
-    """The file descriptor of a connection without TLS; -1 where there is TLS."""
-    if transport.get_extra_info("sslcontext") is not None:
-        return -1
-    descriptor: int = transport.get_extra_info("socket").fileno()
-    return descriptor

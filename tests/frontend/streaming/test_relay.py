@@ -62,7 +62,7 @@ async def test_nothing_is_written_to_a_connection_that_is_closing(
         written: list[Any] = []
         monkeypatch.setattr(os, "writev", lambda *what: written.append(what))
         lane.abort()  # from here on the descriptor may be another connection's
-        relay.received(memoryview(b"56789"))
+        relay._exchange.received(memoryview(b"56789"))
         assert written == []
         await served.settled()
         assert served.count("nearbucket_stream_ends_total", "client-gone") == 1
@@ -80,7 +80,7 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         async with asyncio.timeout(PATIENCE):
             while len(lane._chunks) == 1:  # noqa: ASYNC110  # a plain list
                 await asyncio.sleep(0.01)
-        relay.received(memoryview(b"56789"))
+        relay._exchange.received(memoryview(b"56789"))
         assert (await client.answer()).body == b"0123456789"
         assert (await client.answer()).status == 301
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
@@ -97,7 +97,7 @@ async def test_the_head_of_an_object_may_come_in_any_pieces(pieces: int) -> None
             relay = lane._relay
             assert relay is not None
             for start in range(0, len(SAID), pieces):
-                relay.received(memoryview(SAID[start : start + pieces]))
+                relay._exchange.received(memoryview(SAID[start : start + pieces]))
             answer = await client.answer()
             assert (answer.status, answer.body) == (200, b"0123456789")
             assert answer.headers["etag"] == '"e"'
@@ -140,13 +140,13 @@ async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known()
         await server.arrived.wait()
         lane = served.client_connections()[0]
         async with asyncio.timeout(PATIENCE):
-            while lane._relay is None or lane._relay._error_reader is None:  # noqa: ASYNC110
+            while lane._relay is None or lane._relay._exchange._error_reader is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         for later in (0, 4):
             lane.check(monotonic() + later)
         relay = lane._relay
         assert relay is not None
-        relay.received(memoryview(b"<"))  # it goes on, but for how long?
+        relay._exchange.received(memoryview(b"<"))  # it goes on, but for how long?
         lane.check(monotonic() + 6)
         assert (await asking).status == 404
     assert len(server.asked) == 1

@@ -7,8 +7,8 @@ aiohttp lane answers the request. If S3 drops the body, the rest comes through t
 
 In reading order:
 
-* ``relay.py``: passes the body on, and resumes it when S3 drops it.
-* ``origin_exchange.py``: sends the request to S3 and reads the head of the response.
-* ``client_writer.py``: writes to the client, and tells when the client is slower than S3.
+* ``relay.py``: answers one request: passes the body on, and the rest of one that S3 drops.
+* ``origin_exchange.py``: sends the request to S3, and reads the response.
+* ``client_writer.py``: writes to the client, and says when the client is slower than S3.
 * ``read_sizing.py``: how many bytes of a large body are read from S3 at a time.
 """

@@ -1,8 +1,7 @@
-"""Writing to a client that may be slower than what is written comes.
+"""Writing to a client that may take bytes more slowly than they come.
 
-In: pieces of an answer. Out: the same on the client's socket, at once where that takes them.
-Refuses to know what they are. What the socket does not take is copied once, and then whoever
-writes has to stop until it is gone.
+Bytes go to the client's socket at once. What the socket does not take is copied once and left to
+the transport; then nothing more may be sent until the client has taken it.
 """
 
 from __future__ import annotations
@@ -16,53 +15,51 @@ if TYPE_CHECKING:
 
 
 class ClientWriter:
-    """Writes one response to the client."""
+    """Writes streamed responses to one client."""
 
-    __slots__ = ("_drained", "_file", "_transport")
+    __slots__ = ("_descriptor", "_drained", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, file: int) -> None:
-        """Write nothing yet.
-
-        Args:
-            transport: The client's connection.
-            file: The descriptor of that, to be written to directly; -1 under TLS.
-        """
+    def __init__(self, transport: asyncio.Transport) -> None:
+        """Args: the client's connection."""
         self._transport = transport
-        self._file = file
         self._drained: asyncio.Event | None = None
+        self._descriptor = -1  # under TLS all goes through the transport
+        if transport.get_extra_info("sslcontext") is None:
+            self._descriptor = transport.get_extra_info("socket").fileno()
 
-    def _send(self, head: bytes, data: memoryview) -> bool:
-        """Write both; False when the client is gone."""
+    def send(self, head: bytes, data: memoryview) -> int | None:
+        """Write a response's head (may be empty) and bytes of its body.
+
+        Returns how many bytes wait in the transport; if there are any, nothing more may be sent
+        until ``resume_writing``. None: the client is gone.
+        """
         transport = self._transport
-        if transport.is_closing():  # its descriptor may be somebody else's by now
-            return False
+        if transport.is_closing():  # its descriptor may belong to another connection by now
+            return None
         pieces = (head, data) if head else (data,)
-        if self._file < 0 or transport.get_write_buffer_size():
+        if self._descriptor < 0 or transport.get_write_buffer_size():
             transport.write(b"".join(pieces))
         else:
             try:
-                left = len(head) + len(data) - os.writev(self._file, pieces)
+                left = len(head) + len(data) - os.writev(self._descriptor, pieces)
             except BlockingIOError:
                 left = len(head) + len(data)
             except OSError:
-                return False
+                return None
             if not left:
-                return True
+                return 0
             transport.write(_tail_of(pieces, left))
-        if transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(high=0)  # ask to be told when it has gone
-            self._on_backpressure()
-        return True
-
-    def _on_backpressure(self) -> None:
-        """The client is behind: let nothing more come until ``resume_writing``."""
+        waiting = transport.get_write_buffer_size()
+        if waiting:
+            transport.set_write_buffer_limits(high=0)  # for a call of ``resume_writing`` at 0
+        return waiting
 
     def resume_writing(self) -> None:
         """The client has taken what waited."""
         if self._drained is not None:
             self._drained.set()
 
-    async def _write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         """Write, and wait until the client has taken it."""
         transport = self._transport
         transport.write(data)

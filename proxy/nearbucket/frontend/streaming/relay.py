@@ -1,8 +1,8 @@
 """The streaming lane: an object's bytes from the origin's socket straight to the client's.
 
-In: a simple GET that is to be streamed. Out: S3's 200 or 206 as the client may see it, byte by
-byte. Refuses to know conditions, errors of S3 and other methods: those are aiohttp's, and so is
-the rest of a body that S3 drops. How S3 is asked is ``origin_exchange.py``.
+It answers a plain GET that is to be streamed with S3's 200 or 206. Requests with conditions, errors
+of S3 and other methods are the aiohttp lane's. If S3 drops the body, the rest comes through the
+aiohttp client.
 
 Nothing is kept on the way: what arrives is written at once, head and body in one call, and what
 the client does not take (``client_writer.py``) keeps S3 from being read any further.
@@ -15,187 +15,148 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.handoff import OriginAttempt
+from nearbucket.frontend.handoff import HandedBackRequest
 from nearbucket.frontend.response_heads import head_of
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
-from nearbucket.frontend.streaming.read_sizing import LARGE, ReadSizer
-from nearbucket.origin.error_response import DOCUMENT_TIMEOUT
-from nearbucket.s3.http_session import READ
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.decision_cache import CachedDecision
-    from nearbucket.frontend.handoff import Downstream
+    from nearbucket.frontend.handoff import Downstream, OriginAttempt, RelayRequest
+    from nearbucket.frontend.streaming.client_writer import ClientWriter
     from nearbucket.frontend.worker_context import WorkerContext
+    from nearbucket.origin.error_response import ErrorResponse
     from nearbucket.origin.object_response import ObjectResponse
-    from nearbucket.origin.pool.signed_requests import SignedRequestCache
     from nearbucket.origin.response_headers import ResponseHead
 
 
-class Relay(OriginExchange):
-    """One request on its way.
+class Relay:
+    """Answers one request with the object that S3 sends, and records the answer.
 
     It ends with one call of its downstream's ``complete``, ``abort_response`` or ``hand_back``, or
     with ``client_lost``.
     """
 
-    __slots__ = ("_keep_alive", "_left", "_read_sizer", "_since")
+    __slots__ = (
+        "_context", "_downstream", "_exchange", "_keep_alive", "_request", "_task", "_writer",
+    )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913, PLR0917  # one request, one call
-        self, context: WorkerContext, signed_requests: SignedRequestCache, cached: CachedDecision,
-        downstream: Downstream, transport: asyncio.Transport, file: int, started: float, *,
-        keep_alive: bool,
-    ) -> None:  # fmt: skip
+    def __init__(
+        self,
+        context: WorkerContext,
+        request: RelayRequest,
+        writer: ClientWriter,
+        downstream: Downstream,
+    ) -> None:
         """Begin nothing yet.
 
         Args:
             context: What the worker's lanes share.
-            signed_requests: The bucket.
-            cached: Who asks, and what for.
+            request: The request.
+            writer: Writes to the client.
             downstream: The client's connection, which is told how the answer ended.
-            transport: Its connection.
-            file: The descriptor of that, to be written to directly; -1 under TLS.
-            started: Monotonic time at which the request came.
-            keep_alive: Whether the connection stays open.
         """
-        super().__init__(context, signed_requests, cached, downstream, transport, file, started)
-        self._since = started
-        self._keep_alive = keep_alive
-        self._read_sizer: ReadSizer | None = None
-        self._left = 0
+        self._context = context
+        self._request = request
+        self._writer = writer
+        self._downstream = downstream
+        self._exchange = OriginExchange(request, self)
+        self._keep_alive = request.keep_alive
+        self._task: asyncio.Task[None] | None = None
 
-    def _begin_body(self, response: ResponseHead, data: memoryview) -> None:
-        """S3 has the object: head of the answer, and what there is of its body."""
-        self._response = response
-        self._left = response.length
-        self._signed_requests.on_status(response.status)
-        context, (client_entry, object_entry) = self._context, self._cached
+    def start(self) -> bool:
+        """Ask S3; False when this lane cannot."""
+        return self._exchange.start()
+
+    def on_response(self, response: ResponseHead, data: memoryview) -> None:
+        """S3 has the object: write the head of the answer, and what there is of the body."""
+        context, (client_entry, object_entry) = self._context, self._request.cached
         context.counters.streams += 1
         if client_entry.came_back_for is not None:
             client_entry.came_back_for.forget(client_entry.mark ^ object_entry.mark)
-        if response.length > len(data) and self._upstream is not None:
-            if response.length > LARGE:
-                self._read_sizer = ReadSizer(self._upstream, response.length)
-            else:
-                data = self._upstream.read_now(data)
         keep_alive = self._keep_alive = self._keep_alive and not context.draining
-        self._pass_on(head_of(response, client_entry.own_fields, context.date, keep_alive), data)
+        self.on_body(data, head_of(response, client_entry.own_fields, context.date, keep_alive))
 
-    def _pass_on(self, head: bytes, data: memoryview) -> None:
+    def on_body(self, data: memoryview, head: bytes = b"") -> None:
         """Pass bytes of the body on, behind the answer's head the first time."""
-        size, left = len(data), self._left
-        if size > left:  # nobody asked for what is behind the body
-            data, size = data[:left], left
-            self._do_not_reuse()
-        self._left = left = left - size
-        if self._read_sizer is not None:
-            self._read_sizer.on_passed(left)
-        if not self._send(head, data):
+        waiting = self._writer.send(head, data)
+        if waiting is None:
             self._abort("client-gone")
-        elif not left:
+        elif not self._exchange.left:
             self._complete()
-
-    def _do_not_reuse(self) -> None:
-        if self._response is not None:
-            self._response = self._response._replace(reusable=False)
-
-    def _on_backpressure(self) -> None:
-        if self._upstream is not None:
-            self._upstream.pause()
-            if self._read_sizer is not None:
-                self._read_sizer.on_backpressure(self._left)
+        elif waiting:
+            self._exchange.pause()
 
     def resume_writing(self) -> None:
         """The client has taken what waited."""
-        if self._upstream is not None:
-            self._upstream.resume()
-        super().resume_writing()
+        self._exchange.resume()
+        self._writer.resume_writing()
+
+    def check(self, now: float) -> None:
+        """Once a second: give up on an S3 that is silent."""
+        self._exchange.check(now)
 
     def _complete(self) -> None:
         now = monotonic()
-        upstream, self._upstream = self._upstream, None
-        response, counters = self._response, self._context.counters
-        if upstream is not None and response is not None:
-            if response.reusable:
-                upstream.release(now)
-            else:
-                upstream.close()
+        self._exchange.finish(now)
+        counters = self._context.counters
         counters.streams -= 1
         counters.complete.value += 1
         self._record(now)
         self._downstream.complete(now, keep_alive=self._keep_alive)
 
-    def lost(self, error: Exception | None) -> None:
-        """S3's connection is gone."""
-        if self._response is None:
-            super().lost(error)
-        else:
-            self._upstream = None
-            trouble = repr(error) if error else "it ended early"
-            self._task = asyncio.create_task(self._resume(self._response, trouble))
+    def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
+        """Not this lane's to answer; nothing is sent yet."""
+        self._downstream.hand_back(HandedBackRequest(outcome, self._request.started))
 
-    async def _resume(self, response: ResponseHead, trouble: str) -> None:
-        """Go on by way of aiohttp."""
-        context = self._context
-        answer: ObjectResponse = self._signed_requests.resume(
-            self._signed_request.path, response, self._left
-        )
+    def on_lost(self, error: Exception | None, rest: ObjectResponse) -> None:
+        """S3 dropped the body: go on by way of aiohttp."""
+        trouble = repr(error) if error else "it ended early"
+        self._task = asyncio.create_task(self._pass_rest(rest, trouble))
+
+    async def _pass_rest(self, rest: ObjectResponse, trouble: str) -> None:
         try:
-            async with answer:
-                async for piece in answer.body():
-                    self._left -= len(piece)
-                    await self._write(piece)
+            async with rest:
+                async for piece in rest.body():
+                    self._exchange.left -= len(piece)
+                    await self._writer.write(piece)
         except OriginError as failure:
             self._task = None
-            site, key = self._cached.client.decision.site, self._cached.object.key
-            context.complain(f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}")
+            client_entry, object_entry = self._request.cached
+            site, key = client_entry.decision.site, object_entry.key
+            self._context.complain(
+                f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}"
+            )
             self._abort("origin-failed")
         else:
             self._task = None
             self._complete()
 
-    def check(self, now: float) -> None:
-        """Once a tick: S3 may not be silent for long while bytes of it are wanted."""
-        upstream = self._upstream
-        if self._error_reader is not None and now - self._error_reader.began > DOCUMENT_TIMEOUT:
-            self._end_with_error(self._error_reader)
-        elif upstream is None or upstream.paused or upstream.moved:
-            self._since = now
-            if upstream is not None:
-                upstream.moved = False
-        elif self._read_sizer is not None and self._read_sizer.read_immediately():
-            pass  # S3 is slow: what there is must not wait for more
-        elif now - self._since > READ:
-            upstream.close()
-            if self._response is None:
-                self._signed_requests.on_status(0)
-                self._hand_back(OriginAttempt.TIMED_OUT)
-            else:
-                self.lost(TimeoutError(f"nothing for {READ:g} s"))
-
     def client_lost(self) -> None:
         """The client's connection is gone."""
-        if self._response is None:
-            self._release()
+        if self._exchange.response is None:
+            self._exchange.close()
             self._record(monotonic())
         else:
-            self._ended("client-gone")
+            self._end("client-gone")
 
     def _abort(self, how: str) -> None:
         """What was sent is not the object: the client must not take it for one."""
-        self._ended(how)
+        self._end(how)
         self._downstream.abort_response()
 
-    def _ended(self, how: str) -> None:
-        self._release()
+    def _end(self, how: str) -> None:
+        self._exchange.close()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
         counters = self._context.counters
         counters.streams -= 1
         counters.add("nearbucket_stream_ends_total", how)
         self._record(monotonic())
 
     def _record(self, now: float) -> None:
-        client_entry, object_entry = self._cached
-        response, context = self._response, self._context
+        (client_entry, object_entry), started = self._request.cached, self._request.started
+        response, log = self._exchange.response, self._context.log
         status = sent = 0
         if response is not None:
-            status, sent = response.status, response.length - self._left
-        client_entry.record(context.log, object_entry, status, sent, started=self._started, now=now)
+            status, sent = response.status, response.length - self._exchange.left
+        client_entry.record(log, object_entry, status, sent, started=started, now=now)
