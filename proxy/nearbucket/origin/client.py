@@ -1,8 +1,4 @@
-"""Opens objects of one bucket: asks S3, judges what it says, and hands out the answer.
-
-In: method, object key and the client's conditions. Out: an ``ObjectResponse`` that a client may
-see, or an ``OriginError`` that says what the client is told and, for the log alone, why. Refuses to
-know clients, redirects and other buckets.
+"""Opens objects of one bucket through aiohttp, and turns S3's errors into the client's.
 
 The AWS SDK is not used: it takes 700 us of CPU time a request, aiohttp and a signature of our own
 115 (docs/design.md, "Objects are not fetched through the SDK").
@@ -41,17 +37,32 @@ _SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
 
 
 class OriginCounters(Protocol):
-    """Who counts what happens on the way to S3."""
+    """Counts responses of S3."""
 
     def on_status(self, status: int) -> None:
-        """S3 answered with this HTTP status."""
+        """Count a response by its HTTP status; 0 if there was none."""
 
     def on_resume(self) -> None:
-        """S3 dropped a body, and the rest of it was asked for."""
+        """Count a request for the rest of a body that broke off."""
+
+
+class _NotCounted:
+    def on_status(self, status: int) -> None:
+        pass
+
+    def on_resume(self) -> None:
+        pass
 
 
 class OriginClient:
-    """One bucket, from which objects are opened; ``bucket_path`` is its own encoded path."""
+    """Opens the objects of one bucket.
+
+    Attributes:
+        host: Host header of requests.
+        bucket_path: Encoded path of the bucket, with a slash at its end.
+        signer: Signs the requests.
+        counters: Counts the responses.
+    """
 
     def __init__(
         self,
@@ -65,10 +76,10 @@ class OriginClient:
         """Bind a bucket to its session and signer.
 
         Args:
-            entry: Where the bucket is, and how it is opened.
+            entry: The bucket as configured.
             session: From ``client_session``; the caller closes it.
             signer: By default one made for ``entry``.
-            counters: Told of every answer and resume of S3.
+            counters: Counts the responses; by default, nothing does.
             pause: Seconds before a request is repeated.
         """
         base = urlsplit(entry.url())
@@ -80,10 +91,10 @@ class OriginClient:
         self.signer = signer or Signer(
             entry.credentials, entry.region, expected_owner=entry.expected_owner
         )
-        self.counters = counters
+        self.counters: OriginCounters = counters or _NotCounted()
         self._pause = pause
 
-    async def open(  # noqa: PLR0913 - each is one thing a client or the caller can ask for
+    async def open(  # noqa: PLR0913  # each is a part of a client's request, but for again
         self,
         method: str,
         key: str,
@@ -93,23 +104,23 @@ class OriginClient:
         cors_origin: str | None = None,
         again: bool = True,
     ) -> ObjectResponse:
-        """Ask for an object.
+        """Request an object.
 
         Args:
             method: ``GET`` or ``HEAD``.
             key: Object key, decoded, without the bucket's prefix.
             conditions: The client's Range, If-Match, If-None-Match, If-Modified-Since,
                 If-Unmodified-Since and If-Range, as sent.
-            query: Arguments that the operator lets through, decoded. S3 takes a query for
-                commands, so nothing else of the client's ever gets there.
+            query: Arguments that ``origin.query`` allows, decoded. No others may reach S3, which
+                takes some for commands.
             cors_origin: The client's Origin field, for the bucket's CORS rules.
-            again: Whether a failure that may be one of the moment is tried once more.
+            again: Whether a failure that may be temporary is tried once more.
 
         Returns:
-            200, 206, 304, 404, 412 or 416. Close it.
+            200, 206, 304, 404, 412 or 416. The caller closes it.
 
         Raises:
-            OriginError: S3 refused us, failed, or was not there.
+            OriginError: S3 refused the request, failed, or could not be reached.
         """
         path = self.path_of(key)
         if path is None:
@@ -121,7 +132,7 @@ class OriginClient:
         response = await self._ask(method, path, asked.headers | cors, again=again)
         try:
             modified = response.headers.get("Last-Modified", "")
-            if asked.whole is not None and not asked.part_holds(response.status, modified):
+            if asked.whole is not None and not asked.if_range_holds(response.status, modified):
                 await _error_document(response)
                 response = await self._ask(method, path, asked.whole | cors)
             return await self._object_response(method, path, asked, response)
@@ -130,32 +141,32 @@ class OriginClient:
             raise
 
     def path_of(self, key: str) -> str | None:
-        """Encoded path of an object; None for a key that no object can have."""
+        """Encoded path of an object; None if no object can have the key."""
         full = self._entry.prefix + key
         if not full or len(full.encode()) > MAX_KEY:
-            return None  # the empty key would list the bucket
+            return None  # a GET of the empty key would list the bucket
         return self.bucket_path + encode_key(full)
 
     async def head(self, path: str) -> aiohttp.ClientResponse:
-        """S3's response to one HEAD, whatever it is; to be released.
+        """S3's response to one HEAD, with any status; the caller releases it.
 
         Raises:
-            OriginError: There was none.
+            OriginError: There was no response.
         """
         return await self._send("HEAD", path, {})
 
     async def preflight(self, key: str, fields: Mapping[str, str]) -> ObjectResponse:
-        """Ask the bucket's CORS rules about a request that a browser would like to make.
+        """Send a browser's CORS preflight to S3.
 
         Args:
             key: Object key, decoded, without the bucket's prefix.
             fields: The client's Origin and Access-Control-Request-* fields.
 
         Returns:
-            200 with the Access-Control-* fields that the rules give, or 403 without.
+            200 with the Access-Control-* fields of the bucket's CORS rules, or 403.
 
         Raises:
-            OriginError: S3 failed, or was not there.
+            OriginError: S3 could not be reached.
         """
         path = self.bucket_path + encode_key(self._entry.prefix + key)
         response = await self._request("OPTIONS", path, {"host": self.host, **fields})
@@ -167,7 +178,7 @@ class OriginClient:
     async def _ask(
         self, method: str, path: str, extra: dict[str, str], *, again: bool = True
     ) -> aiohttp.ClientResponse:
-        """S3's response; a failure that may be one of the moment is tried once more."""
+        """Send a request, once more after a failure that may be temporary."""
         try:
             response = await self._send(method, path, extra)
         except _UnreachableError:
@@ -184,7 +195,7 @@ class OriginClient:
         try:
             headers = await self.signer.headers(method, self.host, path)
         except OriginError:
-            self._count(0)
+            self.counters.on_status(0)
             raise
         headers.update(extra)
         return await self._request(method, path, headers)
@@ -199,22 +210,18 @@ class OriginClient:
                 method, url, headers=headers, allow_redirects=False
             )
         except TimeoutError as error:
-            self._count(0)
+            self.counters.on_status(0)
             raise OriginError(504, f"{self._base} did not answer in time: {error!r}") from error
-        except (*BROKEN, UnicodeError) as error:  # a host of which no label can be encoded
-            self._count(0)
+        except (*BROKEN, UnicodeError) as error:  # UnicodeError: the host cannot be encoded
+            self.counters.on_status(0)
             raise _UnreachableError(502, f"{self._base} {complaint(error)}") from error
-        self._count(response.status)
+        self.counters.on_status(response.status)
         return response
-
-    def _count(self, status: int) -> None:
-        if self.counters is not None:
-            self.counters.on_status(status)
 
     async def _object_response(
         self, method: str, path: str, asked: Conditions, response: aiohttp.ClientResponse
     ) -> ObjectResponse:
-        """What a client may see of S3's response; anything else is an error of ours."""
+        """The client's response to a response of S3."""
         status = response.status
         if status in {200, 206, 304}:
             status = asked.verdict(response.headers.get("ETag", "")) or status
@@ -233,21 +240,24 @@ class OriginClient:
                 return self.response_to(error, method, path.partition("?")[2])
 
     def resumer(self, path: str) -> Again:
-        """How the rest of a body is asked for."""
+        """The function that requests the rest of this object's body."""
         return partial(self._rest, path)
 
     async def _rest(self, path: str, attempt: int, extra: dict[str, str]) -> aiohttp.ClientResponse:
-        """Ask for the rest of a body: at once, after half a second, after two and a half."""
+        """Request the rest of a body: at once, after 0.5 s, after 2.5 s."""
         if attempt > 1:
             await asyncio.sleep(self._pause * 5 ** (attempt - 1))
-        if self.counters is not None:
-            self.counters.on_resume()
+        self.counters.on_resume()
         return await self._send("GET", path, extra)
 
     def response_to(
         self, error: ErrorResponse, method: str = "GET", query: str = ""
     ) -> ObjectResponse:
-        """A 404 or 416 that is the client's; raises the ``OriginError`` that is not."""
+        """The client's 404 or 416 for an error of S3.
+
+        Raises:
+            OriginError: The error is none of the client's; 502, or 503 if S3 is busy.
+        """
         (status, headers, document), kind = error, error.kind
         if status == 416:  # noqa: PLR2004 - Range Not Satisfiable
             size = _SIZE.search(document)
@@ -260,11 +270,11 @@ class OriginClient:
         if status == 400 and query:  # noqa: PLR2004 - Bad Request
             return ObjectResponse(404, cors_fields(headers))  # no such version, or no such argument
         if status == 405 and "x-amz-delete-marker" in headers:  # noqa: PLR2004
-            # versionId names a delete marker: no object (S3 user guide, "Delete markers")
+            # versionId names a delete marker (S3 user guide, "Delete markers")
             return ObjectResponse(404, cors_fields(headers))
         if status == 403 and (kind is ErrorKind.NOT_ALLOWED or method == "HEAD"):  # noqa: PLR2004
-            # what S3 says of a missing key to those who may not list (GetObject, "403"), and
-            # HEAD has no body to tell it from others
+            # S3's response for a missing key if the bucket may not be listed (GetObject, "403");
+            # a HEAD has no code to tell it from others
             return ObjectResponse(404, cors_fields(headers))
         told = 503 if status in {429, 503} or kind is ErrorKind.BUSY else 502
         region = headers.get("x-amz-bucket-region")
@@ -277,13 +287,13 @@ class OriginClient:
 
 
 class _UnreachableError(OriginError):
-    """No connection, or one that broke before an answer: worth one more try."""
+    """No connection, or one that broke before a response: worth another attempt."""
 
 
 async def _error_document(response: aiohttp.ClientResponse) -> bytes:
-    """The start of an error's XML, which holds its code; never passed on.
+    """The start of an error's XML, which has its code; never passed on.
 
-    Read to its end, so that the connection can be used again.
+    A short one is read to its end, so that the connection can be used again.
     """
     document = b""
     try:

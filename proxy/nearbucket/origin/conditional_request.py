@@ -1,12 +1,9 @@
-"""What a client asks about versions and parts of an object, turned into what S3 is asked.
+"""A client's Range and If-* fields, turned into fields that every S3 server understands.
 
-In: the client's Range and If-* values. Out: headers for S3, and what has to be decided from
-S3's answer. Refuses to know how S3 is reached.
-
-S3 and its clones agree on one plain range, one strong ETag and well-formed dates, and on
-little else: SeaweedFS has no If-Range, answers 416 to ``bytes=5-2`` and 400 to a date it
-cannot read, and does not match weak tags. So only what all of them read alike is sent, the
-rest is decided here, and one If-Range is asked as If-Match (RFC 9110 sections 13 and 14).
+S3 servers agree on one plain range, one strong ETag and well-formed dates, and on little else:
+SeaweedFS has no If-Range, answers 416 to ``bytes=5-2`` and 400 to a date that it cannot read, and
+does not match weak tags. So only what all of them read alike is sent, the rest is decided here, and
+If-Range is sent as If-Match (RFC 9110 sections 13 and 14).
 """
 
 from __future__ import annotations
@@ -24,21 +21,20 @@ _TAG = re.compile(r'(W/)?"([!#-~\x80-\U0010ffff]*)"')
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 _BARE = re.compile(r"[0-9A-Za-z-]+")
 _DIGITS = 18
-"""Digits of a byte position that fit 64 bits; a longer one lies beyond any object anyway."""
+"""Digits of a byte position that fit into 64 bits; a longer one is beyond the end of any object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """One client's conditions, ready to be asked.
+    """The conditions of one request.
 
     Attributes:
-        headers: What S3 is sent first, names in lower case.
-        whole: What S3 is sent instead, without a range, when If-Range does not hold; None
-            where there is no If-Range.
-        unmoved: The Last-Modified a part must have, in seconds since the epoch, when
-            If-Range is a date.
-        match: Tags of which the object must have one, when that is decided here.
-        none_match: Tags of which the object must have none, or ``*``, likewise.
+        headers: Header fields of the first request to S3, names in lower case.
+        whole: Header fields of the second, for the whole object, if If-Range does not hold; None
+            without an If-Range.
+        unmoved: Unix time that a part's Last-Modified must have, if If-Range is a date.
+        match: Tags of which the object must have one, if that is decided here.
+        none_match: Tags of which the object must have none, or ``*``, if that is decided here.
     """
 
     headers: dict[str, str] = field(default_factory=dict)
@@ -47,11 +43,11 @@ class Conditions:
     match: frozenset[str] | None = None
     none_match: frozenset[str] | None = None
 
-    def part_holds(self, status: int, last_modified: str) -> bool:
-        """Whether an answer stands, or If-Range turned out false and ``whole`` is due.
+    def if_range_holds(self, status: int, last_modified: str) -> bool:
+        """Whether If-Range holds; if not, ``whole`` has to be sent.
 
         Args:
-            status: S3's status to ``headers``.
+            status: S3's status for ``headers``.
             last_modified: Its Last-Modified, or an empty text.
         """
         if self.whole is None:
@@ -59,12 +55,12 @@ class Conditions:
         if status == 304 and self.unmoved is not None:  # noqa: PLR2004 - Not Modified
             return False
         if status == 206 and self.unmoved is not None:  # noqa: PLR2004 - Partial Content
-            # exactly that date (RFC 9110 section 13.1.5): older is another version too
+            # exactly that date (RFC 9110 section 13.1.5): an older one is another version too
             return _seconds(last_modified) == self.unmoved
         return status != 412  # noqa: PLR2004 - Precondition Failed
 
     def verdict(self, etag: str) -> int | None:
-        """412 or 304 where a condition decided here says so, else None.
+        """412 or 304 if a condition that is decided here says so, else None.
 
         Args:
             etag: The object's ETag as S3 sent it.
@@ -82,12 +78,12 @@ _NONE = Conditions()
 
 
 def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
-    """Read a client's conditions; what is malformed is as if it had not been sent.
+    """Read a client's conditions; malformed ones are ignored.
 
     Args:
         method: ``GET`` or ``HEAD``, which has no ranges (RFC 9110 section 14.2).
         given: Header name, in any case, to value: Range, If-Match, If-None-Match,
-            If-Modified-Since, If-Unmodified-Since, If-Range. Others are ignored.
+            If-Modified-Since, If-Unmodified-Since, If-Range. Other fields are ignored.
     """
     if not given:
         return _NONE
@@ -97,8 +93,7 @@ def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
     none_match = _none_match(asked, sent)
     range_ = one_range(asked.get("range", "")) if method == "GET" else None
     if range_ is None or match is not None or none_match is not None:
-        # a 416 does not say which version it is about, so nothing could be decided on it;
-        # ignoring Range is always allowed (RFC 9110 section 14.2)
+        # a 416 has no ETag to decide on; ignoring Range is always allowed (section 14.2)
         return Conditions(sent, match=match, none_match=none_match)
     if "if-range" not in asked:
         return Conditions(sent | {"range": range_})
@@ -106,7 +101,7 @@ def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
 
 
 def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], range_: str) -> Conditions:
-    """The part if the object is still the client's, as a condition that every S3 knows."""
+    """If-Range as conditions that every S3 server knows."""
     busy = "if-match" in asked or "if-unmodified-since" in asked
     tag, date = _TAG.fullmatch(value), _seconds(value)
     if not busy and tag is not None and not tag[1]:
@@ -119,8 +114,8 @@ def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], range_: s
             "if-modified-since": formatdate(date - 1, usegmt=True),
         }
         return Conditions(sent | dated, whole=sent, unmoved=date)
-    # a weak tag never holds; and where the client uses the fields that are needed here, the
-    # whole object is a right answer too
+    # a weak tag never holds; if the client sent the fields that are needed here itself, the whole
+    # object is a correct answer too
     return Conditions(sent)
 
 
@@ -160,14 +155,14 @@ def _none_match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] |
 
 
 def _quoted(value: str) -> str:
-    """One tag without its quotes gets them, as S3 reads it (versity/versitygw#1715)."""
+    """Quote a single tag without quotes, as S3 does (versity/versitygw#1715)."""
     return f'"{value.strip()}"' if _BARE.fullmatch(value.strip()) else value
 
 
 def one_range(value: str) -> str | None:
-    """One valid range of bytes in canonical form; None for everything else.
+    """The canonical form of one valid range of bytes; None for everything else.
 
-    S3 answers several ranges with the whole object, too (GetObject, "Range").
+    S3 answers several ranges with the whole object too (GetObject, "Range").
     """
     found = _RANGE.fullmatch(value.strip())
     if found is None or not (found[1] or found[2]):
@@ -179,7 +174,7 @@ def one_range(value: str) -> str | None:
 
 
 def range_size(range_: str, size: int) -> int:
-    """Bytes that a range of ``one_range`` has of an object of ``size`` bytes."""
+    """Bytes in a range of ``one_range`` for an object of ``size`` bytes."""
     first, _, last = range_.removeprefix("bytes=").partition("-")
     if not first:
         return min(int(last), size)
@@ -188,13 +183,13 @@ def range_size(range_: str, size: int) -> int:
 
 
 def _position(digits: str) -> str:
-    """A byte position that fits 64 bits, without leading zeros; empty stays empty."""
+    """A byte position that fits into 64 bits, without leading zeros; empty stays empty."""
     kept = digits.lstrip("0") or digits[:1]
     return kept if len(kept) <= _DIGITS else "9" * _DIGITS
 
 
 def _seconds(value: str) -> float | None:
-    """An HTTP date in seconds since the epoch; None when it is none."""
+    """Unix time of an HTTP date; None if it is not a date."""
     try:
         date = parsedate_to_datetime(value)
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
@@ -203,7 +198,7 @@ def _seconds(value: str) -> float | None:
 
 
 def _http_date(value: str) -> str:
-    """An HTTP date in the one form that may be sent (RFC 9110 section 5.6.7), or nothing."""
+    """An HTTP date in the form that may be sent (RFC 9110 section 5.6.7); empty if it is none."""
     try:
         date = parsedate_to_datetime(value)
         date = date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,8 +1,6 @@
-"""What S3 says when it refuses, read to its end below aiohttp: so it is not asked a second time.
+"""Reads S3's error responses for the streaming lane, so that the aiohttp lane need not ask again.
 
-In: the bytes of a response that is no object. Out: an ``ErrorResponse``, and whether asking again
-might help. Refuses to say what a client is told: that is ``OriginClient.response_to``'s, whichever
-way it came.
+What the client is answered is decided by ``OriginClient.response_to`` for both lanes.
 """
 
 from __future__ import annotations
@@ -20,22 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DOCUMENT = 4096
-"""Bytes of an error's XML that are looked at: its code stands at the start."""
+"""Bytes of an error's XML that are read; the code is at its start."""
 
 DOCUMENT_TIMEOUT = 5.0
-"""Seconds for its end to come; the status is there by then, and the code mostly."""
+"""Seconds after which what has come of an error response is taken for all of it."""
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
-_CURABLE = {400, 401, 403}
+_CURABLE = {400, 401, 403}  # by another signature or connection
 
 
 class ErrorResponse(NamedTuple):
-    """A response that is no object.
+    """An error response of S3.
 
     Attributes:
         status: HTTP status.
-        headers: Its fields; names in any case.
-        document: The first ``DOCUMENT`` bytes of the error's XML, or what there is.
+        headers: Header fields; names in any case.
+        document: The first ``DOCUMENT`` bytes of the error's XML.
     """
 
     status: int
@@ -44,7 +42,7 @@ class ErrorResponse(NamedTuple):
 
     @property
     def code(self) -> str:
-        """S3's own word for it; empty where there is none."""
+        """S3's error code; empty if there is none."""
         found = _CODE.search(self.document)
         return found[1].decode() if found else ""
 
@@ -55,24 +53,24 @@ class ErrorResponse(NamedTuple):
 
     @property
     def final(self) -> bool:
-        """Whether asking again would not change it.
+        """Whether the same request would get the same response again.
 
-        What S3 has against a signature or a connection may be cured by another one: keys that
-        were rotated, a clock that was set, a connection that was too old.
+        Another signature may help after keys were rotated or the clock was set, and another
+        connection if this one was too old.
         """
         return self.status not in _CURABLE or self.kind is ErrorKind.NOT_ALLOWED
 
 
 def means_no_object(status: int) -> bool:
-    """Whether a status says that there is no object to be had, as far as a status can say it."""
+    """Whether S3 has no object for the request, as far as the status shows."""
     return 300 <= status < 500 and status not in {304, 408, 412, 421, 425}  # noqa: PLR2004  # classes
 
 
 class ErrorResponseReader:
-    """Reads one response.
+    """Reads one response; the ``on_`` methods are httptools' callbacks.
 
     Attributes:
-        began: Monotonic time at which that began.
+        began: Monotonic time of the start.
     """
 
     def __init__(self) -> None:
@@ -85,31 +83,31 @@ class ErrorResponseReader:
         self._whole = False
 
     def on_message_begin(self) -> None:
-        """As of httptools."""
+        """Count responses: more than one make the connection unusable."""
         self._responses += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """As of httptools."""
-        if not self._status:  # behind the head it is a trailer's
+        """Keep a header field."""
+        if not self._status:  # otherwise it is a trailer
             self._headers.add(*(each.decode("utf-8", "surrogateescape") for each in (name, value)))
 
     def on_headers_complete(self) -> None:
-        """As of httptools."""
+        """Keep the status."""
         self._status = self._status or self._parser.get_status_code()
 
     def on_body(self, data: bytes) -> None:
-        """As of httptools."""
+        """Keep the start of the document."""
         if self._responses == 1:
             self._document += data[: DOCUMENT - len(self._document)]
 
     def on_message_complete(self) -> None:
-        """As of httptools, which knows of the connection only until it returns."""
+        """Keep whether the connection stays open, which httptools knows only now."""
         if not self._whole:
             self._stays = self._parser.should_keep_alive()
         self._whole = True
 
     def read(self, data: bytes | memoryview) -> bool:
-        """Take bytes; whether nothing more is to be waited for."""
+        """Take bytes; returns whether enough has come."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -117,11 +115,11 @@ class ErrorResponseReader:
         return self._whole or self._broken or len(self._document) >= DOCUMENT
 
     def reusable(self) -> bool:
-        """Whether the connection stays open behind it, with nothing on it."""
+        """Whether the connection can be used for another request."""
         return self._stays and self._responses == 1 and not self._broken
 
     def response(self) -> ErrorResponse | None:
-        """What was read of it, once its head is there; None for what is no response."""
+        """What has come, from the head on; None if it is not a response."""
         if self._broken and not self._whole:
             return None
         return ErrorResponse(self._status, self._headers, self._document)

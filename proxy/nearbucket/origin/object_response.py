@@ -1,10 +1,7 @@
-"""One answer of S3, as clients may see it: status, headers, and a body that is whole or breaks.
+"""One response of S3 as a client may see it: status, header fields and body.
 
-In: aiohttp's response to our request, and a way to ask for the rest of it. Out: an
-``ObjectResponse``. Refuses to know conditions, credentials and error documents.
-
-Law of storage: the client sees all the bytes or an error, never a short body that looks
-whole. When S3 drops a body, the rest of the same version is asked for and the body goes on.
+The client gets all bytes or an error, never a short body that looks complete. When S3 drops a body,
+the rest of the same version is requested and the body goes on.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 
 from nearbucket.errors import OriginError
-from nearbucket.origin.response_headers import CONTENT_RANGE, VISIBLE, VISIBLE_304, visible_fields
+from nearbucket.origin.response_headers import VISIBLE, VISIBLE_304, body_position, visible_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,45 +20,41 @@ if TYPE_CHECKING:
     from nearbucket.origin.response_headers import ResponseHead
 
     Again = Callable[[int, dict[str, str]], Awaitable[aiohttp.ClientResponse]]
-    """Attempt number (from 1) and extra headers -> S3's response to the same request."""
+    """Sends the request once more: attempt (from 1) and extra headers -> S3's response."""
 
 _ATTEMPTS = 3
-"""Attempts to go on with a body that gain no byte, before it is given up."""
+"""Attempts to resume a body, in a row without a byte, after which it is given up."""
 
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
-"""What a connection to S3 that fails raises."""
+"""Exceptions of a connection to S3 that fails."""
 
 
 class ObjectResponse:
-    """S3's answer to one request; use it in ``async with``, or call ``close``.
+    """S3's response to one request; use it in ``async with``, or call ``close``.
 
     Attributes:
         status: 200, 206, 304, 404, 412 or 416.
-        headers: Name and value of every header that a client may see, Content-Length of a
-            200 or 206 included.
-        length: Bytes of the body that ``headers`` announce, also for HEAD; 0 for a status
-            without a body.
+        headers: Name and value of every header that a client may see, with the Content-Length of
+            a 200 or 206.
+        length: Content-Length of a 200 or 206, also for HEAD; otherwise 0.
     """
 
-    __slots__ = (
-        "_again", "_etag", "_left", "_response", "_where", "_why", "headers", "length", "status",
-    )  # fmt: skip
+    _again: Again
 
     def __init__(self, status: int, headers: list[tuple[str, str]] | None = None) -> None:
-        """Make an answer without a body."""
+        """Make a response without a body."""
         self.status = status
         self.headers = headers or []
         self.length = 0
         self._left = 0
         self._response: aiohttp.ClientResponse | None = None
-        self._again: Again | None = None
         self._etag = ""
-        self._where = (0, 0)
+        self._end = self._total = 0
         self._why = ""
 
     @classmethod
     def unchanged(cls, response: aiohttp.ClientResponse) -> ObjectResponse:
-        """A 304 with the validators of ``response``, which is not needed any longer."""
+        """Make a 304 with the validators of ``response``, which is released."""
         response.release()
         return cls(304, visible_fields(response.headers, VISIBLE_304))
 
@@ -69,46 +62,43 @@ class ObjectResponse:
     def whole(
         cls, response: aiohttp.ClientResponse, again: Again, *, has_body: bool
     ) -> ObjectResponse:
-        """The object or a part of it.
+        """Make the response with an object or a range of it.
 
         Args:
-            response: A 200 or 206; the answer owns it from now on.
-            again: Asks for the rest, when S3 drops the body.
-            has_body: False for the answer to HEAD.
+            response: A 200 or 206, which is released with this one.
+            again: Requests the rest if S3 drops the body.
+            has_body: False for the response to HEAD.
 
         Raises:
-            OriginError: The length is not announced (502): neither could the client's be.
+            OriginError: 502, because length or range are missing or do not fit.
         """
         answer = cls(response.status, visible_fields(response.headers, VISIBLE))
         length = response.content_length
         if length is None:
             raise OriginError(502, f"S3 answered {response.status} without Content-Length")
-        first, total = 0, length
-        if response.status == 206:  # noqa: PLR2004 - Partial Content
-            found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            first, last, total = map(int, found.groups()) if found else (0, -1, 0)
-            if last - first + 1 != length:
-                raise OriginError(502, "S3 answered 206 without a Content-Range that fits")
+        position = body_position(response.status, response.headers.get("Content-Range", ""), length)
+        if position is None:
+            raise OriginError(502, "S3 answered 206 without a Content-Range that fits")
         answer.length = length
         answer._response, answer._again = response, again
         answer._etag = response.headers.get("ETag", "")
         answer._left = length if has_body else 0
-        answer._where = (first + length, total)
+        answer._end, answer._total = position
         return answer
 
     @classmethod
     def rest(cls, again: Again, dropped: ResponseHead, left: int) -> ObjectResponse:
-        """What is left of a body that S3 dropped on another connection.
+        """Make the response with the rest of a body that broke off in the streaming lane.
 
         Args:
-            again: Asks for the rest.
-            dropped: The head of the response that was dropped.
+            again: Requests the rest.
+            dropped: Head of the response that broke off.
             left: Bytes of its body that did not come.
         """
         answer = cls(dropped.status)
         answer.length = answer._left = left
         answer._again, answer._etag = again, dropped.etag
-        answer._where = (dropped.end, dropped.total)
+        answer._end, answer._total = dropped.end, dropped.total
         return answer
 
     async def body(self) -> AsyncIterator[bytes]:
@@ -117,20 +107,20 @@ class ObjectResponse:
         No more than aiohttp's read buffer is held, however slowly the pieces are taken.
 
         Raises:
-            OriginError: S3 dropped the body and the rest cannot be had. The caller has to
-                break the client's connection: what was sent is not the object.
+            OriginError: S3 dropped the body and the rest cannot be had. The caller has to break
+                the client's connection, which has only a part of the object.
         """
         fruitless = 0
-        while self._left and self._again is not None:
-            piece, trouble = b"", "it ended early"
+        while self._left:
+            piece, problem = b"", "it ended early"
             try:
                 if self._response is not None:
                     piece = await self._response.content.readany()
             except BROKEN as error:
-                trouble = repr(error)
+                problem = repr(error)
             if not piece:
                 fruitless += 1
-                await self._resume(fruitless, trouble)
+                await self._resume(fruitless, problem)
                 continue
             if len(piece) > self._left:
                 raise OriginError(502, f"S3 sent more than the {self.length} bytes announced")
@@ -139,9 +129,8 @@ class ObjectResponse:
             yield piece
 
     def close(self) -> None:
-        """Give the connection back, or close it when the body was not read to its end."""
+        """Return the connection to aiohttp, which closes it if the body was not read to its end."""
         if self._response is not None:
-            # aiohttp keeps only connections whose response was read to its end
             self._response.release()
             self._response = None
 
@@ -156,37 +145,39 @@ class ObjectResponse:
     ) -> None:
         self.close()
 
-    async def _resume(self, attempt: int, trouble: str) -> None:
-        """Ask for the rest of the body; returns with it, or to be called once more."""
-        if self._again is None:
-            return
+    async def _resume(self, attempt: int, problem: str) -> None:
+        """Request the rest of the body; returns with it, or to be called once more."""
         if self._response is not None:
             self._response.close()
-        end, total = self._where
-        first = end - self._left
-        broken = f"S3 dropped the body at byte {first} of {total} ({trouble})"
-        etag = self._etag
-        if not etag.startswith('"'):
+        first = self._end - self._left
+        broken = f"S3 dropped the body at byte {first} of {self._total} ({problem})"
+        if not self._etag.startswith('"'):
             raise OriginError(502, f"{broken}; without a strong ETag it cannot be resumed")
         if attempt > _ATTEMPTS:
-            tried = f"gave up after {_ATTEMPTS} attempts to resume{self._why}"
-            raise OriginError(502, f"{broken}; {tried}")
+            failed = f"gave up after {_ATTEMPTS} attempts to resume{self._why}"
+            raise OriginError(502, f"{broken}; {failed}")
+        response = await self._rest_from(first, attempt)
+        if response is None:
+            return
+        same = response.headers.get("ETag") == self._etag
+        span = f"bytes {first}-{self._end - 1}/{self._total}"
+        if response.status != 206 or not same or response.headers.get("Content-Range") != span:  # noqa: PLR2004
+            response.close()
+            said = f"asked for the rest of {self._etag}, S3 answered {response.status}"
+            raise OriginError(502, f"{broken}; {said}")
+        self._response = response
+
+    async def _rest_from(self, first: int, attempt: int) -> aiohttp.ClientResponse | None:
+        """S3's response; None, with the reason in ``_why``, if another attempt may help."""
         self._why = ""
-        wanted = {"range": f"bytes={first}-{end - 1}", "if-match": etag}
+        wanted = {"range": f"bytes={first}-{self._end - 1}", "if-match": self._etag}
         try:
             response = await self._again(attempt, wanted)
         except OriginError as error:
             self._why = f", at last because {error.detail}"
-            return
-        if response.status == 429 or response.status >= 500:  # noqa: PLR2004 - not now
+            return None
+        if response.status == 429 or response.status >= 500:  # noqa: PLR2004  # not now
             self._why = f", at last because S3 answered {response.status}"
             response.close()
-            return
-        same = response.headers.get("ETag") == etag
-        span = response.headers.get("Content-Range") == f"bytes {first}-{end - 1}/{total}"
-        if response.status != 206 or not same or not span:  # noqa: PLR2004 - Partial Content
-            response.close()
-            raise OriginError(
-                502, f"{broken}; asked for the rest of {etag}, S3 answered {response.status}"
-            )
-        self._response = response
+            return None
+        return response

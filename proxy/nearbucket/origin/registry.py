@@ -1,8 +1,4 @@
-"""Every site's origin bucket, by way of aiohttp and of connections of our own.
-
-In: sites, again at every reload. Out: an ``OriginClient`` and a ``SignedRequestCache`` for
-each. Refuses to know what they are asked. Owns the session and the pools, which outlive a reload.
-"""
+"""The origin bucket of every site, for both ways to S3; connections are kept over a reload."""
 
 from __future__ import annotations
 
@@ -31,16 +27,16 @@ class OriginRegistry:
     """The origins of one worker; made in a running event loop, closed at the end.
 
     Attributes:
-        by_site: Site name to its origin.
-        signed_requests: The same on connections of our own.
-        session: The session of aiohttp's way.
-        ambient: The SDK's credential chain, asked once for all buckets.
+        by_site: Client for the origin of each site, by the site's name.
+        signed_requests: The same for the streaming lane.
+        session: aiohttp's session.
+        ambient: The SDK's credential chain, for all buckets.
     """
 
     def __init__(
         self, counters: Callable[[str], OriginCounters], ambient: SdkCredentials | None = None
     ) -> None:
-        """Args: who counts what happens on the way to a site's origin; the credential chain."""
+        """Take the counters for each site, by its name, and the credential chain."""
         self._counters = counters
         self.session = client_session()
         self.ambient = ambient or SdkCredentials()
@@ -50,44 +46,42 @@ class OriginRegistry:
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
 
     def prepare(self, sites: Iterable[Site]) -> Callable[[], None]:
-        """Build the origins of these sites; the call that is returned puts them into use.
+        """Build the origins of these sites; calling what is returned puts them to use.
 
-        Connections to origins that are still in use stay.
+        Connections to hosts that stay in use are kept.
         """
         used: dict[tuple[str, int, bool], ConnectionPool] = {}
         by_site, signed_requests = {}, {}
         for site in sites:
             entry, ambient = site.origin, self.ambient
-            signer = Signer(
-                entry.credentials, entry.region, expected_owner=entry.expected_owner,
-                ambient=ambient,
-            )  # fmt: skip
+            owner = entry.expected_owner
+            signer = Signer(entry.credentials, entry.region, expected_owner=owner, ambient=ambient)
             counters = self._counters(site.name)
             origin = OriginClient(entry, self.session, signer=signer, counters=counters)
-            url = urlsplit(site.origin.url())
-            place = url.hostname or "", url.port or _PORTS[url.scheme], url.scheme == "https"
-            used[place] = self._pools.get(place) or self._pool(*place)
+            url = urlsplit(entry.url())
+            key = url.hostname or "", url.port or _PORTS[url.scheme], url.scheme == "https"
+            used[key] = self._pools.get(key) or self._pool(*key)
             by_site[site.name] = origin
-            signed_requests[site.name] = SignedRequestCache(origin, used[place])
+            signed_requests[site.name] = SignedRequestCache(origin, used[key])
 
         def use() -> None:
-            unused = [pool for place, pool in self._pools.items() if place not in used]
+            unused = [pool for key, pool in self._pools.items() if key not in used]
             self.by_site, self.signed_requests, self._pools = by_site, signed_requests, used
             for pool in unused:
                 pool.close()
 
         return use
 
-    def _pool(self, host: str, port: int, secure: bool) -> ConnectionPool:  # noqa: FBT001  # a place's third
+    def _pool(self, host: str, port: int, secure: bool) -> ConnectionPool:  # noqa: FBT001  # of the key
         return ConnectionPool(host, port, tls=trusted() if secure else None, buffers=self._buffers)
 
     def check(self, now: float) -> None:
-        """Once a tick: close connections that were free for too long."""
+        """Close connections that have been idle for too long; called once a second."""
         for pool in self._pools.values():
             pool.check(now)
 
     async def close(self) -> None:
-        """Close all connections that are free."""
+        """Close all idle connections."""
         for pool in self._pools.values():
             pool.close()
         await self.session.close()

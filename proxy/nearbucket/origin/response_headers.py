@@ -1,4 +1,4 @@
-"""Header fields of S3's responses: which of them clients may see, and what those of a body say."""
+"""Header fields of S3's responses that clients may see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CORS = (
     "Access-Control-Max-Age",
     "Vary",
 )
-"""What the bucket's CORS rules add to any answer, when the request names its Origin."""
+"""Fields that the bucket's CORS rules add if the request has an Origin."""
 
 VISIBLE = (
     "Content-Type",
@@ -34,23 +34,23 @@ VISIBLE = (
     *_CORS,
 )
 VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
-"""Those of RFC 9110 section 15.4.5 that S3 has; no Content-Length, there is no content."""
+"""Fields of RFC 9110 section 15.4.5 that S3 sends, without Content-Length: there is no content."""
 
-CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 
 
 class ResponseHead(NamedTuple):
-    """A 200 or 206 with a body of known length.
+    """The head of a 200 or 206 with a body of known length.
 
     Attributes:
         status: 200 or 206.
         fields: Lines of the header fields that a client may see, each with its CRLF.
         length: Bytes of the body.
-        end: Position behind the body's last byte in the object.
+        end: Position in the object behind the body's last byte.
         total: Bytes of the object.
-        etag: Its ETag, or an empty text.
+        etag: ETag of the object; empty if there is none.
         typed: Whether ``fields`` have a Content-Type.
-        reusable: Whether the connection stays open behind the body.
+        reusable: Whether the connection stays open after the body.
     """
 
     status: int
@@ -63,25 +63,45 @@ class ResponseHead(NamedTuple):
     reusable: bool
 
 
+def body_position(status: int, content_range: str, length: int) -> tuple[int, int] | None:
+    """Position in the object behind a body of ``length`` bytes, and size of the object.
+
+    Args:
+        status: 200 or 206.
+        content_range: Content-Range of a 206.
+        length: Content-Length.
+
+    Returns:
+        None if Content-Range and length do not fit.
+    """
+    if status == 200:  # noqa: PLR2004  # OK
+        return length, length
+    found = _CONTENT_RANGE.fullmatch(content_range)
+    if found is None:
+        return None
+    first, last, total = map(int, found.groups())
+    return (last + 1, total) if last - first + 1 == length else None
+
+
 def cors_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What the bucket's CORS rules say to a browser."""
+    """The fields of the bucket's CORS rules."""
     return visible_fields(headers, _CORS)
 
 
 def visible_fields(headers: Mapping[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Those of the named fields that can be sent on, in the order of the names."""
+    """The named fields that can be passed on, in the order of the names."""
     found = [(name, headers[name]) for name in names if name in headers]
     kept = []
     for name, value in found:
         shown = _content_encoding(value) if name == "Content-Encoding" else value
-        # bytes that are not UTF-8 arrive as surrogates, which cannot be sent on
+        # bytes that are not UTF-8 arrive as surrogates, which cannot be passed on
         if shown and (shown.isascii() or _is_text(shown)):
             kept.append((name, shown))
     return kept
 
 
 def _content_encoding(value: str) -> str:
-    """Without ``aws-chunked``, which clones store as part of it: a framing of uploads."""
+    """Drop ``aws-chunked``, a framing of uploads that some S3 servers store."""
     tokens = [token.strip() for token in value.split(",")]
     return ", ".join(token for token in tokens if token and token.lower() != "aws-chunked")
 

@@ -1,8 +1,4 @@
-"""Connections to one S3 host, below aiohttp: asked one after another, kept while they are good.
-
-In: requests as bytes. Out: what comes back, in buffers that all connections of a worker
-share, to whoever asked. Refuses to read a response, and to try anything twice.
-"""
+"""One connection to S3: sends a request, and passes what comes back to a receiver, unread."""
 
 from __future__ import annotations
 
@@ -22,30 +18,25 @@ if TYPE_CHECKING:
 
 
 class Receiver(Protocol):
-    """Who asked, and gets what comes back."""
+    """Gets the response to a request."""
 
     def received(self, data: memoryview) -> None:
-        """Bytes came; they are there until this returns."""
+        """Take the next bytes; they are overwritten when this returns."""
 
     def lost(self, error: Exception | None) -> None:
-        """The connection is gone; nothing comes any more."""
+        """Take notice that the connection is gone."""
 
 
 class UpstreamConnection(asyncio.BufferedProtocol):
-    """One connection: free, or lent to one receiver.
+    """One connection: idle, or in use by one receiver.
 
     Attributes:
-        used: Whether it answered before: an idle one may have been closed meanwhile.
-        idle_since: Monotonic time since when it is free.
-        paused: Whether bytes that come have to wait.
-        closing: Whether the connection is known to be of no use.
+        used: Whether it has been idle before: S3 may have closed it meanwhile.
+        idle_since: Monotonic time since which it has been idle.
+        paused: Whether reading is paused.
+        closing: Whether the connection is being closed.
         moved: Whether bytes came since this was last set to False.
     """
-
-    __slots__ = (
-        "_buffer", "_file", "_filled", "_on_closed", "_on_idle", "_plain", "_ready", "_receiver",
-        "_room", "_tls", "_transport", "closing", "idle_since", "moved", "paused", "used",
-    )  # fmt: skip
 
     def __init__(
         self,
@@ -58,11 +49,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Make a connection that is not open yet.
 
         Args:
-            buffers: What all connections of the worker read into, and decrypt into.
-            tls: How TLS is spoken; None: not at all.
-            ready: Done when a request may be sent, or failed when none ever can.
-            on_idle: Called when the response was read to its end.
-            on_closed: Called when the connection is of no more use.
+            buffers: The worker's buffers.
+            tls: Its TLS; None for plain HTTP.
+            ready: Done when a request may be sent, failed if that is not going to happen.
+            on_idle: Called when a response has been read to its end.
+            on_closed: Called when the connection cannot be used any more.
         """
         self._buffer, self._plain = buffers
         self._tls = tls
@@ -81,7 +72,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As of ``asyncio.Protocol``."""
+        """Begin the TLS handshake, or be ready."""
         self._transport = cast("asyncio.Transport", transport)
         self.closing = transport.is_closing
         self._file = transport.get_extra_info("socket").fileno()
@@ -91,11 +82,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._ready.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
-        """As of ``asyncio.BufferedProtocol``."""
+        """Where the event loop reads into."""
         return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass bytes on; from a free connection they are nobody's answer."""
+        """Pass bytes on; an idle connection on which bytes come is closed."""
         self.moved = True
         data = self._buffer[:nbytes]
         tls = self._tls
@@ -115,13 +106,16 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def read_now(self, data: memoryview) -> memoryview:
-        """What was just received, and behind it what has come meanwhile; never waits.
+        """Over TLS, read what came while ``data`` was decrypted, without waiting.
 
-        Over TLS alone: decrypting takes long enough for that (bench, 64 KiB: every third
-        response took a second turn of the loop, and a second write to the client).
+        Otherwise every third response of 64 KiB took a second turn of the event loop, and a second
+        write to the client.
 
         Args:
             data: What ``received`` was given, or the end of it.
+
+        Returns:
+            ``data``, and behind it what came.
         """
         tls, filled = self._tls, self._filled
         if tls is None or filled >= USUAL or self.closing():
@@ -130,20 +124,20 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         try:
             size = os.readv(self._file, [raw])
             self._filled += self._open(tls, raw[:size], filled)
-        except ssl.SSLError as error:  # once what came before it is passed on
+        except ssl.SSLError as error:  # after what came before it has been passed on
             asyncio.get_running_loop().call_soon(self._fail, error)
-        except OSError:  # nothing, or an end that the transport finds out as well
+        except OSError:  # nothing came, or an error that the transport will find too
             return data
         return self._plain[filled - len(data) : self._filled]
 
     def _open(self, tls: TlsStream, data: memoryview, filled: int) -> int:
-        """Decrypt what was read, behind what was before; how much that is."""
+        """Decrypt into ``_plain`` from ``filled`` on; returns the bytes of plaintext."""
         try:
             return tls.open(data, self._plain[filled:])
         finally:
-            said = tls.to_send()  # of the handshake, or an alert
-            if said:
-                self._write(said)
+            reply = tls.to_send()  # of the handshake, or an alert
+            if reply:
+                self._write(reply)
             if tls.ready and not self._ready.done():
                 self._ready.set_result(None)
 
@@ -154,11 +148,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._leave(error)
 
     def eof_received(self) -> bool:
-        """No half-open connections."""
+        """Let the transport close: half-open connections are of no use."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits."""
+        """Tell the receiver, or the opener that waits for the handshake."""
         if not self._ready.done():
             self._ready.set_exception(exc or ConnectionResetError("closed in the TLS handshake"))
         self._leave(exc)
@@ -170,7 +164,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             receiver.lost(error)
 
     def send(self, request: bytes, receiver: Receiver) -> None:
-        """Send a request; its response goes to ``receiver`` until ``release`` or ``close``."""
+        """Send a request; what comes goes to ``receiver`` until ``release`` or ``close``."""
         self._receiver = receiver
         self.moved = True
         if self._tls is not None:
@@ -186,31 +180,30 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         sent = 0
         if not self.closing() and not transport.get_write_buffer_size():
             try:
-                sent = os.write(self._file, data)  # half the cost of the loop's own way
+                sent = os.write(self._file, data)  # half the cost of the transport's way
             except OSError:
-                sent = 0  # the transport finds out as well, and tells
+                sent = 0  # the transport will find the error too
         if sent < len(data):
             transport.write(data[sent:])
 
     def pause(self) -> None:
-        """Take nothing until ``resume``."""
+        """Read nothing until ``resume``."""
         if not self.paused:
             self.paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Take bytes again."""
+        """Read again."""
         if self.paused:
             self.paused = False
             self.moved = True
             self._transport.resume_reading()
 
     def set_low_water_mark(self, count: int) -> None:
-        """Take bytes when there are ``count`` of them, and not before: fewer, larger reads.
+        """Read only when ``count`` bytes have come, at most twice as many or ``USUAL`` at a time.
 
-        At most twice as many are taken at a time, or ``USUAL`` of them.
-        Whoever asks for it sees to it that as many come, or asks again (socket(7),
-        SO_RCVLOWAT; an end of the connection is told at once all the same).
+        The caller lowers the mark before fewer bytes are left. The end of the connection is
+        noticed at once all the same (socket(7), SO_RCVLOWAT).
         """
         if not self.closing():
             sock = self._transport.get_extra_info("socket")
@@ -218,7 +211,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._room = self._buffer[: max(2 * count, USUAL)]
 
     def release(self, now: float) -> None:
-        """The response was read to its end: anyone may ask next, from this monotonic time on."""
+        """Return to the pool, since the response has been read to its end; ``now`` is monotonic."""
         self._receiver = None
         self.used = True
         self.idle_since = now
@@ -227,7 +220,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._on_idle(self)
 
     def close(self) -> None:
-        """Nothing that still comes is wanted."""
+        """Close the connection at once, and drop what still comes."""
         self._receiver = None
         self._on_closed(self)
         self._transport.abort()

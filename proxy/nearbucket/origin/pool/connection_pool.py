@@ -1,7 +1,6 @@
-"""The open connections of one worker to one S3 host, kept while they are good.
+"""The idle connections of one worker to one S3 host.
 
-The connection that was free last is lent first, so that those not needed grow old and are closed.
-Nothing is tried twice here.
+The connection that was used last is taken first, so that those not needed grow old and are closed.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ if TYPE_CHECKING:
     from nearbucket.origin.pool.read_buffer import ReadBuffers
 
 IDLE_TIMEOUT = 12.0
-"""Seconds an idle connection is kept: S3 drops them later than this (aiobotocore's choice)."""
+"""Seconds for which an idle connection is kept, as by aiobotocore: S3 closes them later."""
 
 
 class ConnectionPool:
-    """The connections of one worker to one host.
+    """Opens connections to one host, and keeps those that are idle.
 
     Attributes:
-        idle: Those that nobody has asked now; who was free last is asked first.
+        idle: Connections in the order in which they became idle.
     """
 
     def __init__(
         self, host: str, port: int, *, tls: ssl.SSLContext | None, buffers: ReadBuffers
     ) -> None:
-        """Args: the host, how TLS is spoken (None: not at all), the worker's buffers."""
+        """Take the host, the context for TLS (None for plain HTTP) and the worker's buffers."""
         self._buffers = buffers
         self._address = host, port
         self._context = tls
         self.idle: deque[UpstreamConnection] = deque()
 
     def take(self) -> UpstreamConnection | None:
-        """The connection that was free last, or None."""
+        """Take the connection that became idle last, if there is one."""
         while self.idle:
             upstream = self.idle.pop()
             if not upstream.closing():
@@ -47,13 +46,13 @@ class ConnectionPool:
         return None
 
     async def open(self, seconds: float) -> UpstreamConnection:
-        """A new connection.
+        """Open a connection.
 
         Args:
-            seconds: How long that may take, TLS included.
+            seconds: Time limit, with the TLS handshake.
 
         Raises:
-            OSError: There is none (TimeoutError and ssl.SSLError among them).
+            OSError: That failed (TimeoutError and ssl.SSLError are among these).
         """
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
@@ -71,23 +70,23 @@ class ConnectionPool:
                 )
                 await ready
         except BaseException:
-            ready.cancel()  # nobody asks for its outcome any more
+            ready.cancel()  # its exception is not needed any more
             if transport is not None:
                 transport.abort()
             raise
         return upstream
 
     def discard(self, upstream: UpstreamConnection) -> None:
-        """A connection is gone."""
+        """Forget a connection that is gone."""
         if upstream in self.idle:
             self.idle.remove(upstream)
 
     def check(self, now: float) -> None:
-        """Once a tick: close what was free for too long."""
+        """Close connections that have been idle for too long; called once a second."""
         while self.idle and now - self.idle[0].idle_since > IDLE_TIMEOUT:
             self.idle.popleft().close()
 
     def close(self) -> None:
-        """Close what is free; what is lent ends with its receiver."""
+        """Close the idle connections; those in use end with their receivers."""
         while self.idle:
             self.idle.popleft().close()

@@ -1,34 +1,32 @@
 """The memory that all connections of a worker to S3 read into.
 
-In: nothing. Out: a buffer, seen twice. Refuses to know who reads.
+It can be shared because nothing stays in it: a receiver passes the bytes on, or copies what its
+client does not take, before it returns.
 
-Shared because nothing is kept in it: a receiver passes the bytes on, or copies what its client
-does not take, before it returns. So a connection costs no read buffer of its own.
-
-Plaintext takes the place of the ciphertext that it was, which OpenSSL has copied by then: so
-less is pushed out of the processor's cache. It is never the longer one, but for the record that
-was begun before; hence the distance between both.
+Plaintext overwrites its ciphertext, which OpenSSL has copied by then, so that less is pushed out of
+the processor's cache. It begins one record earlier: with a record whose first part came before, it
+can be longer than the ciphertext.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple, Self
 
-from nearbucket.origin.pool.tls_stream import LARGEST
+from nearbucket.origin.pool.tls_stream import MAX_RECORD
 
 BUFFER = 512 * 1024
-"""Most bytes read at a time: with half of it 1 GiB costs a fourth more, with twice no less."""
+"""Bytes read at a time at most: with half of them 1 GiB costs a fourth more, with twice no less."""
 
 USUAL = 256 * 1024
-"""Bytes read at a time for a client of which nothing is known: so many may have to wait for it."""
+"""Bytes read at a time for most clients: what a client does not take has to be kept in memory."""
 
 
 class ReadBuffers(NamedTuple):
     """Two views of one buffer.
 
     Attributes:
-        raw: Where bytes go as they come.
-        plain: Where they go without TLS: ``LARGEST`` bytes before.
+        raw: Where bytes go that the socket gives.
+        plain: Where they go decrypted: ``MAX_RECORD`` bytes earlier.
     """
 
     raw: memoryview
@@ -37,5 +35,5 @@ class ReadBuffers(NamedTuple):
     @classmethod
     def new(cls) -> Self:
         """The buffers of one worker."""
-        memory = memoryview(bytearray(LARGEST + BUFFER))
-        return cls(memory[LARGEST:], memory)
+        memory = memoryview(bytearray(MAX_RECORD + BUFFER))
+        return cls(memory[MAX_RECORD:], memory)

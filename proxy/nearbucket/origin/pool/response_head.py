@@ -1,7 +1,6 @@
-"""Heads of S3's responses, for the plain case: an object, or one part of it, of known length.
+"""Reads the heads of plain responses of S3: an object, or one range of it, of known length.
 
-In: a response's head as bytes. Out: a ``ResponseHead`` whose body may be passed on as it comes; or
-None, and then it is aiohttp's to judge. Refuses to know requests and clients.
+Every other response is left to ``origin/error_response.py`` or to the aiohttp lane.
 """
 
 from __future__ import annotations
@@ -10,29 +9,29 @@ import re
 
 import httptools
 
-from nearbucket.origin.response_headers import CONTENT_RANGE, VISIBLE, ResponseHead
+from nearbucket.origin.response_headers import VISIBLE, ResponseHead, body_position
 
 _SHOWN = {name.lower().encode(): f"{name}: %b\r\n".encode() for name in VISIBLE}
 """Lines of the fields that a client may see, in the order that the aiohttp lane gives them."""
 
 _FRAMING = frozenset({b"transfer-encoding", b"trailer", b"upgrade"})
 _RELEVANT = frozenset(_SHOWN) | _FRAMING | {b"connection", b"keep-alive"}
-"""Fields that decide what a response is; the others are not even looked at."""
+"""Fields that are read; all others are ignored."""
 
-_USUAL_HEAD = 2048  # bytes: enough to find the end of S3's heads without copying more
+_USUAL_HEAD = 2048  # bytes in which S3's heads end, so that not more has to be copied
 
 MAX_HEAD = 16 * 1024
-"""Bytes of a head; S3's have one."""
+"""Bytes of a head at most; S3's have about 1,000."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 _TEXT = re.compile(rb"(?:[A-Za-z-]+: [ -~]+\r\n)*")
 
 
 def take_head(before: bytes, data: memoryview) -> tuple[bytes, bool]:
-    """A head that begins with ``before`` and goes on with ``data``.
+    """Find the end of a head that begins with ``before`` and goes on with ``data``.
 
     Returns:
-        Its bytes, the empty line included, and True; or what there is of it, ``MAX_HEAD`` bytes
-        at most, and False.
+        The head with its empty line, and True; or what has come of it, at most ``MAX_HEAD``
+        bytes, and False.
     """
     head = before + data[: MAX_HEAD - len(before) if before else _USUAL_HEAD]
     end = head.find(b"\r\n\r\n")
@@ -43,10 +42,9 @@ def take_head(before: bytes, data: memoryview) -> tuple[bytes, bool]:
 
 
 class HeadTemplate:
-    """A head that came before: what it said, and where a later one may differ.
+    """The last head of an object, with which the next one is compared instead of being parsed.
 
-    S3 says the same of an object every time but for date and request ids, and those keep their
-    lengths. So a later head is compared piece by piece instead of being cut into lines.
+    S3's heads for one object differ only in the date and the request ids, which keep their lengths.
 
     Attributes:
         length: Bytes of the head.
@@ -55,7 +53,7 @@ class HeadTemplate:
     __slots__ = ("_breaks", "_pieces", "_response", "length")
 
     def __init__(self, head: bytes, response: ResponseHead) -> None:
-        """Args: a head with its empty line, and what it says."""
+        """Take a head with its empty line, and what was read from it."""
         self._response = response
         self._breaks = head.count(b"\n")
         self.length = len(head)
@@ -69,9 +67,9 @@ class HeadTemplate:
         self._pieces = (*pieces, (start, head[start:]))
 
     def match(self, data: memoryview) -> ResponseHead | None:
-        """What the head at the start of ``data`` says, where it is like this one."""
+        """What the head at the start of ``data`` says; None if more differs."""
         head = bytes(data[: self.length])
-        breaks = self._breaks  # as many: then none is in what may differ
+        breaks = self._breaks  # as many as before: so what differs has none
         if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
             return None
         for start, piece in self._pieces:
@@ -81,7 +79,7 @@ class HeadTemplate:
 
 
 def status_of(head: bytes) -> int:
-    """Status of a response whose head is not a plain one's; 0 when it has none."""
+    """The status in a head; 0 if it has none."""
     found = _STATUS.match(head)
     return int(found[1]) if found else 0
 
@@ -104,8 +102,8 @@ def read_response(head: bytes) -> ResponseHead | None:
     """Read a head, with its empty line, that answers a plain GET.
 
     Returns:
-        None for anything but 200 and 206 with one valid Content-Length and printable ASCII in
-        every field that counts.
+        None for anything but a 200 or 206 with one valid Content-Length, and with printable ASCII
+        in every relevant field.
     """
     fields = _Fields()
     parser = httptools.HttpResponseParser(fields)
@@ -114,26 +112,16 @@ def read_response(head: bytes) -> ResponseHead | None:
         status = parser.get_status_code()
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
-    if status not in {200, 206} or parser.get_http_version() != "1.1" or fields.has_repeated:
-        return None
     found = fields.found
     length = found.get(b"content-length", b"")
-    if not length.isdigit() or not _FRAMING.isdisjoint(found):
+    is_plain = status in {200, 206} and parser.get_http_version() == "1.1" and length.isdigit()
+    if not is_plain or fields.has_repeated or not _FRAMING.isdisjoint(found):
         return None
+    content_range = found.get(b"content-range", b"").decode("latin-1")
+    position = body_position(status, content_range, int(length))
     shown = b"".join([line % found[name] for name, line in _SHOWN.items() if name in found])
-    where = _where(status, found, int(length))
-    if where is None or not _TEXT.fullmatch(shown) or b"aws-chunked" in shown.lower():
+    if position is None or not _TEXT.fullmatch(shown) or b"aws-chunked" in shown.lower():
         return None
     etag, typed = found.get(b"etag", b"").decode(), b"content-type" in found
-    return ResponseHead(status, shown, int(length), *where, etag, typed, parser.should_keep_alive())
-
-
-def _where(status: int, seen: dict[bytes, bytes], length: int) -> tuple[int, int] | None:
-    """Position behind the body, and the object's size."""
-    if status == 200:  # noqa: PLR2004 - OK
-        return length, length
-    found = CONTENT_RANGE.fullmatch(seen.get(b"content-range", b"").decode("latin-1"))
-    if found is None:
-        return None
-    first, last, total = map(int, found.groups())
-    return (last + 1, total) if last - first + 1 == length else None
+    keep = parser.should_keep_alive()
+    return ResponseHead(status, shown, int(length), *position, etag, typed, keep)

@@ -1,9 +1,4 @@
-"""Asks one bucket for objects on connections of our own: the plain GETs, as bytes.
-
-In: a key, and the one part of it that is wanted. Out: a signed request, a connection to send it
-on, and, when S3 drops a body, the rest of it through aiohttp (``OriginClient``). It remembers the
-head of an object's last response, but judges none, and knows neither clients nor conditions.
-"""
+"""Signed GET requests for the objects of one bucket, used again for a minute."""
 
 from __future__ import annotations
 
@@ -15,8 +10,6 @@ from nearbucket.origin.pool.response_head import HeadTemplate
 from nearbucket.s3.http_session import COMMON, CONNECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nearbucket.origin.client import OriginClient
     from nearbucket.origin.pool.connection import UpstreamConnection
     from nearbucket.origin.pool.connection_pool import ConnectionPool
@@ -24,22 +17,22 @@ if TYPE_CHECKING:
     from nearbucket.s3.credentials import Credentials
 
 SIGNATURE_REUSE = 60.0
-"""Seconds a signed head is used again: S3 takes it for 15 minutes (SigV4, "x-amz-date"), and
-this leaves 14 of them to a clock that is wrong."""
+"""Seconds for which a signed request is used again. S3 accepts it for 15 minutes (SigV4,
+"x-amz-date"); 14 of them are left to a wrong clock."""
 
 _MOST_REQUESTS = 4096
 
 
 @dataclass(slots=True)
 class SignedRequest:
-    """An object that is asked for again and again.
+    """The signed request for one object.
 
     Attributes:
-        request: The signed request for all of it.
-        path: Its path.
-        credentials: Who signed.
+        request: Bytes of the request for the whole object.
+        path: Path of the object.
+        credentials: Credentials of the signature.
         until: Monotonic time until which the signature is used.
-        head_template: What S3 said of all of it, where it was asked for more than once.
+        head_template: The last head for the whole object, if it was requested more than once.
     """
 
     request: bytes
@@ -50,49 +43,45 @@ class SignedRequest:
     _asked_before: bool = False
 
     def for_range(self, range_: str) -> bytes:
-        """The request for a part of it: a value of Range."""
+        """The request for a range of the object, with this value of Range."""
         return b"%brange: %b\r\n\r\n" % (self.request[:-2], range_.encode("ascii"))
 
     def remember_head(self, head: bytes, response: ResponseHead) -> None:
-        """Remember what S3 said of the whole object, from the second time on.
-
-        Args:
-            head: Its bytes.
-            response: What they say.
-        """
+        """Keep a head for the whole object, and what was read from it, from the second on."""
         if self._asked_before:
             self.head_template = HeadTemplate(head, response)
         self._asked_before = True
 
 
 class SignedRequestCache:
-    """One bucket.
+    """The signed requests for one bucket, and the connections to send them on.
 
     Attributes:
-        on_status: Counts an answer of S3 by its status; 0 where none came in time.
-        take: A connection that is free now, or None.
+        on_status: Counts a response of S3 by its status; 0 for none.
+        take: Takes an idle connection; None if there is none.
     """
 
     __slots__ = ("_origin", "_pool", "_requests", "on_status", "take")
 
     def __init__(self, origin: OriginClient, pool: ConnectionPool) -> None:
-        """Args: the same bucket by way of aiohttp; the connections to its host."""
+        """Take the bucket's client, which resumes bodies, and the connections to its host."""
         self._origin = origin
         self.take = pool.take
         self._pool = pool
         self._requests: dict[str, SignedRequest] = {}
-        counters = origin.counters
-        self.on_status: Callable[[int], None] = counters.on_status if counters else _uncounted
+        self.on_status = origin.counters.on_status
 
     def get(self, key: str, now: float) -> SignedRequest | None:
-        """How an object is asked for; None when the other way has to be taken.
+        """The signed request for an object, signed anew after a minute or for other credentials.
 
-        What the client asked is not signed, so a hot key's signature serves for every part of
-        it until ``SIGNATURE_REUSE`` is over or the credentials change.
+        The client's Range is not signed, so one signature serves for every range.
 
         Args:
             key: Object key, decoded, without the bucket's prefix.
             now: Monotonic time.
+
+        Returns:
+            None if there can be no such key, or credentials have to be waited for.
         """
         credentials = self._origin.signer.current()
         signed = self._requests.get(key)
@@ -118,7 +107,7 @@ class SignedRequestCache:
         self._requests.pop(key, None)
 
     async def connect(self) -> UpstreamConnection:
-        """A new connection.
+        """Open a connection.
 
         Raises:
             OSError: S3 cannot be reached in time.
@@ -126,15 +115,11 @@ class SignedRequestCache:
         return await self._pool.open(CONNECT)
 
     def resume(self, path: str, response: ResponseHead, left: int) -> ObjectResponse:
-        """The rest of a body that S3 dropped: of the same version, or an error.
+        """The rest of a body that broke off, through ``origin/client.py``.
 
         Args:
             path: Path of the request.
-            response: The head of the dropped response.
+            response: Head of the response that broke off.
             left: Bytes that did not come.
         """
         return ObjectResponse.rest(self._origin.resumer(path), response, left)
-
-
-def _uncounted(_status: int) -> None:
-    """Nobody counts."""
