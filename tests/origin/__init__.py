@@ -1,1 +1,1 @@
-"""Tests of the side that faces S3."""
+"""Tests of ``origin/``."""

@@ -1,4 +1,4 @@
-"""How tests of the storage side open objects, and on what."""
+"""Opens objects on a real and on a scripted S3 server, for the tests of ``origin/``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Counted:
 
 @dataclass
 class Seen:
-    """An answer read to its end."""
+    """A response read to its end."""
 
     status: int
     headers: dict[str, str]
@@ -44,7 +44,7 @@ class Seen:
 
 
 def held(session: ClientSession) -> int:
-    """Connections that requests have not given back."""
+    """Connections that are still in use."""
     assert session.connector is not None
     return len(session.connector._acquired)
 

@@ -1,4 +1,4 @@
-"""What a client may see of S3: whole objects, their headers, and no connection held after."""
+"""Clients get complete objects and their headers, and no connection stays in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What S3 refuses or fails to do is the client's affair or ours, never a truncated answer."""
+"""An error of S3 becomes the client's 404 or 416, or an error of ours; never a short body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals of S3: whatever pieces they come in, and where they end."""
+"""Error responses of S3 are read in whatever pieces they come, to their end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAID = [
 
 
 def read(*pieces: bytes) -> ErrorResponseReader:
-    """A reader that has got them, until it wants no more."""
+    """A reader that was given the pieces, until it had enough."""
     reader = ErrorResponseReader()
     for piece in pieces:
         if reader.read(memoryview(piece)):
@@ -123,11 +123,6 @@ def test_what_is_said_of_the_object_is_final_and_of_a_signature_it_is_not(
     assert refusal.final is final
 
 
-@pytest.mark.parametrize(
-    ("status", "so"),
-    [(200, False), (206, False), (100, False), (0, False), (301, True), (304, False), (400, True),
-     (403, True), (404, True), (408, False), (412, False), (421, False),
-     (416, True), (429, True), (500, False), (503, False)],
-)  # fmt: skip
-def test_a_status_says_whether_there_may_be_a_refusal_to_read(status: int, so: bool) -> None:  # noqa: FBT001  # a table
-    assert means_no_object(status) is so
+def test_a_status_says_whether_there_may_be_a_refusal_to_read() -> None:
+    statuses = (0, 100, 200, 206, 301, 304, 400, 403, 404, 408, 412, 416, 421, 429, 500, 503)
+    assert [each for each in statuses if means_no_object(each)] == [301, 400, 403, 404, 416, 429]

@@ -1,4 +1,4 @@
-"""A body is all the bytes or an error; what S3 drops is resumed unseen."""
+"""A body is all bytes or an error; one that S3 drops is resumed, which the client does not see."""
 
 from __future__ import annotations
 

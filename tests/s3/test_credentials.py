@@ -88,7 +88,7 @@ class TaskRole:
 
 @pytest.fixture
 async def task_role(no_aws: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
-    """Starts a task role that this process has."""
+    """Starts a task role for this process."""
     servers: list[TestServer] = []
 
     async def start(*minutes: int) -> TaskRole:
@@ -160,7 +160,7 @@ async def test_credentials_are_the_same_object_until_they_change(
 
 
 async def asked_again(ambient: SdkCredentials) -> Credentials:
-    """What is handed out once the chain has been asked again."""
+    """The credentials after the chain has been asked again."""
     ambient.current()
     assert ambient._refresh is not None
     await ambient._refresh

@@ -40,7 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Held(SdkCredentials):
-    """A credential chain that has this, and nothing else."""
+    """A credential chain with fixed credentials."""
 
     def __init__(self, credentials: Credentials | None) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def signed(presigner: Presigner, method: str = "GET", url: str = PAGE) -> str:
 
 
 def span(url: str) -> tuple[int, int]:
-    """From when to when a signed URL holds, as Unix times."""
+    """The Unix times between which a signed URL is valid."""
     query = parse_qs(urlsplit(url).query)
     since = timegm(time.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ"))
     return since, since + int(query["X-Amz-Expires"][0])

@@ -1,4 +1,4 @@
-"""Our signatures are botocore's, and what is signed with keys from files follows the files."""
+"""Signatures are equal to botocore's, and keys from files are those of the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom S3 has to be vouched for by, and what is said of a server that is not."""
+"""Certificate authorities that are trusted for S3, and errors of servers that are not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def entry(endpoint: str) -> Entry:
 
 
 async def asked(endpoint: str) -> str:
-    """What is said when the server is asked for an object; empty when it answers."""
+    """The error of a request for an object; empty if there was a response."""
     async with client_session() as session:
         try:
             async with await OriginClient(entry(endpoint), session).open("GET", "a", {}):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import format_datetime, formatdate, parsedate_to_datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class Conditions:
         headers: Header fields of the first request to S3, names in lower case.
         whole: Header fields of the second, for the whole object, if If-Range does not hold; None
             without an If-Range.
-        unmoved: Unix time that a part's Last-Modified must have, if If-Range is a date.
+        unmoved: The Last-Modified that a part must have, if If-Range is a date.
         match: Tags of which the object must have one, if that is decided here.
         none_match: Tags of which the object must have none, or ``*``, if that is decided here.
     """
 
     headers: dict[str, str] = field(default_factory=dict)
     whole: dict[str, str] | None = None
-    unmoved: float | None = None
+    unmoved: datetime | None = None
     match: frozenset[str] | None = None
     none_match: frozenset[str] | None = None
 
@@ -56,7 +56,7 @@ class Conditions:
             return False
         if status == 206 and self.unmoved is not None:  # noqa: PLR2004 - Partial Content
             # exactly that date (RFC 9110 section 13.1.5): an older one is another version too
-            return _seconds(last_modified) == self.unmoved
+            return _date(last_modified) == self.unmoved
         return status != 412  # noqa: PLR2004 - Precondition Failed
 
     def verdict(self, etag: str) -> int | None:
@@ -103,15 +103,15 @@ def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
 def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], range_: str) -> Conditions:
     """If-Range as conditions that every S3 server knows."""
     busy = "if-match" in asked or "if-unmodified-since" in asked
-    tag, date = _TAG.fullmatch(value), _seconds(value)
+    tag, date = _TAG.fullmatch(value), _date(value)
     if not busy and tag is not None and not tag[1]:
         return Conditions(sent | {"range": range_, "if-match": value}, whole=sent)
     busy = busy or "if-none-match" in asked or "if-modified-since" in asked
     if not busy and date is not None:
         dated = {
             "range": range_,
-            "if-unmodified-since": _http_date(value),
-            "if-modified-since": formatdate(date - 1, usegmt=True),
+            "if-unmodified-since": _http_date(date),
+            "if-modified-since": _http_date(date - timedelta(seconds=1)),
         }
         return Conditions(sent | dated, whole=sent, unmoved=date)
     # a weak tag never holds; if the client sent the fields that are needed here itself, the whole
@@ -123,8 +123,8 @@ def _match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] | None
     """If-Match and, only without it, If-Unmodified-Since (RFC 9110 section 13.1.4)."""
     value = asked.get("if-match")
     if value is None:
-        if date := _http_date(asked.get("if-unmodified-since", "")):
-            sent["if-unmodified-since"] = date
+        if date := _date(asked.get("if-unmodified-since", "")):
+            sent["if-unmodified-since"] = _http_date(date)
         return None
     if value.strip() == "*":
         return None
@@ -140,8 +140,8 @@ def _none_match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] |
     """If-None-Match and, only without it, If-Modified-Since (RFC 9110 section 13.1.3)."""
     value = asked.get("if-none-match")
     if value is None:
-        if date := _http_date(asked.get("if-modified-since", "")):
-            sent["if-modified-since"] = date
+        if date := _date(asked.get("if-modified-since", "")):
+            sent["if-modified-since"] = _http_date(date)
         return None
     if value.strip() == "*":
         return frozenset("*")
@@ -188,20 +188,15 @@ def _position(digits: str) -> str:
     return kept if len(kept) <= _DIGITS else "9" * _DIGITS
 
 
-def _seconds(value: str) -> float | None:
-    """Unix time of an HTTP date; None if it is not a date."""
+def _date(value: str) -> datetime | None:
+    """An HTTP date in any of its forms, in UTC; None if it is none."""
     try:
         date = parsedate_to_datetime(value)
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
     except (ValueError, TypeError, OverflowError):
         return None
 
 
-def _http_date(value: str) -> str:
-    """An HTTP date in the form that may be sent (RFC 9110 section 5.6.7); empty if it is none."""
-    try:
-        date = parsedate_to_datetime(value)
-        date = date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
-        return format_datetime(date, usegmt=True)
-    except (ValueError, TypeError, OverflowError):
-        return ""
+def _http_date(date: datetime) -> str:
+    """The form of a date that may be sent (RFC 9110 section 5.6.7)."""
+    return format_datetime(date, usegmt=True)

@@ -36,6 +36,7 @@ VISIBLE = (
 VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
 """Fields of RFC 9110 section 15.4.5 that S3 sends, without Content-Length: there is no content."""
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 
 
@@ -95,7 +96,7 @@ def visible_fields(headers: Mapping[str, str], names: tuple[str, ...]) -> list[t
     for name, value in found:
         shown = _content_encoding(value) if name == "Content-Encoding" else value
         # bytes that are not UTF-8 arrive as surrogates, which cannot be passed on
-        if shown and (shown.isascii() or _is_text(shown)):
+        if shown and (shown.isascii() or not _SURROGATES.search(shown)):
             kept.append((name, shown))
     return kept
 
@@ -104,11 +105,3 @@ def _content_encoding(value: str) -> str:
     """Drop ``aws-chunked``, a framing of uploads that some S3 servers store."""
     tokens = [token.strip() for token in value.split(",")]
     return ", ".join(token for token in tokens if token and token.lower() != "aws-chunked")
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""Connections of our own: who gets what comes, and which are kept."""
+"""Connections to S3: what receivers get, and which connections are kept."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.origin.pool.connection_pool import IDLE_TIMEOUT, ConnectionPool
+from nearbucket.origin.pool.connection_pool import ConnectionPool
 from nearbucket.origin.pool.read_buffer import BUFFER, USUAL, ReadBuffers
 from nearbucket.origin.pool.tls_stream import TlsStream
+from nearbucket.s3.http_session import IDLE_TIMEOUT
 from tests.bucketserver import until
 from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -31,7 +32,7 @@ PATIENCE = 5.0
 
 
 class Taker:
-    """Copies what comes, and knows when it is all there or over."""
+    """Copies what comes, until all of it is there or the connection is gone."""
 
     def __init__(self, wanted: int) -> None:
         self.got = b""
@@ -65,7 +66,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(params=["plain", "TLS"])
 def tls(request: pytest.FixtureRequest, certificate: Certificate) -> Certificate | None:
-    """How the server is spoken to."""
+    """The server's certificate, or None for plain HTTP."""
     return certificate if request.param == "TLS" else None
 
 
@@ -166,7 +167,7 @@ async def test_a_host_that_hangs_up_in_the_handshake_or_is_another_is_an_error(
 
 
 class Greedy(Taker):
-    """Takes what has come meanwhile at once, too."""
+    """Reads at once what came meanwhile."""
 
     def __init__(self, wanted: int, upstream: UpstreamConnection) -> None:
         super().__init__(wanted)
@@ -215,7 +216,7 @@ async def test_a_connection_that_cannot_be_asked_is_lost_and_not_raised(
 
 
 class Ending(Taker):
-    """Waits for no more than will come."""
+    """Lowers the mark to what is left."""
 
     def __init__(self, wanted: int, upstream: UpstreamConnection) -> None:
         super().__init__(wanted)

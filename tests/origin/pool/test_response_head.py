@@ -1,4 +1,4 @@
-"""Heads of S3's responses: which are plain, and what a client sees of them."""
+"""Heads of S3's responses: which are plain, and which fields a client sees."""
 
 from __future__ import annotations
 

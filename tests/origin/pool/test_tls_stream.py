@@ -1,4 +1,4 @@
-"""TLS by bytes: whatever pieces it comes in, and whatever is wrong with it."""
+"""TLS is decrypted in whatever pieces it comes, and refused if anything is wrong with it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 class Server:
-    """OpenSSL's other side of one connection, in memory."""
+    """The server's side of one connection, in memory."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -38,7 +38,7 @@ class Server:
         self.ready = False
 
     def shake(self, data: bytes) -> bytes:
-        """Take a part of the handshake; what the client is told."""
+        """Take a part of the handshake; returns the reply."""
         self._incoming.write(data)
         try:
             self._tls.do_handshake()
@@ -48,13 +48,13 @@ class Server:
         return self._outgoing.read()
 
     def say(self, *pieces: bytes) -> bytes:
-        """Each piece in records of its own."""
+        """Encrypt each piece in records of its own."""
         for piece in pieces:
             self._tls.write(piece)
         return self._outgoing.read()
 
     def heard(self, data: bytes) -> bytes:
-        """What the client said."""
+        """Decrypt what the client sent."""
         self._incoming.write(data)
         return self._tls.read()
 
@@ -72,7 +72,7 @@ def met(
     *,
     step: int = 0,
 ) -> tuple[TlsStream, Server]:
-    """Both sides after the handshake, whose bytes come ``step`` at a time."""
+    """Both sides after a handshake whose bytes came ``step`` at a time."""
     context = server_side(certificate)
     if version is not None:
         context.minimum_version = context.maximum_version = version
@@ -85,7 +85,7 @@ def met(
 
 
 def opened(client: TlsStream, *pieces: bytes) -> bytes:
-    """What is read in one turn of the loop, each piece behind the one before."""
+    """The plaintext of pieces that are read in one turn of the event loop."""
     raw, plain = BUFFERS
     filled = 0
     for piece in pieces:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 from nearbucket.origin.pool.connection import UpstreamConnection
 from nearbucket.origin.pool.tls_stream import TlsStream
+from nearbucket.s3.http_session import IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     import ssl
 
     from nearbucket.origin.pool.read_buffer import ReadBuffers
-
-IDLE_TIMEOUT = 12.0
-"""Seconds for which an idle connection is kept, as by aiobotocore: S3 closes them later."""
 
 
 class ConnectionPool:
