@@ -7,12 +7,12 @@ or redirects.
 
 In reading order:
 
-* ``client.py``: opens an object of one bucket; turns S3's errors into the client's.
-* ``conditional_request.py``: Range, If-Match and the other conditions of a client, as S3 is asked
-  them. The one place that reads a Range header.
-* ``object_response.py``: one response of S3; asks for the rest when the body breaks off.
+* ``client.py``: opens the objects of one bucket, and turns S3's errors into the client's.
+* ``conditional_request.py``: turns a client's Range and conditions into what every S3 server
+  understands. No other file reads a Range header.
+* ``object_response.py``: one response of S3; requests the rest when the body breaks off.
 * ``response_headers.py``: which of S3's header fields a client may see.
-* ``error_response.py``: reads S3's error documents for the streaming lane.
-* ``registry.py``: the client and the connections of every site's origin, kept over a reload.
+* ``error_response.py``: reads S3's error responses for the streaming lane.
+* ``registry.py``: the clients and connections for the origins of all sites, kept over a reload.
 * ``pool/``: connections to S3 without aiohttp.
 """

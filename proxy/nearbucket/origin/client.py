@@ -127,15 +127,17 @@ class OriginClient:
             return ObjectResponse(404)
         if query:
             path += f"?{canonical(query)}"
-        asked = read_conditions(method, conditions)
+        prepared = read_conditions(method, conditions)
         cors = {} if cors_origin is None else {"origin": cors_origin}
-        response = await self._ask(method, path, asked.headers | cors, again=again)
+        response = await self._send_twice(method, path, prepared.headers | cors, again=again)
         try:
             modified = response.headers.get("Last-Modified", "")
-            if asked.whole is not None and not asked.if_range_holds(response.status, modified):
+            if prepared.whole is not None and not prepared.if_range_holds(
+                response.status, modified
+            ):
                 await _error_document(response)
-                response = await self._ask(method, path, asked.whole | cors)
-            return await self._object_response(method, path, asked, response)
+                response = await self._send_twice(method, path, prepared.whole | cors)
+            return await self._object_response(method, path, prepared, response)
         except BaseException:
             response.release()
             raise
@@ -171,14 +173,14 @@ class OriginClient:
         path = self.bucket_path + encode_key(self._entry.prefix + key)
         response = await self._request("OPTIONS", path, {"host": self.host, **fields})
         await _error_document(response)
-        if response.status != 200:  # noqa: PLR2004 - OK
+        if response.status != 200:  # noqa: PLR2004  # OK
             return ObjectResponse(403)
         return ObjectResponse(200, cors_fields(response.headers))
 
-    async def _ask(
+    async def _send_twice(
         self, method: str, path: str, extra: dict[str, str], *, again: bool = True
     ) -> aiohttp.ClientResponse:
-        """Send a request, once more after a failure that may be temporary."""
+        """Send a request; if it fails and that may be temporary, once more."""
         try:
             response = await self._send(method, path, extra)
         except _UnreachableError:
@@ -219,16 +221,16 @@ class OriginClient:
         return response
 
     async def _object_response(
-        self, method: str, path: str, asked: Conditions, response: aiohttp.ClientResponse
+        self, method: str, path: str, prepared: Conditions, response: aiohttp.ClientResponse
     ) -> ObjectResponse:
         """The client's response to a response of S3."""
         status = response.status
         if status in {200, 206, 304}:
-            status = asked.verdict(response.headers.get("ETag", "")) or status
+            status = prepared.verdict(response.headers.get("ETag", "")) or status
         match status:
             case 200:
                 return ObjectResponse.whole(response, self.resumer(path), has_body=method != "HEAD")
-            case 206 if "range" in asked.headers:
+            case 206 if "range" in prepared.headers:
                 return ObjectResponse.whole(response, self.resumer(path), has_body=True)
             case 304:
                 return ObjectResponse.unchanged(response)
@@ -258,32 +260,41 @@ class OriginClient:
         Raises:
             OriginError: The error is none of the client's; 502, or 503 if S3 is busy.
         """
-        (status, headers, document), kind = error, error.kind
-        if status == 416:  # noqa: PLR2004 - Range Not Satisfiable
-            size = _SIZE.search(document)
+        headers = error.headers
+        if error.status == 416:  # noqa: PLR2004  # Range Not Satisfiable
+            size = _SIZE.search(error.document)
             known = f"bytes */{size[1].decode()}" if size else ""
             span = headers.get("Content-Range", known)
             fields = [("Content-Range", span)] if span else []
             return ObjectResponse(416, [*fields, *cors_fields(headers)])
-        if status == 404 and kind is not ErrorKind.NO_BUCKET:  # noqa: PLR2004 - Not Found
+        if _is_missing(error, method, query):
             return ObjectResponse(404, cors_fields(headers))
-        if status == 400 and query:  # noqa: PLR2004 - Bad Request
-            return ObjectResponse(404, cors_fields(headers))  # no such version, or no such argument
-        if status == 405 and "x-amz-delete-marker" in headers:  # noqa: PLR2004
-            # versionId names a delete marker (S3 user guide, "Delete markers")
-            return ObjectResponse(404, cors_fields(headers))
-        if status == 403 and (kind is ErrorKind.NOT_ALLOWED or method == "HEAD"):  # noqa: PLR2004
-            # S3's response for a missing key if the bucket may not be listed (GetObject, "403");
-            # a HEAD has no code to tell it from others
-            return ObjectResponse(404, cors_fields(headers))
-        told = 503 if status in {429, 503} or kind is ErrorKind.BUSY else 502
+        status = 503 if error.status in {429, 503} or error.kind is ErrorKind.BUSY else 502
         region = headers.get("x-amz-bucket-region")
         elsewhere = region and region != self._entry.region
         raise OriginError(
-            told,
-            f"S3 answered {status} {error.code or '(no code)'} for bucket {self._entry.bucket} in "
-            f"{self._entry.region}{f'; it is in {region}' if elsewhere else ''}",
+            status,
+            f"S3 answered {error.status} {error.code or '(no code)'} for bucket "
+            f"{self._entry.bucket} in {self._entry.region}"
+            f"{f'; it is in {region}' if elsewhere else ''}",
         )
+
+
+def _is_missing(error: ErrorResponse, method: str, query: str) -> bool:
+    """Whether the error means that there is no such object."""
+    match error.status:
+        case 404:
+            return error.kind is not ErrorKind.NO_BUCKET
+        case 403:
+            # S3's response for a missing key if the bucket may not be listed (GetObject, "403");
+            # a HEAD has no code to tell it from others
+            return error.kind is ErrorKind.NOT_ALLOWED or method == "HEAD"
+        case 405:  # versionId names a delete marker (S3 user guide, "Delete markers")
+            return "x-amz-delete-marker" in error.headers
+        case 400:  # no such version, or no such argument
+            return bool(query)
+        case _:
+            return False
 
 
 class _UnreachableError(OriginError):

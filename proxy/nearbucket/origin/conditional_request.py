@@ -52,12 +52,12 @@ class Conditions:
         """
         if self.whole is None:
             return True
-        if status == 304 and self.unmoved is not None:  # noqa: PLR2004 - Not Modified
+        if status == 304 and self.unmoved is not None:  # noqa: PLR2004  # Not Modified
             return False
-        if status == 206 and self.unmoved is not None:  # noqa: PLR2004 - Partial Content
+        if status == 206 and self.unmoved is not None:  # noqa: PLR2004  # Partial Content
             # exactly that date (RFC 9110 section 13.1.5): an older one is another version too
             return _date(last_modified) == self.unmoved
-        return status != 412  # noqa: PLR2004 - Precondition Failed
+        return status != 412  # noqa: PLR2004  # Precondition Failed
 
     def verdict(self, etag: str) -> int | None:
         """412 or 304 if a condition that is decided here says so, else None.
@@ -87,26 +87,26 @@ def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
     """
     if not given:
         return _NONE
-    asked = {name.lower(): value for name, value in given.items()}
+    fields = {name.lower(): value for name, value in given.items()}
     sent: dict[str, str] = {}
-    match = _match(asked, sent)
-    none_match = _none_match(asked, sent)
-    range_ = one_range(asked.get("range", "")) if method == "GET" else None
+    match = _match(fields, sent)
+    none_match = _none_match(fields, sent)
+    range_ = one_range(fields.get("range", "")) if method == "GET" else None
     if range_ is None or match is not None or none_match is not None:
         # a 416 has no ETag to decide on; ignoring Range is always allowed (section 14.2)
         return Conditions(sent, match=match, none_match=none_match)
-    if "if-range" not in asked:
+    if "if-range" not in fields:
         return Conditions(sent | {"range": range_})
-    return _if_range(asked["if-range"].strip(), asked, sent, range_)
+    return _if_range(fields["if-range"].strip(), fields, sent, range_)
 
 
-def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], range_: str) -> Conditions:
+def _if_range(value: str, fields: dict[str, str], sent: dict[str, str], range_: str) -> Conditions:
     """If-Range as conditions that every S3 server knows."""
-    busy = "if-match" in asked or "if-unmodified-since" in asked
+    busy = "if-match" in fields or "if-unmodified-since" in fields
     tag, date = _TAG.fullmatch(value), _date(value)
     if not busy and tag is not None and not tag[1]:
         return Conditions(sent | {"range": range_, "if-match": value}, whole=sent)
-    busy = busy or "if-none-match" in asked or "if-modified-since" in asked
+    busy = busy or "if-none-match" in fields or "if-modified-since" in fields
     if not busy and date is not None:
         dated = {
             "range": range_,
@@ -119,11 +119,11 @@ def _if_range(value: str, asked: dict[str, str], sent: dict[str, str], range_: s
     return Conditions(sent)
 
 
-def _match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] | None:
+def _match(fields: dict[str, str], sent: dict[str, str]) -> frozenset[str] | None:
     """If-Match and, only without it, If-Unmodified-Since (RFC 9110 section 13.1.4)."""
-    value = asked.get("if-match")
+    value = fields.get("if-match")
     if value is None:
-        if date := _date(asked.get("if-unmodified-since", "")):
+        if date := _date(fields.get("if-unmodified-since", "")):
             sent["if-unmodified-since"] = _http_date(date)
         return None
     if value.strip() == "*":
@@ -136,11 +136,11 @@ def _match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] | None
     return tags
 
 
-def _none_match(asked: dict[str, str], sent: dict[str, str]) -> frozenset[str] | None:
+def _none_match(fields: dict[str, str], sent: dict[str, str]) -> frozenset[str] | None:
     """If-None-Match and, only without it, If-Modified-Since (RFC 9110 section 13.1.3)."""
-    value = asked.get("if-none-match")
+    value = fields.get("if-none-match")
     if value is None:
-        if date := _date(asked.get("if-modified-since", "")):
+        if date := _date(fields.get("if-modified-since", "")):
             sent["if-modified-since"] = _http_date(date)
         return None
     if value.strip() == "*":

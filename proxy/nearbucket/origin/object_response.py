@@ -163,8 +163,8 @@ class ObjectResponse:
         span = f"bytes {first}-{self._end - 1}/{self._total}"
         if response.status != 206 or not same or response.headers.get("Content-Range") != span:  # noqa: PLR2004
             response.close()
-            said = f"asked for the rest of {self._etag}, S3 answered {response.status}"
-            raise OriginError(502, f"{broken}; {said}")
+            why = f"asked for the rest of {self._etag}, S3 answered {response.status}"
+            raise OriginError(502, f"{broken}; {why}")
         self._response = response
 
     async def _rest_from(self, first: int, attempt: int) -> aiohttp.ClientResponse | None:

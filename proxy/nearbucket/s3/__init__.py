@@ -1,6 +1,6 @@
-"""S3 itself: credentials, signatures, TLS, and clients that send requests.
+"""Access to S3: credentials, signatures, TLS, and clients that send requests.
 
-Nothing here knows the proxy's clients or decides about them.
+Nothing here knows the proxy's clients.
 
 In reading order:
 
