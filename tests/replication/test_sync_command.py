@@ -1,4 +1,4 @@
-"""``nearbucket sync`` as a process: killed, interrupted, refused, watched on a terminal."""
+"""``nearbucket sync`` as a process: killed, interrupted, refused, or on a terminal."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def filled(world: World) -> World:
 
 
 async def _stopped_midway(world: World, command: Command, number: int) -> Ended:
-    """A run that gets a signal when twenty copies and parts are made, or more until both are."""
+    """A run that gets a signal after twenty copies, of objects and of parts."""
     watched = world.watched
     gate = Gate(
         20,
@@ -105,9 +105,8 @@ async def _stopped_midway(world: World, command: Command, number: int) -> Ended:
     )
     watched.before = gate
     process = await command.start("--parallel", "4")
-    await asyncio.wait_for(gate.reached.wait(), 60)
     async with asyncio.timeout(60):
-        while len(watched.copies()) < 20:  # noqa: ASYNC110  # a list has no event
+        while gate.held < 4:  # noqa: ASYNC110  # then no response is on its way to the command
             await asyncio.sleep(0.01)
     process.send_signal(number)
     end = await ended(process)
@@ -192,7 +191,7 @@ def _read_all(descriptor: int) -> str:
     try:
         while piece := os.read(descriptor, 4096):
             shown += piece
-    except OSError:  # Linux's way to say that nobody holds the other end
+    except OSError:  # Linux: the other end is closed
         pass
     os.close(descriptor)
     return shown.decode()

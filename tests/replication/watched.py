@@ -1,4 +1,4 @@
-"""A real S3 server with somebody at its door, who notes requests and can refuse or hold them."""
+"""A proxy before a real S3 server: records requests, and can refuse or hold them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Asked:
 
 
 class WatchedS3:
-    """Passes requests on as they are; the signature covers the Host, which is ours.
+    """Forwards requests unchanged; the signature covers this server's own Host.
 
     Attributes:
         answered: Requests that S3 answered with success, in that order.
@@ -44,9 +44,9 @@ class WatchedS3:
         self.answered: list[Asked] = []
         self.most = 0
         self.refuse: Callable[[Asked], str | None] = lambda _: None
-        """Names an error code to answer with instead of S3."""
+        """Gives the error code of a request that is not forwarded."""
         self.before: Callable[[Asked], Awaitable[None]] | None = None
-        """Awaited before a request is passed on."""
+        """Awaited before a request is forwarded."""
         self._busy = 0
         self._serving: set[asyncio.Task[object]] = set()
 
@@ -75,7 +75,7 @@ class WatchedS3:
         await self._session.close()
 
     def forget(self) -> None:
-        """Start the notes anew."""
+        """Empty the records."""
         self.asked, self.answered, self.most = [], [], 0
 
     def copies(self) -> list[Asked]:
@@ -154,7 +154,12 @@ def _error(code: str, *, head: bool) -> web.Response:
 
 
 class Gate:
-    """Lets some requests through and holds all later ones for good."""
+    """Lets some requests through and holds all later ones for good.
+
+    Attributes:
+        held: How many it holds.
+        reached: Set when it holds the first.
+    """
 
     def __init__(
         self,
@@ -162,8 +167,9 @@ class Gate:
         holds: Callable[[Asked], bool],
         enough: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Let ``after`` of those through that ``holds`` names, more until ``enough``, then none."""
+        """Let ``after`` of the requests pass that ``holds`` selects, or more until ``enough``."""
         self._left, self._holds, self._enough = after, holds, enough
+        self.held = 0
         self.reached = asyncio.Event()
 
     async def __call__(self, asked: Asked) -> None:
@@ -172,5 +178,6 @@ class Gate:
         self._left -= 1
         if self._left >= 0 or not self._enough():
             return
+        self.held += 1
         self.reached.set()
         await asyncio.Event().wait()  # until the server ends
