@@ -1,4 +1,4 @@
-"""Truths about access logs that are read: nearbucket's own and CloudFront's."""
+"""Access logs that are read: nearbucket's own and CloudFront's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CLOUDFRONT = (
 
 
 def lines(folder: Path, *contents: bytes) -> list[LogEntry | UnreadableInput]:
-    """What files with these contents hold."""
+    """The entries of files with these contents."""
     names = []
     for number, content in enumerate(contents):
         path = folder / f"{number}.log"
@@ -46,7 +46,7 @@ def lines(folder: Path, *contents: bytes) -> list[LogEntry | UnreadableInput]:
 
 
 def w3c(names: str, **values: str) -> bytes:
-    """A file of one line, its columns in the order of the names."""
+    """A file of one line, with these columns."""
     known = {
         "sc-bytes": "1000",
         "c-ip": WEST,

@@ -1,4 +1,4 @@
-"""Truths about logged requests that are decided again, and what is counted."""
+"""Logged requests that are decided again, and the totals of their changes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_change_of_the_answer_is_a_change(change: Mapping[str, Any], after: st
 
 
 class Holding:
-    """Buckets of which something is known."""
+    """Buckets with a known status."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -155,7 +155,7 @@ class Holding:
 
 
 def logged(asked: Request, decision: Decision) -> LogRecord:
-    """What the access log has of an answer; nothing of it is in a log beyond this."""
+    """The record of an answer, with all that an access log has of it."""
     refused = isinstance(decision, Refuse)
     return FULL._replace(
         client=None if isinstance(decision, Refuse) else decision.client,
@@ -231,10 +231,10 @@ def test_streamed_bytes_are_those_sent_and_redirected_ones_the_largest_seen() ->
         gone(method="HEAD"),
         gone(target="/other.tar.gz"),
     ]
-    tally = count(Replay(site(), site(mode="off")), found)
-    (row,) = tally.rows
+    totals = count(Replay(site(), site(mode="off")), found)
+    (row,) = totals.rows
     assert (row.requests, row.size, row.unknown, row.way) == (6, 2 * 1000 + 9999 + 10, 1, -1)
-    assert (tally.requests, tally.changed, tally.as_logged) == (8, 6, 1)
+    assert (totals.requests, totals.changed, totals.as_logged) == (8, 6, 1)
 
 
 def test_sizes_of_another_site_do_not_count() -> None:
@@ -242,8 +242,8 @@ def test_sizes_of_another_site_do_not_count() -> None:
     before, after = (
         engine(settings(site={"redirect": {"mode": mode}}, more=more)) for mode in ("on", "off")
     )
-    tally = count(Replay(before, after), [gone(), line(1000, host="other.example")])
-    assert [(row.size, row.unknown) for row in tally.rows] == [(0, 1)]
+    totals = count(Replay(before, after), [gone(), line(1000, host="other.example")])
+    assert [(row.size, row.unknown) for row in totals.rows] == [(0, 1)]
 
 
 def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
@@ -257,8 +257,8 @@ def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
 
 
 def test_another_reason_for_the_same_answer_is_a_change_that_saves_nothing() -> None:
-    tally = count(Replay(site(mode="off"), site(mode="shadow")), [line(GB)])
-    assert [(str(row.before), str(row.after), row.usd(Prices())) for row in tally.rows] == [
+    totals = count(Replay(site(mode="off"), site(mode="shadow")), [line(GB)])
+    assert [(str(row.before), str(row.after), row.usd(Prices())) for row in totals.rows] == [
         ("stream/off/-", "stream/shadow/-", 0.0)
     ]
 
@@ -291,5 +291,5 @@ def test_the_first_line_that_is_no_request_is_kept() -> None:
         UnreadableInput("c", rest=True),
         line(),
     ]
-    tally = count(Replay(site(), site()), found)
-    assert (tally.unreadable, tally.first, tally.broken, tally.requests) == (2, "a", ["c"], 1)
+    totals = count(Replay(site(), site()), found)
+    assert (totals.unreadable, totals.first, totals.broken, totals.requests) == (2, "a", ["c"], 1)

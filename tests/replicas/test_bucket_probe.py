@@ -1,4 +1,4 @@
-"""What a bucket says of an object and of itself, on the real server and on one that misbehaves."""
+"""Probes of objects and buckets, on a real server and on one that misbehaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A target that fails is left, by itself and for a while, and taken again when it is good."""
+"""A target is down after failures, alone, and up again after good probes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAILED, WRONG, FORBIDDEN = (
 
 
 class Bucket:
-    """Finds what a script says, and at its end the same for ever."""
+    """Gives the results of a script, and at its end the last one again and again."""
 
     def __init__(self, place: str, script: Iterable[ProbeResult | Exception]) -> None:
         self.base_url = place
@@ -48,7 +48,7 @@ class Bucket:
 
 
 class World:
-    """A checker, and after which question its mind changed."""
+    """A checker, and the numbers of the probes after which a target went down or up."""
 
     def __init__(self, *buckets: Bucket) -> None:
         self.buckets = buckets
@@ -61,7 +61,7 @@ class World:
 
 @asynccontextmanager
 async def watching(*script: ProbeResult | Exception) -> AsyncIterator[World]:
-    """One bucket, watched until it was asked all of its script."""
+    """One bucket, checked until its script has ended."""
     bucket = Bucket("east", script)
     world = World(bucket)
     world.checker.use([bucket])

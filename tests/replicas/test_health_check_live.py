@@ -1,4 +1,4 @@
-"""Targets fail in every way while clients ask, and are left, and taken again."""
+"""Targets fail in every way under load, go down, and come up again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODES = ("closed", "forbidden", "moved", "gone", "failing", "hanging", "another 
 
 
 class Owned(BucketServer):
-    """A bucket that is closed to who names another owner."""
+    """A bucket that denies access for another expected owner."""
 
     owner = OWNER
 
@@ -46,14 +46,14 @@ class Owned(BucketServer):
         self.owner, self.mode = ANOTHER if how == MODES[-1] else OWNER, how
 
     async def heal(self) -> None:
-        """Be as before."""
+        """Work again."""
         failed, self.mode, self.owner = self.mode, "fine", OWNER
         if failed == "closed":
             await self.open()
 
 
 class Caller:
-    """A client that asks all the time."""
+    """A client that sends requests all the time."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
@@ -61,7 +61,7 @@ class Caller:
         self.reasons: set[str] = set()
 
     async def call(self) -> None:
-        """Ask, and be told no nonsense."""
+        """Send a request, and check the answer."""
         client = await self._served.connect()
         while True:
             answer = await client.get("/a.tar.gz", client_at(WEST))
@@ -76,7 +76,7 @@ class Caller:
 
 
 async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple[float, float]:
-    """Seconds from failing to the last redirect, and from being good to the next one."""
+    """Seconds from the failure to the last redirect, and from the repair to the next one."""
     loop, caller = asyncio.get_running_loop(), Caller(served)
     checker, up = served.worker._replicas.health, {("*", "us-west-2"): 1}
     async with asyncio.TaskGroup() as group:
@@ -119,7 +119,7 @@ async def one_mode(how: str) -> tuple[float, float]:
 
 
 def pace(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Ask every so many seconds instead of every three, and all else in proportion."""
+    """Probe every so many seconds instead of every three, and scale all other times."""
     for name, usual in (("INTERVAL", 3), ("RETRY_INTERVAL", 1), ("RISE_INTERVAL", 2)):
         monkeypatch.setattr(module, name, seconds * usual / 3)
 
@@ -148,7 +148,7 @@ async def until_redirected(served: Served, path: str) -> None:
 
 
 class Unlisted(BucketServer):
-    """A bucket whose objects anybody may read, and nobody may list."""
+    """A bucket that denies listing and lets everyone read objects."""
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         key = request.path.removeprefix(f"/{BUCKET}/")
@@ -162,7 +162,7 @@ class Unlisted(BucketServer):
 async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
     session: ClientSession, monkeypatch: pytest.MonkeyPatch, wanted: str
 ) -> None:
-    """To those who may not list, S3 says 403 of a key that is gone (GetObject, "403")."""
+    """Without the right to list, S3 says 403 for a deleted key (API reference, "GetObject")."""
     pace(monkeypatch, 0.006)
     async with Unlisted(a=b"1", b=b"2") as server:
         bucket = BucketProbe(Target.model_validate(server.entry()), session, SdkCredentials())

@@ -1,4 +1,4 @@
-"""S3 Inventory reports: what is read of them, from a bucket and from a folder; what is refused."""
+"""S3 Inventory reports, read from a bucket and from a folder, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of buckets is bounded, asked for once, and as old as it is."""
+"""Each object is asked for once, whoever waits, and keeps its age."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE = ObjectVersion(1, "one")
 
 
 class Bucket:
-    """What answers questions about one bucket, when it is told to."""
+    """A bucket whose responses come when a test releases them."""
 
     def __init__(self, place: str, answer: Callable[[str], ObjectVersion] = lambda _: ONE) -> None:
         self.base_url, self.answer = place, answer
@@ -36,7 +36,7 @@ class Bucket:
 
 
 class World:
-    """A catalogue of two buckets, and what it tells others."""
+    """A cache of two buckets, and what it reports."""
 
     def __init__(self, entries: int = 1000) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
@@ -70,7 +70,7 @@ class World:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Monotonic time, to be set."""
+    """A monotonic clock that tests set."""
     clock = [1000.0]
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     return clock

@@ -1,4 +1,4 @@
-"""The catalogue never grows beyond its bound, and forgets nothing that was used lately."""
+"""The object cache never exceeds its bound, and drops nothing that was used lately."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nearbucket.replicas.object_version import ObjectVersion
 
 
 class Bucket:
-    """Answers nothing: nobody asks."""
+    """A bucket that gets no request."""
 
     def __init__(self, place: str) -> None:
         self.base_url = place
@@ -24,20 +24,20 @@ class Bucket:
 
 class _Nobody:
     def answered(self, place: str, key: str | None) -> None:
-        """As of ``Outcomes``."""
+        """Ignored."""
 
     def failed(self, place: str, why: str) -> None:
-        """As of ``Outcomes``."""
+        """Ignored."""
 
 
-def catalog(entries: int) -> ObjectCache:
+def cache_of(entries: int) -> ObjectCache:
     made = ObjectCache(lambda *_: None, _Nobody(), lambda: None)
     made.use(made.prepare([Bucket("east"), Bucket("west")]), entries)
     return made
 
 
 def knows(one: ObjectCache, place: str, key: str) -> bool:
-    """Whether it does, without using it."""
+    """Whether an object is cached, without using it."""
     bucket_cache = one.buckets[place]
     return key in bucket_cache.young or key in bucket_cache._old
 
@@ -53,14 +53,14 @@ STEPS = st.lists(
 
 
 class Model:
-    """A catalogue, and what was used, by a list: the last is the latest."""
+    """A cache, and as a model of it a list of used objects, the latest last."""
 
     def __init__(self) -> None:
-        self.one = catalog(ENTRIES)
+        self.one = cache_of(ENTRIES)
         self.used: list[tuple[str, str]] = []
 
     def step(self, what: str, place: str, key: str, now: float) -> None:
-        """Do something in both."""
+        """Use or put an object in both."""
         if what == "learn":
             self.one.learn(place, [(key, 1, "e")], now)
         elif self.one.buckets[place].get(key) is None:
@@ -88,14 +88,14 @@ def test_it_keeps_to_its_bound_and_what_was_used_among_the_last_half_of_it(
 def test_it_keeps_to_its_bound_whatever_a_listing_holds(
     pages: list[tuple[str, list[str]]],
 ) -> None:
-    one = catalog(ENTRIES)
+    one = cache_of(ENTRIES)
     for number, (place, keys) in enumerate(pages):
         one.learn(place, [(key, 1, "e") for key in keys], float(number))
         assert len(one) <= ENTRIES
 
 
 def test_using_all_that_is_known_while_new_objects_come_does_not_make_it_grow() -> None:
-    one = catalog(1000)
+    one = cache_of(1000)
     for number in range(10_000):
         one.learn("east", [(str(number), 1, "e")], 1.0)
         if number % 400 == 0:
@@ -110,7 +110,7 @@ SEEN = st.lists(st.tuples(MOMENTS, st.booleans()), min_size=1, max_size=8)
 
 @given(SEEN)
 def test_the_newest_that_was_seen_is_what_is_known(seen: list[tuple[float, bool]]) -> None:
-    one = catalog(ENTRIES)
+    one = cache_of(ENTRIES)
     bucket_cache = one.buckets["east"]
     for number, (moment, listed) in enumerate(seen):
         if listed:
@@ -124,7 +124,7 @@ def test_the_newest_that_was_seen_is_what_is_known(seen: list[tuple[float, bool]
 
 
 def test_a_listing_takes_no_checksum_away() -> None:
-    one = catalog(ENTRIES)
+    one = cache_of(ENTRIES)
     bucket_cache = one.buckets["east"]
     bucket_cache.put("a", CachedObject(ObjectVersion(1, "e-2", "crc32=x"), 1.0))
     one.learn("east", [("a", 1, "e-2")], 2.0)
@@ -134,21 +134,21 @@ def test_a_listing_takes_no_checksum_away() -> None:
 
 
 def test_a_listing_of_a_bucket_that_nobody_needs_is_passed_over() -> None:
-    one = catalog(ENTRIES)
+    one = cache_of(ENTRIES)
     one.learn("north", [("a", 1, "e")], 1.0)
     assert len(one) == 0
 
 
 def entry(number: int, sums: str) -> CachedObject:
-    """As a HEAD of one bucket makes it: nothing is shared with the other's."""
+    """A version as a HEAD makes it: it shares no value with another bucket's."""
     held = ObjectVersion(1_000_000 + number, f"{number:032x}", sums and f"{sums}={number:011x}=")
     return CachedObject(held, 1000.0 + number)
 
 
 def bytes_an_entry(sums: str) -> float:
-    """With keys of 60 characters, each in two buckets, as requests ask for them."""
+    """With keys of 60 characters, each in two buckets, checked by HEAD."""
     objects = 12_500  # 50,000 fill the dictionaries as far, and cost the same bytes an entry
-    one = catalog(4 * objects)
+    one = cache_of(4 * objects)
     gc.collect()
     tracemalloc.start()
     try:

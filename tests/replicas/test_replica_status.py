@@ -1,4 +1,4 @@
-"""Whether a client is sent to a copy follows from what is known, and how long that holds."""
+"""The status of a copy, by what is known of the buckets and since when."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from nearbucket.policy.model import Reason, ReplicaStatus
-from nearbucket.replicas import object_cache as catalog
-from nearbucket.replicas import replica_status as standing
+from nearbucket.replicas import object_cache, replica_status
 from nearbucket.replicas.object_cache import CachedObject
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from nearbucket.replicas.replica_status import UNVERIFIED, ReplicaStatuses
@@ -32,14 +31,14 @@ BUCKETS = {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymo
 
 
 class Known(NamedTuple):
-    """What one bucket holds, and how many seconds ago."""
+    """The version in one bucket, and how many seconds ago it was seen."""
 
     held: ObjectVersion
     age: float = 0.0
 
 
 class World:
-    """What is known of two copies: of one in the origin itself, and of one in another bucket."""
+    """Statuses of two targets: the origin's own bucket, and another."""
 
     def __init__(self, session: Any, **redirect: Any) -> None:
         self.now = NOW
@@ -62,11 +61,11 @@ class World:
         if known is not None:
             self.bucket_caches[bucket].put(KEY, CachedObject(known.held, self.now - known.age))
 
-    def standing(self, region: str = "us-west-2") -> ReplicaStatus:
+    def status(self, region: str = "us-west-2") -> ReplicaStatus:
         return self.one.status("*", region, KEY)
 
     def opens(self, region: str = "us-west-2") -> list[str]:
-        """Which buckets a request that waits asks."""
+        """The buckets that are asked while a request waits."""
         del self.asked[:]
         asyncio.run(self.one.settle("*", region, KEY))
         return self.asked
@@ -75,7 +74,7 @@ class World:
 @pytest.fixture(autouse=True)
 def world_clock() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (catalog, standing):
+        for module in (object_cache, replica_status):
             patch.setattr(module, "monotonic", lambda: NOW)
         yield patch
 
@@ -91,7 +90,7 @@ def judged(
     world = World(None, verify=verify, min_size=smallest)
     world.know("downloads", origin)
     world.know("us-west-2-downloads", target)
-    return world.standing(region)
+    return world.status(region)
 
 
 GONE, DIFFERS, SMALL = Reason.NOT_REPLICATED, Reason.NOT_REPLICATED, Reason.SMALL
@@ -166,7 +165,7 @@ KNOWN = st.none() | st.builds(Known, HELD, AGES)
 def expected(
     verify: str, origin: Known | None, target: Known | None, smallest: int
 ) -> Reason | None:
-    """The rules of "What is known of the copies", one after the other."""
+    """The rules of "What is known of the copies" in docs/request-handling.md, in order."""
     needed: Sequence[Known | None] = {
         "match": (origin, target),
         "exists": (target,),
@@ -212,13 +211,13 @@ def test_waiting_asks_what_is_open_and_nothing_else(
     for name, known in zip(truth, (origin, target), strict=True):
         world.know(name, known)
     for _ in range(2):  # what one bucket says may make what is known of the other too old
-        if world.standing().against is not ASK:
+        if world.status().against is not ASK:
             break
         asked = list(world.opens())
         assert asked
         for name in asked:
             world.know(name, Known(truth[name]))
-    assert world.standing().against is not ASK
+    assert world.status().against is not ASK
     assert world.opens() == []
 
 
@@ -239,23 +238,23 @@ def test_good_news_in_its_last_quarter_is_given_and_asked_for_again(
     world = World(None, verify="match")
     world.know("downloads", Known(OBJECT, origin))
     world.know("us-west-2-downloads", Known(OBJECT, target))
-    assert world.standing().against is None
+    assert world.status().against is None
     assert world.asked == asked
-    assert (world.standing().until < NOW) is bool(asked)
+    assert (world.status().until < NOW) is bool(asked)
 
 
 def test_bad_news_holds_no_longer_than_good_news() -> None:
     world = World(None, verify="exists", verify_ttl=5.0)
     world.know("us-west-2-downloads", Known(ABSENT, 4.0))
-    assert world.standing() == ReplicaStatus(GONE, -1, NOW + 1.0)
+    assert world.status() == ReplicaStatus(GONE, -1, NOW + 1.0)
     world.know("us-west-2-downloads", Known(ABSENT, 3.0))
     world.bucket_caches["us-west-2-downloads"].put(KEY, CachedObject(ABSENT, NOW - 3.0))
-    assert world.standing().against is GONE
+    assert world.status().against is GONE
 
 
 def test_a_site_or_region_that_there_is_not_is_open_and_asks_nothing() -> None:
     world = World(None, verify="match")
-    assert world.standing("eu-west-1") is UNVERIFIED
+    assert world.status("eu-west-1") is UNVERIFIED
     assert world.opens("eu-west-1") == []
 
 

@@ -1,4 +1,4 @@
-"""Sites share what is known of a bucket, and nothing that is their own."""
+"""Sites share what is known of a bucket, but not their own settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OWNER = "123456789012"
 
 
 class World:
-    """Standings, and how often targets changed."""
+    """Statuses, and how often they changed."""
 
     def __init__(self, session: ClientSession) -> None:
         self.changes = 0

@@ -1,4 +1,4 @@
-"""The warm-up: which buckets it reads, what of them it sends, in what shares; and its end."""
+"""The warm-up: which buckets it reads, what it sends, in which shares, and how it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
-from nearbucket.replicas import warm_up as warmup
+from nearbucket.replicas import warm_up
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.warm_up import WarmUp, WarmUpProgress
 from tests.build import settings
@@ -37,7 +37,7 @@ BUCKET = "warm"
 
 @dataclass
 class World:
-    """Folders of one bucket on a real server, taken for buckets, and what a run over them sends.
+    """Folders of one bucket on a real server, used as buckets, and what a run sends.
 
     Attributes:
         name: The folders' own folder.
@@ -80,7 +80,7 @@ class World:
         return run.progress
 
     def keys(self, folder: str) -> list[str]:
-        """What was sent of a folder."""
+        """The keys that were sent of a folder."""
         place = self.s3.entry(BUCKET, prefix=f"{self.name}/{folder}").object_base_url
         return [held[0] for sent in self.sent if sent.base_url == place for held in sent.objects]
 
@@ -324,7 +324,7 @@ async def test_it_waits_then_runs_and_a_cancelled_one_sends_no_more(full: World)
 async def test_begin_progress_and_end_are_logged(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warmup, "_LOG_INTERVAL", 0.001)
+    monkeypatch.setattr(warm_up, "_LOG_INTERVAL", 0.001)
     caplog.set_level(logging.INFO)
     await world.fill("origin", ["a.tar.gz", "b.txt"])
     await world.fill("west", ["a.tar.gz"])
@@ -357,7 +357,7 @@ class Counted:
 async def test_shares_are_as_even_as_the_buckets_allow(
     sizes: tuple[int, int, int], room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warmup, "_PAUSE", 0)
+    monkeypatch.setattr(warm_up, "_PAUSE", 0)
     run = WarmUp(settings(), lambda _: None)
     sources = [Counted(size) for size in sizes]
     run._sources = sources  # type: ignore[assignment]

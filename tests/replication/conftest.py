@@ -1,4 +1,4 @@
-"""What tests of sync share: two folders on a real server, watched, and a run between them."""
+"""Fixtures of sync's tests: two folders on a real server, and runs between them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class World:
         watched: The server as sync sees it.
         origin: The origin's folder.
         target: The target's folder.
-        found: What the last run told of.
+        found: The copies and deletions of the last run.
     """
 
     client: Any
@@ -76,21 +76,21 @@ class World:
     async def run(
         self, chosen: Callable[[str, int], bool] = lambda _key, _size: True, **options: Any
     ) -> SyncProgress:
-        """One run of sync; what it told of is in ``found``."""
+        """Run sync; its copies and deletions are in ``found``."""
         self.found = []
-        tally = SyncProgress()
+        progress = SyncProgress()
         run = Replicator(
             (self.origin, self.target),
             chosen,
-            tally,
+            progress,
             SyncOptions(**options),
             found=self.found.append,
         )
         await run.run()
-        return tally
+        return progress
 
     async def all_of(self, place: BucketLocation) -> dict[str, dict[str, Any]]:
-        """Everything a folder holds: size, ETag, bytes, headers, metadata and tags by key."""
+        """The objects of a folder by key: size, ETag, bytes, headers, metadata and tags."""
         answer = await self.client.list_objects_v2(
             Bucket=place.entry.bucket, Prefix=place.entry.prefix
         )
@@ -98,7 +98,7 @@ class World:
         return {key: await self.described(place, key) for key in keys}
 
     async def described(self, place: BucketLocation, key: str) -> dict[str, Any]:
-        """All about one object but its dates."""
+        """One object without its dates."""
         head = await self.client.get_object(**place.arguments(key))
         tags = (await self.client.get_object_tagging(**place.arguments(key)))["TagSet"]
         body = await head["Body"].read()
@@ -110,7 +110,7 @@ class World:
         return told | {"Body": body, "Tags": {tag["Key"]: tag["Value"] for tag in tags}}
 
     async def next_second(self) -> None:
-        """Wait until the server's clock shows another second: listings know no finer time."""
+        """Wait for the next second of the server's clock: listings have no finer time."""
 
         async def now() -> str:
             answer = await self.client.list_buckets()

@@ -1,4 +1,4 @@
-"""What entries and heads say about two objects."""
+"""Verdicts about two objects, by their listings and by HEAD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two listings side by side, in whichever order the server has."""
+"""Pairs of two listings, in any order that servers have."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_key_comes_once_with_its_partner_if_it_has_one(
 
 
 async def test_merging_gives_a_difference_before_it_reads_on() -> None:
-    """However large two buckets are, no more than an object of each is held."""
+    """So it holds one object of each listing, however many there are."""
     read = 0
 
     async def counted(keys: Iterable[str]) -> AsyncIterator[ListedObject]:

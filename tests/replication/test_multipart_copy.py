@@ -1,4 +1,4 @@
-"""Parts: their sizes, the ETag they make, and an earlier run's that are used or not."""
+"""Parts: their sizes, the ETag of the object, and whether an earlier run's are used."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_server_that_does_not_tell_gets_even_parts(
 
 
 class Unfinished:
-    """An object of the origin, an upload for it that nobody finished, and a copier."""
+    """An object of the origin, an unfinished upload of it, and a copier."""
 
     def __init__(self, world: World, clients: tuple[Any, Any]) -> None:
         self.world = world
@@ -99,14 +99,14 @@ class Unfinished:
         self.moved = 0
 
     async def upload(self, bodies: Sequence[bytes]) -> None:
-        """Leave an upload with these parts behind."""
+        """Leave an unfinished upload with these parts."""
         asked, client = self.world.target.arguments("a.tar.xz"), self.world.client
         upload = (await client.create_multipart_upload(**asked))["UploadId"]
         for number, body in enumerate(bodies, 1):
             await client.upload_part(**asked, UploadId=upload, PartNumber=number, Body=body)
 
     async def copied(self, modified: datetime = EARLIER) -> list[int]:
-        """Copy the object as if it had been written then; returns the parts that S3 copied."""
+        """Copy the object as if it had been written then; returns the numbers of copied parts."""
         head = await self.world.client.head_object(**self.world.origin.arguments("a.tar.xz"))
         etag = head["ETag"].strip('"')
 
@@ -176,7 +176,7 @@ async def test_parts_of_other_bytes_show_before_anything_is_completed(
 
 
 async def test_an_upload_that_another_run_completed_is_no_failure(unfinished: Unfinished) -> None:
-    """S3 forgets an upload when it is complete; a run that comes second finds none."""
+    """S3 forgets an upload when it is complete, so a second run finds none."""
     done = iter(["NoSuchUpload"])
     unfinished.world.watched.refuse = lambda asked: (
         next(done, None) if asked.name == "POST Upload" else None

@@ -1,4 +1,4 @@
-"""Which targets are brought up to which origins, and what is refused."""
+"""Which targets are brought up to date with which origins, and what is refused."""
 
 from __future__ import annotations
 

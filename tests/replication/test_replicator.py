@@ -44,10 +44,10 @@ async def test_a_copy_keeps_bytes_etag_headers_metadata_and_tags(world: World) -
     await world.put_in_parts("parts.tar.xz", some(5 * MIB), some(5 * MIB, 1), b"x", **DESCRIBED)
     await world.put_in_parts("uneven.tar.xz", some(5 * MIB), some(6 * MIB), b"y")
     await world.put_in_parts("alone.tar.xz", b"one part")
-    tally = await world.run()
+    progress = await world.run()
     assert await world.in_step()
-    assert (tally.copied, tally.other_etag, tally.failures) == (5, 0, [])
-    assert tally.copied_size == tally.moved == tally.size == 21 * MIB + 1000 + 2 + 8
+    assert (progress.copied, progress.other_etag, progress.failures) == (5, 0, [])
+    assert progress.copied_size == progress.moved == progress.size == 21 * MIB + 1000 + 2 + 8
 
 
 async def test_what_is_in_step_is_not_touched_again(world: World) -> None:
@@ -55,8 +55,8 @@ async def test_what_is_in_step_is_not_touched_again(world: World) -> None:
     await world.put_in_parts("parts.tar.xz", some(5 * MIB), b"x")
     await world.run()
     world.watched.forget()
-    tally = await world.run()
-    assert (tally.same, tally.objects, tally.copied) == (2, 0, 0)
+    progress = await world.run()
+    assert (progress.same, progress.objects, progress.copied) == (2, 0, 0)
     # the two questions whether the buckets are there, and the two listings
     assert [asked.name for asked in world.watched.asked] == ["GET List"] * 4
 
@@ -81,8 +81,8 @@ async def test_what_changed_is_copied_again(
     await world.put("a.tar.gz", **before)
     await world.run()
     await world.put("a.tar.gz", **after)
-    tally = await world.run()
-    assert (tally.copied, tally.same) == (1, 0)
+    progress = await world.run()
+    assert (progress.copied, progress.same) == (1, 0)
     assert await world.in_step()
 
 
@@ -98,8 +98,8 @@ async def test_the_same_bytes_with_another_description_are_copied_again(
     await world.next_second()
     await world.put("a.tar.gz", **{"ContentType": "application/gzip", **change})
     await world.put("untouched.tar.gz")
-    tally = await world.run()
-    assert (tally.copied, tally.same, tally.objects) == (1, 1, 1)
+    progress = await world.run()
+    assert (progress.copied, progress.same, progress.objects) == (1, 1, 1)
     assert await world.in_step()
 
 
@@ -108,20 +108,20 @@ async def test_an_object_too_large_for_one_request_is_copied_in_parts_and_rememb
 ) -> None:
     await world.put("large.tar.xz", some(11 * MIB), **DESCRIBED)
     await world.put("small.tar.xz", some(5 * MIB))
-    tally = await world.run(largest_piece=6 * MIB)
+    progress = await world.run(largest_piece=6 * MIB)
     assert world.watched.count("UploadPartCopy") == 1  # parts of 128 MiB, where there are none
     ours = await world.described(world.target, "large.tar.xz")
     theirs = await world.described(world.origin, "large.tar.xz")
     assert ours["Body"] == theirs["Body"]
     assert ours["Tags"] == theirs["Tags"] | {TAG: theirs["ETag"].strip('"')}
     assert ours["Metadata"] == theirs["Metadata"]
-    assert (tally.copied, tally.other_etag) == (2, 1)
+    assert (progress.copied, progress.other_etag) == (2, 1)
     world.watched.forget()
-    tally = await world.run(largest_piece=6 * MIB)
-    assert (tally.same, tally.objects, tally.size, world.watched.copies()) == (2, 0, 0, [])
+    progress = await world.run(largest_piece=6 * MIB)
+    assert (progress.same, progress.objects, progress.size, world.watched.copies()) == (2, 0, 0, [])
     await world.put("large.tar.xz", some(11 * MIB, 1))
-    tally = await world.run(largest_piece=6 * MIB)
-    assert (tally.same, tally.copied) == (1, 1)
+    progress = await world.run(largest_piece=6 * MIB)
+    assert (progress.same, progress.copied) == (1, 1)
 
 
 async def test_a_copied_part_with_an_odd_etag_makes_sync_ask_for_one_piece(
@@ -131,8 +131,8 @@ async def test_a_copied_part_with_an_odd_etag_makes_sync_ask_for_one_piece(
     world = usual_world
     await world.put_in_parts("a.tar.xz", some(5 * MIB), some(5 * MIB), b"x", **DESCRIBED)
     await world.put_in_parts("b.tar.xz", some(5 * MIB), b"y")
-    tally = await world.run(parallel=1)
-    assert (tally.copied, tally.other_etag, tally.moved) == (2, 0, tally.size)
+    progress = await world.run(parallel=1)
+    assert (progress.copied, progress.other_etag, progress.moved) == (2, 0, progress.size)
     assert await world.in_step()
     assert (world.watched.count("UploadPartCopy"), world.watched.count("CopyObject")) == (1, 2)
     uploads = await world.client.list_multipart_uploads(
@@ -142,7 +142,7 @@ async def test_a_copied_part_with_an_odd_etag_makes_sync_ask_for_one_piece(
 
 
 async def test_a_folder_server_lists_in_another_order_than_s3(world: World) -> None:
-    """SeaweedFS sorts ``x/1`` before ``x-y``; bytes say otherwise."""
+    """SeaweedFS sorts ``x/1`` before ``x-y``, other than by bytes."""
     keys = ["x/1.gz", "x-y.gz", "x.gz", "x/2.gz", "xy.gz", "x-z/1.gz"]
     for key in keys[1:3]:
         await world.put(key)
@@ -150,8 +150,8 @@ async def test_a_folder_server_lists_in_another_order_than_s3(world: World) -> N
     for key in keys:
         await world.put(key)
     assert (await world.run(delete=True)).copied == 4
-    tally = await world.run(delete=True)
-    assert (tally.same, tally.copied, tally.orphans) == (6, 0, 0)
+    progress = await world.run(delete=True)
+    assert (progress.same, progress.copied, progress.orphans) == (6, 0, 0)
     assert await world.in_step()
 
 
@@ -164,11 +164,11 @@ async def test_a_change_during_the_run_is_noticed_and_mended_by_the_next(world: 
             await world.put("a.tar.gz", b"second")
 
     world.watched.before = change
-    tally = await world.run()
-    assert codes(tally.failures) == {"a.tar.gz": "PreconditionFailed"}
-    assert "run sync again" in tally.failures[0].text
+    progress = await world.run()
+    assert codes(progress.failures) == {"a.tar.gz": "PreconditionFailed"}
+    assert "run sync again" in progress.failures[0].text
     assert set(await world.all_of(world.target)) == {"b.tar.gz"}
-    assert (tally.copied, tally.moved) == (1, 5)
+    assert (progress.copied, progress.moved) == (1, 5)
     world.watched.before = None
     assert (await world.run()).copied == 1
     assert await world.in_step()
@@ -186,18 +186,18 @@ async def test_a_failure_is_reported_and_the_others_are_copied(
     world.watched.refuse = lambda asked: (
         code if asked.name == "CopyObject" and "3.tar" in asked.key else None
     )
-    tally = await world.run()
-    assert codes(tally.failures) == {"3.tar.gz": code}
-    assert says in tally.failures[0].text
-    assert tally.copied == 4
+    progress = await world.run()
+    assert codes(progress.failures) == {"3.tar.gz": code}
+    assert says in progress.failures[0].text
+    assert progress.copied == 4
 
 
 async def test_parts_that_arrived_before_a_failure_are_kept_for_the_next_run(world: World) -> None:
     await world.put_in_parts("parts.tar.xz", some(5 * MIB), some(5 * MIB, 1), b"x")
     await world.next_second()
     world.watched.refuse = lambda asked: "AccessDenied" if asked.part == 3 else None
-    tally = await world.run(parallel=1)
-    assert (codes(tally.failures), tally.moved) == ({"parts.tar.xz": "AccessDenied"}, 0)
+    progress = await world.run(parallel=1)
+    assert (codes(progress.failures), progress.moved) == ({"parts.tar.xz": "AccessDenied"}, 0)
     assert [asked.part for asked in world.watched.copies()] == [1, 2]
     world.watched.refuse = lambda _: None
     assert (await world.run()).copied == 1
@@ -211,8 +211,8 @@ async def test_a_server_that_asks_to_slow_down_is_asked_again(world: World) -> N
     world.watched.refuse = lambda asked: (
         "SlowDown" if asked.name == "CopyObject" and next(times, 0) else None
     )
-    tally = await world.run()
-    assert (tally.copied, tally.failures) == (1, [])
+    progress = await world.run()
+    assert (progress.copied, progress.failures) == (1, [])
     assert sum(asked.name == "CopyObject" for asked in world.watched.asked) == 2
 
 
@@ -237,8 +237,8 @@ async def test_no_more_copies_than_allowed_are_under_way(world: World) -> None:
 
     world.watched.before = until_there_are_three
     async with asyncio.timeout(60):
-        tally = await world.run(parallel=3)
-    assert tally.copied == 32
+        progress = await world.run(parallel=3)
+    assert progress.copied == 32
     assert world.watched.most == 3
 
 
@@ -252,14 +252,14 @@ async def test_nothing_is_deleted_unless_asked(world: World) -> None:
     def chosen(key: str, _size: int) -> bool:
         return key.endswith(".gz")
 
-    tally = await world.run(chosen)
-    assert (tally.orphans, tally.deleted) == (1, 0)
-    tally = await world.run(chosen, delete=True, dry_run=True)
-    assert (tally.orphans, tally.deleted) == (1, 0)
+    progress = await world.run(chosen)
+    assert (progress.orphans, progress.deleted) == (1, 0)
+    progress = await world.run(chosen, delete=True, dry_run=True)
+    assert (progress.orphans, progress.deleted) == (1, 0)
     assert [(job.verdict, job.what.key) for job in world.found] == [(Verdict.DELETE, "old.tar.gz")]
     assert set(await world.all_of(world.target)) == {"old.tar.gz", "old.txt"}
-    tally = await world.run(chosen, delete=True)
-    assert (tally.orphans, tally.deleted) == (1, 1)
+    progress = await world.run(chosen, delete=True)
+    assert (progress.orphans, progress.deleted) == (1, 1)
     assert set(await world.all_of(world.target)) == {"old.txt"}
 
 
@@ -277,16 +277,16 @@ async def test_what_comes_to_both_buckets_during_the_run_is_not_deleted(world: W
                 await world.client.put_object(**place.arguments("new.tar.gz"), Body=b"x")
 
     world.watched.before = publish
-    tally = await world.run(delete=True)
-    assert (tally.orphans, tally.deleted) == (0, 0)
+    progress = await world.run(delete=True)
+    assert (progress.orphans, progress.deleted) == (0, 0)
     assert await world.in_step()
 
 
 async def test_a_dry_run_finds_the_same_and_changes_nothing(world: World) -> None:
     await world.put("a.tar.gz", b"12345")
     await world.put_in_parts("parts.tar.xz", some(5 * MIB), b"x")
-    tally = await world.run(dry_run=True)
-    assert (tally.objects, tally.size, tally.requests) == (2, 5 * MIB + 6, 1 + 4)
+    progress = await world.run(dry_run=True)
+    assert (progress.objects, progress.size, progress.requests) == (2, 5 * MIB + 6, 1 + 4)
     assert {job.what.key for job in world.found} == {"a.tar.gz", "parts.tar.xz"}
     assert await world.all_of(world.target) == {}
     assert {asked.name for asked in world.watched.asked} == {"GET List"}
@@ -306,10 +306,10 @@ async def test_a_run_that_was_ended_is_continued_part_by_part(world: World) -> N
     assert made == {1, 2, 3}
     world.watched.before = None
     world.watched.forget()
-    tally = await world.run()
+    progress = await world.run()
     assert {asked.part for asked in world.watched.copies()} == {4, 5, 6}
     assert world.watched.count("POST Uploads") == 0
-    assert (tally.copied, tally.moved, tally.other_etag) == (1, 30 * MIB, 0)
+    assert (progress.copied, progress.moved, progress.other_etag) == (1, 30 * MIB, 0)
     assert await world.in_step()
 
 
