@@ -1,0 +1,99 @@
+"""Listings: every page comes once, and the next one is fetched meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from nearbucket.config.buckets import Bucket
+from nearbucket.errors import ConfigError, ProxyError
+from nearbucket.s3.bucket_listing import ListedObject, objects_of, pages_of
+from nearbucket.s3.bucket_location import BucketLocation
+
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+ENTRY = Bucket(bucket="downloads", region="us-east-1", prefix="dl")
+PLACE = BucketLocation("sites.0.origin", ENTRY, "anonymous", owner="123456789012")
+
+
+class Pages:
+    """A client whose bucket lists so many pages of one object, the last with an error or not."""
+
+    def __init__(self, number: int, code: str | None = None) -> None:
+        self.number, self.code = number, code
+        self.asked: list[dict[str, str]] = []
+        self.cancelled = 0
+
+    async def list_objects_v2(self, **asked: str) -> dict[str, Any]:
+        self.asked.append(asked)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        page = int(asked.get("ContinuationToken", 0))
+        last = page == self.number - 1
+        if last and self.code:
+            raise ClientError({"Error": {"Code": self.code}}, "ListObjectsV2")
+        item = {"Key": f"dl/{page}", "Size": page, "ETag": '"e"', "LastModified": WRITTEN}
+        more = {} if last else {"IsTruncated": True, "NextContinuationToken": str(page + 1)}
+        return {"Contents": [item], **more}
+
+
+async def test_all_pages_come_with_the_time_of_their_request() -> None:
+    client, before = Pages(3), time()
+    found = [(seen, list(objects_of(page, PLACE))) async for seen, page in pages_of(client, PLACE)]
+    times, objects = zip(*found, strict=True)
+    assert objects == tuple([ListedObject(page, int(page), "e", WRITTEN)] for page in "012")
+    assert [before, *times] == sorted([before, *times])
+    same = {"Bucket": "downloads", "Prefix": "dl/", "ExpectedBucketOwner": "123456789012"}
+    assert client.asked == [same, *({**same, "ContinuationToken": page} for page in "12")]
+
+
+async def test_the_next_page_is_fetched_meanwhile_and_no_other() -> None:
+    client = Pages(9)
+    async with aclosing(pages_of(client, PLACE)) as pages:
+        await anext(pages)
+        await asyncio.sleep(0)
+        assert len(client.asked) == 2
+        await asyncio.sleep(0.01)
+        assert len(client.asked) == 2
+
+
+async def test_a_caller_that_stops_early_leaves_no_request_behind() -> None:
+    client = Pages(9)
+    async with aclosing(pages_of(client, PLACE)) as pages:
+        await anext(pages)
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (len(client.asked), client.cancelled) == (2, 1)
+
+
+async def test_arguments_of_the_caller_win() -> None:
+    client = Pages(1)
+    async for _, page in pages_of(client, PLACE, Prefix="reports/", Delimiter="/"):
+        assert page["Contents"]
+    assert client.asked[0].items() >= {"Prefix": "reports/", "Delimiter": "/"}.items()
+
+
+async def test_pages_before_an_error_come_and_the_caller_words_the_error() -> None:
+    def worded(error: Exception, location: BucketLocation) -> ProxyError:
+        return ProxyError(f"{location.name} said {error}")
+
+    pages = pages_of(Pages(2, "SlowDown"), PLACE, worded)
+    await anext(pages)
+    with pytest.raises(ProxyError, match=r"^sites\.0\.origin said .*SlowDown"):
+        await anext(pages)
+    with pytest.raises(ConfigError, match=r"^sites\.0\.origin: bucket downloads/dl: NoSuchBucket"):
+        _ = [page async for page in pages_of(Pages(1, "NoSuchBucket"), PLACE)]
+
+
+def test_the_folders_own_entry_is_no_object() -> None:
+    item = {"Key": "dl/", "Size": 0, "ETag": '"e"', "LastModified": WRITTEN}
+    assert list(objects_of({"Contents": [item]}, PLACE)) == []
+    assert list(objects_of({}, PLACE)) == []
