@@ -37,18 +37,15 @@ SLOW_RISE_WINDOW = 300.0
 _log = logging.getLogger(__name__)
 
 
-class SupportsProbe(Protocol):
-    """``BucketProbe``, as far as it is needed here."""
-
+class _Probe(Protocol):  # ``BucketProbe``, as far as it is needed here
     base_url: str
 
-    async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult:
-        """Whether the bucket can be used, as ``BucketProbe.probe`` says it."""
+    async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult: ...
 
 
 @dataclass(slots=True)
 class _CheckedTarget:
-    probe: SupportsProbe
+    probe: _Probe
     up: bool = True
     readable: bool = False
     """Whether it could be read once: then a 403 means that access is denied."""
@@ -80,7 +77,7 @@ class HealthChecker:
         self._changed = changed
         self._targets: dict[str, _CheckedTarget] = {}
 
-    def use(self, probes: Iterable[SupportsProbe]) -> None:
+    def use(self, probes: Iterable[_Probe]) -> None:
         """Check these targets from now on; what is known of them stays."""
         targets = {}
         for probe in probes:

@@ -35,30 +35,15 @@ _MOST_FLIGHTS = 2048
 _log = logging.getLogger(__name__)
 
 
-class CountCallback(Protocol):
-    """Counts into a metric."""
-
-    def __call__(self, name: str, *labels: str) -> None:
-        """Add one to the metric ``name``."""
+class _Health(Protocol):  # ``HealthChecker``, as far as it is needed here
+    def answered(self, base_url: str, key: str | None) -> None: ...
+    def failed(self, base_url: str, why: str) -> None: ...
 
 
-class ProbeObserver(Protocol):
-    """``HealthChecker``, as far as it is needed here."""
-
-    def answered(self, base_url: str, key: str | None) -> None:
-        """S3 answered; ``key`` was there, if one is given."""
-
-    def failed(self, base_url: str, why: str) -> None:
-        """S3 did not answer."""
-
-
-class SupportsHeadObject(Protocol):
-    """``BucketProbe``, as far as it is needed here."""
-
+class _Probe(Protocol):  # ``BucketProbe``, as far as it is needed here
     base_url: str
 
-    async def head_object(self, key: str) -> ObjectVersion:
-        """The version of an object, as ``BucketProbe.head_object`` gives it."""
+    async def head_object(self, key: str) -> ObjectVersion: ...
 
 
 class CachedObject(NamedTuple):
@@ -82,7 +67,7 @@ class BucketCache:
 
     __slots__ = ("_bound", "_old", "failing", "flights", "probe", "slots", "young")
 
-    def __init__(self, probe: SupportsHeadObject, bound: Callable[[], None]) -> None:
+    def __init__(self, probe: _Probe, bound: Callable[[], None]) -> None:
         self.probe = probe
         self.young: dict[str, _Kept] = {}
         self._old: dict[str, _Kept] = {}
@@ -135,19 +120,17 @@ class ObjectCache:
     """
 
     def __init__(
-        self, count: CountCallback, outcomes: ProbeObserver, changed: Callable[[], None]
+        self, count: Callable[[str, str], None], health: _Health, changed: Callable[[], None]
     ) -> None:
-        """Args: the metrics; the health checks; called when an object has changed."""
+        """Args: counts checks; takes their outcomes; called when an object changed."""
         self.buckets: dict[str, BucketCache] = {}
         self._count = count
-        self._outcomes = outcomes
+        self._health = health
         self._changed = changed
         self._entries = 0
         self._paused: dict[tuple[str, str], float] = {}
 
-    def prepare(
-        self, probes: Iterable[SupportsHeadObject]
-    ) -> list[tuple[SupportsHeadObject, BucketCache]]:
+    def prepare(self, probes: Iterable[_Probe]) -> list[tuple[_Probe, BucketCache]]:
         """Each probe with the cache of its bucket, which is new where the bucket is."""
         caches = []
         for probe in probes:
@@ -157,7 +140,7 @@ class ObjectCache:
             caches.append((probe, cache))
         return caches
 
-    def use(self, caches: Iterable[tuple[SupportsHeadObject, BucketCache]], entries: int) -> None:
+    def use(self, caches: Iterable[tuple[_Probe, BucketCache]], entries: int) -> None:
         """Use these buckets from now on; what is cached of them stays.
 
         Args:
@@ -233,10 +216,10 @@ class ObjectCache:
                 bucket.failing = True
                 self._paused[probe.base_url, key] = monotonic() + FAILURE_PAUSE
                 self._count("nearbucket_checks_total", "failed")
-                self._outcomes.failed(probe.base_url, str(error))
+                self._health.failed(probe.base_url, str(error))
                 return
         self._count("nearbucket_checks_total", "absent" if version == ABSENT else "present")
-        self._outcomes.answered(probe.base_url, None if version == ABSENT else key)
+        self._health.answered(probe.base_url, None if version == ABSENT else key)
         known, bucket.failing = bucket.get(key), False
         bucket.put(key, CachedObject(version, asked))
         if known is not None and known.version[:2] != version[:2]:

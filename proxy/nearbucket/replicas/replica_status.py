@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nearbucket.config.buckets import Bucket
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.replicas.object_cache import BucketCache, CachedObject, CountCallback
+    from nearbucket.replicas.object_cache import BucketCache, CachedObject
     from nearbucket.s3.credentials import SdkCredentials
 
 RENEW_AFTER = 0.75
@@ -76,10 +76,10 @@ class ReplicaStatuses:
         self,
         session: aiohttp.ClientSession,
         ambient: SdkCredentials,
-        count: CountCallback,
+        count: Callable[[str, str], None],
         changed: Callable[[], None],
     ) -> None:
-        """Args: for S3; for its signatures; the metrics; called when a target or object changes."""
+        """Args: for S3; for its signatures; counts checks; called when one changed."""
         self._session = session
         self._ambient = ambient
         self.presigners: Mapping[tuple[str, str], Presigner] = {}

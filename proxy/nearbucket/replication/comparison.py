@@ -63,21 +63,18 @@ class VersionComparison:
 
     async def settle(self, first: Verdict, origin: ListedObject) -> Verdict:
         """The final verdict."""
-        if first is Verdict.TAGGED and origin.etag == await self._remembered(origin.key):
-            return Verdict.SAME
         if first not in {Verdict.TAGGED, Verdict.DESCRIBED}:
             return first
-        key = origin.key
-        theirs = await self._origin_client.head_object(
-            ChecksumMode="ENABLED", **self._origin.arguments(key)
-        )
-        ours = await self._target_client.head_object(
-            ChecksumMode="ENABLED", **self._target.arguments(key)
-        )
+        key, sums = origin.key, {"ChecksumMode": "ENABLED"}
+        if first is Verdict.TAGGED and (await self._target_tags(key)).get(TAG) == origin.etag:
+            return Verdict.SAME
+        theirs = await self._origin_client.head_object(**self._origin.arguments(key), **sums)
+        ours = await self._target_client.head_object(**self._target.arguments(key), **sums)
         if description(theirs) != description(ours):
             return Verdict.COPY
         if first is Verdict.DESCRIBED:
-            return Verdict.SAME if await self._same_tags(key) else Verdict.COPY
+            same = await self._target_tags(key) == await self.tags(key)
+            return Verdict.SAME if same else Verdict.COPY
         return Verdict.REMEMBER if incomparable_but_equal(theirs, ours) else Verdict.COPY
 
     async def remember(self, origin: ListedObject) -> None:
@@ -92,13 +89,8 @@ class VersionComparison:
         """The tags of the origin's object."""
         return _tags(await self._origin_client.get_object_tagging(**self._origin.arguments(key)))
 
-    async def _remembered(self, key: str) -> str | None:
-        answer = await self._target_client.get_object_tagging(**self._target.arguments(key))
-        return _tags(answer).get(TAG)
-
-    async def _same_tags(self, key: str) -> bool:
-        answer = await self._target_client.get_object_tagging(**self._target.arguments(key))
-        return _tags(answer) == await self.tags(key)
+    async def _target_tags(self, key: str) -> dict[str, str]:
+        return _tags(await self._target_client.get_object_tagging(**self._target.arguments(key)))
 
 
 def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
