@@ -94,13 +94,13 @@ def _refuse_impossible(step: SyncStep) -> None:
     if origin.server != target.server:
         raise ConfigError(
             f"{target.name}: {target} is on {target.server}, its origin {origin} on "
-            f"{origin.server}; S3 copies within one server only. Copy with another tool, or take "
-            f"the region out with --region"
+            f"{origin.server}; S3 copies within one server only. Copy with another tool, or leave "
+            "the region out with --region"
         )
     if origin.overlaps(target):
         raise ConfigError(
             f"{target.name}: {target} and its origin {origin} hold each other's objects, so each "
-            "run would copy the last one's copies; give them prefixes beside each other"
+            "run would copy the last one's copies; give each of them a prefix of its own"
         )
 
 
@@ -115,5 +115,5 @@ def _refuse_shared(step: SyncStep, settings: Settings) -> None:
         for other in shared:
             raise ConfigError(
                 f"{step.target.name}: --delete could delete objects of {other.name} ({other}); "
-                "give them prefixes beside each other, or delete by hand"
+                "give each of them a prefix of its own, or delete by hand"
             )
