@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GONE = f"redirect/in-region/301 {WEST_URL}"
 SENT = FULL._replace(reason="in-region", action="redirect", status=301, bytes=120)
-HINT = "nearbucket: --log FILE, an access log, shows which answers change\n"
+HINT = "nearbucket: to see which answers change, give an access log with --log FILE\n"
 LOG = b"".join(
     line_of(JsonFormat(), each)
     for each in (
@@ -114,7 +114,7 @@ def test_secrets_are_masked_and_yet_seen_to_differ(
     done = compare.nearbucket("config", "diff", *names)
     assert "-secret" not in done.out + done.err
     assert done.out.splitlines()[0] == (
-        'setting\tclient_address.origin_secret.values\t["********"]\t["********"], another'
+        'setting\tclient_address.origin_secret.values\t["********"]\t["********"] (changed)'
     )
     secret = json.loads(compare.nearbucket("config", "diff", *names, "--json").out)["settings"]
     assert [(each["key"], each["secret"]) for each in secret] == [
@@ -140,8 +140,8 @@ def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
         "total\treason from log\t2",
         "total\tlog differs from first\t0",
     ]
-    assert "2 requests keep their logged reason" in err
-    assert "largest whole answer (200) for the same path" in err
+    assert "2 requests keep the reason in the log" in err
+    assert "largest complete answer (200) for the same path" in err
 
 
 def test_as_json_it_is_one_document(compare: Diff) -> None:
@@ -180,13 +180,13 @@ def test_lines_that_are_no_requests_are_counted_and_the_first_is_named(compare: 
     code, out, err = compare("--log", log, sites=off())
     assert code == 0
     assert "total\tunreadable\t2" in out.splitlines()
-    assert f"2 lines are no requests; the first: {log}: line 1: neither JSON, nor W3C" in err
+    assert f"2 lines are not requests; the first: {log}: line 1: neither JSON, nor W3C" in err
 
 
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
-        pytest.param(b"no log\n", "no line can be read as a request: ", id="no log"),
+        pytest.param(b"no log\n", "no line is a request: ", id="no log"),
         pytest.param(gzip.compress(LOG)[:30], "broken gzip", id="broken"),
         pytest.param(None, "No such file or directory", id="not there"),
     ],
@@ -216,7 +216,7 @@ def test_what_a_log_cannot_say_is_said(compare: Diff) -> None:
     site = {**SITE, "redirect": {"min_size": "1MiB", "verify": "none"}}
     _, _, err = compare("--log", compare.log(LOG), sites=[site])
     assert (
-        "a log cannot say what these settings do: sites.*.redirect.min_size, "
+        "a log does not show the effect of these settings: sites.*.redirect.min_size, "
         "sites.*.redirect.verify\n"
     ) in err
 
@@ -225,8 +225,8 @@ def test_without_a_list_it_says_so(compare: Diff, tmp_path: Path) -> None:
     names = [write(tmp_path / "a.yaml"), write(tmp_path / "b.yaml", sites=off())]
     done = compare.nearbucket("config", "diff", *names, "--log", compare.log(LOG))
     assert done.code == 0
-    assert "no list of prefixes yet" in done.err
-    assert "4 requests have another reason in the log than the first configuration" in done.err
+    assert "there is no list of prefixes" in done.err
+    assert "4 requests have another reason in the log than with A" in done.err
 
 
 def test_what_clients_sent_does_not_reach_the_terminal(compare: Diff) -> None:
@@ -246,4 +246,4 @@ def test_a_terminal_gets_tables_of_the_first_changes(
     assert "sites.*.redirect.mode" in out
     assert "saved USD" in out
     assert out.count("stream/off/-") == 1
-    assert "1 more changes; a pipe or --json has them all" in err
+    assert "1 more changes; a pipe or --json shows all" in err

@@ -77,7 +77,7 @@ def test_a_path_without_its_slash_is_an_error_that_says_so(
 ) -> None:
     done = nearbucket("explain", "--config", config, "--ranges", listed, "--ip", WEST, "a.tar.gz")
     assert done.code == 2
-    assert "'a.tar.gz' is none: the path in a URL begins with /" in done.err
+    assert "'a.tar.gz' is not a URL path; it must begin with /" in done.err
 
 
 def test_explain_takes_the_address_for_the_client_behind_any_proxy(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from nearbucket.cli.output import NO_RANGES
 from tests.build import OUTSIDE, WEST
 from tests.cli.conftest import TITLE, lines_of, write
 from tests.ranges_lists import LISTS, RangesList
@@ -221,11 +222,8 @@ def test_lookup_counts_the_services_and_overrides_it_is_told(
 
 @pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])
 def test_without_a_list_the_way_to_one_is_said(nearbucket: Run, command: str) -> None:
-    assert nearbucket(*command.split()) == (
-        2,
-        "",
-        "nearbucket: no list yet: run `nearbucket ranges update`, or give --ranges FILE\n",
-    )
+    assert nearbucket(*command.split()) == (2, "", f"nearbucket: {NO_RANGES}\n")
+    assert "`nearbucket ranges update`, or give --ranges FILE" in NO_RANGES
 
 
 def test_the_environment_alone_says_where_the_list_is(

@@ -159,7 +159,7 @@ def test_only_delete_deletes(sync: Sync) -> None:
 def test_a_target_that_is_its_origin_needs_nothing(sync: Sync) -> None:
     code, out, err = sync("--region", "us-east-1")
     assert (code, out) == (0, "")
-    assert err == "nearbucket: no target but the origin itself: nothing to do\n"
+    assert err == "nearbucket: nothing to do: the only target is the origin itself\n"
 
 
 @pytest.mark.parametrize(

@@ -46,12 +46,12 @@ def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*")
 def test_after_a_minute_a_line_says_what_is_done_and_left(
     values: Mapping[str, Any], text: str
 ) -> None:
-    assert report(values).line(60) == f"nearbucket: us-west-2: {text}"
+    assert report(values).line(60) == f"us-west-2: {text}"
 
 
 def test_a_dry_run_counts_what_it_compared() -> None:
     line = report({**FOUND, "same": 1900}, dry_run=True, host="dl.example").line(60)
-    assert line == "nearbucket: dl.example us-west-2: 2,000 compared, 100 to copy"
+    assert line == "dl.example us-west-2: 2,000 compared, 100 to copy"
 
 
 async def test_where_nobody_watches_lines_come_now_and_then(

@@ -144,7 +144,7 @@ async def test_an_interrupted_run_says_what_it_did_and_can_go_on(
     assert end.code == 128 + number
     copied = sum(asked.name == "CopyObject" for asked in filled.watched.copies())
     assert f"us-west-2\tcopied\t{copied}\n" in end.out
-    assert end.err == "nearbucket: interrupted; run it again to go on\n"
+    assert end.err == "nearbucket: interrupted; run the command again to continue\n"
     assert (await command.run()).code == 0
     assert await filled.in_step()
 
@@ -164,7 +164,7 @@ async def test_failures_end_with_1_and_are_listed_with_their_reasons(
     *lines, last = err.splitlines()
     assert len(lines) == 20
     assert all("InvalidObjectState: archived at the origin; restore it" in line for line in lines)
-    assert last == "nearbucket: us-west-2: 4 more failures; --json has them all"
+    assert last == "nearbucket: us-west-2: 4 more failures; --json shows all"
     code, out, err = await command.run("--json")
     assert (code, err) == (1, "")
     failures = json.loads(out)["targets"][0]["failures"]

@@ -1,8 +1,4 @@
-"""The command that says what a change would do: ``nearbucket config diff``.
-
-In: arguments. Out: text or JSON, and an exit code. Refuses to hold logic that another command
-could want.
-"""
+"""The command ``nearbucket config diff``: compares two configurations, also on an access log."""
 
 from __future__ import annotations
 
@@ -25,26 +21,26 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
 
 _LOG = (
-    "Access log to replay, of nearbucket (JSON, W3C) or CloudFront (W3C), gzip or not; may be "
-    "repeated; - is standard input."
+    "Access log of nearbucket (JSON, W3C) or CloudFront (W3C), also with gzip, whose requests are "
+    "decided by both configurations; may be repeated; - is standard input."
 )
-_TICK = 5000  # lines between two looks at the bar
+_TICK = 5000  # lines between two updates of the progress bar
 
 
 def diff(  # noqa: PLR0913  # one parameter an option
     before: Annotated[Path, typer.Argument(metavar="A", help="Configuration file in use.")],
-    after: Annotated[Path, typer.Argument(metavar="B", help="Configuration file to come.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="Changed configuration file.")],
     log: Annotated[list[str] | None, typer.Option("--log", metavar="FILE", help=_LOG)] = None,
     ranges: RangesFile = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Lines of the log to replay at most.")
+        int | None, typer.Option(min=1, help="Read at most this number of lines of the logs.")
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say in which settings B differs from A, and which logged requests it would answer otherwise.
+    """Show the settings that differ between A and B, and the logged requests whose answers change.
 
-    The environment's NEARBUCKET_... variables count for both files.
+    NEARBUCKET_... variables of the environment apply to both files.
     """
     from nearbucket.cli import config_diff_report as report  # noqa: PLC0415
 
@@ -56,14 +52,14 @@ def diff(  # noqa: PLR0913  # one parameter an option
     if as_json:
         report.print_as_json(found, restart, totals, new.prices)
     elif totals is None:
-        print_error("--log FILE, an access log, shows which answers change")
+        print_error("to see which answers change, give an access log with --log FILE")
     else:
         report.print_totals(totals, new.prices)
         report.print_notes(totals, found)
 
 
 def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
-    """Both engines over one list: what differs then is the configurations' doing."""
+    """Engines of both configurations, with the same list of prefixes."""
     from nearbucket.analysis.replay import Replay  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
@@ -87,5 +83,5 @@ def _replayed(names: Sequence[str], replay: Replay, limit: int | None) -> Policy
                 show(number)
     totals = changes.finish()
     if not totals.requests and (why := totals.first or next(iter(totals.broken), None)):
-        raise ConfigError(f"--log: no line can be read as a request: {why}")
+        raise ConfigError(f"--log: no line is a request: {why}")
     return totals

@@ -1,8 +1,4 @@
-"""How ``nearbucket config diff`` shows two configurations, and what the second would do.
-
-In: checked settings; ``PolicyDiffTotals``. Out: text on both outputs, or one JSON document. Refuses
-to know how anything is read or decided.
-"""
+"""The output of ``nearbucket config diff``: differing settings, changed answers, sums and notes."""
 
 from __future__ import annotations
 
@@ -30,23 +26,23 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
 
 _SHOWN = 20
-"""Changes that are listed on a terminal."""
+"""How many changed answers a terminal shows."""
 _NOT_REPLAYED = re.compile(
     r"client_address\..*|catalog\..*|regions\.(source|cache)"
     r"|sites\..*\.(redirect\.(min_size|verify|verify_ttl|came_back|presign)"
     r"|opt_out\.(query|header)|origin\.query)"
 ).fullmatch
-"""Settings that change answers by what no log shows."""
+"""Settings whose effect a log cannot show."""
 
 
 class SettingDifference(NamedTuple):
-    """One setting that is not the same; None where it is unset.
+    """A setting that differs.
 
     Attributes:
-        key: Dotted path; a site stands there by its name.
-        before: The first configuration's value.
-        after: The second's.
-        secret: Whether it is a secret, of which both values are masked.
+        key: Dotted path, with the name of a site instead of its number.
+        before: Value in the first configuration, or None if unset.
+        after: Value in the second configuration, or None if unset.
+        secret: Whether both values are masked.
     """
 
     key: str
@@ -71,9 +67,9 @@ def _shown(key: str, values: Mapping[str, Any]) -> Any:
 
 
 def _values(settings: Settings, other: Settings) -> dict[str, Any]:
-    """Dotted path to value. Sites stand by their names, for nothing depends on their order.
+    """Value by dotted path. Sites have their names in it, since their order does not matter.
 
-    Of a site that the other configuration does not have, only what is no default.
+    For a site that the other configuration does not have, defaults are left out.
     """
     values = settings.model_dump(mode="json", by_alias=True)
     known = {site.name for site in other.sites}
@@ -87,7 +83,7 @@ def _values(settings: Settings, other: Settings) -> dict[str, Any]:
 
 
 def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Dotted path to value; lists are values, and what is unset is left out."""
+    """Value by dotted path; lists are values, and unset settings are left out."""
     found: dict[str, Any] = {}
     for name, inner in value.items():
         if isinstance(inner, dict):
@@ -98,7 +94,7 @@ def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def restart_needed(before: Settings, after: Settings) -> str | None:
-    """Which keys a running instance would refuse to change, or None."""
+    """The settings that change only with a restart, or None."""
     try:
         refuse_restart(before, after)
     except ConfigError as error:
@@ -107,12 +103,12 @@ def restart_needed(before: Settings, after: Settings) -> str | None:
 
 
 def print_differences(found: Sequence[SettingDifference], restart: str | None) -> None:
-    """The settings that differ."""
+    """Print the settings that differ."""
     if not found:
         typer.echo("no differences")
         return
     rows = [
-        (each.key, _text(each.before), _text(each.after) + ", another" * each.secret)
+        (each.key, _text(each.before), _text(each.after) + " (changed)" * each.secret)
         for each in found
     ]
     _print_part("setting", ("setting", "before", "after"), rows)
@@ -126,7 +122,7 @@ def _text(value: Any) -> str:
 
 
 def _print_part(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal; in a pipe, lines that begin with what they are about."""
+    """Print a table on a terminal; in a pipe, lines that begin with ``name``."""
     if sys.stdout.isatty():
         print_table(columns, rows)
     else:
@@ -135,24 +131,19 @@ def _print_part(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 @contextmanager
 def progress(logs: LogFiles) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, where that is a terminal; what is given moves it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[requests]:,} requests"),
-    )
+    """A progress bar on standard error, if it is a terminal; call it with the requests so far."""
+    name, requests = TextColumn("reading logs"), TextColumn("{task.fields[requests]:,} requests")
+    columns = (name, BarColumn(), DownloadColumn(), TimeRemainingColumn(), requests)
     console = Console(stderr=True)
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("replay", total=logs.size, requests=0)
-        yield lambda requests: bar.update(task, completed=logs.position, requests=requests)
+        task = bar.add_task("", total=logs.size, requests=0)
+        yield lambda count: bar.update(task, completed=logs.position, requests=count)
 
 
 def totals(diff_totals: PolicyDiffTotals, prices: Prices) -> dict[str, int | float]:
-    """The sums, by name."""
+    """The sums by name, as in the JSON document."""
     sums: dict[str, int | float] = {
         "requests": diff_totals.requests,
         "changed": diff_totals.changed,
@@ -175,14 +166,14 @@ def _sorted(diff_totals: PolicyDiffTotals) -> list[AnswerChange]:
 
 
 def print_totals(diff_totals: PolicyDiffTotals, prices: Prices) -> None:
-    """What changes: most bytes first, then the sums."""
+    """Print the changed answers, those with most bytes first, and the sums."""
     rows, terminal = _sorted(diff_totals), sys.stdout.isatty()
     shown = rows[:_SHOWN] if terminal else rows
     if rows:
         columns = ("requests", "bytes", "saved USD", "region", "before", "after", "example")
         _print_part("answer", columns, [_cells(row, prices) for row in shown])
     if len(shown) < len(rows):
-        print_error(f"{len(rows) - len(shown)} more changes; a pipe or --json has them all")
+        print_error(f"{len(rows) - len(shown)} more changes; a pipe or --json shows all")
     sums = totals(diff_totals, prices)
     _print_part(
         "total", ("total", ""), [(_label(name), _sum(name, value)) for name, value in sums.items()]
@@ -206,34 +197,33 @@ def _sum(name: str, value: float) -> str:
 
 
 def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> Iterator[str]:
-    """What has to be known to believe the figures."""
+    """Remarks on how far the figures can be relied on."""
     if diff_totals.first:
-        yield f"{diff_totals.unreadable} lines are no requests; the first: {diff_totals.first}"
+        yield f"{diff_totals.unreadable} lines are not requests; the first: {diff_totals.first}"
     yield from diff_totals.broken
     hidden = [each.key for each in found if _NOT_REPLAYED(each.key)]
     if hidden:
-        yield f"a log cannot say what these settings do: {', '.join(hidden)}"
+        yield f"a log does not show the effect of these settings: {', '.join(hidden)}"
     if diff_totals.as_logged:
         yield (
-            f"{diff_totals.as_logged} requests keep their logged reason, such as credentials or "
-            "not-replicated: the log shows neither header fields nor buckets"
+            f"{diff_totals.as_logged} requests keep the reason in the log, such as credentials or "
+            "not-replicated: header fields and buckets are not in a log"
         )
     if diff_totals.other:
         yield (
-            f"{diff_totals.other} requests have another reason in the log than the first "
-            "configuration gives: it, the list or the version is not what the log was "
-            "written by"
+            f"{diff_totals.other} requests have another reason in the log than with A: the log was "
+            "written with another configuration, list of prefixes or version"
         )
     if diff_totals.rows:
         yield (
-            "bytes: those sent; of redirected requests, the range asked for or the largest "
-            "whole answer (200) for the same path in this sample, else 0 (size unknown); "
-            "CloudFront's include header fields; USD by prices of the second file"
+            "bytes are those sent; for redirected requests the requested range, or the largest "
+            "complete answer (200) for the same path in these logs, or 0 (size unknown). "
+            "CloudFront's logs count header fields too. USD by the prices of B"
         )
 
 
 def print_notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> None:
-    """The notes, on standard error."""
+    """Print the remarks on standard error."""
     for note in notes(diff_totals, found):
         print_error(note)
 
@@ -244,7 +234,7 @@ def print_as_json(
     diff_totals: PolicyDiffTotals | None,
     prices: Prices,
 ) -> None:
-    """All of it, for programs."""
+    """Print everything as one JSON document."""
     replay = None
     if diff_totals is not None:
         replay = {

@@ -1,10 +1,7 @@
-"""The commands: one short function each.
+"""The entry point of the command ``nearbucket``, and its shorter subcommands.
 
-In: arguments. Out: text for people on a terminal, one fact a line in a pipe, JSON on
-request; an exit code. Refuses to hold any logic that another command could want.
-
-Exit codes: 0 done; 1 done, and something needs attention; 2 wrong use or unusable
-configuration; 3 a needed service cannot be reached.
+Exit codes: 0 done; 1 done, but something needs attention; 2 wrong use or invalid configuration; 3 a
+service that is needed cannot be reached.
 """
 
 from __future__ import annotations
@@ -42,23 +39,14 @@ from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 app = typer.Typer(
     name="nearbucket",
-    help="Send every download to the bucket nearest to it.",
+    help="A proxy for downloads from S3 that redirects clients in AWS to a bucket in their region.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 config_app = typer.Typer(
-    help="The configuration: its schema, and what is in effect.", no_args_is_help=True
+    help="Show the configuration or its schema, or compare two.", no_args_is_help=True
 )
-app.command("lookup", epilog="Example: nearbucket lookup --details 3.5.140.1 2600:9000:5201::1")(
-    lookup
-)
-app.command("check", epilog="Example: nearbucket check --offline --config nearbucket.yaml")(check)
-app.command("sync", epilog="Example: nearbucket sync --dry-run --region us-west-2")(sync)
-config_app.command(
-    "diff",
-    epilog="Example: nearbucket config diff nearbucket.yaml new.yaml --log access.log.gz",
-)(diff)
 app.add_typer(ranges_app, name="ranges")
 app.add_typer(config_app, name="config")
 
@@ -82,9 +70,9 @@ def _root(
 
 @app.command(epilog="Example: nearbucket serve --config nearbucket.yaml")
 def serve(config: Config = None) -> None:
-    """Run the proxy. SIGTERM drains it, SIGHUP reloads the configuration."""
-    gc.disable()  # until the workers are forked (docs of gc.freeze); imports make no garbage
-    import uvloop  # noqa: PLC0415  # the server's imports would slow every other command
+    """Run the proxy. SIGTERM drains and stops it, SIGHUP reloads the configuration."""
+    gc.disable()  # until the workers are forked (see gc.freeze); imports create no garbage
+    import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
     from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
@@ -98,23 +86,21 @@ def serve(config: Config = None) -> None:
 
 @app.command(epilog="Example: nearbucket explain --ip 3.5.140.1 /releases/app.tar.gz")
 def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
-    path: Annotated[str, typer.Argument(metavar="URL-PATH", help="Path as in the URL.")],
-    ip: Annotated[str, typer.Option("--ip", help="Address of the client.")],
+    path: Annotated[str, typer.Argument(metavar="URL-PATH", help="Path of the URL, encoded.")],
+    ip: Annotated[str, typer.Option(help="Address of the client.")],
     config: Config = None,
     host: Annotated[
-        str | None, typer.Option("--host", help="Host header; by default the first named host.")
+        str | None, typer.Option(help="Host field; by default the first host of the configuration.")
     ] = None,
-    method: Annotated[
-        str, typer.Option("--method", help="GET or HEAD are answered with objects.")
-    ] = "GET",
+    method: Annotated[str, typer.Option(help="Method of the request.")] = "GET",
     header: Annotated[
-        list[str] | None, typer.Option("--header", help="'Name: value'; may be repeated.")
+        list[str] | None, typer.Option(help="Header field, 'Name: value'; may be repeated.")
     ] = None,
     ranges: RangesFile = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show the decision for one request, and every step that led to it."""
+    """Show the decision for one request, with every step that leads to it."""
     from nearbucket.policy.explain import request_for  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
@@ -122,7 +108,7 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
     if plain_address(ip) is None:
         raise ConfigError(f"--ip: {ip!r} is not an IP address")
     if not path.startswith(("/", "http://", "https://")):
-        raise ConfigError(f"URL-PATH: {path!r} is none: the path in a URL begins with /")
+        raise ConfigError(f"{path!r} is not a URL path; it must begin with /")
     document = ranges_in_use(settings.regions, ranges)
     if document is None:
         print_error(NO_RANGES)
@@ -144,11 +130,11 @@ def demo(
     stay: Annotated[
         bool | None,
         typer.Option(
-            help="Keep running until Ctrl-C after the lines.", show_default="stay on a terminal"
+            help="Keep running until Ctrl-C after the commands.", show_default="stay on a terminal"
         ),
     ] = None,
 ) -> None:
-    """Try it on this machine: a real local S3 server, two buckets, the proxy, curl lines."""
+    """Start a local S3 server, two buckets and the proxy, and show curl commands against it."""
     from nearbucket.cli.demo.demo import run  # noqa: PLC0415
 
     if not run(stay=sys.stdout.isatty() if stay is None else stay):
@@ -163,7 +149,7 @@ def config_schema() -> None:
 
 @config_app.command("show")
 def config_show(config: Config = None, *, as_json: AsJson = False) -> None:
-    """Print the effective configuration, secrets masked."""
+    """Print the effective configuration, with masked secrets."""
     shown = masked(load(config))
     if as_json:
         print_json(shown)
@@ -171,18 +157,27 @@ def config_show(config: Config = None, *, as_json: AsJson = False) -> None:
         typer.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
 
 
+for parent, command, example in (
+    (app, lookup, "lookup --details 3.5.140.1 2600:9000:5201::1"),
+    (app, check, "check --offline --config nearbucket.yaml"),
+    (app, sync, "sync --dry-run --region us-west-2"),
+    (config_app, diff, "config diff nearbucket.yaml new.yaml --log access.log.gz"),
+):
+    parent.command(epilog=f"Example: nearbucket {example}")(command)
+
+
 def _headers(lines: list[str]) -> dict[str, str]:
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
-            raise ConfigError(f"--header {line!r}: write it 'Name: value'")
+            raise ConfigError(f"--header {line!r} must have the form 'Name: value'")
         headers[name.strip()] = value.strip()
     return headers
 
 
 def main() -> None:
-    """Entry of the ``nearbucket`` command."""
+    """Run the command line; errors end it with a message and an exit code."""
     try:
         app()
     except (ConfigError, RangesError) as error:

@@ -1,8 +1,4 @@
-"""What all commands share: options, exit codes, and ways to print.
-
-In: values. Out: a table on a terminal, TAB-separated lines in a pipe, JSON on request.
-Refuses to know any command.
-"""
+"""Options, exit codes and output functions that several commands share."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from nearbucket.config.file import FILE_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# What commands have to say they print; only `serve` has a log.
+# Commands print their messages; only `serve` has a log.
 logging.getLogger("nearbucket").addHandler(logging.NullHandler())
 
 NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
@@ -28,48 +24,47 @@ NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 _DEFAULT = "nearbucket.yaml, if there is one"
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config", envvar=FILE_VARIABLE, help="Configuration file.", show_default=_DEFAULT
-    ),
+    typer.Option(envvar=FILE_VARIABLE, help="Configuration file.", show_default=_DEFAULT),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RangesFile = Annotated[
-    Path | None, typer.Option("--ranges", help="An ip-ranges.json; by default the cached copy.")
+    Path | None,
+    typer.Option("--ranges", help="Another ip-ranges.json than the cached copy.", metavar="FILE"),
 ]
 NO_RANGES = (
-    "no list of prefixes yet, so no address has a region: run `nearbucket ranges update`, or give "
-    "--ranges FILE"
+    "there is no list of prefixes, so no address has a region: run `nearbucket ranges update`, or "
+    "give --ranges FILE"
 )
 
 
 def printable(text: str) -> str:
-    """Text from outside, without control characters for the terminal."""
+    """Text with a question mark for each control character, which a terminal would obey."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def print_error(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     typer.echo(f"nearbucket: {printable(text)}", err=True)
 
 
 def size_text(size: int) -> str:
-    """Bytes: rounded, with a unit, on a terminal; the number in a pipe."""
+    """A size in bytes; on a terminal rounded, with a unit."""
     return decimal(size) if sys.stdout.isatty() else str(size)
 
 
 def print_json(value: Any) -> None:
-    """A value for programs."""
+    """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on a terminal; TAB-separated lines in a pipe."""
+    """Print a table on a terminal, and TAB-separated lines without a heading in a pipe."""
     safe = [tuple(printable(cell) for cell in row) for row in rows]
     if not sys.stdout.isatty():
         for row in safe:
             typer.echo("\t".join(row))
         return
-    from rich.console import Console  # noqa: PLC0415  # `serve` shows no table, and starts sooner
+    from rich.console import Console  # noqa: PLC0415  # `serve` starts faster without these
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 

@@ -1,7 +1,4 @@
-"""The commands about AWS's list of prefixes: ``lookup`` and ``ranges``.
-
-In: arguments. Out: text or JSON. Refuses to hold logic that another command could want.
-"""
+"""The commands ``lookup`` and ``ranges``, about AWS's list of IP prefixes."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ import typer
 
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
+    NO_RANGES,
     UNREACHABLE,
     AsJson,
     Config,
@@ -35,31 +33,38 @@ from nearbucket.regions.ip_ranges_source import ranges_in_use, read_ranges_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nearbucket.config.settings import Regions
     from nearbucket.regions.ip_ranges import PrefixRow, Ranges
     from nearbucket.regions.queries import AddressDetails
 
-ranges_app = typer.Typer(help="AWS's list of prefixes: fetch, show, compare.", no_args_is_help=True)
+ranges_app = typer.Typer(
+    help="Fetch, show or compare AWS's list of IP prefixes.", no_args_is_help=True
+)
 
 
 def lookup(  # noqa: PLR0913  # one parameter an option
     addresses: Annotated[
-        list[str] | None, typer.Argument(metavar="[IP]...", help="Addresses; else standard input.")
+        list[str] | None,
+        typer.Argument(metavar="IP", help="Addresses; by default those on standard input."),
     ] = None,
     config: Config = None,
     ranges: RangesFile = None,
     service: Annotated[
-        list[str] | None, typer.Option("--service", help="Service label that counts.")
+        list[str] | None,
+        typer.Option(help="Service label that counts; by default those of regions.services."),
     ] = None,
     *,
-    details: Annotated[bool, typer.Option("--details", help="Prefix, services, groups.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Also print prefix, services and border groups.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say which AWS region each address is in: IP, TAB, region or UNKNOWN."""
+    """Print the AWS region of each address, or UNKNOWN, behind the address and a TAB."""
     from nearbucket.regions.queries import RowIndex  # noqa: PLC0415
     from nearbucket.regions.region_table import build_table  # noqa: PLC0415
 
     settings = load_regions(config)
-    document = _needed(ranges_in_use(settings, ranges))
+    document = _list_in_use(settings, ranges)
     table = build_table(document, tuple(service or settings.services), settings.overrides)
     index = RowIndex(document) if details else None
     wrong = 0
@@ -80,18 +85,15 @@ def lookup(  # noqa: PLR0913  # one parameter an option
 
 
 def _lines() -> Iterator[str]:
-    """Standard input by lines; bytes that are no text are no address either."""
+    """The lines of standard input, with replacement characters for bytes that are not UTF-8."""
     for line in sys.stdin.buffer:
         if text := line.decode("utf-8", "replace").strip():
             yield text
 
 
 def _details(found: AddressDetails) -> dict[str, Any]:
-    return {
-        "prefix": found.prefix or "-",
-        "services": list(found.services),
-        "border_groups": list(found.border_groups),
-    }
+    groups = {"services": list(found.services), "border_groups": list(found.border_groups)}
+    return {"prefix": found.prefix or "-", **groups}
 
 
 @ranges_app.command("update")
@@ -99,7 +101,7 @@ def ranges_update(
     config: Config = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Accept a list that shrank by over 20 %.")
+        bool, typer.Option("--force", help="Accept a list with over 20 % fewer addresses.")
     ] = False,
 ) -> None:
     """Fetch the list now and keep it."""
@@ -122,7 +124,7 @@ def ranges_show(
     config: Config = None, ranges: RangesFile = None, *, as_json: AsJson = False
 ) -> None:
     """Show age, token and counts of the list in use."""
-    document = _needed(ranges_in_use(load_regions(config), ranges))
+    document = _list_in_use(load_regions(config), ranges)
     ipv4, ipv6 = document.addresses()
     facts = {
         "token": document.token,
@@ -143,7 +145,7 @@ def ranges_show(
 
 @ranges_app.command("diff")
 def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
-    """Compare two lists: rows that came and went, addresses by region."""
+    """Compare two lists: rows added and removed, and addresses by region."""
     from nearbucket.regions.queries import difference  # noqa: PLC0415
 
     found = difference(read_ranges_file(before), read_ranges_file(after))
@@ -152,7 +154,7 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
     if as_json:
         tokens = {"old_token": found.old_token, "new_token": found.new_token}
         regions = [asdict(change) for change in changes]
-        print_json({**tokens, "rows": list(map(_change, rows)), "regions": regions})
+        print_json({**tokens, "rows": list(map(_row_as_json, rows)), "regions": regions})
         return
     typer.echo(f"token\t{found.old_token}\t{found.new_token}")
     if not rows:
@@ -160,24 +162,20 @@ def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
         return
     print_table(
         ("change", "prefix", "region", "service"),
-        [(what, row.prefix, row.region or "GLOBAL", row.service) for what, row in rows],
+        [(change, row.prefix, row.region or "GLOBAL", row.service) for change, row in rows],
     )
-    print_table(
-        ("region", "IPv4 before", "IPv4 after", "IPv6 before", "IPv6 after"),
-        [
-            tuple(str(value) for value in (change.region or "GLOBAL", *astuple(change)[1:]))
-            for change in changes
-        ],
-    )
+    counts = [(each.region or "GLOBAL", *map(str, astuple(each)[1:])) for each in changes]
+    print_table(("region", "IPv4 before", "IPv4 after", "IPv6 before", "IPv6 after"), counts)
 
 
-def _change(change: tuple[str, PrefixRow]) -> dict[str, Any]:
+def _row_as_json(change: tuple[str, PrefixRow]) -> dict[str, Any]:
     word, row = change
     fields = {"prefix": row.prefix, "region": row.region, "service": row.service}
     return {"change": word, **fields}
 
 
-def _needed(document: Ranges | None) -> Ranges:
+def _list_in_use(settings: Regions, file: Path | None) -> Ranges:
+    document = ranges_in_use(settings, file)
     if document is None:
-        raise RangesError("no list yet: run `nearbucket ranges update`, or give --ranges FILE")
+        raise RangesError(NO_RANGES)
     return document

@@ -1,8 +1,4 @@
-"""The command that copies: ``nearbucket sync``.
-
-In: arguments. Out: text or JSON, and an exit code. Refuses to hold logic that another command
-could want.
-"""
+"""The command ``nearbucket sync``: copies objects from the origins to their targets."""
 
 from __future__ import annotations
 
@@ -31,30 +27,28 @@ if TYPE_CHECKING:
     from nearbucket.replication.replicator import SyncOptions
 
 _SIGNALLED = 128
-"""What shells add to a signal's number."""
+"""Added to a signal's number, as shells do."""
 
 
 def sync(  # noqa: PLR0913  # one parameter an option
     config: Config = None,
     site: Annotated[
-        list[str] | None, typer.Option("--site", help="Site, by its first host; all by default.")
+        list[str] | None, typer.Option(help="First host of a site; by default all sites.")
     ] = None,
     region: Annotated[
-        list[str] | None, typer.Option("--region", help="Region with a target; all by default.")
+        list[str] | None, typer.Option(help="Region of a target; by default all targets.")
     ] = None,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; say what would be, and its cost.")
+        bool, typer.Option("--dry-run", help="Change nothing; show the copies and their cost.")
     ] = False,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete from targets what the origin lacks.")
+        bool, typer.Option("--delete", help="Delete objects that the origin does not have.")
     ] = False,
-    parallel: Annotated[
-        int, typer.Option("--parallel", min=1, max=256, help="Copies under way at once.")
-    ] = 32,
+    parallel: Annotated[int, typer.Option(min=1, max=256, help="Number of parallel copies.")] = 32,
     as_json: AsJson = False,
 ) -> None:
-    """Copy to the targets what the policy would redirect and they lack or hold differently."""
+    """Copy to the targets the objects that can be redirected and are missing or different there."""
     from nearbucket.cli.sync_report import SyncReport, print_as_json, print_reports  # noqa: PLC0415
     from nearbucket.replication.plan import steps_of  # noqa: PLC0415
     from nearbucket.replication.replicator import SyncOptions  # noqa: PLC0415  # a second for the SDK
@@ -67,7 +61,7 @@ def sync(  # noqa: PLR0913  # one parameter an option
         raise ConfigError(f"{file}: {error}") from None
     reports = [SyncReport(step, dry_run) for step in steps]
     if not reports and not as_json:
-        print_error("no target but the origin itself: nothing to do")
+        print_error("nothing to do: the only target is the origin itself")
     options = SyncOptions(parallel=parallel, dry_run=dry_run, delete=delete)
     signalled = asyncio.run(_run(reports, options, lists=dry_run and not as_json))
     if as_json:
@@ -78,7 +72,7 @@ def sync(  # noqa: PLR0913  # one parameter an option
     for problem in dict.fromkeys(str(each) for each in problems if each):
         print_error(f"{file}: {problem}")
     if signalled:
-        print_error("interrupted; run it again to go on")
+        print_error("interrupted; run the command again to continue")
         raise typer.Exit(_SIGNALLED + signalled)
     raise typer.Exit(max((_code(report) for report in reports), default=0))
 
@@ -90,7 +84,7 @@ def _file(config: Path | None) -> str:
 
 
 async def _run(reports: Sequence[SyncReport], options: SyncOptions, *, lists: bool) -> int:
-    """Bring up one target after the other; returns the number of the signal that ended it."""
+    """Sync the targets one after the other; returns the signal that interrupted it, or 0."""
     running = asyncio.ensure_future(_each(reports, options, lists=lists))
     signals: list[int] = []
 

@@ -1,8 +1,4 @@
-"""How ``nearbucket sync`` shows what it does: a bar, lines now and then, and the summary.
-
-In: steps and their tallies. Out: text on both outputs, or one JSON document. Refuses to know
-how anything is compared or copied.
-"""
+"""The output of ``nearbucket sync``: progress, summary and failures."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import sys
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,9 +17,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
-    ProgressColumn,
     SpinnerColumn,
-    TaskID,
     TextColumn,
     TransferSpeedColumn,
 )
@@ -40,20 +35,20 @@ if TYPE_CHECKING:
     from nearbucket.replication.replicator import SyncJob
 
 _SHOWN = 20
-"""Failures, and on a terminal objects of a dry run, that are listed."""
+"""How many failures are printed; on a terminal also how many objects of a dry run."""
 _BAR_SECONDS = 0.2
 _LINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """One step and what came of it.
+    """Progress and result of one step.
 
     Attributes:
-        step: The step.
-        dry_run: Whether nothing was changed.
-        progress: What was found and done.
-        listed: Lines of a dry run that wait for a terminal's bar to end.
+        step: Origin and target.
+        dry_run: Whether nothing is changed.
+        progress: What was found and done so far.
+        listed: Lines of a dry run that are printed when the terminal's bar has ended.
     """
 
     step: SyncStep
@@ -63,12 +58,12 @@ class SyncReport:
 
     @property
     def name(self) -> str:
-        """The target in text: its regions, behind the site's name where it has one."""
+        """The target's regions; before them the site, if it has a name."""
         regions = ",".join(self.step.regions)
         return regions if self.step.site == "*" else f"{self.step.site} {regions}"
 
     def found(self, job: SyncJob) -> None:
-        """Note one copy or deletion that a dry run would make: all in a pipe, else the first."""
+        """List a copy or deletion of a dry run: at once in a pipe, later on a terminal."""
         word = "delete" if job.verdict is Verdict.DELETE else "copy"
         line = "\t".join((self.name, word, str(job.what.size), printable(job.what.key)))
         if not sys.stdout.isatty():
@@ -77,7 +72,7 @@ class SyncReport:
             self.listed.append(line)
 
     def objects(self) -> str:
-        """How many objects were dealt with, in words."""
+        """The number of objects compared, copied and failed."""
         progress = self.progress
         if self.dry_run:
             text = f"{progress.same + progress.objects:,} compared, {progress.objects:,} to copy"
@@ -87,37 +82,34 @@ class SyncReport:
         return text if progress.listed else f"{text}, still listing"
 
     def left(self, seconds: float) -> str:
-        """How long it will take, after so many seconds; empty while that cannot be known.
+        """The time left after so many seconds; empty while it is not known.
 
-        By bytes, or by objects where that is longer: many small copies take the time of their
-        requests.
+        It is estimated by bytes or by objects, whichever takes longer: for many small copies the
+        number of requests counts.
         """
         progress = self.progress
         if self.dry_run or not progress.listed or not progress.moved:
             return ""
-        by_size = (progress.size - progress.moved) / progress.moved
-        by_objects = (
-            (progress.objects - progress.copied) / progress.copied if progress.copied else 0.0
-        )
-        minutes, rest = divmod(round(seconds * max(by_size, by_objects)), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{rest:02} left"
+        ratios = [progress.size / progress.moved]
+        if progress.copied:
+            ratios.append(progress.objects / progress.copied)
+        return f"{timedelta(seconds=round(seconds * (max(ratios) - 1)))} left"
 
     def line(self, seconds: float) -> str:
-        """How far the step is after so many seconds, in one line."""
+        """The progress after so many seconds, in one line."""
         progress = self.progress
         sizes = "" if self.dry_run else f"{decimal(progress.moved)} of {decimal(progress.size)}"
-        found = filter(None, (sizes, self.objects(), self.left(seconds)))
-        return f"nearbucket: {self.name}: {', '.join(found)}"
+        parts = filter(None, (sizes, self.objects(), self.left(seconds)))
+        return f"{self.name}: {', '.join(parts)}"
 
 
 @asynccontextmanager
 async def progress(
     report: SyncReport, *, line_seconds: float = _LINE_SECONDS
 ) -> AsyncIterator[None]:
-    """Show how far a step is on standard error: a bar, or lines where nobody watches."""
-    watching = _bar(report) if sys.stderr.isatty() else _lines(report, line_seconds)
-    task = asyncio.create_task(watching)
+    """Show the progress on standard error: a bar on a terminal, else a line now and then."""
+    shown = _bar(report) if sys.stderr.isatty() else _lines(report, line_seconds)
+    task = asyncio.create_task(shown)
     try:
         yield
     finally:
@@ -127,37 +119,35 @@ async def progress(
 
 
 async def _bar(report: SyncReport) -> None:
-    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
-    if report.dry_run:
-        columns += [SpinnerColumn()]
-    else:
-        columns += [BarColumn(), DownloadColumn(), TransferSpeedColumn()]
-    columns += [TextColumn("{task.fields[rest]}")]
-    began = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    copying = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (SpinnerColumn(),) if report.dry_run else copying
+    name, rest = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rest]}")
+    began, progress = time.monotonic(), report.progress
+
+    def update() -> None:
+        left = report.left(time.monotonic() - began)
+        text = ", ".join(filter(None, (report.objects(), left)))
+        bar.update(task, total=progress.size, completed=progress.moved, rest=text)
+
+    with Progress(name, *columns, rest, console=Console(stderr=True)) as bar:
         task = bar.add_task(report.name, total=None, rest="")
         try:
             while True:
-                _update(bar, task, report, time.monotonic() - began)
+                update()
                 await asyncio.sleep(_BAR_SECONDS)
         finally:
-            _update(bar, task, report, time.monotonic() - began)
-
-
-def _update(bar: Progress, task: TaskID, report: SyncReport, seconds: float) -> None:
-    rest = ", ".join(filter(None, (report.objects(), report.left(seconds))))
-    bar.update(task, total=report.progress.size, completed=report.progress.moved, rest=rest)
+            update()
 
 
 async def _lines(report: SyncReport, seconds: float) -> None:
     began = time.monotonic()
     while True:
         await asyncio.sleep(seconds)
-        typer.echo(report.line(time.monotonic() - began), err=True)
+        print_error(report.line(time.monotonic() - began))
 
 
 def cost_of(report: SyncReport, prices: Prices) -> Cost:
-    """What copying all that was found would cost."""
+    """The cost of all copies that were found to be needed."""
     step, progress = report.step, report.progress
     return cost_of_copies(
         progress.size,
@@ -168,10 +158,9 @@ def cost_of(report: SyncReport, prices: Prices) -> Cost:
 
 
 def print_reports(reports: Sequence[SyncReport], prices: Prices) -> None:
-    """The summary, and the first failures."""
-    for report in reports:
-        for line in report.listed:
-            typer.echo(line)
+    """Print the summary and the first failures."""
+    for line in (line for report in reports for line in report.listed):
+        typer.echo(line)
     reports = [report for report in reports if report.progress.begun]
     facts = [dict(_facts(report, prices)) for report in reports]
     if not reports:
@@ -216,11 +205,11 @@ def _print_failures(report: SyncReport) -> None:
         print_error(f"{report.name}: {failure.key}: {failure.text}")
     if len(failures) > _SHOWN:
         more = len(failures) - _SHOWN
-        print_error(f"{report.name}: {more} more failures; --json has them all")
+        print_error(f"{report.name}: {more} more failures; --json shows all")
 
 
 def print_as_json(reports: Sequence[SyncReport], prices: Prices, *, interrupted: bool) -> None:
-    """All of it, for programs."""
+    """Print everything as one JSON document."""
     run = {"dry_run": any(report.dry_run for report in reports), "interrupted": interrupted}
     targets = [_as_json(report, prices) for report in reports]
     print_json({**run, "cost_assumes": ASSUMPTIONS, "targets": targets})
@@ -234,7 +223,7 @@ _JSON_NAMES = {
     "remembered": "tagged",
     "orphans": "not_at_origin",
 }
-"""Names that differ from those of ``SyncProgress``."""
+"""Names in JSON, if they are not those of ``SyncProgress``."""
 
 
 def _as_json(report: SyncReport, prices: Prices) -> dict[str, Any]:
