@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 VALID = f"""\
 configuration: valid
 site *: origin {EAST_URL}
-site *: clients in us-east-1 go to {EAST_URL}
-site *: clients in us-west-2 go to {WEST_URL}
+site *: clients in us-east-1 are redirected to {EAST_URL}
+site *: clients in us-west-2 are redirected to {WEST_URL}
 """
 
 

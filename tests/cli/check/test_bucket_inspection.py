@@ -82,7 +82,7 @@ async def on(where: BucketLocation) -> InspectedBucket:
 
 async def test_a_good_bucket_is_one_finding(downloads: BucketInquiry) -> None:
     found = await inspect(downloads, ["sites.1.origin"])
-    text = "bucket downloads is there, and can be listed (also sites.1.origin)"
+    text = "bucket downloads exists, and can be listed (also sites.1.origin)"
     assert said(found) == [("ok", "bucket", text, "")]
     assert found.listable
 
@@ -94,7 +94,7 @@ async def test_a_bucket_that_is_not_there_is_wrong(s3: LocalS3) -> None:
             "wrong",
             "bucket",
             "bucket nope: there is no such bucket (404)",
-            "make it, or correct the name",
+            "create it, or correct the name",
         )
     ]
     assert found.inquiry is None
@@ -119,8 +119,8 @@ async def test_a_bucket_that_anybody_may_read_but_not_list_is_a_warning(s3: Loca
     found = await on(place(s3.server.endpoint, bucket=s3.public))
     ((level, about, text, fix),) = said(found)
     assert (level, about) == ("warning", "list")
-    assert "403 for keys that are not there" in text
-    assert fix == "allow everybody s3:ListBucket on it"
+    assert "403 for missing keys" in text
+    assert fix == "allow everyone s3:ListBucket on it"
     assert found.inquiry is not None
     assert not found.listable
 
@@ -138,7 +138,7 @@ async def test_nobody_at_the_endpoint_is_said_apart(unused_tcp_port: int) -> Non
 async def test_the_region_that_s3_names_is_said() -> None:
     async with scripted(IN_EAST, LISTED, NO_RULES) as inquiry:
         (finding,) = (await inspect(inquiry)).findings
-    assert finding.text == "bucket bkt is there in us-east-1, and can be listed"
+    assert finding.text == "bucket bkt exists in us-east-1, and can be listed"
 
 
 @pytest.mark.parametrize(

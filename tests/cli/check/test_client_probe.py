@@ -50,9 +50,13 @@ async def test_silence_ends_after_the_time_given(session: ClientSession) -> None
     ("answer", "level", "text"),
     [
         ((200, {"content-length": "5"}), "ok", "can be read without a signature"),
-        ((200, {"content-length": "6"}), "wrong", "has 6 bytes, the object in the bucket 5"),
+        (
+            (200, {"content-length": "6"}),
+            "wrong",
+            "has 6 bytes, but the object in the bucket has 5",
+        ),
         ((403, {}), "warning", "answers 403 to a request without a signature"),
-        ((404, {}), "wrong", "answers 404, though the object is in the bucket"),
+        ((404, {}), "wrong", "answers 404, but the object is in the bucket"),
         ((301, {}), "wrong", "answers 301"),
         (TimeoutError(), "warning", "cannot be reached from here: no answer in time"),
     ],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
     from tests.conftest import LocalS3
 
-NO_BUCKET = "there is no such bucket (404); make it, or correct the name"
+NO_BUCKET = "there is no such bucket (404); create it, or correct the name"
 NUMBERS = itertools.count()
 BACKWARDS = "\u202e"
 """Text behind it is shown from right to left; a key may have it."""
@@ -100,11 +100,11 @@ def test_a_good_configuration_is_one_line_a_finding_and_a_summary(check: Check) 
     assert lines_of(check()) == [
         "configuration: valid",
         f"site *: origin {check.endpoint}/{check.origin}",
-        f"site *: clients in us-west-2 go to {west}",
-        f"ok: sites.0.origin: bucket {check.origin} is there, and can be listed",
-        f"ok: sites.0.targets.us-west-2: bucket {check.west} is there, and can be listed",
+        f"site *: clients in us-west-2 are redirected to {west}",
+        f"ok: sites.0.origin: bucket {check.origin} exists, and can be listed",
+        f"ok: sites.0.targets.us-west-2: bucket {check.west} exists, and can be listed",
         "ok: sites.0.origin: 2 of the 3 objects would be redirected",
-        "ok: sites.0.targets.us-west-2: 2 of 2 sampled objects: there and the same",
+        "ok: sites.0.targets.us-west-2: 2 of 2 sampled objects: same",
         f"ok: sites.0.targets.us-west-2: {west}/a.tar.gz can be read without a signature",
         "summary: 5 ok, 0 note, 0 warning, 0 wrong",
     ]
@@ -128,8 +128,11 @@ def test_new_objects_that_are_absent_are_a_warning_and_exit_0(check: Check) -> N
     check.put("a.tar.gz", f"{BACKWARDS}.tar.gz")
     done = check()
     assert done.code == 0
-    assert "\nwarning: sites.0.targets.us-west-2: 2 of 2 sampled objects: absent" in done.out
-    assert "no replication rule of the origin leads here: run nearbucket sync --region" in done.out
+    assert "\nwarning: sites.0.targets.us-west-2: 2 of 2 sampled objects: missing" in done.out
+    assert (
+        "no replication rule of the origin has this destination: run nearbucket sync --region"
+        in done.out
+    )
     assert BACKWARDS not in done.out
 
 
@@ -138,7 +141,7 @@ def test_a_missing_bucket_ends_with_1_and_the_rest_is_still_looked_at(check: Che
     done = check(target={"bucket": "gone-bucket"})
     assert done.code == 1
     assert check.findings(target={"bucket": "gone-bucket"}) == [
-        f"ok: sites.0.origin: bucket {check.origin} is there, and can be listed",
+        f"ok: sites.0.origin: bucket {check.origin} exists, and can be listed",
         f"wrong: sites.0.targets.us-west-2: bucket gone-bucket: {NO_BUCKET}",
         "ok: sites.0.origin: 1 of the 1 objects would be redirected",
     ]
@@ -201,7 +204,7 @@ def test_cors_rules_of_the_origin_are_needed_at_the_target(check: Check) -> None
 
 
 def test_a_policy_that_chooses_nothing_is_a_warning(check: Check) -> None:
-    assert f"warning: sites.0.origin: {check.origin} holds no object; " in check().out
+    assert f"warning: sites.0.origin: {check.origin} has no objects; " in check().out
     check.put("a.txt")
     assert "warning: sites.0.origin: 0 of the 1 objects would be redirected; " in check().out
 
@@ -209,13 +212,13 @@ def test_a_policy_that_chooses_nothing_is_a_warning(check: Check) -> None:
 def test_a_region_in_which_the_list_has_nobody_is_a_warning(check: Check) -> None:
     site = check.site()
     site["targets"]["ap-south-1"] = site["targets"]["us-west-2"] | {"region": "us-west-2"}
-    (line,) = [each for each in check.findings(sites=[site]) if "no client is ever" in each]
+    (line,) = [each for each in check.findings(sites=[site]) if "no client is redirected" in each]
     assert line.startswith("warning: sites.0.targets.ap-south-1: ")
 
 
 def test_without_a_list_that_is_a_note(check: Check) -> None:
     check.list.unlink()
-    assert "note: regions.cache: no list of prefixes yet" in check().out
+    assert "note: regions.cache: there is no list of prefixes" in check().out
 
 
 def test_a_list_that_cannot_be_read_is_a_warning(check: Check) -> None:

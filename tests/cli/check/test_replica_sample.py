@@ -99,7 +99,7 @@ async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: Worl
         **world.target.location.arguments("kms.tar.gz"),
         Tagging={"TagSet": [{"Key": TAG, "Value": head["ETag"].strip('"')}]},
     )
-    assert await likeness(world) == {"kms.tar.gz": "RENAMED"}
+    assert await likeness(world) == {"kms.tar.gz": "OTHER_ETAG"}
 
 
 async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS3) -> None:
@@ -162,17 +162,17 @@ def lacking(*ages: timedelta, replication: str = "") -> list[ComparedObject]:
     ]
 
 
-OLD = "a replication rule leads here, but does not copy what was there before it"
+OLD = "the replication rule does not copy objects that are older than the rule"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
     ("found", "level", "text", "fix"),
     [
-        pytest.param(lambda: lacking(3 * HOUR, 5 * HOUR), "wrong", "the newest was written 3 h ago",
+        pytest.param(lambda: lacking(3 * HOUR, 5 * HOUR), "wrong", "newest was uploaded 3 h ago",
                      "run sync", id="long absent"),
         pytest.param(lambda: lacking(4 * MINUTE, 9 * MINUTE), "warning",
-                     "the newest was written 4 min ago", "up to 15 min", id="all of them new"),
+                     "the newest was uploaded 4 min ago", "up to 15 min", id="all of them new"),
         pytest.param(lambda: lacking(4 * MINUTE, 40 * MINUTE), "wrong", "4 min ago", "run sync",
                      id="some of them new"),
         pytest.param(lambda: lacking(HOUR, replication="PENDING"), "warning", "1 h ago",
@@ -195,9 +195,9 @@ def test_what_is_absent_is_wrong_unless_it_may_be_on_its_way(
 @pytest.mark.parametrize(
     ("rule", "age", "fix"),
     [
-        (False, MINUTE, "no replication rule of the origin leads here: run sync"),
-        (False, HOUR, "no replication rule of the origin leads here: run sync"),
-        (True, MINUTE, "replication usually takes up to 15 min; check again then, or run sync"),
+        (False, MINUTE, "no replication rule of the origin has this destination: run sync"),
+        (False, HOUR, "no replication rule of the origin has this destination: run sync"),
+        (True, MINUTE, "replication usually takes up to 15 min; check again later, or run sync"),
         (True, HOUR, f"{OLD}: run sync"),
     ],
 )
@@ -239,8 +239,8 @@ async def test_a_rule_counts_when_it_is_enabled_and_leads_to_the_bucket(
     ("likeness_", "verify", "level"),
     [
         (ReplicaState.SAME, "match", "ok"),
-        (ReplicaState.RENAMED, "match", "warning"),
-        (ReplicaState.RENAMED, "exists", "ok"),
+        (ReplicaState.OTHER_ETAG, "match", "warning"),
+        (ReplicaState.OTHER_ETAG, "exists", "ok"),
         (ReplicaState.REFUSED, "match", "wrong"),
         (ReplicaState.REFUSED, "none", "warning"),
         (ReplicaState.UNKNOWN, "match", "wrong"),
@@ -257,9 +257,9 @@ def test_how_much_a_likeness_matters_depends_on_verify(
 def test_objects_are_named_a_few_in_the_text_and_all_in_the_value() -> None:
     found: list[Any] = [*lacking(*[HOUR] * 7), ComparedObject(an_object(9), ReplicaState.SAME)]
     same, absent = sample_findings("t", found, "match", "run sync")
-    assert (same.level, same.text) == (Level.OK, "1 of 8 sampled objects: there and the same")
+    assert (same.level, same.text) == (Level.OK, "1 of 8 sampled objects: same")
     assert absent.text == (
-        "7 of 8 sampled objects: absent (the newest was written 1 h ago): 0.tar.gz, 1.tar.gz, "
+        "7 of 8 sampled objects: missing (the newest was uploaded 1 h ago): 0.tar.gz, 1.tar.gz, "
         "2.tar.gz, 3.tar.gz, 4.tar.gz and 2 more"
     )
     assert len(absent.objects) == 7

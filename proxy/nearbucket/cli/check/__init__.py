@@ -1,7 +1,7 @@
 """``nearbucket check``: whether a configuration is valid and its buckets match it.
 
-Every bucket is tested once, then each site with its targets. Each result is a finding with a
-level, a text and a remedy. Nothing is changed in any bucket.
+Each bucket is checked once, then each site with its targets. Each result is a finding with a
+level, a text and a fix. Nothing is changed in any bucket.
 
 In reading order:
 

@@ -1,8 +1,4 @@
-"""What is asked of one bucket before anybody relies on it.
-
-In: a bucket and a client for it. Out: what was found, as values, each with what helps. Refuses
-to know sites, other buckets, and how findings are shown.
-"""
+"""The checks of one bucket: existence, owner, region, rights and CORS rules."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import (
     ClientError,
-    ConnectionError,  # noqa: A004  # botocore's own, of whoever was not reached
+    ConnectionError,  # noqa: A004  # botocore's own class
     HTTPClientError,
     NoCredentialsError,
     SSLError,
@@ -29,17 +25,16 @@ if TYPE_CHECKING:
     from nearbucket.s3.bucket_location import BucketLocation
 
 SECONDS = 20.0
-"""How long one question may take, a second attempt included."""
+"""Time limit of one request, with a second attempt."""
 
 _SERVER_ERROR = 500
 
 
 class Level(StrEnum):
-    """How much a finding matters."""
+    """The level of a finding; ``note`` stands for a check that could not be made."""
 
     OK = "ok"
     NOTE = "note"
-    """Could not be looked at."""
     WARNING = "warning"
     WRONG = "wrong"
 
@@ -53,16 +48,16 @@ Subject = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         level: How much it matters.
-        place: The entry in the configuration, such as ``sites.0.targets.us-west-2``.
-        about: What was looked at.
+        place: Key in the configuration, such as ``sites.0.targets.us-west-2``.
+        about: What was checked.
         text: What was found.
-        fix: What helps; empty where nothing has to be done.
+        fix: How to fix it; empty if there is nothing to fix.
         objects: Keys of the objects concerned.
-        reached: Whether the server gave an answer.
+        reached: Whether the server answered.
     """
 
     level: Level
@@ -76,12 +71,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class BucketInquiry:
-    """A bucket that can be asked; what goes wrong is an answer too.
+    """A bucket and its client. Errors are returned, not raised.
 
     Attributes:
         location: The bucket.
-        client: From ``control.opened``.
-        seconds: How long one question may take.
+        client: From ``sdk_client.opened``.
+        seconds: Time limit of one request.
     """
 
     location: BucketLocation
@@ -89,11 +84,11 @@ class BucketInquiry:
     seconds: float = SECONDS
 
     async def ask(self, operation: str, key: str | None = None, **more: Any) -> Any | Exception:
-        """S3's answer about the bucket or one of its objects, or what came instead."""
+        """S3's answer to an operation on the bucket or one of its objects, or the error."""
         return await self._ask(operation, **self.location.arguments(key), **more)
 
     async def exists_for_anybody(self) -> bool:
-        """Whether the bucket answers when its owner does not matter."""
+        """Whether the bucket exists, whichever account owns it."""
         answer = await self._ask("head_bucket", Bucket=self.location.entry.bucket)
         return not isinstance(answer, Exception)
 
@@ -101,19 +96,19 @@ class BucketInquiry:
         try:
             async with asyncio.timeout(self.seconds):
                 return await getattr(self.client, operation)(**arguments)
-        # the three last: botocore lets errors of credentials' files and processes through
+        # the last three come from credential files and processes, through botocore
         except (*FAULTS, OSError, ValueError, RuntimeError) as error:
             return error
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedBucket:
-    """A bucket and what was found.
+    """The checks of a bucket.
 
     Attributes:
-        inquiry: The bucket; None when it has no client.
-        findings: What was found.
-        listable: Whether its listing can be read.
+        inquiry: The bucket; None if it cannot be used.
+        findings: The results.
+        listable: Whether it can be listed.
         cors: Answer of GetBucketCors, or the error.
     """
 
@@ -124,17 +119,17 @@ class InspectedBucket:
 
 
 async def inspect(inquiry: BucketInquiry, also: Sequence[str] = ()) -> InspectedBucket:
-    """Ask a bucket whether it is there, whose it is, in which region, and what it lets us do.
+    """Check existence, owner, region and rights of a bucket.
 
     Args:
         inquiry: The bucket.
-        also: Other entries of the configuration that are the same bucket.
+        also: Other keys of the configuration that have the same bucket.
     """
     head = await inquiry.ask("head_bucket")
     found = _elsewhere(head, inquiry.location)
     if isinstance(head, Exception) and (found or _is_final(head)):
         return InspectedBucket(None, found or [trouble(head, inquiry.location)])
-    # an answer to HEAD has no body: the reason of a refusal stands in the listing's
+    # the answer to a HEAD has no body, so the listing's tells why access is refused
     listing = await inquiry.ask("list_objects_v2", Prefix=inquiry.location.entry.prefix, MaxKeys=1)
     if not isinstance(listing, Exception):
         found.append(_good(inquiry.location, head, also))
@@ -148,14 +143,16 @@ async def inspect(inquiry: BucketInquiry, also: Sequence[str] = ()) -> Inspected
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether the listing would say nothing else."""
-    if not isinstance(error, ClientError) or not_reached(error):
-        return True
-    return kind_of(error) is ErrorKind.NO_BUCKET
+    """Whether a listing would fail in the same way."""
+    return (
+        not isinstance(error, ClientError)
+        or not_reached(error)
+        or kind_of(error) is ErrorKind.NO_BUCKET
+    )
 
 
 def _elsewhere(head: Any | Exception, location: BucketLocation) -> list[Finding]:
-    """A finding when S3 names another region; it does so in refusals as well."""
+    """A finding if S3 names another region, which it does in errors too."""
     region = _headers(head).get("x-amz-bucket-region", location.entry.region)
     if region == location.entry.region:
         return []
@@ -168,12 +165,12 @@ def _good(location: BucketLocation, head: Any | Exception, also: Sequence[str]) 
     where = f" in {region}" if region else ""
     owner = f", belongs to {location.owner}" if location.owner else ""
     others = f" (also {', '.join(also)})" if also else ""
-    text = f"bucket {location.entry.bucket} is there{where}{owner}, and can be listed{others}"
+    text = f"bucket {location.entry.bucket} exists{where}{owner}, and can be listed{others}"
     return Finding(Level.OK, location.name, "bucket", text)
 
 
 async def _refused(inquiry: BucketInquiry) -> Finding:
-    """The finding about a bucket that may not be listed."""
+    """The finding for a bucket that cannot be listed."""
     location = inquiry.location
     name = f"bucket {location.entry.bucket}"
     if location.owner and await inquiry.exists_for_anybody():
@@ -182,29 +179,29 @@ async def _refused(inquiry: BucketInquiry) -> Finding:
         return Finding(Level.WRONG, location.name, "owner", text, fix)
     doubt = f", or it does not belong to account {location.owner}" if location.owner else ""
     text = (
-        f"{name} may not be listed{doubt}: S3 then says 403 for keys that are not there, which "
-        "cannot be told from a refusal"
+        f"{name} cannot be listed{doubt}: S3 then answers 403 for missing keys too, as if access "
+        "were denied"
     )
-    who = "everybody" if location.credentials == "anonymous" else "these credentials"
+    who = "everyone" if location.credentials == "anonymous" else "these credentials"
     return Finding(Level.WARNING, location.name, "list", text, f"allow {who} s3:ListBucket on it")
 
 
 def not_reached(error: Exception) -> bool:
-    """Whether nobody answered, or a server that could not do its work."""
+    """Whether there was no answer, or a server error."""
     if isinstance(error, ClientError):
         return _status(error) >= _SERVER_ERROR
     return isinstance(error, HTTPClientError | ConnectionError | TimeoutError)
 
 
 def trouble(error: Exception, location: BucketLocation) -> Finding:
-    """What keeps a bucket from being used."""
+    """The finding for an error that prevents the use of a bucket."""
     name = f"bucket {location.entry.bucket}"
     if isinstance(error, SSLError):
         text = f"{name}: {error}"
         return Finding(Level.WRONG, location.name, "bucket", text, REMEDY, reached=False)
     if not_reached(error):
         text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
-        fix = "is the endpoint right, and reachable from here?"
+        fix = "check the endpoint, and the network from here"
         return Finding(Level.WRONG, location.name, "bucket", text, fix, reached=False)
     if kind := kind_of(error):
         text = f"{name}: {kind.text} ({code_of(error)})"
@@ -232,29 +229,29 @@ def _status(error: ClientError) -> int:
 
 
 def cors_finding(origin: InspectedBucket, target: InspectedBucket, place: str) -> Finding | None:
-    """Whether a browser that may read the origin could follow a redirect to the target.
+    """Whether scripts that can read the origin's objects can follow a redirect to the target.
 
-    Across origins it sends ``Origin: null`` after the redirect (Fetch standard, "redirect-tainted
-    origin"), so only a rule for every origin lets it in.
+    After a redirect to another host browsers send ``Origin: null`` (Fetch standard,
+    "redirect-tainted origin"), so only a rule for all origins matches.
 
     Args:
         origin: The origin's bucket.
         target: The target's bucket.
-        place: The target in the configuration.
+        place: Key of the target in the configuration.
     """
     needed = _methods(origin.cors, ())
     if not needed:
         return None
     if isinstance(target.cors, Exception) and code_of(target.cors) != _NO_RULES:
         text = f"its CORS rules cannot be read: {code_of(target.cors)}"
-        return Finding(Level.NOTE, place, "cors", text, "allow s3:GetBucketCORS, or look yourself")
+        return Finding(Level.NOTE, place, "cors", text, "allow s3:GetBucketCORS")
     if needed <= _methods(target.cors, ("*", "null")):
         return Finding(Level.OK, place, "cors", "its CORS rules let browsers follow redirects")
     text = (
-        f"the origin has CORS rules, and here none allows {' and '.join(sorted(needed))} from "
-        "every origin: scripts of web pages cannot follow a redirect to it"
+        f"the origin has CORS rules, but no rule here allows {' and '.join(sorted(needed))} from "
+        "all origins: scripts of web pages cannot follow a redirect to it"
     )
-    fix = "add a CORS rule with AllowedOrigins *; after a redirect browsers send Origin: null"
+    fix = "add a CORS rule with AllowedOrigins *, since browsers send Origin: null after a redirect"
     return Finding(Level.WARNING, place, "cors", text, fix)
 
 
@@ -262,7 +259,7 @@ _NO_RULES = "NoSuchCORSConfiguration"
 
 
 def _methods(cors: Any | Exception, origins: tuple[str, ...]) -> set[str]:
-    """Methods that ask for objects, in rules for any of these origins, or in all rules."""
+    """GET and HEAD, if allowed by rules for one of these origins, or by any rule."""
     rules = [] if isinstance(cors, Exception) else cors.get("CORSRules", [])
     fitting = (rule for rule in rules if not origins or {*origins} & {*rule["AllowedOrigins"]})
     return {"GET", "HEAD"} & {method for rule in fitting for method in rule["AllowedMethods"]}

@@ -1,8 +1,4 @@
-"""What ``nearbucket check`` looks at: every bucket once, and each site with its targets.
-
-In: settings, and how much to look at. Out: findings, in the order of the configuration.
-Refuses to show anything, and to change anything.
-"""
+"""All checks of a configuration: each bucket once, then each site with its targets."""
 
 from __future__ import annotations
 
@@ -47,7 +43,7 @@ from nearbucket.s3.sigv4 import Signer
 from nearbucket.supervisor.snapshot import regions_without_prefixes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import aiohttp
 
@@ -63,27 +59,27 @@ _BucketKey = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """How much is looked at.
+    """Extent of the checks.
 
     Attributes:
-        sample: Objects of each site that are compared.
-        seconds: How long one question may take.
-        said: Told what is being done.
+        sample: How many objects of each site are compared.
+        seconds: Time limit of one request.
+        progress: Called with a text when a part begins.
     """
 
     sample: int = 20
     seconds: float = SECONDS
-    said: Callable[[str], None] = field(default=lambda _: None)
+    progress: Callable[[str], None] = field(default=lambda _: None)
 
 
 async def checked(settings: Settings, options: CheckOptions) -> list[Finding]:
-    """Everything that a look at the buckets shows."""
+    """The findings of all checks, in the order of the configuration."""
     async with AsyncExitStack() as stack, client_session() as session:
         buckets = _buckets(settings)
-        options.said(f"asking {len(buckets)} buckets")
+        options.progress(f"checking {len(buckets)} buckets")
         inspections = (_inspected(stack, entries, options) for entries in buckets.values())
         known = dict(zip(buckets, await asyncio.gather(*inspections), strict=True))
-        options.said("comparing samples of what would be redirected")
+        options.progress("comparing samples of the objects")
         sites = (
             _Site(number, settings, known, session, options).findings()
             for number in range(len(settings.sites))
@@ -95,7 +91,7 @@ async def checked(settings: Settings, options: CheckOptions) -> list[Finding]:
 
 
 def _key(location: BucketLocation) -> _BucketKey:
-    """Equal for entries that are the same bucket, asked in the same way."""
+    """Equal for entries with the same bucket, account and credentials."""
     entry = location.entry
     return (entry.object_base_url, entry.region, location.credentials, location.owner)
 
@@ -125,7 +121,7 @@ async def _inspected(
 
 
 class _Site:
-    """One site, when its buckets have been asked."""
+    """The checks of a site; those of its buckets are done."""
 
     def __init__(
         self,
@@ -140,26 +136,24 @@ class _Site:
         self._site: Site = settings.sites[number]
 
     async def findings(self) -> list[Finding]:
-        """What the site's policy and its buckets make together."""
+        """Check the site's patterns, its targets and its CDN."""
         location = origin_of(self._number, self._site)
         origin = self._known[_key(location)]
         found, sample = await self._sample(location, origin)
-        targets = await asyncio.gather(
-            *(self._target(origin, *each, sample) for each in self._targets())
-        )
-        found += [finding for target in targets for finding in target]
+        targets = (self._target(origin, *target, sample) for target in self._targets())
+        found += chain.from_iterable(await asyncio.gather(*targets))
         if self._site.bypass.to:
             found.append(await self._cdn(self._site.bypass.to, sample))
         return found
 
-    def _targets(self) -> Iterator[tuple[BucketLocation, list[str]]]:
-        """Each place that clients are sent to, with their regions."""
+    def _targets(self) -> Iterable[tuple[BucketLocation, list[str]]]:
+        """Each target with its regions; regions may share one."""
         found: dict[_BucketKey, tuple[BucketLocation, list[str]]] = {}
         for region, target in self._site.targets.items():
             location = target_of(self._number, self._site, region)
             entry = found.setdefault((*_key(location), target.location()), (location, []))
             entry[1].append(region)
-        yield from found.values()
+        return found.values()
 
     async def _sample(
         self, location: BucketLocation, origin: InspectedBucket
@@ -167,7 +161,7 @@ class _Site:
         if origin.inquiry is None or not self._site.targets:
             return [], None
         if not origin.listable:
-            text = "no sample: the origin may not be listed"
+            text = "no objects are compared, because the origin cannot be listed"
             return [Finding(Level.NOTE, location.name, "sample", text)], None
         sample = await take(origin.inquiry, chooser(self._site), self._options.sample)
         if not isinstance(sample, Sample):
@@ -175,17 +169,17 @@ class _Site:
         first = "" if sample.whole else "first "
         text = f"{sample.chosen:,} of the {first}{sample.seen:,} objects would be redirected"
         if sample.seen == 0:
-            text = f"{location} holds no object"
+            text = f"{location} has no objects"
         if sample.chosen:
             found = [Finding(Level.OK, location.name, "paths", text)]
             return [*found, *await self._read(origin.inquiry, location, sample)], sample
-        fix = "are redirect.paths, exclude and min_size, and the bucket's prefix, as intended?"
+        fix = "check redirect.paths, exclude and min_size, and the bucket's prefix"
         return [Finding(Level.WARNING, location.name, "paths", text, fix)], None
 
     async def _read(
         self, origin: BucketInquiry, location: BucketLocation, sample: Sample
     ) -> list[Finding]:
-        """Read a byte of the largest: listing is one right, reading and decrypting are others."""
+        """Read a byte of the largest object: the rights to list, read and decrypt are separate."""
         largest = max(sample.objects, key=lambda each: each.size)
         answer = await origin.ask("get_object", largest.key, Range="bytes=0-0")
         if not isinstance(answer, Exception):
@@ -195,7 +189,7 @@ class _Site:
             return []
         if kind_of(answer) is not ErrorKind.NOT_ALLOWED:
             return [trouble(answer, location)]
-        text = f"{largest.key} may not be read"
+        text = f"{largest.key} cannot be read"
         fix = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
         return [Finding(Level.WRONG, location.name, "bucket", text, fix, (largest.key,))]
 
@@ -228,27 +222,27 @@ class _Site:
         return [*found, await self._as_client(location, url, there.size)]
 
     async def _as_client(self, location: BucketLocation, url: str, size: int) -> Finding:
-        """Ask for an object as a client does that was redirected."""
-        life = self._site.redirect.presign
-        asked: str | None = url
-        if life is not None:
+        """Request an object as a redirected client does."""
+        lifetime = self._site.redirect.presign
+        requested: str | None = url
+        if lifetime is not None:
             signer = Signer(location.credentials, location.entry.region)
             try:
                 await signer.credentials()
             except OriginError as error:
                 return Finding(Level.WRONG, location.name, "credentials", error.detail)
-            asked = Presigner(signer, life).location("HEAD", url)
-        if asked is None:
-            text = "redirect.presign: nothing to sign with, or for less than a minute"
+            requested = Presigner(signer, lifetime).location("HEAD", url)
+        if requested is None:
+            text = "redirect.presign: the credentials are missing, or expire within a minute"
             return Finding(Level.WRONG, location.name, "credentials", text, "renew the credentials")
-        answer = await head(self._session, asked, self._options.seconds)
-        return target_finding(location.name, url, size, answer, signed=life is not None)
+        answer = await head(self._session, requested, self._options.seconds)
+        return target_finding(location.name, url, size, answer, signed=lifetime is not None)
 
     def _copying(
         self, origin: BucketLocation, target: BucketLocation, regions: Sequence[str]
     ) -> str:
         if origin.server != target.server:
-            return "copy them with another tool; S3 copies within one server only"
+            return "copy them with another tool; nearbucket sync copies within one server only"
         several = len(self._settings.sites) > 1
         site = f" --site '{self._site.name}'" if several else ""
         return f"run nearbucket sync{site} --region {regions[0]}"
@@ -261,22 +255,22 @@ class _Site:
         return cdn_finding(f"sites.{self._number}.bypass.to", url, own, answer)
 
 
-_THERE = {ReplicaState.SAME, ReplicaState.RENAMED}
+_THERE = {ReplicaState.SAME, ReplicaState.OTHER_ETAG}
 _UPDATE = "run nearbucket ranges update"
 
 
 def _regions_without_addresses(settings: Settings) -> list[Finding]:
-    """Targets for regions in which the list has no address, so that nobody is sent there."""
+    """Warnings about targets in whose region the list has no address."""
     regions = settings.regions
     try:
         document = ranges_in_use(regions, None)
     except (ConfigError, RangesError) as error:
         return [Finding(Level.WARNING, "regions.cache", "ranges", str(error), _UPDATE)]
     if document is None:
-        text = "no list of prefixes yet, so it is not known which regions have clients"
+        text = "there is no list of prefixes to check the targets' regions with"
         return [Finding(Level.NOTE, "regions.cache", "ranges", text, _UPDATE)]
     labels = ", ".join(regions.services)
-    text = f"the list of prefixes has no address of {labels} in it: no client is ever sent here"
+    text = f"the list of prefixes has no {labels} address in this region: no client is redirected"
     fix = "correct the region, or add regions.services or regions.overrides"
     return [
         Finding(Level.WARNING, key, "ranges", text, fix)

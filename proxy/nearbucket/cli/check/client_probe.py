@@ -1,7 +1,4 @@
-"""What a client gets where it is sent to: the same request, with nothing but the URL.
-
-In: a URL and what ought to be there. Out: findings. Refuses to follow redirects.
-"""
+"""Requests an object from a target or the CDN as a redirected client would, by its URL alone."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from nearbucket.cli.check.bucket_inspection import SECONDS, Finding, Level
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_OK, _REFUSED, _ABSENT = 200, {401, 403}, 404
+_OK, _REFUSED = 200, {401, 403}
 _REDIRECTS, _ERROR = range(300, 400), 400
 
 ProbeAnswer = tuple[int, dict[str, str]]
@@ -27,7 +24,7 @@ ProbeAnswer = tuple[int, dict[str, str]]
 async def head(
     session: aiohttp.ClientSession, url: str, seconds: float = SECONDS
 ) -> ProbeAnswer | Exception:
-    """The answer to a HEAD, or what came instead."""
+    """The answer to a HEAD without following redirects, or the error."""
     try:
         async with (
             asyncio.timeout(seconds),
@@ -41,70 +38,66 @@ async def head(
 def target_finding(
     place: str, url: str, size: int, answer: ProbeAnswer | Exception, *, signed: bool = False
 ) -> Finding:
-    """Whether clients get an object where they are sent.
+    """Whether redirected clients get an object.
 
     Args:
-        place: The target in the configuration.
-        url: Where they are sent, without a signature.
-        size: Size of the object.
-        answer: What we got there.
-        signed: Whether it was asked with a signature in the URL, as ``redirect.presign`` does.
+        place: Key of the target in the configuration.
+        url: The URL to which clients are redirected, without its signature.
+        size: Bytes of the object.
+        answer: The answer to a HEAD of it.
+        signed: Whether that URL was signed (``redirect.presign``).
     """
+    level, fix = Level.WRONG, "correct public_url or the region"
     if isinstance(answer, Exception):
-        text = f"{url} cannot be reached from here: {_said(answer)}"
-        fix = "can clients of the region reach it? (they may, inside a VPC)"
+        text = f"{url} cannot be reached from here: {_text(answer)}"
+        fix = "check that clients in the region can reach it, for example inside their VPC"
         return Finding(Level.WARNING, place, "clients", text, fix)
     status, fields = answer
-    if status in _REFUSED and signed:
-        text = f"{url} answers {status} to a signed URL, and so to clients"
-        fix = "allow these credentials s3:GetObject, and look at public_url and the bucket policy"
-        return Finding(Level.WRONG, place, "clients", text, fix)
-    if status in _REFUSED:
-        text = f"{url} answers {status} to a request without a signature, and so to clients"
-        fix = (
-            "allow s3:GetObject in the bucket policy, or set redirect.presign; fine when the "
-            "policy lets clients in by VPC endpoint or address, and not this machine"
-        )
-        return Finding(Level.WARNING, place, "clients", text, fix)
-    if status != _OK:
-        text = f"{url} answers {status}, though the object is in the bucket"
-        return Finding(Level.WRONG, place, "clients", text, "correct public_url or the region")
     length = fields.get("content-length", str(size))
-    if length != str(size):
-        text = f"{url} has {length} bytes, the object in the bucket {size}"
-        return Finding(Level.WRONG, place, "clients", text, "correct public_url")
-    how = "with a signed URL" if signed else "without a signature"
-    return Finding(Level.OK, place, "clients", f"{url} can be read {how}")
+    if status in _REFUSED and signed:
+        text = f"{url} answers {status} to a signed request"
+        fix = "allow these credentials s3:GetObject, and check public_url and the bucket policy"
+    elif status in _REFUSED:
+        level, text = Level.WARNING, f"{url} answers {status} to a request without a signature"
+        fix = (
+            "allow s3:GetObject in the bucket policy, or set redirect.presign; no fault if the "
+            "policy allows clients by VPC endpoint or address, but not this machine"
+        )
+    elif status != _OK:
+        text = f"{url} answers {status}, but the object is in the bucket"
+    elif length != str(size):
+        text = f"{url} has {length} bytes, but the object in the bucket has {size}"
+    else:
+        how = "with a signed URL" if signed else "without a signature"
+        level, text, fix = Level.OK, f"{url} can be read {how}", ""
+    return Finding(level, place, "clients", text, fix)
 
 
 def cdn_finding(
     place: str, url: str, own: Collection[str], answer: ProbeAnswer | Exception
 ) -> Finding:
-    """Whether ``bypass.to`` has an answer, and does not lead back to us.
+    """Whether ``bypass.to`` answers, and does not redirect back to the proxy.
 
     Args:
-        place: The setting.
-        url: What was asked there.
-        own: Our host names; ``*`` among them says nothing.
-        answer: What we got there.
+        place: Key of the setting.
+        url: The URL of an object there.
+        own: The hosts of all sites.
+        answer: The answer to a HEAD of it.
     """
     if isinstance(answer, Exception):
-        text = f"{url} cannot be reached from here: {_said(answer)}"
+        text = f"{url} cannot be reached from here: {_text(answer)}"
         return Finding(Level.WARNING, place, "bypass", text, "correct bypass.to")
     status, fields = answer
-    onward = urljoin(url, fields.get("location", url)) if status in _REDIRECTS else url
-    if onward != url and (
-        urlsplit(onward).hostname in own
-        # a redirect of a nearbucket: the cache asks a proxy that sends clients to the cache
-        or "x-nearbucket" in fields
-    ):
-        text = f"{url} answers {status} to {onward}, which leads back to this proxy (loop)"
+    location = urljoin(url, fields.get("location", url)) if status in _REDIRECTS else url
+    # X-Nearbucket in a redirect: the CDN fetches from a proxy that redirects clients to the CDN
+    if location != url and (urlsplit(location).hostname in own or "x-nearbucket" in fields):
+        text = f"{url} redirects to {location}, which leads back to this proxy (loop)"
         return Finding(Level.WRONG, place, "bypass", text, "let it fetch from the origin bucket")
     if status >= _ERROR:
-        text = f"{url} answers {status}"
-        return Finding(Level.WARNING, place, "bypass", text, "does it hold the origin's objects?")
+        fix = "check that the CDN can fetch the origin's objects"
+        return Finding(Level.WARNING, place, "bypass", f"{url} answers {status}", fix)
     return Finding(Level.OK, place, "bypass", f"{url} answers {status}")
 
 
-def _said(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return str(error) or "no answer in time"

@@ -1,8 +1,4 @@
-"""The command that looks before anybody relies on it: ``nearbucket check``.
-
-In: arguments. Out: a line a finding, or JSON, and an exit code. Refuses to hold logic that
-another command could want.
-"""
+"""The command ``nearbucket check``: options, output and exit code."""
 
 from __future__ import annotations
 
@@ -36,19 +32,21 @@ _COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "wrong": "red"}
 def check(
     config: Config = None,
     *,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no bucket.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Check the configuration without its buckets.")
+    ] = False,
     sample: Annotated[
-        int, typer.Option("--sample", min=1, max=1000, help="Objects a site to compare.")
+        int, typer.Option(min=1, max=1000, help="Number of objects to compare for each site.")
     ] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether the configuration is valid, and whether its buckets are as it says."""
+    """Check the configuration, and whether its buckets are as it says."""
     settings = load(config)
     if not as_json:
         _print_configuration(settings)
     findings = [] if offline else asyncio.run(_findings(settings, sample))
     if as_json:
-        print_json(_document(settings) | ({} if offline else _as_data(findings)))
+        print_json(_sites(settings) | ({} if offline else _as_json(findings)))
     elif not offline:
         _print_findings(findings)
     if not all(finding.reached for finding in findings):
@@ -61,10 +59,10 @@ async def _findings(settings: Settings, sample: int) -> list[Finding]:
     from nearbucket.cli.check.checks import CheckOptions, checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:
-        return await checked(settings, CheckOptions(sample, said=status.update))
+        return await checked(settings, CheckOptions(sample, progress=status.update))
 
 
-def _document(settings: Settings) -> dict[str, Any]:
+def _sites(settings: Settings) -> dict[str, Any]:
     sites = {
         site.name: {region: target.location() for region, target in site.targets.items()}
         for site in settings.sites
@@ -72,7 +70,7 @@ def _document(settings: Settings) -> dict[str, Any]:
     return {"valid": True, "sites": sites}
 
 
-def _as_data(findings: Sequence[Finding]) -> dict[str, Any]:
+def _as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     return {"summary": _summary(findings), "findings": [asdict(finding) for finding in findings]}
 
 
@@ -86,7 +84,9 @@ def _print_configuration(settings: Settings) -> None:
     for site in settings.sites:
         typer.echo(f"site {site.name}: origin {site.origin.url()}")
         for region, target in site.targets.items():
-            typer.echo(f"site {site.name}: clients in {region} go to {target.location()}")
+            typer.echo(
+                f"site {site.name}: clients in {region} are redirected to {target.location()}"
+            )
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

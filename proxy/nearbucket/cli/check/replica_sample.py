@@ -1,8 +1,4 @@
-"""A sample of what the policy would redirect: is it in the targets, and the same?
-
-In: an origin, a target, the policy's choice, and how many objects. Out: findings. Refuses to
-know why an object is chosen, and to change anything.
-"""
+"""Compares a sample of the objects that would be redirected with their copies in a target."""
 
 from __future__ import annotations
 
@@ -29,21 +25,21 @@ if TYPE_CHECKING:
     from nearbucket.cli.check.bucket_inspection import BucketInquiry
 
 MOST = 5000
-"""How many keys of the origin are looked at: five pages of its listing."""
+"""How many keys of the origin are listed: five pages."""
 
 USUAL = timedelta(minutes=15)
-"""In which S3 replicates nearly all objects (S3 user guide, "Replication Time Control")."""
+"""S3 replicates nearly all objects in this time (S3 user guide, "Replication Time Control")."""
 
 _NAMED = 5
 
 
 class Sample(NamedTuple):
-    """Some of the objects that the policy would redirect.
+    """Some of the objects that would be redirected.
 
     Attributes:
-        seen: How many keys were looked at.
-        whole: Whether these are all there are.
-        chosen: How many of them the policy would redirect.
+        seen: How many keys were listed.
+        whole: Whether the listing was read to its end.
+        chosen: How many of the keys would be redirected.
         objects: Some of those.
     """
 
@@ -56,13 +52,13 @@ class Sample(NamedTuple):
 async def take(
     origin: BucketInquiry, chosen: Callable[[str, int], bool], count: int, most: int = MOST
 ) -> Sample | ProxyError:
-    """List an origin's first keys and take some of what the policy chooses.
+    """List the first keys of an origin, and take some of those that would be redirected.
 
     Args:
         origin: The origin.
-        chosen: Whether the policy would redirect to an object of this key and size.
+        chosen: Whether an object of this key and size would be redirected.
         count: How many are taken.
-        most: How many keys are looked at.
+        most: How many keys are listed.
     """
     seen, found, whole = 0, [], False
     try:
@@ -81,12 +77,12 @@ async def take(
     except ProxyError as error:
         return error
     except TimeoutError:
-        pass  # what has come by then is a sample too
+        pass  # the keys listed so far are the sample
     return Sample(seen, whole, len(found), spread(found, count))
 
 
 def spread(objects: Sequence[ListedObject], count: int) -> list[ListedObject]:
-    """Some objects: a quarter of them the newest, which replication may not have reached."""
+    """Evenly spread objects, and as a quarter the newest, which may not be replicated yet."""
     if len(objects) <= count:
         return list(objects)
     newest = nlargest(count // 4, objects, key=lambda each: each.modified)
@@ -97,38 +93,38 @@ def spread(objects: Sequence[ListedObject], count: int) -> list[ListedObject]:
 
 
 class ReplicaState(StrEnum):
-    """What a target has under the key of an origin's object."""
+    """State of the copy of an object, as shown."""
 
-    SAME = "there and the same"
-    RENAMED = "there and the same, with another ETag"
-    ABSENT = "absent"
-    SIZE = "of another size"
-    VERSION = "another version"
-    REFUSED = "refused (403)"
-    UNKNOWN = "not to be had"
+    SAME = "same"
+    OTHER_ETAG = "same, with a different ETag"
+    ABSENT = "missing"
+    SIZE = "different size"
+    VERSION = "different version"
+    REFUSED = "access denied (403)"
+    UNKNOWN = "not readable"
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedObject:
-    """One object in both buckets.
+    """An object of the origin and the state of its copy.
 
     Attributes:
-        what: The origin's.
-        state: What the target has.
-        said: What went wrong with asking.
-        replication: S3's own word for how far it has come: PENDING, FAILED, or empty.
+        what: The origin's object.
+        state: State of the copy.
+        error: Why the state is not known.
+        replication: Replication status by S3: PENDING, FAILED, or empty.
     """
 
     what: ListedObject
     state: ReplicaState
-    said: str = ""
+    error: str = ""
     replication: str = ""
 
 
 async def compared(
     origin: BucketInquiry, target: BucketInquiry, sample: Sample
 ) -> list[ComparedObject]:
-    """Every object of the sample, asked of the target."""
+    """Compare each object of the sample with its copy."""
     if target.location.is_at(origin.location):
         return [ComparedObject(what, ReplicaState.SAME) for what in sample.objects]
     return list(await asyncio.gather(*(_compared(origin, target, what) for what in sample.objects)))
@@ -140,10 +136,10 @@ async def _compared(
     head = await target.ask("head_object", what.key)
     if isinstance(head, Exception):
         state = _ERRORS.get(kind_of(head), ReplicaState.UNKNOWN)
-        said = meaning(head) or "no answer in time"
-        return ComparedObject(what, state, said, await _replication(origin, what, state))
-    state = await _state(origin, target, what, head)
-    return ComparedObject(what, state, "", await _replication(origin, what, state))
+        error = meaning(head) or "no answer in time"
+    else:
+        state, error = await _state(origin, target, what, head), ""
+    return ComparedObject(what, state, error, await _replication(origin, what, state))
 
 
 _ERRORS: dict[ErrorKind | None, ReplicaState] = {
@@ -169,16 +165,16 @@ async def _state(
     try:
         async with asyncio.timeout(target.seconds):
             settled = await comparison.settle(verdict, what)
-    except (*FAULTS, TimeoutError):  # without the right to read tags the ETag is all there is
+    except (*FAULTS, TimeoutError):  # without the right to read tags only the ETag is known
         return ReplicaState.VERSION
-    return ReplicaState.VERSION if settled is Verdict.COPY else ReplicaState.RENAMED
+    return ReplicaState.VERSION if settled is Verdict.COPY else ReplicaState.OTHER_ETAG
 
 
 _LACKING = (ReplicaState.ABSENT, ReplicaState.SIZE, ReplicaState.VERSION)
 
 
 async def _replication(origin: BucketInquiry, what: ListedObject, state: ReplicaState) -> str:
-    """How far S3's own replication says it is (API reference, "HeadObject")."""
+    """S3's replication status of an object that is missing (API reference, "HeadObject")."""
     if state not in _LACKING:
         return ""
     head = await origin.ask("head_object", what.key)
@@ -186,7 +182,7 @@ async def _replication(origin: BucketInquiry, what: ListedObject, state: Replica
 
 
 async def replicates(origin: BucketInquiry, bucket: str) -> bool | None:
-    """Whether a replication rule of the origin leads to a bucket; None where that is not said."""
+    """Whether a replication rule of the origin has this destination; None if not known."""
     answer = await origin.ask("get_bucket_replication")
     if isinstance(answer, Exception):
         return False if code_of(answer) == "ReplicationConfigurationNotFoundError" else None
@@ -197,34 +193,31 @@ async def replicates(origin: BucketInquiry, bucket: str) -> bool | None:
 
 
 def is_lacking(found: Sequence[ComparedObject]) -> bool:
-    """Whether something has to be copied."""
+    """Whether copies are missing or different."""
     return any(each.state in _LACKING for each in found)
 
 
 def sample_findings(
     place: str, found: Sequence[ComparedObject], verify: str, fix: str, *, rule: bool | None = None
 ) -> list[Finding]:
-    """What the comparison says about a target.
+    """One finding for each state of the copies in a target.
 
     Args:
-        place: The target in the configuration.
-        found: The objects compared.
+        place: Key of the target in the configuration.
+        found: The compared objects.
         verify: ``redirect.verify`` of the site.
-        fix: How missing objects are copied.
-        rule: Whether S3 replicates to the target; None where that is not known.
+        fix: How missing objects can be copied.
+        rule: Whether a replication rule has this destination; None if not known.
     """
-    by_state: dict[ReplicaState, list[ComparedObject]] = {}
-    for each in found:
-        by_state.setdefault(each.state, []).append(each)
     findings = []
     for state in ReplicaState:
-        some = by_state.get(state)
+        some = [each for each in found if each.state is state]
         if some:
             text = f"{len(some)} of {len(found)} sampled objects: {state}"
             if state in _LACKING:
                 level, more, help_ = _lag(some, fix, rule=rule)
             else:
-                level, more, help_ = _judged(state, some[0].said, verify)
+                level, more, help_ = _judged(state, some[0].error, verify)
             names = () if level is Level.OK else tuple(each.what.key for each in some)
             text += more + _named(names)
             findings.append(Finding(level, place, "sample", text, help_, names))
@@ -236,39 +229,39 @@ def _named(keys: Sequence[str]) -> str:
     return f": {', '.join(keys[:_NAMED])}{more}" if keys else ""
 
 
-def _judged(state: ReplicaState, said: str, verify: str) -> tuple[Level, str, str]:
-    """Level, what is added to the text, and the fix."""
-    if state is ReplicaState.SAME or (state is ReplicaState.RENAMED and verify != "match"):
+def _judged(state: ReplicaState, error: str, verify: str) -> tuple[Level, str, str]:
+    """Level, end of the text, and fix."""
+    if state is ReplicaState.SAME or (state is ReplicaState.OTHER_ETAG and verify != "match"):
         return Level.OK, "", ""
-    if state is ReplicaState.RENAMED:
+    if state is ReplicaState.OTHER_ETAG:
         return Level.WARNING, "; redirect.verify: match streams them", "set verify: exists"
     if state is ReplicaState.UNKNOWN:
-        return Level.WRONG, f" ({said})", ""
+        return Level.WRONG, f" ({error})", ""
     level = Level.WARNING if verify == "none" else Level.WRONG
-    more = ", or absent where listing is not allowed"
-    return level, more, "allow s3:GetObject there (with KMS kms:Decrypt too)"
+    more = ", or missing if listing is not allowed either"
+    return level, more, "allow s3:GetObject on the target (with KMS kms:Decrypt too)"
 
 
 def _lag(some: Sequence[ComparedObject], fix: str, *, rule: bool | None) -> tuple[Level, str, str]:
-    """What a target lacks: still on the way, or not coming."""
+    """Level, end of the text, and fix for copies that are late, or will not be made."""
     failed = sum(each.replication == "FAILED" for each in some)
     if failed:
-        more = f" ({failed} by S3's replication, which FAILED)"
-        help_ = f"look at the replication rule and its role; S3 does not try again, so {fix}"
+        more = f" (S3 replication of {failed} FAILED)"
+        help_ = f"check the replication rule and its role; S3 does not try again, so {fix}"
         return Level.WRONG, more, help_
     ages = [datetime.now(UTC) - each.what.modified for each in some]
-    more = f" (the newest was written {_age(min(ages))} ago)"
+    more = f" (the newest was uploaded {_age(min(ages))} ago)"
     coming = all(
         age < USUAL or each.replication == "PENDING" for each, age in zip(some, ages, strict=True)
     )
     level = Level.WARNING if coming else Level.WRONG
     if rule is False:
-        return level, more, f"no replication rule of the origin leads here: {fix}"
+        return level, more, f"no replication rule of the origin has this destination: {fix}"
     if coming:
         usual = f"replication usually takes up to {USUAL.seconds // 60} min"
-        return level, more, f"{usual}; check again then, or {fix}"
+        return level, more, f"{usual}; check again later, or {fix}"
     if rule:
-        old = "a replication rule leads here, but does not copy what was there before it"
+        old = "the replication rule does not copy objects that are older than the rule"
         return level, more, f"{old}: {fix}"
     return level, more, fix
 
