@@ -75,7 +75,6 @@ async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     listeners = [socket.socket() for _ in workers]
     supervisor = Supervisor(file, load(file), PreforkedWorkers(listeners, first, 0))
     pool = supervisor._pool
-    await pool.broadcast_snapshot(supervisor._snapshot)
     pool.start()
     running = [asyncio.create_task(worker.run()) for worker in workers]
     await pool.ready()

@@ -74,7 +74,7 @@ class Supervisor:
         self._use(snapshot, engine_of(snapshot))
         self._ranges: Ranges | None = None
         self._feed = RangesFeed(settings.regions, self._publish)
-        self._pool = WorkerPool(workers.listeners, workers.first, workers.memory)
+        self._pool = WorkerPool(workers.listeners, snapshot, workers.first, workers.memory)
         self._warm_up: WarmUp | None = None
         self._warm_up_task: asyncio.Task[None] | None = None
         self._swapping = asyncio.Lock()
@@ -97,8 +97,7 @@ class Supervisor:
             ConfigError: The admin port cannot be opened.
             ProxyError: No worker could start.
         """
-        if not await self._feed.load_cached():
-            await self._pool.broadcast_snapshot(self._snapshot)
+        await self._feed.load_cached()
         admin = await self._open_admin()
         self._pool.start()
         self._watch_signals()

@@ -155,20 +155,25 @@ class WorkerPool:
     """All workers of one supervisor."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], first: Sequence[PreforkedWorker], memory: int
+        self,
+        listeners: Sequence[socket.socket],
+        snapshot: Snapshot,
+        first: Sequence[PreforkedWorker],
+        memory: int,
     ) -> None:
-        """Prepare; ``start`` runs the workers, by the last snapshot that was broadcast.
+        """Prepare; ``start`` runs the workers.
 
         Args:
             listeners: The listening socket of each worker.
+            snapshot: What workers decide by until another is broadcast.
             first: The worker processes that exist already.
             memory: Descriptor of the memory that all workers share.
         """
         self._listeners = listeners
         self._first = dict(enumerate(first))
         self._memory = memory
-        self._encoded = b""
-        self._drain_timeout = 0.0
+        self._encoded = encoded(snapshot)
+        self._drain_timeout = snapshot.settings.limits.drain_timeout
         self._credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
         self._workers: dict[int, _WorkerHandle] = {}
         self._retired: Values = {}
