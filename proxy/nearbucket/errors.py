@@ -1,22 +1,21 @@
-"""Errors: each class says whose side the failure is on, and so what to answer.
+"""Exceptions: the class says on whose side the failure is, and so what to answer.
 
-"Not known" and "not mine" are values, not exceptions. Texts are made where an error is raised;
-``cli`` and the aiohttp lane show them.
+"Not known" and "not mine" are values, not exceptions.
 """
 
 from __future__ import annotations
 
 
 class ProxyError(Exception):
-    """Something failed, and the child class says on whose side."""
+    """Something failed; the text is for people."""
 
 
 class ConfigError(ProxyError):
-    """The operator's side: the configuration cannot be used. Names the file and the key."""
+    """The operator's side: the configuration cannot be used. The text names the setting."""
 
 
 class RangesError(ProxyError):
-    """The data feed's side: a document is not a usable ip-ranges.json."""
+    """The list's side: a document is not a usable ip-ranges.json."""
 
 
 class OriginError(ProxyError):

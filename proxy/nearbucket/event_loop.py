@@ -1,13 +1,13 @@
-"""Keeps long work away from the event loop, which serves every client of its process.
+"""Keeps long work away from the event loop.
 
-``in_background`` computes in a thread of the lowest priority. On a core that supervisor and worker
-share, the scheduler would let such work run for 3 ms at a time while requests wait; at the lowest
-priority it gives way at once. Priority belongs to a thread on Linux (setpriority(2), "C
-library/kernel differences"), and a thread cannot raise it again without privileges: hence threads
-of its own. New processes are started by the loop's thread, so workers keep the loop's priority.
+``in_background`` runs a function in a thread of the lowest priority. On a core that supervisor and
+worker share, the scheduler would let such work run for 3 ms at a time while requests wait; at the
+lowest priority it gives way at once. On Linux each thread has its own priority (setpriority(2), "C
+library/kernel differences"), and cannot raise it again without privileges, so these threads do
+nothing else. Workers are started by the event loop's thread, and have its priority.
 
-``clear_incrementally`` empties large dictionaries between turns of the loop. Freeing one of 20,000
-remembered requests at once would hold a worker's loop for 8 ms.
+``clear_incrementally`` empties large dictionaries bit by bit. Freeing 20,000 cached requests at
+once would hold a worker's event loop for 8 ms.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _Result = TypeVar("_Result")
 NICE = 19
 
 
-def _step_back() -> None:
-    if sys.platform == "linux":  # elsewhere the number would name another process
-        with contextlib.suppress(OSError):  # a sandbox may forbid it: then it is not polite
+def _lower_priority() -> None:
+    if sys.platform == "linux":  # elsewhere the number would mean a process
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
-_THREADS = ThreadPoolExecutor(2, "background", _step_back)
+_THREADS = ThreadPoolExecutor(2, "background", _lower_priority)
 
 
 async def in_background(
@@ -47,30 +47,29 @@ async def in_background(
     return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
 
 
-_AT_A_TIME = 256
-"""Entries a turn of the loop: about a tenth of a millisecond."""
+_BATCH = 256
+"""Entries to free in one turn of the event loop, which takes a tenth of a millisecond."""
 
 
-def clear_incrementally(*kept: dict[Any, Any]) -> None:
-    """Empty dictionaries bit by bit; where no loop runs nobody waits, and they go at once.
+def clear_incrementally(*unused: dict[Any, Any]) -> None:
+    """Empty dictionaries that are no longer used, a few entries in each turn of the event loop.
 
-    Args:
-        kept: The dictionaries; nobody else may use them.
+    Without a running event loop they are freed at once, when the caller drops them.
     """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    full = [each for each in kept if each]
+    full = [each for each in unused if each]
     if full:
-        loop.call_soon(_go_on, loop, full)
+        loop.call_soon(_clear_some, loop, full)
 
 
-def _go_on(loop: asyncio.AbstractEventLoop, full: list[dict[Any, Any]]) -> None:
+def _clear_some(loop: asyncio.AbstractEventLoop, full: list[dict[Any, Any]]) -> None:
     last = full[-1]
-    for _ in range(min(_AT_A_TIME, len(last))):
+    for _ in range(min(_BATCH, len(last))):
         last.popitem()
     if not last:
         full.pop()
     if full:
-        loop.call_soon(_go_on, loop, full)
+        loop.call_soon(_clear_some, loop, full)

@@ -1,8 +1,6 @@
-"""The admin port: metrics, health, status, explain, dashboard.
+"""The admin port: metrics, health, readiness, status, explain, hosts and the dashboard.
 
-In: requests of operators and their monitoring; what the supervisor knows, through
-``SupervisorView``. Out: figures and reasons. Refuses to be reachable from the public port, and
-to change anything.
+Nothing can be changed through it, and nothing of it is reachable on the public port.
 """
 
 from __future__ import annotations
@@ -30,30 +28,30 @@ class Readiness(NamedTuple):
 
 
 class SupervisorView(Protocol):
-    """What the supervisor lets the admin port see."""
+    """What the admin port needs of the supervisor."""
 
     @property
     def engine(self) -> Engine:
-        """The snapshot that decides."""
+        """The engine that workers use."""
 
     def readiness(self) -> Readiness:
-        """Readiness now."""
+        """Whether traffic may come now."""
 
     def hosts(self) -> Sequence[str]:
-        """Every host a client may be sent to."""
+        """Every host that clients may be redirected to."""
 
     async def figures(self) -> Values:
-        """Every figure, summed over the workers."""
+        """All metrics, summed over the workers."""
 
     async def status(self) -> Mapping[str, Any]:
-        """What a person asks first."""
+        """The document of ``/api/status``."""
 
 
 def application(view: SupervisorView) -> web.Application:
     """The admin port's routes."""
 
     async def metrics(request: web.Request) -> web.Response:
-        # The library takes a twentieth of the whole start, which does without it.
+        # Importing prometheus_client takes a twentieth of the start, so it waits until here.
         from nearbucket.telemetry.prometheus import exposed  # noqa: PLC0415
 
         page = exposed(await view.figures(), request.headers.get("Accept", ""))

@@ -1,11 +1,11 @@
-"""What supervisor and workers say to each other, over one socket pair a worker.
+"""Messages between the supervisor and a worker, over a socket pair for each worker.
 
-In and out: snapshots and the messages below, pickled, each part behind its length. Refuses to
-know what is done with them. Both ends are processes of one program and one user, so pickle is safe.
+Messages are pickled, each part with its length before it. Both ends are processes of one program
+and one user, so pickle is safe.
 
-A snapshot would take a worker 3 ms to read at once. So it is sent in parts: one pickler writes
-them all, and a later part refers to what an earlier one holds. Between two parts the worker's loop
-goes on answering clients.
+To read a snapshot at once would hold a worker's event loop for 3 ms. So it is sent in parts: one
+pickler writes them all, and later parts refer to objects in earlier ones. Between two parts the
+worker answers clients.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 LAST_STATS = 1 << 62
-"""The number of a worker's last ``Stats``: it answers every request."""
+"""The number of a worker's last ``Stats``, which answers every request."""
 
 _LENGTH = struct.Struct("!I")
-_MORE = 1 << 31  # in a length: the message goes on after this part
+_MORE = 1 << 31  # bit of a length: more parts of the message follow
 
 
 @dataclass(frozen=True, slots=True)
 class StatsRequest:
-    """To a worker: send your figures, and the number of this request with them."""
+    """To a worker: send your metrics, with this number."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To a worker: take no new connection, finish what runs, end."""
+    """To a worker: accept no more connections, finish the others, end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From a worker: it answers."""
+    """From a worker: it accepts connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,20 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """From a worker: its figures, for a request; ``LAST_STATS`` when it ends."""
+    """From a worker: its metrics, with the number of the request or ``LAST_STATS``."""
 
     number: int
-
     values: Values
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialsRequest:
-    """From a worker: send what the SDK's credential chain gives."""
+    """From a worker: send the credentials of the AWS SDK's chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialsReply:
-    """To a worker: credentials, or status and text of the error."""
+    """To a worker: credentials, or status and detail of an ``OriginError``."""
 
     credentials: Credentials | None
     status: int = 0
@@ -95,7 +94,7 @@ Message = (
 
 
 def encoded(message: Message) -> bytes:
-    """A message as it is sent. Takes 10 ms for a snapshot: in the background, where possible."""
+    """The bytes of a message. Takes 10 ms for a snapshot, so call it ``in_background`` then."""
     parts = message.table.parts() if isinstance(message, Snapshot) else ()
     frames, body = bytearray(), io.BytesIO()
     pickler = pickle.Pickler(body, protocol=pickle.HIGHEST_PROTOCOL)
@@ -109,7 +108,7 @@ def encoded(message: Message) -> bytes:
 
 
 class Channel:
-    """One end of the pair."""
+    """One end of the socket pair."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -117,16 +116,16 @@ class Channel:
 
     @classmethod
     async def over(cls, end: socket.socket) -> Channel:
-        """Speak over a connected socket."""
+        """A channel over a connected socket."""
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     def send(self, message: Message) -> None:
-        """Queue a message; the other end always reads."""
+        """Queue a message; the other end reads all the time, so the queue stays short."""
         self.send_encoded(encoded(message))
 
     def send_encoded(self, data: bytes) -> None:
-        """Queue what ``encoded`` made of a message, once for several ends."""
-        if not self._writer.is_closing():  # the other end may be gone, which receive tells
+        """Queue a message that ``encoded`` has made bytes of."""
+        if not self._writer.is_closing():  # receive reports that the other end is gone
             self._writer.write(data)
 
     async def receive(self) -> Message | None:
@@ -136,8 +135,8 @@ class Channel:
         try:
             while await self._part(body):
                 unpickler.load()
-                # At a few tuples a time, the collector sees that they need no watching. Else it
-                # looks at some hundred of the table's at once, for 2 ms.
+                # The collector stops tracking the part's few tuples here. Otherwise it would visit
+                # hundreds of the table's tuples at once, for 2 ms.
                 gc.collect(0)
                 await asyncio.sleep(0)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -146,7 +145,7 @@ class Channel:
         return message
 
     async def _part(self, body: io.BytesIO) -> bool:
-        """Replace the body by the next part's, and say whether the message goes on after it."""
+        """Replace the body by that of the next part. Returns whether more parts follow."""
         (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
         data = await self._reader.readexactly(length & ~_MORE)
         body.seek(0)
@@ -156,7 +155,7 @@ class Channel:
         return bool(length & _MORE)
 
     async def close(self) -> None:
-        """Send what is queued and end the conversation."""
+        """Send what is queued, and close this end."""
         self._writer.close()
         try:
             await self._writer.wait_closed()

@@ -1,7 +1,6 @@
-"""The listener's TLS: one context, whose certificate is replaced when the files change.
+"""TLS on the public port: the certificate is loaded again when its files change.
 
-In: two PEM files. Out: an ``ssl.SSLContext`` for the server. Refuses to stop serving because
-of a broken file: connections go on with the certificate there was.
+Files that cannot be used are logged, and the certificate in use stays.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ class Certificate:
     """The certificate in use.
 
     Attributes:
-        context: For the server; new connections get the newest good certificate.
+        context: The server's TLS context.
     """
 
     def __init__(self, settings: Tls) -> None:
         """Load the files.
 
         Raises:
-            ConfigError: They are no certificate and its key; names them.
+            ConfigError: They are not a certificate and its key.
         """
         self._files = (settings.certificate.expanduser(), settings.key.expanduser())
         self._stamps = self._read_stamps()
@@ -47,13 +46,15 @@ class Certificate:
         return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
 
     def refresh(self) -> None:
-        """Take changed files; what is wrong with them is logged once, and they wait."""
+        """Load the files if they have changed; an error is logged once."""
         stamps = self._read_stamps()
         if stamps in {self._stamps, None}:
             return
         self._stamps = stamps
         try:
-            _context(*self._files)  # a context that has failed halfway would be a mixture
+            _context(
+                *self._files
+            )  # loading that fails halfway would leave a mixture in the context in use
             self.context.load_cert_chain(*self._files)
         except (ConfigError, OSError) as error:
             _log.error("certificate not reloaded, the old one goes on: %s", error)
@@ -68,6 +69,6 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
-            f"listen.tls: {certificate} and {key} are no certificate and its key: {error}"
+            f"listen.tls: {certificate} and {key} are not a certificate and its key: {error}"
         ) from None
     return context

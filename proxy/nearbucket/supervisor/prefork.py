@@ -1,11 +1,8 @@
-"""What comes before the event loop: the public port is taken, and the first workers are made.
+"""Binds the public port and forks the first workers, before there is an event loop.
 
-In: settings. Out: listening sockets, and a running process for each, with the supervisor's end
-of its channel. Refuses to start a worker later on: then there are threads and a loop, which a
-copy would have without what makes them run (``worker_pool.py`` starts new processes instead).
-
-The first workers are copies of this process because it has imported by now what they run: that
-is nine tenths of a worker's start and half of its memory (bench/redirect/startup.py).
+The first workers are forks because this process has imported everything that they run: imports
+are nine tenths of a worker's start and half of its memory (bench/redirect/startup.py). Later ones
+are new processes (``worker_pool.py``): a fork would not copy the supervisor's threads.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class PreforkedWorkers(NamedTuple):
-    """The port's sockets, a worker on each, and the memory that the workers share."""
+    """The listening sockets, a worker on each, and the descriptor of memory that they share."""
 
     listeners: Sequence[socket.socket]
     first: Sequence[PreforkedWorker]
@@ -42,22 +39,21 @@ class PreforkedWorkers(NamedTuple):
 
 
 def launch(settings: Settings) -> PreforkedWorkers:
-    """Take the public port and make the workers.
+    """Bind the public port and fork the workers.
 
-    To be called before there are threads or an event loop. Garbage is collected from here on,
-    whether or not it was before.
+    Must be called before there are threads or an event loop. Switches the garbage collector on.
 
     Raises:
-        ConfigError: A certificate or the authorities cannot be used, or the address cannot be
+        ConfigError: The certificate or the authorities cannot be used, or the address cannot be
             bound.
     """
     if settings.listen.tls is not None:
-        Certificate(settings.listen.tls)  # the workers' error would come later, and thrice
+        Certificate(settings.listen.tls)  # an error shows here, and once
     count = worker_count(settings.listen)
     _raise_file_limit(settings.limits.max_connections, count)
     listeners = open_listeners(settings.listen.host, settings.listen.port, count)
-    trusted()  # workers find it read
-    gc.freeze()  # a collection writes to all it looks at, and what is written is shared no more
+    trusted()  # read once for all workers
+    gc.freeze()  # a collection writes to every object it visits, which would end its being shared
     gc.enable()
     memory = os.memfd_create("nearbucket")
     os.ftruncate(memory, SIZE)
@@ -77,8 +73,7 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             if not sockets:
-                # Without SO_REUSEPORT first: with it, a second server on the port would
-                # share it in silence.
+                # With SO_REUSEPORT alone, a second server would share the port unnoticed.
                 _probe(family, host, port)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind((host, port))
@@ -106,8 +101,8 @@ def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[Preforked
     made: list[PreforkedWorker] = []
     for listener in listeners:
         ours, theirs = socket.socketpair()
-        others = [ours, *(first.end for first in made),
-                  *(each for each in listeners if each is not listener)]  # fmt: skip
+        others = [ours, *(first.end for first in made)]
+        others += [each for each in listeners if each is not listener]
         pid = os.fork()
         if pid == 0:
             _be_worker(listener, theirs, memory, others)
@@ -119,22 +114,22 @@ def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[Preforked
 def _be_worker(
     listener: socket.socket, end: socket.socket, memory: int, others: Iterable[socket.socket]
 ) -> NoReturn:
-    """Serve until the end of this process, whose original goes on as the supervisor."""
+    """Run a worker in the forked process, and end the process."""
     status = 1
     try:
         for each in others:
-            each.close()  # an open end would hide from its worker that the supervisor is gone
+            each.close()  # a copy of a channel would keep it open when the supervisor is gone
         serve(listener, end, memory)
         status = 0
     except BaseException:
-        _log.exception("the worker ends")
+        _log.exception("the worker failed")
     finally:
         logging.shutdown()
-        os._exit(status)  # nothing of what its original still has to do
+        os._exit(status)  # without the supervisor's own clean-up
 
 
 def _raise_file_limit(max_connections: int, workers: int) -> None:
-    """Each streamed download holds two sockets."""
+    """Allow as many open files as possible: each streamed download holds two sockets."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         return

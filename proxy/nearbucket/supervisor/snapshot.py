@@ -1,7 +1,6 @@
-"""A configuration and a list of prefixes become what workers decide by.
+"""A snapshot: the settings and prefixes by which workers decide, as one immutable value.
 
-In: checked settings, checked ranges. Out: one frozen ``Snapshot``, small to send, and the
-engine every process builds from it. Refuses to know when one replaces another.
+Every process builds the same engine from it.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from nearbucket.config.file import masked
@@ -29,16 +29,27 @@ if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import Ranges
 
 CLOUDFRONT = "CLOUDFRONT_ORIGIN_FACING"
-"""The service label behind the word ``cloudfront``: CloudFront's addresses towards origins."""
+"""Service label of CloudFront's addresses towards origins (``cloudfront`` in the settings)."""
+
+
+_READ_AT_START = (
+    "listen",
+    "admin",
+    "limits.max_connections",
+    "log.access",
+    "regions.source",
+    "regions.refresh",
+    "regions.cache",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What to decide by from now on.
+    """The settings and prefixes of one moment.
 
     Attributes:
         settings: The configuration.
-        table: Prefixes of the counted services, with the overrides.
+        table: Prefixes of the services in ``regions.services``, with ``regions.overrides``.
         cdn: CloudFront's origin-facing prefixes.
         workers: How many workers share the public port.
     """
@@ -50,14 +61,14 @@ class Snapshot:
 
 
 def worker_count(listen: Listen) -> int:
-    """Number of workers that the setting means here."""
+    """Number of workers: the setting, or one for each core that this process may use."""
     if listen.workers == "auto":
         return len(os.sched_getaffinity(0))
     return listen.workers
 
 
 def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
-    """What workers decide by. CPU-bound for a tenth of a second: run it off the loop."""
+    """A snapshot. Takes a tenth of a second of CPU time, so call it ``in_background``."""
     return Snapshot(
         settings,
         build_table(ranges, settings.regions.services, settings.regions.overrides),
@@ -67,39 +78,35 @@ def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
 
 
 def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> list[str]:
-    """Targets for regions in which the list has no address, by their keys."""
+    """The keys of targets for regions in which the list has no address."""
     if ranges is None:
         return []
-    there = regions_of(ranges, settings.regions.services, settings.regions.overrides)
+    regions = regions_of(ranges, settings.regions.services, settings.regions.overrides)
     return [
         f"sites.{number}.targets.{region}"
         for number, site in enumerate(settings.sites)
         for region in site.targets
-        if region not in there
+        if region not in regions
     ]
 
 
 def engine_of(snapshot: Snapshot) -> Engine:
-    """The engine a worker builds from a snapshot."""
+    """The engine that decides by a snapshot."""
     return Engine.build(snapshot.settings, snapshot.table, snapshot.cdn)
 
 
 def refuse_restart(old: Settings, new: Settings) -> None:
-    """Some keys are only read at the start; changing them is an error, not ignored."""
-    fixed = {
-        "listen": (old.listen, new.listen),
-        "admin": (old.admin, new.admin),
-        "limits.max_connections": (old.limits.max_connections, new.limits.max_connections),
-        "log.access": (old.log.access, new.log.access),
-        **{f"regions.{key}": (getattr(old.regions, key), getattr(new.regions, key))
-           for key in ("source", "refresh", "cache")},
-    }  # fmt: skip
-    changed = [key for key, (before, after) in fixed.items() if before != after]
+    """Refuse a change of settings that are read only at the start.
+
+    Raises:
+        ConfigError: Some differ; names them.
+    """
+    changed = [key for key in _READ_AT_START if attrgetter(key)(old) != attrgetter(key)(new)]
     if changed:
         raise ConfigError(f"{', '.join(changed)}: changes only with a restart")
 
 
 def fingerprint(settings: Settings) -> str:
-    """A short hash that names a configuration, secrets left out."""
+    """A short hash of a configuration without its secrets."""
     text = json.dumps(masked(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,8 +1,4 @@
-"""The document of ``/api/status``: what a person asks first, for programs as well.
-
-In: what the supervisor knows. Out: plain data for JSON. Refuses to ask anybody anything, and to
-show a secret.
-"""
+"""The document of ``/api/status``: what an operator looks at first. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -31,17 +27,17 @@ _FIGURES = (
 
 
 class SupervisorState(NamedTuple):
-    """What the supervisor knows.
+    """What the document is made of, beside the snapshot.
 
     Attributes:
         readiness: Whether traffic may come.
-        serving: Workers that answer.
+        serving: Workers that accept connections.
         started: Unix time of the start.
         ranges: The list in use, or None.
-        age: Seconds since that was confirmed.
-        refused: Why the last reload was refused; None when it was applied.
-        warm_up: How far a warm-up has come, where there is one.
-        values: Every figure.
+        age: Seconds since the source last confirmed it.
+        refused: Why the last reload was refused, or None.
+        warm_up: Progress of the warm-up, or None.
+        values: All metrics.
     """
 
     readiness: Readiness
@@ -55,7 +51,7 @@ class SupervisorState(NamedTuple):
 
 
 def status_of(snapshot: Snapshot, state: SupervisorState) -> dict[str, Any]:
-    """The document."""
+    """The document, as plain data for JSON."""
     settings, table, ranges = snapshot.settings, snapshot.table, state.ranges
     return {
         "version": __version__,
@@ -66,7 +62,9 @@ def status_of(snapshot: Snapshot, state: SupervisorState) -> dict[str, Any]:
         "sites": [_rollout(site, state.values) for site in settings.sites],
         "warm_up": state.warm_up and state.warm_up._asdict(),
         "config": {
-            "hash": fingerprint(settings), "refused": state.refused, "settings": masked(settings),
+            "hash": fingerprint(settings),
+            "refused": state.refused,
+            "settings": masked(settings),
         },
         "ranges": ranges
         and {
@@ -77,15 +75,17 @@ def status_of(snapshot: Snapshot, state: SupervisorState) -> dict[str, Any]:
             "prefixes_v6": table.prefixes_v6,
         },
         "figures": {
-            name: [{"labels": list(labels), "value": figure}
-                   for labels, figure in sorted(state.values.get(name, {}).items())]
+            name: [
+                {"labels": list(labels), "value": value}
+                for labels, value in sorted(state.values.get(name, {}).items())
+            ]
             for name in _FIGURES
         },
-    }  # fmt: skip
+    }
 
 
 def _rollout(site: Site, values: Values) -> dict[str, Any]:
-    """How far redirects are switched on, and which targets take them."""
+    """How far the redirects of a site are switched on, and which of its targets are up."""
     policy, up = SitePolicy.build(site), values.get("nearbucket_target_up", {})
     return {
         "site": site.name,

@@ -1,8 +1,6 @@
-"""What answers on one socket of the public port: lanes, origins and what is known of the buckets.
+"""A worker: the parts that answer on one socket of the public port, and their work once a second.
 
-In: a listening socket; snapshots of configuration and prefixes. Out: answers, figures when asked.
-Refuses to read configuration, fetch lists, serve the admin port, and to know the supervisor: that
-is ``worker_process.py``'s.
+It knows nothing of the supervisor; ``worker_process.py`` does.
 """
 
 from __future__ import annotations
@@ -31,32 +29,33 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Counter, Counters, Values
 
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
-BACKLOG = 4096  # connections the kernel keeps until the loop accepts them
-
-SHUTDOWN_MARGIN = 30.0  # seconds beyond idle_timeout, which the lane watches over
+BACKLOG = 4096  # connections that the kernel keeps until they are accepted
+SHUTDOWN_MARGIN = 30.0  # seconds beyond idle_timeout, which the connection itself enforces
 
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Serves one listening socket until it is drained.
+    """Serves one listening socket until it is drained; in tests, beside other things."""
 
-    Usable in a process of its own or, in tests, inside a running loop.
-    """
-
-    def __init__(  # noqa: PLR0913  # one worker, one call
-        self, snapshot: Snapshot, *, fast_lane: bool = True, relay: bool = True,
-        descriptor: int = 1, ambient: SdkCredentials | None = None,
+    def __init__(  # noqa: PLR0913  # what tests and benches replace
+        self,
+        snapshot: Snapshot,
+        *,
+        fast_lane: bool = True,
+        relay: bool = True,
+        descriptor: int = 1,
+        ambient: SdkCredentials | None = None,
         redirect_table: SharedTable | None = None,
-    ) -> None:  # fmt: skip
-        """Serve nothing yet.
+    ) -> None:
+        """Prepare; ``start`` serves.
 
         Args:
-            snapshot: What to decide by.
-            fast_lane: Whether there is a lane below aiohttp.
-            relay: Whether that streams, too.
-            descriptor: Where the access log goes.
-            ambient: The SDK's credential chain.
+            snapshot: The settings and prefixes to decide by.
+            fast_lane: Whether plain requests may be answered without aiohttp.
+            relay: Whether they may be streamed without aiohttp, too.
+            descriptor: File descriptor of the access log.
+            ambient: The AWS SDK's credential chain.
             redirect_table: The recent redirects of all workers.
         """
         self.context = WorkerContext(
@@ -78,7 +77,7 @@ class Worker:
         self._ticking: asyncio.Task[None]
 
     async def start(self, listener: socket.socket) -> None:
-        """Begin to accept connections."""
+        """Accept connections on a bound socket."""
         counters = self.context.counters
         self._origins = OriginRegistry(
             lambda site: _SiteOriginCounters(counters, site), self._ambient
@@ -103,13 +102,11 @@ class Worker:
     def _tls(self) -> dict[str, Any]:
         if self._certificate is None:
             return {}
-        patience = self.context.settings.limits.header_timeout
-        # The lane decides when a client takes too long to take the rest, not asyncio's 30 s.
-        closing = self.context.settings.limits.idle_timeout + SHUTDOWN_MARGIN
+        limits = self.context.settings.limits
         return {
             "ssl": self._certificate.context,
-            "ssl_handshake_timeout": patience,
-            "ssl_shutdown_timeout": closing,
+            "ssl_handshake_timeout": limits.header_timeout,
+            "ssl_shutdown_timeout": limits.idle_timeout + SHUTDOWN_MARGIN,
         }
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -147,17 +144,17 @@ class Worker:
                 _log.exception("a tick failed")
 
     def learn(self, learned: CatalogBatch) -> None:
-        """Take what a listing said of a bucket."""
+        """Remember what a listing said of a bucket."""
         seen = time.monotonic() - max(0.0, time.time() - learned.seen)
         self._replicas.object_cache.learn(learned.base_url, learned.objects, seen)
 
     def figures(self) -> Values:
-        """All figures now."""
+        """All metrics of now."""
         self.context.counters.up = dict(self._replicas.up())
         return self.context.counters.snapshot()
 
     def tick(self, now: float) -> None:
-        """Once a second: clock, timeouts, log."""
+        """Once a second: the clock, timeouts, the certificate, the access log."""
         self.context.tick()
         self._replicas.tick(now)
         if self._certificate is not None:
@@ -168,7 +165,7 @@ class Worker:
         self.context.log.flush()
 
     async def drain(self) -> None:
-        """Refuse new connections, finish what runs within ``drain_timeout``, then end."""
+        """Accept no more connections, finish the others within ``drain_timeout``, then end."""
         deadline = time.monotonic() + self.context.settings.limits.drain_timeout
         self.context.drain()
         self._server.close()
@@ -187,7 +184,7 @@ class Worker:
 
 
 class _SiteOriginCounters:
-    """Counts an origin's answers under its site."""
+    """Counts the responses of one site's origin."""
 
     def __init__(self, counters: Counters, site: str) -> None:
         self._counters = counters
@@ -195,7 +192,7 @@ class _SiteOriginCounters:
         self._statuses: dict[int, Counter] = {}
 
     def on_status(self, status: int) -> None:
-        """S3 answered."""
+        """Count a response; its status is 0 if there was none."""
         cell = self._statuses.get(status)
         if cell is None:
             name = "nearbucket_origin_requests_total"
@@ -203,5 +200,5 @@ class _SiteOriginCounters:
         cell.value += 1
 
     def on_resume(self) -> None:
-        """A stream goes on after the origin dropped it."""
+        """Count an attempt to resume a stream that the origin dropped."""
         self._counters.add("nearbucket_origin_resumes_total", self._site)

@@ -1,7 +1,6 @@
-"""A worker process: it follows its supervisor from the first message to the last.
+"""The main function of a worker process: acts on the supervisor's messages until it has drained.
 
-In: a listening socket, and the channel. Out: a ``Worker`` that does what the supervisor says, and
-its figures when asked. Refuses to know what a worker does with a request.
+``prefork.py`` calls it in a forked process, ``worker_pool.py`` runs it as a new one.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-CREDENTIALS_TIMEOUT = 30.0  # seconds the SDK's chain may take, with a metadata service that is slow
+CREDENTIALS_TIMEOUT = 30.0  # seconds; the SDK may have to wait for a slow metadata service
 
 
 class _CredentialsClient:
@@ -51,7 +50,11 @@ class _CredentialsClient:
         self._answer: asyncio.Future[CredentialsReply] | None = None
 
     async def fetch(self) -> Credentials:
-        """What the chain says now; raises its ``OriginError``."""
+        """The credentials of now.
+
+        Raises:
+            OriginError: There are none, or they did not come in time.
+        """
         self._answer = asyncio.get_running_loop().create_future()
         self._channel.send(CredentialsRequest())
         try:
@@ -64,13 +67,13 @@ class _CredentialsClient:
         return answer.credentials
 
     def on_reply(self, answer: CredentialsReply) -> None:
-        """The supervisor answered."""
+        """Give a reply to ``fetch``."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
 
 
 class _MessageHandler:
-    """Does what each message says."""
+    """Acts on the supervisor's messages."""
 
     def __init__(self, channel: Channel, worker: Worker, credentials: _CredentialsClient) -> None:
         self._channel = channel
@@ -78,7 +81,11 @@ class _MessageHandler:
         self._credentials = credentials
 
     def handle_message(self, message: Message | None) -> bool:
-        """Do it; False where the message ends the service."""
+        """Act on a message; None means that the supervisor is gone.
+
+        Returns:
+            Whether the worker goes on.
+        """
         match message:
             case Snapshot() as snapshot:
                 self._apply(snapshot)
@@ -88,7 +95,7 @@ class _MessageHandler:
                 self._worker.learn(batch)
             case CredentialsReply() as reply:
                 self._credentials.on_reply(reply)
-            case _:  # Drain, or the supervisor is gone
+            case _:  # Drain or None
                 return False
         return True
 
@@ -100,11 +107,11 @@ class _MessageHandler:
             self._channel.send(SnapshotRefused(repr(error)))
 
     def send_stats(self, number: int) -> None:
-        """Send the figures."""
+        """Send the metrics; ``number`` is that of the request."""
         self._channel.send(Stats(number, self._worker.figures()))
 
     async def drain(self) -> None:
-        """Finish what runs; meanwhile go on handling messages."""
+        """Drain the worker, and go on handling messages meanwhile."""
         draining = asyncio.create_task(self._worker.drain())
         while not draining.done():
             receiving = asyncio.create_task(self._channel.receive())
@@ -116,7 +123,7 @@ class _MessageHandler:
 
 
 async def _run(listener: socket.socket, end: socket.socket, redirect_table: SharedTable) -> None:
-    """Follow the supervisor until it says to drain, or is gone."""
+    """Run a worker until the supervisor sends ``Drain`` or is gone."""
     channel = await Channel.over(end)
     first = await channel.receive()
     if not isinstance(first, Snapshot):
@@ -126,8 +133,8 @@ async def _run(listener: socket.socket, end: socket.socket, redirect_table: Shar
     ambient = SdkCredentials(fetch=credentials.fetch)
     worker = Worker(first, ambient=ambient, redirect_table=redirect_table)
     await worker.start(listener)
-    # What is there now stays: collections, which hold the loop, need not look at it, and rarely
-    # at the cache's many entries, which are no cycles.
+    # Collections hold the event loop. What exists now stays, so they need not visit it, and the
+    # caches' many entries form no cycles, so they need visit those rarely.
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 100)
@@ -138,37 +145,29 @@ async def _run(listener: socket.socket, end: socket.socket, redirect_table: Shar
     await handler.drain()
     handler.send_stats(LAST_STATS)
     await worker.context.log.close()
-    handler.send_stats(LAST_STATS)  # with what the log lost
+    handler.send_stats(LAST_STATS)  # again, with the log lines that could not be written
     await channel.close()
 
 
 def serve(listener: socket.socket, end: socket.socket, memory: int) -> None:
-    """Be a worker: answer on a bound socket, follow the supervisor behind the channel.
+    """Run a worker in this process.
 
     Args:
-        listener: The socket.
-        end: Our end of the channel.
-        memory: Descriptor of what the workers share: the table of ``frontend/recent_redirects.py``.
+        listener: A socket that is bound to the public port.
+        end: The worker's end of the channel.
+        memory: Descriptor of the memory that all workers share (``frontend/recent_redirects.py``).
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A terminal or orchestrator may signal the whole group: only the supervisor acts.
         signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s worker[%(process)d]: %(message)s",
-        force=True,  # a copy of the supervisor has the supervisor's
-    )  # fmt: skip
-    # One line a worker about where credentials were found is no news.
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    logging.getLogger("aiobotocore").setLevel(logging.WARNING)
+    form = "%(asctime)s %(levelname)s worker[%(process)d]: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, force=True)  # also over the supervisor's
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
     uvloop.run(_run(listener, end, SharedTable(mmap(memory, SIZE))))
 
 
 def main() -> None:
-    """Entry of a process of its own.
-
-    ``python -m nearbucket.supervisor.worker_process LISTENER CHANNEL MEMORY``
-    """
+    """``python -m nearbucket.supervisor.worker_process LISTENER CHANNEL MEMORY``: descriptors."""
     listener, end, memory = (int(number) for number in sys.argv[1:4])
     serve(socket.socket(fileno=listener), socket.socket(fileno=end), memory)
 
