@@ -1,6 +1,6 @@
 """AWS's published list of IP prefixes: getting it, checking it, and finding an address in it.
 
-The lookup itself is pure. Nothing here knows what an address's region is used for.
+The lookup does no I/O. Nothing here depends on what an address's region is used for.
 
 In reading order:
 

@@ -1,12 +1,7 @@
-"""The ranges feed: asks for the list again and again, and refuses what looks wrong.
+"""The ranges feed: fetches the list at intervals, and refuses one that looks wrong.
 
-In: ``regions`` of the settings. Out: each accepted ``Ranges``, handed to ``publish``; a word
-for every attempt (the metric label), the time of the last confirmation, and the copy on disk.
-Refuses to know which services count, how a table is built, and which worker gets it.
-
-Whatever happens here, the list in use stays in use: the worst case is an old list. Reading and
-comparing lists takes 60 ms of CPU time, which a worker on the same core may need at that moment:
-hence in the background.
+Whatever fails here, the list in use stays in use. Reading and comparing lists takes 60 ms of CPU
+time, so that is done ``in_background``.
 """
 
 from __future__ import annotations
@@ -37,7 +32,7 @@ _FIRST_RETRY, _LAST_RETRY = 2.0, 300.0
 
 
 class RefreshResult(StrEnum):
-    """How an attempt ended: the label of ``nearbucket_ranges_refreshes_total``."""
+    """How a refresh ended: the label of ``nearbucket_ranges_refreshes_total``."""
 
     UPDATED = "updated"
     UNCHANGED = "unchanged"
@@ -48,7 +43,7 @@ class RefreshResult(StrEnum):
 
     @property
     def good(self) -> bool:
-        """Whether the list in use is now known to be the published one."""
+        """Whether the source has confirmed the list in use."""
         return self in (RefreshResult.UPDATED, RefreshResult.UNCHANGED)
 
 
@@ -57,13 +52,13 @@ class RangesFeed:
 
     Attributes:
         current: The list in use, or None.
-        confirmed_at: When the source last confirmed it, in seconds since 1970, or None.
-        results: How often each result came.
-        problem: Why the last attempt was not good; empty when it was.
-        cache_problem: Why the copy on disk could not be written; empty when it could.
+        confirmed_at: Unix time at which the source last confirmed it, or None.
+        results: Number of refreshes with each result.
+        problem: Why the last refresh failed; empty if it did not.
+        cache_problem: Why the copy on disk could not be written; empty if it could.
     """
 
-    def __init__(  # noqa: PLR0913 -- clock, sleep and chance are given so that no test waits
+    def __init__(  # noqa: PLR0913  # clock, sleep and chance, so that no test waits
         self,
         settings: Regions,
         publish: Publish,
@@ -73,17 +68,17 @@ class RangesFeed:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Set up; nothing is read before ``load_cached`` or ``refresh``.
+        """Prepare; ``load_cached``, ``refresh`` and ``run`` read.
 
         Args:
             settings: Source, period and cache.
-            publish: Called on the event loop with each accepted list; awaited when it
-                returns an awaitable. What it raises comes out of ``refresh`` and ``run``,
-                and the list does not count as in use.
-            patience: Seconds that one download may take in all.
-            clock: Wall time.
-            sleep: Waits some seconds.
-            chance: A number in [0, 1), for jitter.
+            publish: Called on the event loop with each accepted list, and awaited if it returns
+                an awaitable. Its exceptions pass through ``refresh`` and ``run``, and the list
+                is not in use then.
+            patience: Seconds that a download may take in all.
+            clock: Returns Unix time.
+            sleep: Sleeps for some seconds.
+            chance: Returns a number in [0, 1), for jitter.
         """
         self.current: Ranges | None = None
         self.confirmed_at: float | None = None
@@ -97,7 +92,7 @@ class RangesFeed:
         self._last = RefreshResult.UNCHANGED
 
     async def load_cached(self) -> bool:
-        """Use the copy on disk, when there is a good one of the same source."""
+        """Use the copy on disk, if it is a good list from the same source. Returns whether."""
         try:
             copy = await asyncio.to_thread(self._cache.load)
         except FileNotFoundError:
@@ -110,11 +105,7 @@ class RangesFeed:
         return True
 
     async def refresh(self, *, force: bool = False) -> RefreshResult:
-        """Ask the source once.
-
-        Args:
-            force: Accept an older or much smaller list too.
-        """
+        """Ask the source once; with ``force`` an older or much smaller list is accepted too."""
         result, self.problem = await self._attempt(force=force)
         self.results[result] += 1
         if result.good:
@@ -123,14 +114,14 @@ class RangesFeed:
         return result
 
     async def run(self) -> Never:
-        """Refresh for ever: each period, and after a failure in 2, 4, 8 … seconds."""
+        """Refresh for ever: once in each period, and after failures in 2, 4, 8 … seconds."""
         failures = 0
         while True:
             failures = 0 if (await self.refresh()).good else failures + 1
             await self._sleep(self._pause(failures))
 
     def _pause(self, failures: int) -> float:
-        """Seconds to the next attempt; jitter keeps a fleet from asking all at once."""
+        """Seconds to the next refresh; jitter keeps a fleet from asking at one time."""
         period = self._settings.refresh
         if not failures:
             return period * (0.9 + 0.2 * self._chance())
@@ -150,7 +141,7 @@ class RangesFeed:
             return RefreshResult.FAILED, str(error)
         new = self.current is None or fresh.token != self.current.token
         if self.current is not None and not new and fresh.rows != self.current.rows:
-            # The copy on disk stays the one in use: a token stands for one list.
+            # A token stands for one list, so neither this one nor its token is trusted.
             return RefreshResult.INVALID, f"token {fresh.token} is in use for a different list"
         if self.current is not None and new and not force:
             refusal = await in_background(self._refusal, self.current, fresh)
@@ -163,7 +154,7 @@ class RangesFeed:
         return (RefreshResult.UPDATED if new else RefreshResult.UNCHANGED), ""
 
     def _refusal(self, current: Ranges, fresh: Ranges) -> tuple[RefreshResult, str] | None:
-        """Why a list may not follow the one in use; reads the copy on disk, so off the loop."""
+        """Why a list may not replace the one in use, or None. May read the copy on disk."""
         if fresh.token < current.token:
             return (
                 RefreshResult.OLDER,
@@ -195,12 +186,12 @@ class RangesFeed:
         )
 
     async def _touch(self) -> None:
-        """Let the copy's age show the confirmation; a copy that is gone is fetched again."""
+        """Set the copy's time to that of the confirmation; fetch again if there is no copy."""
         if not self.cache_problem and not await self._keep(self._cache.touch, self._clock()):
             self._mark = None
 
     async def _keep(self, work: Callable[..., None], *arguments: object) -> bool:
-        """Do something to the copy on disk; failing costs the copy, not the list."""
+        """Do something to the copy on disk. Returns whether that succeeded."""
         try:
             await asyncio.to_thread(work, *arguments)
         except OSError as error:
@@ -212,12 +203,12 @@ class RangesFeed:
         return True
 
     def _report(self, result: RefreshResult) -> None:
-        """One log line a change of state: a source that stays broken is not news."""
+        """Log changes only: a source that stays broken would fill the log."""
         if result.good and not self._last.good:
             _log.info("ranges: the source is usable again (%s)", result)
         elif not result.good and result is not self._last:
-            left = "the list in use stays" if self.current else "there is none yet"
-            _log.warning("ranges: %s: %s; %s", result, self.problem, left)
+            effect = "the list in use stays" if self.current else "there is none yet"
+            _log.warning("ranges: %s: %s; %s", result, self.problem, effect)
         self._last = result
 
 
@@ -226,9 +217,9 @@ class RangesUpdate:
     """What ``nearbucket ranges update`` did.
 
     Attributes:
-        result: How the attempt ended; good means that the copy on disk is the published list.
-        ranges: The list now on disk, or None.
-        problem: What is wrong, or empty.
+        result: How it ended; if good, the copy on disk is the published list.
+        ranges: The list on disk, or None.
+        problem: Why it failed; empty if it did not.
     """
 
     result: RefreshResult
@@ -242,7 +233,7 @@ async def update(settings: Regions, *, force: bool = False, patience: float = 30
     Args:
         settings: Source and cache.
         force: Accept an older or much smaller list than the copy on disk; a running feed then
-            takes the much smaller one as confirmed.
+            accepts the much smaller one as confirmed.
         patience: Seconds that the download may take in all.
     """
     feed = RangesFeed(settings, lambda _: None, patience=patience)

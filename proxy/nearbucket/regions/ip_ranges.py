@@ -1,10 +1,7 @@
-"""The published list: an ip-ranges document, checked and turned into rows.
+"""The published list: checks an ip-ranges.json and turns it into rows of numbers and names.
 
-In: the bytes of a document. Out: ``Ranges``: its token and every row that can be right, as
-plain numbers and names; or ``RangesError`` when the document as a whole is not a list. Refuses
-to know where the bytes came from, which list is in use, and which services count.
-
-Format: VPC user guide, "AWS IP address ranges". Unknown keys, regions and services are data.
+Format: VPC user guide, "AWS IP address ranges". Unknown keys are ignored; unknown regions and
+services are kept.
 """
 
 from __future__ import annotations
@@ -19,22 +16,22 @@ from nearbucket.errors import RangesError
 from nearbucket.regions.prefixes import BITS, covered, parse_network, prefix_text, union
 
 _WIDEST = {4: 8, 6: 16}
-"""A wider row is a mistake; AWS's own widest are /11 and /32 (list of 2026-07-29)."""
+"""Shortest prefix length; AWS's own shortest are /11 and /32 (list of 2026-07-29)."""
 
 _SPECIAL = {
     4: "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 "
     "192.168.0.0/16 224.0.0.0/4 240.0.0.0/4",
     6: "::1/128 fc00::/7 fe80::/10 ff00::/8",
 }
-"""Never a public AWS address (RFC 6890). Documentation nets stay legal: our sample uses them."""
+"""Never public addresses of AWS (RFC 6890). Documentation networks are in our sample list."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
-"""What a name in the document may be: names reach answer headers, logs and terminals."""
+"""A name in the document: names are written to answer headers, logs and terminals."""
 
 _NAMES = ("region", "service", "network_border_group")
 
 _NOTES = 20
-"""How many skipped rows are described; all are counted."""
+"""Rows left out that are described; all are counted."""
 
 
 class PrefixRow(NamedTuple):
@@ -46,7 +43,7 @@ class PrefixRow(NamedTuple):
         length: Prefix length in bits.
         region: AWS region, or None for GLOBAL.
         service: AWS service label.
-        border_group: Network border group; the region's label where the row names none.
+        border_group: Network border group; the region's label if the row has none.
     """
 
     family: int
@@ -70,8 +67,8 @@ class Ranges:
         token: ``syncToken``: the publication time, in seconds since 1970.
         created: ``createDate`` as written (``YYYY-MM-DD-hh-mm-ss``, UTC), or empty.
         rows: Every usable row, in the document's order.
-        skipped: What was wrong with the first rows that were left out, at most 20.
-        skipped_rows: How many rows were left out.
+        skipped: What is wrong with the first rows that were left out, at most 20.
+        skipped_rows: Number of rows that were left out.
     """
 
     token: int
@@ -81,7 +78,7 @@ class Ranges:
     skipped_rows: int = 0
 
     def addresses(self) -> tuple[int, int]:
-        """How many IPv4 and IPv6 addresses the prefixes cover, each counted once."""
+        """Numbers of IPv4 and of IPv6 addresses that the prefixes cover, each counted once."""
         v4, v6 = (
             covered(family, (row[1:3] for row in self.rows if row[0] == family))
             for family in (4, 6)
@@ -92,7 +89,7 @@ class Ranges:
 def read_ranges(document: bytes) -> Ranges:
     """Check and parse an ip-ranges.json.
 
-    A row that cannot be right is left out alone and noted; unknown keys are ignored.
+    Rows that cannot be right are left out and noted.
 
     Raises:
         RangesError: The document as a whole is not a usable list.
@@ -128,7 +125,7 @@ def read_ranges(document: bytes) -> Ranges:
 
 
 class _RowReader:
-    """Reads the rows of one family; texts repeat under several services and are read once."""
+    """Reads the rows of one family. A prefix is listed under several services, but parsed once."""
 
     def __init__(self, family: int, field: str) -> None:
         self._family, self._field = family, field
@@ -140,7 +137,7 @@ class _RowReader:
         self._names: dict[str, str] = {}
 
     def read(self, item: Any) -> PrefixRow | str:
-        """The row, or what is wrong with it."""
+        """The row, or a text that says what is wrong with it."""
         if not isinstance(item, dict):
             return f"a JSON {type(item).__name__} where an object belongs"
         text, region = item.get(self._field), self._name(item.get("region"))
@@ -150,16 +147,16 @@ class _RowReader:
             return f"not names: {_shown([item.get(key) for key in _NAMES])}"
         if not isinstance(text, str):
             return f"{self._field} is not text: {_shown(text)}"
-        found = self._prefixes.get(text)
-        if found is None:
-            found = self._prefixes[text] = self._prefix(text)
-        if isinstance(found, str):
-            return found
-        place = None if region == "GLOBAL" else region
-        return PrefixRow(self._family, *found, place, service, border_group)
+        prefix = self._prefixes.get(text)
+        if prefix is None:
+            prefix = self._prefixes[text] = self._prefix(text)
+        if isinstance(prefix, str):
+            return prefix
+        known_region = None if region == "GLOBAL" else region
+        return PrefixRow(self._family, *prefix, known_region, service, border_group)
 
     def _name(self, value: Any) -> str | None:
-        """One object a name, however often it is listed: less memory, and a small pickle."""
+        """One object for a name that is listed often: less memory, and a smaller pickle."""
         if not isinstance(value, str):
             return None
         known = self._names.get(value)

@@ -1,8 +1,6 @@
-"""Where the list comes from: the source, and beside it the last good copy on disk.
+"""Where the list comes from: a URL or a file, and the last good copy on disk.
 
-In: a URL or a path, and the mark of what is already known (an ETag, or a file's change time).
-Out: a document's bytes, or None for "still the same"; and a copy that survives crashes and
-restarts. Refuses to know which list is good enough to use: that is ``feed.py``.
+A *mark* stands for the version of a document: an ETag, or a file's size, inode and change time.
 """
 
 from __future__ import annotations
@@ -26,18 +24,18 @@ if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import Ranges
 
 LARGEST = 32 * 2**20
-"""Bytes of a document; the list of 2026-07-29 has 2.5 million."""
+"""Most bytes of a document; the list of 2026-07-29 has 2.5 million."""
 
 _OK, _NOT_MODIFIED = 200, 304
 
 
 class FetchError(ProxyError):
-    """The source gave no document."""
+    """The source did not return a document."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedRanges:
-    """A document from disk, its mark, and when the source last confirmed it."""
+    """A list from disk, its mark, and the Unix time at which the source last confirmed it."""
 
     ranges: Ranges
     mark: str | None
@@ -45,10 +43,10 @@ class CachedRanges:
 
 
 class RangesCache:
-    """The last good document on disk, and beside it (``.meta``) where it came from.
+    """The last good document on disk, and a file ``.meta`` with its source, token and mark.
 
-    ``.meta`` holds source, token and mark: the source, because the token of one source says
-    nothing about another's; the token, because the two files are not replaced at one instant.
+    The source, because tokens of different sources cannot be compared; the token, because the
+    two files are not replaced at one instant.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -59,7 +57,7 @@ class RangesCache:
 
         Raises:
             OSError: It cannot be read.
-            RangesError: It is not a list, or it is another source's.
+            RangesError: It is not a list, or it is from another source.
         """
         path = _expanded(self._path)
         ranges, changed = read_ranges(_read(path)), path.stat().st_mtime
@@ -81,7 +79,7 @@ class RangesCache:
             return False
 
     def save(self, body: bytes, mark: str | None, token: int) -> None:
-        """Keep a document; raises OSError."""
+        """Write a document; raises OSError."""
         path = _expanded(self._path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, body)
@@ -89,16 +87,16 @@ class RangesCache:
         _replace(_beside(path), json.dumps(meta).encode())
 
     def touch(self, now: float) -> None:
-        """Note that the source confirmed the copy; raises OSError."""
+        """Set the time at which the source last confirmed the copy; raises OSError."""
         os.utime(_expanded(self._path), (now, now))
 
 
 async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes | None, str | None]:
-    """The document, or None when it still is what ``mark`` stands for; and its mark.
+    """The document and its mark; None for a document that ``mark`` still stands for.
 
     Raises:
-        FetchError: Nothing usable came.
-        RangesError: It is larger than any list.
+        FetchError: The source cannot be read.
+        RangesError: The document is larger than ``LARGEST``.
     """
     try:
         if source.startswith(("https://", "http://")):
@@ -111,7 +109,7 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
 
 
 async def _download(url: str, mark: str | None) -> tuple[bytes | None, str | None]:
-    """GET, with the ETag as mark. A redirect is refused: a captive portal sends those."""
+    """GET, with the ETag as mark. Redirects are refused: they come from captive portals."""
     headers = {"User-Agent": f"nearbucket/{__version__}"}
     if mark is not None:
         headers["If-None-Match"] = mark
@@ -132,7 +130,7 @@ async def _download(url: str, mark: str | None) -> tuple[bytes | None, str | Non
 
 
 def _read_changed(source: str, mark: str | None) -> tuple[bytes | None, str]:
-    """A file, with its identity and change time as mark."""
+    """A file, with its change time, size and inode as mark."""
     path = _expanded(Path(source))
     found = path.stat()
     now = f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
@@ -148,13 +146,13 @@ def _read(path: Path) -> bytes:
 
 
 def _replace(path: Path, body: bytes) -> None:
-    """Write so that readers, and the next start after a crash, find a whole file."""
+    """Replace a file at once, so that it is whole for readers and after a crash."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(body)
             file.flush()
-            os.fchmod(handle, 0o644)  # public data, and other users run the commands
+            os.fchmod(handle, 0o644)  # public data; commands may be run by other users
             os.fsync(handle)
         Path(name).replace(path)
     except BaseException:
@@ -169,7 +167,7 @@ def _beside(path: Path) -> Path:
 def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
-    except RuntimeError as error:  # a container's user may have no home
+    except RuntimeError as error:  # the user has no home directory
         raise OSError(f"{path}: {error}") from error
 
 
@@ -178,7 +176,7 @@ def read_ranges_file(path: Path) -> Ranges:
 
     Raises:
         ConfigError: The file cannot be read.
-        RangesError: It is no list.
+        RangesError: It is not a list.
     """
     try:
         return read_ranges(path.read_bytes())
@@ -189,7 +187,7 @@ def read_ranges_file(path: Path) -> Ranges:
 
 
 def ranges_in_use(settings: Regions, override: Path | None) -> Ranges | None:
-    """The list of ``--ranges``, of a file source, or the cached copy; None without any."""
+    """The list of ``--ranges``, of a source that is a file, or the copy on disk; else None."""
     if override is not None:
         return read_ranges_file(override)
     for path in (Path(settings.source).expanduser(), settings.cache.expanduser()):

@@ -1,12 +1,9 @@
-"""Prefixes as a tree: tuples within tuples, indexed by the packed address byte by byte.
+"""A tree of tuples, indexed by a packed address byte by byte, that ends in regions.
 
-In: the prefixes of one family and their regions. Out: a tree that has, in each place, the region
-of the longest prefix around it. Refuses to know texts, services, and who walks the tree.
-
-Why this shape (figures: bench/redirect/lookup.py): once an address is packed, an index into a
-tuple is the cheapest step there is in Python, and a question between two steps costs nearly as
-much as a step. So a walk asks only at the stops whether it has arrived; elsewhere a region is
-spread to the next stop below, by one tuple for all places that look alike.
+Each leaf is the region of the longest prefix that holds the address. An index into a tuple is the
+cheapest step in Python, and a comparison between two steps costs nearly as much as a step
+(bench/redirect/lookup.py). So the type of a node is checked at *stops* only. Between two stops a
+region is repeated by tuples of 256 times the same value, shared by all places that are alike.
 
 The price is memory: 2 MiB for EC2's 4,000 prefixes. A prefix far from all others takes 3 to 5 KiB
 in IPv4, and 9 to 13 in IPv6.
@@ -29,22 +26,22 @@ _Four = tuple[tuple[str | None, ...], ...]
 _Six = tuple[tuple[tuple[str | EllipsisType | None, ...], ...], ...]
 
 Tree4 = tuple[tuple[_Four | str | None, ...], ...]
-"""An IPv4 tree: bytes 1 and 2, a stop, bytes 3 and 4."""
+"""IPv4: bytes 1 and 2, a stop, bytes 3 and 4."""
 
 Tree6 = tuple[tuple[tuple[tuple[tuple[_Six | str | None, ...], ...], ...] | None, ...], ...]
-"""An IPv6 tree: bytes 1 and 2, a stop for None alone, bytes 3 to 5, a stop, bytes 6 to 8.
+"""IPv6: bytes 1 and 2, a stop for None alone, bytes 3 to 5, a stop, bytes 6 to 8.
 
-Most of AWS's IPv6 prefixes end at /40, and those of EC2 at /64 (list of 2026-07-29). A place
-that longer ones divide has ``...``.
+Most of AWS's IPv6 prefixes end at /40, and those of EC2 at /64 (list of 2026-07-29). A leaf that
+longer prefixes divide is ``...``.
 """
 
 _PLACES, _BYTE = 256, 8
 _STOPS = {4: (2, 4), 6: (5, 8)}
 _OUTSIDE = 2
-"""At this level None may stand in any tree: most of what is nobody's ends here."""
+"""At this level None is a leaf in both trees: most addresses outside AWS end here."""
 
 _GROUP = 32
-"""Tuples that are sent together: read in a tenth of a millisecond."""
+"""Tuples that are pickled together; they are read in a tenth of a millisecond."""
 
 _Value = str | EllipsisType | None
 _Listed = tuple[tuple[int, int], _Value]
@@ -61,7 +58,7 @@ def grow6(prefixes: Prefixes) -> Tree6:
 
 
 def groups(tree: tuple[Any, ...]) -> Iterator[list[tuple[Any, ...]]]:
-    """Every tuple of a tree once, by groups, after those that it has inside."""
+    """Every tuple of a tree once, in groups, each after the tuples that it contains."""
     order: dict[int, tuple[Any, ...]] = {}
     _below(tree, order)
     nodes = list(order.values())
@@ -93,12 +90,12 @@ class _Builder:
         return self._node(0, None, sorted(values.items(), key=lambda each: each[0][1]))
 
     def _node(self, level: int, around: _Value, within: Sequence[_Listed]) -> tuple[object, ...]:
-        """One tuple.
+        """One tuple of 256.
 
         Args:
-            level: Bytes before the one that it is indexed by.
-            around: The value of the longest prefix that reaches over all of it.
-            within: The prefixes that do not, shortest first, so that longer ones overwrite.
+            level: Number of bytes before the one that indexes it.
+            around: Value of the longest prefix that covers all of it.
+            within: Prefixes that cover a part of it, shortest first, so that longer ones overwrite.
         """
         below = level + 1
         values = [around] * _PLACES
@@ -118,7 +115,7 @@ class _Builder:
         return tuple(node)
 
     def _reach(self, value: _Value, level: int) -> object:
-        """What stands for a value at a level: itself at a stop, else tuples down to the next."""
+        """A value at a stop, or tuples down to the next stop that all end in it."""
         if level in self._stops or (value is None and level == _OUTSIDE):
             return value
         key = value, level

@@ -1,11 +1,8 @@
-"""Addresses and prefixes as bytes and numbers: reading, writing, covering.
+"""Addresses and prefixes as bytes and numbers.
 
-In: texts, or families (4 and 6), first addresses and lengths. Out: packed addresses, plain
-numbers, and sorted bounds. Refuses to know regions, services, and where a prefix was listed.
-
-An address is packed once, and every lookup takes it like that. Prefixes are plain numbers, because
-``ipaddress`` objects for 16,000 rows cost ten times as much as the whole of ``read_ranges`` does
-without them.
+An address is packed once, into 4 or 16 bytes in network order, for all lookups. A prefix is its
+family (4 or 6), first address and length as numbers: ``ipaddress`` objects for 16,000 rows
+would cost ten times as much as ``read_ranges`` does without them.
 """
 
 from __future__ import annotations
@@ -32,10 +29,7 @@ _PACKED4 = 4
 
 
 def packed_address(text: str) -> bytes | None:
-    """An address in network order, 4 bytes or 16; None for anything else.
-
-    IPv4-mapped IPv6 is IPv4, so 16 bytes never stand for an IPv4 address.
-    """
+    """A packed address, or None if the text is not an address. IPv4-mapped IPv6 becomes IPv4."""
     try:
         if ":" not in text:
             return inet_pton(AF_INET, text)
@@ -51,7 +45,7 @@ def address_text(packed: bytes) -> str:
 
 
 def parse_address(text: str) -> tuple[int, int] | None:
-    """Family and number of an address, IPv4-mapped IPv6 as IPv4; None for anything else."""
+    """Family and number of an address; otherwise as ``packed_address``."""
     packed = packed_address(text)
     if packed is None:
         return None
@@ -59,10 +53,10 @@ def parse_address(text: str) -> tuple[int, int] | None:
 
 
 def parse_network(text: str) -> tuple[int, int, int] | None:
-    """Family, first address and length of a network; None for anything else.
+    """Family, first address and length of a network, or None if the text is not a network.
 
-    Host bits are cleared, a bare address is its own network, and a network inside
-    ``::ffff:0:0/96`` is the IPv4 network it stands for.
+    Host bits are cleared, an address is a network of its own, and a network inside
+    ``::ffff:0:0/96`` becomes the IPv4 network that it stands for.
     """
     address, slash, digits = text.partition("/")
     family = 6 if ":" in address else 4
@@ -95,7 +89,7 @@ def prefix_text(family: int, first: int, length: int) -> str:
 
 
 def union(family: int, prefixes: Iterable[tuple[int, int]]) -> list[int]:
-    """Bounds of what the prefixes cover: first address, one past the last, and so on.
+    """Sorted bounds of what the prefixes cover: first address, one past the last, and so on.
 
     Args:
         family: 4 or 6.
@@ -112,6 +106,6 @@ def union(family: int, prefixes: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def covered(family: int, prefixes: Iterable[tuple[int, int]]) -> int:
-    """How many addresses the prefixes cover, each counted once."""
+    """Number of addresses that the prefixes cover, each counted once."""
     bounds = union(family, prefixes)
     return sum(bounds[1::2]) - sum(bounds[::2])

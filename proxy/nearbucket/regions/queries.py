@@ -1,8 +1,4 @@
-"""Behind ``nearbucket lookup --details`` and ``nearbucket ranges diff``: questions about a list.
-
-In: ``Ranges`` and addresses, or two ``Ranges``. Out: frozen values. Refuses to know which
-services count (that is ``RegionTable``), how anything is printed, and where a list came from.
-"""
+"""Questions about lists, for ``nearbucket lookup --details`` and ``nearbucket ranges diff``."""
 
 from __future__ import annotations
 
@@ -20,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AddressDetails:
-    """Everything the list says about one address, whichever services count.
+    """What the list says about an address, under all services.
 
     Attributes:
-        address: The address as asked.
+        address: The address as given.
         region: Region of the longest prefix, or None (GLOBAL, not listed, not an address).
-        prefix: The longest prefix in CIDR notation, or None when none holds the address.
-        services: Services of all rows that hold the address, each once, sorted.
-        border_groups: Network border groups of the longest prefix, each once, sorted.
+        prefix: The longest prefix in CIDR notation, or None if it is not listed.
+        services: Services of all rows that hold the address, sorted.
+        border_groups: Network border groups of the longest prefix, sorted.
         rows: All rows that hold the address, longest prefix first.
     """
 
@@ -41,15 +37,7 @@ class AddressDetails:
 
 @dataclass(frozen=True, slots=True)
 class RegionChange:
-    """Addresses of one region before and after, each counted once.
-
-    Attributes:
-        region: The region, or None for GLOBAL.
-        v4_before: IPv4 addresses in the old list.
-        v4_after: IPv4 addresses in the new list.
-        v6_before: IPv6 addresses in the old list.
-        v6_after: IPv6 addresses in the new list.
-    """
+    """Numbers of addresses of one region (None for GLOBAL) in the old and in the new list."""
 
     region: str | None
     v4_before: int
@@ -71,8 +59,8 @@ class RangesDifference:
         old_token: ``syncToken`` of the old list.
         new_token: ``syncToken`` of the new list.
         added: Rows that only the new list has, sorted by address.
-        removed: Rows that only the old list has, sorted by address. A prefix that moved to
-            another region is a row removed and a row added.
+        removed: Rows that only the old list has, sorted by address. A prefix that has moved to
+            another region is in both.
         regions: Every region of either list, sorted by name, GLOBAL last.
     """
 
@@ -84,7 +72,7 @@ class RangesDifference:
 
 
 class RowIndex:
-    """The rows of a list by prefix: one dictionary probe a prefix length, not a scan."""
+    """The rows of a list by prefix: a lookup takes one dictionary access for each length."""
 
     def __init__(self, ranges: Ranges) -> None:
         levels: dict[int, dict[int, dict[int, list[PrefixRow]]]] = {4: {}, 6: {}}
@@ -105,7 +93,7 @@ class RowIndex:
         return tuple(found)
 
     def details(self, address: str) -> AddressDetails:
-        """Everything the list says about an address; junk is an address nobody lists."""
+        """What the list says about an address; a text that is not one is not listed."""
         rows = self.rows(address)
         longest = [row for row in rows if row.length == rows[0].length]
         return AddressDetails(
@@ -127,8 +115,8 @@ def difference(old: Ranges, new: Ranges) -> RangesDifference:
     return RangesDifference(
         old_token=old.token,
         new_token=new.token,
-        added=tuple(sorted(after - before, key=_place)),
-        removed=tuple(sorted(before - after, key=_place)),
+        added=tuple(sorted(after - before, key=_order)),
+        removed=tuple(sorted(before - after, key=_order)),
         regions=tuple(
             RegionChange(
                 region,
@@ -142,12 +130,12 @@ def difference(old: Ranges, new: Ranges) -> RangesDifference:
     )
 
 
-def _place(row: PrefixRow) -> tuple[int, int, int, str, str]:
+def _order(row: PrefixRow) -> tuple[int, int, int, str, str]:
     return row.family, row.first, row.length, row.service, row.region or ""
 
 
 def _by_region(ranges: Ranges, family: int) -> Mapping[str | None, int]:
-    """Addresses that each region's own prefixes cover, each counted once."""
+    """Number of addresses that the prefixes of each region cover, each counted once."""
     prefixes: defaultdict[str | None, list[tuple[int, int]]] = defaultdict(list)
     for row in ranges.rows:
         if row.family == family:

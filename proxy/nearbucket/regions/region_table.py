@@ -1,14 +1,8 @@
-"""Addresses to regions: an immutable longest-prefix table over AWS's published ranges.
+"""The region of an address, by the longest prefix, and sets of networks. Immutable and picklable.
 
-In: ``Ranges``, the counted services and the operator's overrides; then one address at a time,
-packed, or as text where a person asks. Out: ``RegionTable`` (address to region) and
-``NetworkSet`` (address to yes or no), both picklable. Refuses to know where the list came from,
-how old it is, and what anybody does with a region. ``Ranges`` and ``read_ranges`` are the other
-half of this face; they live in ``ip_ranges.py``.
-
-The rules, from the VPC user guide ("AWS IP address ranges") and the published list: labels
-overlap on purpose and prefixes nest, so the longest prefix of a counted service decides; GLOBAL
-means "in no region" and shadows like any other row.
+As the VPC user guide ("AWS IP address ranges") and the published list have it: prefixes of
+different services overlap and nest. So the longest prefix of the services that count decides.
+GLOBAL means "in no region", and hides shorter prefixes like any other row.
 """
 
 from __future__ import annotations
@@ -61,13 +55,13 @@ class PrefixMatch:
 
 @dataclass(frozen=True, slots=True)
 class RegionTable:
-    """Address to region, by longest prefix. Immutable and picklable; made by ``build_table``.
+    """Address to region, by longest prefix; made by ``build_table``.
 
     Attributes:
-        token: ``Ranges.token``, or None for a table without a list.
-        created: ``Ranges.created``, or None for a table without a list.
-        prefixes_v4: Distinct IPv4 prefixes that decide, overrides included.
-        prefixes_v6: The same for IPv6.
+        token: ``Ranges.token``, or None without a list.
+        created: ``Ranges.created``, or None without a list.
+        prefixes_v4: Number of IPv4 prefixes in the table, overrides included.
+        prefixes_v6: Number of IPv6 prefixes, likewise.
         skipped: ``Ranges.skipped_rows``.
     """
 
@@ -77,20 +71,19 @@ class RegionTable:
     prefixes_v6: int
     skipped: int
     _by_length: Mapping[int, tuple[tuple[int, Mapping[int, str | None]], ...]] = field(repr=False)
-    # The same once more, to be walked. Neither shown nor compared: written out, tuples that
-    # stand in many places would never end.
+    # The same as trees. Neither shown nor compared: their shared tuples would be visited once
+    # for each place that they stand in, which takes for ever.
     _tree4: Tree4 = field(repr=False, compare=False)
     _tree6: Tree6 = field(repr=False, compare=False)
 
     def region_of(self, packed: bytes) -> str | None:
-        """Region of an address, or None: outside, or in no region.
+        """Region of an address; None if it is not listed, or in no region.
 
         Args:
             packed: 4 or 16 bytes, as ``packed_address`` gives them.
         """
-        # Written out for speed, every line of it measured (bench/redirect/lookup.py); mypy leaves
-        # room for subclasses of tuple where type() asks for the class itself, which is the cheaper
-        # question.
+        # Without loops and calls for speed (bench/redirect/lookup.py). type() is cheaper than
+        # isinstance(), but mypy does not narrow by it.
         if len(packed) == 4:  # noqa: PLR2004  # bytes of an IPv4 address
             four = self._tree4[packed[0]][packed[1]]
             return four[packed[2]][packed[3]] if type(four) is tuple else four  # type: ignore[return-value]
@@ -103,19 +96,16 @@ class RegionTable:
         found = rest[packed[5]][packed[6]][packed[7]]
         if found is not ...:
             return found
-        match = self._longest(6, int.from_bytes(packed, "big"))  # long prefixes divide this place
+        match = self._longest(6, int.from_bytes(packed, "big"))  # prefixes longer than /64
         return match.region if match else None
 
     def region(self, address: str) -> str | None:
-        """The same of a text, in which IPv4-mapped IPv6 is IPv4; None if it is no address at all.
-
-        Never raises, whatever the text.
-        """
+        """Region of an address as text; None also if it is not an address."""
         packed = packed_address(address)
         return None if packed is None else self.region_of(packed)
 
     def match(self, address: str) -> PrefixMatch | None:
-        """The longest prefix that holds an address, or None; slower than ``region``."""
+        """The longest prefix that holds an address, or None. Slower than ``region``."""
         parsed = parse_address(address)
         return None if parsed is None else self._longest(*parsed)
 
@@ -127,9 +117,9 @@ class RegionTable:
         return None
 
     def parts(self) -> Iterator[object]:
-        """What the table is made of, in small parts, each before the one that has it inside.
+        """The objects of the table in small groups, each before those that contain it.
 
-        Pickled one after another by one pickler, each takes little time to read.
+        Pickled in this order by one pickler, each takes little time to read.
         """
         for levels in self._by_length.values():
             yield from (regions for _, regions in levels)
@@ -139,20 +129,20 @@ class RegionTable:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSet:
-    """Networks to ask whether one of them holds an address. Immutable and picklable."""
+    """A set of networks that can be asked whether it holds an address."""
 
-    # Where the networks begin and end, by turns, as packed addresses: those sort as numbers do.
-    # Bisection, since most sets are empty or small, and whoever writes one chooses its size.
+    # Starts and ends of the networks in turn, as packed addresses, which sort as numbers do.
+    # They are bisected: most sets are empty or small.
     _bounds4: tuple[bytes, ...]
     _bounds6: tuple[bytes, ...]
 
     def holds_packed(self, packed: bytes) -> bool:
-        """Whether a network holds the address; of 4 or 16 bytes, as ``packed_address`` says."""
+        """Whether the set holds an address of 4 or 16 bytes (``packed_address``)."""
         bounds = self._bounds4 if len(packed) == 4 else self._bounds6  # noqa: PLR2004  # as above
         return bisect_right(bounds, packed) % 2 == 1
 
     def holds(self, address: str) -> bool:
-        """The same of a text; same reading as ``RegionTable.region``."""
+        """Whether the set holds an address as text; False if it is not an address."""
         packed = packed_address(address)
         return packed is not None and self.holds_packed(packed)
 
@@ -160,14 +150,14 @@ class NetworkSet:
 def build_table(
     ranges: Ranges | None, services: Collection[str], overrides: Mapping[str, str | None]
 ) -> RegionTable:
-    """The table of the rows whose service counts, under the operator's overrides.
+    """The table of the rows of some services, with the operator's overrides.
 
-    Overrides compete by length and win ties. One prefix listed for two regions (no published
-    list has one) belongs to none: doubt is served from the origin.
+    An override replaces a listed prefix of the same length. A prefix that is listed for two regions
+    (no published list has one) is in no region, so that its clients are served from the origin.
 
     Args:
-        ranges: The list, or None when there is none yet.
-        services: Service labels that count.
+        ranges: The list, or None if there is none yet.
+        services: Service labels of the rows to use.
         overrides: Network to region, or to None for no region.
 
     Raises:
@@ -189,18 +179,18 @@ def build_table(
 def regions_of(
     ranges: Ranges, services: Collection[str], overrides: Mapping[str, str | None]
 ) -> set[str | None]:
-    """The regions that an address may be found in; arguments as of ``build_table``."""
+    """The regions in the table that ``build_table`` makes of the same arguments."""
     wanted = frozenset(services)
     return {row.region for row in ranges.rows if row.service in wanted} | set(overrides.values())
 
 
 def networks_of(ranges: Ranges, service: str) -> NetworkSet:
-    """The networks that the list gives to one service, whatever their region."""
+    """The networks that are listed for one service, in any region."""
     return _network_set(row[:3] for row in ranges.rows if row.service == service)
 
 
 def network_set(texts: Iterable[str]) -> NetworkSet:
-    """The networks, or single addresses, written in ``texts``.
+    """A set of networks and addresses.
 
     Raises:
         ConfigError: A text is not a network.
@@ -223,7 +213,7 @@ def _network_set(networks: Iterable[tuple[int, int, int]]) -> NetworkSet:
 
 
 def _packed(family: int, bounds: Iterable[int]) -> tuple[bytes, ...]:
-    """Bounds as packed addresses; one past the last address is none, and is never reached."""
+    """Bounds as packed addresses, without one past the last address of all."""
     bits = BITS[family]
     return tuple(bound.to_bytes(bits // 8, "big") for bound in bounds if not bound >> bits)
 
