@@ -7,7 +7,7 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,7 +51,11 @@ def put(settings: Regions) -> Put:
 
 
 async def pauses(
-    settings: Regions, count: int, chance: float, *steps: Callable[[], None] | None
+    settings: Regions,
+    count: int,
+    chance: float,
+    *steps: Callable[[], None] | None,
+    publish: Callable[[Ranges], Any] = lambda _: None,
 ) -> list[float]:
     """Seconds a running feed sleeps; a step is what happens during one of them."""
     slept: list[float] = []
@@ -64,7 +68,7 @@ async def pauses(
         if waiting and (step := waiting.pop(0)) is not None:
             step()
 
-    feed = RangesFeed(settings, lambda _: None, sleep=sleep, chance=lambda: chance)
+    feed = RangesFeed(settings, publish, sleep=sleep, chance=lambda: chance)
     with pytest.raises(OverError):
         await feed.run()
     return slept
@@ -176,6 +180,14 @@ async def test_a_list_that_could_not_be_handed_over_is_not_in_use(
         await feed.refresh()
     assert (feed.current, feed.confirmed_at, settings.cache.exists()) == (None, None, False)
     assert await feed.refresh() is RefreshResult.UPDATED
+
+
+async def test_a_list_that_cannot_be_handed_over_is_tried_again_ever_slower(
+    settings: Regions, put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(listed(1))
+    assert await pauses(settings, 3, 1.0, publish=lambda _: 1 // 0) == [2.0, 4.0, 8.0]
+    assert caplog.text.count("could not be put into use") == 3
 
 
 async def test_the_command_keeps_the_list_on_disk(settings: Regions, put: Put) -> None:

@@ -73,8 +73,7 @@ class RangesFeed:
         Args:
             settings: Source, period and cache.
             publish: Called on the event loop with each accepted list, and awaited if it returns
-                an awaitable. Its exceptions pass through ``refresh`` and ``run``, and the list
-                is not in use then.
+                an awaitable. If it raises, the list is not in use; ``refresh`` raises the same.
             patience: Seconds that a download may take in all.
             clock: Returns Unix time.
             sleep: Sleeps for some seconds.
@@ -117,7 +116,12 @@ class RangesFeed:
         """Refresh for ever: once in each period, and after failures in 2, 4, 8 … seconds."""
         failures = 0
         while True:
-            failures = 0 if (await self.refresh()).good else failures + 1
+            try:
+                good = (await self.refresh()).good
+            except Exception:
+                _log.exception("ranges: the list could not be put into use")
+                good = False
+            failures = 0 if good else failures + 1
             await self._sleep(self._pause(failures))
 
     def _pause(self, failures: int) -> float:

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 WATCH_INTERVAL = 1.0  # seconds between two checks of the configuration file
-FEED_PAUSE = 5.0  # seconds before a feed that raised an exception starts again
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +100,7 @@ class Supervisor:
         admin = await self._open_admin()
         self._pool.start()
         self._watch_signals()
-        tasks = [asyncio.create_task(each) for each in (self._keep_feeding(), self._watch_file())]
+        tasks = [asyncio.create_task(each) for each in (self._feed.run(), self._watch_file())]
         try:
             await self._wait_for_workers()
             self._announce(admin)
@@ -190,21 +189,12 @@ class Supervisor:
             exc_info=None if expected else error,
         )
 
-    # Refresh
-
-    async def _keep_feeding(self) -> None:
-        """Refresh the list for ever; an exception is logged and leaves the list as it is."""
-        while True:
-            try:
-                await self._feed.run()
-            except Exception:
-                _log.exception("the ranges feed failed; it starts again")
-            await asyncio.sleep(FEED_PAUSE)
+    # Refresh of the list
 
     async def _publish(self, ranges: Ranges) -> None:
         await self._swap(ranges=ranges)
 
-    # Both
+    # Both change the snapshot
 
     async def _swap(
         self, *, settings: Settings | None = None, ranges: Ranges | None = None
