@@ -13,7 +13,8 @@ import nearbucket
 from nearbucket.config.settings import Settings
 from nearbucket.policy.engine import Engine
 from nearbucket.policy.model import Request
-from nearbucket.regions.region_table import build_table, networks_of, read_ranges
+from nearbucket.regions.ip_ranges import read_ranges
+from nearbucket.regions.region_table import build_table, networks_of
 from nearbucket.supervisor.snapshot import Snapshot
 
 if TYPE_CHECKING:

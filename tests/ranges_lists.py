@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.regions.region_table import Ranges, read_ranges
+from nearbucket.regions.ip_ranges import Ranges, read_ranges
 from tests import made_ranges
 from tests.skips import NO_PUBLISHED_LIST
 

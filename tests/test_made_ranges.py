@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.regions.region_table import read_ranges
+from nearbucket.regions.ip_ranges import read_ranges
 from tests import made_ranges
 from tests.made_ranges import KINDS4, KINDS6, REGIONS, UNASSIGNED, Network, made_list
 from tests.ranges_lists import MADE, PUBLISHED, RangesList, each_list, needs_published
 
 if TYPE_CHECKING:
-    from nearbucket.regions.region_table import PrefixRow
+    from nearbucket.regions.ip_ranges import PrefixRow
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["IPv4", "IPv6"])
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.config.settings import Settings
 from nearbucket.regions.prefixes import prefix_text
-from nearbucket.regions.region_table import Ranges, build_table
+from nearbucket.regions.region_table import build_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from nearbucket.regions.ip_ranges import Ranges
 
 ROOT = Path(__file__).parents[2]
 PATH = "/releases/app-1.0.tar.gz"

@@ -24,7 +24,7 @@ from bench.lib.servers import (
     haproxy_program,
     nginx_program,
 )
-from nearbucket.regions.region_table import read_ranges
+from nearbucket.regions.ip_ranges import read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

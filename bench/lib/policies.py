@@ -14,7 +14,7 @@ from nearbucket.regions.prefixes import prefix_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nearbucket.regions.region_table import Ranges
+    from nearbucket.regions.ip_ranges import Ranges
 
 
 class Place(NamedTuple):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from nearbucket.regions.region_table import Ranges
+    from nearbucket.regions.ip_ranges import Ranges
 
 FAST, AIOHTTP, NGINX, HAPROXY = "nearbucket", "nearbucket, aiohttp lane", "nginx", "HAProxy"
 _START_TIMEOUT = 20.0

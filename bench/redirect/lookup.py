@@ -24,15 +24,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bench.lib.case import BenchError
 from bench.lib.frame import Figure, Row, Table, interleaved, middle, ratios
+from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.prefixes import BITS, packed_address, prefix_text
-from nearbucket.regions.region_table import build_table, network_set, networks_of, read_ranges
+from nearbucket.regions.region_table import build_table, network_set, networks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from bench.lib.frame import Context
-    from nearbucket.regions.region_table import Ranges
+    from nearbucket.regions.ip_ranges import Ranges
 
     Ask = Callable[[Any], object]
 

@@ -24,7 +24,7 @@ from bench.lib.heads import KEYS, varied
 from bench.lib.paced import Pace, Waits, pacing
 from bench.lib.service import serving
 from nearbucket.config.settings import Settings
-from nearbucket.regions.region_table import read_ranges
+from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.supervisor.ipc import Channel, encoded
 from nearbucket.supervisor.snapshot import Snapshot, engine_of, snapshot_of
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.lib.case import CLIENTS, FAMILY, BenchError, configuration, settings
 from bench.lib.origin import BUCKET, serving
 from nearbucket.config.settings import Settings
+from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.prefixes import BITS, prefix_text
-from nearbucket.regions.region_table import build_table, read_ranges
+from nearbucket.regions.region_table import build_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bench.lib.origin import Origin
     from bench.lib.origin_objects import Object
     from bench.lib.processes import Cores
-    from nearbucket.regions.region_table import Ranges
+    from nearbucket.regions.ip_ranges import Ranges
 
 PLAIN, TLS = "plain", "TLS"
 HOSTS = {PLAIN: "plain.example", TLS: "tls.example"}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from nearbucket.regions.region_table import Ranges
+    from nearbucket.regions.ip_ranges import Ranges
 
 WIDE = [row("203.0.113.0/24"), row("198.51.100.0/24"), row("192.0.2.0/24")]
 

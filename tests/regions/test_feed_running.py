@@ -18,7 +18,7 @@ from tests.ranges_lists import document, row
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nearbucket.regions.region_table import Ranges
+    from nearbucket.regions.ip_ranges import Ranges
 
     Put = Callable[[bytes], None]
 

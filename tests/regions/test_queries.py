@@ -7,8 +7,8 @@ import random
 
 import pytest
 
+from nearbucket.regions.ip_ranges import PrefixRow, Ranges
 from nearbucket.regions.queries import AddressDetails, RegionChange, RowIndex, difference
-from nearbucket.regions.region_table import PrefixRow, Ranges
 from tests.ranges_lists import RangesList, each_list, on_both
 
 

@@ -14,16 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.errors import ConfigError
+from nearbucket.regions.ip_ranges import PrefixRow, Ranges, read_ranges
 from nearbucket.regions.prefixes import packed_address
 from nearbucket.regions.region_table import (
     PrefixMatch,
-    PrefixRow,
-    Ranges,
     RegionTable,
     build_table,
     network_set,
     networks_of,
-    read_ranges,
 )
 from tests.ranges_lists import RangesList, document, each_list, on_both, row
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nearbucket.regions.ip_ranges import Ranges, read_ranges
 from nearbucket.regions.prefix_tree import groups
-from nearbucket.regions.region_table import Ranges, read_ranges
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
-from nearbucket.regions.ip_ranges import PrefixRow, Ranges, read_ranges
 from nearbucket.regions.prefix_tree import Prefixes, Tree4, Tree6, groups, grow4, grow6
 from nearbucket.regions.prefixes import (
     BITS,
@@ -27,17 +26,7 @@ from nearbucket.regions.prefixes import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-__all__ = [
-    "NetworkSet",
-    "PrefixRow",
-    "Ranges",
-    "RegionTable",
-    "build_table",
-    "network_set",
-    "networks_of",
-    "read_ranges",
-    "regions_of",
-]
+    from nearbucket.regions.ip_ranges import Ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,9 @@ CLOUDFRONT = "CLOUDFRONT_ORIGIN_FACING"
 
 
 _READ_AT_START = (
-    "listen",
-    "admin",
-    "limits.max_connections",
-    "log.access",
-    "regions.source",
-    "regions.refresh",
-    "regions.cache",
-)
+    "listen", "admin", "limits.max_connections", "log.access",
+    "regions.source", "regions.refresh", "regions.cache",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
