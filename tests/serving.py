@@ -213,7 +213,7 @@ class Served:
 
     def begun_heads(self) -> int:
         """How many connections have sent a part of a request head, and not yet the rest."""
-        return sum(lane.phase.name == "HEAD" for lane in self.client_connections())
+        return sum(lane.timeouts.phase.name == "HEAD" for lane in self.client_connections())
 
     def streams(self) -> int:
         """How many objects are being streamed."""

@@ -17,6 +17,7 @@ Timeouts, the connection limit and the drain are handled here for all three lane
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -35,7 +36,6 @@ from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
 from nearbucket.telemetry.metrics import HandoffReason
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from nearbucket.frontend.decision_cache import CachedDecision
@@ -46,28 +46,32 @@ if TYPE_CHECKING:
 _NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
 
 
-class ClientConnection(ConnectionTimeouts):
+class ClientConnection(asyncio.Protocol):
     """One client connection.
 
     Attributes:
         handed_back: The request that the relay left to aiohttp, and what S3 had said.
+        timeouts: What it waits for, and since when.
     """
 
     __slots__ = (
-        "_aiohttp", "_build", "_chunks", "_eof", "_peer", "_relay", "_takes_back", "_whole",
-        "_writer", "handed_back",
+        "_aiohttp", "_build", "_chunks", "_context", "_eof", "_peer", "_reads_requests", "_relay",
+        "_takes_back", "_transport", "_whole", "_writer", "handed_back", "timeouts",
     )  # fmt: skip
 
     def __init__(
         self, context: WorkerContext, build: Callable[[ClientConnection], AiohttpProtocol]
     ) -> None:
         """Args: what is shared; what makes an aiohttp protocol."""
-        super().__init__(context)
+        self._context = context
         self._build = build
+        self._transport: asyncio.Transport
+        self.timeouts = ConnectionTimeouts()
         self._aiohttp: AiohttpProtocol | None = None
         self._relay: Relay | None = None
         self._chunks = _NOTHING  # what is relayed, then what came behind it
         self.handed_back: HandedBackRequest | None = None
+        self._reads_requests = True
         self._takes_back = False
         self._eof = False
         self._peer: str | None = None
@@ -78,7 +82,7 @@ class ClientConnection(ConnectionTimeouts):
         """A client connected; over the limit it is told so at take_back."""
         self._transport = cast("asyncio.Transport", transport)
         self._peer = peer_address(self._transport)
-        self._enter(IDLE)
+        self.timeouts.enter(IDLE)
         context = self._context
         context.connections.add(self)
         context.counters.connections += 1
@@ -171,7 +175,7 @@ class ClientConnection(ConnectionTimeouts):
                 object_entry.path, context.date, head=object_entry.head, keep_alive=keep_alive
             )
         self._transport.write(answer)
-        self.since = started
+        self.timeouts.since = started
         now = monotonic()
         client_entry.record(context.log, object_entry, text.status, sent, started=started, now=now)
         if not keep_alive:
@@ -191,8 +195,8 @@ class ClientConnection(ConnectionTimeouts):
             writer = self._writer = ClientWriter(self._transport)
         self._reads_requests = False
         self._chunks = [chunk]
-        self.phase = BUSY
-        self.since = started
+        self.timeouts.phase = BUSY
+        self.timeouts.since = started
         request = RelayRequest(cached, signed_requests, started, keep_alive)
         self._relay = relay = Relay(context, request, writer, self)
         if not relay.start():
@@ -209,7 +213,7 @@ class ClientConnection(ConnectionTimeouts):
         """The relay has written an answer whole."""
         if keep_alive and len(self._chunks) == 1 and not self._eof:
             self._relay, self._chunks = None, _NOTHING
-            self.phase, self.since = IDLE, now
+            self.timeouts.phase, self.timeouts.since = IDLE, now
             self._reads_requests = True
             return
         _, *behind = self._leave_relay()
@@ -241,7 +245,7 @@ class ClientConnection(ConnectionTimeouts):
         taken, self._chunks = self._chunks, _NOTHING
         if sum(map(len, taken[1:])) > MAX_REQUEST_HEAD:
             self._transport.resume_reading()
-        self._enter(IDLE)
+        self.timeouts.enter(IDLE)
         return taken
 
     def _hand_over(self, chunk: bytes, cause: HandoffReason, *, take_back: bool) -> None:
@@ -255,27 +259,45 @@ class ClientConnection(ConnectionTimeouts):
 
     def _pass_on(self, chunk: bytes) -> None:
         self._whole = chunk.endswith(b"\r\n\r\n")  # or a head may have begun behind it
-        if self.phase is IDLE:
-            self._enter(HEAD)
+        if self.timeouts.phase is IDLE:
+            self.timeouts.enter(HEAD)
         if self._aiohttp is not None:
             self._aiohttp.data_received(chunk)
 
     def answering(self) -> None:
         """Aiohttp has read a request and starts on its answer."""
-        self._enter(BUSY)
+        self.timeouts.enter(BUSY)
 
     def answered(self, *, keep_alive: bool, had_body: bool) -> None:
         """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
         between = self._whole or self._takes_back or had_body
-        self._enter(IDLE if between else HEAD)
+        self.timeouts.enter(IDLE if between else HEAD)
         if self._eof and not self._working():
             self._close()
         elif self._takes_back and keep_alive:
             self._reads_requests = True
 
-    def _check_response(self, now: float) -> None:
-        if self._relay is not None:
+    def check(self, now: float) -> None:
+        """Once a second: end the connection if it has waited too long, or idles in a drain."""
+        context, transport = self._context, self._transport
+        limits = context.settings.limits
+        if self.timeouts.stalled(transport, now, limits.idle_timeout):
+            transport.abort()
+        elif transport.is_closing():
+            pass
+        elif self._relay is not None:
             self._relay.check(now)
+        elif self.timeouts.expired(now, limits, draining=context.draining):
+            self._close()
+
+    def abort(self) -> None:
+        """Break the connection off: what was sent must not look whole."""
+        self._transport.abort()
+
+    def _close(self) -> None:
+        """Send what there is, then close; whatever still comes is not for anyone."""
+        self._reads_requests = False
+        self._transport.close()
 
     def eof_received(self) -> bool:
         """A half-closed client still gets the answer that is on its way (RFC 9112 9.6)."""

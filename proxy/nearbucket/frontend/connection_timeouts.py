@@ -1,12 +1,10 @@
-"""A client connection that is closed when it waits too long, or idles while draining.
+"""How long a client connection may wait: for a request, for the rest of one, for its client.
 
-In: the time, once a tick. Out: closed or broken connections. Refuses to know what is sent over
-them.
+The connection is checked once a second, so no connection has timers of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import sys
 import termios
@@ -15,116 +13,72 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.worker_context import WorkerContext
+    import asyncio
+
+    from nearbucket.config.settings import Limits
 
 CLOSE_GRACE = 1.0
-"""Seconds for the other side to close as well, when all it was sent is there."""
+"""Seconds for the other side to close as well, when it has everything that was sent."""
 
 
 class Phase(Enum):
-    """What a connection is waiting for."""
+    """What a connection waits for."""
 
     IDLE = auto()
+    """The first byte of a request: ``limits.idle_timeout``, and not at all during a drain."""
     HEAD = auto()
+    """The rest of a request's head: ``limits.header_timeout``."""
     BUSY = auto()
+    """The end of an answer."""
 
 
-IDLE, HEAD, BUSY = Phase  # an enumeration's own look-up is slow in Python 3.11
+IDLE, HEAD, BUSY = Phase  # member access through the class is slow in Python 3.11
 
 
-class StallDetector:
-    """Finds out whether a client still takes what it was sent; made only when something waits."""
-
-    __slots__ = ("_since", "_unread")
-
-    def __init__(self, now: float) -> None:
-        self._unread = -1
-        self._since = now
-
-    def still_reading(self, transport: asyncio.Transport, now: float, most: float) -> bool:
-        """Whether the client took something in the last ``most`` seconds.
-
-        What the kernel holds counts as well: a slow client that lives takes from there long
-        before the transport may write again.
-        """
-        held = transport.get_write_buffer_size() + _kernel_queue(transport)
-        if held != self._unread:
-            self._unread, self._since = held, now
-        return now - self._since <= most
-
-    def still_closing(self, transport: asyncio.Transport, now: float, most: float) -> bool:
-        """Whether a closed connection may stay open until its other side lets go, too.
-
-        Over TLS a close waits for the client's own, which a pooled connection never sends.
-        """
-        lives = self.still_reading(transport, now, most)
-        return lives and (self._unread > 0 or now - self._since <= CLOSE_GRACE)
-
-
-class ConnectionTimeouts(asyncio.Protocol):
-    """One client connection.
+class ConnectionTimeouts:
+    """What one client connection waits for, and whether it has waited too long.
 
     Attributes:
-        phase: What it waits for; with ``since``, all there is to its timeouts.
+        phase: What it waits for.
         since: Monotonic time at which the phase began.
     """
 
-    __slots__ = ("_context", "_reads_requests", "_stall", "_transport", "phase", "since")
+    __slots__ = ("_unread", "_unread_since", "phase", "since")
 
-    def __init__(self, context: WorkerContext) -> None:
-        """Args: what the lanes of a worker share."""
-        self._context = context
-        self._transport: asyncio.Transport
-        self._stall: StallDetector | None = None
-        self._reads_requests = True
-        self.phase = IDLE
-        self.since = 0.0
+    def __init__(self) -> None:
+        self.enter(IDLE)
+        self._unread = -1  # bytes that the client had not read at the last check; -1: none waited
+        self._unread_since = 0.0  # since when it is that many
 
-    def _close(self) -> None:
-        """Send what there is, then close; whatever still comes is not for anyone."""
-        self._reads_requests = False
-        self._transport.close()
-
-    def _enter(self, phase: Phase) -> None:
+    def enter(self, phase: Phase) -> None:
+        """A phase begins."""
         self.phase = phase
         self.since = monotonic()
 
-    def _check_response(self, now: float) -> None:
-        """An answer is under way."""
-
-    def check(self, now: float) -> None:
-        """Close the connection if it has waited too long, or idles while draining."""
-        limits = self._context.settings.limits
-        if not self._takes_output(now, limits.idle_timeout):
-            self._transport.abort()
-            return
-        if self._transport.is_closing():
-            return
-        if self.phase is BUSY:
-            self._check_response(now)
-            return
+    def expired(self, now: float, limits: Limits, *, draining: bool) -> bool:
+        """Whether to close the connection: nothing came for too long."""
         waited = now - self.since
-        late = (self.phase is HEAD and waited > limits.header_timeout) or (
-            self.phase is IDLE and (waited > limits.idle_timeout or self._context.draining)
-        )
-        if late:
-            self._close()
+        if self.phase is IDLE:
+            return draining or waited > limits.idle_timeout
+        return self.phase is HEAD and waited > limits.header_timeout
 
-    def _takes_output(self, now: float, most: float) -> bool:
-        """Whether the client, or after a close its side, still takes what it was sent."""
-        transport = self._transport
-        closing = transport.is_closing()
-        if not closing and not transport.get_write_buffer_size():
-            self._stall = None
-            return True
-        if self._stall is None:
-            self._stall = StallDetector(now)
-        watched = self._stall.still_closing if closing else self._stall.still_reading
-        return watched(transport, now, most)
+    def stalled(self, transport: asyncio.Transport, now: float, most: float) -> bool:
+        """Whether to abort the connection: its client took nothing for ``most`` seconds.
 
-    def abort(self) -> None:
-        """Break the connection off: what was sent must not look whole."""
-        self._transport.abort()
+        Bytes in the kernel count as well: a slow client takes from there long before the transport
+        can write again. A closed connection stays open until the other side closes, too; over TLS
+        a pooled client never does.
+        """
+        waiting, closing = transport.get_write_buffer_size(), transport.is_closing()
+        if not waiting and not closing:
+            self._unread = -1
+            return False
+        unread = waiting + _kernel_queue(transport)
+        if unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        if closing and not unread:
+            most = min(most, CLOSE_GRACE)
+        return now - self._unread_since > most
 
 
 def _kernel_queue(transport: asyncio.Transport) -> int:
