@@ -18,6 +18,7 @@ Timeouts, the connection limit and the drain are handled here for all three lane
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -46,6 +47,25 @@ if TYPE_CHECKING:
 _NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
 
 
+class ConnectionState(Enum):
+    """Where bytes from the client go."""
+
+    READING = auto()
+    """They are the next request, for which the lane is chosen."""
+    STREAMING = auto()
+    """The streaming lane is answering: they wait."""
+    AIOHTTP_ONE_REQUEST = auto()
+    """aiohttp gets them as well; without any, the state is READING when its answer is complete."""
+    AIOHTTP_UNTIL_CLOSE = auto()
+    """aiohttp gets them, until the connection ends."""
+    CLOSING = auto()
+    """The last answer is written: they are dropped."""
+
+
+# Member access through the class is slow in Python 3.11.
+READING, STREAMING, AIOHTTP_ONE_REQUEST, AIOHTTP_UNTIL_CLOSE, CLOSING = ConnectionState
+
+
 class ClientConnection(asyncio.Protocol):
     """One client connection.
 
@@ -55,8 +75,8 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_aiohttp", "_build", "_chunks", "_context", "_eof", "_peer", "_reads_requests", "_relay",
-        "_takes_back", "_transport", "_whole", "_writer", "handed_back", "timeouts",
+        "_aiohttp", "_build", "_chunks", "_context", "_eof", "_peer", "_relay", "_transport",
+        "_whole", "_writer", "handed_back", "state", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -66,13 +86,12 @@ class ClientConnection(asyncio.Protocol):
         self._context = context
         self._build = build
         self._transport: asyncio.Transport
+        self.state = READING
         self.timeouts = ConnectionTimeouts()
         self._aiohttp: AiohttpProtocol | None = None
         self._relay: Relay | None = None
         self._chunks = _NOTHING  # what is relayed, then what came behind it
         self.handed_back: HandedBackRequest | None = None
-        self._reads_requests = True
-        self._takes_back = False
         self._eof = False
         self._peer: str | None = None
         self._whole = True
@@ -103,27 +122,27 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, chunk: bytes) -> None:
         """Answer, or hand over."""
-        if self._reads_requests:
+        if self.state is READING:
             started = monotonic()
             cached = self._context.decision_cache.get(self._peer, chunk, started)
             if cached is None:
                 self._read(chunk, started)
             else:
                 self._respond(chunk, cached, started, keep_alive=cached.client.keep_alive)
-        elif self._relay is not None:
+        elif self.state is STREAMING:
             self._wait(chunk)
         elif not self._transport.is_closing():
-            self._takes_back = False  # more than the one request that was handed over
+            self.state = AIOHTTP_UNTIL_CLOSE
             self._pass_on(chunk)
 
     def _read(self, chunk: bytes, started: float) -> None:
         context = self._context
         if context.parser is None:
-            self._hand_over(chunk, HandoffReason.UNUSUAL, take_back=False)
+            self._hand_over(chunk, HandoffReason.UNUSUAL, AIOHTTP_UNTIL_CLOSE)
             return
         head = context.parser.split(chunk)
         if isinstance(head, HandoffReason):
-            self._hand_over(chunk, head, take_back=False)
+            self._hand_over(chunk, head, AIOHTTP_UNTIL_CLOSE)
             return
         cached = context.decision_cache.get_parsed(self._peer, head, chunk, started)
         if cached is not None:
@@ -131,7 +150,7 @@ class ClientConnection(asyncio.Protocol):
             return
         found = context.parser.parse(head, self._peer)
         if isinstance(found, HandoffReason):
-            self._hand_over(chunk, found, take_back=False)
+            self._hand_over(chunk, found, AIOHTTP_UNTIL_CLOSE)
         else:
             self._decide(chunk, head, found, started)
 
@@ -139,11 +158,11 @@ class ClientConnection(asyncio.Protocol):
         context = self._context
         decision = context.decide(found.request)
         if isinstance(decision, Refuse):
-            self._hand_over(chunk, HandoffReason.REFUSE, take_back=True)
+            self._hand_over(chunk, HandoffReason.REFUSE, AIOHTTP_ONE_REQUEST)
             return
         asks_more = isinstance(decision, Stream) and decision.query != ()
         if asks_more or decision.reason is Reason.UNVERIFIED:  # who waits is not served here
-            self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
+            self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         keep_alive = found.keep_alive and not context.draining
         cached = context.cached_decision(found.request, decision, lasting=keep_alive)
@@ -188,12 +207,12 @@ class ClientConnection(asyncio.Protocol):
         context, (client_entry, object_entry) = self._context, cached
         signed_requests = context.signed_requests.get(client_entry.decision.site)
         if signed_requests is None or object_entry.head or not client_entry.streamable:
-            self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
+            self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         writer = self._writer
         if writer is None:
             writer = self._writer = ClientWriter(self._transport)
-        self._reads_requests = False
+        self.state = STREAMING
         self._chunks = [chunk]
         self.timeouts.phase = BUSY
         self.timeouts.since = started
@@ -201,7 +220,7 @@ class ClientConnection(asyncio.Protocol):
         self._relay = relay = Relay(context, request, writer, self)
         if not relay.start():
             self._leave_relay()
-            self._hand_over(chunk, HandoffReason.STREAM, take_back=True)
+            self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
 
     def _wait(self, chunk: bytes) -> None:
         """What comes while an object is relayed has to wait for its end, in the pieces it had."""
@@ -213,31 +232,32 @@ class ClientConnection(asyncio.Protocol):
         """The relay has written an answer whole."""
         if keep_alive and len(self._chunks) == 1 and not self._eof:
             self._relay, self._chunks = None, _NOTHING
+            self.state = READING
             self.timeouts.phase, self.timeouts.since = IDLE, now
-            self._reads_requests = True
             return
         _, *behind = self._leave_relay()
         if not keep_alive or (self._eof and not behind):
             self._close()
             return
-        self._reads_requests = True
+        self.state = READING
         for piece in behind:
             self.data_received(piece)
-        if behind and self._eof and self._reads_requests:
+        if behind and self._eof and self.state is READING:
             self._close()
 
     def hand_back(self, attempt: HandedBackRequest) -> None:
         """The relay could not answer, and has sent nothing."""
         self.handed_back = attempt
         chunk, *behind = self._leave_relay()
-        self._hand_over(chunk, HandoffReason.STREAM, take_back=not behind)
+        until = AIOHTTP_UNTIL_CLOSE if behind else AIOHTTP_ONE_REQUEST
+        self._hand_over(chunk, HandoffReason.STREAM, until)
         for piece in behind:
             self._pass_on(piece)
 
     def abort_response(self) -> None:
         """The relay could not go on."""
         self._leave_relay()
-        self._transport.abort()
+        self.abort()
 
     def _leave_relay(self) -> list[bytes]:
         """Back to waiting; what was relayed, and what came meanwhile."""
@@ -248,13 +268,12 @@ class ClientConnection(asyncio.Protocol):
         self.timeouts.enter(IDLE)
         return taken
 
-    def _hand_over(self, chunk: bytes, cause: HandoffReason, *, take_back: bool) -> None:
+    def _hand_over(self, chunk: bytes, cause: HandoffReason, state: ConnectionState) -> None:
         self._context.counters.add("nearbucket_handovers_total", cause.value)
         if self._aiohttp is None:
             self._aiohttp = self._build(self)
             self._aiohttp.connection_made(self._transport)
-        self._reads_requests = False
-        self._takes_back = take_back
+        self.state = state
         self._pass_on(chunk)
 
     def _pass_on(self, chunk: bytes) -> None:
@@ -270,19 +289,19 @@ class ClientConnection(asyncio.Protocol):
 
     def answered(self, *, keep_alive: bool, had_body: bool) -> None:
         """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
-        between = self._whole or self._takes_back or had_body
+        between = self._whole or self.state is AIOHTTP_ONE_REQUEST or had_body
         self.timeouts.enter(IDLE if between else HEAD)
         if self._eof and not self._working():
             self._close()
-        elif self._takes_back and keep_alive:
-            self._reads_requests = True
+        elif self.state is AIOHTTP_ONE_REQUEST and keep_alive:
+            self.state = READING
 
     def check(self, now: float) -> None:
         """Once a second: end the connection if it has waited too long, or idles in a drain."""
         context, transport = self._context, self._transport
         limits = context.settings.limits
         if self.timeouts.stalled(transport, now, limits.idle_timeout):
-            transport.abort()
+            self.abort()
         elif transport.is_closing():
             pass
         elif self._relay is not None:
@@ -292,11 +311,12 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Break the connection off: what was sent must not look whole."""
+        self.state = CLOSING
         self._transport.abort()
 
     def _close(self) -> None:
         """Send what there is, then close; whatever still comes is not for anyone."""
-        self._reads_requests = False
+        self.state = CLOSING
         self._transport.close()
 
     def eof_received(self) -> bool:
@@ -308,13 +328,13 @@ class ClientConnection(asyncio.Protocol):
 
     def _working(self) -> bool:
         waiting = self._aiohttp is not None and self._aiohttp.unanswered > 0
-        return waiting or self._relay is not None
+        return waiting or self.state is STREAMING
 
     def pause_writing(self) -> None:
         """The client reads slower than it is sent to: take nothing more from it either."""
         if self._aiohttp is not None:
             self._aiohttp.pause_writing()
-        if self._reads_requests:
+        if self.state is READING:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
@@ -323,5 +343,5 @@ class ClientConnection(asyncio.Protocol):
             self._relay.resume_writing()
         if self._aiohttp is not None:
             self._aiohttp.resume_writing()
-        if self._reads_requests:
+        if self.state is READING:
             self._transport.resume_reading()
