@@ -1,17 +1,20 @@
 """The import table: floors of folders. An import may point down or stay in its folder.
 
-And the names: no two modules and no two public classes share one.
+And the names: no two modules and no two public classes share one. And classes: they are made of
+others, and inherit from none of them.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from pydantic import BaseModel
 
 import nearbucket
 
@@ -50,6 +53,12 @@ IMPURE = {
 
 LONGEST, MEDIAN = 400, 200
 """Lines of a file: above, it is two things, or its reader loses the thread."""
+
+INHERITS = {
+    # one reads the SDK's chain, the other another process; the refresh around it is the same
+    "s3.credentials: RemoteCredentials",
+}
+"""Classes with a parent of ours that is no protocol, error or pydantic model."""
 
 FILES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
@@ -189,3 +198,41 @@ def test_a_name_for_two_things_is_found() -> None:
     source = "class Pool: ...\nclass _Own: ...\nPair = tuple[int, int]\nMOST = 1\n"
     assert list(public_types(source)) == ["Pool", "Pair"]
     assert shared([("Pool", "a"), ("Pair", "a"), ("Pool", "b")]) == {"Pool": {"a", "b"}}
+
+
+def parents_of_ours(kind: type) -> list[type]:
+    """Parents of a class that are of the package, but protocols, errors and pydantic models."""
+    return [
+        parent
+        for parent in kind.__bases__
+        if parent.__module__.partition(".")[0] == kind.__module__.partition(".")[0]
+        and not getattr(parent, "_is_protocol", False)
+        and not issubclass(parent, BaseException | BaseModel)
+    ]
+
+
+def test_no_class_inherits_from_another_one_of_ours() -> None:
+    found = {
+        f"{name}: {kind.__name__}"
+        for name in FILES
+        if name != "__main__"  # which runs the command
+        for module in [importlib.import_module(f"{PACKAGE}.{name}".removesuffix(".__init__"))]
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind.__module__ == module.__name__ and parents_of_ours(kind)
+    }
+    assert not found - INHERITS
+
+
+def test_a_parent_of_ours_is_found() -> None:
+    class Whole: ...
+
+    class Shape(Protocol): ...
+
+    class Wrong(Exception): ...  # noqa: N818
+
+    class Part(Whole, Shape): ...
+
+    class Worse(Wrong, ValueError): ...  # noqa: N818
+
+    assert parents_of_ours(Part) == [Whole]
+    assert parents_of_ours(Worse) == []
