@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from nearbucket.frontend.worker_context import WorkerContext
 
 
-_NOTHING: list[bytes] = []  # of all connections: a list of its own would cost each 56 bytes
-
-
 class ConnectionState(Enum):
     """Where bytes from the client go."""
 
@@ -75,7 +72,7 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_aiohttp", "_build", "_chunks", "_context", "_eof", "_peer", "_relay", "_transport",
+        "_aiohttp", "_behind", "_build", "_context", "_eof", "_peer", "_relay", "_transport",
         "_whole", "_writer", "handed_back", "state", "timeouts",
     )  # fmt: skip
 
@@ -90,7 +87,7 @@ class ClientConnection(asyncio.Protocol):
         self.timeouts = ConnectionTimeouts()
         self._aiohttp: AiohttpProtocol | None = None
         self._relay: Relay | None = None
-        self._chunks = _NOTHING  # what is relayed, then what came behind it
+        self._behind: tuple[bytes, ...] = ()  # came while an object is streamed
         self.handed_back: HandedBackRequest | None = None
         self._eof = False
         self._peer: str | None = None
@@ -206,36 +203,26 @@ class ClientConnection(asyncio.Protocol):
         """To the streaming lane, or to aiohttp where that cannot."""
         context, (client_entry, object_entry) = self._context, cached
         signed_requests = context.signed_requests.get(client_entry.decision.site)
-        if signed_requests is None or object_entry.head or not client_entry.streamable:
+        relay = None
+        if signed_requests is not None and client_entry.streamable and not object_entry.head:
+            self._writer = self._writer or ClientWriter(self._transport)
+            request = RelayRequest(chunk, cached, signed_requests, started, keep_alive)
+            relay = Relay(context, request, self._writer, self)
+        if relay is None or not relay.start():
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
-        writer = self._writer
-        if writer is None:
-            writer = self._writer = ClientWriter(self._transport)
+        self._relay = relay
         self.state = STREAMING
-        self._chunks = [chunk]
-        self.timeouts.phase = BUSY
-        self.timeouts.since = started
-        request = RelayRequest(cached, signed_requests, started, keep_alive)
-        self._relay = relay = Relay(context, request, writer, self)
-        if not relay.start():
-            self._leave_relay()
-            self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
+        self.timeouts.phase, self.timeouts.since = BUSY, started
 
     def _wait(self, chunk: bytes) -> None:
-        """What comes while an object is relayed has to wait for its end, in the pieces it had."""
-        self._chunks.append(chunk)
-        if sum(map(len, self._chunks[1:])) > MAX_REQUEST_HEAD:
+        self._behind += (chunk,)
+        if sum(map(len, self._behind)) > MAX_REQUEST_HEAD:
             self._transport.pause_reading()
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
         """The relay has written an answer whole."""
-        if keep_alive and len(self._chunks) == 1 and not self._eof:
-            self._relay, self._chunks = None, _NOTHING
-            self.state = READING
-            self.timeouts.phase, self.timeouts.since = IDLE, now
-            return
-        _, *behind = self._leave_relay()
+        behind = self._leave_relay(now)
         if not keep_alive or (self._eof and not behind):
             self._close()
             return
@@ -245,10 +232,10 @@ class ClientConnection(asyncio.Protocol):
         if behind and self._eof and self.state is READING:
             self._close()
 
-    def hand_back(self, attempt: HandedBackRequest) -> None:
+    def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
         """The relay could not answer, and has sent nothing."""
         self.handed_back = attempt
-        chunk, *behind = self._leave_relay()
+        behind = self._leave_relay(monotonic())
         until = AIOHTTP_UNTIL_CLOSE if behind else AIOHTTP_ONE_REQUEST
         self._hand_over(chunk, HandoffReason.STREAM, until)
         for piece in behind:
@@ -256,17 +243,17 @@ class ClientConnection(asyncio.Protocol):
 
     def abort_response(self) -> None:
         """The relay could not go on."""
-        self._leave_relay()
+        self._relay = None
         self.abort()
 
-    def _leave_relay(self) -> list[bytes]:
-        """Back to waiting; what was relayed, and what came meanwhile."""
+    def _leave_relay(self, now: float) -> tuple[bytes, ...]:
+        """Forget the relay; return what came meanwhile."""
         self._relay = None
-        taken, self._chunks = self._chunks, _NOTHING
-        if sum(map(len, taken[1:])) > MAX_REQUEST_HEAD:
+        self.timeouts.phase, self.timeouts.since = IDLE, now
+        behind, self._behind = self._behind, ()
+        if behind and sum(map(len, behind)) > MAX_REQUEST_HEAD:
             self._transport.resume_reading()
-        self.timeouts.enter(IDLE)
-        return taken
+        return behind
 
     def _hand_over(self, chunk: bytes, cause: HandoffReason, state: ConnectionState) -> None:
         self._context.counters.add("nearbucket_handovers_total", cause.value)

@@ -51,12 +51,14 @@ class RelayRequest(NamedTuple):
     """A request for an object that the streaming lane is to answer.
 
     Attributes:
+        chunk: Its bytes, for aiohttp if the streaming lane cannot answer.
         cached: Client and object.
         signed_requests: The bucket to ask.
         started: Monotonic time at which the request came.
         keep_alive: Whether the client's connection stays open.
     """
 
+    chunk: bytes
     cached: CachedDecision
     signed_requests: SignedRequestCache
     started: float
@@ -95,7 +97,7 @@ class Downstream(Protocol):
     def abort_response(self) -> None:
         """It cannot be completed."""
 
-    def hand_back(self, attempt: HandedBackRequest) -> None:
+    def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
         """Nothing was sent: another lane has to answer."""
 
 

@@ -78,7 +78,7 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         relay = lane._relay
         assert relay is not None
         async with asyncio.timeout(PATIENCE):
-            while len(lane._chunks) == 1:  # noqa: ASYNC110  # a plain list
+            while not lane._behind:  # noqa: ASYNC110  # a plain tuple
                 await asyncio.sleep(0.01)
         relay._exchange.received(memoryview(b"56789"))
         assert (await client.answer()).body == b"0123456789"

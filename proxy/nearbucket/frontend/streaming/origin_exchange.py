@@ -237,13 +237,10 @@ class OriginExchange:
 
     def finish(self, now: float) -> None:
         """The body is complete: the connection is free from this monotonic time on."""
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None and self.response is not None:
-            if self.response.reusable:
-                upstream.release(now)
-            else:
-                upstream.close()
-        self._owner = None  # it refers to this exchange: the pair would wait for the collector
+        if self._upstream is not None and self.response is not None and self.response.reusable:
+            self._upstream.release(now)
+            self._upstream = None
+        self.close()
 
     def close(self) -> None:
         """The response is not wanted any more: report nothing from here on."""
@@ -253,7 +250,7 @@ class OriginExchange:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-        self._owner = None
+        self._owner = None  # it refers to this exchange: the pair would wait for the collector
 
     def _hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
         owner = self._owner

@@ -105,7 +105,8 @@ class Relay:
 
     def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
         """Not this lane's to answer; nothing is sent yet."""
-        self._downstream.hand_back(HandedBackRequest(outcome, self._request.started))
+        request = self._request
+        self._downstream.hand_back(request.chunk, HandedBackRequest(outcome, request.started))
 
     def on_lost(self, error: Exception | None, rest: ObjectResponse) -> None:
         """S3 dropped the body: go on by way of aiohttp."""
