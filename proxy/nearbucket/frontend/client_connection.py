@@ -84,7 +84,7 @@ class ClientConnection(asyncio.Protocol):
         self._build = build
         self._transport: asyncio.Transport
         self.state = READING
-        self.timeouts = ConnectionTimeouts()
+        self.timeouts: ConnectionTimeouts
         self._aiohttp: AiohttpProtocol | None = None
         self._relay: Relay | None = None
         self._behind: tuple[bytes, ...] = ()  # came while an object is streamed
@@ -98,7 +98,7 @@ class ClientConnection(asyncio.Protocol):
         """A client connected; over the limit it is told so at take_back."""
         self._transport = cast("asyncio.Transport", transport)
         self._peer = peer_address(self._transport)
-        self.timeouts.enter(IDLE)
+        self.timeouts = ConnectionTimeouts()
         context = self._context
         context.connections.add(self)
         context.counters.connections += 1
@@ -127,7 +127,9 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._respond(chunk, cached, started, keep_alive=cached.client.keep_alive)
         elif self.state is STREAMING:
-            self._wait(chunk)
+            self._behind += (chunk,)
+            if sum(map(len, self._behind)) > MAX_REQUEST_HEAD:
+                self._transport.pause_reading()
         elif not self._transport.is_closing():
             self.state = AIOHTTP_UNTIL_CLOSE
             self._pass_on(chunk)
@@ -214,11 +216,6 @@ class ClientConnection(asyncio.Protocol):
         self._relay = relay
         self.state = STREAMING
         self.timeouts.phase, self.timeouts.since = BUSY, started
-
-    def _wait(self, chunk: bytes) -> None:
-        self._behind += (chunk,)
-        if sum(map(len, self._behind)) > MAX_REQUEST_HEAD:
-            self._transport.pause_reading()
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
         """The relay has written an answer whole."""

@@ -6,8 +6,8 @@ lane show each other, and the answer to a connection over the limit.
 
 from __future__ import annotations
 
+import sys
 from enum import Enum, auto
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -104,10 +104,5 @@ class Downstream(Protocol):
 def peer_address(transport: asyncio.Transport) -> str | None:
     """The remote address of a connection; None where it has none."""
     name = transport.get_extra_info("peername")
-    return _same(name[0]) if isinstance(name, tuple) else None
-
-
-@lru_cache(maxsize=1024)
-def _same(text: str) -> str:
-    """One text of those that are equal: all connections of a load balancer have one address."""
-    return text
+    # all connections of a load balancer have one address: they share one text
+    return sys.intern(name[0]) if isinstance(name, tuple) else None

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.frontend.streaming.read_sizing import ReadSizer
+from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
-from tests.build import EAST, OUTSIDE, settings
+from tests.build import EAST, OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, client_at, head_of, serving
 
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 
 FROM = client_at(OUTSIDE)
 SAID = reply("200 OK", b"0123456789", 'ETag: "e"')
-
-
-def scripted(server: ScriptedS3) -> Any:
-    return settings(
-        site={"origin": {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous",
-                         "endpoint": server.endpoint}},
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
-    )  # fmt: skip
 
 
 async def relaying(served: Served) -> ClientConnection:
