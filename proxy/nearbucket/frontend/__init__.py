@@ -22,8 +22,8 @@ In reading order:
 * ``recent_redirects.py``: which clients were redirected in the last seconds, shared by all workers:
   a client that asks again at once could not use its redirect.
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.
-* ``handoff.py``: what the lanes tell each other when one passes a request to another.
-* ``connection_timeouts.py``: closes connections that wait too long, or that idle during a drain.
+* ``handoff.py``: what one lane tells another when it passes on a request.
+* ``connection_timeouts.py``: how long a connection may wait for its client.
 * ``streaming/``: the streaming lane.
 * ``aiohttp_lane/``: the aiohttp lane.
 """

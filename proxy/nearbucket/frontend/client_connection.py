@@ -1,18 +1,16 @@
 """One client connection: answers plain redirects itself, and chooses the lane of other requests.
 
-A chunk of bytes from the client that is exactly one plain GET or HEAD request, while no other is
-being answered, goes to one of three lanes:
+A chunk from the client that is exactly one plain GET or HEAD request, while no other is being
+answered, goes to one of three lanes:
 
 * The fast lane, here: the answer is a redirect, and is written at once.
-* The streaming lane (``streaming/relay.py``): a GET without conditions is to be streamed from the
-  origin. Bytes that come meanwhile wait here until its answer is complete.
-* The aiohttp lane (``aiohttp_lane/``): the other two cannot answer. It gets the bytes unchanged.
+* The streaming lane (``streaming/``): a GET without conditions is to be streamed from the origin.
+* The aiohttp lane (``aiohttp_lane/``) gets the bytes of all other requests unchanged. When it has
+  answered one plain request, the fast lane reads the next: a load balancer sends the requests of
+  many clients through one connection.
 
-Anything else goes to aiohttp and stays there until the connection ends. A connection of which
-aiohttp was given one plain request returns to the fast lane when that answer is complete: a load
-balancer sends the requests of many clients through one connection.
-
-Timeouts, the connection limit and the drain are handled here for all three lanes.
+After any other chunk the connection belongs to aiohttp until it ends. Timeouts, the connection
+limit and the drain are handled here for all lanes.
 """
 
 from __future__ import annotations
@@ -48,15 +46,15 @@ class ConnectionState(Enum):
     """Where bytes from the client go."""
 
     READING = auto()
-    """They are the next request, for which the lane is chosen."""
+    """They are read here, and the lane of the request is chosen."""
     STREAMING = auto()
-    """The streaming lane is answering: they wait."""
+    """They wait until the streaming lane's answer is complete."""
     AIOHTTP_ONE_REQUEST = auto()
-    """aiohttp gets them as well; without any, the state is READING when its answer is complete."""
+    """To aiohttp, from then on; if none come before its answer is complete, READING is next."""
     AIOHTTP_UNTIL_CLOSE = auto()
-    """aiohttp gets them, until the connection ends."""
+    """To aiohttp."""
     CLOSING = auto()
-    """The last answer is written: they are dropped."""
+    """They are dropped: the last answer is written, or the connection is cut."""
 
 
 # Member access through the class is slow in Python 3.11.
@@ -67,8 +65,9 @@ class ClientConnection(asyncio.Protocol):
     """One client connection.
 
     Attributes:
-        handed_back: The request that the relay left to aiohttp, and what S3 had said.
-        timeouts: What it waits for, and since when.
+        handed_back: What S3 said about the request that the streaming lane left to aiohttp.
+        state: Where bytes from the client go.
+        timeouts: What the connection waits for, and since when.
     """
 
     __slots__ = (
@@ -79,23 +78,26 @@ class ClientConnection(asyncio.Protocol):
     def __init__(
         self, context: WorkerContext, build: Callable[[ClientConnection], AiohttpProtocol]
     ) -> None:
-        """Args: what is shared; what makes an aiohttp protocol."""
+        """Args: what the worker's lanes share; makes the protocol of the aiohttp lane."""
+        # process
         self._context = context
         self._build = build
+        # connection
         self._transport: asyncio.Transport
+        self._peer: str | None = None
+        self._eof = False  # the client has closed its side
+        self._aiohttp: AiohttpProtocol | None = None  # made for the first request it gets
+        self._writer: ClientWriter | None = None  # made for the first streamed object
         self.state = READING
         self.timeouts: ConnectionTimeouts
-        self._aiohttp: AiohttpProtocol | None = None
+        # request
         self._relay: Relay | None = None
-        self._behind: tuple[bytes, ...] = ()  # came while an object is streamed
+        self._behind: tuple[bytes, ...] = ()  # what came during a stream
+        self._whole = True  # the last chunk for aiohttp did not end within a head
         self.handed_back: HandedBackRequest | None = None
-        self._eof = False
-        self._peer: str | None = None
-        self._whole = True
-        self._writer: ClientWriter | None = None  # made for the first streamed object
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client connected; over the limit it is told so at take_back."""
+        """A client connected; over ``limits.max_connections`` it gets 503 without being read."""
         self._transport = cast("asyncio.Transport", transport)
         self._peer = peer_address(self._transport)
         self.timeouts = ConnectionTimeouts()
@@ -108,7 +110,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """The connection is closed."""
         self._context.connections.discard(self)
         self._context.counters.connections -= 1
         if self._relay is not None:
@@ -118,7 +120,7 @@ class ClientConnection(asyncio.Protocol):
             self._aiohttp.connection_lost(exc)
 
     def data_received(self, chunk: bytes) -> None:
-        """Answer, or hand over."""
+        """Answer a request, or pass the bytes to the lane that is answering."""
         if self.state is READING:
             started = monotonic()
             cached = self._context.decision_cache.get(self._peer, chunk, started)
@@ -160,7 +162,7 @@ class ClientConnection(asyncio.Protocol):
             self._hand_over(chunk, HandoffReason.REFUSE, AIOHTTP_ONE_REQUEST)
             return
         asks_more = isinstance(decision, Stream) and decision.query != ()
-        if asks_more or decision.reason is Reason.UNVERIFIED:  # who waits is not served here
+        if asks_more or decision.reason is Reason.UNVERIFIED:  # has to wait for S3
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         keep_alive = found.keep_alive and not context.draining
@@ -170,7 +172,7 @@ class ClientConnection(asyncio.Protocol):
         self._respond(chunk, cached, started, keep_alive=keep_alive)
 
     def _is_cacheable(self, decision: RedirectTo | Stream, now: float) -> bool:
-        """Whether others like it get the same, for a while at least."""
+        """Whether like requests get the same decision, for a while at least."""
         engine = self._context.engine
         if decision.reason is Reason.IN_REGION and isinstance(decision, RedirectTo):
             return decision.site in engine.certain and decision.replica.until > now
@@ -202,7 +204,7 @@ class ClientConnection(asyncio.Protocol):
     def _stream(
         self, chunk: bytes, cached: CachedDecision, started: float, *, keep_alive: bool
     ) -> None:
-        """To the streaming lane, or to aiohttp where that cannot."""
+        """Have the streaming lane answer, or aiohttp where that cannot."""
         context, (client_entry, object_entry) = self._context, cached
         signed_requests = context.signed_requests.get(client_entry.decision.site)
         relay = None
@@ -218,7 +220,7 @@ class ClientConnection(asyncio.Protocol):
         self.timeouts.phase, self.timeouts.since = BUSY, started
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
-        """The relay has written an answer whole."""
+        """The streaming lane's answer is complete: read what came meanwhile."""
         behind = self._leave_relay(now)
         if not keep_alive or (self._eof and not behind):
             self._close()
@@ -230,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
-        """The relay could not answer, and has sent nothing."""
+        """The streaming lane cannot answer and has sent nothing: have aiohttp answer."""
         self.handed_back = attempt
         behind = self._leave_relay(monotonic())
         until = AIOHTTP_UNTIL_CLOSE if behind else AIOHTTP_ONE_REQUEST
@@ -239,7 +241,7 @@ class ClientConnection(asyncio.Protocol):
             self._pass_on(piece)
 
     def abort_response(self) -> None:
-        """The relay could not go on."""
+        """The streaming lane cannot complete its answer."""
         self._relay = None
         self.abort()
 
@@ -261,18 +263,19 @@ class ClientConnection(asyncio.Protocol):
         self._pass_on(chunk)
 
     def _pass_on(self, chunk: bytes) -> None:
-        self._whole = chunk.endswith(b"\r\n\r\n")  # or a head may have begun behind it
+        self._whole = chunk.endswith(b"\r\n\r\n")
         if self.timeouts.phase is IDLE:
             self.timeouts.enter(HEAD)
         if self._aiohttp is not None:
             self._aiohttp.data_received(chunk)
 
     def answering(self) -> None:
-        """Aiohttp has read a request and starts on its answer."""
+        """The aiohttp lane has read a request and begins to answer."""
         self.timeouts.enter(BUSY)
 
     def answered(self, *, keep_alive: bool, had_body: bool) -> None:
-        """Aiohttp has written an answer whole; behind a body nothing tells of a next head."""
+        """The aiohttp lane's answer is complete."""
+        # behind a body nothing shows whether another head has begun
         between = self._whole or self.state is AIOHTTP_ONE_REQUEST or had_body
         self.timeouts.enter(IDLE if between else HEAD)
         if self._eof and not self._working():
@@ -281,7 +284,7 @@ class ClientConnection(asyncio.Protocol):
             self.state = READING
 
     def check(self, now: float) -> None:
-        """Once a second: end the connection if it has waited too long, or idles in a drain."""
+        """Once a second: end the connection if it waits for too long, or idles in a drain."""
         context, transport = self._context, self._transport
         limits = context.settings.limits
         if self.timeouts.stalled(transport, now, limits.idle_timeout):
@@ -294,17 +297,17 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def abort(self) -> None:
-        """Break the connection off: what was sent must not look whole."""
+        """Cut the connection: the client must not take what it got for a whole answer."""
         self.state = CLOSING
         self._transport.abort()
 
     def _close(self) -> None:
-        """Send what there is, then close; whatever still comes is not for anyone."""
+        """Send what waits, then close."""
         self.state = CLOSING
         self._transport.close()
 
     def eof_received(self) -> bool:
-        """A half-closed client still gets the answer that is on its way (RFC 9112 9.6)."""
+        """A half-closed client still gets the answer that is on its way (RFC 9112, 9.6)."""
         self._eof = True
         if self._transport.get_extra_info("sslcontext") is not None:
             return False  # TLS has no half-closed connections
@@ -315,14 +318,14 @@ class ClientConnection(asyncio.Protocol):
         return waiting or self.state is STREAMING
 
     def pause_writing(self) -> None:
-        """The client reads slower than it is sent to: take nothing more from it either."""
+        """The client is slower than its answers: read no more requests from it."""
         if self._aiohttp is not None:
             self._aiohttp.pause_writing()
         if self.state is READING:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """The client caught up."""
+        """The client has taken what waited."""
         if self._relay is not None:
             self._relay.resume_writing()
         if self._aiohttp is not None:

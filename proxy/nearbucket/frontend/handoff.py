@@ -1,8 +1,4 @@
-"""What the lanes tell each other when one passes a request to another.
-
-What S3 already said about the request, the protocols that client connection, relay and aiohttp
-lane show each other, and the answer to a connection over the limit.
-"""
+"""What one lane tells another when it passes on a request, and the protocols between the lanes."""
 
 from __future__ import annotations
 
@@ -25,21 +21,21 @@ TOO_MANY_CONNECTIONS = (
 
 
 class OriginAttempt(Enum):
-    """What came of asking S3, where aiohttp is to answer."""
+    """What came of the streaming lane's request to S3, before the aiohttp lane makes its own."""
 
     NOT_COUNTED = auto()
-    """Nothing that counts: S3's answer is one for the other lane, or there was none to ask."""
+    """It does not count as an attempt: no request, or a response for the aiohttp lane."""
     FAILED = auto()
-    """S3 failed once, which may be of the moment."""
+    """S3 failed once; the next attempt may succeed."""
     TIMED_OUT = auto()
     """S3 did not answer in time."""
 
 
 class HandedBackRequest(NamedTuple):
-    """A request that the streaming lane has not answered, for aiohttp to answer.
+    """A request that the streaming lane leaves to the aiohttp lane.
 
     Attributes:
-        origin: What came of asking S3, or what S3 said.
+        origin: What came of the request to S3; S3's error, where it has no object to send.
         started: Monotonic time at which the request came.
     """
 
@@ -48,12 +44,12 @@ class HandedBackRequest(NamedTuple):
 
 
 class RelayRequest(NamedTuple):
-    """A request for an object that the streaming lane is to answer.
+    """A request that the streaming lane is to answer.
 
     Attributes:
         chunk: Its bytes, for aiohttp if the streaming lane cannot answer.
-        cached: Client and object.
-        signed_requests: The bucket to ask.
+        cached: Its client and object.
+        signed_requests: Signed requests for the origin bucket, and the connections to it.
         started: Monotonic time at which the request came.
         keep_alive: Whether the client's connection stays open.
     """
@@ -66,7 +62,7 @@ class RelayRequest(NamedTuple):
 
 
 class AiohttpProtocol(Protocol):
-    """What the lane needs of the protocol it hands over to, beside asyncio's calls."""
+    """The aiohttp lane's protocol of one connection, as the client connection uses it."""
 
     @property
     def unanswered(self) -> int:
@@ -89,20 +85,20 @@ class AiohttpProtocol(Protocol):
 
 
 class Downstream(Protocol):
-    """The client's side of a relay: it is told how the answer ended."""
+    """A client connection, as the relay reports the end of an answer to it."""
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
-        """It is written whole, at this monotonic time."""
+        """All of it is written, at this monotonic time."""
 
     def abort_response(self) -> None:
         """It cannot be completed."""
 
     def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
-        """Nothing was sent: another lane has to answer."""
+        """Nothing of it is sent: the aiohttp lane has to answer these bytes."""
 
 
 def peer_address(transport: asyncio.Transport) -> str | None:
-    """The remote address of a connection; None where it has none."""
+    """The remote address of a connection; None if it has none (a Unix socket)."""
     name = transport.get_extra_info("peername")
     # all connections of a load balancer have one address: they share one text
     return sys.intern(name[0]) if isinstance(name, tuple) else None

@@ -1,7 +1,7 @@
 """The streaming lane: the object of a plain GET, from S3's socket to the client's.
 
 It takes GET requests without conditions, with or without a Range, that are to be streamed from the
-origin. It answers S3's plain 200 and 206 only. If S3 answers anything else, or does not answer, the
+origin. It answers with S3's 200 or 206 only. If S3 answers anything else, or does not answer, the
 aiohttp lane answers the request. If S3 drops the body, the rest comes through the aiohttp client
 (``origin/client.py``). Nothing is buffered: while the client is slow, S3 is not read.
 

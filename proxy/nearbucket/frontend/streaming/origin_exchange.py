@@ -1,8 +1,8 @@
-"""One request to S3 and the response to it, on a connection of the worker's own pool.
+"""One request to S3 and its response, on a connection of the worker's own pool.
 
 The head of the response is compared with the last one for the same object, or read line by line.
-If S3 has the object (200 or 206), its body goes to the exchange's owner (``relay.py``). If it has
-not, the error document is read as far as the aiohttp lane needs it.
+If S3 has the object (200 or 206), the body goes to the exchange's owner (``relay.py``). If it has
+not, the error document is read, from which the aiohttp lane answers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class OriginExchange:
     )  # fmt: skip
 
     def __init__(self, request: RelayRequest, owner: ExchangeOwner) -> None:
-        """Ask nothing yet."""
         client_entry, object_entry = request.cached
         self._owner: ExchangeOwner | None = owner
         self._signed_requests = request.signed_requests
@@ -110,7 +109,7 @@ class OriginExchange:
             self._owner.on_body(self._count(data))
 
     def _read(self, data: memoryview) -> None:
-        """Bytes before the body, or those of an error document."""
+        """Bytes of an error document, or of a head and perhaps the body behind it."""
         if self._error_reader is not None:
             self._read_error(self._error_reader, data)
             return

@@ -1,12 +1,8 @@
-"""How much of a large body is taken from S3 at a time.
-
-In: how much of it is left, and when the client falls behind. Out: what the connection to S3 is
-told. Refuses to know the bytes.
+"""How much of a large body is read from S3 at a time.
 
 Few large reads cost less than many small ones. But what a client does not take is copied and waits
-(``client_writer.py``), so pieces become large only for a client that took more without a pause
-than both kernels keep for it (``net.ipv4.tcp_wmem`` here and ``tcp_rmem`` there, by default 4 and
-6 MiB).
+(``client_writer.py``), so reads become large only for a client that took more without a pause than
+both kernels keep for it (``net.ipv4.tcp_wmem`` here, ``tcp_rmem`` there, by default 4 and 6 MiB).
 """
 
 from __future__ import annotations
@@ -17,10 +13,10 @@ if TYPE_CHECKING:
     from nearbucket.origin.pool.connection import UpstreamConnection
 
 LARGE = 1 << 20
-"""Bytes of a body from which on it is taken in pieces at all."""
+"""Bytes of a body from which on it has a ``ReadSizer``."""
 
 _USUAL, _WIDE = 128 * 1024, 256 * 1024  # bytes that are waited for
-_FAST = 16 << 20  # bytes after which a client is taken for a fast one
+_FAST = 16 << 20  # bytes without a pause that show a fast client
 
 
 class ReadSizer:
@@ -29,7 +25,7 @@ class ReadSizer:
     __slots__ = ("_upstream", "_waits_for", "_widens")
 
     def __init__(self, upstream: UpstreamConnection, length: int) -> None:
-        """Args: the connection; bytes of the body."""
+        """Args: the connection to S3; bytes of the body."""
         self._upstream = upstream
         self._waits_for = 0
         self._widens = length - _FAST  # where so many are left, the client is fast
@@ -40,23 +36,23 @@ class ReadSizer:
         self._upstream.set_low_water_mark(count or 1)
 
     def on_passed(self, left: int) -> None:
-        """The client was given some; so many bytes are left."""
+        """Bytes came from S3; ``left`` are still to come."""
         waits_for = self._waits_for
         if not waits_for:
             return
-        if left < 2 * waits_for:  # so many may never come
+        if left < 2 * waits_for:  # soon fewer are left than are waited for
             self._wait_for(0)
         elif left < self._widens and waits_for < _WIDE:
             self._wait_for(_WIDE)
 
     def on_backpressure(self, left: int) -> None:
-        """The client has fallen behind; so many bytes are left."""
+        """The client is slower than S3; ``left`` bytes are still to come."""
         self._widens = left - _FAST
         if self._waits_for == _WIDE:
             self._wait_for(_USUAL)
 
     def read_immediately(self) -> bool:
-        """Take whatever comes, however little, from here on; False where that is so already."""
+        """Read whatever comes, however little, from here on; False if that is so already."""
         waited = self._waits_for > 0
         if waited:
             self._wait_for(0)

@@ -1,11 +1,7 @@
-"""The streaming lane: an object's bytes from the origin's socket straight to the client's.
+"""One answer of the streaming lane: S3's bytes are written to the client as they come.
 
-It answers a plain GET that is to be streamed with S3's 200 or 206. Requests with conditions, errors
-of S3 and other methods are the aiohttp lane's. If S3 drops the body, the rest comes through the
-aiohttp client.
-
-Nothing is kept on the way: what arrives is written at once, head and body in one call, and what
-the client does not take (``client_writer.py``) keeps S3 from being read any further.
+What arrives is written at once, head and body in one call. While the client has not taken it, S3
+is not read.
 """
 
 from __future__ import annotations
@@ -31,12 +27,12 @@ if TYPE_CHECKING:
 class Relay:
     """Answers one request with the object that S3 sends, and records the answer.
 
-    It ends with one call of its downstream's ``complete``, ``abort_response`` or ``hand_back``, or
-    with ``client_lost``.
+    It ends with one call of the client's ``complete``, ``abort_response`` or ``hand_back``, or with
+    ``client_lost``.
     """
 
     __slots__ = (
-        "_context", "_downstream", "_exchange", "_keep_alive", "_request", "_task", "_writer",
+        "_client", "_context", "_exchange", "_keep_alive", "_request", "_task", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -44,30 +40,22 @@ class Relay:
         context: WorkerContext,
         request: RelayRequest,
         writer: ClientWriter,
-        downstream: Downstream,
+        client: Downstream,
     ) -> None:
-        """Begin nothing yet.
-
-        Args:
-            context: What the worker's lanes share.
-            request: The request.
-            writer: Writes to the client.
-            downstream: The client's connection, which is told how the answer ended.
-        """
         self._context = context
         self._request = request
         self._writer = writer
-        self._downstream = downstream
+        self._client = client
         self._exchange = OriginExchange(request, self)
         self._keep_alive = request.keep_alive
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> bool:
-        """Ask S3; False when this lane cannot."""
+        """Ask S3; False if this lane cannot, and nothing has begun."""
         return self._exchange.start()
 
     def on_response(self, response: ResponseHead, data: memoryview) -> None:
-        """S3 has the object: write the head of the answer, and what there is of the body."""
+        """S3 has the object: write the head of the answer, and the first bytes of the body."""
         context, (client_entry, object_entry) = self._context, self._request.cached
         context.counters.streams += 1
         if client_entry.came_back_for is not None:
@@ -76,7 +64,7 @@ class Relay:
         self.on_body(data, head_of(response, client_entry.own_fields, context.date, keep_alive))
 
     def on_body(self, data: memoryview, head: bytes = b"") -> None:
-        """Pass bytes of the body on, behind the answer's head the first time."""
+        """Write bytes of the body, behind the head of the answer the first time."""
         waiting = self._writer.send(head, data)
         if waiting is None:
             self._abort("client-gone")
@@ -91,7 +79,7 @@ class Relay:
         self._writer.resume_writing()
 
     def check(self, now: float) -> None:
-        """Once a second: give up on an S3 that is silent."""
+        """Once a second: give up if S3 is silent."""
         self._exchange.check(now)
 
     def _complete(self) -> None:
@@ -101,15 +89,15 @@ class Relay:
         counters.streams -= 1
         counters.complete.value += 1
         self._record(now)
-        self._downstream.complete(now, keep_alive=self._keep_alive)
+        self._client.complete(now, keep_alive=self._keep_alive)
 
     def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
-        """Not this lane's to answer; nothing is sent yet."""
+        """S3 has no object to pass on, and nothing is sent yet: the aiohttp lane answers."""
         request = self._request
-        self._downstream.hand_back(request.chunk, HandedBackRequest(outcome, request.started))
+        self._client.hand_back(request.chunk, HandedBackRequest(outcome, request.started))
 
     def on_lost(self, error: Exception | None, rest: ObjectResponse) -> None:
-        """S3 dropped the body: go on by way of aiohttp."""
+        """S3 dropped the body: write the rest as it comes through the aiohttp client."""
         trouble = repr(error) if error else "it ended early"
         self._task = asyncio.create_task(self._pass_rest(rest, trouble))
 
@@ -132,7 +120,7 @@ class Relay:
             self._complete()
 
     def client_lost(self) -> None:
-        """The client's connection is gone."""
+        """The client's connection is closed."""
         if self._exchange.response is None:
             self._exchange.close()
             self._record(monotonic())
@@ -140,9 +128,8 @@ class Relay:
             self._end("client-gone")
 
     def _abort(self, how: str) -> None:
-        """What was sent is not the object: the client must not take it for one."""
         self._end(how)
-        self._downstream.abort_response()
+        self._client.abort_response()
 
     def _end(self, how: str) -> None:
         self._exchange.close()
