@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 from nearbucket.frontend.streaming.read_sizing import ReadSizer
 from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
@@ -40,6 +42,19 @@ async def test_a_plain_get_is_asked_for_once_and_never_handed_over() -> None:
         assert len(server.asked) == 2
         assert sum(served.figures("nearbucket_handovers_total").values()) == 0
         assert served.count("nearbucket_streamed_bytes_total", "*", "outside") == 20
+
+
+async def test_a_finished_stream_leaves_nothing_to_the_garbage_collector() -> None:
+    async with ScriptedS3(Say(SAID), Say(SAID)) as server, serving(scripted(server)) as served:
+        client = await served.connect()
+        assert (await client.get("/a.txt", FROM)).status == 200
+        gc.collect()
+        gc.disable()
+        try:
+            assert (await client.get("/a.txt", FROM)).status == 200
+            assert not [each for each in gc.get_objects() if isinstance(each, OriginExchange)]
+        finally:
+            gc.enable()
 
 
 async def test_nothing_is_written_to_a_connection_that_is_closing(
