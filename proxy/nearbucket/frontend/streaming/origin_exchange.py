@@ -208,10 +208,10 @@ class OriginExchange:
         upstream = self._upstream
         if self._error_reader is not None and now - self._error_reader.began > DOCUMENT_TIMEOUT:
             self._end_with_error(self._error_reader)
-        elif upstream is None or upstream.paused or upstream.moved:
+        elif upstream is None or upstream.paused:
             self._since = now
-            if upstream is not None:
-                upstream.moved = False
+        elif upstream.moved:
+            self._since, upstream.moved = now, False
         elif self._read_sizer is not None and self._read_sizer.read_immediately():
             pass  # S3 is slow: the bytes that are there must not wait for more
         elif now - self._since > READ:
