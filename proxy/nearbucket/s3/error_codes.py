@@ -34,7 +34,7 @@ class ErrorKind(Enum):
     NOT_ALLOWED = ("AccessDenied 403", "bucket",
         "not allowed", "docs/replication.md lists the permissions that sync needs")
     NO_BUCKET = ("NoSuchBucket", "bucket",
-        "there is no such bucket", "make it, or correct the name")
+        "there is no such bucket", "create it, or correct the name")
     NO_OBJECT = ("NoSuchKey 404", "bucket",
         "there is no such object", "if it was deleted meanwhile, run the command again")
     REPLACED = ("PreconditionFailed 412", "bucket",
