@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from nearbucket.s3.error_codes import ErrorKind, kind_of_code
 from nearbucket.s3.sdk_client import kind_of, meaning
+from tests.test_imports import SOURCE
 
 
 def error(operation: str, code: str, message: str = "") -> ClientError:
@@ -17,6 +18,13 @@ def test_no_code_means_two_things() -> None:
     codes = [code for kind in ErrorKind for code in kind.codes]
     assert len(codes) == len(set(codes))
     assert all(kind_of_code(code) is kind for kind in ErrorKind for code in kind.codes)
+
+
+def test_no_other_module_names_a_code_of_the_table() -> None:
+    codes = {code for kind in ErrorKind for code in kind.codes if not code.isdigit()}
+    sources = {file.name: file.read_text("utf-8") for file in SOURCE.rglob("*.py")}
+    named = {name for name, text in sources.items() if any(f'"{code}"' in text for code in codes)}
+    assert named == {"error_codes.py"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LARGEST_PIECE = 5 * 1024**3
 """Bytes that CopyObject can copy (S3 user guide, "Copying, moving, and renaming objects")."""
 
-_TOO_LARGE = {"EntityTooLarge", "InvalidRequest", "InvalidArgument"}
+_TOO_LARGE = {*ErrorKind.TOO_LARGE.codes, "InvalidRequest", "InvalidArgument"}
 _GONE = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
 
 

@@ -19,7 +19,8 @@ from nearbucket.replication.listing_merge import listed, matched, merged
 from nearbucket.replication.multipart_copy import parts_of, together
 from nearbucket.replication.object_copy import LARGEST_PIECE, ObjectCopier
 from nearbucket.s3.bucket_location import CopyEndpoints
-from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, meaning, opened
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,7 +248,7 @@ class Replicator:
         try:
             await endpoints.origin_client.head_object(**endpoints.origin.arguments(key))
         except FAULTS as error:
-            if code_of(error) not in {"404", "NoSuchKey"}:
+            if kind_of(error) is not ErrorKind.NO_OBJECT:
                 raise
         else:
             self._progress.orphans -= 1

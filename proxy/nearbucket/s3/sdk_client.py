@@ -118,9 +118,10 @@ def code_of(error: Exception) -> str:
 
 def kind_of(error: Exception) -> ErrorKind | None:
     """What S3's code of an error means; None where there is none, or it is not in the table."""
-    is_bucket = isinstance(error, ClientError) and error.operation_name == "HeadBucket"
-    code = code_of(error)
-    return kind_of_code("NoSuchBucket" if is_bucket and code == "404" else code)
+    kind = kind_of_code(code_of(error))
+    if kind is ErrorKind.NO_OBJECT and getattr(error, "operation_name", "") == "HeadBucket":
+        return ErrorKind.NO_BUCKET
+    return kind
 
 
 def meaning(error: Exception) -> str:
