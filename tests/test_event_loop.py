@@ -1,4 +1,4 @@
-"""Truths about work in the background: it steps back, and nothing else does."""
+"""Work in the background has the lowest priority, and nothing else has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a thread's prio
 
 
 def priority() -> int:
-    """That of the thread which asks."""
+    """Priority of this thread."""
     return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
@@ -29,9 +29,11 @@ async def test_background_work_has_the_lowest_priority_and_the_loop_keeps_its_ow
 async def test_processes_started_afterwards_have_the_loops_priority() -> None:
     await in_background(priority)
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "import os; print(os.getpriority(os.PRIO_PROCESS, 0))",
+        sys.executable,
+        "-c",
+        "import os; print(os.getpriority(os.PRIO_PROCESS, 0))",
         stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     said, _ = await child.communicate()
     assert int(said) == priority()
 

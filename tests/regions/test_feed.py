@@ -1,6 +1,6 @@
-"""Truths about the feed: rows F1, F2, F4, F5, F7 and F8 of the edge cases.
+"""The feed: which lists are used, and what happens when the source or the copy on disk fails.
 
-Every download goes to a real server on loopback; time, sleep and chance are handed in.
+Downloads go to a server on loopback.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def listed(token: int, *rows: dict[str, str]) -> bytes:
 
 
 class Source:
-    """What the server answers, and what it was asked."""
+    """What the server answers, and the marks that it was asked with."""
 
     def __init__(self) -> None:
         self.body = listed(5)
@@ -66,7 +66,7 @@ async def settings(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Regions]:
     """Settings that point at a running server and an empty folder."""
-    monkeypatch.setenv("NO_PROXY", "*")  # the feed obeys the developer's proxy otherwise
+    monkeypatch.setenv("NO_PROXY", "*")  # not through the proxy of the machine
     app = web.Application()
     app.router.add_get("/ip-ranges.json", source.answer)
     async with TestServer(app) as server:
@@ -77,7 +77,7 @@ async def settings(
 
 
 class Desk:
-    """A feed with everything around it within reach."""
+    """A feed, the lists that it published, and its clock."""
 
     def __init__(self, settings: Regions, patience: float = 10.0) -> None:
         self.published: list[Ranges] = []
@@ -147,7 +147,7 @@ async def test_the_same_token_again_swaps_nothing(source: Source, settings: Regi
     assert (source.asked, desk.tokens) == ([None, '"five"', '"another"'], [5])
 
 
-async def test_a_304_that_nobody_asked_for_is_a_failure(source: Source, settings: Regions) -> None:
+async def test_a_304_without_a_condition_is_a_failure(source: Source, settings: Regions) -> None:
     source.status = 304
     desk = Desk(settings)
     assert await desk.feed.refresh() is RefreshResult.FAILED
@@ -193,9 +193,7 @@ async def test_a_bad_answer_leaves_the_list_in_use_and_lets_its_age_rise(  # noq
     }
     assert settings.cache.read_bytes() == good
     source.body, source.status, source.etag = good, 200, '"five"'
-    assert (
-        await desk.feed.refresh() is RefreshResult.UNCHANGED
-    )  # the bad answer's ETag was not learnt
+    assert await desk.feed.refresh() is RefreshResult.UNCHANGED  # by the good list's ETag
     assert (source.asked[-1], desk.feed.confirmed_at) == ('"five"', 2000.0)
 
 

@@ -1,4 +1,4 @@
-"""Truths about a feed over time: its rhythm, its log, and a disk that does not take the copy."""
+"""The feed over time: when it refreshes, what it logs, and a copy that cannot be written."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def pauses(
     *steps: Callable[[], None] | None,
     publish: Callable[[Ranges], Any] = lambda _: None,
 ) -> list[float]:
-    """Seconds a running feed sleeps; a step is what happens during one of them."""
+    """The first pauses of a running feed, in seconds; ``steps`` are called during them."""
     slept: list[float] = []
     waiting = list(steps)
 
@@ -154,7 +154,7 @@ async def test_a_disk_that_takes_no_copy_costs_one_warning_and_no_list(
     assert (feed.cache_problem, settings.cache.read_bytes()) == ("", listed(4))
 
 
-async def test_a_copy_that_somebody_deleted_comes_back(settings: Regions, put: Put) -> None:
+async def test_a_copy_that_was_deleted_comes_back(settings: Regions, put: Put) -> None:
     put(listed(1))
     feed = RangesFeed(settings, lambda _: None)
     await feed.refresh()

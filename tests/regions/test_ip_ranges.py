@@ -1,4 +1,4 @@
-"""Truths about reading the list: rows F1, F3 and F6 of the edge cases."""
+"""Reading the list: what is a list, and which rows of it are used."""
 
 from __future__ import annotations
 

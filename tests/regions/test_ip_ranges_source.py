@@ -1,4 +1,4 @@
-"""Truths about fetching a document and about the copy on disk."""
+"""Fetching the list, and the copy on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TWO = document(GOOD, syncToken="2")
 
 
 async def served(answer: bytes, mark: str | None = None) -> tuple[bytes | None, str | None]:
-    """What a fetch makes of these bytes from a server that then hangs up."""
+    """The result of a fetch from a server that sends these bytes and closes the connection."""
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -36,7 +36,7 @@ async def served(answer: bytes, mark: str | None = None) -> tuple[bytes | None, 
 
 @pytest.fixture(autouse=True)
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is reached without the developer's proxy."""
+    """Reach loopback without the proxy of the machine."""
     monkeypatch.setenv("NO_PROXY", "*")
 
 

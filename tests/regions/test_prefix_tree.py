@@ -1,4 +1,4 @@
-"""Truths about the tree below the lookups: exact at every edge of every level.
+"""The tree of prefixes is exact at the edges of every level.
 
 Prefixes of all lengths, above, at and below the levels where a walk stops, alone and nested; each
 edge is asked in every way to write it, and a scan of all prefixes says what is right.
@@ -120,18 +120,20 @@ def test_prefixes_inside_one_another_at_every_level_are_exact(family: int) -> No
     check(nest, edges(nest))
 
 
-ANYWHERE = st.one_of(*(
-    st.builds(
-        place,
-        st.just(family),
-        # Few different bytes, so that prefixes meet, nest and touch.
-        st.lists(st.sampled_from([0, 0, 1, 128, 255]), min_size=size, max_size=size).map(
-            lambda found: int.from_bytes(bytes(found))
-        ),
-        st.integers(0, BITS[family]),
+ANYWHERE = st.one_of(
+    *(
+        st.builds(
+            place,
+            st.just(family),
+            # Few different bytes, so that prefixes meet, nest and touch.
+            st.lists(st.sampled_from([0, 0, 1, 128, 255]), min_size=size, max_size=size).map(
+                lambda found: int.from_bytes(bytes(found))
+            ),
+            st.integers(0, BITS[family]),
+        )
+        for family, size in ((4, 4), (6, 16))
     )
-    for family, size in ((4, 4), (6, 16))
-))  # fmt: skip
+)
 NOT_MAPPED = ANYWHERE.filter(lambda each: each[0] == 4 or each[2] < 96 or each[1] >> 32 != 0xFFFF)
 
 

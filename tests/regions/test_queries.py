@@ -1,4 +1,4 @@
-"""Truths about the details of an address and the difference of two lists."""
+"""The details of an address, and the difference of two lists."""
 
 from __future__ import annotations
 

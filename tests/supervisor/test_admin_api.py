@@ -1,4 +1,4 @@
-"""Truths about the admin port: what operators and their monitoring read."""
+"""The admin port: what operators and their monitoring read."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 
 NAMED = settings(site={"hosts": ["dl.example", "other.example"]})
 FORWARDED = settings(client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]})
-SECRET = settings(client_address={
-    "from": "x-real-ip",
-    "origin_secret": {"header": "X-Origin-Verify", "values": ["right"]},
-})  # fmt: skip
+SECRET_HEADER = {"header": "X-Origin-Verify", "values": ["right"]}
+SECRET = settings(client_address={"from": "x-real-ip", "origin_secret": SECRET_HEADER})
 
 
 class Fake:
-    """A supervisor that knows a little."""
+    """What the admin port needs of a supervisor."""
 
     def __init__(self, chosen: Settings) -> None:
         self.engine: Engine = engine(chosen)

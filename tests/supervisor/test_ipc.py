@@ -1,4 +1,4 @@
-"""Truths about the line between supervisor and worker: whole, in order, and an end."""
+"""Messages between supervisor and worker arrive whole and in order, until one end is closed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BIG = Stats(
 
 @asynccontextmanager
 async def pair() -> AsyncIterator[tuple[Channel, Channel]]:
-    """Both ends of a conversation."""
+    """Both ends of a channel."""
     ours, theirs = socket.socketpair()
     first, second = await Channel.over(ours), await Channel.over(theirs)
     try:
@@ -53,7 +53,7 @@ async def pair() -> AsyncIterator[tuple[Channel, Channel]]:
 
 @asynccontextmanager
 async def raw_end() -> AsyncIterator[tuple[socket.socket, Channel]]:
-    """A channel whose other end says any bytes."""
+    """A channel, and a plain socket as its other end."""
     ours, theirs = socket.socketpair()
     channel = await Channel.over(theirs)
     try:

@@ -1,4 +1,4 @@
-"""The certificate of the public port: files that hold none are named."""
+"""The certificate of the public port."""
 
 from __future__ import annotations
 

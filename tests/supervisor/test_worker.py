@@ -52,10 +52,14 @@ def chosen(folder: Path, name: str) -> Settings:
 def state(worker: Worker) -> dict[str, Any]:
     """Everything that a reload replaces."""
     context, origins, replicas = worker.context, worker._origins, worker._replicas
-    shared = ("settings", "engine", "parser", "origins", "signed_requests", "presigners",
-              "recent_redirects")  # fmt: skip
     return {
-        **{name: getattr(context, name) for name in shared},
+        "settings": context.settings,
+        "engine": context.engine,
+        "parser": context.parser,
+        "origins": context.origins,
+        "signed requests": context.signed_requests,
+        "presigners": context.presigners,
+        "recent redirects": context.recent_redirects,
         "pools": dict(origins._pools),
         "rules": dict(replicas._rules),
         "probes": {url: cache.probe for url, cache in replicas.object_cache.buckets.items()},
