@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.policy.explain import request_for
-from nearbucket.supervisor.admin_api import Readiness, application
+from nearbucket.supervisor.admin_api import application
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, settings
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Fake:
         self.reasons: list[str] = []
         self.values: Values = {"nearbucket_workers": {(): 2}}
 
-    def readiness(self) -> Readiness:
-        return Readiness(not self.reasons, self.reasons)
+    def not_ready(self) -> list[str]:
+        return self.reasons
 
     def hosts(self) -> list[str]:
         return ["downloads.s3.us-east-1.amazonaws.com", "eu.example:8080"]

@@ -2,20 +2,19 @@
 
 The supervisor reads the configuration, keeps the list of IP prefixes current, starts and replaces
 the workers, sends them a snapshot at every change, and adds up their metrics. It never handles a
-client's request. A worker accepts connections and answers them; it never reads the configuration
-or fetches the list.
+client's request. A worker accepts connections and answers them.
 
 In reading order:
 
 * ``prefork.py``: binds the public port and forks the first workers, before there is an event loop.
-* ``supervisor.py``: start, signals, reload, readiness and drain.
+* ``supervisor.py``: start, reload, refresh of the list, drain; what the admin port shows.
 * ``snapshot.py``: the configuration and the prefixes as one immutable value, from which every
   process builds the same engine.
-* ``worker_pool.py``: the worker processes as the supervisor sees them: starts, replaces, asks for
-  metrics, stops.
+* ``worker_pool.py``: the worker processes as the supervisor sees them: starts and replaces them,
+  sends snapshots, collects metrics, stops them.
 * ``ipc.py``: the messages between supervisor and worker.
 * ``worker_process.py``: the main function of a worker process; acts on each message.
-* ``worker.py``: what a worker is made of, and its work once a second.
+* ``worker.py``: the parts of a worker, and its work once a second.
 * ``listener_tls.py``: the certificate of the public port, loaded again when its files change.
 * ``admin_api.py``: the admin port: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/…`` and the
   dashboard (``dashboard.html``).

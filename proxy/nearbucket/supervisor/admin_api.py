@@ -6,7 +6,7 @@ Nothing can be changed through it, and nothing of it is reachable on the public 
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 
-class Readiness(NamedTuple):
-    """Whether traffic may come, and if not, why."""
-
-    ready: bool
-    reasons: Sequence[str]
-
-
 class SupervisorView(Protocol):
     """What the admin port needs of the supervisor."""
 
@@ -34,8 +27,8 @@ class SupervisorView(Protocol):
     def engine(self) -> Engine:
         """The engine that workers use."""
 
-    def readiness(self) -> Readiness:
-        """Whether traffic may come now."""
+    def not_ready(self) -> Sequence[str]:
+        """Why traffic may not come now; empty if it may."""
 
     def hosts(self) -> Sequence[str]:
         """Every host that clients may be redirected to."""
@@ -61,9 +54,9 @@ def application(view: SupervisorView) -> web.Application:
         return web.Response(text="alive\n")
 
     async def readyz(_request: web.Request) -> web.Response:
-        health = view.readiness()
-        text = "ready\n" if health.ready else "".join(f"{reason}\n" for reason in health.reasons)
-        return web.Response(status=200 if health.ready else 503, text=text)
+        reasons = view.not_ready()
+        text = "".join(f"{reason}\n" for reason in reasons or ["ready"])
+        return web.Response(status=503 if reasons else 200, text=text)
 
     async def status(_request: web.Request) -> web.Response:
         return web.json_response(await view.status())

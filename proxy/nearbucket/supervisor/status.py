@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket import __version__
 from nearbucket.config.file import masked
 from nearbucket.policy.rules import SitePolicy
-from nearbucket.supervisor.snapshot import fingerprint, worker_count
+from nearbucket.supervisor.snapshot import fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nearbucket.config.sites import Site
-    from nearbucket.regions.ip_ranges import Ranges
     from nearbucket.replicas.warm_up import WarmUpProgress
-    from nearbucket.supervisor.admin_api import Readiness
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
 
@@ -30,21 +30,15 @@ class SupervisorState(NamedTuple):
     """What the document is made of, beside the snapshot.
 
     Attributes:
-        readiness: Whether traffic may come.
-        serving: Workers that accept connections.
+        reasons: Why traffic may not come; empty if it may.
         started: Unix time of the start.
-        ranges: The list in use, or None.
-        age: Seconds since the source last confirmed it.
         refused: Why the last reload was refused, or None.
         warm_up: Progress of the warm-up, or None.
         values: All metrics.
     """
 
-    readiness: Readiness
-    serving: int
+    reasons: Sequence[str]
     started: float
-    ranges: Ranges | None
-    age: float
     refused: str | None
     warm_up: WarmUpProgress | None
     values: Values
@@ -52,32 +46,36 @@ class SupervisorState(NamedTuple):
 
 def status_of(snapshot: Snapshot, state: SupervisorState) -> dict[str, Any]:
     """The document, as plain data for JSON."""
-    settings, table, ranges = snapshot.settings, snapshot.table, state.ranges
+    settings, table, values = snapshot.settings, snapshot.table, state.values
     return {
         "version": __version__,
-        "ready": state.readiness.ready,
-        "reasons": list(state.readiness.reasons),
+        "ready": not state.reasons,
+        "reasons": list(state.reasons),
         "uptime_seconds": round(time.time() - state.started, 1),
-        "workers": {"serving": state.serving, "configured": worker_count(settings.listen)},
-        "sites": [_rollout(site, state.values) for site in settings.sites],
+        "workers": {
+            "serving": values["nearbucket_workers"][()],
+            "configured": snapshot.workers,
+        },
+        "sites": [_rollout(site, values) for site in settings.sites],
         "warm_up": state.warm_up and state.warm_up._asdict(),
         "config": {
             "hash": fingerprint(settings),
             "refused": state.refused,
             "settings": masked(settings),
         },
-        "ranges": ranges
-        and {
-            "token": ranges.token,
-            "created": ranges.created,
-            "age_seconds": round(state.age),
+        "ranges": None
+        if table.token is None
+        else {
+            "token": table.token,
+            "created": table.created,
+            "age_seconds": round(values["nearbucket_ranges_age_seconds"][()]),
             "prefixes_v4": table.prefixes_v4,
             "prefixes_v6": table.prefixes_v6,
         },
         "figures": {
             name: [
                 {"labels": list(labels), "value": value}
-                for labels, value in sorted(state.values.get(name, {}).items())
+                for labels, value in sorted(values.get(name, {}).items())
             ]
             for name in _FIGURES
         },

@@ -20,7 +20,7 @@ from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.replicas.warm_up import WarmUp
-from nearbucket.supervisor.admin_api import Readiness, application
+from nearbucket.supervisor.admin_api import application
 from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
@@ -239,8 +239,8 @@ class Supervisor:
 
     # What the admin port shows
 
-    def readiness(self) -> Readiness:
-        """Whether traffic may come, and if not, why."""
+    def not_ready(self) -> Sequence[str]:
+        """Why traffic may not come now; empty if it may."""
         reasons = []
         if self._stop.is_set():
             reasons.append("draining")
@@ -249,7 +249,7 @@ class Supervisor:
             reasons.append(f"ranges not loaded{why} (regions.required: false serves without)")
         if self._pool.serving == 0:
             reasons.append("no worker answers yet")
-        return Readiness(not reasons, reasons)
+        return reasons
 
     def hosts(self) -> Sequence[str]:
         """Every host that clients may be redirected to."""
@@ -267,7 +267,9 @@ class Supervisor:
             "nearbucket_config_info": {(fingerprint(self.settings),): 1},
         }
         if self._ranges is not None:
-            own["nearbucket_ranges_age_seconds"] = {(): self._age()}
+            now, confirmed = time.time(), self._feed.confirmed_at
+            age = 0.0 if confirmed is None else max(0.0, now - confirmed)
+            own["nearbucket_ranges_age_seconds"] = {(): age}
             own["nearbucket_ranges_skipped_rows"] = {(): table.skipped}
             own["nearbucket_ranges_prefixes"] = {
                 ("ipv4",): table.prefixes_v4,
@@ -275,23 +277,17 @@ class Supervisor:
             }
         return total([own, await self._pool.figures()])
 
-    def _age(self) -> float:
-        confirmed = self._feed.confirmed_at
-        return max(0.0, time.time() - confirmed) if confirmed is not None else 0.0
-
     async def status(self) -> Mapping[str, Any]:
         """The document of ``/api/status``."""
+        snapshot = self._snapshot  # which may change while the workers send their metrics
         state = SupervisorState(
-            readiness=self.readiness(),
-            serving=self._pool.serving,
+            reasons=self.not_ready(),
             started=self._started,
-            ranges=self._ranges,
-            age=self._age(),
             refused=self._refused,
             warm_up=self._warm_up.progress if self._warm_up else None,
             values=await self.figures(),
         )
-        return status_of(self._snapshot, state)
+        return status_of(snapshot, state)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
