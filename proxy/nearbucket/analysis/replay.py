@@ -33,7 +33,6 @@ _WRONG_SECRET = b"as logged: secret"
 
 HELD = (Reason.SMALL, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN)
 """Reasons that depend on the buckets."""
-_STATUSES = {reason.value: ReplicaStatus(reason) for reason in HELD}
 _SENT = (Reason.CAME_BACK, Reason.CREDENTIALS, Reason.OPT_OUT, Reason.SECRET, Reason.BAD_REQUEST)
 AS_LOGGED = frozenset(reason.value for reason in (*HELD, *_SENT))
 """Reasons whose causes no access log shows."""
@@ -99,7 +98,8 @@ class Replay:
         if logged.reason == Reason.BAD_REQUEST:
             same = ReplayedAnswer("refuse", logged.reason, "400")
             return ReplayedRequest(same, same, UNKNOWN, "", path, kept=True, other=False)
-        request, replicas = _request(logged), _replicas(logged)
+        request = _request(logged)
+        replicas = _REPLICAS.get(logged.reason, ASSUME_REPLICATED)
         old = self._before.decide(request, replicas)
         shown = logged.reason == Reason.OPT_OUT == old.reason
         if logged.reason == Reason.OPT_OUT and not shown:
@@ -151,14 +151,10 @@ class _LoggedReplicas:
         return self._came_back
 
 
-_CAME_BACK = _LoggedReplicas(ReplicaStatus(), came_back=True)
-_REPLICAS = {word: _LoggedReplicas(status, came_back=False) for word, status in _STATUSES.items()}
-
-
-def _replicas(logged: LoggedRequest) -> ReplicaKnowledge:
-    if logged.reason == Reason.CAME_BACK:
-        return _CAME_BACK
-    return _REPLICAS.get(logged.reason or "", ASSUME_REPLICATED)
+_REPLICAS: dict[str | None, ReplicaKnowledge] = {
+    Reason.CAME_BACK.value: _LoggedReplicas(ReplicaStatus(), came_back=True),
+    **{each.value: _LoggedReplicas(ReplicaStatus(each), came_back=False) for each in HELD},
+}
 
 
 def _answer(decision: Decision, logged: LoggedRequest) -> ReplayedAnswer:
