@@ -27,7 +27,14 @@ from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
 
     from nearbucket.config.buckets import Bucket
     from nearbucket.errors import ProxyError
@@ -43,6 +50,10 @@ _UNZIPPED = 128 * 1024
 
 _MANIFEST_BYTES = 32 * 1024**2
 """A manifest has about 200 bytes a file; anything larger is not one."""
+
+_NEEDED = ("Key", "Size", "ETag")
+_CURRENT = {"IsLatest": {"true"}, "IsDeleteMarker": {"false", ""}}
+"""What a row of a current object has in the columns that only a report of all versions has."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
@@ -76,7 +87,7 @@ async def report_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
             try:
                 async with aclosing(pieces_of(file)) as pieces:
                     async for lines in _lines(_unzipped(pieces)):
-                        objects = manifest.columns.objects(lines, location.entry.prefix)
+                        objects = _objects(lines, manifest.columns, location.entry.prefix)
                         yield CatalogBatch(url, tuple(objects), manifest.created)
                         await asyncio.sleep(0)
             except (ValueError, IndexError, csv.Error, zlib.error) as error:
@@ -111,45 +122,19 @@ async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
     yield [rest]
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Numbers of the columns; those of versions are there only if all versions are listed."""
+def _objects(lines: Iterable[bytes], columns: Sequence[str], prefix: str) -> Iterator[CatalogEntry]:
+    """Current objects below a prefix.
 
-    key: int
-    size: int
-    etag: int
-    latest: int | None
-    marker: int | None
-
-    @classmethod
-    def of(cls, schema: str) -> Self:
-        """Read ``fileSchema``; raises ConfigError if a column is missing."""
-        names = [name.strip() for name in schema.split(",")]
-        at = {name: number for number, name in enumerate(names)}
-        if missing := [name for name in ("Key", "Size", "ETag") if name not in at]:
-            raise ConfigError(
-                f"the report has no column {' and no '.join(missing)}; add it to the fields of "
-                "the inventory configuration"
-            )
-        versions = at.get("IsLatest"), at.get("IsDeleteMarker")
-        return cls(at["Key"], at["Size"], at["ETag"], *versions)
-
-    def objects(self, lines: Iterable[bytes], prefix: str) -> Iterator[CatalogEntry]:
-        """Current objects below a prefix.
-
-        Keys are URL-encoded in CSV reports, a space as ``+`` (user guide, "Key name";
-        cloud-custodian's issue 1997 shows one).
-        """
-        for row in csv.reader((line.decode() for line in lines), strict=True):
-            if row and self._is_current(row):
-                key = unquote_plus(row[self.key], errors="strict")
-                if key != prefix and key.startswith(prefix):
-                    size, etag = int(row[self.size]), row[self.etag].strip('"')
-                    yield key.removeprefix(prefix), size, etag
-
-    def _is_current(self, row: list[str]) -> bool:
-        latest = self.latest is None or row[self.latest].lower() == "true"
-        return latest and (self.marker is None or row[self.marker].lower() != "true")
+    Keys are URL-encoded, a space as ``+`` (user guide, "Key name"; cloud-custodian's issue 1997
+    shows one).
+    """
+    key_at, size_at, etag_at = (columns.index(name) for name in _NEEDED)
+    checks = [(columns.index(name), texts) for name, texts in _CURRENT.items() if name in columns]
+    for row in csv.reader((line.decode() for line in lines), strict=True):
+        if row and all(row[column].lower() in texts for column, texts in checks):
+            key = unquote_plus(row[key_at], errors="strict")
+            if key != prefix and key.startswith(prefix):
+                yield key.removeprefix(prefix), int(row[size_at]), row[etag_at].strip('"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +144,7 @@ class _Manifest:
     bucket: str
     created: float
     files: tuple[str, ...]
-    columns: _Columns
+    columns: Sequence[str]
 
     @classmethod
     def of(cls, data: bytes, source: str) -> Self:
@@ -180,7 +165,13 @@ class _Manifest:
             )
         if lists != source:
             raise ConfigError(f"a report about bucket {lists}, not {source}")
-        return cls(bucket, created, files, _Columns.of(schema))
+        columns = [name.strip() for name in schema.split(",")]
+        if missing := [name for name in _NEEDED if name not in columns]:
+            raise ConfigError(
+                f"the report has no column {' and no '.join(missing)}; add it to the fields of "
+                "the inventory configuration"
+            )
+        return cls(bucket, created, files, columns)
 
 
 @asynccontextmanager
