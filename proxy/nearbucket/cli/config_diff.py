@@ -55,7 +55,8 @@ def diff(  # noqa: PLR0913  # one parameter an option
         print_error("to see which answers change, give an access log with --log FILE")
     else:
         report.print_totals(totals, new.prices)
-        report.print_notes(totals, found)
+        for note in report.notes(totals, found):
+            print_error(note)
 
 
 def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:

@@ -222,12 +222,6 @@ def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> 
         )
 
 
-def print_notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> None:
-    """Print the remarks on standard error."""
-    for note in notes(diff_totals, found):
-        print_error(note)
-
-
 def print_as_json(
     found: Sequence[SettingDifference],
     restart: str | None,

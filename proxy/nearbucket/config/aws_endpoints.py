@@ -48,14 +48,8 @@ def bucket_url(
     """Base URL of a bucket, without a trailing slash.
 
     Path-style is the default on an S3-compatible ``endpoint``, and for bucket names with dots,
-    which no wildcard certificate covers (S3 user guide, "Virtual hosting of buckets").
-
-    Args:
-        bucket: Bucket name.
-        region: Region name; not used if ``endpoint`` is given.
-        endpoint: ``scheme://host[:port]`` of an S3-compatible server.
-        path_style: True, False, or None for the default.
-        dualstack: Use the host name that has IPv6 addresses too.
+    which no wildcard certificate covers (S3 user guide, "Virtual hosting of buckets"). The
+    dual-stack host name has IPv6 addresses too.
 
     Raises:
         KeyError: There is no ``endpoint``, and AWS has no such region.

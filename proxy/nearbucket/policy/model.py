@@ -96,14 +96,8 @@ class RedirectTo:
 class Stream:
     """Stream the object from the origin bucket.
 
-    Attributes:
-        site: Name of the site.
-        key: Object key, decoded once, without the bucket's prefix; may be empty.
-        client: The client's address, or None when it is not known.
-        region: The client's region, or None.
-        target: Whether the site has a target in ``region``.
-        reason: Why there is no redirect.
-        query: Arguments passed on to S3: names and values, decoded.
+    The first five attributes are those of ``RedirectTo``; the key may be empty. ``reason`` says why
+    there is no redirect. ``query`` has the arguments passed on to S3: names and values, decoded.
     """
 
     site: str
@@ -117,12 +111,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer without any bucket.
-
-    Attributes:
-        status: HTTP status of the answer.
-        reason: Why the request is refused.
-    """
+    """Answer with an HTTP status, without any bucket."""
 
     status: int
     reason: Reason

@@ -103,11 +103,11 @@ class BucketInquiry:
 
 @dataclass(frozen=True, slots=True)
 class InspectedBucket:
-    """The checks of a bucket.
+    """A bucket and its findings.
 
     Attributes:
         inquiry: The bucket; None if it cannot be used.
-        findings: The results.
+        findings: The results of its checks.
         listable: Whether it can be listed.
         cors: Answer of GetBucketCors, or the error.
     """
@@ -119,12 +119,7 @@ class InspectedBucket:
 
 
 async def inspect(inquiry: BucketInquiry, also: Sequence[str] = ()) -> InspectedBucket:
-    """Check existence, owner, region and rights of a bucket.
-
-    Args:
-        inquiry: The bucket.
-        also: Other keys of the configuration that have the same bucket.
-    """
+    """Check a bucket; ``also`` names other keys of the configuration with the same bucket."""
     head = await inquiry.ask("head_bucket")
     found = _elsewhere(head, inquiry.location)
     if isinstance(head, Exception) and (found or _is_final(head)):
@@ -233,11 +228,6 @@ def cors_finding(origin: InspectedBucket, target: InspectedBucket, place: str) -
 
     After a redirect to another host browsers send ``Origin: null`` (Fetch standard,
     "redirect-tainted origin"), so only a rule for all origins matches.
-
-    Args:
-        origin: The origin's bucket.
-        target: The target's bucket.
-        place: Key of the target in the configuration.
     """
     needed = _methods(origin.cors, ())
     if not needed:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
 
 from nearbucket.cli.check.bucket_inspection import (
-    SECONDS,
     BucketInquiry,
     Finding,
     InspectedBucket,
@@ -57,34 +55,23 @@ _ATTEMPTS = 2
 _BucketKey = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOptions:
-    """Extent of the checks.
+async def checked(settings: Settings, count: int, progress: Callable[[str], None]) -> list[Finding]:
+    """The findings of all checks, in the order of the configuration.
 
-    Attributes:
-        sample: How many objects of each site are compared.
-        seconds: Time limit of one request.
+    Args:
+        settings: The configuration.
+        count: How many objects of each site are compared.
         progress: Called with a text when a part begins.
     """
-
-    sample: int = 20
-    seconds: float = SECONDS
-    progress: Callable[[str], None] = field(default=lambda _: None)
-
-
-async def checked(settings: Settings, options: CheckOptions) -> list[Finding]:
-    """The findings of all checks, in the order of the configuration."""
     async with AsyncExitStack() as stack, client_session() as session:
         buckets = _buckets(settings)
-        options.progress(f"checking {len(buckets)} buckets")
-        inspections = (_inspected(stack, entries, options) for entries in buckets.values())
+        progress(f"checking {len(buckets)} buckets")
+        inspections = (_inspected(stack, entries) for entries in buckets.values())
         known = dict(zip(buckets, await asyncio.gather(*inspections), strict=True))
-        options.progress("comparing samples of the objects")
-        sites = (
-            _Site(number, settings, known, session, options).findings()
-            for number in range(len(settings.sites))
-        )
-        by_site = await asyncio.gather(*sites)
+        progress("comparing samples of the objects")
+        numbers = range(len(settings.sites))
+        sites = (_Site(number, settings, known, session, count) for number in numbers)
+        by_site = await asyncio.gather(*(site.findings() for site in sites))
     found = [finding for bucket in known.values() for finding in bucket.findings]
     found += chain.from_iterable(by_site)
     return [*found, *_regions_without_addresses(settings)]
@@ -105,9 +92,7 @@ def _buckets(settings: Settings) -> dict[_BucketKey, list[BucketLocation]]:
     return found
 
 
-async def _inspected(
-    stack: AsyncExitStack, locations: Sequence[BucketLocation], options: CheckOptions
-) -> InspectedBucket:
+async def _inspected(stack: AsyncExitStack, locations: Sequence[BucketLocation]) -> InspectedBucket:
     location, *others = locations
     try:
         client = await stack.enter_async_context(opened(location, _CONNECTIONS, attempts=_ATTEMPTS))
@@ -116,8 +101,7 @@ async def _inspected(
         return InspectedBucket(None, [Finding(Level.WRONG, location.name, "credentials", text)])
     except (BotoCoreError, OSError, ValueError) as error:  # the SDK's files and profiles
         return InspectedBucket(None, [trouble(error, location)])
-    inquiry = BucketInquiry(location, client, options.seconds)
-    return await inspect(inquiry, [other.name for other in others])
+    return await inspect(BucketInquiry(location, client), [other.name for other in others])
 
 
 class _Site:
@@ -129,10 +113,10 @@ class _Site:
         settings: Settings,
         known: Mapping[_BucketKey, InspectedBucket],
         session: aiohttp.ClientSession,
-        options: CheckOptions,
+        count: int,
     ) -> None:
         self._number, self._settings, self._known = number, settings, known
-        self._session, self._options = session, options
+        self._session, self._count = session, count
         self._site: Site = settings.sites[number]
 
     async def findings(self) -> list[Finding]:
@@ -163,7 +147,7 @@ class _Site:
         if not origin.listable:
             text = "no objects are compared, because the origin cannot be listed"
             return [Finding(Level.NOTE, location.name, "sample", text)], None
-        sample = await take(origin.inquiry, chooser(self._site), self._options.sample)
+        sample = await take(origin.inquiry, chooser(self._site), self._count)
         if not isinstance(sample, Sample):
             return [Finding(Level.WRONG, location.name, "sample", str(sample))], None
         first = "" if sample.whole else "first "
@@ -235,7 +219,7 @@ class _Site:
         if requested is None:
             text = "redirect.presign: the credentials are missing, or expire within a minute"
             return Finding(Level.WRONG, location.name, "credentials", text, "renew the credentials")
-        answer = await head(self._session, requested, self._options.seconds)
+        answer = await head(self._session, requested)
         return target_finding(location.name, url, size, answer, signed=lifetime is not None)
 
     def _copying(
@@ -251,7 +235,7 @@ class _Site:
         key = encode_key(sample.objects[0].key) if sample else ""
         url = f"{to}/{key}"
         own = {host for site in self._settings.sites for host in site.hosts}
-        answer = await head(self._session, url, self._options.seconds)
+        answer = await head(self._session, url)
         return cdn_finding(f"sites.{self._number}.bypass.to", url, own, answer)
 
 

@@ -38,14 +38,9 @@ async def head(
 def target_finding(
     place: str, url: str, size: int, answer: ProbeAnswer | Exception, *, signed: bool = False
 ) -> Finding:
-    """Whether redirected clients get an object.
+    """Whether a redirected client gets an object of ``size`` bytes.
 
-    Args:
-        place: Key of the target in the configuration.
-        url: The URL to which clients are redirected, without its signature.
-        size: Bytes of the object.
-        answer: The answer to a HEAD of it.
-        signed: Whether that URL was signed (``redirect.presign``).
+    ``url`` has no signature, even if the HEAD that got ``answer`` was ``signed``.
     """
     level, fix = Level.WRONG, "correct public_url or the region"
     if isinstance(answer, Exception):
@@ -76,14 +71,7 @@ def target_finding(
 def cdn_finding(
     place: str, url: str, own: Collection[str], answer: ProbeAnswer | Exception
 ) -> Finding:
-    """Whether ``bypass.to`` answers, and does not redirect back to the proxy.
-
-    Args:
-        place: Key of the setting.
-        url: The URL of an object there.
-        own: The hosts of all sites.
-        answer: The answer to a HEAD of it.
-    """
+    """Whether the CDN answers a HEAD of an object, and does not redirect back to ``own`` hosts."""
     if isinstance(answer, Exception):
         text = f"{url} cannot be reached from here: {_text(answer)}"
         return Finding(Level.WARNING, place, "bypass", text, "correct bypass.to")

@@ -56,10 +56,10 @@ def check(
 
 
 async def _findings(settings: Settings, sample: int) -> list[Finding]:
-    from nearbucket.cli.check.checks import CheckOptions, checked  # noqa: PLC0415  # a second for the SDK
+    from nearbucket.cli.check.checks import checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:
-        return await checked(settings, CheckOptions(sample, progress=status.update))
+        return await checked(settings, sample, status.update)
 
 
 def _sites(settings: Settings) -> dict[str, Any]:

@@ -52,13 +52,9 @@ class Sample(NamedTuple):
 async def take(
     origin: BucketInquiry, chosen: Callable[[str, int], bool], count: int, most: int = MOST
 ) -> Sample | ProxyError:
-    """List the first keys of an origin, and take some of those that would be redirected.
+    """List up to ``most`` keys of an origin, and take ``count`` of those that would be redirected.
 
-    Args:
-        origin: The origin.
-        chosen: Whether an object of this key and size would be redirected.
-        count: How many are taken.
-        most: How many keys are listed.
+    ``chosen`` tells whether an object of a key and size would be redirected.
     """
     seen, found, whole = 0, [], False
     try:
@@ -202,12 +198,8 @@ def sample_findings(
 ) -> list[Finding]:
     """One finding for each state of the copies in a target.
 
-    Args:
-        place: Key of the target in the configuration.
-        found: The compared objects.
-        verify: ``redirect.verify`` of the site.
-        fix: How missing objects can be copied.
-        rule: Whether a replication rule has this destination; None if not known.
+    ``verify`` is that of the site, ``fix`` says how missing objects can be copied, and ``rule``
+    whether a replication rule has this destination (None if not known).
     """
     findings = []
     for state in ReplicaState:
