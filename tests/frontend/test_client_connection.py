@@ -1,4 +1,4 @@
-"""What the fast lane leaves to aiohttp, and under which cause that is counted."""
+"""Which requests go to aiohttp, by cause; answers during a drain; clients that do not read."""
 
 from __future__ import annotations
 

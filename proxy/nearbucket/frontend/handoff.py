@@ -69,19 +69,19 @@ class AiohttpProtocol(Protocol):
         """Requests that will still be answered if the client sends nothing more."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As of ``asyncio.Protocol``."""
+        """See ``asyncio.Protocol``."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """As of ``asyncio.Protocol``."""
+        """See ``asyncio.Protocol``."""
 
     def data_received(self, data: bytes) -> None:
-        """As of ``asyncio.Protocol``."""
+        """See ``asyncio.Protocol``."""
 
     def pause_writing(self) -> None:
-        """As of ``asyncio.Protocol``."""
+        """See ``asyncio.Protocol``."""
 
     def resume_writing(self) -> None:
-        """As of ``asyncio.Protocol``."""
+        """See ``asyncio.Protocol``."""
 
 
 class Downstream(Protocol):

@@ -1,4 +1,4 @@
-"""What only the streaming lane has to get right."""
+"""What only the streaming lane can get wrong."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def test_a_connection_on_which_s3_fell_silent_is_closed() -> None:
         await until(lambda: not server._tasks)
 
 
-async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
+async def test_reads_get_smaller_when_the_client_falls_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held: list[int] = []
@@ -141,7 +141,7 @@ async def test_a_client_that_falls_behind_is_not_read_for_in_large_pieces(
         await client.close()
 
 
-async def test_a_refusal_whose_end_does_not_come_is_told_as_far_as_it_is_known() -> None:
+async def test_an_error_of_s3_whose_end_does_not_come_is_answered_from_what_has_come() -> None:
     half = Say(error("404 Not Found", "NoSuchKey")[:-10], then="hang")
     async with ScriptedS3(half) as server, serving(scripted(server)) as served:
         asking = asyncio.create_task(served.get("/a.txt", FROM))
