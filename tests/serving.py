@@ -237,6 +237,15 @@ class Served:
         session = self.worker._origins.session
         session._timeout = ClientTimeout(total=None, sock_read=seconds)
 
+    async def write_log(self) -> None:
+        """Have the lines of all answers so far written; no connection may be open."""
+        await self.settled()
+        log = self.worker.context.log
+        for _ in range(2):  # what is being written, then the rest
+            assert await asyncio.to_thread(log._idle.wait, PATIENCE)
+            log.flush()
+        assert await asyncio.to_thread(log._idle.wait, PATIENCE)
+
     async def drain(self) -> None:
         """Shut down as at SIGTERM."""
         await self.worker.drain()

@@ -1,11 +1,13 @@
-"""Any bytes, in any pieces, get the same answers whichever lanes there are."""
+"""Any bytes, in any pieces, get the same answers and log lines whichever lanes there are."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Self
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import pytest
 from aiohttp import web
@@ -13,12 +15,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests import build
+from tests.bucketserver import until
 from tests.build import CDN, EAST, ELSEWHERE, OUTSIDE, WEST
 from tests.serving import LOOPS, PATIENCE, Served, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+MAX_LINE = 4096
+"""Bytes that a pipe keeps whole (POSIX, PIPE_BUF): no line of the access log may be longer."""
+
+_TIMES = re.compile(rb'"time":"[^"]*","seconds":[0-9.]*')
 _DATE = re.compile(rb"\r\nDate: [^\r]*")
 
 
@@ -38,6 +45,8 @@ class Trio:
         self._runner = asyncio.Runner(loop_factory=new_loop)
         self._stack = AsyncExitStack()
         self._lanes: list[Served] = []
+        self._logs: list[BinaryIO] = []
+        self._read = [0] * len(LANES)
 
     def __enter__(self) -> Self:
         self._runner.run(self._open())
@@ -59,7 +68,9 @@ class Trio:
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
         )  # fmt: skip
         for fast_lane, relay in LANES:
-            entered = serving(chosen, fast_lane=fast_lane, relay=relay)
+            log = self._stack.enter_context(TemporaryFile())  # noqa: SIM115  # entered here
+            self._logs.append(log)
+            entered = serving(chosen, fast_lane=fast_lane, relay=relay, log=log.fileno())
             self._lanes.append(await self._stack.enter_async_context(entered))
 
     def answers(self, pieces: list[bytes]) -> list[bytes]:
@@ -69,6 +80,24 @@ class Trio:
             return await asyncio.gather(*(_say(lane, pieces) for lane in self._lanes))
 
         return self._runner.run(all_of_them())
+
+    def logged(self) -> list[list[bytes]]:
+        """The new lines of each worker's access log, but for time and duration."""
+
+        async def written() -> None:
+            for lane in self._lanes:
+                await until(lambda: lane.open_connections() == 0)  # noqa: B023  # awaited here
+                await lane.write_log()
+
+        self._runner.run(written())
+        found = []
+        for log, start in zip(self._logs, self._read, strict=True):
+            lines = os.pread(log.fileno(), 1 << 20, start).splitlines(keepends=True)
+            found.append(lines)
+        self._read = [start + len(b"".join(lines))
+                      for start, lines in zip(self._read, found, strict=True)]  # fmt: skip
+        assert all(len(line) <= MAX_LINE for lines in found for line in lines)
+        return [[_TIMES.sub(b"", line) for line in lines] for lines in found]
 
     def redirects(self) -> list[float]:
         """How many requests each worker redirected so far."""
@@ -104,6 +133,7 @@ _TARGETS = st.sampled_from([
     b"/a.tar.gz", b"/d/a%20b+c.tar.xz?x=1", b"/a.txt", b"/", b"//evil.example/a.tar.gz", b"/../a",
     b"/%00", b"/%zz", b"/a.tar.gz#f", b"http://h.example/a.tar.gz", b"*", b"a", b"/\xc3\xa9", b"",
     b"/a.tar.gz?redirect=no", b"/a\\b", b"/" + b"a" * 300 + b".tar.gz",
+    b"/" + b"%41" * 1000 + b".tar.gz", b"/" + b"a" * 3000 + b".txt",
 ])  # fmt: skip
 _VERSIONS = st.sampled_from([b" HTTP/1.1"] * 8 + [b" HTTP/1.0", b" HTTP/1.2", b" HTTP/2.0", b""])
 _FIELDS = st.sampled_from([
@@ -116,6 +146,8 @@ _FIELDS = st.sampled_from([
     b"Authorization: Basic x", b"Cookie: a=b", b"User-Agent: a", b"User-Agent: b",
     b"Accept: */*", b"X-No-Redirect: 1", b"Host: other", b"X : y", b" folded", b": nothing",
     b"X: \x00", b"X: \xff", b"X: a\rb", b"X", b"Expect: x", b"X: " + b"v" * 9000, b"TE: trailers",
+    b"User-Agent: " + b"u" * 6000, b"User-Agent: " + b'"' * 900, b"User-Agent: " + b"u" * 1700,
+    b"Referer: https://r.example/" + b"r" * 3000 + b"?q", b"Range: bytes=" + b"1" * 2000 + b"-",
     b'If-None-Match: "e"', b"Host: dl.example:80", b"Trailer: x", b"HTTP2-Settings: x",
 ])  # fmt: skip
 _ENDS = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b"\r\r\n"])
@@ -144,6 +176,7 @@ def _pieces(draw: st.DrawFn) -> list[bytes]:
 
 
 _PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
+_LONG = _PLAIN[:-2] + b"User-Agent: " + b"u" * 6000 + b"\r\n\r\n"
 _STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
 
 
@@ -153,9 +186,13 @@ _STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.
 @example(pieces=[_STREAM, _PLAIN + _STREAM, _PLAIN])
 @example(pieces=[_PLAIN[:20], _PLAIN[20:] + _STREAM])
 @example(pieces=[_STREAM + b"junk\r\n\r\n"])
+@example(pieces=[_LONG, _LONG, _LONG.replace(b".tar.gz", b".txt")])
+@example(pieces=[_PLAIN.replace(b"/a", b"/" + b"%41" * 1000), _LONG])
 @example(pieces=[_STREAM, _STREAM, b"GET /a.txt HTTP/1.1\r\n\r\n"])
 def test_all_lanes_give_the_same_answers(trio: Trio, pieces: list[bytes]) -> None:
     every, no_relay, plain = trio.answers(pieces)
     assert every == plain
     assert no_relay == plain
     assert len(set(trio.redirects())) == 1
+    lines, *others = trio.logged()
+    assert others == [lines, lines]

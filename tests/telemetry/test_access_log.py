@@ -122,13 +122,19 @@ def packets() -> Iterator[Pipe]:
         yield Pipe(stack, os.O_DIRECT)
 
 
+def add(log: AccessLog, record: LogRecord) -> None:
+    """Keep the line of a record, as a worker does unless the log is off."""
+    if log.format is not None:
+        log.keep(line_of(log.format, record))
+
+
 async def written(
     pipe: Pipe, form: Literal["json", "w3c", "off"], *records: LogRecord
 ) -> list[bytes]:
     """What a log writes of these records, write by write."""
     log = AccessLog(form, descriptor=pipe.writer)
     for record in records:
-        log.add(record)
+        add(log, record)
     await log.close()
     pipe.close_writer()
     return pipe.pieces()
@@ -245,7 +251,7 @@ async def test_records_leave_in_their_order_as_json_lines(pipe: Pipe) -> None:
 async def test_the_w3c_header_is_written_once_before_the_first_line(pipe: Pipe) -> None:
     log = AccessLog("w3c", descriptor=pipe.writer)
     for _ in range(3):
-        log.add(FULL)
+        add(log, FULL)
         log.flush()
     await log.close()
     pipe.close_writer()
@@ -301,15 +307,32 @@ async def test_a_pipe_gets_whole_lines_in_pieces_that_no_other_process_gets_into
     assert all(piece.endswith(b"\n") for piece in got)
 
 
+@pytest.mark.parametrize("letter", ["\U0001f600", "\x1f", '"', "1"])
 @pytest.mark.parametrize("form", ["json", "w3c"])
 async def test_the_longest_line_a_client_can_cause_is_still_one_such_piece(
-    packets: Pipe, form: Literal["json", "w3c"]
+    packets: Pipe, form: Literal["json", "w3c"], letter: str
 ) -> None:
-    worst = "\U0001f600" * 2000
-    long = FULL._replace(path="/" + worst, user_agent=worst, referer=worst, host=worst, range=worst)
-    got = await written(packets, form, FULL, long, FULL)
-    assert max(len(piece) for piece in got) <= PIPE_BUF
-    assert all(piece.endswith(b"\n") for piece in got)
+    worst = letter * 8000
+    fields = dict.fromkeys(
+        ["host", "user_agent", "referer", "range"], worst.encode().decode("latin-1")
+    )
+    text = await logged(packets, form, request("/" + worst, **fields))
+    lines = text.encode().splitlines(keepends=True)
+    assert len(lines) == 1 + 2 * (form == "w3c")
+    assert len(lines[-1]) <= PIPE_BUF
+    assert lines[-1].endswith(b"\n")
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+async def test_of_a_field_that_is_too_long_for_a_line_its_beginning_is_logged(
+    pipe: Pipe, form: Literal["json", "w3c"]
+) -> None:
+    asked = request("/" + "p" * 3000 + "/last", user_agent="u" * 3000 + "last", referer="r")
+    text = await logged(pipe, form, asked)
+    assert "/" + "p" * 1999 in text
+    assert "u" * 1000 in text
+    assert "last" not in text
+    assert ('"referer":"r"' if form == "json" else "\tr\t") in text
 
 
 async def test_a_file_gets_everything(tmp_path: Path) -> None:
@@ -317,7 +340,7 @@ async def test_a_file_gets_everything(tmp_path: Path) -> None:
     with path.open("wb") as file:
         log = AccessLog("json", descriptor=file.fileno())
         for _ in range(5000):
-            log.add(FULL)
+            add(log, FULL)
         await log.close()
     assert path.read_bytes() == 5000 * json_line(FULL)
 
@@ -325,7 +348,7 @@ async def test_a_file_gets_everything(tmp_path: Path) -> None:
 async def test_many_lines_leave_before_the_next_flush(pipe: Pipe) -> None:
     log = AccessLog("json", descriptor=pipe.writer)
     for _ in range(1025):
-        log.add(FULL)
+        add(log, FULL)
     assert await asyncio.to_thread(os.read, pipe.reader, PIPE_BUF)
     reading = asyncio.create_task(asyncio.to_thread(pipe.pieces))
     await log.close()
@@ -350,11 +373,11 @@ async def test_a_full_pipe_stops_nobody_and_what_does_not_fit_is_counted(
     watchdog.start()
     log = AccessLog("json", dropped.append, pipe.writer)
     records = [FULL._replace(path=f"/{number}") for number in range(6)]
-    log.add(records[0])
+    add(log, records[0])
     log.flush()  # a thread waits for the reader from here on
     await asyncio.sleep(0)
     for record in records[1:]:
-        log.add(record)
+        add(log, record)
         log.flush()
     watchdog.cancel()
     assert not blocked.is_set()
@@ -376,10 +399,10 @@ async def test_the_end_does_not_wait_for_a_reader_that_stalls_and_counts_what_is
     pipe.fill()
     dropped: list[int] = []
     log = AccessLog("json", dropped.append, pipe.writer)
-    log.add(FULL)
+    add(log, FULL)
     if flushed:
         log.flush()
-        log.add(FULL)
+        add(log, FULL)
     try:
         async with asyncio.timeout(PATIENCE):
             await log.close(patience=0.05)
@@ -395,7 +418,7 @@ async def test_a_closed_log_has_no_thread_and_an_unused_one_never_had(pipe: Pipe
     log = AccessLog("json", descriptor=pipe.writer)
     log.flush()
     assert threads() == []
-    log.add(FULL)
+    add(log, FULL)
     log.flush()
     assert len(threads()) == 1
     await log.close()
@@ -410,7 +433,7 @@ async def test_without_a_reader_every_record_counts_as_dropped(
     dropped: list[int] = []
     log = AccessLog(form, dropped.append, pipe.writer)
     for _ in range(3):
-        log.add(FULL)
+        add(log, FULL)
     await log.close()
     assert sum(dropped) == 3
 
@@ -418,7 +441,7 @@ async def test_without_a_reader_every_record_counts_as_dropped(
 async def test_without_a_standard_output_every_record_counts_as_dropped() -> None:
     dropped: list[int] = []
     log = AccessLog("json", dropped.append, descriptor=-1)
-    log.add(FULL)
+    add(log, FULL)
     await log.close()
     assert sum(dropped) == 1
 
@@ -428,7 +451,7 @@ async def test_a_descriptor_made_non_blocking_by_another_process_loses_nothing(p
     dropped: list[int] = []
     log = AccessLog("json", dropped.append, pipe.writer)
     for _ in range(1000):
-        log.add(FULL)
+        add(log, FULL)
     reading = asyncio.create_task(asyncio.to_thread(pipe.pieces))
     await log.close()
     pipe.close_writer()
@@ -440,8 +463,8 @@ async def logged(pipe: Pipe, form: Literal["json", "w3c"], asked: Request, **lis
     """What a worker writes about an answered request."""
     made = snapshot(settings(log={"access": form}, listen=listen))
     state = WorkerContext(made.settings, made.table, made.cdn, descriptor=pipe.writer)
-    decision = state.engine.decide(asked)
-    state.record(asked, decision, status=200, sent=5, seconds=0.25, streamed=5)
+    cached = state.entries.build(asked, state.engine.decide(asked))
+    state.recorder.record(cached, 200, 5, 1.0, 1.25)
     await state.log.close()
     pipe.close_writer()
     return b"".join(pipe.pieces()).decode()
@@ -512,7 +535,7 @@ async def test_lines_behind_those_that_a_pipe_took_are_counted_each_once(pipe: P
     log = AccessLog("json", dropped.append, pipe.writer)
     pipe.fill()
     for _ in range(100):  # more than one write
-        log.add(FULL)
+        add(log, FULL)
     log.flush()
     pipe.close_reader()
     await log.close()

@@ -19,6 +19,7 @@ In reading order:
 * ``decision_cache.py``: decisions made before, by client and by object, and why they may be reused.
 * ``cached_decision.py``: the parts of such a decision from which answers, metrics and log lines
   are built.
+* ``answer_recorder.py``: counts and logs an answer, whichever lane wrote it.
 * ``recent_redirects.py``: which clients were redirected in the last seconds, shared by all workers:
   a client that asks again at once could not use its redirect.
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.

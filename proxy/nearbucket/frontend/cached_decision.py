@@ -1,55 +1,48 @@
-"""Cached parts of a response: what is the same for every request of a client or for an object.
+"""Cached parts of a response, from which answers, metrics and log lines are built.
 
-In: a request and its decision. Out: a ``ClientEntry`` and an ``ObjectEntry``, from which any lane
-below aiohttp builds responses, metrics and log lines. Refuses to know how long they are kept, and
-to decide.
+What is the same for all requests of a client is in a ``ClientEntry``, what is the same for all
+requests for an object in an ``ObjectEntry``. How long they are kept is up to ``decision_cache.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
-from nearbucket.frontend.response_heads import stamp_of
+from nearbucket.frontend.response_heads import RedirectText, stamp_of
 from nearbucket.origin.conditional_request import one_range, range_size
-from nearbucket.policy.model import (
-    REPLICA_OK,
-    UNKNOWN,
-    Reason,
-    RedirectTo,
-    Refuse,
-    action_of,
-)
-from nearbucket.telemetry.log_format import ClientFields, LineParts
+from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
+from nearbucket.telemetry.log_format import ClientFields, fitted_client_part, fitted_object_part
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nearbucket.frontend.recent_redirects import RecentRedirects
-    from nearbucket.frontend.response_heads import RedirectText
-    from nearbucket.policy.model import Decision, Request, Stream
-    from nearbucket.telemetry.access_log import AccessLog
+    from nearbucket.policy.model import Decision, Request
     from nearbucket.telemetry.log_format import LineEnds, LinePart, LogFormat
-    from nearbucket.telemetry.metrics import DecisionCounters
+    from nearbucket.telemetry.metrics import Counters, DecisionCounters
 
 UNRELAYED = frozenset({
     b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range",
     b"origin",
 })  # fmt: skip
-"""Header fields that S3's answer depends on in ways that only aiohttp's lane knows."""
+"""Header fields that change S3's answer in ways that only the aiohttp lane handles."""
 
 
 @dataclass(slots=True)
 class ObjectEntry:
-    """The object that a request line asks for.
+    """Cache entry of one request line.
 
     Attributes:
-        key: Object key, decoded.
-        path: The key, encoded once.
+        key: Object key, decoded; empty in a refusal.
+        path: What a redirect appends to the target's URL: the key, encoded once, or a signed URL.
         head: Whether the method is HEAD.
-        log_part: Its part of a log line.
-        mark: Its half of the mark of a redirect.
+        log_part: Method and path as a part of a log line.
+        mark: The object's half of the mark of a redirect.
         size: Bytes of the object, where that is known.
-        until: Monotonic time until which it may be redirected without asking again.
+        until: Monotonic time until which it may be redirected without a new decision.
     """
 
     key: str
@@ -63,22 +56,29 @@ class ObjectEntry:
 
 @dataclass(slots=True)
 class ClientEntry:
-    """A client (its address and the field lines that matter), and what its requests get.
+    """Cache entry of one client: its address and the field lines that matter.
 
     Attributes:
-        decision: The first decision for it; all that is not of the object holds for others.
-        text: The bytes of its redirects; None where it is streamed to.
+        site: Name of the site; empty in a refusal.
+        region: The client's region, or None.
+        action: What the answers do.
+        reason: Why.
+        text: The bytes of its redirects; None if it is not redirected.
         range: Its Range in canonical form.
         streamable: Whether the streaming lane may answer it.
         keep_alive: Whether its connection stays open.
-        log_part: Its part of a log line.
-        own_fields: Our own header lines in what is streamed to it.
-        mark: Its half of the mark of a redirect.
-        recent_redirects: Redirects of this site in the last seconds; None if ``came_back`` is off.
-        came_back_for: The same, where it came back, and has been served once it is streamed to.
+        log_part: Its fields as a part of a log line.
+        own_fields: Our own header lines in the heads of objects streamed to it.
+        mark: The client's half of the mark of a redirect.
+        recent_redirects: Recent redirects of the site; None if ``came_back`` is off.
+        counters: Where its answers are counted.
+        last_line: Its last answer: object, status, bytes sent, and the log line made of them.
     """
 
-    decision: RedirectTo | Stream
+    site: str
+    region: str | None
+    action: Action
+    reason: Reason
     text: RedirectText | None
     range: str | None
     streamable: bool
@@ -87,16 +87,22 @@ class ClientEntry:
     own_fields: bytes
     mark: int
     recent_redirects: RecentRedirects | None
-    came_back_for: RecentRedirects | None
-    _counters: DecisionCounters
-    _last_answer: tuple[int, int] = (0, 0)  # status and bytes of its last line in the log
-    _last_object: ObjectEntry | None = None  # and for what
-    _last_line: LineEnds | None = None
+    counters: DecisionCounters
+    last_line: tuple[ObjectEntry, int, int, LineEnds] | None = None
 
     def came_back(self, entry: ObjectEntry, now: float) -> bool:
-        """Whether it was sent away for the same a moment ago."""
+        """Whether the client was redirected for the same object a moment ago."""
         redirects = self.recent_redirects
         return redirects is not None and redirects.came_back(self.mark ^ entry.mark, now)
+
+    def stream_began(self, entry: ObjectEntry) -> None:
+        """Forget the redirect of a client that came back: its next request is redirected again.
+
+        Not at the end of the stream: of a crowd behind one address every other client would
+        else count as one that came back for as long as a download takes.
+        """
+        if self.reason is Reason.CAME_BACK and self.recent_redirects is not None:
+            self.recent_redirects.forget(self.mark ^ entry.mark)
 
     def bytes_saved(self, entry: ObjectEntry) -> int:
         """Bytes that a redirect keeps off this host, where the object's size is known."""
@@ -104,55 +110,97 @@ class ClientEntry:
             return 0
         return entry.size if self.range is None else range_size(self.range, entry.size)
 
-    def record(  # noqa: PLR0913  # one row, one call
-        self,
-        log: AccessLog,
-        entry: ObjectEntry,
-        status: int,
-        sent: int,
-        *,
-        started: float,
-        now: float,
-    ) -> None:
-        """Count and log one answer.
+
+class CachedDecision(NamedTuple):
+    """The two entries that a request needs for its answer."""
+
+    client: ClientEntry
+    object: ObjectEntry
+
+
+class EntryBuilder:
+    """Makes the entries of requests, under one configuration."""
+
+    __slots__ = ("_counters", "_form", "_reason_header", "_recent_redirects", "_texts")
+
+    def __init__(
+        self, counters: Counters, form: LogFormat | None,
+        recent_redirects: Mapping[str, RecentRedirects], *, reason_header: bool,
+    ) -> None:  # fmt: skip
+        """Args: metrics; format of log lines; recent redirects by site; ``log.reason_header``."""
+        self._counters = counters
+        self._form = form
+        self._recent_redirects = recent_redirects
+        self._reason_header = reason_header
+        self._texts: dict[tuple[object, ...], RedirectText] = {}
+
+    def build(
+        self, request: Request, decision: Decision, *, keep_alive: bool = False,
+        protocol: str = "HTTP/1.1",
+    ) -> CachedDecision:  # fmt: skip
+        """The entries of one request, which hold for others like it.
 
         Args:
-            log: The access log.
-            entry: What was asked for.
-            status: Status of the answer; 0 when the client left before any.
-            sent: Body bytes handed to the connection.
-            started: Monotonic time at which the request came.
-            now: The same of the end of the answer.
+            request: The request.
+            decision: The engine's decision on it.
+            keep_alive: Whether its connection stays open.
+            protocol: HTTP version of the request.
         """
-        if self.text is None:
-            self._counters.add(now - started, sent)
-        else:
-            self._counters.add(now - started, self.bytes_saved(entry))
-        if self.recent_redirects is not None and self._counters.redirects:
-            self.recent_redirects.record(self.mark ^ entry.mark, now)
-        form = log.format
-        if form is not None:
-            last, ends = self._last_answer, self._last_line
-            if ends is None or last != (status, sent) or self._last_object is not entry:
-                decision_part = self._counters.log_parts.get(status) or self._decision_part(
-                    form, status
-                )
-                ends = self._last_line = form.ends(
-                    sent, LineParts(self.log_part, entry.log_part, decision_part)
-                )
-                self._last_answer, self._last_object = (status, sent), entry
-            log.keep(form.line(now + log.offset, now - started, ends))
-
-    def _decision_part(self, form: LogFormat, status: int) -> LinePart:
-        reason = self.decision.reason
-        made = self._counters.log_parts[status] = form.decision_part(
-            action_of(self.decision).value, reason.value, status
+        site = "" if isinstance(decision, Refuse) else decision.site
+        redirects = self._recent_redirects.get(site)
+        mark = 0
+        if redirects is not None and not isinstance(decision, Refuse):
+            mark = mark_of_client(site, decision.client, request)
+        own_fields = b""
+        if isinstance(decision, Stream):
+            own_fields = stamp_of(decision, reason_header=self._reason_header)
+        log_part: LinePart = ()
+        if self._form is not None:
+            log_part = fitted_client_part(self._form, _client_fields(request, decision, protocol))
+        client = ClientEntry(
+            site=site,
+            region=None if isinstance(decision, Refuse) else decision.region,
+            action=action_of(decision),
+            reason=decision.reason,
+            text=self._text(decision) if isinstance(decision, RedirectTo) else None,
+            range=one_range(request.headers.get(b"range", b"").decode("latin-1")),
+            streamable=UNRELAYED.isdisjoint(request.headers),
+            keep_alive=keep_alive,
+            log_part=log_part,
+            own_fields=own_fields,
+            mark=mark,
+            recent_redirects=redirects,
+            counters=self._counters.decision_counters(decision),
         )
-        return made
+        return CachedDecision(client, self._object_entry(request, decision))
+
+    def _object_entry(self, request: Request, decision: Decision) -> ObjectEntry:
+        log_part: LinePart = ()
+        if self._form is not None:
+            path = request.target.partition("?")[0]
+            log_part = fitted_object_part(self._form, request.method, path)
+        key = "" if isinstance(decision, Refuse) else decision.key
+        redirect = decision if isinstance(decision, RedirectTo) else None
+        return ObjectEntry(
+            key=key,
+            path=redirect.path.encode("ascii") if redirect else b"",
+            head=request.method == "HEAD",
+            log_part=log_part,
+            mark=mark_of_object(request.method, key),
+            size=redirect.replica.size if redirect else None,
+            until=redirect.replica.until if redirect else inf,
+        )
+
+    def _text(self, decision: RedirectTo) -> RedirectText:
+        key = decision.site, decision.base, decision.browser, decision.region, decision.reason
+        found = self._texts.get(key)
+        if found is None:
+            found = RedirectText.of(decision, reason_header=self._reason_header)
+            self._texts[key] = found
+        return found
 
 
-def client_fields_of(request: Request, decision: Decision) -> ClientFields:
-    """What the access log says of whoever makes a request."""
+def _client_fields(request: Request, decision: Decision, protocol: str) -> ClientFields:
     headers = request.headers
     client = region = site = None
     if not isinstance(decision, Refuse):
@@ -165,90 +213,12 @@ def client_fields_of(request: Request, decision: Decision) -> ClientFields:
         region=region or UNKNOWN,
         site=site,
         user_agent=_text(headers.get(b"user-agent")),
-        # no query of anybody's is logged: it may be a signature
+        # Queries are never logged: they may be signatures.
         referer=_text(referer and referer.partition(b"?")[0]) or None,
         range=_text(headers.get(b"range")),
-        protocol="HTTP/1.1",
+        protocol=protocol,
     )
 
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
-
-
-def saved_by(request: Request, decision: RedirectTo) -> int:
-    """Bytes that a redirect keeps off this host, where the object's size is known."""
-    size = decision.replica.size
-    if size is None or request.method == "HEAD":
-        return 0
-    part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
-    return size if part is None else range_size(part, size)
-
-
-def object_entry_of(
-    request: Request, decision: RedirectTo | Stream, path: str, log: AccessLog
-) -> ObjectEntry:
-    """What a request asks for.
-
-    Args:
-        request: The request.
-        decision: What it got.
-        path: The decision's key, encoded.
-        log: The access log.
-    """
-    log_part: LinePart = ()
-    if log.format is not None:
-        log_part = log.format.object_part(request.method, request.target.partition("?")[0])
-    replica = decision.replica if isinstance(decision, RedirectTo) else REPLICA_OK
-    return ObjectEntry(
-        key=decision.key,
-        path=path.encode("ascii"),
-        head=request.method == "HEAD",
-        log_part=log_part,
-        mark=mark_of_object(request.method, decision.key),
-        size=replica.size,
-        until=replica.until,
-    )
-
-
-def client_entry_of(  # noqa: PLR0913, PLR0917  # one entry, one call
-    request: Request, decision: RedirectTo | Stream, text: RedirectText | None, log: AccessLog,
-    counters: DecisionCounters, recent_redirects: RecentRedirects | None, *, reason_header: bool,
-    keep_alive: bool,
-) -> ClientEntry:  # fmt: skip
-    """Who makes a request.
-
-    Args:
-        request: The request.
-        decision: What it got.
-        text: The bytes of it, where it is a redirect.
-        log: The access log.
-        counters: Where it is counted.
-        recent_redirects: Redirects of the site in the last seconds, where ``came_back`` is on.
-        reason_header: Whether ``X-Nearbucket`` is sent.
-        keep_alive: Whether the connection stays open.
-    """
-    stamp = b""
-    if not isinstance(decision, RedirectTo):
-        stamp = stamp_of(decision, reason_header=reason_header)
-    asked = request.headers.get(b"range")
-    mark = (
-        mark_of_client(decision.site, decision.client, request)
-        if recent_redirects is not None
-        else 0
-    )
-    return ClientEntry(
-        decision=decision,
-        text=text,
-        range=None if asked is None else one_range(asked.decode("ascii")),
-        streamable=UNRELAYED.isdisjoint(request.headers),
-        keep_alive=keep_alive,
-        log_part=()
-        if log.format is None
-        else log.format.client_part(client_fields_of(request, decision)),
-        own_fields=stamp,
-        mark=mark,
-        recent_redirects=recent_redirects,
-        came_back_for=recent_redirects if decision.reason is Reason.CAME_BACK else None,
-        _counters=counters,
-    )

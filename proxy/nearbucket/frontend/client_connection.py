@@ -37,7 +37,7 @@ from nearbucket.telemetry.metrics import HandoffReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nearbucket.frontend.decision_cache import CachedDecision
+    from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.handoff import HandedBackRequest
     from nearbucket.frontend.worker_context import WorkerContext
 
@@ -166,7 +166,7 @@ class ClientConnection(asyncio.Protocol):
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         keep_alive = found.keep_alive and not context.draining
-        cached = context.cached_decision(found.request, decision, lasting=keep_alive)
+        cached = context.entries.build(found.request, decision, keep_alive=keep_alive)
         if not context.draining and self._is_cacheable(decision, started):
             context.decision_cache.put(self._peer, head, cached.client, cached.object)
         self._respond(chunk, cached, started, keep_alive=keep_alive)
@@ -196,8 +196,7 @@ class ClientConnection(asyncio.Protocol):
             )
         self._transport.write(answer)
         self.timeouts.since = started
-        now = monotonic()
-        client_entry.record(context.log, object_entry, text.status, sent, started=started, now=now)
+        context.recorder.record(cached, text.status, sent, started, monotonic())
         if not keep_alive:
             self._close()
 
@@ -206,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
     ) -> None:
         """Have the streaming lane answer, or aiohttp where that cannot."""
         context, (client_entry, object_entry) = self._context, cached
-        signed_requests = context.signed_requests.get(client_entry.decision.site)
+        signed_requests = context.signed_requests.get(client_entry.site)
         relay = None
         if signed_requests is not None and client_entry.streamable and not object_entry.head:
             self._writer = self._writer or ClientWriter(self._transport)

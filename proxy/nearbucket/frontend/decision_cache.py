@@ -26,14 +26,13 @@ tests/frontend/test_decision_cache.py holds this to the engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nearbucket.event_loop import clear_incrementally
+from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry, ObjectEntry
 from nearbucket.policy.model import Reason
-from nearbucket.telemetry.access_log import PIPE_BUF
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
     from nearbucket.frontend.request_parser import RequestHead
     from nearbucket.telemetry.log_format import LinePart
 
@@ -51,13 +50,6 @@ CACHEABLE_REASONS = frozenset(_REGION_KEYS)
 
 _OVERHEAD = 500  # bytes of Python's objects around one entry
 _LONGEST = 2048  # bytes of a head that is worth keeping
-
-
-class CachedDecision(NamedTuple):
-    """A request that needs no deciding."""
-
-    client: ClientEntry
-    object: ObjectEntry
 
 
 @dataclass(slots=True)
@@ -78,9 +70,12 @@ class _Client:
             client_entry, object_entry = self.unmatched_entry, self.unmatched_objects.get(line)
             if object_entry is None:
                 return None
-        if object_entry.until < now or client_entry.came_back(object_entry, now):
+        if object_entry.until < now:
             return None
-        return CachedDecision(client_entry, object_entry)
+        if client_entry.recent_redirects is not None and client_entry.came_back(object_entry, now):
+            return None
+        # The same as CachedDecision(...) in a quarter of the time.
+        return tuple.__new__(CachedDecision, (client_entry, object_entry))
 
 
 class DecisionCache:
@@ -148,8 +143,8 @@ class DecisionCache:
             entry: Who that is.
             object_entry: What it asked for.
         """
-        site, reason = entry.decision.site, entry.decision.reason
-        kind = entry.decision.region if reason is Reason.IN_REGION else _REGION_KEYS[reason]
+        site, reason = entry.site, entry.reason
+        kind = entry.region if reason is Reason.IN_REGION else _REGION_KEYS[reason]
         objects = self._objects.setdefault((site, kind), {})
         known = objects.get(head.line)
         if known is not None:
@@ -170,10 +165,9 @@ class DecisionCache:
 
     def _fits(self, seen: bytes, part: LinePart = ()) -> bool:
         """Make room for an entry; False for one that is not worth it."""
-        logged = sum(map(len, part))
-        # Any client may meet any object: neither may take half of a line's room.
-        if len(seen) > _LONGEST or logged > PIPE_BUF // 2 - 256:
+        if len(seen) > _LONGEST:
             return False
+        logged = sum(map(len, part))
         # A client's last line is kept as well.
         self._bytes += 2 * len(seen) + 2 * logged + _OVERHEAD
         if self._bytes > MAX_BYTES:
@@ -184,7 +178,7 @@ class DecisionCache:
 
 def _join(client: _Client, objects: dict[bytes, ObjectEntry], client_entry: ClientEntry) -> None:
     """A client met again with another outcome: redirected now, or for once not chosen."""
-    if client_entry.decision.reason is Reason.PATH:
+    if client_entry.reason is Reason.PATH:
         client.unmatched_entry = client_entry
     else:
         client.objects, client.unmatched_entry, client.entry = objects, client.entry, client_entry

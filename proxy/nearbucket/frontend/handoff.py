@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     import asyncio
 
-    from nearbucket.frontend.decision_cache import CachedDecision
+    from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.origin.error_response import ErrorResponse
     from nearbucket.origin.pool.signed_requests import SignedRequestCache
 

@@ -12,14 +12,9 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
-from nearbucket.frontend.cached_decision import (
-    UNRELAYED,
-    client_entry_of,
-    client_fields_of,
-    object_entry_of,
-    saved_by,
-)
-from nearbucket.frontend.decision_cache import CachedDecision, DecisionCache
+from nearbucket.frontend.answer_recorder import AnswerRecorder
+from nearbucket.frontend.cached_decision import UNRELAYED, EntryBuilder
+from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.frontend.recent_redirects import (
     RecentRedirects,
     SharedTable,
@@ -27,7 +22,6 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_object,
 )
 from nearbucket.frontend.request_parser import PlainRequestParser
-from nearbucket.frontend.response_heads import RedirectText
 from nearbucket.policy.engine import Engine
 from nearbucket.policy.model import (
     REPLICA_OK,
@@ -36,10 +30,8 @@ from nearbucket.policy.model import (
     RedirectTo,
     Request,
     Stream,
-    action_of,
 )
 from nearbucket.telemetry.access_log import AccessLog
-from nearbucket.telemetry.log_format import LogRecord
 from nearbucket.telemetry.metrics import Counters
 
 if TYPE_CHECKING:
@@ -92,9 +84,9 @@ class WorkerContext:
     """
 
     __slots__ = (
-        "_complaints", "_redirect_table", "_texts", "connections", "counters", "date",
-        "decision_cache", "draining", "engine", "fast_lane", "log", "max_connections", "origins",
-        "parser", "presigners", "recent_redirects", "replicas", "settings", "signed_requests",
+        "_complaints", "_redirect_table", "connections", "counters", "date", "decision_cache",
+        "draining", "engine", "entries", "fast_lane", "log", "max_connections", "origins", "parser",
+        "presigners", "recent_redirects", "recorder", "replicas", "settings", "signed_requests",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -110,6 +102,7 @@ class WorkerContext:
             descriptor,
             "https" if settings.listen.tls else "http",
         )
+        self.recorder = AnswerRecorder(self.log)
         self.decision_cache = DecisionCache()
         self.connections: set[OpenConnection] = set()
         self.draining = False
@@ -137,8 +130,13 @@ class WorkerContext:
         self.settings, self.engine, self.parser = settings, engine, parser
         self.recent_redirects = recent_redirects
         self.decision_cache.clear()
-        self._texts: dict[tuple[object, ...], RedirectText] = {}
         self.counters.declare(settings)
+        self.entries = EntryBuilder(
+            self.counters,
+            self.log.format,
+            self.recent_redirects,
+            reason_header=settings.log.reason_header,
+        )
 
     def tick(self) -> None:
         """Once a second: the clock, and how much was kept out of the log."""
@@ -190,89 +188,8 @@ class WorkerContext:
             )  # fmt: skip
         return replace(decision, base="", path=url)
 
-    def cached_decision(
-        self, request: Request, decision: RedirectTo | Stream, *, lasting: bool
-    ) -> CachedDecision:
-        """Everything that answering takes, for this request and those like it."""
-        text, path = None, ""
-        if isinstance(decision, RedirectTo):
-            text, path = self._text(decision), decision.path
-        client_entry = client_entry_of(
-            request, decision, text, self.log, self.counters.decision_counters(decision),
-            self.recent_redirects.get(decision.site), reason_header=self.settings.log.reason_header,
-            keep_alive=lasting,
-        )  # fmt: skip
-        return CachedDecision(client_entry, object_entry_of(request, decision, path, self.log))
-
-    def _text(self, decision: RedirectTo) -> RedirectText:
-        key = (
-            decision.site, decision.base, decision.browser, decision.region, decision.reason,
-        )  # fmt: skip
-        found = self._texts.get(key)
-        if found is None:
-            reason_header = self.settings.log.reason_header
-            found = self._texts[key] = RedirectText.of(decision, reason_header=reason_header)
-        return found
-
     def complain(self, text: str) -> None:
         """Log a warning, at most one a second: an outage is one fact, not one a request."""
         self._complaints += 1
         if self._complaints == 1:
             _log.warning("%s", text)
-
-    def record(  # noqa: PLR0913  # one row, one call
-        self, request: Request, decision: Decision, *, status: int, sent: int, seconds: float,
-        streamed: int = 0, protocol: str = "HTTP/1.1",
-    ) -> None:  # fmt: skip
-        """Count and log one answered request.
-
-        Args:
-            request: The request.
-            decision: What it got.
-            status: Status of the answer; 0 when the client left before any.
-            sent: Body bytes handed to the connection.
-            seconds: From the request's head to the end of the answer.
-            streamed: How many of the bytes sent came from the origin.
-            protocol: HTTP version of the request.
-        """
-        saved = saved_by(request, decision) if isinstance(decision, RedirectTo) else streamed
-        self.counters.decision_counters(decision).add(seconds, saved)
-        if status and isinstance(decision, RedirectTo) and decision.reason is Reason.IN_REGION:
-            redirects, mark = self._mark(request, decision)
-            if redirects is not None:
-                redirects.record(mark, time.monotonic())
-        if self.log.format is not None:
-            who = client_fields_of(request, decision)._replace(protocol=protocol)
-            self.log.add(
-                LogRecord(
-                    time=time.time(),
-                    method=request.method,
-                    path=request.target.partition("?")[0],
-                    status=status,
-                    bytes=sent,
-                    seconds=seconds,
-                    action=action_of(decision).value,
-                    reason=decision.reason.value,
-                    **who._asdict(),
-                )
-            )
-
-    def began(self, request: Request, decision: Stream) -> None:
-        """The object is being streamed: who came back for it has been served.
-
-        Not at the end of it: of a crowd behind one address every other one would else be held
-        for one that came back for as long as a download takes.
-        """
-        if decision.reason is Reason.CAME_BACK:
-            redirects, mark = self._mark(request, decision)
-            if redirects is not None:
-                redirects.forget(mark)
-
-    def _mark(
-        self, request: Request, decision: RedirectTo | Stream
-    ) -> tuple[RecentRedirects | None, int]:
-        redirects = self.recent_redirects.get(decision.site)
-        if redirects is None:
-            return None, 0
-        client = mark_of_client(decision.site, decision.client, request)
-        return redirects, client ^ mark_of_object(request.method, decision.key)

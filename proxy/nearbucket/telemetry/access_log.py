@@ -14,13 +14,7 @@ import stat
 import threading
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nearbucket.telemetry.log_format import (
-    JsonFormat,
-    LogFormat,
-    LogRecord,
-    W3cFormat,
-    line_of,
-)
+from nearbucket.telemetry.log_format import MAX_LINE, JsonFormat, LogFormat, W3cFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,10 +24,6 @@ MAX_WAITING = 100_000
 
 _BATCH = 1024  # lines that are handed on before the tick: memory that is warm is used again
 _PIECE = 1 << 20  # bytes a write, to what is no pipe
-PIPE_BUF = 4096
-"""Bytes of the longest line (POSIX: writes up to this are not mixed with other processes')."""
-
-_FROM_CLIENT = frozenset({"method", "host", "path", "user_agent", "referer", "range"})
 
 
 class AccessLog:
@@ -68,7 +58,7 @@ class AccessLog:
         self._dropped = dropped
         self._descriptor = descriptor
         self._header = self.format.header() if self.format else b""
-        self._limit = PIPE_BUF if _is_pipe(descriptor) else _PIECE
+        self._limit = MAX_LINE if _is_pipe(descriptor) else _PIECE
         self._batches: queue.SimpleQueue[list[_Piece] | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
@@ -76,13 +66,8 @@ class AccessLog:
         self._lost = 0
         self._thread: threading.Thread | None = None
 
-    def add(self, record: LogRecord) -> None:
-        """Keep one record's line for the next flush."""
-        if self.format is not None:
-            self.keep(_fitted(self.format, record))
-
     def keep(self, line: bytes) -> None:
-        """Keep one line, of up to PIPE_BUF bytes, for the next flush."""
+        """Keep one line, of up to ``MAX_LINE`` bytes, for the next flush."""
         if len(self._lines) >= _BATCH:
             self.flush()
             if len(self._lines) >= MAX_WAITING:
@@ -154,20 +139,6 @@ def _is_pipe(descriptor: int) -> bool:
         return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     except OSError:
         return False
-
-
-def _fitted(form: LogFormat, record: LogRecord) -> bytes:
-    """A line that a pipe takes whole: what the client sent is cut when it is too long."""
-    made = line_of(form, record)
-    for most in (1000, 300, 100, 40):
-        if len(made) <= PIPE_BUF:
-            break
-        made = line_of(form, record._replace(**{
-            name: value[:most]
-            for name, value in record._asdict().items()
-            if name in _FROM_CLIENT and value
-        }))  # fmt: skip
-    return made
 
 
 def _pieces(lines: list[bytes], limit: int) -> Iterator[_Piece]:

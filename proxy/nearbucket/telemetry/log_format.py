@@ -13,9 +13,12 @@ from __future__ import annotations
 import re
 import time
 from json.encoder import encode_basestring_ascii
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.policy.model import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 W3C_FIELDS = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
@@ -24,6 +27,13 @@ W3C_FIELDS = (
     "x-nearbucket-action x-nearbucket-region x-nearbucket-reason"
 )
 """CloudFront's names for the fields there are, then our own three."""
+
+MAX_LINE = 4096
+"""Bytes of the longest line: POSIX keeps this much whole when processes share a pipe."""
+
+_OBJECT_ROOM = MAX_LINE // 2  # bytes of a line for the object
+_CLIENT_ROOM = MAX_LINE // 2 - 256  # for the client; decision, time and sizes have the rest
+_CUTS = (2000, 1000, 300, 100, 20)  # characters that are left of what the client sent
 
 _W3C_UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"#%'<>\[\\\]^`{|}~]")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -127,7 +137,7 @@ class LogFormat(Protocol):
 
 
 class _Clock:
-    """Text of the current second, made once a second."""
+    """Text of the current second in UTC, made once a second."""
 
     def __init__(self, form: str) -> None:
         self._form = form
@@ -135,7 +145,6 @@ class _Clock:
         self._text = b""
 
     def text(self, second: int) -> bytes:
-        """The second in UTC."""
         if second != self._second:
             self._second = second
             self._text = time.strftime(self._form, time.gmtime(second)).encode()
@@ -193,7 +202,7 @@ class W3cFormat:
 
     def __init__(self, scheme: str = "http") -> None:
         self._clock = _Clock("%Y-%m-%d\t%H:%M:%S")
-        self._scheme = scheme
+        self._scheme = scheme.encode()
 
     def header(self) -> bytes:
         """The names of the columns."""
@@ -203,11 +212,10 @@ class W3cFormat:
         """The client's columns."""
         start, end = _range_bounds(record.range)
         region = None if record.region == UNKNOWN else record.region
-        columns = (
-            record.client, record.host, record.referer, record.user_agent, self._scheme,
-            record.protocol, start, end, region,
-        )  # fmt: skip
-        return tuple(_w3c(column) for column in columns)
+        client, host = _w3c(record.client), _w3c(record.host)
+        left = _w3c(record.referer), _w3c(record.user_agent), b"-", b"-", host, self._scheme
+        right = _w3c(record.protocol), _w3c(start), _w3c(end)
+        return client, host, b"\t".join(left), b"\t".join(right), _w3c(region)
 
     def object_part(self, method: str, path: str) -> LinePart:
         """The object's columns."""
@@ -219,20 +227,50 @@ class W3cFormat:
 
     def ends(self, sent: int, parts: LineParts) -> LineEnds:
         """The columns before and behind the duration."""
-        client, host, referer, agent, scheme, protocol, start, end, region = parts.client
+        client, host, fields, protocol, region = parts.client
         method, path = parts.object
         status, action, reason = parts.decision
-        left = (
-            b"", b"-", b"%d" % sent, client, method, host, path, status, referer, agent, b"-", b"-",
-            host, scheme, b"",
-        )  # fmt: skip
-        right = (b"", b"-", protocol, start, end, action, region, reason)
+        size = b"%d" % sent
+        left = b"", b"-", size, client, method, host, path, status, fields, b""
+        right = b"", b"-", protocol, action, region, reason
         return b"\t".join(left), b"\t".join(right) + b"\n"
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """All of it, in order."""
         left, right = ends
         return b"".join((self._clock.text(int(moment)), left, b"%.3f" % seconds, right))
+
+
+def fitted_client_part(form: LogFormat, fields: ClientFields) -> LinePart:
+    """The client's part of a line; what the client sent is cut when it is too long."""
+
+    def cut(most: int) -> LinePart:
+        host, agent, referer, range_ = (
+            text and text[:most]
+            for text in (fields.host, fields.user_agent, fields.referer, fields.range)
+        )
+        return form.client_part(
+            fields._replace(host=host, user_agent=agent, referer=referer, range=range_)
+        )
+
+    return _fitted(form.client_part(fields), cut, _CLIENT_ROOM)
+
+
+def fitted_object_part(form: LogFormat, method: str, path: str) -> LinePart:
+    """The object's part of a line; what the client sent is cut when it is too long."""
+    return _fitted(
+        form.object_part(method, path),
+        lambda most: form.object_part(method[:most], path[:most]),
+        _OBJECT_ROOM,
+    )
+
+
+def _fitted(part: LinePart, cut: Callable[[int], LinePart], room: int) -> LinePart:
+    for most in _CUTS:
+        if sum(map(len, part)) <= room:
+            break
+        part = cut(most)
+    return part
 
 
 def line_of(form: LogFormat, record: LogRecord) -> bytes:

@@ -27,6 +27,7 @@ from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
 from nearbucket.policy.object_keys import split_target
 
 if TYPE_CHECKING:
+    from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.client_connection import ClientConnection
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.object_response import ObjectResponse
@@ -83,7 +84,6 @@ class _Exchange:
         self._decision: Decision = refused(incoming) or context.decide(self._request)
         self._status = 0
         self._sent = 0
-        self._streamed = 0
 
     async def answer(self) -> web.StreamResponse:
         """Act on the decision."""
@@ -126,16 +126,14 @@ class _Exchange:
 
     def record(self) -> None:
         """Count and log, whatever became of it."""
-        version = self._incoming.version
-        self._context.record(
-            self._request,
-            self._decision,
-            status=self._status,
-            sent=self._sent + self._streamed,
-            seconds=monotonic() - self._started,
-            streamed=self._streamed,
-            protocol=f"HTTP/{version.major}.{version.minor}",
+        self._context.recorder.record(
+            self._entries(), self._status, self._sent, self._started, monotonic()
         )
+
+    def _entries(self) -> CachedDecision:
+        version = self._incoming.version
+        protocol = f"HTTP/{version.major}.{version.minor}"
+        return self._context.entries.build(self._request, self._decision, protocol=protocol)
 
     async def _preflight(self, response: web.StreamResponse) -> None:
         """Let the bucket's CORS rules answer a browser that asks before its request."""
@@ -200,11 +198,13 @@ class _Exchange:
         decorate(response, decision, reason_header=self._context.settings.log.reason_header)
         self._finish(response)
         await response.prepare(self._incoming)
-        self._context.began(self._request, decision)
+        if decision.reason is Reason.CAME_BACK:
+            client_entry, object_entry = self._entries()
+            client_entry.stream_began(object_entry)
         if self._request.method != "HEAD":
             async for chunk in answer.body():
                 await response.write(chunk)
-                self._streamed += len(chunk)
+                self._sent += len(chunk)
         await response.write_eof()
         return response
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from aiohttp.http_exceptions import LineTooLong
@@ -93,8 +94,9 @@ class AiohttpConnection(RequestHandler):
             raise ConnectionResetError("failed in the middle of an answer")
         decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the exchange has its own record
-            unread = Request("-", "-", {}, request.remote)
-            self._context.record(unread, decision, status=decision.status, sent=0, seconds=0.0)
+            unread, now = Request("-", "-", {}, request.remote), monotonic()
+            cached = self._context.entries.build(unread, decision)
+            self._context.recorder.record(cached, decision.status, 0, now, now)
         return refusal(decision, close=True, reason_header=self._context.settings.log.reason_header)
 
 

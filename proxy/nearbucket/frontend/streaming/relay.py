@@ -58,8 +58,7 @@ class Relay:
         """S3 has the object: write the head of the answer, and the first bytes of the body."""
         context, (client_entry, object_entry) = self._context, self._request.cached
         context.counters.streams += 1
-        if client_entry.came_back_for is not None:
-            client_entry.came_back_for.forget(client_entry.mark ^ object_entry.mark)
+        client_entry.stream_began(object_entry)
         keep_alive = self._keep_alive = self._keep_alive and not context.draining
         self.on_body(data, head_of(response, client_entry.own_fields, context.date, keep_alive))
 
@@ -110,7 +109,7 @@ class Relay:
         except OriginError as failure:
             self._task = None
             client_entry, object_entry = self._request.cached
-            site, key = client_entry.decision.site, object_entry.key
+            site, key = client_entry.site, object_entry.key
             self._context.complain(
                 f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}"
             )
@@ -142,9 +141,8 @@ class Relay:
         self._record(monotonic())
 
     def _record(self, now: float) -> None:
-        (client_entry, object_entry), started = self._request.cached, self._request.started
-        response, log = self._exchange.response, self._context.log
+        request, response = self._request, self._exchange.response
         status = sent = 0
         if response is not None:
             status, sent = response.status, response.length - self._exchange.left
-        client_entry.record(log, object_entry, status, sent, started=started, now=now)
+        self._context.recorder.record(request.cached, status, sent, request.started, now)
