@@ -77,7 +77,7 @@ async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     pool = supervisor._pool
     pool.start()
     running = [asyncio.create_task(worker.run()) for worker in workers]
-    await pool.ready()
+    await pool.ready(asyncio.Event())
     try:
         yield supervisor
     finally:

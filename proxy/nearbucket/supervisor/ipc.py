@@ -130,29 +130,25 @@ class Channel:
 
     async def receive(self) -> Message | None:
         """The next message, or None when the other end is gone."""
-        body = io.BytesIO()
+        body, more = io.BytesIO(), True
         unpickler = pickle.Unpickler(body)  # noqa: S301  # see the top of the file
         try:
-            while await self._part(body):
-                unpickler.load()
-                # The collector stops tracking the part's few tuples here. Otherwise it would visit
-                # hundreds of the table's tuples at once, for 2 ms.
-                gc.collect(0)
-                await asyncio.sleep(0)
+            while more:
+                (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+                more = bool(length & _MORE)
+                body.write(await self._reader.readexactly(length & ~_MORE))
+                body.seek(0)
+                message: Message = unpickler.load()
+                body.seek(0)
+                body.truncate()
+                if more:
+                    # The collector stops tracking the part's few tuples here. Otherwise it would
+                    # visit hundreds of the table's tuples at once, for 2 ms.
+                    gc.collect(0)
+                    await asyncio.sleep(0)
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
-        message: Message = unpickler.load()
         return message
-
-    async def _part(self, body: io.BytesIO) -> bool:
-        """Replace the body by that of the next part. Returns whether more parts follow."""
-        (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-        data = await self._reader.readexactly(length & ~_MORE)
-        body.seek(0)
-        body.truncate()
-        body.write(data)
-        body.seek(0)
-        return bool(length & _MORE)
 
     async def close(self) -> None:
         """Send what is queued, and close this end."""

@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-FileStamps = tuple[tuple[int, int, int], ...]
-
 
 class Certificate:
-    """The certificate in use.
-
-    Attributes:
-        context: The server's TLS context.
-    """
+    """The certificate in use, in the server's TLS ``context``."""
 
     def __init__(self, settings: Tls) -> None:
         """Load the files.
@@ -38,23 +32,21 @@ class Certificate:
         self._stamps = self._read_stamps()
         self.context = _context(*self._files)
 
-    def _read_stamps(self) -> FileStamps | None:
+    def _read_stamps(self) -> list[tuple[int, int, int]] | None:
         try:
             found = [path.stat() for path in self._files]
         except OSError:
             return None
-        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in found]
 
     def refresh(self) -> None:
         """Load the files if they have changed; an error is logged once."""
         stamps = self._read_stamps()
-        if stamps in {self._stamps, None}:
+        if stamps in (self._stamps, None):
             return
         self._stamps = stamps
         try:
-            _context(
-                *self._files
-            )  # loading that fails halfway would leave a mixture in the context in use
+            _context(*self._files)  # the context in use must not be left half loaded
             self.context.load_cert_chain(*self._files)
         except (ConfigError, OSError) as error:
             _log.error("certificate not reloaded, the old one goes on: %s", error)

@@ -102,7 +102,7 @@ class Supervisor:
         self._watch_signals()
         tasks = [asyncio.create_task(each) for each in (self._feed.run(), self._watch_file())]
         try:
-            await self._wait_for_workers()
+            await self._pool.ready(self._stop)
             self._announce(admin)
             self._start_warm_up()
             await self._stop.wait()
@@ -134,16 +134,6 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-
-    async def _wait_for_workers(self) -> None:
-        """Return when all workers answer, or when a signal says to stop."""
-        ready = asyncio.create_task(self._pool.ready())
-        stop = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if ready.done():
-            ready.result()  # raises when no worker could start
-        ready.cancel()
 
     def _announce(self, admin: web.AppRunner) -> None:
         file = self._path or DEFAULT_FILE

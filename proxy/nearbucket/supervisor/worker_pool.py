@@ -77,15 +77,7 @@ class PreforkedWorker(NamedTuple):
 
 
 class _WorkerHandle:
-    """One worker process as the supervisor sees it.
-
-    Attributes:
-        process: The process.
-        channel: The supervisor's end of the channel to it.
-        ready: Whether it accepts connections.
-        values: The metrics that it sent last.
-        refusal: Why it could not apply the last snapshot; empty if it could.
-    """
+    """One worker process as the supervisor sees it."""
 
     def __init__(
         self,
@@ -95,9 +87,9 @@ class _WorkerHandle:
     ) -> None:
         self.process = process
         self.channel = channel
-        self.ready = False
-        self.values: Values = {}
-        self.refusal = ""
+        self.ready = False  # to accept connections
+        self.values: Values = {}  # the metrics that it sent last
+        self.refusal = ""  # why it could not apply the last snapshot
         self._credentials = credentials
         self._reported = asyncio.Condition()
         self._answered_number = 0
@@ -189,13 +181,13 @@ class WorkerPool:
             asyncio.create_task(self._keep(slot)) for slot in range(len(self._listeners))
         ]
 
-    async def ready(self) -> None:
-        """Return when every worker accepts connections.
+    async def ready(self, stop: asyncio.Event) -> None:
+        """Return when every worker accepts connections, or when ``stop`` is set.
 
         Raises:
             ProxyError: The first three processes on a socket ended, and no worker ever started.
         """
-        while self.serving < len(self._listeners):
+        while self.serving < len(self._listeners) and not stop.is_set():
             await asyncio.sleep(0.01)
             for task in self._tasks:
                 if task.done():

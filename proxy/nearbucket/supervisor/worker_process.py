@@ -50,11 +50,7 @@ class _CredentialsClient:
         self._answer: asyncio.Future[CredentialsReply] | None = None
 
     async def fetch(self) -> Credentials:
-        """The credentials of now.
-
-        Raises:
-            OriginError: There are none, or they did not come in time.
-        """
+        """The credentials of now, or ``OriginError``."""
         self._answer = asyncio.get_running_loop().create_future()
         self._channel.send(CredentialsRequest())
         try:
@@ -81,11 +77,7 @@ class _MessageHandler:
         self._credentials = credentials
 
     def handle_message(self, message: Message | None) -> bool:
-        """Act on a message; None means that the supervisor is gone.
-
-        Returns:
-            Whether the worker goes on.
-        """
+        """Act on a message, or on None: the supervisor is gone. Returns whether to go on."""
         match message:
             case Snapshot() as snapshot:
                 self._apply(snapshot)
