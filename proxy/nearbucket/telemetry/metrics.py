@@ -89,7 +89,8 @@ METRICS = (
     MetricDefinition("nearbucket_origin_resumes_total", "counter", ("site",),
                "Times the rest of a body was asked for, after the origin dropped it."),
     MetricDefinition("nearbucket_target_up", "gauge", ("site", "region"),
-               "Whether clients are sent to a target (1), or it fails (0); least of all workers."),
+               "Is 1 while clients are redirected to the target, 0 while it is failing; the lowest "
+               "value of all workers."),
     MetricDefinition("nearbucket_checks_total", "counter", ("result",),
                "HEAD requests to origin and targets about one object, by what was found."),
     MetricDefinition("nearbucket_handovers_total", "counter", ("cause",),
