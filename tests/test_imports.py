@@ -54,12 +54,6 @@ IMPURE = {
 LONGEST, MEDIAN = 400, 200
 """Lines of a file: above, it is two things, or its reader loses the thread."""
 
-INHERITS = {
-    # one reads the SDK's chain, the other another process; the refresh around it is the same
-    "s3.credentials: RemoteCredentials",
-}
-"""Classes with a parent of ours that is no protocol, error or pydantic model."""
-
 FILES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(SOURCE.rglob("*.py"))
@@ -220,7 +214,7 @@ def test_no_class_inherits_from_another_one_of_ours() -> None:
         for kind in vars(module).values()
         if isinstance(kind, type) and kind.__module__ == module.__name__ and parents_of_ours(kind)
     }
-    assert not found - INHERITS
+    assert not found
 
 
 def test_a_parent_of_ours_is_found() -> None:
