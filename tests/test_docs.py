@@ -16,8 +16,9 @@ import yaml
 
 from nearbucket.config.settings import Settings
 from nearbucket.policy.model import Reason
-from nearbucket.telemetry.log_format import W3C_FIELDS, LogRecord
+from nearbucket.telemetry.log_format import W3C_FIELDS
 from nearbucket.telemetry.metrics import METRICS
+from tests.log_lines import LogRecord
 from tests.test_imports import FILES, SOURCE, floor_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import pytest
 
 from nearbucket.analysis.log_reader import LogEntry, LogFiles, LoggedRequest, UnreadableInput
 from nearbucket.errors import ConfigError
-from nearbucket.telemetry.log_format import JsonFormat, LogRecord, W3cFormat, line_of
+from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.build import WEST
+from tests.log_lines import LogRecord, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,9 +12,10 @@ from nearbucket.analysis.policy_diff import PolicyDiff, PolicyDiffTotals
 from nearbucket.analysis.replay import HELD, Replay
 from nearbucket.config.prices import GB, Prices
 from nearbucket.policy.model import RedirectTo, Refuse, ReplicaStatus
-from nearbucket.telemetry.log_format import JsonFormat, W3cFormat, line_of
+from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.analysis.test_log_reader import ASKED, FULL, KEY, lines
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, request, settings
+from tests.log_lines import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.model import Decision, Request
-    from nearbucket.telemetry.log_format import LogRecord
+    from tests.log_lines import LogRecord
 
 TARGET = "https://us-west-2-downloads.s3.us-west-2.amazonaws.com"
 GONE = "redirect/in-region/301 " + TARGET

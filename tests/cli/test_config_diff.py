@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.cli import config_diff_report as report
-from nearbucket.telemetry.log_format import JsonFormat, line_of
+from nearbucket.telemetry.log_format import JsonFormat
 from tests.analysis.test_log_reader import FULL
 from tests.build import EAST
 from tests.cli.conftest import SITE, TITLE, WEST_URL, write
+from tests.log_lines import line_of
 
 if TYPE_CHECKING:
     from pathlib import Path

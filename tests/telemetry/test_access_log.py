@@ -14,8 +14,9 @@ import pytest
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.telemetry import access_log as accesslog
 from nearbucket.telemetry.access_log import AccessLog
-from nearbucket.telemetry.log_format import W3C_FIELDS, JsonFormat, LogRecord, W3cFormat, line_of
+from nearbucket.telemetry.log_format import W3C_FIELDS, JsonFormat, W3cFormat
 from tests.build import OUTSIDE, WEST, request, settings, snapshot
+from tests.log_lines import LogRecord, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

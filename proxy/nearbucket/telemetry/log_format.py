@@ -1,7 +1,6 @@
 """What a line of the access log says, as JSON or with CloudFront's W3C names.
 
-In: one ``LogRecord`` an answered request. Out: its line. Refuses to know where lines go, and to
-write a query string: it may be a signature.
+No query string is written: it may be a signature.
 
 A line has parts: when, how long and how much; who asked; what for; why they got what they got.
 The last three are the same for every request of a client, for an object and for a decision, so
@@ -42,50 +41,20 @@ _MICROSECONDS = tuple(b"%.6f" % (number / 1e6) for number in range(1000))
 _TABLED = 0.001  # seconds: the end of the table above
 
 
-class LogRecord(NamedTuple):
-    """One answered request.
+class ClientFields(NamedTuple):
+    """What a line says of the client and its header fields.
 
     Attributes:
-        time: Unix time of the end of the answer, in seconds.
         client: Client address, or None.
-        peer: Socket peer, or None.
-        method: Method.
+        peer: Address of the socket's peer, or None.
         host: Host header as sent.
-        path: Path as sent, without the query.
-        status: Status of the answer; 0 when the client left before any.
-        bytes: Body bytes handed to the connection.
-        seconds: From the request's head to the end of the answer.
-        action: redirect, stream or refuse.
         region: Client's region, or UNKNOWN.
-        reason: The decision's reason.
         site: Site name, or None when refused.
         user_agent: User-Agent as sent.
         referer: Referer, without its query.
         range: Range as sent.
         protocol: HTTP version, such as HTTP/1.1.
     """
-
-    time: float
-    client: str | None
-    peer: str | None
-    method: str
-    host: str | None
-    path: str
-    status: int
-    bytes: int
-    seconds: float
-    action: str
-    region: str
-    reason: str
-    site: str | None
-    user_agent: str | None
-    referer: str | None
-    range: str | None
-    protocol: str
-
-
-class ClientFields(NamedTuple):
-    """What of a record is the same for all requests of a client; fields as of ``LogRecord``."""
 
     client: str | None
     peer: str | None
@@ -120,7 +89,7 @@ class LogFormat(Protocol):
     def header(self) -> bytes:
         """What stands above the first line of a process."""
 
-    def client_part(self, record: LogRecord | ClientFields) -> LinePart:
+    def client_part(self, fields: ClientFields) -> LinePart:
         """What a line says of the client and its header fields."""
 
     def object_part(self, method: str, path: str) -> LinePart:
@@ -161,15 +130,9 @@ class JsonFormat:
         """Nothing: every line names its fields."""
         return b""
 
-    def client_part(self, record: LogRecord | ClientFields) -> LinePart:
+    def client_part(self, fields: ClientFields) -> LinePart:
         """The client's fields."""
-        return (
-            _members(
-                client=record.client, peer=record.peer, host=record.host, region=record.region,
-                site=record.site, user_agent=record.user_agent, referer=record.referer,
-                range=record.range, protocol=record.protocol,
-            ),
-        )  # fmt: skip
+        return (_members(**fields._asdict()),)
 
     def object_part(self, method: str, path: str) -> LinePart:
         """The object's fields."""
@@ -208,13 +171,13 @@ class W3cFormat:
         """The names of the columns."""
         return f"#Version: 1.0\n#Fields: {W3C_FIELDS}\n".encode()
 
-    def client_part(self, record: LogRecord | ClientFields) -> LinePart:
+    def client_part(self, fields: ClientFields) -> LinePart:
         """The client's columns."""
-        start, end = _range_bounds(record.range)
-        region = None if record.region == UNKNOWN else record.region
-        client, host = _w3c(record.client), _w3c(record.host)
-        left = _w3c(record.referer), _w3c(record.user_agent), b"-", b"-", host, self._scheme
-        right = _w3c(record.protocol), _w3c(start), _w3c(end)
+        start, end = _range_bounds(fields.range)
+        region = None if fields.region == UNKNOWN else fields.region
+        client, host = _w3c(fields.client), _w3c(fields.host)
+        left = _w3c(fields.referer), _w3c(fields.user_agent), b"-", b"-", host, self._scheme
+        right = _w3c(fields.protocol), _w3c(start), _w3c(end)
         return client, host, b"\t".join(left), b"\t".join(right), _w3c(region)
 
     def object_part(self, method: str, path: str) -> LinePart:
@@ -271,14 +234,6 @@ def _fitted(part: LinePart, cut: Callable[[int], LinePart], room: int) -> LinePa
             break
         part = cut(most)
     return part
-
-
-def line_of(form: LogFormat, record: LogRecord) -> bytes:
-    """A record's whole line."""
-    object_ = form.object_part(record.method, record.path)
-    decision = form.decision_part(record.action, record.reason, record.status)
-    parts = LineParts(form.client_part(record), object_, decision)
-    return form.line(record.time, record.seconds, form.ends(record.bytes, parts))
 
 
 def _members(**fields: str | None) -> bytes:
