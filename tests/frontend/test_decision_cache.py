@@ -128,7 +128,7 @@ class Serving:
             made.settings, made.table, made.cdn, descriptor=self._log.fileno()
         )
         self.context.date = b"D"
-        self.context.replicas = cast("ReplicaStatuses", _Replicas())
+        self.context.decider.replicas = cast("ReplicaStatuses", _Replicas())
         self._forgetful = forgetful
 
     def answer(self, head: bytes) -> bytes:
@@ -200,7 +200,7 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
     serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     first = serving.answer(head)
-    monkeypatch.setattr(type(serving.context.engine), "decide", None)
+    monkeypatch.setattr(type(serving.context.decider.engine), "decide", None)
     assert [serving.answer(head) for _ in range(4)] == [first] * 4
     other = head.replace(b"\r\n\r\n", b"\r\nX-Amz-Cf-Id: 1\r\n\r\n")
     assert serving.answer(other) == first
@@ -209,7 +209,7 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
 def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve) -> None:
     serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
-    replicas = cast("Any", serving.context.replicas)
+    replicas = cast("Any", serving.context.decider.replicas)
     for known, answer in [
         (ReplicaStatus(None, 5, monotonic() + 3600), b"301"),
         (ReplicaStatus(Reason.SMALL, 5, inf), b"301"),  # nobody asks again so soon
@@ -227,8 +227,8 @@ def test_who_comes_back_is_streamed_once_and_then_redirected_again(serve: Serve)
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     redirected = [b"301" in serving.answer(head) for _ in range(4)]
     assert redirected == [True, False, False, False]  # nothing streams here
-    for mark in set(serving.context.recent_redirects["*"]._marks):
-        serving.context.recent_redirects["*"].forget(mark)
+    for mark in set(serving.context.decider.recent_redirects["*"]._marks):
+        serving.context.decider.recent_redirects["*"].forget(mark)
     assert b"301" in serving.answer(head)
     other = head.replace(b"Host: b", b"Host: b\r\nUser-Agent: another")
     assert b"301" in serving.answer(other)
@@ -265,7 +265,7 @@ def test_a_percentage_is_kept_to_whatever_was_decided_before(serve: Serve) -> No
     for _ in range(4):
         for number, client in itertools.product(range(8), clients):
             asked = build.request(f"/{number}.tar.gz", peer=client)
-            decided = serving.context.engine.for_client().decide(asked).reason
+            decided = serving.context.decider.engine.for_client().decide(asked).reason
             head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n"
             assert (b"301" in serving.answer(head.encode())) is (decided is Reason.IN_REGION)
 
@@ -279,7 +279,7 @@ def test_a_signed_location_is_asked_for_each_time(serve: Serve) -> None:
             return f"{url}?{self.made}"
 
     serving = serve(presign="15m")
-    serving.context.presigners = {("*", "us-east-1"): cast("Any", Presigner())}
+    serving.context.decider.presigners = {("*", "us-east-1"): cast("Any", Presigner())}
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
     for number in range(1, 5):  # an older one would outlive its signature
         assert f"a.tar.gz?{number}\r\n".encode() in serving.answer(head)

@@ -117,8 +117,8 @@ def test_a_reload_takes_the_new_window_and_keeps_who_was_sent_away() -> None:
 
     first, longer, off = made("10s"), made("1h"), made("off")
     context = WorkerContext(first.settings, first.table, first.cdn)
-    context.recent_redirects["*"].record(1, 100.0)
+    context.decider.recent_redirects["*"].record(1, 100.0)
     context.apply(longer.settings, longer.table, longer.cdn)
-    assert context.recent_redirects["*"].came_back(1, 200.0)
+    assert context.decider.recent_redirects["*"].came_back(1, 200.0)
     context.apply(off.settings, off.table, off.cdn)
-    assert not context.recent_redirects
+    assert not context.decider.recent_redirects

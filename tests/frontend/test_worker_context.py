@@ -19,12 +19,12 @@ def test_of_many_warnings_in_a_second_one_is_logged_and_the_others_are_counted(
     for _ in range(2):
         caplog.clear()
         for number in range(3):
-            context.complain(f"fault {number}")
+            context.warnings.warn(f"fault {number}")
         assert caplog.messages == ["fault 0"]
         context.tick()
         assert caplog.messages == ["fault 0", "and 2 more like the last"]
     caplog.clear()
-    context.complain("alone")
+    context.warnings.warn("alone")
     context.tick()
     context.tick()
     assert caplog.messages == ["alone"]

@@ -54,12 +54,12 @@ def state(worker: Worker) -> dict[str, Any]:
     context, origins, replicas = worker.context, worker._origins, worker._replicas
     return {
         "settings": context.settings,
-        "engine": context.engine,
+        "engine": context.decider.engine,
         "parser": context.parser,
         "origins": context.origins,
         "signed requests": context.signed_requests,
-        "presigners": context.presigners,
-        "recent redirects": context.recent_redirects,
+        "presigners": context.decider.presigners,
+        "recent redirects": context.decider.recent_redirects,
         "pools": dict(origins._pools),
         "rules": dict(replicas._rules),
         "probes": {url: cache.probe for url, cache in replicas.object_cache.buckets.items()},

@@ -464,7 +464,7 @@ async def logged(pipe: Pipe, form: Literal["json", "w3c"], asked: Request, **lis
     """What a worker writes about an answered request."""
     made = snapshot(settings(log={"access": form}, listen=listen))
     state = WorkerContext(made.settings, made.table, made.cdn, descriptor=pipe.writer)
-    cached = state.entries.build(asked, state.engine.decide(asked))
+    cached = state.entries.build(asked, state.decider.engine.decide(asked))
     state.recorder.record(cached, 200, 5, 1.0, 1.25)
     await state.log.close()
     pipe.close_writer()

@@ -1,6 +1,7 @@
 """The connections of clients: requests are read, decided by the engine, and answered.
 
-There are three lanes, and all of them ask the same engine (``policy/engine.py``):
+There are three lanes, and all of them ask the same engine. The whole decision on a
+request, in reading order, is ``Engine.decide`` in ``policy/engine.py``:
 
 * The aiohttp lane (``aiohttp_lane/``) answers every request. It is the reference.
 * The fast lane (``client_connection.py``) answers plain GET and HEAD requests that are redirected.
@@ -15,7 +16,8 @@ In reading order:
 
 * ``client_connection.py``: one client connection: the fast lane, and which lane gets a request.
 * ``request_parser.py``: recognises plain GET and HEAD requests; all others go to aiohttp.
-* ``worker_context.py``: what the connections of one worker share: engine, caches, metrics, log.
+* ``worker_context.py``: holds what the connections of one worker share.
+* ``decider.py``: asks the engine, with what is known of copies and of recent redirects.
 * ``decision_cache.py``: decisions made before, by client and by object, and why they may be reused.
 * ``cached_decision.py``: the parts of such a decision from which answers, metrics and log lines
   are built.

@@ -157,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _decide(self, chunk: bytes, head: RequestHead, found: PlainRequest, started: float) -> None:
         context = self._context
-        decision = context.decide(found.request)
+        decision = context.decider.decide(found.request)
         if isinstance(decision, Refuse):
             self._hand_over(chunk, HandoffReason.REFUSE, AIOHTTP_ONE_REQUEST)
             return
@@ -173,7 +173,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _is_cacheable(self, decision: RedirectTo | Stream, now: float) -> bool:
         """Whether like requests get the same decision, for a while at least."""
-        engine = self._context.engine
+        engine = self._context.decider.engine
         if decision.reason is Reason.IN_REGION and isinstance(decision, RedirectTo):
             return decision.site in engine.certain and decision.replica.until > now
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming

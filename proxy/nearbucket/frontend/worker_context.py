@@ -1,36 +1,19 @@
-"""What the lanes of one worker share: the current engine, counters, log and clock.
-
-In: a configuration and a table, again at every reload. Out: the one place a lane reads
-them from. Refuses to hold anything of a single connection or request.
-"""
+"""What the client connections of one worker share, in all lanes. Nothing of a single request."""
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.frontend.answer_recorder import AnswerRecorder
 from nearbucket.frontend.cached_decision import UNRELAYED, EntryBuilder
+from nearbucket.frontend.decider import Decider
 from nearbucket.frontend.decision_cache import DecisionCache
-from nearbucket.frontend.recent_redirects import (
-    RecentRedirects,
-    SharedTable,
-    mark_of_client,
-    mark_of_object,
-)
+from nearbucket.frontend.recent_redirects import SharedTable
 from nearbucket.frontend.request_parser import PlainRequestParser
 from nearbucket.policy.engine import Engine
-from nearbucket.policy.model import (
-    REPLICA_OK,
-    Decision,
-    Reason,
-    RedirectTo,
-    Request,
-    Stream,
-)
 from nearbucket.telemetry.access_log import AccessLog
 from nearbucket.telemetry.metrics import Counters
 
@@ -40,10 +23,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.origin.client import OriginClient
     from nearbucket.origin.pool.signed_requests import SignedRequestCache
-    from nearbucket.policy.model import ReplicaStatus
     from nearbucket.regions.region_table import NetworkSet, RegionTable
-    from nearbucket.replicas.replica_status import ReplicaStatuses
-    from nearbucket.s3.presigner import Presigner
 
 
 RECORDED = frozenset({b"host", b"user-agent", b"referer", b"range"})
@@ -62,39 +42,59 @@ class OpenConnection(Protocol):
         """Close the connection without another byte."""
 
 
+class WarningLimiter:
+    """Logs at most one warning a second: an outage is one fact, not one for each request."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def warn(self, text: str) -> None:
+        """Log a warning unless there was one in this second."""
+        self._count += 1
+        if self._count == 1:
+            _log.warning("%s", text)
+
+    def tick(self) -> None:
+        """Once a second: say how many warnings were left out."""
+        if self._count > 1:
+            _log.warning("and %d more like the last", self._count - 1)
+        self._count = 0
+
+
 class WorkerContext:
-    """What all connections of a worker process share.
+    """Holds what the connections of a worker share.
 
     Attributes:
-        engine: The snapshot that decides; swapped whole by ``apply``.
-        settings: The configuration it was built from.
-        origins: Site name to its origin.
-        signed_requests: The same for plain GETs; empty when all are to go to aiohttp.
-        replicas: What is known of the copies in the targets; without it they hold everything.
-        presigners: Site and region to who signs its Locations, where they are signed.
-        recent_redirects: Site to its redirects of the last seconds, where ``came_back`` is on.
-        counters: Figures of this process.
+        settings: The configuration in use.
+        decider: Decides requests.
+        decision_cache: Earlier decisions.
+        entries: Makes the entries of the decision cache.
+        parser: Recognises plain requests; None when all are to go to aiohttp.
+        origins: The origin of each site.
+        signed_requests: Requests to each site's origin, for the streaming lane; empty without it.
+        counters: Metrics of this process.
         log: Access log of this process.
+        recorder: Counts and logs answers.
+        warnings: Logs what fails.
         connections: Open client connections.
         max_connections: How many there may be.
-        parser: Reads simple requests; None when all are to go to aiohttp.
-        decision_cache: Requests decided before; emptied by ``apply``.
-        date: Value of the Date header, made by ``tick``.
+        date: Value of the Date header, made once a second.
         draining: Whether answers close their connection.
     """
 
     __slots__ = (
-        "_complaints", "_redirect_table", "connections", "counters", "date", "decision_cache",
-        "draining", "engine", "entries", "fast_lane", "log", "max_connections", "origins", "parser",
-        "presigners", "recent_redirects", "recorder", "replicas", "settings", "signed_requests",
+        "_fast_lane", "connections", "counters", "date", "decider", "decision_cache", "draining",
+        "entries", "log", "max_connections", "origins", "parser", "recorder", "settings",
+        "signed_requests", "warnings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
         self, settings: Settings, table: RegionTable, cdn: NetworkSet, *, workers: int = 1,
         descriptor: int = 1, fast_lane: bool = True, redirect_table: SharedTable | None = None,
     ) -> None:  # fmt: skip
-        self._redirect_table = redirect_table or SharedTable()
-        self.fast_lane = fast_lane
+        self._fast_lane = fast_lane
         self.counters = Counters()
         self.log = AccessLog(
             settings.log.access,
@@ -103,93 +103,43 @@ class WorkerContext:
             "https" if settings.listen.tls else "http",
         )
         self.recorder = AnswerRecorder(self.log)
+        self.warnings = WarningLimiter()
+        self.decider = Decider(redirect_table or SharedTable())
         self.decision_cache = DecisionCache()
-        self.connections: set[OpenConnection] = set()
-        self.draining = False
-        self._complaints = 0
         self.origins: Mapping[str, OriginClient] = {}
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
-        self.replicas: ReplicaStatuses | None = None
-        self.presigners: Mapping[tuple[str, str], Presigner] = {}
+        self.connections: set[OpenConnection] = set()
         self.max_connections = -(-settings.limits.max_connections // workers)
+        self.draining = False
         self.apply(settings, table, cdn)
         self.tick()
 
     def apply(self, settings: Settings, table: RegionTable, cdn: NetworkSet) -> None:
-        """Decide by a new configuration or list from the next request on.
+        """Decide by a new configuration or list of prefixes from the next request on.
 
         What can fail is built first: after an exception the old one is in use, whole.
         """
         engine = Engine.build(settings, table, cdn)
-        parser = PlainRequestParser(engine.reads | RECORDED | UNRELAYED) if self.fast_lane else None
-        recent_redirects = {
-            site.name: RecentRedirects(site.redirect.came_back, self._redirect_table)
-            for site in settings.sites
-            if site.redirect.came_back is not None
-        }
-        self.settings, self.engine, self.parser = settings, engine, parser
-        self.recent_redirects = recent_redirects
+        reads = engine.reads | RECORDED | UNRELAYED
+        self.parser = PlainRequestParser(reads) if self._fast_lane else None
+        self.decider.use(engine, settings)
+        self.settings = settings
         self.decision_cache.clear()
         self.counters.declare(settings)
         self.entries = EntryBuilder(
             self.counters,
             self.log.format,
-            self.recent_redirects,
+            self.decider.recent_redirects,
             reason_header=settings.log.reason_header,
         )
 
     def tick(self) -> None:
-        """Once a second: the clock, and how much was kept out of the log."""
+        """Once a second: set the clocks, and log how many warnings were left out."""
         self.date = formatdate(usegmt=True).encode()
         self.log.offset = time.time() - time.monotonic()
-        if self._complaints > 1:
-            _log.warning("and %d more like the last", self._complaints - 1)
-        self._complaints = 0
+        self.warnings.tick()
 
     def drain(self) -> None:
         """Close every connection with its next answer."""
         self.draining = True
         self.decision_cache.clear()
-
-    def decide(self, request: Request) -> Decision:
-        """What a request gets, by all that is known now."""
-        decision = self.engine.decide(request, self)
-        if self.presigners and isinstance(decision, RedirectTo):
-            return self._signed(request, decision)
-        return decision
-
-    def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
-        """As of ``ReplicaKnowledge``."""
-        replicas = self.replicas
-        return REPLICA_OK if replicas is None else replicas.status(site, region, key)
-
-    def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """As of ``ReplicaKnowledge``; the copy of a client that came back is checked again."""
-        redirects = self.recent_redirects.get(site)
-        if redirects is None:
-            return False
-        mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
-        came_back = redirects.came_back(mark, time.monotonic())
-        if came_back and self.replicas is not None:
-            self.replicas.revalidate(site, region, key)
-        return came_back
-
-    def _signed(self, request: Request, decision: RedirectTo) -> RedirectTo | Stream:
-        """The same with a signed URL; without one the client would get a 403."""
-        region = decision.region or ""
-        presigner = self.presigners.get((decision.site, region))
-        if presigner is None or decision.reason is not Reason.IN_REGION:
-            return decision
-        url = presigner.location(request.method, decision.location)
-        if url is None:
-            return Stream(
-                decision.site, decision.key, decision.client, region, decision.target,
-                Reason.UNVERIFIED,
-            )  # fmt: skip
-        return replace(decision, base="", path=url)
-
-    def complain(self, text: str) -> None:
-        """Log a warning, at most one a second: an outage is one fact, not one a request."""
-        self._complaints += 1
-        if self._complaints == 1:
-            _log.warning("%s", text)

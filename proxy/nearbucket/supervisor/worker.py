@@ -88,7 +88,7 @@ class Worker:
             counters.add,
             self.context.decision_cache.clear,
         )
-        self.context.replicas = self._replicas
+        self.context.decider.replicas = self._replicas
         self._prepare(self.context.settings)()
         handler = Handler(self.context)
         self._server = await asyncio.get_running_loop().create_server(
@@ -129,7 +129,7 @@ class Worker:
         def use() -> None:
             use_origins()
             use_replicas()
-            self.context.presigners = self._replicas.presigners
+            self.context.decider.presigners = self._replicas.presigners
             self.context.origins = self._origins.by_site
             self.context.signed_requests = self._origins.signed_requests if self._relay else {}
 

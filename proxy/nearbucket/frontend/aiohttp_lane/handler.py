@@ -81,7 +81,7 @@ class _Exchange:
         self._origin_attempt = attempt.origin if attempt else OriginAttempt.NOT_COUNTED
         self._started = attempt.started if attempt else monotonic()
         self._request = _request(incoming)
-        self._decision: Decision = refused(incoming) or context.decide(self._request)
+        self._decision: Decision = refused(incoming) or context.decider.decide(self._request)
         self._status = 0
         self._sent = 0
 
@@ -110,15 +110,16 @@ class _Exchange:
     def _hosts(self) -> list[str]:
         """Where clients of the asked site may be sent; another's are none of their business."""
         asked = self._request
-        policy = self._context.engine.site_of(asked, split_target(asked.target).authority)
+        policy = self._context.decider.engine.site_of(asked, split_target(asked.target).authority)
         return [] if policy is None else list(policy.sent_to)
 
     async def _settle(self) -> None:
         """Wait a moment for what the buckets hold, and decide again."""
         open_, context = self._decision, self._context
-        if context.replicas is not None and not isinstance(open_, Refuse):
-            await context.replicas.settle(open_.site, open_.region or "", open_.key)
-            self._decision = context.decide(self._request)
+        replicas = context.decider.replicas
+        if replicas is not None and not isinstance(open_, Refuse):
+            await replicas.settle(open_.site, open_.region or "", open_.key)
+            self._decision = context.decider.decide(self._request)
 
     def failed(self) -> None:
         """A fault of ours: what the client gets when nothing is out yet is a 500."""
@@ -138,13 +139,15 @@ class _Exchange:
     async def _preflight(self, response: web.StreamResponse) -> None:
         """Let the bucket's CORS rules answer a browser that asks before its request."""
         asked = _named(self._incoming, PREFLIGHT)
-        resolved = self._context.engine.resolve(self._request)
+        resolved = self._context.decider.engine.resolve(self._request)
         if len(asked) < PREFLIGHT_LEAST or isinstance(resolved, Refuse):
             return
         try:
             answer = await self._context.origins[resolved.site.name].preflight(resolved.key, asked)
         except OriginError as error:
-            self._context.complain(f"origin of {resolved.site.name}, preflight: {error.detail}")
+            self._context.warnings.warn(
+                f"origin of {resolved.site.name}, preflight: {error.detail}"
+            )
             return
         response.headers.extend(answer.headers)
 
@@ -154,7 +157,7 @@ class _Exchange:
         tried, what = self._origin_attempt, f"origin of {decision.site}, {decision.key!r}"
         if tried is OriginAttempt.TIMED_OUT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
-            self._context.complain(f"{what}: S3 did not answer in time")
+            self._context.warnings.warn(f"{what}: S3 did not answer in time")
             return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
         try:
             answer = (
@@ -171,7 +174,7 @@ class _Exchange:
             )
         except OriginError as error:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
-            self._context.complain(f"{what}: {error.detail}")
+            self._context.warnings.warn(f"{what}: {error.detail}")
             return self._instead(decision, error.status)
         async with answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
@@ -183,7 +186,7 @@ class _Exchange:
                 how = "complete"
             except OriginError as error:
                 how = "origin-failed"
-                self._context.complain(f"{what} mid-body: {error.detail}")
+                self._context.warnings.warn(f"{what} mid-body: {error.detail}")
                 self._client.abort()
                 raise ConnectionResetError("the origin failed mid-body") from error
             finally:

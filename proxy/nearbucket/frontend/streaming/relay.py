@@ -110,7 +110,7 @@ class Relay:
             self._task = None
             client_entry, object_entry = self._request.cached
             site, key = client_entry.site, object_entry.key
-            self._context.complain(
+            self._context.warnings.warn(
                 f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}"
             )
             self._abort("origin-failed")

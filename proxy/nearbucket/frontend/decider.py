@@ -1,0 +1,95 @@
+"""Decisions by all that is known now: the engine's, with copies, recent redirects and signed URLs.
+
+The engine (``policy/engine.py``) knows the configuration alone. Here it is given what changes from
+one request to the next.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nearbucket.frontend.recent_redirects import RecentRedirects, mark_of_client, mark_of_object
+from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.frontend.recent_redirects import SharedTable
+    from nearbucket.policy.engine import Engine
+    from nearbucket.policy.model import Decision, ReplicaStatus, Request
+    from nearbucket.replicas.replica_status import ReplicaStatuses
+    from nearbucket.s3.presigner import Presigner
+
+
+class Decider:
+    """Decides the requests of one worker; the engine's ``ReplicaKnowledge``.
+
+    Attributes:
+        engine: The policy under the current configuration and list of prefixes.
+        replicas: What is known of the copies; None to assume that every target has every object.
+        presigners: The signer of Locations by site and region, for targets that need signed URLs.
+        recent_redirects: Recent redirects by site, for sites with ``redirect.came_back``.
+    """
+
+    __slots__ = ("_redirect_table", "engine", "presigners", "recent_redirects", "replicas")
+
+    def __init__(self, redirect_table: SharedTable) -> None:
+        """Args: the recent redirects of all workers. ``use`` has to be called first."""
+        self._redirect_table = redirect_table
+        self.engine: Engine
+        self.replicas: ReplicaStatuses | None = None
+        self.presigners: Mapping[tuple[str, str], Presigner] = {}
+        self.recent_redirects: Mapping[str, RecentRedirects] = {}
+
+    def use(self, engine: Engine, settings: Settings) -> None:
+        """Decide by this engine, which was built from these settings, from the next request on."""
+        self.engine = engine
+        self.recent_redirects = {
+            site.name: RecentRedirects(site.redirect.came_back, self._redirect_table)
+            for site in settings.sites
+            if site.redirect.came_back is not None
+        }
+
+    def decide(self, request: Request) -> Decision:
+        """Redirect, stream or refuse; for a target that needs it, the Location is signed."""
+        decision = self.engine.decide(request, self)
+        if self.presigners and isinstance(decision, RedirectTo):
+            return self._signed(request, decision)
+        return decision
+
+    def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
+        """What is known of an object's copy; never waits."""
+        replicas = self.replicas
+        return REPLICA_OK if replicas is None else replicas.status(site, region, key)
+
+    def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
+        """Whether the client was redirected a moment ago; if so, the copy is checked again."""
+        redirects = self.recent_redirects.get(site)
+        if redirects is None:
+            return False
+        mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
+        came_back = redirects.came_back(mark, time.monotonic())
+        if came_back and self.replicas is not None:
+            self.replicas.revalidate(site, region, key)
+        return came_back
+
+    def _signed(self, request: Request, decision: RedirectTo) -> RedirectTo | Stream:
+        """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""
+        region = decision.region or ""
+        presigner = self.presigners.get((decision.site, region))
+        if presigner is None or decision.reason is not Reason.IN_REGION:
+            return decision
+        url = presigner.location(request.method, decision.location)
+        if url is not None:
+            return replace(decision, base="", path=url)
+        return Stream(
+            site=decision.site,
+            key=decision.key,
+            client=decision.client,
+            region=region,
+            target=decision.target,
+            reason=Reason.UNVERIFIED,
+        )
