@@ -1,4 +1,4 @@
-"""What tests of the commands share: a run as its entry does it, a list, a configuration."""
+"""Fixtures for tests of the commands: running a command, a list of prefixes, a configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "nearbucket.example.yaml"
 TITLE = "\x1b]0;owned\x07"
-"""Sets a terminal's title; click strips colours from pipes by itself, but not this."""
+"""Sets a terminal's title; click removes colours in pipes, but not this."""
 
 SITE = {
     "origin": {"bucket": "downloads", "region": "us-east-1"},
@@ -32,7 +32,7 @@ WEST_URL = "https://west-downloads.s3.us-west-2.amazonaws.com"
 
 
 class Outcome(NamedTuple):
-    """What a command did."""
+    """Exit code and output of a command."""
 
     code: int | str | None
     out: str
@@ -55,7 +55,7 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.fixture
 def nearbucket(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command as its entry does, with arguments and bytes on standard input."""
+    """Runs ``nearbucket`` with arguments and bytes on standard input."""
 
     def run(*arguments: str, stdin: bytes = b"") -> Outcome:
         monkeypatch.setattr(sys, "argv", ["nearbucket", *arguments])
@@ -69,14 +69,14 @@ def nearbucket(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 @pytest.fixture
 def listed(tmp_path: Path) -> str:
-    """The path of a list with documentation addresses."""
+    """Path of a list with documentation addresses."""
     path = tmp_path / "list.json"
     path.write_bytes(ranges_document())
     return str(path)
 
 
 def write(path: Path, **sections: Any) -> str:
-    """A configuration file; returns its path."""
+    """Write a configuration file; returns its path."""
     path.write_text(yaml.safe_dump({"sites": [SITE], **sections}), encoding="utf-8")
     return str(path)
 

@@ -1,4 +1,4 @@
-"""``check`` and ``config``: what is valid, what is shown, what is masked."""
+"""``check`` and ``config``: valid and invalid files, output, masked secrets."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 def findings(schema: Any, value: Any, root: Any, place: str = "") -> list[str]:
-    """What a JSON Schema of the words used here has against a value."""
+    """Errors of a value by a JSON Schema with the keywords that ours has."""
     if "$ref" in schema:
         return findings(root["$defs"][schema["$ref"].rpartition("/")[2]], value, root, place)
     if "anyOf" in schema:
@@ -196,6 +196,3 @@ def test_the_commented_example_is_a_valid_configuration(
 ) -> None:
     monkeypatch.setenv("ORIGIN_VERIFY", "x")
     assert nearbucket("check", "--offline", "--config", str(EXAMPLE)).code == 0
-
-
-# ranges

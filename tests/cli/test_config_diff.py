@@ -1,4 +1,4 @@
-"""``config diff``: what differs, what it does to logged requests, in which form."""
+"""``config diff``: settings that differ, changed answers on logs, and the forms of output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOG = b"".join(
 
 
 class Diff:
-    """Two files, and the command."""
+    """Runs the command on two files."""
 
     def __init__(self, nearbucket: Run, folder: Path, listed: str) -> None:
         self.nearbucket, self.folder, self.listed = nearbucket, folder, listed

@@ -98,6 +98,3 @@ def test_explain_without_a_list_says_so_beside_the_answer(nearbucket: Run, confi
     assert "region\tUNKNOWN\tno prefix\n" in out
     assert "reason\toutside-aws\t" in out
     assert "nearbucket ranges update" in err
-
-
-# check

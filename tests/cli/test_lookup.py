@@ -1,4 +1,4 @@
-"""``lookup`` against an oracle, and what it says of junk."""
+"""``lookup`` compared with a simple oracle, and with invalid input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """What a list says about an address."""
+    """The entry of an address in a list."""
 
     region: str
     prefix: str
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 class Oracle:
-    """The longest prefix by one dictionary a length, straight from AWS's document."""
+    """Finds the longest prefix with one dictionary for each length."""
 
     def __init__(self, body: bytes) -> None:
         top = json.loads(body)
@@ -86,7 +86,7 @@ def ranges_list(request: pytest.FixtureRequest) -> RangesList:
 
 @pytest.fixture(scope="module")
 def asked(ranges_list: RangesList) -> dict[str, Found]:
-    """Addresses as written, five for each prefix or 20,000, and what the list says about each."""
+    """Text of addresses, five for each prefix or 20,000, with the entry of each."""
     chance, oracle = random.Random(20260729), Oracle(ranges_list.document)  # noqa: S311 - a seed repeats
     found: dict[str, Found] = {}
     total = min(20_000, 5 * oracle.size)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     [
         ("", "A proxy for downloads from S3 that redirects clients in AWS to"),
         ("serve", "Run the proxy. SIGTERM drains and stops it, SIGHUP reloads"),
-        ("check", "Say whether the configuration is valid, and whether its buckets are as it"),
+        ("check", "Check the configuration, and whether its buckets are as it says."),
         ("explain", "Show the decision for one request, with every step that leads to"),
         ("lookup", "Print the AWS region of each address, or UNKNOWN, behind the"),
         ("ranges", "Fetch, show or compare AWS's list of IP prefixes."),
@@ -134,6 +134,3 @@ def test_without_any_configuration_the_ways_to_give_one_are_said(
     assert "nearbucket.yaml" in err
     assert "--config" in err
     assert "NEARBUCKET_CONFIG" in err
-
-
-# lookup

@@ -129,7 +129,7 @@ def test_a_list_that_cannot_be_used_ends_with_2_and_names_the_file(
 
 
 class Source:
-    """A file that ``ranges update`` fetches, and the configuration that says so."""
+    """A file that ``ranges update`` fetches, and a configuration with it as source."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self.cache = folder / "source.json", folder / "kept" / "list.json"

@@ -1,4 +1,4 @@
-"""``sync`` on the real S3 server: what it prints, in which form, and how it ends."""
+"""``sync`` on a local S3 server: output and exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUMBERS = itertools.count()
 
 
 class Sync:
-    """A site with its origin and one target in folders of their own."""
+    """Runs the command for a site whose origin and target are new folders."""
 
     def __init__(self, s3: LocalS3, nearbucket: Run, folder: Path) -> None:
         self.s3, self.nearbucket, self.folder = s3, nearbucket, folder

@@ -1,4 +1,4 @@
-"""How far a run is, in words."""
+"""The progress of a run, in words."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_dry_run_counts_what_it_compared() -> None:
     assert line == "dl.example us-west-2: 2,000 compared, 100 to copy"
 
 
-async def test_where_nobody_watches_lines_come_now_and_then(
+async def test_without_a_terminal_lines_come_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     said = ""

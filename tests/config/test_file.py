@@ -122,7 +122,7 @@ def test_the_environment_alone_is_enough() -> None:
         pytest.param(MINIMAL + "    redirect: {presign: 30d}\n", "presign", id="presign too long"),
         pytest.param(MINIMAL + "    hosts: ['a', 'a']\n", "listed twice", id="host twice"),
         pytest.param("client_address: {from: x-forwarded-for}\n" + MINIMAL, "trusts no proxy yet",
-                     id="nobody trusted"),
+                     id="no trusted proxy"),
         pytest.param("client_address: {origin_secret: {values: [hunter2]}}\n" + MINIMAL,
                      "write file:PATH or env:NAME", id="secret in the file"),
         pytest.param("client_address: {origin_secret: {values: ['env:NOT_SET']}}\n" + MINIMAL,

@@ -1,4 +1,4 @@
-"""What copies cost, and when they have paid for themselves."""
+"""The cost of copies, and from how many GB on they save money."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom to believe about the client's address: edge-cases H1 to H8 and more."""
+"""The client's address, from the peer and from headers of trusted proxies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ THROUGH_CDN = {"from": "x-forwarded-for", "trusted_proxies": ["private", "cloudf
         ({}, "3.5.140.1", "the socket's peer"),
     ],
 )  # fmt: skip
-def test_it_is_said_how_the_client_is_known(keys: Any, value: str, how: str) -> None:
+def test_the_source_of_the_address_is_named(keys: Any, value: str, how: str) -> None:
     asked = request(peer=BALANCER, x_forwarded_for=value, x_real_ip=value)
     assert trust(**keys).client(asked).how == how
 
@@ -66,7 +66,7 @@ def test_it_is_said_how_the_client_is_known(keys: Any, value: str, how: str) -> 
         pytest.param(FORWARDED, "[]", None, id="empty brackets"),
         pytest.param(FORWARDED, "[]:80", None, id="empty brackets and a port"),
         pytest.param(THROUGH_CDN, f"3.5.140.1, {CDN}", "3.5.140.1", id="the word cloudfront"),
-        pytest.param(THROUGH_CDN, CDN, None, id="nobody but CloudFront"),
+        pytest.param(THROUGH_CDN, CDN, None, id="only CloudFront"),
         pytest.param(FORWARDED, "", None, id="H4 empty"),
         pytest.param(FORWARDED, "unknown", None, id="H4 unknown"),
         pytest.param(FORWARDED, ",", None, id="H4 comma"),

@@ -1,4 +1,4 @@
-"""Requests to decisions, and explanations that agree with them."""
+"""Decisions on requests, and explanations that agree with them."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_what_others_ask_is_sent_to_the_cdn() -> None:
     assert decision.location.lower() == "https://cdn.example:8443/files/a.txt"
 
 
-def test_a_higher_percent_keeps_everybody_a_lower_one_redirected() -> None:
+def test_a_higher_percent_redirects_all_clients_of_a_lower_one() -> None:
     some, more = engine(with_redirect(percent=20)), engine(with_redirect(percent=60))
     for number in range(300):
         asked = request(f"/{number}.tar.gz")

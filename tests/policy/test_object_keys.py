@@ -1,4 +1,4 @@
-"""Targets to keys and back, and the bytes of a redirect."""
+"""Request targets, object keys, and the bytes of a redirect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words for reasons, which metrics, logs, explain and headers share."""
+"""The words of reasons, which metrics, logs, ``explain`` and headers have in common."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROMISED = {
     },
     "refuse": {"well-known", "method", "host", "path-invalid", "bad-request", "secret"},
 }  # fmt: skip
-"""What dashboards rely on: changed only with a line in the changelog."""
+"""Dashboards rely on these words: they change only with a line in the changelog."""
 
 
 def test_the_reasons_are_those_that_are_promised() -> None:

@@ -1,4 +1,4 @@
-"""One bucket, asked: on the real server, and on one that says what AWS would."""
+"""Checks of one bucket: on a local S3 server, and on one with scripted answers of AWS."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_wrong_keys_are_told_from_missing_rights(
     assert said(found) == [("wrong", "credentials", text, "correct the credentials")]
 
 
-async def test_a_bucket_that_anybody_may_read_but_not_list_is_a_warning(s3: LocalS3) -> None:
+async def test_a_bucket_that_all_may_read_but_not_list_is_a_warning(s3: LocalS3) -> None:
     found = await on(place(s3.server.endpoint, bucket=s3.public))
     ((level, about, text, fix),) = said(found)
     assert (level, about) == ("warning", "list")
@@ -125,7 +125,7 @@ async def test_a_bucket_that_anybody_may_read_but_not_list_is_a_warning(s3: Loca
     assert not found.listable
 
 
-async def test_nobody_at_the_endpoint_is_said_apart(unused_tcp_port: int) -> None:
+async def test_an_endpoint_that_is_not_reached_is_marked(unused_tcp_port: int) -> None:
     found = await on(place(f"http://127.0.0.1:{unused_tcp_port}"))
     (finding,) = found.findings
     assert (finding.level, finding.reached) == (Level.WRONG, False)

@@ -1,4 +1,4 @@
-"""What a client gets where it is sent to."""
+"""Requests to targets and the CDN as a redirected client sends them."""
 
 from __future__ import annotations
 

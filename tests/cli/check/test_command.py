@@ -1,4 +1,4 @@
-"""``check`` on the real S3 server: what it finds, says and ends with."""
+"""``check`` on a local S3 server: findings, output and exit codes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 NO_BUCKET = "there is no such bucket (404); create it, or correct the name"
 NUMBERS = itertools.count()
 BACKWARDS = "\u202e"
-"""Text behind it is shown from right to left; a key may have it."""
+"""A control character in a key: terminals show the text behind it from right to left."""
 CORS = {"CORSRules": [{"AllowedMethods": ["GET", "HEAD"], "AllowedOrigins": ["*"]}]}
 
 
 class Check:
-    """A site with an origin and a target that is open to everybody, both new."""
+    """A site with an origin and a target that is open to all, both new."""
 
     def __init__(self, s3: LocalS3, nearbucket: Run, folder: Path) -> None:
         self.s3, self.nearbucket, self.folder = s3, nearbucket, folder
@@ -79,7 +79,7 @@ class Check:
         return self.nearbucket("check", "--config", config, *options)
 
     def findings(self, *options: str, **more: Any) -> list[str]:
-        """Lines behind those about the configuration, without the summary."""
+        """The lines of the findings."""
         out: str = self(*options, **more).out
         return [
             line
@@ -147,7 +147,7 @@ def test_a_missing_bucket_ends_with_1_and_the_rest_is_still_looked_at(check: Che
     ]
 
 
-def test_an_endpoint_where_nobody_is_ends_with_3(check: Check, unused_tcp_port: int) -> None:
+def test_an_endpoint_that_is_not_reached_ends_with_3(check: Check, unused_tcp_port: int) -> None:
     done = check(target={"endpoint": f"http://127.0.0.1:{unused_tcp_port}"})
     assert done.code == 3
     assert "wrong: sites.0.targets.us-west-2: bucket" in done.out
@@ -209,7 +209,7 @@ def test_a_policy_that_chooses_nothing_is_a_warning(check: Check) -> None:
     assert "warning: sites.0.origin: 0 of the 1 objects would be redirected; " in check().out
 
 
-def test_a_region_in_which_the_list_has_nobody_is_a_warning(check: Check) -> None:
+def test_a_region_without_addresses_in_the_list_is_a_warning(check: Check) -> None:
     site = check.site()
     site["targets"]["ap-south-1"] = site["targets"]["us-west-2"] | {"region": "us-west-2"}
     (line,) = [each for each in check.findings(sites=[site]) if "no client is redirected" in each]

@@ -1,4 +1,4 @@
-"""A sample of an origin, compared with a target on the real server."""
+"""Samples of an origin are compared with a target, on a local S3 server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NUMBERS = itertools.count()
 
 
 class World(NamedTuple):
-    """Folders in an origin and a target, and somebody who writes to both."""
+    """Folders in an origin and a target, and a client that writes to both."""
 
     origin: BucketInquiry
     target: BucketInquiry
@@ -105,11 +105,11 @@ async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: Worl
 async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS3) -> None:
     await world.put("a.tar.gz", target=b"x")
     entry = world.target.location.entry.model_copy(update={"bucket": s3.private})
-    nobody = BucketLocation("t", entry, "anonymous")
+    anonymous = BucketLocation("t", entry, "anonymous")
     sample = await take(world.origin, tars, 20)
     assert not isinstance(sample, ProxyError)
-    async with opened(nobody, attempts=1) as client:
-        (found,) = await compared(world.origin, BucketInquiry(nobody, client), sample)
+    async with opened(anonymous, attempts=1) as client:
+        (found,) = await compared(world.origin, BucketInquiry(anonymous, client), sample)
     assert found.state is ReplicaState.REFUSED
 
 

@@ -54,7 +54,7 @@ async def test_a_bucket_can_be_made_for_another_region(server: SeaweedFS) -> Non
         assert "western" in [one["Name"] for one in (await client.list_buckets())["Buckets"]]
 
 
-async def test_only_a_bucket_opened_to_anybody_is_read_without_keys(server: SeaweedFS) -> None:
+async def test_only_a_bucket_open_to_all_can_be_read_without_keys(server: SeaweedFS) -> None:
     async with server.client() as client:
         for name in ("opened", "closed"):
             await make_bucket(client, name)
