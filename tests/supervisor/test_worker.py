@@ -30,7 +30,7 @@ PARTS = [
     "nearbucket.replicas.replica_status.Presigner",
     "nearbucket.frontend.worker_context.Engine.build",
     "nearbucket.frontend.worker_context.PlainRequestParser",
-    "nearbucket.frontend.worker_context.RecentRedirects",
+    "nearbucket.frontend.decider.RecentRedirects",
 ]
 
 

@@ -46,12 +46,12 @@ class Decider:
 
     def use(self, engine: Engine, settings: Settings) -> None:
         """Decide by this engine, which was built from these settings, from the next request on."""
-        self.engine = engine
-        self.recent_redirects = {
+        recent_redirects = {
             site.name: RecentRedirects(site.redirect.came_back, self._redirect_table)
             for site in settings.sites
             if site.redirect.came_back is not None
         }
+        self.engine, self.recent_redirects = engine, recent_redirects
 
     def decide(self, request: Request) -> Decision:
         """Redirect, stream or refuse; for a target that needs it, the Location is signed."""

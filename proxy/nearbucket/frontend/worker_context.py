@@ -121,9 +121,9 @@ class WorkerContext:
         """
         engine = Engine.build(settings, table, cdn)
         reads = engine.reads | RECORDED | UNRELAYED
-        self.parser = PlainRequestParser(reads) if self._fast_lane else None
+        parser = PlainRequestParser(reads) if self._fast_lane else None
         self.decider.use(engine, settings)
-        self.settings = settings
+        self.settings, self.parser = settings, parser
         self.decision_cache.clear()
         self.counters.declare(settings)
         self.entries = EntryBuilder(
