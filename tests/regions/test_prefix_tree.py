@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.regions.prefix_tree import groups, grow4, grow6
+from nearbucket.regions.prefix_tree import groups, grow
 from nearbucket.regions.prefixes import BITS, MAPPED_FIRST, packed_address, prefix_text
 from nearbucket.regions.region_table import NetworkSet, RegionTable, build_table, network_set
 
@@ -222,8 +222,9 @@ def nodes(tree: object) -> dict[int, tuple[object, ...]]:
 @pytest.mark.parametrize("family", [4, 6])
 def test_groups_have_every_tuple_of_a_tree_once_after_those_inside_it(family: int) -> None:
     base = BASES[family][2]
-    tree = (grow4, grow6)[family == 6](
-        {place(family, base, length)[1:]: f"r-{length}" for length in range(1, BITS[family] + 1)}
+    tree = grow(
+        family,
+        {place(family, base, length)[1:]: f"r-{length}" for length in range(1, BITS[family] + 1)},
     )
     order = [node for group in groups(tree) for node in group]
     assert {id(node) for node in order} == set(nodes(tree))

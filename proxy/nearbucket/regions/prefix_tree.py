@@ -12,7 +12,7 @@ in IPv4, and 9 to 13 in IPv6.
 from __future__ import annotations
 
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from nearbucket.regions.prefixes import BITS
 
@@ -47,14 +47,9 @@ _Value = str | EllipsisType | None
 _Listed = tuple[tuple[int, int], _Value]
 
 
-def grow4(prefixes: Prefixes) -> Tree4:
-    """The tree of IPv4 prefixes."""
-    return cast("Tree4", _Builder(4).tree(prefixes))
-
-
-def grow6(prefixes: Prefixes) -> Tree6:
-    """The tree of IPv6 prefixes."""
-    return cast("Tree6", _Builder(6).tree(prefixes))
+def grow(family: int, prefixes: Prefixes) -> Any:
+    """The tree of the prefixes of one family: a ``Tree4`` or a ``Tree6``."""
+    return _Builder(family).tree(prefixes)
 
 
 def groups(tree: tuple[Any, ...]) -> Iterator[list[tuple[Any, ...]]]:

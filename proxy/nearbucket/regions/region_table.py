@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
-from nearbucket.regions.prefix_tree import Prefixes, Tree4, Tree6, groups, grow4, grow6
+from nearbucket.regions.prefix_tree import Prefixes, Tree4, Tree6, groups, grow
 from nearbucket.regions.prefixes import (
     BITS,
     network_start,
@@ -215,8 +215,8 @@ def _table(ranges: Ranges | None, networks: Mapping[int, Prefixes]) -> RegionTab
         prefixes_v4=len(v4),
         prefixes_v6=len(v6),
         skipped=ranges.skipped_rows if ranges else 0,
-        _tree4=grow4(v4),
-        _tree6=grow6(v6),
+        _tree4=grow(4, v4),
+        _tree6=grow(6, v6),
         _by_length={family: _levels(known) for family, known in networks.items()},
     )
 

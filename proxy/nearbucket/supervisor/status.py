@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nearbucket import __version__
 from nearbucket.config.file import masked
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nearbucket.config.sites import Site
-    from nearbucket.replicas.warm_up import WarmUpProgress
+    from nearbucket.replicas.warm_up import WarmUp
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
 
@@ -26,41 +26,40 @@ _FIGURES = (
 )  # fmt: skip
 
 
-class SupervisorState(NamedTuple):
-    """What the document is made of, beside the snapshot.
+def status_of(  # noqa: PLR0913  # one document, one call
+    snapshot: Snapshot,
+    values: Values,
+    *,
+    reasons: Sequence[str],
+    started: float,
+    refused: str | None,
+    warm_up: WarmUp | None,
+) -> dict[str, Any]:
+    """The document, as plain data for JSON.
 
-    Attributes:
+    Args:
+        snapshot: The snapshot in use.
+        values: All metrics.
         reasons: Why traffic may not come; empty if it may.
         started: Unix time of the start.
         refused: Why the last reload was refused, or None.
-        warm_up: Progress of the warm-up, or None.
-        values: All metrics.
+        warm_up: The warm-up, or None.
     """
-
-    reasons: Sequence[str]
-    started: float
-    refused: str | None
-    warm_up: WarmUpProgress | None
-    values: Values
-
-
-def status_of(snapshot: Snapshot, state: SupervisorState) -> dict[str, Any]:
-    """The document, as plain data for JSON."""
-    settings, table, values = snapshot.settings, snapshot.table, state.values
+    settings, table = snapshot.settings, snapshot.table
     return {
         "version": __version__,
-        "ready": not state.reasons,
-        "reasons": list(state.reasons),
-        "uptime_seconds": round(time.time() - state.started, 1),
+        "ready": not reasons,
+        "reasons": list(reasons),
+        "uptime_seconds": round(time.time() - started, 1),
         "workers": {
             "serving": values["nearbucket_workers"][()],
             "configured": snapshot.workers,
         },
         "sites": [_rollout(site, values) for site in settings.sites],
-        "warm_up": state.warm_up and state.warm_up._asdict(),
+        "warm_up": warm_up and warm_up.progress._asdict(),
         "config": {
             "hash": fingerprint(settings),
-            "refused": state.refused,
+            "refused": refused,
             "settings": masked(settings),
         },
         "ranges": None

@@ -28,7 +28,7 @@ from nearbucket.supervisor.snapshot import (
     regions_without_prefixes,
     snapshot_of,
 )
-from nearbucket.supervisor.status import SupervisorState, status_of
+from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
 from nearbucket.telemetry.metrics import total
 
@@ -270,14 +270,14 @@ class Supervisor:
     async def status(self) -> Mapping[str, Any]:
         """The document of ``/api/status``."""
         snapshot = self._snapshot  # which may change while the workers send their metrics
-        state = SupervisorState(
+        return status_of(
+            snapshot,
+            await self.figures(),
             reasons=self.not_ready(),
             started=self._started,
             refused=self._refused,
-            warm_up=self._warm_up.progress if self._warm_up else None,
-            values=await self.figures(),
+            warm_up=self._warm_up,
         )
-        return status_of(snapshot, state)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
