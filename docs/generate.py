@@ -78,8 +78,8 @@ LABELS: Mapping[str, str] = {
         f"`{OUTSIDE}`: in no region, or the client is unknown."
     ),
     "reason": (
-        "A [reason](request-handling.md#reasons): of action `stream` for bypasses, of action "
-        "`refuse` for refusals."
+        "A [reason](request-handling.md#reasons): of `nearbucket_bypasses_total` one of action "
+        "`stream`, of `nearbucket_refusals_total` one of action `refuse`."
     ),
     "action": ", ".join(f"`{action}`" for action in Action) + ".",
     "how": ", ".join(f"`{how}`" for how in STREAM_ENDS)

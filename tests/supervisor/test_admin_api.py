@@ -58,7 +58,7 @@ async def client(view: Fake, aiohttp_client: AiohttpClient) -> TestClient[Any, A
 
 
 PROMETHEUS = """\
-# HELP nearbucket_workers Worker processes serving now.
+# HELP nearbucket_workers Running worker processes.
 # TYPE nearbucket_workers gauge
 nearbucket_workers 2.0
 """

@@ -65,41 +65,42 @@ def test_a_known_history_is_this_text_for_prometheus() -> None:
 # HELP nearbucket_redirects_total Requests redirected to a target bucket, by the client's region.
 # TYPE nearbucket_redirects_total counter
 nearbucket_redirects_total{region="us-west-2",site="dl"} 2.0
-# HELP nearbucket_bypasses_total Requests that were not sent to a target, and why.
+# HELP nearbucket_bypasses_total Requests that were not redirected to a target, by reason.
 # TYPE nearbucket_bypasses_total counter
 nearbucket_bypasses_total{reason="no-target",region="other-aws",site="dl"} 1.0
 nearbucket_bypasses_total{reason="outside-aws",region="outside",site="dl"} 1.0
 nearbucket_bypasses_total{reason="path",region="us-west-2",site="dl"} 1.0
-# HELP nearbucket_refusals_total Requests refused, by the rule they break.
+# HELP nearbucket_refusals_total Refused requests, by reason.
 # TYPE nearbucket_refusals_total counter
 nearbucket_refusals_total{reason="method"} 1.0
-# HELP nearbucket_redirected_bytes_total Bytes that redirected requests asked for, where the \
-object's size is known.
+# HELP nearbucket_redirected_bytes_total Bytes that clients fetched from targets instead, as far \
+as sizes are known.
 # TYPE nearbucket_redirected_bytes_total counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
-# HELP nearbucket_saved_usd_total What serving those bytes through the CDN would have cost, by the \
-price table.
+# HELP nearbucket_saved_usd_total Price of delivering those bytes through the CDN, by the setting \
+prices.
 # TYPE nearbucket_saved_usd_total counter
 nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.085
-# HELP nearbucket_streamed_bytes_total Body bytes handed to clients from the origin.
+# HELP nearbucket_streamed_bytes_total Body bytes streamed from the origin to clients.
 # TYPE nearbucket_streamed_bytes_total counter
 nearbucket_streamed_bytes_total{region="other-aws",site="dl"} 100.0
 nearbucket_streamed_bytes_total{region="outside",site="dl"} 5.24288e+06
 nearbucket_streamed_bytes_total{region="us-west-2",site="dl"} 0.0
-# HELP nearbucket_streams_in_progress Objects being streamed now.
+# HELP nearbucket_streams_in_progress Objects that are being streamed.
 # TYPE nearbucket_streams_in_progress gauge
 nearbucket_streams_in_progress 1.0
-# HELP nearbucket_connections Client connections open now.
+# HELP nearbucket_connections Open client connections.
 # TYPE nearbucket_connections gauge
 nearbucket_connections 3.0
-# HELP nearbucket_stream_ends_total Streams ended: complete, client-gone or origin-failed.
+# HELP nearbucket_stream_ends_total Streams that ended, by how they ended.
 # TYPE nearbucket_stream_ends_total counter
 nearbucket_stream_ends_total{how="complete"} 0.0
-# HELP nearbucket_origin_requests_total Requests to the origin by status; 0: unanswered or unsigned.
+# HELP nearbucket_origin_requests_total Requests to the origin by status; 0: no response or no \
+signature.
 # TYPE nearbucket_origin_requests_total counter
 nearbucket_origin_requests_total{site="dl",status="206"} 1.0
-# HELP nearbucket_log_lines_dropped_total Access log lines dropped because standard output did not \
-take them.
+# HELP nearbucket_log_lines_dropped_total Access log lines that were dropped because standard \
+output was blocked.
 # TYPE nearbucket_log_lines_dropped_total counter
 nearbucket_log_lines_dropped_total 7.0
 """
@@ -116,21 +117,20 @@ def test_a_known_history_is_this_text_for_openmetrics() -> None:
 # HELP nearbucket_redirects Requests redirected to a target bucket, by the client's region.
 # TYPE nearbucket_redirects counter
 nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
-# HELP nearbucket_redirected_bytes Bytes that redirected requests asked for, where the object's \
-size is known.
+# HELP nearbucket_redirected_bytes Bytes that clients fetched from targets instead, as far as \
+sizes are known.
 # TYPE nearbucket_redirected_bytes counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
-# HELP nearbucket_saved_usd What serving those bytes through the CDN would have cost, by the price \
-table.
+# HELP nearbucket_saved_usd Price of delivering those bytes through the CDN, by the setting prices.
 # TYPE nearbucket_saved_usd counter
 nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.0
-# HELP nearbucket_streams_in_progress Objects being streamed now.
+# HELP nearbucket_streams_in_progress Objects that are being streamed.
 # TYPE nearbucket_streams_in_progress gauge
 nearbucket_streams_in_progress 0.0
-# HELP nearbucket_connections Client connections open now.
+# HELP nearbucket_connections Open client connections.
 # TYPE nearbucket_connections gauge
 nearbucket_connections 2.0
-# HELP nearbucket_stream_ends Streams ended: complete, client-gone or origin-failed.
+# HELP nearbucket_stream_ends Streams that ended, by how they ended.
 # TYPE nearbucket_stream_ends counter
 nearbucket_stream_ends_total{how="complete"} 0.0
 # EOF
@@ -149,7 +149,7 @@ def test_a_strict_openmetrics_parser_reads_every_family() -> None:
 
 
 HISTOGRAM = """\
-# HELP nearbucket_request_seconds Time from a request's head to the end of its answer.
+# HELP nearbucket_request_seconds Time from the head of a request to the end of its response.
 # TYPE nearbucket_request_seconds histogram
 nearbucket_request_seconds_bucket{action="stream",le="0.0001"} 1.0
 nearbucket_request_seconds_bucket{action="stream",le="0.00025"} 1.0
@@ -350,7 +350,7 @@ def test_a_snapshot_does_not_change_with_later_requests_and_can_be_sent() -> Non
 def test_a_metric_without_a_figure_is_not_shown() -> None:
     text = text_of({"nearbucket_redirects_total": {}, "nearbucket_workers": {(): 2}})
     assert text == (
-        "# HELP nearbucket_workers Worker processes serving now.\n"
+        "# HELP nearbucket_workers Running worker processes.\n"
         "# TYPE nearbucket_workers gauge\n"
         "nearbucket_workers 2.0\n"
     )

@@ -1,8 +1,4 @@
-"""The access log: lines gather, and go out together.
-
-In: one ``LogRecord`` an answered request, or the parts of its line. Out: lines on a file
-descriptor. Refuses to wait for whoever reads them, and to know what a line says.
-"""
+"""Collects lines of the access log and writes them to a file descriptor in a thread of its own."""
 
 from __future__ import annotations
 
@@ -20,23 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_WAITING = 100_000
-"""Lines kept while standard output takes none; more are dropped and counted."""
+"""Lines kept while standard output is blocked; more are dropped and counted."""
 
-_BATCH = 1024  # lines that are handed on before the tick: memory that is warm is used again
-_PIECE = 1 << 20  # bytes a write, to what is no pipe
+_BATCH = 1024  # lines after which they are written before the tick, while they are in the cache
+_PIECE = 1 << 20  # bytes of one write, if the descriptor is not a pipe
 
 
 class AccessLog:
-    """Collects lines of one worker and has them written out on each ``flush``.
+    """The access log of one worker.
 
-    They are written by a thread of its own, which does nothing else: whoever reads them may be
-    slow, or gone, and neither serving nor the end of the process waits for that. Lines are
-    made where they are added, because a thread that computes takes the interpreter away from
-    the loop for 5 ms at a time (``sys.getswitchinterval``).
+    A thread writes the lines and does nothing else: the reader of the log may be slow or gone, and
+    neither serving nor the end of the process waits for it. Lines are made on the event loop,
+    because a thread that computes takes the interpreter from it for 5 ms at a time
+    (``sys.getswitchinterval``).
 
     Attributes:
-        format: How lines look; None when the log is off.
-        offset: Unix time less monotonic time, in seconds, for whoever has only the latter.
+        format: Format of the lines; None when the log is off.
+        offset: Unix time less monotonic time, in seconds.
     """
 
     def __init__(
@@ -46,7 +42,7 @@ class AccessLog:
         descriptor: int = 1,
         scheme: str = "http",
     ) -> None:
-        """Args: the form, who counts dropped lines, the file descriptor, our own scheme."""
+        """Args: name of the format, counter of dropped lines, file descriptor, scheme."""
         forms: dict[str, LogFormat | None] = {
             "json": JsonFormat(),
             "w3c": W3cFormat(scheme),
@@ -76,10 +72,10 @@ class AccessLog:
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Hand what has gathered to the thread, unless it is still busy with the last.
+        """Give the collected lines to the thread, unless it is still writing the last ones.
 
-        The pieces are joined here: a thread that only writes wants the interpreter twice a
-        piece, and each time takes it away from the loop.
+        The pieces are joined here: each time the thread needs the interpreter, it takes it from
+        the event loop, and a thread that only writes needs it twice for each piece.
         """
         if self.format is None or not self._idle.is_set():
             return
@@ -128,7 +124,7 @@ class AccessLog:
 
 
 class _Piece(NamedTuple):
-    """Whole lines that go out in one write."""
+    """Whole lines that are written at once."""
 
     data: bytes
     lines: int
@@ -144,7 +140,7 @@ def _is_pipe(descriptor: int) -> bool:
 def _pieces(lines: list[bytes], limit: int) -> Iterator[_Piece]:
     """The lines in pieces of up to ``limit`` bytes; a longer line is a piece of its own.
 
-    Nothing of another worker's can get into a piece.
+    The kernel writes a piece whole, so that no line of another worker can get into it.
     """
     if lines and sum(map(len, lines)) <= limit:
         yield _Piece(b"".join(lines), len(lines))
@@ -160,11 +156,11 @@ def _pieces(lines: list[bytes], limit: int) -> Iterator[_Piece]:
 
 
 def _write_all(descriptor: int, data: bytes) -> bool:
-    """Write all of it, waiting for the reader; False when there is none any more."""
+    """Write all of it, waiting for the reader; False if the reader is gone."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
-        except BlockingIOError:  # somebody made the shared descriptor non-blocking
+        except BlockingIOError:  # another process made the shared descriptor non-blocking
             select.select((), (descriptor,), ())
         except OSError:  # serving goes on without a log
             return False

@@ -1,10 +1,10 @@
-"""What a line of the access log says, as JSON or with CloudFront's W3C names.
+"""The fields of an access log line, as JSON or in CloudFront's W3C format.
 
 No query string is written: it may be a signature.
 
-A line has parts: when, how long and how much; who asked; what for; why they got what they got.
-The last three are the same for every request of a client, for an object and for a decision, so
-a caller that sees many alike makes them once: ``ends`` joins them, ``line`` adds the rest.
+A line has four parts: time, duration and size; the client; the object; the decision. The last
+three are the same for every request of a client, for an object and with a decision, so they are
+made once: ``ends`` joins them, ``line`` adds time and duration.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ W3C_FIELDS = (
     "time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
     "x-nearbucket-action x-nearbucket-region x-nearbucket-reason"
 )
-"""CloudFront's names for the fields there are, then our own three."""
+"""The columns: CloudFront's names, then three of our own."""
 
 MAX_LINE = 4096
 """Bytes of the longest line: POSIX keeps this much whole when processes share a pipe."""
@@ -68,15 +68,15 @@ class ClientFields(NamedTuple):
 
 
 LinePart = tuple[bytes, ...]
-"""A part of a line; its form alone knows how to join it with the others."""
+"""A part of a line, as the format keeps it: only that format can join it with other parts."""
 
 
 LineEnds = tuple[bytes, bytes]
-"""A line without time and duration: what stands between them, and what behind."""
+"""A line without time and duration: the bytes between them, and the bytes behind them."""
 
 
 class LineParts(NamedTuple):
-    """What of a line may be used again."""
+    """The parts of a line that can be used again."""
 
     client: LinePart
     object: LinePart
@@ -84,19 +84,19 @@ class LineParts(NamedTuple):
 
 
 class LogFormat(Protocol):
-    """How lines look."""
+    """A format of access log lines."""
 
     def header(self) -> bytes:
-        """What stands above the first line of a process."""
+        """Bytes before the first line of a process."""
 
     def client_part(self, fields: ClientFields) -> LinePart:
-        """What a line says of the client and its header fields."""
+        """The client's fields."""
 
     def object_part(self, method: str, path: str) -> LinePart:
-        """What a line says of the object."""
+        """The fields of method and path."""
 
     def decision_part(self, action: str, reason: str, status: int) -> LinePart:
-        """What a line says of the decision."""
+        """The fields of the decision and the status."""
 
     def ends(self, sent: int, parts: LineParts) -> LineEnds:
         """All of a line but time and duration, for an answer of ``sent`` body bytes."""
@@ -143,7 +143,7 @@ class JsonFormat:
         return (b'%b,"status":%d,"bytes":' % (_members(action=action, reason=reason), status),)
 
     def ends(self, sent: int, parts: LineParts) -> LineEnds:
-        """What stands between time and duration, and what behind them."""
+        """The bytes between time and duration, and those behind them."""
         client, object_, decision = parts
         return b'+00:00","seconds":', b"%b%b%b%d}\n" % (client[0], object_[0], decision[0], sent)
 

@@ -1,8 +1,7 @@
-"""Every figure: what there is, counted as plain integers, summed over workers.
+"""All metrics, the counters of one process, and their sum over processes.
 
-In: what happened to a request. Out: figures by name and labels. Refuses to know when it is
-asked, and how they are shown: each scrape collects exact sums (``prometheus.py``), so nothing is
-counted through a library on the hot path, and workers need not import one.
+Counters are plain integers, summed at each scrape (``prometheus.py``): nothing is counted through
+a library on the hot path, and workers need not import one.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 Labels = tuple[str, ...]
 Values = dict[str, dict[Labels, float]]
-"""Metric name to label values to figure: what one process knows."""
+"""Values of one process by metric name and label values."""
 
 
 class HandoffReason(StrEnum):
@@ -42,13 +41,16 @@ SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
 )  # fmt: skip
-"""Upper bounds of the histogram: a redirect takes microseconds, a download minutes."""
+"""Upper bounds of the histogram in seconds: redirects take microseconds, downloads minutes."""
 
 _FIRST = SECONDS[0]
 OUTSIDE, OTHER_AWS = "outside", "other-aws"
 CHECKS = ("present", "absent", "failed")
-_OF_TARGETS = ("nearbucket_redirects_total", "nearbucket_redirected_bytes_total",
-               "nearbucket_saved_usd_total")  # fmt: skip
+_OF_TARGETS = (
+    "nearbucket_redirects_total",
+    "nearbucket_redirected_bytes_total",
+    "nearbucket_saved_usd_total",
+)
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
 
 
@@ -65,57 +67,57 @@ METRICS = (
     MetricDefinition("nearbucket_redirects_total", "counter", ("site", "region"),
                "Requests redirected to a target bucket, by the client's region."),
     MetricDefinition("nearbucket_bypasses_total", "counter", ("site", "region", "reason"),
-               "Requests that were not sent to a target, and why."),
+               "Requests that were not redirected to a target, by reason."),
     MetricDefinition("nearbucket_refusals_total", "counter", ("reason",),
-               "Requests refused, by the rule they break."),
+               "Refused requests, by reason."),
     MetricDefinition("nearbucket_redirected_bytes_total", "counter", ("site", "region"),
-               "Bytes that redirected requests asked for, where the object's size is known."),
+               "Bytes that redirected requests asked for, as far as sizes are known."),
     MetricDefinition("nearbucket_saved_usd_total", "counter", ("site", "region"),
-               "What serving those bytes through the CDN would have cost, by the price table."),
+               "Price of delivering those bytes through the CDN, by the setting prices."),
     MetricDefinition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
-               "Body bytes handed to clients from the origin."),
+               "Body bytes streamed from the origin to clients."),
     MetricDefinition("nearbucket_request_seconds", "histogram", ("action",),
-               "Time from a request's head to the end of its answer."),
+               "Time from the head of a request to the end of its response."),
     MetricDefinition("nearbucket_streams_in_progress", "gauge", (),
-               "Objects being streamed now."),
+               "Objects that are being streamed."),
     MetricDefinition("nearbucket_connections", "gauge", (),
-               "Client connections open now."),
+               "Open client connections."),
     MetricDefinition("nearbucket_connections_refused_total", "counter", (),
-               "Connections over limits.max_connections, answered 503 unread."),
+               "Connections over limits.max_connections, answered with 503."),
     MetricDefinition("nearbucket_stream_ends_total", "counter", ("how",),
-               "Streams ended: complete, client-gone or origin-failed."),
+               "Streams that ended, by how they ended."),
     MetricDefinition("nearbucket_origin_requests_total", "counter", ("site", "status"),
-               "Requests to the origin by status; 0: unanswered or unsigned."),
+               "Requests to the origin by status; 0: no response or no signature."),
     MetricDefinition("nearbucket_origin_resumes_total", "counter", ("site",),
-               "Times the rest of a body was asked for, after the origin dropped it."),
+               "Requests for the rest of a body that the origin did not send to the end."),
     MetricDefinition("nearbucket_target_up", "gauge", ("site", "region"),
                "Is 1 while clients are redirected to the target, 0 while it is failing; the lowest "
                "value of all workers."),
     MetricDefinition("nearbucket_checks_total", "counter", ("result",),
-               "HEAD requests to origin and targets about one object, by what was found."),
+               "HEAD requests for objects in origin and target buckets, by result."),
     MetricDefinition("nearbucket_handovers_total", "counter", ("cause",),
-               "Requests given to the aiohttp lane, by cause."),
+               "Requests that the aiohttp lane answers, by cause."),
     MetricDefinition("nearbucket_log_lines_dropped_total", "counter", (),
-               "Access log lines dropped because standard output did not take them."),
+               "Access log lines that were dropped because standard output was blocked."),
     MetricDefinition("nearbucket_workers", "gauge", (),
-               "Worker processes serving now."),
+               "Running worker processes."),
     MetricDefinition("nearbucket_ranges_age_seconds", "gauge", (),
-               "Time since the list of prefixes was last confirmed by its source."),
+               "Time since the source last confirmed the list of prefixes."),
     MetricDefinition("nearbucket_ranges_prefixes", "gauge", ("family",),
                "Prefixes in the lookup table."),
     MetricDefinition("nearbucket_ranges_skipped_rows", "gauge", (),
-               "Rows of the list in use that were unusable and left out."),
+               "Rows of the list of prefixes that were skipped as invalid."),
     MetricDefinition("nearbucket_ranges_refreshes_total", "counter", ("result",),
-               "Attempts to refresh the list."),
+               "Attempts to refresh the list of prefixes, by result."),
     MetricDefinition("nearbucket_config_reloads_total", "counter", ("result",),
-               "Reloads of the configuration: applied or refused."),
+               "Reloads of the configuration, by result."),
     MetricDefinition("nearbucket_config_info", "gauge", ("hash",),
-               "Always 1; the hash names the configuration in use."),
+               "Is always 1; the hash identifies the configuration in use."),
 )  # fmt: skip
 
 
 class Counter:
-    """One figure, to be kept by whoever counts it often."""
+    """One series; code that counts it often keeps the object."""
 
     __slots__ = ("value",)
 
@@ -124,11 +126,11 @@ class Counter:
 
 
 class DecisionCounters:
-    """Where the answers of one site, region and reason are counted.
+    """The counters of all answers with one site, region and reason.
 
     Attributes:
         redirects: Whether they are redirects to a target.
-        log_parts: Status to their part of a log line, for whoever writes it.
+        log_parts: Their part of an access log line, by status; filled by the recorder.
     """
 
     __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "log_parts", "redirects")
@@ -142,7 +144,7 @@ class DecisionCounters:
         usd: Counter | None = None,
         rate: float = 0.0,
     ) -> None:
-        """Args: the figures, times as a row of a histogram; what a byte is worth in US dollars."""
+        """Args: series of answers, histogram row, series of bytes and dollars, $ per byte."""
         self._answers = answers
         self._times = times
         self._bytes = size
@@ -152,7 +154,7 @@ class DecisionCounters:
         self.log_parts: dict[int, tuple[bytes, ...]] = {}
 
     def add(self, seconds: float, size: int) -> None:
-        """Count one answer, and the bytes that it carried or saved."""
+        """Count one answer and its bytes: streamed from the origin, or saved by a redirect."""
         self._answers.value += 1
         if size and self._bytes is not None:
             self._bytes.value += size
@@ -167,8 +169,8 @@ class Counters:
     """The plain integers of one process. Not thread-safe: one event loop owns them.
 
     Attributes:
-        up: Site and region of every target, and whether clients are sent there.
-        complete: Streams that ended so.
+        up: Whether clients are redirected to a target, by site and region.
+        complete: Streams that ended ``complete``.
     """
 
     __slots__ = (
@@ -195,7 +197,7 @@ class Counters:
         self._by_decision: dict[tuple[object, ...], DecisionCounters] = {}
 
     def declare(self, settings: Settings) -> None:
-        """Start the series a dashboard divides by at zero, so that rates see the first."""
+        """Create series at zero, so that rates include the first event."""
         self._prices = settings.prices
         self._by_decision.clear()
         for site in settings.sites:
@@ -215,15 +217,15 @@ class Counters:
             self.counter("nearbucket_handovers_total", cause.value)
 
     def counter(self, name: str, *labels: str) -> Counter:
-        """The figure under a metric's full name, at zero where there was none."""
+        """The series of a metric with these label values; created at zero."""
         return self._counters[name][labels]
 
     def add(self, name: str, *labels: str, by: int = 1) -> None:
-        """Count under a metric's full name."""
+        """Add to the series of a metric with these label values."""
         self._counters[name][labels].value += by
 
     def decision_counters(self, decision: Decision) -> DecisionCounters:
-        """Where requests that get this decision are counted."""
+        """The counters of requests with this decision."""
         reason = decision.reason
         if isinstance(decision, Refuse):
             mark: tuple[object, ...] = (reason,)
@@ -250,7 +252,7 @@ class Counters:
         return DecisionCounters(answers, times, size=size, usd=usd, rate=rate)
 
     def snapshot(self) -> Values:
-        """All figures now, as plain picklable data."""
+        """All values, as plain picklable data."""
         values: Values = {
             name: {labels: cell.value for labels, cell in series.items()}
             for name, series in self._counters.items()
@@ -267,7 +269,7 @@ class Counters:
 
 
 def region_label(decision: RedirectTo | Stream) -> str:
-    """The region as a label: only those with a target by name, so that series are bounded."""
+    """Value of the label ``region``; only regions with a target by name, to bound the series."""
     if decision.region is None:
         return OUTSIDE
     return decision.region if decision.target else OTHER_AWS
@@ -277,7 +279,7 @@ GAUGES = frozenset(metric.name for metric in METRICS if metric.kind == "gauge")
 
 
 def total(parts: Iterable[Values]) -> Values:
-    """The sum of what several processes counted; of what is up, the least."""
+    """The sum over processes; of ``nearbucket_target_up`` the lowest value."""
     summed: Values = {}
     for part in parts:
         for name, series in part.items():
@@ -293,5 +295,5 @@ def total(parts: Iterable[Values]) -> Values:
 
 
 def retired(values: Values) -> Values:
-    """What stays of a process that ended: its counts, not its gauges."""
+    """The values that stay when a process has ended: all but gauges."""
     return {name: series for name, series in values.items() if name not in GAUGES}

@@ -1,8 +1,4 @@
-"""Figures as Prometheus reads them, by way of prometheus_client.
-
-In: figures by name and labels, and what the reader accepts. Out: a page. Refuses to know where
-they come from.
-"""
+"""Metrics as a page in Prometheus' or OpenMetrics' text format, made by prometheus_client."""
 
 from __future__ import annotations
 
@@ -27,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class ExpositionPage(NamedTuple):
-    """What a scrape is answered with."""
+    """The response to a scrape."""
 
     body: bytes
     content_type: str
 
 
 def exposed(values: Values, accept: str = "") -> ExpositionPage:
-    """The figures in the format that an ``Accept`` header asks for: Prometheus's or OpenMetrics."""
+    """The page in the format that the ``Accept`` header asks for."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(values))
     encoder, content_type = choose_encoder(accept)
@@ -42,13 +38,13 @@ def exposed(values: Values, accept: str = "") -> ExpositionPage:
 
 
 class _Families(Collector):
-    """Figures as prometheus_client's metric families."""
+    """Metric families for prometheus_client."""
 
     def __init__(self, values: Values) -> None:
         self._values = values
 
     def collect(self) -> Iterator[Metric]:
-        """All families of ``METRICS`` that have a figure, in order."""
+        """All families of ``METRICS`` that have a value, in order."""
         for metric in METRICS:
             series = self._values.get(metric.name)
             if series:
