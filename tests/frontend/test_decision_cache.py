@@ -251,6 +251,17 @@ def test_a_header_section_that_came_before_is_not_parsed(
     assert len(serving.context.decision_cache._sections) == 1
 
 
+def test_a_header_section_takes_room_once_whatever_is_asked_for(serve: Serve) -> None:
+    serving = serve()
+    fields = f"HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+    for _ in range(4):
+        serving.answer(f"GET /a.tar.gz {fields}".encode())
+    before = serving.context.decision_cache._bytes
+    for number in range(4):  # decided each time
+        serving.answer(f"GET /a.tar.gz?redirect=no&{number} {fields}".encode())
+    assert serving.context.decision_cache._bytes == before
+
+
 def test_a_header_section_with_an_id_of_its_own_is_not_remembered(serve: Serve) -> None:
     serving = serve()
     for number in range(20):

@@ -129,7 +129,7 @@ class DecisionCache:
 
     def _remember_section(self, peer: str | None, chunk: bytes, client: _Client) -> None:
         section = chunk.partition(b"\r\n")[2]
-        if self._fits(section):
+        if (peer, section) not in self._sections and self._fits(section):
             self._sections[peer, section] = client
 
     def put(
