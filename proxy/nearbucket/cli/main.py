@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 import yaml
@@ -20,11 +20,10 @@ from nearbucket.cli.config_diff import diff
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     NO_RANGES,
-    UNREACHABLE,
-    UNUSABLE,
     AsJson,
     Config,
     RangesFile,
+    exit_code,
     print_error,
     print_json,
     print_table,
@@ -33,7 +32,7 @@ from nearbucket.cli.ranges import lookup, ranges_app
 from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
 from nearbucket.config.settings import Settings
-from nearbucket.errors import ConfigError, OriginError, ProxyError, RangesError
+from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.policy.client_address import plain_address
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 
@@ -180,15 +179,7 @@ def main() -> None:
     """Run the command line; errors end it with a message and an exit code."""
     try:
         app()
-    except (ConfigError, RangesError) as error:
-        _fail(error, UNUSABLE)
-    except (OriginError, OSError) as error:
-        _fail(error, UNREACHABLE)
-    except ProxyError as error:
-        _fail(error, NEEDS_ATTENTION)
-
-
-def _fail(error: Exception, code: int) -> NoReturn:
-    for line in str(error).splitlines():
-        print_error(line)
-    sys.exit(code)
+    except (ProxyError, OSError) as error:
+        for line in str(error).splitlines():
+            print_error(line)
+        sys.exit(exit_code(error))

@@ -12,6 +12,7 @@ import typer
 from rich.filesize import decimal
 
 from nearbucket.config.file import FILE_VARIABLE
+from nearbucket.errors import ConfigError, OriginError, RangesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +36,13 @@ NO_RANGES = (
     "there is no list of prefixes, so no address has a region: run `nearbucket ranges update`, or "
     "give --ranges FILE"
 )
+
+
+def exit_code(error: Exception) -> int:
+    """The exit code of a command that an error ended."""
+    if isinstance(error, ConfigError | RangesError):
+        return UNUSABLE
+    return UNREACHABLE if isinstance(error, OriginError | OSError) else NEEDS_ATTENTION
 
 
 def printable(text: str) -> str:

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearbucket.cli.output import (
-    NEEDS_ATTENTION,
-    UNREACHABLE,
-    UNUSABLE,
-    AsJson,
-    Config,
-    print_error,
-)
-from nearbucket.config.file import DEFAULT_FILE, load
-from nearbucket.errors import ConfigError, OriginError, ProxyError
+from nearbucket.cli.output import NEEDS_ATTENTION, AsJson, Config, exit_code, print_error
+from nearbucket.config.file import load, name_of
+from nearbucket.errors import ConfigError, ProxyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from nearbucket.cli.sync_report import SyncReport
     from nearbucket.replication.replicator import SyncOptions
@@ -54,7 +46,7 @@ def sync(  # noqa: PLR0913  # one parameter an option
     from nearbucket.replication.replicator import SyncOptions  # noqa: PLC0415  # a second for the SDK
 
     settings = load(config)
-    file = _file(config)
+    file = name_of(config)
     try:
         steps = steps_of(settings, site or (), region or (), delete=delete)
     except ConfigError as error:
@@ -75,12 +67,6 @@ def sync(  # noqa: PLR0913  # one parameter an option
         print_error("interrupted; run the command again to continue")
         raise typer.Exit(_SIGNALLED + signalled)
     raise typer.Exit(max((_code(report) for report in reports), default=0))
-
-
-def _file(config: Path | None) -> str:
-    if config is None and not DEFAULT_FILE.exists():
-        return "environment"
-    return str(config or DEFAULT_FILE)
 
 
 async def _run(reports: Sequence[SyncReport], options: SyncOptions, *, lists: bool) -> int:
@@ -119,12 +105,6 @@ async def _each(reports: Sequence[SyncReport], options: SyncOptions, *, lists: b
 
 
 def _code(report: SyncReport) -> int:
-    match report.progress.problem:
-        case ConfigError():
-            return UNUSABLE
-        case OriginError():
-            return UNREACHABLE
-        case None:
-            return NEEDS_ATTENTION if report.progress.failures else 0
-        case _:
-            return NEEDS_ATTENTION
+    if report.progress.problem:
+        return exit_code(report.progress.problem)
+    return NEEDS_ATTENTION if report.progress.failures else 0

@@ -59,7 +59,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     Raises:
         ConfigError: Unreadable file, unknown keys or wrong values: one line for each.
     """
-    document, name = _read(path)
+    document, name = _read(path), name_of(path)
     _refuse_literal_secrets(document, name)
     origins = _overlay(document, environ)
     if not document:
@@ -80,12 +80,12 @@ def load_regions(path: Path | None = None, environ: Mapping[str, str] = os.envir
     Raises:
         ConfigError: As for ``load``, but only about this section.
     """
-    document, name = _read(path)
+    document = _read(path)
     origins = _overlay(document, environ)
     try:
         return Regions.model_validate(document.get("regions") or {})
     except ValidationError as error:
-        raise ConfigError(_findings(error, name, origins, ("regions",))) from None
+        raise ConfigError(_findings(error, name_of(path), origins, ("regions",))) from None
 
 
 def masked(settings: Settings) -> dict[str, Any]:
@@ -102,11 +102,17 @@ def mask(values: Collection[str]) -> list[str]:
     return ["********"] * len(values)
 
 
-def _read(path: Path | None) -> tuple[dict[Any, Any], str]:
-    if path is None:
-        if not DEFAULT_FILE.exists():
-            return {}, "environment"
-        path = DEFAULT_FILE
+def name_of(path: Path | None) -> str:
+    """The name of the configuration in messages: that of its file, or ``environment``."""
+    if path is None and not DEFAULT_FILE.exists():
+        return "environment"
+    return str(path or DEFAULT_FILE)
+
+
+def _read(path: Path | None) -> dict[Any, Any]:
+    if path is None and not DEFAULT_FILE.exists():
+        return {}
+    path = path or DEFAULT_FILE
     try:
         with path.open(encoding="utf-8") as stream:  # a stream, so that errors name the file
             document = yaml.load(stream, Loader=_Loader)  # noqa: S506  # a SafeLoader
@@ -119,7 +125,7 @@ def _read(path: Path | None) -> tuple[dict[Any, Any], str]:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected sections such as sites: at the top level")
-    return document, str(path)
+    return document
 
 
 def _secret_values(document: Any) -> list[Any]:

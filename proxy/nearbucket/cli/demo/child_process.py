@@ -33,9 +33,11 @@ def start(
         keep: Called with the process while signals are held back, so that the caller can end it
             whenever a signal comes.
         log: Where standard output and error go.
-        env: Its environment.
+        env: Added to this process's environment, without its AWS_ and NEARBUCKET_ variables.
         cwd: Its working folder.
     """
+    others = ("AWS_", "NEARBUCKET_")
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(others)}
     with _signals_deferred():
         process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
             command,
@@ -43,7 +45,7 @@ def start(
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env=env,
+            env=clean | dict(env),
             start_new_session=True,
         )
         keep(process)

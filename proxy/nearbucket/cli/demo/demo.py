@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -106,16 +105,11 @@ class Demo:
         config.write_text(yaml.safe_dump(self._config(folder, s3.endpoint)), encoding="utf-8")
         log = self._stack.enter_context((folder / "server.log").open("wb"))
         keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("NEARBUCKET_", "AWS_"))
-        }
         self._server = start(
             [sys.executable, "-m", "nearbucket", "serve", "--config", str(config)],
             lambda server: self._stack.callback(end, server, STOP_PATIENCE),
             log=log,
-            env=clean | keys,
+            env=keys,
         )
         self._wait(folder / "server.log")
 

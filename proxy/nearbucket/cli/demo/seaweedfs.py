@@ -148,10 +148,10 @@ class SeaweedFS:
         # the path of a unix socket must be shorter than 108 bytes; the folder's may be longer
         self._scratch = tempfile.TemporaryDirectory(prefix="weed-")
         scratch = self._scratch.name
-        env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
         command = [weed, f"-logdir={scratch}", *self._arguments(ports, config)]
         with self._log.open("wb") as log:
-            start(command, self._started, log=log, env=env | {"TMPDIR": scratch}, cwd=scratch)
+            start(command, self._started, log=log, env={"TMPDIR": scratch}, cwd=scratch)
         return ports[_PARTS.index("s3")]
 
     def _started(self, process: subprocess.Popen[bytes]) -> None:
