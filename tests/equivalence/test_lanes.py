@@ -91,11 +91,10 @@ class Trio:
 
         self._runner.run(written())
         found = []
-        for log, start in zip(self._logs, self._read, strict=True):
-            lines = os.pread(log.fileno(), 1 << 20, start).splitlines(keepends=True)
-            found.append(lines)
-        self._read = [start + len(b"".join(lines))
-                      for start, lines in zip(self._read, found, strict=True)]  # fmt: skip
+        for number, log in enumerate(self._logs):
+            new = os.pread(log.fileno(), 1 << 20, self._read[number])
+            self._read[number] += len(new)
+            found.append(new.splitlines(keepends=True))
         assert all(len(line) <= MAX_LINE for lines in found for line in lines)
         return [[_TIMES.sub(b"", line) for line in lines] for lines in found]
 

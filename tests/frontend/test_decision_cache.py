@@ -1,4 +1,4 @@
-"""What is remembered changes nothing: not an answer, not a figure, not a line of the log."""
+"""A decision cache changes nothing: not an answer, not a metric, not a line of the log."""
 
 from __future__ import annotations
 
@@ -117,12 +117,17 @@ class Serving:
     """A worker's lane without sockets."""
 
     def __init__(self, form: str, *, forgetful: bool, **more: Any) -> None:
-        first, *others = [{**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})),
-                                                **more}} for site in _SITES]  # fmt: skip
-        made = build.snapshot(build.settings(
-            site=first, more=others, log={"access": form},
+        sites: list[dict[str, Any]] = [
+            {**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})), **more}}
+            for site in _SITES
+        ]
+        chosen = build.settings(
+            site=sites[0],
+            more=sites[1:],
+            log={"access": form},
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
-        ))  # fmt: skip
+        )
+        made = build.snapshot(chosen)
         self._log = TemporaryFile()  # noqa: SIM115  # closed by log
         self.context = WorkerContext(
             made.settings, made.table, made.cdn, descriptor=self._log.fileno()
@@ -171,11 +176,9 @@ def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917 
         patch.setattr("nearbucket.frontend.decision_cache.MAX_BYTES", room)
         for head in asked:
             assert remembering.answer(head) == forgetful.answer(head)
-    figures = [
-        {name: series for name, series in one.context.counters.snapshot().items()
-         if name != "nearbucket_request_seconds"}
-        for one in (remembering, forgetful)
-    ]  # fmt: skip
+    figures = [one.context.counters.snapshot() for one in (remembering, forgetful)]
+    for each in figures:
+        del each["nearbucket_request_seconds"]
     assert figures[0] == figures[1]
     assert asyncio.run(remembering.log()) == asyncio.run(forgetful.log())
 

@@ -1,4 +1,4 @@
-"""A client that was sent away a moment ago is recognised, and memory has a bound."""
+"""Clients that were redirected a moment ago are recognised, in a table of fixed size."""
 
 from __future__ import annotations
 
@@ -91,8 +91,9 @@ def test_a_mark_is_the_same_in_every_process() -> None:
     assert mark() == 0xC0BF06F6C2DDA9BA
 
 
-def mark(site: str = "*", client: str = "192.0.2.7", method: str = "GET", key: str = "a",
-         **fields: str) -> int:  # fmt: skip
+def mark(
+    site: str = "*", client: str = "192.0.2.7", method: str = "GET", key: str = "a", **fields: str
+) -> int:
     asked = build.request(**fields)
     return mark_of_client(site, client, asked) ^ mark_of_object(method, key)
 

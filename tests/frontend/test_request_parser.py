@@ -1,10 +1,10 @@
-"""Simple requests: what is read as sent, what is somebody else's, what is remembered."""
+"""Plain requests: what is parsed, what is left to aiohttp, which lines are remembered."""
 
 from __future__ import annotations
 
 import pytest
 
-from nearbucket.frontend import request_parser as simple
+from nearbucket.frontend import request_parser
 from nearbucket.frontend.request_parser import PlainRequest, PlainRequestParser
 from nearbucket.telemetry.metrics import HandoffReason
 
@@ -12,10 +12,10 @@ PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\n\r\n"
 
 
 def read(
-    reader: PlainRequestParser, chunk: bytes, peer: str | None = None
+    parser: PlainRequestParser, chunk: bytes, peer: str | None = None
 ) -> PlainRequest | HandoffReason:
-    head = reader.split(chunk)
-    return head if isinstance(head, HandoffReason) else reader.parse(head, peer)
+    head = parser.split(chunk)
+    return head if isinstance(head, HandoffReason) else parser.parse(head, peer)
 
 
 def test_a_plain_get_is_read_as_sent() -> None:
@@ -73,57 +73,57 @@ def test_a_plain_get_is_read_as_sent() -> None:
         pytest.param(b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", HandoffReason.UNUSUAL, id="fragment"),
     ],
 )  # fmt: skip
-def test_what_is_not_simple_is_named(chunk: bytes, why: HandoffReason) -> None:
-    reader = PlainRequestParser(frozenset())
+def test_a_request_that_is_not_plain_has_its_reason(chunk: bytes, why: HandoffReason) -> None:
+    parser = PlainRequestParser(frozenset())
     for _ in range(2):  # what it remembers of the first changes nothing
-        assert read(reader, chunk) is why
-        assert isinstance(read(reader, PLAIN), PlainRequest)
+        assert read(parser, chunk) is why
+        assert isinstance(read(parser, PLAIN), PlainRequest)
 
 
-def test_connection_close_is_seen_and_the_reader_goes_on() -> None:
-    reader = PlainRequestParser(frozenset())
+def test_connection_close_is_seen_and_the_parser_goes_on() -> None:
+    parser = PlainRequestParser(frozenset())
     closing = PLAIN[:-2] + b"Connection: close\r\n\r\n"
     for _ in range(3):
-        found = read(reader, closing)
+        found = read(parser, closing)
         assert isinstance(found, PlainRequest)
         assert not found.keep_alive
-        assert isinstance(read(reader, PLAIN), PlainRequest)
+        assert isinstance(read(parser, PLAIN), PlainRequest)
 
 
 def test_fields_that_nothing_depends_on_may_repeat_and_differ() -> None:
-    reader = PlainRequestParser(frozenset({b"x-a"}))
+    parser = PlainRequestParser(frozenset({b"x-a"}))
     chunk = PLAIN[:-2] + b"X-A: 1\r\nVia: %d\r\nVia: b\r\n\r\n"
     for number in range(3):
-        head = reader.split(chunk % number)
-        assert isinstance(head, simple.RequestHead)
+        head = parser.split(chunk % number)
+        assert isinstance(head, request_parser.RequestHead)
         assert head.line == b"GET /a.tar.gz HTTP/1.1"
         assert head.fields == (b"Host: dl.example", b"X-A: 1")
 
 
 def test_a_head_is_a_repetition_when_each_of_its_fields_came_twice_before() -> None:
-    reader = PlainRequestParser(frozenset({b"x-a"}))
-    heads = [reader.split(PLAIN[:-2] + b"X-A: 1\r\nVia: b\r\n\r\n") for _ in range(3)]
-    heads.append(reader.split(PLAIN[:-2] + b"X-A: 1\r\nVia: c\r\n\r\n"))
-    repeated = [isinstance(head, simple.RequestHead) and head.repeated for head in heads]
+    parser = PlainRequestParser(frozenset({b"x-a"}))
+    heads = [parser.split(PLAIN[:-2] + b"X-A: 1\r\nVia: b\r\n\r\n") for _ in range(3)]
+    heads.append(parser.split(PLAIN[:-2] + b"X-A: 1\r\nVia: c\r\n\r\n"))
+    repeated = [isinstance(head, request_parser.RequestHead) and head.repeated for head in heads]
     assert repeated == [False, False, True, False]
 
 
-def test_a_field_that_matters_twice_is_not_simple() -> None:
-    reader = PlainRequestParser(frozenset({b"x-a"}))
-    assert read(reader, PLAIN[:-2] + b"X-A: 1\r\nx-a: 1\r\n\r\n") is HandoffReason.UNUSUAL
+def test_a_request_with_a_field_that_matters_twice_is_not_plain() -> None:
+    parser = PlainRequestParser(frozenset({b"x-a"}))
+    assert read(parser, PLAIN[:-2] + b"X-A: 1\r\nx-a: 1\r\n\r\n") is HandoffReason.UNUSUAL
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simple, "_MAX_KNOWN", 3)
-    reader = PlainRequestParser(frozenset({b"x-a"}))
+    monkeypatch.setattr(request_parser, "_MAX_KNOWN", 3)
+    parser = PlainRequestParser(frozenset({b"x-a"}))
     for number in range(20):
         fields = b"X-A: %d\r\nX-B: %d\r\nX-C: %b\r\n\r\n" % (number, number, b"c" * 300)
         for _ in range(3):  # what comes a second time is remembered
-            head = reader.split(PLAIN[:-2] + fields)
-            assert isinstance(head, simple.RequestHead)
+            head = parser.split(PLAIN[:-2] + fields)
+            assert isinstance(head, request_parser.RequestHead)
             assert head.fields == (b"Host: dl.example", b"X-A: %d" % number)
-            assert len(reader._kept) + len(reader._dropped) <= 3
-        assert reader._kept or reader._dropped
+            assert len(parser._kept) + len(parser._dropped) <= 3
+        assert parser._kept or parser._dropped
 
 
 def with_id(value: bytes, name: bytes = b"X-Amz-Cf-Id") -> bytes:
@@ -131,23 +131,23 @@ def with_id(value: bytes, name: bytes = b"X-Amz-Cf-Id") -> bytes:
 
 
 def restless(monkeypatch: pytest.MonkeyPatch, names: frozenset[bytes]) -> PlainRequestParser:
-    """A reader that has met more values of a field than it cares to remember."""
-    monkeypatch.setattr(simple, "_MANY", 3)
-    reader = PlainRequestParser(names)
+    """A parser that has met more values of a field than it cares to remember."""
+    monkeypatch.setattr(request_parser, "_MANY", 3)
+    parser = PlainRequestParser(names)
     for number in range(10):
-        assert isinstance(read(reader, with_id(b"%d" % number)), PlainRequest)
-    return reader
+        assert isinstance(read(parser, with_id(b"%d" % number)), PlainRequest)
+    return parser
 
 
 def test_a_field_with_a_new_value_each_time_is_not_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reader = restless(monkeypatch, frozenset())
-    before = len(reader._seen_once)
+    parser = restless(monkeypatch, frozenset())
+    before = len(parser._seen_once)
     for number in range(10, 20):
-        assert isinstance(read(reader, with_id(b"%d" % number)), PlainRequest)
-    assert len(reader._seen_once) == before
-    assert isinstance(read(reader, with_id(b"a\tb")), PlainRequest)
+        assert isinstance(read(parser, with_id(b"%d" % number)), PlainRequest)
+    assert len(parser._seen_once) == before
+    assert isinstance(read(parser, with_id(b"a\tb")), PlainRequest)
 
 
 @pytest.mark.parametrize(
@@ -165,34 +165,34 @@ def test_a_field_with_a_new_value_each_time_is_not_remembered(
 def test_what_is_not_remembered_is_checked_all_the_same(
     monkeypatch: pytest.MonkeyPatch, value: bytes, name: bytes
 ) -> None:
-    reader = restless(monkeypatch, frozenset())
-    assert read(reader, with_id(value, name)) is HandoffReason.UNPARSABLE
+    parser = restless(monkeypatch, frozenset())
+    assert read(parser, with_id(value, name)) is HandoffReason.UNPARSABLE
 
 
 def test_a_field_that_decides_is_read_whatever_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = restless(monkeypatch, frozenset({b"x-amz-cf-id"}))
-    found = read(reader, with_id(b"77"))
+    parser = restless(monkeypatch, frozenset({b"x-amz-cf-id"}))
+    found = read(parser, with_id(b"77"))
     assert isinstance(found, PlainRequest)
     assert found.request.headers[b"x-amz-cf-id"] == b"77"
-    assert read(reader, with_id(b"1", b"Content-Length")) is HandoffReason.BODY
+    assert read(parser, with_id(b"1", b"Content-Length")) is HandoffReason.BODY
 
 
 def test_names_that_are_counted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simple, "_MAX_NAMES", 3)
-    reader = PlainRequestParser(frozenset())
+    monkeypatch.setattr(request_parser, "_MAX_NAMES", 3)
+    parser = PlainRequestParser(frozenset())
     for number in range(10):
-        read(reader, with_id(b"1", b"X-%d" % number))
-    assert 0 < len(reader._counts) <= 3
+        read(parser, with_id(b"1", b"X-%d" % number))
+    assert 0 < len(parser._counts) <= 3
 
 
 def test_many_other_names_do_not_keep_a_restless_field_from_being_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(simple, "_MANY", 3)
-    monkeypatch.setattr(simple, "_MAX_NAMES", 3)
-    reader = PlainRequestParser(frozenset())
+    monkeypatch.setattr(request_parser, "_MANY", 3)
+    monkeypatch.setattr(request_parser, "_MAX_NAMES", 3)
+    parser = PlainRequestParser(frozenset())
     for number in range(10):
-        read(reader, with_id(b"1", b"X-%d" % number))
+        read(parser, with_id(b"1", b"X-%d" % number))
     for number in range(10):
-        read(reader, with_id(b"%d" % number))
-    assert reader._unique_fields == {b"X-Amz-Cf-Id:"}
+        read(parser, with_id(b"%d" % number))
+    assert parser._unique_fields == {b"X-Amz-Cf-Id:"}

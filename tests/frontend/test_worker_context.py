@@ -1,4 +1,4 @@
-"""What the lanes of a worker share: warnings, at most one a second."""
+"""What the connections of a worker share: warnings, at most one a second."""
 
 from __future__ import annotations
 

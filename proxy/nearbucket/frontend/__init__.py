@@ -1,7 +1,8 @@
 """The connections of clients: requests are read, decided by the engine, and answered.
 
-There are three lanes, and all of them ask the same engine. The whole decision on a
-request, in reading order, is ``Engine.decide`` in ``policy/engine.py``:
+The decision on a request, step by step from its method to its answer, is ``Engine.decide`` in
+``policy/engine.py``. No file here contains a rule about which client is redirected. A decision is
+carried out in one of three lanes:
 
 * The aiohttp lane (``aiohttp_lane/``) answers every request. It is the reference.
 * The fast lane (``client_connection.py``) answers plain GET and HEAD requests that are redirected.
@@ -10,7 +11,7 @@ request, in reading order, is ``Engine.decide`` in ``policy/engine.py``:
 
 The last two are accelerators. They take only requests that they answer exactly as the aiohttp lane
 would, and give everything else to it unchanged. With both switched off, the tests of behaviour
-pass as they do with both on. No file here contains a rule about which client is redirected.
+pass as they do with both on.
 
 In reading order:
 
@@ -18,9 +19,9 @@ In reading order:
 * ``request_parser.py``: recognises plain GET and HEAD requests; all others go to aiohttp.
 * ``worker_context.py``: holds what the connections of one worker share.
 * ``decider.py``: asks the engine, with what is known of copies and of recent redirects.
-* ``decision_cache.py``: decisions made before, by client and by object, and why they may be reused.
-* ``cached_decision.py``: the parts of such a decision from which answers, metrics and log lines
-  are built.
+* ``decision_cache.py``: earlier decisions, by client and by object, and why they may be reused.
+* ``cached_decision.py``: the parts of a decision from which answers, metrics and log lines are
+  built.
 * ``answer_recorder.py``: counts and logs an answer, whichever lane wrote it.
 * ``recent_redirects.py``: which clients were redirected in the last seconds, shared by all workers:
   a client that asks again at once could not use its redirect.

@@ -119,14 +119,18 @@ class CachedDecision(NamedTuple):
 
 
 class EntryBuilder:
-    """Makes the entries of requests, under one configuration."""
+    """Makes cache entries under one configuration."""
 
     __slots__ = ("_counters", "_form", "_reason_header", "_recent_redirects", "_texts")
 
     def __init__(
-        self, counters: Counters, form: LogFormat | None,
-        recent_redirects: Mapping[str, RecentRedirects], *, reason_header: bool,
-    ) -> None:  # fmt: skip
+        self,
+        counters: Counters,
+        form: LogFormat | None,
+        recent_redirects: Mapping[str, RecentRedirects],
+        *,
+        reason_header: bool,
+    ) -> None:
         """Args: metrics; format of log lines; recent redirects by site; ``log.reason_header``."""
         self._counters = counters
         self._form = form
@@ -135,9 +139,13 @@ class EntryBuilder:
         self._texts: dict[tuple[object, ...], RedirectText] = {}
 
     def build(
-        self, request: Request, decision: Decision, *, keep_alive: bool = False,
+        self,
+        request: Request,
+        decision: Decision,
+        *,
+        keep_alive: bool = False,
         protocol: str = "HTTP/1.1",
-    ) -> CachedDecision:  # fmt: skip
+    ) -> CachedDecision:
         """The entries of one request, which hold for others like it.
 
         Args:

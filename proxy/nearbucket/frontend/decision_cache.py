@@ -1,26 +1,23 @@
-"""Requests decided before: what a request like them gets, without deciding again.
+"""The cache of decisions, by client and by object. A reload empties it.
 
-In: requests and what the engine decided. Out: the same for the next one like it. Refuses to
-know a rule, and to outlive the engine: a reload empties the cache.
-
-Why this is the same as deciding. A head is a request line and field lines. Every rule looks
-either at what is asked (path and query, in the request line) or at who asks (the peer and the
-fields), and the first rule that stands against a redirect names the reason
+Why a cached decision is the one that the engine would make. A request head is a request line and
+field lines. Every rule looks either at the object (path and query, in the request line) or at the
+client (the peer and the field lines), and the first rule that prevents a redirect gives the reason
 (``SitePolicy.reason``). So, within one site:
 
-- a client that the first rules stand against, before any looks at the object, is streamed
-  everything for that reason (all of ``CACHEABLE_REASONS`` but ``PATH``);
-- a client that was redirected, or whose object no pattern chose, passes those first rules; any
-  object that no pattern chose for one such client is streamed to all of them, as ``path``;
-- a client that was redirected for one line, and a line that was redirected for another client
-  of the same region, are redirected together, unless a percentage looks at both
-  (``Engine.certain``); as long as what was known of the copy holds (``ObjectEntry.until``), and
-  unless the client was sent away for the same a moment ago (``ClientEntry.came_back``).
+- A client that is prevented by a rule before all rules about objects is streamed every object, for
+  that reason (all of ``CACHEABLE_REASONS`` but ``PATH``).
+- A client that was redirected, or whose object matches no pattern, passes those first rules. So an
+  object that matches no pattern for one such client is streamed to all of them, as ``path``.
+- A client that was redirected for one request line, and a request line that was redirected for
+  another client of the same region, give a redirect together, unless a percentage looks at both
+  (``Engine.certain``), as long as what is known of the copy holds (``ObjectEntry.until``), and
+  unless the client was redirected for the same object a moment ago (``ClientEntry.came_back``).
 
-Anything else is decided each time: what is streamed because of what the buckets hold, signed
-Locations, and what a site redirects past its targets, where a query decides as well.
+Everything else is decided each time: streams because of the state of a bucket, signed Locations,
+and redirects to the CDN, which depend on the query as well.
 
-tests/frontend/test_decision_cache.py holds this to the engine.
+tests/frontend/test_decision_cache.py compares all this with the engine.
 """
 
 from __future__ import annotations
@@ -37,24 +34,24 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.log_format import LinePart
 
 MAX_BYTES = 32 << 20
-"""About what is kept of clients and objects; when it is reached all is forgotten at once."""
+"""Bytes of all entries, roughly; when they are reached, the whole cache is emptied."""
 
-_NO_PATTERN = ""  # which no region is called
+_NO_PATTERN = ""  # stands in place of a region: objects that match no pattern
 _REGION_KEYS = {
     Reason.CLIENT_UNKNOWN: None, Reason.OUTSIDE_AWS: None, Reason.NO_TARGET: None,
     Reason.PATH: _NO_PATTERN,
 }  # fmt: skip
 
 CACHEABLE_REASONS = frozenset(_REGION_KEYS)
-"""Reasons that others like it are streamed for, too."""
+"""Reasons for streams that hold for every request of a client, or for an object."""
 
 _OVERHEAD = 500  # bytes of Python's objects around one entry
-_LONGEST = 2048  # bytes of a head that is worth keeping
+_LONGEST = 2048  # bytes of a request line or of field lines; longer ones are not cached
 
 
 @dataclass(slots=True)
 class _Client:
-    """One client, and the objects for which it has this entry, or that one."""
+    """A client and its objects: those of ``entry``, and those that match no pattern."""
 
     objects: dict[bytes, ObjectEntry]
     entry: ClientEntry
@@ -79,7 +76,7 @@ class _Client:
 
 
 class DecisionCache:
-    """What one worker remembers under one engine."""
+    """The cached decisions of one worker."""
 
     __slots__ = ("_bytes", "_clients", "_objects", "_sections")
 
@@ -87,7 +84,7 @@ class DecisionCache:
         self._begin()
 
     def clear(self) -> None:
-        """Start from nothing."""
+        """Empty the cache."""
         clear_incrementally(self._sections, self._clients, *self._objects.values())
         self._begin()
 
@@ -98,7 +95,7 @@ class DecisionCache:
         self._bytes = 0
 
     def get(self, peer: str | None, chunk: bytes, now: float) -> CachedDecision | None:
-        """Look up a request whose header section came before; the chunk need not be parsed.
+        """Look up a request whose header section is known; the chunk need not be parsed.
 
         Args:
             peer: The socket's remote address.
@@ -116,8 +113,8 @@ class DecisionCache:
 
         Args:
             peer: The socket's remote address.
-            head: The head, split into lines.
-            chunk: The same, as the socket gave it.
+            head: The lines of the request head.
+            chunk: The request, as the socket gave it.
             now: Monotonic time.
         """
         client = self._clients.get((peer, head.fields))
@@ -135,13 +132,13 @@ class DecisionCache:
     def put(
         self, peer: str | None, head: RequestHead, entry: ClientEntry, object_entry: ObjectEntry
     ) -> None:
-        """Remember what was decided, where others like it get the same.
+        """Cache a decision that holds for other requests as well.
 
         Args:
             peer: The socket's remote address.
-            head: What asked.
-            entry: Who that is.
-            object_entry: What it asked for.
+            head: The lines of the request head.
+            entry: The client.
+            object_entry: The object.
         """
         site, reason = entry.site, entry.reason
         kind = entry.region if reason is Reason.IN_REGION else _REGION_KEYS[reason]
@@ -152,24 +149,22 @@ class DecisionCache:
                 objects[head.line] = object_entry
         elif self._fits(head.line, object_entry.log_part):
             objects[head.line] = object_entry
-        else:  # all may have been forgotten, these among it
+        else:  # the cache may have been emptied
             objects = self._objects.setdefault((site, kind), {})
         client = self._clients.get((peer, head.fields))
         if client is None:
             if self._fits(b"".join(head.fields), entry.log_part):
-                unchosen = self._objects.setdefault((site, _NO_PATTERN), {})
-                made = _Client(objects, entry, unchosen)
-                self._clients[peer, head.fields] = made
+                unmatched = self._objects.setdefault((site, _NO_PATTERN), {})
+                self._clients[peer, head.fields] = _Client(objects, entry, unmatched)
         elif client.objects is not objects:
             _join(client, objects, entry)
 
-    def _fits(self, seen: bytes, part: LinePart = ()) -> bool:
-        """Make room for an entry; False for one that is not worth it."""
-        if len(seen) > _LONGEST:
+    def _fits(self, key: bytes, part: LinePart = ()) -> bool:
+        """Count the bytes of a new entry; False if it must not be added."""
+        if len(key) > _LONGEST:
             return False
-        logged = sum(map(len, part))
-        # A client's last line is kept as well.
-        self._bytes += 2 * len(seen) + 2 * logged + _OVERHEAD
+        # Twice: a client keeps its last log line as well.
+        self._bytes += 2 * len(key) + 2 * sum(map(len, part)) + _OVERHEAD
         if self._bytes > MAX_BYTES:
             self.clear()
             return False
@@ -177,7 +172,7 @@ class DecisionCache:
 
 
 def _join(client: _Client, objects: dict[bytes, ObjectEntry], client_entry: ClientEntry) -> None:
-    """A client met again with another outcome: redirected now, or for once not chosen."""
+    """Add the other kind of decision to a client: for objects that match a pattern, or none."""
     if client_entry.reason is Reason.PATH:
         client.unmatched_entry = client_entry
     else:

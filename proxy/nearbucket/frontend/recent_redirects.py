@@ -1,15 +1,14 @@
-"""Who was sent away a moment ago: a client that asks again did not get through.
+"""Clients that were redirected in the last seconds, in a table that all workers share.
 
-In: marks of redirects. Out: whether one was given so lately. Refuses to know clients and objects,
-of which a mark is the hash, and to grow: ``SLOTS`` marks and times, 1 MiB, shared by all workers,
-since whoever comes back may meet another one. Of two marks with one slot the later stays, so of
-a thousand clients in a window about eight in a thousand are missed; nothing is locked, and
-what two workers write at once is one of the two, or neither.
+A client that asks for the same again within the window could not use its redirect, and is streamed.
+A mark is a hash of site, client address, User-Agent, Range, method and key. The table has ``SLOTS``
+marks and times and does not grow; of two marks in one slot the later stays, so that of a thousand
+clients in a window about eight are missed. Nothing is locked: of two workers that write one slot at
+the same time, one mark stays, or neither.
 
-A mark stands for site, client address, User-Agent, Range, method and key. Two clients behind one
-address that ask for the same within the window look like one that came back, and the second is
-streamed: that costs money, not a download. Having been streamed, it is forgotten, so of a crowd
-behind one address every other request is redirected.
+Two clients behind one address that ask for the same within the window look like one that came back,
+and the second is streamed: that costs money, not a download. Then its mark is removed, so that
+every other request of a crowd behind one address is redirected.
 """
 
 from __future__ import annotations
@@ -25,28 +24,28 @@ if TYPE_CHECKING:
 
 SLOTS = 1 << 16
 SIZE = SLOTS * 16
-"""Bytes of the table: a mark and a time in each slot."""
+"""Bytes of the table: eight for the mark and eight for the time of each slot."""
 
 
 class SharedTable:
-    """The table, in memory of its own or of all workers.
+    """The table, in memory that other processes may map as well.
 
     Attributes:
-        marks: What was redirected.
-        times: When, by the monotonic clock, which all processes of a machine share.
+        marks: Marks of redirects.
+        times: Their monotonic times, which are the same in all processes of a machine.
     """
 
     __slots__ = ("marks", "times")
 
     def __init__(self, memory: mmap | None = None) -> None:
-        """Args: ``SIZE`` bytes that other processes see as well; by default nobody else does."""
+        """Args: ``SIZE`` bytes of shared memory; by default memory of this process alone."""
         view = memoryview(bytearray(SIZE) if memory is None else memory)
         self.marks = view[: SIZE // 2].cast("Q")
         self.times = view[SIZE // 2 :].cast("d")
 
 
 class RecentRedirects:
-    """The redirects of one site's last seconds.
+    """The recent redirects of one site.
 
     Attributes:
         window: For how many seconds they count.
@@ -61,35 +60,35 @@ class RecentRedirects:
         self._times = table.times
 
     def came_back(self, mark: int, now: float) -> bool:
-        """Whether this was sent away less than a window ago."""
+        """Whether there was a redirect with this mark less than a window ago."""
         slot = mark % SLOTS
         return self._marks[slot] == mark and now - self._times[slot] < self.window
 
     def record(self, mark: int, now: float) -> None:
-        """A redirect was given."""
+        """Note a redirect."""
         slot = mark % SLOTS
         self._marks[slot] = mark
         self._times[slot] = now
 
     def forget(self, mark: int) -> None:
-        """It came back, and was streamed."""
+        """Remove the mark of a client that came back and is being streamed to."""
         slot = mark % SLOTS
         if self._marks[slot] == mark:
             self._times[slot] = -inf
 
 
 def mark_of_client(site: str, client: str | None, request: Request) -> int:
-    """The half of a mark that says who asks."""
+    """The client's half of a mark."""
     fields = request.headers
     agent, part = fields.get(b"user-agent", b""), fields.get(b"range", b"")
     return _hashed(site.encode(), (client or "").encode(), agent, part)
 
 
 def mark_of_object(method: str, key: str) -> int:
-    """The half of a mark that says what for; both are joined by ``^``."""
+    """The object's half of a mark; both halves are joined by ``^``."""
     return _hashed(method.encode(), key.encode())
 
 
 def _hashed(*parts: bytes) -> int:
-    """The same in every process, which ``hash`` is not."""
+    """A hash that is the same in every process, unlike ``hash``."""
     return int.from_bytes(blake2b(b"\0".join(parts), digest_size=8).digest(), "little")

@@ -1,13 +1,9 @@
-"""Which requests are simple: exactly one complete, plain GET or HEAD, and nothing behind it.
+"""Recognises plain requests: a chunk that is exactly one complete GET or HEAD request of HTTP/1.1.
 
-In: a chunk as it came from a socket. Out: a ``RequestHead``, then a ``PlainRequest``; or why
-another lane has to parse it. Refuses to know any rule about who is sent where, and to guess: only
-heads are taken about which no two parsers could disagree (RFC 9112 sections 2.2, 3 and 5).
-
-No parser library here. The grammar that is taken is small enough to be checked line by line,
-and lines repeat: a line seen before is one look into a set, so a head of a dozen fields costs
-less than a dozen callbacks of llhttp. Whatever the grammar does not cover goes to aiohttp and
-llhttp as it is; tests/equivalence holds both to the same answer.
+Only heads are taken that no two parsers could read differently (RFC 9112 sections 2.2, 3 and 5).
+That grammar is small enough to be checked line by line without a parser library, and lines repeat:
+a known line is one look-up in a set, so a head of a dozen fields costs less than a dozen callbacks
+of llhttp. All other chunks go to aiohttp unchanged; tests/equivalence compares the answers of both.
 """
 
 from __future__ import annotations
@@ -26,8 +22,8 @@ MAX_LINES = 128
 
 _MAX_KNOWN = 4096  # lines remembered; then all are forgotten
 _LONGEST_KNOWN = 256  # bytes of a line that is remembered
-_MANY = 1024  # values of a field, from which on it is not worth remembering them
-_MAX_NAMES = 64  # of fields whose values are counted
+_MANY = 1024  # values of a field; when it had more, its values are no longer remembered
+_MAX_NAMES = 64  # fields whose values are counted
 
 _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[!\"$-~]*) HTTP/1\.1")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -38,11 +34,11 @@ _CONNECTION = frozenset({b"keep-alive", b"close"})
 
 
 class RequestHead(NamedTuple):
-    """A head cut into lines.
+    """The lines of a request head.
 
     Attributes:
         line: The request line; not checked yet.
-        fields: The field lines that a decision or its record depends on, as sent, in order.
+        fields: The field lines on which the decision, the answer or the log depends, as sent.
         repeated: Whether all its field lines were known from earlier requests.
     """
 
@@ -59,17 +55,17 @@ class PlainRequest(NamedTuple):
 
 
 class PlainRequestParser:
-    """Reads heads; one serves any number of connections.
+    """Parses request heads; one parser serves all connections.
 
-    It remembers lines that it has checked and that come again, at most ``_MAX_KNOWN`` of them,
-    about 1 MiB. Ids that a CDN writes into every request never do: of fields that nothing depends
-    on and that had many values, only the name is remembered.
+    Lines that come a second time are remembered, at most ``_MAX_KNOWN`` of them, about 1 MiB. The
+    ids that a CDN writes into every request never do: of an ignored field with many values, only
+    the name is remembered, and each new value is checked.
     """
 
     __slots__ = ("_counts", "_dropped", "_kept", "_names", "_seen_once", "_unique_fields")
 
     def __init__(self, names: frozenset[bytes]) -> None:
-        """Take the lower-case names of the fields that anything depends on."""
+        """Args: lower-case names of the fields that matter; all others are ignored."""
         self._names = names | {b"host", b"connection"}
         self._kept: set[bytes] = set()
         self._dropped: set[bytes] = set()
@@ -78,7 +74,7 @@ class PlainRequestParser:
         self._unique_fields: set[bytes] = set()
 
     def split(self, chunk: bytes) -> RequestHead | HandoffReason:
-        """Cut a chunk into lines and check those of its fields.
+        """Split a chunk into lines and check the field lines.
 
         Args:
             chunk: Bytes as the socket gave them.
@@ -111,7 +107,7 @@ class PlainRequestParser:
         return RequestHead(lines[0], tuple(fields), repeated)
 
     def _learn(self, line: bytes) -> bool | HandoffReason:
-        """Whether anything depends on a field line, or why its head is not simple."""
+        """Check a new field line; say whether it matters, or why the request is not plain."""
         name, colon, value = line.partition(b":")
         if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
             return HandoffReason.UNPARSABLE
@@ -128,7 +124,7 @@ class PlainRequestParser:
         return matters
 
     def _count(self, start: bytes) -> None:
-        """Note that a field that nothing depends on had a value that was not known."""
+        """Count a new value of an ignored field."""
         count = self._counts.get(start, 0) + 1
         if count > _MANY:
             if len(self._unique_fields) >= _MAX_NAMES:
@@ -151,7 +147,7 @@ class PlainRequestParser:
         into.add(line)
 
     def parse(self, head: RequestHead, peer: str | None) -> PlainRequest | HandoffReason:
-        """The request of a head, or why it is not a simple one.
+        """The request of a head, or why it is not plain.
 
         Args:
             head: From ``split``.

@@ -1,7 +1,4 @@
-"""Heads of our responses, byte for byte: redirects, and what is sent before a streamed object.
-
-All lanes answer with these, so that a client cannot tell which one it met.
-"""
+"""The bytes of redirects and of the heads of streamed objects, the same in all lanes."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ SERVER = "nearbucket"
 
 _STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
 _SERVER = f"Server: {SERVER}\r\n".encode()
-_UNTYPED = b"Content-Type: application/octet-stream\r\n"  # as aiohttp says it
+_UNTYPED = b"Content-Type: application/octet-stream\r\n"  # as in the aiohttp lane
 
 
 def reason_value(action: str, region: str | None, reason: str) -> str:
@@ -26,7 +23,7 @@ def reason_value(action: str, region: str | None, reason: str) -> str:
 
 
 def redirect_body(location: str) -> bytes:
-    """Text for people and scripts whose client did not follow."""
+    """Body of a redirect, for people whose client does not follow it."""
     return f"Moved to {location}\nTo follow redirects with curl, add -L.\n".encode()
 
 
@@ -35,13 +32,13 @@ def redirect_fields(decision: RedirectTo, *, reason_header: bool) -> list[tuple[
     fields = [
         ("Server", SERVER),
         ("Location", decision.location),
-        # Whoever is redirected depends on the client: no cache may share or keep it.
+        # The answer depends on the client: no cache may share or keep it.
         ("Cache-Control", "private, no-store"),
         ("Content-Type", "text/plain; charset=utf-8"),
     ]
     if decision.browser:
-        # A cross-origin redirect is followed only if this answer permits it as well (Fetch,
-        # "HTTP-redirect fetch"); whether the object may be read is the target's rule.
+        # A browser follows a cross-origin redirect only with this field (Fetch, "HTTP-redirect
+        # fetch"); whether the object may be read is up to the target.
         fields.append(("Access-Control-Allow-Origin", "*"))
     if reason_header:
         fields.append(
@@ -52,11 +49,11 @@ def redirect_fields(decision: RedirectTo, *, reason_header: bool) -> list[tuple[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RedirectText:
-    """The bytes of every redirect of one site to one target, but for path and Date.
+    """A redirect of one site to one target, without path and Date.
 
     Attributes:
         status: Status of the answers.
-        size: Bytes of a body without the path.
+        size: Bytes of the body without the path.
     """
 
     status: int
@@ -68,7 +65,7 @@ class RedirectText:
 
     @classmethod
     def of(cls, decision: RedirectTo, *, reason_header: bool) -> RedirectText:
-        """Cut the path out of a redirect.
+        """Make a redirect and cut its path out.
 
         Args:
             decision: Any redirect of the site to the target.
@@ -89,7 +86,7 @@ class RedirectText:
         return b"".join((self._head, path, self._middle, length, date, self._body, path, self._end))
 
     def fill_otherwise(self, path: bytes, date: bytes, *, head: bool, keep_alive: bool) -> bytes:
-        """The answer to a HEAD (the fields of GET, and no body), or on one that closes."""
+        """The answer to a HEAD, which has no body, or on a connection that closes."""
         whole = self.fill(path, date)
         if not keep_alive:
             end = whole.index(b"\r\n\r\n")
@@ -103,22 +100,21 @@ def head_of(
     date: bytes,
     keep_alive: bool,  # noqa: FBT001  # on a hot path
 ) -> bytes:
-    """The head of a streamed answer, byte for byte as aiohttp's lane writes it.
+    """The head of a streamed object, byte for byte as in the aiohttp lane.
 
     Args:
-        response: What S3 said.
-        stamp: Our own lines for this client.
+        response: Head of S3's response.
+        stamp: Our own header lines for this client.
         date: Value of Date.
         keep_alive: Whether the connection stays open.
     """
-    return b"".join((
-        _STATUS[response.status], response.fields, stamp, b"" if response.typed else _UNTYPED,
-        b"Date: ", date, b"\r\n\r\n" if keep_alive else b"\r\nConnection: close\r\n\r\n",
-    ))  # fmt: skip
+    kind = b"" if response.typed else _UNTYPED
+    end = b"\r\n\r\n" if keep_alive else b"\r\nConnection: close\r\n\r\n"
+    return b"".join((_STATUS[response.status], response.fields, stamp, kind, b"Date: ", date, end))
 
 
 def stamp_of(decision: Stream, *, reason_header: bool) -> bytes:
-    """The lines that every streamed answer to a client carries."""
+    """Our own header lines of every object that is streamed to a client."""
     if not reason_header:
         return _SERVER
     value = reason_value("stream", decision.region, decision.reason.value)

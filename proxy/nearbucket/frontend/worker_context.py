@@ -91,9 +91,16 @@ class WorkerContext:
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
-        self, settings: Settings, table: RegionTable, cdn: NetworkSet, *, workers: int = 1,
-        descriptor: int = 1, fast_lane: bool = True, redirect_table: SharedTable | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        settings: Settings,
+        table: RegionTable,
+        cdn: NetworkSet,
+        *,
+        workers: int = 1,
+        descriptor: int = 1,
+        fast_lane: bool = True,
+        redirect_table: SharedTable | None = None,
+    ) -> None:
         self._fast_lane = fast_lane
         self.counters = Counters()
         self.log = AccessLog(

@@ -151,13 +151,9 @@ class JsonFormat:
         """All of it."""
         second = int(moment)
         left, right = ends
-        return b"".join((
-            self._clock.text(second),
-            _THOUSANDTHS[int((moment - second) * 1000)],
-            left,
-            _MICROSECONDS[int(seconds * 1e6)] if seconds < _TABLED else b"%.6f" % seconds,
-            right,
-        ))  # fmt: skip
+        thousandths = _THOUSANDTHS[int((moment - second) * 1000)]
+        duration = _MICROSECONDS[int(seconds * 1e6)] if seconds < _TABLED else b"%.6f" % seconds
+        return b"".join((self._clock.text(second), thousandths, left, duration, right))
 
 
 class W3cFormat:

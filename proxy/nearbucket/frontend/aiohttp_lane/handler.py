@@ -1,7 +1,4 @@
-"""The aiohttp lane: answers every request that the fast lane and the streaming lane leave.
-
-It decides nothing: it asks the same engine, and acts. Texts for people are made here.
-"""
+"""The aiohttp lane's handler: carries out the decision on each request that the lane gets."""
 
 from __future__ import annotations
 
@@ -37,8 +34,8 @@ CONDITIONS = (
     "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 )  # fmt: skip
 PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
-PREFLIGHT_LEAST = 2  # a preflight names its Origin and the method it is about
-KEPT = frozenset({"content-range", "vary"})  # of S3's fields, beside CORS, on 404, 412, 416
+PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
+KEPT = frozenset({"content-range", "vary"})  # S3's fields that 404, 412 and 416 keep, beside CORS
 
 
 class Handler:
@@ -49,7 +46,7 @@ class Handler:
         self._server = web.Server(self._answer, request_factory=incoming, handler_cancellation=True)
 
     def connection(self, client: ClientConnection) -> AiohttpConnection:
-        """A protocol for a connection that the fast lane hands over."""
+        """The aiohttp protocol of one client connection."""
         return AiohttpConnection(client, self._context, self._server)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -76,7 +73,7 @@ class _Exchange:
         self._context = context
         self._incoming = incoming
         self._client = client
-        # of this request alone: whatever it gets, the next one's is not tried yet
+        # Taken, because it is about this request alone.
         attempt, client.handed_back = client.handed_back, None
         self._origin_attempt = attempt.origin if attempt else OriginAttempt.NOT_COUNTED
         self._started = attempt.started if attempt else monotonic()
@@ -86,7 +83,7 @@ class _Exchange:
         self._sent = 0
 
     async def answer(self) -> web.StreamResponse:
-        """Act on the decision."""
+        """Carry out the decision."""
         context = self._context
         reason_header = context.settings.log.reason_header
         response: web.StreamResponse
@@ -108,13 +105,13 @@ class _Exchange:
         return self._finish(response)
 
     def _hosts(self) -> list[str]:
-        """Where clients of the asked site may be sent; another's are none of their business."""
+        """Hosts to which the site of the request may redirect; those of other sites are private."""
         asked = self._request
         policy = self._context.decider.engine.site_of(asked, split_target(asked.target).authority)
         return [] if policy is None else list(policy.sent_to)
 
     async def _settle(self) -> None:
-        """Wait a moment for what the buckets hold, and decide again."""
+        """Wait for the check of the copy, at most ``catalog.wait``, and decide again."""
         open_, context = self._decision, self._context
         replicas = context.decider.replicas
         if replicas is not None and not isinstance(open_, Refuse):
@@ -122,11 +119,11 @@ class _Exchange:
             self._decision = context.decider.decide(self._request)
 
     def failed(self) -> None:
-        """A fault of ours: what the client gets when nothing is out yet is a 500."""
+        """Note an error of our own: unless an answer has begun, the client gets 500."""
         self._status = self._status or HTTPStatus.INTERNAL_SERVER_ERROR.value
 
     def record(self) -> None:
-        """Count and log, whatever became of it."""
+        """Count and log the answer, also if it was not completed."""
         self._context.recorder.record(
             self._entries(), self._status, self._sent, self._started, monotonic()
         )
@@ -137,7 +134,7 @@ class _Exchange:
         return self._context.entries.build(self._request, self._decision, protocol=protocol)
 
     async def _preflight(self, response: web.StreamResponse) -> None:
-        """Let the bucket's CORS rules answer a browser that asks before its request."""
+        """Answer a CORS preflight by the rules of the origin bucket."""
         asked = _named(self._incoming, PREFLIGHT)
         resolved = self._context.decider.engine.resolve(self._request)
         if len(asked) < PREFLIGHT_LEAST or isinstance(resolved, Refuse):
@@ -229,7 +226,7 @@ class _Exchange:
 
 
 def _request(incoming: web.BaseRequest) -> Request:
-    """What the engine needs of aiohttp's request: raw target, raw fields joined in order."""
+    """The request as the engine reads it: raw target, raw fields joined in order."""
     fields: dict[bytes, bytes] = {}
     for name, value in incoming.raw_headers:
         key = name.lower()
@@ -240,7 +237,7 @@ def _request(incoming: web.BaseRequest) -> Request:
 
 
 def _named(incoming: web.BaseRequest, names: tuple[str, ...]) -> dict[str, str]:
-    """Those of the named fields that the request has."""
+    """The named fields that the request has."""
     headers = incoming.headers
     return {name: ", ".join(headers.getall(name)) for name in names if name in headers}
 

@@ -1,8 +1,4 @@
-"""aiohttp's protocol of one connection, and what it says to bytes that are no request.
-
-In: bytes that the fast lane hands over. Out: requests to the handler, the moments at which
-the lane has to know something. Refuses to know what a request is answered with.
-"""
+"""aiohttp's protocol of one client connection, and the answers to bytes that are not a request."""
 
 from __future__ import annotations
 
@@ -29,11 +25,11 @@ _log = logging.getLogger(__name__)
 MAX_LINE = 8190  # bytes of a request target: over the 8,000 of RFC 9112 section 3
 MAX_FIELD = 8191  # bytes of a field; not MAX_LINE, so that aiohttp's error tells which it was
 MAX_FIELDS = 128
-_FOREVER = 1e7  # seconds; the fast lane owns the timeouts of its connections
+_FOREVER = 1e7  # seconds; ``ClientConnection`` has the timeouts
 
 
 class AiohttpConnection(RequestHandler):
-    """aiohttp's protocol, telling its lane when a request begins and its answer is whole."""
+    """aiohttp's protocol; tells the client connection when an answer is complete."""
 
     __slots__ = ("_answered", "_context", "_last", "client")
 
@@ -68,7 +64,7 @@ class AiohttpConnection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer, then give the connection back to its lane."""
+        """Write the answer, then tell the client connection."""
         resp, reset = await super().finish_response(request, resp, start_time)
         self._answered += 1
         self._last = request.content
@@ -85,15 +81,15 @@ class AiohttpConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002  # aiohttp's signature
     ) -> web.StreamResponse:
-        """What aiohttp could not parse, or what failed in the handler."""
+        """The answer to bytes that aiohttp cannot parse, or after a failure in the handler."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("failed while answering", exc_info=exc)
         if request.writer.output_size > 0:
-            # Part of an answer is out: another behind it would pass for the rest of its body.
+            # Part of an answer is sent: another one behind it would look like its body.
             self.client.abort()
             raise ConnectionResetError("failed in the middle of an answer")
         decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the exchange has its own record
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # the handler records the others
             unread, now = Request("-", "-", {}, request.remote), monotonic()
             cached = self._context.entries.build(unread, decision)
             self._context.recorder.record(cached, decision.status, 0, now, now)

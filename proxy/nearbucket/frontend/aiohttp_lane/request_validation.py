@@ -1,11 +1,8 @@
-"""Where one request ends and the next begins, when the parser is laxer than the RFC.
+"""Refuses requests that aiohttp accepts although two hops could frame them differently.
 
-In: a request as aiohttp read it. Out: whether it is refused, and whether anything behind it
-on its connection may be believed. Refuses to know what is asked for.
-
-llhttp and aiohttp 3.14 let some framing pass about which two hops can disagree (RFC 9112
-sections 2.3 and 6.1), and carry trailer fields over into the next request. Where a front
-shares connections between clients, each of those is one client speaking for another.
+llhttp and aiohttp 3.14 accept some framing that RFC 9112 forbids (sections 2.3 and 6.1), and carry
+trailer fields over into the next request. Where a proxy in front shares connections between
+clients, each of these would let one client write the request of another.
 """
 
 from __future__ import annotations
@@ -27,10 +24,10 @@ _CONTINUE = "100-continue"
 
 
 class Incoming(web.BaseRequest):
-    """A request, whose version is one that we speak.
+    """A request of HTTP/1.0 or HTTP/1.1.
 
     Attributes:
-        foreign: Whether it came with another version: refused, and answered with ours.
+        foreign: Whether it came with another version: it is refused, in HTTP/1.1.
     """
 
     foreign = False
@@ -66,7 +63,7 @@ def refused(request: Incoming) -> Refuse | None:
 
 
 def is_last(request: Incoming) -> bool:
-    """Whether nothing behind this request may be read on its connection."""
+    """Whether the connection has to be closed after this request."""
     headers = request.headers
     return (
         request.foreign

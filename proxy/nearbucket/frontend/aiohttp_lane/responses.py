@@ -1,8 +1,4 @@
-"""Answers in our own words: redirects, refusals, and texts in place of what S3 says.
-
-In: decisions and statuses. Out: aiohttp responses. Refuses to know requests, connections
-and objects.
-"""
+"""Redirects, refusals, and short texts in place of S3's error documents, as aiohttp responses."""
 
 from __future__ import annotations
 
@@ -18,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 ALLOW = "GET, HEAD, OPTIONS"
-SHORT = "public, max-age=10"  # CloudFront's own default for errors: a new object shows soon
+SHORT = "public, max-age=10"  # CloudFront's default for errors: a new object is soon visible
 LONG = "public, max-age=300"
 
-RETRY_AFTER = "5"  # seconds; as long as a passing fault of S3 tends to last
+RETRY_AFTER = "5"  # seconds; most failures of S3 are over by then
 
 TEXT = {
     204: "",
@@ -42,7 +38,7 @@ TEXT = {
 
 
 def redirection(decision: RedirectTo, *, reason_header: bool) -> web.Response:
-    """The redirect that the fast lane would write."""
+    """The same redirect as in the fast lane."""
     response = web.Response(status=decision.status, body=redirect_body(decision.location))
     for name, value in redirect_fields(decision, reason_header=reason_header):
         response.headers[name] = value
@@ -57,7 +53,7 @@ def _plain(status: int) -> web.Response:
 
 
 def refusal(decision: Refuse, *, reason_header: bool, close: bool = False) -> web.Response:
-    """An error of the client's, in a line of text; ``close`` ends the connection after it."""
+    """A refusal with a line of text; ``close`` closes the connection after it."""
     response = _plain(decision.status)
     response.headers["Server"] = SERVER
     response.headers["Cache-Control"] = "no-store"
@@ -74,7 +70,7 @@ def refusal(decision: Refuse, *, reason_header: bool, close: bool = False) -> we
 
 
 def listing(hosts: Sequence[str], *, reason_header: bool) -> web.Response:
-    """The hosts that clients may be sent to, for whoever writes their firewall's rules."""
+    """The hosts that clients may be redirected to, for the rules of a firewall."""
     response = web.json_response({"hosts": hosts})
     response.headers["Server"] = SERVER
     response.headers["Cache-Control"] = LONG
@@ -91,14 +87,14 @@ def instead(
     """A short text in place of an object or of S3's error document.
 
     Args:
-        decision: What was to be streamed.
+        decision: The decision to stream.
         status: Status of the answer.
-        fields: What of S3's answer still belongs to it.
+        fields: Fields of S3's response that the answer keeps.
         reason_header: Whether ``X-Nearbucket`` is sent.
     """
     response = _plain(status)
     response.headers.extend(fields)
-    # 412 and 416 depend on this request alone, and a failure is nobody else's.
+    # 412 and 416 depend on the request, and a failure may be over at the next one.
     missing = status == HTTPStatus.NOT_FOUND
     response.headers["Cache-Control"] = SHORT if missing else "no-store"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -108,7 +104,7 @@ def instead(
 
 
 def decorate(response: web.StreamResponse, decision: Stream, *, reason_header: bool) -> None:
-    """Add what every answer carries."""
+    """Add the fields that every streamed answer has."""
     response.headers["Server"] = SERVER
     if reason_header:
         response.headers["X-Nearbucket"] = reason_value(
