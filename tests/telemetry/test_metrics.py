@@ -73,8 +73,8 @@ nearbucket_bypasses_total{reason="path",region="us-west-2",site="dl"} 1.0
 # HELP nearbucket_refusals_total Refused requests, by reason.
 # TYPE nearbucket_refusals_total counter
 nearbucket_refusals_total{reason="method"} 1.0
-# HELP nearbucket_redirected_bytes_total Bytes that clients fetched from targets instead, as far \
-as sizes are known.
+# HELP nearbucket_redirected_bytes_total Bytes that redirected requests asked for, as far as \
+sizes are known.
 # TYPE nearbucket_redirected_bytes_total counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
 # HELP nearbucket_saved_usd_total Price of delivering those bytes through the CDN, by the setting \
@@ -117,7 +117,7 @@ def test_a_known_history_is_this_text_for_openmetrics() -> None:
 # HELP nearbucket_redirects Requests redirected to a target bucket, by the client's region.
 # TYPE nearbucket_redirects counter
 nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
-# HELP nearbucket_redirected_bytes Bytes that clients fetched from targets instead, as far as \
+# HELP nearbucket_redirected_bytes Bytes that redirected requests asked for, as far as \
 sizes are known.
 # TYPE nearbucket_redirected_bytes counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
