@@ -289,7 +289,8 @@ async def test_a_failure_of_the_origin_is_counted_and_logged_once_with_the_objec
         await served.settled()
         assert served.count("nearbucket_stream_ends_total", "origin-failed") == 1
         assert served.count("nearbucket_stream_ends_total", "complete") == 0
-    assert caplog.text.count("origin of *, 'a.txt'") == 1
+    assert len(caplog.records) == 1
+    assert "origin of *, 'a.txt'" in caplog.text
 
 
 async def test_an_origin_that_says_nothing_is_a_504(

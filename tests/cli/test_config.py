@@ -29,6 +29,15 @@ def test_check_of_a_good_file_says_where_clients_go(nearbucket: Run, config: str
     assert nearbucket("check", "--offline", "--config", config) == (0, VALID, "")
 
 
+@pytest.mark.parametrize("mode", ["shadow", "off"])
+def test_check_says_where_clients_would_go_if_the_mode_was_on(
+    nearbucket: Run, tmp_path: Path, mode: str
+) -> None:
+    quiet = {**SITE, "redirect": {"mode": mode}}
+    done = nearbucket("check", "--offline", "--config", write(tmp_path / "a.yaml", sites=[quiet]))
+    assert f"clients in us-west-2 would be redirected (mode: {mode}) to {WEST_URL}" in done.out
+
+
 def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
     done = nearbucket("check", "--offline", "--json", "--config", config)
     assert json.loads(done.out) == {

@@ -189,6 +189,7 @@ def test_a_w3c_line_writes_a_hyphen_for_what_is_not_there_or_empty() -> None:
         ("bytes=0-99", b"0", b"99"),
         ("bytes=500-", b"500", b"-"),
         ("bytes=-500", b"-", b"500"),
+        ("Bytes=0-99", b"0", b"99"),
         ("bytes=0-0,-1", b"-", b"-"),
         ("bytes=0-99\n", b"-", b"-"),
         ("lines=0-9", b"-", b"-"),

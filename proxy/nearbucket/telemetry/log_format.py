@@ -35,7 +35,7 @@ _CLIENT_ROOM = MAX_LINE // 2 - 256  # for the client; decision, time and sizes h
 _CUTS = (2000, 1000, 300, 100, 20)  # characters that are left of what the client sent
 
 _W3C_UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"#%'<>\[\\\]^`{|}~]")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.IGNORECASE)
 _THOUSANDTHS = tuple(b"%03d" % number for number in range(1000))
 _MICROSECONDS = tuple(b"%.6f" % (number / 1e6) for number in range(1000))
 _TABLED = 0.001  # seconds: the end of the table above

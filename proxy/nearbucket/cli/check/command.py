@@ -84,9 +84,9 @@ def _print_configuration(settings: Settings) -> None:
     for site in settings.sites:
         typer.echo(f"site {site.name}: origin {site.origin.url()}")
         for region, target in site.targets.items():
-            typer.echo(
-                f"site {site.name}: clients in {region} are redirected to {target.location()}"
-            )
+            mode = site.mode_of(region)
+            verb = "are redirected" if mode == "on" else f"would be redirected (mode: {mode})"
+            typer.echo(f"site {site.name}: clients in {region} {verb} to {target.location()}")
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

@@ -82,7 +82,8 @@ class AiohttpConnection(RequestHandler):
         message: str | None = None,  # noqa: ARG002  # aiohttp's signature
     ) -> web.StreamResponse:
         """The answer to bytes that aiohttp cannot parse, or after a failure in the handler."""
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # A connection that broke is no fault of ours; if S3's did, a warning has been logged.
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, ConnectionError):
             _log.error("failed while answering", exc_info=exc)
         if request.writer.output_size > 0:
             # Part of an answer is sent: another one behind it would look like its body.
