@@ -206,8 +206,9 @@ def _is_mixed(field: Schema) -> bool:
     return any("$ref" not in option and option.get("type") != "null" for option in options)
 
 
-_DURATION = {key: value for key, value in TypeAdapter(Duration).json_schema().items()
-             if key != "title"}  # fmt: skip
+_DURATION = {
+    key: value for key, value in TypeAdapter(Duration).json_schema().items() if key != "title"
+}
 
 
 _TYPES: Mapping[str, str] = {"string": "text", "null": "`null`"}

@@ -47,8 +47,13 @@ class BucketServer:
 
     def entry(self, **more: Any) -> dict[str, Any]:
         """Its entry in a configuration."""
-        return {"bucket": BUCKET, "region": "us-east-1", "endpoint": self.endpoint,
-                "credentials": "anonymous", **more}  # fmt: skip
+        return {
+            "bucket": BUCKET,
+            "region": "us-east-1",
+            "endpoint": self.endpoint,
+            "credentials": "anonymous",
+            **more,
+        }
 
     async def open(self) -> None:
         """Listen; on the same port as before, if there was one."""

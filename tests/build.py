@@ -51,12 +51,14 @@ def ranges_document(token: int = 1_700_000_000) -> bytes:
         _row("203.0.113.128/28", "us-east-1"),
         _row("2001:db8:1::/48", "us-east-1"),
     ]
-    return json.dumps({
-        "syncToken": str(token),
-        "createDate": "2026-01-01-00-00-00",
-        "prefixes": [row for row in rows if "ip_prefix" in row],
-        "ipv6_prefixes": [row for row in rows if "ipv6_prefix" in row],
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "syncToken": str(token),
+            "createDate": "2026-01-01-00-00-00",
+            "prefixes": [row for row in rows if "ip_prefix" in row],
+            "ipv6_prefixes": [row for row in rows if "ipv6_prefix" in row],
+        }
+    ).encode()
 
 
 def ranges() -> Ranges:
@@ -103,6 +105,8 @@ def request(
     target: str = "/a.tar.gz", *, peer: str | None = EAST, method: str = "GET", **fields: str
 ) -> Request:
     """A request; keyword ``user_agent`` is the field ``user-agent``."""
-    headers = {name.replace("_", "-").encode(): value.encode("latin-1")
-               for name, value in {"host": "dl.example", **fields}.items()}  # fmt: skip
+    headers = {
+        name.replace("_", "-").encode(): value.encode("latin-1")
+        for name, value in {"host": "dl.example", **fields}.items()
+    }
     return Request(method, target, headers, peer)

@@ -326,10 +326,13 @@ class _Maker:
         length = min(length + self._longer, 32) if version == 4 else length
         space, group = self._spaces[version], self._group(kind.place, number)
         if kind.inside:
-            around = self._chance.choice([
-                each for each in self._by_kind[version, kind.inside]
-                if each.network.prefixlen < length and each.space.room(length)
-            ])  # fmt: skip
+            around = self._chance.choice(
+                [
+                    each
+                    for each in self._by_kind[version, kind.inside]
+                    if each.network.prefixlen < length and each.space.room(length)
+                ]
+            )
             space = around.space
             group = group if around.region == "GLOBAL" else around.group
         self._list(space.take(length, self._chance), group, kind.services)

@@ -286,9 +286,12 @@ async def serving(
     nowhere = os.open(os.devnull, os.O_WRONLY)
     descriptor = nowhere if log is None else log
     worker = Worker(
-        snapshot(settings), fast_lane=fast_lane, relay=relay, descriptor=descriptor,
+        snapshot(settings),
+        fast_lane=fast_lane,
+        relay=relay,
+        descriptor=descriptor,
         ambient=SdkCredentials(credentials),
-    )  # fmt: skip
+    )
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
     await worker.start(listener)
     served = Served(worker, listener.getsockname()[1])

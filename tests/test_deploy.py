@@ -33,21 +33,25 @@ ALERTS: list[dict[str, Any]] = [
     for group in yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text("utf-8"))["groups"]
     for rule in group["rules"]
 ]
-LABELS = {f"{metric.name}{end}": {*metric.labels, *more}
-          for metric in METRICS for end, *more in (("",), ("_bucket", "le"), ("_count",), ("_sum",))
-          }  # fmt: skip
+LABELS = {
+    f"{metric.name}{end}": {*metric.labels, *more}
+    for metric in METRICS
+    for end, *more in (("",), ("_bucket", "le"), ("_count",), ("_sum",))
+}
 OF_PROMETHEUS = {"job", "instance"}
 """Labels that every series gets by being scraped."""
 VALUES: dict[str, set[str]] = {
-    "nearbucket_bypasses_total.reason": {each.value for each in Reason
-                                         if each.action is Action.STREAM},
-    "nearbucket_refusals_total.reason": {each.value for each in Reason
-                                         if each.action is Action.REFUSE},
+    "nearbucket_bypasses_total.reason": {
+        each.value for each in Reason if each.action is Action.STREAM
+    },
+    "nearbucket_refusals_total.reason": {
+        each.value for each in Reason if each.action is Action.REFUSE
+    },
     "nearbucket_bypasses_total.region": {OTHER_AWS, OUTSIDE},
     "nearbucket_checks_total.result": set(CHECKS),
     "nearbucket_config_reloads_total.result": {"applied", "refused"},
     "nearbucket_stream_ends_total.how": set(STREAM_ENDS),
-}  # fmt: skip
+}
 
 
 TEMPLATE: dict[str, Any] = yaml.safe_load(
@@ -89,9 +93,11 @@ def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
     for one, other in combinations((panel["gridPos"] for panel in PANELS), 2):
         apart = (
-            one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-            or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-        )  # fmt: skip
+            one["x"] + one["w"] <= other["x"]
+            or other["x"] + other["w"] <= one["x"]
+            or one["y"] + one["h"] <= other["y"]
+            or other["y"] + other["h"] <= one["y"]
+        )
         assert apart, (one, other)
 
 
@@ -129,9 +135,18 @@ def test_the_configuration_in_the_template_is_valid_with_the_sites_of_its_exampl
     assert example is not None
     assert given["NEARBUCKET_SITES"] == "Sites"
     done = subprocess.run(
-        [*COMMAND, "check", "--offline"], cwd=DEPLOY, check=False, timeout=60,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(DEPLOY.parent), **secrets, **given,
-             "NEARBUCKET_SITES": example[0]},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [*COMMAND, "check", "--offline"],
+        cwd=DEPLOY,
+        check=False,
+        timeout=60,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(DEPLOY.parent),
+            **secrets,
+            **given,
+            "NEARBUCKET_SITES": example[0],
+        },
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -72,11 +72,17 @@ def _anchors(page: Path) -> set[str]:
 
 def _text_files() -> Iterator[tuple[Path, str]]:
     """Every file that belongs to the project, as .gitignore has it."""
-    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()
-               if line and not line.startswith("#")]  # fmt: skip
+    ignored = [
+        line.rstrip("/")
+        for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = [name for name in folders if name != ".git"
-                      and not any(fnmatch(name, each) for each in ignored)]  # fmt: skip
+        folders[:] = [
+            name
+            for name in folders
+            if name != ".git" and not any(fnmatch(name, each) for each in ignored)
+        ]
         for name in names:
             path = Path(folder, name)
             if not any(fnmatch(name, each) for each in ignored):
@@ -90,9 +96,13 @@ def _page_id(page: Path) -> str:
 def _generate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "docs/generate.py", *arguments],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        check=False, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def test_the_generated_pages_are_current() -> None:
@@ -135,14 +145,19 @@ def test_the_readme_shows_commands_to_run() -> None:
 @pytest.mark.parametrize("line", _commands())
 def test_a_command_of_the_readme_runs(line: str, tmp_path: Path) -> None:
     line = ENDLESS.sub(r"nearbucket \1 --help", line)
-    clean = {name: value for name, value in os.environ.items()
-             if not name.startswith("NEARBUCKET_")}  # fmt: skip
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("NEARBUCKET_")
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", line],
-        cwd=ROOT, env={**clean, "HOME": str(tmp_path), "PATH": path}, capture_output=True,
-        text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**clean, "HOME": str(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -225,9 +240,10 @@ def test_the_page_shows_the_floors_that_imports_are_held_to() -> None:
 
 
 @pytest.mark.parametrize(
-    "steps", re.findall(r"(?:^\d+\. .*\n(?:^   .*\n)*)+", ARCHITECTURE, re.MULTILINE),
+    "steps",
+    re.findall(r"(?:^\d+\. .*\n(?:^   .*\n)*)+", ARCHITECTURE, re.MULTILINE),
     ids=lambda steps: re.sub(r"\W+", "-", steps.partition(":")[0][:40]),
-)  # fmt: skip
+)
 def test_each_step_of_a_walk_is_in_one_of_at_most_eight_files(steps: str) -> None:
     files = re.findall(r"^\d+\. `([\w/.-]+)`", steps, re.MULTILINE)
     assert len(files) == len(re.findall(r"^\d+\. ", steps, re.MULTILINE))

@@ -161,8 +161,12 @@ def _files(place: str) -> list[Path]:
 def test_whatever_is_named_exists(place: str) -> None:
     files = _files(place)
     assert files
-    found = [each for file in files if file != Path(__file__)
-             for each in left_behind(file.read_text("utf-8"), file)]  # fmt: skip
+    found = [
+        each
+        for file in files
+        if file != Path(__file__)
+        for each in left_behind(file.read_text("utf-8"), file)
+    ]
     assert not found, "\n".join(["named, and not there:", *found])
 
 

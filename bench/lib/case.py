@@ -101,7 +101,11 @@ def _clients(ranges: Ranges, count: int) -> Iterator[tuple[str, str]]:
 def counted(ranges: Ranges) -> list[tuple[int, int, str | None]]:
     """First address, length and region of the IPv4 prefixes that decide."""
     wanted = set(settings(log=False).regions.services)
-    return sorted({
-        (row.first, row.length, row.region)
-        for row in ranges.rows if row.family == FAMILY and row.service in wanted
-    }, key=lambda row: row[:2])  # fmt: skip
+    return sorted(
+        {
+            (row.first, row.length, row.region)
+            for row in ranges.rows
+            if row.family == FAMILY and row.service in wanted
+        },
+        key=lambda row: row[:2],
+    )

@@ -159,9 +159,11 @@ def compare(case: Case, context: Context) -> Table:
         samples = interleaved(servers, asker, context)
     rows = rows_of(samples)
     loaded: dict[str, str | float | bool] = {
-        "generator": generator(), "connections": CONNECTIONS, "clients": len(starter.clients),
+        "generator": generator(),
+        "connections": CONNECTIONS,
+        "clients": len(starter.clients),
         "cpu_seconds": cpu_seconds_a_round(context),
-    }  # fmt: skip
+    }
     notes += disturbed(rows)
     shown = columns(baseline(names))
     return Table(case.name, case.title, LABELS, shown, tuple(rows), notes, loaded)

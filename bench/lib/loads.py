@@ -62,11 +62,21 @@ class Load:
         wrk = shutil.which("wrk")
         rest = [str(self._heads), str(requests), str(self._sent)]
         command = (
-            [wrk, "-t1", f"-c{self._connections}", f"-d{_LONGEST}s", f"--timeout={_PATIENCE}s",
-             "-s", str(_SCRIPT), f"http://127.0.0.1:{port}{PATH}", "--", *rest]
-            if wrk else
-            module_command(requester.__name__, port, self._connections, *rest)
-        )  # fmt: skip
+            [
+                wrk,
+                "-t1",
+                f"-c{self._connections}",
+                f"-d{_LONGEST}s",
+                f"--timeout={_PATIENCE}s",
+                "-s",
+                str(_SCRIPT),
+                f"http://127.0.0.1:{port}{PATH}",
+                "--",
+                *rest,
+            ]
+            if wrk
+            else module_command(requester.__name__, port, self._connections, *rest)
+        )
         self._sent += requests
         with running(command, core=self._core, stdout=subprocess.PIPE) as process:
             if wrk:

@@ -101,12 +101,30 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     if openssl is None:
         raise BenchError("openssl makes the origin's certificate: apt-get install openssl")
     done = subprocess.run(  # noqa: S603  # a fixed command
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", f"/CN={NAME}",
-         "-addext", f"subjectAltName=DNS:{NAME},IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            openssl,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={NAME}",
+            "-addext",
+            f"subjectAltName=DNS:{NAME},IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise BenchError(f"openssl made no certificate: {done.stderr[-500:]}")
     return certificate, key

@@ -52,9 +52,12 @@ def module_command(name: str, *arguments: object) -> list[str]:
 
 @contextmanager
 def running(
-    command: Sequence[str], *, core: int | Iterable[int],
-    stdout: int | IO[bytes] | None = subprocess.DEVNULL, stderr: IO[bytes] | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:  # fmt: skip
+    command: Sequence[str],
+    *,
+    core: int | Iterable[int],
+    stdout: int | IO[bytes] | None = subprocess.DEVNULL,
+    stderr: IO[bytes] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process on one core or on some, started in the project's root, ended with the block.
 
     It has a session of its own, so that Ctrl-C reaches this process alone, which then ends
@@ -66,9 +69,13 @@ def running(
     os.sched_setaffinity(0, cores)  # inherited from the first instruction on, by all threads
     try:
         process = subprocess.Popen(  # noqa: S603  # fixed commands of the benches
-            [*guard, *command], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-            start_new_session=True, cwd=ROOT,
-        )  # fmt: skip
+            [*guard, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            cwd=ROOT,
+        )
     finally:
         os.sched_setaffinity(0, before)
     try:
@@ -186,8 +193,11 @@ def connections(pid: int, port: int) -> int:
     """Connections that a process has accepted on a port of IPv4."""
     lines = Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]
     rows = (line.split() for line in lines)
-    sockets = {f"socket:[{row[9]}]" for row in rows
-               if row[3] == _ESTABLISHED and int(row[1].partition(":")[2], 16) == port}  # fmt: skip
+    sockets = {
+        f"socket:[{row[9]}]"
+        for row in rows
+        if row[3] == _ESTABLISHED and int(row[1].partition(":")[2], 16) == port
+    }
     opened = Path(f"/proc/{pid}/fd").iterdir()
     return sum(_link(descriptor) in sockets for descriptor in opened)
 

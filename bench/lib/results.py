@@ -46,11 +46,9 @@ def _table(bench: str, table: Table) -> dict[str, Any]:
         "load": dict(table.load),
         "labels": list(table.labels),
         "columns": [column._asdict() for column in table.columns],
-        "rows": [
-            {"labels": list(row.labels), "figures": dict(row.figures)} for row in table.rows
-        ],
+        "rows": [{"labels": list(row.labels), "figures": dict(row.figures)} for row in table.rows],
         "notes": list(table.notes),
-    }  # fmt: skip
+    }
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:
@@ -128,27 +126,35 @@ def _watched(result: Mapping[str, Any]) -> Iterator[tuple[Place, float, dict[str
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What else is different between two results, or disturbed them, and may be the reason."""
-    pairs = [(section, before[section], after[section])
-             for section in ("machine", "versions", "run")]  # fmt: skip
+    pairs = [
+        (section, before[section], after[section]) for section in ("machine", "versions", "run")
+    ]
     loads = {table["name"]: table["load"] for table in before["tables"]}
-    pairs += [(f"{table['name']} load", loads[table["name"]], table["load"])
-              for table in after["tables"] if table["name"] in loads]  # fmt: skip
+    pairs += [
+        (f"{table['name']} load", loads[table["name"]], table["load"])
+        for table in after["tables"]
+        if table["name"] in loads
+    ]
     pairs.append(("run", {"commit": before["commit"]}, {"commit": after["commit"]}))
-    return [
-        f"{section}, {key}: {old.get(key)} -> {new.get(key)}"
-        for section, old, new in pairs
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    ] + [
-        f"only in {name}: {', '.join(tables)}"
-        for name, one, other in (("the first", before, after), ("the second", after, before))
-        if (tables := sorted(_names(one) - _names(other)))
-    ] + [
-        f"{name}, {table['name']}: {note}"
-        for name, result in (("the first", before), ("the second", after))
-        for table in result["tables"]
-        for note in table["notes"]
-    ]  # fmt: skip
+    return (
+        [
+            f"{section}, {key}: {old.get(key)} -> {new.get(key)}"
+            for section, old, new in pairs
+            for key in sorted({*old, *new})
+            if old.get(key) != new.get(key)
+        ]
+        + [
+            f"only in {name}: {', '.join(tables)}"
+            for name, one, other in (("the first", before, after), ("the second", after, before))
+            if (tables := sorted(_names(one) - _names(other)))
+        ]
+        + [
+            f"{name}, {table['name']}: {note}"
+            for name, result in (("the first", before), ("the second", after))
+            for table in result["tables"]
+            for note in table["notes"]
+        ]
+    )
 
 
 def _names(result: Mapping[str, Any]) -> set[str]:

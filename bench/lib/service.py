@@ -50,9 +50,13 @@ class Service(NamedTuple):
 
 @contextmanager
 def serving(
-    configuration: Mapping[str, Any], workers: int, *,
-    folder: Path, ranges: Path, cores: Iterable[int],
-) -> Iterator[Service]:  # fmt: skip
+    configuration: Mapping[str, Any],
+    workers: int,
+    *,
+    folder: Path,
+    ranges: Path,
+    cores: Iterable[int],
+) -> Iterator[Service]:
     """A service that is ready.
 
     Args:
@@ -68,12 +72,21 @@ def serving(
     folder.mkdir(exist_ok=True)
     port, admin = free_port(), free_port()
     config = folder / "nearbucket.json"
-    config.write_text(json.dumps({
-        **configuration,
-        "listen": {"host": "127.0.0.1", "port": port, "workers": workers},
-        "admin": {"port": admin},
-        "regions": {"source": str(ranges), "refresh": "1s", "cache": str(folder / "kept.json")},
-    }), encoding="utf-8")  # fmt: skip
+    config.write_text(
+        json.dumps(
+            {
+                **configuration,
+                "listen": {"host": "127.0.0.1", "port": port, "workers": workers},
+                "admin": {"port": admin},
+                "regions": {
+                    "source": str(ranges),
+                    "refresh": "1s",
+                    "cache": str(folder / "kept.json"),
+                },
+            }
+        ),
+        encoding="utf-8",
+    )
     command = [sys.executable, "-m", "nearbucket", "serve", "--config", str(config)]
     with (folder / "output").open("ab") as output, (folder / "errors").open("w+b") as errors:
         started = time.monotonic()

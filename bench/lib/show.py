@@ -36,9 +36,14 @@ class Bar:
         """Args: what the whole is called."""
         self._title = title
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(), console=errors, transient=True, disable=not errors.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=errors,
+            transient=True,
+            disable=not errors.is_terminal,
+        )
         self._task = self._progress.add_task(title, total=0)
 
     def __enter__(self) -> Self:
@@ -82,10 +87,22 @@ def show_changes(moves: Sequence[Move]) -> None:
     """Two results side by side: what moved, and how much did not."""
     columns = ("table", "row", "figure", "before", "after", "change")
     moved = [move for move in moves if move.moved]
-    _print("What moved", columns, [(
-        move.table, move.row, move.figure, f"{move.before:.2f}", f"{move.after:.2f}",
-        f"{move.change:+.1%}",
-    ) for move in moved], 3)  # fmt: skip
+    _print(
+        "What moved",
+        columns,
+        [
+            (
+                move.table,
+                move.row,
+                move.figure,
+                f"{move.before:.2f}",
+                f"{move.after:.2f}",
+                f"{move.change:+.1%}",
+            )
+            for move in moved
+        ],
+        3,
+    )
     say(f"{len(moved)} of {len(moves)} compared figures moved by more than their noise")
 
 

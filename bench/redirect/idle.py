@@ -69,8 +69,10 @@ def run(context: Context) -> Sequence[Table]:
     heads.write_bytes(plain(address for address, _ in starter.clients))
     samples = interleaved(kinds, _measure(context, starter, heads), context, warm_up=False)
     loaded: dict[str, str | float | bool] = {
-        "generator": generator(), "connections": CONNECTIONS, "held": HELD,
-    }  # fmt: skip
+        "generator": generator(),
+        "connections": CONNECTIONS,
+        "held": HELD,
+    }
     rows = tuple(_rows(samples))
     title = f"{HELD:,} idle connections held, {CONNECTIONS} others ask"
     return [Table("idle", title, LABELS, _columns(baseline(names)), rows, notes, loaded)]
@@ -130,13 +132,16 @@ def _rows(samples: dict[Kind, list[Held]]) -> list[Row]:
 
 def _row(kind: Kind, ours: list[Held], base: list[Held]) -> Row:
     mine, theirs = [each.beside for each in ours], [each.beside for each in base]
-    return Row(kind.labels, {
-        "kib": middle(each.kib for each in ours),
-        "rest_ms": middle(each.rest for each in ours),
-        "cpu_us": middle(each.process for each in mine),
-        "cpu_ratio": middle(ratios((a.process for a in mine), (b.process for b in theirs))),
-        "growth": middle(each.beside.process / each.alone.process for each in ours),
-        "p50_ms": middle(each.p50 for each in mine),
-        "p99_ms": middle(each.p99 for each in mine),
-        "p99_ratio": middle(ratios((a.p99 for a in mine), (b.p99 for b in theirs))),
-    })  # fmt: skip
+    return Row(
+        kind.labels,
+        {
+            "kib": middle(each.kib for each in ours),
+            "rest_ms": middle(each.rest for each in ours),
+            "cpu_us": middle(each.process for each in mine),
+            "cpu_ratio": middle(ratios((a.process for a in mine), (b.process for b in theirs))),
+            "growth": middle(each.beside.process / each.alone.process for each in ours),
+            "p50_ms": middle(each.p50 for each in mine),
+            "p99_ms": middle(each.p99 for each in mine),
+            "p99_ratio": middle(ratios((a.p99 for a in mine), (b.p99 for b in theirs))),
+        },
+    )

@@ -219,9 +219,11 @@ def _row(ours: list[float], theirs: list[float] | None) -> dict[str, float | Non
         return {"ns": middle(ours)}
     found = ratios(ours, theirs)
     return {
-        "ns": middle(ours), "ratio": middle(found),
-        "ratio_low": min(found, default=None), "ratio_high": max(found, default=None),
-    }  # fmt: skip
+        "ns": middle(ours),
+        "ratio": middle(found),
+        "ratio_low": min(found, default=None),
+        "ratio_high": max(found, default=None),
+    }
 
 
 def _costs(path: Path, rounds: int) -> tuple[Row, ...]:
@@ -240,12 +242,15 @@ def _costs(path: Path, rounds: int) -> tuple[Row, ...]:
         "kept by a worker": (lambda: pickle.loads(sent), None),  # noqa: S301  # our own bytes
     }
     return tuple(
-        Row((name,), {
-            "cpu_ms": middle(_milliseconds(step) for _ in range(rounds)),
-            "kib": (_memory(step) if size is None else size) / _KIB,
-        })
+        Row(
+            (name,),
+            {
+                "cpu_ms": middle(_milliseconds(step) for _ in range(rounds)),
+                "kib": (_memory(step) if size is None else size) / _KIB,
+            },
+        )
         for name, (step, size) in steps.items()
-    )  # fmt: skip
+    )
 
 
 def _milliseconds(step: Callable[[], object]) -> float:

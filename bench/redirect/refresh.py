@@ -109,9 +109,12 @@ def run(context: Context) -> Sequence[Table]:
     seconds = _QUICK_SECONDS if context.quick else _SECONDS
     context.steps.expect(2 * context.rounds)
     with serving(
-        configuration(log=True), 1, folder=context.folder / "service", ranges=source.file,
+        configuration(log=True),
+        1,
+        folder=context.folder / "service",
+        ranges=source.file,
         cores=[context.cores.server],
-    ) as service:  # fmt: skip
+    ) as service:
         core = context.cores.load
         windows = {
             name: Window(service, source, heads, core, seconds, name == "new list")
@@ -163,21 +166,29 @@ async def _blocked(snapshot: Snapshot, rounds: int) -> list[Row]:
     await worker.close()
     steps = {"reading it, in parts": reads, "swapping it in, the old one let go": swaps}
     return [
-        Row((name,), {
-            "longest_ms": middle(max(each) / _MEGA for each in found),
-            "whole_ms": middle(sum(each) / _MEGA for each in found),
-        }) for name, found in steps.items()
-    ]  # fmt: skip
+        Row(
+            (name,),
+            {
+                "longest_ms": middle(max(each) / _MEGA for each in found),
+                "whole_ms": middle(sum(each) / _MEGA for each in found),
+            },
+        )
+        for name, found in steps.items()
+    ]
 
 
 def _rows(samples: dict[str, list[Waits]]) -> list[Row]:
     quiet = samples["quiet"]
     return [
-        Row((name,), {
-            "p50_ms": middle(each.p50 for each in ours),
-            "p99_ms": middle(each.p99 for each in ours),
-            "p99_lowest_ms": min(each.p99 for each in ours),
-            "longest_ms": middle(each.longest for each in ours),
-            "p99_more_ms": median(a.p99 - b.p99 for a, b in zip(ours, quiet, strict=True)),
-        }) for name, ours in samples.items()
-    ]  # fmt: skip
+        Row(
+            (name,),
+            {
+                "p50_ms": middle(each.p50 for each in ours),
+                "p99_ms": middle(each.p99 for each in ours),
+                "p99_lowest_ms": min(each.p99 for each in ours),
+                "longest_ms": middle(each.longest for each in ours),
+                "p99_more_ms": median(a.p99 - b.p99 for a, b in zip(ours, quiet, strict=True)),
+            },
+        )
+        for name, ours in samples.items()
+    ]

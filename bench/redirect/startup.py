@@ -72,9 +72,12 @@ def run(context: Context) -> Sequence[Table]:
     context = context._replace(rounds=min(context.rounds, _ROUNDS))
     variants = [
         *(Variant(name, 1, 1, "in the configuration") for name in names),
-        *(Variant(FAST, workers, cores, kept)
-          for workers, cores, kept in _STARTS if cores == 1 or context.cores.apart),
-    ]  # fmt: skip
+        *(
+            Variant(FAST, workers, cores, kept)
+            for workers, cores, kept in _STARTS
+            if cores == 1 or context.cores.apart
+        ),
+    ]
     context.steps.expect(len(variants) * context.rounds)
     things = {variant: variant for variant in variants}
     start = _measure(context, starter_of(context, CLIENTS))
@@ -96,9 +99,12 @@ def _measure(context: Context, starter: Starter) -> Callable[[Variant, int], Sta
         if variant.list == "first start":
             shutil.rmtree(folder, ignore_errors=True)
         with serving(
-            configuration(log=True), variant.workers, folder=folder, ranges=context.ranges,
+            configuration(log=True),
+            variant.workers,
+            folder=folder,
+            ranges=context.ranges,
             cores=both[: variant.cores],
-        ) as service:  # fmt: skip
+        ) as service:
             time.sleep(_REST)
             workers = [memory(pid) for pid in service.workers]
             whole = memory(service.supervisor)
@@ -135,16 +141,19 @@ def _row(variant: Variant, starts: list[Start]) -> Row:
         sum(each.pss for each in (*start.workers, start.supervisor) if each) for start in starts
     )
     labels = (variant.name, str(variant.workers), str(variant.cores), variant.list)
-    return Row(labels, {
-        "ready_ms": _times(middle(each.ready for each in starts), 1000),
-        "whole_ms": _times(middle(each.whole for each in starts), 1000),
-        "cpu_ms": _times(middle(each.cpu for each in starts), 1000),
-        "worker_pss": _times(worker["pss"], 1 / _KIB),
-        "worker_rss": _times(worker["rss"], 1 / _KIB),
-        "supervisor_pss": _times(middle(each.pss for each in own), 1 / _KIB),
-        "supervisor_rss": _times(middle(each.rss for each in own), 1 / _KIB),
-        "total_pss": _times(middle(totals), 1 / _KIB),
-    })  # fmt: skip
+    return Row(
+        labels,
+        {
+            "ready_ms": _times(middle(each.ready for each in starts), 1000),
+            "whole_ms": _times(middle(each.whole for each in starts), 1000),
+            "cpu_ms": _times(middle(each.cpu for each in starts), 1000),
+            "worker_pss": _times(worker["pss"], 1 / _KIB),
+            "worker_rss": _times(worker["rss"], 1 / _KIB),
+            "supervisor_pss": _times(middle(each.pss for each in own), 1 / _KIB),
+            "supervisor_rss": _times(middle(each.rss for each in own), 1 / _KIB),
+            "total_pss": _times(middle(totals), 1 / _KIB),
+        },
+    )
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -110,9 +110,12 @@ def _crowd(what: str, name: str, count: int, scene: Scene, context: Context) -> 
             yield crowd
         return
     with serving(
-        configuration(log=False, origin=_bucket(scene.origin)), count,
-        folder=folder, ranges=context.ranges, cores=[context.cores.server],
-    ) as service:  # fmt: skip
+        configuration(log=False, origin=_bucket(scene.origin)),
+        count,
+        folder=folder,
+        ranges=context.ranges,
+        cores=[context.cores.server],
+    ) as service:
         yield Crowd(service.workers, service.port)
 
 
@@ -143,9 +146,12 @@ def _nginx(what: str, count: int, scene: Scene, folder: Path) -> Iterator[Crowd]
 
 def _bucket(source: Origin) -> dict[str, str | bool]:
     return {
-        "bucket": BUCKET, "region": "us-east-1", "path_style": True,
-        "endpoint": f"http://127.0.0.1:{source.plain}", "credentials": "anonymous",
-    }  # fmt: skip
+        "bucket": BUCKET,
+        "region": "us-east-1",
+        "path_style": True,
+        "endpoint": f"http://127.0.0.1:{source.plain}",
+        "credentials": "anonymous",
+    }
 
 
 def _redirects(scene: Scene) -> Path:
@@ -166,12 +172,16 @@ def _spread(crowd: Crowd, heads: Path, context: Context) -> Table:
                 found.append([connections(pid, crowd.port) for pid in crowd.pids])
             context.steps.done()
     rows = tuple(
-        Row((str(held),), {
-            "fewest": middle(min(each) for each in found),
-            "most": middle(max(each) for each in found),
-            "most_to_even": middle(max(each) * len(each) / sum(each) for each in found),
-        }) for held, found in counts.items()
-    )  # fmt: skip
+        Row(
+            (str(held),),
+            {
+                "fewest": middle(min(each) for each in found),
+                "most": middle(max(each) for each in found),
+                "most_to_even": middle(max(each) * len(each) / sum(each) for each in found),
+            },
+        )
+        for held, found in counts.items()
+    )
     title = "Connections on each of two workers"
     return Table("spread", title, ("connections",), _SPREAD, rows)
 
@@ -181,15 +191,24 @@ def _costs(samples: dict[tuple[str, str, int], list[Sample]], missing: tuple[str
     for (what, name, count), ours in samples.items():
         base = samples[what, name, 1]
         cpu = ratios((each.process for each in ours), (each.process for each in base))
-        rows.append(Row((what, name, str(count)), {
-            "cpu_us": middle(each.process for each in ours),
-            "user_us": middle(each.user for each in ours),
-            "core_us": middle(each.core for each in ours),
-            "cpu_ratio": middle(cpu), "cpu_low": min(cpu), "cpu_high": max(cpu),
-            "p50_ms": middle(each.p50 for each in ours),
-            "p99_ms": middle(each.p99 for each in ours),
-            "p99_ratio": middle(ratios((each.p99 for each in ours), (each.p99 for each in base))),
-        }))  # fmt: skip
+        rows.append(
+            Row(
+                (what, name, str(count)),
+                {
+                    "cpu_us": middle(each.process for each in ours),
+                    "user_us": middle(each.user for each in ours),
+                    "core_us": middle(each.core for each in ours),
+                    "cpu_ratio": middle(cpu),
+                    "cpu_low": min(cpu),
+                    "cpu_high": max(cpu),
+                    "p50_ms": middle(each.p50 for each in ours),
+                    "p99_ms": middle(each.p99 for each in ours),
+                    "p99_ratio": middle(
+                        ratios((each.p99 for each in ours), (each.p99 for each in base))
+                    ),
+                },
+            )
+        )
     loaded: dict[str, str | float | bool] = {
         "generator": generator(),
         "connections": _CONNECTIONS,

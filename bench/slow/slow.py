@@ -81,9 +81,14 @@ def compare(context: Context, crowds: Sequence[Crowd], rounds: int = 1) -> Table
                 for name, each in held.items()
             ]
     return Table(
-        "slow", "Slow readers of 1 GiB", ("readers", "origin", "server"), COLUMNS, tuple(rows),
-        notes + _limited(rows), {"bytes_a_second": BYTES_A_SECOND},
-    )  # fmt: skip
+        "slow",
+        "Slow readers of 1 GiB",
+        ("readers", "origin", "server"),
+        COLUMNS,
+        tuple(rows),
+        notes + _limited(rows),
+        {"bytes_a_second": BYTES_A_SECOND},
+    )
 
 
 def _measure(scene: Scene, name: str, crowd: Crowd, context: Context) -> Held:

@@ -41,9 +41,13 @@ def measure(names: Collection[str], rounds: int) -> None:
     with Bar("") as bar, tempfile.TemporaryDirectory(prefix="nearbucket-bench-") as folder:
         steps: Steps = bar
         context = Context(
-            cores=cores, rounds=rounds, quick=False, folder=Path(folder), ranges=ranges_file(),
+            cores=cores,
+            rounds=rounds,
+            quick=False,
+            folder=Path(folder),
+            ranges=ranges_file(),
             steps=steps,
-        )  # fmt: skip
+        )
         tables = streaming.compare(context, rows) if rows else []
         tables += [slow.compare(context, crowds, rounds)] if crowds else []
     for table in tables:

@@ -57,11 +57,13 @@ class Scene(NamedTuple):
         """A file with the requests for one object, one head after another."""
         file = self.folder / f"heads-{thing.size}-{way}"
         if not file.exists():
-            file.write_bytes(b"".join(
-                f"GET /{thing.key} HTTP/1.1\r\nHost: {HOSTS[way]}\r\nUser-Agent: curl/8.5.0\r\n"
-                f"Accept: */*\r\nX-Forwarded-For: {address}\r\n\r\n".encode()
-                for address in self.clients
-            ))  # fmt: skip
+            file.write_bytes(
+                b"".join(
+                    f"GET /{thing.key} HTTP/1.1\r\nHost: {HOSTS[way]}\r\nUser-Agent: curl/8.5.0\r\n"
+                    f"Accept: */*\r\nX-Forwarded-For: {address}\r\n\r\n".encode()
+                    for address in self.clients
+                )
+            )
         return file
 
 
@@ -85,12 +87,20 @@ def streaming_settings(scene: Scene, *, log: bool) -> Settings:
     }
     chosen = configuration(log=log)
     (site,) = chosen["sites"]
-    chosen["sites"] = [{
-        **site,
-        "hosts": [host],
-        "origin": {"bucket": BUCKET, "region": "us-east-1", "endpoint": endpoints[way],
-                   "path_style": True, "credentials": keys},
-    } for way, host in HOSTS.items()]  # fmt: skip
+    chosen["sites"] = [
+        {
+            **site,
+            "hosts": [host],
+            "origin": {
+                "bucket": BUCKET,
+                "region": "us-east-1",
+                "endpoint": endpoints[way],
+                "path_style": True,
+                "credentials": keys,
+            },
+        }
+        for way, host in HOSTS.items()
+    ]
     return Settings.model_validate(chosen)
 
 

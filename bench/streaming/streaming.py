@@ -143,10 +143,12 @@ def _table(size: Size, lines: Sequence[Line], scene: Scene, context: Context) ->
     ask = partial(_sample, scene=scene, requests=requests)
     samples = interleaved(things, ask, context._replace(rounds=_rounds(size, context)))
     rows = tuple(
-        Row((line.asked.way, "json" if line.asked.log else "off", line.server.kind.name),
-            _figures(each, _base(line, samples)))
+        Row(
+            (line.asked.way, "json" if line.asked.log else "off", line.server.kind.name),
+            _figures(each, _base(line, samples)),
+        )
         for line, each in samples.items()
-    )  # fmt: skip
+    )
     return Table(
         f"streaming-{size.name}",
         f"Streaming {size.name}: downloads at a time: {size.connections}",
@@ -180,9 +182,10 @@ def _sample(line: Line, number: int, *, scene: Scene, requests: int) -> Sample:
 def _base(line: Line, samples: Mapping[Line, list[Sample]]) -> list[Sample]:
     """What nginx, which is always there, took for the same in the same rounds."""
     return next(
-        each for other, each in samples.items()
+        each
+        for other, each in samples.items()
         if other.asked == line.asked and other.server.kind.name == NGINX
-    )  # fmt: skip
+    )
 
 
 def _figures(ours: list[Sample], base: list[Sample]) -> dict[str, float | None]:
@@ -200,8 +203,9 @@ def _figures(ours: list[Sample], base: list[Sample]) -> dict[str, float | None]:
 def _disturbed(rows: Iterable[Row]) -> tuple[str, ...]:
     """A note on the proxies whose core did more than serve, in the median round."""
     names = [
-        ", ".join(row.labels) for row in rows
+        ", ".join(row.labels)
+        for row in rows
         if (row.figures["core"] or 0) > _STRAY * (row.figures["cpu"] or 0)
-    ]  # fmt: skip
+    ]
     text = "other programs kept the core busy too, core figures are too high"
     return (f"{text}: {'; '.join(names)}",) if names else ()

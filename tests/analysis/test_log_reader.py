@@ -20,11 +20,24 @@ if TYPE_CHECKING:
 
 KEY = "/a.tar.gz"
 FULL = LogRecord(
-    time=1785313625.4567, client=WEST, peer="127.0.0.1", method="GET", host="dl.example", path=KEY,
-    status=200, bytes=1000, seconds=0.01, action="stream", region="us-west-2", reason="shadow",
-    site="*", user_agent='curl/8.5.0 (a "b" 100%)', referer=None, range=None,
+    time=1785313625.4567,
+    client=WEST,
+    peer="127.0.0.1",
+    method="GET",
+    host="dl.example",
+    path=KEY,
+    status=200,
+    bytes=1000,
+    seconds=0.01,
+    action="stream",
+    region="us-west-2",
+    reason="shadow",
+    site="*",
+    user_agent='curl/8.5.0 (a "b" 100%)',
+    referer=None,
+    range=None,
     protocol="HTTP/1.1",
-)  # fmt: skip
+)
 ASKED = LoggedRequest(WEST, "dl.example", "GET", KEY, FULL.user_agent, False, "shadow")  # noqa: FBT003
 CLOUDFRONT = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "

@@ -59,17 +59,25 @@ class Copies:
 
 @asynccontextmanager
 async def copies(
-    serve: Serve, objects: Mapping[str, bytes], *, site: Mapping[str, Any] | None = None,
-    redirect: Mapping[str, Any] | None = None, **sections: Any,
-) -> AsyncIterator[Copies]:  # fmt: skip
+    serve: Serve,
+    objects: Mapping[str, bytes],
+    *,
+    site: Mapping[str, Any] | None = None,
+    redirect: Mapping[str, Any] | None = None,
+    **sections: Any,
+) -> AsyncIterator[Copies]:
     """A target that holds what the origin holds."""
     async with BucketServer(**objects) as origin, BucketServer(**objects) as target:
         entry = {"targets": {"us-west-2": target.entry()}, **(site or {})}
         chosen = settings(
-            site={"origin": origin.entry(), **entry,
-                  "redirect": {"verify": "match", "scheme": "http", **(redirect or {})}},
-            client_address=TRUSTED, **{"catalog": {"wait": "5s"}, **sections},
-        )  # fmt: skip
+            site={
+                "origin": origin.entry(),
+                **entry,
+                "redirect": {"verify": "match", "scheme": "http", **(redirect or {})},
+            },
+            client_address=TRUSTED,
+            **{"catalog": {"wait": "5s"}, **sections},
+        )
         async with serve(chosen) as served:
             yield Copies(origin, target, served)
 
@@ -230,8 +238,9 @@ async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
         async with copies(serve, OBJECTS) as world:
             entry = world.target.entry()
         targets = {"us-west-2": {**entry, "mode": mode}, "us-east-1": entry}
-        async with copies(serve, OBJECTS, site={"targets": targets}, redirect={"verify": "none"}
-                          ) as world:  # fmt: skip
+        async with copies(
+            serve, OBJECTS, site={"targets": targets}, redirect={"verify": "none"}
+        ) as world:
             assert await world.ask() == mode
             assert reason(await world.served.get(PATH, client_at(EAST))) == "in-region"
 
@@ -274,8 +283,9 @@ async def test_what_has_no_target_can_be_sent_to_the_cdn(serve: Serve) -> None:
             assert answer.headers["x-nearbucket"] == "redirect; region=UNKNOWN; reason=outside-aws"
         assert await world.ask() == "in-region"
         for fields, why in (
-            (["Authorization: x"], "outside-aws"), (["X-No-Redirect: 1"], "outside-aws"),
-        ):  # fmt: skip
+            (["Authorization: x"], "outside-aws"),
+            (["X-No-Redirect: 1"], "outside-aws"),
+        ):
             answer = await world.served.get("/a%20b.txt", client_at(OUTSIDE), *fields)
             assert (answer.status, answer.body, reason(answer)) == (200, b"x", why)
         labels = ("*", "outside", "outside-aws")
@@ -341,10 +351,16 @@ async def test_what_cannot_be_signed_is_streamed(serve: Serve) -> None:
 
 def test_who_signs_nothing_cannot_presign() -> None:
     with pytest.raises(ValueError, match="needs credentials, not anonymous"):
-        settings(site={
-            "origin": {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous"},
-            "redirect": {"presign": "15m"},
-        })  # fmt: skip
+        settings(
+            site={
+                "origin": {
+                    "bucket": "downloads",
+                    "region": "us-east-1",
+                    "credentials": "anonymous",
+                },
+                "redirect": {"presign": "15m"},
+            }
+        )
 
 
 async def test_of_a_crowd_behind_one_address_every_other_is_redirected(serve: Serve) -> None:

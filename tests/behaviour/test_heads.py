@@ -83,17 +83,31 @@ ANSWERS = [
     ("method", "target", "fields", "said", "status", "reason", "expected", "body"), ANSWERS
 )
 async def test_an_answer_has_these_fields_and_no_others(  # noqa: PLR0913, PLR0917  # a table's columns
-    serve: Serve, method: str, target: str, fields: list[str], said: bytes, status: int,
-    reason: str, expected: dict[str, str], body: str, shown: bool,  # noqa: FBT001
-) -> None:  # fmt: skip
+    serve: Serve,
+    method: str,
+    target: str,
+    fields: list[str],
+    said: bytes,
+    status: int,
+    reason: str,
+    expected: dict[str, str],
+    body: str,
+    shown: bool,  # noqa: FBT001
+) -> None:
     async with ScriptedS3(Say(said), Say(said)) as server:
         chosen = settings(
-            site={"origin": {"bucket": "downloads", "region": "us-east-1",
-                             "endpoint": server.endpoint, "credentials": "anonymous"},
-                  "targets": {"us-east-1": {"bucket": "downloads"}}},
+            site={
+                "origin": {
+                    "bucket": "downloads",
+                    "region": "us-east-1",
+                    "endpoint": server.endpoint,
+                    "credentials": "anonymous",
+                },
+                "targets": {"us-east-1": {"bucket": "downloads"}},
+            },
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
             log={"reason_header": shown},
-        )  # fmt: skip
+        )
         async with serve(chosen) as served:
             answer = await served.get(target, *fields, method=method)
     found: dict[str, Any] = dict(answer.headers)

@@ -93,8 +93,12 @@ class Recorder:
 async def recorded(serve: Serve) -> AsyncIterator[tuple[Served, Recorder]]:
     """A worker for the host dl.example alone; loopback counts as us-east-1."""
     async with Recorder() as origin:
-        entry = {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous",
-                 "endpoint": f"http://127.0.0.1:{origin.port}"}  # fmt: skip
+        entry = {
+            "bucket": "downloads",
+            "region": "us-east-1",
+            "credentials": "anonymous",
+            "endpoint": f"http://127.0.0.1:{origin.port}",
+        }
         chosen = settings(
             site={"hosts": ["dl.example"], "origin": entry},
             regions={"overrides": {"127.0.0.0/8": "us-east-1"}},

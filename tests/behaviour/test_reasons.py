@@ -25,8 +25,12 @@ TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
 
 
 def in_front_of(server: ScriptedS3, *, credentials: Any = "anonymous", **site: Any) -> Any:
-    entry = {"bucket": "downloads", "region": "us-east-1", "endpoint": server.endpoint,
-             "credentials": credentials}  # fmt: skip
+    entry = {
+        "bucket": "downloads",
+        "region": "us-east-1",
+        "endpoint": server.endpoint,
+        "credentials": credentials,
+    }
     return settings(site={"origin": entry, **site}, client_address=TRUSTED)
 
 

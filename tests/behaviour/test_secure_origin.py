@@ -39,11 +39,17 @@ def certificate(tmp_path: Path) -> Iterator[Tls]:
 
 def scripted(server: ScriptedS3) -> Any:
     return settings(
-        site={"origin": {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous",
-                         "endpoint": server.endpoint}},
+        site={
+            "origin": {
+                "bucket": "downloads",
+                "region": "us-east-1",
+                "credentials": "anonymous",
+                "endpoint": server.endpoint,
+            }
+        },
         client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
         limits={"drain_timeout": "1s"},
-    )  # fmt: skip
+    )
 
 
 async def test_objects_of_any_size_arrive_whole_over_one_connection(

@@ -31,8 +31,13 @@ TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
 
 
 def scripted(server: ScriptedS3, *, origin: Any = None, tls: Any = None, **site: Any) -> Any:
-    entry = {"bucket": "downloads", "region": "us-east-1", "endpoint": server.endpoint,
-             "credentials": "anonymous", **(origin or {})}  # fmt: skip
+    entry = {
+        "bucket": "downloads",
+        "region": "us-east-1",
+        "endpoint": server.endpoint,
+        "credentials": "anonymous",
+        **(origin or {}),
+    }
     return settings(site={"origin": entry, **site}, client_address=TRUSTED, listen={"tls": tls})
 
 
@@ -112,8 +117,11 @@ CORS = ("Access-Control-Allow-Origin: https://app.example", "Vary: Origin",
 
 
 def cors_of(answer: Answer) -> dict[str, str]:
-    return {name: value for name, value in answer.headers.items()
-            if name.startswith("access-control-") or name == "vary"}  # fmt: skip
+    return {
+        name: value
+        for name, value in answer.headers.items()
+        if name.startswith("access-control-") or name == "vary"
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,8 +149,14 @@ PREFLIGHT = (ORIGIN, "Access-Control-Request-Method: GET",
 
 
 async def test_a_preflight_is_the_buckets_to_answer(serve: Serve) -> None:
-    said = reply("200 OK", b"", *CORS, "Access-Control-Allow-Methods: GET",
-                 "Access-Control-Allow-Headers: range", "x-amz-request-id: 1")  # fmt: skip
+    said = reply(
+        "200 OK",
+        b"",
+        *CORS,
+        "Access-Control-Allow-Methods: GET",
+        "Access-Control-Allow-Headers: range",
+        "x-amz-request-id: 1",
+    )
     async with ScriptedS3(Say(said)) as server, serve(scripted(server)) as served:
         answer = await served.get("/a.tar.gz", client_at(EAST), *PREFLIGHT, method="OPTIONS")
         asked = server.asked[0]
@@ -180,9 +194,9 @@ async def over_tls(served: Served, tls: Tls, name: str) -> Client:
     """A connection that trusts just this certificate, for this name."""
     context = client_side(tls)
     context.set_alpn_protocols(["h2", "http/1.1"])
-    return Client(*await asyncio.open_connection(
-        "127.0.0.1", served.port, ssl=context, server_hostname=name
-    ))  # fmt: skip
+    return Client(
+        *await asyncio.open_connection("127.0.0.1", served.port, ssl=context, server_hostname=name)
+    )
 
 
 async def test_tls_serves_both_lanes_speaks_http_1_1_and_takes_new_certificates(

@@ -37,8 +37,12 @@ def in_front_of(s3: LocalS3, **sections: Any) -> Any:
 
 def scripted(server: ScriptedS3) -> Any:
     """A configuration whose origin says what a test wants."""
-    entry = {"bucket": "downloads", "region": "us-east-1", "endpoint": server.endpoint,
-             "credentials": "anonymous"}  # fmt: skip
+    entry = {
+        "bucket": "downloads",
+        "region": "us-east-1",
+        "endpoint": server.endpoint,
+        "credentials": "anonymous",
+    }
     return settings(
         site={"origin": entry},
         client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},

@@ -205,8 +205,9 @@ class Way:
 
     def taken(self, key: str = KEY) -> bool:
         """Whether the object was asked for here, and came the way it should."""
-        asked, followed = (any(f"/{key} " in head for head in relay.heads)
-                           for relay in (self.front, self.back))  # fmt: skip
+        asked, followed = (
+            any(f"/{key} " in head for head in relay.heads) for relay in (self.front, self.back)
+        )
         return asked and followed == self.redirected
 
 
@@ -222,18 +223,23 @@ def open_way(s3: LocalS3, folder: Path, *, redirected: bool) -> Iterator[Way]:
     ours = replace(s3, private="clients-origin", public="clients-west")
     store(ours, {KEY: PAYLOAD})
     with Relay(int(s3.server.endpoint.rpartition(":")[2])) as back:
-        redirect = {"mode": "on" if redirected else "off", "paths": ["*"],
-                    "exclude": ["*.html", f"{STREAMED}*"]}  # fmt: skip
+        redirect = {
+            "mode": "on" if redirected else "off",
+            "paths": ["*"],
+            "exclude": ["*.html", f"{STREAMED}*"],
+        }
         site = site_of(ours, redirect=redirect, index="index.html")
         site["targets"][REGION]["public_url"] = f"http://{_HOST}:{back.port}/{ours.public}"
         config = {
             "client_address": {"from": "peer"},
-            "regions": {"source": str(ROOT / "config" / "ip-ranges.sample.json"),
-                        "cache": str(folder / "ranges.json"),
-                        "overrides": {"127.0.0.0/8": REGION}},
+            "regions": {
+                "source": str(ROOT / "config" / "ip-ranges.sample.json"),
+                "cache": str(folder / "ranges.json"),
+                "overrides": {"127.0.0.0/8": REGION},
+            },
             "catalog": {"wait": "10s"},
             "sites": [site],
-        }  # fmt: skip
+        }
         with Running(folder, config, keys_of(s3)) as running, Relay(running.port) as front:
             running.ready()
             yield Way(redirected, front, back, ours)
@@ -260,11 +266,15 @@ async def _store(s3: LocalS3, objects: Mapping[str, bytes]) -> None:
 def quiet(folder: Path) -> dict[str, str]:
     """An environment without the machine's settings, at home in ``folder``."""
     return {
-        "PATH": os.environ["PATH"], "LANG": "C.UTF-8",
-        "HOME": str(folder), "TMPDIR": str(folder),
-        "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
-        "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
 
 
 def run(
@@ -272,9 +282,15 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a client in ``folder``, with ``quiet`` and ``env``."""
     return subprocess.run(
-        command, cwd=folder, env=quiet(folder) | dict(env or {}), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        command,
+        cwd=folder,
+        env=quiet(folder) | dict(env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def _shut(end: socket.socket, how: int) -> None:

@@ -232,9 +232,11 @@ class Twice:
         if span := RANGES[cell.span]:
             fields["Range"] = span.format(**known)
         async with self._session.request(
-            cell.method, URL(url, encoded=True), headers={**headers, **fields},
+            cell.method,
+            URL(url, encoded=True),
+            headers={**headers, **fields},
             allow_redirects=False,
-        ) as response:  # fmt: skip
+        ) as response:
             body = await response.read()
             names = {name.lower() for name in response.headers}
             found = {name: ", ".join(response.headers.getall(name)) for name in sorted(names)}

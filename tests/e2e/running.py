@@ -47,8 +47,11 @@ class Running:
         self.output = folder / "stdout.log"
         self.errors = folder / "stderr.log"
         self.port, self.admin_port = free_port(), free_port()
-        self._env = {name: value for name, value in os.environ.items()
-                     if not name.startswith(("NEARBUCKET_", "AWS_"))} | env  # fmt: skip
+        self._env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("NEARBUCKET_", "AWS_"))
+        } | env
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes]
         self.write(config)
@@ -64,12 +67,17 @@ class Running:
         self.config.write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def __enter__(self) -> Self:
-        out, err = (self._stack.enter_context(path.open("wb"))
-                    for path in (self.output, self.errors))  # fmt: skip
+        out, err = (
+            self._stack.enter_context(path.open("wb")) for path in (self.output, self.errors)
+        )
         self._process = subprocess.Popen(
             [*COMMAND, "serve", "--config", str(self.config)],
-            cwd=ROOT, env=self._env, stdout=out, stderr=err, start_new_session=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=self._env,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
         self._stack.callback(self.stop)
         return self
 
@@ -199,8 +207,10 @@ def site_of(s3: LocalS3, **more: Any) -> dict[str, Any]:
 
 def keys_of(s3: LocalS3) -> dict[str, str]:
     """The server's keys as the environment of the AWS SDK."""
-    return {"AWS_ACCESS_KEY_ID": s3.server.access_key,
-            "AWS_SECRET_ACCESS_KEY": s3.server.secret_key}  # fmt: skip
+    return {
+        "AWS_ACCESS_KEY_ID": s3.server.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.server.secret_key,
+    }
 
 
 def free_port() -> int:

@@ -132,8 +132,12 @@ class Tab:
     async def run(self, function: str, *arguments: Any) -> Any:
         """Call a function of JavaScript there, and return what it comes to."""
         given = ", ".join(json.dumps(argument) for argument in arguments)
-        done = await self.call("Runtime.evaluate", expression=f"({function})({given})",
-                               awaitPromise=True, returnByValue=True)  # fmt: skip
+        done = await self.call(
+            "Runtime.evaluate",
+            expression=f"({function})({given})",
+            awaitPromise=True,
+            returnByValue=True,
+        )
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
@@ -146,10 +150,16 @@ async def chromium(folder: Path) -> AsyncIterator[Tab]:
     profile = Path(home.name) / "profile"
     with (folder / "chromium.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            program("chromium"), *FLAGS, f"--user-data-dir={profile}", "about:blank",
-            cwd=home.name, env=quiet(Path(home.name)), stdin=asyncio.subprocess.DEVNULL,
-            stdout=log, stderr=log,
-        )  # fmt: skip
+            program("chromium"),
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            "about:blank",
+            cwd=home.name,
+            env=quiet(Path(home.name)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
     try:
         async with aiohttp.ClientSession() as session:
             async with asyncio.timeout(PATIENCE):
@@ -216,8 +226,12 @@ async def test_the_browsers_cache_asks_for_the_rest_of_a_broken_fetch(
 async def test_a_download_that_breaks_goes_on_by_itself(way: Way, tmp_path: Path) -> None:
     folder = tmp_path / "got"
     async with chromium(tmp_path) as tab:
-        await tab.call("Browser.setDownloadBehavior", behavior="allow",
-                       downloadPath=str(folder), eventsEnabled=True)  # fmt: skip
+        await tab.call(
+            "Browser.setDownloadBehavior",
+            behavior="allow",
+            downloadPath=str(folder),
+            eventsEnabled=True,
+        )
         await tab.open(way.url(PAGE, HOST))
         way.cut()
         await tab.run("(url) => { location = url }", way.url(KEY, HOST))

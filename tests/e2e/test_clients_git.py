@@ -42,14 +42,25 @@ def pack(the_way: Way, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("git")
     (folder / "data").write_bytes(DATA)
     bare = folder / ".git"
-    for command in ("init -q -b main", "add data", "commit -q -m one", "repack -adq",
-                    "update-server-info"):  # fmt: skip
+    for command in (
+        "init -q -b main",
+        "add data",
+        "commit -q -m one",
+        "repack -adq",
+        "update-server-info",
+    ):
         done = run(["git", *command.split()], folder, GIT)
         assert done.returncode == 0, done.stderr
     packs = [str(path.relative_to(bare)) for path in bare.glob("objects/pack/*")]
     names = ["HEAD", "info/refs", "objects/info/packs", *packs]
-    store(the_way.objects, {f"{place}/{name}": (bare / name).read_bytes()
-                            for place in (REPOSITORY, KEPT) for name in names})  # fmt: skip
+    store(
+        the_way.objects,
+        {
+            f"{place}/{name}": (bare / name).read_bytes()
+            for place in (REPOSITORY, KEPT)
+            for name in names
+        },
+    )
     return next(name for name in packs if name.endswith(".pack"))
 
 

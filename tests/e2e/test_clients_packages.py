@@ -40,10 +40,15 @@ def deb(the_way: Way, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("deb")
     tree = folder / "tree"
     for name, content in (
-        ("DEBIAN/control", (b"Package: nearsample\nVersion: 1.0\nArchitecture: all\n"
-                            b"Maintainer: nobody <nobody@example.com>\nDescription: a sample\n")),
+        (
+            "DEBIAN/control",
+            (
+                b"Package: nearsample\nVersion: 1.0\nArchitecture: all\n"
+                b"Maintainer: nobody <nobody@example.com>\nDescription: a sample\n"
+            ),
+        ),
         ("usr/share/nearsample/data", DATA),
-    ):  # fmt: skip
+    ):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(content)
     done = run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(tree), DEB], folder)
@@ -52,10 +57,18 @@ def deb(the_way: Way, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     control = (tree / "DEBIAN" / "control").read_text(encoding="ascii")
     listed = f"{control}Filename: {DEB}\nSize: {len(package)}\nSHA256: {_sha256(package)}\n"
     packages = listed.encode()
-    release = (f"Suite: stable\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n"
-               f" {_sha256(packages)} {len(packages)} Packages\n")  # fmt: skip
-    store(the_way.objects, {f"clients/apt/{DEB}": package, "clients/apt/Packages": packages,
-                            "clients/apt/Release": release.encode()})  # fmt: skip
+    release = (
+        f"Suite: stable\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n"
+        f" {_sha256(packages)} {len(packages)} Packages\n"
+    )
+    store(
+        the_way.objects,
+        {
+            f"clients/apt/{DEB}": package,
+            "clients/apt/Packages": packages,
+            "clients/apt/Release": release.encode(),
+        },
+    )
     return package
 
 
@@ -140,11 +153,15 @@ def wheel(the_way: Way) -> bytes:
             for name, content in files.items():
                 archive.writestr(zipfile.ZipInfo(name), content)
         packed = buffer.getvalue()
-    page = (f'<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.0">'
-            f'</head><body><a href="../../files/{WHEEL}#sha256={_sha256(packed)}">{WHEEL}</a>'
-            "</body></html>\n")  # fmt: skip
-    store(the_way.objects, {f"clients/files/{WHEEL}": packed,
-                            "clients/simple/nearsample/index.html": page.encode()})  # fmt: skip
+    page = (
+        f'<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.0">'
+        f'</head><body><a href="../../files/{WHEEL}#sha256={_sha256(packed)}">{WHEEL}</a>'
+        "</body></html>\n"
+    )
+    store(
+        the_way.objects,
+        {f"clients/files/{WHEEL}": packed, "clients/simple/nearsample/index.html": page.encode()},
+    )
     return packed
 
 
@@ -156,8 +173,22 @@ def pip(request: pytest.FixtureRequest) -> list[str]:
 
 
 def _download(way: Way, pip: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return run([*pip, "download", "--no-deps", "--no-cache-dir", "--retries", "0", "-d", "got",
-                "--index-url", way.url("clients/simple"), "nearsample"], folder)  # fmt: skip
+    return run(
+        [
+            *pip,
+            "download",
+            "--no-deps",
+            "--no-cache-dir",
+            "--retries",
+            "0",
+            "-d",
+            "got",
+            "--index-url",
+            way.url("clients/simple"),
+            "nearsample",
+        ],
+        folder,
+    )
 
 
 def test_pip_gets_identical_bytes(way: Way, pip: list[str], wheel: bytes, tmp_path: Path) -> None:

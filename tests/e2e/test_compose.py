@@ -325,8 +325,9 @@ def test_prometheus_answers_every_query_of_the_dashboard(stack: Stack) -> None:
 
 
 def test_alerts_fire_on_what_they_say_and_on_nothing_else(stack: Stack) -> None:
-    said = stack.compose("exec", "-T", "prometheus", "promtool", "test", "rules",
-                         "/etc/prometheus/alerts_test.yml")  # fmt: skip
+    said = stack.compose(
+        "exec", "-T", "prometheus", "promtool", "test", "rules", "/etc/prometheus/alerts_test.yml"
+    )
     assert "SUCCESS" in said
 
 

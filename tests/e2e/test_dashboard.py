@@ -66,13 +66,20 @@ async def test_the_dashboard_says_what_is_sent_where_and_what_is_wrong(
         await tab.open(f"http://127.0.0.1:{running.admin_port}/")
         await shown(
             tab,
-            "25.0 % redirected 1 requests", "5.0 MiB redirected bytes",
-            "$0.0004 saved", "failed 0", "warm-up failed",
+            "25.0 % redirected 1 requests",
+            "5.0 MiB redirected bytes",
+            "$0.0004 saved",
+            "failed 0",
+            "warm-up failed",
             "*: mode on, 100 percent, verify match, the rest streamed",
-            "shadow down 0 0 B $0.00", "on up 1 5.0 MiB $0.0004",
-            "* us-west-2 yes in-region 1 25.0 %", "* us-west-2 no path 1 25.0 %",
-            "* outside no outside-aws 1 25.0 %", "* eu-west-1 no target-down 1 25.0 %",
-            "target down: * in eu-west-1", "warm-up: sites.0.targets.eu-west-1",
+            "shadow down 0 0 B $0.00",
+            "on up 1 5.0 MiB $0.0004",
+            "* us-west-2 yes in-region 1 25.0 %",
+            "* us-west-2 no path 1 25.0 %",
+            "* outside no outside-aws 1 25.0 %",
+            "* eu-west-1 no target-down 1 25.0 %",
+            "target down: * in eu-west-1",
+            "warm-up: sites.0.targets.eu-west-1",
             "the last configuration was refused, the one before goes on: ",
-        )  # fmt: skip
+        )
         await shown(tab, "0 B a second", "$0.00 an hour")  # two looks are five seconds apart

@@ -42,9 +42,13 @@ class Demo:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, "demo", *options],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=os.environ | {"TMPDIR": str(self.temporary)}, start_new_session=True,
-            )  # fmt: skip
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"TMPDIR": str(self.temporary)},
+                start_new_session=True,
+            )
 
     @property
     def text(self) -> str:
@@ -99,8 +103,11 @@ def _command(pid: int) -> str:
 def sockets_of(programs: dict[int, str]) -> list[Path]:
     """The sockets that weed puts into /tmp whatever TMPDIR says."""
     port = re.compile(r"-(master|volume|filer|s3|admin)\.port\.grpc=(\d+)")
-    return [Path(f"/tmp/seaweedfs-{part}-grpc-{number}.sock")  # noqa: S108 - weed's choice
-            for line in programs.values() for part, number in port.findall(line)]  # fmt: skip
+    return [
+        Path(f"/tmp/seaweedfs-{part}-grpc-{number}.sock")  # noqa: S108 - weed's choice
+        for line in programs.values()
+        for part, number in port.findall(line)
+    ]
 
 
 @pytest.fixture
@@ -136,11 +143,8 @@ def test_the_demo_shows_every_line_and_that_it_is_right(tmp_path: Path) -> None:
 
 def test_the_demo_is_one_s3_server_and_one_proxy_with_two_workers(demo: Demo) -> None:
     demo.until("Still running")
-    found = [re.search(rf"/weed |{SERVE}", line)
-             for line in demo.programs().values()]  # fmt: skip
-    assert sorted(each[0] for each in found if each) == [
-        "/weed ", SERVE, SERVE, SERVE
-    ]  # fmt: skip
+    found = [re.search(rf"/weed |{SERVE}", line) for line in demo.programs().values()]
+    assert sorted(each[0] for each in found if each) == ["/weed ", SERVE, SERVE, SERVE]
 
 
 @pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)

@@ -186,16 +186,27 @@ async def test_redirect_and_stream_reach_the_same_object_in_every_spelling(
 async def test_curl_fetches_every_key_by_either_way(
     stored: LocalS3, tmp_path: Path, client: str
 ) -> None:
-    lines = ["silent", "show-error", "location", "globoff", "path-as-is", 'proto = "=http"',
-             f'header = "{client_at(client)}"']  # fmt: skip
+    lines = [
+        "silent",
+        "show-error",
+        "location",
+        "globoff",
+        "path-as-is",
+        'proto = "=http"',
+        f'header = "{client_at(client)}"',
+    ]
     async with serving(in_front_of(stored)) as served:
         for number, key in enumerate(KEYS.values()):
             lines.append(f'url = "http://127.0.0.1:{served.port}/{once(key)}"')
             lines.append(f'output = "{tmp_path / str(number)}"')
         curl = await asyncio.create_subprocess_exec(
-            program("curl"), "--disable", "--config", "-",
-            stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            program("curl"),
+            "--disable",
+            "--config",
+            "-",
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
         _, complaint = await curl.communicate("\n".join(lines).encode())
     assert (curl.returncode, complaint) == (0, b"")
     fetched = [(tmp_path / str(number)).read_bytes() for number in range(len(KEYS))]

@@ -55,8 +55,12 @@ class Load:
 
     def _one(self, session: requests.Session, path: str) -> None:
         try:
-            answer = session.get(self._url + path, headers={"X-Forwarded-For": WEST}, timeout=30,
-                                 allow_redirects=False)  # fmt: skip
+            answer = session.get(
+                self._url + path,
+                headers={"X-Forwarded-For": WEST},
+                timeout=30,
+                allow_redirects=False,
+            )
         except requests.RequestException as error:
             self.wrong.append(repr(error))
             return
@@ -138,8 +142,17 @@ def test_the_hosts_are_a_document_on_the_public_port(
 ) -> None:
     config = config_of(s3, tmp_path)
     with Running(tmp_path, config, keys_of(s3)) as running:
-        running.write({**config, "listen": {"host": "127.0.0.1", "port": running.port, "workers": 1,
-                                            "well_known": listed}})  # fmt: skip
+        running.write(
+            {
+                **config,
+                "listen": {
+                    "host": "127.0.0.1",
+                    "port": running.port,
+                    "workers": 1,
+                    "well_known": listed,
+                },
+            }
+        )
         running.stop()
     with running:
         running.ready(1)

@@ -42,8 +42,9 @@ def config_for(
 def server(request: pytest.FixtureRequest, s3: LocalS3, tmp_path: Path) -> Iterator[Running]:
     config = config_for(s3, tmp_path)
     running = Running(tmp_path, config, keys_of(s3))
-    running.write({**config, "listen": {"host": "127.0.0.1", "port": running.port,
-                                        "workers": request.param}})  # fmt: skip
+    running.write(
+        {**config, "listen": {"host": "127.0.0.1", "port": running.port, "workers": request.param}}
+    )
     with running:
         yield running.ready(request.param)
 
@@ -83,8 +84,11 @@ def send_each_client(server: Running, s3: LocalS3, ranges_list: RangesList) -> N
         'nearbucket_bypasses_total{reason="no-target",region="other-aws",site="*"}': elsewhere,
         'nearbucket_bypasses_total{reason="path",region="us-west-2",site="*"}': 1,
     }
-    streamed = {name: value for name, value in figures.items()
-                if name.startswith("nearbucket_streamed_bytes_total")}  # fmt: skip
+    streamed = {
+        name: value
+        for name, value in figures.items()
+        if name.startswith("nearbucket_streamed_bytes_total")
+    }
     assert streamed == {
         'nearbucket_streamed_bytes_total{region="outside",site="*"}': outside * len(BIG),
         'nearbucket_streamed_bytes_total{region="other-aws",site="*"}': elsewhere * len(BIG),

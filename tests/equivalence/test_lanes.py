@@ -63,10 +63,16 @@ class Trio:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
         chosen = build.settings(
-            site={"origin": {"bucket": "downloads", "region": "us-east-1",
-                             "credentials": "anonymous", "endpoint": f"http://127.0.0.1:{port}"}},
+            site={
+                "origin": {
+                    "bucket": "downloads",
+                    "region": "us-east-1",
+                    "credentials": "anonymous",
+                    "endpoint": f"http://127.0.0.1:{port}",
+                }
+            },
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
-        )  # fmt: skip
+        )
         for fast_lane, relay in LANES:
             log = self._stack.enter_context(TemporaryFile())  # noqa: SIM115  # entered here
             self._logs.append(log)

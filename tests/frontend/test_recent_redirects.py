@@ -51,9 +51,11 @@ def test_a_redirect_within_the_window_begins_it_anew() -> None:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["sent", "sent", "served", "asks"]), st.integers(0, 7),
-              st.floats(0, 6)), max_size=60,
-)  # fmt: skip
+    st.tuples(
+        st.sampled_from(["sent", "sent", "served", "asks"]), st.integers(0, 7), st.floats(0, 6)
+    ),
+    max_size=60,
+)
 
 
 @given(STEPS)
@@ -100,10 +102,17 @@ def mark(
 
 def test_a_mark_stands_for_all_that_tells_two_requests_apart() -> None:
     others = [
-        mark(site="b"), mark(client="192.0.2.8"), mark(method="HEAD"), mark(key="b"),
-        mark(user_agent="curl"), mark(user_agent="wget"), mark(range="bytes=0-1"),
-        mark(range="bytes=1-2"), mark(user_agent="bytes=0-1"), mark(client="a", key="192.0.2.7"),
-    ]  # fmt: skip
+        mark(site="b"),
+        mark(client="192.0.2.8"),
+        mark(method="HEAD"),
+        mark(key="b"),
+        mark(user_agent="curl"),
+        mark(user_agent="wget"),
+        mark(range="bytes=0-1"),
+        mark(range="bytes=1-2"),
+        mark(user_agent="bytes=0-1"),
+        mark(client="a", key="192.0.2.7"),
+    ]
     assert len({mark(), *others}) == 1 + len(others)
 
 

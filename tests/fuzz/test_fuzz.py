@@ -241,8 +241,13 @@ def _fuzz(law: Callable[[Any], None], inputs: st.SearchStrategy[Any], chosen: in
     """Run one batch of examples; how many there were."""
     ran = 0
 
-    @profile(max_examples=EXAMPLES, deadline=None, database=None, derandomize=False,
-             suppress_health_check=list(HealthCheck))  # fmt: skip
+    @profile(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(inputs)
     def batch(example: Any) -> None:
         nonlocal ran

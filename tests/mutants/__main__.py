@@ -95,13 +95,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants ARGS=...", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="which sample is drawn (1)")
     parser.add_argument("--count", type=int, default=200, help="how many mutants (200)")
-    parser.add_argument("--files", nargs="+", default=CHANGED, metavar="PATH",
-                        help="files and folders to make mutants of")  # fmt: skip
+    parser.add_argument(
+        "--files",
+        nargs="+",
+        default=CHANGED,
+        metavar="PATH",
+        help="files and folders to make mutants of",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
-    parser.add_argument("--at-least", type=float, default=95.0, metavar="PERCENT",
-                        help="exit code 1 when fewer are killed (95)")  # fmt: skip
-    parser.add_argument("--again", action="store_true",
-                        help="of the sample, those that no earlier run has killed")  # fmt: skip
+    parser.add_argument(
+        "--at-least",
+        type=float,
+        default=95.0,
+        metavar="PERCENT",
+        help="exit code 1 when fewer are killed (95)",
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="of the sample, those that no earlier run has killed"
+    )
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     return parser.parse_args(arguments)
 

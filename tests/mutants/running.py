@@ -96,9 +96,15 @@ async def run_pytest(tree: Path, arguments: Sequence[str], limits: Limits, **var
     began, over = monotonic(), ""
     with (tree.parent / f"{tree.name}.{id(arguments)}.txt").open("w+b") as output:
         process = await asyncio.create_subprocess_exec(
-            *PYTEST, *arguments, cwd=tree, env=environment, stdin=asyncio.subprocess.DEVNULL,
-            stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
+            *PYTEST,
+            *arguments,
+            cwd=tree,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
         try:
             while process.returncode is None and not over:
                 with suppress(TimeoutError):

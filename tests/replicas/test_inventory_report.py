@@ -50,16 +50,18 @@ def row(key: str, size: int = 1, etag: str = "e") -> tuple[object, ...]:
 
 def manifest(keys: Iterable[str], bucket: str, **changed: Any) -> bytes:
     """manifest.json of a report about the bucket ``listed``."""
-    return json.dumps({
-        "sourceBucket": "listed",
-        "destinationBucket": f"arn:aws:s3:::{bucket}",
-        "version": "2016-11-30",
-        "creationTimestamp": str(int(CREATED * 1000)),
-        "fileFormat": "CSV",
-        "fileSchema": CURRENT,
-        "files": [{"key": key, "size": 1, "MD5checksum": "0"} for key in keys],
-        **changed,
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "sourceBucket": "listed",
+            "destinationBucket": f"arn:aws:s3:::{bucket}",
+            "version": "2016-11-30",
+            "creationTimestamp": str(int(CREATED * 1000)),
+            "fileFormat": "CSV",
+            "fileSchema": CURRENT,
+            "files": [{"key": key, "size": 1, "MD5checksum": "0"} for key in keys],
+            **changed,
+        }
+    ).encode()
 
 
 @dataclass

@@ -140,8 +140,12 @@ def _named(request: web.BaseRequest) -> Asked:
     if method == "PUT" and "x-amz-copy-source" in headers:
         part = int(query.get("partNumber", 0))
         return Asked("UploadPartCopy" if part else "CopyObject", bucket, key, part)
-    for argument, name in (("list-type", "List"), ("tagging", "Tagging"), ("uploads", "Uploads"),
-                           ("uploadId", "Upload")):  # fmt: skip
+    for argument, name in (
+        ("list-type", "List"),
+        ("tagging", "Tagging"),
+        ("uploads", "Uploads"),
+        ("uploadId", "Upload"),
+    ):
         if argument in query:
             return Asked(f"{method} {name}", bucket, key)
     return Asked(method, bucket, key)

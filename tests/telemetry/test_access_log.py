@@ -47,9 +47,21 @@ FULL = LogRecord(
     protocol="HTTP/1.1",
 )
 BARE = FULL._replace(
-    client=None, method="-", host=None, path="-", status=400, bytes=0, seconds=0.0, action="refuse",
-    region="UNKNOWN", reason="bad-request", site=None, user_agent=None, referer=None, range=None,
-)  # fmt: skip
+    client=None,
+    method="-",
+    host=None,
+    path="-",
+    status=400,
+    bytes=0,
+    seconds=0.0,
+    action="refuse",
+    region="UNKNOWN",
+    reason="bad-request",
+    site=None,
+    user_agent=None,
+    referer=None,
+    range=None,
+)
 HEADER = (
     b"#Version: 1.0\n"
     b"#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "

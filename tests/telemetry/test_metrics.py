@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 WEST = RedirectTo(
-    "dl", "private/key.tar.gz", "198.51.100.7", "us-west-2", target=True,
-    base="https://b.example/", path="k", status=301,
-)  # fmt: skip
+    "dl",
+    "private/key.tar.gz",
+    "198.51.100.7",
+    "us-west-2",
+    target=True,
+    base="https://b.example/",
+    path="k",
+    status=301,
+)
 METHOD = Refuse(405, Reason.METHOD)
 
 
@@ -328,8 +334,10 @@ def test_a_worker_that_ended_leaves_its_counts_but_not_its_gauges() -> None:
     values = history().snapshot()
     left = retired(values)
     assert set(values) - set(left) == {
-        "nearbucket_streams_in_progress", "nearbucket_connections", "nearbucket_target_up",
-    }  # fmt: skip
+        "nearbucket_streams_in_progress",
+        "nearbucket_connections",
+        "nearbucket_target_up",
+    }
     assert left["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
     assert left["nearbucket_request_seconds"] == values["nearbucket_request_seconds"]
     both = total([left, Counters().snapshot()])
