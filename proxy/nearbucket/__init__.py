@@ -32,7 +32,7 @@ floors, and fails on an import that points upwards:
 * ``regions/``: AWS's list of IP prefixes.
 * ``s3/``: credentials, signatures, TLS, clients.
 * ``config/``: the settings.
-* ``errors.py``: the exceptions, by whose side the failure is on.
+* ``errors.py``: the exceptions, by the side that the failure is on.
 * ``event_loop.py``: keeps long work away from the event loop.
 """
 

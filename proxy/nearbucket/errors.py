@@ -1,4 +1,4 @@
-"""Exceptions: the class says on whose side the failure is, and so what to answer.
+"""Exceptions: the class says which side the failure is on, and so what to answer.
 
 "Not known" and "not mine" are values, not exceptions.
 """
@@ -22,7 +22,7 @@ class OriginError(ProxyError):
     """The upstream's side: S3 gave no usable answer.
 
     Attributes:
-        status: What the client is told: 502, 503 or 504.
+        status: HTTP status for the client: 502, 503 or 504.
         detail: What happened, for the log; never shown to a client.
     """
 

@@ -83,7 +83,7 @@ class UnreadableInput(NamedTuple):
     """A line or a file that cannot be read.
 
     Attributes:
-        text: Where, and why.
+        text: File, line and reason.
         rest: Whether the rest of the file is lost.
     """
 
@@ -237,7 +237,7 @@ class _Columns:
             target += "?" + _url(query, own=self._own)
         name = _text(agent)
         if name and not self._own and "%20" in name:
-            name = unquote(name)  # older logs encode it twice (edge case L1)
+            name = unquote(name)  # older logs encode it twice
         known = _text(reason) if self._own else None
         request = LoggedRequest(
             _text(client), host, _text(method) or "-", target, name, cookie != "-", known

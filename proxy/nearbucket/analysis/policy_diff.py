@@ -86,7 +86,7 @@ class PolicyDiff:
     """Replays and counts the lines of a log, one after the other."""
 
     def __init__(self, replay: Replay) -> None:
-        """Args: decides each request by both configurations."""
+        """``replay`` decides each request by both configurations."""
         self.totals = PolicyDiffTotals()
         self._replay = replay
         self._replayed: dict[LoggedRequest, tuple[ReplayedRequest, AnswerChange | None]] = {}

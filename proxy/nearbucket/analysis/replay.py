@@ -89,7 +89,7 @@ class Replay:
     """Decides logged requests by two engines."""
 
     def __init__(self, before: Engine, after: Engine) -> None:
-        """Args: the engines of two configurations, with the same list of prefixes."""
+        """Take the engines of two configurations, built with the same list of prefixes."""
         self._before, self._after = _replayed(before), _replayed(after)
 
     def replay(self, logged: LoggedRequest) -> ReplayedRequest:

@@ -61,8 +61,8 @@ class ClientEntry:
     Attributes:
         site: Name of the site; empty in a refusal.
         region: The client's region, or None.
-        action: What the answers do.
-        reason: Why.
+        action: Redirect, stream or refuse.
+        reason: The reason of the decision.
         text: The bytes of its redirects; None if it is not redirected.
         range: Its Range in canonical form.
         streamable: Whether the streaming lane may answer it.
@@ -131,7 +131,7 @@ class EntryBuilder:
         *,
         reason_header: bool,
     ) -> None:
-        """Args: metrics; format of log lines; recent redirects by site; ``log.reason_header``."""
+        """``recent_redirects`` has a table for each site that has ``came_back`` on, by its name."""
         self._counters = counters
         self._form = form
         self._recent_redirects = recent_redirects

@@ -78,7 +78,7 @@ class ClientConnection(asyncio.Protocol):
     def __init__(
         self, context: WorkerContext, build: Callable[[ClientConnection], AiohttpProtocol]
     ) -> None:
-        """Args: what the worker's lanes share; makes the protocol of the aiohttp lane."""
+        """``build`` makes the aiohttp lane's protocol when a request needs it."""
         # process
         self._context = context
         self._build = build

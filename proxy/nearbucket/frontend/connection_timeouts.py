@@ -39,7 +39,7 @@ class ConnectionTimeouts:
     """What one client connection waits for, and whether it has waited too long.
 
     Attributes:
-        phase: What it waits for.
+        phase: What the connection waits for.
         since: Monotonic time at which the phase began.
     """
 

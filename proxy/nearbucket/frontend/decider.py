@@ -37,7 +37,7 @@ class Decider:
     __slots__ = ("_redirect_table", "engine", "presigners", "recent_redirects", "replicas")
 
     def __init__(self, redirect_table: SharedTable) -> None:
-        """Args: the recent redirects of all workers. ``use`` has to be called first."""
+        """Prepare; ``use`` has to be called before ``decide``."""
         self._redirect_table = redirect_table
         self.engine: Engine
         self.replicas: ReplicaStatuses | None = None

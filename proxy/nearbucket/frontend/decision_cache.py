@@ -10,7 +10,7 @@ client (the peer and the field lines), and the first rule that prevents a redire
 - A client that was redirected, or whose object matches no pattern, passes those first rules. So an
   object that matches no pattern for one such client is streamed to all of them, as ``path``.
 - A client that was redirected for one request line, and a request line that was redirected for
-  another client of the same region, give a redirect together, unless a percentage looks at both
+  another client of the same region, give a redirect together, unless a percentage depends on both
   (``Engine.certain``), as long as what is known of the copy holds (``ObjectEntry.until``), and
   unless the client was redirected for the same object a moment ago (``ClientEntry.came_back``).
 

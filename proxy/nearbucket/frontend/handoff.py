@@ -47,8 +47,8 @@ class RelayRequest(NamedTuple):
     """A request that the streaming lane is to answer.
 
     Attributes:
-        chunk: Its bytes, for aiohttp if the streaming lane cannot answer.
-        cached: Its client and object.
+        chunk: The bytes of the request, for aiohttp if the streaming lane cannot answer.
+        cached: Cache entries of its client and its object.
         signed_requests: Signed requests for the origin bucket, and the connections to it.
         started: Monotonic time at which the request came.
         keep_alive: Whether the client's connection stays open.
@@ -88,13 +88,13 @@ class Downstream(Protocol):
     """A client connection, as the relay reports the end of an answer to it."""
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
-        """All of it is written, at this monotonic time."""
+        """The whole answer is written, at this monotonic time."""
 
     def abort_response(self) -> None:
-        """It cannot be completed."""
+        """The answer cannot be completed."""
 
     def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
-        """Nothing of it is sent: the aiohttp lane has to answer these bytes."""
+        """Nothing of the answer is sent: the aiohttp lane has to answer these bytes."""
 
 
 def peer_address(transport: asyncio.Transport) -> str | None:

@@ -38,7 +38,7 @@ class SharedTable:
     __slots__ = ("marks", "times")
 
     def __init__(self, memory: mmap | None = None) -> None:
-        """Args: ``SIZE`` bytes of shared memory; by default memory of this process alone."""
+        """Use ``SIZE`` bytes of shared memory; by default memory of this process alone."""
         view = memoryview(bytearray(SIZE) if memory is None else memory)
         self.marks = view[: SIZE // 2].cast("Q")
         self.times = view[SIZE // 2 :].cast("d")
@@ -54,7 +54,7 @@ class RecentRedirects:
     __slots__ = ("_marks", "_times", "window")
 
     def __init__(self, window: float, table: SharedTable) -> None:
-        """Args: seconds for which a redirect counts; the table of all sites."""
+        """Use the table of all sites; a redirect counts for ``window`` seconds."""
         self.window = window
         self._marks = table.marks
         self._times = table.times

@@ -65,7 +65,7 @@ class PlainRequestParser:
     __slots__ = ("_counts", "_dropped", "_kept", "_names", "_seen_once", "_unique_fields")
 
     def __init__(self, names: frozenset[bytes]) -> None:
-        """Args: lower-case names of the fields that matter; all others are ignored."""
+        """Take the lower-case names of the fields that matter; all others are ignored."""
         self._names = names | {b"host", b"connection"}
         self._kept: set[bytes] = set()
         self._dropped: set[bytes] = set()

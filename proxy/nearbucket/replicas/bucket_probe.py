@@ -63,7 +63,7 @@ class BucketProbe:
     def __init__(
         self, entry: Bucket, session: aiohttp.ClientSession, ambient: SdkCredentials
     ) -> None:
-        """Args: the bucket; from ``client_session``; the SDK's credential chain."""
+        """Send on a session of ``client_session``; ``ambient`` is the SDK's credential chain."""
         self.signer = Signer(
             entry.credentials,
             entry.region,

@@ -35,7 +35,7 @@ class CatalogSource:
     """
 
     def __init__(self, uses: Sequence[tuple[BucketLocation, Site]]) -> None:
-        """Args: the entries that name the bucket, each with its site."""
+        """``uses``: all entries of the configuration that name the bucket, each with its site."""
         self.location = next((each for each, _ in uses if each.entry.inventory), uses[0][0])
         self.read = 0
         self._choices = [_choice(site) for _, site in uses]

@@ -72,7 +72,7 @@ class HealthChecker:
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        """Args: called whenever ``down`` has changed."""
+        """``changed`` is called whenever ``down`` has changed."""
         self.down: dict[str, str] = {}
         self._changed = changed
         self._targets: dict[str, _CheckedTarget] = {}

@@ -122,7 +122,7 @@ class ObjectCache:
     def __init__(
         self, count: Callable[[str, str], None], health: _Health, changed: Callable[[], None]
     ) -> None:
-        """Args: counts checks; takes their outcomes; called when an object changed."""
+        """``count`` counts checks by result; ``changed`` is called when an object has changed."""
         self.buckets: dict[str, BucketCache] = {}
         self._count = count
         self._health = health

@@ -69,7 +69,7 @@ class ReplicaStatuses:
     Attributes:
         object_cache: The objects of all buckets.
         health: Which targets are down.
-        presigners: Of each site and region whose Locations are signed.
+        presigners: Signers of Locations, by site and region; for sites with ``presign`` only.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ReplicaStatuses:
         count: Callable[[str, str], None],
         changed: Callable[[], None],
     ) -> None:
-        """Args: for S3; for its signatures; counts checks; called when one changed."""
+        """``count`` counts checks by result; ``changed`` is called when a status may be new."""
         self._session = session
         self._ambient = ambient
         self.presigners: Mapping[tuple[str, str], Presigner] = {}

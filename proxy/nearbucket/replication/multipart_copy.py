@@ -86,7 +86,7 @@ class MultipartCopy:
     def __init__(
         self, endpoints: CopyEndpoints, what: ListedObject, sizes: tuple[int, ...]
     ) -> None:
-        """Args: origin and target; the origin's object; the sizes of its parts."""
+        """Copy the origin's object ``what`` in parts of these sizes in bytes."""
         self._client, self._what, self._sizes = endpoints.target_client, what, sizes
         self._firsts = [0, *accumulate(sizes)]
         self._source = endpoints.origin.copy_source(what.key)

@@ -55,10 +55,10 @@ class SyncProgress:
         listed: Whether both listings have been read to their ends.
         same: Objects that are up to date.
         objects: Objects found to be missing or different.
-        size: Their bytes.
+        size: Bytes of these objects.
         requests: How many requests their copies take.
         copied: Objects that were copied.
-        copied_size: Their bytes.
+        copied_size: Bytes of the copied objects.
         moved: Bytes copied, those of unfinished objects included.
         other_etag: Copies that could not get the origin's ETag.
         remembered: Objects that a checksum showed to be equal, and that were tagged.

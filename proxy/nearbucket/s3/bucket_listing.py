@@ -44,7 +44,7 @@ async def pages_of(
     """Every page of a listing, as the SDK gives it, and the Unix time of its request.
 
     Args:
-        client: Of ``opened``.
+        client: A client of ``sdk_client.opened``.
         location: The bucket; below its prefix unless ``arguments`` have another.
         error_of: Makes the error that is raised of one of the SDK's.
         arguments: More arguments of ListObjectsV2.

@@ -20,7 +20,7 @@ class BucketLocation:
     Attributes:
         name: The entry in the configuration, such as ``sites.0.targets.us-west-2``.
         entry: Where the bucket is.
-        credentials: As configured.
+        credentials: The setting ``credentials``.
         owner: Account id that must own the bucket, or None.
     """
 

@@ -1,4 +1,4 @@
-"""What S3's error codes mean: the one table of them.
+"""The table of S3's error codes: what each means, and what helps.
 
 A response to HEAD has no body, and so no code: its status stands for one.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 
 class ErrorKind(Enum):
-    """Codes that mean the same.
+    """A meaning, and the error codes that have it.
 
     Attributes:
         codes: S3's codes, and the status of a HEAD.

@@ -44,7 +44,7 @@ class Presigner:
         """Start without URLs.
 
         Args:
-            signer: Of the bucket; its credentials need s3:GetObject.
+            signer: Signer of the bucket; its credentials need s3:GetObject.
             life: Seconds for which a URL is valid, from 60 to 604,800; less if the credentials
                 expire before.
         """

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 EMPTY_PAYLOAD = sha256(b"").hexdigest()
-"""Hash of an empty body. Botocore sends it too; UNSIGNED-PAYLOAD would let anybody on the way add a
-body over plain HTTP."""
+"""Hash of an empty body. Botocore sends it too; UNSIGNED-PAYLOAD would let a body be added
+on the way over plain HTTP."""
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 """Stands for the hash in a signed URL, whose payload is not known."""
@@ -32,7 +32,7 @@ class SigningScope(NamedTuple):
     """What all requests to one region are signed with in one second.
 
     Attributes:
-        credentials: Whose signature it is.
+        credentials: The credentials that sign.
         stamp: Time of the request, as ``x-amz-date`` has it.
         name: Day, region and service: the credential scope.
         key: Signing key of that scope.
@@ -163,7 +163,7 @@ class Signer:
         """Bind credentials to a bucket.
 
         Args:
-            credentials: As configured for the bucket.
+            credentials: The setting of the bucket.
             region: Region of the bucket.
             expected_owner: Account id that must own the bucket, checked by S3.
             ambient: The SDK's credential chain, when buckets share one.

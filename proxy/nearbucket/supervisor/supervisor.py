@@ -60,7 +60,7 @@ class Supervisor:
 
         Args:
             path: The configuration file, or None for the default one.
-            settings: What it says now.
+            settings: The settings read from it.
             workers: The first worker processes.
 
         Raises:

@@ -42,7 +42,7 @@ class AccessLog:
         descriptor: int = 1,
         scheme: str = "http",
     ) -> None:
-        """Args: name of the format, counter of dropped lines, file descriptor, scheme."""
+        """Write to ``descriptor``; ``dropped`` counts lines that cannot be written."""
         forms: dict[str, LogFormat | None] = {
             "json": JsonFormat(),
             "w3c": W3cFormat(scheme),

@@ -148,7 +148,7 @@ class JsonFormat:
         return b'+00:00","seconds":', b"%b%b%b%d}\n" % (client[0], object_[0], decision[0], sent)
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
-        """All of it."""
+        """The whole line."""
         second = int(moment)
         left, right = ends
         thousandths = _THOUSANDTHS[int((moment - second) * 1000)]
@@ -195,7 +195,7 @@ class W3cFormat:
         return b"\t".join(left), b"\t".join(right) + b"\n"
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
-        """All of it, in order."""
+        """The whole line, in the order of the columns."""
         left, right = ends
         return b"".join((self._clock.text(int(moment)), left, b"%.3f" % seconds, right))
 

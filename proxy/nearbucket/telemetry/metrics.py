@@ -91,8 +91,8 @@ METRICS = (
     MetricDefinition("nearbucket_origin_resumes_total", "counter", ("site",),
                      "Requests for the rest of a body that the origin did not send to the end."),
     MetricDefinition("nearbucket_target_up", "gauge", ("site", "region"),
-                     "Is 1 while clients are redirected to the target, 0 while it is failing; the lowest "
-                     "value of all workers."),
+                     "Is 1 while clients are redirected to the target, 0 while it is failing; the "
+                     "lowest value of all workers."),
     MetricDefinition("nearbucket_checks_total", "counter", ("result",),
                      "HEAD requests for objects in origin and target buckets, by result."),
     MetricDefinition("nearbucket_handovers_total", "counter", ("cause",),
@@ -117,7 +117,7 @@ METRICS = (
 
 
 class Counter:
-    """One series; code that counts it often keeps the object."""
+    """One series; code that often adds to it keeps the object."""
 
     __slots__ = ("value",)
 
@@ -144,7 +144,7 @@ class DecisionCounters:
         usd: Counter | None = None,
         rate: float = 0.0,
     ) -> None:
-        """Args: series of answers, histogram row, series of bytes and dollars, $ per byte."""
+        """Count in these series; ``times`` is a row of the histogram, ``rate`` dollars per byte."""
         self._answers = answers
         self._times = times
         self._bytes = size

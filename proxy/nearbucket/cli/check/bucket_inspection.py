@@ -87,7 +87,7 @@ class BucketInquiry:
         """S3's answer to an operation on the bucket or one of its objects, or the error."""
         return await self._ask(operation, **self.location.arguments(key), **more)
 
-    async def exists_for_anybody(self) -> bool:
+    async def exists_in_any_account(self) -> bool:
         """Whether the bucket exists, whichever account owns it."""
         answer = await self._ask("head_bucket", Bucket=self.location.entry.bucket)
         return not isinstance(answer, Exception)
@@ -168,7 +168,7 @@ async def _refused(inquiry: BucketInquiry) -> Finding:
     """The finding for a bucket that cannot be listed."""
     location = inquiry.location
     name = f"bucket {location.entry.bucket}"
-    if location.owner and await inquiry.exists_for_anybody():
+    if location.owner and await inquiry.exists_in_any_account():
         text = f"{name} does not belong to account {location.owner}"
         fix = "correct expected_owner, or the bucket's name"
         return Finding(Level.WRONG, location.name, "owner", text, fix)
@@ -177,8 +177,8 @@ async def _refused(inquiry: BucketInquiry) -> Finding:
         f"{name} cannot be listed{doubt}: S3 then answers 403 for missing keys too, as if access "
         "were denied"
     )
-    who = "everyone" if location.credentials == "anonymous" else "these credentials"
-    return Finding(Level.WARNING, location.name, "list", text, f"allow {who} s3:ListBucket on it")
+    user = "everyone" if location.credentials == "anonymous" else "these credentials"
+    return Finding(Level.WARNING, location.name, "list", text, f"allow {user} s3:ListBucket on it")
 
 
 def not_reached(error: Exception) -> bool:

@@ -20,7 +20,7 @@ class ClientWriter:
     __slots__ = ("_descriptor", "_drained", "_transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        """Args: the client's connection."""
+        """Write to the connection of a client."""
         self._transport = transport
         self._drained: asyncio.Event | None = None
         self._descriptor = -1  # under TLS all goes through the transport

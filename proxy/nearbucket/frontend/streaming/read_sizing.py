@@ -25,7 +25,7 @@ class ReadSizer:
     __slots__ = ("_upstream", "_waits_for", "_widens")
 
     def __init__(self, upstream: UpstreamConnection, length: int) -> None:
-        """Args: the connection to S3; bytes of the body."""
+        """Read a body of ``length`` bytes from this connection to S3."""
         self._upstream = upstream
         self._waits_for = 0
         self._widens = length - _FAST  # where so many are left, the client is fast

@@ -50,7 +50,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
         Args:
             buffers: The worker's buffers.
-            tls: Its TLS; None for plain HTTP.
+            tls: TLS of the connection; None for plain HTTP.
             ready: Done when a request may be sent, failed if that is not going to happen.
             on_idle: Called when a response has been read to its end.
             on_closed: Called when the connection cannot be used any more.

@@ -25,8 +25,8 @@ class ReadBuffers(NamedTuple):
     """Two views of one buffer.
 
     Attributes:
-        raw: Where bytes go that the socket gives.
-        plain: Where they go decrypted: ``MAX_RECORD`` bytes earlier.
+        raw: The part that the socket is read into.
+        plain: The part that plaintext goes into; it begins ``MAX_RECORD`` bytes earlier.
     """
 
     raw: memoryview
