@@ -1,12 +1,11 @@
-"""Writes what can be derived in the documentation: settings, metrics, reasons.
+"""Writes the generated parts of the documentation: settings, metrics and reasons.
 
-In: the pages of this folder, ``Settings``, ``METRICS`` and the package's enums. Out: the same
-pages with every block between ``<!-- generated: NAME -->`` and ``<!-- end -->`` made anew; what
-stands outside the blocks is written by hand. Refuses to leave a gap: a block that is missing or
-that nothing generates, a reason without advice below it, and a label, cause or result without
-words here end the run.
+The sources are ``Settings``, ``METRICS`` and the package's enums. Each block of a page between
+``<!-- generated: NAME -->`` and ``<!-- end -->`` is made anew; the rest is written by hand. A block
+that is missing or that nothing generates, a reason without a section of advice, and a label, cause
+or result without a text here are errors.
 
-``python docs/generate.py`` writes; ``--check`` writes nothing and exits 1 naming stale pages.
+``python docs/generate.py`` writes; ``--check`` writes nothing, names stale pages and exits with 1.
 """  # noqa: INP001  # a script, not a package
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A bucket that fails on demand: HEAD and GET of objects in memory, and of the bucket itself.
 
-For what no real server does when told to: close, forbid, move, hang, and come back.
+It closes, forbids, moves, hangs and comes back when a test wants it, as no real server does.
 """
 
 from __future__ import annotations

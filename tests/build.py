@@ -74,7 +74,7 @@ def settings(
 ) -> Settings:
     """A configuration with two targets; ``site`` and sections replace what they name.
 
-    Targets are taken at their word, and nobody comes back, unless the site says otherwise.
+    Copies are not checked and recent redirects do not count, unless the site says otherwise.
     """
     first = {
         "origin": {"bucket": "downloads", "region": "us-east-1"},

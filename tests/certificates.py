@@ -1,4 +1,4 @@
-"""Certificates that vouch for themselves, and both sides of TLS with them."""
+"""Self-signed certificates, and TLS contexts of client and server with them."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def make_certificate(folder: Path, name: str) -> Tls:
 
 
 def server_side(tls: Tls) -> ssl.SSLContext:
-    """Whoever has this certificate."""
+    """TLS context of a server with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tls.certificate, tls.key)
     return context
 
 
 def client_side(tls: Tls) -> ssl.SSLContext:
-    """Whoever trusts just this certificate."""
+    """TLS context of a client that trusts only this certificate."""
     return ssl.create_default_context(cafile=str(tls.certificate))

@@ -66,7 +66,7 @@ class LocalS3:
         files: Files holding the server's keys.
         objects: Key to content, the same in both buckets.
         private: The origin bucket: readable with the keys alone.
-        public: The regional bucket of us-west-2: anybody may read its objects.
+        public: The regional bucket of us-west-2: its objects are public.
     """
 
     server: SeaweedFS

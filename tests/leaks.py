@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
 PATIENCE = 3.0
-"""Seconds in which what is ending anyway may end: a thread that was told to, a killed process."""
+"""Seconds for what is ending anyway: a thread that was asked to stop, a killed process."""
 
 _PROC = Path("/proc/self")
 _WATCHED = ("socket:", "pipe:", "anon_inode:")

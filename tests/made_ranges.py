@@ -1,4 +1,4 @@
-"""An ip-ranges.json built like AWS's, of networks that are assigned to no one.
+"""An ip-ranges.json built like AWS's, of networks that are not assigned.
 
 ``made_list`` returns the document; the same scale always gives the same bytes. ``MADE`` is the
 copy of it that is committed, so that tests and people can read it as a file. After a change of

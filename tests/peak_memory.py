@@ -37,10 +37,10 @@ class PeakMemory:
         """Say what each process took."""
         peaks = ", ".join(f"{peak >> 20} MiB" for peak in self.peaks)
         failed = max(self.peaks) > MOST
-        told = f"peak memory of test processes: {peaks}"
+        line = f"peak memory of test processes: {peaks}"
         if failed:
-            told += f"; FAILED: over {MOST >> 20} MiB"
-        terminalreporter.write_line(told, red=failed)
+            line += f"; FAILED: over {MOST >> 20} MiB"
+        terminalreporter.write_line(line, red=failed)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,6 @@
-"""Lists of prefixes for tests: a made one, the published one, and documents of a few rows.
+"""Lists of prefixes for tests: a synthetic one, the published one, and documents of a few rows.
 
-Every test that wants a whole list runs on ``MADE``, which is committed, and those marked with
+Every test that needs a whole list runs on ``MADE``, which is committed, and those marked with
 ``LISTS`` once more on AWS's own, where a copy of it is kept beside the repository. Where it is
 not, only those second runs are skipped.
 """
@@ -30,12 +30,12 @@ class RangesList:
     """A whole list, and clients whose regions are known.
 
     Attributes:
-        path: Its file.
-        east: Of us-east-1, in an IPv6 prefix inside CloudFront's GLOBAL one.
-        west: Of us-west-2, in a local zone.
-        seoul: Of ap-northeast-2.
-        sydney: Of ap-southeast-2, in a prefix inside a GLOBAL one.
-        outside: Of no region where EC2 alone counts.
+        path: The file of the list.
+        east: Address in us-east-1, in an IPv6 prefix inside CloudFront's GLOBAL one.
+        west: Address in us-west-2, in a local zone.
+        seoul: Address in ap-northeast-2.
+        sydney: Address in ap-southeast-2, in a prefix inside a GLOBAL one.
+        outside: Addresses in no region where EC2 alone counts.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class RangesList:
 
     @cached_property
     def ranges(self) -> Ranges:
-        """Its rows."""
+        """The rows of the list."""
         return read_ranges(self.document)
 
 
@@ -75,11 +75,11 @@ PUBLISHED = RangesList(
 )
 
 needs_published = pytest.mark.skipif(not _STORED, reason=NO_PUBLISHED_LIST)
-"""For a test that has nothing to do on the made list."""
+"""For a test that has nothing to do on the synthetic list."""
 
 
 LISTS = [
-    pytest.param(MADE, id="made list"),
+    pytest.param(MADE, id="synthetic list"),
     pytest.param(PUBLISHED, id="published list", marks=needs_published),
 ]
 each_list = pytest.mark.parametrize("ranges_list", LISTS)
@@ -90,12 +90,12 @@ def on_both(name: str, made: Sequence[Any], published: Sequence[Any], *same: Any
 
     Args:
         name: Their ids begin with the list's name and end with this.
-        made: Values for the made list.
+        made: Values for the synthetic list.
         published: Values for the published list.
         same: Values that follow in both.
     """
     return [
-        pytest.param(MADE, *made, *same, id=f"made list-{name}"),
+        pytest.param(MADE, *made, *same, id=f"synthetic list-{name}"),
         pytest.param(
             PUBLISHED, *published, *same, id=f"published list-{name}", marks=needs_published
         ),

@@ -1,7 +1,7 @@
-"""Skips: those that are allowed, each with why, and a plugin that fails runs with any other.
+"""The skips that are allowed, each with its reason, and a plugin that fails runs with any other.
 
-With ``CI`` set in the environment, a skip for any other reason fails the run. Whether or not it
-is set, the last lines of a run say what was left out for want of a program or a container engine.
+With ``CI`` set in the environment, a skip for any other reason fails the run. In any case the last
+lines of a run say what did not run for want of a program or a container engine.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class Allowed(NamedTuple):
     """Skips that are allowed.
 
     Attributes:
-        reason: What their reasons match, whole.
+        reason: Pattern that matches the whole reason of the skip.
         why: Why they are allowed.
-        told: Where not empty, the last lines of a run are this and the reasons, and how many
-            tests were skipped.
+        heading: If not empty, the last lines of a run are this, the reasons, and how many tests
+            were skipped.
     """
 
     reason: str
     why: str
-    told: str = ""
+    heading: str = ""
 
 
 NO_PUBLISHED_LIST = "no copy of AWS's published list beside the repository"
@@ -43,12 +43,12 @@ ALLOWED = (
     Allowed(
         rf"\S+ is {re.escape(NO_PROGRAM)}",
         "tests install nothing; `make check` installs the programs where it can",
-        told="NOT RUN",
+        heading="NOT RUN",
     ),
     Allowed(
         rf"{NO_ENGINE}: .*",
         "an engine needs rights that a build machine may not give",
-        told="compose: NOT RUN",
+        heading="compose: NOT RUN",
     ),
     Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),
 )
@@ -89,17 +89,17 @@ class Skips:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is not None:
-            for line in [*lines, *self._told()]:
+            for line in [*lines, *self._not_run()]:
                 terminal.write_line(line)
         return result
 
-    def _told(self) -> list[str]:
+    def _not_run(self) -> list[str]:
         """What did not run, in the order of ``ALLOWED``."""
         return [
-            f"{entry.told}, {reason} (skipped: {len(tests)})"
+            f"{entry.heading}, {reason} (skipped: {len(tests)})"
             for entry in ALLOWED
             for reason, tests in self._found.items()
-            if entry.told and _entry(reason) is entry
+            if entry.heading and _entry(reason) is entry
         ]
 
 

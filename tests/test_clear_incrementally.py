@@ -1,4 +1,4 @@
-"""Truths about letting go: all of it goes, and the loop is never held for long."""
+"""Caches are emptied whole, and the event loop is never held for long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Kept:
-    """Something that tells when it is gone."""
+    """A value that weakref can watch."""
 
 
 async def test_everything_goes_a_little_in_each_turn_of_the_loop() -> None:
@@ -48,11 +48,11 @@ def test_where_no_loop_runs_nobody_waits() -> None:
 
 
 async def test_what_a_memo_forgets_is_no_longer_there_and_goes_later() -> None:
-    memo = DecisionCache()
-    parts: list[dict[Any, Any]] = [memo._sections, memo._clients, {}]
-    memo._objects["site", None] = parts[-1]
-    await forgotten(parts, memo.clear)
-    assert memo.get(None, b"GET /a HTTP/1.1\r\n\r\n", 0.0) is None
+    cache = DecisionCache()
+    parts: list[dict[Any, Any]] = [cache._sections, cache._clients, {}]
+    cache._objects["site", None] = parts[-1]
+    await forgotten(parts, cache.clear)
+    assert cache.get(None, b"GET /a HTTP/1.1\r\n\r\n", 0.0) is None
 
 
 async def test_the_old_half_of_a_catalogue_goes_later() -> None:

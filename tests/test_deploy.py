@@ -1,7 +1,6 @@
-"""What operators are given to watch and deploy with, held to the product.
+"""The files in ``deploy/`` agree with the product: metrics, labels, settings.
 
-In: the files in ``deploy/``. Out: the truths below. Refuses to start anything: whether Prometheus
-and Grafana take these files is a matter of ``e2e/test_compose.py``.
+Nothing is started here; ``e2e/test_compose.py`` shows that Prometheus and Grafana accept the files.
 """
 
 from __future__ import annotations

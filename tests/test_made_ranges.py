@@ -1,4 +1,4 @@
-"""The made list is what its generator makes, and has whatever the published list has."""
+"""The synthetic list is what its generator makes, and has all kinds of rows of AWS's."""
 
 from __future__ import annotations
 

@@ -115,12 +115,12 @@ class Asker(Generic[Asked]):
     def __init__(
         self, ask: Callable[[Asked, int], Sample], seconds: float, warm_up: int = WARM_UP
     ) -> None:
-        """Args: what sends so many requests to somebody; CPU time a round; how many at first."""
+        """``ask`` sends requests to a server: at first ``warm_up``, then for ``seconds`` of CPU."""
         self._ask, self._seconds, self._warm_up = ask, seconds, warm_up
         self._requests: dict[Asked, int] = {}
 
     def __call__(self, asked: Asked, _number: int = 0) -> Sample:
-        """One round; each tells how many requests the next has."""
+        """One round; its CPU time decides how many requests the next has."""
         sample = self._ask(asked, self._requests.get(asked, self._warm_up))
         wanted = int(self._seconds * 1e6 / sample.process)
         self._requests[asked] = min(max(wanted, _FEWEST), _MOST)
@@ -177,7 +177,7 @@ def cpu_seconds_a_round(context: Context) -> float:
 def measure(server: Server, requests: int, *, load: Load, cores: Cores) -> Sample:
     """What one server uses for so many requests, their log lines included.
 
-    While the last lines are waited for the core is idle or somebody else's, so from the end
+    While the last lines are waited for the core is idle or serves others, so from the end
     of the load on it counts as busy with what the server uses.
     """
     server.empty_log()
@@ -204,7 +204,7 @@ def rows_of(samples: dict[Kind, list[Sample]]) -> list[Row]:
 
 
 def baseline(names: Iterable[str]) -> str:
-    """Who the others are compared with: nginx, where it is installed."""
+    """The server that the others are compared with: nginx, where it is installed."""
     known = list(names)
     for name in (NGINX, HAPROXY, AIOHTTP, FAST):
         if name in known:

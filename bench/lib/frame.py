@@ -91,7 +91,7 @@ class Figure(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line: who it is about, and figures by key; None, or absent, is not measured."""
+    """One row: its labels, and figures by key; None, or absent, is not measured."""
 
     labels: tuple[str, ...]
     figures: Mapping[str, float | None]
@@ -104,7 +104,7 @@ class Table:
     Attributes:
         name: In the result file; stays the same for good.
         title: The heading.
-        labels: Headings of the columns that say who a row is about.
+        labels: Headings of the columns with the rows' labels.
         columns: The columns of numbers.
         rows: The lines; no two with the same labels.
         notes: Sentences for the reader of this table, such as what disturbed it.

@@ -68,7 +68,7 @@ def varied(addresses: Iterable[str], key: str = "{number:05}") -> bytes:
 
 
 def fresh(addresses: Iterable[str]) -> bytes:
-    """The same with keys that nobody has asked for before."""
+    """The same with keys that were not requested before."""
     return varied(addresses, UNIQUE)
 
 

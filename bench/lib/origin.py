@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BUCKET = "downloads"
 NAME = "localhost"
-"""Whom the certificate is for, besides 127.0.0.1."""
+"""Host name in the certificate, beside 127.0.0.1."""
 
 _START_TIMEOUT = 20.0
 _PAUSE = 0.01
@@ -36,7 +36,7 @@ class Origin(NamedTuple):
     Attributes:
         plain: Port for HTTP.
         tls: Port for HTTPS.
-        certificate: PEM file of whom to trust.
+        certificate: PEM file of the certificate to trust.
     """
 
     plain: int
@@ -95,7 +95,7 @@ def _in_memory(thing: Object) -> Iterator[str]:
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate that vouches for itself, and its key."""
+    """A self-signed certificate, and its key."""
     certificate, key = folder / "origin.crt", folder / "origin.key"
     openssl = shutil.which("openssl")
     if openssl is None:

@@ -28,7 +28,7 @@ _ESTABLISHED = "01"  # of /proc/net/tcp
 
 
 class Cores(NamedTuple):
-    """Who runs where. The same core twice on a machine with only one."""
+    """The cores of server and load; the same one twice on a machine with a single core."""
 
     server: int
     load: int
@@ -97,7 +97,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has bound right now."""
+    """A port of loopback that is not bound right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -109,7 +109,7 @@ class Usage(NamedTuple):
     Attributes:
         process: User and system time of the process, to the nanosecond.
         user: User time alone, to the hundredth of a second.
-        core: Busy time of the core, whoever made it busy, to the hundredth.
+        core: Busy time of the core, whichever process made it busy, to the hundredth.
     """
 
     process: float

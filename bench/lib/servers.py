@@ -82,7 +82,7 @@ class Starter(NamedTuple):
         folder: For configurations, logs and error output.
         ranges: The list of prefixes.
         core: Where servers run.
-        clients: Who will ask, each with its region.
+        clients: Addresses of the clients, each with its region.
     """
 
     folder: Path
@@ -149,12 +149,12 @@ def haproxy_program() -> str | None:
 
 
 def _program(name: str) -> str | None:
-    """Debian keeps servers where only root's PATH leads."""
+    """Path of a program, also in Debian's folders that are only in root's PATH."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 def answers(port: int) -> bool:
-    """Whether somebody accepts connections."""
+    """Whether a server accepts connections on the port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.connect()

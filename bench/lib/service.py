@@ -60,7 +60,7 @@ def serving(
     """A service that is ready.
 
     Args:
-        configuration: As of ``case.configuration``.
+        configuration: What ``case.configuration`` returns.
         workers: How many.
         folder: For its files; the copy of the list that an earlier service kept there is used.
         ranges: The list, asked for every second.
@@ -120,7 +120,7 @@ def _status(admin: int) -> dict[str, Any]:
 
 
 def _get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body; 0 where nobody answers yet."""
+    """Status and body; 0 if there is no answer yet."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)

@@ -30,7 +30,7 @@ def fault(where: str) -> None:
 
 
 class Bar:
-    """What is going on and how much is left, where somebody watches."""
+    """The progress bar, on a terminal."""
 
     def __init__(self, title: str) -> None:
         """Args: what the whole is called."""

@@ -47,7 +47,7 @@ class Held(NamedTuple):
 
     Attributes:
         kib: Growth of its memory (RSS) by an idle connection.
-        rest: CPU time in a second in which nobody asks anything.
+        rest: CPU time in a second without requests.
         alone: A load before there were idle connections.
         beside: The same load beside them.
     """

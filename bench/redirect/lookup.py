@@ -78,7 +78,7 @@ class Tries(NamedTuple):
 
 
 def run(context: Context) -> Sequence[Table]:
-    """Time one kind of address after another, everybody in each round."""
+    """Time one kind of address after another, with every table in each round."""
     ranges = read_ranges(context.ranges.read_bytes())
     count = _QUICK_ADDRESSES if context.quick else _ADDRESSES
     kinds = dict(_kinds(ranges, count))
@@ -185,7 +185,7 @@ def _sets(ranges: Ranges) -> dict[str, Ask]:
 def _figures(
     asking: dict[str, Ask], addresses: list[Address], context: Context
 ) -> dict[str, dict[str, float | None]]:
-    """Of everybody who is asked, the loop's own time taken off in each round.
+    """The figures of each table, with the loop's own time subtracted in each round.
 
     Raises:
         BenchError: They do not agree.

@@ -18,7 +18,7 @@ TITLE = "One redirect"
 
 
 def run(context: Context) -> Sequence[Table]:
-    """Everybody asks for the same key, with the few fields that curl sends."""
+    """All clients request the same key, with the few fields that curl sends."""
     case = Case(
         name="redirect",
         title="One redirect: connections kept, one key, 5 header fields",

@@ -80,7 +80,7 @@ class Asked(NamedTuple):
 
 
 def run(context: Context) -> Sequence[Table]:
-    """All of them run all the time, and are asked in turn."""
+    """All servers run all the time, and are measured in turn."""
     context = context._replace(rounds=context.rounds * _MORE)
     names, missing = installed((FAST, NGINX))
     with ExitStack() as stack:
@@ -121,7 +121,7 @@ def _crowd(what: str, name: str, count: int, scene: Scene, context: Context) -> 
 
 @contextmanager
 def _nginx(what: str, count: int, scene: Scene, folder: Path) -> Iterator[Crowd]:
-    """So many processes without a master, whose workers might outlive a bench that is killed."""
+    """So many processes without a master: its workers might outlive a bench that is killed."""
     port, program = free_port(), nginx_program() or NGINX
     with ExitStack() as stack:
         pids = []

@@ -28,7 +28,7 @@ class Reader:
     """One connection and its place in the object."""
 
     def __init__(self, port: int, size: int, head: bytes) -> None:
-        """Args: a port of loopback; the object's size; the request."""
+        """Connect to a port of loopback and send the request."""
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self._socket.connect(("127.0.0.1", port))
@@ -70,7 +70,7 @@ class Crowd:
     """All readers, and whether it is over."""
 
     def __init__(self, readers: list[Reader], bytes_a_second: int) -> None:
-        """Args: those who have asked; how fast each of them reads."""
+        """Take connections that have sent their request; each reads at this rate."""
         self._readers = readers
         self._bytes = bytes_a_second
         self._over = False
@@ -108,7 +108,7 @@ class Crowd:
 
 
 def main(port: int, heads: Path, size: int, readers: int, bytes_a_second: int) -> None:
-    """Read until told to end."""
+    """Read until SIGTERM."""
     asking = islice(cycle(read_heads(heads)), readers)
     crowd = Crowd([Reader(port, size, head) for head in asking], bytes_a_second)
     signal.signal(signal.SIGTERM, crowd.stop)

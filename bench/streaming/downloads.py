@@ -41,7 +41,7 @@ class Load(NamedTuple):
 def measure(scene: Scene, server: Server, load: Load) -> Usage:
     """What a proxy uses for the load, its log lines included.
 
-    While the last lines are waited for, the core is idle or somebody else's, so from the end
+    While the last lines are waited for, the core is idle or serves others, so from the end
     of the load on it counts as busy with what the server uses.
 
     Raises:

@@ -60,7 +60,7 @@ def _command(scene: Scene, kind: Kind, place: Place) -> list[str]:
         return [haproxy_program() or HAPROXY, "-db", "-f", str(config)]
     chosen = streaming_settings(scene, log=kind.log)
     config.write_bytes(pickle.dumps(snapshot_of(chosen, scene.ranges)))
-    # Whom Python's ssl trusts is OpenSSL's default, which this variable names.
+    # Python's ssl trusts OpenSSL's default file, which this variable names.
     trust = ["env", f"SSL_CERT_FILE={scene.origin.certificate}"]
     lanes = "aiohttp" if kind.name == AIOHTTP else "all"
     command = [*trust, *module_command(serve_one.__name__, lanes, place.port, config)]

@@ -69,7 +69,7 @@ class Scene(NamedTuple):
 
 @contextmanager
 def staged(context: Context, objects: Iterable[Object]) -> Iterator[Scene]:
-    """A running origin that has these objects, and who will ask for them."""
+    """A running origin that has these objects, and the clients that request them."""
     ranges = read_ranges(context.ranges.read_bytes())
     with serving(objects, context.folder, context.cores.load) as origin:
         yield Scene(context.folder, origin, ranges, _outsiders(ranges), context.cores)

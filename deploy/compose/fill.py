@@ -1,11 +1,9 @@
 # ruff: noqa: INP001 -- a script that is mounted into a container, not part of a package
-"""Makes the demonstration's buckets and puts the same samples into each.
+"""Creates the demonstration's buckets and puts the same samples into each.
 
-In: an S3 endpoint, bucket names and the SDK's usual credentials, from the environment.
-Out: every bucket there and every sample in it, byte for byte; what is there already stays.
-Refuses to know of the proxy.
-
-Runs in nearbucket's own image, which carries aiobotocore: ``python fill.py``.
+It reads an S3 endpoint, bucket names and the SDK's usual credentials from the environment. A sample
+that a bucket already has stays. It imports nothing of the proxy, but runs in its image, which has
+aiobotocore: ``python fill.py``.
 """
 
 from __future__ import annotations

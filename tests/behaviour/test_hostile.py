@@ -223,7 +223,7 @@ async def test_no_request_is_skipped_behind_one_that_asks_for_an_upgrade(
 async def test_a_trailer_is_no_field_of_the_request_behind_it(
     serve: Serve, trailer: bytes, method: bytes, *, apart: bool
 ) -> None:
-    """A front that shares its connections would hand it to somebody else's request."""
+    """Else a CDN that shares its connections would add it to another client's request."""
     first = chunked(b"0\r\n" + trailer + b"\r\n\r\n", method + b" /a.txt HTTP/1.1")
     second = get(b"/3.tar.gz")
     async with recorded(serve) as (served, _):

@@ -1,4 +1,4 @@
-"""Why a request is streamed, seen through both lanes: edge-cases R6, R7, R14, R15 and S12."""
+"""Why a request is streamed, and when credentials are used again (R6, R7, R14, R15 and S12)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ BIG_PATH = "/big/pack-1.0.tar.xz"
 
 
 def in_front_of(s3: LocalS3, **sections: Any) -> Any:
-    """A configuration whose origin is the real server."""
+    """A configuration with the real server as origin."""
     return settings(
         site={"origin": s3.entry(s3.private).model_dump()},
         client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
@@ -36,7 +36,7 @@ def in_front_of(s3: LocalS3, **sections: Any) -> Any:
 
 
 def scripted(server: ScriptedS3) -> Any:
-    """A configuration whose origin says what a test wants."""
+    """A configuration with a scripted server as origin."""
     entry = {
         "bucket": "downloads",
         "region": "us-east-1",

@@ -1,4 +1,4 @@
-"""The table of hostile vectors: raw bytes in; statuses, closing, and what the origin is asked.
+"""The table of hostile requests: their bytes, the statuses, the closing, and the origin's requests.
 
 ``evil`` marks what a client tries to bring in: it may be part of an object's key, and
 appears nowhere else. Paths ending in ``.tar.gz`` are redirected, others streamed.

@@ -228,7 +228,7 @@ def test_what_was_fetched_is_what_the_other_commands_use(
     assert "region\tus-west-2\t198.51.100.0/24\n" in explained.out
 
 
-# what a terminal must not be told
+# control characters that must not reach a terminal
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 """Two ways from a real client to an object, each of which can be cut in the middle.
 
-In: the S3 server of the tests. Out: ``Way``, a running ``nearbucket serve`` with a relay in
-front of it and another in front of the bucket that its redirects name; ``run`` for clients
-that leave nothing behind outside the test's folder. Refuses to know what a client does with a
-broken download: that is what the tests are about.
+``Way`` is a running ``nearbucket serve`` with a relay in front of it, and another relay in front of
+the bucket that its redirects name. ``run`` runs a client that leaves nothing behind outside the
+test's folder.
 
-Everybody comes from the loopback address, because some clients can send no header of ours:
-where redirects are wanted, ``regions.overrides`` puts loopback into a region.
+All clients come from the loopback address, because some can send no header of ours: for redirects,
+``regions.overrides`` puts loopback into a region.
 """
 
 from __future__ import annotations
@@ -138,7 +137,7 @@ class Relay:
                 self._open -= {client, server}
 
     def _up(self, client: socket.socket, server: socket.socket) -> None:
-        """Pass requests on until the client ends, even when nobody listens any more."""
+        """Pass requests on until the client ends, even if the other side is gone."""
         with suppress(OSError):
             while data := client.recv(_SOCKET):
                 with self._lock:
@@ -190,7 +189,7 @@ class Way:
         return self.back if self.redirected else self.front
 
     def url(self, key: str = KEY, host: str = _HOST) -> str:
-        """Of an object, as a client is told it."""
+        """The URL of an object that a client gets."""
         return f"http://{host}:{self.front.port}/{key}"
 
     def cut(self, after: int = MIDDLE, *, lasting: bool = False) -> None:
@@ -213,7 +212,7 @@ class Way:
 
 @contextmanager
 def open_way(s3: LocalS3, folder: Path, *, redirected: bool) -> Iterator[Way]:
-    """Start a proxy that redirects, or streams to, everybody.
+    """Start a proxy that redirects, or streams to, all clients.
 
     Args:
         s3: The server of the tests; buckets of our own are made on it when they are missing.

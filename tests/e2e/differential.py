@@ -1,7 +1,7 @@
-"""One request asked twice: of a real S3 server itself, and of the proxy in front of it.
+"""One request sent twice: to a real S3 server itself, and to the proxy in front of it.
 
-In: a running server and a served worker. Out: the cells of the matrix, and both answers to
-any of them. Refuses to know which differences are right: that is the table of the test.
+``matrix`` gives the requests, ``Twice`` both answers to each of them. Which differences are right
+is in the tables of ``test_differential.py``.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Of the supervisor."""
+        """Process id of the supervisor."""
         return self._process.pid
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -188,7 +188,7 @@ def ask(
 
 
 def site_of(s3: LocalS3, **more: Any) -> dict[str, Any]:
-    """A site whose origin needs keys and whose us-west-2 target anybody may read."""
+    """A site with an origin that needs keys and a public target in us-west-2."""
 
     def bucket(name: str, region: str) -> dict[str, Any]:
         return {"bucket": name, "region": region, "endpoint": s3.server.endpoint}

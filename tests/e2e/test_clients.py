@@ -1,8 +1,6 @@
-"""Programs that download one object: whole, cut in the middle and resumed.
+"""Programs that download one object, whole, cut in the middle and resumed.
 
-In: ``Way``s that redirect and that stream. Out: the truths for curl, wget, aria2c, Python's
-requests and Node's fetch. Refuses to know package managers, git and browsers, which have files
-of their own beside this one.
+They are curl, wget, aria2c, Python's requests and Node's fetch, each redirected and streamed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Headless Chromium: a page that fetches an object, and a download, whole and after a break.
 
-In: ``Way``s that redirect and that stream. Out: the truths for a browser, which is asked
-through its DevTools protocol. Refuses to know HTML: the page is only there to have an origin.
+The browser is driven through its DevTools protocol. The page is there only to have an origin.
 """
 
 from __future__ import annotations

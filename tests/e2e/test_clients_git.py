@@ -1,7 +1,6 @@
 """git over dumb HTTP: clone, and a fetch that breaks in the middle of its pack.
 
-In: ``Way``s that redirect and that stream, and a repository published as plain files. Out:
-the truths for git. Refuses to know the smart protocol, which plain files cannot speak.
+The repository is published as plain files, which cannot speak the smart protocol.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Package managers: apt and pip, whole and after a break.
 
-In: ``Way``s that redirect and that stream, and what is published through them: a package
-of Debian's and a wheel. Out: the truths for each. Refuses to know signatures: apt is told
-to trust the repository, because what is tested is how the bytes come.
+A Debian package and a wheel are published through the proxy. apt is configured to trust the
+repository without a signature, because the test is about how the bytes come.
 """
 
 from __future__ import annotations

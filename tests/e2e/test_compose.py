@@ -1,10 +1,8 @@
 """docker-compose.yml as users run it: built, started, used over its published ports, taken down.
 
-In: a container engine: the one that ``docker`` reaches, or one that the kit beside the
-repository (``../shared/docker/engine``) can start. Out: the truths below, or a skip whose
-reason says why there is no engine, as the last line of the run does. Refuses to touch a project,
-an image or a port of somebody else: it takes a name and free ports of its own, and removes all
-it made.
+The container engine is the one that ``docker`` reaches, or one that the kit beside the repository
+(``../shared/docker/engine``) can start; without one the tests are skipped, and the last line of the
+run says why. The project has a name and free ports of its own, and all it made is removed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The dashboard of the admin port, as a browser shows it: a running proxy, and what it says of it.
+"""The dashboard of the admin port in a browser: the words and figures that it shows.
 
-In: a proxy with a target that is well and one that is not. Out: the words and figures on the page.
-Refuses to know how they are laid out.
+The proxy has a target that works and one that does not.
 """
 
 from __future__ import annotations

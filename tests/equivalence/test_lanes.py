@@ -1,4 +1,4 @@
-"""Any bytes, in any pieces, get the same answers and log lines whichever lanes there are."""
+"""Any bytes, in any pieces, get the same answers and log lines whichever lanes are switched on."""
 
 from __future__ import annotations
 

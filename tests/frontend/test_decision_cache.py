@@ -64,7 +64,7 @@ _VARYING = re.compile(rb'"time":"[^"]*","seconds":[0-9.]*|\d\d:\d\d:\d\d\t|\t\d\
 
 
 class _Replicas:
-    """Stands for what is known of the targets: nothing lasts, some is bad news."""
+    """Stands for ``ReplicaStatuses``: answers hold for a short time, some prevent a redirect."""
 
     def status(self, _site: str, region: str, key: str) -> ReplicaStatus:
         if key == "b c.tar.xz":
@@ -75,7 +75,7 @@ class _Replicas:
         return ReplicaStatus(Reason.TARGET_DOWN if down else None, 5, inf)
 
     def revalidate(self, _site: str, _region: str, _key: str) -> None:
-        """As of ``ReplicaStatuses``."""
+        """See ``ReplicaStatuses``."""
 
 
 class _Sink:
@@ -98,7 +98,7 @@ class _Sink:
 
 
 class _Elsewhere:
-    """Stands for aiohttp: says that it was asked."""
+    """Stands for the aiohttp lane: records that it got the request."""
 
     unanswered = 0
 
@@ -106,7 +106,7 @@ class _Elsewhere:
         self._lane, self._sink = lane, sink
 
     def connection_made(self, _transport: object) -> None:
-        """As of ``asyncio.Protocol``."""
+        """See ``asyncio.Protocol``."""
 
     def data_received(self, chunk: bytes) -> None:
         self._sink.write(b"<handed over>" + chunk)
@@ -185,7 +185,7 @@ def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Makes lanes of workers that remember, and closes their logs."""
+    """Makes lanes of workers with a decision cache, and closes their logs."""
     made: list[Serving] = []
 
     def make(form: str = "off", **more: Any) -> Serving:
@@ -215,7 +215,7 @@ def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve)
     replicas = cast("Any", serving.context.decider.replicas)
     for known, answer in [
         (ReplicaStatus(None, 5, monotonic() + 3600), b"301"),
-        (ReplicaStatus(Reason.SMALL, 5, inf), b"301"),  # nobody asks again so soon
+        (ReplicaStatus(Reason.SMALL, 5, inf), b"301"),  # no client comes back so soon
     ]:
         replicas.status = lambda *_, known=known: known
         for _ in range(4):

@@ -131,7 +131,7 @@ def with_id(value: bytes, name: bytes = b"X-Amz-Cf-Id") -> bytes:
 
 
 def restless(monkeypatch: pytest.MonkeyPatch, names: frozenset[bytes]) -> PlainRequestParser:
-    """A parser that has met more values of a field than it cares to remember."""
+    """A parser that has seen more values of a field than it remembers."""
     monkeypatch.setattr(request_parser, "_MANY", 3)
     parser = PlainRequestParser(names)
     for number in range(10):

@@ -1,11 +1,12 @@
-"""The laws of ``test_fuzz``, with libFuzzer's eye on which lines of ``nearbucket.policy`` ran.
+"""The laws of ``test_fuzz``, guided by which lines of ``nearbucket.policy`` an input executes.
 
-By hand, Atheris being no dependency of the project (its wheels lag behind Python's releases):
+To be run by hand, since Atheris is no dependency of the project (its wheels lag behind Python's
+releases):
 
     pip install atheris
     python -m tests.fuzz.atheris_target -max_total_time=300 -max_len=2048 corpus/
 
-In: libFuzzer's arguments. Out: its figures, or the input that broke a law, in a file.
+The arguments are libFuzzer's. An input that breaks a law is written to a file.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _request(laws: Any, provider: Any) -> Any:
 
 
 def main() -> None:
-    """Fuzz until told to stop."""
+    """Fuzz until libFuzzer stops."""
     atheris = import_module("atheris")
     with atheris.instrument_imports(include=["nearbucket.policy"]):
         laws = import_module("tests.fuzz.test_fuzz")

@@ -1,8 +1,8 @@
-"""Whatever bytes come, the pure core neither fails nor sends anybody elsewhere.
+"""Whatever bytes come, the pure core does not fail, and sends no client to a foreign host.
 
-In: bytes and values that hypothesis makes up around the grammar. Out: a law each target
-keeps. ``make test`` runs 400 examples of each; ``make test-long`` runs every target again
-with new ones for its part of ``FUZZ_SECONDS``, by default 60, and prints how many ran.
+Hypothesis makes bytes and values around the grammar; each target has a law that has to hold. ``make
+test`` runs 400 examples of each; ``make test-long`` runs every target again with new ones for its
+part of ``FUZZ_SECONDS``, by default 60, and prints how many ran.
 """
 
 from __future__ import annotations

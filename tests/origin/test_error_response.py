@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told", "why"),
+    ("raw", "status", "why"),
     [
         pytest.param(error("403 Forbidden", "AccessDenied"), 404, "", id="may not list"),
         pytest.param(error("404 Not Found", "NoSuchKey"), 404, "", id="no key"),
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         pytest.param(error("401 Unauthorized", "Oops"), 502, "401 Oops", id="unauthorized"),
         pytest.param(error("501 Not Implemented", "Oops"), 502, "501 Oops", id="501"),
         pytest.param(error("429 Too Many", "SlowDown"), 503, "429 SlowDown", id="429"),
-        pytest.param(rest(TEXT, 5), 502, "206", id="a part nobody asked for"),
+        pytest.param(rest(TEXT, 5), 502, "206", id="a range that was not requested"),
         pytest.param(
             reply("404 Not Found", b"x" * 9000 + b"<Code>NoSuchBucket</Code>"),
             404,
@@ -55,15 +55,15 @@ if TYPE_CHECKING:
     ],
 )
 async def test_each_error_of_s3_is_the_clients_or_ours(
-    session: ClientSession, raw: bytes, told: int, why: str
+    session: ClientSession, raw: bytes, status: int, why: str
 ) -> None:
     async with scripted(session, Say(raw)) as (origin, _, _counted):
-        if told == 404:
+        if status == 404:
             assert await fetch(origin, "k") == Seen(404, {}, 0, b"")
         else:
             with pytest.raises(OriginError, match=why) as caught:
                 await fetch(origin, "k")
-            assert caught.value.status == told
+            assert caught.value.status == status
         assert held(session) == 0
 
 
@@ -101,7 +101,7 @@ async def test_a_failure_of_the_moment_is_tried_once_more(
 
 
 @pytest.mark.parametrize(
-    ("say", "told"),
+    ("say", "status"),
     [
         pytest.param(Say(error("503 Slow Down", "SlowDown")), 503, id="SlowDown"),
         pytest.param(Say(error("500 Internal Server Error", "InternalError")), 502, id="500"),
@@ -110,12 +110,12 @@ async def test_a_failure_of_the_moment_is_tried_once_more(
     ],
 )
 async def test_a_failure_that_lasts_is_an_error(
-    session: ClientSession, say: Say, told: int
+    session: ClientSession, say: Say, status: int
 ) -> None:
     async with scripted(session, say, say) as (origin, server, _):
         with pytest.raises(OriginError) as caught:
             await fetch(origin, "k")
-    assert (caught.value.status, len(server.asked)) == (told, 2)
+    assert (caught.value.status, len(server.asked)) == (status, 2)
 
 
 async def test_a_server_that_is_not_there_is_502(session: ClientSession) -> None:

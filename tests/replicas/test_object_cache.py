@@ -1,4 +1,4 @@
-"""Each object is asked for once, whoever waits, and keeps its age."""
+"""Each object is requested once, however many wait for it, and its version keeps its age."""
 
 from __future__ import annotations
 

@@ -102,12 +102,12 @@ class World:
         head = await self.client.get_object(**place.arguments(key))
         tags = (await self.client.get_object_tagging(**place.arguments(key)))["TagSet"]
         body = await head["Body"].read()
-        told = {
+        found = {
             name: value
             for name, value in head.items()
             if name not in {"ResponseMetadata", "LastModified", "Body"}
         }
-        return told | {"Body": body, "Tags": {tag["Key"]: tag["Value"] for tag in tags}}
+        return found | {"Body": body, "Tags": {tag["Key"]: tag["Value"] for tag in tags}}
 
     async def next_second(self) -> None:
         """Wait for the next second of the server's clock: listings have no finer time."""

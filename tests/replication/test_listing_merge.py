@@ -84,7 +84,7 @@ async def test_merging_gives_a_difference_before_it_reads_on() -> None:
 
 
 class OnePage:
-    """A client whose buckets list these keys, in this order."""
+    """Stands for a client: its buckets list these keys, in this order."""
 
     def __init__(self, *keys: str) -> None:
         self.keys = keys

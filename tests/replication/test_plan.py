@@ -81,7 +81,7 @@ OTHER = "https://s3.other.example"
                      "hold each other's objects", id="the folder above"),
         pytest.param({"origin": {**ORIGIN, "credentials": "anonymous"},
                       "targets": {"us-west-2": WEST}}, "anonymous cannot write to west",
-                     id="nobody who may write"),
+                     id="no right to write"),
         pytest.param({"origin": {"bucket": "downloads", "region": "cn-north-1"},
                       "targets": {"us-west-2": WEST}}, "west is on aws, its origin downloads on "
                      "aws-cn", id="two partitions"),

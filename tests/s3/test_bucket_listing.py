@@ -22,7 +22,7 @@ PLACE = BucketLocation("sites.0.origin", ENTRY, "anonymous", owner="123456789012
 
 
 class Pages:
-    """A client whose bucket lists so many pages of one object, the last with an error or not."""
+    """Stands for a client: lists so many pages of one object, the last perhaps with an error."""
 
     def __init__(self, number: int, code: str | None = None) -> None:
         self.number, self.code = number, code

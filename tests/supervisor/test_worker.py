@@ -35,7 +35,7 @@ PARTS = [
 
 
 def chosen(folder: Path, name: str) -> Settings:
-    """A configuration whose buckets and credentials are called by ``name``."""
+    """A configuration with buckets and credentials named after ``name``."""
     key = folder / name
     key.write_text(name, "ascii")
     keys = {"access_key_file": str(key), "secret_key_file": str(key)}

@@ -1,4 +1,4 @@
-"""Truths about the access log: what a line says, how lines leave, and what never stops serving."""
+"""The access log: what a line says, when lines are written, and that serving never waits."""
 
 from __future__ import annotations
 

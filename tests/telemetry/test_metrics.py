@@ -1,4 +1,4 @@
-"""Truths about the figures: what is counted under which words, and the text a scrape reads."""
+"""The metrics: what is counted under which labels, and the page that a scrape gets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def openmetrics_of(values: Values) -> str:
 
 
 def plain(values: Values) -> Values:
-    """Without the histogram, whose zeros fill pages."""
+    """The series without the histogram, which has many zeros."""
     return {name: series for name, series in values.items() if name != "nearbucket_request_seconds"}
 
 
