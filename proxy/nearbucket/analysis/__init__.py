@@ -1,7 +1,7 @@
 """Replays access logs: what another configuration would have done with the same requests.
 
-``nearbucket config diff --log`` uses this. The engine (``policy/``) decides; no bucket is asked,
-since the logged reason says how it was. ``cli/config_diff_report.py`` makes the output.
+``nearbucket config diff --log`` uses this. The engine (``policy/``) decides. No bucket is asked:
+the logged reason shows the state of the copies. ``cli/config_diff_report.py`` makes the output.
 
 In reading order:
 

@@ -18,7 +18,7 @@ In reading order:
 * ``client_connection.py``: one client connection: the fast lane, and which lane gets a request.
 * ``request_parser.py``: recognises plain GET and HEAD requests; all others go to aiohttp.
 * ``worker_context.py``: holds what the connections of one worker share.
-* ``decider.py``: asks the engine, with what is known of copies and of recent redirects.
+* ``decider.py``: has the engine decide, with what is known of copies and recent redirects.
 * ``decision_cache.py``: earlier decisions, by client and by object, and why they may be reused.
 * ``cached_decision.py``: the parts of a decision from which answers, metrics and log lines are
   built.
@@ -26,7 +26,7 @@ In reading order:
 * ``recent_redirects.py``: which clients were redirected in the last seconds, shared by all workers:
   a client that asks again at once could not use its redirect.
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.
-* ``handoff.py``: what one lane tells another when it passes on a request.
+* ``handoff.py``: what one lane gives another with a request that it passes on.
 * ``connection_timeouts.py``: how long a connection may wait for its client.
 * ``streaming/``: the streaming lane.
 * ``aiohttp_lane/``: the aiohttp lane.

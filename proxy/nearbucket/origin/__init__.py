@@ -3,7 +3,7 @@
 A client gets either all bytes of an object or a broken connection, never a short body that looks
 complete. There are two ways to S3: ``client.py`` sends any request through aiohttp, and ``pool/``
 sends plain GET requests on connections of its own. This folder knows nothing of clients' addresses
-or redirects.
+or of redirects.
 
 In reading order:
 

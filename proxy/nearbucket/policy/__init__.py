@@ -3,8 +3,7 @@
 Everything here is a pure function of the request, the settings and the prefixes: no I/O, no clock,
 no log, no metric. Workers, ``explain``, ``sync``, ``check`` and ``config diff`` all use it, so that
 there is one policy. What is known of the target buckets comes in through an interface
-(``engine.py``), which ``frontend/decider.py`` implements; without it the policy alone
-decides.
+(``ReplicaKnowledge`` in ``engine.py``) that ``frontend/decider.py`` implements.
 
 In reading order:
 

@@ -1,4 +1,4 @@
-"""What a worker knows of the copies in the target buckets, and whether they can be used.
+"""The copies in the target buckets, as far as a worker knows them, and whether they can be used.
 
 By default (``redirect.verify: match``) a redirect is given only to a copy that is known to be in
 the target bucket and to be equal to the origin's object. Looking this up never waits. What is known
@@ -14,5 +14,5 @@ In reading order:
 * ``health_check.py``: probes all targets every few seconds, and says which are down.
 * ``warm_up.py``: fills the object caches of all workers at the start.
 * ``catalog_source.py``: reads one bucket for the warm-up.
-* ``inventory_report.py``: reads an S3 Inventory report instead.
+* ``inventory_report.py``: reads an S3 Inventory report, in place of a listing.
 """
