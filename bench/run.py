@@ -45,7 +45,7 @@ BENCHES: dict[str, Bench] = {
     "slow": slow,
     "lookup": lookup,
 }
-"""By name on the command line and in result files, in the order of a run."""
+"""Benches by their name on the command line and in result files, in the order of a run."""
 
 RESULTS = Path(__file__).parent / "results"
 _ROUNDS, _QUICK_ROUNDS = 5, 2

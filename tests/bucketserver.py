@@ -42,11 +42,11 @@ class BucketServer:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def entry(self, **more: Any) -> dict[str, Any]:
-        """Its entry in a configuration."""
+        """The bucket's entry in a configuration."""
         return {
             "bucket": BUCKET,
             "region": "us-east-1",

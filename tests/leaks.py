@@ -137,14 +137,14 @@ class Leaks:
         return result
 
     def _compare(self) -> str:
-        """What is left, as the text of an error; empty if nothing is."""
+        """The text of an error with what is left; empty if nothing is."""
         left = left_over(self._known)
         self._known |= left
         return "left behind:\n  " + "\n  ".join(sorted(left)) if left else ""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with what the test process has before the first test."""
+    """Note what the test process has before the first test."""
     if _PROC.exists():
         config.pluginmanager.register(Leaks(), "leaks")
 

@@ -222,7 +222,7 @@ KINDS6 = (
 
 
 def made_list(scale: int = 1) -> bytes:
-    """The document.
+    """The synthetic list.
 
     Args:
         scale: A power of two: how many times as many prefixes of each kind there are; with 8 the
@@ -259,7 +259,7 @@ class Prefix:
 
 
 class _Space:
-    """What is free of some networks."""
+    """The free addresses of some networks."""
 
     def __init__(self, *networks: Network) -> None:
         self._free = list(networks)
@@ -280,7 +280,7 @@ class _Space:
         return network
 
     def reserve(self, network: Network) -> None:
-        """Take this place, which has to be free."""
+        """Reserve this network, which has to be free."""
         (around,) = [each for each in self._free if inside(network, each)]
         self._free.remove(around)
         while around != network:

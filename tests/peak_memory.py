@@ -34,7 +34,7 @@ class PeakMemory:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what each process took."""
+        """Print the peak memory of each process."""
         peaks = ", ".join(f"{peak >> 20} MiB" for peak in self.peaks)
         failed = max(self.peaks) > MOST
         line = f"peak memory of test processes: {peaks}"

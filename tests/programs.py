@@ -71,7 +71,7 @@ def _run(*command: str) -> None:
 
 
 def main() -> None:
-    """Install, and end with what could not be."""
+    """Install; the exit code is 1 if something is missing then."""
     missing = install()
     packages = " ".join(PACKAGES[name] for name in missing if name in PACKAGES)
     advice = f"; as root on Debian: apt-get install {packages}" if packages else ""

@@ -30,14 +30,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Say:
-    """One answer.
+    """One answer of the script.
 
     Attributes:
         raw: The bytes that go out.
         then: ``keep`` the connection, ``close`` it, or ``hang``: say no more on it.
         after: Seconds before it is given.
         mebibytes: How many MiB of zeros follow; a test that wants many holds only one.
-        rest: What follows in pieces of their own.
+        rest: Bytes that follow, in pieces of their own.
     """
 
     raw: bytes
@@ -54,13 +54,13 @@ class ScriptedS3:
     """Gives the answers of its script, one a request, and remembers the requests.
 
     Attributes:
-        connections: How many there were.
+        connections: Number of connections so far.
         left: Set when a connection that hangs was closed by its client.
         trust: How to speak TLS to it, where it does.
     """
 
     def __init__(self, *script: Say, tls: Tls | None = None) -> None:
-        """Args: the answers; its certificate, when it is to speak TLS."""
+        """Give these answers; with a certificate, over TLS."""
         self.script = list(script)
         self.trust = client_side(tls) if tls else None
         self._tls = server_side(tls) if tls else None

@@ -52,7 +52,7 @@ class Answer:
     body: bytes
 
     def comparable(self) -> Answer:
-        """Without what may differ from one second to the next."""
+        """The answer without what may differ from one second to the next."""
         return Answer(
             self.status, {k: v for k, v in self.headers.items() if k != "date"}, self.body
         )
@@ -84,7 +84,7 @@ class Client:
         return b""
 
     async def skip(self, size: int) -> None:
-        """Read so many bytes, and keep none."""
+        """Read and discard so many bytes."""
         while size:
             piece = await asyncio.wait_for(self.reader.read(min(size, 1 << 20)), PATIENCE)
             assert piece
@@ -162,7 +162,7 @@ class Served:
         return await (await self.connect()).get(target, *fields, method=method)
 
     def count(self, name: str, *labels: str) -> float:
-        """A figure of the worker."""
+        """One value of the worker's metrics."""
         return self.figures(name).get(labels, 0)
 
     def figures(self, name: str) -> dict[Labels, float]:
@@ -206,7 +206,7 @@ class Served:
         return int(self.count("nearbucket_connections"))
 
     def client_connections(self) -> list[ClientConnection]:
-        """The open ones."""
+        """The open client connections."""
         return [
             lane for lane in self.worker.context.connections if isinstance(lane, ClientConnection)
         ]
@@ -238,7 +238,7 @@ class Served:
         session._timeout = ClientTimeout(total=None, sock_read=seconds)
 
     async def write_log(self) -> None:
-        """Have the lines of all answers so far written; no connection may be open."""
+        """Write the log lines of all answers so far; no connection may be open."""
         await self.settled()
         log = self.worker.context.log
         for _ in range(2):  # what is being written, then the rest

@@ -135,8 +135,8 @@ def left_behind(text: str, file: Path) -> Iterator[str]:
     """Each string of a file's text that names nothing.
 
     Args:
-        text: What the file says.
-        file: Its path; names and paths may be relative to its folder.
+        text: Contents of the file.
+        file: Path of the file; names and paths may be relative to its folder.
     """
     for pattern, is_there in RULES.items():
         for match in pattern.finditer(text):

@@ -64,7 +64,7 @@ def configuration(*, log: bool, origin: dict[str, Any] | None = None) -> dict[st
 
 
 def settings(*, log: bool) -> Settings:
-    """The same, as the product reads it."""
+    """The same configuration as ``Settings``."""
     return Settings.model_validate(configuration(log=log))
 
 

@@ -81,14 +81,14 @@ class Sample(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What is compared.
+    """One comparison: servers and requests.
 
     Attributes:
-        name: Of the table.
-        title: Its heading.
+        name: Name of the table.
+        title: Heading of the table.
         servers: Names of servers; those that are not installed are left out.
         heads: Makes the requests, given client addresses.
-        clients: How many of them ask.
+        clients: Number of clients.
         logs: Without an access log, with one, or each.
         warm_up: Requests before anything is measured.
     """
@@ -128,7 +128,7 @@ class Asker(Generic[Asked]):
 
 
 def installed(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
-    """The servers that are there, and a note for each that is not."""
+    """The installed servers, and a note for each that is missing."""
     programs = {NGINX: nginx_program(), HAPROXY: haproxy_program()}
     wanted = list(names)
     missing = [name for name in wanted if name in programs and programs[name] is None]
@@ -137,7 +137,7 @@ def installed(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
 
 
 def starter_of(context: Context, count: int) -> Starter:
-    """What starts the servers of a case, for so many clients."""
+    """The starter of a case's servers, for so many clients."""
     ranges = read_ranges(context.ranges.read_bytes())
     asking = clients(ranges, count)
     return Starter(context.folder, ranges, context.cores.server, asking)
@@ -175,7 +175,7 @@ def cpu_seconds_a_round(context: Context) -> float:
 
 
 def measure(server: Server, requests: int, *, load: Load, cores: Cores) -> Sample:
-    """What one server uses for so many requests, their log lines included.
+    """CPU time and latency of one server for so many requests, their log lines included.
 
     While the last lines are waited for the core is idle or serves others, so from the end
     of the load on it counts as busy with what the server uses.

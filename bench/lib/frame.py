@@ -30,26 +30,26 @@ Sample = TypeVar("Sample")
 
 
 class Steps(Protocol):
-    """The progress bar."""
+    """Moves the progress bar."""
 
     def expect(self, count: int) -> None:
-        """So many more steps will come."""
+        """Announce more steps."""
 
     def now(self, text: str) -> None:
-        """What is done at the moment."""
+        """Show what is being done."""
 
     def done(self) -> None:
-        """One step is over."""
+        """Count one step."""
 
 
 class Context(NamedTuple):
-    """What a bench is given.
+    """The arguments of a bench.
 
     Attributes:
         cores: Where servers run, and where the load does; this process is on the load's.
         rounds: How often each thing is to be measured.
         quick: Whether to do much less in each round, for a first look.
-        folder: For temporary files; empty, of this bench alone, removed at the end.
+        folder: Folder for temporary files; empty, of this bench alone, removed at the end.
         ranges: The list of prefixes: the published one where there is one.
         steps: The progress bar.
     """
@@ -63,7 +63,7 @@ class Context(NamedTuple):
 
 
 class Bench(Protocol):
-    """What a module has to have."""
+    """The interface of a bench's module."""
 
     TITLE: str
 
@@ -99,7 +99,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A result.
+    """One table of results.
 
     Attributes:
         name: In the result file; stays the same for good.
@@ -108,7 +108,7 @@ class Table:
         columns: The columns of numbers.
         rows: The lines; no two with the same labels.
         notes: Sentences for the reader of this table, such as what disturbed it.
-        load: What was asked, for the file: results are comparable when this is equal.
+        load: Parameters of the load, for the file: results are comparable when this is equal.
     """
 
     name: str
@@ -130,10 +130,10 @@ def interleaved(
     """Measure each thing once a round, another one first each time; one step each.
 
     Args:
-        things: What is measured, by what names it; a name's ``str`` is shown.
+        things: The things to measure, by name; a name's ``str`` is shown.
         measure: Given the thing and the round's number. Round 0 is a warm-up: whatever it
             returns is dropped.
-        context: For the number of rounds and the progress bar.
+        context: Gives the number of rounds and the progress bar.
         warm_up: Whether there is a round 0.
 
     Returns:
@@ -158,6 +158,6 @@ def ratios(ours: Iterable[float], theirs: Iterable[float]) -> list[float]:
 
 
 def middle(values: Iterable[float]) -> float | None:
-    """The median, or None of nothing."""
+    """The median; None without values."""
     known = list(values)
     return median(known) if known else None

@@ -28,12 +28,12 @@ _SCRIPT = Path(__file__).with_name("rotate.lua")
 
 
 def generator() -> str:
-    """Name of the program that asks."""
+    """Name of the program that sends the requests."""
     return "wrk" if shutil.which("wrk") else "requester.py"
 
 
 class Answers(NamedTuple):
-    """What came back.
+    """Counts and latencies of the answers.
 
     Attributes:
         total: Answers; wrk leaves up to one a connection unread at the end.
@@ -90,7 +90,7 @@ class Load:
 
 
 def _line(process: subprocess.Popen[bytes]) -> None:
-    """Wait for something on standard output, or its end."""
+    """The next line of standard output; empty at its end."""
     if process.stdout is not None and not select.select([process.stdout], (), (), _LONGEST)[0]:
         raise BenchError(f"the load did not end in {_LONGEST} s")
 

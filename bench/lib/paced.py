@@ -43,7 +43,7 @@ class Pace(NamedTuple):
 
 
 class Waits(NamedTuple):
-    """What a paced load met, in milliseconds."""
+    """Latencies of a paced load, in milliseconds."""
 
     p50: float
     p99: float
@@ -73,7 +73,7 @@ def pacing(port: int, heads: Path, pace: Pace, *, core: int) -> Iterator[Callabl
 
 
 class Run:
-    """Requests in turn, on whichever connection is free."""
+    """Sends requests in turn, each on a free connection."""
 
     def __init__(self, port: int, connections: int, heads: list[bytes]) -> None:
         self._heads = heads

@@ -21,9 +21,9 @@ class Place(NamedTuple):
     """What differs from server to server.
 
     Attributes:
-        port: Of loopback.
+        port: Port of loopback.
         log: File of the JSON access log, or None for none.
-        folder: For files of the server.
+        folder: Folder for files of the server.
         shared: Whether nginx shares the port, each process with a queue of its own.
     """
 

@@ -117,7 +117,7 @@ class Usage(NamedTuple):
     core: float
 
     def since(self, before: Usage) -> Usage:
-        """What was used in between."""
+        """The CPU time used since an earlier reading."""
         return Usage(*(now - then for now, then in zip(self, before, strict=True)))
 
 

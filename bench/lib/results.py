@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _STEPS = 2  # of the last digit shown
 FORM = 2
-"""Of the document; another one cannot be compared with."""
+"""Format of the document; files of different formats cannot be compared."""
 
 
 def document(tables: Mapping[str, Sequence[Table]], context: Context) -> dict[str, Any]:
-    """All there is to keep of a run, by the names of the benches."""
+    """The contents of a result file."""
     return {
         "form": FORM,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -52,13 +52,13 @@ def _table(bench: str, table: Table) -> dict[str, Any]:
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:
-    """Keep a document."""
+    """Write a result file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A result file.
+    """Read a result file.
 
     Raises:
         BenchError: It is something else.

@@ -56,7 +56,7 @@ class Server(NamedTuple):
     log: Path | None
 
     def empty_log(self) -> None:
-        """Forget the lines so far, so that a long run does not fill the disk."""
+        """Empty the log, so that a long run does not fill the disk."""
         if self.log is not None:
             os.truncate(self.log, 0)
 
@@ -79,7 +79,7 @@ class Starter(NamedTuple):
     """Starts servers.
 
     Attributes:
-        folder: For configurations, logs and error output.
+        folder: Folder for configurations, logs and error output.
         ranges: The list of prefixes.
         core: Where servers run.
         clients: Addresses of the clients, each with its region.
@@ -166,7 +166,7 @@ def answers(port: int) -> bool:
 
 
 def check_redirects(name: str, port: int, clients: Sequence[tuple[str, str]]) -> None:
-    """See that some clients get the right answer.
+    """Check that some clients get the right redirect.
 
     Raises:
         BenchError: One does not.

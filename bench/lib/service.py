@@ -61,7 +61,7 @@ def serving(
 
     Args:
         configuration: What ``case.configuration`` returns.
-        workers: How many.
+        workers: Number of workers.
         folder: For its files; the copy of the list that an earlier service kept there is used.
         ranges: The list, asked for every second.
         cores: Where it runs.

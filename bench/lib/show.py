@@ -19,7 +19,7 @@ errors = Console(stderr=True, highlight=False, markup=False)
 
 
 def say(text: str) -> None:
-    """A line beside the result."""
+    """Print a message on standard error."""
     errors.print(text, soft_wrap=True)
 
 
@@ -33,7 +33,7 @@ class Bar:
     """The progress bar, on a terminal."""
 
     def __init__(self, title: str) -> None:
-        """Args: what the whole is called."""
+        """Show a bar with this title."""
         self._title = title
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -54,21 +54,21 @@ class Bar:
         self._progress.stop()
 
     def expect(self, count: int) -> None:
-        """So many more steps will come."""
+        """Announce more steps."""
         total = (self._progress.tasks[0].total or 0) + count
         self._progress.update(self._task, total=total)
 
     def now(self, text: str) -> None:
-        """What is done at the moment."""
+        """Show what is being done."""
         self._progress.update(self._task, description=f"{self._title}: {text:<32}")
 
     def done(self) -> None:
-        """One step is over."""
+        """Count one step."""
         self._progress.advance(self._task)
 
 
 def show_table(table: Table) -> None:
-    """One result; its notes beside it."""
+    """Print one table and its notes."""
     columns = (*table.labels, *(column.title for column in table.columns))
     lines = [
         (*row.labels, *(_figure(row.figures.get(column.key), column) for column in table.columns))

@@ -85,7 +85,7 @@ class Window(NamedTuple):
     changes: bool
 
     def measure(self, _number: int) -> Waits:
-        """Load, and see that the list came into use meanwhile."""
+        """Run the load, and check that the list came into use meanwhile."""
         token, fresh = self.source.prepare()
         with pacing(
             self.service.port, self.heads, Pace(_RATE, _CONNECTIONS, self.seconds), core=self.core
@@ -101,7 +101,7 @@ class Window(NamedTuple):
 
 
 def run(context: Context) -> Sequence[Table]:
-    """Windows take turns; the service asks for the list every second in all of them."""
+    """Windows alternate; the service fetches the list every second in all of them."""
     heads = context.folder / "heads"
     asking = clients(read_ranges(context.ranges.read_bytes()), KEYS)
     heads.write_bytes(varied(address for address, _ in asking))

@@ -24,7 +24,7 @@ _SERVERS = (NGINX, HAPROXY, FAST)
 
 
 def run(context: Context) -> Sequence[Table]:
-    """Connections are kept; of the rest most changes from request to request."""
+    """Connections are kept; most fields change from request to request."""
     known = Case(
         name="varied",
         title=f"Heads all different: {KEYS:,} keys and {CLIENTS:,} clients in turn, 14 fields",

@@ -60,14 +60,14 @@ _SPREAD = (
 
 
 class Crowd(NamedTuple):
-    """Workers that share a port."""
+    """A group of workers that share a port."""
 
     pids: tuple[int, ...]
     port: int
 
 
 class Asked(NamedTuple):
-    """Workers and what they are asked for."""
+    """A group of workers and its load."""
 
     crowd: Crowd
     load: Load

@@ -62,7 +62,7 @@ class _Watch:
         self.kernel = self.tcp = 0
 
     def look(self) -> int:
-        """Note the highest so far, and return what is held now."""
+        """Note the peaks, and return what is held now."""
         kernel = sockets(self._server.port, self._origin) + pipes(self._server.pid)
         self.kernel = max(self.kernel, kernel)
         self.tcp = max(self.tcp, tcp_memory() - self._tcp_rest)

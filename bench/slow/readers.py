@@ -44,7 +44,7 @@ class Reader:
         return self._head is None
 
     def read(self, count: int) -> None:
-        """Take what is there, at most so many bytes.
+        """Read at most so many bytes.
 
         Raises:
             AnswerError: It is not the object.

@@ -59,12 +59,12 @@ COLUMNS = (
 
 
 def run(context: Context) -> Sequence[Table]:
-    """The crowds that there is time for."""
+    """Measure the usual crowds, or the quick ones."""
     return [compare(context, _QUICK if context.quick else _USUAL)]
 
 
 def compare(context: Context, crowds: Sequence[Crowd], rounds: int = 1) -> Table:
-    """Give every proxy every crowd."""
+    """Measure every proxy with every crowd."""
     names, notes = installed(SERVERS)
     context.steps.expect(len(names) * len(crowds) * rounds)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -92,7 +92,7 @@ def compare(context: Context, crowds: Sequence[Crowd], rounds: int = 1) -> Table
 
 
 def _measure(scene: Scene, name: str, crowd: Crowd, context: Context) -> Held:
-    """A new process each time: what one has used once, it keeps."""
+    """Measure in a new process: a process keeps memory that it has used once."""
     kind = Kind(name, log=False)
     context.steps.now(f"{crowd}, {name}")
     with started(scene, kind) as server:

@@ -26,7 +26,7 @@ class Download:
     """One keep-alive connection, and the answer that it is reading."""
 
     def __init__(self, port: int, size: int) -> None:
-        """Args: a port of loopback; the object's size."""
+        """Connect to a port of loopback; ``size`` is the object's."""
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setblocking(False)  # noqa: FBT003  # the standard library's signature
         self._size = size
@@ -35,7 +35,7 @@ class Download:
 
     @property
     def over(self) -> bool:
-        """Whether the answer is whole."""
+        """Whether the answer is complete."""
         return self._position == self._size
 
     def ask(self, head: bytes) -> None:
@@ -44,7 +44,7 @@ class Download:
         self._head, self._position = b"", 0
 
     def read(self) -> None:
-        """Take what has come.
+        """Read what has come.
 
         Raises:
             AnswerError: It is not what was asked for.
@@ -76,7 +76,7 @@ class Download:
 
 
 def _until_sample(position: int, size: int) -> int:
-    """How many bytes from here on are not looked at."""
+    """How many bytes from here on are not checked."""
     last = size - _SAMPLE
     if position >= last or (position >= _EVERY and position % _EVERY < _SAMPLE):
         return 0

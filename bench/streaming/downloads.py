@@ -23,13 +23,13 @@ _LONGEST = 120
 
 
 class Load(NamedTuple):
-    """What is downloaded.
+    """The objects and how they are downloaded.
 
     Attributes:
         thing: The object.
-        way: To the origin.
-        connections: That are kept, each with one download at a time.
-        requests: How many.
+        way: Way to the origin: plain or TLS.
+        connections: Number of kept connections, each with one download at a time.
+        requests: Number of downloads.
     """
 
     thing: Object
@@ -39,7 +39,7 @@ class Load(NamedTuple):
 
 
 def measure(scene: Scene, server: Server, load: Load) -> Usage:
-    """What a proxy uses for the load, its log lines included.
+    """CPU time of a proxy for the load, its log lines included.
 
     While the last lines are waited for, the core is idle or serves others, so from the end
     of the load on it counts as busy with what the server uses.

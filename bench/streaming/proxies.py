@@ -68,7 +68,7 @@ def _command(scene: Scene, kind: Kind, place: Place) -> list[str]:
 
 
 def check(scene: Scene, server: Server, thing: Object, way: str) -> None:
-    """See that a client gets the object: its fields, its length, and the first MiB of it.
+    """Check that a client gets the object: its fields, its length, and its first MiB.
 
     Raises:
         BenchError: It does not.

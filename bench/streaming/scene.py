@@ -40,7 +40,7 @@ class Scene(NamedTuple):
     """What every server of a run needs to know.
 
     Attributes:
-        folder: For configurations, logs and error output.
+        folder: Folder for configurations, logs and error output.
         origin: Where the objects are.
         ranges: The list of prefixes.
         clients: Addresses that ask, in turn.

@@ -39,16 +39,16 @@ _STRAY = 1.25
 
 
 class Size(NamedTuple):
-    """One size of object, and how it is asked for.
+    """One size of object, and how often it is requested.
 
     Attributes:
         name: Short, for the table and the command line.
         thing: The object.
-        connections: That are kept, each with one download at a time.
-        requests: In each round.
-        quick: In each round when there is little time.
-        factor: From seconds a request to the table's unit.
-        unit: The table's.
+        connections: Number of kept connections, each with one download at a time.
+        requests: Downloads in each round.
+        quick: Downloads in each round of a quick run.
+        factor: Factor from seconds a request to the table's unit.
+        unit: Unit of the table.
     """
 
     name: str
@@ -68,7 +68,7 @@ SIZES = (
 
 
 class Asked(NamedTuple):
-    """What servers are compared at."""
+    """What is requested of the compared servers."""
 
     size: Size
     way: str
@@ -109,7 +109,7 @@ def run(context: Context) -> Sequence[Table]:
 
 
 def compare(context: Context, rows: Sequence[Asked]) -> list[Table]:
-    """Start origin and proxies, then ask for one size after another in rounds."""
+    """Start origin and proxies, then download one size after another in rounds."""
     names, notes = installed(SERVERS)
     context.steps.expect(sum(len(names) * (_rounds(row.size, context) + 1) for row in rows))
     logs = sorted({row.log for row in rows})
@@ -180,7 +180,7 @@ def _sample(line: Line, number: int, *, scene: Scene, requests: int) -> Sample:
 
 
 def _base(line: Line, samples: Mapping[Line, list[Sample]]) -> list[Sample]:
-    """What nginx, which is always there, took for the same in the same rounds."""
+    """The samples of nginx for the same objects in the same rounds."""
     return next(
         each
         for other, each in samples.items()

@@ -216,7 +216,7 @@ def open_way(s3: LocalS3, folder: Path, *, redirected: bool) -> Iterator[Way]:
 
     Args:
         s3: The server of the tests; buckets of our own are made on it when they are missing.
-        folder: For configuration and logs.
+        folder: Folder for configuration and logs.
         redirected: Which of the two. Pages (``*.html``) and ``STREAMED`` are never redirected.
     """
     ours = replace(s3, private="clients-origin", public="clients-west")

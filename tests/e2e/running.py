@@ -169,7 +169,7 @@ def ask(
     Args:
         url: With ``http:``. No proxy of the environment is asked.
         fields: Those of the head; no others but Host are sent.
-        method: Of the request.
+        method: Method of the request.
         follow: Whether to go on where an answer redirects to, with the same fields.
     """
     place = urlsplit(url)

@@ -137,7 +137,7 @@ class Serving:
         self._forgetful = forgetful
 
     def answer(self, head: bytes) -> bytes:
-        """What one connection's only request gets."""
+        """The answer to the only request of a connection."""
         if self._forgetful:
             self.context.decision_cache.clear()
         sink = _Sink()

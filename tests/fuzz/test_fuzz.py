@@ -137,7 +137,7 @@ def _read(chunk: bytes) -> PlainRequest | HandoffReason:
 
 
 def any_bytes_are_a_plain_request_or_somebody_elses(chunk: bytes) -> None:
-    """The shared reader answers, never raises, and is as new afterwards."""
+    """The parser gives a result for any bytes, raises nothing, and keeps no state of them."""
     found = _read(chunk)
     assert _read(chunk) == found
     if isinstance(found, PlainRequest):

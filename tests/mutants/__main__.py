@@ -48,7 +48,7 @@ NOT_CHANGED = frozenset({"bucket_location.py", "sdk_client.py"})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a mutant.
+    """The result of the tests for a mutant.
 
     Attributes:
         mutant: The mutant.

@@ -27,7 +27,7 @@ class Recorder:
     """Notes the functions that each test executes, in every thread of the test process."""
 
     def __init__(self, report: Path) -> None:
-        """Args: where to write what was recorded."""
+        """Write the record to this file."""
         self._report = report
         self._functions: dict[tuple[str, int], tuple[str, int] | None] = {}
         self._executed: set[tuple[str, int]] = set()
@@ -83,7 +83,7 @@ class Chooser:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Pick and order."""
+        """Pick the chosen tests, in their order."""
         config.hook.pytest_deselected(items=[x for x in items if x.nodeid in self._left_out])
         kept = [item for item in items if item.nodeid not in self._left_out]
         items[:] = sorted(kept, key=lambda item: self._rank.get(item.nodeid, len(self._rank)))

@@ -29,10 +29,10 @@ SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One test.
+    """A recorded test.
 
     Attributes:
-        name: Its node id.
+        name: Node id of the test.
         file: The test file.
         seconds: How long it took.
         executes: File and first line of each function that it executed.

@@ -41,8 +41,8 @@ class Run:
     """How one run of pytest ended.
 
     Attributes:
-        code: Its exit code.
-        output: What it printed.
+        code: Exit code of pytest.
+        output: Output of pytest.
         seconds: How long it took.
         over: ``time`` or ``memory`` where it was ended for exceeding that, else empty.
     """
@@ -83,8 +83,8 @@ async def run_pytest(tree: Path, arguments: Sequence[str], limits: Limits, **var
     Args:
         tree: The copy.
         arguments: Further arguments of pytest.
-        limits: What it may take; it is ended where it takes more.
-        variables: For its environment.
+        limits: Time and memory; a run that takes more is ended.
+        variables: Variables of its environment.
     """
     mark = uuid4().hex
     environment = {

@@ -42,11 +42,11 @@ class Mutant:
     Attributes:
         path: The file, relative to the root of the tree.
         line: Where the change is.
-        text: What stands in that line.
-        start: Offset in bytes of what is replaced.
+        text: The text of that line.
+        start: Offset in bytes of the replaced part.
         end: Offset in bytes of its end.
-        before: What is replaced.
-        after: What stands there instead.
+        before: The replaced part.
+        after: The new text.
         functions: First lines of the functions that a test has to execute: the innermost one
             around the change, or those that use the changed constant; else empty.
         runs_at_import: Whether the change is outside of functions.
@@ -115,7 +115,7 @@ def _users(tree: ast.Module, statement: ast.stmt) -> frozenset[int]:
 
 
 def _first_line(function: Function) -> int:
-    """As the interpreter counts: that of the first decorator, if there is one."""
+    """The line of the function, or of its first decorator, as the interpreter counts."""
     return min([function.lineno, *(each.lineno for each in function.decorator_list)])
 
 

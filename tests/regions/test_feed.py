@@ -33,7 +33,7 @@ def listed(token: int, *rows: dict[str, str]) -> bytes:
 
 
 class Source:
-    """What the server answers, and the marks that it was asked with."""
+    """The server's answers, and the marks in the requests that it got."""
 
     def __init__(self) -> None:
         self.body = listed(5)
@@ -44,7 +44,7 @@ class Source:
         self.release = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """One download."""
+        """The server's answer to one request."""
         self.asked.append(request.headers.get("If-None-Match"))
         if self.hang:
             await self.release.wait()

@@ -40,20 +40,20 @@ class Owned(BucketServer):
         return await super()._answer(request)
 
     async def fail(self, how: str) -> None:
-        """Fail in one way."""
+        """Make the bucket fail in one way."""
         if how == "closed":
             await self.close()
         self.owner, self.mode = ANOTHER if how == MODES[-1] else OWNER, how
 
     async def heal(self) -> None:
-        """Work again."""
+        """Make the bucket work again."""
         failed, self.mode, self.owner = self.mode, "fine", OWNER
         if failed == "closed":
             await self.open()
 
 
 class Caller:
-    """A client that sends requests all the time."""
+    """A client that sends requests continuously."""
 
     def __init__(self, served: Served) -> None:
         self._served = served

@@ -92,7 +92,7 @@ class Shelf:
             await self.client.put_object(Bucket=BUCKET, Key=key, Body=data)
 
     async def store(self, *data: bytes, day: int = 1, **changed: Any) -> None:
-        """A whole report."""
+        """Store a whole report."""
         keys = [f"{self.base}data/{day}-{number}.csv.gz" for number in range(len(data))]
         for key, each in zip(keys, data, strict=True):
             await self.put(key, each)

@@ -24,10 +24,10 @@ class Bucket:
 
 class _Nobody:
     def answered(self, place: str, key: str | None) -> None:
-        """Ignored."""
+        """Does nothing."""
 
     def failed(self, place: str, why: str) -> None:
-        """Ignored."""
+        """Does nothing."""
 
 
 def cache_of(entries: int) -> ObjectCache:
@@ -60,7 +60,7 @@ class Model:
         self.used: list[tuple[str, str]] = []
 
     def step(self, what: str, place: str, key: str, now: float) -> None:
-        """Use or put an object in both."""
+        """Use or put an object in the cache and in the model."""
         if what == "learn":
             self.one.learn(place, [(key, 1, "e")], now)
         elif self.one.buckets[place].get(key) is None:
@@ -146,7 +146,7 @@ def entry(number: int, sums: str) -> CachedObject:
 
 
 def bytes_an_entry(sums: str) -> float:
-    """With keys of 60 characters, each in two buckets, checked by HEAD."""
+    """Bytes for each entry: keys of 60 characters, each in two buckets, checked by HEAD."""
     objects = 12_500  # 50,000 fill the dictionaries as far, and cost the same bytes an entry
     one = cache_of(4 * objects)
     gc.collect()

@@ -41,7 +41,7 @@ class World:
 
     Attributes:
         name: The folders' own folder.
-        sent: What the run sent.
+        sent: Batches that the run sent.
     """
 
     s3: LocalS3

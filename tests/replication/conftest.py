@@ -98,7 +98,7 @@ class World:
         return {key: await self.described(place, key) for key in keys}
 
     async def described(self, place: BucketLocation, key: str) -> dict[str, Any]:
-        """One object without its dates."""
+        """An object's description, without its dates."""
         head = await self.client.get_object(**place.arguments(key))
         tags = (await self.client.get_object_tagging(**place.arguments(key)))["TagSet"]
         body = await head["Body"].read()
@@ -121,7 +121,7 @@ class World:
             await asyncio.sleep(0.05)
 
     async def in_step(self) -> bool:
-        """Whether both folders hold the same."""
+        """Whether both folders hold equal objects."""
         return await self.all_of(self.origin) == await self.all_of(self.target)
 
 

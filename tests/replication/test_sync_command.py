@@ -48,7 +48,7 @@ class Command:
         self.config.write_text(yaml.safe_dump({"sites": [site]}), encoding="utf-8")
 
     async def start(self, *options: str, **more: Any) -> asyncio.subprocess.Process:
-        """Start a run."""
+        """Start the command."""
         streams = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE} | more
         env = {
             name: value
@@ -60,7 +60,7 @@ class Command:
         )
 
     async def run(self, *options: str, patience: float = 60) -> Ended:
-        """Run it to its end."""
+        """Run the command to its end."""
         return await ended(await self.start(*options), patience)
 
 

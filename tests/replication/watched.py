@@ -34,7 +34,7 @@ class WatchedS3:
     Attributes:
         answered: Requests that S3 answered with success, in that order.
         asked: All requests, in the order they came.
-        most: How many copies were under way at once.
+        most: Highest number of copies under way at once.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -161,7 +161,7 @@ class Gate:
     """Lets some requests through and holds all later ones for good.
 
     Attributes:
-        held: How many it holds.
+        held: Number of held requests.
         reached: Set when it holds the first.
     """
 

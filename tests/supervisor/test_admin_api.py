@@ -27,7 +27,7 @@ SECRET = settings(client_address={"from": "x-real-ip", "origin_secret": SECRET_H
 
 
 class Fake:
-    """What the admin port needs of a supervisor."""
+    """A ``SupervisorView`` with fixed values."""
 
     def __init__(self, chosen: Settings) -> None:
         self.engine: Engine = engine(chosen)

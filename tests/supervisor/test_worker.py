@@ -50,7 +50,7 @@ def chosen(folder: Path, name: str) -> Settings:
 
 
 def state(worker: Worker) -> dict[str, Any]:
-    """Everything that a reload replaces."""
+    """The parts of a worker that a reload replaces."""
     context, origins, replicas = worker.context, worker._origins, worker._replicas
     return {
         "settings": context.settings,

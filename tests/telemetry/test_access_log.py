@@ -105,7 +105,7 @@ class Pipe:
         return list(iter(lambda: os.read(self.reader, 1 << 20), b""))
 
     def fill(self) -> int:
-        """Fill it to the brim; returns with how many bytes."""
+        """Fill the pipe; returns the number of bytes."""
         os.set_blocking(self.writer, False)
         filled = 0
         with suppress(BlockingIOError):
@@ -115,7 +115,7 @@ class Pipe:
         return filled
 
     def drain(self) -> None:
-        """Take what is there, so that a write that waits ends."""
+        """Read what is in the pipe, so that a waiting write ends."""
         os.set_blocking(self.reader, False)
         with suppress(BlockingIOError):
             while os.read(self.reader, 1 << 20):

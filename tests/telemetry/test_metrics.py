@@ -35,12 +35,12 @@ def stream(region: str | None, reason: Reason, *, target: bool = False) -> Strea
 
 
 def text_of(values: Values) -> str:
-    """What Prometheus reads."""
+    """The page in Prometheus' format."""
     return exposed(values).body.decode()
 
 
 def openmetrics_of(values: Values) -> str:
-    """What a scraper that asks for OpenMetrics reads."""
+    """The page in OpenMetrics' format."""
     return exposed(values, "application/openmetrics-text; version=1.0.0").body.decode()
 
 

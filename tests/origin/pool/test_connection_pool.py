@@ -32,7 +32,7 @@ PATIENCE = 5.0
 
 
 class Taker:
-    """Copies what comes, until all of it is there or the connection is gone."""
+    """A receiver that copies what comes until it has everything or the connection is lost."""
 
     def __init__(self, wanted: int) -> None:
         self.got = b""
@@ -167,7 +167,7 @@ async def test_a_host_that_hangs_up_in_the_handshake_or_is_another_is_an_error(
 
 
 class Greedy(Taker):
-    """Reads at once what came meanwhile."""
+    """A receiver that calls ``read_now``."""
 
     def __init__(self, wanted: int, upstream: UpstreamConnection) -> None:
         super().__init__(wanted)
@@ -216,7 +216,7 @@ async def test_a_connection_that_cannot_be_asked_is_lost_and_not_raised(
 
 
 class Ending(Taker):
-    """Lowers the mark to what is left."""
+    """A receiver that lowers the low water mark to what is left."""
 
     def __init__(self, wanted: int, upstream: UpstreamConnection) -> None:
         super().__init__(wanted)

@@ -59,7 +59,7 @@ class Server:
         return self._tls.read()
 
     def end(self) -> bytes:
-        """close_notify."""
+        """Send close_notify."""
         with pytest.raises(ssl.SSLWantReadError):
             self._tls.unwrap()
         return self._outgoing.read()
