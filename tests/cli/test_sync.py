@@ -193,6 +193,10 @@ def test_a_server_that_is_not_there_ends_with_3(sync: Sync) -> None:
     assert (code, out) == (3, "")
     assert "sites.0.origin: bucket sync-origin/" in err
     assert "is the endpoint right, and reachable from here?" in err
+    code, out, err = sync("--json", origin=site["origin"] | nowhere, targets=targets)
+    problem = json.loads(out)["targets"][0]["problem"]
+    assert problem.startswith("sites.0.origin: bucket sync-origin/")
+    assert (code, err) == (3, f"nearbucket: {sync.folder / 'n.yaml'}: {problem}\n")
 
 
 def test_one_target_that_fails_does_not_keep_the_others_from_being_brought_up(sync: Sync) -> None:

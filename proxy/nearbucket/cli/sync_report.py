@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -228,7 +228,8 @@ _JSON_NAMES = {
 
 def _as_json(report: SyncReport, prices: Prices) -> dict[str, Any]:
     step, progress, entry = report.step, report.progress, report.step.target.entry
-    found = {_JSON_NAMES.get(name, name): value for name, value in asdict(progress).items()}
+    plain = asdict(replace(progress, problem=None))  # asdict copies, which not all errors allow
+    found = {_JSON_NAMES.get(name, name): value for name, value in plain.items()}
     del found["moved"]
     found["not_at_origin"] -= progress.deleted
     found["problem"] = None if progress.problem is None else str(progress.problem)
