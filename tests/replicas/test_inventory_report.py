@@ -274,6 +274,20 @@ async def test_a_file_that_is_not_there_is_named(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("shelf", ["bucket"], indirect=True)
+async def test_a_report_that_wrong_keys_keep_from_being_read_says_to_correct_them(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory, "opened", partial(opened, attempts=1))
+    await shelf.store(packed([row("a")]))
+    (tmp_path / "wrong").write_text("WRONG")
+    files = shelf.s3.files.model_copy(update={"access_key_file": tmp_path / "wrong"})
+    made = shelf.s3.entry("listed", inventory=shelf.where)
+    says = "inventory: bucket reports: .*: the keys are not accepted; correct the credentials"
+    with pytest.raises(ProxyError, match=says):
+        _ = [page async for page in report_of(BucketLocation("sites.0.origin", made, files))]
+
+
+@pytest.mark.parametrize("shelf", ["bucket"], indirect=True)
 @pytest.mark.parametrize(
     ("entry", "says"),
     [

@@ -59,6 +59,9 @@ _GZIP = 16 + zlib.MAX_WBITS
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\dZ")
 """Name of a folder that holds the manifest of one report."""
 
+_OF_THE_REPORT = (ErrorKind.NO_BUCKET, ErrorKind.NO_OBJECT, ErrorKind.REPLACED, ErrorKind.EMPTY)
+"""Errors whose usual fixes, for the commands, do not help with a report."""
+
 _NOT_ALLOWED = "the credentials need s3:GetObject, and kms:Decrypt where KMS encrypts it"
 
 _NOT_LISTED = (
@@ -252,9 +255,14 @@ async def _of_object(client: Any, report: BucketLocation, key: str) -> AsyncGene
 
 def _not_read(error: Exception, report: BucketLocation, key: str) -> ProxyError:
     kind = kind_of(error)
-    if kind is None and isinstance(error, FAULTS):
+    if kind is ErrorKind.NOT_ALLOWED:
+        why = _NOT_ALLOWED
+    elif kind in _OF_THE_REPORT:
+        why = kind.text
+    elif isinstance(error, FAULTS):
         return as_ours(error, report)
-    why = _NOT_ALLOWED if kind is ErrorKind.NOT_ALLOWED else kind.text if kind else error
+    else:
+        why = str(error)
     return ConfigError(f"{report.name}: s3://{report}/{key} cannot be read: {why}")
 
 
