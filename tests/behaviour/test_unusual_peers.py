@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.behaviour.test_stream import FROM, scripted
+from tests.build import EAST
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
-from tests.serving import PATIENCE, head_of
+from tests.serving import PATIENCE, client_at, head_of
 
 if TYPE_CHECKING:
     from tests.behaviour.test_stream import Serve
@@ -97,3 +98,11 @@ async def test_s3_is_asked_for_the_path_of_the_object_alone(serve: Serve) -> Non
         await served.get("/a.txt", FROM)
         await served.get("/b.txt?acl", FROM, "If-Range: x", "Range: bytes=0-")
     assert [each.target for each in server.asked] == ["/downloads/a.txt", "/downloads/b.txt"]
+
+
+async def test_a_field_that_comes_twice_is_read_as_one_in_the_order_of_its_lines(
+    serve: Serve,
+) -> None:
+    async with ScriptedS3() as server, serve(scripted(server)) as served:
+        answer = await served.get("/a.tar.gz", client_at(EAST), client_at("127.0.0.1"))
+    assert answer.status == 301

@@ -249,7 +249,7 @@ class ClientConnection(asyncio.Protocol):
         self._relay = None
         self.timeouts.phase, self.timeouts.since = IDLE, now
         behind, self._behind = self._behind, ()
-        if behind and sum(map(len, behind)) > MAX_REQUEST_HEAD:
+        if behind:  # reading may have been paused
             self._transport.resume_reading()
         return behind
 
@@ -275,8 +275,7 @@ class ClientConnection(asyncio.Protocol):
     def answered(self, *, keep_alive: bool, had_body: bool) -> None:
         """The aiohttp lane's answer is complete."""
         # behind a body nothing shows whether another head has begun
-        between = self._whole or self.state is AIOHTTP_ONE_REQUEST or had_body
-        self.timeouts.enter(IDLE if between else HEAD)
+        self.timeouts.enter(IDLE if self._whole or had_body else HEAD)
         if self._eof and not self._working():
             self._close()
         elif self.state is AIOHTTP_ONE_REQUEST and keep_alive:

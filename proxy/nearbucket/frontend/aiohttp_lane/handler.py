@@ -201,10 +201,9 @@ class _Exchange:
         if decision.reason is Reason.CAME_BACK:
             client_entry, object_entry = self._entries()
             client_entry.stream_began(object_entry)
-        if self._request.method != "HEAD":
-            async for chunk in answer.body():
-                await response.write(chunk)
-                self._sent += len(chunk)
+        async for chunk in answer.body():
+            await response.write(chunk)
+            self._sent += len(chunk)
         await response.write_eof()
         return response
 
