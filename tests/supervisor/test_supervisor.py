@@ -98,7 +98,7 @@ async def test_a_reload_that_one_worker_cannot_apply_is_refused_and_undone_in_al
         assert status["sites"][0]["mode"] == "on"
         refused = "worker process 1234 cannot apply it: RuntimeError('broken')"
         assert status["config"]["refused"] == refused
-        assert f"not reloaded, the old one goes on: {refused}" in caplog.text
+        assert f"not reloaded, the old one stays in use: {refused}" in caplog.text
         reloads = (await supervisor.figures())["nearbucket_config_reloads_total"]
         assert reloads == {("applied",): 0, ("refused",): 1}
         write(file, "shadow")

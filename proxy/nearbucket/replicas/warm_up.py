@@ -106,7 +106,7 @@ class WarmUp:
             left -= sum(sent)
             reading = [each for each, size in zip(reading, sent, strict=True) if size == share]
         for source in reading:
-            _log.info("warm-up: %s: room for no more: catalog.entries", source.location.name)
+            _log.info("warm-up: %s: catalog.entries reached before its end", source.location.name)
 
     async def _read(self, source: CatalogSource, share: int) -> int:
         """Send up to ``share`` objects of a bucket; returns how many: fewer if it has no more."""

@@ -49,7 +49,7 @@ class Certificate:
             _context(*self._files)  # the context in use must not be left half loaded
             self.context.load_cert_chain(*self._files)
         except (ConfigError, OSError) as error:
-            _log.error("certificate not reloaded, the old one goes on: %s", error)
+            _log.error("certificate not reloaded, the old one stays in use: %s", error)
         else:
             _log.info("certificate reloaded from %s", self._files[0])
 

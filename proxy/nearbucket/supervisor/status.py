@@ -1,4 +1,4 @@
-"""The document of ``/api/status``: what an operator looks at first. Secrets are masked."""
+"""The document of ``/api/status``, which the dashboard shows. Secrets are masked."""
 
 from __future__ import annotations
 

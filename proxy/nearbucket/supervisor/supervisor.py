@@ -174,7 +174,7 @@ class Supervisor:
         self._reloads["refused",] += 1
         self._refused = " ".join(str(error).split()) if expected else repr(error)
         _log.error(
-            "configuration not reloaded, the old one goes on: %s",
+            "configuration not reloaded, the old one stays in use: %s",
             self._refused,
             exc_info=None if expected else error,
         )
