@@ -22,6 +22,7 @@ from nearbucket.supervisor.prefork import PreforkedWorkers
 from nearbucket.supervisor.snapshot import Snapshot
 from nearbucket.supervisor.supervisor import Supervisor
 from nearbucket.supervisor.worker_pool import PreforkedWorker
+from tests.build import ranges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,3 +109,18 @@ async def test_a_reload_that_one_worker_cannot_apply_is_refused_and_undone_in_al
         assert reloads == {("applied",): 1, ("refused",): 1}
     assert good.modes == ["on", "off", "on", "shadow"]
     assert bad.modes == ["on", "on", "shadow"]
+
+
+async def test_the_status_is_that_of_one_moment(tmp_path: Path) -> None:
+    """Workers take a while to send their metrics, and a reload may come meanwhile."""
+    file = tmp_path / "nearbucket.yaml"
+    async with supervised(file, Worker()) as supervisor:
+        await supervisor._publish(ranges())
+        status = asyncio.create_task(supervisor.status())
+        await asyncio.sleep(0)  # it waits for the worker now
+        supervisor._stop.set()
+        write(file, "no such mode")
+        await supervisor.reload()
+        found = await status
+        assert (found["workers"]["serving"], found["reasons"]) == (1, [])
+        assert (found["sites"][0]["mode"], found["config"]["refused"]) == ("on", None)

@@ -269,13 +269,14 @@ class Supervisor:
 
     async def status(self) -> Mapping[str, Any]:
         """The document of ``/api/status``."""
-        snapshot = self._snapshot  # which may change while the workers send their metrics
+        # what may change while the workers send their metrics
+        snapshot, reasons, refused = self._snapshot, self.not_ready(), self._refused
         return status_of(
             snapshot,
             await self.figures(),
-            reasons=self.not_ready(),
+            reasons=reasons,
             started=self._started,
-            refused=self._refused,
+            refused=refused,
             warm_up=self._warm_up,
         )
 
