@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.config.file import load
+from nearbucket.supervisor import worker_pool
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 class Worker:
     """The worker's end of a channel: applies snapshots but those of one mode."""
 
-    def __init__(self, *, refuses: str | None = None) -> None:
+    def __init__(self, *, refuses: str | None = None, after: float = 0.0) -> None:
         self.pid, self.returncode = 1234, 0
         self.modes: list[str] = []
-        self._refuses = refuses
+        self._refuses, self._after = refuses, after
         self.end, self._end = socket.socketpair()
 
     async def wait(self) -> int:
@@ -50,6 +51,7 @@ class Worker:
             if isinstance(message, Snapshot):
                 mode = message.settings.sites[0].redirect.mode
                 if mode == self._refuses:
+                    await asyncio.sleep(self._after)
                     channel.send(SnapshotRefused("RuntimeError('broken')"))
                 else:
                     self.modes.append(mode)
@@ -124,3 +126,30 @@ async def test_the_status_is_that_of_one_moment(tmp_path: Path) -> None:
         found = await status
         assert (found["workers"]["serving"], found["reasons"]) == (1, [])
         assert (found["sites"][0]["mode"], found["config"]["refused"]) == ("on", None)
+
+
+async def test_a_worker_that_is_slow_to_refuse_a_reload_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "STATS_TIMEOUT", 0.05)
+    file = tmp_path / "nearbucket.yaml"
+    good, slow = Worker(), Worker(refuses="off", after=0.12)
+    async with supervised(file, good, slow) as supervisor:
+        write(file, "off")
+        await supervisor.reload()
+        status = await supervisor.status()
+        assert "cannot apply it" in (status["config"]["refused"] or "")
+    assert (good.modes, slow.modes) == (["on", "off", "on"], ["on", "on"])
+
+
+async def test_a_worker_that_hangs_does_not_keep_the_others_from_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "STATS_TIMEOUT", 0.01)
+    file = tmp_path / "nearbucket.yaml"
+    good, hung = Worker(), Worker(refuses="off", after=0.5)
+    async with supervised(file, good, hung) as supervisor:
+        write(file, "off")
+        await supervisor.reload()
+        assert good.modes == ["on", "off"]
+        assert (await supervisor.status())["config"]["refused"] is None

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 STATS_TIMEOUT = 2.0  # seconds a worker may take to send its metrics; then its last ones are used
+APPLY_ATTEMPTS = 5  # so many times as long it may take to apply a snapshot
 DRAIN_GRACE = 5.0  # seconds a worker may take beyond drain_timeout before it is killed
 RESTART_PAUSE = 1.0  # seconds before a worker that died young is replaced
 STARTS = 3  # if no worker ever started, the start has failed after so many processes on a socket
@@ -173,6 +174,7 @@ class WorkerPool:
         self._answered = False
         self._stats_lock = asyncio.Lock()
         self._stats_number = 0
+        self._late = False  # whether a worker did not answer the last request for metrics
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -201,14 +203,17 @@ class WorkerPool:
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
 
-        When this returns, every worker that answered in time has applied it.
+        When this returns, every worker has applied it, unless one hangs.
 
         Raises:
             ProxyError: A worker cannot apply it; all of them use the snapshot before again.
         """
         before, data = self._encoded, await in_background(encoded, snapshot)
         self._send_snapshot(data)
-        await self.figures()  # workers handle messages in order, so these have applied it
+        for _ in range(APPLY_ATTEMPTS):
+            await self.figures()  # workers handle messages in order: who answers has applied it
+            if not self._late:
+                break
         refusals = [
             f"worker process {worker.process.pid} cannot apply it: {worker.refusal}"
             for worker in self._workers.values()
@@ -241,8 +246,10 @@ class WorkerPool:
             waits = [
                 asyncio.create_task(worker.wait_for_stats(self._stats_number)) for worker in workers
             ]
+            self._late = False
             if waits:
                 _, late = await asyncio.wait(waits, timeout=STATS_TIMEOUT)
+                self._late = bool(late)
                 for wait in late:
                     wait.cancel()
             # The workers of now: one that ended meanwhile is in _retired.
