@@ -39,7 +39,7 @@ class AnswerRecorder:
             # Text of our own stands in place of S3's errors: no bytes of the origin.
             counters.add(seconds, sent if status < HTTPStatus.BAD_REQUEST else 0)
         else:
-            counters.add(seconds, client.bytes_saved(entry))
+            counters.add(seconds, 0 if entry.size is None else client.bytes_saved(entry))
             if client.recent_redirects is not None and counters.redirects and status:
                 client.recent_redirects.record(client.mark ^ entry.mark, now)
         log = self._log

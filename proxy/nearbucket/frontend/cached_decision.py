@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
@@ -29,6 +29,9 @@ UNRELAYED = frozenset({
     b"origin",
 })  # fmt: skip
 """Header fields that change S3's answer in ways that only the aiohttp lane handles."""
+
+
+_DATE = b"\0"  # which no header holds
 
 
 @dataclass(slots=True)
@@ -52,6 +55,15 @@ class ObjectEntry:
     mark: int
     size: int | None
     until: float
+    _redirect: tuple[RedirectText, bytes, bytes] | None = field(default=None, repr=False)
+
+    def redirect(self, text: RedirectText, date: bytes) -> bytes:
+        """The answer to a GET that is redirected: what surrounds the date is made once."""
+        made = self._redirect
+        if made is None or made[0] is not text:
+            before, _, after = text.fill(self.path, _DATE).partition(_DATE)
+            made = self._redirect = text, before, after
+        return b"".join((made[1], date, made[2]))
 
 
 @dataclass(slots=True)
@@ -111,11 +123,8 @@ class ClientEntry:
         return entry.size if self.range is None else range_size(self.range, entry.size)
 
 
-class CachedDecision(NamedTuple):
-    """The two entries that a request needs for its answer."""
-
-    client: ClientEntry
-    object: ObjectEntry
+CachedDecision = tuple[ClientEntry, ObjectEntry]
+"""The two entries that a request needs for its answer."""
 
 
 class EntryBuilder:
@@ -180,7 +189,7 @@ class EntryBuilder:
             recent_redirects=redirects,
             counters=self._counters.decision_counters(decision),
         )
-        return CachedDecision(client, self._object_entry(request, decision))
+        return client, self._object_entry(request, decision)
 
     def _object_entry(self, request: Request, decision: Decision) -> ObjectEntry:
         log_part: LinePart = ()

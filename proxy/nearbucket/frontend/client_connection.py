@@ -127,7 +127,7 @@ class ClientConnection(asyncio.Protocol):
             if cached is None:
                 self._read(chunk, started)
             else:
-                self._respond(chunk, cached, started, keep_alive=cached.client.keep_alive)
+                self._respond(chunk, cached, started)
         elif self.state is STREAMING:
             self._behind += (chunk,)
             if sum(map(len, self._behind)) > MAX_REQUEST_HEAD:
@@ -147,7 +147,7 @@ class ClientConnection(asyncio.Protocol):
             return
         cached = context.decision_cache.get_parsed(self._peer, head, chunk, started)
         if cached is not None:
-            self._respond(chunk, cached, started, keep_alive=cached.client.keep_alive)
+            self._respond(chunk, cached, started)
             return
         found = context.parser.parse(head, self._peer)
         if isinstance(found, HandoffReason):
@@ -168,8 +168,8 @@ class ClientConnection(asyncio.Protocol):
         keep_alive = found.keep_alive and not context.draining
         cached = context.entries.build(found.request, decision, keep_alive=keep_alive)
         if not context.draining and self._is_cacheable(decision, started):
-            context.decision_cache.put(self._peer, head, cached.client, cached.object)
-        self._respond(chunk, cached, started, keep_alive=keep_alive)
+            context.decision_cache.put(self._peer, head, *cached)
+        self._respond(chunk, cached, started)
 
     def _is_cacheable(self, decision: RedirectTo | Stream, now: float) -> bool:
         """Whether like requests get the same decision, for a while at least."""
@@ -178,18 +178,16 @@ class ClientConnection(asyncio.Protocol):
             return decision.site in engine.certain and decision.replica.until > now
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
 
-    def _respond(
-        self, chunk: bytes, cached: CachedDecision, started: float, *, keep_alive: bool
-    ) -> None:
+    def _respond(self, chunk: bytes, cached: CachedDecision, started: float) -> None:
         client_entry, object_entry = cached
-        text = client_entry.text
+        text, keep_alive = client_entry.text, client_entry.keep_alive
         if text is None:
-            self._stream(chunk, cached, started, keep_alive=keep_alive)
+            self._stream(chunk, cached, started)
             return
         context = self._context
         sent = 0 if object_entry.head else text.size + len(object_entry.path)
         if keep_alive and sent:
-            answer = text.fill(object_entry.path, context.date)
+            answer = object_entry.redirect(text, context.date)
         else:
             answer = text.fill_otherwise(
                 object_entry.path, context.date, head=object_entry.head, keep_alive=keep_alive
@@ -200,16 +198,14 @@ class ClientConnection(asyncio.Protocol):
         if not keep_alive:
             self._close()
 
-    def _stream(
-        self, chunk: bytes, cached: CachedDecision, started: float, *, keep_alive: bool
-    ) -> None:
+    def _stream(self, chunk: bytes, cached: CachedDecision, started: float) -> None:
         """Have the streaming lane answer, or aiohttp where that cannot."""
         context, (client_entry, object_entry) = self._context, cached
         signed_requests = context.signed_requests.get(client_entry.site)
         relay = None
         if signed_requests is not None and client_entry.streamable and not object_entry.head:
             self._writer = self._writer or ClientWriter(self._transport)
-            request = RelayRequest(chunk, cached, signed_requests, started, keep_alive)
+            request = RelayRequest(chunk, cached, signed_requests, started, client_entry.keep_alive)
             relay = Relay(context, request, self._writer, self)
         if relay is None or not relay.start():
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
