@@ -45,6 +45,14 @@ async def test_a_dropped_part_goes_on_within_the_part(session: ClientSession) ->
     assert server.asked[1].headers["range"] == "bytes=8-14"
 
 
+async def test_a_range_of_an_empty_object_is_passed_on(session: ClientSession) -> None:
+    # Go's http.ServeContent, on which some S3 servers are built, says this of the last 5 bytes
+    raw = reply("206 Partial Content", b"", f"ETag: {ETAG}", "Content-Range: bytes 0--1/0")
+    async with scripted(session, Say(raw)) as (origin, _, _counted):
+        seen = await fetch(origin, "k", Range="bytes=-5")
+    assert (seen.status, seen.body, seen.length) == (206, b"", 0)
+
+
 async def test_a_body_that_stalls_is_resumed_too() -> None:
     stalled = Say(reply("200 OK", TEXT[:4], f"ETag: {ETAG}", length=len(TEXT)), "hang")
     async with (

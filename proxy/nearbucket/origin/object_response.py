@@ -77,13 +77,13 @@ class ObjectResponse:
         if length is None:
             raise OriginError(502, f"S3 answered {response.status} without Content-Length")
         position = body_position(response.status, response.headers.get("Content-Range", ""), length)
-        if position is None:
+        if position is None and length:  # no Content-Range can describe a range of no bytes
             raise OriginError(502, "S3 answered 206 without a Content-Range that fits")
         answer.length = length
         answer._response, answer._again = response, again
         answer._etag = response.headers.get("ETag", "")
         answer._left = length if has_body else 0
-        answer._end, answer._total = position
+        answer._end, answer._total = position or (0, 0)
         return answer
 
     @classmethod
