@@ -71,8 +71,8 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_aiohttp", "_behind", "_build", "_context", "_eof", "_peer", "_relay", "_transport",
-        "_whole", "_writer", "handed_back", "state", "timeouts",
+        "_aiohttp", "_behind", "_build", "_context", "_eof", "_held", "_is_full", "_peer",
+        "_relay", "_transport", "_whole", "_writer", "handed_back", "state", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,8 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._peer: str | None = None
         self._eof = False  # the client has closed its side
+        self._is_full = False  # the client has not taken its answers
+        self._held = False  # nothing is read for that reason
         self._aiohttp: AiohttpProtocol | None = None  # made for the first request it gets
         self._writer: ClientWriter | None = None  # made for the first streamed object
         self.state = READING
@@ -221,6 +223,8 @@ class ClientConnection(asyncio.Protocol):
             self._close()
             return
         self.state = READING
+        if self._is_full:
+            self._hold()
         for piece in behind:
             self.data_received(piece)
         if behind and self._eof and self.state is READING:
@@ -254,6 +258,8 @@ class ClientConnection(asyncio.Protocol):
         if self._aiohttp is None:
             self._aiohttp = self._build(self)
             self._aiohttp.connection_made(self._transport)
+            if self._is_full:
+                self._aiohttp.pause_writing()
         self.state = state
         self._pass_on(chunk)
 
@@ -313,16 +319,25 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client is slower than its answers: read no more requests from it."""
+        self._is_full = True
         if self._aiohttp is not None:
             self._aiohttp.pause_writing()
         if self.state is READING:
-            self._transport.pause_reading()
+            self._hold()
+
+    def _hold(self) -> None:
+        self._held = True
+        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has taken what waited."""
+        self._is_full = False
         if self._relay is not None:
             self._relay.resume_writing()
         if self._aiohttp is not None:
             self._aiohttp.resume_writing()
-        if self.state is READING:
-            self._transport.resume_reading()
+        if self._held:
+            self._held = False
+            too_much = sum(map(len, self._behind)) > MAX_REQUEST_HEAD
+            if self.state is not CLOSING and not too_much:
+                self._transport.resume_reading()

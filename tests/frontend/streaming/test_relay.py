@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 from nearbucket.frontend.streaming.read_sizing import ReadSizer
 from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, error, reply
-from tests.serving import PATIENCE, client_at, head_of, serving
+from tests.serving import PATIENCE, Client, client_at, head_of, serving
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.client_connection import ClientConnection
     from tests.serving import Served
 
 FROM = client_at(OUTSIDE)
@@ -91,6 +92,64 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         relay._exchange.received(memoryview(b"56789"))
         assert (await client.answer()).body == b"0123456789"
         assert (await client.answer()).status == 301
+        assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
+
+
+async def test_behind_a_stream_that_waits_for_its_client_no_requests_are_read() -> None:
+    body = bytes(30_000)
+    async with (
+        ScriptedS3(Say(reply("200 OK", body))) as server,
+        serving(scripted(server)) as served,
+    ):
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setblocking(False)  # noqa: FBT003  # the standard library's signature
+        await asyncio.get_running_loop().sock_connect(slow, ("127.0.0.1", served.port))
+        await until(lambda: served.open_connections() == 1)
+        ours = served.client_connections()[0]._transport.get_extra_info("socket")
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        slow.send(head_of("/a.txt", FROM))
+        await until(lambda: served.count("nearbucket_stream_ends_total", "complete") == 1)
+        waiting = served.unsent()
+        assert waiting > 0
+        for _ in range(20):
+            slow.send(head_of("/a.tar.gz", client_at(EAST)))
+            await asyncio.sleep(0.005)
+        assert 0 < served.unsent() <= waiting
+        client = Client(*await asyncio.open_connection(sock=slow))
+        assert (await client.answer()).body == body
+        for _ in range(20):
+            assert (await client.answer()).status == 301
+        await client.close()
+
+
+@pytest.mark.parametrize("target", ["/a.txt", "/../a"], ids=["streaming", "aiohttp"])
+async def test_requests_are_read_again_when_the_client_has_taken_its_answers(
+    monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    half = Say(reply("200 OK", b"01234", 'ETag: "e"', "Connection: close", length=10), "hang")
+    redirect, respond = head_of("/a.tar.gz", client_at(EAST)), ClientConnection._respond
+
+    def respond_to_a_slow_client(
+        lane: ClientConnection, chunk: bytes, *more: Any, **most: Any
+    ) -> None:
+        respond(lane, chunk, *more, **most)
+        if chunk == redirect:
+            lane.pause_writing()  # as if its socket were full now
+
+    monkeypatch.setattr(ClientConnection, "_respond", respond_to_a_slow_client)
+    async with ScriptedS3(half, Say(SAID)) as server, serving(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        lane = await relaying(served)
+        for number, head in enumerate((redirect, head_of(target, FROM)), 1):
+            await client.send(head)
+            await until(lambda: len(lane._behind) == number)  # noqa: B023  # awaited here
+        relay = lane._relay
+        assert relay is not None
+        relay._exchange.received(memoryview(b"56789"))
+        lane.resume_writing()  # while the last request is being answered
+        for _ in range(3):
+            await client.answer()
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
 
 
