@@ -9,7 +9,7 @@ In reading order:
 
 * ``client.py``: opens the objects of one bucket, and turns S3's errors into the client's.
 * ``conditional_request.py``: turns a client's Range and conditions into what every S3 server
-  understands. No other file reads a Range header.
+  understands. Requests to S3 depend on a Range header only through it.
 * ``object_response.py``: one response of S3; requests the rest when the body breaks off.
 * ``response_headers.py``: which of S3's header fields a client may see.
 * ``error_response.py``: reads S3's error responses for the streaming lane.
