@@ -46,6 +46,7 @@ CACHEABLE_REASONS = frozenset(_REGION_KEYS)
 """Reasons for streams that hold for every request of a client, or for an object."""
 
 _OVERHEAD = 500  # bytes of Python's objects around one entry
+_REDIRECT = 500  # bytes that an object's entry keeps of its redirect, without the path
 _LONGEST = 2048  # bytes of a request line or of field lines; longer ones are not cached
 
 
@@ -146,7 +147,7 @@ class DecisionCache:
         if known is not None:
             if known.until < object_entry.until:
                 objects[head.line] = object_entry
-        elif self._fits(head.line, object_entry.log_part):
+        elif self._fits(head.line, object_entry.log_part, _REDIRECT + 2 * len(head.line)):
             objects[head.line] = object_entry
         else:  # the cache may have been emptied
             objects = self._objects.setdefault((site, kind), {})
@@ -158,12 +159,12 @@ class DecisionCache:
         elif client.objects is not objects:
             _join(client, objects, entry)
 
-    def _fits(self, key: bytes, part: LinePart = ()) -> bool:
-        """Count the bytes of a new entry; False if it must not be added."""
+    def _fits(self, key: bytes, part: LinePart = (), more: int = 0) -> bool:
+        """Count the bytes of a new entry, and ``more``; False if it must not be added."""
         if len(key) > _LONGEST:
             return False
         # Twice: a client keeps its last log line as well.
-        self._bytes += 2 * len(key) + 2 * sum(map(len, part)) + _OVERHEAD
+        self._bytes += 2 * len(key) + 2 * sum(map(len, part)) + _OVERHEAD + more
         if self._bytes > MAX_BYTES:
             self.clear()
             return False
