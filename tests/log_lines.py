@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.telemetry.log_format import ClientFields, LineParts
+from nearbucket.telemetry.log_format import (
+    ClientFields,
+    JsonFormat,
+    LineParts,
+    W3cFormat,
+)
 
 if TYPE_CHECKING:
     from nearbucket.telemetry.log_format import LogFormat
@@ -59,3 +64,58 @@ def line_of(form: LogFormat, record: LogRecord) -> bytes:
     decision = form.decision_part(record.action, record.reason, record.status)
     parts = LineParts(form.client_part(client), object_, decision)
     return form.line(record.time, record.seconds, form.ends(record.bytes, parts))
+
+
+FULL = LogRecord(
+    time=1785313625.4567,
+    client="198.51.100.7",
+    peer="127.0.0.1",
+    method="GET",
+    host="dl.example",
+    path="/releases/app-1.0.tar.gz",
+    status=206,
+    bytes=100,
+    seconds=0.0123456789,
+    action="stream",
+    region="us-west-2",
+    reason="shadow",
+    site="*",
+    user_agent="curl/8.5.0",
+    referer="https://example.org/",
+    range="bytes=0-99",
+    protocol="HTTP/1.1",
+)
+
+BARE = FULL._replace(
+    client=None,
+    method="-",
+    host=None,
+    path="-",
+    status=400,
+    bytes=0,
+    seconds=0.0,
+    action="refuse",
+    region="UNKNOWN",
+    reason="bad-request",
+    site=None,
+    user_agent=None,
+    referer=None,
+    range=None,
+)
+HEADER = (
+    b"#Version: 1.0\n"
+    b"#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
+    b"cs(Referer) cs(User-Agent) cs-uri-query x-edge-result-type x-host-header cs-protocol "
+    b"time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
+    b"x-nearbucket-action x-nearbucket-region x-nearbucket-reason\n"
+)
+
+
+def json_line(record: LogRecord) -> bytes:
+    """The line of the JSON log."""
+    return line_of(JsonFormat(), record)
+
+
+def w3c_line(record: LogRecord) -> bytes:
+    """The line of the W3C log."""
+    return line_of(W3cFormat(), record)

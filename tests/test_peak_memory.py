@@ -1,0 +1,36 @@
+"""A run whose processes take more memory than allowed fails, and says how much they took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ("pytester",)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "in workers"])
+@pytest.mark.parametrize(
+    ("most", "code", "told"),
+    [
+        pytest.param(1 << 40, pytest.ExitCode.OK, r"\d+ MiB$", id="enough"),
+        pytest.param(1 << 20, pytest.ExitCode.TESTS_FAILED, "FAILED: over 1 MiB$", id="too much"),
+    ],
+)
+def test_a_run_that_takes_too_much_memory_fails(  # noqa: PLR0913, PLR0917  # columns of tables
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: tuple[str, ...],
+    most: int,
+    code: pytest.ExitCode,
+    told: str,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeconftest(f"from tests import peak_memory\npeak_memory.MOST = {most}")
+    pytester.makepyfile(test_inner="def test_it(): pass\ndef test_more(): pass")
+    done = pytester.runpytest_subprocess("-p", "tests.peak_memory", *workers)
+    assert done.ret == code
+    done.stdout.re_match_lines([f"peak memory of test processes: .*{told}"])
