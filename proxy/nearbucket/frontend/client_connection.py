@@ -48,7 +48,7 @@ class ConnectionState(Enum):
     READING = auto()
     """They are read here, and the lane of the request is chosen."""
     STREAMING = auto()
-    """They wait until the streaming lane's answer is complete."""
+    """They wait until the client has taken the streaming lane's answer."""
     AIOHTTP_ONE_REQUEST = auto()
     """To aiohttp, from then on; if none come before its answer is complete, READING is next."""
     AIOHTTP_UNTIL_CLOSE = auto()
@@ -217,14 +217,21 @@ class ClientConnection(asyncio.Protocol):
         self.timeouts.phase, self.timeouts.since = BUSY, started
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
-        """The streaming lane's answer is complete: read what came meanwhile."""
-        behind = self._leave_relay(now)
-        if not keep_alive or (self._eof and not behind):
+        """The streaming lane's answer is complete: read on when the client has taken it."""
+        self._relay = None
+        self.timeouts.phase, self.timeouts.since = IDLE, now
+        if not keep_alive:
+            self._close()
+        elif not self._is_full:  # otherwise ``resume_writing`` reads on
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read what came during a stream, and then from the client again."""
+        behind = self._take_behind()
+        if self._eof and not behind:
             self._close()
             return
         self.state = READING
-        if self._is_full:
-            self._hold()
         for piece in behind:
             self.data_received(piece)
         if behind and self._eof and self.state is READING:
@@ -233,7 +240,9 @@ class ClientConnection(asyncio.Protocol):
     def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
         """The streaming lane cannot answer and has sent nothing: have aiohttp answer."""
         self.handed_back = attempt
-        behind = self._leave_relay(monotonic())
+        self._relay = None
+        self.timeouts.enter(IDLE)
+        behind = self._take_behind()
         until = AIOHTTP_UNTIL_CLOSE if behind else AIOHTTP_ONE_REQUEST
         self._hand_over(chunk, HandoffReason.STREAM, until)
         for piece in behind:
@@ -244,10 +253,7 @@ class ClientConnection(asyncio.Protocol):
         self._relay = None
         self.abort()
 
-    def _leave_relay(self, now: float) -> tuple[bytes, ...]:
-        """Forget the relay; return what came meanwhile."""
-        self._relay = None
-        self.timeouts.phase, self.timeouts.since = IDLE, now
+    def _take_behind(self) -> tuple[bytes, ...]:
         behind, self._behind = self._behind, ()
         if behind:  # reading may have been paused
             self._transport.resume_reading()
@@ -323,17 +329,16 @@ class ClientConnection(asyncio.Protocol):
         if self._aiohttp is not None:
             self._aiohttp.pause_writing()
         if self.state is READING:
-            self._hold()
-
-    def _hold(self) -> None:
-        self._held = True
-        self._transport.pause_reading()
+            self._held = True
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has taken what waited."""
         self._is_full = False
         if self._relay is not None:
             self._relay.resume_writing()
+        elif self.state is STREAMING:
+            self._read_on()
         if self._aiohttp is not None:
             self._aiohttp.resume_writing()
         if self._held:
