@@ -33,8 +33,14 @@ _WRONG_SECRET = b"as logged: secret"
 
 HELD = (Reason.SMALL, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN)
 """Reasons that depend on the buckets."""
-_SENT = (Reason.CAME_BACK, Reason.CREDENTIALS, Reason.OPT_OUT, Reason.SECRET, Reason.BAD_REQUEST)
-AS_LOGGED = frozenset(reason.value for reason in (*HELD, *_SENT))
+_FROM_CLIENT = (
+    Reason.CAME_BACK,
+    Reason.CREDENTIALS,
+    Reason.OPT_OUT,
+    Reason.SECRET,
+    Reason.BAD_REQUEST,
+)
+AS_LOGGED = frozenset(reason.value for reason in (*HELD, *_FROM_CLIENT))
 """Reasons whose causes no access log shows."""
 NOT_LOGGED = "client-not-logged"
 """In place of a reason: a request that was refused, and so logged without client, is not now."""

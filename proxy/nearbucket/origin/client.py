@@ -229,9 +229,11 @@ class OriginClient:
             status = prepared.verdict(response.headers.get("ETag", "")) or status
         match status:
             case 200:
-                return ObjectResponse.whole(response, self.resumer(path), has_body=method != "HEAD")
+                return ObjectResponse.with_object(
+                    response, self.resumer(path), has_body=method != "HEAD"
+                )
             case 206 if "range" in prepared.headers:
-                return ObjectResponse.whole(response, self.resumer(path), has_body=True)
+                return ObjectResponse.with_object(response, self.resumer(path), has_body=True)
             case 304:
                 return ObjectResponse.unchanged(response)
             case 412:

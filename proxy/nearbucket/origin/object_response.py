@@ -59,7 +59,7 @@ class ObjectResponse:
         return cls(304, visible_fields(response.headers, VISIBLE_304))
 
     @classmethod
-    def whole(
+    def with_object(
         cls, response: aiohttp.ClientResponse, again: Again, *, has_body: bool
     ) -> ObjectResponse:
         """Make the response with an object or a range of it.

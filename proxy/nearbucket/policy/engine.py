@@ -168,7 +168,7 @@ class Engine:
         facts = self._facts(request, resolved)
         client, region = facts.client, facts.region
         reason, replica, base = site.reason(facts), REPLICA_OK, None
-        if reason in _SENT and client is not None and region is not None:
+        if reason in _WITH_COPY and client is not None and region is not None:
             replica = replicas.replica_status(site.name, region, key)
             if replica.against is not None:
                 reason = replica.against
@@ -253,7 +253,7 @@ class Engine:
 
 
 _WHEN_SERVING = "checked when serving: the target and its copy, redirect.min_size, came-back"
-_SENT = frozenset({Reason.IN_REGION, Reason.SHADOW})
+_WITH_COPY = frozenset({Reason.IN_REGION, Reason.SHADOW})
 
 
 def host_name(authority: str) -> str | None:

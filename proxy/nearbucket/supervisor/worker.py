@@ -159,8 +159,8 @@ class Worker:
         self._replicas.tick(now)
         if self._certificate is not None:
             self._certificate.refresh()
-        for lane in tuple(self.context.connections):
-            lane.check(now)
+        for connection in tuple(self.context.connections):
+            connection.check(now)
         self._origins.check(now)
         self.context.log.flush()
 
@@ -170,13 +170,13 @@ class Worker:
         self.context.drain()
         self._server.close()
         while self.context.connections and time.monotonic() < deadline:
-            for lane in tuple(self.context.connections):
-                lane.check(time.monotonic())
+            for connection in tuple(self.context.connections):
+                connection.check(time.monotonic())
             await asyncio.sleep(0.05)
         if self.context.connections:
             _log.warning("drain_timeout is over: %d connections cut", len(self.context.connections))
-        for lane in tuple(self.context.connections):
-            lane.abort()
+        for connection in tuple(self.context.connections):
+            connection.abort()
         await asyncio.sleep(0)
         self._ticking.cancel()
         await self._replicas.close()

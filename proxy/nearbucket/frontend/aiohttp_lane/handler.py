@@ -112,10 +112,10 @@ class _Exchange:
 
     async def _settle(self) -> None:
         """Wait for the check of the copy, at most ``catalog.wait``, and decide again."""
-        open_, context = self._decision, self._context
+        undecided, context = self._decision, self._context
         replicas = context.decider.replicas
-        if replicas is not None and not isinstance(open_, Refuse):
-            await replicas.settle(open_.site, open_.region or "", open_.key)
+        if replicas is not None and not isinstance(undecided, Refuse):
+            await replicas.settle(undecided.site, undecided.region or "", undecided.key)
             self._decision = context.decider.decide(self._request)
 
     def failed(self) -> None:
