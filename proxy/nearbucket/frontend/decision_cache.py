@@ -41,6 +41,7 @@ _REGION_KEYS = {
     Reason.CLIENT_UNKNOWN: None, Reason.OUTSIDE_AWS: None, Reason.NO_TARGET: None,
     Reason.PATH: _NO_PATTERN,
 }  # fmt: skip
+"""Cacheable reasons of streams, each with what stands for the region in the key of its objects."""
 
 CACHEABLE_REASONS = frozenset(_REGION_KEYS)
 """Reasons for streams that hold for every request of a client, or for an object."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 RECORDED = frozenset({b"host", b"user-agent", b"referer", b"range"})
-"""Header fields that the access log shows."""
+"""Header fields that the access log shows; the streaming lane reads its Range from them too."""
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,10 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """The rule that decided a request, with its action and its meaning in one sentence."""
+    """The rule that decided a request, with its action and its meaning in one sentence.
+
+    The order of the members has no meaning; ``SitePolicy.reason`` has that of the rules.
+    """
 
     action: Action
     help: str

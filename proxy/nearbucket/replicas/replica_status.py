@@ -135,7 +135,7 @@ class ReplicaStatuses:
     def status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of a copy; has S3 asked again if that will soon be too old."""
         rule = self._rules.get((site, region))
-        if rule is None:  # between two assignments of a reload
+        if rule is None:  # a reload uses the new engine a moment before the new rules
             return UNVERIFIED
         if rule.watched_url is not None and rule.watched_url in self.health.down:
             self.health.requested(rule.watched_url, key)

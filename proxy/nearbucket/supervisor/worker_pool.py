@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 STATS_TIMEOUT = 2.0  # seconds a worker may take to send its metrics; then its last ones are used
-APPLY_ATTEMPTS = 5  # so many times as long it may take to apply a snapshot
+APPLY_ATTEMPTS = 5  # times STATS_TIMEOUT: how long workers may take to apply a snapshot
 DRAIN_GRACE = 5.0  # seconds a worker may take beyond drain_timeout before it is killed
 RESTART_PAUSE = 1.0  # seconds before a worker that died young is replaced
 STARTS = 3  # if no worker ever started, the start has failed after so many processes on a socket
