@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BUCKET = "bucket"
+LONG_AGO = {"Last-Modified": "Wed, 01 Jan 2020 00:00:00 GMT"}
+"""So that what is known of an object holds for ``verify_ttl``."""
 
 
 class BucketServer:
@@ -22,7 +24,7 @@ class BucketServer:
 
     Attributes:
         objects: Key to its content and ETag.
-        headers: Key to further fields of its answers.
+        headers: Key to further fields of its answers. Last-Modified is years ago by default.
         mode: ``fine``, ``forbidden`` (403), ``moved`` (301), ``gone`` (404 for everything),
             ``failing`` (503), or ``hanging``.
         asked: Method and key, empty for the bucket, to how often that was asked.
@@ -93,7 +95,7 @@ class BucketServer:
         if key not in self.objects:
             return web.Response(status=404)
         data, etag = self.objects[key]
-        fields = {"ETag": f'"{etag}"', **self.headers.get(key, {})}
+        fields = LONG_AGO | {"ETag": f'"{etag}"', **self.headers.get(key, {})}
         return web.Response(body=data, headers=fields)
 
 

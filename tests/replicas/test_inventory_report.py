@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 CREATED = 1_790_000_000.0
 """When S3 began to write the reports."""
 
+WRITTEN, MODIFIED = "2026-01-01T00:00:00.000Z", 1_767_225_600.0
+"""When all objects were uploaded, in a report and as Unix time."""
+
 CURRENT = "Bucket, Key, Size, LastModifiedDate, ETag, StorageClass"
 VERSIONS = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag"
 BUCKET = "reports"
@@ -45,7 +48,7 @@ def packed(rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def row(key: str, size: int = 1, etag: str = "e") -> tuple[object, ...]:
-    return "listed", quote_plus(key, safe="/"), size, "2026-01-01T00:00:00.000Z", etag, "STANDARD"
+    return "listed", quote_plus(key, safe="/"), size, WRITTEN, etag, "STANDARD"
 
 
 def manifest(keys: Iterable[str], bucket: str, **changed: Any) -> bytes:
@@ -107,7 +110,8 @@ class Shelf:
         found: list[tuple[str, int, str]] = []
         async for page in report_of(self.place(where, **entry)):
             assert page.seen == CREATED
-            found += page.objects
+            assert {modified for *_, modified in page.objects} <= {MODIFIED}
+            found += [each[:3] for each in page.objects]
         return found
 
 
@@ -166,14 +170,14 @@ async def test_keys_are_decoded_as_s3_encodes_them(shelf: Shelf) -> None:
 
 
 async def test_a_space_may_be_encoded_either_way(shelf: Shelf) -> None:
-    await shelf.store(packed([("listed", "a%20b+c%2Bd", 1, "", "e", "")]))
+    await shelf.store(packed([("listed", "a%20b+c%2Bd", 1, WRITTEN, "e", "")]))
     assert await shelf.read() == [("a b c+d", 1, "e")]
 
 
 async def test_only_current_versions_count(shelf: Shelf) -> None:
     rows = [
-        ("listed", "now", "v2", "true", "false", "2", "", "new"),
-        ("listed", "now", "v1", "false", "false", "1", "", "old"),
+        ("listed", "now", "v2", "true", "false", "2", WRITTEN, "new"),
+        ("listed", "now", "v1", "false", "false", "1", WRITTEN, "old"),
         ("listed", "gone", "v4", "true", "true", "", "", ""),
         ("listed", "gone", "v3", "false", "false", "3", "", "was"),
     ]
@@ -211,8 +215,12 @@ async def test_pages_are_small_however_well_a_file_is_packed(shelf: Shelf) -> No
         ({"fileFormat": "ORC"}, "fileFormat is ORC, and only CSV can be read; choose CSV"),
         ({"fileFormat": "Parquet"}, "fileFormat is Parquet, .* or remove inventory:"),
         ({"sourceBucket": "other"}, "a report about bucket other, not listed"),
-        ({"fileSchema": "Bucket, Key, Size"}, "no column ETag; add it to the fields of the inv"),
-        ({"fileSchema": "Bucket, Key"}, "no column Size and no ETag"),
+        (
+            {"fileSchema": "Key, Size, LastModifiedDate"},
+            "no column ETag; add it to the fields of the inv",
+        ),
+        ({"fileSchema": "Key, LastModifiedDate"}, "no column Size and no ETag"),
+        ({"fileSchema": "Key, Size, ETag"}, "no column LastModifiedDate; add"),
         ({"files": None}, "not the manifest of an S3 Inventory report"),
         ({"creationTimestamp": "now"}, "not the manifest of an S3 Inventory report"),
     ],
@@ -245,20 +253,21 @@ GOOD = packed([row(f"pack-{number}", number, f"{number**9:032x}") for number in 
         b"",
         b"Bucket,Key",
         packed([("listed", "a")]),
-        packed([("listed", "a", "large", "", "e", "")]),
-        packed([("listed", "%ff", 1, "", "e", "")]),
+        packed([("listed", "a", "large", WRITTEN, "e", "")]),
+        packed([("listed", "a", 1, "yesterday", "e", "")]),
+        packed([("listed", "%ff", 1, WRITTEN, "e", "")]),
         gzip.compress(b'"listed","a",1,"","e'),
         gzip.compress(bytes(2_000_000)),
     ],
-    ids=["last byte", "half", "checksum", "hole", "empty", "plain", "columns", "size", "utf-8",
-         "quote", "no lines"],
+    ids=["last byte", "half", "checksum", "hole", "empty", "plain", "columns", "size", "date",
+         "utf-8", "quote", "no lines"],
 )  # fmt: skip
 async def test_of_a_damaged_file_the_error_tells_and_what_came_before_stays(
     shelf: Shelf, damaged: bytes
 ) -> None:
     await shelf.store(packed([row("before")]), damaged)
     pages = report_of(shelf.place())
-    assert (await anext(pages)).objects == (("before", 1, "e"),)
+    assert (await anext(pages)).objects == (("before", 1, "e", MODIFIED),)
     with pytest.raises(
         ConfigError, match=r"inventory: .*data/1-1.csv.gz (is damaged|cannot be read): ."
     ):

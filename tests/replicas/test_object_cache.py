@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 ONE = ObjectVersion(1, "one")
 
 
+WALL = 1_790_000_000.0
+"""The Unix time of tests that set the clock."""
+
+
 class Bucket:
     """A bucket whose responses come when a test releases them."""
 
@@ -73,6 +77,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A monotonic clock that tests set."""
     clock = [1000.0]
     monkeypatch.setattr(module, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(module, "time", lambda: WALL + clock[0] - 1000.0)
     return clock
 
 
@@ -160,7 +165,44 @@ async def test_what_is_known_is_as_old_as_its_question(now: list[float]) -> None
     now[0] += 5  # S3 took its time, and may have looked at the beginning of it
     world.east.gate.set()
     await flight
-    assert world.get("a") == CachedObject(ONE, 1000.0)
+    assert world.get("a") == CachedObject(ONE, 1000.0, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("modified", "age"),
+    [
+        pytest.param(0.0, 0.0, id="unknown"),
+        pytest.param(WALL - 60, 60.0, id="a minute ago"),
+        pytest.param(WALL + 60, 0.0, id="by a clock that is fast"),
+    ],
+)
+async def test_an_object_is_as_old_as_its_last_modified(
+    now: list[float], modified: float, age: float
+) -> None:
+    world = World()
+    world.east.answer = lambda _: ObjectVersion(1, "one", "", modified)
+    entry = await world.ask("a")
+    assert entry is not None
+    assert entry.age == age
+    now[0] += 10
+    entry = await world.ask("a")
+    assert entry is not None
+    assert entry.age == age + 10
+
+
+async def test_an_absence_is_as_old_as_the_first_answer_of_an_unbroken_run(
+    now: list[float],
+) -> None:
+    world = World()
+    ages = []
+    answers = iter((ABSENT, ABSENT, ONE, ABSENT, ABSENT))
+    world.east.answer = lambda _: next(answers)
+    for _ in range(5):
+        entry = await world.ask("a")
+        assert entry is not None
+        ages.append(entry.age)
+        now[0] += 5
+    assert ages == [0, 5, 0, 0, 5]
 
 
 async def test_a_question_that_fails_is_held_back_and_its_key_soon_forgotten(
@@ -288,6 +330,6 @@ async def test_a_bucket_that_nobody_needs_any_more_is_forgotten_even_while_it_is
 
 async def test_a_smaller_bound_holds_at_once() -> None:
     world = World(5000)
-    world.object_cache.learn("east", [(str(number), 1, "e") for number in range(4000)], 1.0)
+    world.object_cache.learn("east", [(str(number), 1, "e", 0.0) for number in range(4000)], 1.0)
     world.object_cache.use(world.object_cache.prepare([world.east, world.west]), 1000)
     assert len(world.object_cache) <= 1000

@@ -62,7 +62,7 @@ class Model:
     def step(self, what: str, place: str, key: str, now: float) -> None:
         """Use or put an object in the cache and in the model."""
         if what == "learn":
-            self.one.learn(place, [(key, 1, "e")], now)
+            self.one.learn(place, [(key, 1, "e", 0.0)], now)
         elif self.one.buckets[place].get(key) is None:
             return
         if (place, key) in self.used:
@@ -90,14 +90,14 @@ def test_it_keeps_to_its_bound_whatever_a_listing_holds(
 ) -> None:
     one = cache_of(ENTRIES)
     for number, (place, keys) in enumerate(pages):
-        one.learn(place, [(key, 1, "e") for key in keys], float(number))
+        one.learn(place, [(key, 1, "e", 0.0) for key in keys], float(number))
         assert len(one) <= ENTRIES
 
 
 def test_using_all_that_is_known_while_new_objects_come_does_not_make_it_grow() -> None:
     one = cache_of(1000)
     for number in range(10_000):
-        one.learn("east", [(str(number), 1, "e")], 1.0)
+        one.learn("east", [(str(number), 1, "e", 0.0)], 1.0)
         if number % 400 == 0:
             for known in range(number):
                 one.buckets["east"].get(str(known))
@@ -114,9 +114,9 @@ def test_the_newest_that_was_seen_is_what_is_known(seen: list[tuple[float, bool]
     bucket_cache = one.buckets["east"]
     for number, (moment, listed) in enumerate(seen):
         if listed:
-            one.learn("east", [("a", number, "e")], moment)
+            one.learn("east", [("a", number, "e", 0.0)], moment)
         else:
-            bucket_cache.put("a", CachedObject(ObjectVersion(number, "e"), moment))
+            bucket_cache.put("a", CachedObject.of(ObjectVersion(number, "e"), moment))
     best = max((moment, number) for number, (moment, _) in enumerate(seen))
     entry = bucket_cache.get("a")
     assert entry is not None
@@ -126,23 +126,23 @@ def test_the_newest_that_was_seen_is_what_is_known(seen: list[tuple[float, bool]
 def test_a_listing_takes_no_checksum_away() -> None:
     one = cache_of(ENTRIES)
     bucket_cache = one.buckets["east"]
-    bucket_cache.put("a", CachedObject(ObjectVersion(1, "e-2", "crc32=x"), 1.0))
-    one.learn("east", [("a", 1, "e-2")], 2.0)
-    assert bucket_cache.get("a") == CachedObject(ObjectVersion(1, "e-2", "crc32=x"), 2.0)
-    one.learn("east", [("a", 2, "e-2")], 3.0)
-    assert bucket_cache.get("a") == CachedObject(ObjectVersion(2, "e-2", None), 3.0)
+    bucket_cache.put("a", CachedObject.of(ObjectVersion(1, "e-2", "crc32=x"), 1.0))
+    one.learn("east", [("a", 1, "e-2", 0.0)], 2.0)
+    assert bucket_cache.get("a") == CachedObject(ObjectVersion(1, "e-2", "crc32=x"), 2.0, 1.0)
+    one.learn("east", [("a", 2, "e-2", 0.0)], 3.0)
+    assert bucket_cache.get("a") == CachedObject(ObjectVersion(2, "e-2", None), 3.0, 3.0)
 
 
 def test_a_listing_of_a_bucket_that_nobody_needs_is_passed_over() -> None:
     one = cache_of(ENTRIES)
-    one.learn("north", [("a", 1, "e")], 1.0)
+    one.learn("north", [("a", 1, "e", 0.0)], 1.0)
     assert len(one) == 0
 
 
 def entry(number: int, sums: str) -> CachedObject:
     """A version as a HEAD makes it: it shares no value with another bucket's."""
     held = ObjectVersion(1_000_000 + number, f"{number:032x}", sums and f"{sums}={number:011x}=")
-    return CachedObject(held, 1000.0 + number)
+    return CachedObject(held, 1000.0 + number, 500.0 + number)
 
 
 def bytes_an_entry(sums: str) -> float:

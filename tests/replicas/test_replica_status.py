@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -31,10 +32,11 @@ BUCKETS = {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymo
 
 
 class Known(NamedTuple):
-    """The version in one bucket, and how many seconds ago it was seen."""
+    """The version in one bucket, how many seconds ago it was seen, and its age then."""
 
     held: ObjectVersion
-    age: float = 0.0
+    seen: float = 0.0
+    age: float = 1e6
 
 
 class World:
@@ -59,7 +61,8 @@ class World:
 
     def know(self, bucket: str, known: Known | None) -> None:
         if known is not None:
-            self.bucket_caches[bucket].put(KEY, CachedObject(known.held, self.now - known.age))
+            seen = self.now - known.seen
+            self.bucket_caches[bucket].put(KEY, CachedObject(known.held, seen, seen - known.age))
 
     def status(self, region: str = "us-west-2") -> ReplicaStatus:
         return self.one.status("*", region, KEY)
@@ -157,15 +160,16 @@ def test_a_target_that_is_the_origin_is_one_bucket(verify: str) -> None:
     assert own(HERE, 101) is SMALL
 
 
-AGES = st.sampled_from([0.0, 29.0, 31.0, 449.0, 451.0, 599.0, 601.0])
+SEEN = st.sampled_from([0.0, 1.9, 2.1, 29.0, 31.0, 449.0, 451.0, 599.0, 601.0])
+AGES = st.sampled_from([0.0, 3.0, 29.5, 100.0, 4500.0, 1e6])
 HELD = st.sampled_from([OBJECT, OTHER, ABSENT, PARTS, COPY, ObjectVersion(3, "e")])
-KNOWN = st.none() | st.builds(Known, HELD, AGES)
+KNOWN = st.none() | st.builds(Known, HELD, SEEN, AGES)
 
 
 def expected(
     verify: str, origin: Known | None, target: Known | None, smallest: int
 ) -> Reason | None:
-    """The rules of "What is known of the copies" in docs/request-handling.md, in order."""
+    """The rules of "How copies are checked" in docs/request-handling.md, in order."""
     needed: Sequence[Known | None] = {
         "match": (origin, target),
         "exists": (target,),
@@ -174,13 +178,13 @@ def expected(
     if None in needed:
         return ASK
     known = [each for each in needed if each is not None]
-    age = max((each.age for each in known), default=0.0)
+    seen = max((each.seen for each in known), default=0.0)
     bad = any(each.held == ABSENT for each in known) or (
         verify == "match" and not known[0].held.equals(known[1].held)
     )
     if bad:
-        return GONE if age <= 30 else ASK
-    if age > TTL:
+        return GONE if seen <= min(max(min(each.age for each in known), 2), 30) else ASK
+    if known and seen > min(max(known[0].age / 10, 2), TTL):
         return ASK
     return SMALL if known and known[0].held.size < smallest else None
 
@@ -247,9 +251,53 @@ def test_bad_news_holds_no_longer_than_good_news() -> None:
     world = World(None, verify="exists", verify_ttl=5.0)
     world.know("us-west-2-downloads", Known(ABSENT, 4.0))
     assert world.status() == ReplicaStatus(GONE, -1, NOW + 1.0)
-    world.know("us-west-2-downloads", Known(ABSENT, 3.0))
-    world.bucket_caches["us-west-2-downloads"].put(KEY, CachedObject(ABSENT, NOW - 3.0))
-    assert world.status().against is GONE
+
+
+@pytest.mark.parametrize(
+    ("age", "holds"), [(0, 2), (19, 2), (60, 6), (3000, 300), (6000, 600), (1e8, 600)]
+)
+def test_good_news_holds_for_a_tenth_of_the_age_of_the_origin_s_object(
+    age: float, holds: float
+) -> None:
+    for seen, against in ((holds, None), (holds + 0.1, ASK)):
+        found = judged("match", Known(OBJECT, seen, age), Known(OBJECT, 0.0, 1e8))
+        assert found.against is against
+    assert judged("match", Known(OBJECT, 0.0, age), THERE).until == NOW + 0.75 * holds
+
+
+def asked_at(versions: dict[str, tuple[ObjectVersion, float]]) -> list[float]:
+    """When the target is asked, within 200 s of requests, each half second.
+
+    Args:
+        versions: What each bucket holds all the time, and its age at the beginning.
+    """
+    moments = []
+    world = World(None, verify="match")
+    for step in range(400):
+        world.now = NOW + step / 2
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (object_cache, replica_status):
+                patch.setattr(module, "monotonic", lambda: world.now)
+            if world.status().against is not ASK:
+                continue
+            for name in world.opens():
+                held, age = versions[name]
+                since = world.now if held == ABSENT else NOW - age
+                world.bucket_caches[name].put(KEY, CachedObject(held, world.now, since))
+            moments.append(world.now - NOW)
+    return moments
+
+
+def test_a_copy_that_is_missing_is_asked_for_again_after_2_4_8_up_to_30_seconds() -> None:
+    found = asked_at({"downloads": (OBJECT, 1e6), "us-west-2-downloads": (ABSENT, 0)})
+    pauses = [after - before for before, after in pairwise(found)]
+    assert pauses == [2.5, 3, 6, 12, 24, 30.5, 30.5, 30.5, 30.5]  # at the first request after it
+
+
+def test_of_a_copy_that_differs_the_younger_of_both_uploads_counts() -> None:
+    for origin, target in ((0, 1e6), (1e6, 0)):
+        found = asked_at({"downloads": (OBJECT, origin), "us-west-2-downloads": (OTHER, target)})
+        assert found[:4] == [0, 2.5, 5.5, 11.5]
 
 
 def test_a_site_or_region_that_there_is_not_is_open_and_asks_nothing() -> None:

@@ -140,12 +140,13 @@ async def test_origin_and_targets_are_learned_in_batches(full: World) -> None:
     assert all(before <= sent.seen <= time.time() for sent in full.sent)
 
 
-async def test_size_and_etag_are_those_of_the_bucket(world: World) -> None:
+async def test_size_etag_and_age_are_those_of_the_bucket(world: World) -> None:
     await world.fill("origin", ["a.tar.gz"])
     head = await world.client.head_object(Bucket=BUCKET, Key=f"{world.name}/origin/a.tar.gz")
     await world.run(world.site("west"))
-    held = ("a.tar.gz", head["ContentLength"], head["ETag"].strip('"'))
-    assert [sent.objects for sent in world.sent] == [(held,)]
+    ((key, size, etag, modified),) = (entry for sent in world.sent for entry in sent.objects)
+    assert (key, size, etag) == ("a.tar.gz", head["ContentLength"], head["ETag"].strip('"'))
+    assert abs(modified - head["LastModified"].timestamp()) <= 1.0  # a listing has milliseconds
 
 
 async def test_what_no_request_can_be_redirected_to_is_not_sent(world: World) -> None:
@@ -349,7 +350,7 @@ class Counted:
         number = min(most, self.size - self.taken)
         self.taken += number
         await asyncio.sleep(0)
-        return CatalogBatch("", (("key", 1, "etag"),) * number, 0.0) if number else None
+        return CatalogBatch("", (("key", 1, "etag", 0.0),) * number, 0.0) if number else None
 
 
 @pytest.mark.parametrize("sizes", list(itertools.product([0, 1, 7, 400], repeat=3)))

@@ -48,7 +48,8 @@ class Redirect(Section):
     """What is checked before a redirect: that the target has the object (``exists``), also with the
     origin's size and ETag (``match``), or nothing (``none``)."""
     verify_ttl: Duration = 600.0
-    """How long a positive check is valid; a negative one is valid for 30 s at most."""
+    """How long a positive check is valid at most. It is valid for a tenth of the object's age, but
+    at least for 2 s; a negative one for 2 s, 4 s and so on, up to 30 s."""
     came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 10.0
     """A client that repeats a request within this time after its redirect is streamed, because the
     redirect failed; ``off`` redirects it again."""

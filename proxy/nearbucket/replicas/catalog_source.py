@@ -101,4 +101,7 @@ async def _listing_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
         aclosing(pages_of(client, location, not_listed)) as pages,
     ):
         async for seen, page in pages:
-            yield CatalogBatch(url, tuple(each[:3] for each in objects_of(page, location)), seen)
+            objects = [
+                (*each[:3], each.modified.timestamp()) for each in objects_of(page, location)
+            ]
+            yield CatalogBatch(url, tuple(objects), seen)

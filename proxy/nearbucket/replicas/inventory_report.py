@@ -12,6 +12,7 @@ import re
 import zlib
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -51,7 +52,7 @@ _UNZIPPED = 128 * 1024
 _MANIFEST_BYTES = 32 * 1024**2
 """A manifest has about 200 bytes a file; anything larger is not one."""
 
-_NEEDED = ("Key", "Size", "ETag")
+_NEEDED = ("Key", "Size", "ETag", "LastModifiedDate")
 _CURRENT = {"IsLatest": {"true"}, "IsDeleteMarker": {"false", ""}}
 """What a row of a current object has in the columns that only a report of all versions has."""
 
@@ -131,13 +132,15 @@ def _objects(lines: Iterable[bytes], columns: Sequence[str], prefix: str) -> Ite
     Keys are URL-encoded, a space as ``+`` (user guide, "Key name"; cloud-custodian's issue 1997
     shows one).
     """
-    key_at, size_at, etag_at = (columns.index(name) for name in _NEEDED)
+    key_at, size_at, etag_at, modified_at = (columns.index(name) for name in _NEEDED)
     checks = [(columns.index(name), texts) for name, texts in _CURRENT.items() if name in columns]
     for row in csv.reader((line.decode() for line in lines), strict=True):
         if row and all(row[column].lower() in texts for column, texts in checks):
             key = unquote_plus(row[key_at], errors="strict")
             if key != prefix and key.startswith(prefix):
-                yield key.removeprefix(prefix), int(row[size_at]), row[etag_at].strip('"')
+                size, etag = int(row[size_at]), row[etag_at].strip('"')
+                modified = datetime.fromisoformat(row[modified_at]).timestamp()
+                yield key.removeprefix(prefix), size, etag, modified
 
 
 @dataclass(frozen=True, slots=True)

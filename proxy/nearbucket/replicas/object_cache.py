@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.errors import OriginError
@@ -21,8 +21,7 @@ from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-NEGATIVE_TTL = 30.0
-"""Seconds for which it is not checked again that an object is absent or differs."""
+    from nearbucket.replicas.object_version import CatalogEntry
 
 FAILURE_PAUSE = 1.0
 """Seconds for which a HEAD that failed is not repeated."""
@@ -47,13 +46,33 @@ class _Probe(Protocol):  # ``BucketProbe``, as far as it is needed here
 
 
 class CachedObject(NamedTuple):
-    """The version of an object, and the monotonic time at which it was that."""
+    """The version of an object, and when it was that.
+
+    Attributes:
+        version: The version.
+        seen: Monotonic time at which the bucket had it for certain.
+        since: Monotonic time since which the bucket has had it: that of Last-Modified, or of the
+            first answer without the object in an unbroken run of them.
+    """
 
     version: ObjectVersion
     seen: float
+    since: float
+
+    @classmethod
+    def of(cls, version: ObjectVersion, seen: float) -> CachedObject:
+        """An entry that was seen at this monotonic time, and is as old as Last-Modified says."""
+        modified = version.modified
+        since = min(seen, modified - (time() - monotonic())) if modified else seen
+        return cls(version, seen, since)
+
+    @property
+    def age(self) -> float:
+        """Seconds for which the bucket had had this version when it was seen."""
+        return self.seen - self.since
 
 
-_Kept = tuple[int, str, str | None, float]
+_Kept = tuple[int, str, str | None, float, float]
 """An entry as it is kept: a tuple of plain values, which the garbage collector does not visit.
 200,000 of anything else would hold the event loop for 50 ms at each full collection."""
 
@@ -85,19 +104,23 @@ class BucketCache:
             if found is None:
                 return None
             self._keep(key, found)
-        size, etag, sums, seen = found
-        return CachedObject(ObjectVersion(size, etag, sums), seen)
+        size, etag, sums, seen, since = found
+        return CachedObject(ObjectVersion(size, etag, sums), seen, since)
 
     def put(self, key: str, entry: CachedObject) -> None:
-        """Keep a version, unless a newer one is known; a listing takes no known checksums away."""
+        """Keep a version, unless a newer one is known.
+
+        The version that is known already keeps its age, and what is known of its checksums.
+        """
         known = self.get(key)
-        version = entry.version
+        (size, etag, sums, _), seen, since = entry
         if known is not None:
-            if known.seen > entry.seen:
+            if known.seen > seen:
                 return
-            if version.checksums is None and known.version[:2] == version[:2]:
-                version = known.version
-        self._keep(key, (*version, entry.seen))
+            if known.version[:2] == (size, etag):
+                since = known.since
+                sums = known.version.checksums if sums is None else sums
+        self._keep(key, (size, etag, sums, seen, since))
 
     def _keep(self, key: str, kept: _Kept) -> None:
         self.young[key] = kept
@@ -155,18 +178,18 @@ class ObjectCache:
         while len(self) > entries:
             self._age()
 
-    def learn(self, base_url: str, objects: Iterable[tuple[str, int, str]], seen: float) -> None:
+    def learn(self, base_url: str, objects: Iterable[CatalogEntry], seen: float) -> None:
         """Cache objects of a listing.
 
         Args:
             base_url: The bucket; ignored if it is not in use.
-            objects: Key, size and ETag of each.
+            objects: The objects.
             seen: Monotonic time of the listing.
         """
         bucket = self.buckets.get(base_url)
         if bucket is not None:
-            for key, size, etag in objects:
-                bucket.put(key, CachedObject(ObjectVersion(size, etag, None), seen))
+            for key, size, etag, modified in objects:
+                bucket.put(key, CachedObject.of(ObjectVersion(size, etag, None, modified), seen))
 
     def __len__(self) -> int:
         return sum(map(len, self.buckets.values()))
@@ -221,7 +244,7 @@ class ObjectCache:
         self._count("nearbucket_checks_total", "absent" if version == ABSENT else "present")
         self._health.answered(probe.base_url, None if version == ABSENT else key)
         known, bucket.failing = bucket.get(key), False
-        bucket.put(key, CachedObject(version, asked))
+        bucket.put(key, CachedObject.of(version, asked))
         if known is not None and known.version[:2] != version[:2]:
             self._changed()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,12 +21,15 @@ class ObjectVersion(NamedTuple):
         size: In bytes; ``ABSENT``'s is -1.
         etag: Without quotes.
         checksums: S3's checksums of all bytes, as ``name=value`` separated by spaces; empty if
-            there are none; None if unknown, because a listing does not have them.
+            there are none; None if unknown, because only the response to a HEAD has them.
+        modified: Unix time of Last-Modified; 0 if unknown. Nothing that tells versions apart, and
+            not kept in the object cache, which has ``CachedObject.since``.
     """
 
     size: int
     etag: str
     checksums: str | None = ""
+    modified: float = 0.0
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> ObjectVersion:
@@ -33,8 +38,8 @@ class ObjectVersion(NamedTuple):
         Raises:
             ValueError: It has no Content-Length.
         """
-        etag = fields.get("ETag", "").strip('"')
-        return cls(int(fields.get("Content-Length", "")), etag, _sums(fields))
+        etag, size = fields.get("ETag", "").strip('"'), int(fields.get("Content-Length", ""))
+        return cls(size, etag, _sums(fields), unix_time(fields.get("Last-Modified", "")))
 
     def equals(self, other: ObjectVersion) -> bool | None:
         """Whether both are known to be the same bytes; None if that takes unknown checksums.
@@ -55,8 +60,8 @@ ABSENT = ObjectVersion(-1, "")
 """The bucket has no such object."""
 
 
-CatalogEntry = tuple[str, int, str]
-"""Key without the bucket's prefix, size in bytes, ETag without quotes."""
+CatalogEntry = tuple[str, int, str, float]
+"""Key without the bucket's prefix, size in bytes, ETag without quotes, Unix time of the upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,14 @@ class CatalogBatch:
     base_url: str
     objects: tuple[CatalogEntry, ...]
     seen: float
+
+
+def unix_time(date: str) -> float:
+    """The Unix time of a Last-Modified field; 0 if it is not a date."""
+    try:
+        return parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _sums(fields: Mapping[str, str]) -> str:

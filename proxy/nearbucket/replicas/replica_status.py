@@ -1,9 +1,10 @@
 """Whether clients may be redirected to a copy, by the site's settings and what is known of it.
 
 ``status`` answers at once, from the object cache and the health checks. That a copy is good holds
-for ``redirect.verify_ttl``; in the last quarter of it, a request has S3 asked again in the
-background. That it is absent or differs holds for ``NEGATIVE_TTL`` seconds at most. What is older
-counts as unknown; ``settle`` asks S3 and waits.
+for a tenth of the age of the origin's object, as in HTTP's heuristic freshness (RFC 9111, section
+4.2.2): from 2 s to ``redirect.verify_ttl``. In the last quarter of it, a request has S3 asked again
+in the background. That a copy is absent or differs holds for as long as it has been so: from 2 s to
+30 s. What is older counts as unknown; ``settle`` asks S3 and waits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.health_check import HealthChecker
-from nearbucket.replicas.object_cache import NEGATIVE_TTL, ObjectCache
+from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.object_version import ABSENT
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
@@ -32,7 +33,16 @@ if TYPE_CHECKING:
     from nearbucket.s3.credentials import SdkCredentials
 
 RENEW_AFTER = 0.75
-"""Share of ``verify_ttl`` after which a good copy is checked again."""
+"""Share of the time that a good result holds, after which the copy is checked again."""
+SHORTEST = 2.0
+"""Seconds for which every result holds, unless ``verify_ttl`` is shorter."""
+
+OF_ITS_AGE = 0.1
+"""Share of the age of the origin's object for which it holds that a copy is good."""
+
+NEGATIVE_TTL = 30.0
+"""Seconds after which a copy that is absent or differs is checked again at the latest."""
+
 
 OUTAGE = 86400.0
 """Seconds for which the last answer of an origin holds that does not answer any more."""
@@ -51,15 +61,13 @@ class ReplicaRule(NamedTuple):
     Attributes:
         watched_url: The target's ``object_base_url``; None if it has no health checks.
         buckets: Caches of the buckets that must hold the object, the target's last.
-        good: Seconds for which it holds that a copy is good.
-        bad: Seconds for which it holds that a copy is not.
+        longest: Seconds for which a result holds at most.
         smallest: Bytes of the smallest object that is redirected.
     """
 
     watched_url: str | None
     buckets: tuple[BucketCache, ...]
-    good: float
-    bad: float
+    longest: float
     smallest: int
 
 
@@ -149,22 +157,22 @@ class ReplicaStatuses:
         if known is None or _needs_checksums(known):
             return UNVERIFIED
         against, size = _reason_against(rule, known), known[0].version.size
-        oldest = min(entry.seen for entry in known)
+        oldest, valid_for = min(entry.seen for entry in known), _valid_for(rule, known)
         if against is Reason.NOT_REPLICATED:
-            until = oldest + rule.bad
+            until = oldest + valid_for
             return UNVERIFIED if until < now else ReplicaStatus(against, size, until)
-        if now - oldest > rule.good:
-            excused = _excused(rule, known, now)
-            return ReplicaStatus(against, size, 0.0) if excused else UNVERIFIED
-        until = oldest + rule.good * RENEW_AFTER
+        until = oldest + valid_for * RENEW_AFTER
         if until < now:
-            self._renew(rule, key, now)
+            if now - oldest > valid_for and not _excused(rule, known, now):
+                return UNVERIFIED
+            self._renew(rule, key, now - valid_for * RENEW_AFTER)
         return ReplicaStatus(against, size, until)
 
-    def _renew(self, rule: ReplicaRule, key: str, now: float) -> None:
+    def _renew(self, rule: ReplicaRule, key: str, oldest: float) -> None:
+        """Check again, without waiting, what was seen before a monotonic time."""
         for bucket in rule.buckets:
             entry = bucket.get(key)
-            if entry is None or now - entry.seen > rule.good * RENEW_AFTER:
+            if entry is None or entry.seen < oldest:
                 self.object_cache.check(bucket, key, renews=True)
 
     def revalidate(self, site: str, region: str, key: str) -> None:
@@ -215,9 +223,8 @@ def _rule(site: Site, region: str, caches: Mapping[str, BucketCache]) -> Replica
         entry.object_base_url for _, entry in site.buckets_to_check(region)
     )
     buckets = tuple(caches[base_url] for base_url in urls)
-    bad = min(NEGATIVE_TTL, redirect.verify_ttl)
     watched = site.targets[region].object_base_url if redirect.watch else None
-    return ReplicaRule(watched, buckets, redirect.verify_ttl, bad, redirect.min_size)
+    return ReplicaRule(watched, buckets, redirect.verify_ttl, redirect.min_size)
 
 
 def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:
@@ -247,7 +254,7 @@ def _excused(rule: ReplicaRule, entries: list[CachedObject], now: float) -> bool
         len(rule.buckets) > 1
         and rule.buckets[0].failing
         and now - first.seen < OUTAGE
-        and now - last.seen <= rule.good
+        and now - last.seen <= rule.longest
     )
 
 
@@ -256,19 +263,21 @@ def _needs_checksums(entries: list[CachedObject]) -> bool:
     return entries[0].version.equals(entries[-1].version) is None
 
 
+def _valid_for(rule: ReplicaRule, entries: list[CachedObject]) -> float:
+    """Seconds for which it holds what these entries say of a copy."""
+    if _reason_against(rule, entries) is Reason.NOT_REPLICATED:
+        return min(max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, rule.longest)
+    return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), rule.longest)
+
+
 def _to_check(rule: ReplicaRule, key: str, now: float) -> list[BucketCache]:
     """The buckets in which the object is unknown, or was seen too long ago."""
-    if not rule.buckets:
-        return []
-    known, most = _cached(rule, key), rule.good
-    if known is not None:
-        if _needs_checksums(known):
-            return list(rule.buckets)
-        if _reason_against(rule, known) is Reason.NOT_REPLICATED:
-            most = rule.bad
+    known = _cached(rule, key) if rule.buckets else []
+    if known and _needs_checksums(known):
+        return list(rule.buckets)
     return [
         bucket
         for bucket in rule.buckets
         if (entry := bucket.get(key)) is None
-        or now - entry.seen > (rule.bad if entry.version == ABSENT else most)
+        or now - entry.seen > _valid_for(rule, known or [entry])
     ]
