@@ -96,6 +96,8 @@ class BucketServer:
             return web.Response(status=404)
         data, etag = self.objects[key]
         fields = LONG_AGO | {"ETag": f'"{etag}"', **self.headers.get(key, {})}
+        if request.headers.get("If-None-Match") == fields["ETag"]:
+            return web.Response(status=304, headers=fields)
         return web.Response(body=data, headers=fields)
 
 

@@ -17,9 +17,9 @@ from tests.bucketserver import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nearbucket.replicas.object_cache import BucketCache
+
 ONE = ObjectVersion(1, "one")
-
-
 WALL = 1_790_000_000.0
 """The Unix time of tests that set the clock."""
 
@@ -46,7 +46,8 @@ class World:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.said: list[tuple[str, str | None]] = []
         self.changes = 0
-        self.object_cache = ObjectCache(self.count, self, self.changed)
+        self.news: list[tuple[str, str, ObjectVersion | None]] = []
+        self.object_cache = ObjectCache(self.count, self, self.changed, self.on_head)
         self.east, self.west = Bucket("east"), Bucket("west")
         self.object_cache.use(self.object_cache.prepare([self.east, self.west]), entries)
 
@@ -55,6 +56,9 @@ class World:
 
     def changed(self) -> None:
         self.changes += 1
+
+    def on_head(self, bucket_cache: BucketCache, key: str, known: CachedObject | None) -> None:
+        self.news.append((bucket_cache.probe.base_url, key, known and known.version))
 
     def answered(self, place: str, key: str | None) -> None:
         self.said.append((place, key))
@@ -151,9 +155,11 @@ async def test_others_are_told_when_an_object_changed_and_only_then(
     world = World()
     await world.ask("a")
     assert world.changes == 0
+    assert world.news == [("east", "a", None)]
     world.east.answer = lambda _: now_held
     await world.ask("a")
     assert world.changes == changes
+    assert world.news[1:] == [("east", "a", ONE)] * changes
 
 
 async def test_what_is_known_is_as_old_as_its_question(now: list[float]) -> None:
@@ -288,6 +294,32 @@ async def test_closing_ends_what_is_under_way() -> None:
     await world.object_cache.close()
     assert flight.cancelled()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_became_known_during_a_question_makes_it_be_asked_again() -> None:
+    """Which of the two is the newer version, S3 alone can tell."""
+    world = World()
+    answers = [ONE, ObjectVersion(2, "two")]
+    world.east.answer = lambda _: answers.pop(0)
+    world.east.gate.clear()
+    bucket_cache = world.object_cache.buckets["east"]
+    flight = world.object_cache.check(bucket_cache, "a")
+    assert flight is not None
+    await until(lambda: world.east.asked["a"] == 1)
+    bucket_cache.put("a", CachedObject.of(ObjectVersion(2, "two"), 0.0))
+    world.east.gate.set()
+    await flight
+    assert world.east.asked == {"a": 2}
+    assert bucket_cache.has("a", 2, "two")
+
+
+async def test_no_decision_outlasts_the_entries_that_are_dropped() -> None:
+    world = World(10)
+    for number in range(4):
+        await world.ask(str(number))
+    assert world.changes == 0
+    await world.ask("4")
+    assert world.changes == 1
 
 
 # reloads

@@ -31,7 +31,7 @@ class _Nobody:
 
 
 def cache_of(entries: int) -> ObjectCache:
-    made = ObjectCache(lambda *_: None, _Nobody(), lambda: None)
+    made = ObjectCache(lambda *_: None, _Nobody(), lambda: None, lambda *_: None)
     made.use(made.prepare([Bucket("east"), Bucket("west")]), entries)
     return made
 

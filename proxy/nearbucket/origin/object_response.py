@@ -37,6 +37,9 @@ class ObjectResponse:
         headers: Name and value of every header that a client may see, with the Content-Length of
             a 200 or 206.
         length: Content-Length of a 200 or 206, also for HEAD; otherwise 0.
+        etag: ETag of a 200, 206 or 304; empty if there is none.
+        total: Bytes of the object; None if the response does not say.
+        modified: Last-Modified of a 200, 206 or 304; empty if there is none.
     """
 
     _again: Again
@@ -48,15 +51,18 @@ class ObjectResponse:
         self.length = 0
         self._left = 0
         self._response: aiohttp.ClientResponse | None = None
-        self._etag = ""
-        self._end = self._total = 0
+        self.etag = self.modified = ""
+        self.total: int | None = None
+        self._end = 0
         self._why = ""
 
     @classmethod
     def unchanged(cls, response: aiohttp.ClientResponse) -> ObjectResponse:
         """Make a 304 with the validators of ``response``, which is released."""
         response.release()
-        return cls(304, visible_fields(response.headers, VISIBLE_304))
+        answer = cls(304, visible_fields(response.headers, VISIBLE_304))
+        answer._take_validators(response)
+        return answer
 
     @classmethod
     def with_object(
@@ -81,9 +87,9 @@ class ObjectResponse:
             raise OriginError(502, "S3 answered 206 without a Content-Range that fits")
         answer.length = length
         answer._response, answer._again = response, again
-        answer._etag = response.headers.get("ETag", "")
+        answer._take_validators(response)
         answer._left = length if has_body else 0
-        answer._end, answer._total = position or (0, 0)
+        answer._end, answer.total = position or (0, None)
         return answer
 
     @classmethod
@@ -97,9 +103,13 @@ class ObjectResponse:
         """
         answer = cls(dropped.status)
         answer.length = answer._left = left
-        answer._again, answer._etag = again, dropped.etag
-        answer._end, answer._total = dropped.end, dropped.total
+        answer._again, answer.etag = again, dropped.etag
+        answer._end, answer.total = dropped.end, dropped.total
         return answer
+
+    def _take_validators(self, response: aiohttp.ClientResponse) -> None:
+        self.etag = response.headers.get("ETag", "")
+        self.modified = response.headers.get("Last-Modified", "")
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body in pieces as they come, ``length`` bytes in all; nothing for HEAD.
@@ -150,8 +160,8 @@ class ObjectResponse:
         if self._response is not None:
             self._response.close()
         first = self._end - self._left
-        broken = f"S3 dropped the body at byte {first} of {self._total} ({problem})"
-        if not self._etag.startswith('"'):
+        broken = f"S3 dropped the body at byte {first} of {self.total} ({problem})"
+        if not self.etag.startswith('"'):
             raise OriginError(502, f"{broken}; without a strong ETag it cannot be resumed")
         if attempt > _ATTEMPTS:
             failed = f"gave up after {_ATTEMPTS} attempts to resume{self._why}"
@@ -159,18 +169,18 @@ class ObjectResponse:
         response = await self._rest_from(first, attempt)
         if response is None:
             return
-        same = response.headers.get("ETag") == self._etag
-        span = f"bytes {first}-{self._end - 1}/{self._total}"
+        same = response.headers.get("ETag") == self.etag
+        span = f"bytes {first}-{self._end - 1}/{self.total}"
         if response.status != 206 or not same or response.headers.get("Content-Range") != span:  # noqa: PLR2004
             response.close()
-            why = f"asked for the rest of {self._etag}, S3 answered {response.status}"
+            why = f"asked for the rest of {self.etag}, S3 answered {response.status}"
             raise OriginError(502, f"{broken}; {why}")
         self._response = response
 
     async def _rest_from(self, first: int, attempt: int) -> aiohttp.ClientResponse | None:
         """S3's response; None, with the reason in ``_why``, if another attempt may help."""
         self._why = ""
-        wanted = {"range": f"bytes={first}-{self._end - 1}", "if-match": self._etag}
+        wanted = {"range": f"bytes={first}-{self._end - 1}", "if-match": self.etag}
         try:
             response = await self._again(attempt, wanted)
         except OriginError as error:

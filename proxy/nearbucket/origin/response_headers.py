@@ -50,6 +50,7 @@ class ResponseHead(NamedTuple):
         end: Position in the object behind the body's last byte.
         total: Bytes of the object.
         etag: ETag of the object; empty if there is none.
+        modified: Last-Modified of the object; empty if there is none.
         typed: Whether ``fields`` have a Content-Type.
         reusable: Whether the connection stays open after the body.
     """
@@ -60,6 +61,7 @@ class ResponseHead(NamedTuple):
     end: int
     total: int
     etag: str
+    modified: str
     typed: bool
     reusable: bool
 

@@ -10,6 +10,7 @@ In reading order:
 * ``replica_status.py``: whether requests for an object may be redirected to a target, until when.
 * ``object_cache.py``: the known objects of all buckets, bounded; one HEAD request for each.
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
+* ``origin_versions.py``: what the responses of an origin show, passed on to the other workers.
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
 * ``health_check.py``: probes all targets every few seconds, and says which are down.
 * ``warm_up.py``: fills the object caches of all workers at the start.

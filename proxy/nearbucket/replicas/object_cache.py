@@ -107,6 +107,16 @@ class BucketCache:
         size, etag, sums, seen, since = found
         return CachedObject(ObjectVersion(size, etag, sums), seen, since)
 
+    def has(self, key: str, size: int | None, etag: str) -> bool:
+        """Whether this version of a key is cached, of this size if one is given."""
+        found = self.young.get(key) or self._old.get(key)
+        return found is not None and found[1] == etag and (size is None or size == found[0])
+
+    def forget(self, key: str) -> None:
+        """Drop a key."""
+        self.young.pop(key, None)
+        self._old.pop(key, None)
+
     def put(self, key: str, entry: CachedObject) -> None:
         """Keep a version, unless a newer one is known.
 
@@ -143,13 +153,26 @@ class ObjectCache:
     """
 
     def __init__(
-        self, count: Callable[[str, str], None], health: _Health, changed: Callable[[], None]
+        self,
+        count: Callable[[str, str], None],
+        health: _Health,
+        changed: Callable[[], None],
+        on_head: Callable[[BucketCache, str, CachedObject | None], None],
     ) -> None:
-        """``count`` counts checks by result; ``changed`` is called when an object has changed."""
+        """Make an empty cache.
+
+        Args:
+            count: Counts checks by result.
+            health: Is told which buckets answer.
+            changed: Called when an object has changed, or entries are dropped.
+            on_head: Called when a HEAD has shown a version of a key that was not known, with what
+                was known.
+        """
         self.buckets: dict[str, BucketCache] = {}
         self._count = count
         self._health = health
         self._changed = changed
+        self._on_head = on_head
         self._entries = 0
         self._paused: dict[tuple[str, str], float] = {}
 
@@ -199,6 +222,7 @@ class ObjectCache:
             self._age()
 
     def _age(self) -> None:
+        self._changed()  # no decision may outlast the entries that it was made by
         for bucket in self.buckets.values():
             bucket.age()
 
@@ -230,9 +254,8 @@ class ObjectCache:
     async def _head_object(self, bucket: BucketCache, key: str) -> None:
         probe = bucket.probe
         async with bucket.slots:
-            asked = monotonic()  # a change during the request may not be seen
             try:
-                version = await probe.head_object(key)
+                version, asked = await _asked(bucket, key)
             except Exception as error:
                 if not isinstance(error, OriginError):
                     _log.exception("HEAD to %s", probe.base_url)
@@ -245,8 +268,10 @@ class ObjectCache:
         self._health.answered(probe.base_url, None if version == ABSENT else key)
         known, bucket.failing = bucket.get(key), False
         bucket.put(key, CachedObject.of(version, asked))
-        if known is not None and known.version[:2] != version[:2]:
-            self._changed()
+        if known is None or known.version[:2] != version[:2]:
+            if known is not None:
+                self._changed()
+            self._on_head(bucket, key, known)
 
     def tick(self, now: float) -> None:
         """Once a second: allow HEAD requests again that failed a while ago."""
@@ -259,3 +284,17 @@ class ObjectCache:
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
+
+
+async def _asked(bucket: BucketCache, key: str) -> tuple[ObjectVersion, float]:
+    """Send a HEAD for an object; again, if another version became known meanwhile.
+
+    Returns:
+        The version, and the monotonic time of the request: a later change may not be seen.
+    """
+    while True:
+        before, asked = bucket.get(key), monotonic()
+        version = await bucket.probe.head_object(key)
+        now = bucket.get(key)
+        if now == before or (now is not None and now.version[:2] == version[:2]):
+            return version, asked

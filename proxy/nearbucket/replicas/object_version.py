@@ -79,6 +79,24 @@ class CatalogBatch:
     seen: float
 
 
+class VersionReport(NamedTuple):
+    """The version of one object of an origin, as a worker has just learned it.
+
+    Attributes:
+        base_url: ``Bucket.object_base_url``.
+        key: Object key, decoded, without the bucket's prefix.
+        version: The version, or ``ABSENT``.
+        seen: As in ``CachedObject``; the monotonic time is the same in all processes of a machine.
+        since: As in ``CachedObject``.
+    """
+
+    base_url: str
+    key: str
+    version: ObjectVersion
+    seen: float
+    since: float
+
+
 def unix_time(date: str) -> float:
     """The Unix time of a Last-Modified field; 0 if it is not a date."""
     try:

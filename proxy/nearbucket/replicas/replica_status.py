@@ -18,6 +18,7 @@ from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.object_version import ABSENT
+from nearbucket.replicas.origin_versions import OriginVersions
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
 
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
     from nearbucket.replicas.object_cache import BucketCache, CachedObject
+    from nearbucket.replicas.object_version import VersionReport
     from nearbucket.s3.credentials import SdkCredentials
 
-RENEW_AFTER = 0.75
-"""Share of the time that a good result holds, after which the copy is checked again."""
 SHORTEST = 2.0
 """Seconds for which every result holds, unless ``verify_ttl`` is shorter."""
 
@@ -43,6 +43,8 @@ OF_ITS_AGE = 0.1
 NEGATIVE_TTL = 30.0
 """Seconds after which a copy that is absent or differs is checked again at the latest."""
 
+RENEW_AFTER = 0.75
+"""Share of the time that a good result holds, after which the copy is checked again."""
 
 OUTAGE = 86400.0
 """Seconds for which the last answer of an origin holds that does not answer any more."""
@@ -76,6 +78,7 @@ class ReplicaStatuses:
 
     Attributes:
         object_cache: The objects of all buckets.
+        origin_versions: Learns versions from the responses of origins.
         health: Which targets are down.
         presigners: Signers of Locations, by site and region; for sites with ``presign`` only.
     """
@@ -86,13 +89,23 @@ class ReplicaStatuses:
         ambient: SdkCredentials,
         count: Callable[[str, str], None],
         changed: Callable[[], None],
+        report: Callable[[VersionReport], None] = lambda _: None,
     ) -> None:
-        """``count`` counts checks by result; ``changed`` is called when a status may be new."""
+        """Know nothing yet.
+
+        Args:
+            session: A session of ``client_session``.
+            ambient: The AWS SDK's credential chain.
+            count: Counts checks by result.
+            changed: Called when a status may be new.
+            report: Tells the other workers of a version; by default there are none.
+        """
         self._session = session
         self._ambient = ambient
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
         self.health = HealthChecker(changed)
-        self.object_cache = ObjectCache(count, self.health, changed)
+        self.object_cache = ObjectCache(count, self.health, changed, self._on_head)
+        self.origin_versions = OriginVersions(self.object_cache, changed, report)
         self._rules: dict[tuple[str, str], ReplicaRule] = {}
         self._wait = 0.0
 
@@ -115,14 +128,19 @@ class ReplicaStatuses:
             if site.redirect.presign is not None
             for region, target in site.targets.items()
         }
+        use_origins = self.origin_versions.prepare(settings.sites, by_url)
 
         def use() -> None:
             self.object_cache.use(caches, settings.catalog.entries)
+            use_origins()
             self.health.use(probes[base_url] for base_url in watched)
             self._rules, self.presigners = rules, presigners
             self._wait = settings.catalog.wait
 
         return use
+
+    def _on_head(self, bucket: BucketCache, key: str, known: CachedObject | None) -> None:
+        self.origin_versions.on_head(bucket, key, known)
 
     def _signer(self, target: Bucket) -> Signer:
         """One for each site: another may use the same bucket with other credentials."""
@@ -244,6 +262,13 @@ def _reason_against(rule: ReplicaRule, entries: list[CachedObject]) -> Reason | 
     return Reason.SMALL if first.size < rule.smallest else None
 
 
+def _valid_for(rule: ReplicaRule, entries: list[CachedObject]) -> float:
+    """Seconds for which it holds what these entries say of a copy."""
+    if _reason_against(rule, entries) is Reason.NOT_REPLICATED:
+        return min(max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, rule.longest)
+    return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), rule.longest)
+
+
 def _excused(rule: ReplicaRule, entries: list[CachedObject], now: float) -> bool:
     """Whether only the origin's answer is too old, because the origin does not answer.
 
@@ -261,13 +286,6 @@ def _excused(rule: ReplicaRule, entries: list[CachedObject], now: float) -> bool
 def _needs_checksums(entries: list[CachedObject]) -> bool:
     """Whether it takes checksums to tell if the copy is the origin's: then HEAD is needed."""
     return entries[0].version.equals(entries[-1].version) is None
-
-
-def _valid_for(rule: ReplicaRule, entries: list[CachedObject]) -> float:
-    """Seconds for which it holds what these entries say of a copy."""
-    if _reason_against(rule, entries) is Reason.NOT_REPLICATED:
-        return min(max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, rule.longest)
-    return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), rule.longest)
 
 
 def _to_check(rule: ReplicaRule, key: str, now: float) -> list[BucketCache]:

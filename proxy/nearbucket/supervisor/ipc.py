@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nearbucket.replicas.object_version import CatalogBatch
+from nearbucket.replicas.object_version import CatalogBatch, VersionReport
 from nearbucket.supervisor.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ Message = (
     | CredentialsRequest
     | Drain
     | CatalogBatch
+    | VersionReport
     | CredentialsReply
     | Ready
     | SnapshotRefused

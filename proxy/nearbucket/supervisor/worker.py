@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
-    from nearbucket.replicas.object_version import CatalogBatch
+    from nearbucket.replicas.object_version import CatalogBatch, VersionReport
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Counter, Counters, Values
@@ -47,6 +47,7 @@ class Worker:
         descriptor: int = 1,
         ambient: SdkCredentials | None = None,
         redirect_table: SharedTable | None = None,
+        report: Callable[[VersionReport], None] = lambda _: None,
     ) -> None:
         """Prepare; ``start`` serves.
 
@@ -57,6 +58,7 @@ class Worker:
             descriptor: File descriptor of the access log.
             ambient: The AWS SDK's credential chain.
             redirect_table: The recent redirects of all workers.
+            report: Tells the other workers of a new version of an object.
         """
         self.context = WorkerContext(
             snapshot.settings,
@@ -71,6 +73,7 @@ class Worker:
         self._certificate = Certificate(tls) if tls else None
         self._relay = relay
         self._ambient = ambient
+        self._report = report
         self._origins: OriginRegistry
         self._replicas: ReplicaStatuses
         self._server: asyncio.Server
@@ -87,6 +90,7 @@ class Worker:
             self._origins.ambient,
             counters.add,
             self.context.decision_cache.clear,
+            self._report,
         )
         self.context.decider.replicas = self._replicas
         self._prepare(self.context.settings)()
@@ -147,6 +151,10 @@ class Worker:
         """Remember what a listing said of a bucket."""
         seen = time.monotonic() - max(0.0, time.time() - learned.seen)
         self._replicas.object_cache.learn(learned.base_url, learned.objects, seen)
+
+    def on_report(self, report: VersionReport) -> None:
+        """Another worker learned a version of an object."""
+        self._replicas.origin_versions.on_report(report)
 
     def figures(self) -> Values:
         """All metrics of now."""

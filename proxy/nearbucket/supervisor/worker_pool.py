@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError, ProxyError
 from nearbucket.event_loop import in_background
+from nearbucket.replicas.object_version import VersionReport
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
@@ -36,7 +37,7 @@ from nearbucket.supervisor.ipc import (
 from nearbucket.telemetry.metrics import Values, retired, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.supervisor.snapshot import Snapshot
@@ -85,6 +86,7 @@ class _WorkerHandle:
         process: asyncio.subprocess.Process | ForkedProcess,
         channel: Channel,
         credentials: SdkCredentials,
+        on_report: Callable[[Channel, VersionReport], None],
     ) -> None:
         self.process = process
         self.channel = channel
@@ -92,6 +94,7 @@ class _WorkerHandle:
         self.values: Values = {}  # the metrics that it sent last
         self.refusal = ""  # why it could not apply the last snapshot
         self._credentials = credentials
+        self._on_report = on_report
         self._reported = asyncio.Condition()
         self._answered_number = 0
 
@@ -106,6 +109,8 @@ class _WorkerHandle:
                 case Stats(number, values):
                     self.values = values
                     await self._answered(number)
+                case VersionReport() as report:
+                    self._on_report(self.channel, report)
                 case CredentialsRequest():
                     self._sending_credentials = asyncio.create_task(self._send_credentials())
         await self._answered(LAST_STATS)  # ends all waits for this worker
@@ -236,6 +241,13 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.channel.send_encoded(data)
 
+    def _pass_on(self, sender: Channel, report: VersionReport) -> None:
+        """Tell the other workers what one has learned of an object."""
+        data = encoded(report)
+        for worker in self._workers.values():
+            if worker.channel is not sender:
+                worker.channel.send_encoded(data)
+
     async def figures(self) -> Values:
         """The metrics of all workers, added up; those that ended count too."""
         async with self._stats_lock:
@@ -292,7 +304,8 @@ class WorkerPool:
     async def _run(self, slot: int) -> None:
         first = self._first.pop(slot, None)
         process, end = first or await _start(self._listeners[slot], self._memory)
-        worker = _WorkerHandle(process, await Channel.over(end), self._credentials)
+        channel = await Channel.over(end)
+        worker = _WorkerHandle(process, channel, self._credentials, self._pass_on)
         worker.channel.send_encoded(self._encoded)
         self._workers[slot] = worker
         if self._draining:

@@ -18,7 +18,7 @@ import uvloop
 
 from nearbucket.errors import OriginError
 from nearbucket.frontend.recent_redirects import SIZE, SharedTable
-from nearbucket.replicas.object_version import CatalogBatch
+from nearbucket.replicas.object_version import CatalogBatch, VersionReport
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
@@ -85,6 +85,8 @@ class _MessageHandler:
                 self.send_stats(number)
             case CatalogBatch() as batch:
                 self._worker.learn(batch)
+            case VersionReport() as report:
+                self._worker.on_report(report)
             case CredentialsReply() as reply:
                 self._credentials.on_reply(reply)
             case _:  # Drain or None
@@ -123,7 +125,7 @@ async def _run(listener: socket.socket, end: socket.socket, redirect_table: Shar
     logging.getLogger().setLevel(first.settings.log.level.upper())
     credentials = _CredentialsClient(channel)
     ambient = SdkCredentials(fetch=credentials.fetch)
-    worker = Worker(first, ambient=ambient, redirect_table=redirect_table)
+    worker = Worker(first, ambient=ambient, redirect_table=redirect_table, report=channel.send)
     await worker.start(listener)
     # Collections hold the event loop. What exists now stays, so they need not visit it, and the
     # caches' many entries form no cycles, so they need visit those rarely.

@@ -29,6 +29,7 @@ def test_a_whole_object_is_plain_and_nothing_of_s3s_own_is_shown() -> None:
         end=12,
         total=12,
         etag='"e"',
+        modified="",
         typed=True,
         reusable=True,
     )

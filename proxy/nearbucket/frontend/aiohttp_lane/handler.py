@@ -152,6 +152,7 @@ class _Exchange:
         counters = self._context.counters
         origin = self._context.origins[decision.site]
         tried, what = self._origin_attempt, f"origin of {decision.site}, {decision.key!r}"
+        asked = self._started if isinstance(tried, ErrorResponse) else monotonic()
         if tried is OriginAttempt.TIMED_OUT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
             self._context.warnings.warn(f"{what}: S3 did not answer in time")
@@ -173,6 +174,7 @@ class _Exchange:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
             self._context.warnings.warn(f"{what}: {error.detail}")
             return self._instead(decision, error.status)
+        self._learn(decision, answer, asked)
         async with answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 return self._instead(decision, answer.status, answer.headers)
@@ -190,6 +192,16 @@ class _Exchange:
                 counters.streams -= 1
                 counters.add("nearbucket_stream_ends_total", how)
         return response
+
+    def _learn(self, decision: Stream, answer: ObjectResponse, asked: float) -> None:
+        """Learn which version of the object the origin has; an argument may name another one."""
+        replicas = self._context.decider.replicas
+        if replicas is None or decision.query:
+            return
+        if answer.status == HTTPStatus.NOT_FOUND:
+            replicas.origin_versions.on_missing(decision.site, decision.key, asked)
+        else:
+            replicas.origin_versions.on_response(decision.site, decision.key, answer, asked)
 
     async def _send(self, decision: Stream, answer: ObjectResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 class ExchangeOwner(Protocol):
     """What an exchange reports to."""
 
+    def on_new_head(self, response: ResponseHead) -> None:
+        """The head is not equal to the last one for the object; ``on_response`` follows."""
+
     def on_response(self, response: ResponseHead, data: memoryview) -> None:
         """S3 has the object: the head of its response, and the first bytes of the body."""
 
@@ -136,6 +139,8 @@ class OriginExchange:
             return
         if self._range is None:
             self._signed_request.remember_head(head, response)
+        if self._owner is not None:
+            self._owner.on_new_head(response)
         self._begin_body(response, data[len(head) - before :])
 
     def _begin_body(self, response: ResponseHead, data: memoryview) -> None:

@@ -54,6 +54,15 @@ class Relay:
         """Ask S3; False if this lane cannot, and nothing has begun."""
         return self._exchange.start()
 
+    def on_new_head(self, response: ResponseHead) -> None:
+        """Learn which version of the object the origin has."""
+        replicas, request = self._context.decider.replicas, self._request
+        if replicas is not None:
+            client_entry, object_entry = request.cached
+            replicas.origin_versions.on_response(
+                client_entry.site, object_entry.key, response, request.started
+            )
+
     def on_response(self, response: ResponseHead, data: memoryview) -> None:
         """S3 has the object: write the head of the answer, and the first bytes of the body."""
         context, (client_entry, object_entry) = self._context, self._request.cached

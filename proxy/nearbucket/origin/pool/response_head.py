@@ -122,6 +122,6 @@ def read_response(head: bytes) -> ResponseHead | None:
     shown = b"".join([line % found[name] for name, line in _SHOWN.items() if name in found])
     if position is None or not _TEXT.fullmatch(shown) or b"aws-chunked" in shown.lower():
         return None
-    etag, typed = found.get(b"etag", b"").decode(), b"content-type" in found
-    keep = parser.should_keep_alive()
-    return ResponseHead(status, shown, int(length), *position, etag, typed, keep)
+    etag, modified = found.get(b"etag", b"").decode(), found.get(b"last-modified", b"").decode()
+    typed, keep = b"content-type" in found, parser.should_keep_alive()
+    return ResponseHead(status, shown, int(length), *position, etag, modified, typed, keep)

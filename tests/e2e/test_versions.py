@@ -1,0 +1,130 @@
+"""One version of an object at a time, with two workers, a real S3 server and real clients.
+
+Every byte of an object is the number of its version. Objects are years old by their Last-Modified,
+so that what is known of a copy would hold for ten minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.e2e.doors import Door
+from tests.e2e.running import Running, ask, keys_of
+from tests.ranges_lists import MADE
+from tests.storing import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import LocalS3
+    from tests.e2e.running import Answer
+
+WEST, OUTSIDE = MADE.west, MADE.outside[0]
+SIZE = 4096
+AT_ONCE = 2.0
+"""Seconds in which every worker has to know."""
+
+
+class World(NamedTuple):
+    """The proxy, and the buckets behind it."""
+
+    proxy: Running
+    s3: LocalS3
+
+    def store(self, key: str, version: int, *buckets: str) -> None:
+        """Put a version of an object into buckets, by default into both."""
+        for bucket in buckets or (self.s3.private, self.s3.public):
+            asyncio.run(store(self.s3.server, bucket, {key: bytes([version]) * SIZE}))
+
+    def get(self, key: str, client: str = WEST, **fields: str) -> Answer:
+        """One request on a connection of its own, without following a redirect."""
+        return self.proxy.get(f"/{key}", client, fields)
+
+    def version(self, key: str) -> int:
+        """The version that a client in us-west-2 gets."""
+        answer = self.proxy.get(f"/{key}", WEST, follow=True)
+        assert answer.status == 200
+        (version,) = set(answer.body)
+        return version
+
+    def prime(self, key: str) -> None:
+        """Ask until every worker redirects."""
+        for _ in range(20):
+            assert self.get(key).status == 301
+
+
+@pytest.fixture
+def world(s3: LocalS3, tmp_path: Path) -> Iterator[World]:
+    with Door(s3.server.endpoint) as door, serving(s3, door, tmp_path) as running:
+        yield World(running.ready(), s3)
+
+
+def serving(s3: LocalS3, door: Door, folder: Path) -> Running:
+    def bucket(name: str, region: str) -> dict[str, str]:
+        return {"bucket": name, "region": region, "endpoint": door.endpoint}
+
+    config = {
+        "regions": {"source": str(MADE.path), "cache": str(folder / "ranges.json")},
+        "catalog": {"wait": "10s"},
+        "sites": [
+            {
+                "origin": bucket(s3.private, "us-east-1"),
+                "targets": {"us-west-2": bucket(s3.public, "us-west-2")},
+                "redirect": {"scheme": "http", "came_back": "off"},
+            }
+        ],
+    }
+    return Running(folder, config, keys_of(s3))
+
+
+SHOWS = {
+    "GET": {},
+    "range": {"Range": "bytes=0-99"},
+    "HEAD": {},
+    "conditional": {"If-None-Match": '"another"'},
+}
+"""Requests whose answers show the version of the origin."""
+
+
+def test_once_the_new_etag_was_shown_no_client_gets_the_old_version_later_than_2_seconds(
+    world: World,
+) -> None:
+    for how in SHOWS:
+        show_a_new_version(world, how)
+
+
+def show_a_new_version(world: World, how: str) -> None:
+    key = f"versions/{how}.tar.xz"
+    world.store(key, 1)
+    world.prime(key)
+    world.store(key, 2, world.s3.private)
+    assert {world.version(key) for _ in range(20)} == {1}  # nothing has shown it
+    url = f"http://127.0.0.1:{world.proxy.port}/{key}"
+    method = "HEAD" if how == "HEAD" else "GET"
+    ask(url, {**SHOWS[how], "X-Forwarded-For": OUTSIDE}, method=method)
+    shown = time.monotonic()
+    old = 0.0
+    while (asked := time.monotonic()) - shown < AT_ONCE + 0.5:
+        if world.version(key) == 1:
+            old = asked - shown
+    assert old < AT_ONCE
+
+
+def test_the_workers_tell_each_other_what_they_see_first(world: World) -> None:
+    key = "versions/first.tar.xz"
+    world.store(key, 1)
+    before = checks(world)
+    assert world.get(key).status == 301
+    checks(world)
+    checks(world)  # workers handle messages in order: the report came before this question
+    world.prime(key)
+    assert checks(world) - before == 3  # one of the origin, and one of the copy by each worker
+
+
+def checks(world: World) -> float:
+    return world.proxy.figures()['nearbucket_checks_total{result="present"}']

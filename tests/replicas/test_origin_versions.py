@@ -1,0 +1,204 @@
+"""What a response of the origin shows of an object counts at once, in every worker."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from nearbucket.policy.model import Reason
+from nearbucket.replicas.replica_status import ReplicaStatuses
+from nearbucket.s3.credentials import SdkCredentials
+from tests import build
+from tests.bucketserver import BucketServer, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import ClientSession
+
+    from nearbucket.replicas.object_version import VersionReport
+
+KEY, OLD, NEW = "a.tar.gz", (b"old", "etag-3"), (b"newer", "etag-5")
+
+
+class Shown(NamedTuple):
+    """What a response shows."""
+
+    etag: str
+    total: int | None
+    modified: str = ""
+
+
+class World:
+    """Two workers with what they know of an origin and a target that hold the same."""
+
+    def __init__(self, session: ClientSession, origin: BucketServer, target: BucketServer) -> None:
+        self.origin, self.target = origin, target
+        self.changes = 0
+        self.reports: list[VersionReport] = []
+        self.one, self.other = (
+            ReplicaStatuses(session, SdkCredentials(), lambda *_: None, self.changed, report)
+            for report in (self.tell, lambda _: None)
+        )
+
+    @property
+    def origin_url(self) -> str:
+        return next(url for url in self.one.object_cache.buckets if str(self.origin.port) in url)
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    def tell(self, report: VersionReport) -> None:
+        self.reports.append(report)
+        self.other.origin_versions.on_report(report)
+
+    def use(self, **redirect: Any) -> None:
+        site = {
+            "origin": self.origin.entry(),
+            "targets": {"us-west-2": self.target.entry()},
+            "redirect": {"verify": "match", "scheme": "http", **redirect},
+        }
+        for worker in (self.one, self.other):
+            worker.prepare(build.settings(site=site, catalog={"wait": "5s"}))()
+
+    async def settle(self) -> None:
+        """Both workers know the object, and redirect to its copy."""
+        for worker in (self.one, self.other):
+            await worker.settle("*", "us-west-2", KEY)
+        assert self.against() == [None, None]
+        self.origin.asked.clear()
+        self.target.asked.clear()
+        self.reports.clear()
+        self.changes = 0
+
+    def against(self) -> list[Reason | None]:
+        return [worker.status("*", "us-west-2", KEY).against for worker in (self.one, self.other)]
+
+    def see(self, held: tuple[bytes, str], *, asked: float | None = None, key: str = KEY) -> None:
+        """One worker sees a response with this object."""
+        data, etag = held
+        when = monotonic() if asked is None else asked
+        shown = Shown(f'"{etag}"', len(data))
+        self.one.origin_versions.on_response("*", key, shown, when)
+
+    def overwrite(self, held: tuple[bytes, str] = NEW) -> None:
+        self.origin.objects[KEY] = held
+
+
+@pytest.fixture
+async def world(session: ClientSession) -> AsyncIterator[World]:
+    async with BucketServer() as origin, BucketServer() as target:
+        for server in (origin, target):
+            server.objects[KEY] = OLD
+        made = World(session, origin, target)
+        made.use()
+        yield made
+        await made.one.close()
+        await made.other.close()
+
+
+async def test_a_new_version_ends_redirects_at_once_and_has_the_copies_checked(
+    world: World,
+) -> None:
+    await world.settle()
+    world.overwrite()
+    world.see(NEW)
+    assert world.against() == [Reason.NOT_REPLICATED, Reason.NOT_REPLICATED]
+    assert world.changes == 2
+    await until(lambda: world.target.asked["HEAD", KEY] == 2)  # one for each worker
+    assert not world.origin.asked
+
+
+async def test_a_copy_that_is_new_already_is_redirected_to_at_once(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    world.target.objects[KEY] = NEW
+    world.see(NEW)
+    await until(lambda: world.against() == [None, None])
+    assert world.target.asked == {("HEAD", KEY): 2}
+
+
+async def test_the_known_version_changes_nothing_and_is_not_told(world: World) -> None:
+    await world.settle()
+    for _ in range(3):
+        world.see(OLD)
+    world.one.origin_versions.on_response("*", KEY, Shown('"etag-3"', None), monotonic())
+    assert world.against() == [None, None]
+    assert not world.reports
+    assert world.changes == 0
+
+
+async def test_the_first_sight_of_an_object_is_told_to_workers_that_know_another_version(
+    world: World,
+) -> None:
+    await world.settle()
+    world.overwrite()
+    world.one.object_cache.buckets[world.origin_url].forget(KEY)
+    world.see(NEW)
+    assert world.against()[1] is Reason.NOT_REPLICATED
+
+
+async def test_a_head_request_tells_the_other_worker(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    bucket = world.one.object_cache.buckets[world.origin_url]
+    flight = world.one.object_cache.check(bucket, KEY)
+    assert flight is not None
+    await flight
+    assert world.against() == [Reason.NOT_REPLICATED, Reason.NOT_REPLICATED]
+    assert len(world.reports) == 1
+
+
+async def test_an_object_that_is_gone_is_absent_at_once(world: World) -> None:
+    await world.settle()
+    del world.origin.objects[KEY]
+    world.one.origin_versions.on_missing("*", KEY, monotonic())
+    assert world.against() == [Reason.NOT_REPLICATED, Reason.NOT_REPLICATED]
+
+
+async def test_a_304_with_another_etag_has_the_origin_asked(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    world.one.origin_versions.on_response("*", KEY, Shown('"etag-5"', None), monotonic())
+    assert world.against()[0] is Reason.UNVERIFIED
+    await until(lambda: world.against() == [Reason.NOT_REPLICATED] * 2)
+    assert world.origin.asked == {("HEAD", KEY): 1}
+
+
+@pytest.mark.parametrize("truth", [OLD, NEW])
+async def test_of_requests_that_overlap_s3_says_which_version_is_the_newer_one(
+    world: World, truth: tuple[bytes, str]
+) -> None:
+    before = monotonic()
+    await world.settle()
+    world.overwrite(truth)
+    world.see(OLD if truth is NEW else NEW, asked=before)
+    if truth is NEW:
+        assert world.against() == [None, None]  # nothing new was seen
+        world.see(NEW, asked=before)
+    assert world.against() == [Reason.UNVERIFIED, Reason.UNVERIFIED]
+    expected = None if truth is OLD else Reason.NOT_REPLICATED
+    await until(lambda: world.against() == [expected, expected])
+
+
+async def test_objects_that_no_redirect_depends_on_are_not_kept(world: World) -> None:
+    world.see(OLD, key="a.txt")
+    world.one.origin_versions.on_missing("*", "b.txt", monotonic())
+    assert len(world.one.object_cache) == 0
+    assert not world.reports
+    for verify in ("exists", "none"):
+        world.use(verify=verify)
+        world.see(OLD)
+        assert len(world.one.object_cache) == 0
+
+
+async def test_any_number_of_workers_that_tell_each_other_come_to_an_end(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    world.see(NEW)
+    await asyncio.sleep(0)
+    await until(lambda: world.target.asked["HEAD", KEY] == 2)
+    assert len(world.reports) == 1
