@@ -24,6 +24,7 @@ client\t198.51.100.7\tas given
 region\tus-west-2\t198.51.100.0/24
 target\tyes\t
 path\tmatches\t
+mutable\tno\t
 opt-out\tno\t
 credentials\tno\t
 percent\t62.21 of 100\tredirected if below

@@ -64,6 +64,15 @@ def test_a_client_in_a_target_region_is_sent_to_its_bucket(peer: str, location: 
                      id="the bucket itself is no object"),
         pytest.param(with_redirect(exclude=["*latest*"]), request("/latest/a.tar.gz"),
                      Reason.PATH, id="exclude wins"),
+        *(pytest.param(with_redirect(paths=["*"]), request(f"/a.tar.gz.{name}"), Reason.PATH,
+                       id=f"excluded by default: {name}")
+          for name in ("sha256", "sha512", "md5", "asc", "sig")),
+        pytest.param(with_redirect(mutable=["latest/*"]), request("/latest/a.tar.gz"),
+                     Reason.MUTABLE, id="mutable"),
+        pytest.param(with_redirect(mutable=["*"]), request("/a.txt"), Reason.PATH,
+                     id="the path comes first"),
+        pytest.param(with_redirect(mutable=["*"]), request(cookie="a=b"), Reason.MUTABLE,
+                     id="and what is mutable second"),
         pytest.param(PLAIN, request("/a.tar.gz?redirect=no"), Reason.OPT_OUT, id="R14 query"),
         pytest.param(PLAIN, request("/a.tar.gz?x=1&redirect=no"), Reason.OPT_OUT,
                      id="R14 one of two"),
@@ -233,6 +242,16 @@ def test_what_the_cdn_itself_asks_is_never_sent_back_to_it(host: str) -> None:
     assert isinstance(engine(CDN_OF).decide(asked), Stream)
 
 
+def test_what_is_mutable_is_not_sent_to_the_cdn_either() -> None:
+    bypass = {"mode": "redirect", "to": "https://cdn.example"}
+    deciding = engine(settings(site={"bypass": bypass, "redirect": {"mutable": ["a.*"]}}))
+    for peer, reason in ((EAST, Reason.MUTABLE), (OUTSIDE, Reason.OUTSIDE_AWS)):
+        decision = deciding.decide(request("/a.tar.gz", peer=peer))
+        assert isinstance(decision, Stream)
+        assert decision.reason is reason
+        assert isinstance(deciding.decide(request("/b.tar.gz", peer=OUTSIDE)), RedirectTo)
+
+
 def test_what_others_ask_is_sent_to_the_cdn() -> None:
     decision = engine(CDN_OF).decide(request("/a.txt", peer=OUTSIDE, host="cdn.example"))
     assert isinstance(decision, RedirectTo)
@@ -296,7 +315,9 @@ def test_an_explanation_says_how_the_client_is_known() -> None:
 
 def test_an_explanation_names_every_step() -> None:
     steps = {step.name: step for step in engine(PLAIN).explain(request(peer=WEST))}
-    names = "request site key client region target path opt-out credentials percent mode copy"
+    names = (
+        "request site key client region target path mutable opt-out credentials percent mode copy"
+    )
     assert list(steps) == [*names.split(), "decision", "reason"]
     assert steps["region"][1:] == ("us-west-2", "198.51.100.0/24")
 

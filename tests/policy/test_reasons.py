@@ -7,8 +7,9 @@ from nearbucket.policy.reasons import Reason
 PROMISED = {
     "redirect": {"in-region"},
     "stream": {
-        "client-unknown", "outside-aws", "no-target", "path", "small", "opt-out", "came-back",
-        "credentials", "not-replicated", "unverified", "target-down", "percent", "shadow", "off",
+        "client-unknown", "outside-aws", "no-target", "path", "mutable", "small", "opt-out",
+        "came-back", "credentials", "not-replicated", "unverified", "target-down", "percent",
+        "shadow", "off",
     },
     "refuse": {"well-known", "method", "host", "path-invalid", "bad-request", "secret"},
 }  # fmt: skip

@@ -146,6 +146,7 @@ def test_sites_with_the_same_origin_and_target_may_delete() -> None:
         pytest.param("a/b.tar.gz", 1024, True, id="chosen by a pattern"),
         pytest.param("a/b.txt", 1024, False, id="not chosen"),
         pytest.param("old/b.tar.gz", 1024, False, id="excluded"),
+        pytest.param("latest/b.tar.gz", 1024, False, id="mutable"),
         pytest.param("a/b.tar.gz", 1023, False, id="too small"),
         pytest.param("a+b c%/ü.tar.gz", 1024, True, id="odd but fine"),
         pytest.param("a/../b.tar.gz", 1024, False, id="dot segments, which no URL names"),
@@ -161,7 +162,12 @@ def test_sync_chooses_what_the_policy_would_redirect(key: str, size: int, *, cho
             "origin": ORIGIN,
             "targets": {"us-west-2": {**WEST, "prefix": "c"}},
             "index": "index.html",
-            "redirect": {"paths": ["*.tar.gz*"], "exclude": ["old/*"], "min_size": "1KiB"},
+            "redirect": {
+                "paths": ["*.tar.gz*"],
+                "exclude": ["old/*"],
+                "mutable": ["latest/*"],
+                "min_size": "1KiB",
+            },
         }
     ).sites[0]
     assert chooser(site)(key, size) is chosen

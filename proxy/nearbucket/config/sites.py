@@ -40,8 +40,12 @@ class Redirect(Section):
     """Share of requests that are redirected, chosen by a stable hash of client and path."""
     paths: tuple[str, ...] = ("*.tar.*z*",)
     """Shell patterns for object keys that may be redirected; ``*`` matches slashes too."""
-    exclude: tuple[str, ...] = ()
-    """Shell patterns for object keys that are never redirected, even if ``paths`` matches."""
+    exclude: tuple[str, ...] = ("*.sha256", "*.sha512", "*.md5", "*.asc", "*.sig")
+    """Shell patterns for object keys that are never redirected, even if ``paths`` matches; by
+    default those of the small files beside archives."""
+    mutable: tuple[str, ...] = ()
+    """Shell patterns for object keys that are always streamed from the origin, because they are
+    overwritten often, such as ``latest/*``."""
     min_size: Size = 0
     """Smaller objects, e.g. than 1MiB, are neither redirected nor copied by ``sync``."""
     verify: Literal["none", "exists", "match"] = "match"
@@ -165,7 +169,7 @@ class Site(Section):
     @field_validator("redirect")
     @classmethod
     def _patterns_are_keys(cls, value: Redirect) -> Redirect:
-        for pattern in (*value.paths, *value.exclude):
+        for pattern in (*value.paths, *value.exclude, *value.mutable):
             if pattern.startswith("/"):
                 raise ValueError(f"pattern {pattern!r}: keys do not begin with a slash; remove it")
         return value

@@ -244,6 +244,7 @@ class Engine:
             ),
             ExplainStep("target", "yes" if decision.region in site.targets else "no"),
             ExplainStep("path", "matches" if site.matches_paths(decision.key) else "no match"),
+            ExplainStep("mutable", "yes" if site.is_mutable(decision.key) else "no"),
             ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
             ExplainStep("credentials", "yes" if has_credentials(facts) else "no"),
             ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected if below"),

@@ -50,6 +50,10 @@ class Reason(StrEnum):
         "path",
         "The object key matches no redirect.paths pattern, or matches redirect.exclude.",
     )
+    MUTABLE = (
+        "mutable",
+        "The object key matches redirect.mutable: it is overwritten, and never leaves the origin.",
+    )
     SMALL = ("small", "The object is smaller than redirect.min_size.")
     OPT_OUT = ("opt-out", "A query, header, user agent or network of the opt_out setting matches.")
     CAME_BACK = (

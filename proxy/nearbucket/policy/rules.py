@@ -74,6 +74,7 @@ class SitePolicy:
     origin_query: frozenset[str]
     paths: re.Pattern[str]
     exclude: re.Pattern[str]
+    mutable: re.Pattern[str]
     percent: float
     status: int
     opt_out_query: str | None
@@ -104,6 +105,7 @@ class SitePolicy:
             origin_query=frozenset(site.origin.query),
             paths=_any_of(redirect.paths),
             exclude=_any_of(redirect.exclude),
+            mutable=_any_of(redirect.mutable),
             percent=redirect.percent,
             status=redirect.status,
             opt_out_query=opt_out.query,
@@ -126,6 +128,8 @@ class SitePolicy:
             return Reason.NO_TARGET
         if not self.matches_paths(facts.key):
             return Reason.PATH
+        if self.is_mutable(facts.key):
+            return Reason.MUTABLE
         if self.opted_out(facts):
             return Reason.OPT_OUT
         if has_credentials(facts):
@@ -154,6 +158,14 @@ class SitePolicy:
         chosen = key != "" and self.paths.fullmatch(key) is not None
         return chosen and self.exclude.fullmatch(key) is None
 
+    def is_mutable(self, key: str) -> bool:
+        """Whether an object is always streamed."""
+        return self.mutable.fullmatch(key) is not None
+
+    def may_redirect(self, key: str) -> bool:
+        """Whether there are clients that can be redirected to a copy of an object."""
+        return self.matches_paths(key) and not self.is_mutable(key)
+
     def opted_out(self, facts: Facts) -> bool:
         """Whether one of the site's ``opt_out`` settings matches."""
         headers = facts.request.headers
@@ -175,10 +187,11 @@ class SitePolicy:
     def cdn_url_of(self, facts: Facts, reason: Reason) -> str | None:
         """Base URL of the CDN for a request without a target; None to stream from the origin.
 
-        Streamed are clients that do not follow redirects, and requests that only this host can
-        answer.
+        Streamed are clients that do not follow redirects, objects that may not be cached, and
+        requests that only this host can answer.
         """
-        if self.cdn_url is None or reason is Reason.CAME_BACK or not facts.key:
+        kept = reason is Reason.CAME_BACK or self.is_mutable(facts.key)
+        if self.cdn_url is None or kept or not facts.key:
             return None
         host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()
         if host == urlsplit(self.cdn_url).netloc.lower():  # from the CDN: it would be a loop

@@ -23,7 +23,7 @@ def chooser(site: Site) -> Callable[[str, int], bool]:
     smallest = site.redirect.min_size
 
     def chosen(key: str, size: int) -> bool:
-        return size >= smallest and policy.matches_paths(key) and has_url(key, policy)
+        return size >= smallest and policy.may_redirect(key) and has_url(key, policy)
 
     return chosen
 

@@ -91,7 +91,7 @@ def sources_of(settings: Settings) -> list[CatalogSource]:
 def _choice(site: Site) -> Callable[[str], bool]:
     """Whether a request for a key may be redirected, whatever the object's size."""
     policy = SitePolicy.build(site)
-    return lambda key: policy.matches_paths(key) and has_url(key, policy)
+    return lambda key: policy.may_redirect(key) and has_url(key, policy)
 
 
 async def _listing_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:

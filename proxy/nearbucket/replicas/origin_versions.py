@@ -53,7 +53,7 @@ class _Origin(NamedTuple):
 
     def matters(self, key: str) -> bool:
         """Whether a redirect can depend on the version of an object."""
-        return any(policy.matches_paths(key) for policy in self.policies)
+        return any(policy.may_redirect(key) for policy in self.policies)
 
 
 class OriginVersions:
