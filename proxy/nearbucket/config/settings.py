@@ -132,7 +132,7 @@ class Catalog(Section):
 
     entries: Annotated[int, Field(ge=1000, le=10_000_000)] = 200_000
     """Number of objects that a worker remembers; about 0.5 KiB each."""
-    wait: Duration = 0.25
+    wait: Duration = 1.0
     """How long a request waits for S3 to say whether the copy is there; then it is streamed."""
     warm_up: Annotated[Literal["list", "off"], BeforeValidator(switch)] = "off"
     """``list`` reads the listings or inventories of the buckets at the start, up to half of
