@@ -97,6 +97,7 @@ def judged(
 
 
 GONE, DIFFERS, SMALL = Reason.NOT_REPLICATED, Reason.NOT_REPLICATED, Reason.SMALL
+NOWHERE = Reason.ABSENT
 ASK = Reason.UNVERIFIED
 HERE, THERE = Known(OBJECT), Known(OBJECT)
 
@@ -109,8 +110,10 @@ HERE, THERE = Known(OBJECT), Known(OBJECT)
         ("match", HERE, None, 0, ASK),
         ("match", None, None, 0, ASK),
         ("match", HERE, Known(ABSENT), 0, GONE),
-        ("match", Known(ABSENT), THERE, 0, GONE),
-        ("match", Known(ABSENT), Known(ABSENT), 0, GONE),
+        ("match", Known(ABSENT), THERE, 0, NOWHERE),
+        ("match", Known(ABSENT), Known(ABSENT), 0, NOWHERE),
+        ("match", Known(ABSENT), None, 0, NOWHERE),
+        ("match", Known(ABSENT, 31), THERE, 0, ASK),
         ("match", HERE, Known(OTHER), 0, DIFFERS),
         ("match", HERE, Known(ObjectVersion(101, "e")), 0, DIFFERS),
         ("match", Known(ObjectVersion(100, "")), Known(ObjectVersion(100, "")), 0, DIFFERS),
@@ -133,7 +136,7 @@ HERE, THERE = Known(OBJECT), Known(OBJECT)
         ("none", None, None, 1, ASK),
         ("none", HERE, Known(ABSENT), 100, None),
         ("none", HERE, None, 101, SMALL),
-        ("none", Known(ABSENT), None, 1, GONE),
+        ("none", Known(ABSENT), None, 1, NOWHERE),
     ],
 )
 def test_a_copy_is_judged_by_what_is_known(
@@ -155,7 +158,7 @@ def test_a_target_that_is_the_origin_is_one_bucket(verify: str) -> None:
 
     assert own(HERE) is None
     assert own(Known(ObjectVersion(100, ""))) is None
-    assert own(Known(ABSENT)) is GONE
+    assert own(Known(ABSENT)) is NOWHERE
     assert own(None) is ASK
     assert own(HERE, 101) is SMALL
 
@@ -175,6 +178,8 @@ def expected(
         "exists": (target,),
         "none": (origin,) if smallest else (),
     }[verify]
+    if verify != "exists" and needed and origin is not None and origin.held == ABSENT:
+        return NOWHERE if origin.age <= 30 else ASK
     if None in needed:
         return ASK
     known = [each for each in needed if each is not None]
@@ -214,7 +219,7 @@ def test_waiting_asks_what_is_open_and_nothing_else(
     truth = {"downloads": here, "us-west-2-downloads": there}
     for name, known in zip(truth, (origin, target), strict=True):
         world.know(name, known)
-    for _ in range(2):  # what one bucket says may make what is known of the other too old
+    for _ in range(3):  # what one bucket says may make what is known of the other too old
         if world.status().against is not ASK:
             break
         asked = list(world.opens())
@@ -223,6 +228,22 @@ def test_waiting_asks_what_is_open_and_nothing_else(
             world.know(name, Known(truth[name]))
     assert world.status().against is not ASK
     assert world.opens() == []
+
+
+@pytest.mark.parametrize("origin", [None, Known(ABSENT, 31)])
+def test_the_origin_is_asked_before_any_target_for_what_it_may_lack(origin: Known | None) -> None:
+    world = World(None, verify="match")
+    world.know("downloads", origin)
+    assert world.opens() == ["downloads"]
+    world.know("downloads", Known(ABSENT))
+    assert world.opens() == []
+    assert world.status().against is NOWHERE
+
+
+def test_what_the_origin_had_is_asked_for_in_all_buckets_at_once() -> None:
+    world = World(None, verify="match")
+    world.know("downloads", Known(OBJECT, 601))
+    assert world.opens() == ["downloads", "us-west-2-downloads"]
 
 
 def test_small_is_known_for_as_long_as_good_is() -> None:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 _OPTED_OUT = b"as logged: opt-out"
 _WRONG_SECRET = b"as logged: secret"
 
-HELD = (Reason.SMALL, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN)
+HELD = (
+    Reason.SMALL, Reason.ABSENT, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN,
+)  # fmt: skip
 """Reasons that depend on the buckets."""
 _FROM_CLIENT = (
     Reason.CAME_BACK,

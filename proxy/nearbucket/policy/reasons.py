@@ -68,6 +68,7 @@ class Reason(StrEnum):
         "not-replicated",
         "The target bucket does not have the object, or has another version of it.",
     )
+    ABSENT = ("absent", "The origin bucket does not have the object.")
     UNVERIFIED = (
         "unverified",
         "S3 did not say in time what origin and target have, or the URL could not be signed.",

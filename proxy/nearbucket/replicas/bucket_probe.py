@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
-from nearbucket.replicas.object_version import ABSENT, ObjectVersion
+from nearbucket.replicas.object_version import ABSENT, DENIED, ObjectVersion
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class BucketProbe:
         """The version of an object.
 
         Returns:
-            ``ABSENT`` for 403 as well: S3's response for a missing key without the right to list,
-            and for an object that cannot be read (API reference, "GetObject").
+            ``ABSENT`` for 404, ``DENIED`` for 403: S3's response for a missing key without the
+            right to list, and for an object that cannot be read (API reference, "GetObject").
 
         Raises:
             OriginError: No response, or another status.
@@ -92,7 +92,7 @@ class BucketProbe:
             return ABSENT
         status, fields = await self._head(path)
         if status in {403, 404}:
-            return ABSENT
+            return ABSENT if status == 404 else DENIED  # noqa: PLR2004  # Not Found
         if status != 200:  # noqa: PLR2004  # OK
             raise OriginError(502, f"{self._named} answered {status} for an object")
         try:

@@ -93,7 +93,7 @@ class BucketCache:
         self._bound = bound
         self.failing = False
         # for each bucket: one that hangs must not block the others
-        self.flights: dict[str, asyncio.Task[None]] = {}
+        self.flights: dict[str, asyncio.Task[float | None]] = {}
         self.slots = asyncio.Semaphore(_AT_ONCE)
 
     def get(self, key: str) -> CachedObject | None:
@@ -228,7 +228,7 @@ class ObjectCache:
 
     def check(
         self, bucket: BucketCache, key: str, *, renews: bool = False
-    ) -> asyncio.Task[None] | None:
+    ) -> asyncio.Task[float | None] | None:
         """Send a HEAD for an object, unless one is under way.
 
         Args:
@@ -238,7 +238,8 @@ class ObjectCache:
                 objects are being checked.
 
         Returns:
-            The task to wait for; None if there are too many, or if the last HEAD just failed.
+            The task to wait for; its result is the monotonic time of the request if S3 answered
+            404, else None. No task if there are too many, or if the last HEAD just failed.
         """
         flights = bucket.flights
         flight = flights.get(key)
@@ -251,7 +252,7 @@ class ObjectCache:
         flight.add_done_callback(lambda _: flights.pop(key, None))
         return flight
 
-    async def _head_object(self, bucket: BucketCache, key: str) -> None:
+    async def _head_object(self, bucket: BucketCache, key: str) -> float | None:
         probe = bucket.probe
         async with bucket.slots:
             try:
@@ -263,7 +264,7 @@ class ObjectCache:
                 self._paused[probe.base_url, key] = monotonic() + FAILURE_PAUSE
                 self._count("nearbucket_checks_total", "failed")
                 self._health.failed(probe.base_url, str(error))
-                return
+                return None
         self._count("nearbucket_checks_total", "absent" if version == ABSENT else "present")
         self._health.answered(probe.base_url, None if version == ABSENT else key)
         known, bucket.failing = bucket.get(key), False
@@ -272,6 +273,7 @@ class ObjectCache:
             if known is not None:
                 self._changed()
             self._on_head(bucket, key, known)
+        return asked if version is ABSENT else None
 
     def tick(self, now: float) -> None:
         """Once a second: allow HEAD requests again that failed a while ago."""

@@ -59,6 +59,10 @@ class ObjectVersion(NamedTuple):
 ABSENT = ObjectVersion(-1, "")
 """The bucket has no such object."""
 
+DENIED = ObjectVersion(-1, "")
+"""S3 does not say whether the bucket has the object (403). Equal to ``ABSENT``, since the object
+cannot be read; ``is`` tells them apart."""
+
 
 CatalogEntry = tuple[str, int, str, float]
 """Key without the bucket's prefix, size in bytes, ETag without quotes, Unix time of the upload."""

@@ -56,6 +56,8 @@ DOWN = ReplicaStatus(Reason.TARGET_DOWN, None, 0.0)
 UNVERIFIED = ReplicaStatus(Reason.UNVERIFIED, None, 0.0)
 """What the buckets hold is not known, or no longer."""
 
+_NO_COPY = frozenset({Reason.ABSENT, Reason.NOT_REPLICATED})
+
 
 class ReplicaRule(NamedTuple):
     """When a site redirects to a copy in one region.
@@ -63,12 +65,14 @@ class ReplicaRule(NamedTuple):
     Attributes:
         watched_url: The target's ``object_base_url``; None if it has no health checks.
         buckets: Caches of the buckets that must hold the object, the target's last.
+        has_origin: Whether the first of them is the origin's.
         longest: Seconds for which a result holds at most.
         smallest: Bytes of the smallest object that is redirected.
     """
 
     watched_url: str | None
     buckets: tuple[BucketCache, ...]
+    has_origin: bool
     longest: float
     smallest: int
 
@@ -176,7 +180,7 @@ class ReplicaStatuses:
             return UNVERIFIED
         against, size = _reason_against(rule, known), known[0].version.size
         oldest, valid_for = min(entry.seen for entry in known), _valid_for(rule, known)
-        if against is Reason.NOT_REPLICATED:
+        if against in _NO_COPY:
             until = oldest + valid_for
             return UNVERIFIED if until < now else ReplicaStatus(against, size, until)
         until = oldest + valid_for * RENEW_AFTER
@@ -203,22 +207,32 @@ class ReplicaStatuses:
         if entry is None or monotonic() - entry.seen > REVALIDATE_PAUSE:
             self.object_cache.check(target, key, renews=True)
 
-    async def settle(self, site: str, region: str, key: str) -> None:
-        """Ask S3 for what is not known, and wait for at most ``catalog.wait``."""
+    async def settle(self, site: str, region: str, key: str) -> bool:
+        """Ask S3 for what is not known, and wait for at most ``catalog.wait``.
+
+        The origin is asked first, if it may lack the object: then no target is asked.
+
+        Returns:
+            Whether the origin was asked during this call and answered 404.
+        """
         rule = self._rules.get((site, region))
         if rule is None:
-            return
-        deadline = monotonic() + self._wait
-        for _ in range(2):  # what one bucket answers may shorten how long another's answer holds
+            return False
+        began = monotonic()
+        deadline = began + self._wait
+        for _ in range(3):  # what one bucket answers may shorten how long another's answer holds
             now = monotonic()
             flights = {
-                flight
+                bucket: flight
                 for bucket in _to_check(rule, key, now)
                 if (flight := self.object_cache.check(bucket, key)) is not None
             }
             if not flights or now >= deadline:
-                return
-            await asyncio.wait(flights, timeout=deadline - now)
+                break
+            await asyncio.wait(flights.values(), timeout=deadline - now)
+            if rule.has_origin and _answered_404(flights.get(rule.buckets[0]), began):
+                return True
+        return False
 
     def up(self) -> Iterator[tuple[tuple[str, str], bool]]:
         """Site and region of every target, and whether it is up."""
@@ -242,12 +256,18 @@ def _rule(site: Site, region: str, caches: Mapping[str, BucketCache]) -> Replica
     )
     buckets = tuple(caches[base_url] for base_url in urls)
     watched = site.targets[region].object_base_url if redirect.watch else None
-    return ReplicaRule(watched, buckets, redirect.verify_ttl, redirect.min_size)
+    has_origin = site.origin.object_base_url in urls
+    return ReplicaRule(watched, buckets, has_origin, redirect.verify_ttl, redirect.min_size)
 
 
 def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:
-    """The object in each bucket that counts; None if one of them is unknown."""
+    """The object in each bucket that counts; None if one of them is unknown.
+
+    If the origin has no such object, the other buckets do not count.
+    """
     entries = [bucket.get(key) for bucket in rule.buckets]
+    if rule.has_origin and entries[0] is not None and entries[0].version == ABSENT:
+        return [entries[0]]
     known = [entry for entry in entries if entry is not None]
     return known if len(known) == len(entries) else None
 
@@ -255,6 +275,8 @@ def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:
 def _reason_against(rule: ReplicaRule, entries: list[CachedObject]) -> Reason | None:
     """The reason against a redirect that follows from what the buckets hold."""
     first, last = entries[0].version, entries[-1].version
+    if rule.has_origin and first == ABSENT:
+        return Reason.ABSENT
     if first == ABSENT or last == ABSENT:  # noqa: PLR1714  # saves a tuple each time
         return Reason.NOT_REPLICATED
     if first is not last and not first.equals(last):
@@ -264,7 +286,7 @@ def _reason_against(rule: ReplicaRule, entries: list[CachedObject]) -> Reason | 
 
 def _valid_for(rule: ReplicaRule, entries: list[CachedObject]) -> float:
     """Seconds for which it holds what these entries say of a copy."""
-    if _reason_against(rule, entries) is Reason.NOT_REPLICATED:
+    if _reason_against(rule, entries) in _NO_COPY:
         return min(max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, rule.longest)
     return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), rule.longest)
 
@@ -288,9 +310,26 @@ def _needs_checksums(entries: list[CachedObject]) -> bool:
     return entries[0].version.equals(entries[-1].version) is None
 
 
+def _answered_404(flight: asyncio.Task[float | None] | None, began: float) -> bool:
+    """Whether a HEAD that was sent at ``began`` or later was answered 404."""
+    if flight is None or not flight.done() or flight.cancelled():
+        return False
+    asked = flight.result()
+    return asked is not None and asked >= began
+
+
 def _to_check(rule: ReplicaRule, key: str, now: float) -> list[BucketCache]:
-    """The buckets in which the object is unknown, or was seen too long ago."""
-    known = _cached(rule, key) if rule.buckets else []
+    """The buckets in which the object is unknown, or was seen too long ago.
+
+    The origin alone, as long as it may lack the object.
+    """
+    if not rule.buckets:
+        return []
+    first = rule.buckets[0].get(key)
+    if rule.has_origin and (first is None or first.version == ABSENT):
+        holds = first is not None and now - first.seen <= _valid_for(rule, [first])
+        return [] if holds else [rule.buckets[0]]
+    known = _cached(rule, key)
     if known and _needs_checksums(known):
         return list(rule.buckets)
     return [

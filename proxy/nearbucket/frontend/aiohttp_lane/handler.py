@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, assert_never
@@ -79,6 +80,7 @@ class _Exchange:
         self._started = attempt.started if attempt else monotonic()
         self._request = _request(incoming)
         self._decision: Decision = refused(incoming) or context.decider.decide(self._request)
+        self._missing = False
         self._status = 0
         self._sent = 0
 
@@ -115,7 +117,9 @@ class _Exchange:
         undecided, context = self._decision, self._context
         replicas = context.decider.replicas
         if replicas is not None and not isinstance(undecided, Refuse):
-            await replicas.settle(undecided.site, undecided.region or "", undecided.key)
+            self._missing = await replicas.settle(
+                undecided.site, undecided.region or "", undecided.key
+            )
             self._decision = context.decider.decide(self._request)
 
     def failed(self) -> None:
@@ -152,6 +156,12 @@ class _Exchange:
         counters = self._context.counters
         origin = self._context.origins[decision.site]
         tried, what = self._origin_attempt, f"origin of {decision.site}, {decision.key!r}"
+        if (
+            self._missing
+            and decision.reason is Reason.ABSENT
+            and not self._incoming.headers.get("Origin")
+        ):  # HEAD was sent after this request came; for a browser, a GET has CORS fields as well
+            return self._instead(decision, HTTPStatus.NOT_FOUND)
         asked = self._started if isinstance(tried, ErrorResponse) else monotonic()
         if tried is OriginAttempt.TIMED_OUT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
@@ -177,6 +187,11 @@ class _Exchange:
         self._learn(decision, answer, asked)
         async with answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:
+                if (
+                    answer.status == HTTPStatus.NOT_FOUND
+                    and decision.reason is Reason.NOT_REPLICATED
+                ):
+                    decision = self._decision = replace(decision, reason=Reason.ABSENT)
                 return self._instead(decision, answer.status, answer.headers)
             counters.streams += 1
             how = "client-gone"
