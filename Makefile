@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help demo test test-long test-clients programs check format lint types docs compose mutants bench lock clean
+.PHONY: help demo test test-long test-clients story programs check format lint types docs compose mutants bench lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test-long: $(STAMP) ## What takes minutes: the whole matrix, 10,000 objects, mor
 
 test-clients: $(STAMP) ## Install curl, wget, git, Chromium and others, and run the tests that use them
 	$(BIN)/python -m tests.programs; had=$$?; $(BIN)/python -m pytest -m clients $(ARGS) && exit $$had
+
+story: $(STAMP) ## Plays a team's downloads against the product and a local S3 server, long scenes too
+	$(BIN)/python -m tests.story $(ARGS)
 
 check: format lint types programs test docs compose ## What CI runs; as root, it installs the client programs first
 

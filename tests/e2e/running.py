@@ -47,7 +47,7 @@ class Running:
         self.output = folder / "stdout.log"
         self.errors = folder / "stderr.log"
         self.port, self.admin_port = free_port(), free_port()
-        self._env = {
+        self.environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("NEARBUCKET_", "AWS_"))
@@ -73,7 +73,7 @@ class Running:
         self._process = subprocess.Popen(
             [*COMMAND, "serve", "--config", str(self.config)],
             cwd=ROOT,
-            env=self._env,
+            env=self.environment,
             stdout=out,
             stderr=err,
             start_new_session=True,

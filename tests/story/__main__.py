@@ -1,0 +1,28 @@
+"""``python -m tests.story [WORD…]``: plays all scenes, long ones too, or those named by a word."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.ranges_lists import MADE, PUBLISHED
+from tests.s3server import SeaweedFS
+from tests.story.play import SCENES, play, table
+
+
+def main(words: list[str]) -> int:
+    """Play, and print the table; 1 if a scene failed."""
+    chosen = [scene for scene in SCENES if not words or any(word in scene.name for word in words)]
+    ranges = PUBLISHED if PUBLISHED.path.is_file() else MADE
+    with tempfile.TemporaryDirectory(prefix="story-") as name:
+        folder = Path(name)
+        with SeaweedFS(folder / "s3") as server:
+            results = asyncio.run(play(server, folder, ranges.path, chosen))
+    print(table(results))  # noqa: T201
+    return 1 if any(result.problems for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

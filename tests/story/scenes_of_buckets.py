@@ -1,0 +1,251 @@
+"""Scenes about what happens to the buckets while clients ask."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from tests.story.doors import Asker, Mode
+from tests.story.stage import GRACE, together
+from tests.story.world import scene
+
+if TYPE_CHECKING:
+    from tests.story.stage import Stage
+
+ARCHIVE, NEXT = "image.tar.xz", "next.tar.xz"
+LATEST, SUM = "latest.tar.xz", "latest.tar.xz.sha256"
+PAIR = (ARCHIVE, NEXT)
+"""What clients fetch in turn: one that fetches the same again and again does not get through."""
+
+
+@scene()
+async def an_object_that_is_replicated_later(stage: Stage) -> None:
+    """Replication takes 4 s: streamed until then, redirected soon after."""
+    for key in PAIR:
+        await stage.upload(key)
+    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.4, 12))
+    await asyncio.sleep(4)
+    await stage.replicate(*PAIR)
+    copied = time.monotonic()
+    await traffic
+    assert stage.share(until=copied) == 0
+    assert stage.share(since=copied + 7) == 1
+    assert set(stage.reasons()) <= {"not-replicated", "in-region"}
+
+
+@scene(redirect={"exclude": ["*.sha256"]})
+async def an_overwritten_latest(stage: Stage) -> None:
+    """``latest`` and its checksum are overwritten; the copy follows after 6 s."""
+    await stage.publish(LATEST, ARCHIVE)
+    await stage.upload(SUM, 600)
+    inside, outside = stage.cluster(6), stage.cluster(2, "outside")
+    pairs: list[tuple[float, int, int]] = []
+    ends = time.monotonic() + 16
+
+    async def build(number: int) -> None:
+        client = (inside + outside)[number]
+        await asyncio.sleep(number / 10)
+        while time.monotonic() < ends:
+            archive = await stage.fetch(client, LATEST)
+            checksum = await stage.fetch(client, SUM)
+            await stage.fetch(client, ARCHIVE)
+            if archive.good and checksum.good:
+                pairs.append((archive.began, archive.body[0] >> 4, checksum.body[0] >> 4))
+            await asyncio.sleep(0.5)
+
+    builds = stage.start(together(build(number) for number in range(8)))
+    await asyncio.sleep(4)
+    await stage.upload(LATEST)
+    await stage.upload(SUM)
+    await asyncio.sleep(6)
+    await stage.replicate(LATEST)
+    copied = time.monotonic()
+    await builds
+    shown = stage.shown(LATEST, 2)
+    apart = [began - shown for began, archive, checksum in pairs if archive != checksum]
+    stage.notes.append(f"archive and checksum apart: {len(apart)}")
+    assert stage.old_after_shown(LATEST, 2) == 0
+    assert max(apart, default=0) <= GRACE
+    assert stage.share(since=copied + 4) > 0, "redirected again"
+
+
+@scene()
+async def segments_while_a_copy_is_stale(stage: Stage) -> None:
+    """Three clients behind one address download in 8 ranges while the copy is an old one."""
+    await stage.publish(ARCHIVE)
+    gateway = stage.client(agent="aria2/1.37.0")
+    for _ in range(3):
+        await stage.segments(gateway, ARCHIVE)
+    await stage.upload(ARCHIVE)
+    await stage.fetch(stage.client("outside"), ARCHIVE)
+    await asyncio.sleep(GRACE)
+    for _ in range(5):
+        made = await together(stage.segments(gateway, ARCHIVE) for _ in range(3))
+        assert [versions for versions, _ in made] == [{2}] * 3
+    assert stage.mixed == 0
+
+
+@scene()
+async def segments_at_change_over(stage: Stage) -> None:
+    """Segmented downloads, single and behind one address, while the object is overwritten."""
+    await _change_over(stage, 6, 8)
+
+
+@scene(long=True)
+async def a_thousand_segmented_downloads_at_change_over(stage: Stage) -> None:
+    """The same with a thousand, over 40 s, in which the object changes five times."""
+    await _change_over(stage, 40, 14, changes=5)
+
+
+async def _change_over(stage: Stage, seconds: float, clients: int, changes: int = 1) -> None:
+    await stage.publish(ARCHIVE)
+    gateway = stage.client(agent="aria2/1.37.0")
+    askers = [*stage.cluster(clients // 2), *[gateway] * (clients // 2)]
+    ends = time.monotonic() + seconds
+    made: list[frozenset[int]] = []
+
+    async def download(number: int) -> None:
+        await asyncio.sleep(number / 10)
+        while time.monotonic() < ends:
+            versions, _ = await stage.segments(askers[number], ARCHIVE)
+            made.append(versions)
+            await asyncio.sleep(0.3)
+
+    async def outside() -> None:
+        client = stage.client("outside")
+        while time.monotonic() < ends:
+            await stage.fetch(client, ARCHIVE)
+            await asyncio.sleep(0.3)
+
+    traffic = stage.start(
+        together([outside(), *(download(number) for number in range(len(askers)))])
+    )
+    for _ in range(changes):
+        await asyncio.sleep(seconds / (changes + 1))
+        await stage.upload(ARCHIVE)
+        if changes > 1:
+            await stage.replicate(ARCHIVE)
+    await traffic
+    stage.notes.append(f"{len(made)} downloads")
+    assert stage.mixed == 0, f"{stage.mixed} of {len(made)} downloads are of two versions"
+    assert stage.old_after_shown(ARCHIVE, stage.histories[ARCHIVE].current) == 0
+
+
+@scene(own_bucket=True)
+async def a_bucket_that_was_deleted_and_taken_over(stage: Stage) -> None:
+    """Another owner makes a bucket of the name, with objects of the same names and sizes."""
+    await stage.publish(*PAIR)
+    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.5, 20))
+    await asyncio.sleep(2)
+    await stage.take_away()
+    await stage.until(lambda: _is(stage, up=False))
+    await stage.take_over(*PAIR)
+    back = await stage.until(lambda: _is(stage, up=True))
+    stage.notes.append(f"up again after {back:.0f} s")
+    await traffic
+    assert stage.foreign() == 0
+
+
+@scene(own_bucket=True)
+async def a_bucket_taken_over_between_two_probes(stage: Stage) -> None:
+    """Deletion and re-creation are not seen as an outage: the next probe shows another object."""
+    await stage.publish(*PAIR)
+    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.3, 12))
+    await asyncio.sleep(4)
+    with stage.target.held():
+        await stage.take_away()
+        await stage.take_over(*PAIR)
+    taken = time.monotonic()
+    await traffic
+    stage.notes.append(f"another owner's bytes: {stage.foreign()}")
+    assert stage.foreign(since=taken + 3 + GRACE) == 0
+
+
+async def _is(stage: Stage, *, up: bool) -> bool:
+    return await stage.target_up() is up
+
+
+@scene()
+async def a_bucket_that_is_lost_and_found(stage: Stage) -> None:
+    """S3 says that there is no such bucket; then it is there again."""
+    await _trouble(stage, Mode.LOST, noticed=3 + GRACE)
+
+
+@scene()
+async def a_bucket_that_cannot_be_reached(stage: Stage) -> None:
+    """Connections are refused."""
+    await _trouble(stage, Mode.CLOSED, noticed=10)
+
+
+async def _trouble(stage: Stage, mode: Mode, noticed: float) -> None:
+    await stage.publish(*PAIR)
+    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.5, 26))
+    await asyncio.sleep(2)
+    await stage.target.set(mode)
+    began = time.monotonic()
+    await asyncio.sleep(noticed + 1)
+    await stage.target.set(Mode.OPEN)
+    opened = time.monotonic()
+    back = await stage.until(lambda: _is(stage, up=True))
+    await traffic
+    stage.notes.append(f"dead redirects {stage.dead()}, back after {back:.0f} s")
+    assert stage.dead(since=began + noticed) == 0
+    assert stage.share(since=opened + back + 1) == 1
+
+
+@scene()
+async def a_target_that_is_emptied(stage: Stage) -> None:
+    """All copies are deleted, the bucket stays."""
+    await stage.publish(*PAIR)
+    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.3, 12))
+    await asyncio.sleep(4)
+    await stage.drop(*PAIR)
+    emptied = time.monotonic()
+    await traffic
+    stage.notes.append(f"dead redirects {stage.dead()}")
+    assert stage.dead(since=emptied + 3 + GRACE) == 0
+
+
+@scene()
+async def a_target_that_is_closed_to_clients(stage: Stage) -> None:
+    """A tightened bucket policy: the product may read, clients get 403. Many try again."""
+    await stage.publish(*PAIR)
+    await stage.busy(stage.cluster(6), PAIR, 0.2, 1)
+    await stage.target.set(Mode.SIGNED_ONLY)
+    closed = time.monotonic()
+
+    async def node(number: int) -> None:
+        client = stage.client()
+        await asyncio.sleep(number / 4)
+        for _ in range(4):
+            if (await stage.fetch(client, ARCHIVE)).good:
+                return
+            await asyncio.sleep(1)
+
+    await together(node(number) for number in range(60))
+    stage.notes.append(f"dead redirects {stage.dead()}")
+    assert not await stage.target_up()
+    assert "clients" in stage.errors()
+    assert stage.dead(since=closed + 14) == 0
+
+
+@scene(long=True)
+async def a_target_closed_to_clients_that_do_not_try_again(stage: Stage) -> None:
+    """Only the product's own unsigned request shows it: within 60 s; and that it is over."""
+    await stage.publish(*PAIR)
+    traffic = stage.start(stage.busy(stage.cluster(100), PAIR, 15, 170))
+    await stage.until(lambda: _was_asked_as_client(stage), 40)
+    await stage.target.set(Mode.SIGNED_ONLY)
+    closed = time.monotonic()
+    down = await stage.until(lambda: _is(stage, up=False), 60)
+    assert "clients" in stage.errors()
+    await stage.target.set(Mode.OPEN)
+    up = await stage.until(lambda: _is(stage, up=True), 70)
+    await traffic
+    stage.notes.append(f"down after {down:.0f} s, up after {up:.0f} s")
+    assert stage.dead(since=closed + 60) == 0
+
+
+async def _was_asked_as_client(stage: Stage) -> bool:
+    return stage.target.asked[Asker.UNSIGNED, "GET", "object"] > 0
