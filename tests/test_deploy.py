@@ -120,8 +120,12 @@ def test_an_alerts_text_names_only_labels_that_its_query_keeps() -> None:
 
 def test_the_task_may_read_and_list_every_bucket_and_use_their_keys() -> None:
     policies = TEMPLATE["Resources"]["TaskRole"]["Properties"]["Policies"]
-    stated = re.findall(r"'Action': '([^']*)', 'Resource': (.*?)}", str(policies))
-    assert [action for action, _ in stated] == ["s3:GetObject", "s3:ListBucket", "kms:Decrypt"]
+    stated = re.findall(r"'Action': (.*?), 'Resource': (.*?)}", str(policies))
+    assert [action.strip("'") for action, _ in stated] == [
+        "['s3:GetObject', 's3:GetObjectTagging']",
+        "s3:ListBucket",
+        "kms:Decrypt",
+    ]
     for of, (_, resource) in zip(("Objects", "BucketArns", "KeyArns"), stated, strict=True):
         assert of in resource
 

@@ -12,7 +12,7 @@ from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
-from nearbucket.replicas.object_version import ABSENT
+from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from nearbucket.s3.credentials import SdkCredentials
 from tests.conftest import SAMPLES
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 OWNER = "123456789012"
 
 
-def probe_of(session: ClientSession, entry: Bucket) -> BucketProbe:
-    return BucketProbe(entry, session, SdkCredentials())
+def probe_of(session: ClientSession, entry: Bucket, **more: bool) -> BucketProbe:
+    return BucketProbe(entry, session, SdkCredentials(), **more)
 
 
-def probe_at(session: ClientSession, endpoint: str, **more: Any) -> BucketProbe:
+def probe_at(
+    session: ClientSession, endpoint: str, *, reads_marks: bool = False, **more: Any
+) -> BucketProbe:
     values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
-    return probe_of(session, Bucket.model_validate({"endpoint": endpoint, **values}))
+    entry = Bucket.model_validate({"endpoint": endpoint, **values})
+    return probe_of(session, entry, reads_marks=reads_marks)
 
 
 def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> BucketProbe:
@@ -123,6 +126,51 @@ async def test_keys_that_cannot_be_read_are_not_taken_for_an_answer(
     files = KeyFiles(access_key_file=tmp_path / "none", secret_key_file=tmp_path / "none")
     with pytest.raises(OriginError, match="access_key_file"):
         await probe_of(session, s3.entry(credentials=files)).head_object("one.bin")
+
+
+async def tagged(s3: LocalS3, key: str, **tags: str) -> ObjectVersion:
+    """Make a copy with these tags, in which COPY stands for its ETag; the origin's object."""
+    async with s3.server.client() as client:
+        made = await client.put_object(Bucket=s3.private, Key=key, Body=b"copy")
+        etag = made["ETag"].strip('"')
+        values = {name: value.replace("COPY", etag) for name, value in tags.items()}
+        pairs = [{"Key": name.replace("_", "-"), "Value": value} for name, value in values.items()]
+        await client.put_object_tagging(Bucket=s3.private, Key=key, Tagging={"TagSet": pairs})
+    return ObjectVersion(4, "origin-2")
+
+
+@pytest.mark.parametrize(
+    ("tags", "equal"),
+    [
+        pytest.param({"nearbucket_origin_etag": "origin-2 COPY"}, True, id="marked"),
+        pytest.param({"a": "b = @ /", "nearbucket_origin_etag": "origin-2 COPY", "z": "ü"}, True,
+                     id="among other tags"),
+        pytest.param({"nearbucket_origin_etag": "other-2 COPY"}, False, id="for another object"),
+        pytest.param({"nearbucket_origin_etag": "origin-2 0cc1"}, False, id="of another copy"),
+        pytest.param({"nearbucket_origin_etag": "origin-2"}, False, id="of no copy"),
+        pytest.param({"nearbucket_origin_etag": ""}, False, id="empty"),
+        pytest.param({"nearbucket_origin": "origin-2 COPY"}, False, id="another tag"),
+    ],
+)  # fmt: skip
+async def test_a_mark_makes_a_copy_equal_to_what_it_names(
+    s3: LocalS3,
+    session: ClientSession,
+    tags: dict[str, str],
+    equal: bool,  # noqa: FBT001  # a cell
+) -> None:
+    origin = await tagged(s3, "marks/a.bin", **tags)
+    version = await probe_of(session, s3.entry(), reads_marks=True).head_object("marks/a.bin")
+    assert origin.equals(version) is equal
+    assert origin.equals(await probe_of(session, s3.entry()).head_object("marks/a.bin")) is False
+
+
+async def test_a_copy_that_is_overwritten_has_no_mark(s3: LocalS3, session: ClientSession) -> None:
+    origin = await tagged(s3, "marks/b.bin", nearbucket_origin_etag="origin-2 COPY")
+    asks = probe_of(session, s3.entry(), reads_marks=True)
+    assert origin.equals(await asks.head_object("marks/b.bin"))
+    async with s3.server.client() as client:
+        await client.put_object(Bucket=s3.private, Key="marks/b.bin", Body=b"copy")
+    assert origin.equals(await asks.head_object("marks/b.bin")) is False
 
 
 # what AWS would say
@@ -227,6 +275,28 @@ async def test_the_owner_is_named_and_checksums_are_asked_for(
         assert asked.headers["x-amz-checksum-mode"] == "ENABLED"
         signed = asked.headers["authorization"]
         assert "x-amz-checksum-mode;x-amz-content-sha256;x-amz-date;x-amz-expected" in signed
+
+
+HEAD = reply("200 OK", b"", 'etag: "e-2"', "x-amz-tagging-count: 1")
+
+
+async def test_tags_are_asked_for_only_where_there_are_some(session: ClientSession) -> None:
+    async with ScriptedS3(Say(reply("200 OK", b"", 'etag: "e-2"'))) as server:
+        await scripted(session, server, reads_marks=True).head_object("a b")
+        assert [one.method for one in server.asked] == ["HEAD"]
+    async with ScriptedS3(Say(HEAD), Say(reply("403 Forbidden"))) as server:
+        version = await scripted(session, server, reads_marks=True).head_object("a b")
+        assert [one.target for one in server.asked] == ["/bkt/a%20b", "/bkt/a%20b?tagging="]
+    assert version.checksums == ""
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "500 Internal", "503 Slow Down"])
+async def test_tags_of_which_s3_does_not_say_are_an_error(
+    session: ClientSession, status: str
+) -> None:
+    async with ScriptedS3(Say(HEAD), Say(reply(status))) as server:
+        with pytest.raises(OriginError, match="for an object's tags"):
+            await scripted(session, server, reads_marks=True).head_object("a")
 
 
 async def test_a_bucket_behind_an_ipv6_address_is_asked_by_it(session: ClientSession) -> None:

@@ -157,6 +157,20 @@ class OriginClient:
         """
         return await self._send("HEAD", path, {})
 
+    async def tagging(self, path: str) -> tuple[int, bytes]:
+        """Status and document of S3's response to one GetObjectTagging.
+
+        Raises:
+            OriginError: There was no response, or it broke off.
+        """
+        response = await self._send("GET", f"{path}?tagging=", {})
+        try:
+            return response.status, await response.read()
+        except BROKEN as error:
+            raise _UnreachableError(502, f"{self._base} {complaint(error)}") from error
+        finally:
+            response.release()
+
     async def preflight(self, key: str, fields: Mapping[str, str]) -> ObjectResponse:
         """Send a browser's CORS preflight to S3.
 

@@ -8,15 +8,20 @@ asked without the SDK").
 from __future__ import annotations
 
 import asyncio
+import re
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
 from nearbucket.replicas.object_version import ABSENT, DENIED, ObjectVersion
+from nearbucket.s3.copy_mark import TAG, marked_etag
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import aiohttp
     from multidict import CIMultiDictProxy
 
@@ -27,6 +32,7 @@ HEAD_TIMEOUT = 2.0
 """Seconds that S3 may take to answer a HEAD; it takes tens of milliseconds."""
 
 _CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
+_MARK = re.compile(rf"<Key>{TAG}</Key>\s*<Value>([^<]*)</Value>".encode())
 _MOVED = frozenset({301, 307, 308})
 _SERVER_ERROR = 500
 
@@ -61,9 +67,22 @@ class BucketProbe:
     """
 
     def __init__(
-        self, entry: Bucket, session: aiohttp.ClientSession, ambient: SdkCredentials
+        self,
+        entry: Bucket,
+        session: aiohttp.ClientSession,
+        ambient: SdkCredentials,
+        *,
+        reads_marks: bool = False,
     ) -> None:
-        """Send on a session of ``client_session``; ``ambient`` is the SDK's credential chain."""
+        """Prepare for requests.
+
+        Args:
+            entry: The bucket.
+            session: From ``client_session``.
+            ambient: The SDK's credential chain.
+            reads_marks: Whether the tags of objects are read that have any, for the mark of a copy.
+        """
+        self._reads_marks = reads_marks
         self.signer = Signer(
             entry.credentials,
             entry.region,
@@ -96,9 +115,23 @@ class BucketProbe:
         if status != 200:  # noqa: PLR2004  # OK
             raise OriginError(502, f"{self._named} answered {status} for an object")
         try:
-            return ObjectVersion.of(fields)
+            version = ObjectVersion.of(fields)
         except ValueError:
             raise OriginError(502, f"{self._named} sent no size of an object") from None
+        # AWS sends the number of tags only to those who may read them
+        if self._reads_marks and "x-amz-tagging-count" in fields:
+            return await self._marked(path, version)
+        return version
+
+    async def _marked(self, path: str, version: ObjectVersion) -> ObjectVersion:
+        """The version with what its mark says, if it has one."""
+        async with self._in_time():
+            status, document = await self._client.tagging(path)
+        if status >= _SERVER_ERROR or status == 429:  # noqa: PLR2004  # Too Many Requests
+            raise OriginError(502, f"{self._named} answered {status} for an object's tags")
+        mark = _MARK.search(document)
+        etag = None if mark is None else marked_etag(mark[1].decode(errors="replace"), version.etag)
+        return version if etag is None else version.marked(etag)
 
     async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult:
         """Whether the bucket can be used.
@@ -141,12 +174,17 @@ class BucketProbe:
         return ProbeResult(BucketHealth.GOOD)
 
     async def _head(self, path: str) -> tuple[int, CIMultiDictProxy[str]]:
+        async with self._in_time():
+            response = await self._client.head(path)
+        response.release()
+        return response.status, response.headers
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
-                response = await self._client.head(path)
+                yield
         except TimeoutError:
             raise OriginError(
                 504, f"{self._named} did not answer within {HEAD_TIMEOUT:g} s"
             ) from None
-        response.release()
-        return response.status, response.headers

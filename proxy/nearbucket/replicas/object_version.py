@@ -20,8 +20,10 @@ class ObjectVersion(NamedTuple):
     Attributes:
         size: In bytes; ``ABSENT``'s is -1.
         etag: Without quotes.
-        checksums: S3's checksums of all bytes, as ``name=value`` separated by spaces; empty if
-            there are none; None if unknown, because only the response to a HEAD has them.
+        checksums: What else identifies the bytes, as ``name=value`` separated by spaces: S3's
+            checksums of all bytes, and ``etag=`` with the ETag of the origin's object that a mark
+            names (``s3/copy_mark.py``). Empty if there is nothing; None if unknown, because only
+            the response to a HEAD has it.
         modified: Unix time of Last-Modified; 0 if unknown. Nothing that tells versions apart, and
             not kept in the object cache, which has ``CachedObject.since``.
     """
@@ -45,15 +47,23 @@ class ObjectVersion(NamedTuple):
         """Whether both are known to be the same bytes; None if that takes unknown checksums.
 
         The same bytes have different ETags if they were uploaded in other parts, or are encrypted
-        with a KMS key; then a checksum of all bytes decides (API reference, "Object").
+        with a KMS key; then a checksum of all bytes decides (API reference, "Object"), or a mark.
         """
         if self.size != other.size:
             return False
         if self.etag and self.etag == other.etag:
             return True
-        if self.checksums is None or other.checksums is None:
-            return None
-        return not set(self.checksums.split()).isdisjoint(other.checksums.split())
+        if not self._identities().isdisjoint(other._identities()):
+            return True
+        return None if self.checksums is None or other.checksums is None else False
+
+    def _identities(self) -> set[str]:
+        names = set((self.checksums or "").split())
+        return names | {f"etag={self.etag}"} if self.etag else names
+
+    def marked(self, etag: str) -> ObjectVersion:
+        """The same version, marked as equal to the origin's object with this ETag."""
+        return self._replace(checksums=f"{self.checksums or ''} etag={etag}".strip())
 
 
 ABSENT = ObjectVersion(-1, "")

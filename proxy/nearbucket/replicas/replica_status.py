@@ -23,7 +23,7 @@ from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import aiohttp
 
@@ -150,14 +150,17 @@ class ReplicaStatuses:
         """One for each site: another may use the same bucket with other credentials."""
         return Signer(target.credentials, target.region, ambient=self._ambient)
 
-    def _probes(self, sites: Iterable[Site]) -> tuple[dict[str, BucketProbe], set[str]]:
+    def _probes(self, sites: Sequence[Site]) -> tuple[dict[str, BucketProbe], set[str]]:
         """A probe for each bucket, by ``object_base_url``, and which have health checks."""
         probes: dict[str, BucketProbe] = {}
-        watched = set()
+        watched, with_copies = set(), _urls_with_copies(sites)
         for site in sites:
             for entry in (site.origin, *site.targets.values()):
-                if entry.object_base_url not in probes or entry.expected_owner:
-                    probes[entry.object_base_url] = BucketProbe(entry, self._session, self._ambient)
+                url = entry.object_base_url
+                if url not in probes or entry.expected_owner:
+                    probes[url] = BucketProbe(
+                        entry, self._session, self._ambient, reads_marks=url in with_copies
+                    )
             if site.redirect.watch:
                 watched |= {site.targets[region].object_base_url for region in site.regions_in_use}
         return probes, watched
@@ -247,6 +250,16 @@ class ReplicaStatuses:
         """Stop the health checks and the requests under way."""
         await self.health.close()
         await self.object_cache.close()
+
+
+def _urls_with_copies(sites: Sequence[Site]) -> set[str]:
+    """``object_base_url`` of each bucket that has copies of another one's objects."""
+    urls = [(site.origin, target) for site in sites for target in site.targets.values()]
+    return {
+        target.object_base_url
+        for origin, target in urls
+        if target.object_base_url != origin.object_base_url
+    }
 
 
 def _rule(site: Site, region: str, caches: Mapping[str, BucketCache]) -> ReplicaRule:

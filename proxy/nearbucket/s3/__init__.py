@@ -10,6 +10,7 @@ In reading order:
 * ``tls_trust.py``: which certificate authorities are trusted on the way to S3.
 * ``http_session.py``: the aiohttp session for objects, and the header fields of each request.
 * ``bucket_location.py``: a bucket of the configuration, its prefix and its credentials.
+* ``copy_mark.py``: the tag of a copy that equals an object with another ETag.
 * ``error_codes.py``: what S3's error codes mean, and what helps.
 * ``sdk_client.py``: the AWS SDK's client, for listing, copying and bucket settings.
 * ``bucket_listing.py``: the objects of a bucket, page by page.
