@@ -93,7 +93,15 @@ def facts(sync: Sync, *rows: tuple[str, object]) -> str:
 
 def test_what_the_policy_chooses_is_copied_and_then_nothing(sync: Sync) -> None:
     sync.put("a.tar.gz", "b/ü+c.tar.xz", "c.txt")
-    done = [("different ETag", 0), ("deleted", 0), ("not at origin", 0), ("failed", 0)]
+    done = [
+        ("different ETag", 0),
+        ("adopted", 0),
+        ("adopted bytes", 0),
+        ("deleted", 0),
+        ("other parts", 0),
+        ("not at origin", 0),
+        ("failed", 0),
+    ]
     first = facts(sync, ("up to date", 0), ("copied", 2), ("copied bytes", 21), *done)
     assert sync() == (0, first, "")
     assert sync.held() == ["a.tar.gz", "b/ü+c.tar.xz"]
@@ -117,6 +125,7 @@ def test_a_dry_run_lists_what_it_would_do_and_what_it_would_cost(sync: Sync) -> 
         ("requests USD", "0.00"),
         ("storage USD per month", "0.00"),
         ("break-even GB", "0.0"),
+        ("other parts", 0),
         ("not at origin", 1),
         ("failed", 0),
     )

@@ -9,7 +9,7 @@ import pytest
 
 from nearbucket.cli.sync_report import SyncReport, progress
 from nearbucket.replication.plan import steps_of
-from nearbucket.replication.replicator import SyncFailure
+from nearbucket.replication.sync_progress import SyncFailure
 from tests.build import settings
 
 if TYPE_CHECKING:

@@ -156,7 +156,7 @@ async def test_an_object_that_is_gone_is_absent_at_once(world: World) -> None:
     await world.settle()
     del world.origin.objects[KEY]
     world.one.origin_versions.on_missing("*", KEY, monotonic())
-    assert world.against() == [Reason.NOT_REPLICATED, Reason.NOT_REPLICATED]
+    assert world.against() == [Reason.ABSENT, Reason.ABSENT]
 
 
 async def test_a_304_with_another_etag_has_the_origin_asked(world: World) -> None:

@@ -179,7 +179,7 @@ def expected(
         "none": (origin,) if smallest else (),
     }[verify]
     if verify != "exists" and needed and origin is not None and origin.held == ABSENT:
-        return NOWHERE if origin.age <= 30 else ASK
+        return NOWHERE if origin.seen <= min(max(origin.age, 2), 30) else ASK
     if None in needed:
         return ASK
     known = [each for each in needed if each is not None]
@@ -301,10 +301,11 @@ def asked_at(versions: dict[str, tuple[ObjectVersion, float]]) -> list[float]:
                 patch.setattr(module, "monotonic", lambda: world.now)
             if world.status().against is not ASK:
                 continue
-            for name in world.opens():
-                held, age = versions[name]
-                since = world.now if held == ABSENT else NOW - age
-                world.bucket_caches[name].put(KEY, CachedObject(held, world.now, since))
+            while asked := list(world.opens()):  # the origin first, then the target
+                for name in asked:
+                    held, age = versions[name]
+                    since = world.now if held == ABSENT else NOW - age
+                    world.bucket_caches[name].put(KEY, CachedObject(held, world.now, since))
             moments.append(world.now - NOW)
     return moments
 

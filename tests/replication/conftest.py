@@ -11,13 +11,14 @@ import pytest
 
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, make_bucket
 from nearbucket.config.buckets import Bucket, KeyFiles
-from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions, SyncProgress
+from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions
+from nearbucket.replication.sync_progress import SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from tests.replication.watched import WatchedS3
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
     from tests.conftest import LocalS3
@@ -61,7 +62,16 @@ class World:
 
     async def put_in_parts(self, key: str, *parts: bytes, **more: Any) -> None:
         """An object of the origin, uploaded in parts."""
-        asked = self.origin.arguments(key)
+        await self._upload(self.origin.arguments(key), parts, more)
+
+    async def put_by_another_tool(self, key: str, body: bytes, part: int, **more: Any) -> None:
+        """A copy as ``aws s3 sync`` makes it, which takes 8 MiB for a part."""
+        parts = [body[first : first + part] for first in range(0, len(body), part)]
+        await self._upload(self.target.arguments(key), parts, more)
+
+    async def _upload(
+        self, asked: dict[str, str], parts: Iterable[bytes], more: dict[str, Any]
+    ) -> None:
         upload = (await self.client.create_multipart_upload(**asked, **more))["UploadId"]
         made = []
         for number, body in enumerate(parts, 1):

@@ -9,9 +9,10 @@ import pytest
 
 from nearbucket.replication.comparison import (
     Verdict,
+    compare_heads,
     compare_listings,
     description,
-    incomparable_but_equal,
+    equal_by_checksum,
 )
 from nearbucket.s3.bucket_listing import ListedObject
 
@@ -42,32 +43,67 @@ def test_what_listings_say(
 
 
 # Answers of HeadObject with x-amz-checksum-mode: ENABLED, as the API reference has them.
-PLAIN = {
+ORIGIN = {
+    "ETag": '"0cc175b9c0f1b6a831c399e269772661-3"',
     "ServerSideEncryption": "AES256",
-    "ChecksumCRC64NVME": "one",
-    "ChecksumType": "FULL_OBJECT",
+    "ContentType": "application/x-xz",
+    "LastModified": EARLY,
 }
-KMS = PLAIN | {"ServerSideEncryption": "aws:kms"}
+SUM = {"ChecksumCRC64NVME": "one", "ChecksumType": "FULL_OBJECT"}
+OTHER_SUM = SUM | {"ChecksumCRC64NVME": "two"}
+OF_PARTS = {"ChecksumCRC32": "one-3", "ChecksumType": "COMPOSITE"}
+KMS = {"ServerSideEncryption": "aws:kms", "ETag": '"92eb5ffee6ae2fec3ad71c777531578f"'}
+ONE_PIECE = {"ETag": '"92eb5ffee6ae2fec3ad71c777531578f"'}
+ONE_PIECE_TOO = {"ETag": '"0cc175b9c0f1b6a831c399e269772661"'}
 
 
 @pytest.mark.parametrize(
-    ("ours", "equal"),
+    ("theirs", "ours", "verdict"),
     [
-        pytest.param(KMS, True, id="KMS, the same sum"),
-        pytest.param(KMS | {"ServerSideEncryption": "aws:kms:dsse"}, True, id="two layers of KMS"),
-        pytest.param({"SSECustomerAlgorithm": "AES256", "ChecksumCRC64NVME": "one"}, True,
-                     id="a key of the customer"),
-        pytest.param(KMS | {"ChecksumCRC64NVME": "two"}, False, id="another sum"),
-        pytest.param(KMS | {"ChecksumType": "COMPOSITE"}, False, id="a sum of parts' sums"),
-        pytest.param({"ServerSideEncryption": "aws:kms"}, False, id="no sum"),
-        pytest.param({"ServerSideEncryption": "aws:kms", "ChecksumCRC32": "one"}, False,
-                     id="a sum of another kind"),
-        pytest.param(PLAIN, False, id="a copy would get the origin's ETag"),
+        pytest.param(SUM, SUM, "MARK", id="other parts, the same sum"),
+        pytest.param(SUM, SUM | KMS, "MARK", id="KMS, the same sum"),
+        pytest.param(SUM, SUM | {"LastModified": LATE}, "MARK", id="copied later"),
+        pytest.param(SUM | {"LastModified": LATE}, SUM, "MARK", id="the same written again"),
+        pytest.param(SUM, OTHER_SUM | {"LastModified": LATE}, "COPY", id="another sum"),
+        pytest.param(SUM, SUM | {"ContentType": "text/plain"}, "OTHER_PARTS", id="other headers"),
+        pytest.param({}, {}, "OTHER_PARTS", id="no sums"),
+        pytest.param({}, SUM, "OTHER_PARTS", id="one sum"),
+        pytest.param(OF_PARTS, OF_PARTS, "OTHER_PARTS", id="sums of parts' sums"),
+        pytest.param({}, {"LastModified": LATE}, "OTHER_PARTS", id="no sums, copied later"),
+        pytest.param({}, KMS, "OTHER_PARTS", id="KMS, no sums"),
+        pytest.param(ONE_PIECE_TOO, ONE_PIECE, "COPY", id="both in one piece"),
+        pytest.param(ONE_PIECE_TOO | SUM, ONE_PIECE | SUM, "COPY", id="and a sum that says else"),
+        pytest.param(ONE_PIECE_TOO, KMS, "OTHER_PARTS", id="both in one piece, one under KMS"),
+        pytest.param({"LastModified": LATE}, {}, "COPY", id="the origin is newer"),
+        pytest.param({}, {"ContentEncoding": "gzip"}, "COPY", id="another encoding"),
+        pytest.param(SUM, SUM | {"ContentEncoding": "gzip"}, "COPY", id="and the same sum"),
     ],
 )  # fmt: skip
-def test_a_checksum_decides_only_where_etags_cannot(ours: dict[str, Any], *, equal: bool) -> None:
-    assert incomparable_but_equal(PLAIN, ours) is equal
-    assert incomparable_but_equal(ours, PLAIN) is equal
+def test_what_two_heads_say_of_objects_with_different_etags(
+    theirs: dict[str, Any], ours: dict[str, Any], verdict: str
+) -> None:
+    assert compare_heads(ORIGIN | theirs, ORIGIN | ours).name == verdict
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "equal"),
+    [
+        (SUM, SUM, True),
+        (SUM, OTHER_SUM, False),
+        (SUM, {}, None),
+        (SUM, {"ChecksumCRC32": "one"}, None),
+        (SUM | {"ChecksumSHA1": "a"}, OTHER_SUM | {"ChecksumSHA1": "a"}, False),
+        (SUM, SUM | {"ChecksumType": "COMPOSITE"}, None),
+        ({"ChecksumCRC32": "one-3"}, {"ChecksumCRC32": "one-2"}, None),
+    ],
+)
+def test_a_checksum_of_all_bytes_decides_if_both_have_it(
+    one: dict[str, Any],
+    two: dict[str, Any],
+    equal: bool | None,  # noqa: FBT001  # a column of the table
+) -> None:
+    assert equal_by_checksum(one, two) is equal
+    assert equal_by_checksum(two, one) is equal
 
 
 def test_a_description_is_what_makes_an_upload_like_the_origin() -> None:

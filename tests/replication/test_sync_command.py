@@ -44,11 +44,16 @@ class Command:
             "targets": {"us-west-2": {key: target[key] for key in target if key != "credentials"}},
             "redirect": {"scheme": "http", **redirect},
         }
+        self.document = {"sites": [site]}
         self.config = folder / "nearbucket.yaml"
-        self.config.write_text(yaml.safe_dump({"sites": [site]}), encoding="utf-8")
+        self.config.write_text(yaml.safe_dump(self.document), encoding="utf-8")
 
     async def start(self, *options: str, **more: Any) -> asyncio.subprocess.Process:
-        """Start the command."""
+        """Start ``sync``."""
+        return await self.begin("sync", *options, **more)
+
+    async def begin(self, *words: str, **more: Any) -> asyncio.subprocess.Process:
+        """Start a command."""
         streams = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE} | more
         env = {
             name: value
@@ -56,7 +61,7 @@ class Command:
             if not name.startswith(("NEARBUCKET_", "AWS_"))
         }
         return await asyncio.create_subprocess_exec(
-            *COMMAND, "sync", "--config", str(self.config), *options, cwd=ROOT, env=env, **streams
+            *COMMAND, *words, "--config", str(self.config), cwd=ROOT, env=env, **streams
         )
 
     async def run(self, *options: str, patience: float = 60) -> Ended:

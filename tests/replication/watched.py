@@ -1,4 +1,4 @@
-"""A proxy before a real S3 server: records requests, and can refuse or hold them."""
+"""A proxy before a real S3 server: records requests, and can refuse, hold or cut them off."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class WatchedS3:
         self.most = 0
         self.refuse: Callable[[Asked], str | None] = lambda _: None
         """Gives the error code of a request that is not forwarded."""
+        self.cut: Callable[[Asked], int | None] = lambda _: None
+        """Gives the bytes of a body after which the connection is closed."""
         self.before: Callable[[Asked], Awaitable[None]] | None = None
         """Awaited before a request is forwarded."""
         self._busy = 0
@@ -125,11 +127,25 @@ class WatchedS3:
             }
             if request.method != "HEAD":
                 body = await answer.read()
+                whole = self.cut(asked)
+                if whole is not None and whole < len(body):
+                    return await _cut_off(request, answer.status, kept, body[:whole])
                 return web.Response(status=answer.status, headers=kept, body=body)
             response = web.StreamResponse(status=answer.status, headers=kept)
             await response.prepare(request)
             await response.write_eof()
             return response
+
+
+async def _cut_off(
+    request: web.BaseRequest, status: int, headers: dict[str, str], body: bytes
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    await response.prepare(request)
+    await response.write(body)
+    assert request.transport is not None
+    request.transport.close()
+    return response
 
 
 def _named(request: web.BaseRequest) -> Asked:

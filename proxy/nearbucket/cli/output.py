@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Commands print their messages; only `serve` has a log.
 logging.getLogger("nearbucket").addHandler(logging.NullHandler())
 
+_NAMED = 5
 NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 
 _DEFAULT = "nearbucket.yaml, if there is one"
@@ -58,6 +59,12 @@ def print_error(text: str) -> None:
 def size_text(size: int) -> str:
     """A size in bytes; on a terminal rounded, with a unit."""
     return decimal(size) if sys.stdout.isatty() else str(size)
+
+
+def first_names(keys: Sequence[str]) -> str:
+    """The first five keys of objects, and how many more there are."""
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return f"{', '.join(keys[:_NAMED])}{more}"
 
 
 def print_json(value: Any) -> None:

@@ -37,6 +37,10 @@ def sync(  # noqa: PLR0913  # one parameter an option
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete objects that the origin does not have.")
     ] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Prove and mark copies of other tools instead of copying."),
+    ] = False,
     parallel: Annotated[int, typer.Option(min=1, max=256, help="Number of parallel copies.")] = 32,
     as_json: AsJson = False,
 ) -> None:
@@ -51,10 +55,10 @@ def sync(  # noqa: PLR0913  # one parameter an option
         steps = steps_of(settings, site or (), region or (), delete=delete)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
-    reports = [SyncReport(step, dry_run) for step in steps]
+    reports = [SyncReport(step, dry_run, adopt) for step in steps]
     if not reports and not as_json:
         print_error("nothing to do: the only target is the origin itself")
-    options = SyncOptions(parallel=parallel, dry_run=dry_run, delete=delete)
+    options = SyncOptions(parallel=parallel, dry_run=dry_run, delete=delete, adopt=adopt)
     signalled = asyncio.run(_run(reports, options, lists=dry_run and not as_json))
     if as_json:
         print_as_json(reports, settings.prices, interrupted=signalled != 0)
@@ -107,4 +111,4 @@ async def _each(reports: Sequence[SyncReport], options: SyncOptions, *, lists: b
 def _code(report: SyncReport) -> int:
     if report.progress.problem:
         return exit_code(report.progress.problem)
-    return NEEDS_ATTENTION if report.progress.failures else 0
+    return NEEDS_ATTENTION if report.progress.failures or report.unproven else 0

@@ -22,10 +22,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from nearbucket.cli.output import print_error, print_json, print_table, printable, size_text
+from nearbucket.cli.output import (
+    first_names,
+    print_error,
+    print_json,
+    print_table,
+    printable,
+    size_text,
+)
 from nearbucket.config.prices import ASSUMPTIONS, cost_of_copies
-from nearbucket.replication.comparison import Verdict
-from nearbucket.replication.replicator import SyncProgress
+from nearbucket.replication.sync_progress import SyncProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -47,12 +53,14 @@ class SyncReport:
     Attributes:
         step: Origin and target.
         dry_run: Whether nothing is changed.
+        adopt: Whether copies of other tools are proven and tagged.
         progress: What was found and done so far.
         listed: Lines of a dry run that are printed when the terminal's bar has ended.
     """
 
     step: SyncStep
     dry_run: bool
+    adopt: bool = False
     progress: SyncProgress = field(default_factory=SyncProgress)
     listed: list[str] = field(default_factory=list)
 
@@ -62,10 +70,16 @@ class SyncReport:
         regions = ",".join(self.step.regions)
         return regions if self.step.site == "*" else f"{self.step.site} {regions}"
 
+    @property
+    def unproven(self) -> bool:
+        """Whether there are copies for which the option ``--adopt`` is needed."""
+        return self.progress.other_parts > 0 and not self.adopt
+
     def found(self, job: SyncJob) -> None:
-        """List a copy or deletion of a dry run: at once in a pipe, later on a terminal."""
-        word = "delete" if job.verdict is Verdict.DELETE else "copy"
-        line = "\t".join((self.name, word, str(job.what.size), printable(job.what.key)))
+        """List an object of a dry run: at once in a pipe, later on a terminal."""
+        line = "\t".join(
+            (self.name, job.verdict.value, str(job.what.size), printable(job.what.key))
+        )
         if not sys.stdout.isatty():
             typer.echo(line)
         elif len(self.listed) < _SHOWN:
@@ -77,7 +91,7 @@ class SyncReport:
         if self.dry_run:
             text = f"{progress.same + progress.objects:,} compared, {progress.objects:,} to copy"
         else:
-            text = f"{progress.copied:,} of {progress.objects:,} objects"
+            text = f"{progress.done:,} of {progress.objects:,} objects"
         text += f", {len(progress.failures):,} failed" if progress.failures else ""
         return text if progress.listed else f"{text}, still listing"
 
@@ -91,8 +105,8 @@ class SyncReport:
         if self.dry_run or not progress.listed or not progress.moved:
             return ""
         ratios = [progress.size / progress.moved]
-        if progress.copied:
-            ratios.append(progress.objects / progress.copied)
+        if progress.done:
+            ratios.append(progress.objects / progress.done)
         return f"{timedelta(seconds=round(seconds * (max(ratios) - 1)))} left"
 
     def line(self, seconds: float) -> str:
@@ -174,6 +188,8 @@ def print_reports(reports: Sequence[SyncReport], prices: Prices) -> None:
     if reports[0].dry_run:
         print_error(f"costs assume {ASSUMPTIONS}")
     for report in reports:
+        for line in _notes(report):
+            print_error(f"{report.name}: {line}")
         _print_failures(report)
 
 
@@ -194,9 +210,34 @@ def _facts(report: SyncReport, prices: Prices) -> Iterator[tuple[str, str]]:
         yield "copied", str(progress.copied)
         yield "copied bytes", size_text(progress.copied_size)
         yield "different ETag", str(progress.other_etag)
+        yield "adopted", str(progress.adopted)
+        yield "adopted bytes", size_text(progress.adopted_size)
         yield "deleted", str(progress.deleted)
+    yield "other parts", str(progress.other_parts)
     yield "not at origin", str(progress.orphans - progress.deleted)
     yield "failed", str(len(progress.failures))
+
+
+def _notes(report: SyncReport) -> Iterator[str]:
+    """What needs attention beside failures."""
+    progress = report.progress
+    if report.unproven:
+        yield (
+            f"{progress.other_parts:,} objects ({decimal(progress.other_parts_size)}) have the "
+            "origin's size, but were uploaded in other parts or encrypted with another key, as by "
+            "aws s3 sync: they are not copied again, and redirect.verify: match does not redirect "
+            "to them; with --adopt sync proves which of them are equal, and marks those"
+        )
+    if progress.differing:
+        yield (
+            f"{len(progress.differing):,} objects have the origin's size, but other bytes; they "
+            f"were not adopted, but copied: {first_names(progress.differing)}"
+        )
+    if progress.other_headers:
+        yield (
+            f"{progress.other_headers:,} adopted copies have other headers or metadata than the "
+            "origin's objects"
+        )
 
 
 def _print_failures(report: SyncReport) -> None:
@@ -220,7 +261,9 @@ _JSON_NAMES = {
     "size": "bytes",
     "copied_size": "copied_bytes",
     "other_etag": "different_etag",
-    "remembered": "tagged",
+    "marked": "tagged",
+    "adopted_size": "adopted_bytes",
+    "other_parts_size": "other_parts_bytes",
     "orphans": "not_at_origin",
 }
 """Names in JSON, if they are not those of ``SyncProgress``."""

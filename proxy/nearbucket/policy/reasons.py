@@ -66,7 +66,7 @@ class Reason(StrEnum):
     )
     NOT_REPLICATED = (
         "not-replicated",
-        "The target bucket does not have the object, or has another version of it.",
+        "The target has no copy, another version, or a copy in other parts that is not adopted.",
     )
     ABSENT = ("absent", "The origin bucket does not have the object.")
     UNVERIFIED = (

@@ -1,16 +1,19 @@
 """Copies objects from an origin bucket to its targets: the work of ``nearbucket sync``.
 
-S3 copies from bucket to bucket; no object passes through this process. Where possible, a copy gets
-the ETag of its original, so that listings show that they are equal. No state is kept between runs:
-what is missing or different is found by comparing the buckets. ``cli/sync_report.py`` makes the
-output.
+S3 copies from bucket to bucket; no object passes through this process, unless ``--adopt`` has to
+read the copy that another tool made, to show that it is equal. Where possible, a copy gets the ETag
+of its original, so that listings show that they are equal; elsewhere it gets a tag. No state is
+kept between runs: what is missing or different is found by comparing the buckets.
+``cli/sync_report.py`` makes the output.
 
 In reading order:
 
 * ``plan.py``: which origins and targets are compared, and settings that would make this dangerous.
 * ``replicator.py``: brings one target up to date: compares, copies, deletes, counts.
+* ``sync_progress.py``: what a run has found and done so far.
 * ``listing_merge.py``: pairs the objects of two buckets by key.
 * ``comparison.py``: whether two objects are equal, and what is to be done if they are not.
+* ``byte_comparison.py``: shows by its bytes that a copy with another ETag is equal.
 * ``object_copy.py``: copies one object.
 * ``multipart_copy.py``: copies a large object in parts; continues an upload that was interrupted.
 """

@@ -1,11 +1,10 @@
 """Decides whether a target's object equals the origin's, and what ``sync`` does about it.
 
 ETags are MD5 sums, of the bytes or of the parts' sums, unless the object is encrypted with a KMS
-key or a client's key; then they say nothing (API reference, "Object"). Such a copy can never have
-the origin's ETag, so it gets a tag with that ETag: overwriting the copy drops the tag, and a
-changed origin has another ETag. Other tools go by date (``aws s3 sync``), keep the ETag in
-metadata that clients would see (rustfs/cli#351), or copy such objects again each time
-(cobbzilla/s3s3mirror#64).
+key or a client's key; then they say nothing (API reference, "Object"). A copy that has another ETag
+and was shown to be equal gets a tag (``s3/copy_mark.py``). Other tools go by date
+(``aws s3 sync``), keep the ETag in metadata that clients would see (rustfs/cli#351), or copy such
+objects again each time (cobbzilla/s3s3mirror#64).
 """
 
 from __future__ import annotations
@@ -13,15 +12,17 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from nearbucket.replication.multipart_copy import parts_of
+from nearbucket.s3.copy_mark import TAG, mark_of, marked_etag
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.replication.listing_merge import Pair
     from nearbucket.s3.bucket_listing import ListedObject
-    from nearbucket.s3.bucket_location import CopyEndpoints
+    from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
 
-TAG = "nearbucket-copy-of"
-"""Key of the tag; its value is the origin's ETag."""
+    _Head = Mapping[str, Any]
 
 _HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage",
             "CacheControl", "ExpiresString", "WebsiteRedirectLocation")  # fmt: skip
@@ -33,8 +34,10 @@ class Verdict(Enum):
 
     SAME = "same"
     COPY = "copy"
-    REMEMBER = "remember"
-    """Equal bytes, but the ETags will never show it: tag the copy."""
+    MARK = "mark"
+    """Equal by a checksum of S3's, but the ETags will never show it: tag the copy."""
+    OTHER_PARTS = "adopt"
+    """Equal size, another ETag, and S3 does not know whether the bytes are equal."""
     TAGGED = "read the tag"
     """Equal size, another ETag."""
     DESCRIBED = "read the headers"
@@ -61,28 +64,43 @@ class VersionComparison:
     def __init__(self, endpoints: CopyEndpoints) -> None:
         self._origin, self._target, self._origin_client, self._target_client = endpoints
 
-    async def settle(self, first: Verdict, origin: ListedObject) -> Verdict:
-        """The final verdict."""
-        if first not in {Verdict.TAGGED, Verdict.DESCRIBED}:
+    async def settle(self, first: Verdict, pair: Pair) -> Verdict:
+        """The final verdict about two objects, of which ``first`` is that of their listings.
+
+        Raises:
+            botocore's errors: One of them cannot be asked for, or has changed since.
+        """
+        origin, copy = pair
+        if origin is None or copy is None or first not in {Verdict.TAGGED, Verdict.DESCRIBED}:
             return first
-        key, sums = origin.key, {"ChecksumMode": "ENABLED"}
-        if first is Verdict.TAGGED and (await self._target_tags(key)).get(TAG) == origin.etag:
-            return Verdict.SAME
-        theirs = await self._origin_client.head_object(**self._origin.arguments(key), **sums)
-        ours = await self._target_client.head_object(**self._target.arguments(key), **sums)
+        marked = None
+        if first is Verdict.TAGGED:
+            marked = marked_etag((await self._target_tags(copy.key)).get(TAG, ""), copy.etag)
+            if marked == origin.etag:
+                return Verdict.SAME
+        theirs, ours = await self.heads(origin, copy)
+        if first is Verdict.TAGGED:
+            verdict = compare_heads(theirs, ours)
+            # a mark for another ETag: the origin's object was replaced after the copy was made
+            return Verdict.COPY if marked and verdict is Verdict.OTHER_PARTS else verdict
         if description(theirs) != description(ours):
             return Verdict.COPY
-        if first is Verdict.DESCRIBED:
-            same = await self._target_tags(key) == await self.tags(key)
-            return Verdict.SAME if same else Verdict.COPY
-        return Verdict.REMEMBER if incomparable_but_equal(theirs, ours) else Verdict.COPY
+        same = await self._target_tags(copy.key) == await self.tags(origin.key)
+        return Verdict.SAME if same else Verdict.COPY
 
-    async def remember(self, origin: ListedObject) -> None:
-        """Tag the copy with the origin's ETag, beside the origin's own tags."""
-        tags = {**await self.tags(origin.key), TAG: origin.etag}
+    async def mark(self, origin: ListedObject, copy_etag: str) -> None:
+        """Tag the copy that has this ETag as equal to the origin's object, beside its own tags."""
+        tags = {**await self._target_tags(origin.key), TAG: mark_of(origin.etag, copy_etag)}
         await self._target_client.put_object_tagging(
             Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]},
             **self._target.arguments(origin.key),
+        )
+
+    async def heads(self, origin: ListedObject, copy: ListedObject) -> tuple[_Head, _Head]:
+        """S3's responses to a HEAD of these versions of both objects, with their checksums."""
+        return (
+            await _head(self._origin_client, self._origin, origin),
+            await _head(self._target_client, self._target, copy),
         )
 
     async def tags(self, key: str) -> dict[str, str]:
@@ -91,6 +109,13 @@ class VersionComparison:
 
     async def _target_tags(self, key: str) -> dict[str, str]:
         return _tags(await self._target_client.get_object_tagging(**self._target.arguments(key)))
+
+
+async def _head(client: Any, location: BucketLocation, what: ListedObject) -> _Head:
+    head: _Head = await client.head_object(
+        ChecksumMode="ENABLED", IfMatch=f'"{what.etag}"', **location.arguments(what.key)
+    )
+    return head
 
 
 def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
@@ -112,14 +137,32 @@ def has_md5_etag(head: Mapping[str, Any]) -> bool:
     )
 
 
-def incomparable_but_equal(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
-    """Whether ETags cannot show that two objects are equal, but a checksum of all bytes does.
+def compare_heads(origin: Mapping[str, Any], copy: Mapping[str, Any]) -> Verdict:
+    """The verdict of the responses to two HEADs, of objects of equal size with different ETags."""
+    equal = equal_by_checksum(origin, copy)
+    if equal is False or (_is_md5(origin) and _is_md5(copy)):
+        return Verdict.COPY
+    if equal and description(origin) == description(copy):
+        return Verdict.MARK
+    older = copy["LastModified"] < origin["LastModified"]
+    # adopting leaves the headers as they are, and with another encoding the bytes mean another file
+    encoded = copy.get("ContentEncoding") != origin.get("ContentEncoding")
+    return Verdict.COPY if older or encoded else Verdict.OTHER_PARTS
+
+
+def _is_md5(head: Mapping[str, Any]) -> bool:
+    """Whether the ETag is the MD5 sum of all bytes."""
+    return has_md5_etag(head) and parts_of(head["ETag"].strip('"')) is None
+
+
+def equal_by_checksum(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool | None:
+    """Whether a checksum of all bytes is the same; None if both have none of one kind.
 
     A checksum of the parts' checksums depends on where the parts end (API reference,
-    "GetObjectAttributes": ChecksumType).
+    "GetObjectAttributes": ChecksumType); it ends with their number.
     """
-    if has_md5_etag(one) and has_md5_etag(two):
-        return False
     if "COMPOSITE" in {one.get("ChecksumType"), two.get("ChecksumType")}:
-        return False
-    return any(one.get(name) is not None and one.get(name) == two.get(name) for name in _CHECKSUMS)
+        return None
+    both = [(one[name], two[name]) for name in _CHECKSUMS if one.get(name) and two.get(name)]
+    of_all_bytes = [first == second for first, second in both if "-" not in first + second]
+    return all(of_all_bytes) if of_all_bytes else None

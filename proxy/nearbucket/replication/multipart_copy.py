@@ -51,6 +51,25 @@ def etag_of(parts: Iterable[str]) -> str | None:
     return f"{md5(sums, usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
+async def head_of_part(endpoints: CopyEndpoints, what: ListedObject, number: int) -> dict[str, Any]:
+    """The origin's response to a HEAD of one part of this version of an object."""
+    answer: dict[str, Any] = await endpoints.origin_client.head_object(
+        PartNumber=number, IfMatch=f'"{what.etag}"', **endpoints.origin.arguments(what.key)
+    )
+    return answer
+
+
+async def layout_at(
+    endpoints: CopyEndpoints, what: ListedObject, head: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """The same as ``layout_of``, by asking the origin."""
+
+    async def size_of(number: int) -> int:
+        return int((await head_of_part(endpoints, what, number))["ContentLength"])
+
+    return await layout_of(what, head, size_of)
+
+
 async def layout_of(
     what: ListedObject, head: Mapping[str, Any], size_of: Callable[[int], Awaitable[int]]
 ) -> tuple[int, ...]:

@@ -10,10 +10,16 @@ piece, with which SeaweedFS keeps the origin's ETag.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nearbucket.replication.comparison import description, has_md5_etag
-from nearbucket.replication.multipart_copy import MultipartCopy, OddPartsError, layout_of, parts_of
+from nearbucket.replication.multipart_copy import (
+    MultipartCopy,
+    OddPartsError,
+    head_of_part,
+    layout_at,
+    parts_of,
+)
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of
 
@@ -100,8 +106,8 @@ class ObjectCopier:
     async def _in_parts(
         self, what: ListedObject, moved: Moved, *, any_etags: bool = False, again: bool = False
     ) -> str:
-        head = await self._part(what, 1)
-        sizes = await layout_of(what, head, lambda number: self._size(what, number))
+        head = await head_of_part(self._endpoints, what, 1)
+        sizes = await layout_at(self._endpoints, what, head)
         upload = MultipartCopy(self._endpoints, what, sizes)
         usable = has_md5_etag(head) and not any_etags and not again
         if await upload.find(usable=usable):
@@ -121,18 +127,6 @@ class ObjectCopier:
             await _give_up(upload, moved)
             return await self._in_parts(what, moved, again=True)
         return await upload.finish()
-
-    async def _part(self, what: ListedObject, number: int) -> dict[str, Any]:
-        """The origin's response to a HEAD of a part."""
-        answer: dict[str, Any] = await self._endpoints.origin_client.head_object(
-            PartNumber=number,
-            IfMatch=f'"{what.etag}"',
-            **self._endpoints.origin.arguments(what.key),
-        )
-        return answer
-
-    async def _size(self, what: ListedObject, number: int) -> int:
-        return int((await self._part(what, number))["ContentLength"])
 
 
 async def _give_up(upload: MultipartCopy, moved: Moved) -> None:

@@ -1,5 +1,7 @@
 """Brings one target up to date with its origin: compares, copies or deletes what differs, counts.
 
+Copies that another tool made in other parts are left as they are, or adopted: proven and tagged.
+
 No state is kept between runs: what an interrupted run had copied is found equal, and what it had
 begun is continued.
 """
@@ -8,16 +10,24 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from nearbucket.errors import ProxyError
-from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
+from nearbucket.replication.byte_comparison import ByteComparison
+from nearbucket.replication.comparison import (
+    Verdict,
+    VersionComparison,
+    compare_listings,
+    description,
+    equal_by_checksum,
+)
 from nearbucket.replication.listing_merge import listed, matched, merged
-from nearbucket.replication.multipart_copy import parts_of, together
+from nearbucket.replication.multipart_copy import together
 from nearbucket.replication.object_copy import LARGEST_PIECE, ObjectCopier
+from nearbucket.replication.sync_progress import MovedBytes, SyncFailure
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, opened
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nearbucket.replication.listing_merge import Pair
+    from nearbucket.replication.sync_progress import SyncProgress
     from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import BucketLocation
 
@@ -38,66 +49,18 @@ _IN_A_ROW = 100
 """Failures without a success after which a run ends: the objects are not the reason."""
 
 
-class SyncFailure(NamedTuple):
-    """An object that could not be copied or deleted: its key, S3's code, and what that means."""
-
-    key: str
-    code: str
-    text: str
-
-
-@dataclass(slots=True)
-class SyncProgress:
-    """What a run has found and done so far.
+class SyncJob(NamedTuple):
+    """One difference, and what is to be done about it.
 
     Attributes:
-        begun: Whether both buckets could be listed.
-        listed: Whether both listings have been read to their ends.
-        same: Objects that are up to date.
-        objects: Objects found to be missing or different.
-        size: Bytes of these objects.
-        requests: How many requests their copies take.
-        copied: Objects that were copied.
-        copied_size: Bytes of the copied objects.
-        moved: Bytes copied, those of unfinished objects included.
-        other_etag: Copies that could not get the origin's ETag.
-        remembered: Objects that a checksum showed to be equal, and that were tagged.
-        orphans: Chosen objects of the target that are not at the origin.
-        deleted: Orphans that were deleted.
-        failures: Objects that could not be copied or deleted.
-        problem: The error that ended the run.
+        verdict: What is to be done.
+        what: The origin's object; the target's if the origin has none.
+        copy: The target's object, if both buckets have one.
     """
-
-    begun: bool = False
-    listed: bool = False
-    same: int = 0
-    objects: int = 0
-    size: int = 0
-    requests: int = 0
-    copied: int = 0
-    copied_size: int = 0
-    moved: int = 0
-    other_etag: int = 0
-    remembered: int = 0
-    orphans: int = 0
-    deleted: int = 0
-    failures: list[SyncFailure] = field(default_factory=list)
-    problem: ProxyError | None = None
-
-    def expect(self, what: ListedObject, sign: int = 1) -> None:
-        """Count an object to be copied, or with -1 one that turned out to need nothing."""
-        parts = parts_of(what.etag)
-        self.objects += sign
-        self.size += sign * what.size
-        # one a part, one to begin and one to complete; or one for the whole object
-        self.requests += sign * (1 if parts is None else parts + 2)
-
-
-class SyncJob(NamedTuple):
-    """One difference, and what is to be done about it."""
 
     verdict: Verdict
     what: ListedObject
+    copy: ListedObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +71,14 @@ class SyncOptions:
         parallel: How many copies, of objects or parts, may be under way.
         dry_run: Whether nothing is changed.
         delete: Whether chosen objects that are not at the origin are deleted.
+        adopt: Whether copies of other tools are proven to be equal, and tagged.
         largest_piece: Bytes that one request can copy.
     """
 
     parallel: int = 32
     dry_run: bool = False
     delete: bool = False
+    adopt: bool = False
     largest_piece: int = LARGEST_PIECE
 
 
@@ -146,6 +111,7 @@ class Replicator:
         self._endpoints: CopyEndpoints
         self._comparison: VersionComparison
         self._copier: ObjectCopier
+        self._bytes: ByteComparison
 
     async def run(self) -> None:
         """Compare the buckets, and copy and delete what differs.
@@ -166,6 +132,7 @@ class Replicator:
             self._copier = ObjectCopier(
                 self._endpoints, self._comparison, parallel, self._options.largest_piece
             )
+            self._bytes = ByteComparison(self._endpoints, parallel)
             await together([self._plan(), *(self._work() for _ in range(parallel))])
 
     async def _plan(self) -> None:
@@ -192,7 +159,7 @@ class Replicator:
             self._progress.same += 1
         elif verdict is not Verdict.DELETE:
             self._progress.expect(what)
-            await self._jobs.put(SyncJob(verdict, what))
+            await self._jobs.put(SyncJob(verdict, what, target))
         else:
             self._progress.orphans += 1
             if self._options.delete:
@@ -201,46 +168,77 @@ class Replicator:
     async def _work(self) -> None:
         while (job := await self._jobs.get()) is not None:
             try:
-                verdict = await self._comparison.settle(job.verdict, job.what)
-                await self._act(SyncJob(verdict, job.what))
+                verdict = await self._comparison.settle(job.verdict, (job.what, job.copy))
+                await self._act(job._replace(verdict=verdict))
             except FAULTS as error:
                 self._failed(job.what, error)
             else:
                 self._in_a_row = 0
 
     async def _act(self, job: SyncJob) -> None:
-        verdict, what = job
+        verdict, what, copy = job
         if verdict is Verdict.DELETE:
             await self._remove(job)
         elif verdict is Verdict.COPY:
             self._found(job)
             if not self._options.dry_run:
                 await self._copy(what)
+        elif verdict is Verdict.OTHER_PARTS and copy:
+            await self._prove(job, copy)
         else:
             self._progress.expect(what, -1)
             self._progress.same += 1
-            if verdict is Verdict.REMEMBER and not self._options.dry_run:
-                await self._comparison.remember(what)
-                self._progress.remembered += 1
+            if verdict is Verdict.MARK and copy and not self._options.dry_run:
+                await self._comparison.mark(what, copy.etag)
+                self._progress.marked += 1
+
+    async def _prove(self, job: SyncJob, copy: ListedObject) -> None:
+        """Adopt a copy that may be equal, or copy the object if it is not.
+
+        Without the option ``adopt`` it is only counted.
+        """
+        progress, what = self._progress, job.what
+        if self._options.adopt:
+            self._found(job)
+        if self._options.dry_run or not self._options.adopt:
+            progress.expect(what, -1)
+            progress.other_parts += 1
+            progress.other_parts_size += what.size
+        elif not await self._adopted(what, copy):
+            progress.differing.append(what.key)
+            await self._copy(what)
+
+    async def _adopted(self, what: ListedObject, copy: ListedObject) -> bool:
+        """Tag a copy if it equals the origin's object; returns whether it does."""
+        progress, read = self._progress, MovedBytes(self._progress)
+        try:
+            theirs, ours = await self._comparison.heads(what, copy)
+            if equal_by_checksum(theirs, ours):
+                read.add(what.size)
+            elif not await self._bytes.equal(what, copy, read.add):
+                read.take_back()
+                return False
+            await self._comparison.mark(what, copy.etag)
+        except FAULTS:
+            read.take_back()
+            raise
+        progress.adopted += 1
+        progress.adopted_size += what.size
+        progress.other_headers += description(theirs) != description(ours)
+        return True
 
     async def _copy(self, what: ListedObject) -> None:
-        arrived = 0
-
-        def moved(size: int) -> None:
-            nonlocal arrived
-            arrived += size
-            self._progress.moved += size
-
+        copied = MovedBytes(self._progress)
         try:
-            etag = await self._copier.copy(what, moved)
+            etag = await self._copier.copy(what, copied.add)
         except FAULTS:
-            self._progress.moved -= arrived
+            copied.take_back()
             raise
         self._progress.copied += 1
         self._progress.copied_size += what.size
         if etag != what.etag:
             self._progress.other_etag += 1
-            await self._comparison.remember(what)
+            await self._comparison.mark(what, etag)
 
     async def _remove(self, job: SyncJob) -> None:
         """Delete an object, unless one came to the origin after the listing."""

@@ -21,9 +21,9 @@ from nearbucket.cli.check.replica_sample import (
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ProxyError
-from nearbucket.replication.comparison import TAG
 from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.copy_mark import TAG, mark_of
 from nearbucket.s3.sdk_client import opened
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
@@ -94,10 +94,14 @@ async def test_each_object_is_compared_by_presence_size_and_etag(world: World) -
 
 async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: World) -> None:
     await world.put("kms.tar.gz", target=b"y")
-    head: Any = await world.origin.ask("head_object", "kms.tar.gz")
+    heads: Any = [
+        await side.ask("head_object", "kms.tar.gz") for side in (world.origin, world.target)
+    ]
     await world.target.client.put_object_tagging(
         **world.target.location.arguments("kms.tar.gz"),
-        Tagging={"TagSet": [{"Key": TAG, "Value": head["ETag"].strip('"')}]},
+        Tagging={
+            "TagSet": [{"Key": TAG, "Value": mark_of(*(head["ETag"].strip('"') for head in heads))}]
+        },
     )
     assert await likeness(world) == {"kms.tar.gz": "OTHER_ETAG"}
 
@@ -239,8 +243,10 @@ async def test_a_rule_counts_when_it_is_enabled_and_leads_to_the_bucket(
     ("likeness_", "verify", "level"),
     [
         (ReplicaState.SAME, "match", "ok"),
-        (ReplicaState.OTHER_ETAG, "match", "warning"),
-        (ReplicaState.OTHER_ETAG, "exists", "ok"),
+        (ReplicaState.OTHER_ETAG, "match", "ok"),
+        (ReplicaState.OTHER_PARTS, "match", "wrong"),
+        (ReplicaState.OTHER_PARTS, "exists", "warning"),
+        (ReplicaState.UNTOLD, "match", "wrong"),
         (ReplicaState.REFUSED, "match", "wrong"),
         (ReplicaState.REFUSED, "none", "warning"),
         (ReplicaState.UNKNOWN, "match", "wrong"),

@@ -194,11 +194,13 @@ class _Site:
         objects = await compared(origin.inquiry, target.inquiry, sample)
         redirect = self._site.redirect
         if not location.is_at(origin.inquiry.location):
-            fix = self._copying(origin.inquiry.location, location, regions)
+            fix, adopt = self._copying(origin.inquiry.location, location, regions)
             rule = None
             if is_lacking(objects):
                 rule = await replicates(origin.inquiry, location.entry.bucket)
-            found += sample_findings(location.name, objects, redirect.verify, fix, rule=rule)
+            found += sample_findings(
+                location.name, objects, redirect.verify, fix, adopt=adopt, rule=rule
+            )
         there = next((each.what for each in objects if each.state in _THERE), None)
         if there is None:
             return found
@@ -224,12 +226,14 @@ class _Site:
 
     def _copying(
         self, origin: BucketLocation, target: BucketLocation, regions: Sequence[str]
-    ) -> str:
+    ) -> tuple[str, str]:
+        """How missing objects are copied, and how copies of another tool are adopted."""
         if origin.server != target.server:
-            return "copy them with another tool; nearbucket sync copies within one server only"
+            return "copy them with another tool; nearbucket sync copies within one server only", ""
         several = len(self._settings.sites) > 1
         site = f" --site '{self._site.name}'" if several else ""
-        return f"run nearbucket sync{site} --region {regions[0]}"
+        command = f"run nearbucket sync{site} --region {regions[0]}"
+        return command, f"{command} --adopt"
 
     async def _cdn(self, to: str, sample: Sample | None) -> Finding:
         key = encode_key(sample.objects[0].key) if sample else ""
@@ -239,7 +243,12 @@ class _Site:
         return cdn_finding(f"sites.{self._number}.bypass.to", url, own, answer)
 
 
-_THERE = {ReplicaState.SAME, ReplicaState.OTHER_ETAG}
+_THERE = {
+    ReplicaState.SAME,
+    ReplicaState.OTHER_ETAG,
+    ReplicaState.OTHER_PARTS,
+    ReplicaState.UNTOLD,
+}
 _UPDATE = "run nearbucket ranges update"
 
 

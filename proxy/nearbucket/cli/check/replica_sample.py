@@ -11,6 +11,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.cli.check.bucket_inspection import Finding, Level
+from nearbucket.cli.output import first_names
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
 from nearbucket.replication.listing_merge import listed
@@ -29,8 +30,6 @@ MOST = 5000
 
 USUAL = timedelta(minutes=15)
 """S3 replicates nearly all objects in this time (S3 user guide, "Replication Time Control")."""
-
-_NAMED = 5
 
 
 class Sample(NamedTuple):
@@ -93,6 +92,8 @@ class ReplicaState(StrEnum):
 
     SAME = "same"
     OTHER_ETAG = "same, with a different ETag"
+    OTHER_PARTS = "same size, other parts or encryption"
+    UNTOLD = "same size, different ETag, and its tags cannot be read (403)"
     ABSENT = "missing"
     SIZE = "different size"
     VERSION = "different version"
@@ -148,9 +149,8 @@ async def _state(
     origin: BucketInquiry, target: BucketInquiry, what: ListedObject, head: Any
 ) -> ReplicaState:
     etag, modified = head.get("ETag", "").strip('"'), head.get("LastModified", what.modified)
-    verdict = compare_listings(
-        (what, ListedObject(what.key, head["ContentLength"], etag, modified))
-    )
+    copy = ListedObject(what.key, head["ContentLength"], etag, modified)
+    verdict = compare_listings((what, copy))
     if verdict is Verdict.COPY:
         return ReplicaState.SIZE
     if verdict is not Verdict.TAGGED:
@@ -160,12 +160,14 @@ async def _state(
     )
     try:
         async with asyncio.timeout(target.seconds):
-            settled = await comparison.settle(verdict, what)
-    except (*FAULTS, TimeoutError):  # without the right to read tags only the ETag is known
-        return ReplicaState.VERSION
-    return ReplicaState.VERSION if settled is Verdict.COPY else ReplicaState.OTHER_ETAG
+            settled = await comparison.settle(verdict, (what, copy))
+    except (*FAULTS, TimeoutError) as error:  # only the ETag is known
+        refused = kind_of(error) is ErrorKind.NOT_ALLOWED
+        return ReplicaState.UNTOLD if refused else ReplicaState.VERSION
+    return _SETTLED.get(settled, ReplicaState.OTHER_ETAG)
 
 
+_SETTLED = {Verdict.COPY: ReplicaState.VERSION, Verdict.OTHER_PARTS: ReplicaState.OTHER_PARTS}
 _LACKING = (ReplicaState.ABSENT, ReplicaState.SIZE, ReplicaState.VERSION)
 
 
@@ -193,13 +195,24 @@ def is_lacking(found: Sequence[ComparedObject]) -> bool:
     return any(each.state in _LACKING for each in found)
 
 
-def sample_findings(
-    place: str, found: Sequence[ComparedObject], verify: str, fix: str, *, rule: bool | None = None
+def sample_findings(  # noqa: PLR0913  # what decides about level and fix
+    place: str,
+    found: Sequence[ComparedObject],
+    verify: str,
+    fix: str,
+    *,
+    adopt: str = "",
+    rule: bool | None = None,
 ) -> list[Finding]:
     """One finding for each state of the copies in a target.
 
-    ``verify`` is that of the site, ``fix`` says how missing objects can be copied, and ``rule``
-    whether a replication rule has this destination (None if not known).
+    Args:
+        place: The target's key in the configuration.
+        found: The objects of the sample.
+        verify: ``redirect.verify`` of the site.
+        fix: How missing objects can be copied.
+        adopt: How copies in other parts can be adopted; empty if they cannot.
+        rule: Whether a replication rule has this destination; None if not known.
     """
     findings = []
     for state in ReplicaState:
@@ -208,30 +221,40 @@ def sample_findings(
             text = f"{len(some)} of {len(found)} sampled objects: {state}"
             if state in _LACKING:
                 level, more, help_ = _lag(some, fix, rule=rule)
+            elif state in _UNPROVEN:
+                level, more, help_ = _unproven(state, verify, adopt)
             else:
                 level, more, help_ = _judged(state, some[0].error, verify)
             names = () if level is Level.OK else tuple(each.what.key for each in some)
-            text += more + _named(names)
+            text += more + (f": {first_names(names)}" if names else "")
             findings.append(Finding(level, place, "sample", text, help_, names))
     return findings
 
 
-def _named(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return f": {', '.join(keys[:_NAMED])}{more}" if keys else ""
-
-
 def _judged(state: ReplicaState, error: str, verify: str) -> tuple[Level, str, str]:
     """Level, end of the text, and fix."""
-    if state is ReplicaState.SAME or (state is ReplicaState.OTHER_ETAG and verify != "match"):
+    if state in {ReplicaState.SAME, ReplicaState.OTHER_ETAG}:
         return Level.OK, "", ""
-    if state is ReplicaState.OTHER_ETAG:
-        return Level.WARNING, "; redirect.verify: match streams them", "set verify: exists"
     if state is ReplicaState.UNKNOWN:
         return Level.WRONG, f" ({error})", ""
     level = Level.WARNING if verify == "none" else Level.WRONG
     more = ", or missing if listing is not allowed either"
     return level, more, "allow s3:GetObject on the target (with KMS kms:Decrypt too)"
+
+
+_UNPROVEN = (ReplicaState.OTHER_PARTS, ReplicaState.UNTOLD)
+
+
+def _unproven(state: ReplicaState, verify: str, adopt: str) -> tuple[Level, str, str]:
+    """Level, end of the text, and fix for copies that may be equal."""
+    streamed = verify == "match"
+    level = Level.WRONG if streamed else Level.WARNING
+    more = "; redirect.verify: match streams them" if streamed else ""
+    if state is ReplicaState.UNTOLD:
+        return level, more, "allow s3:GetObjectTagging on the target"
+    made = "if another tool made these copies, such as aws s3 sync"
+    proof = "it proves which of them are equal, and marks those without copying"
+    return level, more, f"{made}, {adopt}: {proof}" if adopt else f"{made}, set verify: exists"
 
 
 def _lag(some: Sequence[ComparedObject], fix: str, *, rule: bool | None) -> tuple[Level, str, str]:

@@ -1,0 +1,101 @@
+"""What a run of ``sync`` for one target has found and done so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.replication.multipart_copy import parts_of
+
+if TYPE_CHECKING:
+    from nearbucket.errors import ProxyError
+    from nearbucket.s3.bucket_listing import ListedObject
+
+
+class SyncFailure(NamedTuple):
+    """An object that could not be copied or deleted: its key, S3's code, and what that means."""
+
+    key: str
+    code: str
+    text: str
+
+
+@dataclass(slots=True)
+class SyncProgress:
+    """What a run has found and done so far.
+
+    Attributes:
+        begun: Whether both buckets could be listed.
+        listed: Whether both listings have been read to their ends.
+        same: Objects that are up to date.
+        objects: Objects found to be missing or different.
+        size: Bytes of these objects.
+        requests: How many requests their copies take.
+        copied: Objects that were copied.
+        copied_size: Bytes of the copied objects.
+        moved: Bytes copied, or read to prove a copy, those of unfinished objects included.
+        other_etag: Copies that could not get the origin's ETag.
+        marked: Objects that a checksum of S3's showed to be equal, and that were tagged.
+        adopted: Copies of other tools that were proven to be equal, and tagged.
+        adopted_size: Bytes of these.
+        other_headers: Adopted copies that have other headers or metadata than the origin's object.
+        differing: Keys of objects whose bytes were compared and differ.
+        other_parts: Objects of equal size that may be equal, and were neither proven nor copied.
+        other_parts_size: Bytes of these.
+        orphans: Chosen objects of the target that are not at the origin.
+        deleted: Orphans that were deleted.
+        failures: Objects that could not be copied or deleted.
+        problem: The error that ended the run.
+    """
+
+    begun: bool = False
+    listed: bool = False
+    same: int = 0
+    objects: int = 0
+    size: int = 0
+    requests: int = 0
+    copied: int = 0
+    copied_size: int = 0
+    moved: int = 0
+    other_etag: int = 0
+    marked: int = 0
+    adopted: int = 0
+    adopted_size: int = 0
+    other_headers: int = 0
+    differing: list[str] = field(default_factory=list)
+    other_parts: int = 0
+    other_parts_size: int = 0
+    orphans: int = 0
+    deleted: int = 0
+    failures: list[SyncFailure] = field(default_factory=list)
+    problem: ProxyError | None = None
+
+    @property
+    def done(self) -> int:
+        """Objects that were copied or adopted."""
+        return self.copied + self.adopted
+
+    def expect(self, what: ListedObject, sign: int = 1) -> None:
+        """Count an object to be copied, or with -1 one that turned out to need nothing."""
+        parts = parts_of(what.etag)
+        self.objects += sign
+        self.size += sign * what.size
+        # one a part, one to begin and one to complete; or one for the whole object
+        self.requests += sign * (1 if parts is None else parts + 2)
+
+
+class MovedBytes:
+    """Bytes of one object in ``SyncProgress.moved``."""
+
+    def __init__(self, progress: SyncProgress) -> None:
+        """Count into this progress."""
+        self._progress, self._size = progress, 0
+
+    def add(self, size: int) -> None:
+        """Count bytes that were copied or read; a negative number of bytes that are given up."""
+        self._size += size
+        self._progress.moved += size
+
+    def take_back(self) -> None:
+        """Count none of them any more."""
+        self.add(-self._size)

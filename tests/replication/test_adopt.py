@@ -1,0 +1,178 @@
+"""Copies that another tool made are marked instead of copied, on a real S3 server."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.s3.copy_mark import TAG
+from tests.replication.conftest import MIB
+from tests.replication.test_replicator import DESCRIBED, codes, some
+from tests.replication.watched import COPIES, Asked, Gate
+
+if TYPE_CHECKING:
+    from tests.replication.conftest import World
+
+WRITES = {*COPIES, "PUT", "POST Uploads", "PUT Upload", "POST Upload", "DELETE"}
+"""Requests that copy, write or delete content; only ``PUT Tagging`` is none of them."""
+
+KEYS = [f"{number}.tar.xz" for number in range(4)]
+BODY = some(11 * MIB)
+
+
+async def fill(world: World, *keys: str, body: bytes = BODY, **copied: Any) -> None:
+    """Objects in parts of 5 MiB, and copies of them in parts of 8 MiB, as of ``aws s3 sync``."""
+    for key in keys:
+        parts = BODY[: 5 * MIB], BODY[5 * MIB : 10 * MIB], BODY[10 * MIB :]
+        await world.put_in_parts(key, *parts, **DESCRIBED)
+        await world.put_by_another_tool(key, body, 8 * MIB, **{**DESCRIBED, **copied})
+
+
+def writes(world: World) -> list[Asked]:
+    return [asked for asked in world.watched.asked if asked.name in WRITES]
+
+
+def reads(world: World) -> set[str]:
+    """Keys of the objects that were read."""
+    return {asked.key.rpartition("/")[2] for asked in world.watched.asked if asked.name == "GET"}
+
+
+async def test_copies_in_other_parts_are_not_copied_again_and_said(world: World) -> None:
+    await fill(world, *KEYS)
+    await world.put("missing.tar.xz")
+    progress = await world.run()
+    assert (progress.copied, progress.other_parts) == (1, 4)
+    assert (progress.other_parts_size, progress.size, progress.same) == (4 * len(BODY), 1, 0)
+    assert reads(world) == set()
+    assert [asked.key.rpartition("/")[2] for asked in writes(world)] == ["missing.tar.xz"]
+
+
+async def test_adopting_marks_them_and_copies_no_byte(world: World) -> None:
+    await fill(world, *KEYS)
+    copies = await world.all_of(world.target)
+    progress = await world.run(adopt=True)
+    assert (progress.adopted, progress.adopted_size) == (4, 4 * len(BODY))
+    assert (progress.copied, progress.other_parts, progress.differing) == (0, 0, [])
+    assert (progress.moved, progress.other_headers) == (progress.size, 0)
+    assert (reads(world), writes(world)) == (set(KEYS), [])
+    now = await world.all_of(world.target)
+    for described in now.values():
+        assert described["Tags"].pop(TAG)
+    for described in (*now.values(), *copies.values()):
+        described.pop("TagCount", None)
+    assert now == copies
+    world.watched.forget()
+    progress = await world.run()
+    assert (progress.same, progress.other_parts, progress.objects) == (4, 0, 0)
+    assert (reads(world), writes(world)) == (set(), [])
+
+
+async def test_the_copys_own_tags_stay(world: World) -> None:
+    await fill(world, "a.tar.xz", Tagging="cost=west")
+    assert (await world.run(adopt=True)).adopted == 1
+    tags = (await world.described(world.target, "a.tar.xz"))["Tags"]
+    assert tags.pop(TAG)
+    assert tags == {"cost": "west"}
+
+
+async def test_one_other_byte_is_copied_and_named_and_never_adopted(world: World) -> None:
+    other = bytearray(BODY)
+    other[-1] ^= 1
+    await fill(world, "same.tar.xz")
+    await fill(world, "other.tar.xz", body=bytes(other))
+    progress = await world.run(adopt=True)
+    assert (progress.adopted, progress.differing, progress.copied) == (1, ["other.tar.xz"], 1)
+    assert progress.moved == progress.size == 2 * len(BODY)
+    copy = await world.described(world.target, "other.tar.xz")
+    assert copy == await world.described(world.origin, "other.tar.xz")
+    assert TAG not in copy["Tags"]
+
+
+async def test_adopted_copies_with_other_headers_are_counted(world: World) -> None:
+    await fill(world, "a.tar.xz", Metadata={}, ContentType="binary/octet-stream")
+    await fill(world, "b.tar.xz")
+    progress = await world.run(adopt=True)
+    assert (progress.adopted, progress.other_headers, progress.copied) == (2, 1, 0)
+
+
+async def test_a_copy_with_another_encoding_is_copied(world: World) -> None:
+    await fill(world, "a.tar.xz", ContentEncoding="br")
+    progress = await world.run(adopt=True)
+    assert (progress.adopted, progress.copied, progress.other_parts) == (0, 1, 0)
+
+
+async def test_a_copy_older_than_the_origins_object_is_copied(world: World) -> None:
+    await world.put_by_another_tool("a.tar.xz", BODY, 8 * MIB)
+    await world.next_second()
+    await world.put_in_parts("a.tar.xz", BODY[: 5 * MIB], BODY[5 * MIB :])
+    progress = await world.run(adopt=True)
+    assert (progress.adopted, progress.copied, reads(world)) == (0, 1, set())
+
+
+async def test_an_object_that_replaces_the_origins_is_copied(world: World) -> None:
+    await fill(world, "a.tar.xz")
+    assert (await world.run(adopt=True)).adopted == 1
+    await world.put_in_parts("a.tar.xz", BODY[5 * MIB :], BODY[: 5 * MIB])
+    progress = await world.run()  # in the same second, perhaps: the mark says it, not the date
+    assert (progress.same, progress.other_parts, progress.copied) == (0, 0, 1)
+    assert await world.in_step()
+
+
+async def test_a_copy_that_is_replaced_between_proof_and_mark_is_not_taken_for_proven(
+    world: World,
+) -> None:
+    await fill(world, "a.tar.xz")
+
+    async def replace(asked: Asked) -> None:
+        if asked.name == "PUT Tagging":
+            world.watched.before = None
+            await world.put_by_another_tool("a.tar.xz", BODY[::-1], 8 * MIB, **DESCRIBED)
+
+    world.watched.before = replace
+    assert (await world.run(adopt=True)).adopted == 1
+    assert TAG in (await world.described(world.target, "a.tar.xz"))["Tags"]
+    progress = await world.run()
+    assert (progress.same, progress.other_parts) == (0, 1)
+    progress = await world.run(adopt=True)
+    assert (progress.adopted, progress.differing, progress.copied) == (0, ["a.tar.xz"], 1)
+
+
+async def test_an_interrupted_run_goes_on_with_what_has_no_mark(world: World) -> None:
+    await fill(world, *KEYS)
+    gate = Gate(2, lambda asked: asked.name == "PUT Tagging")
+    world.watched.before = gate
+    run = asyncio.ensure_future(world.run(adopt=True, parallel=1))
+    await gate.reached.wait()
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+    world.watched.before = None
+    world.watched.forget()
+    progress = await world.run(adopt=True)
+    assert (progress.same, progress.adopted, len(reads(world))) == (2, 2, 2)
+    assert writes(world) == []
+
+
+async def test_a_dry_run_says_what_it_would_adopt_and_reads_nothing(world: World) -> None:
+    await fill(world, *KEYS)
+    progress = await world.run(adopt=True, dry_run=True)
+    assert (progress.other_parts, progress.other_parts_size) == (4, 4 * len(BODY))
+    assert (progress.objects, progress.size, progress.requests) == (0, 0, 0)
+    assert {(job.verdict.value, job.what.key) for job in world.found} == {
+        ("adopt", key) for key in KEYS
+    }
+    assert (reads(world), writes(world)) == (set(), [])
+
+
+@pytest.mark.parametrize("name", ["PUT Tagging", "GET"])
+async def test_a_right_that_is_missing_is_a_failure_with_its_object(
+    world: World, name: str
+) -> None:
+    await fill(world, "a.tar.xz")
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.name == name else None
+    progress = await world.run(adopt=True)
+    assert codes(progress.failures) == {"a.tar.xz": "AccessDenied"}
+    assert (progress.adopted, progress.moved, progress.copied) == (0, 0, 0)

@@ -1,0 +1,143 @@
+"""A target that ``aws s3 sync`` has filled, from the first ``check`` to redirects: processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.cli.demo.seaweedfs import allow_anonymous
+from tests.e2e.running import Running
+from tests.ranges_lists import MADE
+from tests.replication.conftest import MIB
+from tests.replication.test_adopt import BODY, fill, writes
+from tests.replication.test_replicator import DESCRIBED
+from tests.replication.test_sync_command import Command, ended
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.e2e.running import Answer
+    from tests.replication.conftest import World
+    from tests.replication.test_sync_command import Ended
+
+KEYS = ("a.tar.xz", "b.tar.xz")
+
+
+class Team:
+    """Origin and target, the commands, and a server that runs from the beginning."""
+
+    def __init__(self, world: World, command: Command, server: Running) -> None:
+        self.world, self.command, self.server = world, command, server
+
+    async def run(self, *words: str) -> Ended:
+        """Run a command to its end."""
+        return await ended(await self.command.begin(*words))
+
+    async def get(self, key: str, *, follow: bool = False) -> Answer:
+        """Ask for an object from us-west-2."""
+        return await asyncio.to_thread(self.server.get, f"/{key}", MADE.west, follow=follow)
+
+    async def until(self, key: str, reason: str) -> Answer:
+        """Ask until the reason is this one."""
+        deadline = time.monotonic() + 30
+        while True:
+            answer = await self.get(key)
+            if f"reason={reason}" in answer.headers["x-nearbucket"]:
+                return answer
+            assert time.monotonic() < deadline, answer
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def team(world: World, tmp_path: Path) -> AsyncIterator[Team]:
+    await allow_anonymous(world.client, world.target.entry.bucket)
+    await fill(world, *KEYS)
+    command = Command(world, tmp_path, verify_ttl="1s", came_back="off")
+    server = Running(tmp_path, {**command.document, **_regions(tmp_path)}, {})
+    with server:
+        await asyncio.to_thread(server.ready)
+        yield Team(world, command, server)
+
+
+def _regions(folder: Path) -> dict[str, Any]:
+    regions = {"source": str(MADE.path), "cache": str(folder / "ranges.json")}
+    return {"regions": regions, "catalog": {"wait": "10s"}}
+
+
+async def test_it_is_redirected_to_after_what_check_advises_and_no_byte_is_copied(
+    team: Team,
+) -> None:
+    for key in KEYS:
+        answer = await team.get(key)
+        assert (answer.status, answer.body) == (200, BODY)
+        assert "reason=not-replicated" in answer.headers["x-nearbucket"]
+    checked = await team.run("check")
+    assert checked.code == 1
+    assert "2 of 2 sampled objects: same size, other parts" in checked.out
+    advice = re.search(r"run nearbucket (sync .*?--adopt):", checked.out)
+    assert advice is not None
+    plain = await team.run("sync")
+    assert plain.code == 1
+    assert "us-west-2: 2 objects (23.1 MB) have the origin's size, but were uploaded" in plain.err
+    assert "with --adopt sync proves which of them are equal" in plain.err
+    done = await team.run(*shlex.split(advice[1]))
+    assert (done.code, done.err) == (0, "")
+    assert "us-west-2\tadopted\t2\nus-west-2\tadopted bytes\t23068672\n" in done.out
+    for key in KEYS:
+        await team.until(key, "in-region")
+        assert (await team.get(key, follow=True)).body == BODY
+    assert (await team.run("check")).code == 0
+    assert (await team.run("sync")).code == 0
+    assert writes(team.world) == []
+
+
+async def test_a_new_version_at_the_origin_is_streamed_and_then_copied(team: Team) -> None:
+    assert (await team.run("sync", "--adopt")).code == 0
+    await team.until("a.tar.xz", "in-region")
+    new = BODY[::-1]
+    await team.world.put_in_parts("a.tar.xz", new[: 5 * MIB], new[5 * MIB :])
+    assert (await team.until("a.tar.xz", "not-replicated")).body == new
+    assert (await team.run("sync")).code == 0
+    await team.until("a.tar.xz", "in-region")
+    assert (await team.get("a.tar.xz", follow=True)).body == new
+
+
+async def test_a_document_has_what_was_adopted_and_what_differs(team: Team) -> None:
+    other = bytearray(BODY)
+    other[0] ^= 1
+    await team.world.put_by_another_tool("b.tar.xz", bytes(other), 8 * MIB, **DESCRIBED)
+    code, out, _ = await team.run("sync", "--json")
+    (target,) = json.loads(out)["targets"]
+    assert code == 1
+    found = {"other_parts": 2, "other_parts_bytes": 2 * len(BODY), "adopted": 0, "copied": 0}
+    assert target | found == target
+    code, out, err = await team.run("sync", "--json", "--adopt")
+    (target,) = json.loads(out)["targets"]
+    assert (code, err) == (0, "")
+    found = {"other_parts": 0, "adopted": 1, "adopted_bytes": len(BODY), "copied": 1}
+    assert target | found | {"differing": ["b.tar.xz"], "other_headers": 0} == target
+
+
+async def test_a_copy_that_differs_is_named(team: Team) -> None:
+    await team.world.put_by_another_tool("b.tar.xz", BODY[::-1], 8 * MIB, **DESCRIBED)
+    code, out, err = await team.run("sync", "--adopt")
+    assert (code, "us-west-2\tadopted\t1\n" in out) == (0, True)
+    assert err == (
+        "nearbucket: us-west-2: 1 objects have the origin's size, but other bytes; they were not "
+        "adopted, but copied: b.tar.xz\n"
+    )
+
+
+async def test_a_dry_run_lists_what_it_would_adopt(team: Team) -> None:
+    code, out, _ = await team.run("sync", "--adopt", "--dry-run")
+    listed = out.splitlines()[:2]
+    assert sorted(listed) == [f"us-west-2\tadopt\t{len(BODY)}\t{key}" for key in KEYS]
+    assert (code, "us-west-2\tother parts\t2\n" in out) == (0, True)
+    assert (await team.run("sync", "--dry-run")).code == 1

@@ -1,0 +1,191 @@
+"""Bytes of copies are compared with the origin's, between two folders of a real S3 server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError, HTTPClientError
+
+from nearbucket.replication import byte_comparison
+from nearbucket.replication.byte_comparison import ByteComparison
+from nearbucket.replication.multipart_copy import head_of_part
+from nearbucket.s3.bucket_listing import ListedObject
+from nearbucket.s3.bucket_location import CopyEndpoints
+from tests.replication.conftest import MIB
+from tests.replication.test_replicator import some
+
+if TYPE_CHECKING:
+    from nearbucket.s3.bucket_location import BucketLocation
+    from tests.replication.conftest import World
+    from tests.replication.watched import Asked
+
+KEY = "a.tar.xz"
+PARTS = [some(5 * MIB, 1), some(5 * MIB, 2), some(1000, 3)]
+BODY = b"".join(PARTS)
+
+
+class Both:
+    """An object of the origin and its copy."""
+
+    def __init__(self, world: World, clients: tuple[Any, Any], parallel: int = 4) -> None:
+        self.world = world
+        self.comparison = ByteComparison(
+            CopyEndpoints(world.origin, world.target, *clients), parallel
+        )
+        self.counted = 0
+        self.most = 0
+
+    async def listed(self, place: BucketLocation) -> ListedObject:
+        """The object as a listing has it."""
+        head = await self.world.client.head_object(**place.arguments(KEY))
+        etag = head["ETag"].strip('"')
+        return ListedObject(KEY, head["ContentLength"], etag, head["LastModified"])
+
+    async def equal(self) -> bool:
+        """Whether the bytes are found to be equal."""
+
+        def count(size: int) -> None:
+            self.counted += size
+            self.most = max(self.most, self.counted)
+
+        origin, copy = await self.listed(self.world.origin), await self.listed(self.world.target)
+        assert origin.etag != copy.etag
+        self.world.watched.forget()
+        return await self.comparison.equal(origin, copy, count)
+
+    def read_of(self, place: BucketLocation) -> int:
+        """How often a range of the object there was read."""
+        return sum(
+            asked.name == "GET" and asked.bucket == place.entry.bucket
+            for asked in self.world.watched.asked
+        )
+
+
+@pytest.fixture
+def both(world: World, clients: tuple[Any, Any]) -> Both:
+    return Both(world, clients)
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server names no parts in answers to a HEAD of one, as some do."""
+
+    async def without(*arguments: Any) -> dict[str, Any]:
+        head = await head_of_part(*arguments)
+        return {name: value for name, value in head.items() if name != "PartsCount"}
+
+    monkeypatch.setattr(byte_comparison, "head_of_part", without)
+
+
+@pytest.mark.parametrize("part", [6 * MIB, 20 * MIB], ids=["other parts", "one part"])
+async def test_a_copy_in_other_parts_is_equal_and_the_origin_is_not_read(
+    both: Both, part: int
+) -> None:
+    await both.world.put_in_parts(KEY, *PARTS)
+    await both.world.put_by_another_tool(KEY, BODY, part)
+    assert await both.equal()
+    assert (both.read_of(both.world.target), both.read_of(both.world.origin)) == (3, 0)
+    assert both.counted == both.most == len(BODY)
+
+
+async def test_an_object_of_one_piece_is_read_in_one(both: Both) -> None:
+    await both.world.put(KEY, BODY)
+    await both.world.put_by_another_tool(KEY, BODY, 6 * MIB)
+    assert await both.equal()
+    assert (both.read_of(both.world.target), both.read_of(both.world.origin)) == (1, 0)
+
+
+async def test_a_copy_of_one_piece_is_read_in_the_origins_parts(both: Both) -> None:
+    await both.world.put_in_parts(KEY, *PARTS)
+    await both.world.client.put_object(**both.world.target.arguments(KEY), Body=BODY)
+    assert await both.equal()
+    assert (both.read_of(both.world.target), both.read_of(both.world.origin)) == (3, 0)
+
+
+@pytest.mark.parametrize("where", [0, 7 * MIB, len(BODY) - 1])
+async def test_one_other_byte_is_found_wherever_it_is(both: Both, where: int) -> None:
+    other = bytearray(BODY)
+    other[where] ^= 1
+    await both.world.put_in_parts(KEY, *PARTS)
+    await both.world.put_by_another_tool(KEY, bytes(other), 6 * MIB)
+    assert not await both.equal()
+    assert both.counted <= len(BODY)
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_where_the_origins_parts_are_not_known_both_are_read(
+    both: Both,
+    in_parts: None,  # noqa: ARG001  # changes what the server says
+    monkeypatch: pytest.MonkeyPatch,
+    same: bool,  # noqa: FBT001  # a value of the parameter
+) -> None:
+    monkeypatch.setattr(byte_comparison, "_SPAN", 4 * MIB)
+    await both.world.put_in_parts(KEY, *PARTS)
+    await both.world.put_by_another_tool(KEY, BODY if same else BODY[::-1], 6 * MIB)
+    assert await both.equal() is same
+    assert both.read_of(both.world.target) == both.read_of(both.world.origin) == 3
+    assert both.most <= len(BODY)
+
+
+async def test_a_body_that_breaks_off_goes_on_where_it_ended(
+    world: World, clients: tuple[Any, Any]
+) -> None:
+    both = Both(world, clients, parallel=1)
+    await both.world.put_in_parts(KEY, *PARTS)
+    await both.world.put_by_another_tool(KEY, BODY, 6 * MIB)
+    times = iter([MIB, 2 * MIB, 0])
+    both.world.watched.cut = lambda asked: next(times, None) if asked.name == "GET" else None
+    assert await both.equal()
+    assert both.read_of(both.world.target) == 3 + 3
+    assert both.counted == both.most == len(BODY)
+
+
+async def test_a_body_that_always_breaks_off_is_an_error(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_comparison, "_PAUSE", 0.0)
+    await both.world.put_in_parts(KEY, *PARTS)
+    await both.world.put_by_another_tool(KEY, BODY, 6 * MIB)
+    both.world.watched.cut = lambda asked: 0 if asked.name == "GET" else None
+    with pytest.raises(HTTPClientError, match="response stream"):
+        await both.equal()
+
+
+async def test_a_copy_that_is_replaced_while_it_is_read_is_an_error(both: Both) -> None:
+    await both.world.put_in_parts(KEY, *PARTS)
+    await both.world.put_by_another_tool(KEY, BODY, 6 * MIB)
+
+    async def replace(asked: Asked) -> None:
+        if asked.name == "GET":
+            both.world.watched.before = None
+            await both.world.put_by_another_tool(KEY, BODY[::-1], 6 * MIB)
+
+    both.world.watched.before = replace
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        await both.equal()
+
+
+async def test_no_more_requests_than_allowed_are_under_way(
+    world: World,
+    clients: tuple[Any, Any],
+    in_parts: None,  # noqa: ARG001  # as above
+) -> None:
+    both = Both(world, clients, parallel=2)
+    await world.put_in_parts(KEY, *PARTS)
+    await world.put_by_another_tool(KEY, BODY, 6 * MIB)
+    under_way, most = 0, 0
+    passed_on = world.watched._passed_on
+
+    async def counted(request: Any, asked: Asked) -> Any:
+        nonlocal under_way, most
+        under_way += asked.name == "GET"
+        most = max(most, under_way)
+        try:
+            return await passed_on(request, asked)
+        finally:
+            under_way -= asked.name == "GET"
+
+    world.watched._passed_on = counted  # type: ignore[method-assign]
+    assert await both.equal()
+    assert most <= 2
