@@ -14,8 +14,9 @@ from nearbucket.frontend.recent_redirects import (
     SLOTS,
     RecentRedirects,
     SharedTable,
-    mark_of_client,
+    mark_of_asker,
     mark_of_object,
+    mark_of_part,
 )
 from nearbucket.frontend.worker_context import WorkerContext
 from tests import build
@@ -28,7 +29,7 @@ WINDOW = 10.0
 
 def test_it_came_back_within_the_window_only() -> None:
     kept = RecentRedirects(WINDOW, SharedTable())
-    kept.record(1, 100.0)
+    kept.record(1, 0, 0, 100.0)
     assert kept.came_back(1, 100.0)
     assert kept.came_back(1, 109.9)
     assert not kept.came_back(1, 110.0)
@@ -37,7 +38,7 @@ def test_it_came_back_within_the_window_only() -> None:
 
 def test_having_been_served_it_is_forgotten() -> None:
     kept = RecentRedirects(WINDOW, SharedTable())
-    kept.record(1, 100.0)
+    kept.record(1, 0, 0, 100.0)
     kept.forget(1)
     assert not kept.came_back(1, 100.1)
     kept.forget(1)
@@ -45,8 +46,8 @@ def test_having_been_served_it_is_forgotten() -> None:
 
 def test_a_redirect_within_the_window_begins_it_anew() -> None:
     kept = RecentRedirects(WINDOW, SharedTable())
-    kept.record(1, 100.0)
-    kept.record(1, 105.0)
+    kept.record(1, 0, 0, 100.0)
+    kept.record(1, 0, 0, 105.0)
     assert kept.came_back(1, 112.0)
 
 
@@ -68,7 +69,7 @@ def test_it_is_a_table_of_last_redirects_of_which_one_stays_in_a_place(
         place = number % 4
         mark = place + SLOTS * number
         if what == "sent":
-            kept.record(mark, now)
+            kept.record(mark, 0, 0, now)
             sent[place] = mark, now
         elif what == "served":
             kept.forget(mark)
@@ -78,26 +79,37 @@ def test_it_is_a_table_of_last_redirects_of_which_one_stays_in_a_place(
         assert kept.came_back(mark, now) is (last == mark and now - at < WINDOW)
 
 
+def test_an_asker_was_redirected_lately_for_an_object_whatever_part_it_asked_for() -> None:
+    kept = RecentRedirects(WINDOW, SharedTable())
+    kept.record(1, 2, 4, 100.0)
+    assert kept.redirected_lately(1, 2, 101.9, within=2.0)
+    assert not kept.redirected_lately(1, 2, 102.0, within=2.0)
+    assert not kept.redirected_lately(1, 8, 100.0, within=2.0)
+    assert not kept.redirected_lately(16, 2, 100.0, within=2.0)
+    kept.record(1, 8, 4, 101.0)
+    assert kept.redirected_lately(1, 2, 101.5, within=2.0)  # beside another object
+
+
 def test_all_workers_see_one_table() -> None:
     descriptor = os.memfd_create("test")
     os.ftruncate(descriptor, SIZE)
     one, two = (RecentRedirects(WINDOW, SharedTable(mmap(descriptor, SIZE))) for _ in range(2))
     os.close(descriptor)
-    one.record(2**64 - 1, 100.0)
+    one.record(2**64 - 1, 0, 0, 100.0)
     assert two.came_back(2**64 - 1, 100.0)
     two.forget(2**64 - 1)
     assert not one.came_back(2**64 - 1, 100.0)
 
 
 def test_a_mark_is_the_same_in_every_process() -> None:
-    assert mark() == 0xC0BF06F6C2DDA9BA
+    assert mark() == 0x63461F10322B33EC
 
 
 def mark(
     site: str = "*", client: str = "192.0.2.7", method: str = "GET", key: str = "a", **fields: str
 ) -> int:
-    asked = build.request(**fields)
-    return mark_of_client(site, client, asked) ^ mark_of_object(method, key)
+    asked = build.request(method=method, **fields)
+    return mark_of_asker(site, client, asked) ^ mark_of_object(key) ^ mark_of_part(asked)
 
 
 def test_a_mark_stands_for_all_that_tells_two_requests_apart() -> None:
@@ -127,7 +139,7 @@ def test_a_reload_takes_the_new_window_and_keeps_who_was_sent_away() -> None:
 
     first, longer, off = made("10s"), made("1h"), made("off")
     context = WorkerContext(first.settings, first.table, first.cdn)
-    context.decider.recent_redirects["*"].record(1, 100.0)
+    context.decider.recent_redirects["*"].record(1, 0, 0, 100.0)
     context.apply(longer.settings, longer.table, longer.cdn)
     assert context.decider.recent_redirects["*"].came_back(1, 200.0)
     context.apply(off.settings, off.table, off.cdn)

@@ -41,7 +41,7 @@ class AnswerRecorder:
         else:
             counters.add(seconds, 0 if entry.size is None else client.bytes_saved(entry))
             if client.recent_redirects is not None and counters.redirects and status:
-                client.recent_redirects.record(client.mark ^ entry.mark, now)
+                client.recent_redirects.record(client.asker, entry.mark, client.part, now)
         log = self._log
         form = log.format
         if form is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.recent_redirects import mark_of_client, mark_of_object
+from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, mark_of_part
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
@@ -43,7 +43,7 @@ class ObjectEntry:
         path: What a redirect appends to the target's URL: the key, encoded once, or a signed URL.
         head: Whether the method is HEAD.
         log_part: Method and path as a part of a log line.
-        mark: The object's half of the mark of a redirect.
+        mark: The mark of the object, for recent redirects.
         size: Bytes of the object, where that is known.
         until: Monotonic time until which it may be redirected without a new decision.
     """
@@ -81,7 +81,8 @@ class ClientEntry:
         keep_alive: Whether its connection stays open.
         log_part: Its fields as a part of a log line.
         own_fields: Our own header lines in the heads of objects streamed to it.
-        mark: The client's half of the mark of a redirect.
+        asker: The mark of the client, for recent redirects.
+        part: The mark of what it asks of an object: method and Range.
         recent_redirects: Recent redirects of the site; None if ``came_back`` is off.
         counters: Where its answers are counted.
         last_line: Its last answer: object, status, bytes sent, and the log line made of them.
@@ -97,7 +98,8 @@ class ClientEntry:
     keep_alive: bool
     log_part: LinePart
     own_fields: bytes
-    mark: int
+    asker: int
+    part: int
     recent_redirects: RecentRedirects | None
     counters: DecisionCounters
     last_line: tuple[ObjectEntry, int, int, LineEnds] | None = None
@@ -105,7 +107,7 @@ class ClientEntry:
     def came_back(self, entry: ObjectEntry, now: float) -> bool:
         """Whether the client was redirected for the same object a moment ago."""
         redirects = self.recent_redirects
-        return redirects is not None and redirects.came_back(self.mark ^ entry.mark, now)
+        return redirects is not None and redirects.came_back(self.asker ^ entry.mark ^ self.part, now)
 
     def stream_began(self, entry: ObjectEntry) -> None:
         """Forget the redirect of a client that came back: its next request is redirected again.
@@ -114,7 +116,7 @@ class ClientEntry:
         else count as one that came back for as long as a download takes.
         """
         if self.reason is Reason.CAME_BACK and self.recent_redirects is not None:
-            self.recent_redirects.forget(self.mark ^ entry.mark)
+            self.recent_redirects.forget(self.asker ^ entry.mark ^ self.part)
 
     def bytes_saved(self, entry: ObjectEntry) -> int:
         """Bytes that a redirect keeps off this host, where the object's size is known."""
@@ -165,9 +167,10 @@ class EntryBuilder:
         """
         site = "" if isinstance(decision, Refuse) else decision.site
         redirects = self._recent_redirects.get(site)
-        mark = 0
+        asker = part = 0
         if redirects is not None and not isinstance(decision, Refuse):
-            mark = mark_of_client(site, decision.client, request)
+            asker = mark_of_asker(site, decision.client, request)
+            part = mark_of_part(request)
         own_fields = b""
         if isinstance(decision, Stream):
             own_fields = stamp_of(decision, reason_header=self._reason_header)
@@ -185,7 +188,8 @@ class EntryBuilder:
             keep_alive=keep_alive,
             log_part=log_part,
             own_fields=own_fields,
-            mark=mark,
+            asker=asker,
+            part=part,
             recent_redirects=redirects,
             counters=self._counters.decision_counters(decision),
         )
@@ -203,7 +207,7 @@ class EntryBuilder:
             path=redirect.path.encode("ascii") if redirect else b"",
             head=request.method == "HEAD",
             log_part=log_part,
-            mark=mark_of_object(request.method, key),
+            mark=mark_of_object(key),
             size=redirect.replica.size if redirect else None,
             until=redirect.replica.until if redirect else inf,
         )

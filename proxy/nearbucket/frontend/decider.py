@@ -10,7 +10,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.recent_redirects import RecentRedirects, mark_of_client, mark_of_object
+from nearbucket.frontend.recent_redirects import (
+    RecentRedirects,
+    mark_of_asker,
+    mark_of_object,
+    mark_of_part,
+)
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, Stream
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ class Decider:
         redirects = self.recent_redirects.get(site)
         if redirects is None:
             return False
-        mark = mark_of_client(site, client, request) ^ mark_of_object(request.method, key)
+        mark = mark_of_asker(site, client, request) ^ mark_of_object(key) ^ mark_of_part(request)
         came_back = redirects.came_back(mark, time.monotonic())
         if came_back and self.replicas is not None:
             self.replicas.revalidate(site, region, key)
