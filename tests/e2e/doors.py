@@ -1,4 +1,7 @@
-"""A door to the S3 server behind which every object is years old, as far as Last-Modified says."""
+"""A door to the S3 server behind which objects are years old, as far as Last-Modified says.
+
+All but side files, whose age is that of their upload.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _MODIFIED = re.compile(rb"(?i)(?<=\r\nlast-modified: )[^\r]{29}(?=\r\n)")
+_YOUNG = b".sha256"
 _LONG_AGO = b"Wed, 01 Jan 2020 00:00:00 GMT"
 
 
@@ -68,9 +72,10 @@ class Door:
         with suppress(ConnectionError):
             theirs, ours = await asyncio.open_connection(host, int(port))
             try:
+                requests: list[bytes] = []
                 ways = {
-                    asyncio.ensure_future(_copy(reader, ours)),
-                    asyncio.ensure_future(_copy(theirs, writer)),
+                    asyncio.ensure_future(_ask(reader, ours, requests)),
+                    asyncio.ensure_future(_answer(theirs, writer, requests)),
                 }
                 try:
                     await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -82,8 +87,22 @@ class Door:
                 ours.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes on; a head of S3 comes in one piece."""
+async def _ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: list[bytes]
+) -> None:
+    """Pass requests on, and remember the last one."""
     while data := await reader.read(1 << 18):
-        writer.write(_MODIFIED.sub(_LONG_AGO, data))
+        requests[:] = [data.partition(b"\r\n")[0]]
+        writer.write(data)
+        await writer.drain()
+
+
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: list[bytes]
+) -> None:
+    """Pass answers on; a head of S3 comes in one piece."""
+    while data := await reader.read(1 << 18):
+        if not any(_YOUNG in line for line in requests):
+            data = _MODIFIED.sub(_LONG_AGO, data)
+        writer.write(data)
         await writer.drain()

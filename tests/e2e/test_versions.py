@@ -128,3 +128,36 @@ def test_the_workers_tell_each_other_what_they_see_first(world: World) -> None:
 
 def checks(world: World) -> float:
     return world.proxy.figures()['nearbucket_checks_total{result="present"}']
+
+
+def test_an_archive_and_its_checksum_are_of_two_versions_for_2_seconds_at_most(
+    world: World,
+) -> None:
+    for first, second in (("", ".sha256"), (".sha256", "")):
+        upload_both(world, f"versions/side{len(first)}.tar.xz", first, second)
+
+
+def upload_both(world: World, archive: str, first: str, second: str) -> None:
+    """Overwrite an archive and its side file at the origin, in this order, while clients get both.
+
+    Until both are there, the origin itself has two versions.
+    """
+    checksum = f"{archive}.sha256"
+    for key in (archive, checksum):
+        world.store(key, 1)
+    world.prime(archive)
+    for _ in range(10):
+        assert (world.version(checksum), world.version(archive)) == (1, 1)
+    world.store(archive + first, 2, world.s3.private)
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0:  # clients come between the uploads
+        world.version(checksum)
+        world.version(archive)
+    world.store(archive + second, 2, world.s3.private)
+    uploaded = time.monotonic()
+    mixed = 0.0
+    while (asked := time.monotonic()) - uploaded < AT_ONCE + 0.5:
+        if world.version(checksum) != world.version(archive):
+            mixed = asked - uploaded
+    assert mixed < AT_ONCE
+    assert world.version(archive) == 2

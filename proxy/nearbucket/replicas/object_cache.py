@@ -52,7 +52,8 @@ class CachedObject(NamedTuple):
         version: The version.
         seen: Monotonic time at which the bucket had it for certain.
         since: Monotonic time since which the bucket has had it: that of Last-Modified, or of the
-            first answer without the object in an unbroken run of them.
+            first answer without the object in an unbroken run of them; or since which it has had
+            a new side file of the object.
     """
 
     version: ObjectVersion
@@ -116,6 +117,15 @@ class BucketCache:
         """Drop a key."""
         self.young.pop(key, None)
         self._old.pop(key, None)
+
+    def make_younger(self, key: str, since: float) -> bool:
+        """Treat a key as uploaded at a later time; returns whether that halves its age or more."""
+        found = self.get(key)
+        if found is None or monotonic() - since > (monotonic() - found.since) / 2:
+            return False
+        version, seen, _ = found
+        self._keep(key, (*version[:3], seen, since))
+        return True
 
     def put(self, key: str, entry: CachedObject) -> None:
         """Keep a version, unless a newer one is known.

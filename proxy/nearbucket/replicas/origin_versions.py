@@ -4,6 +4,9 @@ Every head that passes from an origin, and every HEAD request to it, shows the E
 that is new, the entry in the object cache is replaced, the copies are checked at once, and the
 other workers are told, which do the same. So a copy is not redirected to any more as soon as one
 worker has seen that it is an older version.
+
+A side file (``x.tar.xz.sha256``) tells of its archive as well, since both are uploaded together:
+when it is new, the archive is checked, and from then on is as young as its side file.
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 
     from nearbucket.config.sites import Site
     from nearbucket.replicas.object_cache import BucketCache, ObjectCache
+
+
+SIDE_FILES = ("sha256", "sha512", "md5", "asc", "sig")
+"""What follows the dot behind an archive's key in the keys of its usual side files."""
+
+PAUSE = 1.0
+"""Age in seconds from which what is known of an archive or a side file is checked again."""
 
 
 class ShownVersion(Protocol):
@@ -54,6 +64,11 @@ class _Origin(NamedTuple):
     def matters(self, key: str) -> bool:
         """Whether a redirect can depend on the version of an object."""
         return any(policy.may_redirect(key) for policy in self.policies)
+
+    def archive_of(self, key: str) -> str | None:
+        """The object whose side file this is, if that object is known."""
+        archive = key.rpartition(".")[0]
+        return archive if archive and self.bucket.get(archive) is not None else None
 
 
 class OriginVersions:
@@ -138,7 +153,8 @@ class OriginVersions:
             self._show(origin, key, CachedObject.of(ABSENT, asked))
 
     def _show(self, origin: _Origin, key: str, entry: CachedObject) -> None:
-        if origin.bucket.get(key) is not None or origin.matters(key):
+        known = origin.bucket.get(key) is not None
+        if known or origin.matters(key) or origin.archive_of(key) is not None:
             self._learn(origin, key, entry)
             self._report(VersionReport(origin.bucket.probe.base_url, key, *entry))
 
@@ -154,6 +170,7 @@ class OriginVersions:
         if origin is not None and entry is not None:
             if known is not None:
                 self._check_copies(origin, key, entry.seen)
+            self._check_beside(origin, key, entry)
             self._report(VersionReport(bucket.probe.base_url, key, *entry))
 
     def _learn(self, origin: _Origin, key: str, entry: CachedObject) -> None:
@@ -169,6 +186,7 @@ class OriginVersions:
         if known is not None:
             self._changed()
             self._check_copies(origin, key, entry.seen)
+        self._check_beside(origin, key, entry)
 
     def _doubt(self, origin: _Origin, key: str) -> None:
         """Forget a version that is known no longer, and ask for the current one."""
@@ -185,3 +203,20 @@ class OriginVersions:
             entry = copy.get(key)
             if entry is not None and entry.seen <= seen:
                 self._cache.check(copy, key, renews=True)
+
+    def _check_beside(self, origin: _Origin, key: str, entry: CachedObject) -> None:
+        """Check the archive of a new side file, or the side files of a new archive."""
+        archive = origin.archive_of(key)
+        if archive is not None:
+            if origin.bucket.make_younger(archive, entry.since):
+                self._changed()
+            self._check_again(origin.bucket, archive)
+        for name in SIDE_FILES:
+            side_file = f"{key}.{name}"
+            if origin.matters(side_file):
+                self._check_again(origin.bucket, side_file)
+
+    def _check_again(self, bucket: BucketCache, key: str) -> None:
+        entry = bucket.get(key)
+        if entry is not None and monotonic() - entry.seen > PAUSE:
+            self._cache.check(bucket, key, renews=True)
