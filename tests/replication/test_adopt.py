@@ -140,6 +140,24 @@ async def test_a_copy_that_is_replaced_between_proof_and_mark_is_not_taken_for_p
     assert (progress.adopted, progress.differing, progress.copied) == (0, ["a.tar.xz"], 1)
 
 
+@pytest.mark.parametrize("bucket", ["origin", "target"])
+async def test_an_object_that_is_replaced_after_its_listing_is_a_failure(
+    world: World, bucket: str
+) -> None:
+    await fill(world, "a.tar.xz")
+
+    async def replace(asked: Asked) -> None:
+        if asked.name == "HEAD":
+            world.watched.before = None
+            place = {"origin": world.origin, "target": world.target}[bucket]
+            await world.client.put_object(**place.arguments("a.tar.xz"), Body=BODY, **DESCRIBED)
+
+    world.watched.before = replace
+    progress = await world.run()
+    assert codes(progress.failures) == {"a.tar.xz": "412"}
+    assert "run sync again" in progress.failures[0].text
+
+
 async def test_an_interrupted_run_goes_on_with_what_has_no_mark(world: World) -> None:
     await fill(world, *KEYS)
     gate = Gate(2, lambda asked: asked.name == "PUT Tagging")

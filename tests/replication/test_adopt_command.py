@@ -96,6 +96,8 @@ async def test_it_is_redirected_to_after_what_check_advises_and_no_byte_is_copie
     assert (await team.run("check")).code == 0
     assert (await team.run("sync")).code == 0
     assert writes(team.world) == []
+    tags = [asked.bucket for asked in team.world.watched.asked if asked.name == "GET Tagging"]
+    assert set(tags) == {team.world.target.entry.bucket}
 
 
 async def test_a_new_version_at_the_origin_is_streamed_and_then_copied(team: Team) -> None:
@@ -141,3 +143,16 @@ async def test_a_dry_run_lists_what_it_would_adopt(team: Team) -> None:
     assert sorted(listed) == [f"us-west-2\tadopt\t{len(BODY)}\t{key}" for key in KEYS]
     assert (code, "us-west-2\tother parts\t2\n" in out) == (0, True)
     assert (await team.run("sync", "--dry-run")).code == 1
+
+
+async def test_a_right_to_read_tags_that_is_missing_is_named(team: Team) -> None:
+    assert (await team.run("sync", "--adopt")).code == 0
+    await team.until("a.tar.xz", "in-region")
+    team.world.watched.refuse = lambda asked: (
+        "AccessDenied" if asked.name == "GET Tagging" else None
+    )
+    checked = await team.run("check")
+    assert checked.code == 1
+    assert "2 of 2 sampled objects: same size, different ETag, and its tags" in checked.out
+    assert "; allow s3:GetObjectTagging on the target\n" in checked.out
+    await team.until("a.tar.xz", "not-replicated")

@@ -67,15 +67,15 @@ def both(world: World, clients: tuple[Any, Any]) -> Both:
     return Both(world, clients)
 
 
-@pytest.fixture
-def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server names no parts in answers to a HEAD of one, as some do."""
+@pytest.fixture(params=[{"PartsCount": None}, {"ServerSideEncryption": "aws:kms"}],
+                ids=["a server that names no parts", "KMS"])  # fmt: skip
+def unknown(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The origin's ETag does not tell which bytes it is made of."""
 
-    async def without(*arguments: Any) -> dict[str, Any]:
-        head = await head_of_part(*arguments)
-        return {name: value for name, value in head.items() if name != "PartsCount"}
+    async def changed(*arguments: Any) -> dict[str, Any]:
+        return {**await head_of_part(*arguments), **request.param}
 
-    monkeypatch.setattr(byte_comparison, "head_of_part", without)
+    monkeypatch.setattr(byte_comparison, "head_of_part", changed)
 
 
 @pytest.mark.parametrize("part", [6 * MIB, 20 * MIB], ids=["other parts", "one part"])
@@ -114,9 +114,9 @@ async def test_one_other_byte_is_found_wherever_it_is(both: Both, where: int) ->
 
 
 @pytest.mark.parametrize("same", [True, False])
-async def test_where_the_origins_parts_are_not_known_both_are_read(
+async def test_where_the_origins_etag_does_not_tell_both_are_read(
     both: Both,
-    in_parts: None,  # noqa: ARG001  # changes what the server says
+    unknown: None,  # noqa: ARG001  # changes what the server says
     monkeypatch: pytest.MonkeyPatch,
     same: bool,  # noqa: FBT001  # a value of the parameter
 ) -> None:
@@ -169,7 +169,7 @@ async def test_a_copy_that_is_replaced_while_it_is_read_is_an_error(both: Both) 
 async def test_no_more_requests_than_allowed_are_under_way(
     world: World,
     clients: tuple[Any, Any],
-    in_parts: None,  # noqa: ARG001  # as above
+    unknown: None,  # noqa: ARG001  # as above
 ) -> None:
     both = Both(world, clients, parallel=2)
     await world.put_in_parts(KEY, *PARTS)

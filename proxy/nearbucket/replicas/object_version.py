@@ -53,13 +53,15 @@ class ObjectVersion(NamedTuple):
             return False
         if self.etag and self.etag == other.etag:
             return True
-        if not self._identities().isdisjoint(other._identities()):
+        ours, theirs = (self.checksums or "").split(), (other.checksums or "").split()
+        if self._is_marked_in(theirs) or other._is_marked_in(ours):
             return True
-        return None if self.checksums is None or other.checksums is None else False
+        if self.checksums is None or other.checksums is None:
+            return None
+        return not set(ours).isdisjoint(theirs)
 
-    def _identities(self) -> set[str]:
-        names = set((self.checksums or "").split())
-        return names | {f"etag={self.etag}"} if self.etag else names
+    def _is_marked_in(self, checksums: list[str]) -> bool:
+        return self.etag != "" and f"etag={self.etag}" in checksums
 
     def marked(self, etag: str) -> ObjectVersion:
         """The same version, marked as equal to the origin's object with this ETag."""
