@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shlex
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ from nearbucket.cli.demo.seaweedfs import allow_anonymous
 from tests.e2e.running import Running
 from tests.ranges_lists import MADE
 from tests.replication.conftest import MIB
-from tests.replication.test_adopt import BODY, fill, writes
+from tests.replication.test_adopt import BODY, fill, reads, writes
 from tests.replication.test_replicator import DESCRIBED
 from tests.replication.test_sync_command import Command, ended
+from tests.replication.watched import Gate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,6 +137,22 @@ async def test_a_copy_that_differs_is_named(team: Team) -> None:
         "nearbucket: us-west-2: 1 objects have the origin's size, but other bytes; they were not "
         "adopted, but copied: b.tar.xz\n"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+async def test_an_interrupted_run_goes_on_with_what_is_not_marked(team: Team, number: int) -> None:
+    watched = team.world.watched
+    watched.before = gate = Gate(1, lambda asked: asked.name == "PUT Tagging")
+    process = await team.command.begin("sync", "--adopt", "--parallel", "1")
+    async with asyncio.timeout(60):
+        await gate.reached.wait()
+    process.send_signal(number)
+    assert (await ended(process)).code == (130 if number == signal.SIGINT else -number)
+    watched.before = None
+    watched.forget()
+    done = await team.run("sync", "--adopt")
+    assert (done.code, "us-west-2\tadopted\t1\n" in done.out) == (0, True)
+    assert (len(reads(team.world)), writes(team.world)) == (1, [])
 
 
 async def test_a_dry_run_lists_what_it_would_adopt(team: Team) -> None:
