@@ -63,7 +63,7 @@ async def _counted(stage: Stage, result: str, number: int) -> None:
     await asyncio.to_thread(stage.product.until, "/metrics", lambda _, text: wanted in text)
 
 
-@scene()
+@scene(one_door=True)
 async def copies_made_by_another_tool(stage: Stage) -> None:
     """``aws s3 sync`` copies in parts of its own: another ETag, the same bytes."""
     await stage.upload(LARGE, PART + (1 << 20))

@@ -41,6 +41,7 @@ class Scene:
         target: Latency of the target bucket, in seconds.
         redirect: Settings of the site's section ``redirect``.
         own_bucket: Whether the target bucket is the scene's own.
+        one_door: Whether both buckets are behind one door, as ``sync`` needs it.
         product: Scenes that name the same product share it.
         brief: Whether it takes seconds; brief scenes play one after the other.
         long: Whether it only plays in the long run.
@@ -52,6 +53,7 @@ class Scene:
     target: float = 0.005
     redirect: dict[str, Any] = field(default_factory=dict)
     own_bucket: bool = False
+    one_door: bool = False
     product: str = "main"
     brief: bool = False
     long: bool = False
@@ -114,13 +116,12 @@ class World:
             await allow_anonymous(self._s3, name)
 
     async def _set(self, scene: Scene) -> _Set:
-        doors = [
-            Door(self._server.endpoint, free_port(), latency)
-            for latency in (scene.origin, scene.target)
-        ]
-        for door in doors:
-            await self._stack.enter_async_context(door)
-        return _Set(scene, *doors)
+        origin = await self._door(scene.origin)
+        return _Set(scene, origin, origin if scene.one_door else await self._door(scene.target))
+
+    async def _door(self, latency: float) -> Door:
+        door = Door(self._server.endpoint, free_port(), latency)
+        return await self._stack.enter_async_context(door)
 
     def _product(self, name: str, sets: list[_Set]) -> Running:
         folder = self._folder / name
