@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.story.doors import Asker, Mode
-from tests.story.stage import GRACE, together
+from tests.story.stage import GRACE, SIZE, together
 from tests.story.world import scene
 
 if TYPE_CHECKING:
@@ -68,6 +68,59 @@ async def an_overwritten_latest(stage: Stage) -> None:
     assert stage.old_after_shown(LATEST, 2) == 0
     assert max(apart, default=0) <= GRACE
     assert stage.share(since=copied + 4) > 0, "redirected again"
+
+
+@scene()
+async def an_object_that_is_withdrawn(stage: Stage) -> None:
+    """It is deleted at the origin, the copy is still there: who asks outside gets 404, then all."""
+    await stage.publish(*PAIR)
+    traffic = stage.start(stage.busy(stage.cluster(4), PAIR, 0.4, 8))
+    await asyncio.sleep(2)
+    await stage.withdraw(ARCHIVE)
+    outside = await stage.fetch(stage.client("outside"), ARCHIVE)
+    assert outside.status == 404
+    shown = time.monotonic()
+    await traffic
+    late = [
+        each.answer.status
+        for each in stage.downloads
+        if each.key == ARCHIVE and each.answer.began > shown + GRACE
+    ]
+    assert set(late) == {404}
+
+
+@scene()
+async def a_key_that_is_asked_for_before_it_is_there(stage: Stage) -> None:
+    """Builds wait for a file: they get it with the first request after its upload."""
+    waiting = stage.cluster(4, keeps=True)
+    traffic = stage.start(stage.busy(waiting, [ARCHIVE], 0.4, 12))
+    await asyncio.sleep(3)
+    await stage.publish(ARCHIVE)
+    there = time.monotonic()
+    await traffic
+    late = [each.answer for each in stage.downloads if each.answer.began > there]
+    assert {answer.status for answer in late} == {200}
+    assert any(answer.redirected for answer in late)
+
+
+@scene()
+async def a_download_resumed_after_an_overwrite(stage: Stage) -> None:
+    """With If-Range the client gets the new version whole; without, its ETag tells."""
+    await stage.publish(ARCHIVE)
+    clients = stage.cluster(4)
+    begins = f"bytes=0-{SIZE // 2 - 1}"
+    halves = [await stage.fetch(client, ARCHIVE, {"Range": begins}) for client in clients]
+    await stage.upload(ARCHIVE)
+    await stage.fetch(stage.client("outside"), ARCHIVE)
+    await asyncio.sleep(GRACE)
+    for client, half in zip(clients[:2], halves, strict=False):
+        rest = {"Range": f"bytes={SIZE // 2}-", "If-Range": half.etag}
+        answer = await stage.fetch(client, ARCHIVE, rest)
+        assert (answer.status, len(answer.body), answer.body[0] >> 4) == (200, SIZE, 2)
+    for client, half in zip(clients[2:], halves, strict=False):
+        answer = await stage.fetch(client, ARCHIVE, {"Range": f"bytes={SIZE // 2}-"})
+        assert (answer.status, answer.body[0] >> 4) == (206, 2)
+        assert answer.etag != half.etag
 
 
 @scene()

@@ -47,6 +47,23 @@ async def a_cluster_behind_one_nat_address(stage: Stage) -> None:
 
 
 @scene(brief=True)
+async def a_cluster_behind_nat_that_needs_three_files(stage: Stage) -> None:
+    """Thirty nodes of one agent boot within 3 s; each fetches three files one after the other."""
+    keys = ARCHIVE, NEXT, THIRD
+    await stage.publish(*keys)
+    gateway = stage.client(agent="Wget/1.21")
+
+    async def boot(number: int) -> None:
+        await asyncio.sleep(number / 10)
+        for key in keys:
+            assert (await stage.fetch(gateway, key)).good
+            await asyncio.sleep(0.2)
+
+    await together(boot(number) for number in range(30))
+    assert stage.share() >= 0.95
+
+
+@scene(brief=True)
 async def nodes_that_fetch_the_same_files_again_and_again(stage: Stage) -> None:
     """A job fetches A, B and C in turn; another node fetches one file three times in a row."""
     await stage.publish(ARCHIVE, NEXT, THIRD)

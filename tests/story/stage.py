@@ -111,7 +111,7 @@ class Stage:
         """Have a client ask for an object, and keep account of what it gets."""
         answer = await client.get(self.folder + key, fields, method=method)
         history = self.histories.get(key, History(0))
-        first = _first_byte(fields)
+        first = _first_byte(fields) if answer.status == 206 else 0
         found = Content(frozenset(), whole=True)
         if answer.good and method == "GET":
             found = content(answer.body, key, history, first)
@@ -199,6 +199,10 @@ class Stage:
         for key in keys:
             await self.upload(key, size)
         await self.replicate(*keys)
+
+    async def withdraw(self, key: str) -> None:
+        """Delete an object from the origin."""
+        await self.s3.delete_object(Bucket=self.origin_bucket, Key=self.folder + key)
 
     async def drop(self, *keys: str) -> None:
         """Delete objects from the target."""
