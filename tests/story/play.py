@@ -52,7 +52,7 @@ class Result:
             self.scene.name,
             str(len(stage.downloads)),
             "-" if share is None else f"{share:.1%}",
-            f"{stage.wrong()}/{stage.mixed}/{stage.old()}",
+            f"{stage.wrong()}/{len(stage.mixed)}/{stage.old()}",
             str(stage.dead()),
             " ".join(asked),
             agree,

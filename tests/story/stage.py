@@ -82,7 +82,7 @@ class Stage:
     histories: dict[str, History] = field(default_factory=dict)
     downloads: list[Download] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
-    mixed: int = 0
+    mixed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _addresses: Iterator[int] = field(default_factory=count)
     _started: list[asyncio.Task[Any]] = field(default_factory=list)
@@ -141,8 +141,17 @@ class Stage:
         versions = frozenset(answer.body[0] >> 4 for answer in answers if answer.good)
         ways = {answer.redirected for answer in answers}
         if len(versions) > 1 and (True in ways):  # S3 itself may change between two ranges
-            self.mixed += 1
+            self.mixed.append(self._mix(key, answers))
         return versions, answers
+
+    def _mix(self, key: str, answers: list[Answer]) -> str:
+        """How a mixed download came about: seconds since the last upload, version, reason."""
+        done = self.histories[key].done[self.histories[key].current]
+        return " ".join(
+            f"{answer.began - done:+.3f}:v{answer.body[0] >> 4}:{answer.reason}"
+            for answer in sorted(answers, key=lambda each: each.began)
+            if answer.good
+        )
 
     async def busy(
         self, clients: Iterable[Client], keys: Iterable[str], pause: float, seconds: float
