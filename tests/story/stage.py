@@ -66,7 +66,7 @@ class Stage:
         networks: Addresses for clients.
         histories: What the origin had, by key.
         downloads: What clients got.
-        mixed: Segmented downloads that were put together from two versions, though S3 had one.
+        mixed: Segmented downloads that have an older version from the copy than from the origin.
         notes: Remarks for the table of results.
     """
 
@@ -131,7 +131,11 @@ class Stage:
     async def segments(
         self, client: Client, key: str, parts: int = 8
     ) -> tuple[frozenset[int], list[Answer]]:
-        """A download in ranges that are asked for at once; the versions that it is made of."""
+        """A download in ranges that are asked for at once; the versions that it is made of.
+
+        It counts as mixed if the copy gave an older version than the origin. Otherwise two versions
+        are S3's own change between two ranges, which a client only notices by their ETags.
+        """
         size = self.histories[key].size
         step = -(-size // parts)
         spans = [(first, min(first + step, size) - 1) for first in range(0, size, step)]
@@ -139,8 +143,9 @@ class Stage:
             self.fetch(client, key, {"Range": f"bytes={first}-{last}"}) for first, last in spans
         )
         versions = frozenset(answer.body[0] >> 4 for answer in answers if answer.good)
-        ways = {answer.redirected for answer in answers}
-        if len(versions) > 1 and (True in ways):  # S3 itself may change between two ranges
+        near = [answer.body[0] >> 4 for answer in answers if answer.good and answer.redirected]
+        far = [answer.body[0] >> 4 for answer in answers if answer.good and not answer.redirected]
+        if near and far and min(near) < max(far):
             self.mixed.append(self._mix(key, answers))
         return versions, answers
 
