@@ -14,6 +14,7 @@ from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, 
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
+from nearbucket.policy.preconditions import gets_body
 from nearbucket.telemetry.log_format import ClientFields, fitted_client_part, fitted_object_part
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ObjectEntry:
         head: Whether the method is HEAD.
         log_part: Method and path as a part of a log line.
         mark: The mark of the object, for recent redirects.
-        size: Bytes of the object, where that is known.
+        size: Bytes of the object, where that is known, and known to be sent after a redirect.
         until: Monotonic time until which it may be redirected without a new decision.
     """
 
@@ -202,13 +203,16 @@ class EntryBuilder:
             log_part = fitted_object_part(self._form, request.method, path)
         key = "" if isinstance(decision, Refuse) else decision.key
         redirect = decision if isinstance(decision, RedirectTo) else None
+        size = redirect.replica.size if redirect else None
+        if redirect and not gets_body(request.headers, redirect.replica.etags):
+            size = None  # nothing may be saved
         return ObjectEntry(
             key=key,
             path=redirect.path.encode("ascii") if redirect else b"",
             head=request.method == "HEAD",
             log_part=log_part,
             mark=mark_of_object(key),
-            size=redirect.replica.size if redirect else None,
+            size=size,
             until=redirect.replica.until if redirect else inf,
         )
 

@@ -32,6 +32,7 @@ from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, R
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
+from nearbucket.policy.preconditions import PRECONDITIONS
 from nearbucket.telemetry.metrics import HandoffReason
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.handoff import HandedBackRequest
     from nearbucket.frontend.worker_context import WorkerContext
+    from nearbucket.policy.model import Request
 
 
 class ConnectionState(Enum):
@@ -164,20 +166,22 @@ class ClientConnection(asyncio.Protocol):
             self._hand_over(chunk, HandoffReason.REFUSE, AIOHTTP_ONE_REQUEST)
             return
         asks_more = isinstance(decision, Stream) and decision.query != ()
-        if asks_more or decision.reason is Reason.UNVERIFIED:  # has to wait for S3
+        # the first of these has to wait for S3, the second needs nothing of it
+        if asks_more or decision.reason in {Reason.UNVERIFIED, Reason.NOT_MODIFIED}:
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         keep_alive = found.keep_alive and not context.draining
         cached = context.entries.build(found.request, decision, keep_alive=keep_alive)
-        if not context.draining and self._is_cacheable(decision, started):
+        if not context.draining and self._is_cacheable(found.request, decision, started):
             context.decision_cache.put(self._peer, head, *cached)
         self._respond(chunk, cached, started)
 
-    def _is_cacheable(self, decision: RedirectTo | Stream, now: float) -> bool:
+    def _is_cacheable(self, request: Request, decision: RedirectTo | Stream, now: float) -> bool:
         """Whether like requests get the same decision, for a while at least."""
         engine = self._context.decider.engine
         if decision.reason is Reason.IN_REGION and isinstance(decision, RedirectTo):
-            return decision.site in engine.certain and decision.replica.until > now
+            certain = decision.site in engine.certain and decision.replica.until > now
+            return certain and PRECONDITIONS.isdisjoint(request.headers)
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
 
     def _respond(self, chunk: bytes, cached: CachedDecision, started: float) -> None:

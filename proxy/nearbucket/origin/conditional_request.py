@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from nearbucket.policy.preconditions import ENTITY_TAG, entity_tags
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TAG = re.compile(r'(W/)?"([!#-~\x80-\U0010ffff]*)"')
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
-_BARE = re.compile(r"[0-9A-Za-z-]+")
 _DIGITS = 18
 """Digits of a byte position that fit into 64 bits; a longer one is beyond the end of any object."""
 
@@ -103,7 +103,7 @@ def read_conditions(method: str, given: Mapping[str, str]) -> Conditions:
 def _if_range(value: str, fields: dict[str, str], sent: dict[str, str], range_: str) -> Conditions:
     """If-Range as conditions that every S3 server knows."""
     busy = "if-match" in fields or "if-unmodified-since" in fields
-    tag, date = _TAG.fullmatch(value), _date(value)
+    tag, date = ENTITY_TAG.fullmatch(value), _date(value)
     if not busy and tag is not None and not tag[1]:
         return Conditions(sent | {"range": range_, "if-match": value}, whole=sent)
     busy = busy or "if-none-match" in fields or "if-modified-since" in fields
@@ -129,7 +129,7 @@ def _match(fields: dict[str, str], sent: dict[str, str]) -> frozenset[str] | Non
     if value.strip() == "*":
         return None
     # strong comparison: weak tags never match (section 13.1.1)
-    tags = frozenset(f'"{tag}"' for weak, tag in _TAG.findall(_quoted(value)) if not weak)
+    tags = frozenset(f'"{tag}"' for weak, tag in entity_tags(value) if not weak)
     if len(tags) == 1:
         sent["if-match"] = next(iter(tags))
         return None
@@ -146,17 +146,12 @@ def _none_match(fields: dict[str, str], sent: dict[str, str]) -> frozenset[str] 
     if value.strip() == "*":
         return frozenset("*")
     # weak comparison: W/ makes no difference (section 13.1.2)
-    tags = frozenset(f'"{tag}"' for _, tag in _TAG.findall(_quoted(value)))
+    tags = frozenset(f'"{tag}"' for _, tag in entity_tags(value))
     if len(tags) > 1:
         return tags
     if tags:
         sent["if-none-match"] = next(iter(tags))
     return None
-
-
-def _quoted(value: str) -> str:
-    """Quote a single tag without quotes, as S3 does (versity/versitygw#1715)."""
-    return f'"{value.strip()}"' if _BARE.fullmatch(value.strip()) else value
 
 
 def one_range(value: str) -> str | None:

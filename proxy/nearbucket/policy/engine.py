@@ -24,6 +24,7 @@ from nearbucket.policy.model import (
     action_of,
 )
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
+from nearbucket.policy.preconditions import held_version
 from nearbucket.policy.rules import Facts, SitePolicy, has_credentials, rollout_bucket
 from nearbucket.regions.region_table import network_set
 
@@ -167,11 +168,13 @@ class Engine:
         site, key = resolved.site, resolved.key
         facts = self._facts(request, resolved)
         client, region = facts.client, facts.region
-        reason, replica, base = site.reason(facts), REPLICA_OK, None
+        reason, replica, base, etag = site.reason(facts), REPLICA_OK, None, None
         if reason in _WITH_COPY and client is not None and region is not None:
             replica = replicas.replica_status(site.name, region, key)
             if replica.against is not None:
                 reason = replica.against
+            elif reason is Reason.IN_REGION and (etag := _version_of_client(request, replica)):
+                reason = Reason.NOT_MODIFIED
             elif replicas.came_back(site.name, region, client, key, request):
                 reason = Reason.CAME_BACK
             elif reason is Reason.IN_REGION:
@@ -179,7 +182,8 @@ class Engine:
         base = base or site.cdn_url_of(facts, reason)
         known = region in site.targets
         if base is None:
-            return Stream(site.name, key, client, region, known, reason, facts.origin_query)
+            query = facts.origin_query
+            return Stream(site.name, key, client, region, known, reason, query, etag or "")
         path, browser = encode_key(key), b"origin" in request.headers
         return RedirectTo(
             site.name, key, client, region, known, base, path, site.status, browser, reason, replica
@@ -255,6 +259,16 @@ class Engine:
 
 _WHEN_SERVING = "checked when serving: the target and its copy, redirect.min_size, came-back"
 _WITH_COPY = frozenset({Reason.IN_REGION, Reason.SHADOW})
+
+
+def _version_of_client(request: Request, replica: ReplicaStatus) -> str | None:
+    """The ETag of the version that the client of a GET has; None if it has to get the object.
+
+    A browser's request from another origin is left to the target, whose CORS rules it needs.
+    """
+    if request.method != "GET" or b"origin" in request.headers:
+        return None
+    return held_version(request.headers, replica.etags)
 
 
 def host_name(authority: str) -> str | None:

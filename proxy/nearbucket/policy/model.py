@@ -45,11 +45,14 @@ class ReplicaStatus(NamedTuple):
         against: Why clients are not redirected to it, or None.
         size: Bytes of the object, or None when unknown.
         until: Monotonic time at which this expires.
+        etags: ETags of the version that may be redirected to, without quotes, the copy's first;
+            empty when unknown.
     """
 
     against: Reason | None = None
     size: int | None = None
     until: float = inf
+    etags: tuple[str, ...] = ()
 
 
 REPLICA_OK = ReplicaStatus()
@@ -98,6 +101,7 @@ class Stream:
 
     The first five attributes are those of ``RedirectTo``; the key may be empty. ``reason`` says why
     there is no redirect. ``query`` has the arguments passed on to S3: names and values, decoded.
+    ``etag``, without quotes, is that of the version that the client has (``not-modified``).
     """
 
     site: str
@@ -107,6 +111,7 @@ class Stream:
     target: bool
     reason: Reason
     query: tuple[tuple[str, str], ...] = ()
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,11 @@ class Reason(StrEnum):
     OPT_OUT = ("opt-out", "A query, header, user agent or network of the opt_out setting matches.")
     CAME_BACK = (
         "came-back",
-        "The client repeats a request right after it was redirected: the redirect failed.",
+        "The client comes back for its objects: it does not get through to the target.",
+    )
+    NOT_MODIFIED = (
+        "not-modified",
+        "The client has the current version by its If-None-Match: 304, without a request to S3.",
     )
     CREDENTIALS = (
         "credentials",

@@ -26,6 +26,7 @@ _SIGNED_QUERY = re.compile(
     r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE
 )
 _BUCKETS = 10_000
+_NOT_FOR_CDN = frozenset({Reason.CAME_BACK, Reason.NOT_MODIFIED})
 _ROLLOUT = {"on": Reason.IN_REGION, "shadow": Reason.SHADOW, "off": Reason.OFF}
 
 
@@ -188,9 +189,9 @@ class SitePolicy:
         """Base URL of the CDN for a request without a target; None to stream from the origin.
 
         Streamed are clients that do not follow redirects, objects that may not be cached, and
-        requests that only this host can answer.
+        requests that only this host can answer; what the client has already is not sent again.
         """
-        kept = reason is Reason.CAME_BACK or self.is_mutable(facts.key)
+        kept = reason in _NOT_FOR_CDN or self.is_mutable(facts.key)
         if self.cdn_url is None or kept or not facts.key:
             return None
         host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()

@@ -191,7 +191,7 @@ class ReplicaStatuses:
             if now - oldest > valid_for and not _excused(rule, known, now):
                 return UNVERIFIED
             self._renew(rule, key, now - valid_for * RENEW_AFTER)
-        return ReplicaStatus(against, size, until)
+        return ReplicaStatus(against, size, until, _etags(known))
 
     def _renew(self, rule: ReplicaRule, key: str, oldest: float) -> None:
         """Check again, without waiting, what was seen before a monotonic time."""
@@ -302,6 +302,12 @@ def _valid_for(rule: ReplicaRule, entries: list[CachedObject]) -> float:
     if _reason_against(rule, entries) in _NO_COPY:
         return min(max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, rule.longest)
     return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), rule.longest)
+
+
+def _etags(entries: list[CachedObject]) -> tuple[str, ...]:
+    """The copy's ETag, and the origin's where it is another: the same bytes in other parts."""
+    first, last = entries[0].version.etag, entries[-1].version.etag
+    return tuple(filter(None, (last,) if first == last else (last, first)))
 
 
 def _excused(rule: ReplicaRule, entries: list[CachedObject], now: float) -> bool:

@@ -18,6 +18,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
     listing,
     redirection,
     refusal,
+    unchanged,
 )
 from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import ErrorResponse
@@ -100,6 +101,8 @@ class _Exchange:
                     response = listing(self._hosts(), reason_header=reason_header)
                 if decision.status == HTTPStatus.NO_CONTENT:
                     await self._preflight(response)
+            case Stream(reason=Reason.NOT_MODIFIED) as decision:
+                response = unchanged(decision, reason_header=reason_header)
             case Stream() as decision:
                 return await self._stream(decision)
             case _:

@@ -103,6 +103,17 @@ def instead(
     return response
 
 
+def unchanged(decision: Stream, *, reason_header: bool) -> web.Response:
+    """304 for a client that has the current version.
+
+    Without Cache-Control: that of the response that it has stays (RFC 9110 section 15.4.5).
+    """
+    response = web.Response(status=HTTPStatus.NOT_MODIFIED)
+    response.headers["ETag"] = f'"{decision.etag}"'
+    decorate(response, decision, reason_header=reason_header)
+    return response
+
+
 def decorate(response: web.StreamResponse, decision: Stream, *, reason_header: bool) -> None:
     """Add the fields that every streamed answer has."""
     response.headers["Server"] = SERVER

@@ -1,0 +1,63 @@
+"""The conditions of a request: whether the client has the object's current version already.
+
+What they mean is in RFC 9110, section 13. Here they are only decided as far as the version that
+the buckets hold is known; ``origin/conditional_request.py`` prepares them for S3.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+ENTITY_TAG = re.compile(r'(W/)?"([!#-~\x80-\U0010ffff]*)"')
+PRECONDITIONS = frozenset(
+    {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
+)
+"""Header fields for which S3 may answer 304 or 412, without a body."""
+
+_BARE = re.compile(r"[0-9A-Za-z-]+")
+
+
+def entity_tags(value: str) -> list[tuple[str, str]]:
+    """The tags of an If-Match or If-None-Match: ``W/`` or nothing, and the tag without quotes.
+
+    A single tag may lack its quotes, as S3 allows (versity/versitygw#1715).
+    """
+    bare = _BARE.fullmatch(value.strip()) is not None
+    return [("", value.strip())] if bare else ENTITY_TAG.findall(value)
+
+
+def held_version(headers: Mapping[bytes, bytes], etags: Collection[str]) -> str | None:
+    """The ETag of the version that the client has by its If-None-Match; None if it has none.
+
+    Args:
+        headers: The request's fields, by lower-case name.
+        etags: ETags of the current version, without quotes; the first is the one that is sent.
+    """
+    value = headers.get(b"if-none-match")
+    if value is None or not etags or b"if-match" in headers or b"if-unmodified-since" in headers:
+        return None
+    text = value.decode("latin-1")
+    if text.strip() == "*":
+        return next(iter(etags))
+    # weak comparison: W/ makes no difference (section 13.1.2)
+    asked = {tag for _, tag in entity_tags(text)}
+    return next((etag for etag in etags if etag in asked), None)
+
+
+def gets_body(headers: Mapping[bytes, bytes], etags: Collection[str]) -> bool:
+    """Whether S3 is sure to answer a GET with the object, and not with 304 or 412.
+
+    If-None-Match wins over If-Modified-Since (section 13.1.3).
+    """
+    given = PRECONDITIONS.intersection(headers)
+    if not given:
+        return True
+    only_none_match = b"if-none-match" in given and given <= {
+        b"if-none-match",
+        b"if-modified-since",
+    }
+    return only_none_match and bool(etags) and held_version(headers, etags) is None
