@@ -23,7 +23,17 @@ from bench.lib.processes import choose_cores
 from bench.lib.results import compare as compare_results
 from bench.lib.results import differences, document, read, write
 from bench.lib.show import Bar, fault, say, show_changes, show_table
-from bench.redirect import connections, idle, lookup, redirect, refresh, startup, varied, workers
+from bench.redirect import (
+    connections,
+    idle,
+    lookup,
+    redirect,
+    refresh,
+    returning,
+    startup,
+    varied,
+    workers,
+)
 from bench.slow import slow
 from bench.streaming import streaming
 
@@ -44,6 +54,7 @@ BENCHES: dict[str, Bench] = {
     "streaming": streaming,
     "slow": slow,
     "lookup": lookup,
+    "returning": returning,
 }
 """Benches by their name on the command line and in result files, in the order of a run."""
 

@@ -19,7 +19,9 @@ import pytest
 import uvloop
 from aiohttp import ClientTimeout
 
+from nearbucket.frontend.came_back import AskerState
 from nearbucket.frontend.client_connection import ClientConnection
+from nearbucket.frontend.recent_redirects import _STATE
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.prefork import open_listeners
@@ -231,6 +233,19 @@ class Served:
         self.worker._ticking.cancel()
         self._ahead += seconds
         self.worker.tick(monotonic() + self._ahead)
+
+    def age_redirects(self, seconds: float) -> None:
+        """Let it be so much longer ago that clients were redirected."""
+        askers = self.worker.context.decider._redirect_table.askers
+        for place in range(0, len(askers), _STATE.size):
+            state = AskerState._make(_STATE.unpack_from(askers, place))
+            if state.asker:
+                older = state._replace(time=state.time - seconds, minute=state.minute - seconds)
+                _STATE.pack_into(askers, place, *older)
+
+    def stuck_clients(self) -> list[str]:
+        """The addresses of clients that do not get through to their redirects."""
+        return [each.client for each in self.worker.stuck_clients()]
 
     def shorten_origin_timeout(self, seconds: float) -> None:
         """How long the origin may be silent in the aiohttp lane; the relay's lane goes by ticks."""

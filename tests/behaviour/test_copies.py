@@ -294,16 +294,87 @@ async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
             assert reason(await world.served.get(PATH, client_at(EAST))) == "in-region"
 
 
-async def test_who_comes_back_is_streamed(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
-        for _ in range(2):
-            assert await world.ask() == "in-region"
-            assert await world.ask() == "came-back"
-        assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"  # a part is another thing
-        assert await world.ask(PATH, "User-Agent: another") == "in-region"
-        assert await world.ask(method="HEAD") == "in-region"
+JUDGED = {"came_back": "5m"}
+SAVED = "nearbucket_redirected_bytes_total", "*", "us-west-2"
+
+
+@pytest.mark.parametrize("pause", [1.0, 11.0, 21.0, 30.0])
+async def test_a_client_that_does_not_follow_has_its_object_at_the_third_try(
+    serve: Serve, pause: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = {**OBJECTS, "b.tar.gz": b"another"}
+    async with copies(serve, objects, redirect=JUDGED) as world:
+        assert await world.ask() == "in-region"
+        for expected in ("in-region", "came-back"):
+            world.served.age_redirects(pause)
+            assert await world.ask() == expected
+        assert await world.ask("/b.tar.gz") == "came-back"  # and the next one at once
+        assert await world.ask("/b.tar.gz", "User-Agent: another") == "in-region"
         labels = ("*", "us-west-2", "came-back")
         assert world.served.count("nearbucket_bypasses_total", *labels) == 2
+        assert world.served.count(*SAVED) == len(b"another")  # of the other client
+        assert world.served.stuck_clients() == [WEST]
+        lines = [each.getMessage() for each in caplog.records if WEST in each.getMessage()]
+        assert len(lines) == 1
+        assert "opt_out.networks" in lines[0]
+
+
+async def test_a_client_that_asks_again_after_a_second_is_not_taken_for_a_crowd(
+    serve: Serve,
+) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        reasons = []
+        for _ in range(3):
+            reasons.append(await world.ask())
+            await asyncio.sleep(1)  # the client's own pause
+        assert reasons == ["in-region", "in-region", "came-back"]
+
+
+async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: Serve) -> None:
+    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=JUDGED) as world:
+        for _ in range(5):
+            for path in (PATH, "/b.tar.gz"):
+                assert await world.ask(path) == "in-region"
+                assert await world.ask(path, method="HEAD") == "in-region"
+                world.served.age_redirects(11)
+
+
+async def test_ranges_of_one_object_are_different_things(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        for first in range(6):
+            assert await world.ask(PATH, f"Range: bytes={first}-{first}") == "in-region"
+            world.served.age_redirects(11)
+
+
+@pytest.mark.parametrize(
+    ("condition", "answer"),
+    [
+        ('If-None-Match: "etag-10"', "not-modified"),
+        ('If-None-Match: "x", W/"etag-10"', "not-modified"),
+        ("If-None-Match: *", "not-modified"),
+        ('If-None-Match: "x"', "in-region"),
+        ("If-Modified-Since: Mon, 01 Jan 2035 00:00:00 GMT", "in-region"),
+        ('If-Match: "etag-10"', "in-region"),
+    ],
+)
+async def test_a_client_that_has_the_version_gets_304_and_saves_nothing(
+    serve: Serve, condition: str, answer: str
+) -> None:
+    async with copies(serve, OBJECTS) as world:
+        assert await world.ask() == "in-region"  # so that a redirect is cached
+        saved = world.served.count(*SAVED)
+        for _ in range(3):
+            found = await world.served.get(PATH, FROM, condition)
+            assert reason(found) == answer
+            if answer == "not-modified":
+                assert found.status == 304
+                assert found.headers["etag"] == '"etag-10"'
+                assert not found.headers.keys() & {"content-length", "cache-control", "location"}
+        assert not world.origin.asked["GET", "a.tar.gz"]
+        certain = 'None-Match: "x"' in condition and "W/" not in condition
+        assert world.served.count(*SAVED) - saved == 3 * 10 * certain
+        bypasses = world.served.count("nearbucket_bypasses_total", "*", "us-west-2", "not-modified")
+        assert bypasses == 3 * (answer == "not-modified")
 
 
 async def test_bytes_and_money_are_counted_where_the_size_is_known(serve: Serve) -> None:
@@ -412,21 +483,22 @@ def test_who_signs_nothing_cannot_presign() -> None:
         )
 
 
-async def test_of_a_crowd_behind_one_address_every_other_is_redirected(serve: Serve) -> None:
-    """Also while the downloads of those that are streamed go on."""
-    async with copies(serve, {"a.tar.gz": bytes(8 << 20)}, redirect={"came_back": "1h"}) as world:
-        lanes = [await world.served.connect() for _ in range(10)]
-        reasons = []
-        for client in lanes:
-            await client.send(head_of(PATH, FROM))
-            raw = await client.reader.readuntil(b"\r\n\r\n")  # and no byte of the body
-            reasons.append(b"reason=in-region" in raw)
-        assert reasons == [True, False] * 5
+async def test_of_a_crowd_behind_one_address_all_are_redirected(serve: Serve) -> None:
+    async with copies(serve, {"a.tar.gz": bytes(1 << 20)}, redirect=JUDGED) as world:
+        crowd = await world.served.crowd(100, head_of(PATH, FROM, "Connection: close"))
+        assert {reason(answer) for answer in crowd} == {"in-region"}
+        for _ in range(5):  # also those that come later
+            world.served.age_redirects(30)
+            assert await world.ask() == "in-region"
+        assert world.served.count(*SAVED) == 105 << 20
+        assert not world.served.stuck_clients()
 
 
 async def test_who_came_back_and_was_not_served_is_still_who_came_back(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
-        assert await world.ask() == "in-region"
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        for _ in range(2):
+            assert await world.ask() == "in-region"
+            world.served.age_redirects(11)
         world.origin.mode = "failing"
         assert (await world.served.get(PATH, FROM)).status == 503
         world.origin.mode = "fine"
@@ -454,9 +526,10 @@ async def test_who_does_not_come_back_casts_no_doubt_on_a_copy(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recheck_at_once(monkeypatch)
-    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         for number in range(5):
             assert await world.ask(PATH, f"User-Agent: {number}") == "in-region"
+            world.served.age_redirects(11)
         assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
 
 
@@ -464,10 +537,11 @@ async def test_who_comes_back_makes_the_copy_be_asked_for_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recheck_at_once(monkeypatch)
-    async with copies(serve, OBJECTS, redirect={"came_back": "1h"}) as world:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         assert await world.ask() == "in-region"
         del world.target.objects["a.tar.gz"]
-        assert await world.ask() == "came-back"
+        world.served.age_redirects(11)
+        assert await world.ask() == "in-region"
         await until(lambda: world.served.count("nearbucket_checks_total", "absent") == 1)
         assert await world.ask() == "not-replicated"
         assert await world.ask(PATH, "User-Agent: another") == "not-replicated"

@@ -1,4 +1,4 @@
-"""Clients that were redirected a moment ago are recognised, in a table of fixed size."""
+"""Recent redirects of askers are recognised, in a table of fixed size that workers share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearbucket.frontend.came_back import Try
 from nearbucket.frontend.recent_redirects import (
+    CAME_BACK,
+    NOTHING,
     SIZE,
     SLOTS,
+    STUCK,
+    AskerVerdict,
     RecentRedirects,
     SharedTable,
     mark_of_asker,
     mark_of_object,
-    mark_of_part,
+    mark_of_range,
 )
 from nearbucket.frontend.worker_context import WorkerContext
 from tests import build
@@ -24,70 +29,46 @@ from tests import build
 if TYPE_CHECKING:
     from nearbucket.supervisor.snapshot import Snapshot
 
-WINDOW = 10.0
+WINDOW = 300.0
 
 
-def test_it_came_back_within_the_window_only() -> None:
+def redirect(kept: RecentRedirects, asker: int, asked: int, now: float) -> None:
+    kept.after_redirect(asker, Try(asked, head=False, size=1, now=now))
+
+
+def verdict(kept: RecentRedirects, asker: int, asked: int, now: float) -> AskerVerdict:
+    return kept.verdict(asker, asked, now, head=False)
+
+
+def test_an_asker_was_redirected_lately_for_an_object() -> None:
     kept = RecentRedirects(WINDOW, SharedTable())
-    kept.record(1, 0, 0, 100.0)
-    assert kept.came_back(1, 100.0)
-    assert kept.came_back(1, 109.9)
-    assert not kept.came_back(1, 110.0)
-    assert not kept.came_back(2, 100.0)
-
-
-def test_having_been_served_it_is_forgotten() -> None:
-    kept = RecentRedirects(WINDOW, SharedTable())
-    kept.record(1, 0, 0, 100.0)
-    kept.forget(1)
-    assert not kept.came_back(1, 100.1)
-    kept.forget(1)
-
-
-def test_a_redirect_within_the_window_begins_it_anew() -> None:
-    kept = RecentRedirects(WINDOW, SharedTable())
-    kept.record(1, 0, 0, 100.0)
-    kept.record(1, 0, 0, 105.0)
-    assert kept.came_back(1, 112.0)
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["sent", "sent", "served", "asks"]), st.integers(0, 7), st.floats(0, 6)
-    ),
-    max_size=60,
-)
-
-
-@given(STEPS)
-def test_it_is_a_table_of_last_redirects_of_which_one_stays_in_a_place(
-    steps: list[tuple[str, int, float]],
-) -> None:
-    kept, sent, now = RecentRedirects(WINDOW, SharedTable()), dict[int, tuple[int, float]](), 100.0
-    for what, number, pause in steps:
-        now += pause
-        place = number % 4
-        mark = place + SLOTS * number
-        if what == "sent":
-            kept.record(mark, 0, 0, now)
-            sent[place] = mark, now
-        elif what == "served":
-            kept.forget(mark)
-            if sent.get(place, (None,))[0] == mark:
-                del sent[place]
-        last, at = sent.get(place, (None, 0.0))
-        assert kept.came_back(mark, now) is (last == mark and now - at < WINDOW)
-
-
-def test_an_asker_was_redirected_lately_for_an_object_whatever_part_it_asked_for() -> None:
-    kept = RecentRedirects(WINDOW, SharedTable())
-    kept.record(1, 2, 4, 100.0)
+    kept.record(1, 2, 100.0)
     assert kept.redirected_lately(1, 2, 101.9, within=2.0)
     assert not kept.redirected_lately(1, 2, 102.0, within=2.0)
     assert not kept.redirected_lately(1, 8, 100.0, within=2.0)
     assert not kept.redirected_lately(16, 2, 100.0, within=2.0)
-    kept.record(1, 8, 4, 101.0)
+    kept.record(1, 8, 101.0)
     assert kept.redirected_lately(1, 2, 101.5, within=2.0)  # beside another object
+
+
+STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 7), st.floats(0, 2)), max_size=60)
+
+
+@given(STEPS)
+def test_it_is_a_table_of_last_redirects_of_which_one_stays_in_a_slot(
+    steps: list[tuple[bool, int, float]],
+) -> None:
+    kept, sent, now = RecentRedirects(WINDOW, SharedTable()), dict[int, tuple[int, float]](), 100.0
+    for redirected, number, pause in steps:
+        now += pause
+        slot = number % 4
+        mark = slot + SLOTS * number
+        if redirected:
+            kept.record(mark, 0, now)
+            sent[slot] = mark, now
+        last, at = sent.get(slot, (None, 0.0))
+        found = kept.redirected_lately(mark, 0, now, within=3.0)
+        assert found is (last == mark and now - at < 3.0)
 
 
 def test_all_workers_see_one_table() -> None:
@@ -95,28 +76,50 @@ def test_all_workers_see_one_table() -> None:
     os.ftruncate(descriptor, SIZE)
     one, two = (RecentRedirects(WINDOW, SharedTable(mmap(descriptor, SIZE))) for _ in range(2))
     os.close(descriptor)
-    one.record(2**64 - 1, 0, 0, 100.0)
-    assert two.came_back(2**64 - 1, 100.0)
-    two.forget(2**64 - 1)
-    assert not one.came_back(2**64 - 1, 100.0)
+    asker, asked = 2**64 - 1, 2**63
+    one.record(asker, asked, 100.0)
+    assert two.redirected_lately(asker, asked, 100.0, within=1.0)
+    redirect(one, asker, asked, 100.0)
+    assert verdict(two, asker, asked, 110.0) is CAME_BACK
+    redirect(two, asker, asked, 110.0)
+    assert verdict(one, asker, asked, 120.0) is STUCK
+    assert one.stuck(asker, asked, 120.0) == 1
+    assert two.stuck(asker, asked, 120.0) is None
+    assert two.is_stuck(asker, 3719.0)
+    assert not two.is_stuck(asker, 3720.0)
+
+
+def test_of_two_askers_in_one_slot_the_later_is_known() -> None:
+    kept = RecentRedirects(WINDOW, SharedTable())
+    redirect(kept, 5, 1, 100.0)
+    redirect(kept, 5 + SLOTS, 1, 100.0)
+    assert verdict(kept, 5, 1, 110.0) is NOTHING
+    assert verdict(kept, 5 + SLOTS, 1, 110.0) is CAME_BACK
+
+
+def test_an_asker_that_is_stuck_keeps_its_slot() -> None:
+    kept = RecentRedirects(WINDOW, SharedTable())
+    kept.stuck(5, 1, 100.0)
+    redirect(kept, 5 + SLOTS, 1, 110.0)
+    assert kept.is_stuck(5, 110.0)
+    redirect(kept, 5 + SLOTS, 1, 3700.0)
+    assert not kept.is_stuck(5, 3700.0)
+    assert verdict(kept, 5 + SLOTS, 1, 3710.0) is CAME_BACK
 
 
 def test_a_mark_is_the_same_in_every_process() -> None:
-    assert mark() == 0x63461F10322B33EC
+    assert mark(range="bytes=0-1") == 0x69BB3A517491A80A
 
 
-def mark(
-    site: str = "*", client: str = "192.0.2.7", method: str = "GET", key: str = "a", **fields: str
-) -> int:
-    asked = build.request(method=method, **fields)
-    return mark_of_asker(site, client, asked) ^ mark_of_object(key) ^ mark_of_part(asked)
+def mark(site: str = "*", client: str = "192.0.2.7", key: str = "a", **fields: str) -> int:
+    asked = build.request(**fields)
+    return mark_of_asker(site, client, asked) ^ mark_of_object(key) ^ mark_of_range(asked)
 
 
 def test_a_mark_stands_for_all_that_tells_two_requests_apart() -> None:
     others = [
         mark(site="b"),
         mark(client="192.0.2.8"),
-        mark(method="HEAD"),
         mark(key="b"),
         mark(user_agent="curl"),
         mark(user_agent="wget"),
@@ -133,14 +136,15 @@ def test_a_mark_does_not_depend_on_the_rest_of_the_request() -> None:
     assert mark(user_agent="curl") == mark(user_agent="curl", accept="*/*")
 
 
-def test_a_reload_takes_the_new_window_and_keeps_who_was_sent_away() -> None:
+def test_a_reload_takes_the_new_window_and_keeps_the_table() -> None:
     def made(came_back: str) -> Snapshot:
         return build.snapshot(build.settings(site={"redirect": {"came_back": came_back}}))
 
     first, longer, off = made("10s"), made("1h"), made("off")
     context = WorkerContext(first.settings, first.table, first.cdn)
-    context.decider.recent_redirects["*"].record(1, 0, 0, 100.0)
+    redirect(context.decider.recent_redirects["*"], 1, 2, 100.0)
+    assert verdict(context.decider.recent_redirects["*"], 1, 2, 200.0) is NOTHING
     context.apply(longer.settings, longer.table, longer.cdn)
-    assert context.decider.recent_redirects["*"].came_back(1, 200.0)
+    assert verdict(context.decider.recent_redirects["*"], 1, 2, 200.0) is CAME_BACK
     context.apply(off.settings, off.table, off.cdn)
     assert not context.decider.recent_redirects

@@ -9,7 +9,15 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
-from nearbucket.telemetry.metrics import GAUGES, METRICS, SECONDS, Counters, retired, total
+from nearbucket.telemetry.metrics import (
+    GAUGES,
+    METRICS,
+    SECONDS,
+    Counters,
+    HighWater,
+    retired,
+    total,
+)
 from nearbucket.telemetry.prometheus import exposed
 from tests.build import settings
 
@@ -80,7 +88,7 @@ nearbucket_bypasses_total{reason="path",region="us-west-2",site="dl"} 1.0
 # TYPE nearbucket_refusals_total counter
 nearbucket_refusals_total{reason="method"} 1.0
 # HELP nearbucket_redirected_bytes_total Bytes that redirected requests asked for, as far as \
-sizes are known.
+sizes are known, without those of clients that came back.
 # TYPE nearbucket_redirected_bytes_total counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
 # HELP nearbucket_saved_usd_total Price of delivering those bytes through the CDN, by the setting \
@@ -124,7 +132,7 @@ def test_a_known_history_is_this_text_for_openmetrics() -> None:
 # TYPE nearbucket_redirects counter
 nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
 # HELP nearbucket_redirected_bytes Bytes that redirected requests asked for, as far as \
-sizes are known.
+sizes are known, without those of clients that came back.
 # TYPE nearbucket_redirected_bytes counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
 # HELP nearbucket_saved_usd Price of delivering those bytes through the CDN, by the setting prices.
@@ -424,3 +432,37 @@ PROMISED = {
 def test_the_metrics_are_those_that_are_promised_with_their_labels() -> None:
     found = {metric.name: (metric.kind, metric.labels) for metric in METRICS}
     assert found == PROMISED
+
+
+SAVINGS = ("nearbucket_redirected_bytes_total", "nearbucket_saved_usd_total")
+
+
+def test_savings_are_taken_back_in_bytes_and_dollars() -> None:
+    counters = Counters()
+    counters.declare(settings(prices={"cdn_per_gb": 1024, "region_per_gb": {"us-west-2": 2}}))
+    counters.decision_counters(WEST).add(0.25, 3 << 30)
+    counters.take_back("dl", "us-west-2", 1 << 30)
+    series = counters.snapshot()
+    assert [series[name]["dl", "us-west-2"] for name in SAVINGS] == [2 << 30, 4]
+    assert series["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
+    counters.take_back("dl", "us-west-2", -(1 << 30))
+    assert [counters.snapshot()[name]["dl", "us-west-2"] for name in SAVINGS] == [3 << 30, 6]
+
+
+def test_what_is_taken_back_is_paid_by_later_savings_before_a_counter_rises() -> None:
+    shown = HighWater()
+
+    def scraped(*figures: float) -> list[float]:
+        series: Values = {
+            name: {("dl", "r"): figure} for name, figure in zip(SAVINGS, figures, strict=True)
+        }
+        series["nearbucket_connections"] = {(): figures[0]}
+        held = shown.hold(series)
+        assert held["nearbucket_connections"] == {(): figures[0]}
+        return [held[name]["dl", "r"] for name in SAVINGS]
+
+    assert scraped(-1, -0.5) == [0, 0]
+    assert scraped(10, 5) == [10, 5]
+    assert scraped(4, 2) == [10, 5]
+    assert scraped(9, 4.5) == [10, 5]
+    assert scraped(11, 5.5) == [11, 5.5]

@@ -54,9 +54,10 @@ class Redirect(Section):
     verify_ttl: Duration = 600.0
     """How long a positive check is valid at most. It is valid for a tenth of the object's age, but
     at least for 2 s; a negative one for 2 s, 4 s and so on, up to 30 s."""
-    came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 10.0
-    """A client that repeats a request within this time after its redirect is streamed, because the
-    redirect failed; ``off`` redirects it again."""
+    came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 300.0
+    """A client that comes back for its first object within this time after a redirect, twice in a
+    row, does not get through: everything is streamed to it for an hour. ``off`` redirects it
+    again."""
     watch: bool = True
     """Whether targets are checked every few seconds, and not used while they fail."""
     presign: Annotated[Duration, AfterValidator(_signable)] | None = None

@@ -5,21 +5,26 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from nearbucket.frontend.came_back import Try
+from nearbucket.policy.model import Reason
 from nearbucket.telemetry.log_format import LineParts
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.cached_decision import CachedDecision
+    from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry
+    from nearbucket.frontend.recent_redirects import RecentRedirects
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
+    from nearbucket.telemetry.metrics import Counters
 
 
 class AnswerRecorder:
     """Records the answers of one worker."""
 
-    __slots__ = ("_log",)
+    __slots__ = ("_counters", "_log")
 
-    def __init__(self, log: AccessLog) -> None:
+    def __init__(self, log: AccessLog, counters: Counters) -> None:
         self._log = log
+        self._counters = counters
 
     def record(
         self, cached: CachedDecision, status: int, sent: int, started: float, now: float
@@ -39,9 +44,14 @@ class AnswerRecorder:
             # Text of our own stands in place of S3's errors: no bytes of the origin.
             counters.add(seconds, sent if status < HTTPStatus.BAD_REQUEST else 0)
         else:
-            counters.add(seconds, 0 if entry.size is None else client.bytes_saved(entry))
-            if client.recent_redirects is not None and counters.redirects and status:
-                client.recent_redirects.record(client.asker, entry.mark, client.part, now)
+            saved = 0 if entry.size is None else client.bytes_saved(entry)
+            counters.add(seconds, saved)
+            redirects = client.recent_redirects
+            if redirects is not None and counters.redirects and status:
+                redirects.record(client.asker, entry.mark, now)
+                if client.free_until < now:
+                    asked = entry.mark ^ client.part
+                    self._judge(redirects, client, Try(asked, entry.head, saved, now))
         log = self._log
         form = log.format
         if form is not None:
@@ -54,6 +64,32 @@ class AnswerRecorder:
                     _line_ends(form, cached, status, sent),
                 )
             log.keep(form.line(now + log.offset, seconds, last[3]))
+
+    def _judge(self, redirects: RecentRedirects, client: ClientEntry, request: Try) -> None:
+        """Look what the redirect tells of the client, unless it is known to be a crowd."""
+        outcome = redirects.after_redirect(client.asker, request)
+        client.free_until = outcome.free_until
+        self._take_back(client, outcome.taken_back)
+
+    def stream_began(self, cached: CachedDecision, now: float) -> None:
+        """The head of a streamed object is sent, at this monotonic time."""
+        client, entry = cached
+        if client.reason is Reason.CAME_BACK and client.recent_redirects is not None:
+            asked = entry.mark ^ client.part
+            saved = client.recent_redirects.stream_began(client.asker, asked, now)
+            self._take_back(client, -saved)
+
+    def stream_completed(self, cached: CachedDecision, now: float) -> None:
+        """A streamed object is sent whole, at this monotonic time."""
+        client, entry = cached
+        if client.reason is Reason.CAME_BACK and client.recent_redirects is not None:
+            asked = entry.mark ^ client.part
+            saved = client.recent_redirects.stream_completed(client.asker, asked, now)
+            self._take_back(client, -saved)
+
+    def _take_back(self, client: ClientEntry, size: int) -> None:
+        if size:
+            self._counters.take_back(client.site, client.region or "", size)
 
 
 def _line_ends(form: LogFormat, cached: CachedDecision, status: int, sent: int) -> LineEnds:

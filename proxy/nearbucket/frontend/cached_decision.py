@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, mark_of_part
+from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, mark_of_range
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
@@ -83,8 +83,10 @@ class ClientEntry:
         log_part: Its fields as a part of a log line.
         own_fields: Our own header lines in the heads of objects streamed to it.
         asker: The mark of the client, for recent redirects.
-        part: The mark of what it asks of an object: method and Range.
-        recent_redirects: Recent redirects of the site; None if ``came_back`` is off.
+        part: The mark of its Range.
+        recent_redirects: Recent redirects of the site; None if nothing depends on them.
+        free_until: Until when no redirect of the client can be a failed one that is repeated:
+            always, if ``came_back`` is off.
         counters: Where its answers are counted.
         last_line: Its last answer: object, status, bytes sent, and the log line made of them.
     """
@@ -102,22 +104,16 @@ class ClientEntry:
     asker: int
     part: int
     recent_redirects: RecentRedirects | None
+    free_until: float
     counters: DecisionCounters
     last_line: tuple[ObjectEntry, int, int, LineEnds] | None = None
 
     def came_back(self, entry: ObjectEntry, now: float) -> bool:
-        """Whether the client was redirected for the same object a moment ago."""
+        """Whether the client may have come back after a redirect that failed."""
         redirects = self.recent_redirects
-        return redirects is not None and redirects.came_back(self.asker ^ entry.mark ^ self.part, now)
-
-    def stream_began(self, entry: ObjectEntry) -> None:
-        """Forget the redirect of a client that came back: its next request is redirected again.
-
-        Not at the end of the stream: of a crowd behind one address every other client would
-        else count as one that came back for as long as a download takes.
-        """
-        if self.reason is Reason.CAME_BACK and self.recent_redirects is not None:
-            self.recent_redirects.forget(self.asker ^ entry.mark ^ self.part)
+        return redirects is not None and bool(
+            redirects.verdict(self.asker, entry.mark ^ self.part, now, head=entry.head)
+        )
 
     def bytes_saved(self, entry: ObjectEntry) -> int:
         """Bytes that a redirect keeps off this host, where the object's size is known."""
@@ -143,7 +139,7 @@ class EntryBuilder:
         *,
         reason_header: bool,
     ) -> None:
-        """``recent_redirects`` has a table for each site that has ``came_back`` on, by its name."""
+        """``recent_redirects``: those of each site, by its name."""
         self._counters = counters
         self._form = form
         self._recent_redirects = recent_redirects
@@ -171,7 +167,7 @@ class EntryBuilder:
         asker = part = 0
         if redirects is not None and not isinstance(decision, Refuse):
             asker = mark_of_asker(site, decision.client, request)
-            part = mark_of_part(request)
+            part = mark_of_range(request)
         own_fields = b""
         if isinstance(decision, Stream):
             own_fields = stamp_of(decision, reason_header=self._reason_header)
@@ -192,6 +188,7 @@ class EntryBuilder:
             asker=asker,
             part=part,
             recent_redirects=redirects,
+            free_until=0.0 if redirects is not None and redirects.window else inf,
             counters=self._counters.decision_counters(decision),
         )
         return client, self._object_entry(request, decision)

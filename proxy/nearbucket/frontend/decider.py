@@ -11,15 +11,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.recent_redirects import (
+    NOTHING,
+    STUCK,
     RecentRedirects,
     mark_of_asker,
     mark_of_object,
-    mark_of_part,
+    mark_of_range,
 )
+from nearbucket.frontend.stuck_clients import StuckClient, StuckClients
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
@@ -36,14 +39,28 @@ class Decider:
         engine: The policy under the current configuration and list of prefixes.
         replicas: What is known of the copies; None to assume that every target has every object.
         presigners: The signer of Locations by site and region, for targets that need signed URLs.
-        recent_redirects: Recent redirects by site, for sites with ``redirect.came_back``.
+        recent_redirects: Recent redirects by site, where ``came_back`` or ``verify`` needs them.
+        stuck_clients: Clients that do not get through to their redirects.
     """
 
-    __slots__ = ("_redirect_table", "engine", "presigners", "recent_redirects", "replicas")
+    __slots__ = (
+        "_on_stuck", "_redirect_table", "engine", "presigners", "recent_redirects", "replicas",
+        "stuck_clients",
+    )  # fmt: skip
 
-    def __init__(self, redirect_table: SharedTable) -> None:
-        """Prepare; ``use`` has to be called before ``decide``."""
+    def __init__(
+        self, redirect_table: SharedTable, on_stuck: Callable[[StuckClient, int], None]
+    ) -> None:
+        """Prepare; ``use`` has to be called before ``decide``.
+
+        Args:
+            redirect_table: The recent redirects of all workers.
+            on_stuck: Called with a client that is found not to get through, and the bytes that its
+                redirects did not save.
+        """
         self._redirect_table = redirect_table
+        self._on_stuck = on_stuck
+        self.stuck_clients = StuckClients()
         self.engine: Engine
         self.replicas: ReplicaStatuses | None = None
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
@@ -52,9 +69,9 @@ class Decider:
     def use(self, engine: Engine, settings: Settings) -> None:
         """Decide by this engine, which was built from these settings, from the next request on."""
         recent_redirects = {
-            site.name: RecentRedirects(site.redirect.came_back, self._redirect_table)
+            site.name: RecentRedirects(site.redirect.came_back or 0.0, self._redirect_table)
             for site in settings.sites
-            if site.redirect.came_back is not None
+            if site.redirect.came_back is not None or site.redirect.verify == "match"
         }
         self.engine, self.recent_redirects = engine, recent_redirects
 
@@ -71,15 +88,26 @@ class Decider:
         return REPLICA_OK if replicas is None else replicas.status(site, region, key)
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """Whether the client was redirected a moment ago; if so, the copy is checked again."""
+        """Whether the client does not get through; if it came back, the copy is checked again."""
         redirects = self.recent_redirects.get(site)
         if redirects is None:
             return False
-        mark = mark_of_asker(site, client, request) ^ mark_of_object(key) ^ mark_of_part(request)
-        came_back = redirects.came_back(mark, time.monotonic())
-        if came_back and self.replicas is not None:
+        asker = mark_of_asker(site, client, request)
+        asked, now = mark_of_object(key) ^ mark_of_range(request), time.monotonic()
+        verdict = redirects.verdict(asker, asked, now, head=request.method == "HEAD")
+        if verdict is NOTHING:
+            return False
+        if verdict is STUCK:
+            not_saved = redirects.stuck(asker, asked, now)
+            if not_saved is None:  # as before
+                return True
+            agent = request.headers.get(b"user-agent", b"")
+            stuck = StuckClient.of(site, region, client, key, agent)
+            self.stuck_clients.add(asker, redirects, stuck)
+            self._on_stuck(stuck, not_saved)
+        if self.replicas is not None:
             self.replicas.revalidate(site, region, key)
-        return came_back
+        return verdict is STUCK
 
     def _signed(self, request: Request, decision: RedirectTo) -> RedirectTo | Stream:
         """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""

@@ -12,7 +12,7 @@ client (the peer and the field lines), and the first rule that prevents a redire
 - A client that was redirected for one request line, and a request line that was redirected for
   another client of the same region, give a redirect together, unless a percentage depends on both
   (``Engine.certain``), as long as what is known of the copy holds (``ObjectEntry.until``), and
-  unless the client was redirected for the same object a moment ago (``ClientEntry.came_back``).
+  unless the client may have come back after a redirect that failed (``ClientEntry.came_back``).
 
 Everything else is decided each time: streams because of the state of a bucket, signed Locations,
 and redirects to the CDN, which depend on the query as well.
@@ -71,7 +71,7 @@ class _Client:
                 return None
         if object_entry.until < now:
             return None
-        if client_entry.recent_redirects is not None and client_entry.came_back(object_entry, now):
+        if client_entry.free_until < now and client_entry.came_back(object_entry, now):
             return None
         return client_entry, object_entry
 

@@ -1,21 +1,34 @@
-"""Clients that were redirected in the last seconds, in a table that all workers share.
+"""The redirects of the last minutes, by asker, in a table that all workers share.
 
-A client that asks for the same again within the window could not use its redirect, and is streamed.
-The mark of an asker is a hash of site, client address and User-Agent, that of an object of its key,
-and that of a part of method and Range. The table has ``SLOTS`` slots and does not grow; of two marks
-in one slot the later stays, so that of a thousand clients in a window about eight are missed.
-Nothing is locked: of two workers that write one slot at the same time, one mark stays, or neither.
+An asker is all that has one client address and one User-Agent. Two things are asked of the table:
 
-Two clients behind one address that ask for the same within the window look like one that came back,
-and the second is streamed: that costs money, not a download. Then its mark is removed, so that
-every other request of a crowd behind one address is redirected.
+* Whether an asker does not get through to its redirects; ``came_back.py`` has the rule.
+* Whether it was redirected for an object, any part of it, a moment ago (``redirected_lately``).
+
+Marks are hashes. The table has ``SLOTS`` slots for each of the two and does not grow; of two marks
+in one slot the later stays, but an asker that is stuck stays until that is over. Nothing is locked:
+of two workers that write one slot at the same time, the slot of one stays, or a mixture that is no
+asker's, or one redirect is not counted.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from hashlib import blake2b
-from math import inf
+from struct import Struct
 from typing import TYPE_CHECKING
+
+from nearbucket.frontend.came_back import (
+    SAME_MOMENT,
+    TRIES,
+    AskerState,
+    Outcome,
+    Try,
+    after_redirect,
+    stream_began,
+    stream_completed,
+    stuck,
+)
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -23,80 +36,148 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Request
 
 SLOTS = 1 << 16
-SIZE = SLOTS * 32
-"""Bytes of the table: two marks of eight bytes and their times in each slot."""
+_MARKS = SLOTS * 16
+_STATE = Struct("=QQdddQQHHH?x")
+"""An ``AskerState`` in 64 bytes, a line of the processor's cache."""
+SIZE = _MARKS + SLOTS * _STATE.size
+"""Bytes of the table: a mark, its time, and the state of an asker for each slot."""
 
 
 class SharedTable:
     """The table, in memory that other processes may map as well.
 
     Attributes:
-        marks: Marks of redirects: asker, object and part.
+        marks: Marks of redirects: asker and object.
         times: Their monotonic times, which are the same in all processes of a machine.
-        object_marks: Marks of redirects: asker and object.
-        object_times: Their times.
+        askers: The states of askers.
     """
 
-    __slots__ = ("marks", "object_marks", "object_times", "times")
+    __slots__ = ("askers", "marks", "times")
 
     def __init__(self, memory: mmap | None = None) -> None:
         """Use ``SIZE`` bytes of shared memory; by default memory of this process alone."""
         view = memoryview(bytearray(SIZE) if memory is None else memory)
-        quarter = SIZE // 4
-        self.marks = view[:quarter].cast("Q")
-        self.times = view[quarter : 2 * quarter].cast("d")
-        self.object_marks = view[2 * quarter : 3 * quarter].cast("Q")
-        self.object_times = view[3 * quarter :].cast("d")
+        self.marks = view[: _MARKS // 2].cast("Q")
+        self.times = view[_MARKS // 2 : _MARKS].cast("d")
+        self.askers = view[_MARKS:]
+
+
+class AskerVerdict(IntEnum):
+    """What the table says of a request before it is answered."""
+
+    NOTHING = 0
+    CAME_BACK = 1
+    """The asker's last redirect was for the same: it may have failed. It is redirected again."""
+    STUCK = 2
+    """The asker does not get through: the request is streamed."""
+
+
+NOTHING, CAME_BACK, STUCK = AskerVerdict
 
 
 class RecentRedirects:
     """The recent redirects of one site.
 
     Attributes:
-        window: For how many seconds they count.
+        window: For how many seconds a redirect counts as the last one; 0 if ``came_back`` is off.
     """
 
-    __slots__ = ("_marks", "_object_marks", "_object_times", "_times", "window")
+    __slots__ = ("_askers", "_marks", "_times", "window")
 
     def __init__(self, window: float, table: SharedTable) -> None:
-        """Use the table of all sites; a redirect counts for ``window`` seconds."""
+        """Use the table of all sites."""
         self.window = window
         self._marks = table.marks
         self._times = table.times
-        self._object_marks = table.object_marks
-        self._object_times = table.object_times
+        self._askers = table.askers
+
+    def record(self, asker: int, object_mark: int, now: float) -> None:
+        """Note a redirect."""
+        mark = asker ^ object_mark
+        slot = mark % SLOTS
+        self._marks[slot] = mark
+        self._times[slot] = now
 
     def redirected_lately(self, asker: int, object_mark: int, now: float, within: float) -> bool:
         """Whether an asker was redirected for an object, any part of it, so many seconds ago."""
         mark = asker ^ object_mark
         slot = mark % SLOTS
-        return self._object_marks[slot] == mark and now - self._object_times[slot] < within
+        return self._marks[slot] == mark and now - self._times[slot] < within
 
-    def came_back(self, mark: int, now: float) -> bool:
-        """Whether there was a redirect with this mark less than a window ago."""
-        slot = mark % SLOTS
-        return self._marks[slot] == mark and now - self._times[slot] < self.window
+    def verdict(self, asker: int, asked: int, now: float, *, head: bool) -> AskerVerdict:
+        """What is known of a request before it is answered; changes nothing.
 
-    def record(self, asker: int, object_mark: int, part: int, now: float) -> None:
-        """Note a redirect."""
-        mark = asker ^ object_mark
-        slot = mark % SLOTS
-        self._object_marks[slot] = mark
-        self._object_times[slot] = now
-        mark ^= part
-        slot = mark % SLOTS
-        self._marks[slot] = mark
-        self._times[slot] = now
+        Args:
+            asker: Mark of the asker.
+            asked: Mark of the object and the Range.
+            now: Monotonic time.
+            head: Whether the method is HEAD.
+        """
+        state = self._state(asker)
+        if state.is_stuck(now):
+            return STUCK
+        if (
+            state.until
+            or state.asked != asked
+            or state.head is not head
+            or not SAME_MOMENT <= now - state.time < self.window
+        ):
+            return NOTHING
+        return STUCK if state.tries + 1 >= TRIES + state.passed else CAME_BACK
 
-    def forget(self, mark: int) -> None:
-        """Remove the mark of a client that came back and is being streamed to."""
-        slot = mark % SLOTS
-        if self._marks[slot] == mark:
-            self._times[slot] = -inf
+    def stuck(self, asker: int, asked: int, now: float) -> int | None:
+        """Note that an asker is stuck. Returns the bytes that were not saved; None if known."""
+        state = self._state(asker)
+        if state.is_stuck(now):
+            return None
+        self._write(stuck(state, asked, now))
+        return state.claimed
+
+    def is_stuck(self, asker: int, now: float) -> bool:
+        """Whether everything is streamed to an asker."""
+        return self._state(asker).is_stuck(now)
+
+    def after_redirect(self, asker: int, request: Try) -> Outcome:
+        """Note a redirect for the rule, and return what follows from it."""
+        state = self._slot(asker)
+        if state.asker != asker:
+            if state.is_stuck(request.now):
+                return Outcome()
+            state = AskerState(asker)
+        after, outcome = after_redirect(state, request, self.window)
+        self._write(after)
+        return outcome
+
+    def stream_began(self, asker: int, asked: int, now: float) -> int:
+        """A stream to a stuck asker begins. Returns the bytes that were saved after all."""
+        state = self._state(asker)
+        return self._streamed(state, stream_began(state, asked, now), now)
+
+    def stream_completed(self, asker: int, asked: int, now: float) -> int:
+        """A stream to a stuck asker is complete. Returns the bytes that were saved after all."""
+        state = self._state(asker)
+        return self._streamed(state, stream_completed(state, asked, now), now)
+
+    def _streamed(self, before: AskerState, after: AskerState, now: float) -> int:
+        if not before.is_stuck(now):
+            return 0
+        self._write(after)
+        return 0 if after.is_stuck(now) else before.withheld
+
+    def _state(self, asker: int) -> AskerState:
+        state = self._slot(asker)
+        return state if state.asker == asker else AskerState(asker)
+
+    def _slot(self, asker: int) -> AskerState:
+        """The state in an asker's slot, which may be another one's."""
+        return AskerState._make(_STATE.unpack_from(self._askers, asker % SLOTS * _STATE.size))
+
+    def _write(self, state: AskerState) -> None:
+        _STATE.pack_into(self._askers, state.asker % SLOTS * _STATE.size, *state)
 
 
 def mark_of_asker(site: str, client: str | None, request: Request) -> int:
-    """The mark of who asks: site, client address and User-Agent."""
+    """The mark of site, client address and User-Agent."""
     agent = request.headers.get(b"user-agent", b"")
     return _hashed(site.encode(), (client or "").encode(), agent)
 
@@ -106,9 +187,10 @@ def mark_of_object(key: str) -> int:
     return _hashed(key.encode())
 
 
-def mark_of_part(request: Request) -> int:
-    """The mark of what is asked of an object: method and Range."""
-    return _hashed(request.method.encode(), request.headers.get(b"range", b""))
+def mark_of_range(request: Request) -> int:
+    """The mark of the part of an object that is asked for; 0 for all of it."""
+    part = request.headers.get(b"range")
+    return 0 if part is None else _hashed(part)
 
 
 def _hashed(*parts: bytes) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.config.settings import Settings
+    from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.origin.client import OriginClient
     from nearbucket.origin.pool.signed_requests import SignedRequestCache
     from nearbucket.regions.region_table import NetworkSet, RegionTable
@@ -109,9 +110,9 @@ class WorkerContext:
             descriptor,
             "https" if settings.listen.tls else "http",
         )
-        self.recorder = AnswerRecorder(self.log)
+        self.recorder = AnswerRecorder(self.log, self.counters)
         self.warnings = WarningLimiter()
-        self.decider = Decider(redirect_table or SharedTable())
+        self.decider = Decider(redirect_table or SharedTable(), self._on_stuck)
         self.decision_cache = DecisionCache()
         self.origins: Mapping[str, OriginClient] = {}
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
@@ -139,6 +140,10 @@ class WorkerContext:
             self.decider.recent_redirects,
             reason_header=settings.log.reason_header,
         )
+
+    def _on_stuck(self, client: StuckClient, not_saved: int) -> None:
+        self.counters.take_back(client.site, client.region, not_saved)
+        self.warnings.warn(client.warning())
 
     def tick(self) -> None:
         """Once a second: set the clocks, and log how many warnings were left out."""

@@ -24,6 +24,7 @@ from nearbucket.supervisor.snapshot import Snapshot
 if TYPE_CHECKING:
     import socket
 
+    from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.s3.credentials import Credentials
     from nearbucket.telemetry.metrics import Values
 
@@ -60,10 +61,14 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """From a worker: its metrics, with the number of the request or ``LAST_STATS``."""
+    """From a worker: its metrics, with the number of the request or ``LAST_STATS``.
+
+    Beside them the clients that do not get through to their redirects.
+    """
 
     number: int
     values: Values
+    stuck_clients: tuple[StuckClient, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket import __version__
 from nearbucket.config.file import masked
+from nearbucket.frontend.stuck_clients import ADVICE
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.supervisor.snapshot import fingerprint
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nearbucket.config.sites import Site
+    from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.replicas.warm_up import WarmUp
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
@@ -34,6 +36,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
     started: float,
     refused: str | None,
     warm_up: WarmUp | None,
+    stuck_clients: Sequence[StuckClient],
 ) -> dict[str, Any]:
     """The document, as plain data for JSON.
 
@@ -44,6 +47,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         started: Unix time of the start.
         refused: Why the last reload was refused, or None.
         warm_up: The warm-up, or None.
+        stuck_clients: Clients that do not get through to their redirects.
     """
     settings, table = snapshot.settings, snapshot.table
     return {
@@ -57,6 +61,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         },
         "sites": [_rollout(site, values) for site in settings.sites],
         "warm_up": warm_up and warm_up.progress._asdict(),
+        "stuck_clients": [{**client._asdict(), "advice": ADVICE} for client in stuck_clients],
         "config": {
             "hash": fingerprint(settings),
             "refused": refused,

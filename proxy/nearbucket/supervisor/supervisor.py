@@ -30,7 +30,7 @@ from nearbucket.supervisor.snapshot import (
 )
 from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
-from nearbucket.telemetry.metrics import total
+from nearbucket.telemetry.metrics import HighWater, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +79,7 @@ class Supervisor:
         self._swapping = asyncio.Lock()
         self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
         self._refused: str | None = None
+        self._savings = HighWater()
         self._stop = asyncio.Event()
         self._started = time.time()
 
@@ -265,7 +266,7 @@ class Supervisor:
                 ("ipv4",): table.prefixes_v4,
                 ("ipv6",): table.prefixes_v6,
             }
-        return total([own, await self._pool.figures()])
+        return self._savings.hold(total([own, await self._pool.figures()]))
 
     async def status(self) -> Mapping[str, Any]:
         """The document of ``/api/status``."""
@@ -278,6 +279,7 @@ class Supervisor:
             started=self._started,
             refused=refused,
             warm_up=self._warm_up,
+            stuck_clients=self._pool.stuck_clients,
         )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
+    from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.replicas.object_version import CatalogBatch, VersionReport
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.supervisor.snapshot import Snapshot
@@ -160,6 +161,10 @@ class Worker:
         """All metrics of now."""
         self.context.counters.up = dict(self._replicas.up())
         return self.context.counters.snapshot()
+
+    def stuck_clients(self) -> tuple[StuckClient, ...]:
+        """Clients that this worker found not to get through to their redirects."""
+        return self.context.decider.stuck_clients.current(time.monotonic())
 
     def tick(self, now: float) -> None:
         """Once a second: the clock, timeouts, the certificate, the access log."""

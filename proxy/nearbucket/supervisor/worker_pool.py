@@ -39,6 +39,7 @@ from nearbucket.telemetry.metrics import Values, retired, total
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.supervisor.snapshot import Snapshot
 
@@ -92,6 +93,7 @@ class _WorkerHandle:
         self.channel = channel
         self.ready = False  # to accept connections
         self.values: Values = {}  # the metrics that it sent last
+        self.stuck_clients: Sequence[StuckClient] = ()  # those that it sent last
         self.refusal = ""  # why it could not apply the last snapshot
         self._credentials = credentials
         self._on_report = on_report
@@ -106,8 +108,8 @@ class _WorkerHandle:
                     self.ready = True
                 case SnapshotRefused(error):
                     self.refusal = error
-                case Stats(number, values):
-                    self.values = values
+                case Stats(number, values, stuck_clients):
+                    self.values, self.stuck_clients = values, stuck_clients
                     await self._answered(number)
                 case VersionReport() as report:
                     self._on_report(self.channel, report)
@@ -204,6 +206,11 @@ class WorkerPool:
     def serving(self) -> int:
         """How many workers accept connections now."""
         return sum(worker.ready for worker in self._workers.values())
+
+    @property
+    def stuck_clients(self) -> list[StuckClient]:
+        """Clients that do not get through to their redirects, as of the last ``figures``."""
+        return [client for worker in self._workers.values() for client in worker.stuck_clients]
 
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.

@@ -102,7 +102,7 @@ class _MessageHandler:
 
     def send_stats(self, number: int) -> None:
         """Send the metrics; ``number`` is that of the request."""
-        self._channel.send(Stats(number, self._worker.figures()))
+        self._channel.send(Stats(number, self._worker.figures(), self._worker.stuck_clients()))
 
     async def drain(self) -> None:
         """Drain the worker, and go on handling messages meanwhile."""

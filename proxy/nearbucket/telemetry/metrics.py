@@ -51,6 +51,7 @@ _OF_TARGETS = (
     "nearbucket_redirected_bytes_total",
     "nearbucket_saved_usd_total",
 )
+_TAKEN_BACK = _OF_TARGETS[1:]
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
 
 
@@ -71,7 +72,8 @@ METRICS = (
     MetricDefinition("nearbucket_refusals_total", "counter", ("reason",),
                      "Refused requests, by reason."),
     MetricDefinition("nearbucket_redirected_bytes_total", "counter", ("site", "region"),
-                     "Bytes that redirected requests asked for, as far as sizes are known."),
+                     "Bytes that redirected requests asked for, as far as sizes are known, without "
+                     "those of clients that came back."),
     MetricDefinition("nearbucket_saved_usd_total", "counter", ("site", "region"),
                      "Price of delivering those bytes through the CDN, by the setting prices."),
     MetricDefinition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
@@ -224,6 +226,16 @@ class Counters:
         """Add to the series of a metric with these label values."""
         self._counters[name][labels].value += by
 
+    def take_back(self, site: str, region: str, size: int) -> None:
+        """Subtract bytes from the savings that a redirect did not save; negative: add them again.
+
+        The value may fall below that of the last scrape, or in one process below zero: what is
+        shown is held by ``HighWater``.
+        """
+        self.counter("nearbucket_redirected_bytes_total", site, region).value -= size
+        usd = size * self._prices.cdn(region) / GB
+        self.counter("nearbucket_saved_usd_total", site, region).value -= usd
+
     def decision_counters(self, decision: Decision) -> DecisionCounters:
         """The counters of requests with this decision."""
         reason = decision.reason
@@ -292,6 +304,28 @@ def total(parts: Iterable[Values]) -> Values:
                     least = name == "nearbucket_target_up"
                     into[labels] = min(known, figure) if least else known + figure
     return summed
+
+
+class HighWater:
+    """Holds the counters of savings at their highest value, since a counter must not fall.
+
+    Prometheus takes a fall for a restart, and would count everything before it once more. What was
+    taken back is a debt that later savings pay first.
+    """
+
+    __slots__ = ("_highest",)
+
+    def __init__(self) -> None:
+        self._highest: Values = {name: {} for name in _TAKEN_BACK}
+
+    def hold(self, values: Values) -> Values:
+        """The values, of which none is lower than it was before."""
+        for name, highest in self._highest.items():
+            for labels, figure in values.get(name, {}).items():
+                highest[labels] = max(figure, highest.get(labels, 0))
+            if highest:
+                values[name] = {**values.get(name, {}), **highest}
+        return values
 
 
 def retired(values: Values) -> Values:

@@ -228,13 +228,15 @@ class _Exchange:
         decorate(response, decision, reason_header=self._context.settings.log.reason_header)
         self._finish(response)
         await response.prepare(self._incoming)
-        if decision.reason is Reason.CAME_BACK:
-            client_entry, object_entry = self._entries()
-            client_entry.stream_began(object_entry)
+        came_back = decision.reason is Reason.CAME_BACK and self._request.method != "HEAD"
+        if came_back:
+            self._context.recorder.stream_began(self._entries(), monotonic())
         async for chunk in answer.body():
             await response.write(chunk)
             self._sent += len(chunk)
         await response.write_eof()
+        if came_back:
+            self._context.recorder.stream_completed(self._entries(), monotonic())
         return response
 
     def _instead(

@@ -65,11 +65,11 @@ class Relay:
 
     def on_response(self, response: ResponseHead, data: memoryview) -> None:
         """S3 has the object: write the head of the answer, and the first bytes of the body."""
-        context, (client_entry, object_entry) = self._context, self._request.cached
+        context, cached = self._context, self._request.cached
         context.counters.streams += 1
-        client_entry.stream_began(object_entry)
+        context.recorder.stream_began(cached, monotonic())
         keep_alive = self._keep_alive = self._keep_alive and not context.draining
-        self.on_body(data, head_of(response, client_entry.own_fields, context.date, keep_alive))
+        self.on_body(data, head_of(response, cached[0].own_fields, context.date, keep_alive))
 
     def on_body(self, data: memoryview, head: bytes = b"") -> None:
         """Write bytes of the body, behind the head of the answer the first time."""
@@ -96,6 +96,7 @@ class Relay:
         counters = self._context.counters
         counters.streams -= 1
         counters.complete.value += 1
+        self._context.recorder.stream_completed(self._request.cached, now)
         self._record(now)
         self._client.complete(now, keep_alive=self._keep_alive)
 

@@ -1,0 +1,68 @@
+"""The clients to which this worker streams because they do not get through to their redirects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from nearbucket.frontend.recent_redirects import RecentRedirects
+
+MOST = 100
+"""Clients that are kept; of more, the last ones."""
+ADVICE = "open its egress to the target, or name it in opt_out.networks"
+
+_LONGEST = 200  # characters of a User-Agent that are shown
+
+
+class StuckClient(NamedTuple):
+    """A client that does not get through.
+
+    Attributes:
+        site: Name of the site.
+        region: The client's region.
+        client: Its address.
+        user_agent: Its User-Agent, shortened.
+        key: The object that it asked for until it was streamed.
+    """
+
+    site: str
+    region: str
+    client: str
+    user_agent: str
+    key: str
+
+    @classmethod
+    def of(cls, site: str, region: str, client: str, key: str, agent: bytes) -> StuckClient:
+        """``agent`` as sent."""
+        return cls(site, region, client, agent.decode("utf-8", "replace")[:_LONGEST], key)
+
+    def warning(self) -> str:
+        """A line for the log; what the client sent is quoted."""
+        return (
+            f"client {self.client} in {self.region} ({self.user_agent!r}) does not get through to "
+            f"the target of site {self.site}: it came back for {self.key!r} again and again. "
+            f"Everything is streamed to it for an hour; {ADVICE}"
+        )
+
+
+class StuckClients:
+    """The last of them, while they are stuck."""
+
+    __slots__ = ("_clients",)
+
+    def __init__(self) -> None:
+        self._clients: dict[int, tuple[RecentRedirects, StuckClient]] = {}
+
+    def add(self, asker: int, redirects: RecentRedirects, client: StuckClient) -> None:
+        """Keep a client; ``asker`` is its mark in ``redirects``."""
+        self._clients.pop(asker, None)
+        self._clients[asker] = redirects, client
+        if len(self._clients) > MOST:
+            del self._clients[next(iter(self._clients))]
+
+    def current(self, now: float) -> tuple[StuckClient, ...]:
+        """Those that are stuck at this monotonic time."""
+        self._clients = {
+            asker: kept for asker, kept in self._clients.items() if kept[0].is_stuck(asker, now)
+        }
+        return tuple(client for _, client in self._clients.values())

@@ -1,0 +1,258 @@
+"""Crowds are redirected, and clients that cannot use redirects are streamed to."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.redirect.returning import SIZE, crowd, day, lone
+from nearbucket.frontend.came_back import (
+    COMPLETE,
+    HOLDS,
+    MANY,
+    MOST_PASSED,
+    SAME_MOMENT,
+    TRIES,
+    Outcome,
+    Try,
+)
+from nearbucket.frontend.recent_redirects import (
+    CAME_BACK,
+    STUCK,
+    RecentRedirects,
+    SharedTable,
+)
+
+ASKER, A, B, C = 1 << 40, 1, 2, 3
+WINDOW = 300.0
+
+
+class Asker:
+    """One asker in front of the table, and the bytes that count as saved."""
+
+    def __init__(self) -> None:
+        self.redirects = RecentRedirects(WINDOW, SharedTable())
+        self.now = 1000.0
+        self.saved = 0
+
+    def asks(self, asked: int, after: float = 10.0, *, head: bool = False) -> str:
+        """What one request gets, so many seconds after the one before."""
+        self.now += after
+        verdict = self.redirects.verdict(ASKER, asked, self.now, head=head)
+        if verdict is STUCK:
+            self.saved -= self.redirects.stuck(ASKER, asked, self.now) or 0
+            if not head:
+                self.saved += self.redirects.stream_began(ASKER, asked, self.now)
+            return "stream"
+        self.redirected(asked, head=head)
+        return "again" if verdict is CAME_BACK else "redirect"
+
+    def redirected(self, asked: int, *, head: bool = False) -> Outcome:
+        size = 0 if head else 100
+        outcome = self.redirects.after_redirect(ASKER, Try(asked, head, size, self.now))
+        self.saved += size - outcome.taken_back
+        return outcome
+
+    def gets(self, asked: int) -> None:
+        """A stream is complete."""
+        self.saved += self.redirects.stream_completed(ASKER, asked, self.now)
+
+
+def stuck() -> Asker:
+    asker = Asker()
+    assert [asker.asks(A) for _ in range(TRIES)] == ["redirect", "again", "stream"]
+    return asker
+
+
+@pytest.mark.parametrize("pause", [1.0, 11.0, 21.0, 30.0, WINDOW - 1])
+def test_a_client_that_does_not_get_through_has_its_object_at_the_third_try(pause: float) -> None:
+    asker = Asker()
+    tries = [asker.asks(A, pause) for _ in range(TRIES)]
+    assert tries == ["redirect", "again", "stream"]
+    assert [asker.asks(each, pause) for each in (B, C, A)] == ["stream"] * 3
+
+
+def test_after_an_hour_it_is_tried_again() -> None:
+    asker = stuck()
+    assert asker.asks(B, HOLDS - 0.1) == "stream"
+    assert asker.asks(C, 0.2) == "redirect"
+
+
+def test_what_comes_again_after_the_window_did_not_come_back() -> None:
+    asker = Asker()
+    assert {asker.asks(A, WINDOW) for _ in range(5)} == {"redirect"}
+
+
+def test_two_requests_in_the_same_moment_are_of_a_crowd_for_an_hour() -> None:
+    asker = Asker()
+    asker.asks(A)
+    assert asker.asks(A, SAME_MOMENT - 0.1) == "redirect"
+    left = HOLDS - 1
+    while left > 10:
+        assert asker.asks(A, 10.0) == "redirect"
+        left -= 10
+    asker.now += left + 1
+    assert [asker.asks(A) for _ in range(TRIES)] == ["redirect", "again", "stream"]
+
+
+def test_the_same_evidence_prolongs_the_hour() -> None:
+    asker = Asker()
+    for _ in range(3):
+        asker.asks(A, HOLDS - 1)
+        asker.asks(A, 0.1)
+    assert [asker.asks(A) for _ in range(TRIES)] == ["redirect"] * TRIES
+
+
+def test_many_redirects_a_minute_are_a_crowds() -> None:
+    asker = Asker()
+    for number in range(MANY + 1):
+        assert asker.asks(10 + number, 1.5) == "redirect"
+    assert [asker.asks(A) for _ in range(TRIES)] == ["redirect"] * TRIES
+
+
+def test_fewer_are_not() -> None:
+    asker = Asker()
+    for number in range(2 * MANY):
+        asker.asks(10 + number // 2, 2.1)  # twice each
+    assert [asker.asks(A) for _ in range(TRIES)] == ["redirect", "again", "stream"]
+
+
+def test_a_job_that_gets_several_objects_again_and_again_is_not_stuck() -> None:
+    asker = Asker()
+    assert {asker.asks(each) for _ in range(20) for each in (A, B, C)} == {"redirect"}
+
+
+def test_an_asker_that_went_on_to_other_objects_is_given_more_tries() -> None:
+    for passed in range(MOST_PASSED + 2):
+        asker = Asker()
+        for number in range(passed):
+            asker.asks(10 + number)
+        tries = 1
+        while asker.asks(A) != "stream":
+            tries += 1
+        assert tries == TRIES + min(passed, MOST_PASSED)
+
+
+def test_head_and_get_of_one_object_are_one_try() -> None:
+    asker = Asker()
+    answers = [(asker.asks(A, head=True), asker.asks(A, 0.1)) for _ in range(TRIES)]
+    assert answers == [("redirect", "redirect"), ("again", "redirect"), ("stream", "stream")]
+    assert asker.saved == 0
+
+
+def test_a_stuck_asker_that_asks_twice_in_the_same_moment_is_a_crowd() -> None:
+    asker = stuck()
+    assert asker.asks(A, 0.1) == "stream"
+    assert asker.asks(A) == "redirect"
+    assert asker.asks(A, SAME_MOMENT) == "redirect"
+
+
+def test_a_stuck_asker_that_gets_an_object_whole_again_and_again_is_a_crowd() -> None:
+    asker = stuck()
+    for _ in range(COMPLETE - 1):
+        asker.gets(A)
+        assert asker.asks(A) == "stream"
+    asker.gets(A)
+    assert asker.asks(A) == "redirect"
+
+
+def test_a_stuck_asker_that_gets_other_objects_stays_stuck() -> None:
+    asker = stuck()
+    for _ in range(5):
+        asker.gets(A)
+        assert asker.asks(B) == "stream"
+        asker.gets(B)
+        assert asker.asks(A) == "stream"
+
+
+def test_nothing_counts_as_saved_for_a_client_that_does_not_get_through() -> None:
+    asker, counted = Asker(), []
+    for _ in range(TRIES):
+        asker.asks(A)
+        counted.append(asker.saved)
+    assert counted == [100, 100, 0]  # the first try is taken back at the second
+
+
+def test_a_slow_crowd_gets_back_what_was_taken() -> None:
+    asker = stuck()
+    assert asker.saved == 0
+    asker.asks(A, 0.1)
+    assert asker.saved == 200  # two were redirected, and got it
+
+
+def test_a_crowd_that_comes_to_light_in_time_gets_back_what_was_taken() -> None:
+    asker = Asker()
+    asker.asks(A)
+    asker.asks(A)
+    assert asker.saved == 100
+    asker.asks(A, 0.1)
+    assert asker.saved == 300
+
+
+def test_of_an_asker_that_got_other_objects_two_requests_count_until_it_is_stuck() -> None:
+    asker = Asker()
+    asker.asks(B)
+    for _ in range(TRIES):
+        asker.asks(A)
+    assert asker.saved == 400
+    assert asker.asks(A) == "stream"
+    assert asker.saved == 100
+
+
+def test_a_redirect_shows_what_became_of_the_one_before() -> None:
+    asker = Asker()
+    results = []
+    for asked in (A, A, A, B, C):
+        asker.now += 10
+        results.append(asker.redirected(asked).came_back)
+    assert results == [None, True, None, None, False]
+
+
+def test_a_crowd_is_not_looked_at_again_before_half_a_second() -> None:
+    asker = Asker()
+    asker.redirected(A)
+    asker.now += 0.1
+    assert asker.redirected(A).free_until == asker.now + 0.5
+
+
+# ---- by simulation, as in bench/redirect/returning.py
+
+
+def redirected(machines: int, seconds: float, latency: float, objects: int = 1) -> float:
+    """The lowest share of ten runs."""
+    found = []
+    for seed in range(10):
+        site = crowd(machines, seconds, latency, objects, seed)
+        found.append(site.redirected / (site.redirected + site.streamed))
+        assert site.saved <= site.truth
+    return min(found)
+
+
+@pytest.mark.parametrize("latency", [0.01, 0.1, 1.0])
+def test_a_hundred_machines_that_boot_in_three_seconds_are_redirected(latency: float) -> None:
+    assert redirected(100, 3, latency) >= 0.98
+    assert redirected(100, 3, latency, objects=3) >= 0.98
+
+
+def test_two_hundred_machines_within_ten_seconds_are_redirected() -> None:
+    assert redirected(200, 10, 0.1) >= 0.98
+
+
+def test_a_crowd_that_comes_slowly_loses_a_few_requests_an_hour() -> None:
+    assert redirected(500, 600, 0.1) >= 0.98
+    assert redirected(100, 600, 0.1) >= 0.95
+
+
+@pytest.mark.parametrize("pause", [1.0, 11.0, 30.0, 20.0])
+def test_a_lone_client_has_its_first_object_at_the_third_try_and_the_others_at_once(
+    pause: float,
+) -> None:
+    tries, site = lone(pause, 5)
+    assert tries == [3, 1, 1, 1, 1]
+    assert site.saved == site.truth == 0
+
+
+def test_a_days_savings_by_the_counters_are_those_of_the_clients_that_followed() -> None:
+    for seed in range(3):
+        site = day(seed)
+        assert 0.98 * site.truth <= site.saved <= 1.01 * site.truth
+        assert site.truth > 1000 * SIZE
