@@ -27,6 +27,8 @@ class BucketServer:
         headers: Key to further fields of its answers. Last-Modified is years ago by default.
         mode: ``fine``, ``forbidden`` (403), ``moved`` (301), ``gone`` (404 for everything),
             ``failing`` (503), or ``hanging``.
+        owner: Account that it belongs to, if any; requests that expect another get 403.
+        statuses: Method and key to the status of what was fine otherwise.
         asked: Method and key, empty for the bucket, to how often that was asked.
         gate: Answers wait for it.
     """
@@ -35,6 +37,8 @@ class BucketServer:
         self.objects = {key: (data, f"etag-{len(data)}") for key, data in objects.items()}
         self.headers: dict[str, dict[str, str]] = {}
         self.mode = "fine"
+        self.owner = ""
+        self.statuses: dict[tuple[str, str], int] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -90,6 +94,11 @@ class BucketServer:
         if self.mode in statuses:
             moved = {"x-amz-bucket-region": "eu-west-1"} if self.mode == "moved" else {}
             return web.Response(status=statuses[self.mode], headers=moved)
+        expected = request.headers.get("x-amz-expected-bucket-owner", self.owner)
+        if self.owner and expected != self.owner:
+            return web.Response(status=403)
+        if (request.method, key) in self.statuses:
+            return web.Response(status=self.statuses[request.method, key])
         if not key:
             return web.Response(headers={"x-amz-bucket-region": "us-east-1"})
         if key not in self.objects:

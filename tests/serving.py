@@ -337,3 +337,13 @@ def recheck_at_once(patch: pytest.MonkeyPatch) -> None:
 def give_checks_time(patch: pytest.MonkeyPatch) -> None:
     """Let a check of a copy take as long as a test may wait: a busy machine is no dead bucket."""
     patch.setattr("nearbucket.replicas.bucket_probe.HEAD_TIMEOUT", PATIENCE)
+
+
+def probe_often(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Probe targets every so many seconds instead of every three, and scale all other times."""
+    usual = {
+        "health_check.INTERVAL": 3, "health_check.RETRY_INTERVAL": 1,
+        "health_check.RISE_INTERVAL": 2,
+    }  # fmt: skip
+    for name, length in usual.items():
+        patch.setattr(f"nearbucket.replicas.{name}", seconds * length / 3)

@@ -12,6 +12,7 @@ from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
+from nearbucket.replicas.canaries import Canaries
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from nearbucket.s3.credentials import SdkCredentials
 from tests.conftest import SAMPLES
@@ -37,6 +38,14 @@ def probe_at(
     values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
     entry = Bucket.model_validate({"endpoint": endpoint, **values})
     return probe_of(session, entry, reads_marks=reads_marks)
+
+
+def knowing(*keys: str) -> Canaries:
+    """Canaries that know these keys, from a listing."""
+    canaries = Canaries()
+    for key in keys:
+        canaries.note(key, None)
+    return canaries
 
 
 def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> BucketProbe:
@@ -82,7 +91,7 @@ async def test_keys_are_below_the_folder(s3: LocalS3, session: ClientSession) ->
     folder = probe_of(session, s3.entry(prefix="/big/"))
     assert (await folder.head_object("pack-1.0.tar.xz")).size > 0
     assert await folder.head_object("big/pack-1.0.tar.xz") == ABSENT
-    assert (await folder.probe("pack-1.0.tar.xz")).health is BucketHealth.GOOD
+    assert (await folder.probe(knowing("pack-1.0.tar.xz"))).health is BucketHealth.GOOD
 
 
 async def test_what_may_not_be_read_is_absent(
@@ -91,19 +100,20 @@ async def test_what_may_not_be_read_is_absent(
     for credentials in ("anonymous", wrong_keys):
         asks = probe_of(session, s3.entry(credentials=credentials))
         assert await asks.head_object("one.bin") == ABSENT
-        assert (await asks.probe(None)).health is BucketHealth.FORBIDDEN
-        assert (await asks.probe("one.bin")).health is BucketHealth.FORBIDDEN
+        assert (await asks.probe(knowing())).health is BucketHealth.FORBIDDEN
+        assert (await asks.probe(knowing("one.bin"))).health is BucketHealth.FORBIDDEN
 
 
 async def test_a_good_bucket_is_good(s3: LocalS3, session: ClientSession) -> None:
-    for known in (None, "one.bin", "deleted.bin"):
-        assert await probe_of(session, s3.entry()).probe(known) == ProbeResult(BucketHealth.GOOD)
+    for keys in ((), ("one.bin",), ("deleted.bin",)):
+        found = await probe_of(session, s3.entry()).probe(knowing(*keys))
+        assert found == ProbeResult(BucketHealth.GOOD)
     public = s3.entry(s3.public, region="us-west-2", credentials="anonymous")
-    assert await probe_of(session, public).probe("one.bin") == ProbeResult(BucketHealth.GOOD)
+    assert (await probe_of(session, public).probe(knowing("one.bin"))).health is BucketHealth.GOOD
 
 
 async def test_a_bucket_that_is_not_there_is_wrong(s3: LocalS3, session: ClientSession) -> None:
-    found = await probe_of(session, s3.entry("no-such-bucket")).probe(None)
+    found = await probe_of(session, s3.entry("no-such-bucket")).probe(knowing())
     assert found == ProbeResult(
         BucketHealth.WRONG, "there is no bucket no-such-bucket in us-east-1"
     )
@@ -115,7 +125,7 @@ async def test_nobody_there_is_a_failure(session: ClientSession) -> None:
         asks = probe_at(session, f"http://127.0.0.1:{held.getsockname()[1]}")
         with pytest.raises(OriginError, match="cannot be reached"):
             await asks.head_object("a")
-        found = await asks.probe(None)
+        found = await asks.probe(knowing())
     assert found.health is BucketHealth.FAILED
     assert "cannot be reached" in found.text
 
@@ -200,7 +210,7 @@ async def test_a_bucket_of_aws_is_judged_by_status_and_region(
     async with ScriptedS3(Say(reply(status, b"", *fields))) as server:
         asks = scripted(session, server)
         asks._on_aws = True  # no endpoint: AWS's own, which names regions
-        found = await asks.probe(None)
+        found = await asks.probe(knowing())
     assert found.health is health
     assert bool(found.text) is (health is not BucketHealth.GOOD)
     assert [(one.method, one.target) for one in server.asked] == [("HEAD", "/bkt/")]
@@ -209,21 +219,44 @@ async def test_a_bucket_of_aws_is_judged_by_status_and_region(
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "429 Too Many Requests"])
 async def test_what_refuses_us_in_any_way_is_not_good(session: ClientSession, status: str) -> None:
     async with ScriptedS3(Say(reply(status))) as server:
-        assert (await scripted(session, server).probe(None)).health is not BucketHealth.GOOD
+        assert (await scripted(session, server).probe(knowing())).health is not BucketHealth.GOOD
 
 
 @pytest.mark.parametrize(
-    ("object_says", "health"),
-    [("200 OK", BucketHealth.GOOD), ("404 Not Found", BucketHealth.GOOD),
-     ("403 Forbidden", BucketHealth.FORBIDDEN), ("503 Slow Down", BucketHealth.FAILED)],
+    ("object_says", "asked", "health"),
+    [("200 OK", 2, BucketHealth.GOOD), ("404 Not Found", 2, BucketHealth.GOOD),
+     ("403 Forbidden", 2, BucketHealth.FORBIDDEN), ("503 Slow Down", 1, BucketHealth.FAILED)],
 )  # fmt: skip
 async def test_a_bucket_that_we_may_not_list_is_judged_by_an_object(
-    session: ClientSession, object_says: str, health: BucketHealth
+    session: ClientSession, object_says: str, asked: int, health: BucketHealth
 ) -> None:
-    script = Say(reply("403 Forbidden")), Say(reply(object_says))
+    script = Say(reply(object_says)), Say(reply("403 Forbidden"))
     async with ScriptedS3(*script) as server:
-        assert (await scripted(session, server).probe("a b")).health is health
-        assert [one.target for one in server.asked] == ["/bkt/", "/bkt/a%20b"]
+        assert (await scripted(session, server).probe(knowing("a b"))).health is health
+        assert [one.target for one in server.asked] == ["/bkt/a%20b", "/bkt/"][:asked]
+
+
+async def test_keys_that_were_requested_show_that_a_bucket_can_be_read(
+    session: ClientSession,
+) -> None:
+    script = [Say(reply(status)) for status in (*["403 Forbidden"] * 3, "200 OK")]
+    canaries = knowing("deleted")
+    for key in ("requested", "before"):
+        canaries.note_key(key)
+    async with ScriptedS3(*script) as server:
+        assert (await scripted(session, server).probe(canaries)).health is BucketHealth.GOOD
+        targets = [one.target for one in server.asked]
+    assert targets == ["/bkt/deleted", "/bkt/", "/bkt/before", "/bkt/requested"]
+    assert canaries.keys == ("requested",)
+
+
+async def test_a_bucket_of_another_account_is_forbidden_and_the_text_says_why(
+    session: ClientSession,
+) -> None:
+    async with ScriptedS3(Say(reply("403 Forbidden"))) as server:
+        found = await scripted(session, server, expected_owner=OWNER).probe(knowing())
+    assert found.health is BucketHealth.FORBIDDEN
+    assert f"or does not belong to account {OWNER}" in found.text
 
 
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "400 Bad Request", "503 Slow Down"])
@@ -250,7 +283,7 @@ async def test_who_says_nothing_is_not_waited_for(
         with pytest.raises(OriginError, match=r"did not answer within 0\.05 s") as caught:
             await asks.head_object("a")
         assert caught.value.status == 504
-        assert (await asks.probe(None)).health is BucketHealth.FAILED
+        assert (await asks.probe(knowing())).health is BucketHealth.FAILED
 
 
 @pytest.mark.parametrize("endpoint", ["http://a..b:80", f"http://{'a' * 64}.example"])
@@ -269,7 +302,7 @@ async def test_the_owner_is_named_and_checksums_are_asked_for(
     async with ScriptedS3(Say(reply("200 OK")), Say(reply("200 OK"))) as server:
         asks = scripted(session, server, expected_owner=OWNER, credentials=s3.files)
         await asks.head_object("a")
-        await asks.probe(None)
+        await asks.probe(knowing())
     for asked in server.asked:
         assert asked.headers["x-amz-expected-bucket-owner"] == OWNER
         assert asked.headers["x-amz-checksum-mode"] == "ENABLED"

@@ -14,12 +14,16 @@ import pytest
 from nearbucket.replicas import health_check as module
 from nearbucket.replicas.bucket_probe import BucketHealth, ProbeResult
 from nearbucket.replicas.health_check import RISE, SLOW_RISE, HealthChecker
+from nearbucket.replicas.object_version import ObjectVersion
 from tests.bucketserver import until
 from tests.serving import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from nearbucket.replicas.canaries import Canaries
+
+ONE = ObjectVersion(1, "one")
 GOOD = ProbeResult(BucketHealth.GOOD)
 FAILED, WRONG, FORBIDDEN = (
     ProbeResult(health, f"it is {health.value}")
@@ -33,27 +37,30 @@ class Bucket:
     def __init__(self, place: str, script: Iterable[ProbeResult | Exception]) -> None:
         self.base_url = place
         self.asked = 0
-        self.knew: list[object] = []
-        self.deep: list[bool] = []
+        self.knew: list[tuple[str, ...]] = []
         self._script = list(script)
 
-    async def probe(self, known: object, *, deep: bool = False) -> ProbeResult:
+    async def probe(self, canaries: Canaries) -> ProbeResult:
         found = self._script[min(self.asked, len(self._script) - 1)]
         self.asked += 1
-        self.knew.append(known)
-        self.deep.append(deep)
+        self.knew.append((*canaries.keys, *canaries.latest))
         if isinstance(found, Exception):
             raise found
         return found
 
 
 class World:
-    """A checker, and the numbers of the probes after which a target went down or up."""
+    """A checker, and the numbers of the probes after which it called ``changed`` and ``forget``."""
 
     def __init__(self, *buckets: Bucket) -> None:
         self.buckets = buckets
         self.turns: list[tuple[int, ...]] = []
-        self.checker = HealthChecker(self.changed)
+        self.forgotten: list[tuple[int, Iterable[str] | None]] = []
+        self.checker = HealthChecker(self.changed, self.forget)
+
+    def forget(self, place: str, keys: Iterable[str] | None) -> None:
+        asked = next(bucket.asked for bucket in self.buckets if bucket.base_url == place)
+        self.forgotten.append((asked, keys))
 
     def changed(self) -> None:
         self.turns.append(tuple(bucket.asked for bucket in self.buckets))
@@ -168,7 +175,6 @@ async def test_a_failed_question_causes_one_about_the_bucket_now(
         world.checker.failed("east", "no answer")
     await until(lambda: len(world.turns) == 2)
     assert world.turns == [(3,), (3 + RISE,)]
-    assert bucket.deep == [False, *[True] * 3, *[False] * (RISE - 1)]
     world.checker.failed("nowhere", "no answer")
     await world.checker.close()
 
@@ -195,31 +201,58 @@ async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_li
     world = World(bucket)
     world.checker.use([bucket])
     await until(lambda: bucket.asked > 2)
-    world.checker.answered("east", None)
-    world.checker.answered("nowhere", "a")
+    world.checker.answered("nowhere", "a", ONE)
     assert not world.checker.down
-    world.checker.answered("east", "a")
+    world.checker.answered("east", "a", ONE)
     await until(lambda: bool(world.checker.down))
     await world.checker.close()
 
 
-async def test_the_last_four_keys_of_each_kind_are_asked_for_where_all_is_forbidden() -> None:
-    bucket = Bucket("east", [WRONG, FORBIDDEN])
+async def test_a_probe_is_given_four_objects_and_the_last_four_other_keys() -> None:
+    bucket = Bucket("east", [WRONG])
     world = World(bucket)
     world.checker.use([bucket])
-    for number in range(6):  # one that was readable, and is forbidden, stays down
-        world.checker.answered("east", f"there {number}")
-    await until(lambda: bool(world.checker.down))
     for number in range(6):
+        world.checker.answered("east", f"there {number}", ONE)
+    world.checker.requested("east", "wanted while it is up")
+    await until(lambda: bool(world.checker.down))
+    for number in range(3):
         world.checker.requested("east", f"wanted {number}")
-    bucket.knew.clear()
-    await until(lambda: len(bucket.knew) > 24)
-    there, wanted = (
-        [f"{kind} {number}" for number in (5, 4, 3, 2)] for kind in ("there", "wanted")
-    )
-    one_round = [*there, *wanted]
-    assert bucket.knew[bucket.knew.index("there 5") :][:16] == 2 * one_round
+    await until(lambda: bucket.knew[-1][-1] == "there 5")
+    there, wanted = [f"there {number}" for number in range(4)], ["wanted 2", "wanted 1", "wanted 0"]
+    assert bucket.knew[-1] == (*there, *wanted, "there 5")
     await world.checker.close()
+
+
+# what is forgotten
+
+
+async def test_a_target_that_is_wrong_forgets_its_objects_at_once_and_when_it_is_back() -> None:
+    async with watching(GOOD, WRONG, *[GOOD] * RISE) as world:
+        assert world.forgotten == [(2, None), (2 + RISE, None)]
+
+
+async def test_a_target_that_does_not_answer_forgets_its_objects_when_it_is_back() -> None:
+    async with watching(FAILED, FAILED, *[GOOD] * RISE) as world:
+        assert world.forgotten == [(2 + RISE, None)]
+
+
+async def test_a_target_that_may_be_another_bucket_forgets_its_objects_and_stays_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with watching(GOOD, GOOD._replace(replaced=True), GOOD) as world:
+        assert world.forgotten == [(2, None)]
+        assert world.turns == [(2,)]
+        assert not world.checker.down
+        assert "every copy is checked again" in caplog.text
+
+
+async def test_an_object_that_a_probe_found_changed_is_forgotten_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with watching(GOOD, GOOD._replace(changed=("a",)), GOOD) as world:
+        assert world.forgotten == [(2, ("a",))]
+        assert not caplog.messages
 
 
 # reloads

@@ -10,14 +10,13 @@ from aiohttp import web
 
 from nearbucket.config.buckets import Target
 from nearbucket.replicas import bucket_probe
-from nearbucket.replicas import health_check as module
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.s3.credentials import SdkCredentials
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BUCKET, BucketServer, until
 from tests.build import WEST, settings
-from tests.serving import client_at, serving
+from tests.serving import client_at, probe_often, serving
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -30,14 +29,11 @@ MODES = ("closed", "forbidden", "moved", "gone", "failing", "hanging", "another 
 
 
 class Owned(BucketServer):
-    """A bucket that denies access for another expected owner."""
+    """A bucket that fails in many ways."""
 
-    owner = OWNER
-
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.headers.get("x-amz-expected-bucket-owner", self.owner) != self.owner:
-            return web.Response(status=403)
-        return await super()._answer(request)
+    def __init__(self, **objects: bytes) -> None:
+        super().__init__(**objects)
+        self.owner = OWNER
 
     async def fail(self, how: str) -> None:
         """Make the bucket fail in one way."""
@@ -118,16 +114,10 @@ async def one_mode(how: str) -> tuple[float, float]:
         return await left_and_taken_again(target, served, how)
 
 
-def pace(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Probe every so many seconds instead of every three, and scale all other times."""
-    for name, usual in (("INTERVAL", 3), ("RETRY_INTERVAL", 1), ("RISE_INTERVAL", 2)):
-        monkeypatch.setattr(module, name, seconds * usual / 3)
-
-
 async def test_a_target_that_fails_in_any_way_is_left_and_taken_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pace(monkeypatch, 0.3)
+    probe_often(monkeypatch, 0.3)
     monkeypatch.setattr(bucket_probe, "HEAD_TIMEOUT", 0.5)
     await asyncio.gather(*map(one_mode, MODES))
 
@@ -163,19 +153,19 @@ async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
     session: ClientSession, monkeypatch: pytest.MonkeyPatch, wanted: str
 ) -> None:
     """Without the right to list, S3 says 403 for a deleted key (API reference, "GetObject")."""
-    pace(monkeypatch, 0.006)
+    probe_often(monkeypatch, 0.006)
     async with Unlisted(a=b"1", b=b"2") as server:
         bucket = BucketProbe(Target.model_validate(server.entry()), session, SdkCredentials())
-        turns: list[float] = []
-        checker = HealthChecker(lambda: turns.append(server.asked.total()))
+        downs: list[dict[str, str]] = []
+        checker = HealthChecker(lambda: downs.append(checker.down), lambda *_: None)
         checker.use([bucket])
         for key in ("b", "a", "a"):
-            checker.answered(bucket.base_url, key)
+            checker.answered(bucket.base_url, key, await bucket.head_object(key))
         await until(lambda: server.asked["HEAD", "a"] > 1)
         del server.objects[wanted]
         asked = server.asked.total()
         await until(lambda: server.asked.total() > asked + 12)
-        assert not turns
+        assert not any(downs)
         server.mode = "forbidden"
         await until(lambda: bool(checker.down))
         await checker.close()
@@ -184,8 +174,7 @@ async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
 async def test_an_unlisted_bucket_whose_known_objects_are_deleted_is_taken_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, seconds in (("INTERVAL", 0.03), ("RETRY_INTERVAL", 0.01), ("RISE_INTERVAL", 0.02)):
-        monkeypatch.setattr(module, name, seconds)
+    probe_often(monkeypatch, 0.03)
     objects = {"a.tar.gz": OBJECT, "b.tar.gz": OBJECT}
     async with (
         BucketServer(**objects) as origin,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,7 +45,7 @@ class World:
 
     def __init__(self, entries: int = 1000) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
-        self.said: list[tuple[str, str | None]] = []
+        self.said: list[tuple[str, str]] = []
         self.changes = 0
         self.news: list[tuple[str, str, ObjectVersion | None]] = []
         self.object_cache = ObjectCache(self.count, self, self.changed, self.on_head)
@@ -60,8 +61,8 @@ class World:
     def on_head(self, bucket_cache: BucketCache, key: str, known: CachedObject | None) -> None:
         self.news.append((bucket_cache.probe.base_url, key, known and known.version))
 
-    def answered(self, place: str, key: str | None) -> None:
-        self.said.append((place, key))
+    def answered(self, place: str, key: str, version: ObjectVersion | None) -> None:
+        self.said.append((place, key if version else f"listed: {key}"))
 
     def failed(self, place: str, why: str) -> None:
         self.said.append((place, f"failed: {why}"))
@@ -134,7 +135,7 @@ async def test_what_was_found_is_counted_and_told() -> None:
     entry = await world.ask("a", "west")
     assert entry is not None
     assert entry.version == ABSENT
-    assert world.said == [("east", "a"), ("west", None)]
+    assert world.said == [("east", "a")]
     name = "nearbucket_checks_total"
     assert world.counts == {(name, "present"): 1, (name, "absent"): 1}
 
@@ -320,6 +321,51 @@ async def test_no_decision_outlasts_the_entries_that_are_dropped() -> None:
     assert world.changes == 0
     await world.ask("4")
     assert world.changes == 1
+
+
+# forgetting
+
+
+async def test_a_forgotten_bucket_is_empty_and_no_other() -> None:
+    world = World()
+    world.object_cache.learn("east", [("a", 1, "e", 0.0), ("b", 1, "e", 0.0)], monotonic())
+    await world.ask("a", "west")
+    world.object_cache.forget("east", None)
+    world.object_cache.forget("nowhere", None)
+    assert world.get("a") is world.get("b") is None
+    assert world.get("a", "west") is not None
+    assert await world.ask("a") is not None
+
+
+async def test_single_objects_are_forgotten_in_both_halves() -> None:
+    world = World()
+    world.object_cache.learn("east", [("a", 1, "e", 0.0), ("b", 1, "e", 0.0)], 1.0)
+    world.object_cache.buckets["east"].age()
+    world.object_cache.learn("east", [("c", 1, "e", 0.0)], 1.0)
+    world.object_cache.forget("east", ("a", "c", "d"))
+    assert [world.get(key) is None for key in "abc"] == [True, False, True]
+
+
+async def test_an_answer_to_what_was_asked_before_forgetting_is_not_taken() -> None:
+    world = World()
+    world.east.gate.clear()
+    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
+    assert flight is not None
+    await until(lambda: world.east.asked["a"] == 1)
+    listed = monotonic()
+    world.object_cache.forget("east", None)
+    world.east.gate.set()
+    await flight
+    world.object_cache.learn("east", [("b", 1, "e", 0.0)], listed)
+    assert world.get("a") is world.get("b") is None
+    assert await world.ask("a") is not None
+
+
+async def test_of_a_listing_one_object_of_each_batch_is_told() -> None:
+    world = World()
+    world.object_cache.learn("east", [("a", 1, "e", 0.0), ("b", 1, "e", 0.0)], 1.0)
+    world.object_cache.learn("east", [], 1.0)
+    assert world.said == [("east", "listed: a")]
 
 
 # reloads

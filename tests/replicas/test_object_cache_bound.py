@@ -23,7 +23,7 @@ class Bucket:
 
 
 class _Nobody:
-    def answered(self, place: str, key: str | None) -> None:
+    def answered(self, place: str, key: str, version: ObjectVersion | None) -> None:
         """Does nothing."""
 
     def failed(self, place: str, why: str) -> None:

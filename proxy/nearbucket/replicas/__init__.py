@@ -12,6 +12,7 @@ In reading order:
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
 * ``origin_versions.py``: what the responses of an origin show, passed on to the other workers.
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
+* ``canaries.py``: a few objects of a bucket, by which a probe tells that it is still the same one.
 * ``health_check.py``: probes all targets every few seconds, and says which are down.
 * ``warm_up.py``: fills the object caches of all workers at the start.
 * ``catalog_source.py``: reads one bucket for the warm-up.

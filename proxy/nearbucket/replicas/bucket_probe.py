@@ -11,10 +11,12 @@ import asyncio
 import re
 from contextlib import asynccontextmanager
 from enum import Enum
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
+from nearbucket.replicas.canaries import Sighting
 from nearbucket.replicas.object_version import ABSENT, DENIED, ObjectVersion
 from nearbucket.s3.copy_mark import TAG, marked_etag
 from nearbucket.s3.sigv4 import Signer
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from nearbucket.config.buckets import Bucket
+    from nearbucket.replicas.canaries import Canaries
     from nearbucket.s3.credentials import SdkCredentials
 
 HEAD_TIMEOUT = 2.0
@@ -52,10 +55,23 @@ class BucketHealth(Enum):
 
 
 class ProbeResult(NamedTuple):
-    """The result of one probe; ``text`` is for the log."""
+    """The result of one probe.
+
+    Attributes:
+        health: What it says of the bucket.
+        text: The cause, for the log.
+        changed: Keys of objects that are not what they were, though the bucket is the same.
+        replaced: Whether nothing shows that the bucket is still the same.
+    """
 
     health: BucketHealth
     text: str = ""
+    changed: tuple[str, ...] = ()
+    replaced: bool = False
+
+
+_FINAL = {BucketHealth.FAILED, BucketHealth.WRONG}
+"""After these no other object needs to be asked for."""
 
 
 class BucketProbe:
@@ -93,6 +109,8 @@ class BucketProbe:
         self.base_url = entry.object_base_url
         self._region = entry.region
         self._named = f"bucket {entry.bucket} in {entry.region}"
+        owner = entry.expected_owner
+        self._denied = f", or does not belong to account {owner}" if owner else ""
         self._on_aws = entry.endpoint is None
         self._client = OriginClient(entry, session, signer=self.signer)
 
@@ -133,13 +151,12 @@ class BucketProbe:
         etag = None if mark is None else marked_etag(mark[1].decode(errors="replace"), version.etag)
         return version if etag is None else version.marked(etag)
 
-    async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult:
-        """Whether the bucket can be used.
+    async def probe(self, canaries: Canaries) -> ProbeResult:
+        """Whether the bucket can be used, and is still the same.
 
-        Args:
-            known: A key that was there a moment ago: it tells a bucket in which only listing is
-                denied from one in which everything is.
-            deep: Whether to ask for that key even if the bucket itself is good.
+        It takes one HEAD as long as an object of ``canaries`` is what it was. Otherwise the others
+        and the bucket itself are asked: an object that was deleted gives 403 if the bucket may not
+        be listed, as it does if all access is denied.
         """
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
@@ -147,19 +164,56 @@ class BucketProbe:
         except (OriginError, TimeoutError) as error:
             return ProbeResult(BucketHealth.UNASKED, f"{self._named} was not asked: {error}")
         try:
-            found = await self._result(self._client.bucket_path)
-            looks = found.health is BucketHealth.FORBIDDEN or (
-                deep and found.health is BucketHealth.GOOD
-            )
-            if known is None or not looks:
-                return found
-            path = self._client.path_of(known)
-            return found if path is None else await self._result(path)
+            return await self._probe(canaries)
         except OriginError as error:
             return ProbeResult(BucketHealth.FAILED, error.detail)
 
-    async def _result(self, path: str) -> ProbeResult:
+    async def _probe(self, canaries: Canaries) -> ProbeResult:
+        asked, seen = monotonic(), dict[str, Sighting | None]()
+        readable = False
+        for key in canaries.keys:
+            found, seen[key] = await self._object(key)
+            if found.health in _FINAL:
+                return found
+            readable |= found.health is BucketHealth.GOOD
+            if canaries.is_same(key, seen):
+                changed = canaries.changed(seen)
+                canaries.confirm(key, seen, asked)
+                return ProbeResult(BucketHealth.GOOD, changed=changed)
+        found = await self._result(self._client.bucket_path)
+        if found.health is BucketHealth.FORBIDDEN and not readable:
+            found = await self._latest(canaries, seen, found)
+        elif found.health is BucketHealth.FORBIDDEN:
+            found = ProbeResult(BucketHealth.GOOD)
+        if found.health is not BucketHealth.GOOD:
+            return found
+        return ProbeResult(BucketHealth.GOOD, replaced=canaries.restart(seen))
+
+    async def _latest(
+        self, canaries: Canaries, seen: dict[str, Sighting | None], found: ProbeResult
+    ) -> ProbeResult:
+        """Ask for other keys: the objects that are kept may all have been deleted."""
+        for key in canaries.latest:
+            if found.health is not BucketHealth.FORBIDDEN:
+                break
+            found, seen[key] = await self._object(key)
+        return found
+
+    async def _object(self, key: str) -> tuple[ProbeResult, Sighting | None]:
+        path = self._client.path_of(key)
+        if path is None:
+            return ProbeResult(BucketHealth.FORBIDDEN), None
         status, fields = await self._head(path)
+        found = self._judged(path, status, fields)
+        if status != 200:  # noqa: PLR2004  # OK
+            return found, None
+        size, etag = int(fields.get("Content-Length", "-1")), fields.get("ETag", "").strip('"')
+        return found, Sighting(size, etag, fields.get("Last-Modified", ""))
+
+    async def _result(self, path: str) -> ProbeResult:
+        return self._judged(path, *await self._head(path))
+
+    def _judged(self, path: str, status: int, fields: CIMultiDictProxy[str]) -> ProbeResult:
         region = fields.get("x-amz-bucket-region")
         if status in _MOVED or (self._on_aws and region not in {None, self._region}):
             return ProbeResult(
@@ -170,7 +224,8 @@ class BucketProbe:
         if status >= _SERVER_ERROR or status == 429:  # noqa: PLR2004
             return ProbeResult(BucketHealth.FAILED, f"{self._named} answered {status}")
         if status not in {200, 404}:
-            return ProbeResult(BucketHealth.FORBIDDEN, f"{self._named} denies access ({status})")
+            text = f"{self._named} denies access ({status}){self._denied}"
+            return ProbeResult(BucketHealth.FORBIDDEN, text)
         return ProbeResult(BucketHealth.GOOD)
 
     async def _head(self, path: str) -> tuple[int, CIMultiDictProxy[str]]:

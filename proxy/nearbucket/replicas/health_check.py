@@ -4,6 +4,9 @@ A target is down at once if its bucket does not exist, denies access or is in an
 what may pass (no connection, no response, 5xx) it is down after the second failure in a row,
 ``RETRY_INTERVAL`` seconds later, so that clients are sent elsewhere within 10 s. It is up again
 after three good probes in a row, or after ten if it was down before within the last minutes.
+
+What was known of its objects is forgotten when it is up again, and at once if a probe shows that
+it may be another bucket (``canaries.py``).
 """
 
 from __future__ import annotations
@@ -15,9 +18,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.replicas.bucket_probe import BucketHealth, ProbeResult
+from nearbucket.replicas.canaries import Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from nearbucket.replicas.object_version import ObjectVersion
 
 INTERVAL = 3.0
 """Seconds between two probes."""
@@ -29,8 +35,6 @@ before. One each ``RISE_INTERVAL`` seconds: 6 s and 20 s."""
 RISE_INTERVAL = 2.0
 FALL = 2
 """Failures in a row after which a target is down."""
-KNOWN = 4
-"""How many keys are probed in a bucket that denies listing."""
 SLOW_RISE_WINDOW = 300.0
 """Seconds for which going down makes the next recovery slow."""
 
@@ -40,7 +44,7 @@ _log = logging.getLogger(__name__)
 class _Probe(Protocol):  # ``BucketProbe``, as far as it is needed here
     base_url: str
 
-    async def probe(self, known: str | None, *, deep: bool = False) -> ProbeResult: ...
+    async def probe(self, canaries: Canaries) -> ProbeResult: ...
 
 
 @dataclass(slots=True)
@@ -49,12 +53,7 @@ class _CheckedTarget:
     up: bool = True
     readable: bool = False
     """Whether it could be read once: then a 403 means that access is denied."""
-    known: tuple[str, ...] = ()
-    """Keys that were there, the latest first."""
-    requested: tuple[str, ...] = ()
-    """Keys that clients asked for last, while the target is down."""
-    suspect: bool = False
-    """Whether a HEAD of an object failed, and no deep probe was good since."""
+    canaries: Canaries = field(default_factory=Canaries)
     failures: int = 0
     successes: int = 0
     rise: int = RISE
@@ -71,10 +70,19 @@ class HealthChecker:
         down: ``object_base_url`` of each target that is down, and why.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        """``changed`` is called whenever ``down`` has changed."""
+    def __init__(
+        self, changed: Callable[[], None], forget: Callable[[str, Iterable[str] | None], None]
+    ) -> None:
+        """Without targets.
+
+        Args:
+            changed: Called whenever ``down`` has changed, or objects were forgotten.
+            forget: Called with the ``object_base_url`` of a bucket and the keys of objects that
+                have to be checked again; None stands for all of them.
+        """
         self.down: dict[str, str] = {}
         self._changed = changed
+        self._forget = forget
         self._targets: dict[str, _CheckedTarget] = {}
 
     def use(self, probes: Iterable[_Probe]) -> None:
@@ -92,34 +100,33 @@ class HealthChecker:
         self._targets = targets
         self.down = {base_url: why for base_url, why in self.down.items() if base_url in targets}
 
-    def answered(self, base_url: str, key: str | None) -> None:
-        """Note that S3 answered a HEAD of an object; ``key`` was there, if one is given."""
+    def answered(self, base_url: str, key: str, version: ObjectVersion | None) -> None:
+        """Note that an object is there, by a HEAD; ``version`` is None if by a listing."""
         target = self._targets.get(base_url)
-        if target is not None and key is not None:
+        if target is not None:
             target.readable = True
-            if key not in target.known:
-                target.known = (key, *target.known)[:KNOWN]
+            target.canaries.note(key, version)
 
     def requested(self, base_url: str, key: str) -> None:
         """Note that a client asked for an object of a target that is down.
 
-        The known keys may be deleted while it is down; then this one shows that it can be read.
+        The known objects may be deleted while it is down; then this one shows that it can be read.
         """
         target = self._targets.get(base_url)
-        if target is not None and not target.up and key not in (*target.known, *target.requested):
-            target.requested = (key, *target.requested)[:KNOWN]
+        if target is not None and not target.up:
+            target.canaries.note_key(key)
 
     def failed(self, base_url: str, why: str) -> None:
         """Note that a HEAD of an object failed, and probe the bucket soon."""
         target = self._targets.get(base_url)
         if target is not None and target.up:
-            target.why, target.suspect = why, True
+            target.why = why
             target.soon.set()
 
     async def _keep_probing(self, target: _CheckedTarget) -> None:
         while True:
-            began = monotonic()
-            self._apply(target, await self._probe(target))
+            began, readable = monotonic(), target.readable
+            self._apply(target, await self._probe(target), readable=readable)
             pause = INTERVAL if target.up else RISE_INTERVAL
             if target.up and target.failures:
                 pause = RETRY_INTERVAL
@@ -135,47 +142,58 @@ class HealthChecker:
 
     @staticmethod
     async def _probe(target: _CheckedTarget) -> ProbeResult:
-        """Try several keys: one that was deleted since gives 403 too."""
-        first, *others = (*target.known, *target.requested) or (None,)
         try:
-            found = await target.probe.probe(first, deep=target.suspect)
-            for key in others:
-                if found.health is BucketHealth.FORBIDDEN:
-                    found = await target.probe.probe(key)
+            return await target.probe.probe(target.canaries)
         except Exception as error:
             _log.exception("probe of %s", target.probe.base_url)
-            found = ProbeResult(BucketHealth.FAILED, repr(error))
-        return found
+            return ProbeResult(BucketHealth.FAILED, repr(error))
 
-    def _apply(self, target: _CheckedTarget, result: ProbeResult) -> None:
+    def _apply(self, target: _CheckedTarget, result: ProbeResult, *, readable: bool) -> None:
+        """Judge a probe; ``readable`` is whether the target could be read before it."""
         health = result.health
         if health is BucketHealth.UNASKED:
             return
+        self._doubt(target.probe.base_url, result)
         if health is BucketHealth.FORBIDDEN:
-            health = BucketHealth.WRONG if target.readable else BucketHealth.GOOD
+            health = BucketHealth.WRONG if readable else BucketHealth.GOOD
         elif health is BucketHealth.GOOD:
             target.readable = True
         if health is BucketHealth.GOOD:
             target.failures, target.successes = 0, target.successes + 1
-            target.suspect = False
             if not target.up and target.successes >= target.rise:
                 self._rise(target)
             return
         target.failures, target.successes, target.why = target.failures + 1, 0, result.text
         if target.up and (health is BucketHealth.WRONG or target.failures >= FALL):
-            self._fall(target)
+            self._fall(target, health)
 
-    def _fall(self, target: _CheckedTarget) -> None:
+    def _doubt(self, base_url: str, result: ProbeResult) -> None:
+        if result.replaced:
+            _log.warning(
+                "%s: objects that were probed before have changed or are gone, as in a bucket that "
+                "was created anew; every copy is checked again before it is used",
+                base_url,
+            )
+        if result.replaced or result.changed:
+            self._forget(base_url, None if result.replaced else result.changed)
+            self._changed()
+
+    def _fall(self, target: _CheckedTarget, health: BucketHealth) -> None:
         now = monotonic()
         target.rise = SLOW_RISE if now - target.fell < SLOW_RISE_WINDOW else RISE
         target.up, target.fell = False, now
         self.down = {**self.down, target.probe.base_url: target.why}
         _log.error("target down, clients are no longer redirected to it: %s", target.why)
+        if health is BucketHealth.WRONG:
+            # After other failures not before it is up again: of an origin that does not answer,
+            # the last answers count (``replica_status.OUTAGE``).
+            self._forget(target.probe.base_url, None)
         self._changed()
 
     def _rise(self, target: _CheckedTarget) -> None:
-        target.up, target.requested = True, ()
         up = target.probe.base_url
+        target.up = True
+        self._forget(up, None)
         self.down = {base_url: why for base_url, why in self.down.items() if base_url != up}
         _log.info("target up again: %s", up)
         self._changed()

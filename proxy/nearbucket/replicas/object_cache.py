@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Health(Protocol):  # ``HealthChecker``, as far as it is needed here
-    def answered(self, base_url: str, key: str | None) -> None: ...
+    def answered(self, base_url: str, key: str, version: ObjectVersion | None) -> None: ...
     def failed(self, base_url: str, why: str) -> None: ...
 
 
@@ -85,13 +86,14 @@ class BucketCache:
         failing: Whether the last HEAD failed.
     """
 
-    __slots__ = ("_bound", "_old", "failing", "flights", "probe", "slots", "young")
+    __slots__ = ("_bound", "_forgotten", "_old", "failing", "flights", "probe", "slots", "young")
 
     def __init__(self, probe: _Probe, bound: Callable[[], None]) -> None:
         self.probe = probe
         self.young: dict[str, _Kept] = {}
         self._old: dict[str, _Kept] = {}
         self._bound = bound
+        self._forgotten = -inf
         self.failing = False
         # for each bucket: one that hangs must not block the others
         self.flights: dict[str, asyncio.Task[float | None]] = {}
@@ -113,11 +115,6 @@ class BucketCache:
         found = self.young.get(key) or self._old.get(key)
         return found is not None and found[1] == etag and (size is None or size == found[0])
 
-    def forget(self, key: str) -> None:
-        """Drop a key."""
-        self.young.pop(key, None)
-        self._old.pop(key, None)
-
     def make_younger(self, key: str, since: float) -> bool:
         """Treat a key as uploaded at a later time; returns whether that halves its age or more."""
         found = self.get(key)
@@ -133,6 +130,8 @@ class BucketCache:
         The version that is known already keeps its age, and what is known of its checksums.
         """
         known = self.get(key)
+        if entry.seen < self._forgotten:
+            return
         (size, etag, sums, _), seen, since = entry
         if known is not None:
             if known.seen > seen:
@@ -145,6 +144,17 @@ class BucketCache:
     def _keep(self, key: str, kept: _Kept) -> None:
         self.young[key] = kept
         self._bound()
+
+    def forget(self, keys: Iterable[str] | None) -> None:
+        """Drop objects; None stands for all of them, and for what was asked before and comes."""
+        if keys is None:
+            self._forgotten = monotonic()
+            clear_incrementally(self.young, self._old)
+            self.young, self._old = {}, {}
+            return
+        for key in keys:
+            self.young.pop(key, None)
+            self._old.pop(key, None)
 
     def age(self) -> None:
         """Drop the old half; the young half becomes the old one."""
@@ -220,9 +230,18 @@ class ObjectCache:
             seen: Monotonic time of the listing.
         """
         bucket = self.buckets.get(base_url)
+        if bucket is None:
+            return
+        for number, (key, size, etag, modified) in enumerate(objects):
+            if number == 0:
+                self._health.answered(base_url, key, None)
+            bucket.put(key, CachedObject.of(ObjectVersion(size, etag, None, modified), seen))
+
+    def forget(self, base_url: str, keys: Iterable[str] | None) -> None:
+        """Have objects of a bucket checked again before they are used; None: all of them."""
+        bucket = self.buckets.get(base_url)
         if bucket is not None:
-            for key, size, etag, modified in objects:
-                bucket.put(key, CachedObject.of(ObjectVersion(size, etag, None, modified), seen))
+            bucket.forget(keys)
 
     def __len__(self) -> int:
         return sum(map(len, self.buckets.values()))
@@ -276,7 +295,8 @@ class ObjectCache:
                 self._health.failed(probe.base_url, str(error))
                 return None
         self._count("nearbucket_checks_total", "absent" if version == ABSENT else "present")
-        self._health.answered(probe.base_url, None if version == ABSENT else key)
+        if version != ABSENT:
+            self._health.answered(probe.base_url, key, version)
         known, bucket.failing = bucket.get(key), False
         bucket.put(key, CachedObject.of(version, asked))
         if known is None or known.version[:2] != version[:2]:

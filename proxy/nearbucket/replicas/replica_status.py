@@ -23,7 +23,7 @@ from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import aiohttp
 
@@ -107,7 +107,7 @@ class ReplicaStatuses:
         self._session = session
         self._ambient = ambient
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
-        self.health = HealthChecker(changed)
+        self.health = HealthChecker(changed, self._forget)
         self.object_cache = ObjectCache(count, self.health, changed, self._on_head)
         self.origin_versions = OriginVersions(self.object_cache, changed, report)
         self._rules: dict[tuple[str, str], ReplicaRule] = {}
@@ -145,6 +145,9 @@ class ReplicaStatuses:
 
     def _on_head(self, bucket: BucketCache, key: str, known: CachedObject | None) -> None:
         self.origin_versions.on_head(bucket, key, known)
+
+    def _forget(self, base_url: str, keys: Iterable[str] | None) -> None:
+        self.object_cache.forget(base_url, keys)
 
     def _signer(self, target: Bucket) -> Signer:
         """One for each site: another may use the same bucket with other credentials."""

@@ -23,6 +23,7 @@ from nearbucket.regions.region_table import (
     networks_of,
     regions_of,
 )
+from nearbucket.s3.bucket_location import target_of
 
 if TYPE_CHECKING:
     from nearbucket.config.settings import Listen, Settings
@@ -83,6 +84,16 @@ def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> list[
         for region in site.targets
         if region not in regions
     ]
+
+
+def targets_without_owner(settings: Settings) -> list[str]:
+    """The keys of targets on AWS that are used whichever account owns them."""
+    targets = (
+        target_of(number, site, region)
+        for number, site in enumerate(settings.sites)
+        for region in site.targets
+    )
+    return [target.name for target in targets if target.on_aws and target.owner is None]
 
 
 def engine_of(snapshot: Snapshot) -> Engine:

@@ -27,6 +27,7 @@ from nearbucket.supervisor.snapshot import (
     refuse_restart,
     regions_without_prefixes,
     snapshot_of,
+    targets_without_owner,
 )
 from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
@@ -142,6 +143,15 @@ class Supervisor:
         _log.info("nearbucket %s: configuration %s from %s", __version__, name, file)
         _log.info("listen on %s port %d", *self._address)
         _log.info("admin on %s port %d", *admin.addresses[0][:2])
+        self._warn_of_owners()
+
+    def _warn_of_owners(self) -> None:
+        if keys := targets_without_owner(self.settings):
+            _log.warning(
+                "expected_owner is not set for %s: S3 then also answers if the bucket was deleted "
+                "and another account has created one with its name",
+                ", ".join(keys),
+            )
 
     # Reload
 
@@ -169,6 +179,7 @@ class Supervisor:
             self._reloads["applied",] += 1
             self._refused = None
             _log.info("configuration reloaded: %s", fingerprint(settings))
+            self._warn_of_owners()
 
     def _refuse(self, error: Exception) -> None:
         expected = isinstance(error, ProxyError)

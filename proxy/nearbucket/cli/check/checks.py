@@ -38,7 +38,7 @@ from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sdk_client import kind_of, opened
 from nearbucket.s3.sigv4 import Signer
-from nearbucket.supervisor.snapshot import regions_without_prefixes
+from nearbucket.supervisor.snapshot import regions_without_prefixes, targets_without_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -74,7 +74,7 @@ async def checked(settings: Settings, count: int, progress: Callable[[str], None
         by_site = await asyncio.gather(*(site.findings() for site in sites))
     found = [finding for bucket in known.values() for finding in bucket.findings]
     found += chain.from_iterable(by_site)
-    return [*found, *_regions_without_addresses(settings)]
+    return [*found, *_owners(settings), *_regions_without_addresses(settings)]
 
 
 def _key(location: BucketLocation) -> _BucketKey:
@@ -250,6 +250,18 @@ _THERE = {
     ReplicaState.UNTOLD,
 }
 _UPDATE = "run nearbucket ranges update"
+
+
+def _owners(settings: Settings) -> list[Finding]:
+    """Warnings about targets that are used whichever account owns them."""
+    text = (
+        "expected_owner is not set: S3 then also answers if the bucket was deleted and another "
+        "account has created one with its name"
+    )
+    fix = "set it to the id of the account that owns the bucket"
+    return [
+        Finding(Level.WARNING, key, "owner", text, fix) for key in targets_without_owner(settings)
+    ]
 
 
 def _regions_without_addresses(settings: Settings) -> list[Finding]:
