@@ -177,6 +177,14 @@ class Served:
             name: len(series) for name, series in self.worker.context.counters.snapshot().items()
         }
 
+    def target_up(self, site: str, region: str) -> bool:
+        """Whether clients are redirected to a target, as the metric says."""
+        return bool(self.worker.figures()["nearbucket_target_up"][site, region])
+
+    def target_was_readable(self) -> bool:
+        """Whether an object of a target could be read as a client reads it."""
+        return any(one.readable for one in self.worker._replicas.clients._checked.values())
+
     def seconds(self, action: str) -> float:
         """The sum of the histogram of request durations, for one action."""
         slots = self.figures("nearbucket_request_seconds")
@@ -344,6 +352,7 @@ def probe_often(patch: pytest.MonkeyPatch, seconds: float) -> None:
     usual = {
         "health_check.INTERVAL": 3, "health_check.RETRY_INTERVAL": 1,
         "health_check.RISE_INTERVAL": 2,
+        "client_check.INTERVAL": 30, "client_check.RETRY_INTERVAL": 5,
     }  # fmt: skip
     for name, length in usual.items():
         patch.setattr(f"nearbucket.replicas.{name}", seconds * length / 3)

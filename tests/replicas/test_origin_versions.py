@@ -12,6 +12,7 @@ from nearbucket.policy.model import Reason
 from nearbucket.replicas import origin_versions as module
 from nearbucket.replicas.replica_status import ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
+from nearbucket.telemetry.metrics import Counters
 from tests import build
 from tests.bucketserver import BucketServer, until
 
@@ -41,7 +42,7 @@ class World:
         self.changes = 0
         self.reports: list[VersionReport] = []
         self.one, self.other = (
-            ReplicaStatuses(session, SdkCredentials(), lambda *_: None, self.changed, report)
+            ReplicaStatuses(session, SdkCredentials(), Counters(), self.changed, report)
             for report in (self.tell, lambda _: None)
         )
 

@@ -17,6 +17,7 @@ from nearbucket.replicas.object_cache import CachedObject
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from nearbucket.replicas.replica_status import UNVERIFIED, ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
+from nearbucket.telemetry.metrics import Counters
 from tests import build
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class World:
     def __init__(self, session: Any, **redirect: Any) -> None:
         self.now = NOW
         self.asked: list[str] = []
-        self.one = ReplicaStatuses(session, SdkCredentials(), lambda *_: None, lambda: None)
+        self.one = ReplicaStatuses(session, SdkCredentials(), Counters(), lambda: None)
         self.one.object_cache.check = self.ask  # type: ignore[method-assign,assignment]
         chosen = {"verify_ttl": TTL, **redirect}
         self.one.prepare(build.settings(site={"origin": BUCKETS, "redirect": chosen}))()

@@ -12,6 +12,7 @@ from nearbucket.policy.model import Reason
 from nearbucket.replicas.object_cache import FAILURE_PAUSE
 from nearbucket.replicas.replica_status import DOWN, ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
+from nearbucket.telemetry.metrics import Counters
 from tests import build
 from tests.bucketserver import BucketServer, until
 
@@ -29,7 +30,7 @@ class World:
 
     def __init__(self, session: ClientSession) -> None:
         self.changes = 0
-        self.one = ReplicaStatuses(session, SdkCredentials(), lambda *_: None, self.changed)
+        self.one = ReplicaStatuses(session, SdkCredentials(), Counters(), self.changed)
 
     def changed(self) -> None:
         self.changes += 1

@@ -60,6 +60,9 @@ class Redirect(Section):
     again."""
     watch: bool = True
     """Whether targets are checked every few seconds, and not used while they fail."""
+    client_probe: bool = True
+    """Whether an object of each target is requested every 30 s as clients request it, without a
+    signature; ``false`` for buckets that only a VPC endpoint can reach."""
     presign: Annotated[Duration, AfterValidator(_signable)] | None = None
     """Sign the Location, for targets that are not public; valid for 1m to 7d, e.g. 15m."""
     status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301

@@ -79,7 +79,7 @@ class Reason(StrEnum):
     )
     TARGET_DOWN = (
         "target-down",
-        "The target bucket failed its last health checks; it is checked every few seconds.",
+        "The target failed its last health checks, the proxy's or those that clients would see.",
     )
     PERCENT = ("percent", "The hash of client and path is outside redirect.percent.")
     SHADOW = ("shadow", "redirect.mode is shadow: this request would have been redirected.")

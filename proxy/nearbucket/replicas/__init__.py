@@ -14,6 +14,8 @@ In reading order:
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
 * ``canaries.py``: a few objects of a bucket, by which a probe tells that it is still the same one.
 * ``health_check.py``: probes all targets every few seconds, and says which are down.
+* ``client_check.py``: requests objects as clients do, and says which targets clients cannot read.
+* ``circuit_breaker.py``: tells when too many redirected clients come back.
 * ``warm_up.py``: fills the object caches of all workers at the start.
 * ``catalog_source.py``: reads one bucket for the warm-up.
 * ``inventory_report.py``: reads an S3 Inventory report, in place of a listing.

@@ -107,6 +107,11 @@ class HealthChecker:
             target.readable = True
             target.canaries.note(key, version)
 
+    def known_keys(self, base_url: str) -> tuple[str, ...]:
+        """Keys of objects that are in a bucket, by the last probes."""
+        target = self._targets.get(base_url)
+        return () if target is None else target.canaries.keys
+
     def requested(self, base_url: str, key: str) -> None:
         """Note that a client asked for an object of a target that is down.
 

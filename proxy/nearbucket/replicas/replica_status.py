@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas.bucket_probe import BucketProbe
+from nearbucket.replicas.client_check import ClientChecker, ClientTarget, TargetUse
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.object_version import ABSENT
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from nearbucket.replicas.object_cache import BucketCache, CachedObject
     from nearbucket.replicas.object_version import VersionReport
     from nearbucket.s3.credentials import SdkCredentials
+    from nearbucket.telemetry.metrics import Counters
 
 SHORTEST = 2.0
 """Seconds for which every result holds, unless ``verify_ttl`` is shorter."""
@@ -64,6 +66,7 @@ class ReplicaRule(NamedTuple):
 
     Attributes:
         watched_url: The target's ``object_base_url``; None if it has no health checks.
+        clients: The target as clients see it; None if it has no health checks.
         buckets: Caches of the buckets that must hold the object, the target's last.
         has_origin: Whether the first of them is the origin's.
         longest: Seconds for which a result holds at most.
@@ -71,6 +74,7 @@ class ReplicaRule(NamedTuple):
     """
 
     watched_url: str | None
+    clients: ClientTarget | None
     buckets: tuple[BucketCache, ...]
     has_origin: bool
     longest: float
@@ -84,6 +88,7 @@ class ReplicaStatuses:
         object_cache: The objects of all buckets.
         origin_versions: Learns versions from the responses of origins.
         health: Which targets are down.
+        clients: Which targets are down for clients.
         presigners: Signers of Locations, by site and region; for sites with ``presign`` only.
     """
 
@@ -91,7 +96,7 @@ class ReplicaStatuses:
         self,
         session: aiohttp.ClientSession,
         ambient: SdkCredentials,
-        count: Callable[[str, str], None],
+        counters: Counters,
         changed: Callable[[], None],
         report: Callable[[VersionReport], None] = lambda _: None,
     ) -> None:
@@ -100,7 +105,7 @@ class ReplicaStatuses:
         Args:
             session: A session of ``client_session``.
             ambient: The AWS SDK's credential chain.
-            count: Counts checks by result.
+            counters: Counts the checks; savings that were none are taken back there.
             changed: Called when a status may be new.
             report: Tells the other workers of a version; by default there are none.
         """
@@ -108,7 +113,8 @@ class ReplicaStatuses:
         self._ambient = ambient
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
         self.health = HealthChecker(changed, self._forget)
-        self.object_cache = ObjectCache(count, self.health, changed, self._on_head)
+        self.clients = ClientChecker(session, self.health.known_keys, counters, changed)
+        self.object_cache = ObjectCache(counters.add, self.health, changed, self._on_head)
         self.origin_versions = OriginVersions(self.object_cache, changed, report)
         self._rules: dict[tuple[str, str], ReplicaRule] = {}
         self._wait = 0.0
@@ -126,6 +132,7 @@ class ReplicaStatuses:
             for site in settings.sites
             for region in site.targets
         }
+        uses = _uses(settings.sites, probes)
         presigners = {
             (site.name, region): Presigner(self._signer(target), site.redirect.presign)
             for site in settings.sites
@@ -138,6 +145,7 @@ class ReplicaStatuses:
             self.object_cache.use(caches, settings.catalog.entries)
             use_origins()
             self.health.use(probes[base_url] for base_url in watched)
+            self.clients.use(uses)
             self._rules, self.presigners = rules, presigners
             self._wait = settings.catalog.wait
 
@@ -176,6 +184,8 @@ class ReplicaStatuses:
         if rule.watched_url is not None and rule.watched_url in self.health.down:
             self.health.requested(rule.watched_url, key)
             return DOWN
+        if rule.clients in self.clients.down:
+            return DOWN
         if not rule.buckets:
             return ReplicaStatus()
         return self._status(rule, key, monotonic())
@@ -213,6 +223,12 @@ class ReplicaStatuses:
         if entry is None or monotonic() - entry.seen > REVALIDATE_PAUSE:
             self.object_cache.check(target, key, renews=True)
 
+    def client_result(self, site: str, region: str, *, came_back: bool) -> None:
+        """Note whether a client that was redirected came back, where a request shows it."""
+        rule = self._rules.get((site, region))
+        if rule is not None and rule.clients is not None:
+            self.clients.note(rule.clients, came_back=came_back, now=monotonic())
+
     async def settle(self, site: str, region: str, key: str) -> bool:
         """Ask S3 for what is not known, and wait for at most ``catalog.wait``.
 
@@ -243,15 +259,18 @@ class ReplicaStatuses:
     def up(self) -> Iterator[tuple[tuple[str, str], bool]]:
         """Site and region of every target, and whether it is up."""
         for name, rule in self._rules.items():
-            yield name, rule.watched_url not in self.health.down
+            down = rule.watched_url in self.health.down or rule.clients in self.clients.down
+            yield name, not down
 
     def tick(self, now: float) -> None:
         """Do what is due once a second."""
         self.object_cache.tick(now)
+        self.clients.tick(now)
 
     async def close(self) -> None:
         """Stop the health checks and the requests under way."""
         await self.health.close()
+        await self.clients.close()
         await self.object_cache.close()
 
 
@@ -273,7 +292,33 @@ def _rule(site: Site, region: str, caches: Mapping[str, BucketCache]) -> Replica
     buckets = tuple(caches[base_url] for base_url in urls)
     watched = site.targets[region].object_base_url if redirect.watch else None
     has_origin = site.origin.object_base_url in urls
-    return ReplicaRule(watched, buckets, has_origin, redirect.verify_ttl, redirect.min_size)
+    clients = _clients(site, region) if redirect.watch else None
+    return ReplicaRule(
+        watched, clients, buckets, has_origin, redirect.verify_ttl, redirect.min_size
+    )
+
+
+def _clients(site: Site, region: str) -> ClientTarget:
+    target = site.targets[region]
+    signed = site.redirect.presign is not None
+    return ClientTarget(target.location(), target.prefix, signed)
+
+
+def _uses(
+    sites: Iterable[Site], probes: Mapping[str, BucketProbe]
+) -> dict[ClientTarget, TargetUse]:
+    """The targets that have health checks, as clients see them."""
+    uses: dict[ClientTarget, TargetUse] = {}
+    for site in sites:
+        for region in site.regions_in_use if site.redirect.watch else ():
+            clients = _clients(site, region)
+            requested = site.redirect.client_probe and not clients.signed
+            bucket = probes[site.targets[region].object_base_url]
+            use = uses.get(clients) or TargetUse(bucket, requested=False, names=())
+            uses[clients] = TargetUse(
+                bucket, use.requested or requested, (*use.names, (site.name, region))
+            )
+    return uses
 
 
 def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:

@@ -89,7 +89,7 @@ class Worker:
         self._replicas = ReplicaStatuses(
             self._origins.session,
             self._origins.ambient,
-            counters.add,
+            counters,
             self.context.decision_cache.clear,
             self._report,
         )

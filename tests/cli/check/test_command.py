@@ -230,7 +230,7 @@ def test_the_bypass_is_asked_for_an_object(check: Check) -> None:
     check.put("a.tar.gz", also=b"")
     to = f"{check.endpoint}/{check.west}"
     found = check.findings(bypass={"mode": "redirect", "to": to})
-    assert found[-1] == f"ok: sites.0.bypass.to: {to}/a.tar.gz answers 200"
+    assert found[-1] == f"ok: sites.0.bypass.to: {to}/a.tar.gz answers 206"
 
 
 def test_an_object_that_is_empty_is_readable_too(check: Check) -> None:

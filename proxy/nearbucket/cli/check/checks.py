@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError
 
 from nearbucket.cli.check.bucket_inspection import (
+    SECONDS,
     BucketInquiry,
     Finding,
     InspectedBucket,
@@ -18,7 +19,7 @@ from nearbucket.cli.check.bucket_inspection import (
     inspect,
     trouble,
 )
-from nearbucket.cli.check.client_probe import cdn_finding, head, target_finding
+from nearbucket.cli.check.client_probe import cdn_finding, target_finding
 from nearbucket.cli.check.replica_sample import (
     ReplicaState,
     Sample,
@@ -33,6 +34,7 @@ from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.s3.bucket_location import origin_of, target_of
+from nearbucket.s3.client_request import request_byte
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
@@ -217,11 +219,11 @@ class _Site:
                 await signer.credentials()
             except OriginError as error:
                 return Finding(Level.WRONG, location.name, "credentials", error.detail)
-            requested = Presigner(signer, lifetime).location("HEAD", url)
+            requested = Presigner(signer, lifetime).location("GET", url)
         if requested is None:
             text = "redirect.presign: the credentials are missing, or expire within a minute"
             return Finding(Level.WRONG, location.name, "credentials", text, "renew the credentials")
-        answer = await head(self._session, requested)
+        answer = await request_byte(self._session, requested, SECONDS)
         return target_finding(location.name, url, size, answer, signed=lifetime is not None)
 
     def _copying(
@@ -239,7 +241,7 @@ class _Site:
         key = encode_key(sample.objects[0].key) if sample else ""
         url = f"{to}/{key}"
         own = {host for site in self._settings.sites for host in site.hosts}
-        answer = await head(self._session, url)
+        answer = await request_byte(self._session, url, SECONDS)
         return cdn_finding(f"sites.{self._number}.bypass.to", url, own, answer)
 
 

@@ -1,54 +1,34 @@
-"""Requests an object from a target or the CDN as a redirected client would, by its URL alone."""
+"""Findings about requests of an object as redirected clients send them, to a target or the CDN."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-from yarl import URL
-
-from nearbucket.cli.check.bucket_inspection import SECONDS, Finding, Level
+from nearbucket.cli.check.bucket_inspection import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_OK, _REFUSED = 200, {401, 403}
+    from nearbucket.s3.client_request import ClientAnswer
+
+_REFUSED = {401, 403}
 _REDIRECTS, _ERROR = range(300, 400), 400
-
-ProbeAnswer = tuple[int, dict[str, str]]
-"""Status and header fields, by lower-case name."""
-
-
-async def head(
-    session: aiohttp.ClientSession, url: str, seconds: float = SECONDS
-) -> ProbeAnswer | Exception:
-    """The answer to a HEAD without following redirects, or the error."""
-    try:
-        async with (
-            asyncio.timeout(seconds),
-            session.head(URL(url, encoded=True), allow_redirects=False) as answer,
-        ):
-            return answer.status, {name.lower(): value for name, value in answer.headers.items()}
-    except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
-        return error
 
 
 def target_finding(
-    place: str, url: str, size: int, answer: ProbeAnswer | Exception, *, signed: bool = False
+    place: str, url: str, size: int, answer: ClientAnswer | Exception, *, signed: bool = False
 ) -> Finding:
     """Whether a redirected client gets an object of ``size`` bytes.
 
-    ``url`` has no signature, even if the HEAD that got ``answer`` was ``signed``.
+    ``url`` has no signature, even if the request that got ``answer`` was ``signed``.
     """
     level, fix = Level.WRONG, "correct public_url or the region"
     if isinstance(answer, Exception):
         text = f"{url} cannot be reached from here: {_text(answer)}"
         fix = "check that clients in the region can reach it, for example inside their VPC"
         return Finding(Level.WARNING, place, "clients", text, fix)
-    status, fields = answer
-    length = fields.get("content-length", str(size))
+    status = answer.status
     if status in _REFUSED and signed:
         text = f"{url} answers {status} to a signed request"
         fix = "allow these credentials s3:GetObject, and check public_url and the bucket policy"
@@ -58,10 +38,10 @@ def target_finding(
             "allow s3:GetObject in the bucket policy, or set redirect.presign; no fault if the "
             "policy allows clients by VPC endpoint or address, but not this machine"
         )
-    elif status != _OK:
+    elif not answer.is_readable:
         text = f"{url} answers {status}, but the object is in the bucket"
-    elif length != str(size):
-        text = f"{url} has {length} bytes, but the object in the bucket has {size}"
+    elif answer.size not in {None, size}:
+        text = f"{url} has {answer.size} bytes, but the object in the bucket has {size}"
     else:
         how = "with a signed URL" if signed else "without a signature"
         level, text, fix = Level.OK, f"{url} can be read {how}", ""
@@ -69,9 +49,9 @@ def target_finding(
 
 
 def cdn_finding(
-    place: str, url: str, own: Collection[str], answer: ProbeAnswer | Exception
+    place: str, url: str, own: Collection[str], answer: ClientAnswer | Exception
 ) -> Finding:
-    """Whether the CDN answers a HEAD of an object, and does not redirect back to ``own`` hosts."""
+    """Whether the CDN answers a client, and does not redirect it back to ``own`` hosts."""
     if isinstance(answer, Exception):
         text = f"{url} cannot be reached from here: {_text(answer)}"
         return Finding(Level.WARNING, place, "bypass", text, "correct bypass.to")
