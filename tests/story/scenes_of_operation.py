@@ -26,25 +26,26 @@ async def a_roll_out_by_percent_with_a_worker_killed(stage: Stage) -> None:
     """0, 50 and 100 percent by reload, a reload that is refused, and a worker that is killed."""
     await stage.publish(ARCHIVE, NEXT)
     config = yaml.safe_load(stage.product.config.read_text(encoding="utf-8"))
-    traffic = stage.start(stage.busy(stage.cluster(40), [ARCHIVE, NEXT], 1, 11))
-    await asyncio.sleep(2)
+    stage.start(stage.busy(stage.cluster(40), [ARCHIVE, NEXT], 1, 60))
+    await stage.answered(0, 40)
     assert stage.share() == 0
     half = await _reload(stage, config, 1, percent=50)
-    await asyncio.sleep(2)
+    await stage.answered(half, 80)
     assert 0.2 <= stage.share(since=half) <= 0.8
     stage.product.config.write_text("sites: [{hosts: []}]", encoding="utf-8")
     await _counted(stage, "refused", 1)
     full = await _reload(stage, config, 2, percent=100)
-    await asyncio.sleep(1.5)
+    await stage.answered(full, 80)
     assert stage.share(since=full) == 1
     os.kill(stage.product.workers()[0], signal.SIGKILL)
     killed = time.monotonic()
     await asyncio.to_thread(stage.product.ready)
-    await traffic
+    ready = time.monotonic()
+    await stage.answered(ready, 80)
     lost = [each.answer.began for each in stage.downloads if not each.answer.host_status]
     stage.notes.append(f"{len(lost)} connections lost with the worker")
     assert all(abs(began - killed) < 1 for began in lost)
-    assert stage.share(since=killed + 3) == 1
+    assert stage.share(since=ready) == 1
 
 
 async def _reload(stage: Stage, config: dict[str, Any], number: int, **redirect: object) -> float:

@@ -266,6 +266,17 @@ class Stage:
             await asyncio.sleep(0.1)
         return time.monotonic() - began
 
+    async def answered(self, since: float, number: int) -> None:
+        """Wait until so many eligible requests begun from then on have been answered."""
+
+        async def enough() -> bool:
+            found = [
+                each for each in self.downloads if each.eligible and each.answer.began >= since
+            ]
+            return len(found) >= number
+
+        await self.until(enough)
+
     async def target_up(self) -> bool:
         """What the metrics say of the target."""
         figures = await asyncio.to_thread(self.product.figures)
