@@ -73,7 +73,7 @@ async def copies_made_by_another_tool(stage: Stage) -> None:
     assert (before.good, before.reason) == (True, "not-replicated")
     code, said = await stage.run("sync", "--adopt", "--site", stage.host)
     assert code == 0, said
-    assert not stage.target.copied, "nothing is copied again"
+    assert not stage.target.copied, f"nothing is copied again: {said}"
     await stage.until(lambda: _redirected(stage, LARGE), 35)
 
 
