@@ -176,7 +176,7 @@ async def _pieces(source: _Source, first: int, end: int) -> AsyncGenerator[bytes
         )
         try:
             async with answer["Body"] as body:
-                while piece := await asyncio.wait_for(body.read(_PIECE), _STALLED):
+                while piece := await _next(body):
                     first, failed = first + len(piece), 0
                     yield piece
         except _BROKEN as error:
@@ -184,3 +184,8 @@ async def _pieces(source: _Source, first: int, end: int) -> AsyncGenerator[bytes
             if failed == _ATTEMPTS:
                 raise ResponseStreamingError(error=error) from error
             await asyncio.sleep(_PAUSE * failed)
+
+
+async def _next(body: Any) -> bytes:
+    async with asyncio.timeout(_STALLED):
+        return bytes(await body.read(_PIECE))
