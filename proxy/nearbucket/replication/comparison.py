@@ -140,14 +140,15 @@ def has_md5_etag(head: Mapping[str, Any]) -> bool:
 def compare_heads(origin: Mapping[str, Any], copy: Mapping[str, Any]) -> Verdict:
     """The verdict of the responses to two HEADs, of objects of equal size with different ETags."""
     equal = equal_by_checksum(origin, copy)
-    if equal is False or (_is_md5(origin) and _is_md5(copy)):
-        return Verdict.COPY
-    if equal and description(origin) == description(copy):
-        return Verdict.MARK
-    older = copy["LastModified"] < origin["LastModified"]
-    # adopting leaves the headers as they are, and with another encoding the bytes mean another file
+    # a mark leaves the headers as they are, and with another encoding the bytes mean another file
     encoded = copy.get("ContentEncoding") != origin.get("ContentEncoding")
-    return Verdict.COPY if older or encoded else Verdict.OTHER_PARTS
+    if equal is False or encoded or (_is_md5(origin) and _is_md5(copy)):
+        return Verdict.COPY
+    older = copy["LastModified"] < origin["LastModified"]
+    if equal:
+        changed = older and description(origin) != description(copy)
+        return Verdict.COPY if changed else Verdict.MARK
+    return Verdict.COPY if older else Verdict.OTHER_PARTS
 
 
 def _is_md5(head: Mapping[str, Any]) -> bool:

@@ -22,7 +22,6 @@ from nearbucket.replication.comparison import (
     VersionComparison,
     compare_listings,
     description,
-    equal_by_checksum,
 )
 from nearbucket.replication.listing_merge import listed, matched, merged
 from nearbucket.replication.multipart_copy import together
@@ -213,9 +212,7 @@ class Replicator:
         progress, read = self._progress, MovedBytes(self._progress)
         try:
             theirs, ours = await self._comparison.heads(what, copy)
-            if equal_by_checksum(theirs, ours):
-                read.add(what.size)
-            elif not await self._bytes.equal(what, copy, read.add):
+            if not await self._bytes.equal(what, copy, read.add):
                 read.take_back()
                 return False
             await self._comparison.mark(what, copy.etag)
