@@ -109,7 +109,7 @@ class Stage:
         method: str = "GET",
     ) -> Answer:
         """Have a client ask for an object, and keep account of what it gets."""
-        answer = await client.get(self.folder + key, fields, method=method)
+        answer = await client.get(key, fields, method=method)
         history = self.histories.get(key, History(0))
         first = _first_byte(fields) if answer.status == 206 else 0
         found = Content(frozenset(), whole=True)

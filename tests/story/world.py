@@ -65,6 +65,11 @@ class Scene:
         return self.play.__name__.replace("_", " ")
 
     @property
+    def folder(self) -> str:
+        """The folder of its objects in the buckets that all scenes share."""
+        return f"{self.play.__name__}/"
+
+    @property
     def host(self) -> str:
         """The scene's host."""
         return f"{self.play.__name__.replace('_', '-')}.example"
@@ -149,7 +154,7 @@ class World:
             product,
             made.origin,
             made.target,
-            f"{scene.play.__name__}/",
+            scene.folder,
             ORIGIN,
             _target_bucket(scene),
             self._s3,
@@ -171,10 +176,13 @@ class _Set:
         """The site in the configuration."""
         return {
             "hosts": [self.scene.host],
-            "origin": {"bucket": ORIGIN, "region": "us-east-1", "endpoint": self.origin.url},
-            "targets": {WEST: {"bucket": _target_bucket(self.scene), "endpoint": self.target.url}},
+            "origin": {"region": "us-east-1", **self._bucket(ORIGIN, self.origin)},
+            "targets": {WEST: self._bucket(_target_bucket(self.scene), self.target)},
             "redirect": {"scheme": "http", **self.scene.redirect},
         }
+
+    def _bucket(self, name: str, door: Door) -> dict[str, str]:
+        return {"bucket": name, "endpoint": door.url, "prefix": self.scene.folder}
 
 
 def _target_bucket(scene: Scene) -> str:
