@@ -13,21 +13,21 @@ from tests.story.world import scene
 if TYPE_CHECKING:
     from tests.story.stage import Stage
 
-ARCHIVE, NEXT = "image.tar.xz", "next.tar.xz"
+ARCHIVE = "image.tar.xz"
 LATEST, SUM = "latest.tar.xz", "latest.tar.xz.sha256"
-PAIR = (ARCHIVE, NEXT)
-"""What clients fetch in turn: one that fetches the same again and again does not get through."""
+FILES = (ARCHIVE, "next.tar.xz", "third.tar.xz")
+"""What jobs fetch in turn: a client that asks for the same again and again does not get through."""
 
 
 @scene()
 async def an_object_that_is_replicated_later(stage: Stage) -> None:
     """Replication takes 4 s: streamed until then, redirected soon after."""
-    for key in PAIR:
+    for key in FILES:
         await stage.upload(key)
-    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.4, 12))
+    traffic = stage.start(stage.busy(stage.cluster(6), FILES, 0.4, 12))
     await asyncio.sleep(4)
     copied = time.monotonic()
-    await stage.replicate(*PAIR)
+    await stage.replicate(*FILES)
     await traffic
     assert stage.share(until=copied - 1) == 0
     assert stage.share(since=copied + 7) == 1
@@ -73,8 +73,8 @@ async def an_overwritten_latest(stage: Stage) -> None:
 @scene()
 async def an_object_that_is_withdrawn(stage: Stage) -> None:
     """It is deleted at the origin, the copy is still there: who asks outside gets 404, then all."""
-    await stage.publish(*PAIR)
-    traffic = stage.start(stage.busy(stage.cluster(4), PAIR, 0.4, 8))
+    await stage.publish(*FILES)
+    traffic = stage.start(stage.busy(stage.cluster(4), FILES, 0.4, 8))
     await asyncio.sleep(2)
     await stage.withdraw(ARCHIVE)
     outside = await stage.fetch(stage.client("outside"), ARCHIVE)
@@ -188,12 +188,12 @@ async def _change_over(stage: Stage, seconds: float, clients: int, changes: int 
 @scene(own_bucket=True)
 async def a_bucket_that_was_deleted_and_taken_over(stage: Stage) -> None:
     """Another owner makes a bucket of the name, with objects of the same names and sizes."""
-    await stage.publish(*PAIR)
-    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.5, 20))
+    await stage.publish(*FILES)
+    traffic = stage.start(stage.busy(stage.cluster(6), FILES, 0.5, 20))
     await asyncio.sleep(2)
     await stage.take_away()
     await stage.until(lambda: _is(stage, up=False))
-    await stage.take_over(*PAIR)
+    await stage.take_over(*FILES)
     back = await stage.until(lambda: _is(stage, up=True))
     stage.notes.append(f"up again after {back:.0f} s")
     await traffic
@@ -203,12 +203,12 @@ async def a_bucket_that_was_deleted_and_taken_over(stage: Stage) -> None:
 @scene(own_bucket=True)
 async def a_bucket_taken_over_between_two_probes(stage: Stage) -> None:
     """Deletion and re-creation are not seen as an outage: the next probe shows another object."""
-    await stage.publish(*PAIR)
-    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.3, 12))
+    await stage.publish(*FILES)
+    traffic = stage.start(stage.busy(stage.cluster(6), FILES, 0.3, 12))
     await asyncio.sleep(4)
     with stage.target.held():
         await stage.take_away()
-        await stage.take_over(*PAIR)
+        await stage.take_over(*FILES)
     taken = time.monotonic()
     await traffic
     stage.notes.append(f"another owner's bytes: {stage.foreign()}")
@@ -232,8 +232,8 @@ async def a_bucket_that_cannot_be_reached(stage: Stage) -> None:
 
 
 async def _trouble(stage: Stage, mode: Mode, noticed: float) -> None:
-    await stage.publish(*PAIR)
-    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.5, 26))
+    await stage.publish(*FILES)
+    traffic = stage.start(stage.busy(stage.cluster(6), FILES, 0.5, 26))
     await asyncio.sleep(2)
     await stage.target.set(mode)
     began = time.monotonic()
@@ -250,10 +250,10 @@ async def _trouble(stage: Stage, mode: Mode, noticed: float) -> None:
 @scene()
 async def a_target_that_is_emptied(stage: Stage) -> None:
     """All copies are deleted, the bucket stays."""
-    await stage.publish(*PAIR)
-    traffic = stage.start(stage.busy(stage.cluster(6), PAIR, 0.3, 12))
+    await stage.publish(*FILES)
+    traffic = stage.start(stage.busy(stage.cluster(6), FILES, 0.3, 12))
     await asyncio.sleep(4)
-    await stage.drop(*PAIR)
+    await stage.drop(*FILES)
     emptied = time.monotonic()
     await traffic
     stage.notes.append(f"dead redirects {stage.dead()}")
@@ -263,8 +263,8 @@ async def a_target_that_is_emptied(stage: Stage) -> None:
 @scene()
 async def a_target_that_is_closed_to_clients(stage: Stage) -> None:
     """A tightened bucket policy: the product may read, clients get 403. Many try again."""
-    await stage.publish(*PAIR)
-    await stage.busy(stage.cluster(6), PAIR, 0.2, 1)
+    await stage.publish(*FILES)
+    await stage.busy(stage.cluster(6), FILES, 0.2, 1)
     await stage.target.set(Mode.SIGNED_ONLY)
     closed = time.monotonic()
 
@@ -276,18 +276,18 @@ async def a_target_that_is_closed_to_clients(stage: Stage) -> None:
                 return
             await asyncio.sleep(1)
 
-    await together(node(number) for number in range(60))
+    await together(node(number) for number in range(100))
     stage.notes.append(f"dead redirects {stage.dead()}")
     assert not await stage.target_up()
     assert "clients" in stage.errors()
-    assert stage.dead(since=closed + 14) == 0
+    assert stage.dead(since=closed + 22) == 0
 
 
 @scene(long=True)
 async def a_target_closed_to_clients_that_do_not_try_again(stage: Stage) -> None:
     """Only the product's own unsigned request shows it: within 60 s; and that it is over."""
-    await stage.publish(*PAIR)
-    traffic = stage.start(stage.busy(stage.cluster(100), PAIR, 15, 170))
+    await stage.publish(*FILES)
+    traffic = stage.start(stage.busy(stage.cluster(100), FILES, 15, 170))
     await stage.until(lambda: _was_asked_as_client(stage), 40)
     await stage.target.set(Mode.SIGNED_ONLY)
     closed = time.monotonic()
