@@ -27,7 +27,7 @@ async def a_roll_out_by_percent_with_a_worker_killed(stage: Stage) -> None:
     """0, 50 and 100 percent by reload, a reload that is refused, and a worker that is killed."""
     await stage.publish(*FILES)
     config = yaml.safe_load(stage.product.config.read_text(encoding="utf-8"))
-    stage.start(stage.busy(stage.cluster(40), FILES, 1, 60))
+    stage.start(stage.busy(stage.cluster(40), FILES, 1))
     await stage.answered(0, 40)
     assert stage.share() == 0
     half = await _reload(stage, config, 1, percent=50)

@@ -12,11 +12,12 @@ from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.build import COMMAND
 from tests.s3server import allow_anonymous, make_bucket
-from tests.story.clients import CURL, Answer, Client
+from tests.story.clients import CURL, PATIENCE, Answer, Client
 from tests.story.versions import FOREIGN, Content, History, body, content
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Stage:
         downloads: What clients got.
         mixed: Segmented downloads that have an older version from the copy than from the origin.
         notes: Remarks for the table of results.
+        over: Whether the scene is over, and no client has to ask any more.
     """
 
     host: str
@@ -84,6 +86,7 @@ class Stage:
     clients: list[Client] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    over: bool = False
     _addresses: Iterator[int] = field(default_factory=count)
     _started: list[asyncio.Task[Any]] = field(default_factory=list)
 
@@ -159,15 +162,15 @@ class Stage:
         )
 
     async def busy(
-        self, clients: Iterable[Client], keys: Iterable[str], pause: float, seconds: float
+        self, clients: Iterable[Client], keys: Iterable[str], pause: float, seconds: float = inf
     ) -> None:
-        """Have each client ask for the keys in turn, with a pause after each, for a while."""
+        """Have each client ask for the keys in turn, with a pause after each, until the end."""
         ends, wanted = time.monotonic() + seconds, list(keys)
 
         async def one(number: int, client: Client) -> None:
             await asyncio.sleep(pause * (number % 10) / 10)
             for turn in count(number):
-                if time.monotonic() >= ends:
+                if self.over or time.monotonic() >= ends:
                     return
                 await self.fetch(client, wanted[turn % len(wanted)])
                 await asyncio.sleep(pause)
@@ -175,16 +178,19 @@ class Stage:
         await together(one(number, client) for number, client in enumerate(clients))
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Have something go on meanwhile; it ends with the scene."""
+        """Have something go on meanwhile, for as long as ``over`` is not set."""
         task = asyncio.create_task(coroutine)
         self._started.append(task)
         return task
 
     async def end(self) -> None:
-        """End what goes on, and close the connections of clients."""
-        for task in self._started:
-            task.cancel()
-        await asyncio.gather(*self._started, return_exceptions=True)
+        """Let all requests under way be answered, and close the connections of clients."""
+        self.over = True
+        if self._started:
+            _, left = await asyncio.wait(self._started, timeout=PATIENCE)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*self._started, return_exceptions=True)
         for client in self.clients:
             client.close()
 
@@ -286,7 +292,7 @@ class Stage:
         """The process log."""
         return self.product.errors.read_text(encoding="utf-8")
 
-    def share(self, since: float = 0.0, until: float = float("inf")) -> float:
+    def share(self, since: float = 0.0, until: float = inf) -> float:
         """Share of the eligible requests, begun in this time, that were redirected."""
         found = [
             each.answer.redirected or (not each.follows and each.answer.host_status in {301, 302})
@@ -331,7 +337,7 @@ class Stage:
                 for each in self.downloads
                 if each.key == key and version in each.versions and not each.answer.redirected
             ),
-            default=float("inf"),
+            default=inf,
         )
 
     def old_after_shown(self, key: str, version: int) -> int:
