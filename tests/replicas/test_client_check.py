@@ -14,7 +14,8 @@ from nearbucket.policy.model import Reason
 from nearbucket.replicas import client_check as module
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.circuit_breaker import LEAST, OPEN_TIME
-from nearbucket.replicas.client_check import FALL, RISE, ClientChecker, ClientTarget, TargetUse
+from nearbucket.replicas.client_check import FALL, RISE, ClientChecker
+from nearbucket.replicas.client_target import ClientTarget, TargetUse
 from nearbucket.replicas.replica_status import DOWN, ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters

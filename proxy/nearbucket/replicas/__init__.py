@@ -15,6 +15,7 @@ In reading order:
 * ``canaries.py``: a few objects of a bucket, by which a probe tells that it is still the same one.
 * ``health_check.py``: probes all targets every few seconds, and says which are down.
 * ``client_check.py``: requests objects as clients do, and says which targets clients cannot read.
+* ``client_target.py``: the targets as clients see them, and which sites and regions use each.
 * ``circuit_breaker.py``: tells when too many redirected clients come back.
 * ``warm_up.py``: fills the object caches of all workers at the start.
 * ``catalog_source.py``: reads one bucket for the warm-up.

@@ -16,10 +16,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
-from nearbucket.policy.object_keys import encode_key
 from nearbucket.replicas.circuit_breaker import CircuitBreaker
 from nearbucket.replicas.object_version import ABSENT
 from nearbucket.s3.client_request import request_byte
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from nearbucket.replicas.object_version import ObjectVersion
+    from nearbucket.replicas.client_target import ClientTarget, TargetUse
     from nearbucket.telemetry.metrics import Counters
 
 INTERVAL = 30.0
@@ -44,44 +43,6 @@ READABLE = 4
 """How many keys are kept that could be read."""
 
 _log = logging.getLogger(__name__)
-
-
-class _Bucket(Protocol):  # ``BucketProbe``, as far as it is needed here
-    base_url: str
-
-    async def head_object(self, key: str) -> ObjectVersion: ...
-
-
-class ClientTarget(NamedTuple):
-    """A target as clients see it.
-
-    Attributes:
-        location: ``Target.location``, without a trailing slash.
-        prefix: Folder in the bucket.
-        signed: Whether Locations are signed.
-    """
-
-    location: str
-    prefix: str
-    signed: bool
-
-    def url(self, key: str) -> str:
-        """The URL of an object, without a signature."""
-        return f"{self.location}/{encode_key(self.prefix + key)}"
-
-
-class TargetUse(NamedTuple):
-    """How a target is used.
-
-    Attributes:
-        bucket: Its bucket, as the proxy's role sees it.
-        requested: Whether it is requested as clients request it.
-        names: Sites and regions whose target it is.
-    """
-
-    bucket: _Bucket
-    requested: bool
-    names: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)

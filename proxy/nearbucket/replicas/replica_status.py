@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas.bucket_probe import BucketProbe
-from nearbucket.replicas.client_check import ClientChecker, ClientTarget, TargetUse
+from nearbucket.replicas.client_check import ClientChecker
+from nearbucket.replicas.client_target import ClientTarget, target_uses
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.object_version import ABSENT
@@ -132,7 +133,7 @@ class ReplicaStatuses:
             for site in settings.sites
             for region in site.targets
         }
-        uses = _uses(settings.sites, probes)
+        uses = target_uses(settings.sites, probes)
         presigners = {
             (site.name, region): Presigner(self._signer(target), site.redirect.presign)
             for site in settings.sites
@@ -292,33 +293,10 @@ def _rule(site: Site, region: str, caches: Mapping[str, BucketCache]) -> Replica
     buckets = tuple(caches[base_url] for base_url in urls)
     watched = site.targets[region].object_base_url if redirect.watch else None
     has_origin = site.origin.object_base_url in urls
-    clients = _clients(site, region) if redirect.watch else None
+    clients = ClientTarget.of(site, region) if redirect.watch else None
     return ReplicaRule(
         watched, clients, buckets, has_origin, redirect.verify_ttl, redirect.min_size
     )
-
-
-def _clients(site: Site, region: str) -> ClientTarget:
-    target = site.targets[region]
-    signed = site.redirect.presign is not None
-    return ClientTarget(target.location(), target.prefix, signed)
-
-
-def _uses(
-    sites: Iterable[Site], probes: Mapping[str, BucketProbe]
-) -> dict[ClientTarget, TargetUse]:
-    """The targets that have health checks, as clients see them."""
-    uses: dict[ClientTarget, TargetUse] = {}
-    for site in sites:
-        for region in site.regions_in_use if site.redirect.watch else ():
-            clients = _clients(site, region)
-            requested = site.redirect.client_probe and not clients.signed
-            bucket = probes[site.targets[region].object_base_url]
-            use = uses.get(clients) or TargetUse(bucket, requested=False, names=())
-            uses[clients] = TargetUse(
-                bucket, use.requested or requested, (*use.names, (site.name, region))
-            )
-    return uses
 
 
 def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:
