@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.config.file import load
+from nearbucket.frontend.stuck_clients import ADVICE, StuckClient
 from nearbucket.supervisor import worker_pool
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from nearbucket.telemetry.metrics import Values
+
 
 class Worker:
     """The worker's end of a channel: applies snapshots but those of one mode."""
@@ -38,6 +41,8 @@ class Worker:
     def __init__(self, *, refuses: str | None = None, after: float = 0.0) -> None:
         self.pid, self.returncode = 1234, 0
         self.modes: list[str] = []
+        self.values: Values = {}
+        self.stuck_clients: tuple[StuckClient, ...] = ()
         self._refuses, self._after = refuses, after
         self.end, self._end = socket.socketpair()
 
@@ -56,7 +61,7 @@ class Worker:
                 else:
                     self.modes.append(mode)
             elif isinstance(message, StatsRequest):
-                channel.send(Stats(message.number, {}))
+                channel.send(Stats(message.number, self.values, self.stuck_clients))
         channel.send(Stats(LAST_STATS, {}))
         await channel.close()
 
@@ -153,3 +158,28 @@ async def test_a_worker_that_hangs_does_not_keep_the_others_from_a_reload(
         await supervisor.reload()
         assert good.modes == ["on", "off"]
         assert (await supervisor.status())["config"]["refused"] is None
+
+
+async def test_the_status_names_the_stuck_clients_of_all_workers(tmp_path: Path) -> None:
+    workers = Worker(), Worker()
+    for number, worker in enumerate(workers):
+        client = StuckClient.of("*", "us-west-2", f"192.0.2.{number}", "a.tar.gz", b"curl/8\xff")
+        worker.stuck_clients = (client,)
+    async with supervised(tmp_path / "nearbucket.yaml", *workers) as supervisor:
+        await supervisor._publish(ranges())
+        shown = (await supervisor.status())["stuck_clients"]
+    fields = {"site": "*", "region": "us-west-2", "key": "a.tar.gz", "user_agent": "curl/8\ufffd"}
+    assert shown == [
+        {**fields, "client": f"192.0.2.{number}", "advice": ADVICE} for number in range(2)
+    ]
+
+
+async def test_what_one_worker_takes_back_is_paid_by_the_savings_of_another(tmp_path: Path) -> None:
+    name, labels = "nearbucket_redirected_bytes_total", ("*", "us-west-2")
+    one, two = Worker(), Worker()
+    async with supervised(tmp_path / "nearbucket.yaml", one, two) as supervisor:
+        shown = []
+        for first, second in ((10, 0), (10, -10), (10, -5), (10, 1)):
+            one.values, two.values = {name: {labels: first}}, {name: {labels: second}}
+            shown.append((await supervisor.figures())[name][labels])
+    assert shown == [10, 10, 10, 11]
