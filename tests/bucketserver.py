@@ -31,6 +31,7 @@ class BucketServer:
         statuses: Method and key to the status of what was fine otherwise.
         asked: Method and key, empty for the bucket, to how often that was asked.
         gate: Answers wait for it.
+        head_gate: Answers to HEAD wait for it.
     """
 
     def __init__(self, **objects: bytes) -> None:
@@ -42,6 +43,8 @@ class BucketServer:
         self.asked: Counter[tuple[str, str]] = Counter()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.head_gate = asyncio.Event()
+        self.head_gate.set()
         self.port = 0
         self._released = asyncio.Event()
         self._runner: web.ServerRunner | None = None
@@ -82,12 +85,15 @@ class BucketServer:
 
     async def __aexit__(self, *_: object) -> None:
         self.gate.set()
+        self.head_gate.set()
         await self.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         key = request.path.removeprefix(f"/{BUCKET}").removeprefix("/")
         self.asked[request.method, key] += 1
         await self.gate.wait()
+        if request.method == "HEAD":
+            await self.head_gate.wait()
         statuses = {"forbidden": 403, "moved": 301, "gone": 404, "failing": 503}
         if self.mode == "hanging":
             await self._released.wait()

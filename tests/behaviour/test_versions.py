@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.behaviour.test_copies import OBJECTS, PATH, copies, reason
 from tests.bucketserver import until
-from tests.build import OUTSIDE
-from tests.serving import client_at
+from tests.build import OUTSIDE, WEST
+from tests.serving import client_at, head_of
 
 if TYPE_CHECKING:
     from tests.behaviour.test_copies import Copies, Serve
@@ -91,3 +92,56 @@ async def test_an_older_version_that_a_query_names_says_nothing(serve: Serve) ->
             plain.origin.objects["a.tar.gz"] = NEW  # as if the argument had chosen it
             assert (await world.served.get(f"{PATH}?versionId=1", OTHER)).body == NEW[0]
             assert await world.ask() == "in-region"
+
+
+async def test_the_missing_ranges_of_a_download_are_of_the_version_that_the_others_had(
+    serve: Serve,
+) -> None:
+    async with copies(serve, OBJECTS) as world:
+        assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"
+        world.origin.objects["a.tar.gz"] = NEW
+        await show(world)
+        assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"
+        assert await world.ask(PATH, "Range: bytes=4-") == "in-region"
+        for number in (0, 2):  # a new download
+            assert await world.ask(PATH, f"Range: bytes={number}-{number + 1}") == "not-replicated"
+        assert await world.ask(PATH, "Range: bytes=4-") == "not-replicated"
+        assert await world.ask() == "not-replicated"
+        assert await world.ask(PATH, "Range: bytes=4-", "User-Agent: x") == "not-replicated"
+
+
+async def test_a_new_download_waits_for_the_others_behind_its_address(serve: Serve) -> None:
+    async with copies(serve, OBJECTS) as world:
+        for part in ("0-1", "2-3", "0-1"):  # two downloads, of which one misses a range
+            assert await world.ask(PATH, f"Range: bytes={part}") == "in-region"
+        world.origin.objects["a.tar.gz"] = NEW
+        await show(world)
+        client = await world.served.connect()
+        before = handovers(world)
+        await client.send(head_of(PATH, client_at(WEST), "Range: bytes=0-1"))
+        await until(lambda: handovers(world) > before)
+        assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"
+        assert reason(await client.answer()) == "not-replicated"
+
+
+async def test_a_range_whose_check_takes_too_long_is_of_the_version_that_the_others_had(
+    serve: Serve,
+) -> None:
+    redirect = {"verify_ttl": "100ms"}
+    async with copies(serve, OBJECTS, redirect=redirect, catalog={"wait": "50ms"}) as world:
+        await until_redirected(world)
+        world.origin.head_gate.clear()
+        world.origin.objects["a.tar.gz"] = NEW
+        await asyncio.sleep(0.15)  # so that the check is too old
+        assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"
+        assert world.origin.asked["GET", "a.tar.gz"] == 1  # which has shown the new version
+        assert await world.ask() == "not-replicated"
+
+
+def handovers(world: Copies) -> float:
+    return sum(world.served.figures("nearbucket_handovers_total").values())
+
+
+async def until_redirected(world: Copies) -> None:
+    while await world.ask(PATH, "Range: bytes=0-1") != "in-region":  # noqa: ASYNC110
+        await asyncio.sleep(0.01)

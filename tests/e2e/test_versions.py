@@ -10,6 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import aiohttp
 import pytest
 
 from tests.e2e.doors import Door
@@ -161,3 +162,73 @@ def upload_both(world: World, archive: str, first: str, second: str) -> None:
             mixed = asked - uploaded
     assert mixed < AT_ONCE
     assert world.version(archive) == 2
+
+
+PARTS = 8
+
+
+class Downloads:
+    """Clients that get an object in ranges, each on a connection of its own, again and again.
+
+    They neither compare ETags nor send If-Range.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session, self.url = session, url
+        self.versions: list[tuple[int, ...]] = []
+        self.ends = False
+
+    async def client(self, address: str, *, at_once: bool) -> None:
+        """Download until the end; each range after the one before, or all at once."""
+        while not self.ends:
+            if at_once:
+                parts = asyncio.gather(*(self.part(number, address) for number in range(PARTS)))
+                versions = await parts
+            else:
+                versions = [await self.part(number, address) for number in range(PARTS)]
+            self.versions.append(tuple(versions))
+
+    async def part(self, number: int, address: str) -> int:
+        """The version of one range; a redirect is followed."""
+        first = number * SIZE // PARTS
+        fields = {
+            "Range": f"bytes={first}-{first + SIZE // PARTS - 1}",
+            "X-Forwarded-For": address,
+            "Connection": "close",
+        }
+        async with self.session.get(self.url, headers=fields) as answer:
+            body = await answer.read()
+        assert (answer.status, len(body)) == (206, SIZE // PARTS)
+        (version,) = set(body)
+        return version
+
+
+@pytest.mark.parametrize("crowd", [1, 5], ids=["single", "behind one address"])
+async def test_of_hundreds_of_downloads_in_ranges_at_a_change_none_is_mixed(
+    world: World, crowd: int
+) -> None:
+    network = WEST.rpartition(".")[0]
+    found: list[tuple[int, ...]] = []
+    async with aiohttp.ClientSession() as session:
+        for turn in range(4):
+            key = f"versions/ranges{crowd}-{turn}.tar.xz"
+            url = f"http://127.0.0.1:{world.proxy.port}/{key}"
+            await asyncio.to_thread(world.store, key, 1)
+            downloads = Downloads(session, url)
+            clients = [
+                asyncio.create_task(
+                    downloads.client(f"{network}.{1 + number // crowd}", at_once=turn % 2 > 0)
+                )
+                for number in range(10)
+            ]
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(world.store, key, 2, world.s3.private)
+            async with session.get(url, headers={"X-Forwarded-For": OUTSIDE}) as answer:
+                assert (await answer.read())[:1] == b"\2"
+            await asyncio.sleep(AT_ONCE + 0.5)
+            downloads.ends = True
+            await asyncio.gather(*clients)
+            found += downloads.versions
+            assert {versions[0] for versions in downloads.versions} == {1, 2}
+    assert len(found) > 200
+    assert [versions for versions in found if len(set(versions)) > 1] == []

@@ -10,6 +10,7 @@ import pytest
 
 from nearbucket.policy.model import Reason
 from nearbucket.replicas import origin_versions as module
+from nearbucket.replicas import replica_status
 from nearbucket.replicas.replica_status import ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
@@ -184,6 +185,32 @@ async def test_of_requests_that_overlap_s3_says_which_version_is_the_newer_one(
     assert world.against() == [Reason.UNVERIFIED, Reason.UNVERIFIED]
     expected = None if truth is OLD else Reason.NOT_REPLICATED
     await until(lambda: world.against() == [expected, expected])
+
+
+async def test_the_older_copy_is_known_for_a_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.settle()
+    assert world.one.older_copy("*", "us-west-2", KEY) is None
+    world.overwrite()
+    world.see(NEW)
+    for worker in (world.one, world.other):
+        older = worker.older_copy("*", "us-west-2", KEY)
+        assert older is not None
+        assert older.size == len(OLD[0])
+    monkeypatch.setattr(replica_status, "LATELY", 0.0)
+    assert world.one.older_copy("*", "us-west-2", KEY) is None
+    monkeypatch.undo()
+    world.one.tick(monotonic() + 2.1)
+    assert world.one.older_copy("*", "us-west-2", KEY) is None
+
+
+async def test_a_copy_of_neither_version_is_no_older_copy(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    world.target.objects[KEY] = (b"third", "third")
+    world.see(NEW)
+    await until(lambda: world.one.older_copy("*", "us-west-2", KEY) is None)
 
 
 SIDE_FILE = f"{KEY}.sha256"

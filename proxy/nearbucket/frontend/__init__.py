@@ -23,6 +23,7 @@ In reading order:
 * ``cached_decision.py``: the parts of a decision from which answers, metrics and log lines are
   built.
 * ``answer_recorder.py``: counts and logs an answer, whichever lane wrote it.
+* ``sibling_ranges.py``: to which download a range belongs, while an object is changing.
 * ``recent_redirects.py``: the redirects of the last minutes, in a table that all workers share.
 * ``came_back.py``: the rule that tells clients that cannot use redirects from crowds.
 * ``stuck_clients.py``: the clients that do not get through, for the log and the admin port.

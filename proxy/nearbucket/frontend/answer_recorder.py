@@ -12,6 +12,7 @@ from nearbucket.telemetry.log_format import LineParts
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry
     from nearbucket.frontend.recent_redirects import RecentRedirects
+    from nearbucket.frontend.sibling_ranges import SiblingRanges
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
     from nearbucket.telemetry.metrics import Counters
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 class AnswerRecorder:
     """Records the answers of one worker."""
 
-    __slots__ = ("_counters", "_log")
+    __slots__ = ("_counters", "_log", "_ranges")
 
-    def __init__(self, log: AccessLog, counters: Counters) -> None:
+    def __init__(self, log: AccessLog, counters: Counters, ranges: SiblingRanges) -> None:
         self._log = log
         self._counters = counters
+        self._ranges = ranges
 
     def record(
         self, cached: CachedDecision, status: int, sent: int, started: float, now: float
@@ -48,7 +50,8 @@ class AnswerRecorder:
             counters.add(seconds, saved)
             redirects = client.recent_redirects
             if redirects is not None and counters.redirects and status:
-                redirects.record(client.asker, entry.mark, now)
+                if client.range is not None:
+                    self._ranges.record(client.asker ^ entry.mark, client.range_mark, now)
                 if client.free_until < now:
                     asked = entry.mark ^ client.part
                     self._judge(redirects, client, Try(asked, entry.head, saved, now))

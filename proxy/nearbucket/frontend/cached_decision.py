@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, mark_of_range
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
+from nearbucket.frontend.sibling_ranges import mark_of_bytes
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
 from nearbucket.policy.preconditions import gets_body
@@ -78,6 +79,7 @@ class ClientEntry:
         reason: The reason of the decision.
         text: The bytes of its redirects; None if it is not redirected.
         range: Its Range in canonical form.
+        range_mark: The mark of that; 0 without a Range.
         streamable: Whether the streaming lane may answer it.
         keep_alive: Whether its connection stays open.
         log_part: Its fields as a part of a log line.
@@ -97,6 +99,7 @@ class ClientEntry:
     reason: Reason
     text: RedirectText | None
     range: str | None
+    range_mark: int
     streamable: bool
     keep_alive: bool
     log_part: LinePart
@@ -171,6 +174,7 @@ class EntryBuilder:
         own_fields = b""
         if isinstance(decision, Stream):
             own_fields = stamp_of(decision, reason_header=self._reason_header)
+        part_asked = one_range(request.headers.get(b"range", b"").decode("latin-1"))
         log_part: LinePart = ()
         if self._form is not None:
             log_part = fitted_client_part(self._form, _client_fields(request, decision, protocol))
@@ -180,7 +184,8 @@ class EntryBuilder:
             action=action_of(decision),
             reason=decision.reason,
             text=self._text(decision) if isinstance(decision, RedirectTo) else None,
-            range=one_range(request.headers.get(b"range", b"").decode("latin-1")),
+            range=part_asked,
+            range_mark=0 if part_asked is None else mark_of_bytes(part_asked),
             streamable=UNRELAYED.isdisjoint(request.headers),
             keep_alive=keep_alive,
             log_part=log_part,

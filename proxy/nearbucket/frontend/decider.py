@@ -6,6 +6,7 @@ one request to the next.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,8 +19,10 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_object,
     mark_of_range,
 )
+from nearbucket.frontend.sibling_ranges import NEW, NEXT, OLDER, RangeOf, mark_of_bytes
 from nearbucket.frontend.stuck_clients import StuckClient, StuckClients
-from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, Stream
+from nearbucket.origin.conditional_request import one_range
+from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, ReplicaStatus, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,9 +30,31 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
     from nearbucket.policy.engine import Engine
-    from nearbucket.policy.model import Decision, ReplicaStatus, Request
+    from nearbucket.policy.model import Decision, Request
     from nearbucket.replicas.replica_status import ReplicaStatuses
     from nearbucket.s3.presigner import Presigner
+
+
+_WITHOUT_COPY = frozenset({Reason.NOT_REPLICATED, Reason.UNVERIFIED})
+"""Reasons of a request while the copy is older than the origin's object."""
+
+_TURN = 0.01
+"""Seconds between two looks whether a download is complete."""
+
+
+class _OlderCopy:
+    """To decide for a client that is to get the copy although it is older."""
+
+    def __init__(self, size: int) -> None:
+        self._status = ReplicaStatus(None, size, 0.0)  # for this request alone
+
+    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
+        return self._status
+
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
+        return False
 
 
 class Decider:
@@ -78,6 +103,8 @@ class Decider:
     def decide(self, request: Request) -> Decision:
         """Redirect, stream or refuse; for a target that needs it, the Location is signed."""
         decision = self.engine.decide(request, self)
+        if b"range" in request.headers and isinstance(decision, Stream):
+            decision = self._with_siblings(request, decision)
         if self.presigners and isinstance(decision, RedirectTo):
             return self._signed(request, decision)
         return decision
@@ -108,6 +135,39 @@ class Decider:
         if self.replicas is not None:
             self.replicas.revalidate(site, region, key)
         return verdict is STUCK
+
+    async def decide_later(self, request: Request) -> Decision:
+        """Decide when no download of the client that began before a change is under way.
+
+        That takes two seconds at most: then the older copy is not redirected to any more.
+        """
+        while True:
+            decision = self.decide(request)
+            if decision.reason is not Reason.UNVERIFIED or not isinstance(decision, Stream):
+                return decision
+            if self._download_of(request, decision)[0] is not NEXT:
+                return decision
+            await asyncio.sleep(_TURN)
+
+    def _with_siblings(self, request: Request, decision: Stream) -> Decision:
+        """Redirect a range to the older copy if the rest of its download was redirected there."""
+        download, size = self._download_of(request, decision)
+        if download is OLDER:
+            return self.engine.decide(request, _OlderCopy(size))
+        return replace(decision, reason=Reason.UNVERIFIED) if download is NEXT else decision
+
+    def _download_of(self, request: Request, decision: Stream) -> tuple[RangeOf, int]:
+        """The download of a range that would be streamed, and the size of an older copy."""
+        site, key, region = decision.site, decision.key, decision.region or ""
+        part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
+        older = None
+        if part is not None and decision.reason in _WITHOUT_COPY and self.replicas is not None:
+            older = self.replicas.older_copy(site, region, key)
+        if part is None or older is None or site not in self.recent_redirects:
+            return NEW, 0
+        mark = mark_of_asker(site, decision.client, request) ^ mark_of_object(key)
+        ranges = self._redirect_table.ranges
+        return ranges.download_of(mark, mark_of_bytes(part), older.changed), older.size
 
     def _signed(self, request: Request, decision: RedirectTo) -> RedirectTo | Stream:
         """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""

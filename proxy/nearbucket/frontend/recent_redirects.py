@@ -1,14 +1,12 @@
 """The redirects of the last minutes, by asker, in a table that all workers share.
 
-An asker is all that has one client address and one User-Agent. Two things are asked of the table:
+An asker is all that has one client address and one User-Agent. The table tells whether it does not
+get through to its redirects; ``came_back.py`` has the rule.
 
-* Whether an asker does not get through to its redirects; ``came_back.py`` has the rule.
-* Whether it was redirected for an object, any part of it, a moment ago (``redirected_lately``).
-
-Marks are hashes. The table has ``SLOTS`` slots for each of the two and does not grow; of two marks
-in one slot the later stays, but an asker that is stuck stays until that is over. Nothing is locked:
-of two workers that write one slot at the same time, the slot of one stays, or a mixture that is no
-asker's, or one redirect is not counted.
+Marks are hashes. The table has ``SLOTS`` slots and does not grow; of two askers in one slot the
+later stays, but one that is stuck stays until that is over. Nothing is locked: of two workers that
+write one slot at the same time, the slot of one stays, or a mixture that is no asker's, or one
+redirect is not counted.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ from nearbucket.frontend.came_back import (
     stream_completed,
     stuck,
 )
+from nearbucket.frontend.sibling_ranges import RANGES_SIZE, SiblingRanges
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -36,30 +35,28 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Request
 
 SLOTS = 1 << 16
-_MARKS = SLOTS * 16
 _STATE = Struct("=QQdddQQHHH?x")
 """An ``AskerState`` in 64 bytes, a line of the processor's cache."""
-SIZE = _MARKS + SLOTS * _STATE.size
-"""Bytes of the table: a mark, its time, and the state of an asker for each slot."""
+_ASKERS = SLOTS * _STATE.size
+SIZE = _ASKERS + RANGES_SIZE
+"""Bytes of the memory that the workers share: the states of askers, and the table of ranges."""
 
 
 class SharedTable:
     """The table, in memory that other processes may map as well.
 
     Attributes:
-        marks: Marks of redirects: asker and object.
-        times: Their monotonic times, which are the same in all processes of a machine.
         askers: The states of askers.
+        ranges: The redirects for ranges.
     """
 
-    __slots__ = ("askers", "marks", "times")
+    __slots__ = ("askers", "ranges")
 
     def __init__(self, memory: mmap | None = None) -> None:
         """Use ``SIZE`` bytes of shared memory; by default memory of this process alone."""
         view = memoryview(bytearray(SIZE) if memory is None else memory)
-        self.marks = view[: _MARKS // 2].cast("Q")
-        self.times = view[_MARKS // 2 : _MARKS].cast("d")
-        self.askers = view[_MARKS:]
+        self.askers = view[:_ASKERS]
+        self.ranges = SiblingRanges(view[_ASKERS:])
 
 
 class AskerVerdict(IntEnum):
@@ -82,27 +79,12 @@ class RecentRedirects:
         window: For how many seconds a redirect counts as the last one; 0 if ``came_back`` is off.
     """
 
-    __slots__ = ("_askers", "_marks", "_times", "window")
+    __slots__ = ("_askers", "window")
 
     def __init__(self, window: float, table: SharedTable) -> None:
         """Use the table of all sites."""
         self.window = window
-        self._marks = table.marks
-        self._times = table.times
         self._askers = table.askers
-
-    def record(self, asker: int, object_mark: int, now: float) -> None:
-        """Note a redirect."""
-        mark = asker ^ object_mark
-        slot = mark % SLOTS
-        self._marks[slot] = mark
-        self._times[slot] = now
-
-    def redirected_lately(self, asker: int, object_mark: int, now: float, within: float) -> bool:
-        """Whether an asker was redirected for an object, any part of it, so many seconds ago."""
-        mark = asker ^ object_mark
-        slot = mark % SLOTS
-        return self._marks[slot] == mark and now - self._times[slot] < within
 
     def verdict(self, asker: int, asked: int, now: float, *, head: bool) -> AskerVerdict:
         """What is known of a request before it is answered; changes nothing.

@@ -110,9 +110,10 @@ class WorkerContext:
             descriptor,
             "https" if settings.listen.tls else "http",
         )
-        self.recorder = AnswerRecorder(self.log, self.counters)
+        table_of_redirects = redirect_table or SharedTable()
+        self.recorder = AnswerRecorder(self.log, self.counters, table_of_redirects.ranges)
         self.warnings = WarningLimiter()
-        self.decider = Decider(redirect_table or SharedTable(), self._on_stuck)
+        self.decider = Decider(table_of_redirects, self._on_stuck)
         self.decision_cache = DecisionCache()
         self.origins: Mapping[str, OriginClient] = {}
         self.signed_requests: Mapping[str, SignedRequestCache] = {}

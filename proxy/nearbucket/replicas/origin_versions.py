@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SIDE_FILES = ("sha256", "sha512", "md5", "asc", "sig")
 """What follows the dot behind an archive's key in the keys of its usual side files."""
 
+LATELY = 2.0
+"""Seconds for which it is known that an object has changed."""
+
 PAUSE = 1.0
 """Age in seconds from which what is known of an archive or a side file is checked again."""
 
@@ -71,6 +74,18 @@ class _Origin(NamedTuple):
         return archive if archive and self.bucket.get(archive) is not None else None
 
 
+class ReplacedVersion(NamedTuple):
+    """The version that an object had until a moment ago.
+
+    Attributes:
+        changed: Monotonic time at which this worker learned of another one.
+        version: The older version.
+    """
+
+    changed: float
+    version: ObjectVersion
+
+
 class OriginVersions:
     """The versions of the origins' objects, as one worker learns them."""
 
@@ -92,6 +107,7 @@ class OriginVersions:
         self._report = report
         self._by_url: dict[str, _Origin] = {}
         self._by_site: dict[str, _Origin] = {}
+        self._replaced: dict[tuple[str, str], ReplacedVersion] = {}
 
     def prepare(
         self, sites: Iterable[Site], caches: Mapping[str, BucketCache]
@@ -169,6 +185,7 @@ class OriginVersions:
         origin, entry = self._by_url.get(bucket.probe.base_url), bucket.get(key)
         if origin is not None and entry is not None:
             if known is not None:
+                self._replace(origin, key, known)
                 self._check_copies(origin, key, entry.seen)
             self._check_beside(origin, key, entry)
             self._report(VersionReport(bucket.probe.base_url, key, *entry))
@@ -185,6 +202,7 @@ class OriginVersions:
         bucket.put(key, entry)
         if known is not None:
             self._changed()
+            self._replace(origin, key, known)
             self._check_copies(origin, key, entry.seen)
         self._check_beside(origin, key, entry)
 
@@ -194,8 +212,27 @@ class OriginVersions:
         if known is not None:
             origin.bucket.forget((key,))
             self._changed()
+            self._replace(origin, key, known)
             self._cache.check(origin.bucket, key, renews=True)
             self._check_copies(origin, key, monotonic())
+
+    def _replace(self, origin: _Origin, key: str, known: CachedObject) -> None:
+        self._replaced[origin.bucket.probe.base_url, key] = ReplacedVersion(
+            monotonic(), known.version
+        )
+
+    def replaced(self, base_url: str, key: str) -> ReplacedVersion | None:
+        """The last version of an object, if that changed in the last seconds."""
+        return self._replaced.get((base_url, key))
+
+    def tick(self, now: float) -> None:
+        """Once a second: forget changes that are no longer new."""
+        if self._replaced:
+            self._replaced = {
+                name: replaced
+                for name, replaced in self._replaced.items()
+                if now - replaced.changed <= LATELY
+            }
 
     def _check_copies(self, origin: _Origin, key: str, seen: float) -> None:
         """Check the copies of an object that changed, as far as they were not seen since then."""

@@ -20,7 +20,7 @@ from nearbucket.replicas.client_target import ClientTarget, target_uses
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.object_version import ABSENT
-from nearbucket.replicas.origin_versions import OriginVersions
+from nearbucket.replicas.origin_versions import LATELY, OriginVersions
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
 
@@ -60,6 +60,18 @@ UNVERIFIED = ReplicaStatus(Reason.UNVERIFIED, None, 0.0)
 """What the buckets hold is not known, or no longer."""
 
 _NO_COPY = frozenset({Reason.ABSENT, Reason.NOT_REPLICATED})
+
+
+class OlderCopy(NamedTuple):
+    """A copy of the version that an object had until a moment ago.
+
+    Attributes:
+        changed: Monotonic time at which this worker learned of the newer version.
+        size: Bytes of the copy.
+    """
+
+    changed: float
+    size: int
 
 
 class ReplicaRule(NamedTuple):
@@ -214,6 +226,26 @@ class ReplicaStatuses:
             if entry is None or entry.seen < oldest:
                 self.object_cache.check(bucket, key, renews=True)
 
+    def older_copy(self, site: str, region: str, key: str) -> OlderCopy | None:
+        """The copy of an object that changed at the origin in the last ``LATELY`` seconds.
+
+        Returns:
+            None if it did not change, or the copy can no longer be used, or not for that version.
+        """
+        rule = self._rules.get((site, region))
+        if rule is None or len(rule.buckets) <= 1 or rule.watched_url in self.health.down:
+            return None
+        origin, target = rule.buckets
+        replaced, copy = self.origin_versions.replaced(origin.probe.base_url, key), target.get(key)
+        if (
+            replaced is None
+            or copy is None
+            or monotonic() - replaced.changed > LATELY
+            or not copy.version.equals(replaced.version)
+        ):
+            return None
+        return OlderCopy(replaced.changed, copy.version.size)
+
     def revalidate(self, site: str, region: str, key: str) -> None:
         """Check a copy again, because a client that was redirected to it came back."""
         rule = self._rules.get((site, region))
@@ -267,6 +299,7 @@ class ReplicaStatuses:
         """Do what is due once a second."""
         self.object_cache.tick(now)
         self.clients.tick(now)
+        self.origin_versions.tick(now)
 
     async def close(self) -> None:
         """Stop the health checks and the requests under way."""

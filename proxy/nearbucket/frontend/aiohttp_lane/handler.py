@@ -123,7 +123,7 @@ class _Exchange:
             self._missing = await replicas.settle(
                 undecided.site, undecided.region or "", undecided.key
             )
-            self._decision = context.decider.decide(self._request)
+            self._decision = await context.decider.decide_later(self._request)
 
     def failed(self) -> None:
         """Note an error of our own: unless an answer has begun, the client gets 500."""
@@ -189,6 +189,8 @@ class _Exchange:
             return self._instead(decision, error.status)
         self._learn(decision, answer, asked)
         async with answer:
+            if self._verified_meanwhile(decision):
+                return await self.answer()
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 if (
                     answer.status == HTTPStatus.NOT_FOUND
@@ -220,6 +222,19 @@ class _Exchange:
             replicas.origin_versions.on_missing(decision.site, decision.key, asked)
         else:
             replicas.origin_versions.on_response(decision.site, decision.key, answer, asked)
+
+    def _verified_meanwhile(self, decision: Stream) -> bool:
+        """Whether a range is to be redirected after all, as the rest of its download was.
+
+        The check of the copy took too long, but the response of the origin has shown its version.
+        """
+        if decision.reason is not Reason.UNVERIFIED or "Range" not in self._incoming.headers:
+            return False
+        self._decision = self._context.decider.decide(self._request)
+        if isinstance(self._decision, RedirectTo):
+            return True
+        self._decision = decision
+        return False
 
     async def _send(self, decision: Stream, answer: ObjectResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status)
