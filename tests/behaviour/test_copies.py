@@ -295,6 +295,7 @@ async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
 
 
 JUDGED = {"came_back": "5m"}
+WATCHED = {**JUDGED, "watch": True}
 SAVED = "nearbucket_redirected_bytes_total", "*", "us-west-2"
 
 
@@ -328,6 +329,28 @@ async def test_a_client_that_asks_again_after_a_second_is_not_taken_for_a_crowd(
             reasons.append(await world.ask())
             await asyncio.sleep(1)  # the client's own pause
         assert reasons == ["in-region", "in-region", "came-back"]
+
+
+async def test_many_clients_that_do_not_get_through_take_the_target_down(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect=WATCHED) as world:
+        agents = [f"User-Agent: agent-{number}" for number in range(21)]
+        for _ in range(2):
+            assert {await world.ask(PATH, agent) for agent in agents} == {"in-region"}
+            world.served.age_redirects(11)
+        *reasons, _, last = [await world.ask(PATH, agent) for agent in agents]
+        assert reasons == ["came-back"] * 19
+        assert last == "target-down"
+
+
+async def test_clients_that_go_on_after_a_redirect_keep_the_target_up(serve: Serve) -> None:
+    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=WATCHED) as world:
+        for number in range(30):
+            assert await world.ask(PATH, f"User-Agent: through-{number}") == "in-region"
+            assert await world.ask("/b.tar.gz", f"User-Agent: through-{number}") == "in-region"
+        agents = [f"User-Agent: agent-{number}" for number in range(25)]
+        for expected in ("in-region", "in-region", "came-back"):
+            assert {await world.ask(PATH, agent) for agent in agents} == {expected}
+            world.served.age_redirects(11)
 
 
 async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: Serve) -> None:

@@ -198,13 +198,13 @@ def test_of_an_asker_that_got_other_objects_two_requests_count_until_it_is_stuck
     assert asker.saved == 100
 
 
-def test_a_redirect_shows_what_became_of_the_one_before() -> None:
+def test_an_asker_that_goes_on_after_one_redirect_got_through() -> None:
     asker = Asker()
     results = []
     for asked in (A, A, A, B, C):
         asker.now += 10
-        results.append(asker.redirected(asked).came_back)
-    assert results == [None, True, None, None, False]
+        results.append(asker.redirected(asked).got_through)
+    assert results == [False, False, False, False, True]
 
 
 def test_a_crowd_is_not_looked_at_again_before_half_a_second() -> None:

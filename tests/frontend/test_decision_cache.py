@@ -77,6 +77,9 @@ class _Replicas:
     def revalidate(self, _site: str, _region: str, _key: str) -> None:
         """See ``ReplicaStatuses``."""
 
+    def client_result(self, _site: str, _region: str, *, got_through: bool) -> None:
+        """See ``ReplicaStatuses``."""
+
     def older_copy(self, _site: str, _region: str, _key: str) -> None:
         """No object has changed."""
 

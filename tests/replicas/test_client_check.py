@@ -261,9 +261,9 @@ async def test_clients_that_come_back_take_a_target_down_and_it_is_tried_again_a
         use(statuses, site("a", server), site("b", server, watch=False))
         for _ in range(LEAST):
             assert statuses.status("a", "us-west-2", "a").against is None
-            statuses.client_result("a", "us-west-2", came_back=True)
-        statuses.client_result("nowhere", "us-west-2", came_back=True)
-        statuses.client_result("b", "us-west-2", came_back=True)
+            statuses.client_result("a", "us-west-2", got_through=False)
+        statuses.client_result("nowhere", "us-west-2", got_through=False)
+        statuses.client_result("b", "us-west-2", got_through=False)
         assert statuses.status("a", "us-west-2", "a").against is Reason.TARGET_DOWN
         assert statuses.status("b", "us-west-2", "a").against is None
         assert "20 of 20 clients" in caplog.text
@@ -280,5 +280,5 @@ async def test_clients_that_get_their_objects_keep_a_target_up(statuses: Replica
         use(statuses, site("a", server))
         for _ in range(5 * LEAST):
             for came_back in (True, False, False):
-                statuses.client_result("a", "us-west-2", came_back=came_back)
+                statuses.client_result("a", "us-west-2", got_through=not came_back)
         assert statuses.status("a", "us-west-2", "a").against is None

@@ -10,6 +10,8 @@ from nearbucket.policy.model import Reason
 from nearbucket.telemetry.log_format import LineParts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry
     from nearbucket.frontend.recent_redirects import RecentRedirects
     from nearbucket.frontend.sibling_ranges import SiblingRanges
@@ -21,12 +23,28 @@ if TYPE_CHECKING:
 class AnswerRecorder:
     """Records the answers of one worker."""
 
-    __slots__ = ("_counters", "_log", "_ranges")
+    __slots__ = ("_counters", "_log", "_on_got_through", "_ranges")
 
-    def __init__(self, log: AccessLog, counters: Counters, ranges: SiblingRanges) -> None:
+    def __init__(
+        self,
+        log: AccessLog,
+        counters: Counters,
+        ranges: SiblingRanges,
+        on_got_through: Callable[[str, str], None],
+    ) -> None:
+        """Record in these places.
+
+        Args:
+            log: The access log.
+            counters: The metrics.
+            ranges: The redirects for ranges.
+            on_got_through: Called with site and region when a client is seen to have got through
+                to the target.
+        """
         self._log = log
         self._counters = counters
         self._ranges = ranges
+        self._on_got_through = on_got_through
 
     def record(
         self, cached: CachedDecision, status: int, sent: int, started: float, now: float
@@ -73,6 +91,8 @@ class AnswerRecorder:
         outcome = redirects.after_redirect(client.asker, request)
         client.free_until = outcome.free_until
         self._take_back(client, outcome.taken_back)
+        if outcome.got_through:
+            self._on_got_through(client.site, client.region or "")
 
     def stream_began(self, cached: CachedDecision, now: float) -> None:
         """The head of a streamed object is sent, at this monotonic time."""

@@ -101,17 +101,17 @@ class Outcome(NamedTuple):
     Attributes:
         free_until: Until when the asker's redirects need no look; it is a crowd.
         taken_back: Bytes that were not saved after all; negative if they were.
-        came_back: Whether the redirect before failed (True) or served its purpose (False), where
-            this request is the first to show it.
+        got_through: Whether this request is the first to show that the redirect before it served
+            its purpose.
     """
 
     free_until: float = 0.0
     taken_back: int = 0
-    came_back: bool | None = None
+    got_through: bool = False
 
 
 _NOTHING = Outcome()
-_PASSED = Outcome(came_back=False)
+_PASSED = Outcome(got_through=True)
 
 
 def after_redirect(state: AskerState, request: Try, window: float) -> tuple[AskerState, Outcome]:
@@ -158,7 +158,7 @@ def _tried_again(
         asker, asked, now, 0.0, minute, claimed - back + size, withheld + back, redirects,
         min(tries + 1, _MOST), passed, head,
     )  # fmt: skip
-    return after, Outcome(0.0, back, True if tries == 1 else None)
+    return after, Outcome(0.0, back)
 
 
 def _went_on(

@@ -111,7 +111,9 @@ class WorkerContext:
             "https" if settings.listen.tls else "http",
         )
         table_of_redirects = redirect_table or SharedTable()
-        self.recorder = AnswerRecorder(self.log, self.counters, table_of_redirects.ranges)
+        self.recorder = AnswerRecorder(
+            self.log, self.counters, table_of_redirects.ranges, self._on_got_through
+        )
         self.warnings = WarningLimiter()
         self.decider = Decider(table_of_redirects, self._on_stuck)
         self.decision_cache = DecisionCache()
@@ -145,6 +147,12 @@ class WorkerContext:
     def _on_stuck(self, client: StuckClient, not_saved: int) -> None:
         self.counters.take_back(client.site, client.region, not_saved)
         self.warnings.warn(client.warning())
+        if self.decider.replicas is not None:
+            self.decider.replicas.client_result(client.site, client.region, got_through=False)
+
+    def _on_got_through(self, site: str, region: str) -> None:
+        if self.decider.replicas is not None:
+            self.decider.replicas.client_result(site, region, got_through=True)
 
     def tick(self) -> None:
         """Once a second: set the clocks, and log how many warnings were left out."""

@@ -8,7 +8,7 @@ still there. One that never could be read stays in use: clients may have a way t
 not.
 
 What this does not show, such as clients whose own network does not let them through, a circuit
-breaker does: many of those that were redirected came back.
+breaker does: many of those that were redirected came back until they were streamed to.
 """
 
 from __future__ import annotations
@@ -208,13 +208,13 @@ class ClientChecker:
 
     # Clients that came back
 
-    def note(self, target: ClientTarget, *, came_back: bool, now: float) -> None:
-        """Note whether a client that was redirected came back, at a monotonic time."""
+    def note(self, target: ClientTarget, *, got_through: bool, now: float) -> None:
+        """Note whether a client got through to a target, at a monotonic time."""
         checked = self._checked.get(target)
         if checked is None:
             return
         redirects = self._redirects(checked)
-        share = checked.breaker.note(failed=came_back, attempts=redirects, now=now)
+        share = checked.breaker.note(failed=not got_through, attempts=redirects, now=now)
         if share:
             checked.tripped = (
                 f"{share} clients of which that is known came back from {target.location} for the "

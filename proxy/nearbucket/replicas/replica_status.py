@@ -256,11 +256,11 @@ class ReplicaStatuses:
         if entry is None or monotonic() - entry.seen > REVALIDATE_PAUSE:
             self.object_cache.check(target, key, renews=True)
 
-    def client_result(self, site: str, region: str, *, came_back: bool) -> None:
-        """Note whether a client that was redirected came back, where a request shows it."""
+    def client_result(self, site: str, region: str, *, got_through: bool) -> None:
+        """Note whether a client got through to a target, where its requests show it."""
         rule = self._rules.get((site, region))
         if rule is not None and rule.clients is not None:
-            self.clients.note(rule.clients, came_back=came_back, now=monotonic())
+            self.clients.note(rule.clients, got_through=got_through, now=monotonic())
 
     async def settle(self, site: str, region: str, key: str) -> bool:
         """Ask S3 for what is not known, and wait for at most ``catalog.wait``.
