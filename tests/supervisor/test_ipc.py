@@ -12,6 +12,7 @@ import pytest
 
 from nearbucket.regions.ip_ranges import Ranges, read_ranges
 from nearbucket.regions.prefix_tree import groups
+from nearbucket.replicas.object_version import ObjectVersion, VersionReport
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -71,6 +72,7 @@ async def raw_end() -> AsyncIterator[tuple[socket.socket, Channel]]:
         pytest.param(Drain(), id="drain"),
         pytest.param(Ready(), id="ready"),
         pytest.param(SnapshotRefused("broken"), id="refused snapshot"),
+        pytest.param(VersionReport("u", "k", ObjectVersion(1, "e"), 2.0, 1.0), id="version"),
         pytest.param(Stats(1, {}), id="empty report"),
         pytest.param(Stats(2, {"nearbucket_connections": {(): 1}}), id="report"),
         pytest.param(snapshot(settings(), workers=3), id="snapshot"),

@@ -158,12 +158,12 @@ class Decider:
 
     def _download_of(self, request: Request, decision: Stream) -> tuple[RangeOf, int]:
         """The download of a range that would be streamed, and the size of an older copy."""
-        site, key, region = decision.site, decision.key, decision.region or ""
+        site, key, replicas = decision.site, decision.key, self.replicas
+        if decision.reason not in _WITHOUT_COPY or replicas is None:
+            return NEW, 0
+        older = replicas.older_copy(site, decision.region or "", key)
         part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
-        older = None
-        if part is not None and decision.reason in _WITHOUT_COPY and self.replicas is not None:
-            older = self.replicas.older_copy(site, region, key)
-        if part is None or older is None or site not in self.recent_redirects:
+        if older is None or part is None or site not in self.recent_redirects:
             return NEW, 0
         mark = mark_of_asker(site, decision.client, request) ^ mark_of_object(key)
         ranges = self._redirect_table.ranges
