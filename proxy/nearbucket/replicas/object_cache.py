@@ -124,6 +124,11 @@ class BucketCache:
         self._keep(key, (*version[:3], seen, since))
         return True
 
+    def forget(self, key: str) -> None:
+        """Drop a key."""
+        self.young.pop(key, None)
+        self._old.pop(key, None)
+
     def put(self, key: str, entry: CachedObject) -> None:
         """Keep a version, unless a newer one is known.
 
@@ -145,16 +150,11 @@ class BucketCache:
         self.young[key] = kept
         self._bound()
 
-    def forget(self, keys: Iterable[str] | None) -> None:
-        """Drop objects; None stands for all of them, and for what was asked before and comes."""
-        if keys is None:
-            self._forgotten = monotonic()
-            clear_incrementally(self.young, self._old)
-            self.young, self._old = {}, {}
-            return
-        for key in keys:
-            self.young.pop(key, None)
-            self._old.pop(key, None)
+    def clear(self) -> None:
+        """Drop all objects, and the answers to what was asked before."""
+        self._forgotten = monotonic()
+        clear_incrementally(self.young, self._old)
+        self.young, self._old = {}, {}
 
     def age(self) -> None:
         """Drop the old half; the young half becomes the old one."""
@@ -240,8 +240,12 @@ class ObjectCache:
     def forget(self, base_url: str, keys: Iterable[str] | None) -> None:
         """Have objects of a bucket checked again before they are used; None: all of them."""
         bucket = self.buckets.get(base_url)
-        if bucket is not None:
-            bucket.forget(keys)
+        if bucket is None:
+            return
+        if keys is None:
+            bucket.clear()
+        for key in keys or ():
+            bucket.forget(key)
 
     def __len__(self) -> int:
         return sum(map(len, self.buckets.values()))
