@@ -353,6 +353,27 @@ async def test_clients_that_go_on_after_a_redirect_keep_the_target_up(serve: Ser
             world.served.age_redirects(11)
 
 
+async def test_who_gets_an_object_whole_again_and_again_is_a_crowd_after_all(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        reasons = []
+        for _ in range(7):
+            reasons.append(await world.ask())
+            await world.served.settled()
+            world.served.age_redirects(11)
+        assert reasons == ["in-region"] * 2 + ["came-back"] * 3 + ["in-region"] * 2
+        assert world.served.count(*SAVED) == 4 * 10  # those of before, too
+        assert not world.served.stuck_clients()
+
+
+async def test_a_stuck_client_that_asks_twice_at_once_is_a_crowd_after_all(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        for _ in range(2):
+            assert await world.ask() == "in-region"
+            world.served.age_redirects(11)
+        for expected in ("came-back", "came-back", "in-region"):
+            assert await world.ask() == expected
+
+
 async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: Serve) -> None:
     async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=JUDGED) as world:
         for _ in range(5):
@@ -369,6 +390,7 @@ async def test_ranges_of_one_object_are_different_things(serve: Serve) -> None:
             world.served.age_redirects(11)
 
 
+@pytest.mark.parametrize("cached", [1, 2])
 @pytest.mark.parametrize(
     ("condition", "answer"),
     [
@@ -381,10 +403,12 @@ async def test_ranges_of_one_object_are_different_things(serve: Serve) -> None:
     ],
 )
 async def test_a_client_that_has_the_version_gets_304_and_saves_nothing(
-    serve: Serve, condition: str, answer: str
+    serve: Serve, condition: str, answer: str, cached: int
 ) -> None:
+    """Whether or not a redirect of the object is cached."""
     async with copies(serve, OBJECTS) as world:
-        assert await world.ask() == "in-region"  # so that a redirect is cached
+        for _ in range(cached):
+            assert await world.ask() == "in-region"
         saved = world.served.count(*SAVED)
         for _ in range(3):
             found = await world.served.get(PATH, FROM, condition)
@@ -398,6 +422,9 @@ async def test_a_client_that_has_the_version_gets_304_and_saves_nothing(
         assert world.served.count(*SAVED) - saved == 3 * 10 * certain
         bypasses = world.served.count("nearbucket_bypasses_total", "*", "us-west-2", "not-modified")
         assert bypasses == 3 * (answer == "not-modified")
+        saved = world.served.count(*SAVED)
+        assert await world.ask() == "in-region"
+        assert world.served.count(*SAVED) - saved == 10
 
 
 async def test_bytes_and_money_are_counted_where_the_size_is_known(serve: Serve) -> None:
