@@ -210,7 +210,7 @@ class OriginVersions:
         """Forget a version that is known no longer, and ask for the current one."""
         known = origin.bucket.get(key)
         if known is not None:
-            origin.bucket.forget((key,))
+            origin.bucket.forget(key)
             self._changed()
             self._replace(origin, key, known)
             self._cache.check(origin.bucket, key, renews=True)
