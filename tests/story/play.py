@@ -144,6 +144,9 @@ def _result(scene: Scene, stage: Stage, books: Books, failure: str) -> Result:
     problems = [failure] if failure else []
     if scene.exact and not failure and (differ := books.differences()):
         problems.append("books: " + "; ".join(differ))
+    unanswered = sum(not each.answer.host_status for each in stage.downloads)
+    if scene.exact and unanswered:
+        problems.append(f"{unanswered} requests without an answer")
     strange = stage.wrong() - stage.foreign()
     if strange:
         problems.append(f"{strange} answers with wrong bytes")

@@ -45,7 +45,7 @@ async def a_roll_out_by_percent_with_a_worker_killed(stage: Stage) -> None:
     await stage.answered(ready, 80)
     lost = [each.answer.began for each in stage.downloads if not each.answer.host_status]
     stage.notes.append(f"{len(lost)} connections lost with the worker")
-    assert all(abs(began - killed) < 1 for began in lost)
+    assert all(abs(began - killed) < 5 for began in lost)
     assert stage.share(since=ready) == 1
 
 
