@@ -46,10 +46,10 @@ def test_a_version_is_old_from_the_end_of_its_successors_upload_on() -> None:
 
 def test_books_that_differ_say_where() -> None:
     seen = Counter({"in-region": 2})
-    right = Books((2, 2, 2), (seen, seen, seen), (7, 7, 7), (1000, 1005))
+    right = Books((2, 2, 2), (seen, seen, seen), (7, 7, 7), (1_000_000, 1_005_000))
     assert right.differences() == []
-    wrong = Books((2, 2, 3), (seen, Counter(), seen), (7, 8, 7), (1000, 900))
+    wrong = Books((2, 2, 3), (seen, Counter(), seen), (7, 8, 7), (1_000_000, 900_000))
     assert wrong.differences() == [
         "requests 2 / 2 / 3", "streamed 7 / 8 / 7", "reasons log in-region 0/2",
-        "saved 1000 / 900 bytes",
+        "saved 1000000 / 900000 bytes",
     ]  # fmt: skip
