@@ -286,7 +286,7 @@ async def a_target_that_is_closed_to_clients(stage: Stage) -> None:
 
     async def node(number: int) -> None:
         client = stage.client()
-        await asyncio.sleep(number / 4)
+        await asyncio.sleep(number / 5)
         for _ in range(4):
             if (await stage.fetch(client, ARCHIVE)).good:
                 return
@@ -296,7 +296,7 @@ async def a_target_that_is_closed_to_clients(stage: Stage) -> None:
     stage.notes.append(f"dead redirects {stage.dead()}")
     assert not await stage.target_up()
     assert "clients" in stage.errors()
-    assert stage.dead(since=closed + 22) == 0
+    assert stage.dead(since=closed + 17) == 0
 
 
 @scene(long=True)
