@@ -8,6 +8,7 @@ moment (``catalog.wait``). This folder knows buckets and objects, but no client 
 In reading order:
 
 * ``replica_status.py``: whether requests for an object may be redirected to a target, until when.
+* ``replica_rule.py``: what follows from the known objects: a reason, and how long it holds.
 * ``object_cache.py``: the known objects of all buckets, bounded; one HEAD request for each.
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
 * ``origin_versions.py``: what the responses of an origin show, passed on to the other workers.

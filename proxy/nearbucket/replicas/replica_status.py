@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.client_check import ClientChecker
-from nearbucket.replicas.client_target import ClientTarget, target_uses
+from nearbucket.replicas.client_target import target_uses
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
-from nearbucket.replicas.object_version import ABSENT
 from nearbucket.replicas.origin_versions import LATELY, OriginVersions
+from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, etags_of, needs_checksums
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
 
@@ -37,20 +37,8 @@ if TYPE_CHECKING:
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.telemetry.metrics import Counters
 
-SHORTEST = 2.0
-"""Seconds for which every result holds, unless ``verify_ttl`` is shorter."""
-
-OF_ITS_AGE = 0.1
-"""Share of the age of the origin's object for which it holds that a copy is good."""
-
-NEGATIVE_TTL = 30.0
-"""Seconds after which a copy that is absent or differs is checked again at the latest."""
-
 RENEW_AFTER = 0.75
 """Share of the time that a good result holds, after which the copy is checked again."""
-
-OUTAGE = 86400.0
-"""Seconds for which the last answer of an origin holds that does not answer any more."""
 
 REVALIDATE_PAUSE = 1.0
 """Age in seconds from which an answer is checked again when a client came back."""
@@ -58,8 +46,6 @@ REVALIDATE_PAUSE = 1.0
 DOWN = ReplicaStatus(Reason.TARGET_DOWN, None, 0.0)
 UNVERIFIED = ReplicaStatus(Reason.UNVERIFIED, None, 0.0)
 """What the buckets hold is not known, or no longer."""
-
-_NO_COPY = frozenset({Reason.ABSENT, Reason.NOT_REPLICATED})
 
 
 class OlderCopy(NamedTuple):
@@ -72,26 +58,6 @@ class OlderCopy(NamedTuple):
 
     changed: float
     size: int
-
-
-class ReplicaRule(NamedTuple):
-    """When a site redirects to a copy in one region.
-
-    Attributes:
-        watched_url: The target's ``object_base_url``; None if it has no health checks.
-        clients: The target as clients see it; None if it has no health checks.
-        buckets: Caches of the buckets that must hold the object, the target's last.
-        has_origin: Whether the first of them is the origin's.
-        longest: Seconds for which a result holds at most.
-        smallest: Bytes of the smallest object that is redirected.
-    """
-
-    watched_url: str | None
-    clients: ClientTarget | None
-    buckets: tuple[BucketCache, ...]
-    has_origin: bool
-    longest: float
-    smallest: int
 
 
 class ReplicaStatuses:
@@ -141,7 +107,7 @@ class ReplicaStatuses:
         caches = self.object_cache.prepare(probes.values())
         by_url = {probe.base_url: cache for probe, cache in caches}
         rules = {
-            (site.name, region): _rule(site, region, by_url)
+            (site.name, region): ReplicaRule.of(site, region, by_url)
             for site in settings.sites
             for region in site.targets
         }
@@ -204,20 +170,20 @@ class ReplicaStatuses:
         return self._status(rule, key, monotonic())
 
     def _status(self, rule: ReplicaRule, key: str, now: float) -> ReplicaStatus:
-        known = _cached(rule, key)
-        if known is None or _needs_checksums(known):
+        known = rule.known(key)
+        if known is None or needs_checksums(known):
             return UNVERIFIED
-        against, size = _reason_against(rule, known), known[0].version.size
-        oldest, valid_for = min(entry.seen for entry in known), _valid_for(rule, known)
-        if against in _NO_COPY:
+        against, size = rule.reason_against(known), known[0].version.size
+        oldest, valid_for = min(entry.seen for entry in known), rule.valid_for(known)
+        if against in NO_COPY:
             until = oldest + valid_for
             return UNVERIFIED if until < now else ReplicaStatus(against, size, until)
         until = oldest + valid_for * RENEW_AFTER
         if until < now:
-            if now - oldest > valid_for and not _excused(rule, known, now):
+            if now - oldest > valid_for and not rule.is_excused(known, now):
                 return UNVERIFIED
             self._renew(rule, key, now - valid_for * RENEW_AFTER)
-        return ReplicaStatus(against, size, until, _etags(known))
+        return ReplicaStatus(against, size, until, etags_of(known))
 
     def _renew(self, rule: ReplicaRule, key: str, oldest: float) -> None:
         """Check again, without waiting, what was seen before a monotonic time."""
@@ -233,7 +199,9 @@ class ReplicaStatuses:
             None if it did not change, or the copy can no longer be used, or not for that version.
         """
         rule = self._rules.get((site, region))
-        if rule is None or len(rule.buckets) <= 1 or rule.watched_url in self.health.down:
+        if rule is None or len(rule.buckets) <= 1:
+            return None
+        if rule.watched_url in self.health.down or rule.clients in self.clients.down:
             return None
         origin, target = rule.buckets
         replaced, copy = self.origin_versions.replaced(origin.probe.base_url, key), target.get(key)
@@ -279,7 +247,7 @@ class ReplicaStatuses:
             now = monotonic()
             flights = {
                 bucket: flight
-                for bucket in _to_check(rule, key, now)
+                for bucket in rule.to_check(key, now)
                 if (flight := self.object_cache.check(bucket, key)) is not None
             }
             if not flights or now >= deadline:
@@ -318,101 +286,9 @@ def _urls_with_copies(sites: Sequence[Site]) -> set[str]:
     }
 
 
-def _rule(site: Site, region: str, caches: Mapping[str, BucketCache]) -> ReplicaRule:
-    redirect = site.redirect
-    urls = dict.fromkeys(  # the origin may be the target
-        entry.object_base_url for _, entry in site.buckets_to_check(region)
-    )
-    buckets = tuple(caches[base_url] for base_url in urls)
-    watched = site.targets[region].object_base_url if redirect.watch else None
-    has_origin = site.origin.object_base_url in urls
-    clients = ClientTarget.of(site, region) if redirect.watch else None
-    return ReplicaRule(
-        watched, clients, buckets, has_origin, redirect.verify_ttl, redirect.min_size
-    )
-
-
-def _cached(rule: ReplicaRule, key: str) -> list[CachedObject] | None:
-    """The object in each bucket that counts; None if one of them is unknown.
-
-    If the origin has no such object, the other buckets do not count.
-    """
-    entries = [bucket.get(key) for bucket in rule.buckets]
-    if rule.has_origin and entries[0] is not None and entries[0].version == ABSENT:
-        return [entries[0]]
-    known = [entry for entry in entries if entry is not None]
-    return known if len(known) == len(entries) else None
-
-
-def _reason_against(rule: ReplicaRule, entries: list[CachedObject]) -> Reason | None:
-    """The reason against a redirect that follows from what the buckets hold."""
-    first, last = entries[0].version, entries[-1].version
-    if rule.has_origin and first == ABSENT:
-        return Reason.ABSENT
-    if first == ABSENT or last == ABSENT:  # noqa: PLR1714  # saves a tuple each time
-        return Reason.NOT_REPLICATED
-    if first is not last and not first.equals(last):
-        return Reason.NOT_REPLICATED
-    return Reason.SMALL if first.size < rule.smallest else None
-
-
-def _valid_for(rule: ReplicaRule, entries: list[CachedObject]) -> float:
-    """Seconds for which it holds what these entries say of a copy."""
-    if _reason_against(rule, entries) in _NO_COPY:
-        return min(max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, rule.longest)
-    return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), rule.longest)
-
-
-def _etags(entries: list[CachedObject]) -> tuple[str, ...]:
-    """The copy's ETag, and the origin's where it is another: the same bytes in other parts."""
-    first, last = entries[0].version.etag, entries[-1].version.etag
-    return tuple(filter(None, (last,) if first == last else (last, first)))
-
-
-def _excused(rule: ReplicaRule, entries: list[CachedObject], now: float) -> bool:
-    """Whether only the origin's answer is too old, because the origin does not answer.
-
-    Then the copy is all there is: nothing could be streamed instead.
-    """
-    first, last = entries[0], entries[-1]
-    return (
-        len(rule.buckets) > 1
-        and rule.buckets[0].failing
-        and now - first.seen < OUTAGE
-        and now - last.seen <= rule.longest
-    )
-
-
-def _needs_checksums(entries: list[CachedObject]) -> bool:
-    """Whether it takes checksums to tell if the copy is the origin's: then HEAD is needed."""
-    return entries[0].version.equals(entries[-1].version) is None
-
-
 def _answered_404(flight: asyncio.Task[float | None] | None, began: float) -> bool:
     """Whether a HEAD that was sent at ``began`` or later was answered 404."""
     if flight is None or not flight.done() or flight.cancelled():
         return False
     asked = flight.result()
     return asked is not None and asked >= began
-
-
-def _to_check(rule: ReplicaRule, key: str, now: float) -> list[BucketCache]:
-    """The buckets in which the object is unknown, or was seen too long ago.
-
-    The origin alone, as long as it may lack the object.
-    """
-    if not rule.buckets:
-        return []
-    first = rule.buckets[0].get(key)
-    if rule.has_origin and (first is None or first.version == ABSENT):
-        holds = first is not None and now - first.seen <= _valid_for(rule, [first])
-        return [] if holds else [rule.buckets[0]]
-    known = _cached(rule, key)
-    if known and _needs_checksums(known):
-        return list(rule.buckets)
-    return [
-        bucket
-        for bucket in rule.buckets
-        if (entry := bucket.get(key)) is None
-        or now - entry.seen > _valid_for(rule, known or [entry])
-    ]

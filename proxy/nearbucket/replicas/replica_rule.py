@@ -1,0 +1,138 @@
+"""The rule by which a site redirects to a copy in one region: what follows from the known objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.policy.model import Reason
+from nearbucket.replicas.client_target import ClientTarget
+from nearbucket.replicas.object_version import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearbucket.config.sites import Site
+    from nearbucket.replicas.object_cache import BucketCache, CachedObject
+
+SHORTEST = 2.0
+"""Seconds for which every result holds, unless ``verify_ttl`` is shorter."""
+
+OF_ITS_AGE = 0.1
+"""Share of the age of the origin's object for which it holds that a copy is good."""
+
+NEGATIVE_TTL = 30.0
+"""Seconds after which a copy that is absent or differs is checked again at the latest."""
+
+OUTAGE = 86400.0
+"""Seconds for which the last answer of an origin holds that does not answer any more."""
+
+NO_COPY = frozenset({Reason.ABSENT, Reason.NOT_REPLICATED})
+"""Reasons of a request for an object that cannot be had from the target."""
+
+
+class ReplicaRule(NamedTuple):
+    """When a site redirects to a copy in one region.
+
+    Attributes:
+        watched_url: The target's ``object_base_url``; None if it has no health checks.
+        clients: The target as clients see it; None if it has no health checks.
+        buckets: Caches of the buckets that must hold the object, the target's last.
+        has_origin: Whether the first of them is the origin's.
+        longest: Seconds for which a result holds at most.
+        smallest: Bytes of the smallest object that is redirected.
+    """
+
+    watched_url: str | None
+    clients: ClientTarget | None
+    buckets: tuple[BucketCache, ...]
+    has_origin: bool
+    longest: float
+    smallest: int
+
+    @classmethod
+    def of(cls, site: Site, region: str, caches: Mapping[str, BucketCache]) -> ReplicaRule:
+        """The rule of a site for a region; ``caches`` by ``object_base_url``."""
+        redirect = site.redirect
+        urls = dict.fromkeys(  # the origin may be the target
+            entry.object_base_url for _, entry in site.buckets_to_check(region)
+        )
+        buckets = tuple(caches[base_url] for base_url in urls)
+        watched = site.targets[region].object_base_url if redirect.watch else None
+        has_origin = site.origin.object_base_url in urls
+        clients = ClientTarget.of(site, region) if redirect.watch else None
+        return cls(watched, clients, buckets, has_origin, redirect.verify_ttl, redirect.min_size)
+
+    def known(self, key: str) -> list[CachedObject] | None:
+        """The object in each bucket that counts; None if one of them is unknown.
+
+        If the origin has no such object, the other buckets do not count.
+        """
+        entries = [bucket.get(key) for bucket in self.buckets]
+        if self.has_origin and entries[0] is not None and entries[0].version == ABSENT:
+            return [entries[0]]
+        known = [entry for entry in entries if entry is not None]
+        return known if len(known) == len(entries) else None
+
+    def reason_against(self, entries: list[CachedObject]) -> Reason | None:
+        """The reason against a redirect that follows from what the buckets hold."""
+        first, last = entries[0].version, entries[-1].version
+        if self.has_origin and first == ABSENT:
+            return Reason.ABSENT
+        if first == ABSENT or last == ABSENT:  # noqa: PLR1714  # saves a tuple each time
+            return Reason.NOT_REPLICATED
+        if first is not last and not first.equals(last):
+            return Reason.NOT_REPLICATED
+        return Reason.SMALL if first.size < self.smallest else None
+
+    def valid_for(self, entries: list[CachedObject]) -> float:
+        """Seconds for which it holds what these entries say of a copy."""
+        if self.reason_against(entries) in NO_COPY:
+            return min(
+                max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, self.longest
+            )
+        return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), self.longest)
+
+    def is_excused(self, entries: list[CachedObject], now: float) -> bool:
+        """Whether only the origin's answer is too old, because the origin does not answer.
+
+        Then the copy is all there is: nothing could be streamed instead.
+        """
+        first, last = entries[0], entries[-1]
+        return (
+            len(self.buckets) > 1
+            and self.buckets[0].failing
+            and now - first.seen < OUTAGE
+            and now - last.seen <= self.longest
+        )
+
+    def to_check(self, key: str, now: float) -> list[BucketCache]:
+        """The buckets in which the object is unknown, or was seen too long ago.
+
+        The origin alone, as long as it may lack the object.
+        """
+        if not self.buckets:
+            return []
+        first = self.buckets[0].get(key)
+        if self.has_origin and (first is None or first.version == ABSENT):
+            holds = first is not None and now - first.seen <= self.valid_for([first])
+            return [] if holds else [self.buckets[0]]
+        known = self.known(key)
+        if known and needs_checksums(known):
+            return list(self.buckets)
+        return [
+            bucket
+            for bucket in self.buckets
+            if (entry := bucket.get(key)) is None
+            or now - entry.seen > self.valid_for(known or [entry])
+        ]
+
+
+def needs_checksums(entries: list[CachedObject]) -> bool:
+    """Whether it takes checksums to tell if the copy is the origin's: then HEAD is needed."""
+    return entries[0].version.equals(entries[-1].version) is None
+
+
+def etags_of(entries: list[CachedObject]) -> tuple[str, ...]:
+    """The copy's ETag, and the origin's where it is another: the same bytes in other parts."""
+    first, last = entries[0].version.etag, entries[-1].version.etag
+    return tuple(filter(None, (last,) if first == last else (last, first)))
