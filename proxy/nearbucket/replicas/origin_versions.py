@@ -68,6 +68,11 @@ class _Origin(NamedTuple):
         """Whether a redirect can depend on the version of an object."""
         return any(policy.may_redirect(key) for policy in self.policies)
 
+    def wants(self, key: str) -> bool:
+        """Whether the version of an object is to be known."""
+        known = self.bucket.get(key) is not None
+        return known or self.matters(key) or self.archive_of(key) is not None
+
     def archive_of(self, key: str) -> str | None:
         """The object whose side file this is, if that object is known."""
         archive = key.rpartition(".")[0]
@@ -155,6 +160,8 @@ class OriginVersions:
         origin, etag = self._by_site.get(site), shown.etag.strip('"')
         if origin is None or not etag or origin.bucket.has(key, shown.total, etag):
             return
+        if not origin.wants(key):
+            return
         if shown.total is None:  # 304 has no length
             self._doubt(origin, key)
         else:
@@ -165,14 +172,14 @@ class OriginVersions:
     def on_missing(self, site: str, key: str, asked: float) -> None:
         """The origin of a site has no such object; the arguments are those of ``on_response``."""
         origin = self._by_site.get(site)
-        if origin is not None and not origin.bucket.has(key, ABSENT.size, ABSENT.etag):
+        if origin is None or origin.bucket.has(key, ABSENT.size, ABSENT.etag):
+            return
+        if origin.wants(key):
             self._show(origin, key, CachedObject.of(ABSENT, asked))
 
     def _show(self, origin: _Origin, key: str, entry: CachedObject) -> None:
-        known = origin.bucket.get(key) is not None
-        if known or origin.matters(key) or origin.archive_of(key) is not None:
-            self._learn(origin, key, entry)
-            self._report(VersionReport(origin.bucket.probe.base_url, key, *entry))
+        self._learn(origin, key, entry)
+        self._report(VersionReport(origin.bucket.probe.base_url, key, *entry))
 
     def on_report(self, report: VersionReport) -> None:
         """Another worker learned a version."""
