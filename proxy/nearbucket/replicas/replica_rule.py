@@ -1,4 +1,4 @@
-"""The rule by which a site redirects to a copy in one region: what follows from the known objects."""
+"""The rule by which a site redirects to a copy in one region, judged by the known objects."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ class ReplicaStatuses:
         return ReplicaStatus(against, size, until, etags_of(known))
 
     def _renew(self, rule: ReplicaRule, key: str, oldest: float) -> None:
-        """Check again, without waiting, what was seen before a monotonic time."""
+        """Check without waiting what is unknown, or was seen before a monotonic time."""
         for bucket in rule.buckets:
             entry = bucket.get(key)
             if entry is None or entry.seen < oldest:
@@ -250,7 +250,10 @@ class ReplicaStatuses:
                 for bucket in rule.to_check(key, now)
                 if (flight := self.object_cache.check(bucket, key)) is not None
             }
-            if not flights or now >= deadline:
+            if not flights:
+                break
+            if now >= deadline:
+                self._renew(rule, key, began)  # for the next request; also what was not asked yet
                 break
             await asyncio.wait(flights.values(), timeout=deadline - now)
             if rule.has_origin and _answered_404(flights.get(rule.buckets[0]), began):
