@@ -293,11 +293,11 @@ class Stage:
         return self.product.errors.read_text(encoding="utf-8")
 
     def share(self, since: float = 0.0, until: float = inf) -> float:
-        """Share of the eligible requests, begun in this time, that were redirected."""
+        """Share of the eligible requests for bytes, begun in this time, that were redirected."""
         found = [
             each.answer.redirected or (not each.follows and each.answer.host_status in {301, 302})
             for each in self.downloads
-            if each.eligible and since <= each.answer.began < until
+            if each.eligible and since <= each.answer.began < until and each.answer.status != 304
         ]
         return sum(found) / len(found) if found else 0.0
 
