@@ -42,7 +42,7 @@ async def a_day_in_fast_motion(stage: Stage) -> None:
     stage.notes.append(f"{(time.monotonic() - began) / HOUR:.1f} hours")
     assert shown == 0
     assert stage.foreign() == 0
-    # not all: each hour ``latest`` is unlike its copy for 16 s of 60, and the outage takes 16 of 480
+    # each hour ``latest`` is unlike its copy for 16 s of 60, and the outage takes 16 s of 480
     assert stage.share() >= 0.8
 
 
