@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry
-    from nearbucket.frontend.recent_redirects import RecentRedirects
     from nearbucket.frontend.sibling_ranges import SiblingRanges
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
@@ -66,13 +65,11 @@ class AnswerRecorder:
         else:
             saved = 0 if entry.size is None else client.bytes_saved(entry)
             counters.add(seconds, saved)
-            redirects = client.recent_redirects
-            if redirects is not None and counters.redirects and status:
+            if counters.redirects and status:
                 if client.range is not None:
                     self._ranges.record(client.asker ^ entry.mark, client.range_mark, now)
                 if client.free_until < now:
-                    asked = entry.mark ^ client.part
-                    self._judge(redirects, client, Try(asked, entry.head, saved, now))
+                    self._judge(client, Try(entry.mark ^ client.part, entry.head, saved, now))
         log = self._log
         form = log.format
         if form is not None:
@@ -86,9 +83,11 @@ class AnswerRecorder:
                 )
             log.keep(form.line(now + log.offset, seconds, last[3]))
 
-    def _judge(self, redirects: RecentRedirects, client: ClientEntry, request: Try) -> None:
-        """Look what the redirect tells of the client, unless it is known to be a crowd."""
-        outcome = redirects.after_redirect(client.asker, request)
+    def _judge(self, client: ClientEntry, request: Try) -> None:
+        """Look what a redirect tells of a client that is not known to be a crowd."""
+        if client.recent_redirects is None:
+            return
+        outcome = client.recent_redirects.after_redirect(client.asker, request)
         client.free_until = outcome.free_until
         self._take_back(client, outcome.taken_back)
         if outcome.got_through:
