@@ -52,6 +52,11 @@ class Asker:
         self.saved += size - outcome.taken_back
         return outcome
 
+    def falls(self, asked: int, after: float = 1.0) -> None:
+        """An object is streamed because the target is down."""
+        self.now += after
+        self.saved -= self.redirects.target_down(ASKER, asked, self.now)
+
     def gets(self, asked: int) -> None:
         """A stream is complete."""
         self.saved += self.redirects.stream_completed(ASKER, asked, self.now)
@@ -69,6 +74,33 @@ def test_a_client_that_does_not_get_through_has_its_object_at_the_third_try(paus
     tries = [asker.asks(A, pause) for _ in range(TRIES)]
     assert tries == ["redirect", "again", "stream"]
     assert [asker.asks(each, pause) for each in (B, C, A)] == ["stream"] * 3
+
+
+def test_redirects_of_a_target_that_is_found_to_be_down_are_no_tries() -> None:
+    asker = Asker()
+    assert [asker.asks(A), asker.asks(A)] == ["redirect", "again"]
+    asker.falls(A)
+    assert asker.saved == 0
+    assert [asker.asks(A) for _ in range(TRIES)] == ["redirect", "again", "stream"]
+    asker.falls(A, 59)
+    assert [asker.asks(A) for _ in range(TRIES)] == ["redirect", "again", "stream"]
+    asker.falls(A, 61)
+    assert asker.asks(A) == "stream"  # it was stuck before the target failed
+
+
+def test_a_crowd_stays_a_crowd_while_its_target_is_down() -> None:
+    asker = Asker()
+    asker.asks(A)
+    asker.asks(A, 0.1)
+    asker.falls(A)
+    assert {asker.asks(A, 10.0) for _ in range(5)} == {"redirect"}
+
+
+def test_a_redirect_for_another_object_than_the_one_that_is_streamed_counts_as_saved() -> None:
+    asker = Asker()
+    asker.asks(A)
+    asker.falls(B)
+    assert asker.saved == 100
 
 
 def test_after_an_hour_it_is_tried_again() -> None:

@@ -96,10 +96,13 @@ class AnswerRecorder:
     def stream_began(self, cached: CachedDecision, now: float) -> None:
         """The head of a streamed object is sent, at this monotonic time."""
         client, entry = cached
-        if client.reason is Reason.CAME_BACK and client.recent_redirects is not None:
-            asked = entry.mark ^ client.part
-            saved = client.recent_redirects.stream_began(client.asker, asked, now)
-            self._take_back(client, -saved)
+        redirects, asked = client.recent_redirects, entry.mark ^ client.part
+        if redirects is None:
+            return
+        if client.reason is Reason.CAME_BACK:
+            self._take_back(client, -redirects.stream_began(client.asker, asked, now))
+        elif client.reason is Reason.TARGET_DOWN:
+            self._take_back(client, redirects.target_down(client.asker, asked, now))
 
     def stream_completed(self, cached: CachedDecision, now: float) -> None:
         """A streamed object is sent whole, at this monotonic time."""

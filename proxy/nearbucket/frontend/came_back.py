@@ -12,6 +12,8 @@ machine wants the object. What tells them apart:
   the asker is stuck: this and every other object is streamed to it for ``HOLDS`` seconds.
 * An asker that goes on to another object after one redirect got the first one. Each time, up to
   ``MOST_PASSED`` in a row, adds one to the number of tries that it takes to be stuck.
+* While a target is down, redirects of a moment ago failed for everyone: an asker that is streamed
+  to for that reason begins anew, also if it was found stuck in the last ``OUTAGE_BEGAN`` seconds.
 * A stuck asker that asks for an object again within ``SAME_MOMENT``, or again after each of
   ``COMPLETE`` complete streams of it, wants it more than once: it is a crowd.
 
@@ -36,6 +38,9 @@ HOLDS = 3600.0
 RENEWED_AFTER = 0.5
 """Seconds for which a worker redirects a crowd without another look: less than ``SAME_MOMENT``, so
 that the next look sees that the crowd is still there."""
+
+OUTAGE_BEGAN = 60.0
+"""Seconds by which a target may have failed before it is known to be down."""
 
 _MINUTE = 60.0
 _MOST = 0xFFFF
@@ -187,6 +192,12 @@ def stream_began(state: AskerState, asked: int, now: float) -> AskerState:
     if now - state.time < SAME_MOMENT:
         return _wants_more(state, now)
     return state._replace(time=now)
+
+
+def target_down(state: AskerState, now: float) -> AskerState:
+    """The state of an asker to which a stream begins because its target is down."""
+    is_new = not state.until or -state.until > now + HOLDS - OUTAGE_BEGAN
+    return AskerState(state.asker) if is_new else state
 
 
 def stream_completed(state: AskerState, asked: int, now: float) -> AskerState:

@@ -26,6 +26,7 @@ from nearbucket.frontend.came_back import (
     stream_began,
     stream_completed,
     stuck,
+    target_down,
 )
 from nearbucket.frontend.sibling_ranges import RANGES_SIZE, SiblingRanges
 
@@ -139,6 +140,15 @@ class RecentRedirects:
         """A stream to a stuck asker is complete. Returns the bytes that were saved after all."""
         state = self._state(asker)
         return self._streamed(state, stream_completed(state, asked, now), now)
+
+    def target_down(self, asker: int, asked: int, now: float) -> int:
+        """A stream begins because the target is down. Returns the bytes that were not saved."""
+        state = self._slot(asker)
+        after = target_down(state, now)
+        if state.asker != asker or after is state:
+            return 0
+        self._write(after)
+        return state.claimed if state.asked == asked else 0
 
     def _streamed(self, before: AskerState, after: AskerState, now: float) -> int:
         if not before.is_stuck(now):

@@ -160,14 +160,16 @@ class ReplicaStatuses:
         rule = self._rules.get((site, region))
         if rule is None:  # a reload uses the new engine a moment before the new rules
             return UNVERIFIED
-        if rule.watched_url is not None and rule.watched_url in self.health.down:
-            self.health.requested(rule.watched_url, key)
-            return DOWN
-        if rule.clients in self.clients.down:
+        if self._is_down(rule):
+            if rule.watched_url is not None:
+                self.health.requested(rule.watched_url, key)
             return DOWN
         if not rule.buckets:
             return ReplicaStatus()
         return self._status(rule, key, monotonic())
+
+    def _is_down(self, rule: ReplicaRule) -> bool:
+        return rule.watched_url in self.health.down or rule.clients in self.clients.down
 
     def _status(self, rule: ReplicaRule, key: str, now: float) -> ReplicaStatus:
         known = rule.known(key)
@@ -199,9 +201,7 @@ class ReplicaStatuses:
             None if it did not change, or the copy can no longer be used, or not for that version.
         """
         rule = self._rules.get((site, region))
-        if rule is None or len(rule.buckets) <= 1:
-            return None
-        if rule.watched_url in self.health.down or rule.clients in self.clients.down:
+        if rule is None or len(rule.buckets) <= 1 or self._is_down(rule):
             return None
         origin, target = rule.buckets
         replaced, copy = self.origin_versions.replaced(origin.probe.base_url, key), target.get(key)
@@ -263,8 +263,7 @@ class ReplicaStatuses:
     def up(self) -> Iterator[tuple[tuple[str, str], bool]]:
         """Site and region of every target, and whether it is up."""
         for name, rule in self._rules.items():
-            down = rule.watched_url in self.health.down or rule.clients in self.clients.down
-            yield name, not down
+            yield name, not self._is_down(rule)
 
     def tick(self, now: float) -> None:
         """Do what is due once a second."""

@@ -37,6 +37,8 @@ CONDITIONS = (
 )  # fmt: skip
 PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
+_TELLING = frozenset({Reason.CAME_BACK, Reason.TARGET_DOWN})
+"""Reasons of streams that tell something of a client's redirects (``frontend/came_back.py``)."""
 KEPT = frozenset({"content-range", "vary"})  # S3's fields that 404, 412 and 416 keep, beside CORS
 
 
@@ -243,14 +245,14 @@ class _Exchange:
         decorate(response, decision, reason_header=self._context.settings.log.reason_header)
         self._finish(response)
         await response.prepare(self._incoming)
-        came_back = decision.reason is Reason.CAME_BACK and self._request.method != "HEAD"
-        if came_back:
+        tells_of_client = decision.reason in _TELLING and self._request.method != "HEAD"
+        if tells_of_client:
             self._context.recorder.stream_began(self._entries(), monotonic())
         async for chunk in answer.body():
             await response.write(chunk)
             self._sent += len(chunk)
         await response.write_eof()
-        if came_back:
+        if tells_of_client:
             self._context.recorder.stream_completed(self._entries(), monotonic())
         return response
 
