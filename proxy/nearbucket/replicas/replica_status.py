@@ -185,7 +185,7 @@ class ReplicaStatuses:
             if now - oldest > valid_for and not rule.is_excused(known, now):
                 return UNVERIFIED
             self._renew(rule, key, now - valid_for * RENEW_AFTER)
-        return ReplicaStatus(against, size, until, etags_of(known))
+        return ReplicaStatus(against, size, until, etags_of(known) if against is None else ())
 
     def _renew(self, rule: ReplicaRule, key: str, oldest: float) -> None:
         """Check without waiting what is unknown, or was seen before a monotonic time."""
