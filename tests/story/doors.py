@@ -177,6 +177,9 @@ class Door:
         )
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it was accepted before the door closed
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks[task] = writer
