@@ -224,6 +224,7 @@ def open_way(s3: LocalS3, folder: Path, *, redirected: bool) -> Iterator[Way]:
     with Relay(int(s3.server.endpoint.rpartition(":")[2])) as back:
         redirect = {
             "mode": "on" if redirected else "off",
+            "client_probe": False,  # its requests for one byte would count as a client's
             "paths": ["*"],
             "exclude": ["*.html", f"{STREAMED}*"],
         }

@@ -26,7 +26,7 @@ PARTS = [
     "nearbucket.origin.registry.SignedRequestCache",
     "nearbucket.replicas.replica_status.BucketProbe",
     "nearbucket.replicas.object_cache.BucketCache",
-    "nearbucket.replicas.replica_status.ReplicaRule",
+    "nearbucket.replicas.replica_status.ReplicaRule.of",
     "nearbucket.replicas.replica_status.Presigner",
     "nearbucket.frontend.worker_context.Engine.build",
     "nearbucket.frontend.worker_context.PlainRequestParser",
