@@ -12,7 +12,6 @@ from tests.story.doors import CLIENT_FIELD, Head, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Self
 
 PATIENCE = 30.0
 """Seconds that a client waits for an answer."""
@@ -173,19 +172,6 @@ class Client:
         for _, writer in self._kept.values():
             writer.transport.abort()
         self._kept.clear()
-
-    def like(self, **other: str) -> Self:
-        """The same client with another address or agent."""
-        return type(self)(
-            self.port,
-            self.host,
-            other.get("address", self.address),
-            other.get("agent", self.agent),
-            self.fields,
-            self.follows,
-            self.blocked,
-            self.keeps,
-        )
 
 
 def _reason(head: Head) -> str:

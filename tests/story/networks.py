@@ -17,7 +17,7 @@ VPC = ip_network("10.20.0.0/16")
 OUTSIDE = ip_network("203.0.113.0/24")
 """A documentation network that no list has."""
 
-WEST, EAST, ELSEWHERE = "us-west-2", "us-east-1", "eu-west-1"
+WEST, EAST = "us-west-2", "us-east-1"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Networks:
         rows = json.loads(path.read_text(encoding="utf-8"))
         v4 = [(ip_network(each["ip_prefix"]), each) for each in rows["prefixes"]]
         v6 = [(ip_network(each["ipv6_prefix"]), each) for each in rows["ipv6_prefixes"]]
-        chosen = {region: _undivided(v4, region) for region in (WEST, EAST, ELSEWHERE)}
+        chosen = {region: _undivided(v4, region) for region in (WEST, EAST)}
         return cls(chosen | {"ipv6": _undivided(v6, WEST), "vpc": VPC, "outside": OUTSIDE})
 
     def address(self, name: str, number: int) -> str:

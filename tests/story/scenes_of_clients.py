@@ -184,6 +184,7 @@ async def browsers_and_crawlers(stage: Stage) -> None:
         assert (await stage.fetch(crawler, key)).good
     plain = stage.client(agent="Mozilla/5.0", keeps=True)
     assert (await stage.fetch(plain, ARCHIVE)).redirected
+    assert (await stage.fetch(stage.client("us-east-1"), ARCHIVE)).reason == "no-target"
     assert stage.reasons()["credentials"] == 2
     assert stage.reasons()["outside-aws"] == 6
 
