@@ -158,44 +158,42 @@ async def segments_while_a_copy_is_stale(stage: Stage) -> None:
 @scene()
 async def segments_at_change_over(stage: Stage) -> None:
     """Segmented downloads, single and behind one address, while the object is overwritten."""
-    await _change_over(stage, 6, 8)
+    await _change_over(stage, downloads=45, clients=8)
 
 
 @scene(long=True)
 async def a_thousand_segmented_downloads_at_change_over(stage: Stage) -> None:
-    """The same with a thousand, over 40 s, in which the object changes five times."""
-    await _change_over(stage, 40, 14, changes=5)
+    """A thousand, while the object is overwritten and copied eight times."""
+    await _change_over(stage, downloads=1000, clients=14, changes=8)
 
 
-async def _change_over(stage: Stage, seconds: float, clients: int, changes: int = 1) -> None:
+async def _change_over(stage: Stage, downloads: int, clients: int, changes: int = 1) -> None:
     await stage.publish(ARCHIVE)
     gateway = stage.client(agent="aria2/1.37.0")
     askers = [*stage.cluster(clients // 2), *[gateway] * (clients // 2)]
-    ends = time.monotonic() + seconds
     made: list[frozenset[int]] = []
 
     async def download(number: int) -> None:
         await asyncio.sleep(number / 10)
-        while time.monotonic() < ends:
+        while not stage.over:
             versions, _ = await stage.segments(askers[number], ARCHIVE)
             made.append(versions)
             await asyncio.sleep(0.3)
 
-    async def outside() -> None:
-        client = stage.client("outside")
-        while time.monotonic() < ends:
-            await stage.fetch(client, ARCHIVE)
-            await asyncio.sleep(0.3)
+    async def reached(step: int) -> None:
+        """Wait for a part of the downloads: each change has one before it and one after."""
+        wanted = downloads * step // (2 * changes + 1)
+        while len(made) < wanted:
+            await asyncio.sleep(0.05)
 
-    traffic = stage.start(
-        together([outside(), *(download(number) for number in range(len(askers)))])
-    )
-    for _ in range(changes):
-        await asyncio.sleep(seconds / (changes + 1))
+    stage.start(together(download(number) for number in range(len(askers))))
+    stage.start(stage.busy(stage.cluster(1, "outside"), [ARCHIVE], 0.3))
+    for change in range(changes):
+        await reached(2 * change + 1)
         await stage.upload(ARCHIVE)
-        if changes > 1:
-            await stage.replicate(ARCHIVE)
-    await traffic
+        await reached(2 * change + 2)
+        await stage.replicate(ARCHIVE)
+    await reached(2 * changes + 1)
     stage.notes.append(f"{len(made)} downloads")
     assert not stage.mixed, f"of two versions: {len(stage.mixed)} of {len(made)}, {stage.mixed[:9]}"
     assert stage.old_after_shown(ARCHIVE, stage.histories[ARCHIVE].current) == 0

@@ -21,6 +21,9 @@ LARGE = "large.tar.xz"
 FILES = [f"{number}.tar.xz" for number in range(6)]
 PART = 5 << 20
 
+REDIRECTED = {"in-region", "unverified"}
+"""Reasons when all are redirected; on a busy machine S3 may take longer than ``catalog.wait``."""
+
 
 @scene(product="operated", redirect={"percent": 0}, exact=False)
 async def a_roll_out_by_percent_with_a_worker_killed(stage: Stage) -> None:
@@ -37,7 +40,7 @@ async def a_roll_out_by_percent_with_a_worker_killed(stage: Stage) -> None:
     await _counted(stage, "refused", 1)
     full = await _reload(stage, config, 2, percent=100)
     await stage.answered(full, 80)
-    assert stage.share(since=full) == 1
+    assert set(stage.reasons(since=full)) <= REDIRECTED
     os.kill(stage.product.workers()[0], signal.SIGKILL)
     killed = time.monotonic()
     await asyncio.to_thread(stage.product.ready)
@@ -46,7 +49,7 @@ async def a_roll_out_by_percent_with_a_worker_killed(stage: Stage) -> None:
     lost = [each.answer.began for each in stage.downloads if not each.answer.host_status]
     stage.notes.append(f"{len(lost)} connections lost with the worker")
     assert all(abs(began - killed) < 5 for began in lost)
-    assert stage.share(since=ready) == 1
+    assert set(stage.reasons(since=ready)) <= REDIRECTED
 
 
 async def _reload(stage: Stage, config: dict[str, Any], number: int, **redirect: object) -> float:

@@ -349,9 +349,13 @@ class Stage:
             if each.versions
         )
 
-    def reasons(self) -> Counter[str]:
-        """The product's reasons."""
-        return Counter(each.answer.reason for each in self.downloads if each.answer.host_status)
+    def reasons(self, since: float = 0.0) -> Counter[str]:
+        """The product's reasons, of requests begun from then on."""
+        return Counter(
+            each.answer.reason
+            for each in self.downloads
+            if each.answer.host_status and each.answer.began >= since
+        )
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
