@@ -98,6 +98,7 @@ async def an_object_that_is_withdrawn(stage: Stage) -> None:
     assert outside.status == 404
     late_from = time.monotonic() + GRACE
     await stage.answered(late_from, 12)
+    await together(stage.fetch(client, ARCHIVE) for client in stage.cluster(6))
     late = [
         each.answer.status
         for each in stage.downloads
@@ -183,7 +184,7 @@ async def _change_over(stage: Stage, downloads: int, clients: int, changes: int 
     async def reached(step: int) -> None:
         """Wait for a part of the downloads: each change has one before it and one after."""
         wanted = downloads * step // (2 * changes + 1)
-        while len(made) < wanted:
+        while len(made) < wanted:  # noqa: ASYNC110  # a plain list
             await asyncio.sleep(0.05)
 
     stage.start(together(download(number) for number in range(len(askers))))
