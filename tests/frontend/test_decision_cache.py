@@ -231,6 +231,20 @@ def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve)
     assert serving.answer(head).startswith(b"<handed over>")
 
 
+def test_what_is_known_anew_of_a_copy_is_remembered_in_place_of_what_no_longer_holds(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    replicas = cast("Any", serving.context.decider.replicas)
+    for now, until in [(1000.0, 1005.0), (1010.0, inf)]:
+        monkeypatch.setattr("nearbucket.frontend.client_connection.monotonic", lambda now=now: now)
+        replicas.status = lambda *_, until=until: ReplicaStatus(None, 5, until)
+        first = serving.answer(head)
+    monkeypatch.setattr(type(serving.context.decider.engine), "decide", None)
+    assert serving.answer(head) == first
+
+
 def test_a_client_that_comes_back_is_decided_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +332,21 @@ def test_a_reload_forgets(serve: Serve) -> None:
     off = build.snapshot(build.settings(site={"redirect": {"mode": "off"}}))
     serving.context.apply(off.settings, off.table, off.cdn)
     assert serving.answer(head).startswith(b"<handed over>")
+
+
+def test_what_is_redirected_to_the_cdn_says_nothing_of_what_only_this_host_can_answer(
+    serve: Serve,
+) -> None:
+    serving = serve()
+    bypass = {"mode": "redirect", "to": "https://cdn.example"}
+    made = build.snapshot(build.settings(site={"bypass": bypass}))
+    serving.context.apply(made.settings, made.table, made.cdn)
+    fields = "HTTP/1.1\r\nHost: b\r\n\r\n"
+    first = serving.answer(f"GET /a.tar.gz {fields}".encode())
+    assert b"Location: https://cdn.example/a.tar.gz\r\n" in first
+    for _ in range(3):
+        head = f"GET /a.tar.gz?X-Amz-Signature=1 {fields}".encode()
+        assert serving.answer(head).startswith(b"<handed over>")
 
 
 def test_what_is_remembered_is_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
