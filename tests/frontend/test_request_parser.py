@@ -178,11 +178,13 @@ def test_a_field_that_decides_is_read_whatever_its_values(monkeypatch: pytest.Mo
 
 
 def test_names_that_are_counted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_parser, "_MANY", 0)
     monkeypatch.setattr(request_parser, "_MAX_NAMES", 3)
     parser = PlainRequestParser(frozenset())
     for number in range(10):
         read(parser, with_id(b"1", b"X-%d" % number))
-    assert 0 < len(parser._counts) <= 3
+        assert 0 < len(parser._counts) <= 3
+        assert 0 < len(parser._unique_fields) <= 3
 
 
 def test_many_other_names_do_not_keep_a_restless_field_from_being_known(
