@@ -171,7 +171,23 @@ async def test_the_head_of_an_object_may_come_in_any_pieces(pieces: int) -> None
         assert sum(served.figures("nearbucket_handovers_total").values()) == 0
 
 
-async def test_a_connection_on_which_s3_fell_silent_is_closed() -> None:
+@pytest.mark.parametrize(
+    ("said", "asked"), [(b"", 4), (SAID[:20], 3)], ids=["nothing", "a part of a head"]
+)
+async def test_a_request_counts_as_tried_when_a_used_connection_closes_within_the_answer(
+    said: bytes, asked: int
+) -> None:
+    busy = Say(error("503 Slow Down", "SlowDown"))
+    script = Say(SAID), Say(said, then="close"), busy, busy
+    async with ScriptedS3(*script) as server, serving(scripted(server)) as served:
+        assert (await served.get("/a.txt", FROM)).status == 200
+        assert (await served.get("/a.txt", FROM)).status == 503
+        assert len(server.asked) == asked
+
+
+async def test_a_connection_on_which_s3_fell_silent_is_closed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     half = Say(SAID[:-5], then="hang")
     async with ScriptedS3(half) as server, serving(scripted(server)) as served:
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
@@ -180,6 +196,7 @@ async def test_a_connection_on_which_s3_fell_silent_is_closed() -> None:
             served.pass_time(later)
         assert await client.rest() == b""
         await until(lambda: not server._tasks)
+    assert "mid-body: TimeoutError('nothing for 30 s')" in caplog.text
 
 
 async def test_reads_get_smaller_when_the_client_falls_behind(
