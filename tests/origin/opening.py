@@ -60,14 +60,14 @@ async def fetch(origin: OriginClient, key: str, method: str = "GET", **condition
 
 @asynccontextmanager
 async def scripted(
-    session: ClientSession, *script: Say, **more: Any
+    session: ClientSession, *script: Say, pause: float = 0, **more: Any
 ) -> AsyncIterator[tuple[OriginClient, ScriptedS3, Counted]]:
-    """A bucket on a scripted server, without pauses between attempts."""
+    """A bucket on a scripted server; by default without pauses between attempts."""
     async with ScriptedS3(*script) as server:
         values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
         entry = buckets.Origin.model_validate({"endpoint": server.endpoint, **values})
         counted = Counted()
-        yield OriginClient(entry, session, counters=counted, pause=0), server, counted
+        yield OriginClient(entry, session, counters=counted, pause=pause), server, counted
 
 
 OK = Say(reply("200 OK", TEXT, f"ETag: {ETAG}"))

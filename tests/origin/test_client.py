@@ -11,7 +11,7 @@ from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
 from tests.conftest import BIG
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
-from tests.scripteds3 import Say, error, reply
+from tests.scripteds3 import ETAG, Say, error, reply
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -153,19 +153,21 @@ async def test_what_is_read_to_its_end_leaves_one_connection_for_all(
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("said", "conditions", "status"),
     [
-        pytest.param(b'HTTP/1.1 304 Not Modified\r\nETag: "e"\r\n\r\n', 304, id="304"),
-        pytest.param(error("404 Not Found", "NoSuchKey"), 404, id="404"),
-        pytest.param(error("412 Failed", "PreconditionFailed"), 412, id="412"),
-        pytest.param(error("416 Range", "InvalidRange"), 416, id="416"),
+        pytest.param(b'HTTP/1.1 304 Not Modified\r\nETag: "e"\r\n\r\n', {}, 304, id="304"),
+        pytest.param(error("404 Not Found", "NoSuchKey"), {}, 404, id="404"),
+        pytest.param(error("412 Failed", "PreconditionFailed"), {}, 412, id="412"),
+        pytest.param(error("416 Range", "InvalidRange"), {}, 416, id="416"),
+        pytest.param(OK.raw, {"If-None-Match": f'"x", {ETAG}'}, 304, id="304 decided here"),
+        pytest.param(OK.raw, {"If-Match": '"x", "y"'}, 412, id="412 decided here"),
     ],
 )
 async def test_an_answer_without_an_object_leaves_its_connection_for_the_next(
-    session: ClientSession, said: bytes, status: int
+    session: ClientSession, said: bytes, conditions: dict[str, str], status: int
 ) -> None:
     async with scripted(session, Say(said), OK) as (origin, server, _):
-        async with await origin.open("GET", "k", {}) as answer:
+        async with await origin.open("GET", "k", conditions) as answer:
             assert answer.status == status
         assert held(session) == 0
         assert (await fetch(origin, "k")).status == 200
@@ -220,6 +222,23 @@ async def test_headers_of_s3_and_of_the_connection_are_dropped(session: ClientSe
     async with scripted(session, say) as (origin, _, _counted):
         seen = await fetch(origin, "k")
     assert seen.headers == {"Content-Length": "1", "Expires": "0", "ETag": 'W/"1"'}
+
+
+async def test_the_rest_of_a_body_is_requested_at_once_then_after_half_a_second_then_after_2_5(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def skip(seconds: float) -> None:
+        pauses.extend([seconds] if seconds else [])
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", skip)
+    async with scripted(session, OK, OK, OK, pause=0.1) as (origin, _, _counted):
+        for attempt in (1, 2, 3):
+            (await origin.resumer("/bkt/k")(attempt, {})).release()
+    assert pauses == [0.5, 2.5]
 
 
 async def test_a_slow_reader_holds_a_bounded_buffer(

@@ -96,6 +96,8 @@ async def test_a_range_that_is_none_gives_the_whole_object(
         pytest.param({"If_Unmodified_Since": NEW}, 200, id="must be older, and is"),
         pytest.param({"If_Unmodified_Since": "long ago"}, 200, id="must be older than no date"),
         pytest.param({"If_Match": "{etag}", "If_Unmodified_Since": OLD}, 200, id="tag first"),
+        pytest.param({"Range": "bytes=50-", "If_Match": '"x", "y"'}, 412, id="412 over 416"),
+        pytest.param({"Range": "bytes=50-", "If_None_Match": '"x", {etag}'}, 304, id="304 over it"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -145,6 +147,11 @@ async def test_a_part_is_given_only_of_the_version_that_if_range_names(
     assert seen.status == status
     expected = {200: TEXT, 206: TEXT[:5]}
     assert seen.body == expected.get(status, b"")
+
+
+def test_s3_is_asked_for_the_whole_object_at_once_for_a_weak_if_range_which_never_holds() -> None:
+    conditions = read_conditions("GET", {"Range": "bytes=0-1", "If-Range": 'W/"x"'})
+    assert (conditions.headers, conditions.whole) == ({}, None)
 
 
 async def test_if_range_without_a_range_is_ignored(downloads: OriginClient) -> None:
