@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import sys
 from fcntl import ioctl
@@ -213,6 +214,29 @@ async def test_a_connection_that_cannot_be_asked_is_lost_and_not_raised(
         monkeypatch.setattr(TlsStream, "seal", lambda _tls, data: refuse(data))
         taker = await asked(upstream)
         assert isinstance(taker.over, ssl.SSLError)
+
+
+async def test_what_the_kernel_does_not_take_of_a_request_is_sent_all_the_same(
+    tls: Certificate | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:10]))
+    async with ScriptedS3(Say(SAID), tls=tls) as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        assert (await asked(upstream)).got == SAID
+        upstream.close()
+
+
+async def test_nothing_is_written_to_the_descriptor_of_a_closed_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with ScriptedS3() as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        upstream.close()
+        written: list[tuple[object, ...]] = []
+        monkeypatch.setattr(os, "write", lambda *what: written.append(what))
+        upstream.send(ASK, Taker(1))  # the descriptor may be another connection's
+        assert written == []
 
 
 class Ending(Taker):
