@@ -62,6 +62,7 @@ def test_the_source_of_the_address_is_named(keys: Any, value: str, how: str) -> 
         pytest.param(FORWARDED, "10.1.2.3", "10.1.2.3", id="a client in the private network"),
         pytest.param(FORWARDED, f"3.5.140.1, {CDN}", None, id="an edge before the balancer"),
         pytest.param(ONE_HOP, f"3.5.140.1, {CDN}", None, id="an edge, and a hop uncounted"),
+        pytest.param(FORWARDED, BALANCER, None, id="only the proxy itself"),
         pytest.param(FORWARDED, CDN, CDN, id="A3 a client inside CloudFront's prefixes"),
         pytest.param(FORWARDED, "[]", None, id="empty brackets"),
         pytest.param(FORWARDED, "[]:80", None, id="empty brackets and a port"),
