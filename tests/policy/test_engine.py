@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.policy.engine import host_name
-from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
+from nearbucket.policy.model import Reason, RedirectTo, Refuse, ReplicaStatus, Request, Stream
 from nearbucket.policy.rules import rollout_bucket
 from tests.build import (
     CDN,
@@ -250,6 +250,37 @@ def test_what_is_mutable_is_not_sent_to_the_cdn_either() -> None:
         assert isinstance(decision, Stream)
         assert decision.reason is reason
         assert isinstance(deciding.decide(request("/b.tar.gz", peer=OUTSIDE)), RedirectTo)
+
+
+class _Copies:
+    """Stands for what is known of the copies: all have one version."""
+
+    def __init__(self, *, back: bool) -> None:
+        """``back``: whether the client was redirected to its object a moment ago."""
+        self._back = back
+
+    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
+        return ReplicaStatus(etags=("e",))
+
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
+        return self._back
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        pytest.param(request(), Reason.CAME_BACK, id="a client that came back"),
+        pytest.param(request(if_none_match='"e"'), Reason.NOT_MODIFIED, id="unchanged"),
+        pytest.param(request("/", peer=OUTSIDE), Reason.OUTSIDE_AWS, id="no object"),
+    ],
+)
+def test_what_the_cdn_is_of_no_use_for_is_not_sent_to_it(asked: Request, reason: Reason) -> None:
+    copies = _Copies(back=reason is Reason.CAME_BACK)
+    decision = engine(CDN_OF).decide(asked, copies)
+    assert isinstance(decision, Stream)
+    assert decision.reason is reason
 
 
 def test_what_others_ask_is_sent_to_the_cdn() -> None:
