@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nearbucket.errors import RequestError
 from nearbucket.frontend.response_heads import RedirectText
-from nearbucket.policy.model import RedirectTo
+from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
 
 
@@ -99,6 +99,9 @@ REDIRECT = RedirectTo(
     base="https://b.example/",
     path="a.tar.gz",
     status=301,
+    browser=False,
+    reason=Reason.IN_REGION,
+    replica=REPLICA_OK,
 )
 BODY = b"Moved to https://b.example/a.tar.gz\nTo follow redirects with curl, add -L.\n"
 HEAD = (

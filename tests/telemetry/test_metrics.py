@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
+from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, Refuse, Stream
 from nearbucket.telemetry.metrics import (
     GAUGES,
     METRICS,
@@ -34,6 +34,9 @@ WEST = RedirectTo(
     base="https://b.example/",
     path="k",
     status=301,
+    browser=False,
+    reason=Reason.IN_REGION,
+    replica=REPLICA_OK,
 )
 METHOD = Refuse(405, Reason.METHOD)
 

@@ -85,9 +85,9 @@ class RedirectTo:
     base: str
     path: str = field(repr=False)
     status: int
-    browser: bool = False
-    reason: Reason = Reason.IN_REGION
-    replica: ReplicaStatus = REPLICA_OK
+    browser: bool
+    reason: Reason
+    replica: ReplicaStatus
 
     @property
     def location(self) -> str:
