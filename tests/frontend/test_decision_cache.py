@@ -164,12 +164,16 @@ class Serving:
             return [_VARYING.sub(b"", line) for line in file]
 
 
-@pytest.mark.parametrize("form", ["json", "w3c"])
 @pytest.mark.parametrize(
-    ("percent", "came_back", "room"),
-    [(100, "off", 1 << 20), (50, "off", 1 << 20), (100, "1h", 1 << 20), (100, "off", 3000)],
+    ("form", "percent", "came_back", "room"),
+    [
+        ("json", 100, "off", 1 << 20),
+        ("w3c", 50, "off", 1 << 20),
+        ("json", 100, "1h", 1 << 20),
+        ("w3c", 100, "off", 3000),
+    ],
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(heads=st.lists(_HEADS, min_size=1, max_size=6), order=st.randoms(use_true_random=False))
 def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917  # a table's columns
     form: str, percent: int, came_back: str, room: int, heads: list[bytes], order: Any
