@@ -8,16 +8,16 @@ moment (``catalog.wait``). This folder knows buckets and objects, but no client 
 In reading order:
 
 * ``replica_status.py``: whether requests for an object may be redirected to a target, until when.
-* ``replica_rule.py``: what follows from the known objects: a reason, and how long it holds.
+* ``replica_rule.py``: the reason that follows from the known objects, and how long it is valid.
 * ``object_cache.py``: the known objects of all buckets, bounded; one HEAD request for each.
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
-* ``origin_versions.py``: what the responses of an origin show, passed on to the other workers.
+* ``origin_versions.py``: learns from the origin's responses that an object has changed.
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
-* ``canaries.py``: a few objects of a bucket, by which a probe tells that it is still the same one.
+* ``canaries.py``: a few objects of a bucket, by which a probe notices that it was replaced.
 * ``health_check.py``: probes all targets every few seconds, and says which are down.
 * ``client_check.py``: requests objects as clients do, and says which targets clients cannot read.
-* ``client_target.py``: the targets as clients see them, and which sites and regions use each.
-* ``circuit_breaker.py``: tells when too many redirected clients come back.
+* ``client_target.py``: a target as clients see it, and the sites and regions that use it.
+* ``circuit_breaker.py``: tells when redirects of too many clients fail.
 * ``warm_up.py``: fills the object caches of all workers at the start.
 * ``catalog_source.py``: reads one bucket for the warm-up.
 * ``inventory_report.py``: reads an S3 Inventory report, in place of a listing.

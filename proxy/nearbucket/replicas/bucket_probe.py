@@ -58,10 +58,10 @@ class ProbeResult(NamedTuple):
     """The result of one probe.
 
     Attributes:
-        health: What it says of the bucket.
+        health: Whether the bucket can be used.
         text: The cause, for the log.
-        changed: Keys of objects that are not what they were, though the bucket is the same.
-        replaced: Whether nothing shows that the bucket is still the same.
+        changed: Keys of objects that have changed in a bucket that is the same.
+        replaced: Whether the bucket may be another one than before.
     """
 
     health: BucketHealth
@@ -71,7 +71,7 @@ class ProbeResult(NamedTuple):
 
 
 _FINAL = {BucketHealth.FAILED, BucketHealth.WRONG}
-"""After these no other object needs to be asked for."""
+"""Results after which the probe asks for no other object."""
 
 
 class BucketProbe:
@@ -96,7 +96,7 @@ class BucketProbe:
             entry: The bucket.
             session: From ``client_session``.
             ambient: The SDK's credential chain.
-            reads_marks: Whether the tags of objects are read that have any, for the mark of a copy.
+            reads_marks: Whether to read the tags of objects that have any, for a mark.
         """
         self._reads_marks = reads_marks
         self.signer = Signer(
@@ -154,9 +154,9 @@ class BucketProbe:
     async def probe(self, canaries: Canaries) -> ProbeResult:
         """Whether the bucket can be used, and is still the same.
 
-        It takes one HEAD as long as an object of ``canaries`` is what it was. Otherwise the others
-        and the bucket itself are asked: an object that was deleted gives 403 if the bucket may not
-        be listed, as it does if all access is denied.
+        It takes one HEAD as long as the first of ``canaries`` is unchanged. Otherwise the others
+        are asked, and then the bucket itself. A 403 alone shows little: S3 sends it if all access
+        is denied, but also for a deleted object in a bucket that may not be listed.
         """
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
@@ -192,7 +192,7 @@ class BucketProbe:
     async def _latest(
         self, canaries: Canaries, seen: dict[str, Sighting | None], found: ProbeResult
     ) -> ProbeResult:
-        """Ask for other keys: the objects that are kept may all have been deleted."""
+        """Ask for other keys, because all canaries may have been deleted."""
         for key in canaries.latest:
             if found.health is not BucketHealth.FORBIDDEN:
                 break

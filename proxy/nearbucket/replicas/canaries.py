@@ -1,12 +1,12 @@
-"""Some objects of a bucket by which its probes tell that it is still the same bucket.
+"""Canaries: a few known objects of a bucket, by which its probes notice that it was replaced.
 
-A bucket that was deleted can be created again by any account, under the same name and with other
-objects. S3 shows no client when a bucket was created, or who owns it. But an object of the new
-bucket has a Last-Modified of its own, and, unless its bytes are the same, another ETag. So each
-probe asks for an object that is known to be there, and compares.
+When a bucket was deleted, any account can create one with the same name and other objects. S3 does
+not show to its readers when a bucket was created, or which account owns it. But an object of the
+new bucket has another Last-Modified and, unless its bytes are the same, another ETag. So each probe
+asks for an object that is known to be there, and compares.
 
-An object may also be overwritten or deleted in the usual way. Then the others are asked: if one
-that was seen before the last good probe is the same as then, so is the bucket.
+The object may also have been overwritten or deleted in the usual way. Then the other canaries are
+asked: if one is unchanged that was known at the last good probe, the bucket is the same.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from nearbucket.replicas.object_version import ObjectVersion
 
 MOST = 4
-"""How many objects are kept, and how many other keys."""
+"""Number of canaries, and of the keys in ``latest``."""
 
 
 class Sighting(NamedTuple):
-    """What a HEAD of an object shows; ``modified`` is Last-Modified as sent, perhaps empty."""
+    """What a HEAD of an object shows; ``modified`` is Last-Modified as sent, or empty."""
 
     size: int
     etag: str
@@ -36,9 +36,9 @@ class _Canary(NamedTuple):
     """An object of the bucket.
 
     Attributes:
-        mark: Size and ETag by a HEAD; None if it is known from a listing, which may be old.
-        modified: Last-Modified by a probe; None before the first one.
-        noted: Monotonic time since which this is known.
+        mark: Size and ETag from a HEAD; None if it is known from a listing, which may be old.
+        modified: Last-Modified from a probe; None before the first one.
+        noted: Monotonic time at which the object was noted.
     """
 
     mark: tuple[int, str] | None
@@ -46,7 +46,7 @@ class _Canary(NamedTuple):
     noted: float
 
     def equals(self, seen: Sighting | None) -> bool:
-        """Whether the object is the same as it was, as far as that is known."""
+        """Whether the object is unchanged, as far as is known."""
         return (
             seen is not None
             and self.mark in {None, seen[:2]}
@@ -55,11 +55,11 @@ class _Canary(NamedTuple):
 
 
 class Canaries:
-    """The objects of one bucket, in the order in which they are asked for.
+    """The canaries of one bucket, in the order in which they are asked for.
 
     Attributes:
         latest: Other keys that were there lately, or that clients requested while the bucket could
-            not be used; for a bucket of which nothing else shows that it can be read.
+            not be used. They show that a bucket can be read if no canary does.
     """
 
     __slots__ = ("_confirmed", "_kept", "latest")
@@ -71,18 +71,18 @@ class Canaries:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of the objects; the one that was confirmed last is the last."""
+        """The keys of the canaries; the one that was confirmed last is the last."""
         return tuple(self._kept)
 
     def note(self, key: str, version: ObjectVersion | None) -> None:
-        """Keep an object that is in the bucket.
+        """Note an object that is in the bucket.
 
-        Those that are kept are not replaced: of a bucket that changed hands a moment ago, all the
-        latest objects may be those of the new one. If there are enough, only the key is kept.
+        It does not replace a canary: if the bucket was replaced a moment ago, the latest objects
+        are those of the new one. If there are enough canaries, only the key is kept.
 
         Args:
             key: Its key.
-            version: By a HEAD; None if it is known from a listing.
+            version: From a HEAD; None if it is known from a listing.
         """
         if len(self._kept) >= MOST:
             self.note_key(key)
@@ -91,16 +91,16 @@ class Canaries:
             self._kept[key] = _Canary(mark, None, monotonic())
 
     def note_key(self, key: str) -> None:
-        """Keep the key of an object that may be in the bucket."""
+        """Note the key of an object that may be in the bucket."""
         if key not in self._kept and key not in self.latest:
             self.latest = (key, *self.latest)[:MOST]
 
     def is_same(self, key: str, seen: Mapping[str, Sighting | None]) -> bool:
-        """Whether an object shows that the bucket is still the same.
+        """Whether a canary shows that the bucket is still the same.
 
         Args:
-            key: The object that was asked for last.
-            seen: What all objects have shown that were asked for; None if they were not there.
+            key: The canary that was asked for last.
+            seen: What this probe has found so far, by key; None for an object that is missing.
         """
         canary = self._kept.get(key)
         if canary is None or canary.modified is None or not canary.equals(seen[key]):
@@ -108,7 +108,7 @@ class Canaries:
         return canary.noted <= self._confirmed or not self.changed(seen)
 
     def changed(self, seen: Mapping[str, Sighting | None]) -> tuple[str, ...]:
-        """Keys of the objects that are not what they were."""
+        """Keys of the canaries that have changed."""
         known = ((key, self._kept.get(key), sighting) for key, sighting in seen.items())
         return tuple(
             key
@@ -117,9 +117,9 @@ class Canaries:
         )
 
     def confirm(self, key: str, seen: Mapping[str, Sighting | None], asked: float) -> None:
-        """Note that ``is_same`` holds for a key, by a probe that began at ``asked``.
+        """Note that ``is_same`` is true for a key, by a probe that began at ``asked``.
 
-        Objects that have changed are not kept any longer: they may change often.
+        Canaries that have changed are dropped: they may change often.
         """
         changed = self.changed(seen)
         for other, sighting in seen.items():
@@ -129,9 +129,9 @@ class Canaries:
         self._confirmed = asked
 
     def restart(self, seen: Mapping[str, Sighting | None]) -> bool:
-        """Keep what is there now, because no object showed that the bucket is the same.
+        """Begin anew with what is there now, because no canary showed that the bucket is the same.
 
-        Returns whether that is in doubt: an object has changed, or is gone.
+        Returns whether the bucket may have been replaced: a canary has changed, or is gone.
         """
         replaced, now = bool(self.changed(seen)), monotonic()
         rest = (
@@ -145,7 +145,7 @@ class Canaries:
         return replaced
 
     def _renew(self, key: str, sighting: Sighting | None) -> None:
-        """Keep an object as it was seen, at the end; None removes it."""
+        """Set a canary to what was seen and move it to the end; None removes it."""
         canary = self._kept.pop(key, None)
         if canary is not None and sighting is not None:
             self._kept[key] = _Canary(sighting[:2], sighting.modified, canary.noted)

@@ -1,10 +1,10 @@
 """A circuit breaker: opens when many of the last attempts failed.
 
-Closed, attempts go on. Open, there are none. After ``OPEN_TIME`` it is half-open: attempts go on,
-and fewer failures open it again.
+While it is closed, attempts (redirects to a target) are made; while it is open, none. After
+``OPEN_TIME`` it is half-open: attempts are made, and fewer failures open it again.
 
-Of most attempts nobody learns how they ended. So failures have to be more than half of the known
-results, and a good part of all attempts.
+For most attempts it is never known whether they succeeded. So to open it, failures have to be more
+than half of the known results, and also at least a quarter of all attempts.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from math import inf
 
 LEAST, LEAST_HALF_OPEN = 20, 5
-"""Results by which it may open: closed, and half-open."""
+"""Known results that it takes to open: when closed, and when half-open."""
 SHARE_OF_RESULTS, SHARE_OF_ATTEMPTS = 0.5, 0.25
 WINDOW = 300.0
 """Seconds for which a result counts."""
 OPEN_TIME = 60.0
-"""Seconds for which it is open."""
+"""Seconds for which it stays open."""
 
 _SLOTS = 5
 _SLOT = WINDOW / _SLOTS
@@ -62,7 +62,8 @@ class CircuitBreaker:
             now: Monotonic time.
 
         Returns:
-            If the breaker opens by it, how many of the known results are failures.
+            If this result opens the breaker, how many known results are failures ("15 of 20");
+            otherwise an empty text.
         """
         if self.is_open(now):
             return ""

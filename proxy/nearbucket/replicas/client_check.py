@@ -1,14 +1,14 @@
-"""Client checks: whether clients can read the targets, which the proxy's own requests do not show.
+"""Client checks: can clients read the targets? The proxy's own, signed requests do not show that.
 
 A bucket policy, Block Public Access or a condition on VPC endpoints may close a bucket to clients,
 but not to the proxy's role. So every ``INTERVAL`` seconds one object that the role can read is
 requested as clients request it: the first byte of its Location, without a signature. A target is
-down for clients when an object that could be read this way cannot be read any more, though it is
-still there. One that never could be read stays in use: clients may have a way that the proxy has
-not.
+*down for clients* when an object that could be read this way cannot be read any more, though it is
+still there. A target of which no object could ever be read this way stays in use: clients may be
+allowed by an address or a VPC endpoint that the proxy does not have.
 
-What this does not show, such as clients whose own network does not let them through, a circuit
-breaker does: many of those that were redirected came back until they were streamed to.
+A target is also down for clients when a circuit breaker opens: redirects of many clients fail, for
+example because their own network does not allow them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 INTERVAL = 30.0
 """Seconds between two checks."""
 RETRY_INTERVAL = 5.0
-"""Seconds to the next check while a target cannot be read, or nothing is known to ask for."""
+"""Seconds to the next check while a target cannot be read, or no object of it is known."""
 TIMEOUT = 5.0
 """Seconds that a target may take to answer."""
 FALL, RISE = 2, 2
 """Checks in a row after which a target is down for clients, and up again."""
 READABLE = 4
-"""How many keys are kept that could be read."""
+"""Number of keys in ``_Checked.readable``."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ class _Checked:
     readable: list[str] = field(default_factory=list)
     """Keys that could be read as clients read them, the latest last."""
     saved: dict[tuple[str, str], float] = field(default_factory=dict)
-    """Bytes saved by redirects when a key could be read last, by site and region."""
+    """The counters of saved bytes when a key could be read last, by site and region."""
     refusals: int = 0
     successes: int = 0
     warned: bool = False
     refused: str = ""
-    """Why the target is down by its own answers; empty if it is not."""
+    """Why the target is down by its answers; empty if it is not."""
     tripped: str = ""
-    """Why it is down by the circuit breaker."""
+    """Why it is down by the circuit breaker; empty if it is not."""
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     task: asyncio.Task[None] | None = None
 
@@ -78,7 +78,7 @@ class ClientChecker:
         counters: Counters,
         changed: Callable[[], None],
     ) -> None:
-        """Without targets.
+        """Begin without targets.
 
         Args:
             session: From ``client_session``.
@@ -129,19 +129,19 @@ class ClientChecker:
             pause = INTERVAL if settled else RETRY_INTERVAL
 
     async def _check(self, checked: _Checked) -> bool:
-        """Request objects until one can be read; returns whether the result is the usual one."""
+        """Request objects until one can be read; return whether the next check may wait longer."""
         known = self._known_keys(checked.use.bucket.base_url)
         refusal = ""
         for key in dict.fromkeys((*known, *checked.readable)):
             url = checked.target.url(key)
             answer = await request_byte(self._session, url, TIMEOUT)
             if isinstance(answer, Exception) or answer.is_readable is None:
-                return not checked.refused  # the health checks find what fails for everyone
+                return not checked.refused  # the health checks notice what the proxy cannot reach
             if answer.is_readable:
                 return self._can_be_read(checked, key)
             refusal = refusal or f"{url} answers {answer.status} to a request without a signature"
         if not refusal:
-            self._rise(checked)  # nothing is known to be there: as in the beginning
+            self._rise(checked)  # no object is known: as at the start
             return False
         return await self._cannot_be_read(checked, refusal, known)
 
@@ -156,7 +156,7 @@ class ClientChecker:
     async def _cannot_be_read(
         self, checked: _Checked, refusal: str, known: tuple[str, ...]
     ) -> bool:
-        """Judge refusals: S3 also refuses clients what was deleted."""
+        """Judge a refusal: S3 also answers 403 to clients for an object that was deleted."""
         checked.successes = 0
         before = bool(checked.readable)
         if not before and checked.warned:
@@ -181,7 +181,7 @@ class ClientChecker:
 
     @staticmethod
     async def _there(checked: _Checked, keys: list[str] | tuple[str, ...]) -> list[str] | None:
-        """Which of the keys are in the bucket; None if that cannot be said now."""
+        """Which of the keys are in the bucket; None if S3 does not answer."""
         try:
             return [key for key in keys if await checked.use.bucket.head_object(key) != ABSENT]
         except OriginError:
@@ -206,7 +206,7 @@ class ClientChecker:
             self._update()
             self._changed()
 
-    # Clients that came back
+    # The circuit breaker
 
     def note(self, target: ClientTarget, *, got_through: bool, now: float) -> None:
         """Note whether a client got through to a target, at a monotonic time."""
@@ -217,8 +217,8 @@ class ClientChecker:
         share = checked.breaker.note(failed=not got_through, attempts=redirects, now=now)
         if share:
             checked.tripped = (
-                f"{share} clients of which that is known came back from {target.location} for the "
-                "same object"
+                f"of the clients with known results, {share} could not use a redirect to "
+                f"{target.location}"
             )
             _log.error(
                 "target down for clients, they are no longer redirected: %s", checked.tripped
@@ -231,7 +231,7 @@ class ClientChecker:
         return sum(self._counters.counter(metric, *name).value for name in checked.use.names)
 
     def tick(self, now: float) -> None:
-        """Once a second: redirect clients again whose circuit breaker was open for long enough."""
+        """Once a second: use targets again whose circuit breaker is no longer open."""
         for checked in self._checked.values():
             checked.breaker.advance(self._redirects(checked), now)
             if checked.tripped and not checked.breaker.is_open(now):
@@ -248,7 +248,7 @@ class ClientChecker:
 
 
 def _stop(checked: _Checked) -> None:
-    """Request a target no longer."""
+    """Stop the requests to a target."""
     if checked.task is not None:
         checked.task.cancel()
     checked.task, checked.refused = None, ""

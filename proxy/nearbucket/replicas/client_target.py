@@ -1,4 +1,4 @@
-"""The targets as clients see them, each once however many sites and regions use it."""
+"""A target as clients see it: one for each Location, however many sites and regions use it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TargetUse(NamedTuple):
 def target_uses(
     sites: Iterable[Site], buckets: Mapping[str, _Bucket]
 ) -> dict[ClientTarget, TargetUse]:
-    """The targets that are watched and not off; ``buckets`` by ``Bucket.object_base_url``."""
+    """The targets with health checks, and their use; ``buckets`` by ``Bucket.object_base_url``."""
     uses: dict[ClientTarget, TargetUse] = {}
     for site in sites:
         for region in site.regions_in_use if site.redirect.watch else ():

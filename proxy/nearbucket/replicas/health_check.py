@@ -6,7 +6,7 @@ what may pass (no connection, no response, 5xx) it is down after the second fail
 after three good probes in a row, or after ten if it was down before within the last minutes.
 
 What was known of its objects is forgotten when it is up again, and at once if a probe shows that
-it may be another bucket (``canaries.py``).
+the bucket may have been replaced (``canaries.py``).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class HealthChecker:
     def __init__(
         self, changed: Callable[[], None], forget: Callable[[str, Iterable[str] | None], None]
     ) -> None:
-        """Without targets.
+        """Begin without targets.
 
         Args:
             changed: Called whenever ``down`` has changed, or objects were forgotten.
@@ -101,14 +101,14 @@ class HealthChecker:
         self.down = {base_url: why for base_url, why in self.down.items() if base_url in targets}
 
     def answered(self, base_url: str, key: str, version: ObjectVersion | None) -> None:
-        """Note that an object is there, by a HEAD; ``version`` is None if by a listing."""
+        """Note that an object is there; ``version`` is from a HEAD, None if from a listing."""
         target = self._targets.get(base_url)
         if target is not None:
             target.readable = True
             target.canaries.note(key, version)
 
     def known_keys(self, base_url: str) -> tuple[str, ...]:
-        """Keys of objects that are in a bucket, by the last probes."""
+        """Keys of objects that were in a bucket at its last probes."""
         target = self._targets.get(base_url)
         return () if target is None else target.canaries.keys
 
@@ -154,7 +154,7 @@ class HealthChecker:
             return ProbeResult(BucketHealth.FAILED, repr(error))
 
     def _apply(self, target: _CheckedTarget, result: ProbeResult, *, readable: bool) -> None:
-        """Judge a probe; ``readable`` is whether the target could be read before it."""
+        """Act on a probe; ``readable`` is whether the target could be read before it."""
         health = result.health
         if health is BucketHealth.UNASKED:
             return
@@ -190,8 +190,8 @@ class HealthChecker:
         self.down = {**self.down, target.probe.base_url: target.why}
         _log.error("target down, clients are no longer redirected to it: %s", target.why)
         if health is BucketHealth.WRONG:
-            # After other failures not before it is up again: of an origin that does not answer,
-            # the last answers count (``replica_status.OUTAGE``).
+            # After other failures only when it is up again: while an origin does not answer,
+            # its last answers stay valid (``replica_rule.OUTAGE``).
             self._forget(target.probe.base_url, None)
         self._changed()
 

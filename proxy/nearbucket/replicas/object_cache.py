@@ -51,10 +51,10 @@ class CachedObject(NamedTuple):
 
     Attributes:
         version: The version.
-        seen: Monotonic time at which the bucket had it for certain.
-        since: Monotonic time since which the bucket has had it: that of Last-Modified, or of the
-            first answer without the object in an unbroken run of them; or since which it has had
-            a new side file of the object.
+        seen: Monotonic time at which the bucket certainly had this version.
+        since: Monotonic time since which it has had it: that of Last-Modified; for a missing object
+            that of the first of the answers in a row without it; for an archive with a newer side
+            file that of the side file.
     """
 
     version: ObjectVersion
@@ -70,7 +70,7 @@ class CachedObject(NamedTuple):
 
     @property
     def age(self) -> float:
-        """Seconds for which the bucket had had this version when it was seen."""
+        """Age of this version in seconds when it was seen."""
         return self.seen - self.since
 
 
@@ -116,7 +116,10 @@ class BucketCache:
         return found is not None and found[1] == etag and (size is None or size == found[0])
 
     def make_younger(self, key: str, since: float) -> bool:
-        """Treat a key as uploaded at a later time; returns whether that halves its age or more."""
+        """Treat a key as uploaded at a later time; does nothing unless that halves its age.
+
+        Returns whether it did.
+        """
         found = self.get(key)
         if found is None or monotonic() - since > (monotonic() - found.since) / 2:
             return False
@@ -151,7 +154,7 @@ class BucketCache:
         self._bound()
 
     def clear(self) -> None:
-        """Drop all objects, and the answers to what was asked before."""
+        """Drop all objects, and the answers to requests that were sent before."""
         self._forgotten = monotonic()
         clear_incrementally(self.young, self._old)
         self.young, self._old = {}, {}
@@ -185,8 +188,8 @@ class ObjectCache:
             count: Counts checks by result.
             health: Is told which buckets answer.
             changed: Called when an object has changed, or entries are dropped.
-            on_head: Called when a HEAD has shown a version of a key that was not known, with what
-                was known.
+            on_head: Called when a HEAD has shown another version of a key than the known one: with
+                bucket, key, and what was known.
         """
         self.buckets: dict[str, BucketCache] = {}
         self._count = count
@@ -238,7 +241,7 @@ class ObjectCache:
             bucket.put(key, CachedObject.of(ObjectVersion(size, etag, None, modified), seen))
 
     def forget(self, base_url: str, keys: Iterable[str] | None) -> None:
-        """Have objects of a bucket checked again before they are used; None: all of them."""
+        """Drop keys of a bucket, so that they are checked again before use; None: all of them."""
         bucket = self.buckets.get(base_url)
         if bucket is None:
             return
@@ -255,7 +258,7 @@ class ObjectCache:
             self._age()
 
     def _age(self) -> None:
-        self._changed()  # no decision may outlast the entries that it was made by
+        self._changed()  # no cached decision may outlive the entries that it depends on
         for bucket in self.buckets.values():
             bucket.age()
 
@@ -326,7 +329,7 @@ async def _asked(bucket: BucketCache, key: str) -> tuple[ObjectVersion, float]:
     """Send a HEAD for an object; again, if another version became known meanwhile.
 
     Returns:
-        The version, and the monotonic time of the request: a later change may not be seen.
+        The version, and the monotonic time of the request, since later changes may not show.
     """
     while True:
         before, asked = bucket.get(key), monotonic()

@@ -24,8 +24,8 @@ class ObjectVersion(NamedTuple):
             checksums of all bytes, and ``etag=`` with the ETag of the origin's object that a mark
             names (``s3/copy_mark.py``). Empty if there is nothing; None if unknown, because only
             the response to a HEAD has it.
-        modified: Unix time of Last-Modified; 0 if unknown. Nothing that tells versions apart, and
-            not kept in the object cache, which has ``CachedObject.since``.
+        modified: Unix time of Last-Modified; 0 if unknown. Versions are not compared by it, and the
+            object cache does not keep it, but ``CachedObject.since``.
     """
 
     size: int
@@ -96,13 +96,13 @@ class CatalogBatch:
 
 
 class VersionReport(NamedTuple):
-    """The version of one object of an origin, as a worker has just learned it.
+    """From one worker to the others: a version of an origin's object that it has just seen.
 
     Attributes:
         base_url: ``Bucket.object_base_url``.
         key: Object key, decoded, without the bucket's prefix.
         version: The version, or ``ABSENT``.
-        seen: As in ``CachedObject``; the monotonic time is the same in all processes of a machine.
+        seen: As in ``CachedObject``; monotonic time is the same in all processes of a machine.
         since: As in ``CachedObject``.
     """
 

@@ -1,12 +1,12 @@
-"""What responses of the origin show of its objects: another version than the known one.
+"""Learns from the responses of an origin that an object has changed.
 
-Every head that passes from an origin, and every HEAD request to it, shows the ETag of an object. If
-that is new, the entry in the object cache is replaced, the copies are checked at once, and the
-other workers are told, which do the same. So a copy is not redirected to any more as soon as one
-worker has seen that it is an older version.
+Every response of an origin, to a client's request or to a HEAD, shows the ETag of an object. If it
+is not the known one, the entry in the object cache is replaced, the copies are checked at once, and
+the other workers are told, which do the same. So as soon as one worker has seen a new version, no
+worker redirects to an older copy.
 
-A side file (``x.tar.xz.sha256``) tells of its archive as well, since both are uploaded together:
-when it is new, the archive is checked, and from then on is as young as its side file.
+An archive and its side files (``x.tar.xz.sha256``) are uploaded together. When a side file is new,
+the archive is checked, and from then on counts as no older than its side file.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 SIDE_FILES = ("sha256", "sha512", "md5", "asc", "sig")
-"""What follows the dot behind an archive's key in the keys of its usual side files."""
+"""The usual extensions of side files, after the key of their archive and a dot."""
 
 LATELY = 2.0
-"""Seconds for which it is known that an object has changed."""
+"""Seconds for which the previous version of a changed object is remembered."""
 
 PAUSE = 1.0
-"""Age in seconds from which what is known of an archive or a side file is checked again."""
+"""Seconds after its last check in which an archive or side file is not checked again."""
 
 
 class ShownVersion(Protocol):
-    """The fields of a response that tell the version of its object."""
+    """The fields of a response that identify the version of its object."""
 
     @property
     def etag(self) -> str:
@@ -57,7 +57,7 @@ class _Origin(NamedTuple):
     Attributes:
         bucket: What is known of its objects.
         copies: What is known of the targets' objects.
-        policies: Those of the sites that compare.
+        policies: The policies of the sites that compare.
     """
 
     bucket: BucketCache
@@ -69,22 +69,22 @@ class _Origin(NamedTuple):
         return any(policy.may_redirect(key) for policy in self.policies)
 
     def wants(self, key: str) -> bool:
-        """Whether the version of an object is to be known."""
+        """Whether the version of an object is to be cached."""
         known = self.bucket.get(key) is not None
         return known or self.matters(key) or self.archive_of(key) is not None
 
     def archive_of(self, key: str) -> str | None:
-        """The object whose side file this is, if that object is known."""
+        """The object whose side file this key is, if that object is cached."""
         archive = key.rpartition(".")[0]
         return archive if archive and self.bucket.get(archive) is not None else None
 
 
 class ReplacedVersion(NamedTuple):
-    """The version that an object had until a moment ago.
+    """The version that an object had before it changed.
 
     Attributes:
-        changed: Monotonic time at which this worker learned of another one.
-        version: The older version.
+        changed: Monotonic time at which this worker learned of the new version.
+        version: The previous version.
     """
 
     changed: float
@@ -100,7 +100,7 @@ class OriginVersions:
         changed: Callable[[], None],
         report: Callable[[VersionReport], None],
     ) -> None:
-        """Take the cache that is kept up to date.
+        """Keep a cache up to date.
 
         Args:
             cache: The object cache of the worker.
@@ -117,7 +117,7 @@ class OriginVersions:
     def prepare(
         self, sites: Iterable[Site], caches: Mapping[str, BucketCache]
     ) -> Callable[[], None]:
-        """Find the origins whose versions matter; calling what is returned puts them to use.
+        """Find the origins whose versions matter; call what is returned to put them to use.
 
         Args:
             sites: The sites of the configuration.
@@ -149,13 +149,13 @@ class OriginVersions:
         return use
 
     def on_response(self, site: str, key: str, shown: ShownVersion, asked: float) -> None:
-        """The origin of a site sent an object, a part of it, or its validators.
+        """Learn from a response with an object, a range of it, or its validators.
 
         Args:
             site: Name of the site.
             key: Object key, decoded, without the bucket's prefix.
             shown: What the response says of the version.
-            asked: Monotonic time before which the request was not sent.
+            asked: Monotonic time at which the request was sent, or shortly before.
         """
         origin, etag = self._by_site.get(site), shown.etag.strip('"')
         if origin is None or not etag or origin.bucket.has(key, shown.total, etag):
@@ -170,7 +170,7 @@ class OriginVersions:
             self._show(origin, key, CachedObject.of(version, asked))
 
     def on_missing(self, site: str, key: str, asked: float) -> None:
-        """The origin of a site has no such object; the arguments are those of ``on_response``."""
+        """Learn from a 404 that an object does not exist; arguments as in ``on_response``."""
         origin = self._by_site.get(site)
         if origin is None or origin.bucket.has(key, ABSENT.size, ABSENT.etag):
             return
@@ -182,13 +182,13 @@ class OriginVersions:
         self._report(VersionReport(origin.bucket.probe.base_url, key, *entry))
 
     def on_report(self, report: VersionReport) -> None:
-        """Another worker learned a version."""
+        """Learn a version that another worker has seen."""
         origin = self._by_url.get(report.base_url)
         if origin is not None:
             self._learn(origin, report.key, CachedObject(*report[2:]))
 
     def on_head(self, bucket: BucketCache, key: str, known: CachedObject | None) -> None:
-        """A HEAD request showed another version than the known one, if there was one."""
+        """Learn from a HEAD that showed another version than ``known``, or the first one (None)."""
         origin, entry = self._by_url.get(bucket.probe.base_url), bucket.get(key)
         if origin is not None and entry is not None:
             if known is not None:
@@ -203,7 +203,7 @@ class OriginVersions:
         if known is not None and known.version[:2] == entry.version[:2]:
             return
         if known is not None and known.seen >= entry.seen:
-            # of requests that overlapped only S3 can tell which has seen the newer version
+            # The requests overlapped: only S3 can tell which of the versions is the newer one.
             self._doubt(origin, key)
             return
         bucket.put(key, entry)
@@ -214,7 +214,7 @@ class OriginVersions:
         self._check_beside(origin, key, entry)
 
     def _doubt(self, origin: _Origin, key: str) -> None:
-        """Forget a version that is known no longer, and ask for the current one."""
+        """Forget a version that may be outdated, and ask for the current one."""
         known = origin.bucket.get(key)
         if known is not None:
             origin.bucket.forget(key)
@@ -229,11 +229,11 @@ class OriginVersions:
         )
 
     def replaced(self, base_url: str, key: str) -> ReplacedVersion | None:
-        """The last version of an object, if that changed in the last seconds."""
+        """The previous version of an object that changed in the last ``LATELY`` seconds."""
         return self._replaced.get((base_url, key))
 
     def tick(self, now: float) -> None:
-        """Once a second: forget changes that are no longer new."""
+        """Once a second: forget changes that are older than ``LATELY``."""
         if self._replaced:
             self._replaced = {
                 name: replaced
@@ -242,7 +242,7 @@ class OriginVersions:
             }
 
     def _check_copies(self, origin: _Origin, key: str, seen: float) -> None:
-        """Check the copies of an object that changed, as far as they were not seen since then."""
+        """Check the copies of an object that changed, unless they were seen after that."""
         for copy in origin.copies:
             entry = copy.get(key)
             if entry is not None and entry.seen <= seen:

@@ -1,4 +1,4 @@
-"""The rule by which a site redirects to a copy in one region, judged by the known objects."""
+"""The rule by which a site redirects to a copy in one region, given the known objects."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from nearbucket.replicas.object_cache import BucketCache, CachedObject
 
 SHORTEST = 2.0
-"""Seconds for which every result holds, unless ``verify_ttl`` is shorter."""
+"""Seconds for which every result is valid at least, unless ``verify_ttl`` is shorter."""
 
 OF_ITS_AGE = 0.1
-"""Share of the age of the origin's object for which it holds that a copy is good."""
+"""A good result is valid for this share of the age of the origin's object."""
 
 NEGATIVE_TTL = 30.0
-"""Seconds after which a copy that is absent or differs is checked again at the latest."""
+"""Seconds for which it is valid at most that a copy is missing or different."""
 
 OUTAGE = 86400.0
-"""Seconds for which the last answer of an origin holds that does not answer any more."""
+"""Seconds for which the last answer of an origin stays valid while it does not answer."""
 
 NO_COPY = frozenset({Reason.ABSENT, Reason.NOT_REPLICATED})
-"""Reasons of a request for an object that cannot be had from the target."""
+"""Reasons of a request for which the target has no copy that equals the origin's object."""
 
 
 class ReplicaRule(NamedTuple):
@@ -38,8 +38,8 @@ class ReplicaRule(NamedTuple):
         clients: The target as clients see it; None if it has no health checks.
         buckets: Caches of the buckets that must hold the object, the target's last.
         has_origin: Whether the first of them is the origin's.
-        longest: Seconds for which a result holds at most.
-        smallest: Bytes of the smallest object that is redirected.
+        longest: Seconds for which a result is valid at most.
+        smallest: Bytes of the smallest object that is redirected to.
     """
 
     watched_url: str | None
@@ -85,7 +85,7 @@ class ReplicaRule(NamedTuple):
         return Reason.SMALL if first.size < self.smallest else None
 
     def valid_for(self, entries: list[CachedObject]) -> float:
-        """Seconds for which it holds what these entries say of a copy."""
+        """Seconds for which the result of these entries is valid."""
         if self.reason_against(entries) in NO_COPY:
             return min(
                 max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, self.longest
@@ -93,9 +93,9 @@ class ReplicaRule(NamedTuple):
         return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), self.longest)
 
     def is_excused(self, entries: list[CachedObject], now: float) -> bool:
-        """Whether only the origin's answer is too old, because the origin does not answer.
+        """Whether only the origin's answer has expired, because the origin does not answer.
 
-        Then the copy is all there is: nothing could be streamed instead.
+        Then redirects go on: nothing could be streamed instead.
         """
         first, last = entries[0], entries[-1]
         return (
@@ -106,9 +106,9 @@ class ReplicaRule(NamedTuple):
         )
 
     def to_check(self, key: str, now: float) -> list[BucketCache]:
-        """The buckets in which the object is unknown, or was seen too long ago.
+        """The buckets in which the object is unknown, or known from too long ago.
 
-        The origin alone, as long as it may lack the object.
+        Only the origin, as long as it is not known that it has the object.
         """
         if not self.buckets:
             return []
@@ -128,11 +128,11 @@ class ReplicaRule(NamedTuple):
 
 
 def needs_checksums(entries: list[CachedObject]) -> bool:
-    """Whether it takes checksums to tell if the copy is the origin's: then HEAD is needed."""
+    """Whether checksums are needed to compare the copy, which only a HEAD has."""
     return entries[0].version.equals(entries[-1].version) is None
 
 
 def etags_of(entries: list[CachedObject]) -> tuple[str, ...]:
-    """The copy's ETag, and the origin's where it is another: the same bytes in other parts."""
+    """The copy's ETag, and the origin's if that differs (the same bytes in other parts)."""
     first, last = entries[0].version.etag, entries[-1].version.etag
     return tuple(filter(None, (last,) if first == last else (last, first)))

@@ -1,10 +1,10 @@
 """Whether clients may be redirected to a copy, by the site's settings and what is known of it.
 
-``status`` answers at once, from the object cache and the health checks. That a copy is good holds
-for a tenth of the age of the origin's object, as in HTTP's heuristic freshness (RFC 9111, section
-4.2.2): from 2 s to ``redirect.verify_ttl``. In the last quarter of it, a request has S3 asked again
-in the background. That a copy is absent or differs holds for as long as it has been so: from 2 s to
-30 s. What is older counts as unknown; ``settle`` asks S3 and waits.
+``status`` answers at once, from the object cache and the health checks. A good result is valid for a
+tenth of the age of the origin's object, as in HTTP's heuristic freshness (RFC 9111, section 4.2.2):
+from 2 s to ``redirect.verify_ttl``. In the last quarter of that time, a request starts a new check
+in the background. That a copy is missing or different is valid for as long as it has been so: from
+2 s to 30 s. After that the copy is unknown; ``settle`` asks S3 and waits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Counters
 
 RENEW_AFTER = 0.75
-"""Share of the time that a good result holds, after which the copy is checked again."""
+"""Share of the time for which a good result is valid, after which the copy is checked again."""
 
 REVALIDATE_PAUSE = 1.0
 """Age in seconds from which an answer is checked again when a client came back."""
@@ -49,7 +49,7 @@ UNVERIFIED = ReplicaStatus(Reason.UNVERIFIED, None, 0.0)
 
 
 class OlderCopy(NamedTuple):
-    """A copy of the version that an object had until a moment ago.
+    """A copy of the version that an object had before it changed.
 
     Attributes:
         changed: Monotonic time at which this worker learned of the newer version.
@@ -84,9 +84,9 @@ class ReplicaStatuses:
         Args:
             session: A session of ``client_session``.
             ambient: The AWS SDK's credential chain.
-            counters: Counts the checks; savings that were none are taken back there.
+            counters: Counts the checks; bytes that were not saved are subtracted there.
             changed: Called when a status may be new.
-            report: Tells the other workers of a version; by default there are none.
+            report: Tells the other workers of a new version; by default there are no others.
         """
         self._session = session
         self._ambient = ambient
@@ -99,7 +99,7 @@ class ReplicaStatuses:
         self._wait = 0.0
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
-        """Build what a configuration needs; calling what is returned puts it to use.
+        """Build what a configuration needs; call what is returned to put it to use.
 
         What is known of the buckets stays.
         """
@@ -188,7 +188,7 @@ class ReplicaStatuses:
         return ReplicaStatus(against, size, until, etags_of(known) if against is None else ())
 
     def _renew(self, rule: ReplicaRule, key: str, oldest: float) -> None:
-        """Check without waiting what is unknown, or was seen before a monotonic time."""
+        """Check in the background what is unknown, or was seen before a monotonic time."""
         for bucket in rule.buckets:
             entry = bucket.get(key)
             if entry is None or entry.seen < oldest:
@@ -198,7 +198,7 @@ class ReplicaStatuses:
         """The copy of an object that changed at the origin in the last ``LATELY`` seconds.
 
         Returns:
-            None if it did not change, or the copy can no longer be used, or not for that version.
+            None if it did not change, if the target is down, or if the copy is of another version.
         """
         rule = self._rules.get((site, region))
         if rule is None or len(rule.buckets) <= 1 or self._is_down(rule):
@@ -225,7 +225,7 @@ class ReplicaStatuses:
             self.object_cache.check(target, key, renews=True)
 
     def client_result(self, site: str, region: str, *, got_through: bool) -> None:
-        """Note whether a client got through to a target, where its requests show it."""
+        """Note that a client got through to a target, or that its redirects fail."""
         rule = self._rules.get((site, region))
         if rule is not None and rule.clients is not None:
             self.clients.note(rule.clients, got_through=got_through, now=monotonic())
@@ -233,7 +233,8 @@ class ReplicaStatuses:
     async def settle(self, site: str, region: str, key: str) -> bool:
         """Ask S3 for what is not known, and wait for at most ``catalog.wait``.
 
-        The origin is asked first, if it may lack the object: then no target is asked.
+        If it is not known that the origin has the object, the origin is asked first, and the target
+        only if it has.
 
         Returns:
             Whether the origin was asked during this call and answered 404.
