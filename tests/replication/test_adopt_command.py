@@ -88,7 +88,7 @@ async def test_it_is_redirected_to_after_what_check_advises_and_no_byte_is_copie
     plain = await team.run("sync")
     assert plain.code == 1
     assert "us-west-2: 2 objects (23.1 MB) have the origin's size, but were uploaded" in plain.err
-    assert "with --adopt sync proves which of them are equal" in plain.err
+    assert "with --adopt, sync reads them and marks those that are equal" in plain.err
     done = await team.run(*shlex.split(advice[1]))
     assert (done.code, done.err) == (0, "")
     assert "us-west-2\tadopted\t2\nus-west-2\tadopted bytes\t23068672\n" in done.out

@@ -39,7 +39,7 @@ def sync(  # noqa: PLR0913  # one parameter an option
     ] = False,
     adopt: Annotated[
         bool,
-        typer.Option("--adopt", help="Prove and mark copies of other tools instead of copying."),
+        typer.Option("--adopt", help="Compare and mark copies of other tools instead of copying."),
     ] = False,
     parallel: Annotated[int, typer.Option(min=1, max=256, help="Number of parallel copies.")] = 32,
     as_json: AsJson = False,

@@ -53,7 +53,7 @@ class SyncReport:
     Attributes:
         step: Origin and target.
         dry_run: Whether nothing is changed.
-        adopt: Whether copies of other tools are proven and tagged.
+        adopt: Whether copies of other tools are read, and get a mark if they are equal.
         progress: What was found and done so far.
         listed: Lines of a dry run that are printed when the terminal's bar has ended.
     """
@@ -226,7 +226,7 @@ def _notes(report: SyncReport) -> Iterator[str]:
             f"{progress.other_parts:,} objects ({decimal(progress.other_parts_size)}) have the "
             "origin's size, but were uploaded in other parts or encrypted with another key, as by "
             "aws s3 sync: they are not copied again, and redirect.verify: match does not redirect "
-            "to them; with --adopt sync proves which of them are equal, and marks those"
+            "to them; with --adopt, sync reads them and marks those that are equal"
         )
     if progress.differing:
         yield (

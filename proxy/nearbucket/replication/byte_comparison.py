@@ -1,12 +1,13 @@
-"""Shows by its bytes that a copy equals the origin's object, though it has another ETag.
+"""Finds out by reading whether a copy with another ETag has the bytes of the origin's object.
 
-Only the copy is read where that is enough: in the origin's parts, its MD5 sums give the origin's
-ETag. So the origin's bytes cross no region, which would cost as much as a new copy. Where the
-origin's ETag is not made of MD5 sums (KMS, some servers), or its parts are not known, or the sums
-give another ETag, both objects are read and compared, up to the first difference.
+Only the copy is read where that is enough: if the ETag computed from the MD5 sums of the origin's
+parts of it is the origin's ETag, the bytes are equal. So the origin's bytes cross no region, which
+would cost as much as a new copy. Both objects are read and compared, up to the first difference, if
+the computed ETag differs, if the origin's is not made of MD5 sums (KMS, some servers), or if its
+parts are not known.
 
-No body is kept: each request under way holds the buffers of one connection. A body that breaks off
-is continued where it ended.
+Bodies are not kept: each request under way takes the buffers of one connection. A body that breaks
+off is continued where it ended.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _PIECE = 256 * 1024
 _STALLED = 60.0
 """Seconds without a byte after which a body has broken off."""
 _ATTEMPTS = 5
-"""Attempts in a row without a byte, after which the object counts as failed."""
+"""Attempts in a row without a byte after which the object counts as failed."""
 _PAUSE = 0.5
 """Seconds before the second attempt; one more before each further one."""
 
@@ -111,7 +112,7 @@ class ByteComparison:
     async def _etag(
         self, source: _Source, sizes: Sequence[int], count: Count, *, whole: bool
     ) -> str | None:
-        """The ETag that an object uploaded in these parts has, or as a whole."""
+        """The ETag that the object has if it is uploaded in these parts, or as a ``whole``."""
         ends = list(accumulate(sizes))
         sums = [""] * len(sizes)
 
@@ -125,7 +126,7 @@ class ByteComparison:
         return sums[0] if whole else etag_of(sums)
 
     async def _compare(self, theirs: _Source, ours: _Source, size: int, count: Count) -> None:
-        """Read both.
+        """Read both objects and compare their bytes.
 
         Raises:
             _DifferentBytesError: They differ.
@@ -145,7 +146,7 @@ class ByteComparison:
         await self._each(-(-size // _SPAN), compare)
 
     async def _each(self, many: int, work: Callable[[int], Awaitable[None]]) -> None:
-        """Do the work for each number, for as many at once as may be under way."""
+        """Do the work for each number below ``many``, in parallel."""
         numbers = iter(range(many))
 
         async def turn() -> None:
@@ -168,7 +169,7 @@ def _source(client: Any, location: BucketLocation, what: ListedObject) -> _Sourc
 
 
 async def _pieces(source: _Source, first: int, end: int) -> AsyncGenerator[bytes]:
-    """The bytes from ``first`` up to ``end``, of however many responses that takes."""
+    """The bytes from ``first`` up to ``end``; a body that breaks off is requested again."""
     failed = 0
     while first < end:
         answer = await source.client.get_object(

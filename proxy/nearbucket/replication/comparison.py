@@ -2,7 +2,7 @@
 
 ETags are MD5 sums, of the bytes or of the parts' sums, unless the object is encrypted with a KMS
 key or a client's key; then they say nothing (API reference, "Object"). A copy that has another ETag
-and was shown to be equal gets a tag (``s3/copy_mark.py``). Other tools go by date
+and was shown to be equal gets a mark (``s3/copy_mark.py``). Other tools go by date
 (``aws s3 sync``), keep the ETag in metadata that clients would see (rustfs/cli#351), or copy such
 objects again each time (cobbzilla/s3s3mirror#64).
 """
@@ -35,9 +35,9 @@ class Verdict(Enum):
     SAME = "same"
     COPY = "copy"
     MARK = "mark"
-    """Equal by a checksum of S3's, but the ETags will never show it: tag the copy."""
+    """Equal by a checksum of S3, but not by ETag: mark the copy."""
     OTHER_PARTS = "adopt"
-    """Equal size, another ETag, and S3 does not know whether the bytes are equal."""
+    """Equal size, another ETag, and no checksum shows whether the bytes are equal."""
     TAGGED = "read the tag"
     """Equal size, another ETag."""
     DESCRIBED = "read the headers"
@@ -65,7 +65,7 @@ class VersionComparison:
         self._origin, self._target, self._origin_client, self._target_client = endpoints
 
     async def settle(self, first: Verdict, pair: Pair) -> Verdict:
-        """The final verdict about two objects, of which ``first`` is that of their listings.
+        """The final verdict about two objects; ``first`` is that of their listings.
 
         Raises:
             botocore's errors: One of them cannot be asked for, or has changed since.

@@ -1,6 +1,7 @@
 """Brings one target up to date with its origin: compares, copies or deletes what differs, counts.
 
-Copies that another tool made in other parts are left as they are, or adopted: proven and tagged.
+Copies that another tool made in other parts are left as they are, or adopted: their bytes are
+compared, and equal ones get a mark.
 
 No state is kept between runs: what an interrupted run had copied is found equal, and what it had
 begun is continued.
@@ -70,7 +71,7 @@ class SyncOptions:
         parallel: How many copies, of objects or parts, may be under way.
         dry_run: Whether nothing is changed.
         delete: Whether chosen objects that are not at the origin are deleted.
-        adopt: Whether copies of other tools are proven to be equal, and tagged.
+        adopt: Whether copies of other tools are read, and get a mark if they are equal.
         largest_piece: Bytes that one request can copy.
     """
 
@@ -208,7 +209,7 @@ class Replicator:
             await self._copy(what)
 
     async def _adopted(self, what: ListedObject, copy: ListedObject) -> bool:
-        """Tag a copy if it equals the origin's object; returns whether it does."""
+        """Mark a copy if it equals the origin's object; return whether it does."""
         progress, read = self._progress, MovedBytes(self._progress)
         try:
             theirs, ours = await self._comparison.heads(what, copy)

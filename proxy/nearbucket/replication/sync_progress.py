@@ -35,13 +35,13 @@ class SyncProgress:
         copied_size: Bytes of the copied objects.
         moved: Bytes copied, or read to prove a copy, those of unfinished objects included.
         other_etag: Copies that could not get the origin's ETag.
-        marked: Objects that a checksum of S3's showed to be equal, and that were tagged.
-        adopted: Copies of other tools that were proven to be equal, and tagged.
-        adopted_size: Bytes of these.
+        marked: Copies that got a mark because a checksum of S3 shows that they are equal.
+        adopted: Copies of other tools that got a mark because their bytes were found to be equal.
+        adopted_size: Bytes of the adopted copies.
         other_headers: Adopted copies that have other headers or metadata than the origin's object.
         differing: Keys of objects whose bytes were compared and differ.
-        other_parts: Objects of equal size that may be equal, and were neither proven nor copied.
-        other_parts_size: Bytes of these.
+        other_parts: Copies of equal size that may be equal, and were neither read nor copied again.
+        other_parts_size: Bytes of the objects in ``other_parts``.
         orphans: Chosen objects of the target that are not at the origin.
         deleted: Orphans that were deleted.
         failures: Objects that could not be copied or deleted.
@@ -85,17 +85,17 @@ class SyncProgress:
 
 
 class MovedBytes:
-    """Bytes of one object in ``SyncProgress.moved``."""
+    """Counts the bytes of one object in ``SyncProgress.moved``, and can undo that."""
 
     def __init__(self, progress: SyncProgress) -> None:
         """Count into this progress."""
         self._progress, self._size = progress, 0
 
     def add(self, size: int) -> None:
-        """Count bytes that were copied or read; a negative number of bytes that are given up."""
+        """Count bytes that were copied or read; a negative number is subtracted."""
         self._size += size
         self._progress.moved += size
 
     def take_back(self) -> None:
-        """Count none of them any more."""
+        """Subtract all that was counted."""
         self.add(-self._size)

@@ -9,9 +9,9 @@ In reading order:
 * ``presigner.py``: signs URLs for clients that have no credentials.
 * ``tls_trust.py``: which certificate authorities are trusted on the way to S3.
 * ``http_session.py``: the aiohttp session for objects, and the header fields of each request.
-* ``client_request.py``: requests an object as a redirected client does, by its URL alone.
+* ``client_request.py``: requests a byte of an object as a redirected client does, by URL alone.
 * ``bucket_location.py``: a bucket of the configuration, its prefix and its credentials.
-* ``copy_mark.py``: the tag of a copy that equals an object with another ETag.
+* ``copy_mark.py``: the tag (mark) of a copy that equals an origin's object with another ETag.
 * ``error_codes.py``: what S3's error codes mean, and what helps.
 * ``sdk_client.py``: the AWS SDK's client, for listing, copying and bucket settings.
 * ``bucket_listing.py``: the objects of a bucket, page by page.

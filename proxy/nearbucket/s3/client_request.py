@@ -1,4 +1,4 @@
-"""Requests an object as a redirected client does: by its URL alone, and of it one byte."""
+"""Requests the first byte of an object as a redirected client does: by its URL alone."""
 
 from __future__ import annotations
 

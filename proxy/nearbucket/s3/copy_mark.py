@@ -1,9 +1,9 @@
-"""The tag that says which object of the origin a copy equals, where their ETags differ.
+"""Marks: tags of copies that equal the origin's object though their ETag is another one.
 
 The same bytes have another ETag if they were uploaded in other parts, as by ``aws s3 sync``, or are
-encrypted with another key. A copy that was shown to be equal gets this tag. It names the ETags of
-both, so it says nothing of an object that replaced either of them; S3 drops the tags of an object
-that is overwritten anyway.
+encrypted with another key. A copy that was shown to be equal gets this tag. It names both ETags, so
+it no longer applies when either object is replaced. S3 also drops the tags of an object that is
+overwritten.
 """
 
 from __future__ import annotations

@@ -10,5 +10,5 @@ In reading order:
 * ``bucket_inspection.py``: the checks of one bucket, and what a finding is.
 * ``replica_sample.py``: takes a sample of the objects that would be redirected, and compares the
   copies in the targets with the origin.
-* ``client_probe.py``: what an object requested as by a client, with the URL alone, tells.
+* ``client_probe.py``: findings about requests of an object as clients send them, by URL alone.
 """

@@ -255,7 +255,7 @@ _UPDATE = "run nearbucket ranges update"
 
 
 def _owners(settings: Settings) -> list[Finding]:
-    """Warnings about targets that are used whichever account owns them."""
+    """Warnings about targets on AWS without ``expected_owner``."""
     text = (
         "expected_owner is not set: S3 then also answers if the bucket was deleted and another "
         "account has created one with its name"

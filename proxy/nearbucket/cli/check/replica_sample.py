@@ -253,7 +253,7 @@ def _unproven(state: ReplicaState, verify: str, adopt: str) -> tuple[Level, str,
     if state is ReplicaState.UNTOLD:
         return level, more, "allow s3:GetObjectTagging on the target"
     made = "if another tool made these copies, such as aws s3 sync"
-    proof = "it proves which of them are equal, and marks those without copying"
+    proof = "it reads them, and marks those that are equal instead of copying"
     return level, more, f"{made}, {adopt}: {proof}" if adopt else f"{made}, set verify: exists"
 
 
