@@ -252,7 +252,7 @@ class Served:
                 _STATE.pack_into(askers, place, *older)
 
     def stuck_clients(self) -> list[str]:
-        """The addresses of clients that do not get through to their redirects."""
+        """The addresses of clients whose redirects fail."""
         return [each.client for each in self.worker.stuck_clients()]
 
     def shorten_origin_timeout(self, seconds: float) -> None:

@@ -3,5 +3,5 @@
 In reading order: ``redirect.py``, ``varied.py`` and ``connections.py`` (kinds of requests),
 ``idle.py`` (open connections), ``lookup.py`` (the table of prefixes alone), ``startup.py``,
 ``workers.py`` and ``refresh.py`` (``nearbucket serve`` with its supervisor), ``returning.py`` (a
-simulation of crowds and of clients that do not get through).
+simulation of crowds and of clients whose redirects fail).
 """

@@ -1,4 +1,4 @@
-"""``redirect.came_back``: crowds behind one address, and clients that cannot use redirects.
+"""``redirect.came_back``: crowds behind one address, and clients whose redirects fail.
 
 A simulation without servers and without a clock of its own: machines and scripts ask the table of
 recent redirects as the lanes do, in the order of their times. No figure depends on the computer.

@@ -1,4 +1,4 @@
-"""Crowds and clients that do not get through, in front of two workers and a real S3 server."""
+"""Crowds, and clients whose redirects fail, in front of two workers and a real S3 server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that do not get through are kept while they are stuck, and no more than a hundred."""
+"""Clients whose redirects fail are kept while they are stuck, and no more than a hundred."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Redirect(Section):
     """Shell patterns for object keys that may be redirected; ``*`` matches slashes too."""
     exclude: tuple[str, ...] = ("*.sha256", "*.sha512", "*.md5", "*.asc", "*.sig")
     """Shell patterns for object keys that are never redirected, even if ``paths`` matches; by
-    default those of the small files beside archives."""
+    default the checksums and signatures of archives."""
     mutable: tuple[str, ...] = ()
     """Shell patterns for object keys that are always streamed from the origin, because they are
     overwritten often, such as ``latest/*``."""
@@ -53,16 +53,15 @@ class Redirect(Section):
     origin's size and ETag (``match``), or nothing (``none``)."""
     verify_ttl: Duration = 600.0
     """How long a positive check is valid at most. It is valid for a tenth of the object's age, but
-    at least for 2 s; a negative one for 2 s, 4 s and so on, up to 30 s."""
+    at least for 2 s; a negative one for as long as the copy was missing, from 2 s to 30 s."""
     came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 300.0
-    """A client that comes back for its first object within this time after a redirect, twice in a
-    row, does not get through: everything is streamed to it for an hour. ``off`` redirects it
-    again."""
+    """A client that repeats a request within this time after a redirect, twice in a row, is taken
+    for one whose redirects fail: everything is streamed to it for an hour. ``off``: never."""
     watch: bool = True
     """Whether targets are checked every few seconds, and not used while they fail."""
     client_probe: bool = True
     """Whether an object of each target is requested every 30 s as clients request it, without a
-    signature; ``false`` for buckets that only a VPC endpoint can reach."""
+    signature; ``false`` for buckets that allow clients, but not the proxy's network."""
     presign: Annotated[Duration, AfterValidator(_signable)] | None = None
     """Sign the Location, for targets that are not public; valid for 1m to 7d, e.g. 15m."""
     status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301

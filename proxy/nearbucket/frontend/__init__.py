@@ -23,10 +23,10 @@ In reading order:
 * ``cached_decision.py``: the parts of a decision from which answers, metrics and log lines are
   built.
 * ``answer_recorder.py``: counts and logs an answer, whichever lane wrote it.
-* ``sibling_ranges.py``: to which download a range belongs, while an object is changing.
+* ``sibling_ranges.py``: which download a range belongs to, for ranges of an object that changed.
 * ``recent_redirects.py``: the redirects of the last minutes, in a table that all workers share.
-* ``came_back.py``: the rule that tells clients that cannot use redirects from crowds.
-* ``stuck_clients.py``: the clients that do not get through, for the log and the admin port.
+* ``came_back.py``: the rule that tells clients whose redirects fail from crowds.
+* ``stuck_clients.py``: the clients whose redirects fail, for the log and the admin port.
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.
 * ``handoff.py``: what one lane gives another with a request that it passes on.
 * ``connection_timeouts.py``: how long a connection may wait for its client.

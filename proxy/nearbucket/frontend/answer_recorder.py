@@ -31,14 +31,14 @@ class AnswerRecorder:
         ranges: SiblingRanges,
         on_got_through: Callable[[str, str], None],
     ) -> None:
-        """Record in these places.
+        """Use what answers are recorded in.
 
         Args:
             log: The access log.
             counters: The metrics.
             ranges: The redirects for ranges.
-            on_got_through: Called with site and region when a client is seen to have got through
-                to the target.
+            on_got_through: Called with site and region when a request shows that the client's last
+                redirect worked.
         """
         self._log = log
         self._counters = counters
@@ -84,7 +84,7 @@ class AnswerRecorder:
             log.keep(form.line(now + log.offset, seconds, last[3]))
 
     def _judge(self, client: ClientEntry, request: Try) -> None:
-        """Look what a redirect tells of a client that is not known to be a crowd."""
+        """Apply the rule of ``came_back`` to a redirect of a client not known to be a crowd."""
         if client.recent_redirects is None:
             return
         outcome = client.recent_redirects.after_redirect(client.asker, request)
@@ -94,7 +94,7 @@ class AnswerRecorder:
             self._on_got_through(client.site, client.region or "")
 
     def stream_began(self, cached: CachedDecision, now: float) -> None:
-        """The head of a streamed object is sent, at this monotonic time."""
+        """Note that the head of a streamed object was sent, at this monotonic time."""
         client, entry = cached
         redirects, asked = client.recent_redirects, entry.mark ^ client.part
         if redirects is None:
@@ -105,7 +105,7 @@ class AnswerRecorder:
             self._take_back(client, redirects.target_down(client.asker, asked, now))
 
     def stream_completed(self, cached: CachedDecision, now: float) -> None:
-        """A streamed object is sent whole, at this monotonic time."""
+        """Note that a streamed object was sent completely, at this monotonic time."""
         client, entry = cached
         if client.reason is Reason.CAME_BACK and client.recent_redirects is not None:
             asked = entry.mark ^ client.part

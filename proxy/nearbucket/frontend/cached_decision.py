@@ -45,8 +45,8 @@ class ObjectEntry:
         path: What a redirect appends to the target's URL: the key, encoded once, or a signed URL.
         head: Whether the method is HEAD.
         log_part: Method and path as a part of a log line.
-        mark: The mark of the object, for recent redirects.
-        size: Bytes of the object, where that is known, and known to be sent after a redirect.
+        mark: Hash of the object's key, for recent redirects.
+        size: Bytes of the object; None if not known, or if S3 might answer without the object.
         until: Monotonic time until which it may be redirected without a new decision.
     """
 
@@ -79,16 +79,16 @@ class ClientEntry:
         reason: The reason of the decision.
         text: The bytes of its redirects; None if it is not redirected.
         range: Its Range in canonical form.
-        range_mark: The mark of that; 0 without a Range.
+        range_mark: Hash of ``range``; 0 without one.
         streamable: Whether the streaming lane may answer it.
         keep_alive: Whether its connection stays open.
         log_part: Its fields as a part of a log line.
         own_fields: Our own header lines in the heads of objects streamed to it.
-        asker: The mark of the client, for recent redirects.
-        part: The mark of its Range.
+        asker: Hash of site, client address and User-Agent, for recent redirects.
+        part: Hash of its Range field as sent; 0 without one.
         recent_redirects: Recent redirects of the site; None if nothing depends on them.
-        free_until: Until when no redirect of the client can be a failed one that is repeated:
-            always, if ``came_back`` is off.
+        free_until: Monotonic time until which it is known to be a crowd, so that its requests are
+            redirected without a look at recent redirects; always, if ``came_back`` is off.
         counters: Where its answers are counted.
         last_line: Its last answer: object, status, bytes sent, and the log line made of them.
     """
@@ -112,7 +112,7 @@ class ClientEntry:
     last_line: tuple[ObjectEntry, int, int, LineEnds] | None = None
 
     def came_back(self, entry: ObjectEntry, now: float) -> bool:
-        """Whether the client may have come back after a redirect that failed."""
+        """Whether the client may have come back because its redirect failed."""
         redirects = self.recent_redirects
         return redirects is not None and bool(
             redirects.verdict(self.asker, entry.mark ^ self.part, now, head=entry.head)
@@ -142,7 +142,7 @@ class EntryBuilder:
         *,
         reason_header: bool,
     ) -> None:
-        """``recent_redirects``: those of each site, by its name."""
+        """``recent_redirects`` has those of each site, by its name."""
         self._counters = counters
         self._form = form
         self._recent_redirects = recent_redirects

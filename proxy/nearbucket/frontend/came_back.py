@@ -1,23 +1,24 @@
-"""The rule of ``redirect.came_back``: tells clients that cannot use redirects from crowds.
+"""The rule of ``redirect.came_back``: tells clients whose redirects fail from crowds.
 
-An asker is all that has one client address and one User-Agent: one client, or a crowd of machines
-behind a NAT gateway. Both ask for an object again right after they were redirected to it: the
-client because it cannot reach the bucket or does not follow redirects, the crowd because each
+An *asker* is everything with one client address and one User-Agent: one client, or a crowd of
+machines behind a NAT gateway. Both ask for an object again soon after they were redirected to it:
+the client because it cannot reach the bucket or does not follow redirects, the crowd because each
 machine wants the object. What tells them apart:
 
-* Nothing that was redirected asks again within ``SAME_MOMENT``, and one client is not redirected
-  ``MANY`` times a minute: that is a crowd. It is redirected for ``HOLDS`` seconds, whatever it asks
-  for; the same evidence prolongs that.
-* One client that does not get through asks for the first object until it has it. At the third try
-  the asker is stuck: this and every other object is streamed to it for ``HOLDS`` seconds.
-* An asker that goes on to another object after one redirect got the first one. Each time, up to
-  ``MOST_PASSED`` in a row, adds one to the number of tries that it takes to be stuck.
-* While a target is down, redirects of a moment ago failed for everyone: an asker that is streamed
-  to for that reason begins anew, also if it was found stuck in the last ``OUTAGE_BEGAN`` seconds.
+* A client waits for a moment before it tries again. So an asker that asks for one object twice
+  within ``SAME_MOMENT`` seconds, or is redirected more than ``MANY`` times a minute, is a *crowd*.
+  It is redirected for ``HOLDS`` seconds after the last such evidence, whatever it asks for.
+* A client whose redirects fail asks for its first object until it has it. At the third try in a row
+  the asker is *stuck*: this and every other object is streamed to it for ``HOLDS`` seconds.
+* An asker that goes on to another object after one redirect *got through*: it has the first one.
+  Each time, up to ``MOST_PASSED`` times in a row, it is allowed one more try.
+* When a target is found to be down, the last redirects to it failed for everyone. So the tries of
+  an asker are forgotten when an object is streamed to it because its target is down, also if it
+  was found stuck in the last ``OUTAGE_BEGAN`` seconds.
 * A stuck asker that asks for an object again within ``SAME_MOMENT``, or again after each of
-  ``COMPLETE`` complete streams of it, wants it more than once: it is a crowd.
+  ``COMPLETE`` complete streams of it, is not one client: it is a crowd.
 
-Nothing here is kept, and there is no clock: ``recent_redirects.py`` has the table. The reasoning is
+These are functions of state and time; ``recent_redirects.py`` has the table of states. Reasons are
 in docs/design.md, the figures come from bench/redirect/returning.py.
 """
 
@@ -26,21 +27,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 SAME_MOMENT = 0.8
-"""Seconds in which no client comes back by itself: tools wait for a second at least."""
+"""Seconds within which one client does not try again: tools wait for a second at least."""
 MANY = 30
-"""Redirects a minute of one client at most."""
+"""Redirects that one client gets in a minute at most."""
 TRIES = 3
-"""The try of one object at which an asker is stuck, if it never went on after one redirect."""
+"""The try of one object at which an asker is stuck, if it never got through."""
 MOST_PASSED = 5
+"""Tries that an asker is allowed in addition, because it got through, at most."""
 COMPLETE = 3
+"""Complete streams of one object by which a stuck asker turns out to be a crowd."""
 HOLDS = 3600.0
-"""Seconds for which a verdict holds."""
+"""Seconds for which an asker counts as stuck, or as a crowd."""
 RENEWED_AFTER = 0.5
-"""Seconds for which a worker redirects a crowd without another look: less than ``SAME_MOMENT``, so
-that the next look sees that the crowd is still there."""
+"""Seconds for which a worker redirects a crowd without the table: less than ``SAME_MOMENT``, so
+that the next request that is looked up shows whether the crowd is still there."""
 
 OUTAGE_BEGAN = 60.0
-"""Seconds by which a target may have failed before it is known to be down."""
+"""Seconds that may pass from a target's first failure until it is known to be down."""
 
 _MINUTE = 60.0
 _MOST = 0xFFFF
@@ -50,16 +53,18 @@ class AskerState(NamedTuple):
     """What is known of one asker.
 
     Attributes:
-        asker: Mark of site, address and User-Agent.
-        asked: Mark of the last object and the Range.
-        time: Monotonic time of the last try, or of the begin of the last stream.
-        until: When the verdict ends: crowd; negative: stuck; 0: there is none.
-        minute: When the minute began in which redirects are counted.
+        asker: Hash of site, address and User-Agent.
+        asked: Hash of the object and the Range that it asked for last.
+        time: Monotonic time of the last try, or of the start of the last stream.
+        until: Monotonic time until which it is a crowd; negated: until which it is stuck; 0: it is
+            neither.
+        minute: Monotonic time at which the minute began in which redirects are counted.
         claimed: Bytes that count as saved by the tries for this object.
-        withheld: Bytes that were taken back, and are saved if the asker is a crowd.
+        withheld: Bytes that were subtracted from the savings, to be added again if the asker turns
+            out to be a crowd.
         redirects: Number of redirects in this minute.
-        tries: Redirects for this object in a row; of a stuck asker its complete streams.
-        passed: How often it went on to another object after one redirect.
+        tries: Redirects for this object in a row; of a stuck asker, its complete streams.
+        passed: How often in a row it got through, up to ``MOST_PASSED``.
         head: Whether the tries are HEAD requests.
     """
 
@@ -76,11 +81,11 @@ class AskerState(NamedTuple):
     head: bool = False
 
     def is_stuck(self, now: float) -> bool:
-        """Whether everything is streamed to it."""
+        """Whether it is stuck: everything is streamed to it."""
         return -self.until > now
 
     def is_over(self, now: float, window: float) -> bool:
-        """Whether it says nothing about a request of now."""
+        """Whether this state has expired."""
         return abs(self.until) <= now if self.until else now - self.time >= window
 
 
@@ -88,9 +93,9 @@ class Try(NamedTuple):
     """One request of an asker.
 
     Attributes:
-        asked: Mark of the object and the Range.
+        asked: Hash of the object and the Range.
         head: Whether the method is HEAD.
-        size: Bytes that its redirect saves.
+        size: Bytes that its redirect is counted to save.
         now: Monotonic time.
     """
 
@@ -104,10 +109,9 @@ class Outcome(NamedTuple):
     """What follows from a redirect.
 
     Attributes:
-        free_until: Until when the asker's redirects need no look; it is a crowd.
-        taken_back: Bytes that were not saved after all; negative if they were.
-        got_through: Whether this request is the first to show that the redirect before it served
-            its purpose.
+        free_until: Monotonic time until which the asker, a crowd, is redirected without the table.
+        taken_back: Bytes to subtract from the savings; negative: to add again.
+        got_through: Whether this request shows that the redirect before it worked.
     """
 
     free_until: float = 0.0
@@ -122,7 +126,7 @@ _PASSED = Outcome(got_through=True)
 def after_redirect(state: AskerState, request: Try, window: float) -> tuple[AskerState, Outcome]:
     """The state of an asker that has been redirected, and what follows."""
     asked, head, size, now = request
-    if state.is_stuck(now):  # another worker came to that while this one answered
+    if state.is_stuck(now):  # by a request that another worker handled meanwhile
         return state, _NOTHING
     minute, redirects = state.minute, state.redirects + 1
     if now - minute >= _MINUTE:
@@ -156,8 +160,8 @@ def _tried_again(
 ) -> tuple[AskerState, Outcome]:
     asked, head, size, now = request
     asker, _, _, _, _, claimed, withheld, _, tries, passed, _ = state
-    # An asker that got other objects may want this one twice: its bytes stay counted until it is
-    # stuck.
+    # An asker that got other objects may want this one twice: what it saved stays counted until it
+    # is stuck.
     back = 0 if passed else claimed
     after = AskerState(
         asker, asked, now, 0.0, minute, claimed - back + size, withheld + back, redirects,
@@ -179,14 +183,14 @@ def _went_on(
 
 
 def stuck(state: AskerState, asked: int, now: float) -> AskerState:
-    """The state of an asker that does not get through; ``claimed`` bytes were not saved."""
+    """The state of an asker that is found stuck; ``claimed`` bytes were not saved."""
     return AskerState(
         state.asker, asked, until=-(now + HOLDS), withheld=state.withheld + state.claimed
     )
 
 
 def stream_began(state: AskerState, asked: int, now: float) -> AskerState:
-    """The state of a stuck asker to which a stream begins."""
+    """The state of a stuck asker when a stream to it begins."""
     if state.asked != asked:
         return state._replace(asked=asked, time=now, tries=0)
     if now - state.time < SAME_MOMENT:
@@ -195,13 +199,13 @@ def stream_began(state: AskerState, asked: int, now: float) -> AskerState:
 
 
 def target_down(state: AskerState, now: float) -> AskerState:
-    """The state of an asker to which a stream begins because its target is down."""
+    """The state of an asker when a stream to it begins because its target is down."""
     is_new = not state.until or -state.until > now + HOLDS - OUTAGE_BEGAN
     return AskerState(state.asker) if is_new else state
 
 
 def stream_completed(state: AskerState, asked: int, now: float) -> AskerState:
-    """The state of a stuck asker that has got an object whole."""
+    """The state of a stuck asker when a stream to it is complete."""
     if state.asked != asked:
         return state
     if state.tries + 1 >= COMPLETE:

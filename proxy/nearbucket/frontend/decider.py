@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 
 _WITHOUT_COPY = frozenset({Reason.NOT_REPLICATED, Reason.UNVERIFIED})
-"""Reasons of a request while the copy is older than the origin's object."""
+"""Reasons that a request has while the copy is older than the origin's object."""
 
 _TURN = 0.01
-"""Seconds between two looks whether a download is complete."""
+"""Seconds after which a waiting request is decided again."""
 
 
 class _OlderCopy:
-    """To decide for a client that is to get the copy although it is older."""
+    """Stands in for what is known of copies, so that the engine redirects to an older copy."""
 
     def __init__(self, size: int) -> None:
         self._status = ReplicaStatus(None, size, 0.0)  # for this request alone
@@ -65,7 +65,7 @@ class Decider:
         replicas: What is known of the copies; None to assume that every target has every object.
         presigners: The signer of Locations by site and region, for targets that need signed URLs.
         recent_redirects: Recent redirects by site, where ``came_back`` or ``verify`` needs them.
-        stuck_clients: Clients that do not get through to their redirects.
+        stuck_clients: Clients whose redirects fail.
     """
 
     __slots__ = (
@@ -80,8 +80,8 @@ class Decider:
 
         Args:
             redirect_table: The recent redirects of all workers.
-            on_stuck: Called with a client that is found not to get through, and the bytes that its
-                redirects did not save.
+            on_stuck: Called with a client whose redirects are found to fail, and the bytes that
+                they were counted to save.
         """
         self._redirect_table = redirect_table
         self._on_stuck = on_stuck
@@ -115,7 +115,7 @@ class Decider:
         return REPLICA_OK if replicas is None else replicas.status(site, region, key)
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """Whether the client does not get through; if it came back, the copy is checked again."""
+        """Whether redirects of the client fail; if it came back, the copy is checked again."""
         redirects = self.recent_redirects.get(site)
         if redirects is None:
             return False
@@ -137,9 +137,9 @@ class Decider:
         return verdict is STUCK
 
     async def decide_later(self, request: Request) -> Decision:
-        """Decide when no download of the client that began before a change is under way.
+        """Decide again; a range of a new download waits for those that began before a change.
 
-        That takes two seconds at most: then the older copy is not redirected to any more.
+        It waits for two seconds at most: then nothing is redirected to the older copy any more.
         """
         while True:
             decision = self.decide(request)
@@ -150,14 +150,14 @@ class Decider:
             await asyncio.sleep(_TURN)
 
     def _with_siblings(self, request: Request, decision: Stream) -> Decision:
-        """Redirect a range to the older copy if the rest of its download was redirected there."""
+        """Redirect a range to the older copy if its download began there."""
         download, size = self._download_of(request, decision)
         if download is OLDER:
             return self.engine.decide(request, _OlderCopy(size))
         return replace(decision, reason=Reason.UNVERIFIED) if download is NEXT else decision
 
     def _download_of(self, request: Request, decision: Stream) -> tuple[RangeOf, int]:
-        """The download of a range that would be streamed, and the size of an older copy."""
+        """The download that a range belongs to, and the size of the older copy, if there is one."""
         site, key, replicas = decision.site, decision.key, self.replicas
         if decision.reason not in _WITHOUT_COPY or replicas is None:
             return NEW, 0

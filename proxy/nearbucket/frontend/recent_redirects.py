@@ -1,12 +1,11 @@
 """The redirects of the last minutes, by asker, in a table that all workers share.
 
-An asker is all that has one client address and one User-Agent. The table tells whether it does not
-get through to its redirects; ``came_back.py`` has the rule.
+An asker is everything with one client address and one User-Agent. The table has its last redirects,
+from which the rule in ``came_back.py`` tells whether redirects fail.
 
-Marks are hashes. The table has ``SLOTS`` slots and does not grow; of two askers in one slot the
-later stays, but one that is stuck stays until that is over. Nothing is locked: of two workers that
-write one slot at the same time, the slot of one stays, or a mixture that is no asker's, or one
-redirect is not counted.
+Marks are hashes. The table has ``SLOTS`` slots and does not grow: an asker replaces another one in
+the same slot, unless that is stuck. Nothing is locked. If two workers write one slot at the same
+time, one redirect is not counted, or the slot becomes a mixture that belongs to no asker.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 SLOTS = 1 << 16
 _STATE = Struct("=QQdddQQHHH?x")
-"""An ``AskerState`` in 64 bytes, a line of the processor's cache."""
+"""An ``AskerState`` in 64 bytes, one cache line of the processor."""
 _ASKERS = SLOTS * _STATE.size
 SIZE = _ASKERS + RANGES_SIZE
 """Bytes of the memory that the workers share: the states of askers, and the table of ranges."""
@@ -65,9 +64,9 @@ class AskerVerdict(IntEnum):
 
     NOTHING = 0
     CAME_BACK = 1
-    """The asker's last redirect was for the same: it may have failed. It is redirected again."""
+    """Its last redirect was for the same object and may have failed. It is redirected again."""
     STUCK = 2
-    """The asker does not get through: the request is streamed."""
+    """The asker is stuck: the request is streamed."""
 
 
 NOTHING, CAME_BACK, STUCK = AskerVerdict
@@ -88,7 +87,7 @@ class RecentRedirects:
         self._askers = table.askers
 
     def verdict(self, asker: int, asked: int, now: float, *, head: bool) -> AskerVerdict:
-        """What is known of a request before it is answered; changes nothing.
+        """Whether the asker of a request came back, or is stuck; changes nothing.
 
         Args:
             asker: Mark of the asker.
@@ -109,7 +108,7 @@ class RecentRedirects:
         return STUCK if state.tries + 1 >= TRIES + state.passed else CAME_BACK
 
     def stuck(self, asker: int, asked: int, now: float) -> int | None:
-        """Note that an asker is stuck. Returns the bytes that were not saved; None if known."""
+        """Note that an asker is stuck; return the bytes it did not save, None if known before."""
         state = self._state(asker)
         if state.is_stuck(now):
             return None
@@ -117,7 +116,7 @@ class RecentRedirects:
         return state.claimed
 
     def is_stuck(self, asker: int, now: float) -> bool:
-        """Whether everything is streamed to an asker."""
+        """Whether an asker is stuck: everything is streamed to it."""
         return self._state(asker).is_stuck(now)
 
     def after_redirect(self, asker: int, request: Try) -> Outcome:
@@ -132,17 +131,17 @@ class RecentRedirects:
         return outcome
 
     def stream_began(self, asker: int, asked: int, now: float) -> int:
-        """A stream to a stuck asker begins. Returns the bytes that were saved after all."""
+        """Note that a stream to a stuck asker begins; return the bytes that it saved after all."""
         state = self._state(asker)
         return self._streamed(state, stream_began(state, asked, now), now)
 
     def stream_completed(self, asker: int, asked: int, now: float) -> int:
-        """A stream to a stuck asker is complete. Returns the bytes that were saved after all."""
+        """Note that such a stream is complete; return the bytes that the asker saved after all."""
         state = self._state(asker)
         return self._streamed(state, stream_completed(state, asked, now), now)
 
     def target_down(self, asker: int, asked: int, now: float) -> int:
-        """A stream begins because the target is down. Returns the bytes that were not saved."""
+        """Note a stream because the target is down; return the bytes that were not saved."""
         state = self._slot(asker)
         after = target_down(state, now)
         if state.asker != asker or after is state:
@@ -180,7 +179,7 @@ def mark_of_object(key: str) -> int:
 
 
 def mark_of_range(request: Request) -> int:
-    """The mark of the part of an object that is asked for; 0 for all of it."""
+    """The mark of a request's Range; 0 without one."""
     part = request.headers.get(b"range")
     return 0 if part is None else _hashed(part)
 

@@ -1,14 +1,14 @@
 """Tells whether a range belongs to a download that began before its object changed.
 
-A download in several ranges must be of one version. While a copy is known to be older than the
-origin's object, new downloads are streamed; the ranges that are still missing from a download whose
-first ranges were redirected to the copy are redirected too, for a moment.
+All ranges of a download (sibling ranges) must be of one version. While a copy is known to be older
+than the origin's object, new downloads are streamed; but if the first ranges of a download were
+redirected to the copy, its other ranges are redirected there too, for up to two seconds.
 
-Downloads do not name themselves. So the redirects for each range are counted, by asker (client
-address and User-Agent) and object: the n-th request for a range belongs to the n-th download. If
-some range was asked for three times before the change, three downloads began before it, and a
-fourth request for any range is that of a new download. Where several clients have one address, a
-new download waits until the others are complete, so that none overtakes another.
+A request does not say to which download it belongs. So the redirects for each range are counted, by
+asker (client address and User-Agent) and object: the n-th request for a range belongs to the n-th
+download. If some range was asked for three times before the change, three downloads began before
+it, and a fourth request for any range is that of a new download. Where several clients have one
+address, a new download waits until the others are complete, so that none overtakes another.
 
 Counts are in memory that all workers share, in ``SLOTS`` slots; of two marks in one slot the later
 stays. Nothing is locked: two redirects for one range at the same time in two workers may count as
@@ -26,7 +26,7 @@ RANGES_SIZE = SLOTS * _FIELDS * 8
 """Bytes of the table."""
 
 PAUSE = 2.0
-"""Seconds without a redirect for an object after which no download is under way."""
+"""A download is under way until there was no redirect for its object for so many seconds."""
 
 
 class RangeOf(IntEnum):
@@ -35,18 +35,18 @@ class RangeOf(IntEnum):
     NEW = 0
     """One that began after the change."""
     OLDER = 1
-    """One that began before."""
+    """One that began before the change."""
     NEXT = 2
-    """One that has to wait for others that began before."""
+    """One that has to wait until others, which began before the change, are complete."""
 
 
 NEW, OLDER, NEXT = RangeOf
 
 
 class SiblingRanges:
-    """The redirects for ranges of all sites.
+    """Counts the redirects for ranges, of all sites.
 
-    A slot is that of an asker and an object, or of these and a range.
+    A slot belongs to an asker and an object, or to an asker, an object and a range.
     """
 
     __slots__ = ("_began", "_counts", "_marks", "_ranges", "_times", "_totals")

@@ -1,4 +1,4 @@
-"""The clients to which this worker streams because they do not get through to their redirects."""
+"""The clients whose redirects fail (``came_back.py``), as far as this worker has found them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ if TYPE_CHECKING:
     from nearbucket.frontend.recent_redirects import RecentRedirects
 
 MOST = 100
-"""Clients that are kept; of more, the last ones."""
+"""Clients that are kept: the last ones that were found."""
 ADVICE = "open its egress to the target, or name it in opt_out.networks"
 
 _LONGEST = 200  # characters of a User-Agent that are shown
 
 
 class StuckClient(NamedTuple):
-    """A client that does not get through.
+    """A client whose redirects fail.
 
     Attributes:
         site: Name of the site.
         region: The client's region.
         client: Its address.
         user_agent: Its User-Agent, shortened.
-        key: The object that it asked for until it was streamed.
+        key: The object that it asked for several times.
     """
 
     site: str
@@ -33,20 +33,20 @@ class StuckClient(NamedTuple):
 
     @classmethod
     def of(cls, site: str, region: str, client: str, key: str, agent: bytes) -> StuckClient:
-        """``agent`` as sent."""
+        """Make one; ``agent`` is the User-Agent as sent."""
         return cls(site, region, client, agent.decode("utf-8", "replace")[:_LONGEST], key)
 
     def warning(self) -> str:
         """A line for the log; what the client sent is quoted."""
         return (
-            f"client {self.client} in {self.region} ({self.user_agent!r}) does not get through to "
-            f"the target of site {self.site}: it came back for {self.key!r} again and again. "
-            f"Everything is streamed to it for an hour; {ADVICE}"
+            f"redirects of client {self.client} in {self.region} ({self.user_agent!r}) fail at "
+            f"site {self.site}: it asked for {self.key!r} several times in a row. Everything is "
+            f"streamed to it for an hour; {ADVICE}"
         )
 
 
 class StuckClients:
-    """The last of them, while they are stuck."""
+    """The last stuck clients, each for as long as it is stuck."""
 
     __slots__ = ("_clients",)
 

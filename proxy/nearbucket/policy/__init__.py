@@ -13,7 +13,7 @@ In reading order:
 * ``object_keys.py``: from the path of a URL to the key of an object, and back.
 * ``client_address.py``: the client's address, and which proxies are believed about it.
 * ``rules.py``: the rules of one site, in the order in which they are applied.
-* ``preconditions.py``: whether the client has the current version already.
+* ``preconditions.py``: whether the client has the current version, by its If-None-Match.
 * ``selection.py``: which objects of a bucket the rules could ever redirect.
 * ``explain.py``: builds the request that ``explain`` and ``/api/explain`` ask about.
 """

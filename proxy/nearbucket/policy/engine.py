@@ -55,7 +55,7 @@ class ReplicaKnowledge(Protocol):
         """What is known of a site's object in the target bucket of a region; never waits."""
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """Whether the client was redirected to the same object a moment ago."""
+        """Whether redirects of this client fail, so that it is streamed."""
 
 
 class _AssumeReplicated:
@@ -262,7 +262,7 @@ _WITH_COPY = frozenset({Reason.IN_REGION, Reason.SHADOW})
 
 
 def _version_of_client(request: Request, replica: ReplicaStatus) -> str | None:
-    """The ETag of the version that the client of a GET has; None if it has to get the object.
+    """The ETag of the current version if the client of a GET has that; otherwise None.
 
     A browser's request from another origin is left to the target, whose CORS rules it needs.
     """

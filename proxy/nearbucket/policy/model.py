@@ -101,7 +101,7 @@ class Stream:
 
     The first five attributes are those of ``RedirectTo``; the key may be empty. ``reason`` says why
     there is no redirect. ``query`` has the arguments passed on to S3: names and values, decoded.
-    ``etag``, without quotes, is that of the version that the client has (``not-modified``).
+    ``etag``, without quotes, is set for ``not-modified``: that of the version that the client has.
     """
 
     site: str

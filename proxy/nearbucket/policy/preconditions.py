@@ -1,7 +1,7 @@
-"""The conditions of a request: whether the client has the object's current version already.
+"""The conditions of a request (RFC 9110, section 13): does the client have the current version?
 
-What they mean is in RFC 9110, section 13. Here they are only decided as far as the version that
-the buckets hold is known; ``origin/conditional_request.py`` prepares them for S3.
+Here they are evaluated only for the reason ``not-modified`` and for the savings, by the ETags that
+the buckets are known to hold. ``origin/conditional_request.py`` prepares them for S3.
 """
 
 from __future__ import annotations

@@ -52,17 +52,17 @@ class Reason(StrEnum):
     )
     MUTABLE = (
         "mutable",
-        "The object key matches redirect.mutable: it is overwritten, and never leaves the origin.",
+        "The object key matches redirect.mutable: such objects are always streamed.",
     )
     SMALL = ("small", "The object is smaller than redirect.min_size.")
     OPT_OUT = ("opt-out", "A query, header, user agent or network of the opt_out setting matches.")
     CAME_BACK = (
         "came-back",
-        "The client comes back for its objects: it does not get through to the target.",
+        "Redirects of the client fail: it asked for one object several times in a row.",
     )
     NOT_MODIFIED = (
         "not-modified",
-        "The client has the current version by its If-None-Match: 304, without a request to S3.",
+        "If-None-Match names the current version: 304, without a request to S3.",
     )
     CREDENTIALS = (
         "credentials",
@@ -70,7 +70,7 @@ class Reason(StrEnum):
     )
     NOT_REPLICATED = (
         "not-replicated",
-        "The target has no copy, another version, or a copy in other parts that is not adopted.",
+        "The target has no copy, or one that is not known to equal the origin's object.",
     )
     ABSENT = ("absent", "The origin bucket does not have the object.")
     UNVERIFIED = (
@@ -79,7 +79,7 @@ class Reason(StrEnum):
     )
     TARGET_DOWN = (
         "target-down",
-        "The target failed its last health checks, the proxy's or those that clients would see.",
+        "The target failed its health checks, those as clients see it included.",
     )
     PERCENT = ("percent", "The hash of client and path is outside redirect.percent.")
     SHADOW = ("shadow", "redirect.mode is shadow: this request would have been redirected.")

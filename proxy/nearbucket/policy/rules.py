@@ -186,10 +186,10 @@ class SitePolicy:
         return tuple((name, value) for name, value in pairs if name in self.origin_query)
 
     def cdn_url_of(self, facts: Facts, reason: Reason) -> str | None:
-        """Base URL of the CDN for a request without a target; None to stream from the origin.
+        """Base URL of the CDN for a request without a target; None to answer from here.
 
-        Streamed are clients that do not follow redirects, objects that may not be cached, and
-        requests that only this host can answer; what the client has already is not sent again.
+        Not redirected are clients that do not follow redirects or have the current version,
+        objects that are overwritten often, and requests that only this host can answer.
         """
         kept = reason in _NOT_FOR_CDN or self.is_mutable(facts.key)
         if self.cdn_url is None or kept or not facts.key:

@@ -61,9 +61,9 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """From a worker: its metrics, with the number of the request or ``LAST_STATS``.
+    """From a worker: its metrics, and the clients whose redirects fail.
 
-    Beside them the clients that do not get through to their redirects.
+    ``number`` is that of the request, or ``LAST_STATS``.
     """
 
     number: int

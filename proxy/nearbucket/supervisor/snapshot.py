@@ -87,7 +87,7 @@ def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> list[
 
 
 def targets_without_owner(settings: Settings) -> list[str]:
-    """The keys of targets on AWS that are used whichever account owns them."""
+    """The keys of targets on AWS without ``expected_owner``."""
     targets = (
         target_of(number, site, region)
         for number, site in enumerate(settings.sites)

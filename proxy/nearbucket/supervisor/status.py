@@ -47,7 +47,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         started: Unix time of the start.
         refused: Why the last reload was refused, or None.
         warm_up: The warm-up, or None.
-        stuck_clients: Clients that do not get through to their redirects.
+        stuck_clients: Clients whose redirects fail.
     """
     settings, table = snapshot.settings, snapshot.table
     return {

@@ -154,7 +154,7 @@ class Worker:
         self._replicas.object_cache.learn(learned.base_url, learned.objects, seen)
 
     def on_report(self, report: VersionReport) -> None:
-        """Another worker learned a version of an object."""
+        """Learn a version of an object that another worker has seen."""
         self._replicas.origin_versions.on_report(report)
 
     def figures(self) -> Values:
@@ -163,7 +163,7 @@ class Worker:
         return self.context.counters.snapshot()
 
     def stuck_clients(self) -> tuple[StuckClient, ...]:
-        """Clients that this worker found not to get through to their redirects."""
+        """Clients whose redirects fail, as this worker found."""
         return self.context.decider.stuck_clients.current(time.monotonic())
 
     def tick(self, now: float) -> None:

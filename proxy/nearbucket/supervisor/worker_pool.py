@@ -209,7 +209,7 @@ class WorkerPool:
 
     @property
     def stuck_clients(self) -> list[StuckClient]:
-        """Clients that do not get through to their redirects, as of the last ``figures``."""
+        """Clients whose redirects fail, as of the last ``figures``."""
         return [client for worker in self._workers.values() for client in worker.stuck_clients]
 
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
@@ -249,7 +249,7 @@ class WorkerPool:
             worker.channel.send_encoded(data)
 
     def _pass_on(self, sender: Channel, report: VersionReport) -> None:
-        """Tell the other workers what one has learned of an object."""
+        """Tell the other workers which version of an object one of them has learned."""
         data = encoded(report)
         for worker in self._workers.values():
             if worker.channel is not sender:

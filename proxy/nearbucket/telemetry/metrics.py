@@ -73,7 +73,7 @@ METRICS = (
                      "Refused requests, by reason."),
     MetricDefinition("nearbucket_redirected_bytes_total", "counter", ("site", "region"),
                      "Bytes that redirected requests asked for, as far as sizes are known, without "
-                     "those of clients that came back."),
+                     "those of redirects that failed."),
     MetricDefinition("nearbucket_saved_usd_total", "counter", ("site", "region"),
                      "Price of delivering those bytes through the CDN, by the setting prices."),
     MetricDefinition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
@@ -227,10 +227,10 @@ class Counters:
         self._counters[name][labels].value += by
 
     def take_back(self, site: str, region: str, size: int) -> None:
-        """Subtract bytes from the savings that a redirect did not save; negative: add them again.
+        """Subtract the bytes of a redirect that failed from the savings; negative: add them again.
 
-        The value may fall below that of the last scrape, or in one process below zero: what is
-        shown is held by ``HighWater``.
+        The values may fall, in one process even below zero. ``HighWater`` sees to it that the
+        admin port never shows lower ones.
         """
         self.counter("nearbucket_redirected_bytes_total", site, region).value -= size
         usd = size * self._prices.cdn(region) / GB
@@ -307,10 +307,11 @@ def total(parts: Iterable[Values]) -> Values:
 
 
 class HighWater:
-    """Holds the counters of savings at their highest value, since a counter must not fall.
+    """Shows the counters of savings at their highest values, since a counter must not fall.
 
-    Prometheus takes a fall for a restart, and would count everything before it once more. What was
-    taken back is a debt that later savings pay first.
+    Prometheus takes a fall for a restart, and would count everything before it once more. So after
+    a subtraction (``Counters.take_back``) a counter stands still until later savings have made up
+    for it.
     """
 
     __slots__ = ("_highest",)
@@ -319,7 +320,7 @@ class HighWater:
         self._highest: Values = {name: {} for name in _TAKEN_BACK}
 
     def hold(self, values: Values) -> Values:
-        """The values, of which none is lower than it was before."""
+        """The values, with the highest one so far for each counter of savings."""
         for name, highest in self._highest.items():
             for labels, figure in values.get(name, {}).items():
                 highest[labels] = max(figure, highest.get(labels, 0))
