@@ -353,7 +353,7 @@ async def test_clients_that_go_on_after_a_redirect_keep_the_target_up(serve: Ser
             world.served.age_redirects(11)
 
 
-async def test_who_gets_an_object_whole_again_and_again_is_a_crowd_after_all(serve: Serve) -> None:
+async def test_a_stuck_client_that_gets_an_object_again_and_again_is_a_crowd(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         reasons = []
         for _ in range(7):
@@ -365,7 +365,7 @@ async def test_who_gets_an_object_whole_again_and_again_is_a_crowd_after_all(ser
         assert not world.served.stuck_clients()
 
 
-async def test_a_stuck_client_that_asks_twice_at_once_is_a_crowd_after_all(serve: Serve) -> None:
+async def test_a_stuck_client_that_asks_twice_at_once_is_a_crowd(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         for _ in range(2):
             assert await world.ask() == "in-region"
@@ -383,7 +383,7 @@ async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: 
                 world.served.age_redirects(11)
 
 
-async def test_ranges_of_one_object_are_different_things(serve: Serve) -> None:
+async def test_another_range_of_an_object_is_not_the_same_request(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         for first in range(6):
             assert await world.ask(PATH, f"Range: bytes={first}-{first}") == "in-region"

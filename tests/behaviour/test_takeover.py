@@ -1,4 +1,4 @@
-"""A target bucket that is deleted and created again by another is given no client unasked.
+"""After a target bucket was replaced, no client is redirected to it by checks from before.
 
 Every object of the new bucket is asked for by HEAD before a client is redirected to it.
 """

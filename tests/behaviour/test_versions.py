@@ -1,4 +1,4 @@
-"""What passes from the origin shows which version it has: an older copy is not redirected to."""
+"""Responses of the origin show which version it has: an older copy is not redirected to."""
 
 from __future__ import annotations
 

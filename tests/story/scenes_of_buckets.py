@@ -1,4 +1,4 @@
-"""Scenes about what happens to the buckets while clients ask."""
+"""Scenes about what happens to the buckets while clients send requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ARCHIVE = "image.tar.xz"
 LATEST, SUM = "latest.tar.xz", "latest.tar.xz.sha256"
 FILES = (ARCHIVE, "next.tar.xz", "third.tar.xz")
-"""What jobs fetch in turn: a client that asks for the same again and again does not get through."""
+"""What jobs fetch by turns: a client that asks for one object again and again counts as stuck."""
 
 
 @scene()
@@ -89,7 +89,7 @@ async def _near(stage: Stage, key: str, since: float) -> bool:
 
 @scene()
 async def an_object_that_is_withdrawn(stage: Stage) -> None:
-    """It is deleted at the origin, the copy is still there: who asks outside gets 404, then all."""
+    """Deleted at the origin, not yet in the target: clients outside AWS get 404, then all do."""
     await stage.publish(*FILES)
     stage.start(stage.busy(stage.cluster(4), FILES, 0.4))
     await asyncio.sleep(2)

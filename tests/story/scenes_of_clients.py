@@ -1,4 +1,4 @@
-"""Scenes about who asks: each function plays one, and asserts what was promised for it."""
+"""Scenes about kinds of clients: each function plays one, and asserts what is promised for it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
 """A working day of eight hours in eight minutes.
 
-The traffic of an hour comes in a minute, and ``verify_ttl`` is a minute's part of ten minutes. What
-the product fixes in seconds cannot be had faster without another clock inside it: probes (3 s, 30 s
-as a client), the two seconds in which a change is passed on, negative answers (2 to 30 s), the hour
-for which a client is streamed that does not get through, and the minutes of ``came_back``. So
-outages are as long as in a real day, sixty times as long by this day's measure, and a client that
-does not get through is streamed until the evening.
+The traffic of an hour comes in a minute, and ``verify_ttl`` is 10 s instead of ten minutes. Fixed
+intervals of the product cannot be shortened: probes (3 s, and 30 s as clients), the two seconds of
+an older copy, negative results (2 to 30 s), the hour for which a stuck client is streamed, and the
+minutes of ``came_back``. So an outage is as long as on a real day, which is sixty times as long by
+this day's measure, and a client whose redirects fail is streamed until the evening.
 """
 
 from __future__ import annotations

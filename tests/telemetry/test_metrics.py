@@ -91,7 +91,7 @@ nearbucket_bypasses_total{reason="path",region="us-west-2",site="dl"} 1.0
 # TYPE nearbucket_refusals_total counter
 nearbucket_refusals_total{reason="method"} 1.0
 # HELP nearbucket_redirected_bytes_total Bytes that redirected requests asked for, as far as \
-sizes are known, without those of clients that came back.
+sizes are known, without those of redirects that failed.
 # TYPE nearbucket_redirected_bytes_total counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
 # HELP nearbucket_saved_usd_total Price of delivering those bytes through the CDN, by the setting \
@@ -135,7 +135,7 @@ def test_a_known_history_is_this_text_for_openmetrics() -> None:
 # TYPE nearbucket_redirects counter
 nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
 # HELP nearbucket_redirected_bytes Bytes that redirected requests asked for, as far as \
-sizes are known, without those of clients that came back.
+sizes are known, without those of redirects that failed.
 # TYPE nearbucket_redirected_bytes counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
 # HELP nearbucket_saved_usd Price of delivering those bytes through the CDN, by the setting prices.

@@ -166,7 +166,7 @@ class ClientConnection(asyncio.Protocol):
             self._hand_over(chunk, HandoffReason.REFUSE, AIOHTTP_ONE_REQUEST)
             return
         asks_more = isinstance(decision, Stream) and decision.query != ()
-        # the first of these has to wait for S3, the second needs nothing of it
+        # UNVERIFIED has to wait for S3, NOT_MODIFIED is answered without it
         if asks_more or decision.reason in {Reason.UNVERIFIED, Reason.NOT_MODIFIED}:
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return

@@ -12,7 +12,7 @@ client (the peer and the field lines), and the first rule that prevents a redire
 - A client that was redirected for one request line, and a request line that was redirected for
   another client of the same region, give a redirect together, unless a percentage depends on both
   (``Engine.certain``), as long as what is known of the copy holds (``ObjectEntry.until``), and
-  unless the client may have come back after a redirect that failed (``ClientEntry.came_back``).
+  unless the client may have come back because its redirect failed (``ClientEntry.came_back``).
 
 Everything else is decided each time: streams because of the state of a bucket, signed Locations,
 and redirects to the CDN, which depend on the query as well.

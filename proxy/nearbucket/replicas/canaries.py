@@ -36,12 +36,12 @@ class _Canary(NamedTuple):
     """An object of the bucket.
 
     Attributes:
-        mark: Size and ETag from a HEAD; None if it is known from a listing, which may be old.
+        size_and_etag: From a HEAD; None if it is known from a listing, which may be old.
         modified: Last-Modified from a probe; None before the first one.
         noted: Monotonic time at which the object was noted.
     """
 
-    mark: tuple[int, str] | None
+    size_and_etag: tuple[int, str] | None
     modified: str | None
     noted: float
 
@@ -49,7 +49,7 @@ class _Canary(NamedTuple):
         """Whether the object is unchanged, as far as is known."""
         return (
             seen is not None
-            and self.mark in {None, seen[:2]}
+            and self.size_and_etag in {None, seen[:2]}
             and self.modified in {None, seen.modified}
         )
 
@@ -87,8 +87,8 @@ class Canaries:
         if len(self._kept) >= MOST:
             self.note_key(key)
         elif key not in self._kept:
-            mark = None if version is None else (version.size, version.etag)
-            self._kept[key] = _Canary(mark, None, monotonic())
+            known = None if version is None else (version.size, version.etag)
+            self._kept[key] = _Canary(known, None, monotonic())
 
     def note_key(self, key: str) -> None:
         """Note the key of an object that may be in the bucket."""
@@ -113,7 +113,9 @@ class Canaries:
         return tuple(
             key
             for key, canary, sighting in known
-            if canary is not None and canary.mark is not None and not canary.equals(sighting)
+            if canary is not None
+            and canary.size_and_etag is not None
+            and not canary.equals(sighting)
         )
 
     def confirm(self, key: str, seen: Mapping[str, Sighting | None], asked: float) -> None:

@@ -315,7 +315,7 @@ class ObjectCache:
     def tick(self, now: float) -> None:
         """Once a second: allow HEAD requests again that failed a while ago."""
         if self._paused:
-            self._paused = {mark: until for mark, until in self._paused.items() if until > now}
+            self._paused = {name: until for name, until in self._paused.items() if until > now}
 
     async def close(self) -> None:
         """Cancel the requests under way."""

@@ -1,10 +1,10 @@
 """Whether clients may be redirected to a copy, by the site's settings and what is known of it.
 
-``status`` answers at once, from the object cache and the health checks. A good result is valid for a
-tenth of the age of the origin's object, as in HTTP's heuristic freshness (RFC 9111, section 4.2.2):
-from 2 s to ``redirect.verify_ttl``. In the last quarter of that time, a request starts a new check
-in the background. That a copy is missing or different is valid for as long as it has been so: from
-2 s to 30 s. After that the copy is unknown; ``settle`` asks S3 and waits.
+``status`` answers at once, from the object cache and the health checks. A good result is valid for
+a tenth of the age of the origin's object, as in HTTP's heuristic freshness (RFC 9111, section
+4.2.2): from 2 s to ``redirect.verify_ttl``. In the last quarter of that time, a request starts a
+new check in the background. That a copy is missing or different is valid for as long as it has been
+so: from 2 s to 30 s. After that the copy is unknown; ``settle`` asks S3 and waits.
 """
 
 from __future__ import annotations

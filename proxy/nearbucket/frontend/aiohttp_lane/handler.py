@@ -38,7 +38,7 @@ CONDITIONS = (
 PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
 _TELLING = frozenset({Reason.CAME_BACK, Reason.TARGET_DOWN})
-"""Reasons of streams that tell something of a client's redirects (``frontend/came_back.py``)."""
+"""Reasons of streams that the rule about a client's redirects uses (``frontend/came_back.py``)."""
 KEPT = frozenset({"content-range", "vary"})  # S3's fields that 404, 412 and 416 keep, beside CORS
 
 
@@ -165,7 +165,8 @@ class _Exchange:
             self._missing
             and decision.reason is Reason.ABSENT
             and not self._incoming.headers.get("Origin")
-        ):  # HEAD was sent after this request came; for a browser, a GET has CORS fields as well
+        ):  # That HEAD was sent after this request came. A browser gets S3's own response to a GET,
+            # which has CORS fields.
             return self._instead(decision, HTTPStatus.NOT_FOUND)
         asked = self._started if isinstance(tried, ErrorResponse) else monotonic()
         if tried is OriginAttempt.TIMED_OUT:
@@ -216,7 +217,7 @@ class _Exchange:
         return response
 
     def _learn(self, decision: Stream, answer: ObjectResponse, asked: float) -> None:
-        """Learn which version of the object the origin has; an argument may name another one."""
+        """Learn which version of the object the origin has, unless a query may name another one."""
         replicas = self._context.decider.replicas
         if replicas is None or decision.query:
             return
@@ -226,9 +227,9 @@ class _Exchange:
             replicas.origin_versions.on_response(decision.site, decision.key, answer, asked)
 
     def _verified_meanwhile(self, decision: Stream) -> bool:
-        """Whether a range is to be redirected after all, as the rest of its download was.
+        """Whether a range is redirected after all, because its download began at the older copy.
 
-        The check of the copy took too long, but the response of the origin has shown its version.
+        The check of the copy took too long, but now the origin's response has shown its version.
         """
         if decision.reason is not Reason.UNVERIFIED or "Range" not in self._incoming.headers:
             return False

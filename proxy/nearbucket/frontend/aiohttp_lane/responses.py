@@ -106,7 +106,7 @@ def instead(
 def unchanged(decision: Stream, *, reason_header: bool) -> web.Response:
     """304 for a client that has the current version.
 
-    Without Cache-Control: that of the response that it has stays (RFC 9110 section 15.4.5).
+    It has no Cache-Control, so that of the stored response stays (RFC 9110 section 15.4.5).
     """
     response = web.Response(status=HTTPStatus.NOT_MODIFIED)
     response.headers["ETag"] = f'"{decision.etag}"'

@@ -30,7 +30,7 @@ class ExchangeOwner(Protocol):
     """What an exchange reports to."""
 
     def on_new_head(self, response: ResponseHead) -> None:
-        """The head is not equal to the last one for the object; ``on_response`` follows."""
+        """The head differs from the last one for the object; ``on_response`` follows."""
 
     def on_response(self, response: ResponseHead, data: memoryview) -> None:
         """S3 has the object: the head of its response, and the first bytes of the body."""
