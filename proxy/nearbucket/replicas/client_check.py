@@ -217,8 +217,7 @@ class ClientChecker:
         share = checked.breaker.note(failed=not got_through, attempts=redirects, now=now)
         if share:
             checked.tripped = (
-                f"of the clients with known results, {share} could not use a redirect to "
-                f"{target.location}"
+                f"redirects of {share} clients with known results fail at {target.location}"
             )
             _log.error(
                 "target down for clients, they are no longer redirected: %s", checked.tripped
