@@ -113,6 +113,12 @@ def test_notes_about_rows_left_out_are_bounded_and_all_are_counted() -> None:
     assert max(map(len, ranges.skipped)) < 200
 
 
+def test_a_name_that_many_rows_have_is_in_memory_once() -> None:
+    first, second = read_ranges(document(row("3.5.140.0/22"), row("203.0.113.0/24"))).rows
+    assert first.region is second.region is first.border_group
+    assert first.service is second.service
+
+
 def test_addresses_count_nested_and_repeated_prefixes_once() -> None:
     body = document(
         row("203.0.113.0/24"),
