@@ -138,6 +138,25 @@ async def test_keys_that_cannot_be_read_are_not_taken_for_an_answer(
         await probe_of(session, s3.entry(credentials=files)).head_object("one.bin")
 
 
+async def test_a_bucket_is_not_judged_while_there_are_no_credentials_to_ask_it_with(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEAD_TIMEOUT", 0.05)
+    go = asyncio.Event()
+
+    async def load() -> None:
+        await go.wait()
+
+    async with ScriptedS3() as server:
+        values = {"endpoint": server.endpoint, "bucket": "bkt", "region": "us-east-1"}
+        asks = BucketProbe(Bucket.model_validate(values), session, SdkCredentials(load))
+        assert (await asks.probe(knowing())).health is BucketHealth.UNASKED  # not found in time
+        go.set()
+        found = await asks.probe(knowing())  # and now there are none
+    assert found.health is BucketHealth.UNASKED
+    assert "bucket bkt in us-east-1 was not asked: no AWS credentials found" in found.text
+
+
 async def tagged(s3: LocalS3, key: str, **tags: str) -> ObjectVersion:
     """Make a copy with these tags, in which COPY stands for its ETag; the origin's object."""
     async with s3.server.client() as client:
