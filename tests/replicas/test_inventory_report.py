@@ -202,9 +202,17 @@ async def test_a_file_is_read_in_pieces(shelf: Shelf, monkeypatch: pytest.Monkey
     assert len(await shelf.read()) == 200
 
 
-async def test_pages_are_small_however_well_a_file_is_packed(shelf: Shelf) -> None:
+async def test_pages_are_small_however_well_a_file_is_packed_and_the_loop_goes_on_between_them(
+    shelf: Shelf,
+) -> None:
     await shelf.store(packed([row(f"{number}{'x' * 900}") for number in range(20_000)]))
-    sizes = [len(page.objects) async for page in report_of(shelf.place())]
+    loop = asyncio.get_running_loop()
+    sizes: list[int] = []
+    turns: list[int] = []
+    async for page in report_of(shelf.place()):
+        assert len(turns) == len(sizes)
+        sizes.append(len(page.objects))
+        loop.call_soon(turns.append, len(sizes))
     assert sum(sizes) == 20_000
     assert max(sizes) < 200
 
