@@ -245,7 +245,7 @@ def _members(**fields: str | None) -> bytes:
 
 def _range_bounds(value: str | None) -> tuple[str | None, str | None]:
     found = _RANGE.fullmatch(value or "")
-    return (found[1] or None, found[2] or None) if found else (None, None)
+    return (found[1], found[2]) if found else (None, None)
 
 
 def _w3c(value: str | int | None) -> bytes:
