@@ -342,6 +342,7 @@ class Counted:
     """A source of so many objects, and how many were taken."""
 
     location = SimpleNamespace(name="sites.0.origin")
+    read = 0
 
     def __init__(self, size: int) -> None:
         self.size, self.taken = size, 0
@@ -368,6 +369,18 @@ async def test_shares_are_as_even_as_the_buckets_allow(
     most = min(room, sum(sizes))
     assert most - 3 < sum(sent) <= most
     assert {taken for taken, size in zip(sent, sizes, strict=True) if taken < size} <= {max(sent)}
+
+
+async def test_a_bucket_is_finished_when_it_has_no_more_objects_while_others_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warm_up, "_PAUSE", 0)
+    finished: list[int] = []
+    run = WarmUp(settings(), lambda _: finished.append(run.progress.done))
+    run._sources = [Counted(7), Counted(2000)]  # type: ignore[list-item]
+    async with asyncio.timeout(10):
+        await run._read_all(10_000)
+    assert (finished[0], finished[-1], run.progress.done) == (0, 1, 2)
 
 
 async def test_a_share_of_a_page_is_followed_by_the_rest_of_the_page(full: World) -> None:
