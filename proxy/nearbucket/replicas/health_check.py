@@ -175,8 +175,9 @@ class HealthChecker:
     def _doubt(self, base_url: str, result: ProbeResult) -> None:
         if result.replaced:
             _log.warning(
-                "%s: objects that were probed before have changed or are gone, as in a bucket that "
-                "was created anew; every copy is checked again before it is used",
+                "%s: all objects that were probed before have changed or are gone, as in a bucket "
+                "that was created anew (or because they were overwritten, as by sync); every copy "
+                "is checked again before it is used",
                 base_url,
             )
         if result.replaced or result.changed:

@@ -143,7 +143,7 @@ class Demo:
                     "origin": bucket(ORIGIN_BUCKET, HOME_REGION),
                     "targets": {WEST_REGION: bucket(WEST_BUCKET, WEST_REGION)},
                     # so that a command can be run twice in a row
-                    "redirect": {"scheme": "http", "came_back": None},
+                    "redirect": {"scheme": "http", "came_back": "off"},
                 }
             ],
         }
