@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from bench.lib.frame import Figure, Row, Table
-from nearbucket.frontend.came_back import Try
+from nearbucket.frontend.came_back import GET, HEAD, Try
 from nearbucket.frontend.recent_redirects import STUCK, AskerVerdict, RecentRedirects, SharedTable
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ TITLE = "Clients that come back"
 WINDOW = 300.0
 SIZE = 100 << 20  # bytes of every object
 _S3_PER_SECOND = 100 << 20  # from S3 to a client, directly or through the proxy
+_HEAD_TAKES = 0.1  # seconds
 _HOUR = 3600.0
+_EACH = 100  # more GETs than any object takes
 _SEEDS, _QUICK_SEEDS = 20, 5
 _PERCENT = 100
 
@@ -75,24 +77,25 @@ class Site:
             if pause is not None:
                 self.start(actor, pause)
 
-    def redirects_to(self, asker: int, asked: int, *, follows: bool) -> bool:
+    def redirects_to(self, asker: int, asked: int, *, follows: bool, method: int = GET) -> bool:
         """Whether a request is redirected, as the lanes decide it; else it is streamed."""
-        if self._free.get(asker, 0.0) < self.now and self._verdict(asker, asked) is STUCK:
+        if self._free.get(asker, 0.0) < self.now and self._verdict(asker, asked, method) is STUCK:
             self.saved -= self.redirects.stuck(asker, asked, self.now) or 0
             self.streamed += 1
             return False
         self.redirected += 1
-        self.saved += SIZE
-        self.truth += SIZE * follows
+        size = SIZE if method == GET else 0
+        self.saved += size
+        self.truth += size * follows
         if self._free.get(asker, 0.0) < self.now:
-            request = Try(asked, head=False, size=SIZE, now=self.now)
+            request = Try(asked, method, size, self.now)
             outcome = self.redirects.after_redirect(asker, request)
             self._free[asker] = outcome.free_until
             self.saved -= outcome.taken_back
         return True
 
-    def _verdict(self, asker: int, asked: int) -> AskerVerdict:
-        return self.redirects.verdict(asker, asked, self.now, head=False)
+    def _verdict(self, asker: int, asked: int, method: int) -> AskerVerdict:
+        return self.redirects.verdict(asker, asked, self.now, method)
 
     def stream(self, asker: int, asked: int, latency: float) -> Actor:
         """What a client waits for while an object is streamed to it."""
@@ -102,9 +105,17 @@ class Site:
         self.saved += self.redirects.stream_completed(asker, asked, self.now)
 
 
-def machine(site: Site, asker: int, objects: Iterable[int], latency: float) -> Actor:
-    """A machine that gets objects one after another, and follows redirects."""
+def machine(
+    site: Site, asker: int, objects: Iterable[int], latency: float, *, heads: bool = False
+) -> Actor:
+    """A machine that gets objects one after another, and follows redirects.
+
+    With ``heads`` it sends a HEAD before each GET.
+    """
     for asked in objects:
+        if heads:
+            site.redirects_to(asker, asked, follows=True, method=HEAD)
+            yield _HEAD_TAKES
         if site.redirects_to(asker, asked, follows=True):
             yield SIZE / _S3_PER_SECOND
         else:
@@ -118,40 +129,57 @@ def script(  # noqa: PLR0913, PLR0917  # the parameters of a table's row
     pause: float,
     rest: float,
     tries: list[int],
+    heads: int = 0,
 ) -> Actor:
     """A client whose redirects fail: it asks again after a pause until it has the object.
 
-    Then it rests before the next one. The number of requests that each took is added to ``tries``.
+    Then it rests before the next one. The number of GETs that each took is added to ``tries``;
+    before the first ``heads`` of them it sends a HEAD.
     """
     for asked in objects:
-        tries.append(1)
-        while site.redirects_to(asker, asked, follows=False):
-            yield pause
+        tries.append(0)
+        redirected = True
+        while redirected:
+            if tries[-1]:
+                yield pause
+            if tries[-1] < heads:
+                site.redirects_to(asker, asked, follows=False, method=HEAD)
+                yield _HEAD_TAKES
+            redirected = site.redirects_to(asker, asked, follows=False)
             tries[-1] += 1
         yield from site.stream(asker, asked, 0.1)
         yield rest
 
 
 def crowd(  # noqa: PLR0913  # the parameters of a table's row
-    machines: int, seconds: float, latency: float, objects: int, seed: int, *, fleet: bool = False
+    machines: int,
+    seconds: float,
+    latency: float,
+    objects: int,
+    seed: int,
+    *,
+    fleet: bool = False,
+    heads: bool = False,
 ) -> Site:
     """Machines behind one address that start within so many seconds.
 
-    Each gets the same objects in order; a ``fleet``'s each get one, of which some are popular.
+    Each gets the same objects in order; a ``fleet``'s each get one, of which some are popular. With
+    ``heads`` they send a HEAD before each GET.
     """
     site, chance = Site(), random.Random(seed)  # noqa: S311  # a seed repeats, that is the point
     popular = [1 / rank for rank in range(1, objects + 1)]
     for _ in range(machines):
         wanted = chance.choices(range(1, objects + 1), popular) if fleet else range(1, objects + 1)
-        site.start(machine(site, 1 << 40, wanted, latency), chance.uniform(0, seconds))
+        made = machine(site, 1 << 40, wanted, latency, heads=heads)
+        site.start(made, chance.uniform(0, seconds))
     site.run()
     return site
 
 
-def lone(pause: float, objects: int) -> tuple[list[int], Site]:
-    """The tries that each object takes a client whose redirects fail."""
+def lone(pause: float, objects: int, heads: int = 0) -> tuple[list[int], Site]:
+    """The tries that each object takes a client whose redirects fail; see ``script``."""
     site, tries = Site(), list[int]()
-    site.start(script(site, 1 << 40, range(1, objects + 1), pause, 1.0, tries))
+    site.start(script(site, 1 << 40, range(1, objects + 1), pause, 1.0, tries, heads))
     site.run()
     return tries, site
 
@@ -210,13 +238,15 @@ def _fleet_rows(seeds: Iterable[int]) -> Iterator[Row]:
 
 
 def _lone_rows() -> Iterator[Row]:
-    for pause, what in (
-        (1.0, "1 s"),
-        (11.0, "11 s"),
-        (30.0, "30 s"),
-        (21.0, "1 s, after a timeout of 20 s"),
+    for pause, heads, what in (
+        (1.0, 0, "1 s"),
+        (11.0, 0, "11 s"),
+        (30.0, 0, "30 s"),
+        (21.0, 0, "1 s, after a timeout of 20 s"),
+        (11.0, 1, "11 s, one HEAD first"),
+        (11.0, _EACH, "11 s, a HEAD before each GET"),
     ):
-        tries, site = lone(pause, 5)
+        tries, site = lone(pause, 5, heads)
         figures = {"first": tries[0], "next": max(tries[1:]), "counted": site.saved / SIZE}
         yield Row((what,), figures)
 

@@ -7,6 +7,8 @@ import pytest
 from bench.redirect.returning import SIZE, crowd, day, lone
 from nearbucket.frontend.came_back import (
     COMPLETE,
+    GET,
+    HEAD,
     HOLDS,
     MANY,
     MOST_PASSED,
@@ -37,7 +39,7 @@ class Asker:
     def asks(self, asked: int, after: float = 10.0, *, head: bool = False) -> str:
         """What one request gets, so many seconds after the one before."""
         self.now += after
-        verdict = self.redirects.verdict(ASKER, asked, self.now, head=head)
+        verdict = self.redirects.verdict(ASKER, asked, self.now, HEAD if head else GET)
         if verdict is STUCK:
             self.saved -= self.redirects.stuck(ASKER, asked, self.now) or 0
             if not head:
@@ -48,7 +50,8 @@ class Asker:
 
     def redirected(self, asked: int, *, head: bool = False) -> Outcome:
         size = 0 if head else 100
-        outcome = self.redirects.after_redirect(ASKER, Try(asked, head, size, self.now))
+        request = Try(asked, HEAD if head else GET, size, self.now)
+        outcome = self.redirects.after_redirect(ASKER, request)
         self.saved += size - outcome.taken_back
         return outcome
 
@@ -171,6 +174,42 @@ def test_head_and_get_of_one_object_are_one_try() -> None:
     assert asker.saved == 0
 
 
+@pytest.mark.parametrize("head", [True, False])
+def test_a_client_that_goes_on_with_one_of_the_two_methods_is_stuck_at_its_third_try(
+    *, head: bool
+) -> None:
+    asker = Asker()
+    answers = [asker.asks(A, head=head), asker.asks(A, 0.1, head=not head)]
+    answers += [asker.asks(A, 11.0, head=not head) for _ in range(2)]
+    assert answers == ["redirect", "redirect", "again", "stream"]
+    assert asker.saved == 0
+
+
+def test_a_crowd_that_asks_with_head_first_is_a_crowd() -> None:
+    asker = Asker()
+    for _ in range(5):
+        asker.asks(A, 0.2, head=True)
+        asker.asks(A, 0.2)
+    assert [asker.asks(A) for _ in range(2 * TRIES)] == ["redirect"] * (2 * TRIES)
+    assert asker.saved == 100 * (5 + 2 * TRIES)
+
+
+def test_a_crowd_is_not_looked_at_for_the_rest_of_a_try() -> None:
+    asker = Asker()
+    for _ in range(2):
+        asker.redirected(A)
+    assert asker.redirected(A, head=True).free_until == asker.now + 0.5
+
+
+def test_head_and_get_of_one_object_count_as_one_redirect_of_a_minute() -> None:
+    asker = Asker()
+    for number in range(2 * MANY // 3):
+        asker.asks(10 + number, 1.0, head=True)
+        asker.asks(10 + number, 0.1)
+    tries = [asker.asks(A) for _ in range(TRIES + MOST_PASSED)]
+    assert tries[-1] == "stream"
+
+
 def test_a_stuck_asker_that_asks_twice_in_the_same_moment_is_a_crowd() -> None:
     asker = stuck()
     assert asker.asks(A, 0.1) == "stream"
@@ -249,11 +288,13 @@ def test_a_crowd_is_not_looked_at_again_before_half_a_second() -> None:
 # ---- by simulation, as in bench/redirect/returning.py
 
 
-def redirected(machines: int, seconds: float, latency: float, objects: int = 1) -> float:
+def redirected(
+    machines: int, seconds: float, latency: float, objects: int = 1, *, heads: bool = False
+) -> float:
     """The lowest share of ten runs."""
     found = []
     for seed in range(10):
-        site = crowd(machines, seconds, latency, objects, seed)
+        site = crowd(machines, seconds, latency, objects, seed, heads=heads)
         found.append(site.redirected / (site.redirected + site.streamed))
         assert site.saved <= site.truth
     return min(found)
@@ -263,6 +304,11 @@ def redirected(machines: int, seconds: float, latency: float, objects: int = 1) 
 def test_a_hundred_machines_that_boot_in_three_seconds_are_redirected(latency: float) -> None:
     assert redirected(100, 3, latency) >= 0.98
     assert redirected(100, 3, latency, objects=3) >= 0.98
+
+
+def test_so_are_machines_that_send_head_before_get() -> None:
+    assert redirected(100, 3, 0.1, heads=True) >= 0.98
+    assert redirected(100, 3, 0.1, objects=3, heads=True) >= 0.98
 
 
 def test_two_hundred_machines_within_ten_seconds_are_redirected() -> None:
@@ -279,6 +325,13 @@ def test_a_lone_client_has_its_first_object_at_the_third_try_and_the_others_at_o
     pause: float,
 ) -> None:
     tries, site = lone(pause, 5)
+    assert tries == [3, 1, 1, 1, 1]
+    assert site.saved == site.truth == 0
+
+
+@pytest.mark.parametrize("heads", [1, 5])
+def test_so_has_one_that_sends_head_before_its_first_get_or_before_each(heads: int) -> None:
+    tries, site = lone(11.0, 5, heads)
     assert tries == [3, 1, 1, 1, 1]
     assert site.saved == site.truth == 0
 

@@ -6,7 +6,7 @@ import os
 from mmap import mmap
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.came_back import Try
+from nearbucket.frontend.came_back import GET, Try
 from nearbucket.frontend.recent_redirects import (
     CAME_BACK,
     NOTHING,
@@ -30,11 +30,11 @@ WINDOW = 300.0
 
 
 def redirect(kept: RecentRedirects, asker: int, asked: int, now: float) -> None:
-    kept.after_redirect(asker, Try(asked, head=False, size=1, now=now))
+    kept.after_redirect(asker, Try(asked, GET, 1, now))
 
 
 def verdict(kept: RecentRedirects, asker: int, asked: int, now: float) -> AskerVerdict:
-    return kept.verdict(asker, asked, now, head=False)
+    return kept.verdict(asker, asked, now, GET)
 
 
 def test_all_workers_see_one_table() -> None:

@@ -69,7 +69,7 @@ class AnswerRecorder:
                 if client.range is not None:
                     self._ranges.record(client.asker ^ entry.mark, client.range_mark, now)
                 if client.free_until < now:
-                    self._judge(client, Try(entry.mark ^ client.part, entry.head, saved, now))
+                    self._judge(client, Try(entry.mark ^ client.part, entry.method, saved, now))
         log = self._log
         form = log.format
         if form is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from nearbucket.frontend.came_back import GET, HEAD
 from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, mark_of_range
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
 from nearbucket.frontend.sibling_ranges import mark_of_bytes
@@ -58,6 +59,11 @@ class ObjectEntry:
     size: int | None
     until: float
     _redirect: tuple[RedirectText, bytes, bytes] | None = field(default=None, repr=False)
+
+    @property
+    def method(self) -> int:
+        """The method, for recent redirects."""
+        return HEAD if self.head else GET
 
     def redirect(self, text: RedirectText, date: bytes) -> bytes:
         """The answer to a GET that is redirected: what surrounds the date is made once."""
@@ -115,7 +121,7 @@ class ClientEntry:
         """Whether the client may have come back because its redirect failed."""
         redirects = self.recent_redirects
         return redirects is not None and bool(
-            redirects.verdict(self.asker, entry.mark ^ self.part, now, head=entry.head)
+            redirects.verdict(self.asker, entry.mark ^ self.part, now, entry.method)
         )
 
     def bytes_saved(self, entry: ObjectEntry) -> int:

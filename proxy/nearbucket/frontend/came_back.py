@@ -9,7 +9,8 @@ machine wants the object. What tells them apart:
   within ``SAME_MOMENT`` seconds, or is redirected more than ``MANY`` times a minute, is a *crowd*.
   It is redirected for ``HOLDS`` seconds after the last such evidence, whatever it asks for.
 * A client whose redirects fail asks for its first object until it has it. At the third try in a row
-  the asker is *stuck*: this and every other object is streamed to it for ``HOLDS`` seconds.
+  the asker is *stuck*: this and every other object is streamed to it for ``HOLDS`` seconds. A HEAD
+  and a GET are one try; a second HEAD or a second GET begins the next one.
 * An asker that goes on to another object after one redirect *got through*: it has the first one.
   Each time, up to ``MOST_PASSED`` times in a row, it is allowed one more try.
 * When a target is found to be down, the last redirects to it failed for everyone. So the tries of
@@ -48,6 +49,9 @@ OUTAGE_BEGAN = 60.0
 _MINUTE = 60.0
 _MOST = 0xFFFF
 
+GET, HEAD = 1, 2
+"""Bits of ``AskerState.methods``."""
+
 
 class AskerState(NamedTuple):
     """What is known of one asker.
@@ -65,7 +69,7 @@ class AskerState(NamedTuple):
         redirects: Number of redirects in this minute.
         tries: Redirects for this object in a row; of a stuck asker, its complete streams.
         passed: How often in a row it got through, up to ``MOST_PASSED``.
-        head: Whether the tries are HEAD requests.
+        methods: Methods of the last try: ``GET``, ``HEAD``, or both.
     """
 
     asker: int
@@ -78,7 +82,7 @@ class AskerState(NamedTuple):
     redirects: int = 0
     tries: int = 0
     passed: int = 0
-    head: bool = False
+    methods: int = 0
 
     def is_stuck(self, now: float) -> bool:
         """Whether it is stuck: everything is streamed to it."""
@@ -94,13 +98,13 @@ class Try(NamedTuple):
 
     Attributes:
         asked: Hash of the object and the Range.
-        head: Whether the method is HEAD.
+        method: ``GET`` or ``HEAD``.
         size: Bytes that its redirect is counted to save.
         now: Monotonic time.
     """
 
     asked: int
-    head: bool
+    method: int
     size: int
     now: float
 
@@ -125,7 +129,7 @@ _PASSED = Outcome(got_through=True)
 
 def after_redirect(state: AskerState, request: Try, window: float) -> tuple[AskerState, Outcome]:
     """The state of an asker that has been redirected, and what follows."""
-    asked, head, size, now = request
+    asked, method, _, now = request
     if state.is_stuck(now):  # by a request that another worker handled meanwhile
         return state, _NOTHING
     minute, redirects = state.minute, state.redirects + 1
@@ -134,8 +138,8 @@ def after_redirect(state: AskerState, request: Try, window: float) -> tuple[Aske
     if state.is_over(now, window):
         state = AskerState(state.asker)
     same = state.tries > 0 and state.asked == asked
-    if same and state.head is not head:  # HEAD and GET are one try
-        return state._replace(claimed=state.claimed + size), _NOTHING
+    if same and not state.methods & method:
+        return _rest_of_try(state, request)
     crowd = redirects > MANY or (same and now - state.time < SAME_MOMENT)
     if crowd or state.until:
         until = now + HOLDS if crowd else state.until
@@ -144,28 +148,34 @@ def after_redirect(state: AskerState, request: Try, window: float) -> tuple[Aske
     return follow(state, request, minute, redirects)
 
 
+def _rest_of_try(state: AskerState, request: Try) -> tuple[AskerState, Outcome]:
+    _, method, size, now = request
+    after = state._replace(time=now, claimed=state.claimed + size, methods=state.methods | method)
+    return after, Outcome(min(state.until, now + RENEWED_AFTER))
+
+
 # Positional arguments: they take half the time of names.
 
 
 def _crowd(
     state: AskerState, request: Try, until: float, minute: float, redirects: int
 ) -> tuple[AskerState, Outcome]:
-    asked, head, _, now = request
-    after = AskerState(state.asker, asked, now, until, minute, 0, 0, redirects, 1, 0, head)
+    asked, method, _, now = request
+    after = AskerState(state.asker, asked, now, until, minute, 0, 0, redirects, 1, 0, method)
     return after, Outcome(min(until, now + RENEWED_AFTER), -state.withheld)
 
 
 def _tried_again(
     state: AskerState, request: Try, minute: float, redirects: int
 ) -> tuple[AskerState, Outcome]:
-    asked, head, size, now = request
+    asked, method, size, now = request
     asker, _, _, _, _, claimed, withheld, _, tries, passed, _ = state
     # An asker that got other objects may want this one twice: what it saved stays counted until it
     # is stuck.
     back = 0 if passed else claimed
     after = AskerState(
         asker, asked, now, 0.0, minute, claimed - back + size, withheld + back, redirects,
-        min(tries + 1, _MOST), passed, head,
+        min(tries + 1, _MOST), passed, method,
     )  # fmt: skip
     return after, Outcome(0.0, back)
 
@@ -173,12 +183,12 @@ def _tried_again(
 def _went_on(
     state: AskerState, request: Try, minute: float, redirects: int
 ) -> tuple[AskerState, Outcome]:
-    asked, head, size, now = request
+    asked, method, size, now = request
     asker, _, _, _, _, _, withheld, _, tries, passed, _ = state
     got = tries == 1
     if got and passed < MOST_PASSED:
         passed += 1
-    after = AskerState(asker, asked, now, 0.0, minute, size, withheld, redirects, 1, passed, head)
+    after = AskerState(asker, asked, now, 0.0, minute, size, withheld, redirects, 1, passed, method)
     return after, _PASSED if got else _NOTHING
 
 

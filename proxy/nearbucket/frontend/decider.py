@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nearbucket.frontend.came_back import GET, HEAD
 from nearbucket.frontend.recent_redirects import (
     NOTHING,
     STUCK,
@@ -121,7 +122,7 @@ class Decider:
             return False
         asker = mark_of_asker(site, client, request)
         asked, now = mark_of_object(key) ^ mark_of_range(request), time.monotonic()
-        verdict = redirects.verdict(asker, asked, now, head=request.method == "HEAD")
+        verdict = redirects.verdict(asker, asked, now, HEAD if request.method == "HEAD" else GET)
         if verdict is NOTHING:
             return False
         if verdict is STUCK:

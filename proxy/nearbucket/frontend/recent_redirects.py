@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Request
 
 SLOTS = 1 << 16
-_STATE = Struct("=QQdddQQHHH?x")
+_STATE = Struct("=QQdddQQHHHBx")
 """An ``AskerState`` in 64 bytes, one cache line of the processor."""
 _ASKERS = SLOTS * _STATE.size
 SIZE = _ASKERS + RANGES_SIZE
@@ -86,14 +86,14 @@ class RecentRedirects:
         self.window = window
         self._askers = table.askers
 
-    def verdict(self, asker: int, asked: int, now: float, *, head: bool) -> AskerVerdict:
+    def verdict(self, asker: int, asked: int, now: float, method: int) -> AskerVerdict:
         """Whether the asker of a request came back, or is stuck; changes nothing.
 
         Args:
             asker: Mark of the asker.
             asked: Mark of the object and the Range.
             now: Monotonic time.
-            head: Whether the method is HEAD.
+            method: ``GET`` or ``HEAD``.
         """
         state = self._state(asker)
         if state.is_stuck(now):
@@ -101,7 +101,7 @@ class RecentRedirects:
         if (
             state.until
             or state.asked != asked
-            or state.head is not head
+            or not state.methods & method
             or not SAME_MOMENT <= now - state.time < self.window
         ):
             return NOTHING

@@ -39,8 +39,8 @@ class StuckClient(NamedTuple):
     def warning(self) -> str:
         """A line for the log; what the client sent is quoted."""
         return (
-            f"redirects of client {self.client} in {self.region} ({self.user_agent!r}) seem to fail "
-            f"at site {self.site}: it asked for {self.key!r} several times in a row. Everything is "
+            f"redirects of client {self.client} in {self.region} ({self.user_agent!r}) seem to "
+            f"fail at site {self.site}: it asked for {self.key!r} several times in a row. Everything is "
             f"streamed to it for an hour, or until it turns out to want the object more than once; "
             f"{ADVICE}"
         )
