@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 FROM, PATH, KEY = client_at(WEST), "/a.tar.gz", "a.tar.gz"
+SAVED = ("nearbucket_redirected_bytes_total", "*", "us-west-2")
 WARNING = "it may be that clients get no other answer"
 
 
@@ -98,6 +99,22 @@ async def test_a_target_closed_to_clients_is_left_and_taken_again_when_it_is_ope
             await until_answered(served, "in-region")
             assert served.target_up("*", "us-west-2")
             assert "target up again for clients" in caplog.text
+
+
+async def test_what_was_taken_back_for_a_closed_target_is_not_taken_back_again_for_a_client(
+    serve: Serve,
+) -> None:
+    agent = "User-Agent: another"
+    async with with_a_target(serve, came_back="5m") as (served, target):
+        await until(served.target_was_readable)
+        assert (await served.get(PATH, FROM, agent)).status == 301
+        target.statuses = dict(CLOSED)
+        await until_answered(served, "target-down")
+        saved = served.count(*SAVED)
+        answer = await served.get(PATH, FROM, agent)
+        assert answer.headers["x-nearbucket"].endswith("reason=target-down")
+        await served.settled()
+        assert served.count(*SAVED) == saved
 
 
 async def test_a_target_that_no_client_could_read_is_warned_of_once_and_stays_in_use(

@@ -12,6 +12,7 @@ from nearbucket.frontend.came_back import (
     HOLDS,
     MANY,
     MOST_PASSED,
+    OUTAGE_BEGAN,
     SAME_MOMENT,
     TRIES,
     Outcome,
@@ -89,6 +90,16 @@ def test_redirects_of_a_target_that_is_found_to_be_down_are_no_tries() -> None:
     assert [asker.asks(A) for _ in range(TRIES)] == ["redirect", "again", "stream"]
     asker.falls(A, 61)
     assert asker.asks(A) == "stream"  # it was stuck before the target failed
+
+
+def test_a_redirect_before_the_target_may_have_failed_counts_as_saved() -> None:
+    asker = Asker()
+    asker.asks(A)
+    asker.falls(A, OUTAGE_BEGAN - 0.1)
+    assert asker.saved == 0
+    asker.asks(A)
+    asker.falls(A, OUTAGE_BEGAN)
+    assert asker.saved == 100
 
 
 def test_a_crowd_stays_a_crowd_while_its_target_is_down() -> None:

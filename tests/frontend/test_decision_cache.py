@@ -80,6 +80,9 @@ class _Replicas:
     def client_result(self, _site: str, _region: str, *, got_through: bool) -> None:
         """See ``ReplicaStatuses``."""
 
+    def took_back(self, _site: str, _region: str) -> bool:
+        return False
+
     def older_copy(self, _site: str, _region: str, _key: str) -> None:
         """No object has changed."""
 

@@ -192,6 +192,21 @@ async def test_what_was_saved_since_an_object_could_be_read_is_taken_back(world:
     assert saved() == [1000, 1000]
 
 
+async def test_nothing_is_saved_by_what_was_taken_back_for_clients_that_came_back(
+    world: World,
+) -> None:
+    def saved() -> float:
+        return world.counters.counter(SAVED, *NAMES[0]).value
+
+    world.counters.add(SAVED, *NAMES[0], by=300)
+    await world.check()
+    world.counters.take_back(*NAMES[0], 200)
+    assert saved() == 100
+    world.close(*KEYS)
+    await world.check(FALL)
+    assert saved() == 100
+
+
 # in a worker
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class AnswerRecorder:
     """Records the answers of one worker."""
 
-    __slots__ = ("_counters", "_log", "_on_got_through", "_ranges")
+    __slots__ = ("_counters", "_log", "_on_got_through", "_ranges", "_took_back")
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class AnswerRecorder:
         counters: Counters,
         ranges: SiblingRanges,
         on_got_through: Callable[[str, str], None],
+        took_back: Callable[[str, str], bool],
     ) -> None:
         """Use what answers are recorded in.
 
@@ -39,11 +40,14 @@ class AnswerRecorder:
             ranges: The redirects for ranges.
             on_got_through: Called with site and region when a request shows that the client's last
                 redirect worked.
+            took_back: Tells by site and region whether the savings of all clients of a target,
+                which is down, are taken back.
         """
         self._log = log
         self._counters = counters
         self._ranges = ranges
         self._on_got_through = on_got_through
+        self._took_back = took_back
 
     def record(
         self, cached: CachedDecision, status: int, sent: int, started: float, now: float
@@ -102,7 +106,9 @@ class AnswerRecorder:
         if client.reason is Reason.CAME_BACK:
             self._take_back(client, -redirects.stream_began(client.asker, asked, now))
         elif client.reason is Reason.TARGET_DOWN:
-            self._take_back(client, redirects.target_down(client.asker, asked, now))
+            not_saved = redirects.target_down(client.asker, asked, now)
+            if not_saved and not self._took_back(client.site, client.region or ""):
+                self._take_back(client, not_saved)
 
     def stream_completed(self, cached: CachedDecision, now: float) -> None:
         """Note that a streamed object was sent completely, at this monotonic time."""

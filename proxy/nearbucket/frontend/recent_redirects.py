@@ -16,6 +16,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.came_back import (
+    OUTAGE_BEGAN,
     SAME_MOMENT,
     TRIES,
     AskerState,
@@ -147,7 +148,8 @@ class RecentRedirects:
         if state.asker != asker or after is state:
             return 0
         self._write(after)
-        return state.claimed if state.asked == asked else 0
+        is_recent = state.asked == asked and now - state.time < OUTAGE_BEGAN
+        return state.claimed if is_recent else 0
 
     def _streamed(self, before: AskerState, after: AskerState, now: float) -> int:
         if not before.is_stuck(now):

@@ -112,7 +112,11 @@ class WorkerContext:
         )
         table_of_redirects = redirect_table or SharedTable()
         self.recorder = AnswerRecorder(
-            self.log, self.counters, table_of_redirects.ranges, self._on_got_through
+            self.log,
+            self.counters,
+            table_of_redirects.ranges,
+            self._on_got_through,
+            self._took_back,
         )
         self.warnings = WarningLimiter()
         self.decider = Decider(table_of_redirects, self._on_stuck)
@@ -153,6 +157,10 @@ class WorkerContext:
     def _on_got_through(self, site: str, region: str) -> None:
         if self.decider.replicas is not None:
             self.decider.replicas.client_result(site, region, got_through=True)
+
+    def _took_back(self, site: str, region: str) -> bool:
+        replicas = self.decider.replicas
+        return replicas is not None and replicas.took_back(site, region)
 
     def tick(self) -> None:
         """Once a second: set the clocks, and log how many warnings were left out."""

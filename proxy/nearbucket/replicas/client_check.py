@@ -190,7 +190,8 @@ class ClientChecker:
     def _fall(self, checked: _Checked, refusal: str) -> None:
         checked.refused = f"{refusal}, though the object is there"
         for name, size in self._saved(checked).items():
-            self._counters.take_back(*name, int(size - checked.saved.get(name, size)))
+            # below zero if more was taken back for clients that came back than was saved since
+            self._counters.take_back(*name, max(0, int(size - checked.saved.get(name, size))))
         _log.error("target down for clients, they are no longer redirected: %s", checked.refused)
         self._update()
         self._changed()
@@ -198,6 +199,11 @@ class ClientChecker:
     def _saved(self, checked: _Checked) -> dict[tuple[str, str], float]:
         metric = "nearbucket_redirected_bytes_total"
         return {name: self._counters.counter(metric, *name).value for name in checked.use.names}
+
+    def took_back(self, target: ClientTarget) -> bool:
+        """Whether a target is down by its own answers: then what was saved is taken back."""
+        checked = self._checked.get(target)
+        return checked is not None and bool(checked.refused)
 
     def _rise(self, checked: _Checked) -> None:
         if checked.refused:

@@ -230,6 +230,13 @@ class ReplicaStatuses:
         if rule is not None and rule.clients is not None:
             self.clients.note(rule.clients, got_through=got_through, now=monotonic())
 
+    def took_back(self, site: str, region: str) -> bool:
+        """Whether the savings of all clients of a target, which is down, are taken back."""
+        rule = self._rules.get((site, region))
+        return (
+            rule is not None and rule.clients is not None and self.clients.took_back(rule.clients)
+        )
+
     async def settle(self, site: str, region: str, key: str) -> bool:
         """Ask S3 for what is not known, and wait for at most ``catalog.wait``.
 
