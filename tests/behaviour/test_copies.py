@@ -365,6 +365,23 @@ async def test_a_stuck_client_that_gets_an_object_again_and_again_is_a_crowd(ser
         assert not world.served.stuck_clients()
 
 
+async def test_a_stuck_client_that_has_the_object_and_asks_for_changes_stays_stuck(
+    serve: Serve,
+) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        world.origin.statuses["GET", "a.tar.gz"] = 304
+        for _ in range(2):
+            assert await world.ask() == "in-region"
+            world.served.age_redirects(11)
+        for _ in range(5):
+            since = "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT"
+            answer = await world.served.get(PATH, FROM, since)
+            assert (answer.status, reason(answer)) == (304, "came-back")
+            await world.served.settled()
+            world.served.age_redirects(11)
+        assert world.served.stuck_clients() == [WEST]
+
+
 async def test_a_stuck_client_that_asks_twice_at_once_is_a_crowd(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         for _ in range(2):

@@ -41,7 +41,7 @@ class StuckClient(NamedTuple):
         return (
             f"redirects of client {self.client} in {self.region} ({self.user_agent!r}) seem to "
             f"fail at site {self.site}: it asked for {self.key!r} several times in a row. Everything is "
-            "streamed to it for an hour, or until it turns out to want the object more than once; "
+            "streamed to it for an hour, or until it turns out to want it more than once; "
             f"{ADVICE}"
         )
 

@@ -246,7 +246,11 @@ class _Exchange:
         decorate(response, decision, reason_header=self._context.settings.log.reason_header)
         self._finish(response)
         await response.prepare(self._incoming)
-        tells_of_client = decision.reason in _TELLING and self._request.method != "HEAD"
+        tells_of_client = (
+            decision.reason in _TELLING
+            and self._request.method != "HEAD"
+            and answer.status != HTTPStatus.NOT_MODIFIED  # of which the client has the object
+        )
         if tells_of_client:
             self._context.recorder.stream_began(self._entries(), monotonic())
         async for chunk in answer.body():
