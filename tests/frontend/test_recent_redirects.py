@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from mmap import mmap
 from typing import TYPE_CHECKING
+
+import pytest
 
 from nearbucket.frontend.came_back import GET, Try
 from nearbucket.frontend.recent_redirects import (
@@ -20,7 +23,9 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_object,
     mark_of_range,
 )
+from nearbucket.frontend.stuck_clients import StuckClient
 from nearbucket.frontend.worker_context import WorkerContext
+from nearbucket.policy.model import Reason
 from tests import build
 
 if TYPE_CHECKING:
@@ -112,3 +117,24 @@ def test_a_reload_takes_the_new_window_and_keeps_the_table() -> None:
     assert verdict(context.decider.recent_redirects["*"], 1, 2, 200.0) is CAME_BACK
     context.apply(off.settings, off.table, off.cdn)
     assert not context.decider.recent_redirects
+
+
+@pytest.mark.parametrize("verify", ["match", "none"])
+def test_a_reload_that_switches_it_off_frees_the_clients_that_were_stuck(verify: str) -> None:
+    made = [
+        build.snapshot(build.settings(site={"redirect": {"came_back": each, "verify": verify}}))
+        for each in ("5m", "off")
+    ]
+    on, off = made
+    context = WorkerContext(on.settings, on.table, on.cdn)
+    asked = build.request("/a.tar.gz", peer=build.WEST)
+    decider, now = context.decider, time.monotonic()
+    decider.recent_redirects["*"].stuck(mark_of_asker("*", build.WEST, asked), 7, now)
+    assert decider.decide(asked).reason is Reason.CAME_BACK
+    decider.stuck_clients.add(
+        mark_of_asker("*", build.WEST, asked), StuckClient.of("*", "", build.WEST, "a", b"")
+    )
+    assert decider.stuck_clients.current(decider.recent_redirects, now)
+    context.apply(off.settings, off.table, off.cdn)
+    assert decider.decide(asked).reason is Reason.IN_REGION
+    assert not decider.stuck_clients.current(decider.recent_redirects, now)

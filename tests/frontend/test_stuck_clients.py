@@ -15,23 +15,24 @@ def client(number: int) -> StuckClient:
 
 def test_clients_are_kept_while_they_are_stuck() -> None:
     redirects, kept = RecentRedirects(300.0, SharedTable()), StuckClients()
+    of_sites = {"*": redirects}
     for asker in (1, 2):
         redirects.stuck(asker, 7, NOW + asker)
-        kept.add(asker, redirects, client(asker))
-    assert kept.current(NOW + 3) == (client(1), client(2))
+        kept.add(asker, client(asker))
+    assert kept.current(of_sites, NOW + 3) == (client(1), client(2))
     redirects.stream_began(1, 7, NOW + 3)
     redirects.stream_began(1, 7, NOW + 3.1)  # a crowd
-    assert kept.current(NOW + 4) == (client(2),)
-    assert kept.current(NOW + HOLDS + 2) == ()
+    assert kept.current(of_sites, NOW + 4) == (client(2),)
+    assert kept.current(of_sites, NOW + HOLDS + 2) == ()
 
 
 def test_the_last_hundred_are_kept() -> None:
     redirects, kept = RecentRedirects(300.0, SharedTable()), StuckClients()
     for asker in range(1, MOST + 3):
         redirects.stuck(asker, 7, NOW)
-        kept.add(asker, redirects, client(asker))
-    kept.add(5, redirects, client(5))  # again, so it is the last one now
-    found = kept.current(NOW)
+        kept.add(asker, client(asker))
+    kept.add(5, client(5))  # again, so it is the last one now
+    found = kept.current({"*": redirects}, NOW)
     assert (len(found), found[0], found[-1]) == (MOST, client(3), client(5))
 
 

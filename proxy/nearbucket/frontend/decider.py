@@ -131,7 +131,7 @@ class Decider:
                 return True
             agent = request.headers.get(b"user-agent", b"")
             stuck = StuckClient.of(site, region, client, key, agent)
-            self.stuck_clients.add(asker, redirects, stuck)
+            self.stuck_clients.add(asker, stuck)
             self._on_stuck(stuck, not_saved)
         if self.replicas is not None:
             self.replicas.revalidate(site, region, key)

@@ -96,6 +96,8 @@ class RecentRedirects:
             now: Monotonic time.
             method: ``GET`` or ``HEAD``.
         """
+        if not self.window:
+            return NOTHING
         state = self._state(asker)
         if state.is_stuck(now):
             return STUCK
@@ -118,7 +120,7 @@ class RecentRedirects:
 
     def is_stuck(self, asker: int, now: float) -> bool:
         """Whether an asker is stuck: everything is streamed to it."""
-        return self._state(asker).is_stuck(now)
+        return self.window > 0 and self._state(asker).is_stuck(now)
 
     def after_redirect(self, asker: int, request: Try) -> Outcome:
         """Note a redirect for the rule, and return what follows from it."""

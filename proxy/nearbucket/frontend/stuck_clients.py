@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nearbucket.frontend.recent_redirects import RecentRedirects
 
 MOST = 100
@@ -52,18 +54,22 @@ class StuckClients:
     __slots__ = ("_clients",)
 
     def __init__(self) -> None:
-        self._clients: dict[int, tuple[RecentRedirects, StuckClient]] = {}
+        self._clients: dict[int, StuckClient] = {}
 
-    def add(self, asker: int, redirects: RecentRedirects, client: StuckClient) -> None:
-        """Keep a client; ``asker`` is its mark in ``redirects``."""
+    def add(self, asker: int, client: StuckClient) -> None:
+        """Keep a client; ``asker`` is its mark."""
         self._clients.pop(asker, None)
-        self._clients[asker] = redirects, client
+        self._clients[asker] = client
         if len(self._clients) > MOST:
             del self._clients[next(iter(self._clients))]
 
-    def current(self, now: float) -> tuple[StuckClient, ...]:
-        """Those that are stuck at this monotonic time."""
+    def current(
+        self, recent_redirects: Mapping[str, RecentRedirects], now: float
+    ) -> tuple[StuckClient, ...]:
+        """Those that are stuck at this monotonic time, by the recent redirects of each site."""
         self._clients = {
-            asker: kept for asker, kept in self._clients.items() if kept[0].is_stuck(asker, now)
+            asker: client
+            for asker, client in self._clients.items()
+            if (redirects := recent_redirects.get(client.site)) and redirects.is_stuck(asker, now)
         }
-        return tuple(client for _, client in self._clients.values())
+        return tuple(self._clients.values())

@@ -164,7 +164,8 @@ class Worker:
 
     def stuck_clients(self) -> tuple[StuckClient, ...]:
         """Clients whose redirects fail, as this worker found."""
-        return self.context.decider.stuck_clients.current(time.monotonic())
+        decider = self.context.decider
+        return decider.stuck_clients.current(decider.recent_redirects, time.monotonic())
 
     def tick(self, now: float) -> None:
         """Once a second: the clock, timeouts, the certificate, the access log."""
