@@ -407,6 +407,37 @@ async def test_another_range_of_an_object_is_not_the_same_request(serve: Serve) 
             world.served.age_redirects(11)
 
 
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        (['If-Match: "etag-10"'], "other-etag"),
+        (["Range: bytes=4-", 'If-Range: "etag-10"'], "other-etag"),
+        (["Range: bytes=4-", 'If-Range: "copy"'], "in-region"),
+        (['If-Match: "copy"'], "in-region"),
+        (['If-Match: "neither"'], "in-region"),
+        (["Range: bytes=4-"], "in-region"),
+    ],
+)
+async def test_a_client_that_resumes_by_the_origins_etag_is_not_sent_to_a_copy_with_another(
+    serve: Serve, fields: list[str], answer: str
+) -> None:
+    """Whether or not a redirect of this or another object to such a client is cached."""
+    checksum = {
+        "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=", "x-amz-checksum-type": "FULL_OBJECT",
+        "Last-Modified": "Wed, 01 Jan 2020 00:00:00 GMT",
+    }  # fmt: skip
+    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}) as world:
+        for bucket in (world.origin, world.target):
+            bucket.headers["a.tar.gz"] = checksum
+        world.target.objects["a.tar.gz"] = (OBJECTS["a.tar.gz"], "copy")
+        for path in (PATH, "/b.tar.gz") * 3:
+            assert reason(await world.served.get(path, FROM)) == "in-region"
+        for path, expected in [("/b.tar.gz", "in-region")] * 3 + [(PATH, answer)] * 2:
+            found = await world.served.get(path, FROM, *fields)
+            assert reason(found) == expected
+            assert (found.status == 301) is (expected == "in-region")
+
+
 @pytest.mark.parametrize("cached", [1, 2])
 @pytest.mark.parametrize(
     ("condition", "answer"),

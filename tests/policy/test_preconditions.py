@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nearbucket.policy.preconditions import gets_body, held_version
+from nearbucket.policy.preconditions import gets_body, held_version, names_origin
 
 ETAGS = ("copy-2", "origin-3")
 
@@ -46,6 +46,30 @@ def test_a_date_is_left_to_s3_unless_a_tag_decides() -> None:
     assert held_version(date, ETAGS) is None
     assert not gets_body(date, ETAGS)
     assert gets_body({**date, b"if-none-match": b'"x"'}, ETAGS)
+
+
+@pytest.mark.parametrize("name", [b"if-match", b"if-range"])
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        (b'"origin-3"', True),
+        (b"origin-3", True),
+        (b'"x", "origin-3"', True),
+        (b'"copy-2"', False),
+        (b'"copy-2", "origin-3"', False),
+        (b'W/"origin-3"', False),  # never holds
+        (b'"x"', False),
+        (b"*", False),
+        (b"Thu, 01 Jan 2026 00:00:00 GMT", False),
+    ],
+)
+def test_the_etag_that_only_the_origins_object_has(
+    name: bytes, value: bytes, *, origin: bool
+) -> None:
+    assert names_origin({name: value}, ETAGS) is origin
+    assert not names_origin({name: value}, ("origin-3",))
+    assert not names_origin({name: value}, ())
+    assert not names_origin({b"if-none-match": value}, ETAGS)
 
 
 def test_a_request_without_conditions_gets_the_object() -> None:

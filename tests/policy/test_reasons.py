@@ -8,8 +8,8 @@ PROMISED = {
     "redirect": {"in-region"},
     "stream": {
         "client-unknown", "outside-aws", "no-target", "path", "mutable", "small", "opt-out",
-        "came-back", "not-modified", "credentials", "not-replicated", "absent", "unverified",
-        "target-down", "percent", "shadow", "off",
+        "came-back", "not-modified", "other-etag", "credentials", "not-replicated", "absent",
+        "unverified", "target-down", "percent", "shadow", "off",
     },
     "refuse": {"well-known", "method", "host", "path-invalid", "bad-request", "secret"},
 }  # fmt: skip

@@ -37,7 +37,7 @@ HELD = (
 """Reasons that depend on the buckets."""
 _FROM_CLIENT = (
     Reason.CAME_BACK, Reason.NOT_MODIFIED, Reason.CREDENTIALS, Reason.OPT_OUT, Reason.SECRET,
-    Reason.BAD_REQUEST,
+    Reason.BAD_REQUEST, Reason.OTHER_ETAG,
 )  # fmt: skip
 AS_LOGGED = frozenset(reason.value for reason in (*HELD, *_FROM_CLIENT))
 """Reasons whose causes no access log shows."""
@@ -138,6 +138,8 @@ def _request(logged: LoggedRequest) -> Request:
         headers[b"authorization"] = b""
     if logged.reason == Reason.NOT_MODIFIED:
         headers[b"if-none-match"] = b"*"
+    if logged.reason == Reason.OTHER_ETAG:
+        headers[b"if-match"] = b'"origin"'
     if logged.reason == Reason.SECRET:
         headers[_WRONG_SECRET] = b""
     return Request(logged.method, logged.target, headers, logged.client)
@@ -161,6 +163,9 @@ class _LoggedReplicas:
 _REPLICAS: dict[str | None, ReplicaKnowledge] = {
     Reason.CAME_BACK.value: _LoggedReplicas(ReplicaStatus(), came_back=True),
     Reason.NOT_MODIFIED.value: _LoggedReplicas(ReplicaStatus(etags=("-",)), came_back=False),
+    Reason.OTHER_ETAG.value: _LoggedReplicas(
+        ReplicaStatus(etags=("copy", "origin")), came_back=False
+    ),
     **{each.value: _LoggedReplicas(ReplicaStatus(each), came_back=False) for each in HELD},
 }
 

@@ -32,7 +32,7 @@ from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, R
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
-from nearbucket.policy.preconditions import PRECONDITIONS
+from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.telemetry.metrics import HandoffReason
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class ClientConnection(asyncio.Protocol):
         engine = self._context.decider.engine
         if decision.reason is Reason.IN_REGION and isinstance(decision, RedirectTo):
             certain = decision.site in engine.certain and decision.replica.until > now
-            return certain and PRECONDITIONS.isdisjoint(request.headers)
+            return certain and VERSION_FIELDS.isdisjoint(request.headers)
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
 
     def _respond(self, chunk: bytes, cached: CachedDecision, started: float) -> None:

@@ -42,9 +42,9 @@ class StuckClient(NamedTuple):
         """A line for the log; what the client sent is quoted."""
         return (
             f"redirects of client {self.client} in {self.region} ({self.user_agent!r}) seem to "
-            f"fail at site {self.site}: it asked for {self.key!r} several times in a row. Everything is "
-            "streamed to it for an hour, or until it turns out to want it more than once; "
-            f"{ADVICE}"
+            f"fail at site {self.site}: it asked for {self.key!r} several times in a row. "
+            "Everything is streamed to it for an hour, or until it turns out to want the object "
+            f"more than once; {ADVICE}"
         )
 
 

@@ -24,7 +24,7 @@ from nearbucket.policy.model import (
     action_of,
 )
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
-from nearbucket.policy.preconditions import held_version
+from nearbucket.policy.preconditions import held_version, names_origin
 from nearbucket.policy.rules import Facts, SitePolicy, has_credentials, rollout_bucket
 from nearbucket.regions.region_table import network_set
 
@@ -175,6 +175,8 @@ class Engine:
                 reason = replica.against
             elif reason is Reason.IN_REGION and (etag := _version_of_client(request, replica)):
                 reason = Reason.NOT_MODIFIED
+            elif reason is Reason.IN_REGION and names_origin(request.headers, replica.etags):
+                reason = Reason.OTHER_ETAG
             elif replicas.came_back(site.name, region, client, key, request):
                 reason = Reason.CAME_BACK
             elif reason is Reason.IN_REGION:

@@ -17,6 +17,8 @@ PRECONDITIONS = frozenset(
     {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
 )
 """Header fields for which S3 may answer 304 or 412, without a body."""
+VERSION_FIELDS = PRECONDITIONS | {b"if-range"}
+"""Header fields by which the answer depends on the version that a bucket has."""
 
 _BARE = re.compile(r"[0-9A-Za-z-]+")
 
@@ -46,6 +48,26 @@ def held_version(headers: Mapping[bytes, bytes], etags: Collection[str]) -> str 
     # weak comparison: W/ makes no difference (section 13.1.2)
     asked = {tag for _, tag in entity_tags(text)}
     return next((etag for etag in etags if etag in asked), None)
+
+
+def names_origin(headers: Mapping[bytes, bytes], etags: Collection[str]) -> bool:
+    """Whether If-Match or If-Range holds for the origin's ETag, and not for the copy's.
+
+    Args:
+        headers: The request's fields, by lower-case name.
+        etags: ETags of the current version, without quotes, the copy's first.
+    """
+    copy, *others = etags or ("",)
+    if not others:
+        return False
+    for name in (b"if-match", b"if-range"):
+        # strong comparison (sections 13.1.1 and 13.1.5)
+        tags = {
+            tag for weak, tag in entity_tags(headers.get(name, b"").decode("latin-1")) if not weak
+        }
+        if copy not in tags and not tags.isdisjoint(others):
+            return True
+    return False
 
 
 def gets_body(headers: Mapping[bytes, bytes], etags: Collection[str]) -> bool:

@@ -64,6 +64,10 @@ class Reason(StrEnum):
         "not-modified",
         "If-None-Match names the current version: 304, without a request to S3.",
     )
+    OTHER_ETAG = (
+        "other-etag",
+        "If-Match or If-Range has the ETag of the origin's object, and the copy has another one.",
+    )
     CREDENTIALS = (
         "credentials",
         "The request has Authorization, Cookie, a signed query or an argument of origin.query.",
