@@ -29,7 +29,10 @@ SIDE_FILES = ("sha256", "sha512", "md5", "asc", "sig")
 """The usual extensions of side files, after the key of their archive and a dot."""
 
 LATELY = 2.0
-"""Seconds for which the previous version of a changed object is remembered."""
+"""Seconds after a change for which the older copy may be redirected to."""
+
+LONGEST = 60.0
+"""Seconds after a change for which responses to requests that were sent before it may arrive."""
 
 PAUSE = 1.0
 """Seconds after its last check in which an archive or side file is not checked again."""
@@ -83,12 +86,19 @@ class ReplacedVersion(NamedTuple):
     """The version that an object had before it changed.
 
     Attributes:
-        changed: Monotonic time at which this worker learned of the new version.
-        version: The previous version.
+        changed: Monotonic time at which this worker learned of another one.
+        version: The older version.
+        doubted: Monotonic time at which it was last unclear which version is the newer one; at
+            first that of the change. A response to a request sent before may show an older one.
     """
 
     changed: float
     version: ObjectVersion
+    doubted: float
+
+    def is_shown_late(self, etag: str, asked: float) -> bool:
+        """Whether a response shows this version because its request was sent before the change."""
+        return etag == self.version.etag and asked < self.changed
 
 
 class OriginVersions:
@@ -163,7 +173,7 @@ class OriginVersions:
         if not origin.wants(key):
             return
         if shown.total is None:  # 304 has no length
-            self._doubt(origin, key)
+            self._doubt(origin, key, etag, asked)
         else:
             modified = unix_time(shown.modified)
             version = ObjectVersion(shown.total, etag, None, modified)
@@ -178,8 +188,8 @@ class OriginVersions:
             self._show(origin, key, CachedObject.of(ABSENT, asked))
 
     def _show(self, origin: _Origin, key: str, entry: CachedObject) -> None:
-        self._learn(origin, key, entry)
-        self._report(VersionReport(origin.bucket.probe.base_url, key, *entry))
+        if self._learn(origin, key, entry):
+            self._report(VersionReport(origin.bucket.probe.base_url, key, *entry))
 
     def on_report(self, report: VersionReport) -> None:
         """Learn a version that another worker has seen."""
@@ -197,48 +207,75 @@ class OriginVersions:
             self._check_beside(origin, key, entry)
             self._report(VersionReport(bucket.probe.base_url, key, *entry))
 
-    def _learn(self, origin: _Origin, key: str, entry: CachedObject) -> None:
-        bucket = origin.bucket
-        known = bucket.get(key)
-        if known is not None and known.version[:2] == entry.version[:2]:
-            return
-        if known is not None and known.seen >= entry.seen:
-            # The requests overlapped: only S3 can tell which of the versions is the newer one.
-            self._doubt(origin, key)
-            return
+    def _learn(self, origin: _Origin, key: str, entry: CachedObject) -> bool:
+        """Keep a version, if it is surely newer than the known one.
+
+        That is so if the request was sent after the response arrived that the known one is from.
+        Of requests that overlapped only S3 can tell which has seen the newer version.
+
+        Returns:
+            Whether the known version is another one now, or unknown.
+        """
+        bucket, replaced = origin.bucket, self.replaced(origin.bucket.probe.base_url, key)
+        known, late = bucket.get(key), replaced is not None and entry.seen < replaced.doubted
+        if known is None and late:  # what S3 answers to the HEAD is newer
+            return False
+        if known is not None:
+            if known.version[:2] == entry.version[:2]:
+                return False
+            if late or known.seen >= entry.seen:
+                return self._doubt(origin, key, entry.version.etag, entry.seen)
         bucket.put(key, entry)
         if known is not None:
             self._changed()
             self._replace(origin, key, known)
             self._check_copies(origin, key, entry.seen)
         self._check_beside(origin, key, entry)
+        return True
 
-    def _doubt(self, origin: _Origin, key: str) -> None:
-        """Forget a version that may be outdated, and ask for the current one."""
-        known = origin.bucket.get(key)
-        if known is not None:
-            origin.bucket.forget(key)
+    def _doubt(self, origin: _Origin, key: str, etag: str, asked: float) -> bool:
+        """Ask for the current version, and forget the known one unless it surely is newer.
+
+        Args:
+            origin: The origin.
+            key: The object.
+            etag: ETag of the version that a response has shown.
+            asked: Monotonic time before which its request was not sent.
+
+        Returns:
+            Whether the version is unknown now.
+        """
+        bucket, now = origin.bucket, monotonic()
+        known, replaced = bucket.get(key), self.replaced(bucket.probe.base_url, key)
+        if known is None:
+            return False
+        late = replaced is not None and replaced.is_shown_late(etag, asked)
+        if not late:
+            bucket.forget(key)
             self._changed()
-            self._replace(origin, key, known)
-            self._cache.check(origin.bucket, key, renews=True)
-            self._check_copies(origin, key, monotonic())
+            if replaced is None or now - replaced.changed > LATELY:
+                self._replace(origin, key, known)
+            else:
+                self._replaced[bucket.probe.base_url, key] = replaced._replace(doubted=now)
+            self._check_copies(origin, key, now)
+        self._cache.check(bucket, key, renews=True)
+        return not late
 
     def _replace(self, origin: _Origin, key: str, known: CachedObject) -> None:
-        self._replaced[origin.bucket.probe.base_url, key] = ReplacedVersion(
-            monotonic(), known.version
-        )
+        now = monotonic()
+        self._replaced[origin.bucket.probe.base_url, key] = ReplacedVersion(now, known.version, now)
 
     def replaced(self, base_url: str, key: str) -> ReplacedVersion | None:
-        """The previous version of an object that changed in the last ``LATELY`` seconds."""
+        """The last version of an object, if that changed in the last ``LONGEST`` seconds."""
         return self._replaced.get((base_url, key))
 
     def tick(self, now: float) -> None:
-        """Once a second: forget changes that are older than ``LATELY``."""
+        """Once a second: forget changes that no response can have missed."""
         if self._replaced:
             self._replaced = {
                 name: replaced
                 for name, replaced in self._replaced.items()
-                if now - replaced.changed <= LATELY
+                if now - replaced.doubted <= LONGEST
             }
 
     def _check_copies(self, origin: _Origin, key: str, seen: float) -> None:
