@@ -144,6 +144,28 @@ async def test_the_first_sight_of_an_object_is_told_to_workers_that_know_another
     assert world.against()[1] is Reason.NOT_REPLICATED
 
 
+async def test_the_first_sight_of_an_object_is_not_kept_by_workers_that_do_not_know_it(
+    world: World,
+) -> None:
+    world.see(OLD)
+    assert [len(worker.object_cache) for worker in (world.one, world.other)] == [1, 0]
+
+
+async def test_keys_that_the_origin_does_not_have_are_told_of_only_if_they_were_known(
+    world: World,
+) -> None:
+    await world.one.settle("*", "us-west-2", "b.tar.gz")
+    world.one.origin_versions.on_missing("*", "c.tar.gz", monotonic())
+    assert not world.reports
+    assert len(world.other.object_cache) == 0
+    await world.settle()
+    del world.origin.objects[KEY]
+    flight = world.one.object_cache.check(world.one.object_cache.buckets[world.origin_url], KEY)
+    assert flight is not None
+    await flight
+    assert world.against() == [Reason.ABSENT, Reason.ABSENT]
+
+
 async def test_a_head_request_tells_the_other_worker(world: World) -> None:
     await world.settle()
     world.overwrite()

@@ -191,3 +191,12 @@ async def test_a_snapshot_in_parts_is_as_large_as_in_one(ranges_list: RangesList
         (sent.table._tree4, sent.table._tree6), (got.table._tree4, got.table._tree6), strict=True
     ):  # what stands in many places is one object still
         assert sum(map(len, groups(one))) == sum(map(len, groups(other)))
+
+
+async def test_a_channel_knows_when_the_other_end_has_stopped_reading() -> None:
+    async with raw_end() as (_, channel):
+        channel.send(Ready())
+        assert not channel.is_behind
+        for _ in range(20):
+            channel.send(BIG)
+        assert channel.is_behind

@@ -188,14 +188,25 @@ class OriginVersions:
             self._show(origin, key, CachedObject.of(ABSENT, asked))
 
     def _show(self, origin: _Origin, key: str, entry: CachedObject) -> None:
+        was_known = origin.bucket.get(key) is not None
         if self._learn(origin, key, entry):
-            self._report(VersionReport(origin.bucket.probe.base_url, key, *entry))
+            self._tell(origin.bucket, key, entry, was_known=was_known)
+
+    def _tell(self, bucket: BucketCache, key: str, entry: CachedObject, *, was_known: bool) -> None:
+        """Tell the other workers; but not of every key that a client thinks up."""
+        if was_known or entry.version[:2] != ABSENT[:2]:
+            self._report(VersionReport(bucket.probe.base_url, key, *entry))
 
     def on_report(self, report: VersionReport) -> None:
-        """Learn a version that another worker has seen."""
+        """Another worker learned a version; what is not known here is left to that worker."""
         origin = self._by_url.get(report.base_url)
-        if origin is not None:
-            self._learn(origin, report.key, CachedObject(*report[2:]))
+        if origin is None:
+            return
+        entry = CachedObject(*report[2:])
+        if origin.bucket.get(report.key) is not None:
+            self._learn(origin, report.key, entry)
+        else:
+            self._check_beside(origin, report.key, entry)
 
     def on_head(self, bucket: BucketCache, key: str, known: CachedObject | None) -> None:
         """Learn from a HEAD that showed another version than ``known``, or the first one (None)."""
@@ -205,7 +216,7 @@ class OriginVersions:
                 self._replace(origin, key, known)
                 self._check_copies(origin, key, entry.seen)
             self._check_beside(origin, key, entry)
-            self._report(VersionReport(bucket.probe.base_url, key, *entry))
+            self._tell(bucket, key, entry, was_known=known is not None)
 
     def _learn(self, origin: _Origin, key: str, entry: CachedObject) -> bool:
         """Keep a version, if it is surely newer than the known one.

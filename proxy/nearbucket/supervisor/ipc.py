@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LAST_STATS = 1 << 62
 """The number of a worker's last ``Stats``, which answers every request."""
 
+_BEHIND = 8 << 20
+"""Bytes in the queue; a snapshot has about 1 MiB."""
+
 _LENGTH = struct.Struct("!I")
 _MORE = 1 << 31  # bit of a length: more parts of the message follow
 
@@ -128,6 +131,11 @@ class Channel:
     def send(self, message: Message) -> None:
         """Queue a message; the other end reads all the time, so the queue stays short."""
         self.send_encoded(encoded(message))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the other end has stopped reading, so that messages pile up here."""
+        return self._writer.transport.get_write_buffer_size() > _BEHIND
 
     def send_encoded(self, data: bytes) -> None:
         """Queue a message that ``encoded`` has made bytes of."""

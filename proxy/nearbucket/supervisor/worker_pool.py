@@ -249,10 +249,13 @@ class WorkerPool:
             worker.channel.send_encoded(data)
 
     def _pass_on(self, sender: Channel, report: VersionReport) -> None:
-        """Tell the other workers which version of an object one of them has learned."""
+        """Tell the other workers what one has learned of an object.
+
+        One that has stopped reading is not told: its own checks show the change to it later.
+        """
         data = encoded(report)
         for worker in self._workers.values():
-            if worker.channel is not sender:
+            if worker.channel is not sender and not worker.channel.is_behind:
                 worker.channel.send_encoded(data)
 
     async def figures(self) -> Values:
