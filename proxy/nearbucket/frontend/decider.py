@@ -39,8 +39,11 @@ if TYPE_CHECKING:
 _WITHOUT_COPY = frozenset({Reason.NOT_REPLICATED, Reason.UNVERIFIED})
 """Reasons that a request has while the copy is older than the origin's object."""
 
+_TELLS_VERSIONS = frozenset({b"if-match", b"if-range", b"if-unmodified-since"})
+"""Fields by which a client does not put parts of two versions together."""
+
 _TURN = 0.01
-"""Seconds after which a waiting request is decided again."""
+"""Seconds between two looks whether a download may begin."""
 
 
 class _OlderCopy:
@@ -101,11 +104,16 @@ class Decider:
         }
         self.engine, self.recent_redirects = engine, recent_redirects
 
-    def decide(self, request: Request) -> Decision:
-        """Redirect, stream or refuse; for a target that needs it, the Location is signed."""
+    def decide(self, request: Request, waited: float = 0.0) -> Decision:
+        """Redirect, stream or refuse; for a target that needs it, the Location is signed.
+
+        Args:
+            request: The request.
+            waited: Seconds for which it has waited for the older downloads of its client.
+        """
         decision = self.engine.decide(request, self)
         if b"range" in request.headers and isinstance(decision, Stream):
-            decision = self._with_siblings(request, decision)
+            decision = self._with_siblings(request, decision, waited)
         if self.presigners and isinstance(decision, RedirectTo):
             return self._signed(request, decision)
         return decision
@@ -142,23 +150,27 @@ class Decider:
 
         It waits for two seconds at most: then nothing is redirected to the older copy any more.
         """
+        began, waited = time.monotonic(), 0.0
         while True:
-            decision = self.decide(request)
+            decision = self.decide(request, waited)
             if decision.reason is not Reason.UNVERIFIED or not isinstance(decision, Stream):
                 return decision
-            if self._download_of(request, decision)[0] is not NEXT:
+            if self._download_of(request, decision, waited)[0] is not NEXT:
                 return decision
             await asyncio.sleep(_TURN)
+            waited = time.monotonic() - began
 
-    def _with_siblings(self, request: Request, decision: Stream) -> Decision:
-        """Redirect a range to the older copy if its download began there."""
-        download, size = self._download_of(request, decision)
+    def _with_siblings(self, request: Request, decision: Stream, waited: float) -> Decision:
+        """Redirect a range to the older copy if the rest of its download was redirected there."""
+        download, size = self._download_of(request, decision, waited)
         if download is OLDER:
             return self.engine.decide(request, _OlderCopy(size))
         return replace(decision, reason=Reason.UNVERIFIED) if download is NEXT else decision
 
-    def _download_of(self, request: Request, decision: Stream) -> tuple[RangeOf, int]:
-        """The download that a range belongs to, and the size of the older copy, if there is one."""
+    def _download_of(
+        self, request: Request, decision: Stream, waited: float
+    ) -> tuple[RangeOf, int]:
+        """The download of a range that would be streamed, and the size of an older copy."""
         site, key, replicas = decision.site, decision.key, self.replicas
         if decision.reason not in _WITHOUT_COPY or replicas is None:
             return NEW, 0
@@ -167,8 +179,10 @@ class Decider:
         if older is None or part is None or site not in self.recent_redirects:
             return NEW, 0
         mark = mark_of_asker(site, decision.client, request) ^ mark_of_object(key)
-        ranges = self._redirect_table.ranges
-        return ranges.download_of(mark, mark_of_bytes(part), older.changed), older.size
+        download = self._redirect_table.ranges.download_of(
+            mark, mark_of_bytes(part), older.changed, time.monotonic(), waited
+        )
+        return download, older.size
 
     def _signed(self, request: Request, decision: RedirectTo) -> RedirectTo | Stream:
         """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""
