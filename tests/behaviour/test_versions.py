@@ -110,6 +110,21 @@ async def test_the_missing_ranges_of_a_download_are_of_the_version_that_the_othe
         assert await world.ask(PATH, "Range: bytes=4-", "User-Agent: x") == "not-replicated"
 
 
+@pytest.mark.parametrize(
+    "field",
+    ['If-Match: "old"', 'If-Range: "old"', "If-Unmodified-Since: Thu, 02 Jan 2020 00:00:00 GMT"],
+)
+async def test_a_client_that_can_tell_the_versions_apart_gets_the_new_one_at_once(
+    serve: Serve, field: str
+) -> None:
+    async with copies(serve, OBJECTS) as world:
+        assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"
+        world.origin.objects["a.tar.gz"] = NEW
+        await show(world)
+        assert await world.ask(PATH, "Range: bytes=2-3", field) == "not-replicated"
+        assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"
+
+
 async def test_a_new_download_waits_for_the_others_behind_its_address(serve: Serve) -> None:
     async with copies(serve, OBJECTS) as world:
         for part in ("0-1", "2-3", "0-1"):  # two downloads, of which one misses a range

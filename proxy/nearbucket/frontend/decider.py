@@ -172,7 +172,11 @@ class Decider:
     ) -> tuple[RangeOf, int]:
         """The download of a range that would be streamed, and the size of an older copy."""
         site, key, replicas = decision.site, decision.key, self.replicas
-        if decision.reason not in _WITHOUT_COPY or replicas is None:
+        if (
+            decision.reason not in _WITHOUT_COPY
+            or replicas is None
+            or not _TELLS_VERSIONS.isdisjoint(request.headers)
+        ):
             return NEW, 0
         older = replicas.older_copy(site, decision.region or "", key)
         part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
