@@ -153,6 +153,18 @@ async def test_a_range_whose_check_takes_too_long_is_of_the_version_that_the_oth
         assert await world.ask() == "not-replicated"
 
 
+async def test_a_range_whose_check_takes_too_long_is_not_decided_twice(serve: Serve) -> None:
+    """A second decision would count as another try of a client that does not get through."""
+    redirect = {"verify_ttl": "100ms"}
+    async with copies(serve, OBJECTS, redirect=redirect, catalog={"wait": "50ms"}) as world:
+        await until_redirected(world)
+        world.origin.head_gate.clear()
+        world.origin.objects["a.tar.gz"] = world.target.objects["a.tar.gz"] = NEW
+        await asyncio.sleep(0.15)  # so that the check is too old
+        assert await world.ask(PATH, "Range: bytes=2-3") == "unverified"
+        assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"  # the response showed it
+
+
 def handovers(world: Copies) -> float:
     return sum(world.served.figures("nearbucket_handovers_total").values())
 

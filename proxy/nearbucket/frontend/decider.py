@@ -113,10 +113,8 @@ class Decider:
         """
         decision = self.engine.decide(request, self)
         if b"range" in request.headers and isinstance(decision, Stream):
-            decision = self._with_siblings(request, decision, waited)
-        if self.presigners and isinstance(decision, RedirectTo):
-            return self._signed(request, decision)
-        return decision
+            return self.with_siblings(request, decision, waited)
+        return self._signed(request, decision)
 
     def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of an object's copy; never waits."""
@@ -160,11 +158,14 @@ class Decider:
             await asyncio.sleep(_TURN)
             waited = time.monotonic() - began
 
-    def _with_siblings(self, request: Request, decision: Stream, waited: float) -> Decision:
-        """Redirect a range to the older copy if the rest of its download was redirected there."""
+    def with_siblings(self, request: Request, decision: Stream, waited: float = 0.0) -> Decision:
+        """Redirect a range to the older copy if the rest of its download was redirected there.
+
+        The arguments are those of ``decide``, and what the decision is without this rule.
+        """
         download, size = self._download_of(request, decision, waited)
         if download is OLDER:
-            return self.engine.decide(request, _OlderCopy(size))
+            return self._signed(request, self.engine.decide(request, _OlderCopy(size)))
         return replace(decision, reason=Reason.UNVERIFIED) if download is NEXT else decision
 
     def _download_of(
@@ -188,8 +189,10 @@ class Decider:
         )
         return download, older.size
 
-    def _signed(self, request: Request, decision: RedirectTo) -> RedirectTo | Stream:
+    def _signed(self, request: Request, decision: Decision) -> Decision:
         """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""
+        if not self.presigners or not isinstance(decision, RedirectTo):
+            return decision
         region = decision.region or ""
         presigner = self.presigners.get((decision.site, region))
         if presigner is None or decision.reason is not Reason.IN_REGION:

@@ -192,7 +192,7 @@ class _Exchange:
             return self._instead(decision, error.status)
         self._learn(decision, answer, asked)
         async with answer:
-            if self._verified_meanwhile(decision):
+            if self._belongs_to_older_copy(decision):
                 return await self.answer()
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 if (
@@ -226,14 +226,15 @@ class _Exchange:
         else:
             replicas.origin_versions.on_response(decision.site, decision.key, answer, asked)
 
-    def _verified_meanwhile(self, decision: Stream) -> bool:
-        """Whether a range is redirected after all, because its download began at the older copy.
+    def _belongs_to_older_copy(self, decision: Stream) -> bool:
+        """Whether a range is to be redirected after all, as the rest of its download was.
 
-        The check of the copy took too long, but now the origin's response has shown its version.
+        The check of the copy took too long, but the response of the origin has shown that it has
+        another version now. Nothing else is decided again: that would count as another request.
         """
         if decision.reason is not Reason.UNVERIFIED or "Range" not in self._incoming.headers:
             return False
-        self._decision = self._context.decider.decide(self._request)
+        self._decision = self._context.decider.with_siblings(self._request, decision)
         if isinstance(self._decision, RedirectTo):
             return True
         self._decision = decision
