@@ -323,6 +323,16 @@ async def test_no_decision_outlasts_the_entries_that_are_dropped() -> None:
     assert world.changes == 1
 
 
+async def test_a_listing_that_shows_another_version_is_a_change_and_no_other_listing() -> None:
+    world = World()
+    world.object_cache.learn("east", [("a", 1, "e", 0.0), ("b", 1, "e", 0.0)], 2.0)
+    world.object_cache.learn("east", [("a", 1, "e", 0.0), ("c", 1, "e", 0.0)], 3.0)
+    world.object_cache.learn("east", [("a", 1, "older", 0.0)], 1.0)
+    assert world.changes == 0
+    world.object_cache.learn("east", [("a", 2, "new", 0.0), ("b", 2, "new", 0.0)], 4.0)
+    assert world.changes == 1
+
+
 # forgetting
 
 

@@ -132,22 +132,27 @@ class BucketCache:
         self.young.pop(key, None)
         self._old.pop(key, None)
 
-    def put(self, key: str, entry: CachedObject) -> None:
+    def put(self, key: str, entry: CachedObject) -> bool:
         """Keep a version, unless a newer one is known.
 
         The version that is known already keeps its age, and what is known of its checksums.
+
+        Returns:
+            Whether it has taken the place of another version.
         """
-        known = self.get(key)
+        known, replaces = self.get(key), False
         if entry.seen < self._forgotten:
-            return
+            return False
         (size, etag, sums, _), seen, since = entry
         if known is not None:
             if known.seen > seen:
-                return
-            if known.version[:2] == (size, etag):
+                return False
+            replaces = known.version[:2] != (size, etag)
+            if not replaces:
                 since = known.since
                 sums = known.version.checksums if sums is None else sums
         self._keep(key, (size, etag, sums, seen, since))
+        return replaces
 
     def _keep(self, key: str, kept: _Kept) -> None:
         self.young[key] = kept
@@ -235,10 +240,14 @@ class ObjectCache:
         bucket = self.buckets.get(base_url)
         if bucket is None:
             return
+        replaced = False
         for number, (key, size, etag, modified) in enumerate(objects):
             if number == 0:
                 self._health.answered(base_url, key, None)
-            bucket.put(key, CachedObject.of(ObjectVersion(size, etag, None, modified), seen))
+            version = ObjectVersion(size, etag, None, modified)
+            replaced |= bucket.put(key, CachedObject.of(version, seen))
+        if replaced:
+            self._changed()
 
     def forget(self, base_url: str, keys: Iterable[str] | None) -> None:
         """Drop keys of a bucket, so that they are checked again before use; None: all of them."""
