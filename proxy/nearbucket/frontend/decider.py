@@ -44,6 +44,9 @@ _TELLS_VERSIONS = frozenset({b"if-match", b"if-range", b"if-unmodified-since"})
 
 _TURN = 0.01
 """Seconds between two looks whether a download may begin."""
+_MORE_FOR_EACH = 0.0004
+"""What each of the waiting requests adds, so that they take a few percent of a core at most."""
+_LONGEST_TURN = 0.05
 
 
 class _OlderCopy:
@@ -73,8 +76,8 @@ class Decider:
     """
 
     __slots__ = (
-        "_on_stuck", "_redirect_table", "engine", "presigners", "recent_redirects", "replicas",
-        "stuck_clients",
+        "_on_stuck", "_redirect_table", "_waiting", "engine", "presigners", "recent_redirects",
+        "replicas", "stuck_clients",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +93,7 @@ class Decider:
         self._redirect_table = redirect_table
         self._on_stuck = on_stuck
         self.stuck_clients = StuckClients()
+        self._waiting = 0
         self.engine: Engine
         self.replicas: ReplicaStatuses | None = None
         self.presigners: Mapping[tuple[str, str], Presigner] = {}
@@ -144,7 +148,7 @@ class Decider:
         return verdict is STUCK
 
     async def decide_later(self, request: Request) -> Decision:
-        """Decide again; a range of a new download waits for those that began before a change.
+        """Decide when the request has to wait for no older download of its client any more.
 
         It waits for two seconds at most: then nothing is redirected to the older copy any more.
         """
@@ -155,8 +159,19 @@ class Decider:
                 return decision
             if self._download_of(request, decision, waited)[0] is not NEXT:
                 return decision
-            await asyncio.sleep(_TURN)
-            waited = time.monotonic() - began
+            waited = await self._wait_for_older(request, decision, began)
+
+    async def _wait_for_older(self, request: Request, decision: Stream, began: float) -> float:
+        """Wait for the older downloads of a client; returns the seconds since ``began``."""
+        self._waiting += 1
+        try:
+            while True:
+                await asyncio.sleep(min(_LONGEST_TURN, _TURN + self._waiting * _MORE_FOR_EACH))
+                waited = time.monotonic() - began
+                if self._download_of(request, decision, waited)[0] is not NEXT:
+                    return waited
+        finally:
+            self._waiting -= 1
 
     def with_siblings(self, request: Request, decision: Stream, waited: float = 0.0) -> Decision:
         """Redirect a range to the older copy if the rest of its download was redirected there.
