@@ -173,10 +173,9 @@ def _tried_again(
     # An asker that got other objects may want this one twice: what it saved stays counted until it
     # is stuck.
     back = 0 if passed else claimed
-    after = AskerState(
-        asker, asked, now, 0.0, minute, claimed - back + size, withheld + back, redirects,
-        min(tries + 1, _MOST), passed, method,
-    )  # fmt: skip
+    saved = claimed - back + size, withheld + back
+    tried = min(tries + 1, _MOST), passed, method
+    after = AskerState(asker, asked, now, 0.0, minute, *saved, redirects, *tried)
     return after, Outcome(0.0, back)
 
 
