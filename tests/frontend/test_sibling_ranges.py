@@ -6,6 +6,7 @@ import heapq
 import random
 from functools import partial
 from itertools import count
+from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -33,7 +34,7 @@ MARK, CHANGED, LATELY = 12345, 100.0, 2.0
 
 
 def table() -> SiblingRanges:
-    return SiblingRanges(memoryview(bytearray(RANGES_SIZE)))
+    return SiblingRanges(memoryview(mmap(-1, RANGES_SIZE)))
 
 
 def redirected(parts: Iterable[int], *, ago: float = 0.1) -> SiblingRanges:
@@ -102,7 +103,7 @@ def test_ranges_that_were_repeated_do_not_add_up() -> None:
 
 
 def test_workers_that_share_the_memory_count_together() -> None:
-    memory = memoryview(bytearray(RANGES_SIZE))
+    memory = memoryview(mmap(-1, RANGES_SIZE))
     one, other = SiblingRanges(memory), SiblingRanges(memory)
     one.record(MARK, PARTS[2], CHANGED)
     assert asked(other, PARTS[1]) is OLDER

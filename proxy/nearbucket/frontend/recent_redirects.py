@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from hashlib import blake2b
+from mmap import mmap
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,6 @@ from nearbucket.frontend.came_back import (
 from nearbucket.frontend.sibling_ranges import RANGES_SIZE, SiblingRanges
 
 if TYPE_CHECKING:
-    from mmap import mmap
-
     from nearbucket.policy.model import Request
 
 SLOTS = 1 << 16
@@ -55,7 +54,7 @@ class SharedTable:
 
     def __init__(self, memory: mmap | None = None) -> None:
         """Use ``SIZE`` bytes of shared memory; by default memory of this process alone."""
-        view = memoryview(bytearray(SIZE) if memory is None else memory)
+        view = memoryview(mmap(-1, SIZE) if memory is None else memory)  # pages as they are used
         self.askers = view[:_ASKERS]
         self.ranges = SiblingRanges(view[_ASKERS:])
 
