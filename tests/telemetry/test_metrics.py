@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -252,6 +253,15 @@ def test_the_region_of_a_bypass_is_a_target_or_one_of_two_words(
     assert values["nearbucket_bypasses_total"] == {("dl", region, reason): 1}
     assert values["nearbucket_streamed_bytes_total"] == {("dl", region): 9}
     assert values["nearbucket_redirects_total"] == {}
+
+
+def test_a_redirect_to_the_cdn_is_a_bypass_of_which_no_bytes_are_counted() -> None:
+    counters = Counters()
+    counters.decision_counters(replace(WEST, reason=Reason.NOT_REPLICATED)).add(0.1, 9)
+    values = counters.snapshot()
+    assert values["nearbucket_bypasses_total"] == {("dl", "us-west-2", "not-replicated"): 1}
+    for name in ("streamed_bytes", "redirects", "redirected_bytes", "saved_usd"):
+        assert values[f"nearbucket_{name}_total"] == {}
 
 
 def test_no_label_holds_a_path_an_address_or_a_location() -> None:
