@@ -112,6 +112,14 @@ async def test_a_good_bucket_is_good(s3: LocalS3, session: ClientSession) -> Non
     assert (await probe_of(session, public).probe(knowing("one.bin"))).health is BucketHealth.GOOD
 
 
+async def test_an_object_that_a_head_has_shown_is_unchanged_to_a_probe(
+    s3: LocalS3, session: ClientSession
+) -> None:
+    asks, canaries = probe_of(session, s3.entry()), Canaries()
+    canaries.note("one.bin", await asks.head_object("one.bin"))
+    assert await asks.probe(canaries) == ProbeResult(BucketHealth.GOOD)
+
+
 async def test_a_bucket_that_is_not_there_is_wrong(s3: LocalS3, session: ClientSession) -> None:
     found = await probe_of(session, s3.entry("no-such-bucket")).probe(knowing())
     assert found == ProbeResult(

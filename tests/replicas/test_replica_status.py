@@ -152,6 +152,12 @@ def test_a_copy_is_judged_by_what_is_known(
         assert (found.until == NOW + 0.75 * TTL) is asked
 
 
+def test_a_copy_that_may_be_used_has_its_own_etag_and_the_origins_where_that_differs() -> None:
+    assert judged("match", HERE, THERE).etags == ("e",)
+    assert judged("match", Known(PARTS), Known(COPY)).etags == ("e-3", "e-2")
+    assert judged("match", HERE, Known(OTHER)).etags == ()
+
+
 @pytest.mark.parametrize("verify", ["match", "exists"])
 def test_a_target_that_is_the_origin_is_one_bucket(verify: str) -> None:
     def own(known: Known | None, smallest: int = 0) -> Reason | None:
