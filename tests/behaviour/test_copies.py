@@ -340,6 +340,7 @@ async def test_many_clients_that_do_not_get_through_take_the_target_down(serve: 
         *reasons, _, last = [await world.ask(PATH, agent) for agent in agents]
         assert reasons == ["came-back"] * 19
         assert last == "target-down"
+        assert world.served.count(*SAVED) == 0
 
 
 async def test_clients_that_go_on_after_a_redirect_keep_the_target_up(serve: Serve) -> None:
