@@ -106,6 +106,17 @@ async def test_a_target_that_never_gave_an_object_is_warned_of_once_and_stays_in
     assert not await world.check(FALL)
 
 
+async def test_a_target_is_checked_again_soon_while_it_may_be_or_is_down(world: World) -> None:
+    checked = world.checker._checked[world.target]
+    world.close(*KEYS)
+    settled = [await world.checker._check(checked)]  # private, perhaps
+    world.server.statuses.clear()
+    settled.append(await world.checker._check(checked))
+    assert settled == [True, True]
+    world.close(*KEYS)
+    assert [await world.checker._check(checked) for _ in range(FALL + 1)] == [False] * (FALL + 1)
+
+
 async def test_one_object_that_clients_can_read_is_enough(world: World) -> None:
     await world.check(5)
     world.close("a", "d")
