@@ -33,6 +33,9 @@ from tests.ranges_lists import GOOD, RangesList, document, each_list, row
         pytest.param(document(GOOD, syncToken="1" * 99), "odd syncToken", id="endless-token"),
         pytest.param(document(GOOD, createDate=5), "odd createDate: 5", id="number-date"),
         pytest.param(document(GOOD, createDate="\x1b[2J"), "odd createDate", id="escape-date"),
+        pytest.param(
+            document(GOOD, createDate="x" * 99), "odd createDate: 'x{79}$", id="long-date"
+        ),
         pytest.param(document(), "no usable prefix .none is listed", id="empty-lists"),
         pytest.param(b'{"syncToken": "1"}', "no usable prefix", id="no-lists"),
         pytest.param(document("junk", 5), "no usable prefix .prefixes.0.", id="only-junk"),
