@@ -53,7 +53,7 @@ class ReadSizer:
 
     def read_immediately(self) -> bool:
         """Read whatever comes, however little, from here on; False if that is so already."""
-        waited = self._waits_for > 0
-        if waited:
-            self._wait_for(0)
-        return waited
+        if not self._waits_for:
+            return False
+        self._wait_for(0)
+        return True
