@@ -116,21 +116,6 @@ def show_a_new_version(world: World, how: str) -> None:
     assert old < AT_ONCE
 
 
-def test_the_workers_tell_each_other_what_they_see_first(world: World) -> None:
-    key = "versions/first.tar.xz"
-    world.store(key, 1)
-    before = checks(world)
-    assert world.get(key).status == 301
-    checks(world)
-    checks(world)  # workers handle messages in order: the report came before this question
-    world.prime(key)
-    assert checks(world) - before == 3  # one of the origin, and one of the copy by each worker
-
-
-def checks(world: World) -> float:
-    return world.proxy.figures()['nearbucket_checks_total{result="present"}']
-
-
 def test_an_archive_and_its_checksum_are_of_two_versions_for_2_seconds_at_most(
     world: World,
 ) -> None:
