@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
 from tests.build import EAST, OUTSIDE, WEST, settings
-from tests.serving import PATIENCE, client_at, give_checks_time, head_of, recheck_at_once
+from tests.serving import PATIENCE, client_at, give_checks_time, head_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from tests.conftest import LocalS3
     from tests.serving import Answer, Served
 
     Serve = Callable[..., AbstractAsyncContextManager[Served]]
@@ -295,117 +292,7 @@ async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
 
 
 JUDGED = {"came_back": "5m"}
-WATCHED = {**JUDGED, "watch": True}
 SAVED = "nearbucket_redirected_bytes_total", "*", "us-west-2"
-
-
-@pytest.mark.parametrize("pause", [1.0, 11.0, 21.0, 30.0])
-async def test_a_client_that_does_not_follow_has_its_object_at_the_third_try(
-    serve: Serve, pause: float, caplog: pytest.LogCaptureFixture
-) -> None:
-    objects = {**OBJECTS, "b.tar.gz": b"another"}
-    async with copies(serve, objects, redirect=JUDGED) as world:
-        assert await world.ask() == "in-region"
-        for expected in ("in-region", "came-back"):
-            world.served.age_redirects(pause)
-            assert await world.ask() == expected
-        assert await world.ask("/b.tar.gz") == "came-back"  # and the next one at once
-        assert await world.ask("/b.tar.gz", "User-Agent: another") == "in-region"
-        labels = ("*", "us-west-2", "came-back")
-        assert world.served.count("nearbucket_bypasses_total", *labels) == 2
-        assert world.served.count(*SAVED) == len(b"another")  # of the other client
-        assert world.served.stuck_clients() == [WEST]
-        lines = [each.getMessage() for each in caplog.records if WEST in each.getMessage()]
-        assert len(lines) == 1
-        assert "opt_out.networks" in lines[0]
-
-
-async def test_a_client_that_asks_again_after_a_second_is_not_taken_for_a_crowd(
-    serve: Serve,
-) -> None:
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        reasons = []
-        for _ in range(3):
-            reasons.append(await world.ask())
-            await asyncio.sleep(1)  # the client's own pause
-        assert reasons == ["in-region", "in-region", "came-back"]
-
-
-async def test_many_clients_that_do_not_get_through_take_the_target_down(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect=WATCHED) as world:
-        agents = [f"User-Agent: agent-{number}" for number in range(21)]
-        for _ in range(2):
-            assert {await world.ask(PATH, agent) for agent in agents} == {"in-region"}
-            world.served.age_redirects(11)
-        *reasons, _, last = [await world.ask(PATH, agent) for agent in agents]
-        assert reasons == ["came-back"] * 19
-        assert last == "target-down"
-        assert world.served.count(*SAVED) == 0
-
-
-async def test_clients_that_go_on_after_a_redirect_keep_the_target_up(serve: Serve) -> None:
-    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=WATCHED) as world:
-        for number in range(30):
-            assert await world.ask(PATH, f"User-Agent: through-{number}") == "in-region"
-            assert await world.ask("/b.tar.gz", f"User-Agent: through-{number}") == "in-region"
-        agents = [f"User-Agent: agent-{number}" for number in range(25)]
-        for expected in ("in-region", "in-region", "came-back"):
-            assert {await world.ask(PATH, agent) for agent in agents} == {expected}
-            world.served.age_redirects(11)
-
-
-async def test_a_stuck_client_that_gets_an_object_again_and_again_is_a_crowd(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        reasons = []
-        for _ in range(7):
-            reasons.append(await world.ask())
-            await world.served.settled()
-            world.served.age_redirects(11)
-        assert reasons == ["in-region"] * 2 + ["came-back"] * 3 + ["in-region"] * 2
-        assert world.served.count(*SAVED) == 4 * 10  # those of before, too
-        assert not world.served.stuck_clients()
-
-
-async def test_a_stuck_client_that_has_the_object_and_asks_for_changes_stays_stuck(
-    serve: Serve,
-) -> None:
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        world.origin.statuses["GET", "a.tar.gz"] = 304
-        for _ in range(2):
-            assert await world.ask() == "in-region"
-            world.served.age_redirects(11)
-        for _ in range(5):
-            since = "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT"
-            answer = await world.served.get(PATH, FROM, since)
-            assert (answer.status, reason(answer)) == (304, "came-back")
-            await world.served.settled()
-            world.served.age_redirects(11)
-        assert world.served.stuck_clients() == [WEST]
-
-
-async def test_a_stuck_client_that_asks_twice_at_once_is_a_crowd(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        for _ in range(2):
-            assert await world.ask() == "in-region"
-            world.served.age_redirects(11)
-        for expected in ("came-back", "came-back", "in-region"):
-            assert await world.ask() == expected
-
-
-async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: Serve) -> None:
-    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=JUDGED) as world:
-        for _ in range(5):
-            for path in (PATH, "/b.tar.gz"):
-                assert await world.ask(path) == "in-region"
-                assert await world.ask(path, method="HEAD") == "in-region"
-                world.served.age_redirects(11)
-
-
-async def test_another_range_of_an_object_is_not_the_same_request(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        for first in range(6):
-            assert await world.ask(PATH, f"Range: bytes={first}-{first}") == "in-region"
-            world.served.age_redirects(11)
 
 
 @pytest.mark.parametrize(
@@ -491,119 +378,6 @@ async def test_bytes_and_money_are_counted_where_the_size_is_known(serve: Serve)
         assert saved == pytest.approx(redirected / 2**30 * 1024)
 
 
-async def test_what_has_no_target_can_be_sent_to_the_cdn(serve: Serve) -> None:
-    site = {"bypass": {"mode": "redirect", "to": "https://cdn.example.com/files"}}
-    async with copies(serve, {**OBJECTS, "a b.txt": b"x"}, site=site) as world:
-        for _ in range(3):
-            answer = await world.served.get("/a%20b.txt", client_at(OUTSIDE))
-            assert answer.status == 301
-            assert answer.headers["location"] == "https://cdn.example.com/files/a%20b.txt"
-            assert answer.headers["cache-control"] == "private, no-store"
-            assert answer.headers["x-nearbucket"] == "redirect; region=UNKNOWN; reason=outside-aws"
-        assert await world.ask() == "in-region"
-        for fields, why in (
-            (["Authorization: x"], "outside-aws"),
-            (["X-No-Redirect: 1"], "outside-aws"),
-        ):
-            answer = await world.served.get("/a%20b.txt", client_at(OUTSIDE), *fields)
-            assert (answer.status, answer.body, reason(answer)) == (200, b"x", why)
-        labels = ("*", "outside", "outside-aws")
-        assert world.served.count("nearbucket_bypasses_total", *labels) == 5
-        answer = await world.served.get("/a%20b.txt?redirect=no", client_at(OUTSIDE))
-        assert answer.status == 200
-
-
-async def test_the_hosts_that_clients_may_be_sent_to_are_listed(serve: Serve) -> None:
-    site = {"bypass": {"mode": "redirect", "to": "https://cdn.example.com"}}
-    path = "/.well-known/nearbucket-hosts.json"
-    async with copies(serve, OBJECTS, site=site) as world:
-        answer = await world.served.get(path)
-        assert answer.status == 200
-        assert answer.headers["content-type"] == "application/json; charset=utf-8"
-        hosts = ["cdn.example.com", f"127.0.0.1:{world.target.port}"]
-        assert json.loads(answer.body) == {"hosts": sorted(hosts)}
-        assert world.served.count("nearbucket_refusals_total", "well-known") == 1
-    async with copies(serve, OBJECTS, listen={"well_known": False}) as world:
-        assert (await world.served.get(path)).status == 404
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_signed_location_opens_a_private_bucket(
-    serve: Serve, s3: LocalS3, method: str, tmp_path: Any
-) -> None:
-    entry = s3.entry(s3.private).model_dump(exclude={"query"})
-    site = {
-        "origin": s3.entry(s3.private).model_dump(),
-        "targets": {"us-west-2": {**entry, "region": "us-east-1"}},
-        "redirect": {"verify": "match", "scheme": "http", "presign": "15m", "paths": ["*"]},
-    }
-    log = tmp_path / "log"
-    with log.open("wb") as sink:
-        chosen = settings(site=site, client_address=TRUSTED, catalog={"wait": "5s"})
-        async with serve(chosen, log=sink.fileno()) as served:
-            for _ in range(3):
-                answer = await served.get("/a+b%20c%25.txt", FROM, method=method)
-                assert (answer.status, reason(answer)) == (301, "in-region")
-            location = answer.headers["location"]
-            assert "X-Amz-Signature=" in location
-            assert "X-Amz-Expires=900" in location
-            opened = await asyncio.to_thread(_open, location, method)
-            assert opened == (s3.objects["a+b c%.txt"] if method == "GET" else b"")
-    assert log.read_bytes().count(b"in-region") == 3
-    assert b"X-Amz" not in log.read_bytes()
-
-
-def _open(url: str, method: str) -> bytes:
-    with urlopen(Request(url, method=method), timeout=10) as response:  # noqa: S310  # http, ours
-        found: bytes = response.read()
-        return found
-
-
-async def test_what_cannot_be_signed_is_streamed(serve: Serve) -> None:
-    keys = {"access_key_file": "/nowhere/a", "secret_key_file": "/nowhere/b"}
-    redirect = {"presign": "15m", "verify": "none"}
-    async with BucketServer() as private:
-        site = {"targets": {"us-west-2": private.entry(credentials=keys)}}
-        async with copies(serve, OBJECTS, site=site, redirect=redirect) as world:
-            assert await world.ask() == "unverified"
-
-
-def test_who_signs_nothing_cannot_presign() -> None:
-    with pytest.raises(ValueError, match="needs credentials, not anonymous"):
-        settings(
-            site={
-                "origin": {
-                    "bucket": "downloads",
-                    "region": "us-east-1",
-                    "credentials": "anonymous",
-                },
-                "redirect": {"presign": "15m"},
-            }
-        )
-
-
-async def test_of_a_crowd_behind_one_address_all_are_redirected(serve: Serve) -> None:
-    async with copies(serve, {"a.tar.gz": bytes(1 << 20)}, redirect=JUDGED) as world:
-        crowd = await world.served.crowd(100, head_of(PATH, FROM, "Connection: close"))
-        assert {reason(answer) for answer in crowd} == {"in-region"}
-        for _ in range(5):  # also those that come later
-            world.served.age_redirects(30)
-            assert await world.ask() == "in-region"
-        assert world.served.count(*SAVED) == 105 << 20
-        assert not world.served.stuck_clients()
-
-
-async def test_who_came_back_and_was_not_served_is_still_who_came_back(serve: Serve) -> None:
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        for _ in range(2):
-            assert await world.ask() == "in-region"
-            world.served.age_redirects(11)
-        world.origin.mode = "failing"
-        assert (await world.served.get(PATH, FROM)).status == 503
-        world.origin.mode = "fine"
-        assert await world.ask() == "came-back"
-
-
 async def test_an_origin_that_fails_does_not_take_its_copies_with_it(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect={"verify_ttl": "200ms"}) as world:
         assert await world.ask() == "in-region"
@@ -619,28 +393,3 @@ async def test_an_origin_that_fails_does_not_take_its_copies_with_it(serve: Serv
             while status != 503:
                 await asyncio.sleep(0.02)
                 status = (await world.served.get(PATH, FROM)).status
-
-
-async def test_who_does_not_come_back_casts_no_doubt_on_a_copy(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recheck_at_once(monkeypatch)
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        for number in range(5):
-            assert await world.ask(PATH, f"User-Agent: {number}") == "in-region"
-            world.served.age_redirects(11)
-        assert world.target.asked == {("HEAD", "a.tar.gz"): 1}
-
-
-async def test_who_comes_back_makes_the_copy_be_asked_for_again(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recheck_at_once(monkeypatch)
-    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
-        assert await world.ask() == "in-region"
-        del world.target.objects["a.tar.gz"]
-        world.served.age_redirects(11)
-        assert await world.ask() == "in-region"
-        await until(lambda: world.served.count("nearbucket_checks_total", "absent") == 1)
-        assert await world.ask() == "not-replicated"
-        assert await world.ask(PATH, "User-Agent: another") == "not-replicated"
