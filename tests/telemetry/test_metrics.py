@@ -15,9 +15,6 @@ from nearbucket.telemetry.metrics import (
     METRICS,
     SECONDS,
     Counters,
-    HighWater,
-    retired,
-    total,
 )
 from nearbucket.telemetry.prometheus import exposed
 from tests.build import settings
@@ -317,55 +314,6 @@ def test_declaring_again_at_a_reload_keeps_what_is_counted() -> None:
     assert counters.snapshot()["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
 
 
-def test_the_total_of_several_workers_is_the_sum_of_each_series() -> None:
-    first, second, third = history(), history(), Counters()
-    second.decision_counters(stream("us-east-1", Reason.PATH, target=True)).add(0.5, 1)
-    values = total(counters.snapshot() for counters in (first, second, third))
-    assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 4}
-    assert values["nearbucket_bypasses_total"] == {
-        ("dl", "outside", "outside-aws"): 2,
-        ("dl", "other-aws", "no-target"): 2,
-        ("dl", "us-west-2", "path"): 2,
-        ("dl", "us-east-1", "path"): 1,
-    }
-    assert values["nearbucket_connections"] == {(): 6}
-    text = text_of(values)
-    assert 'nearbucket_request_seconds_count{action="stream"} 7.0\n' in text
-    assert 'nearbucket_request_seconds_sum{action="stream"} 8005.5\n' in text
-    assert 'nearbucket_request_seconds_bucket{action="stream",le="0.5"} 3.0\n' in text
-
-
-def test_a_target_is_up_where_every_worker_says_so() -> None:
-    first, second = Counters(), Counters()
-    first.up = {("dl", "us-east-1"): True, ("dl", "us-west-2"): True}
-    second.up = {("dl", "us-east-1"): True, ("dl", "us-west-2"): False}
-    values = total(counters.snapshot() for counters in (first, second))
-    assert values["nearbucket_target_up"] == {("dl", "us-east-1"): 1, ("dl", "us-west-2"): 0}
-
-
-def test_a_total_leaves_its_parts_as_they_were() -> None:
-    part = history().snapshot()
-    before = pickle.dumps(part)
-    total([part, part])
-    assert pickle.dumps(part) == before
-    assert total([]) == {}
-
-
-def test_a_worker_that_ended_leaves_its_counts_but_not_its_gauges() -> None:
-    values = history().snapshot()
-    left = retired(values)
-    assert set(values) - set(left) == {
-        "nearbucket_streams_in_progress",
-        "nearbucket_connections",
-        "nearbucket_target_up",
-    }
-    assert left["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
-    assert left["nearbucket_request_seconds"] == values["nearbucket_request_seconds"]
-    both = total([left, Counters().snapshot()])
-    assert both["nearbucket_connections"] == {(): 0}
-    assert both["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
-
-
 def test_a_snapshot_does_not_change_with_later_requests_and_can_be_sent() -> None:
     counters = history()
     values = counters.snapshot()
@@ -460,22 +408,3 @@ def test_savings_are_taken_back_in_bytes_and_dollars() -> None:
     assert series["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
     counters.take_back("dl", "us-west-2", -(1 << 30))
     assert [counters.snapshot()[name]["dl", "us-west-2"] for name in SAVINGS] == [3 << 30, 6]
-
-
-def test_what_is_taken_back_is_paid_by_later_savings_before_a_counter_rises() -> None:
-    shown = HighWater()
-
-    def scraped(*figures: float) -> list[float]:
-        series: Values = {
-            name: {("dl", "r"): figure} for name, figure in zip(SAVINGS, figures, strict=True)
-        }
-        series["nearbucket_connections"] = {(): figures[0]}
-        held = shown.hold(series)
-        assert held["nearbucket_connections"] == {(): figures[0]}
-        return [held[name]["dl", "r"] for name in SAVINGS]
-
-    assert scraped(-1, -0.5) == [0, 0]
-    assert scraped(10, 5) == [10, 5]
-    assert scraped(4, 2) == [10, 5]
-    assert scraped(9, 4.5) == [10, 5]
-    assert scraped(11, 5.5) == [11, 5.5]

@@ -31,7 +31,7 @@ from nearbucket.supervisor.snapshot import (
 )
 from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
-from nearbucket.telemetry.metrics import HighWater, total
+from nearbucket.telemetry.process_totals import HighWater, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

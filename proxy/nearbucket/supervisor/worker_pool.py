@@ -34,7 +34,7 @@ from nearbucket.supervisor.ipc import (
     StatsRequest,
     encoded,
 )
-from nearbucket.telemetry.metrics import Values, retired, total
+from nearbucket.telemetry.process_totals import retired, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.supervisor.snapshot import Snapshot
+    from nearbucket.telemetry.metrics import Values
 
 _log = logging.getLogger(__name__)
 

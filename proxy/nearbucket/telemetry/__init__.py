@@ -5,7 +5,8 @@ What is counted and logged is decided by the callers.
 
 In reading order:
 
-* ``metrics.py``: every metric, the counters of one process, and their sum over processes.
+* ``metrics.py``: every metric, and the counters of one process.
+* ``process_totals.py``: the metrics of all processes together.
 * ``prometheus.py``: metrics in Prometheus' text format.
 * ``log_format.py``: the fields of a log line, as JSON or in CloudFront's W3C format.
 * ``access_log.py``: collects lines and writes them in a thread of its own.
