@@ -12,7 +12,7 @@ from tests.story.books import keep_books
 from tests.story.world import SCENES, world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tests.s3server import SeaweedFS
@@ -83,13 +83,25 @@ def table(results: Iterable[Result]) -> str:
 
 
 async def play(
-    server: SeaweedFS, folder: Path, ranges: Path, scenes: Iterable[Scene]
+    server: SeaweedFS,
+    folder: Path,
+    ranges: Path,
+    scenes: Iterable[Scene],
+    ended: Callable[[Scene, str], None] = lambda _scene, _failure: None,
 ) -> list[Result]:
-    """Play scenes with an S3 server that runs, a folder for files, and a list of prefixes."""
+    """Play scenes.
+
+    Args:
+        server: An S3 server that runs.
+        folder: A folder for files.
+        ranges: A list of prefixes.
+        scenes: The scenes.
+        ended: Called with each one when it has ended, and why it failed.
+    """
     chosen = list(scenes)
     async with world(server, folder, ranges) as made:
         stages = await made.stages(chosen)
-        failures = await _all(list(zip(chosen, stages, strict=True)))
+        failures = await _all(list(zip(chosen, stages, strict=True)), ended)
         books = await keep_books(stages)
     return [
         _result(scene, stage, books[stage.host], failure)
@@ -97,16 +109,19 @@ async def play(
     ]
 
 
-async def _all(scenes: list[tuple[Scene, Stage]]) -> list[str]:
+async def _all(scenes: list[tuple[Scene, Stage]], ended: Callable[[Scene, str], None]) -> list[str]:
     """Play scenes; why each failed, in their order."""
     turn = asyncio.Lock()
 
     async def one(number: int, scene: Scene, stage: Stage) -> str:
         if scene.brief:
             async with turn:
-                return await _one(scene, stage)
-        await asyncio.sleep(number / 5)
-        return await _one(scene, stage)
+                failure = await _one(scene, stage)
+        else:
+            await asyncio.sleep(number / 5)
+            failure = await _one(scene, stage)
+        ended(scene, failure)
+        return failure
 
     return await asyncio.gather(*(one(number, *each) for number, each in enumerate(scenes)))
 
