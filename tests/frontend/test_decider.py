@@ -12,7 +12,7 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_asker,
     mark_of_object,
 )
-from nearbucket.frontend.sibling_ranges import mark_of_bytes
+from nearbucket.frontend.sibling_ranges import AskedRange, mark_of_bytes
 from nearbucket.policy.model import Reason, Request, Stream
 from nearbucket.replicas.replica_status import OlderCopy
 
@@ -31,7 +31,7 @@ class Known:
 
     def older_copy(self, _site: str, _region: str, _key: str) -> OlderCopy | None:
         self.looks -= 1
-        return OlderCopy(monotonic(), 20) if self.looks > 0 else None
+        return OlderCopy(monotonic() - 1.0, 20) if self.looks > 0 else None
 
 
 async def test_a_waiting_request_is_decided_once_before_and_once_after() -> None:
@@ -41,8 +41,8 @@ async def test_a_waiting_request_is_decided_once_before_and_once_after() -> None
     decider.replicas = cast("Any", known)
     decider.recent_redirects = {"*": RecentRedirects(300.0, table)}
     mark = mark_of_asker("*", "192.0.2.7", REQUEST) ^ mark_of_object("a")
-    table.ranges.record(mark, mark_of_bytes("bytes=0-9"), monotonic())
-    decision = await decider.decide_later(REQUEST)
+    table.ranges.record(AskedRange(mark, mark_of_bytes("bytes=0-9"), 10), 100, monotonic())
+    decision = await decider.decide_later(REQUEST, monotonic())
     assert decision.reason is Reason.NOT_REPLICATED
     assert known.looks < 0
     assert known.decisions == 2

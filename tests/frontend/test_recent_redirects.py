@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from mmap import mmap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +44,7 @@ def verdict(kept: RecentRedirects, asker: int, asked: int, now: float) -> AskerV
 def test_all_workers_see_one_table() -> None:
     descriptor = os.memfd_create("test")
     os.ftruncate(descriptor, SIZE)
-    one, two = (RecentRedirects(WINDOW, SharedTable(mmap(descriptor, SIZE))) for _ in range(2))
+    one, two = (RecentRedirects(WINDOW, SharedTable(descriptor)) for _ in range(2))
     os.close(descriptor)
     asker, asked = 2**64 - 1, 2**63
     redirect(one, asker, asked, 100.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import random
 from functools import partial
 from itertools import count
@@ -20,9 +21,13 @@ from nearbucket.frontend.sibling_ranges import (
     PAUSE,
     RANGES_SIZE,
     SLOTS,
+    TOGETHER,
+    TOLD,
+    AskedRange,
     SiblingRanges,
     mark_of_bytes,
 )
+from nearbucket.replicas.replica_status import OlderCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +35,10 @@ if TYPE_CHECKING:
     from nearbucket.frontend.sibling_ranges import RangeOf
 
 PARTS = [mark_of_bytes(f"bytes={number * 100}-{number * 100 + 99}") for number in range(8)]
+LENGTH, SIZE = 100, 800
 MARK, CHANGED, LATELY = 12345, 100.0, 2.0
+OLDER_COPY = OlderCopy(CHANGED, SIZE)
+ALL_KNOW = CHANGED + TOLD + 0.1
 
 
 def table() -> SiblingRanges:
@@ -39,13 +47,13 @@ def table() -> SiblingRanges:
 
 def redirected(parts: Iterable[int], *, ago: float = 0.1) -> SiblingRanges:
     ranges = table()
-    for part in parts:
-        ranges.record(MARK, part, CHANGED - ago)
+    for number, part in enumerate(parts):
+        ranges.record(AskedRange(MARK, part, LENGTH), SIZE, CHANGED - ago + number / 1e6)
     return ranges
 
 
-def asked(ranges: SiblingRanges, part: int, *, waited: float = 0.0) -> RangeOf:
-    return ranges.download_of(MARK, part, CHANGED, CHANGED + 0.1, waited)
+def asked(ranges: SiblingRanges, part: int, now: float = ALL_KNOW, waited: float = 0.0) -> RangeOf:
+    return ranges.download_of(AskedRange(MARK, part, LENGTH), OLDER_COPY, now, now - waited)
 
 
 def test_a_range_from_byte_0_is_told_from_the_others() -> None:
@@ -53,30 +61,65 @@ def test_a_range_from_byte_0_is_told_from_the_others() -> None:
     assert mark_of_bytes("bytes=0-") & 1
 
 
-def test_the_missing_ranges_of_a_download_are_those_that_were_not_asked_for() -> None:
-    ranges = redirected(PARTS[:3])
-    assert [asked(ranges, part) for part in PARTS] == [NEXT] * 3 + [OLDER] * 5
+def test_while_a_download_is_under_way_only_a_range_from_byte_0_waits() -> None:
+    for complete in ((), PARTS):
+        ranges = redirected((*complete, *PARTS[:3]))
+        assert [asked(ranges, part) for part in PARTS] == [NEXT] + [OLDER] * 7
 
 
-def test_a_new_download_waits_however_often_its_ranges_were_redirected() -> None:
-    ranges = redirected((PARTS[0], *PARTS))  # the first range was repeated
-    assert asked(ranges, PARTS[0]) is NEXT
-    assert asked(redirected(PARTS), PARTS[0]) is NEXT
-    assert asked(redirected(PARTS[3:]), PARTS[0]) is NEXT  # the first ranges were streamed
+def test_when_all_downloads_are_complete_a_range_from_byte_0_begins_the_new_version() -> None:
+    ranges = redirected((*PARTS, *PARTS))
+    assert [asked(ranges, part) for part in (PARTS[0], *PARTS)] == [NEW] * 9
 
 
-def test_a_download_that_missed_the_answer_to_a_range_gets_it_from_the_copy_again() -> None:
-    ranges = redirected(PARTS[:3])
-    assert asked(ranges, PARTS[2]) is NEXT  # it may be that of a new download
-    assert asked(ranges, PARTS[2], waited=AGAIN + 0.01) is OLDER
-    assert asked(ranges, PARTS[0], waited=AGAIN + 0.01) is NEXT  # now one has begun
-    assert asked(ranges, PARTS[2], waited=AGAIN + 0.01) is NEXT
+def test_the_other_ranges_of_a_new_download_wait_for_its_range_from_byte_0() -> None:
+    ranges = redirected(PARTS)
+    assert asked(ranges, PARTS[5]) is NEXT
+    assert asked(ranges, PARTS[0]) is NEW
+    assert asked(ranges, PARTS[5], waited=0.01) is NEW
+
+
+def test_a_download_that_missed_the_answer_to_its_last_range_gets_it_from_the_copy_again() -> None:
+    assert asked(redirected(PARTS), PARTS[7], waited=AGAIN + 0.01) is OLDER
+
+
+def test_a_range_from_byte_0_that_comes_with_others_of_its_download_is_redirected_as_they_are() -> (
+    None
+):
+    ranges = redirected((*PARTS, *PARTS[2:4]), ago=-TOLD)  # a download that asks for several
+    came = CHANGED + TOLD
+    assert asked(ranges, PARTS[0], came + TOGETHER / 2) is OLDER
+    assert asked(ranges, PARTS[0], came + TOGETHER * 2) is NEXT  # another download
+    ranges.record(AskedRange(MARK, PARTS[5], LENGTH), SIZE, came + TOGETHER * 3)
+    assert asked(ranges, PARTS[0], came + TOGETHER * 5, waited=TOGETHER * 3) is OLDER
+
+
+def test_until_all_workers_know_of_the_change_every_range_is_redirected() -> None:
+    for before in ((), PARTS[:3], PARTS):
+        ranges = redirected(before)
+        assert {asked(ranges, part, CHANGED + TOLD - 0.01) for part in PARTS} == {OLDER}
+
+
+def test_a_change_after_the_change_is_another_one() -> None:
+    ranges = redirected(PARTS)
+    assert asked(ranges, PARTS[0]) is NEW
+    for part in PARTS[:3]:
+        ranges.record(AskedRange(MARK, part, LENGTH), SIZE, CHANGED + 0.3)
+    assert (
+        ranges.download_of(
+            AskedRange(MARK, PARTS[3], LENGTH),
+            OlderCopy(CHANGED + 0.4, SIZE),
+            CHANGED + 0.6,
+            CHANGED + 0.6,
+        )
+        is OLDER
+    )
 
 
 def test_a_waiting_download_gets_the_new_version_when_the_older_ones_have_ended() -> None:
     ranges = redirected(PARTS[:3])
     ended = CHANGED - 0.1 + PAUSE + 0.01
-    assert {ranges.download_of(MARK, part, CHANGED, ended) for part in PARTS} == {NEW}
+    assert {asked(ranges, part, ended) for part in PARTS} == {NEW}
 
 
 @pytest.mark.parametrize(
@@ -84,30 +127,77 @@ def test_a_waiting_download_gets_the_new_version_when_the_older_ones_have_ended(
 )
 def test_without_a_redirect_a_moment_ago_every_download_is_new(mark: int, ago: float) -> None:
     ranges = table()
-    ranges.record(mark, PARTS[0], CHANGED - ago)
+    ranges.record(AskedRange(mark, PARTS[0], LENGTH), SIZE, CHANGED - ago)
     assert asked(ranges, PARTS[1]) is NEW
 
 
-def test_after_a_pause_counting_begins_anew() -> None:
-    for ago, expected in ((PAUSE - 0.1, OLDER), (PAUSE + 0.1, NEXT)):
-        ranges = redirected((PARTS[1], PARTS[1]), ago=1.0 + ago)
-        ranges.record(MARK, PARTS[5], CHANGED - 1.0)
-        assert asked(ranges, PARTS[5]) is expected
+@pytest.mark.parametrize(("pause", "expected"), [(PAUSE - 0.1, NEXT), (PAUSE + 0.1, NEW)])
+def test_after_a_pause_counting_begins_anew(pause: float, expected: RangeOf) -> None:
+    ranges = redirected(PARTS[:3], ago=pause)
+    for part in PARTS:
+        ranges.record(AskedRange(MARK, part, LENGTH), SIZE, CHANGED)
+    assert asked(ranges, PARTS[0]) is expected
 
 
-def test_ranges_that_were_repeated_do_not_add_up() -> None:
-    ranges = redirected([PARTS[1]] * 50, ago=COUNTED + 1)
-    for ago in range(int(COUNTED) + 1):
-        ranges.record(MARK, PARTS[2], CHANGED - COUNTED + ago)
-    assert asked(ranges, PARTS[2]) is NEXT
+@pytest.mark.parametrize(("since", "expected"), [(COUNTED - 1, NEXT), (COUNTED + 1, NEW)])
+def test_ranges_that_were_repeated_do_not_add_up(since: float, expected: RangeOf) -> None:
+    ranges = redirected((PARTS[0], PARTS[1], PARTS[1]), ago=since)
+    for ago in range(int(since), 0, -1):
+        ranges.record(AskedRange(MARK, PARTS[2], LENGTH), SIZE, CHANGED - ago)
+    for part in PARTS:
+        ranges.record(AskedRange(MARK, part, LENGTH), SIZE, CHANGED)
+    assert asked(ranges, PARTS[0]) is expected
 
 
 def test_workers_that_share_the_memory_count_together() -> None:
     memory = memoryview(mmap(-1, RANGES_SIZE))
     one, other = SiblingRanges(memory), SiblingRanges(memory)
-    one.record(MARK, PARTS[2], CHANGED)
-    assert asked(other, PARTS[1]) is OLDER
-    assert asked(other, PARTS[2]) is NEXT
+    for part in PARTS:
+        (one if part & 2 else other).record(AskedRange(MARK, part, LENGTH), SIZE, CHANGED)
+    assert asked(one, PARTS[0]) is NEW
+    assert asked(other, PARTS[5]) is NEW
+
+
+def test_ranges_that_processes_count_at_the_same_time_all_count() -> None:
+    file = os.memfd_create("test")
+    os.ftruncate(file, RANGES_SIZE)
+    view, many = memoryview(mmap(file, RANGES_SIZE)), 5_000
+    children = []
+    for part in PARTS[1:3]:
+        child = os.fork()
+        if not child:
+            ranges = SiblingRanges(view, file)
+            for number in range(many):
+                ranges.record(AskedRange(MARK, part, LENGTH), SIZE, CHANGED + number / 1e9)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    ranges = SiblingRanges(view, file)
+    for _ in range(many):
+        ranges.record(AskedRange(MARK, PARTS[0], LENGTH), SIZE, CHANGED)
+    for part in PARTS[3:]:
+        for _ in range(many):
+            ranges.record(AskedRange(MARK, part, LENGTH), SIZE, CHANGED)
+    os.close(file)
+    assert asked(ranges, PARTS[0]) is NEW  # nothing is missing
+
+
+def test_a_range_that_is_taken_counts_if_it_is_of_an_older_download() -> None:
+    ranges = redirected(PARTS[:7])
+    took = [AskedRange(MARK, part, LENGTH) for part in (PARTS[0], PARTS[7], PARTS[0])]
+    found = [ranges.take(each, OLDER_COPY, ALL_KNOW, ALL_KNOW) for each in took]
+    assert found == [NEXT, OLDER, NEW]
+
+
+def test_with_another_size_of_the_object_counting_begins_anew() -> None:
+    ranges = redirected(PARTS[:3], ago=0.2)
+    for part in PARTS:
+        ranges.record(AskedRange(MARK, part, LENGTH), SIZE + 1, CHANGED - 0.1)
+    ranges.record(AskedRange(MARK, PARTS[7] + 2, 1), SIZE + 1, CHANGED - 0.1)
+    older = OlderCopy(CHANGED, SIZE + 1)
+    first = AskedRange(MARK, PARTS[0], LENGTH)
+    assert ranges.download_of(first, older, ALL_KNOW, ALL_KNOW) is NEW
 
 
 def test_the_ranges_of_a_thousand_askers_have_room() -> None:
@@ -115,9 +205,9 @@ def test_the_ranges_of_a_thousand_askers_have_room() -> None:
     marks = [chance.getrandbits(64) for _ in range(1000)]
     for part in PARTS[:4]:
         for mark in marks:
-            ranges.record(mark, part, CHANGED - 0.1)
+            ranges.record(AskedRange(mark, part, LENGTH), SIZE, CHANGED - 0.1)
     found = [
-        ranges.download_of(mark, part, CHANGED, CHANGED + 0.1)
+        ranges.download_of(AskedRange(mark, part, LENGTH), OLDER_COPY, ALL_KNOW, ALL_KNOW)
         for mark in marks
         for part in PARTS[4:]
     ]
@@ -125,11 +215,9 @@ def test_the_ranges_of_a_thousand_askers_have_room() -> None:
 
 
 def test_no_range_takes_the_slot_of_its_object() -> None:
-    ranges, part = table(), SLOTS * 3
-    for _ in range(2):
-        ranges.record(MARK, part, CHANGED)
-    assert asked(ranges, part) is NEXT
-    assert asked(ranges, PARTS[1]) is OLDER
+    ranges = table()
+    ranges.record(AskedRange(MARK, SLOTS * 3, LENGTH), SIZE, CHANGED)
+    assert [asked(ranges, part) for part in PARTS] == [NEXT] + [OLDER] * 7
 
 
 class Download(NamedTuple):
@@ -194,15 +282,18 @@ class Simulation:
         came = now if came is None else came
         if part not in download.under_way:
             return
-        older = now < CHANGED
-        if self.rule and CHANGED <= now < CHANGED + LATELY:
-            found = self.ranges.download_of(download.mark, part, CHANGED, now, now - came)
+        learned = CHANGED + self.chance.uniform(0.0, 0.02)  # by the worker that it reaches
+        older = now < learned
+        if self.rule and learned <= now < CHANGED + LATELY:
+            found = self.ranges.download_of(
+                AskedRange(download.mark, part, LENGTH), OLDER_COPY, now, came
+            )
             if found is NEXT:
                 self.at(now + 0.01, lambda later: self.ask(download, part, later, came))
                 return
             older = found is OLDER
         if older and now > CHANGED - self.faults.redirects:
-            self.ranges.record(download.mark, part, now)
+            self.ranges.record(AskedRange(download.mark, part, LENGTH), SIZE, now)
         # a redirect takes two requests
         done = now + self.chance.uniform(0.01, 0.04) * (2 if older else 1)
         if self.chance.random() < self.faults.gives_up:
@@ -229,11 +320,15 @@ class Simulation:
         return sum(len(set(download.versions)) > 1 for download in self.downloads)
 
 
-def simulate(crowd: int, faults: Faults) -> tuple[float, float]:
-    """Shares of the downloads that are mixed, with the rule and without it.
+class Shares(NamedTuple):
+    """Shares of the downloads that are mixed."""
 
-    Each address has a crowd of clients.
-    """
+    mixed: float
+    without_rule: float
+
+
+def simulate(crowd: int, faults: Faults) -> Shares:
+    """Downloads of a crowd of clients behind each address."""
     began, mixed = [0, 0], [0, 0]
     for seed in range(max(2, 40 // crowd)):
         for rule in (True, False):
@@ -245,34 +340,36 @@ def simulate(crowd: int, faults: Faults) -> tuple[float, float]:
             began[rule] += len(simulation.downloads)
             mixed[rule] += simulation.mixed()
     assert min(began) > 400
-    assert mixed[False] > 20
-    return mixed[True] / began[True], mixed[False] / began[False]
+    assert mixed[False] > 2
+    return Shares(mixed[True] / began[True], mixed[False] / began[False])
 
 
 REPEATS, GIVES_UP, UNEVEN = Faults(repeats=0.03), Faults(gives_up=0.03), Faults(redirects=0.3)
 ALL = Faults(repeats=0.03, gives_up=0.03, redirects=0.4)
+FOUR, EIGHT = Faults(at_a_time=4), Faults(at_a_time=8)
 
 
 @pytest.mark.parametrize("faults", [Faults(), REPEATS, GIVES_UP, UNEVEN, ALL])
 def test_no_download_is_mixed_whose_client_gets_one_range_after_the_other(faults: Faults) -> None:
-    assert simulate(1, faults)[0] == 0
+    assert simulate(1, faults).mixed == 0
 
 
-@pytest.mark.parametrize("faults", [Faults(), GIVES_UP])
+@pytest.mark.parametrize("faults", [Faults(), GIVES_UP, EIGHT])
 @pytest.mark.parametrize("crowd", [3, 20])
 def test_no_download_of_a_crowd_behind_one_address_is_mixed(crowd: int, faults: Faults) -> None:
-    assert simulate(crowd, faults)[0] == 0
+    assert simulate(crowd, faults).mixed == 0
 
 
-@pytest.mark.parametrize("faults", [REPEATS, ALL])
+@pytest.mark.parametrize(("crowd", "faults"), [(1, FOUR), (1, EIGHT), (3, FOUR)])
+def test_no_download_is_mixed_whose_client_gets_several_ranges_at_a_time(
+    crowd: int, faults: Faults
+) -> None:
+    assert simulate(crowd, faults).mixed == 0
+
+
+@pytest.mark.parametrize("faults", [REPEATS, ALL, FOUR._replace(repeats=0.003)])
 def test_ranges_that_a_crowd_repeats_mix_fewer_downloads_than_without_the_rule(
     faults: Faults,
 ) -> None:
-    mixed, without = simulate(3, faults)
-    assert mixed < without
-
-
-@pytest.mark.parametrize("crowd", [1, 3, 20])
-def test_clients_that_get_several_ranges_at_a_time_have_hardly_any_mixed(crowd: int) -> None:
-    mixed, without = simulate(crowd, Faults(at_a_time=4))
-    assert mixed < without / 5
+    found = simulate(3, faults)
+    assert found.mixed < found.without_rule / 2

@@ -11,6 +11,7 @@ import pytest
 from nearbucket.policy.model import Reason
 from nearbucket.replicas import origin_versions as module
 from nearbucket.replicas import replica_status
+from nearbucket.replicas.object_version import VersionReport
 from nearbucket.replicas.replica_status import ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import ClientSession
-
-    from nearbucket.replicas.object_version import VersionReport
 
 KEY, OLD, NEW = "a.tar.gz", (b"old", "etag-3"), (b"newer", "etag-5")
 
@@ -79,6 +78,14 @@ class World:
 
     def against(self) -> list[Reason | None]:
         return [worker.status("*", "us-west-2", KEY).against for worker in (self.one, self.other)]
+
+    def change_times(self) -> list[float]:
+        """When the object changed, as each worker knows it."""
+        found = [
+            worker.origin_versions.replaced(self.origin_url, KEY)
+            for worker in (self.one, self.other)
+        ]
+        return [replaced.changed for replaced in found if replaced is not None]
 
     def see(self, held: tuple[bytes, str], *, asked: float | None = None, key: str = KEY) -> None:
         """One worker sees a response with this object."""
@@ -264,6 +271,43 @@ async def test_in_doubt_no_older_response_counts_until_s3_has_answered(world: Wo
     await until(lambda: world.against() == [Reason.NOT_REPLICATED] * 2)
 
 
+async def test_all_workers_know_one_time_of_a_change(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    world.see(NEW)
+    first, same = world.change_times()
+    assert first == same
+    report = world.reports[-1]
+    for changed, expected in ((first + 0.01, first), (first - 0.01, first - 0.01)):
+        world.other.origin_versions.on_report(report._replace(changed=changed))  # it saw it, too
+        assert world.change_times() == [first, expected]
+
+
+async def test_a_worker_that_knew_nothing_of_an_object_learns_of_its_older_copy(
+    world: World,
+) -> None:
+    await world.settle()
+    world.overwrite()
+    for bucket in world.other.object_cache.buckets.values():
+        bucket.forget(KEY)
+    world.see(NEW)
+    await world.other.settle("*", "us-west-2", KEY)
+    first, same = world.change_times()
+    assert first == same
+    assert world.other.older_copy("*", "us-west-2", KEY) is not None
+
+
+async def test_a_change_that_is_in_doubt_has_one_time_in_all_workers(world: World) -> None:
+    before = monotonic()
+    await world.settle()
+    world.overwrite()
+    world.see(NEW, asked=before)
+    first, same = world.change_times()
+    assert first == same
+    await until(lambda: world.against() == [Reason.NOT_REPLICATED] * 2)
+    assert world.change_times() == [first, first]
+
+
 async def test_a_doubt_after_a_change_does_not_move_the_change(world: World) -> None:
     before = monotonic()
     await world.settle()
@@ -304,6 +348,55 @@ async def test_a_copy_of_neither_version_is_no_older_copy(world: World) -> None:
     world.target.objects[KEY] = (b"third", "third")
     world.see(NEW)
     await until(lambda: world.one.older_copy("*", "us-west-2", KEY) is None)
+
+
+async def test_while_a_copy_is_checked_it_is_not_known_whether_it_is_the_older_one(
+    world: World,
+) -> None:
+    world.target.objects[KEY] = (b"third", "third")
+    for worker in (world.one, world.other):
+        await worker.settle("*", "us-west-2", KEY)
+    world.target.objects[KEY] = OLD  # nothing has shown it yet
+    world.overwrite()
+    world.see(NEW)
+    older = world.one.older_copy("*", "us-west-2", KEY)
+    assert older is not None
+    assert older.size is None
+    await until(lambda: (known := world.one.older_copy("*", "us-west-2", KEY)) is not None
+                and known.size == len(OLD[0]))  # fmt: skip
+
+
+async def test_what_one_worker_sees_of_a_copy_all_workers_know(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    world.see(NEW)
+    await until(lambda: world.target.asked == {("HEAD", KEY): 2})
+    world.target.objects[KEY] = NEW
+    (copy,) = (
+        bucket
+        for url, bucket in world.one.object_cache.buckets.items()
+        if str(world.target.port) in url
+    )
+    world.changes = 0
+    world.one.object_cache.check(copy, KEY, renews=True)
+    await until(lambda: world.against() == [None, None])
+    assert world.target.asked == {("HEAD", KEY): 3}  # the other worker did not ask
+    assert world.changes == 2  # cached decisions are dropped in both
+
+
+async def test_of_a_copy_that_a_worker_does_not_know_it_learns_nothing(world: World) -> None:
+    await world.settle()
+    (copy,) = (
+        bucket
+        for url, bucket in world.other.object_cache.buckets.items()
+        if str(world.target.port) in url
+    )
+    seen = copy.get(KEY)
+    assert seen is not None
+    copy.forget(KEY)
+    url = copy.probe.base_url
+    world.other.origin_versions.on_report(VersionReport(url, KEY, seen.version, seen.seen, 0.0))
+    assert copy.get(KEY) is None
 
 
 SIDE_FILE = f"{KEY}.sha256"

@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.came_back import Try
+from nearbucket.frontend.sibling_ranges import COUNTED_BEFORE, AskedRange
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.log_format import LineParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry
+    from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry, ObjectEntry
     from nearbucket.frontend.sibling_ranges import SiblingRanges
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
@@ -37,7 +38,7 @@ class AnswerRecorder:
         Args:
             log: The access log.
             counters: The metrics.
-            ranges: The redirects for ranges.
+            ranges: The answers to ranges.
             on_got_through: Called with site and region when a request shows that the client's last
                 redirect worked.
             took_back: Tells by site and region whether the savings of all clients of a target,
@@ -66,12 +67,14 @@ class AnswerRecorder:
         if client.text is None:
             # Text of our own stands in place of S3's errors: no bytes of the origin.
             counters.add(seconds, sent if status < HTTPStatus.BAD_REQUEST else 0)
+            if status == HTTPStatus.PARTIAL_CONTENT and client.streamable and entry.size:
+                self._count_range(client, entry, now)  # its siblings may be redirected
         else:
             saved = 0 if entry.size is None else client.bytes_saved(entry)
             counters.add(seconds, saved)
             if counters.redirects and status:
-                if client.range is not None:
-                    self._ranges.record(client.asker ^ entry.mark, client.range_mark, now)
+                if client.range is not None and saved and entry.until != COUNTED_BEFORE:
+                    self._count_range(client, entry, now)
                 if client.free_until < now:
                     self._judge(client, Try(entry.mark ^ client.part, entry.method, saved, now))
         log = self._log
@@ -86,6 +89,12 @@ class AnswerRecorder:
                     _line_ends(form, cached, status, sent),
                 )
             log.keep(form.line(now + log.offset, seconds, last[3]))
+
+    def _count_range(self, client: ClientEntry, entry: ObjectEntry, now: float) -> None:
+        """Count an answer to a request for a range, by which downloads are told apart."""
+        mark, length = client.asker ^ entry.mark, client.bytes_saved(entry)
+        if entry.size is not None and length:
+            self._ranges.record(AskedRange(mark, client.range_mark, length), entry.size, now)
 
     def _judge(self, client: ClientEntry, request: Try) -> None:
         """Apply the rule of ``came_back`` to a redirect of a client not known to be a crowd."""

@@ -211,7 +211,9 @@ class EntryBuilder:
             log_part = fitted_object_part(self._form, request.method, path)
         key = "" if isinstance(decision, Refuse) else decision.key
         redirect = decision if isinstance(decision, RedirectTo) else None
-        size = redirect.replica.size if redirect else None
+        size = decision.size if isinstance(decision, Stream) else None
+        if redirect:
+            size = redirect.replica.size
         if redirect and not gets_body(request.headers, redirect.replica.etags):
             size = None  # nothing may be saved
         return ObjectEntry(

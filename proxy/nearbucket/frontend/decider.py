@@ -20,9 +20,17 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_object,
     mark_of_range,
 )
-from nearbucket.frontend.sibling_ranges import NEW, NEXT, OLDER, RangeOf, mark_of_bytes
+from nearbucket.frontend.sibling_ranges import (
+    COUNTED_BEFORE,
+    NEW,
+    NEXT,
+    OLDER,
+    AskedRange,
+    RangeOf,
+    mark_of_bytes,
+)
 from nearbucket.frontend.stuck_clients import StuckClient, StuckClients
-from nearbucket.origin.conditional_request import one_range
+from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, ReplicaStatus, Stream
 
 if TYPE_CHECKING:
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
     from nearbucket.frontend.recent_redirects import SharedTable
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.model import Decision, Request
-    from nearbucket.replicas.replica_status import ReplicaStatuses
+    from nearbucket.replicas.replica_status import OlderCopy, ReplicaStatuses
     from nearbucket.s3.presigner import Presigner
 
 
@@ -53,7 +61,7 @@ class _OlderCopy:
     """Stands in for what is known of copies, so that the engine redirects to an older copy."""
 
     def __init__(self, size: int) -> None:
-        self._status = ReplicaStatus(None, size, 0.0)  # for this request alone
+        self._status = ReplicaStatus(None, size, COUNTED_BEFORE)
 
     def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
         return self._status
@@ -108,17 +116,21 @@ class Decider:
         }
         self.engine, self.recent_redirects = engine, recent_redirects
 
-    def decide(self, request: Request, waited: float = 0.0) -> Decision:
+    def decide(self, request: Request) -> Decision:
         """Redirect, stream or refuse; for a target that needs it, the Location is signed.
 
-        Args:
-            request: The request.
-            waited: Seconds for which it has waited for the older downloads of its client.
+        A range that has to wait for the older downloads of its client is ``UNVERIFIED``.
         """
+        decision, download = self._decide(request, time.monotonic())
+        if download is NEXT and isinstance(decision, Stream):
+            return replace(decision, reason=Reason.UNVERIFIED)
+        return decision
+
+    def _decide(self, request: Request, came: float) -> tuple[Decision, RangeOf]:
         decision = self.engine.decide(request, self)
         if b"range" in request.headers and isinstance(decision, Stream):
-            return self.with_siblings(request, decision, waited)
-        return self._signed(request, decision)
+            return self._with_siblings(request, decision, came)
+        return self._signed(request, decision), NEW
 
     def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of an object's copy; never waits."""
@@ -147,62 +159,78 @@ class Decider:
             self.replicas.revalidate(site, region, key)
         return verdict is STUCK
 
-    async def decide_later(self, request: Request) -> Decision:
+    async def decide_later(self, request: Request, came: float) -> Decision:
         """Decide when the request has to wait for no older download of its client any more.
 
         It waits for two seconds at most: then nothing is redirected to the older copy any more.
-        """
-        began, waited = time.monotonic(), 0.0
-        while True:
-            decision = self.decide(request, waited)
-            if decision.reason is not Reason.UNVERIFIED or not isinstance(decision, Stream):
-                return decision
-            if self._download_of(request, decision, waited)[0] is not NEXT:
-                return decision
-            waited = await self._wait_for_older(request, decision, began)
 
-    async def _wait_for_older(self, request: Request, decision: Stream, began: float) -> float:
-        """Wait for the older downloads of a client; returns the seconds since ``began``."""
+        Args:
+            request: The request.
+            came: Monotonic time at which it came.
+        """
+        while True:
+            decision, download = self._decide(request, came)
+            if download is not NEXT or not isinstance(decision, Stream):
+                return decision
+            await self._wait_for_older(request, decision, came)
+
+    async def with_siblings(self, request: Request, decision: Stream, came: float) -> Decision:
+        """Redirect a range to the older copy if the rest of its download was redirected there.
+
+        It waits as ``decide_later`` does, and takes the same arguments; ``decision`` is what is
+        decided without this rule.
+        """
+        while True:
+            made, download = self._with_siblings(request, decision, came)
+            if download is not NEXT:
+                return made
+            await self._wait_for_older(request, decision, came)
+
+    async def _wait_for_older(self, request: Request, decision: Stream, came: float) -> None:
+        """Wait for the older downloads of a client."""
         self._waiting += 1
         try:
             while True:
                 await asyncio.sleep(min(_LONGEST_TURN, _TURN + self._waiting * _MORE_FOR_EACH))
-                waited = time.monotonic() - began
-                if self._download_of(request, decision, waited)[0] is not NEXT:
-                    return waited
+                if not self._has_to_wait(request, decision, came):
+                    return
         finally:
             self._waiting -= 1
 
-    def with_siblings(self, request: Request, decision: Stream, waited: float = 0.0) -> Decision:
-        """Redirect a range to the older copy if the rest of its download was redirected there.
+    def _has_to_wait(self, request: Request, decision: Stream, came: float) -> bool:
+        older = self._older_copy(request, decision)
+        if older is None or older.size is None:
+            return older is not None
+        asked = _asked_range(request, decision, older.size)
+        found = self._redirect_table.ranges.download_of(asked, older, time.monotonic(), came)
+        return found is NEXT
 
-        The arguments are those of ``decide``, and what the decision is without this rule.
-        """
-        download, size = self._download_of(request, decision, waited)
-        if download is OLDER:
-            return self._signed(request, self.engine.decide(request, _OlderCopy(size)))
-        return replace(decision, reason=Reason.UNVERIFIED) if download is NEXT else decision
+    def _with_siblings(
+        self, request: Request, decision: Stream, came: float
+    ) -> tuple[Decision, RangeOf]:
+        """The decision on a range that would be streamed, and the download that it belongs to."""
+        older = self._older_copy(request, decision)
+        if older is None or older.size is None:
+            return decision, NEW if older is None else NEXT
+        asked = _asked_range(request, decision, older.size)
+        found = self._redirect_table.ranges.take(asked, older, time.monotonic(), came)
+        if found is OLDER:
+            to_older = self.engine.decide(request, _OlderCopy(older.size))
+            return self._signed(request, to_older), found
+        return decision, found
 
-    def _download_of(
-        self, request: Request, decision: Stream, waited: float
-    ) -> tuple[RangeOf, int]:
-        """The download of a range that would be streamed, and the size of an older copy."""
-        site, key, replicas = decision.site, decision.key, self.replicas
+    def _older_copy(self, request: Request, decision: Stream) -> OlderCopy | None:
+        """The older copy, if the request is for a range that may belong to an older download."""
+        replicas, headers = self.replicas, request.headers
         if (
             decision.reason not in _WITHOUT_COPY
             or replicas is None
-            or not _TELLS_VERSIONS.isdisjoint(request.headers)
+            or decision.site not in self.recent_redirects
+            or not _TELLS_VERSIONS.isdisjoint(headers)
+            or one_range(headers.get(b"range", b"").decode("latin-1")) is None
         ):
-            return NEW, 0
-        older = replicas.older_copy(site, decision.region or "", key)
-        part = one_range(request.headers.get(b"range", b"").decode("latin-1"))
-        if older is None or part is None or site not in self.recent_redirects:
-            return NEW, 0
-        mark = mark_of_asker(site, decision.client, request) ^ mark_of_object(key)
-        download = self._redirect_table.ranges.download_of(
-            mark, mark_of_bytes(part), older.changed, time.monotonic(), waited
-        )
-        return download, older.size
+            return None
+        return replicas.older_copy(decision.site, decision.region or "", decision.key)
 
     def _signed(self, request: Request, decision: Decision) -> Decision:
         """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""
@@ -223,3 +251,10 @@ class Decider:
             target=decision.target,
             reason=Reason.UNVERIFIED,
         )
+
+
+def _asked_range(request: Request, decision: Stream, size: int) -> AskedRange:
+    """The one range of a request, for an object of this size."""
+    part = one_range(request.headers[b"range"].decode("latin-1")) or ""
+    mark = mark_of_asker(decision.site, decision.client, request) ^ mark_of_object(decision.key)
+    return AskedRange(mark, mark_of_bytes(part), range_size(part, size))

@@ -47,16 +47,20 @@ class SharedTable:
 
     Attributes:
         askers: The states of askers.
-        ranges: The redirects for ranges.
+        ranges: The answers to ranges.
     """
 
     __slots__ = ("askers", "ranges")
 
-    def __init__(self, memory: mmap | None = None) -> None:
-        """Use ``SIZE`` bytes of shared memory; by default memory of this process alone."""
-        view = memoryview(mmap(-1, SIZE) if memory is None else memory)  # pages as they are used
+    def __init__(self, file: int | None = None) -> None:
+        """Map ``SIZE`` bytes.
+
+        Args:
+            file: Descriptor of memory that processes share; by default memory of this one alone.
+        """
+        view = memoryview(mmap(-1 if file is None else file, SIZE))  # pages as they are used
         self.askers = view[:_ASKERS]
-        self.ranges = SiblingRanges(view[_ASKERS:])
+        self.ranges = SiblingRanges(view[_ASKERS:], file)
 
 
 class AskerVerdict(IntEnum):

@@ -5,36 +5,56 @@ than the origin's object, new downloads are streamed; but if the first ranges of
 redirected to the copy, its other ranges are redirected there too, for up to two seconds.
 
 Downloads do not name themselves. What is known is an asker (client address and User-Agent), an
-object, and how often each range was redirected:
+object, and the answers to its ranges (redirects, and streams of ranges that a redirect could have
+sent as well):
 
-- A range from byte 0 begins a new download. It waits until the moment is over; so does the rest of
-  the download, if the client gets one range after the other.
-- If it gets several at a time, the others come meanwhile. A range that was redirected less often
-  than another one is missing from an older download. One that was redirected as often as any
-  belongs to the new download, and waits too; if none begins, an older one has repeated it.
+- No download is under way if the bytes of these ranges are as many as those of the object, times
+  the answers to the range that had most. The next first range (the one from byte 0) then begins a
+  download of the new version, and from then on all ranges of the asker are streamed.
+- Otherwise ranges belong to downloads that are under way, and are redirected. Only a first range
+  waits until these are complete. But if another range has been answered more often since it came,
+  or shortly before, it belongs to a download that gets several ranges at a time, and which is under
+  way: it is redirected too.
 
-Counts are in memory that all workers share, in ``SLOTS`` slots for the objects and as many for
-their ranges; of two marks in one slot the later stays. Nothing is locked: two redirects for one
-range at the same time in two workers may count as one.
+The figures are in memory that all workers share, in ``SLOTS`` slots for the objects and as many for
+their ranges; of two marks in one slot the later stays. A slot is locked while it is written, since
+two workers often get ranges of one download at the same time.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from fcntl import LOCK_EX, LOCK_UN, lockf
 from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from nearbucket.replicas.replica_status import OlderCopy
 
 SLOTS = 1 << 18
 """With 1,000 askers of 8 ranges each, 0.4 % of the objects and 3 % of the ranges share a slot."""
-_OBJECT_FIELDS = 5
+_OBJECT_FIELDS = 9
 _RANGE_FIELDS = 3
 RANGES_SIZE = SLOTS * (_OBJECT_FIELDS + _RANGE_FIELDS) * 8
 """Bytes of the table."""
 
+COUNTED_BEFORE = 0.0
+"""``ReplicaStatus.until`` of a redirect to an older copy: it holds for one request, which the
+decider counts at once, because the next decision depends on it."""
+
 PAUSE = 2.0
-"""A download is under way until there was no redirect for its object for so many seconds."""
+"""A download is under way until no range of its object was answered for so many seconds."""
 
 COUNTED = 10.0
-"""Seconds after which counting begins anew, so that ranges that were repeated do not add up."""
+"""Seconds after which a new download begins the count anew, so that ranges that were repeated or
+never asked for do not add up."""
+
+TOLD = 0.1
+"""Seconds after a change in which all workers learn of it. Until then every range is redirected, so
+that no worker streams or holds back one range of a download while another redirects the rest."""
+
+TOGETHER = 0.01
+"""Seconds between the ranges that a client asks for at the same time."""
 
 AGAIN = 0.1
 """Seconds in which a download that gets several ranges at a time asks for its first range."""
@@ -54,72 +74,141 @@ class RangeOf(IntEnum):
 NEW, OLDER, NEXT = RangeOf
 
 
+class AskedRange(NamedTuple):
+    """A range that is asked for.
+
+    Attributes:
+        mark: Mark of asker and object.
+        part: Mark of the range.
+        length: Bytes of the range.
+    """
+
+    mark: int
+    part: int
+    length: int
+
+
 class SiblingRanges:
-    """The redirects for ranges of all sites."""
+    """The answers to ranges, of all sites."""
 
     __slots__ = (
-        "_began", "_counts", "_largest", "_marks", "_next", "_range_began", "_range_marks",
-        "_times",
+        "_began", "_bytes", "_change", "_counts", "_exceeded", "_file", "_first", "_largest",
+        "_marks", "_range_began", "_range_marks", "_size", "_times",
     )  # fmt: skip
 
-    def __init__(self, view: memoryview) -> None:
-        """Use ``RANGES_SIZE`` bytes."""
+    def __init__(self, view: memoryview, file: int | None = None) -> None:
+        """Use ``RANGES_SIZE`` bytes.
+
+        Args:
+            view: The memory.
+            file: Descriptor of the memory if other processes use it as well, for the locks.
+        """
+        self._file = file
         size = SLOTS * 8
         parts = [view[start : start + size] for start in range(0, RANGES_SIZE, size)]
         self._marks = parts[0].cast("Q")
         self._began = parts[1].cast("d")  # of the first redirect that is counted
         self._times = parts[2].cast("d")  # of the last one
-        self._next = parts[3].cast("d")  # of the last range from byte 0 that had to wait
+        self._bytes = parts[3].cast("Q")  # of the ranges that are counted
         self._largest = parts[4].cast("Q")  # of the counts
-        self._range_marks = parts[5].cast("Q")
-        self._range_began = parts[6].cast("d")
-        self._counts = parts[7].cast("Q")
+        self._first = parts[5].cast("Q")  # count of the first range
+        self._exceeded = parts[6].cast("d")  # of the last answer to a range that has more
+        self._change = parts[7].cast("d")  # after which downloads of the new version have begun
+        self._size = parts[8].cast("Q")  # of the object
+        self._range_marks = parts[9].cast("Q")
+        self._range_began = parts[10].cast("d")
+        self._counts = parts[11].cast("Q")
 
-    def record(self, mark: int, part: int, now: float) -> None:
-        """Note a redirect for a range.
+    def record(self, asked: AskedRange, size: int, now: float) -> None:
+        """Count an answer to a range.
 
         Args:
-            mark: Mark of asker and object.
-            part: Mark of the range.
+            asked: The range.
+            size: Bytes of the object.
             now: Monotonic time.
         """
-        slot, own, began, counts = mark % SLOTS, (mark ^ part) % SLOTS, self._began, self._counts
-        paused = now - self._times[slot] > PAUSE or now - began[slot] > COUNTED
-        if self._marks[slot] != mark or paused:
-            self._marks[slot], began[slot] = mark, now
-            self._largest[slot] = 0
+        slot = asked.mark % SLOTS
+        self._lock(slot)
+        try:
+            self._count(slot, asked, size, now)
+        finally:
+            self._unlock(slot)
+
+    def take(self, asked: AskedRange, older: OlderCopy, now: float, came: float) -> RangeOf:
+        """The download of a range; if it is an older one, count a redirect for it.
+
+        Arguments are those of ``download_of``. Between the two no other worker decides.
+        """
+        slot = asked.mark % SLOTS
+        self._lock(slot)
+        try:
+            found = self.download_of(asked, older, now, came)
+            if found is OLDER:
+                self._count(slot, asked, older.size or 0, now)
+        finally:
+            self._unlock(slot)
+        return found
+
+    def download_of(self, asked: AskedRange, older: OlderCopy, now: float, came: float) -> RangeOf:
+        """The download of a range that is asked for after its object changed.
+
+        Args:
+            asked: The range.
+            older: The older copy; it has the same time of the change in all workers.
+            now: Monotonic time.
+            came: Monotonic time at which the request came.
+        """
+        slot, is_first, changed = asked.mark % SLOTS, asked.part & 1, older.changed
+        if now < changed + TOLD:
+            return OLDER
+        under_way = self._marks[slot] == asked.mark and now - self._times[slot] <= PAUSE
+        if not under_way or self._change[slot] == changed:
+            return NEW
+        if self._is_complete(slot, older.size or 0):
+            if is_first:
+                self._change[slot] = changed
+                return NEW
+            return NEXT if now - came <= AGAIN else OLDER  # repeated, unless a first range comes
+        if is_first and self._exceeded[slot] < came - TOGETHER:
+            return NEXT
+        return OLDER
+
+    def _count(self, slot: int, asked: AskedRange, size: int, now: float) -> None:
+        mark, part, length = asked
+        own, began, counts = (mark ^ part) % SLOTS, self._began, self._counts
+        if (
+            self._marks[slot] != mark
+            or now - self._times[slot] > PAUSE
+            or self._size[slot] != size
+            or self._is_complete(slot, size)
+            or (part & 1 and now - began[slot] > COUNTED)
+        ):
+            self._marks[slot], self._size[slot], began[slot] = mark, size, now
+            self._bytes[slot] = self._first[slot] = self._largest[slot] = 0
         if self._range_marks[own] != mark ^ part or self._range_began[own] != began[slot]:
             self._range_marks[own], self._range_began[own] = mark ^ part, began[slot]
             counts[own] = 0
         self._times[slot] = now
+        self._bytes[slot] += length
         counts[own] += 1
         self._largest[slot] = max(self._largest[slot], counts[own])
-
-    def download_of(
-        self, mark: int, part: int, changed: float, now: float, waited: float = 0.0
-    ) -> RangeOf:
-        """The download of a range that is asked for after its object changed.
-
-        Args:
-            mark: Mark of asker and object.
-            part: Mark of the range.
-            changed: Monotonic time of the change.
-            now: Monotonic time.
-            waited: Seconds since the request came.
-        """
-        slot, own = mark % SLOTS, (mark ^ part) % SLOTS
-        if self._marks[slot] != mark or now - self._times[slot] > PAUSE:
-            return NEW
         if part & 1:
-            self._next[slot] = now
-            return NEXT
-        known = (
-            self._range_marks[own] == mark ^ part and self._range_began[own] == self._began[slot]
-        )
-        if not known or self._counts[own] < self._largest[slot]:
-            return OLDER
-        # counted as often as any: of a new download, or repeated by an older one
-        return OLDER if waited > AGAIN and self._next[slot] < changed else NEXT
+            self._first[slot] = counts[own]
+        elif counts[own] > self._first[slot]:
+            self._exceeded[slot] = now
+
+    def _lock(self, slot: int) -> None:
+        """Other processes wait; the kernel unlocks for one that ends."""
+        if self._file is not None:
+            lockf(self._file, LOCK_EX, 1, slot)
+
+    def _unlock(self, slot: int) -> None:
+        if self._file is not None:
+            lockf(self._file, LOCK_UN, 1, slot)
+
+    def _is_complete(self, slot: int, size: int) -> bool:
+        """Whether no download is under way, of an object of this size."""
+        return self._bytes[slot] == self._largest[slot] * size
 
 
 def mark_of_bytes(range_: str) -> int:

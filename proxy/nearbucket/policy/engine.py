@@ -185,7 +185,8 @@ class Engine:
         known = region in site.targets
         if base is None:
             query = facts.origin_query
-            return Stream(site.name, key, client, region, known, reason, query, etag or "")
+            tag, size = etag or "", replica.size
+            return Stream(site.name, key, client, region, known, reason, query, tag, size)
         path, browser = encode_key(key), b"origin" in request.headers
         return RedirectTo(
             site.name, key, client, region, known, base, path, site.status, browser, reason, replica

@@ -102,6 +102,7 @@ class Stream:
     The first five attributes are those of ``RedirectTo``; the key may be empty. ``reason`` says why
     there is no redirect. ``query`` has the arguments passed on to S3: names and values, decoded.
     ``etag``, without quotes, is set for ``not-modified``: that of the version that the client has.
+    ``size`` is that of the object in bytes, where it is known from the comparison with a copy.
     """
 
     site: str
@@ -112,6 +113,7 @@ class Stream:
     reason: Reason
     query: tuple[tuple[str, str], ...] = ()
     etag: str = ""
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

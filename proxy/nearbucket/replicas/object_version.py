@@ -96,7 +96,7 @@ class CatalogBatch:
 
 
 class VersionReport(NamedTuple):
-    """From one worker to the others: a version of an origin's object that it has just seen.
+    """From one worker to the others: a version of an object, or of a copy, that it has just seen.
 
     Attributes:
         base_url: ``Bucket.object_base_url``.
@@ -104,6 +104,9 @@ class VersionReport(NamedTuple):
         version: The version, or ``ABSENT``.
         seen: As in ``CachedObject``; monotonic time is the same in all processes of a machine.
         since: As in ``CachedObject``.
+        older: The version that this one has replaced at the origin a short time ago; None if there
+            is none.
+        changed: Monotonic time at which it did so.
     """
 
     base_url: str
@@ -111,6 +114,8 @@ class VersionReport(NamedTuple):
     version: ObjectVersion
     seen: float
     since: float
+    older: ObjectVersion | None = None
+    changed: float = 0.0
 
 
 def unix_time(date: str) -> float:

@@ -86,7 +86,7 @@ class ReplacedVersion(NamedTuple):
     """The version that an object had before it changed.
 
     Attributes:
-        changed: Monotonic time at which this worker learned of another one.
+        changed: Monotonic time at which the first worker learned of another one.
         version: The older version.
         doubted: Monotonic time at which it was last unclear which version is the newer one; at
             first that of the change. A response to a request sent before may show an older one.
@@ -122,6 +122,7 @@ class OriginVersions:
         self._report = report
         self._by_url: dict[str, _Origin] = {}
         self._by_site: dict[str, _Origin] = {}
+        self._copies: dict[str, BucketCache] = {}
         self._replaced: dict[tuple[str, str], ReplacedVersion] = {}
 
     def prepare(
@@ -153,8 +154,12 @@ class OriginVersions:
             if site.origin.object_base_url in by_url
         }
 
+        copies_by_url = {
+            copy.probe.base_url: copy for origin in by_url.values() for copy in origin.copies
+        }
+
         def use() -> None:
-            self._by_url, self._by_site = by_url, by_site
+            self._by_url, self._by_site, self._copies = by_url, by_site, copies_by_url
 
         return use
 
@@ -195,22 +200,51 @@ class OriginVersions:
     def _tell(self, bucket: BucketCache, key: str, entry: CachedObject, *, was_known: bool) -> None:
         """Tell the other workers; but not of every key that a client thinks up."""
         if was_known or entry.version[:2] != ABSENT[:2]:
-            self._report(VersionReport(bucket.probe.base_url, key, *entry))
+            older, changed = None, 0.0
+            replaced = self.replaced(bucket.probe.base_url, key)
+            if replaced is not None:
+                older, changed = replaced.version, replaced.changed
+            self._report(VersionReport(bucket.probe.base_url, key, *entry, older, changed))
 
     def on_report(self, report: VersionReport) -> None:
         """Another worker learned a version; what is not known here is left to that worker."""
         origin = self._by_url.get(report.base_url)
+        entry = CachedObject(report.version, report.seen, report.since)
         if origin is None:
+            self._learn_copy(report.base_url, report.key, entry)
             return
-        entry = CachedObject(*report[2:])
         if origin.bucket.get(report.key) is not None:
             self._learn(origin, report.key, entry)
         else:
             self._check_beside(origin, report.key, entry)
+        self._agree(report)
+
+    def _learn_copy(self, base_url: str, key: str, entry: CachedObject) -> None:
+        """Keep what another worker has seen of a copy, so that all redirect to it or none."""
+        copy = self._copies.get(base_url)
+        known = None if copy is None else copy.get(key)
+        if copy is not None and known is not None and known.seen < entry.seen:
+            copy.put(key, entry)
+            if known.version[:2] != entry.version[:2]:
+                self._changed()
+
+    def _agree(self, report: VersionReport) -> None:
+        """Take the time of a change from the worker that learned of it first."""
+        if report.older is None:
+            return
+        name, changed = (report.base_url, report.key), report.changed
+        own = self._replaced.get(name)
+        if own is None:
+            self._replaced[name] = ReplacedVersion(changed, report.older, monotonic())
+        elif own.version[:2] == report.older[:2] and changed < own.changed:
+            self._replaced[name] = own._replace(changed=changed)
 
     def on_head(self, bucket: BucketCache, key: str, known: CachedObject | None) -> None:
         """Learn from a HEAD that showed another version than ``known``, or the first one (None)."""
-        origin, entry = self._by_url.get(bucket.probe.base_url), bucket.get(key)
+        url, entry = bucket.probe.base_url, bucket.get(key)
+        origin = self._by_url.get(url)
+        if origin is None and known is not None and entry is not None and url in self._copies:
+            self._report(VersionReport(url, key, *entry))
         if origin is not None and entry is not None:
             if known is not None:
                 self._replace(origin, key, known)

@@ -52,12 +52,12 @@ class OlderCopy(NamedTuple):
     """A copy of the version that an object had before it changed.
 
     Attributes:
-        changed: Monotonic time at which this worker learned of the newer version.
-        size: Bytes of the copy.
+        changed: Monotonic time at which the first worker learned of the newer version.
+        size: Bytes of the copy; None while it is checked which version the copy is of.
     """
 
     changed: float
-    size: int
+    size: int | None
 
 
 class ReplicaStatuses:
@@ -205,14 +205,11 @@ class ReplicaStatuses:
             return None
         origin, target = rule.buckets
         replaced, copy = self.origin_versions.replaced(origin.probe.base_url, key), target.get(key)
-        if (
-            replaced is None
-            or copy is None
-            or monotonic() - replaced.changed > LATELY
-            or not copy.version.equals(replaced.version)
-        ):
+        if replaced is None or monotonic() - replaced.changed > LATELY:
             return None
-        return OlderCopy(replaced.changed, copy.version.size)
+        if copy is not None and copy.version.equals(replaced.version):
+            return OlderCopy(replaced.changed, copy.version.size)
+        return OlderCopy(replaced.changed, None) if key in target.flights else None
 
     def revalidate(self, site: str, region: str, key: str) -> None:
         """Check a copy again, because a client that was redirected to it came back."""

@@ -11,13 +11,12 @@ import logging
 import signal
 import socket
 import sys
-from mmap import mmap
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.recent_redirects import SIZE, SharedTable
+from nearbucket.frontend.recent_redirects import SharedTable
 from nearbucket.replicas.object_version import CatalogBatch, VersionReport
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
@@ -157,7 +156,7 @@ def serve(listener: socket.socket, end: socket.socket, memory: int) -> None:
     form = "%(asctime)s %(levelname)s worker[%(process)d]: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, force=True)  # also over the supervisor's
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
-    uvloop.run(_run(listener, end, SharedTable(mmap(memory, SIZE))))
+    uvloop.run(_run(listener, end, SharedTable(memory)))
 
 
 def main() -> None:

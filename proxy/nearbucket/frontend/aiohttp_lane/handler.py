@@ -125,7 +125,7 @@ class _Exchange:
             self._missing = await replicas.settle(
                 undecided.site, undecided.region or "", undecided.key
             )
-            self._decision = await context.decider.decide_later(self._request)
+            self._decision = await context.decider.decide_later(self._request, self._started)
 
     def failed(self) -> None:
         """Note an error of our own: unless an answer has begun, the client gets 500."""
@@ -192,7 +192,7 @@ class _Exchange:
             return self._instead(decision, error.status)
         self._learn(decision, answer, asked)
         async with answer:
-            if self._belongs_to_older_copy(decision):
+            if await self._belongs_to_older_copy(decision):
                 return await self.answer()
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 if (
@@ -226,7 +226,7 @@ class _Exchange:
         else:
             replicas.origin_versions.on_response(decision.site, decision.key, answer, asked)
 
-    def _belongs_to_older_copy(self, decision: Stream) -> bool:
+    async def _belongs_to_older_copy(self, decision: Stream) -> bool:
         """Whether a range is to be redirected after all, as the rest of its download was.
 
         The check of the copy took too long, but the response of the origin has shown that it has
@@ -234,7 +234,9 @@ class _Exchange:
         """
         if decision.reason is not Reason.UNVERIFIED or "Range" not in self._incoming.headers:
             return False
-        self._decision = self._context.decider.with_siblings(self._request, decision)
+        self._decision = await self._context.decider.with_siblings(
+            self._request, decision, self._started
+        )
         if isinstance(self._decision, RedirectTo):
             return True
         self._decision = decision
