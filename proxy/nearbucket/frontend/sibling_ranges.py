@@ -49,7 +49,7 @@ COUNTED = 10.0
 """Seconds after which a new download begins the count anew, so that ranges that were repeated or
 never asked for do not add up."""
 
-TOLD = 0.1
+TOLD = 0.25
 """Seconds after a change in which all workers learn of it. Until then every range is redirected, so
 that no worker streams or holds back one range of a download while another redirects the rest."""
 
