@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OTHER = client_at(OUTSIDE)
 NEW = (b"the new object", "new")
+TOLD = 0.3
+"""Seconds after a change in which ranges are redirected until all workers know of it."""
 
 
 async def show(world: Copies, *fields: str, method: str = "GET") -> int:
@@ -101,6 +103,7 @@ async def test_the_missing_ranges_of_a_download_are_of_the_version_that_the_othe
         assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"
         world.origin.objects["a.tar.gz"] = NEW
         await show(world)
+        await asyncio.sleep(TOLD)
         assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"
         assert await world.ask(PATH, "Range: bytes=4-") == "in-region"
         for number in (0, 2):  # a new download
@@ -131,6 +134,7 @@ async def test_a_new_download_waits_for_the_others_behind_its_address(serve: Ser
             assert await world.ask(PATH, f"Range: bytes={part}") == "in-region"
         world.origin.objects["a.tar.gz"] = NEW
         await show(world)
+        await asyncio.sleep(TOLD)
         client = await world.served.connect()
         before = handovers(world)
         await client.send(head_of(PATH, client_at(WEST), "Range: bytes=0-1"))
