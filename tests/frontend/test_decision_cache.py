@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nearbucket.frontend.client_connection import ClientConnection
+from nearbucket.frontend.recent_redirects import RecentRedirects
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.policy.model import Reason, ReplicaStatus
 from tests import build
@@ -267,6 +268,18 @@ def test_a_client_that_comes_back_is_decided_again(
     assert redirected == [True, True, False, False]
     other = head.replace(b"Host: b", b"Host: b\r\nUser-Agent: another")
     assert [b"301" in serving.answer(other) for _ in range(4)] == [True] * 4  # a crowd's
+
+
+def test_a_stream_that_no_redirect_changes_is_served_without_a_look_at_recent_redirects(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve(came_back="1h")
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {OUTSIDE}\r\n\r\n".encode()
+    path = head.replace(b"/a.tar.gz", b"/a.txt").replace(OUTSIDE.encode(), EAST.encode())
+    first = [serving.answer(head), serving.answer(path)]
+    for name in ("verdict", "stream_began", "stream_completed"):
+        monkeypatch.setattr(RecentRedirects, name, None)
+    assert [serving.answer(head), serving.answer(path)] == first
 
 
 @pytest.mark.parametrize("client", [EAST, OUTSIDE])

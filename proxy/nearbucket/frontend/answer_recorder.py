@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.came_back import Try
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
     from nearbucket.telemetry.metrics import Counters
+
+_PARTIAL_CONTENT, _FIRST_ERROR = 206, 400
+"""Statuses, as plain numbers because members of an Enum are slow in Python 3.11."""
 
 
 class AnswerRecorder:
@@ -66,8 +68,8 @@ class AnswerRecorder:
         counters, seconds = client.counters, now - started
         if client.text is None:
             # Text of our own stands in place of S3's errors: no bytes of the origin.
-            counters.add(seconds, sent if status < HTTPStatus.BAD_REQUEST else 0)
-            if status == HTTPStatus.PARTIAL_CONTENT and client.streamable and entry.size:
+            counters.add(seconds, sent if status < _FIRST_ERROR else 0)
+            if status == _PARTIAL_CONTENT and client.streamable and entry.size:
                 self._count_range(client, entry, now)  # its siblings may be redirected
         else:
             saved = 0 if entry.size is None else client.bytes_saved(entry)
@@ -109,9 +111,10 @@ class AnswerRecorder:
     def stream_began(self, cached: CachedDecision, now: float) -> None:
         """Note that the head of a streamed object was sent, at this monotonic time."""
         client, entry = cached
-        redirects, asked = client.recent_redirects, entry.mark ^ client.part
+        redirects = client.recent_redirects
         if redirects is None:
             return
+        asked = entry.mark ^ client.part
         if client.reason is Reason.CAME_BACK:
             self._take_back(client, -redirects.stream_began(client.asker, asked, now))
         elif client.reason is Reason.TARGET_DOWN:
@@ -122,9 +125,9 @@ class AnswerRecorder:
     def stream_completed(self, cached: CachedDecision, now: float) -> None:
         """Note that a streamed object was sent completely, at this monotonic time."""
         client, entry = cached
-        if client.reason is Reason.CAME_BACK and client.recent_redirects is not None:
-            asked = entry.mark ^ client.part
-            saved = client.recent_redirects.stream_completed(client.asker, asked, now)
+        redirects = client.recent_redirects
+        if redirects is not None and client.reason is Reason.CAME_BACK:
+            saved = redirects.stream_completed(client.asker, entry.mark ^ client.part, now)
             self._take_back(client, -saved)
 
     def _take_back(self, client: ClientEntry, size: int) -> None:

@@ -34,6 +34,12 @@ UNRELAYED = frozenset({
 """Header fields that change S3's answer in ways that only the aiohttp lane handles."""
 
 
+_DEPENDS_ON_CLIENT = frozenset({Reason.IN_REGION, Reason.CAME_BACK, Reason.TARGET_DOWN})
+"""Reasons of answers that depend on the client's recent redirects, or change what is known of them.
+
+Most streams are for other reasons: their clients are never looked up in the table.
+"""
+
 _DATE = b"\0"  # which no header holds
 
 
@@ -177,6 +183,8 @@ class EntryBuilder:
         if redirects is not None and not isinstance(decision, Refuse):
             asker = mark_of_asker(site, decision.client, request)
             part = mark_of_range(request)
+        if decision.reason not in _DEPENDS_ON_CLIENT:
+            redirects = None
         own_fields = b""
         if isinstance(decision, Stream):
             own_fields = stamp_of(decision, reason_header=self._reason_header)
