@@ -128,6 +128,15 @@ def test_any_other_head_has_to_be_read(head: bytes) -> None:
     assert likeness().match(memoryview(head)) is None
 
 
+@pytest.mark.parametrize("own", [b"", b"Date: Mon, 23 Nov 2026 09:31:42 GMT\r\n"])
+def test_a_head_may_have_no_date_and_ids(own: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + own + b"Content-Length: 12\r\n\r\n"
+    found = read_response(head)
+    assert found is not None
+    assert HeadTemplate(head, found).match(memoryview(head)) == found
+    assert HeadTemplate(head, found).match(memoryview(head.replace(b"12", b"13"))) is None
+
+
 _CHANGES = st.lists(
     st.tuples(st.integers(0, len(WHOLE) - 1), st.sampled_from(b"\r\n:a1 ")), max_size=4
 )
