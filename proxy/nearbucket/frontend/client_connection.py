@@ -25,7 +25,6 @@ from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
 from nearbucket.frontend.handoff import (
     TOO_MANY_CONNECTIONS,
     AiohttpProtocol,
-    RelayRequest,
     peer_address,
 )
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
@@ -211,9 +210,8 @@ class ClientConnection(asyncio.Protocol):
         relay = None
         if signed_requests is not None and client_entry.streamable and not object_entry.head:
             self._writer = self._writer or ClientWriter(self._transport)
-            request = RelayRequest(chunk, cached, signed_requests, started, client_entry.keep_alive)
-            relay = Relay(context, request, self._writer, self)
-        if relay is None or not relay.start():
+            relay = Relay(context, signed_requests, self._writer, self)
+        if relay is None or not relay.start(chunk, cached, started):
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         self._relay = relay
@@ -231,7 +229,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Read what came during a stream, and then from the client again."""
-        behind = self._take_behind()
+        behind = self._take_behind() if self._behind else ()
         if self._eof and not behind:
             self._close()
             return

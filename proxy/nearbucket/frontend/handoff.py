@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     import asyncio
 
-    from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.origin.error_response import ErrorResponse
-    from nearbucket.origin.pool.signed_requests import SignedRequestCache
 
 TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: nearbucket\r\nRetry-After: 5\r\n"
@@ -41,24 +39,6 @@ class HandedBackRequest(NamedTuple):
 
     origin: OriginAttempt | ErrorResponse
     started: float
-
-
-class RelayRequest(NamedTuple):
-    """A request that the streaming lane is to answer.
-
-    Attributes:
-        chunk: The bytes of the request, for aiohttp if the streaming lane cannot answer.
-        cached: Cache entries of its client and its object.
-        signed_requests: Signed requests for the origin bucket, and the connections to it.
-        started: Monotonic time at which the request came.
-        keep_alive: Whether the client's connection stays open.
-    """
-
-    chunk: bytes
-    cached: CachedDecision
-    signed_requests: SignedRequestCache
-    started: float
-    keep_alive: bool
 
 
 class AiohttpProtocol(Protocol):

@@ -18,11 +18,10 @@ from nearbucket.origin.pool.response_head import MAX_HEAD, read_response, status
 from nearbucket.s3.http_session import READ
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.handoff import RelayRequest
     from nearbucket.origin.error_response import ErrorResponse
     from nearbucket.origin.object_response import ObjectResponse
     from nearbucket.origin.pool.connection import UpstreamConnection
-    from nearbucket.origin.pool.signed_requests import SignedRequest
+    from nearbucket.origin.pool.signed_requests import SignedRequest, SignedRequestCache
     from nearbucket.origin.response_headers import ResponseHead
 
 
@@ -32,11 +31,11 @@ class ExchangeOwner(Protocol):
     def on_new_head(self, response: ResponseHead) -> None:
         """The head differs from the last one for the object; ``on_response`` follows."""
 
-    def on_response(self, response: ResponseHead, data: memoryview) -> None:
-        """S3 has the object: the head of its response, and the first bytes of the body."""
+    def on_response(self, response: ResponseHead) -> None:
+        """S3 has the object: the head of its response; ``on_body`` follows."""
 
     def on_body(self, data: memoryview) -> None:
-        """More bytes of the body; they are there until this returns."""
+        """Bytes of the body, the first time perhaps none; they are there until this returns."""
 
     def on_lost(self, error: Exception | None, rest: ObjectResponse) -> None:
         """S3 dropped the body; ``rest`` asks for the bytes that are missing."""
@@ -54,43 +53,42 @@ class OriginExchange:
     """
 
     __slots__ = (
-        "_error_reader", "_head", "_key", "_owner", "_range", "_read_sizer", "_signed_request",
-        "_signed_requests", "_since", "_task", "_upstream", "_used", "left", "response",
+        "_error_reader", "_head", "_owner", "_range", "_read_sizer", "_reusable",
+        "_signed_request", "_signed_requests", "_since", "_task", "_upstream", "left", "response",
     )  # fmt: skip
 
-    def __init__(self, request: RelayRequest, owner: ExchangeOwner) -> None:
-        client_entry, object_entry = request.cached
+    def __init__(
+        self,
+        signed_requests: SignedRequestCache,
+        signed_request: SignedRequest,
+        range_: str | None,
+        owner: ExchangeOwner,
+    ) -> None:
+        """Ask for the object of a signed request, or for a canonical range of it."""
         self._owner: ExchangeOwner | None = owner
-        self._signed_requests = request.signed_requests
-        self._key = object_entry.key
-        self._range = client_entry.range
-        self._since = request.started  # when the connection to S3 was last seen to work
-        self._signed_request: SignedRequest
+        self._signed_requests = signed_requests
+        self._signed_request = signed_request
+        self._range = range_
+        self._since: float  # when the connection to S3 was last seen to work
         self._upstream: UpstreamConnection | None = None
-        self._used = False
         self._task: asyncio.Task[None] | None = None
         self._head = b""  # what has come of it
         self._error_reader: ErrorResponseReader | None = None
         self._read_sizer: ReadSizer | None = None
+        self._reusable = False  # whether the connection to S3 stays open after the body
         self.response: ResponseHead | None = None
         self.left = 0
 
-    def start(self) -> bool:
-        """Send the request; False if it cannot be signed without waiting."""
-        signed_requests = self._signed_requests
-        signed = signed_requests.get(self._key, self._since)
-        if signed is None:
-            return False
-        self._signed_request = signed
-        request = signed.request if self._range is None else signed.for_range(self._range)
-        upstream = signed_requests.take()
+    def start(self, now: float) -> None:
+        """Send the request, at this monotonic time."""
+        self._since = now
+        signed, range_ = self._signed_request, self._range
+        request = signed.request if range_ is None else signed.for_range(range_)
+        upstream = self._upstream = self._signed_requests.take()
         if upstream is None:
             self._task = asyncio.create_task(self._connect(request))
         else:
-            self._upstream = upstream
-            self._used = upstream.used
             upstream.send(request, self)
-        return True
 
     async def _connect(self, request: bytes) -> None:
         try:
@@ -105,66 +103,66 @@ class OriginExchange:
             upstream.send(request, self)
 
     def received(self, data: memoryview) -> None:
-        """S3 sent bytes."""
+        """S3 sent bytes: of the body, without those behind its end, they go to the owner."""
         if self.response is None:
-            self._read(data)
-        elif self._owner is not None:
-            self._owner.on_body(self._count(data))
+            body = self._read(data)
+            if body is None:
+                return
+            data = body
+        left = self.left - len(data)
+        if left < 0:  # what is behind the body belongs to no request
+            data, left = data[:left], 0
+            self._reusable = False
+        self.left = left
+        if self._read_sizer is not None:
+            self._read_sizer.on_passed(left)
+        if self._owner is not None:
+            self._owner.on_body(data)
 
-    def _read(self, data: memoryview) -> None:
-        """Bytes of an error document, or of a head and perhaps the body behind it."""
+    def _read(self, data: memoryview) -> memoryview | None:
+        """Read an error document or a head; returns what has come of the body behind a head."""
         if self._error_reader is not None:
             self._read_error(self._error_reader, data)
-            return
+            return None
         template = self._signed_request.head_template
         if template is not None and self._range is None and not self._head:
             response = template.match(data)
             if response is not None:
-                self._begin_body(response, data[template.length :])
-                return
-        self._read_head(data)
+                return self._begin_body(response, data[template.length :])
+        return self._read_head(data)
 
-    def _read_head(self, data: memoryview) -> None:
+    def _read_head(self, data: memoryview) -> memoryview | None:
         before = len(self._head)
         head, whole = take_head(self._head, data)
         if not whole:
             self._head = head
             if len(head) >= MAX_HEAD:
                 self._hand_back(OriginAttempt.NOT_COUNTED)
-            return
+            return None
         self._head = b""
+        behind = data[len(head) - before :]
         response = read_response(head)
         if response is None or (response.status == 206 and self._range is None):  # noqa: PLR2004
-            self._not_an_object(head, data[len(head) - before :])
-            return
+            self._not_an_object(head, behind)
+            return None
         if self._range is None:
             self._signed_request.remember_head(head, response)
         if self._owner is not None:
             self._owner.on_new_head(response)
-        self._begin_body(response, data[len(head) - before :])
+        return self._begin_body(response, behind)
 
-    def _begin_body(self, response: ResponseHead, data: memoryview) -> None:
+    def _begin_body(self, response: ResponseHead, data: memoryview) -> memoryview:
+        """S3 has the object; returns ``data``, and behind it what has come meanwhile."""
         self.response = response
-        self.left = response.length
+        self.left = length = response.length
+        self._reusable = response.reusable
         self._signed_requests.on_status(response.status)
-        if response.length > len(data) and self._upstream is not None:
-            if response.length > LARGE:
-                self._read_sizer = ReadSizer(self._upstream, response.length)
-            else:
-                data = self._upstream.read_now(data)
         if self._owner is not None:
-            self._owner.on_response(response, self._count(data))
-
-    def _count(self, data: memoryview) -> memoryview:
-        """Count bytes of the body; without those behind its end, which belong to no request."""
-        size, left = len(data), self.left
-        if size > left:
-            data, size = data[:left], left
-            if self.response is not None:
-                self.response = self.response._replace(reusable=False)
-        self.left = left = left - size
-        if self._read_sizer is not None:
-            self._read_sizer.on_passed(left)
+            self._owner.on_response(response)
+        if length > len(data) and self._upstream is not None:
+            if length <= LARGE:
+                return self._upstream.read_now(data)
+            self._read_sizer = ReadSizer(self._upstream, length)
         return data
 
     def _not_an_object(self, head: bytes, data: memoryview) -> None:
@@ -186,7 +184,7 @@ class OriginExchange:
         """The error document is complete, or no more of it will come."""
         error = reader.response()
         if error is None or not error.final:
-            self._signed_requests.forget(self._key)
+            self._signed_requests.forget(self._signed_request.key)
             self._hand_back(OriginAttempt.NOT_COUNTED)
             return
         if reader.reusable() and self._upstream is not None:
@@ -196,7 +194,7 @@ class OriginExchange:
 
     def lost(self, error: Exception | None) -> None:
         """The connection to S3 is closed."""
-        self._upstream = None
+        upstream, self._upstream = self._upstream, None
         if self.response is not None:
             if self._owner is not None:
                 path = self._signed_request.path
@@ -205,7 +203,7 @@ class OriginExchange:
         elif self._error_reader is not None:
             self._end_with_error(self._error_reader)
         else:
-            stale = self._used and not self._head
+            stale = upstream is not None and upstream.used and not self._head
             self._hand_back(OriginAttempt.NOT_COUNTED if stale else OriginAttempt.FAILED)
 
     def check(self, now: float) -> None:
@@ -241,10 +239,13 @@ class OriginExchange:
 
     def finish(self, now: float) -> None:
         """The body is complete: the connection is free from this monotonic time on."""
-        if self._upstream is not None and self.response is not None and self.response.reusable:
-            self._upstream.release(now)
-            self._upstream = None
-        self.close()
+        upstream, self._upstream, self._owner = self._upstream, None, None
+        if upstream is None:
+            pass
+        elif self._reusable:
+            upstream.release(now)
+        else:
+            upstream.close()
 
     def close(self) -> None:
         """The response is not wanted any more: report nothing from here on."""

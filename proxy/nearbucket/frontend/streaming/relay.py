@@ -16,11 +16,13 @@ from nearbucket.frontend.response_heads import head_of
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.handoff import Downstream, OriginAttempt, RelayRequest
+    from nearbucket.frontend.cached_decision import CachedDecision
+    from nearbucket.frontend.handoff import Downstream, OriginAttempt
     from nearbucket.frontend.streaming.client_writer import ClientWriter
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.error_response import ErrorResponse
     from nearbucket.origin.object_response import ObjectResponse
+    from nearbucket.origin.pool.signed_requests import SignedRequestCache
     from nearbucket.origin.response_headers import ResponseHead
 
 
@@ -32,47 +34,69 @@ class Relay:
     """
 
     __slots__ = (
-        "_client", "_context", "_exchange", "_keep_alive", "_request", "_task", "_writer",
+        "_cached", "_chunk", "_client", "_context", "_exchange", "_head", "_keep_alive",
+        "_signed_requests", "_started", "_task", "_writer",
     )  # fmt: skip
 
     def __init__(
         self,
         context: WorkerContext,
-        request: RelayRequest,
+        signed_requests: SignedRequestCache,
         writer: ClientWriter,
         client: Downstream,
     ) -> None:
+        """Relay from the bucket of ``signed_requests`` to this client."""
         self._context = context
-        self._request = request
+        self._signed_requests = signed_requests
         self._writer = writer
         self._client = client
-        self._exchange = OriginExchange(request, self)
-        self._keep_alive = request.keep_alive
+        self._chunk: bytes
+        self._cached: CachedDecision
+        self._started: float
+        self._exchange: OriginExchange
+        self._keep_alive: bool
+        self._head = b""  # of the answer, until it is written
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> bool:
-        """Ask S3; False if this lane cannot, and nothing has begun."""
-        return self._exchange.start()
+    def start(self, chunk: bytes, cached: CachedDecision, started: float) -> bool:
+        """Ask S3; False if this lane cannot, and nothing has begun.
+
+        Args:
+            chunk: The bytes of the request, for aiohttp if the streaming lane cannot answer.
+            cached: Cache entries of its client and its object.
+            started: Monotonic time at which it came.
+        """
+        client_entry, object_entry = cached
+        signed = self._signed_requests.get(object_entry.key, started)
+        if signed is None:
+            return False
+        self._chunk, self._cached, self._started = chunk, cached, started
+        self._keep_alive = client_entry.keep_alive
+        self._exchange = OriginExchange(self._signed_requests, signed, client_entry.range, self)
+        self._exchange.start(started)
+        return True
 
     def on_new_head(self, response: ResponseHead) -> None:
         """Learn which version of the object the origin has."""
-        replicas, request = self._context.decider.replicas, self._request
+        replicas = self._context.decider.replicas
         if replicas is not None:
-            client_entry, object_entry = request.cached
+            client_entry, object_entry = self._cached
             replicas.origin_versions.on_response(
-                client_entry.site, object_entry.key, response, request.started
+                client_entry.site, object_entry.key, response, self._started
             )
 
-    def on_response(self, response: ResponseHead, data: memoryview) -> None:
-        """S3 has the object: write the head of the answer, and the first bytes of the body."""
-        context, cached = self._context, self._request.cached
+    def on_response(self, response: ResponseHead) -> None:
+        """S3 has the object: make the head of the answer."""
+        context, client_entry = self._context, self._cached[0]
         context.counters.streams += 1
-        context.recorder.stream_began(cached, monotonic())
+        if client_entry.recent_redirects is not None:
+            context.recorder.stream_began(self._cached, monotonic())
         keep_alive = self._keep_alive = self._keep_alive and not context.draining
-        self.on_body(data, head_of(response, cached[0].own_fields, context.date, keep_alive))
+        self._head = head_of(response, client_entry.own_fields, context.date, keep_alive)
 
-    def on_body(self, data: memoryview, head: bytes = b"") -> None:
+    def on_body(self, data: memoryview) -> None:
         """Write bytes of the body, behind the head of the answer the first time."""
+        head, self._head = self._head, b""
         waiting = self._writer.send(head, data)
         if waiting is None:
             self._abort("client-gone")
@@ -96,14 +120,14 @@ class Relay:
         counters = self._context.counters
         counters.streams -= 1
         counters.complete.value += 1
-        self._context.recorder.stream_completed(self._request.cached, now)
+        if self._cached[0].recent_redirects is not None:
+            self._context.recorder.stream_completed(self._cached, now)
         self._record(now)
         self._client.complete(now, keep_alive=self._keep_alive)
 
     def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
         """S3 has no object to pass on, and nothing is sent yet: the aiohttp lane answers."""
-        request = self._request
-        self._client.hand_back(request.chunk, HandedBackRequest(outcome, request.started))
+        self._client.hand_back(self._chunk, HandedBackRequest(outcome, self._started))
 
     def on_lost(self, error: Exception | None, rest: ObjectResponse) -> None:
         """S3 dropped the body: write the rest as it comes through the aiohttp client."""
@@ -118,7 +142,7 @@ class Relay:
                     await self._writer.write(piece)
         except OriginError as failure:
             self._task = None
-            client_entry, object_entry = self._request.cached
+            client_entry, object_entry = self._cached
             site, key = client_entry.site, object_entry.key
             self._context.warnings.warn(
                 f"origin of {site}, {key!r} mid-body: {trouble}; {failure.detail}"
@@ -151,8 +175,8 @@ class Relay:
         self._record(monotonic())
 
     def _record(self, now: float) -> None:
-        request, response = self._request, self._exchange.response
+        response = self._exchange.response
         status = sent = 0
         if response is not None:
             status, sent = response.status, response.length - self._exchange.left
-        self._context.recorder.record(request.cached, status, sent, request.started, now)
+        self._context.recorder.record(self._cached, status, sent, self._started, now)

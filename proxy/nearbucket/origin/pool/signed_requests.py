@@ -28,6 +28,7 @@ class SignedRequest:
     """The signed request for one object.
 
     Attributes:
+        key: Key of the object.
         request: Bytes of the request for the whole object.
         path: Path of the object.
         credentials: Credentials of the signature.
@@ -35,6 +36,7 @@ class SignedRequest:
         head_template: The last head for the whole object, if it was requested more than once.
     """
 
+    key: str
     request: bytes
     path: str
     credentials: Credentials
@@ -99,7 +101,8 @@ class SignedRequestCache:
         whole = f"GET {path} HTTP/1.1\r\n{lines}via: 1.1 nearbucket\r\n\r\n".encode("ascii")
         if len(self._requests) >= _MOST_REQUESTS:
             self._requests.clear()
-        made = self._requests[key] = SignedRequest(whole, path, credentials, now + SIGNATURE_REUSE)
+        until = now + SIGNATURE_REUSE
+        made = self._requests[key] = SignedRequest(key, whole, path, credentials, until)
         return made
 
     def forget(self, key: str) -> None:
