@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from json.encoder import encode_basestring_ascii
+from math import floor
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.policy.model import UNKNOWN
@@ -106,18 +107,23 @@ class LogFormat(Protocol):
 
 
 class _Clock:
-    """Text of the current second in UTC, made once a second."""
+    """The current second in UTC as text, made once a second.
+
+    Attributes:
+        second: Unix time of the text, in whole seconds.
+        text: The text.
+    """
+
+    __slots__ = ("_form", "second", "text")
 
     def __init__(self, form: str) -> None:
         self._form = form
-        self._second = -1
-        self._text = b""
+        self.second = -1
+        self.text = b""
 
-    def text(self, second: int) -> bytes:
-        if second != self._second:
-            self._second = second
-            self._text = time.strftime(self._form, time.gmtime(second)).encode()
-        return self._text
+    def set(self, second: int) -> None:
+        self.second = second
+        self.text = time.strftime(self._form, time.gmtime(second)).encode()
 
 
 class JsonFormat:
@@ -149,11 +155,13 @@ class JsonFormat:
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """The whole line."""
-        second = int(moment)
+        second, clock = floor(moment), self._clock
+        if second != clock.second:
+            clock.set(second)
         left, right = ends
-        thousandths = _THOUSANDTHS[int((moment - second) * 1000)]
-        duration = _MICROSECONDS[int(seconds * 1e6)] if seconds < _TABLED else b"%.6f" % seconds
-        return b"".join((self._clock.text(second), thousandths, left, duration, right))
+        thousandths = _THOUSANDTHS[floor((moment - second) * 1000)]
+        duration = _MICROSECONDS[floor(seconds * 1e6)] if seconds < _TABLED else b"%.6f" % seconds
+        return b"".join((clock.text, thousandths, left, duration, right))
 
 
 class W3cFormat:
@@ -196,8 +204,11 @@ class W3cFormat:
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """The whole line, in the order of the columns."""
+        second, clock = floor(moment), self._clock
+        if second != clock.second:
+            clock.set(second)
         left, right = ends
-        return b"".join((self._clock.text(int(moment)), left, b"%.3f" % seconds, right))
+        return b"".join((clock.text, left, b"%.3f" % seconds, right))
 
 
 def fitted_client_part(form: LogFormat, fields: ClientFields) -> LinePart:

@@ -147,7 +147,11 @@ class DecisionCounters:
         usd: Counter | None = None,
         rate: float = 0.0,
     ) -> None:
-        """Count in these series; ``times`` is a row of the histogram, ``rate`` dollars per byte."""
+        """Count in these series.
+
+        ``times`` is a row of the histogram: the sum of seconds, then the count of each bucket;
+        ``rate`` is in dollars per byte.
+        """
         self._answers = answers
         self._times = times
         self._bytes = size
@@ -164,8 +168,8 @@ class DecisionCounters:
             if self._usd is not None:
                 self._usd.value += size * self._rate
         row = self._times
-        row[0 if seconds <= _FIRST else bisect_left(SECONDS, seconds)] += 1
-        row[-1] += seconds
+        row[0] += seconds
+        row[1 if seconds <= _FIRST else 1 + bisect_left(SECONDS, seconds)] += 1.0
 
 
 class Counters:

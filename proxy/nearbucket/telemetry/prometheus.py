@@ -66,10 +66,10 @@ def _family(metric: MetricDefinition, series: dict[Labels, float]) -> Metric:
 def _histogram(metric: MetricDefinition, series: dict[Labels, float]) -> Metric:
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     for action in sorted({labels[0] for labels in series}):
-        row = [series[action, str(slot)] for slot in range(len(SECONDS) + 2)]
+        total, *counts = [series[action, str(slot)] for slot in range(len(SECONDS) + 2)]
         count, buckets = 0.0, []
-        for bound, figure in zip((*map(str, SECONDS), "+Inf"), row[:-1], strict=True):
+        for bound, figure in zip((*map(str, SECONDS), "+Inf"), counts, strict=True):
             count += figure
             buckets.append((bound, count))
-        family.add_metric([action], buckets, row[-1])
+        family.add_metric([action], buckets, total)
     return family
