@@ -74,11 +74,11 @@ class AnswerRecorder:
         else:
             saved = 0 if entry.size is None else client.bytes_saved(entry)
             counters.add(seconds, saved)
-            if counters.redirects and status:
-                if client.range is not None and saved and entry.until != COUNTED_BEFORE:
-                    self._count_range(client, entry, now)
-                if client.free_until < now:
-                    self._judge(client, Try(entry.mark ^ client.part, entry.method, saved, now))
+            is_counted = client.range is not None and saved and entry.until != COUNTED_BEFORE
+            if is_counted and counters.redirects and status:
+                self._count_range(client, entry, now)
+            if client.free_until < now and counters.redirects and status:
+                self._judge(client, Try(entry.mark ^ client.part, entry.method, saved, now))
         log = self._log
         form = log.format
         if form is not None:
