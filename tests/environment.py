@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,7 +20,8 @@ _REMOVED = re.compile(
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_(CA_BUNDLE|HOME)"
     r"|GITHUB_ACTIONS|(FORCE|NO)_COLOR|CLICOLOR.*|PY_COLORS|TTY_.*"  # rich and typer obey them
     r"|LANG|LANGUAGE|LC_.*"
-    r"|COLUMNS|LINES",
+    r"|COLUMNS|LINES"
+    r"|PYTHONDONTWRITEBYTECODE",  # each of hundreds of processes would compile the package anew
     re.IGNORECASE,
 )
 
@@ -30,6 +32,7 @@ def pytest_configure() -> None:
         if _REMOVED.fullmatch(name):
             del os.environ[name]
     os.environ["LC_ALL"] = "C.UTF-8"
+    sys.dont_write_bytecode = False
     # docker finds its compose plugin in the user's own folder
     os.environ.setdefault("DOCKER_CONFIG", str(Path.home() / ".docker"))
     home = tempfile.TemporaryDirectory(prefix="nearbucket-home-")
