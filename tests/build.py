@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import nearbucket
@@ -61,6 +62,7 @@ def ranges_document(token: int = 1_700_000_000) -> bytes:
     ).encode()
 
 
+@cache
 def ranges() -> Ranges:
     """The list above, read."""
     return read_ranges(ranges_document())
