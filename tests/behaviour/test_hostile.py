@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -22,17 +22,19 @@ from tests.behaviour.vectors import (
     TAR,
     TARGETS,
     UPGRADE,
-    Vector,
     chunked,
     fields,
+    in_groups,
+    naming,
 )
 from tests.build import settings
 from tests.serving import PATIENCE, head_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from tests.behaviour.vectors import Vector
     from tests.serving import Answer, Client, Served
 
     Serve = Callable[..., AbstractAsyncContextManager[Served]]
@@ -107,27 +109,39 @@ async def recorded(serve: Serve) -> AsyncIterator[tuple[Served, Recorder]]:
             yield served, origin
 
 
-@pytest.mark.parametrize("vector", REFUSED + DECLINED + SERVED)
+@pytest.mark.parametrize("rows", in_groups(REFUSED + DECLINED + SERVED))
 async def test_a_vector_gets_its_answer_and_the_origin_its_part(
-    serve: Serve, vector: Vector
+    serve: Serve, rows: Sequence[Any]
 ) -> None:
     async with recorded(serve) as (served, origin):
-        client = await (await served.connect()).send(vector.raw)
-        for status in vector.statuses:
-            answer = await _ours(client, head=vector.raw.startswith(b"HEAD"))
-            assert answer.status == status
-        await _ends(client, closes=vector.closes)
-        assert tuple(origin.asked()) == vector.asked
+        for row in rows:
+            with naming(row):
+                await _gets_its_answer(served, origin, *row.values)
 
 
-@pytest.mark.parametrize("vector", REFUSED)
-async def test_nothing_behind_a_refused_request_is_answered(serve: Serve, vector: Vector) -> None:
+async def _gets_its_answer(served: Served, origin: Recorder, vector: Vector) -> None:
+    origin.heads.clear()
+    client = await (await served.connect()).send(vector.raw)
+    for status in vector.statuses:
+        answer = await _ours(client, head=vector.raw.startswith(b"HEAD"))
+        assert answer.status == status
+    await _ends(client, closes=vector.closes)
+    assert tuple(origin.asked()) == vector.asked
+
+
+@pytest.mark.parametrize("rows", in_groups(REFUSED))
+async def test_nothing_behind_a_refused_request_is_answered(
+    serve: Serve, rows: Sequence[Any]
+) -> None:
     async with recorded(serve) as (served, origin):
-        client = await (await served.connect()).send(vector.raw + EVIL + EVIL)
-        answer = await _ours(client)
-        assert (answer.status,) == vector.statuses
-        await _ends(client, closes=True)
-        assert origin.asked() == []
+        for row in rows:
+            with naming(row):
+                (vector,) = row.values
+                client = await (await served.connect()).send(vector.raw + EVIL + EVIL)
+                answer = await _ours(client)
+                assert (answer.status,) == vector.statuses
+                await _ends(client, closes=True)
+                assert origin.asked() == []
 
 
 def get(target: bytes) -> bytes:
@@ -135,35 +149,46 @@ def get(target: bytes) -> bytes:
     return fields(line=b"GET " + target + b" HTTP/1.1")
 
 
-@pytest.mark.parametrize(("target", "key"), TARGETS)
+@pytest.mark.parametrize("rows", in_groups(TARGETS))
 async def test_an_odd_target_is_one_key_of_the_configured_bucket(
-    serve: Serve, target: bytes, key: str
+    serve: Serve, rows: Sequence[Any]
 ) -> None:
-    query = b"?evil=//evil.example%0d%0aEvil:%201"
     async with recorded(serve) as (served, origin):
-        client = await (await served.connect()).send(get(target + b".tar.gz" + query))
-        answer = await _ours(client)
-        assert answer.status == 301
-        assert answer.headers["location"] == f"{BUCKET}{key}.tar.gz"
-        assert origin.asked() == []
-        await client.send(get(target + b".txt" + query))
-        assert (await _ours(client)).status == 200
-        assert origin.asked() == [f"GET /downloads/{key}.txt".encode()]
-        await _ends(client, closes=False)
+        for row in rows:
+            with naming(row):
+                await _is_one_key(served, origin, *row.values)
+
+
+async def _is_one_key(served: Served, origin: Recorder, target: bytes, key: str) -> None:
+    query = b"?evil=//evil.example%0d%0aEvil:%201"
+    origin.heads.clear()
+    client = await (await served.connect()).send(get(target + b".tar.gz" + query))
+    answer = await _ours(client)
+    assert answer.status == 301
+    assert answer.headers["location"] == f"{BUCKET}{key}.tar.gz"
+    assert origin.asked() == []
+    await client.send(get(target + b".txt" + query))
+    assert (await _ours(client)).status == 200
+    assert origin.asked() == [f"GET /downloads/{key}.txt".encode()]
+    await _ends(client, closes=False)
 
 
 @pytest.mark.parametrize("end", [b".tar.gz", b".txt"], ids=["to a redirect", "to a stream"])
-@pytest.mark.parametrize("target", BAD_TARGETS)
+@pytest.mark.parametrize("rows", in_groups(BAD_TARGETS))
 async def test_a_target_that_is_no_one_key_is_a_400_and_the_connection_goes_on(
-    serve: Serve, target: bytes, end: bytes
+    serve: Serve, rows: Sequence[Any], end: bytes
 ) -> None:
     async with recorded(serve) as (served, origin):
-        client = await (await served.connect()).send(get(target + end))
-        answer = await _ours(client)
-        assert answer.status == 400
-        assert answer.headers["x-nearbucket"] == "refuse; region=UNKNOWN; reason=path-invalid"
-        await _ends(client, closes=False)
-        assert origin.asked() == []
+        for row in rows:
+            with naming(row):
+                (target,) = row.values
+                client = await (await served.connect()).send(get(target + end))
+                answer = await _ours(client)
+                assert answer.status == 400
+                said = answer.headers["x-nearbucket"]
+                assert said == "refuse; region=UNKNOWN; reason=path-invalid"
+                await _ends(client, closes=False)
+                assert origin.asked() == []
 
 
 @pytest.mark.parametrize(
@@ -213,26 +238,28 @@ async def test_no_request_is_skipped_behind_one_that_asks_for_an_upgrade(
         assert rest == b"" or b"/2.tar.gz\r\n" in rest.partition(b"\r\n\r\n")[0]
 
 
+TRAILERS = (
+    b"Host: dl.example", b"Range: bytes=0-0", b"Authorization: evil", b"Expect: evil",
+    b"X-No-Redirect: 1", b"Connection: close", b"X-Forwarded-For: 192.0.2.7",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["in one chunk", "apart"])
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
-@pytest.mark.parametrize(
-    "trailer",
-    [b"Host: dl.example", b"Range: bytes=0-0", b"Authorization: evil", b"Expect: evil",
-     b"X-No-Redirect: 1", b"Connection: close", b"X-Forwarded-For: 192.0.2.7"],
-)  # fmt: skip
 async def test_a_trailer_is_no_field_of_the_request_behind_it(
-    serve: Serve, trailer: bytes, method: bytes, *, apart: bool
+    serve: Serve, method: bytes, *, apart: bool
 ) -> None:
     """Else a CDN that shares its connections would add it to another client's request."""
-    first = chunked(b"0\r\n" + trailer + b"\r\n\r\n", method + b" /a.txt HTTP/1.1")
     second = get(b"/3.tar.gz")
     async with recorded(serve) as (served, _):
-        client = await (await served.connect()).send(first if apart else first + second)
-        await _ours(client)
-        if apart:
-            client.writer.write(second)
-        rest = await _until_closed(client)
-        assert rest == b"" or rest.startswith(b"HTTP/1.1 301 ")
+        for trailer in TRAILERS:
+            first = chunked(b"0\r\n" + trailer + b"\r\n\r\n", method + b" /a.txt HTTP/1.1")
+            client = await (await served.connect()).send(first if apart else first + second)
+            await _ours(client)
+            if apart:
+                client.writer.write(second)
+            rest = await _until_closed(client)
+            assert rest == b"" or rest.startswith(b"HTTP/1.1 301 "), trailer
 
 
 @pytest.mark.parametrize("version", [b" HTTP/0.9", b" HTTP/2.0", b"", b" HTTP/1.2"])

@@ -2,13 +2,20 @@
 
 ``evil`` marks what a client tries to bring in: it may be part of an object's key, and
 appears nowhere else. Paths ending in ``.tar.gz`` are redirected, others streamed.
+
+Tests take the rows ``in_groups``: those of a group are sent to one worker, each over a connection
+of its own. A worker for each of them would take most of the time.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 EVIL = b"GET /evil.txt HTTP/1.1\r\nHost: dl.example\r\n\r\n"
 BUCKET = "https://downloads.s3.us-east-1.amazonaws.com/"
@@ -28,6 +35,22 @@ class Vector(NamedTuple):
     statuses: tuple[int, ...]
     closes: bool
     asked: tuple[bytes, ...] = ()
+
+
+def in_groups(rows: Sequence[Any]) -> list[Any]:
+    """The rows, 25 to a value of a test's parameter."""
+    groups = [rows[first : first + 25] for first in range(0, len(rows), 25)]
+    return [pytest.param(group, id=f"{group[0].id} and {len(group) - 1} more") for group in groups]
+
+
+@contextmanager
+def naming(row: Any) -> Iterator[None]:
+    """Add the row's name to what fails."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"row: {row.id}")
+        raise
 
 
 def fields(*lines: bytes, line: bytes = b"GET /a.txt HTTP/1.1", body: bytes = b"") -> bytes:
