@@ -24,7 +24,7 @@ demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to t
 test: $(STAMP) ## All tests but the long ones and those that need a container engine; SHUFFLE=7 for another order
 	$(BIN)/python -m pytest -m "not compose and not long" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
 
-test-long: $(STAMP) ## What takes minutes: the whole matrix, 10,000 objects, more fuzzing
+test-long: $(STAMP) ## What takes minutes: the whole matrix, every lane on both event loops, 10,000 objects, more fuzzing
 	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 test-clients: $(STAMP) ## Install curl, wget, git, Chromium and others, and run the tests that use them

@@ -1,7 +1,13 @@
-"""Every behaviour is tested through all lanes, with each off, and on both event loops."""
+"""Every behaviour is tested through all lanes, with each off, and on both event loops.
+
+On the standard library's loop ``make test`` has all lanes alone: what our own code asks of a loop
+is in the fast lane and the relay. ``make test-long`` has the other lanes on it, which leave
+the loop to aiohttp.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +29,19 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 LANES = {"all-lanes": (True, True), "no-relay": (True, False), "aiohttp": (False, False)}
 """Whether there are a fast lane and a relay beside aiohttp."""
+
+STANDARD = LOOPS["asyncio"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the lanes that are run on the standard library's loop by ``make test-long`` alone."""
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents and isinstance(item, pytest.Function):
+            values = item.callspec.params if hasattr(item, "callspec") else {}
+            if values.get("serve") in {"no-relay", "aiohttp"} and STANDARD in values.values():
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(params=LANES)
