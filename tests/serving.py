@@ -12,6 +12,7 @@ import sys
 from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import compress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -245,11 +246,12 @@ class Served:
     def age_redirects(self, seconds: float) -> None:
         """Let it be so much longer ago that clients were redirected."""
         askers = self.worker.context.decider._redirect_table.askers
-        for place in range(0, len(askers), _STATE.size):
+        slots = range(0, len(askers), _STATE.size)
+        marks = askers.cast("Q")[:: _STATE.size // 8]  # of the askers; 0 where there is none
+        for place in compress(slots, marks):
             state = AskerState._make(_STATE.unpack_from(askers, place))
-            if state.asker:
-                older = state._replace(time=state.time - seconds, minute=state.minute - seconds)
-                _STATE.pack_into(askers, place, *older)
+            older = state._replace(time=state.time - seconds, minute=state.minute - seconds)
+            _STATE.pack_into(askers, place, *older)
 
     def stuck_clients(self) -> list[str]:
         """The addresses of clients whose redirects fail."""
