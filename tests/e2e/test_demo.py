@@ -9,7 +9,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,15 @@ END = 40.0
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a supervisor, a terminal that closes."""
+
+
+def endings(*short: int) -> list[Any]:
+    """All of them, those that are not in ``short`` for ``make test-long``."""
+    return [
+        pytest.param(each, id=each.name, marks=() if each in short else pytest.mark.long)
+        for each in ENDINGS
+    ]
+
 
 SERVE = f"{PACKAGE} serve"
 """What shows a process to be the proxy: ``python -m PACKAGE serve``."""
@@ -141,16 +150,13 @@ def test_the_demo_shows_every_line_and_that_it_is_right(tmp_path: Path) -> None:
     assert list(demo.temporary.iterdir()) == []
 
 
-def test_the_demo_is_one_s3_server_and_one_proxy_with_two_workers(demo: Demo) -> None:
-    demo.until("Still running")
-    found = [re.search(rf"/weed |{SERVE}", line) for line in demo.programs().values()]
-    assert sorted(each[0] for each in found if each) == ["/weed ", SERVE, SERVE, SERVE]
-
-
-@pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", endings(signal.SIGINT))
 def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: int) -> None:
     demo.until("Still running")
     programs = demo.programs()
+    found = [re.search(rf"/weed |{SERVE}", line) for line in programs.values()]
+    one_server_one_proxy_two_workers = ["/weed ", SERVE, SERVE, SERVE]
+    assert sorted(each[0] for each in found if each) == one_server_one_proxy_two_workers
     assert len(left(demo, programs)) > 4, "the test sees what must go"
     demo.process.send_signal(number)
     assert demo.process.wait(END) == 0, demo.text
@@ -158,8 +164,17 @@ def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: i
     assert "Traceback" not in demo.text
 
 
-@pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
-@pytest.mark.parametrize("program", ["weed", pytest.param(SERVE, id="serve")])
+@pytest.mark.parametrize(
+    ("program", "number"),
+    [
+        pytest.param(program, *each.values, id=f"{name}-{each.id}", marks=each.marks)
+        for program, name, ways in (
+            ("weed", "weed", endings(signal.SIGTERM)),
+            (SERVE, "serve", endings(signal.SIGINT, signal.SIGHUP)),
+        )
+        for each in ways
+    ],
+)
 def test_a_demo_ended_while_it_starts_leaves_nothing_either(
     demo: Demo, program: str, number: int
 ) -> None:

@@ -105,12 +105,12 @@ def send_each_client(server: Running, s3: LocalS3, ranges_list: RangesList) -> N
     assert figures["nearbucket_streams_in_progress"] == 0
 
 
-@pytest.mark.parametrize("key", ["a+b c%.txt", "ünï.tar.gz", "empty.bin"])
-def test_redirect_and_stream_name_the_same_object(server: Running, s3: LocalS3, key: str) -> None:
-    path = "/" + quote(key)
-    streamed, redirected = server.get(path, OUTSIDE), server.get(path, WEST, follow=True)
-    assert streamed.status == redirected.status == 200
-    assert streamed.body == redirected.body == s3.objects[key]
+def test_redirect_and_stream_name_the_same_object(server: Running, s3: LocalS3) -> None:
+    for key in ("a+b c%.txt", "ünï.tar.gz", "empty.bin"):
+        path = "/" + quote(key)
+        streamed, redirected = server.get(path, OUTSIDE), server.get(path, WEST, follow=True)
+        assert streamed.status == redirected.status == 200
+        assert streamed.body == redirected.body == s3.objects[key]
 
 
 def test_every_request_is_one_line_of_the_access_log(server: Running) -> None:

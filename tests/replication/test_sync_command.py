@@ -141,7 +141,9 @@ async def test_a_killed_run_is_taken_up_and_nothing_whole_is_copied_twice(
     assert filled.watched.copies() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 async def test_an_interrupted_run_says_what_it_did_and_can_go_on(
     filled: World, command: Command, number: int
 ) -> None:
