@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatch
 from pathlib import Path
 from textwrap import dedent
 
@@ -95,25 +97,28 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Py
     return pytester
 
 
-def inner(run: pytest.Pytester, code: str, patience: float = 0.05) -> pytest.RunResult:
+def inner(run: pytest.Pytester, patience: float = 0.05, /, **modules: str) -> pytest.RunResult:
     """A run of these tests, in which what is ending may take ``patience`` seconds."""
     run.makeconftest(f"from tests import leaks\nleaks.PATIENCE = {patience}\n")
-    run.makepyfile(test_inner=dedent(code))
+    run.makepyfile(**{f"test_{name}": dedent(code) for name, code in modules.items()})
     return run.runpytest_subprocess("-p", "pytest_asyncio.plugin", "-p", "tests.leaks")
 
 
-@pytest.mark.parametrize("code", LEFT)
-def test_what_a_test_leaves_is_an_error_that_names_it(run: pytest.Pytester, code: str) -> None:
-    source, named = LEFT[code]
-    done = inner(run, source)
-    done.assert_outcomes(passed=1, errors=1)
-    done.stdout.fnmatch_lines(["*left behind:", f"  {named}"])
+def test_what_a_test_leaves_is_an_error_that_names_it(run: pytest.Pytester) -> None:
+    """One run has them all, so that each is blamed on its own test and on no other."""
+    modules = {re.sub(r"\W", "_", name): LEFT[name] for name in LEFT}
+    done = inner(run, **{name: source for name, (source, _) in modules.items()})
+    done.assert_outcomes(passed=len(LEFT), errors=len(LEFT))
+    errors = re.split(r"^_+ ERROR at teardown of ", done.stdout.str(), flags=re.MULTILINE)[1:]
+    for (name, (_, named)), error in zip(sorted(modules.items()), errors, strict=True):
+        lines = error.partition("short test summary")[0].splitlines()
+        assert any(fnmatch(line, f"  {named}") for line in lines), name
 
 
 def test_a_leak_is_the_error_of_one_test_alone(run: pytest.Pytester) -> None:
     source, _ = LEFT["socket"]
     code = f"{dedent(source)}\ndef test_next(): pass"
-    inner(run, code).assert_outcomes(passed=2, errors=1)
+    inner(run, it=code).assert_outcomes(passed=2, errors=1)
 
 
 def test_a_leak_is_told_beside_the_error_of_a_teardown_and_blamed_on_no_other_test(
@@ -121,7 +126,7 @@ def test_a_leak_is_told_beside_the_error_of_a_teardown_and_blamed_on_no_other_te
 ) -> None:
     done = inner(
         run,
-        """
+        it="""
         import pytest, socket
         KEPT = []
         @pytest.fixture
@@ -142,7 +147,8 @@ def test_a_leak_is_told_beside_the_error_of_a_teardown_and_blamed_on_no_other_te
 def test_what_ends_in_time_and_what_a_wider_fixture_holds_is_no_error(run: pytest.Pytester) -> None:
     done = inner(
         run,
-        """
+        30,
+        it="""
         import asyncio, pytest, socket, threading
         @pytest.fixture(scope="module")
         def server():
@@ -158,6 +164,5 @@ def test_what_ends_in_time_and_what_a_wider_fixture_holds_is_no_error(run: pytes
         async def test_task():
             KEPT.append(asyncio.create_task(asyncio.sleep(0.01)))
         """,
-        patience=30,
     )
     done.assert_outcomes(passed=4)

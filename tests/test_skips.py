@@ -33,36 +33,30 @@ WAYS = {
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a module of tests, with and without CI in the environment, and no other plugins."""
+    """Runs modules of tests, with and without CI in the environment, and no other plugins."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
-    def run(code: str, *options: str, ci: bool) -> pytest.RunResult:
+    def run(code: str, *options: str, ci: bool, **more: str) -> pytest.RunResult:
         if ci:
             monkeypatch.setenv("CI", "1")
         else:
             monkeypatch.delenv("CI", raising=False)
-        pytester.makepyfile(test_inner=code)
+        pytester.makepyfile(test_inner=code, **{f"test_{name}": more[name] for name in more})
         return pytester.runpytest_subprocess("-p", "tests.skips", *options)
 
     return run
 
 
-@pytest.mark.parametrize(
-    ("way", "options"),
-    [
-        *((way, ()) for way in WAYS),
-        *((way, ("-p", "xdist", "-n", "2")) for way in ("call", "module")),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "in workers" if value else "alone",
-)
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "in workers"])
 def test_with_ci_a_skip_for_a_reason_that_is_not_listed_fails_the_run_and_is_named(
-    run: Run, way: str, options: tuple[str, ...]
+    run: Run, options: tuple[str, ...]
 ) -> None:
-    done = run(WAYS[way], *options, ci=True)
+    done = run("def test_it(): pass", *options, ci=True, **WAYS)
     assert done.ret == pytest.ExitCode.TESTS_FAILED
-    named = rf"NOT ALLOWED TO SKIP test_inner\.py(::test_it)?: {ODD}"
-    assert sum(re.fullmatch(named, line) is not None for line in done.outlines) == 1
+    named = rf"NOT ALLOWED TO SKIP test_(\w+)\.py(?:::test_it)?: {ODD}"
+    found = [match[1] for line in done.outlines if (match := re.fullmatch(named, line))]
+    assert sorted(found) == sorted(WAYS)
     assert done.outlines[-1].startswith("FAILED: CI is set")
 
 
