@@ -7,6 +7,7 @@ import gc
 import gzip
 import os
 import random
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
         local = LocalS3(server, _key_files(server, folder))
         asyncio.run(_fill(local))
         yield local
+        kill(server)
+
+
+def kill(server: SeaweedFS) -> None:
+    """End a server whose data is not needed any more; stopping it takes seconds."""
+    if server.pid is not None:
+        os.kill(server.pid, signal.SIGKILL)
 
 
 def _key_files(server: SeaweedFS, folder: Path) -> KeyFiles:

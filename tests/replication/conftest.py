@@ -15,6 +15,7 @@ from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
+from tests.conftest import kill
 from tests.replication.watched import WatchedS3
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class World:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     with LargeChunks(tmp_path_factory.mktemp("sync") / "data") as running:
         yield running
+        kill(running)
 
 
 async def _world(server: SeaweedFS, folder: Path) -> AsyncIterator[World]:
