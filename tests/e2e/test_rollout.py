@@ -72,7 +72,7 @@ class Load:
             self.wrong.append(f"{answer.status_code} {reason}")
 
     @contextmanager
-    def going_on(self, clients: int = 6) -> Iterator[None]:
+    def going_on(self, clients: int = 3) -> Iterator[None]:
         """Ask until the end of the block."""
         threads = [threading.Thread(target=self.run) for _ in range(clients)]
         for thread in threads:

@@ -70,7 +70,7 @@ class Model:
         self.used.append((place, key))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(STEPS)
 def test_it_keeps_to_its_bound_and_what_was_used_among_the_last_half_of_it(
     steps: list[tuple[str, str, list[str]]],
