@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, ProxyError, RangesError
 from nearbucket.regions.ip_ranges import read_ranges
@@ -98,6 +96,8 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
         FetchError: The source cannot be read.
         RangesError: The document is larger than ``LARGEST``.
     """
+    import aiohttp  # noqa: PLC0415  # takes 0.2 s, and most commands fetch nothing
+
     try:
         if source.startswith(("https://", "http://")):
             return await asyncio.wait_for(_download(source, mark), patience)
@@ -110,6 +110,8 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
 
 async def _download(url: str, mark: str | None) -> tuple[bytes | None, str | None]:
     """GET, with the ETag as mark. Redirects are refused: they come from captive portals."""
+    import aiohttp  # noqa: PLC0415  # as in ``fetch``
+
     headers = {"User-Agent": f"nearbucket/{__version__}"}
     if mark is not None:
         headers["If-None-Match"] = mark
