@@ -105,6 +105,7 @@ def send_each_client(server: Running, s3: LocalS3, ranges_list: RangesList) -> N
     assert figures["nearbucket_streams_in_progress"] == 0
 
 
+@pytest.mark.parametrize("server", [2], indirect=True, ids=["two workers"])
 def test_redirect_and_stream_name_the_same_object(server: Running, s3: LocalS3) -> None:
     for key in ("a+b c%.txt", "ünï.tar.gz", "empty.bin"):
         path = "/" + quote(key)
@@ -130,6 +131,7 @@ def test_every_request_is_one_line_of_the_access_log(server: Running) -> None:
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize("server", [2], indirect=True, ids=["two workers"])
 def test_status_explain_and_hosts_answer_on_the_admin_port(server: Running, s3: LocalS3) -> None:
     assert '"ready": true' in server.admin("/api/status")[1]
     assert s3.server.secret_key not in server.admin("/api/status")[1]

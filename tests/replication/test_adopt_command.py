@@ -151,7 +151,9 @@ async def test_a_copy_that_differs_is_named(team: Team) -> None:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL]
+)
 async def test_an_interrupted_run_goes_on_with_what_is_not_marked(team: Team, number: int) -> None:
     watched = team.world.watched
     watched.before = gate = Gate(1, lambda asked: asked.name == "PUT Tagging")
