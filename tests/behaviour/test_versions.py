@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -110,12 +110,21 @@ async def test_the_missing_ranges_of_a_download_are_of_the_version_that_the_othe
             assert await world.ask(PATH, f"Range: bytes={number}-{number + 1}") == "not-replicated"
         assert await world.ask(PATH, "Range: bytes=4-") == "not-replicated"
         assert await world.ask() == "not-replicated"
-        assert await world.ask(PATH, "Range: bytes=4-", "User-Agent: x") == "not-replicated"
+        for part in ("4-", "0-1", "2-3"):  # of a client that had no range before
+            assert (
+                await world.ask(PATH, f"Range: bytes={part}", "User-Agent: x") == "not-replicated"
+            )
 
 
 @pytest.mark.parametrize(
     "field",
-    ['If-Match: "old"', 'If-Range: "old"', "If-Unmodified-Since: Thu, 02 Jan 2020 00:00:00 GMT"],
+    [
+        'If-Match: "old"',
+        'If-None-Match: "other"',
+        'If-Range: "old"',
+        "If-Modified-Since: Thu, 02 Jan 2020 00:00:00 GMT",
+        "If-Unmodified-Since: Thu, 02 Jan 2020 00:00:00 GMT",
+    ],
 )
 async def test_a_client_that_can_tell_the_versions_apart_gets_the_new_one_at_once(
     serve: Serve, field: str
@@ -126,6 +135,28 @@ async def test_a_client_that_can_tell_the_versions_apart_gets_the_new_one_at_onc
         await show(world)
         assert await world.ask(PATH, "Range: bytes=2-3", field) == "not-replicated"
         assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"
+
+
+@pytest.mark.parametrize("redirect", [{"mode": "shadow"}, {"min_size": 11}])
+async def test_what_is_not_redirected_is_not_redirected_to_the_older_copy_either(
+    serve: Serve, redirect: dict[str, Any]
+) -> None:
+    async with copies(serve, OBJECTS, redirect=redirect) as world:
+        before = await world.ask(PATH, "Range: bytes=0-1")
+        assert before == redirect.get("mode", "small")
+        world.origin.objects["a.tar.gz"] = NEW
+        await show(world)
+        for part in ("2-3", "0-1", "4-"):
+            assert await world.ask(PATH, f"Range: bytes={part}") != "in-region"
+
+
+async def test_the_range_of_a_head_does_not_count(serve: Serve) -> None:
+    async with copies(serve, OBJECTS) as world:
+        assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"
+        world.origin.objects["a.tar.gz"] = NEW
+        await show(world)
+        answer = await world.served.get(PATH, client_at(WEST), "Range: bytes=2-3", method="HEAD")
+        assert (answer.status, reason(answer)) == (200, "not-replicated")
 
 
 async def test_a_new_download_waits_for_the_others_behind_its_address(serve: Serve) -> None:

@@ -13,6 +13,7 @@ from nearbucket.frontend.sibling_ranges import (
     OLDER,
     TOLD,
     AskedRange,
+    RangeOf,
     mark_of_bytes,
 )
 from nearbucket.frontend.worker_context import WorkerContext
@@ -29,8 +30,7 @@ def asking(part: str, **fields: str) -> Request:
     return Request("GET", "/a", headers, "192.0.2.7")
 
 
-def streamed() -> Stream:
-    reason = Reason.NOT_REPLICATED
+def streamed(reason: Reason = Reason.NOT_REPLICATED) -> Stream:
     return Stream("*", "a", "192.0.2.7", "us-west-2", target=True, reason=reason, size=SIZE)
 
 
@@ -47,21 +47,34 @@ def redirected(until: float) -> RedirectTo:
     [
         (asking(FIRST), streamed(), 206, True),
         (asking(FIRST), streamed(), 404, False),
+        (asking(FIRST), streamed(Reason.CAME_BACK), 206, False),
         (asking(FIRST, if_range='"e"'), streamed(), 206, False),  # this client notices a change
         (asking(FIRST), redirected(float("inf")), 301, True),
         (asking(FIRST), redirected(COUNTED_BEFORE), 301, False),
     ],
 )
-async def test_a_range_counts_once(
+def test_a_range_counts_once(
     request_: Request, decision: Stream | RedirectTo, status: int, *, counts: bool
 ) -> None:
-    made, table = snapshot(settings(site={"redirect": {"verify": "match"}})), SharedTable()
-    context = WorkerContext(made.settings, made.table, made.cdn, redirect_table=table)
-    now, mark = monotonic(), mark_of_asker("*", "192.0.2.7", request_) ^ mark_of_object("a")
-    table.ranges.record(AskedRange(mark, mark_of_bytes(LAST), 50), SIZE, now)
-    context.recorder.record(context.entries.build(request_, decision), status, 50, now, now)
-    first = AskedRange(mark, mark_of_bytes(LAST), 50)
-    later = now + TOLD
-    found = table.ranges.download_of(first, OlderCopy(now, SIZE), later, later)
+    table = SharedTable()
+    found = answered("match", request_, decision, status, table)
     assert found is (NEXT if counts else OLDER)  # complete, or not
-    await context.log.close()
+
+
+def test_where_copies_are_not_compared_ranges_are_not_counted() -> None:
+    table = SharedTable()
+    assert answered("exists", asking(FIRST), streamed(), 206, table) is OLDER
+
+
+def answered(
+    verify: str, request: Request, decision: Stream | RedirectTo, status: int, table: SharedTable
+) -> RangeOf:
+    """The download of the other range, after one answer."""
+    made = snapshot(settings(site={"redirect": {"verify": verify}}, log={"access": "off"}))
+    context = WorkerContext(made.settings, made.table, made.cdn, redirect_table=table)
+    now, mark = monotonic(), mark_of_asker("*", "192.0.2.7", request) ^ mark_of_object("a")
+    last = AskedRange(mark, mark_of_bytes(LAST), 50)
+    table.ranges.record(last, SIZE, now)
+    context.recorder.record(context.entries.build(request, decision), status, 50, now, now)
+    later = now + TOLD
+    return table.ranges.download_of(last, OlderCopy(now, SIZE), later, later)

@@ -1,9 +1,12 @@
-"""A request that waits for the older downloads of its client is decided again only after that."""
+"""Ranges of an object that has changed are decided by what was decided for their siblings."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import Any, cast
+
+import pytest
 
 from nearbucket.frontend.decider import Decider
 from nearbucket.frontend.recent_redirects import (
@@ -12,37 +15,76 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_asker,
     mark_of_object,
 )
-from nearbucket.frontend.sibling_ranges import AskedRange, mark_of_bytes
-from nearbucket.policy.model import Reason, Request, Stream
+from nearbucket.frontend.sibling_ranges import COUNTED_BEFORE, AskedRange, mark_of_bytes
+from nearbucket.policy.model import Reason, RedirectTo, ReplicaStatus, Request, Stream
+from nearbucket.replicas.origin_versions import LATELY
 from nearbucket.replicas.replica_status import OlderCopy
 
 REQUEST = Request("GET", "/a", {b"range": b"bytes=0-9", b"user-agent": b"x"}, "192.0.2.7")
 
 
+ASKER = mark_of_asker("*", "192.0.2.7", REQUEST)
+REDIRECT = RedirectTo(
+    site="*", key="a", client="192.0.2.7", region="us-west-2", target=True, base="http://b/",
+    path="a", status=301, browser=False, reason=Reason.IN_REGION,
+    replica=ReplicaStatus(None, 20, COUNTED_BEFORE),
+)  # fmt: skip
+
+
 class Known:
-    """A policy that streams, and a copy that is older for a few looks."""
+    """A policy that redirects to older copies alone, and a copy that is older for a few looks."""
 
-    def __init__(self, looks: int) -> None:
-        self.looks, self.decisions = looks, 0
+    def __init__(self, looks: int, size: int | None = 20) -> None:
+        self.looks, self.size, self.decisions = looks, size, 0
+        self.table = SharedTable()
+        self.decider = Decider(self.table, lambda *_: None)
+        self.decider.engine = cast("Any", self)
+        self.decider.replicas = cast("Any", self)
+        redirects = RecentRedirects(300.0, self.table, counts_ranges=True)
+        self.decider.recent_redirects = {"*": redirects}
 
-    def decide(self, _request: Request, _replicas: object) -> Stream:
+    def decide(self, _request: Request, replicas: object) -> Stream | RedirectTo:
+        if replicas is not self.decider:
+            return REDIRECT
         self.decisions += 1
         return Stream("*", "a", "192.0.2.7", "us-west-2", target=True, reason=Reason.NOT_REPLICATED)
 
     def older_copy(self, _site: str, _region: str, _key: str) -> OlderCopy | None:
         self.looks -= 1
-        return OlderCopy(monotonic() - 1.0, 20) if self.looks > 0 else None
+        return OlderCopy(monotonic() - 1.0, self.size) if self.looks > 0 else None
+
+    def count(self) -> None:
+        """A download of the object is under way."""
+        mark = ASKER ^ mark_of_object("a")
+        first = AskedRange(mark, mark_of_bytes("bytes=0-9"), 10)
+        self.table.ranges.record(first, 20, monotonic())
 
 
-async def test_a_waiting_request_is_decided_once_before_and_once_after() -> None:
-    table, known = SharedTable(), Known(looks=6)
-    decider = Decider(table, lambda *_: None)
-    decider.engine = cast("Any", known)
-    decider.replicas = cast("Any", known)
-    decider.recent_redirects = {"*": RecentRedirects(300.0, table)}
-    mark = mark_of_asker("*", "192.0.2.7", REQUEST) ^ mark_of_object("a")
-    table.ranges.record(AskedRange(mark, mark_of_bytes("bytes=0-9"), 10), 100, monotonic())
-    decision = await decider.decide_later(REQUEST, monotonic())
+@pytest.mark.parametrize("size", [20, None], ids=["older", "being checked"])
+async def test_a_waiting_request_is_decided_once_before_and_once_after(size: int | None) -> None:
+    known = Known(6, size)
+    known.count()
+    decision = await known.decider.decide_later(REQUEST, monotonic())
     assert decision.reason is Reason.NOT_REPLICATED
     assert known.looks < 0
     assert known.decisions == 2
+
+
+async def test_no_request_waits_longer_than_the_older_copy_counts() -> None:
+    known = Known(1_000_000)
+    known.count()
+    decision = await known.decider.decide_later(REQUEST, monotonic() - LATELY + 0.05)
+    assert isinstance(decision, Stream)
+
+
+def test_without_a_download_under_way_no_range_waits_for_the_check_of_a_copy() -> None:
+    assert Known(9, None).decider.decide(REQUEST).reason is Reason.NOT_REPLICATED
+
+
+def test_a_client_whose_redirects_fail_is_not_redirected_to_the_older_copy() -> None:
+    known, rest = Known(9), {**REQUEST.headers, b"range": b"bytes=10-19"}
+    request = replace(REQUEST, headers=rest)
+    known.count()
+    assert known.decider.decide(request) is REDIRECT
+    known.decider.recent_redirects["*"].stuck(ASKER, 1, monotonic())
+    assert isinstance(known.decider.decide(request), Stream)

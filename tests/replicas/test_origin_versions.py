@@ -283,6 +283,23 @@ async def test_all_workers_know_one_time_of_a_change(world: World) -> None:
         assert world.change_times() == [first, expected]
 
 
+async def test_a_later_change_replaces_one_that_a_worker_remembers(world: World) -> None:
+    await world.settle()
+    world.overwrite()
+    world.see(NEW)
+    report = world.reports[-1]
+    third = report.version._replace(etag="third")
+    later = report._replace(version=third, older=report.version, changed=report.changed + 1)
+    for bucket in world.other.object_cache.buckets.values():
+        bucket.forget(KEY)
+    world.other.origin_versions.on_report(later)
+    replaced = world.other.origin_versions.replaced(world.origin_url, KEY)
+    assert replaced is not None
+    assert (replaced.version.etag, replaced.changed) == (report.version.etag, later.changed)
+    world.other.origin_versions.on_report(report)  # late
+    assert world.other.origin_versions.replaced(world.origin_url, KEY) == replaced
+
+
 async def test_a_worker_that_knew_nothing_of_an_object_learns_of_its_older_copy(
     world: World,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.came_back import Try
-from nearbucket.frontend.sibling_ranges import COUNTED_BEFORE, AskedRange
+from nearbucket.frontend.sibling_ranges import COUNTED_BEFORE, WITHOUT_COPY, AskedRange
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.log_format import LineParts
 
@@ -69,12 +69,12 @@ class AnswerRecorder:
         if client.text is None:
             # Text of our own stands in place of S3's errors: no bytes of the origin.
             counters.add(seconds, sent if status < _FIRST_ERROR else 0)
-            if status == _PARTIAL_CONTENT and client.streamable and entry.size:
+            if status == _PARTIAL_CONTENT and client.reason in WITHOUT_COPY and client.streamable:
                 self._count_range(client, entry, now)  # its siblings may be redirected
         else:
             saved = 0 if entry.size is None else client.bytes_saved(entry)
             counters.add(seconds, saved)
-            is_counted = client.range is not None and saved and entry.until != COUNTED_BEFORE
+            is_counted = client.range_mark and saved and entry.until != COUNTED_BEFORE
             if is_counted and counters.redirects and status:
                 self._count_range(client, entry, now)
             if client.free_until < now and counters.redirects and status:
@@ -95,7 +95,7 @@ class AnswerRecorder:
     def _count_range(self, client: ClientEntry, entry: ObjectEntry, now: float) -> None:
         """Count an answer to a request for a range, by which downloads are told apart."""
         mark, length = client.asker ^ entry.mark, client.bytes_saved(entry)
-        if entry.size is not None and length:
+        if client.range_mark and entry.size and length:
             self._ranges.record(AskedRange(mark, client.range_mark, length), entry.size, now)
 
     def _judge(self, client: ClientEntry, request: Try) -> None:

@@ -91,7 +91,7 @@ class ClientEntry:
         reason: The reason of the decision.
         text: The bytes of its redirects; None if it is not redirected.
         range: Its Range in canonical form.
-        range_mark: Hash of ``range``; 0 without one.
+        range_mark: Hash of ``range``; 0 without one, or if answers to ranges are not counted.
         streamable: Whether the streaming lane may answer it.
         keep_alive: Whether its connection stays open.
         log_part: Its fields as a part of a log line.
@@ -183,6 +183,7 @@ class EntryBuilder:
         if redirects is not None and not isinstance(decision, Refuse):
             asker = mark_of_asker(site, decision.client, request)
             part = mark_of_range(request)
+        counts_ranges = redirects is not None and redirects.counts_ranges
         if decision.reason not in _DEPENDS_ON_CLIENT:
             redirects = None
         own_fields = b""
@@ -199,7 +200,7 @@ class EntryBuilder:
             reason=decision.reason,
             text=self._text(decision) if isinstance(decision, RedirectTo) else None,
             range=part_asked,
-            range_mark=0 if part_asked is None else mark_of_bytes(part_asked),
+            range_mark=mark_of_bytes(part_asked) if part_asked and counts_ranges else 0,
             streamable=UNRELAYED.isdisjoint(request.headers),
             keep_alive=keep_alive,
             log_part=log_part,

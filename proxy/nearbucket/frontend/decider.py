@@ -25,6 +25,7 @@ from nearbucket.frontend.sibling_ranges import (
     NEW,
     NEXT,
     OLDER,
+    WITHOUT_COPY,
     AskedRange,
     RangeOf,
     mark_of_bytes,
@@ -32,6 +33,7 @@ from nearbucket.frontend.sibling_ranges import (
 from nearbucket.frontend.stuck_clients import StuckClient, StuckClients
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, ReplicaStatus, Stream
+from nearbucket.replicas.origin_versions import LATELY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,11 +46,10 @@ if TYPE_CHECKING:
     from nearbucket.s3.presigner import Presigner
 
 
-_WITHOUT_COPY = frozenset({Reason.NOT_REPLICATED, Reason.UNVERIFIED})
-"""Reasons that a request has while the copy is older than the origin's object."""
-
-_TELLS_VERSIONS = frozenset({b"if-match", b"if-range", b"if-unmodified-since"})
-"""Fields by which a client does not put parts of two versions together."""
+_CONDITIONS = frozenset({
+    b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range",
+})  # fmt: skip
+"""Fields by which a client names the version that it knows: it gets the new one at once."""
 
 _TURN = 0.01
 """Seconds between two looks whether a download may begin."""
@@ -110,7 +111,11 @@ class Decider:
     def use(self, engine: Engine, settings: Settings) -> None:
         """Decide by this engine, which was built from these settings, from the next request on."""
         recent_redirects = {
-            site.name: RecentRedirects(site.redirect.came_back or 0.0, self._redirect_table)
+            site.name: RecentRedirects(
+                site.redirect.came_back or 0.0,
+                self._redirect_table,
+                counts_ranges=site.redirect.verify == "match",
+            )
             for site in settings.sites
             if site.redirect.came_back is not None or site.redirect.verify == "match"
         }
@@ -198,37 +203,49 @@ class Decider:
             self._waiting -= 1
 
     def _has_to_wait(self, request: Request, decision: Stream, came: float) -> bool:
-        older = self._older_copy(request, decision)
-        if older is None or older.size is None:
-            return older is not None
-        asked = _asked_range(request, decision, older.size)
-        found = self._redirect_table.ranges.download_of(asked, older, time.monotonic(), came)
-        return found is NEXT
+        now, older = time.monotonic(), self._older_copy(request, decision)
+        if older is None or now - came > LATELY:
+            return False
+        asked = _asked_range(request, decision, older.size or 0)
+        ranges = self._redirect_table.ranges
+        if older.size is None:
+            return ranges.is_under_way(asked.mark, now)
+        return ranges.download_of(asked, older, now, came) is NEXT
 
     def _with_siblings(
         self, request: Request, decision: Stream, came: float
     ) -> tuple[Decision, RangeOf]:
         """The decision on a range that would be streamed, and the download that it belongs to."""
         older = self._older_copy(request, decision)
-        if older is None or older.size is None:
-            return decision, NEW if older is None else NEXT
-        asked = _asked_range(request, decision, older.size)
-        found = self._redirect_table.ranges.take(asked, older, time.monotonic(), came)
-        if found is OLDER:
-            to_older = self.engine.decide(request, _OlderCopy(older.size))
-            return self._signed(request, to_older), found
-        return decision, found
+        if older is None:
+            return decision, NEW
+        if older.size is None:
+            return decision, NEXT if self._has_to_wait(request, decision, came) else NEW
+        to_older = self._signed(request, self.engine.decide(request, _OlderCopy(older.size)))
+        if not isinstance(to_older, RedirectTo):  # the copy is in shadow, for instance
+            return decision, NEW
+        asked, now = _asked_range(request, decision, older.size), time.monotonic()
+        found = self._redirect_table.ranges.take(asked, older, now, came)
+        if found is NEXT and now - came > LATELY:
+            return decision, NEW
+        return (to_older if found is OLDER else decision), found
 
     def _older_copy(self, request: Request, decision: Stream) -> OlderCopy | None:
         """The older copy, if the request is for a range that may belong to an older download."""
         replicas, headers = self.replicas, request.headers
+        redirects = self.recent_redirects.get(decision.site)
         if (
-            decision.reason not in _WITHOUT_COPY
+            decision.reason not in WITHOUT_COPY
             or replicas is None
-            or decision.site not in self.recent_redirects
-            or not _TELLS_VERSIONS.isdisjoint(headers)
+            or redirects is None
+            or not redirects.counts_ranges
+            or request.method != "GET"
+            or not _CONDITIONS.isdisjoint(headers)
             or one_range(headers.get(b"range", b"").decode("latin-1")) is None
         ):
+            return None
+        asker = mark_of_asker(decision.site, decision.client, request)
+        if redirects.is_stuck(asker, time.monotonic()):
             return None
         return replicas.older_copy(decision.site, decision.region or "", decision.key)
 

@@ -81,13 +81,15 @@ class RecentRedirects:
 
     Attributes:
         window: For how many seconds a redirect counts as the last one; 0 if ``came_back`` is off.
+        counts_ranges: Whether answers to ranges are counted, because copies are compared.
     """
 
-    __slots__ = ("_askers", "window")
+    __slots__ = ("_askers", "counts_ranges", "window")
 
-    def __init__(self, window: float, table: SharedTable) -> None:
+    def __init__(self, window: float, table: SharedTable, *, counts_ranges: bool = False) -> None:
         """Use the table of all sites."""
         self.window = window
+        self.counts_ranges = counts_ranges
         self._askers = table.askers
 
     def verdict(self, asker: int, asked: int, now: float, method: int) -> AskerVerdict:

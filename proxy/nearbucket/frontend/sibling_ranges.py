@@ -9,15 +9,17 @@ object, and the answers to its ranges (redirects, and streams of ranges that a r
 sent as well):
 
 - No download is under way if the bytes of these ranges are as many as those of the object, times
-  the answers to the range that had most. The next first range (the one from byte 0) then begins a
-  download of the new version, and from then on all ranges of the asker are streamed.
+  the answers to the range that had most: 16 answers of 100 bytes each, at most 2 to one range, are
+  two whole downloads of an object of 800 bytes. The next first range (the one from byte 0) then
+  begins a download of the new version, and from then on all ranges of the asker are streamed.
 - Otherwise ranges belong to downloads that are under way, and are redirected. Only a first range
   waits until these are complete. But if another range has been answered more often since it came,
   or shortly before, it belongs to a download that gets several ranges at a time, and which is under
   way: it is redirected too.
 
-The figures are in memory that all workers share, in ``SLOTS`` slots for the objects and as many for
-their ranges; of two marks in one slot the later stays. A slot is locked while it is written, since
+Askers, objects and ranges are known by hashes, their marks. The figures are in memory that all
+workers share, in ``SLOTS`` slots for the objects and as many for their ranges; of two marks in one
+slot the later stays. A slot is locked while it is written, since
 two workers often get ranges of one download at the same time.
 """
 
@@ -27,6 +29,8 @@ from enum import IntEnum
 from fcntl import LOCK_EX, LOCK_UN, lockf
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.policy.model import Reason
 
 if TYPE_CHECKING:
     from nearbucket.replicas.replica_status import OlderCopy
@@ -38,6 +42,9 @@ _RANGE_FIELDS = 3
 RANGES_SIZE = SLOTS * (_OBJECT_FIELDS + _RANGE_FIELDS) * 8
 """Bytes of the table."""
 
+WITHOUT_COPY = frozenset({Reason.NOT_REPLICATED, Reason.UNVERIFIED})
+"""Reasons that a range is streamed while the copy is older than the origin's object."""
+
 COUNTED_BEFORE = 0.0
 """``ReplicaStatus.until`` of a redirect to an older copy: it holds for one request, which the
 decider counts at once, because the next decision depends on it."""
@@ -45,9 +52,9 @@ decider counts at once, because the next decision depends on it."""
 PAUSE = 2.0
 """A download is under way until no range of its object was answered for so many seconds."""
 
-COUNTED = 10.0
-"""Seconds after which a new download begins the count anew, so that ranges that were repeated or
-never asked for do not add up."""
+QUIET = 0.5
+"""Seconds without an answer after which the count begins anew, so that ranges that were repeated or
+never asked for do not stand in the way for ever."""
 
 TOLD = 0.25
 """Seconds after a change in which all workers learn of it. Until then every range is redirected, so
@@ -107,7 +114,7 @@ class SiblingRanges:
         size = SLOTS * 8
         parts = [view[start : start + size] for start in range(0, RANGES_SIZE, size)]
         self._marks = parts[0].cast("Q")
-        self._began = parts[1].cast("d")  # of the first redirect that is counted
+        self._began = parts[1].cast("d")  # when the count began
         self._times = parts[2].cast("d")  # of the last one
         self._bytes = parts[3].cast("Q")  # of the ranges that are counted
         self._largest = parts[4].cast("Q")  # of the counts
@@ -135,16 +142,19 @@ class SiblingRanges:
             self._unlock(slot)
 
     def take(self, asked: AskedRange, older: OlderCopy, now: float, came: float) -> RangeOf:
-        """The download of a range; if it is an older one, count a redirect for it.
+        """The download of a range that is answered now; the arguments are those of ``download_of``.
 
-        Arguments are those of ``download_of``. Between the two no other worker decides.
+        A redirect to the older copy is counted. Between the two no other worker decides.
         """
         slot = asked.mark % SLOTS
         self._lock(slot)
         try:
             found = self.download_of(asked, older, now, came)
-            if found is OLDER:
+            if found is OLDER and asked.length:
                 self._count(slot, asked, older.size or 0, now)
+            elif found is NEW and not self._has_begun(asked.mark, older):
+                self._begin(slot, asked.mark, older.size or 0, now)
+                self._change[slot] = older.changed
         finally:
             self._unlock(slot)
         return found
@@ -158,33 +168,41 @@ class SiblingRanges:
             now: Monotonic time.
             came: Monotonic time at which the request came.
         """
-        slot, is_first, changed = asked.mark % SLOTS, asked.part & 1, older.changed
-        if now < changed + TOLD:
+        slot, is_first = asked.mark % SLOTS, asked.part & 1
+        if now < older.changed + TOLD:
             return OLDER
-        under_way = self._marks[slot] == asked.mark and now - self._times[slot] <= PAUSE
-        if not under_way or self._change[slot] == changed:
+        if self._has_begun(asked.mark, older) or not self.is_under_way(asked.mark, now):
             return NEW
-        if self._is_complete(slot, older.size or 0):
+        if self._size[slot] != older.size:  # counted was another version
+            return NEW
+        if self._is_complete(slot):
             if is_first:
-                self._change[slot] = changed
                 return NEW
             return NEXT if now - came <= AGAIN else OLDER  # repeated, unless a first range comes
         if is_first and self._exceeded[slot] < came - TOGETHER:
             return NEXT
         return OLDER
 
+    def is_under_way(self, mark: int, now: float) -> bool:
+        """Whether a range of an asker and object was answered a short time ago."""
+        slot = mark % SLOTS
+        return self._marks[slot] == mark and now - self._times[slot] <= PAUSE
+
+    def _has_begun(self, mark: int, older: OlderCopy) -> bool:
+        """Whether the asker has begun to get the new version."""
+        slot = mark % SLOTS
+        return self._marks[slot] == mark and self._change[slot] == older.changed
+
     def _count(self, slot: int, asked: AskedRange, size: int, now: float) -> None:
         mark, part, length = asked
         own, began, counts = (mark ^ part) % SLOTS, self._began, self._counts
         if (
             self._marks[slot] != mark
-            or now - self._times[slot] > PAUSE
+            or now - self._times[slot] > QUIET
             or self._size[slot] != size
-            or self._is_complete(slot, size)
-            or (part & 1 and now - began[slot] > COUNTED)
+            or self._is_complete(slot)
         ):
-            self._marks[slot], self._size[slot], began[slot] = mark, size, now
-            self._bytes[slot] = self._first[slot] = self._largest[slot] = 0
+            self._begin(slot, mark, size, now)
         if self._range_marks[own] != mark ^ part or self._range_began[own] != began[slot]:
             self._range_marks[own], self._range_began[own] = mark ^ part, began[slot]
             counts[own] = 0
@@ -197,6 +215,17 @@ class SiblingRanges:
         elif counts[own] > self._first[slot]:
             self._exceeded[slot] = now
 
+    def _begin(self, slot: int, mark: int, size: int, now: float) -> None:
+        """Count anew."""
+        if self._marks[slot] != mark:
+            self._marks[slot], self._change[slot], self._exceeded[slot] = mark, 0.0, 0.0
+        self._size[slot], self._began[slot], self._times[slot] = size, now, now
+        self._bytes[slot] = self._first[slot] = self._largest[slot] = 0
+
+    def _is_complete(self, slot: int) -> bool:
+        """Whether no download is under way."""
+        return self._bytes[slot] == self._largest[slot] * self._size[slot]
+
     def _lock(self, slot: int) -> None:
         """Other processes wait; the kernel unlocks for one that ends."""
         if self._file is not None:
@@ -205,10 +234,6 @@ class SiblingRanges:
     def _unlock(self, slot: int) -> None:
         if self._file is not None:
             lockf(self._file, LOCK_UN, 1, slot)
-
-    def _is_complete(self, slot: int, size: int) -> bool:
-        """Whether no download is under way, of an object of this size."""
-        return self._bytes[slot] == self._largest[slot] * size
 
 
 def mark_of_bytes(range_: str) -> int:

@@ -234,9 +234,10 @@ class OriginVersions:
             return
         name, changed = (report.base_url, report.key), report.changed
         own = self._replaced.get(name)
-        if own is None:
+        same = own is not None and own.version[:2] == report.older[:2]
+        if own is None or (not same and changed > own.changed):
             self._replaced[name] = ReplacedVersion(changed, report.older, monotonic())
-        elif own.version[:2] == report.older[:2] and changed < own.changed:
+        elif same and changed < own.changed:
             self._replaced[name] = own._replace(changed=changed)
 
     def on_head(self, bucket: BucketCache, key: str, known: CachedObject | None) -> None:

@@ -207,6 +207,8 @@ class ReplicaStatuses:
         replaced, copy = self.origin_versions.replaced(origin.probe.base_url, key), target.get(key)
         if replaced is None or monotonic() - replaced.changed > LATELY:
             return None
+        if replaced.version.size < rule.smallest:
+            return None
         if copy is not None and copy.version.equals(replaced.version):
             return OlderCopy(replaced.changed, copy.version.size)
         return OlderCopy(replaced.changed, None) if key in target.flights else None
