@@ -363,6 +363,17 @@ async def test_a_client_that_has_the_version_gets_304_and_saves_nothing(
         assert world.served.count(*SAVED) - saved == 10
 
 
+async def test_a_condition_is_compared_with_each_object_that_its_client_asks_for(
+    serve: Serve,
+) -> None:
+    async with copies(serve, {**OBJECTS, "b.tar.gz": b"another one"}) as world:
+        for path in (PATH, "/b.tar.gz") * 3:  # until redirects are cached
+            assert await world.ask(path) == "in-region"
+        for _ in range(2):
+            assert await world.ask("/b.tar.gz", 'If-None-Match: "etag-10"') == "in-region"
+            assert await world.ask(PATH, 'If-None-Match: "etag-10"') == "not-modified"
+
+
 async def test_bytes_and_money_are_counted_where_the_size_is_known(serve: Serve) -> None:
     big = {"a.tar.gz": bytes(1 << 20)}
     async with copies(serve, big, prices={"cdn_per_gb": 1024}) as world:
