@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from nearbucket.config.settings import Settings
 from nearbucket.config.value_types import Duration
 from nearbucket.policy.model import Action, Reason
-from nearbucket.regions.feed import RefreshResult
+from nearbucket.regions.list_guard import RefreshResult
 from nearbucket.telemetry.metrics import (
     CHECKS,
     METRICS,
@@ -67,7 +67,9 @@ RESULTS: Mapping[str, str] = {
     RefreshResult.FAILED: "the source gave no document",
     RefreshResult.INVALID: "the document is not a list of prefixes",
     RefreshResult.OLDER: "the document's token is older than that of the list in use",
-    RefreshResult.SHRUNK: "it covers over 20 % fewer addresses, and is held back until confirmed",
+    RefreshResult.FUTURE: "the document's token is a time in the future",
+    RefreshResult.SHRUNK: "it covers many fewer addresses of those that are used here",
+    RefreshResult.GROWN: "it covers many more addresses of those that are used here",
 }
 
 LABELS: Mapping[str, str] = {

@@ -65,6 +65,9 @@ def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
         pytest.param("sites: [{origin: {bucket: downloads, region: us-east-1}, "
                      "redirect: {status: 200}}]", "bad.yaml: sites.0.redirect.status: ",
                      id="inside a site"),
+        pytest.param("regions: {source: 'https://user:s3cr3t@lists.example/ip-ranges.json'}",
+                     "bad.yaml: regions.source: a user name or password does not belong in the "
+                     "file; give the URL in NEARBUCKET_REGIONS__SOURCE", id="a password"),
         pytest.param("client_address: {origin_secret: {values: [s3cr3t]}}",
                      "bad.yaml: client_address.origin_secret.values: secrets do not belong in",
                      id="a secret"),
@@ -122,6 +125,35 @@ def test_config_show_masks_every_secret(
         "header": "x-origin-verify",
         "values": ["********", "********"],
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("https://user:s3cr3t@lists.example/a.json", "https://********@lists.example/a.json"),
+        ("https://s3cr3t@lists.example/", "https://********@lists.example/"),
+        ("https://u:s3c@r3t@lists.example/?t=s3cr3t", "https://********@lists.example/?********"),
+        ("https://lists.example/a.json?sig=s3cr3t", "https://lists.example/a.json?********"),
+        ("https://lists.example/a.json", "https://lists.example/a.json"),
+        ("/var/lists/a@b?.json", "/var/lists/a@b?.json"),
+    ],
+)
+def test_config_show_masks_what_is_secret_in_the_url_of_the_list(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch, source: str, shown: str
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_REGIONS__SOURCE", source)
+    said = json.loads(nearbucket("config", "show", "--config", config, "--json").out)
+    assert said["regions"]["source"] == shown
+
+
+def test_a_wrong_url_of_the_list_is_refused_without_its_password(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_REGIONS__SOURCE", "ftp://user:s3cr3t@lists.example/")
+    for command in (["check", "--offline"], ["ranges", "update"]):
+        done = nearbucket(*command, "--config", config)
+        assert done.code == 2
+        assert "'ftp://********@lists.example/' is neither an http(s) URL nor a file" in done.err
 
 
 def test_config_show_can_be_used_as_a_configuration_again(

@@ -100,6 +100,20 @@ def test_the_order_of_sites_means_nothing_and_a_new_one_shows_what_is_no_default
     ]
 
 
+def test_two_lists_that_differ_by_what_is_masked_are_seen_to_differ(compare: Diff) -> None:
+    names = [
+        write(
+            compare.folder / f"{sig}.yaml",
+            sites=[SITE],
+            regions={"source": f"https://l.example/?{sig}"},
+        )
+        for sig in ("one", "two")
+    ]
+    done = compare.nearbucket("config", "diff", *names)
+    shown = "https://l.example/?********"
+    assert f"setting\tregions.source\t{shown}\t{shown} (changed)" in done.out
+
+
 def test_secrets_are_masked_and_yet_seen_to_differ(
     compare: Diff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

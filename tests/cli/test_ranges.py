@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.build import WEST, ranges_document
-from tests.cli.conftest import TITLE, lines_of, write
+from tests.cli.conftest import SITE, TITLE, lines_of, write
 from tests.e2e.running import free_port
 from tests.ranges_lists import document, row
 
@@ -213,6 +213,39 @@ def test_ranges_update_ends_with_3_when_the_source_cannot_be_reached(
     assert (code, out) == (3, "")
     assert err.startswith("nearbucket: failed: regions.source: ")
     assert url in err
+
+
+def test_ranges_update_shows_no_password(
+    nearbucket: Run, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("NEARBUCKET_REGIONS__SOURCE", f"http://user:s3cr3t@{host}/?sig=s3cr3t")
+    code, out, err = nearbucket("ranges", "update", "--config", source.config)
+    assert (code, out) == (3, "")
+    assert err.endswith(f"(http://********@{host}/?********)\n")
+    assert "s3cr3t" not in err
+
+
+def test_ranges_update_holds_back_a_list_without_a_targets_region(
+    nearbucket: Run, source: Source, tmp_path: Path
+) -> None:
+    """The whole configuration tells what is used; the section alone would not."""
+    rows = [row(f"203.0.{number}.0/24") for number in range(9)]
+    west = row("192.0.2.0/24", "us-west-2")
+    regions = {"source": str(source.path), "cache": str(source.cache)}
+    whole = write(tmp_path / "whole.yaml", sites=[SITE], regions=regions)
+    source.put(document(*rows, west, syncToken="5"))
+    assert nearbucket("ranges", "update", "--config", whole).code == 0
+    source.put(document(*rows, syncToken="6"))
+    code, _, err = nearbucket("ranges", "update", "--config", whole)
+    assert (code, "100 % fewer IPv4 addresses for the target us-west-2" in err) == (
+        1,
+        True,
+    )
+    assert "`nearbucket ranges update --force`" in err
+    section = tmp_path / "section.yaml"
+    section.write_text(json.dumps({"regions": regions}), encoding="utf-8")
+    assert nearbucket("ranges", "update", "--config", str(section)).code == 0
 
 
 def test_what_was_fetched_is_what_the_other_commands_use(

@@ -14,8 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from nearbucket.config.settings import Regions
-from nearbucket.regions.feed import RangesFeed, RefreshResult, update
+from nearbucket.regions.feed import RangesFeed, update
+from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.ip_ranges_source import LARGEST
+from nearbucket.regions.list_guard import RangesUse, RefreshResult
 from tests.ranges_lists import document, row
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class Desk:
 
 
 def test_the_results_of_a_refresh_have_the_words_that_are_promised() -> None:
-    words = ["updated", "unchanged", "failed", "invalid", "older", "shrunk"]
+    words = ["updated", "unchanged", "failed", "invalid", "older", "future", "shrunk", "grown"]
     assert [result.value for result in RefreshResult] == words
     assert [result.value for result in RefreshResult if result.good] == ["updated", "unchanged"]
 
@@ -169,6 +171,16 @@ async def test_a_304_without_a_condition_is_a_failure(source: Source, settings: 
         pytest.param(listed(6), 203, RefreshResult.FAILED, "status 203", id="another-success"),
         pytest.param(listed(6), 302, RefreshResult.FAILED, "status 302", id="captive-portal"),
         pytest.param(listed(4), 200, RefreshResult.OLDER, "4 is older than 5", id="older"),
+        pytest.param(
+            listed(10**10), 200, RefreshResult.FUTURE, "a time in the future (2286-", id="future"
+        ),
+        pytest.param(listed(10**17), 200, RefreshResult.FUTURE, "(no date)", id="no-date"),
+        pytest.param(
+            listed(5, WIDE[0]), 200, RefreshResult.INVALID, "a different", id="same-token"
+        ),
+        pytest.param(
+            listed(6, *WIDE, row("3.0.0.0/8")), 200, RefreshResult.GROWN, "more IPv4", id="grown"
+        ),
         pytest.param(listed(6, WIDE[0]), 200, RefreshResult.SHRUNK, "67 % fewer IPv4", id="shrunk"),
         pytest.param(
             document(*WIDE, v6=[row("2001:db8::/33")], syncToken="6"),
@@ -208,21 +220,65 @@ async def test_a_shrinkage_of_a_fifth_is_not_held_back(source: Source, settings:
     assert await desk.feed.refresh() is RefreshResult.SHRUNK
 
 
-async def test_a_shrunk_list_is_taken_once_the_command_has_confirmed_it(
+HELD_BACK = [
+    pytest.param(listed(6, WIDE[0]), RefreshResult.SHRUNK, id="shrunk"),
+    pytest.param(listed(6, *WIDE, row("3.0.0.0/8")), RefreshResult.GROWN, id="grown"),
+    pytest.param(listed(4), RefreshResult.OLDER, id="older"),
+    pytest.param(listed(10**10), RefreshResult.FUTURE, id="future"),
+    pytest.param(listed(5, WIDE[0]), RefreshResult.INVALID, id="the same token"),
+]
+
+
+@pytest.mark.parametrize(("body", "result"), HELD_BACK)
+async def test_a_list_that_is_held_back_is_taken_once_the_command_has_confirmed_it(
+    body: bytes, result: RefreshResult, source: Source, settings: Regions
+) -> None:
+    desk = Desk(settings)
+    await desk.feed.refresh()
+    source.body, source.etag = body, '"six"'
+    assert await desk.feed.refresh() is result
+    assert "`nearbucket ranges update --force`" in desk.feed.problem
+    refused = await update(settings)
+    assert (refused.result, refused.ranges and refused.ranges.token) == (result, 5)
+    assert await desk.feed.refresh() is result
+    forced = await update(settings, force=True)
+    assert (forced.result, forced.ranges) == (RefreshResult.UPDATED, read_ranges(body))
+    assert await desk.feed.refresh() is RefreshResult.UPDATED
+    assert desk.published[1:] == [read_ranges(body)]
+    assert await desk.feed.refresh() is RefreshResult.UNCHANGED
+
+
+async def test_the_copy_of_another_instance_confirms_nothing(
     source: Source, settings: Regions
 ) -> None:
     desk = Desk(settings)
     await desk.feed.refresh()
+    settings.cache.unlink()
     source.body, source.etag = listed(6, WIDE[0]), '"six"'
+    assert await Desk(settings).feed.refresh() is RefreshResult.UPDATED  # its first list
     assert await desk.feed.refresh() is RefreshResult.SHRUNK
-    assert "`nearbucket ranges update --force`" in desk.feed.problem
-    refused = await update(settings)
-    assert (refused.result, refused.ranges and refused.ranges.token) == (RefreshResult.SHRUNK, 5)
-    assert await desk.feed.refresh() is RefreshResult.SHRUNK
-    forced = await update(settings, force=True)
-    assert (forced.result, forced.ranges and forced.ranges.token) == (RefreshResult.UPDATED, 6)
-    assert await desk.feed.refresh() is RefreshResult.UPDATED
-    assert desk.tokens == [5, 6]
+
+
+async def test_the_same_rows_in_another_order_are_the_same_list(
+    source: Source, settings: Regions
+) -> None:
+    desk = Desk(settings)
+    await desk.feed.refresh()
+    source.body, source.etag = listed(5, *WIDE[::-1], WIDE[0]), '"another"'
+    assert await desk.feed.refresh() is RefreshResult.UNCHANGED
+    assert desk.tokens == [5]
+
+
+async def test_what_is_used_at_that_moment_counts(source: Source, settings: Regions) -> None:
+    used = RangesUse(("EC2",), {})
+    feed = RangesFeed(settings, lambda _: None, use=lambda: used)
+    rows = [row(f"203.0.{n}.0/24") for n in range(9)]
+    source.etag, source.body = None, listed(1, *rows, row("192.0.2.0/24", "us-west-2"))
+    assert await feed.refresh() is RefreshResult.UPDATED
+    source.body = listed(2, *rows)
+    used = RangesUse(("EC2",), {}, frozenset({"us-west-2"}))  # a reload gave it a target
+    assert await feed.refresh() is RefreshResult.SHRUNK
+    assert "100 % fewer IPv4 addresses for the target us-west-2" in feed.problem
 
 
 async def test_a_hanging_source_times_out_and_the_loop_goes_on(

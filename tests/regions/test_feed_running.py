@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.config.settings import Regions
-from nearbucket.regions.feed import RangesFeed, RefreshResult, update
+from nearbucket.regions.feed import RangesFeed, update
+from nearbucket.regions.list_guard import RefreshResult
 from tests.ranges_lists import document, row
 
 if TYPE_CHECKING:

@@ -7,8 +7,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import encode_basic_auth, web
+from aiohttp.test_utils import RawTestServer
 
 from nearbucket.errors import RangesError
+from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.ip_ranges_source import LARGEST, FetchError, RangesCache, fetch
 from tests.ranges_lists import GOOD, document
 
@@ -98,21 +101,59 @@ async def test_a_file_larger_than_any_list_is_refused(tmp_path: Path) -> None:
 
 def test_a_copy_comes_back_with_its_mark_and_its_age(tmp_path: Path) -> None:
     cache = RangesCache(tmp_path / "deep" / "list.json", "http://a/")
-    cache.save(ONE, '"one"', 1)
+    cache.save(ONE, '"one"', read_ranges(ONE))
     cache.touch(500.0)
     copy = cache.load()
     assert (copy.ranges.token, copy.mark, copy.confirmed_at) == (1, '"one"', 500.0)
-    assert (cache.holds(1), cache.holds(2)) == (True, False)
     assert (tmp_path / "deep" / "list.json").stat().st_mode & 0o777 == 0o644
 
 
 def test_the_token_of_another_sources_copy_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
-    RangesCache(path, "http://a/").save(ONE, None, 1)
+    RangesCache(path, "http://a/").save(ONE, None, read_ranges(ONE), forced=True)
     other = RangesCache(path, "http://b/")
     with pytest.raises(RangesError, match="a copy of another source, 'http://a/'"):
         other.load()
-    assert not other.holds(1)
+    assert not other.confirms(read_ranges(ONE))
+
+
+def test_a_copy_confirms_its_list_if_it_was_forced_and_goes_on_doing_so(tmp_path: Path) -> None:
+    cache, one = RangesCache(tmp_path / "list.json", "http://a/"), read_ranges(ONE)
+    assert not cache.confirms(one)
+    cache.save(ONE, None, one)
+    assert not cache.confirms(one)
+    cache.save(ONE, None, one, forced=True)
+    cache.save(ONE, '"one"', one)  # the same list, fetched once more
+    assert (cache.confirms(one), cache.confirms(read_ranges(TWO))) == (True, False)
+    cache.save(TWO, None, read_ranges(TWO))
+    assert not cache.confirms(read_ranges(TWO))
+
+
+@pytest.mark.parametrize("secret", ["user:pa%40ss@", "t0ken@", "u:p?w@", "u:p/w@"])
+async def test_a_password_in_the_url_is_neither_kept_nor_shown(secret: str, tmp_path: Path) -> None:
+    url, one = f"http://{secret}127.0.0.1:9/list?sig=s3cret", read_ranges(ONE)
+    path = tmp_path / "list.json"
+    RangesCache(path, url).save(ONE, None, one)
+    assert RangesCache(path, url.replace(secret, "another@")).load().ranges == one
+    with pytest.raises(RangesError) as other:
+        RangesCache(path, "http://b/").load()
+    with pytest.raises(FetchError) as failed:
+        await fetch(url, None, 10.0)
+    said = (tmp_path / "list.json.meta").read_text() + str(other.value) + str(failed.value)
+    assert not [word for word in (secret[:-1], "pa%40ss", "w@", "s3cret") if word in said]
+
+
+async def test_the_password_in_the_url_is_sent() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        return web.Response(body=ONE)
+
+    async with RawTestServer(answer) as server:
+        url = str(server.make_url("/").with_user("user").with_password("p@ss"))
+        assert (await fetch(url, None, 10.0))[0] == ONE
+    assert seen == [encode_basic_auth("user", "p@ss")]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +175,7 @@ def test_a_copy_without_a_note_that_fits_is_used_without_a_mark(
     spoil: Callable[[Path], object], tmp_path: Path
 ) -> None:
     cache = RangesCache(tmp_path / "list.json", "http://a/")
-    cache.save(ONE, '"one"', 1)
+    cache.save(ONE, '"one"', read_ranges(ONE))
     spoil(tmp_path / "list.json.meta")
     assert (cache.load().ranges.token, cache.load().mark) == (1, None)
 
@@ -143,14 +184,14 @@ def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = RangesCache(tmp_path / "list.json", "http://a/")
-    cache.save(ONE, None, 1)
+    cache.save(ONE, None, read_ranges(ONE))
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        cache.save(TWO, None, 2)
+        cache.save(TWO, None, read_ranges(TWO))
     assert cache.load().ranges.token == 1
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nearbucket.cli.output import print_error, print_json, print_table, size_text
-from nearbucket.config.file import SECRET_KEY, mask
+from nearbucket.config.file import SECRET_KEY, SOURCE_KEY, mask
+from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.snapshot import refuse_restart
 
@@ -42,7 +43,7 @@ class SettingDifference(NamedTuple):
         key: Dotted path, with the name of a site instead of its number.
         before: Value in the first configuration, or None if unset.
         after: Value in the second configuration, or None if unset.
-        secret: Whether both values are masked.
+        secret: Whether what differs is masked.
     """
 
     key: str
@@ -54,15 +55,18 @@ class SettingDifference(NamedTuple):
 def differences(before: Settings, after: Settings) -> list[SettingDifference]:
     """The settings in which two configurations differ, in the order of the file."""
     old, new = _values(before, after), _values(after, before)
-    return [
-        SettingDifference(key, _shown(key, old), _shown(key, new), key == SECRET_KEY)
-        for key in dict.fromkeys((*old, *new))
-        if old.get(key) != new.get(key)
-    ]
+    changed = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
+    return [_difference(key, _shown(key, old), _shown(key, new)) for key in changed]
+
+
+def _difference(key: str, before: Any, after: Any) -> SettingDifference:
+    return SettingDifference(key, before, after, key == SECRET_KEY or before == after)
 
 
 def _shown(key: str, values: Mapping[str, Any]) -> Any:
     value = values.get(key)
+    if key == SOURCE_KEY:
+        return without_secrets(str(value))
     return mask(value) if value and key == SECRET_KEY else value
 
 

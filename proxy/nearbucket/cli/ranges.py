@@ -24,8 +24,9 @@ from nearbucket.cli.output import (
     print_table,
     printable,
 )
-from nearbucket.config.file import load_regions
-from nearbucket.errors import RangesError
+from nearbucket.config.file import load, load_regions
+from nearbucket.config.value_types import without_secrets
+from nearbucket.errors import ConfigError, RangesError
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.model import UNKNOWN
 from nearbucket.regions.ip_ranges_source import ranges_in_use, read_ranges_file
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Regions
     from nearbucket.regions.ip_ranges import PrefixRow, Ranges
+    from nearbucket.regions.list_guard import RangesUse
     from nearbucket.regions.queries import AddressDetails
 
 ranges_app = typer.Typer(
@@ -101,22 +103,34 @@ def ranges_update(
     config: Config = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Accept a list with over 20 % fewer addresses.")
+        bool, typer.Option("--force", help="Accept a list that is held back.")
     ] = False,
 ) -> None:
     """Fetch the list now and keep it."""
     from rich.console import Console  # noqa: PLC0415
 
-    from nearbucket.regions.feed import RefreshResult, update  # noqa: PLC0415
+    from nearbucket.regions.feed import update  # noqa: PLC0415
+    from nearbucket.regions.list_guard import RefreshResult  # noqa: PLC0415
 
     settings = load_regions(config)
-    with Console(stderr=True).status(f"fetching {settings.source}"):
-        found = asyncio.run(update(settings, force=force))
+    source = without_secrets(settings.source)
+    with Console(stderr=True).status(f"fetching {source}"):
+        found = asyncio.run(update(settings, use=_use_of(config), force=force))
     if not found.result.good:
-        print_error(f"{found.result}: {found.problem} ({settings.source})")
+        print_error(f"{found.result}: {found.problem} ({source})")
         raise typer.Exit(UNREACHABLE if found.result is RefreshResult.FAILED else NEEDS_ATTENTION)
     token = found.ranges.token if found.ranges else "-"
     typer.echo(f"{found.result}: token {token}, kept in {settings.cache}")
+
+
+def _use_of(config: Path | None) -> RangesUse | None:
+    """What the whole configuration uses of a list; None if there is none that can be used."""
+    from nearbucket.regions.list_guard import RangesUse  # noqa: PLC0415
+
+    try:
+        return RangesUse.of(load(config))
+    except ConfigError:
+        return None
 
 
 @ranges_app.command("show")

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from nearbucket.config.settings import Regions, Settings
+from nearbucket.config.value_types import MASK, without_secrets
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ _PREFIX = "NEARBUCKET_"
 _SERVICE_LINK = re.compile(r"NEARBUCKET_(SERVICE_(HOST|PORT\w*)|PORT|PORT_\d+_\w+)").fullmatch
 _SECRETS = ("client_address", "origin_secret", "values")
 SECRET_KEY = ".".join(_SECRETS)
-"""The only setting with secret values."""
+"""The setting whose values are secrets."""
+
+SOURCE_KEY = "regions.source"
+"""The setting that may contain a secret: user name and password of a URL."""
 
 Path_ = tuple[str | int, ...]
 
@@ -61,6 +65,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     """
     document, name = _read(path), name_of(path)
     _refuse_literal_secrets(document, name)
+    _refuse_literal_password(document, name)
     origins = _overlay(document, environ)
     if not document:
         raise ConfigError(
@@ -80,12 +85,13 @@ def load_regions(path: Path | None = None, environ: Mapping[str, str] = os.envir
     Raises:
         ConfigError: As for ``load``, but only about this section.
     """
-    document = _read(path)
+    document, name = _read(path), name_of(path)
+    _refuse_literal_password(document, name)
     origins = _overlay(document, environ)
     try:
         return Regions.model_validate(document.get("regions") or {})
     except ValidationError as error:
-        raise ConfigError(_findings(error, name_of(path), origins, ("regions",))) from None
+        raise ConfigError(_findings(error, name, origins, ("regions",))) from None
 
 
 def masked(settings: Settings) -> dict[str, Any]:
@@ -94,12 +100,13 @@ def masked(settings: Settings) -> dict[str, Any]:
     secret = shown["client_address"]["origin_secret"]
     if secret is not None:
         secret["values"] = mask(secret["values"])
+    shown["regions"]["source"] = without_secrets(shown["regions"]["source"])
     return shown
 
 
 def mask(values: Collection[str]) -> list[str]:
     """Asterisks for each secret."""
-    return ["********"] * len(values)
+    return [MASK] * len(values)
 
 
 def name_of(path: Path | None) -> str:
@@ -142,6 +149,17 @@ def _refuse_literal_secrets(document: Any, name: str) -> None:
                 f"{name}: {SECRET_KEY}: secrets do not belong in the file; write file:PATH or "
                 "env:NAME"
             )
+
+
+def _refuse_literal_password(document: Any, name: str) -> None:
+    """Refuse a URL with a user name or password in the file."""
+    regions = document.get("regions")
+    source = regions.get("source") if isinstance(regions, dict) else None
+    if isinstance(source, str) and "@" in without_secrets(source).partition("://")[2]:
+        raise ConfigError(
+            f"{name}: {SOURCE_KEY}: a user name or password does not belong in the file; give the "
+            "URL in NEARBUCKET_REGIONS__SOURCE"
+        )
 
 
 def _resolve_secrets(document: Any, environ: Mapping[str, str], name: str) -> None:

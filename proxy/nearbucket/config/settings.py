@@ -15,7 +15,15 @@ from nearbucket.config.aws_endpoints import known_regions
 from nearbucket.config.buckets import unknown_region
 from nearbucket.config.prices import Prices
 from nearbucket.config.sites import Site
-from nearbucket.config.value_types import Duration, Network, Port, Section, network, switch
+from nearbucket.config.value_types import (
+    Duration,
+    Network,
+    Port,
+    Section,
+    network,
+    switch,
+    without_secrets,
+)
 
 TRUST_WORDS = ("loopback", "private", "cloudfront")
 """Words that stand for networks in ``client_address.trusted_proxies``."""
@@ -102,7 +110,8 @@ class Regions(Section):
     """AWS's published list of IP prefixes."""
 
     source: str = "https://ip-ranges.amazonaws.com/ip-ranges.json"
-    """URL of ip-ranges.json, or a file."""
+    """URL of ip-ranges.json, or a file. A URL with a user name or password can only be given in the
+    environment."""
     refresh: Duration = 3600.0
     """Time between two requests to the source."""
     cache: Path = Path("~/.cache/nearbucket/ip-ranges.json")
@@ -118,7 +127,8 @@ class Regions(Section):
     @classmethod
     def _url_or_file(cls, value: str) -> str:
         if "://" in value and not value.startswith(("https://", "http://")):
-            raise ValueError(f"{value!r} is neither an http(s) URL nor a file")
+            shown = without_secrets(value)
+            raise ValueError(f"{shown!r} is neither an http(s) URL nor a file")
         return value
 
     @field_validator("overrides")

@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?", re.IGNORECASE)
+MASK = "********"
+"""Shown instead of a secret."""
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -48,6 +51,15 @@ def unless_off(value: object) -> object:
 def number(value: object) -> object:
     """The number, if an environment variable gave it as text."""
     return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+def without_secrets(source: str) -> str:
+    """A URL, or the name of a file, with asterisks for user name, password and query."""
+    scheme, slashes, rest = source.partition("://")
+    if not slashes:
+        return source
+    found = scheme + slashes + re.sub(r".*@", f"{MASK}@", rest)
+    return re.sub(r"\?.+", f"?{MASK}", found)
 
 
 def network(value: object) -> str:

@@ -9,6 +9,7 @@ In reading order:
 * ``prefix_tree.py``: the tree in which that lookup searches.
 * ``prefixes.py``: addresses and prefixes as bytes and numbers.
 * ``ip_ranges_source.py``: downloads the list, and keeps the last good copy on disk.
-* ``feed.py``: refreshes the list, and refuses one that is older or much smaller.
+* ``list_guard.py``: which lists are held back: older, or of another extent than the one in use.
+* ``feed.py``: refreshes the list.
 * ``queries.py``: questions about a list, for ``lookup --details`` and ``ranges diff``.
 """

@@ -1,4 +1,4 @@
-"""The ranges feed: fetches the list at intervals, and refuses one that looks wrong.
+"""The ranges feed: fetches the list at intervals, and holds back one that looks wrong.
 
 Whatever fails here, the list in use stays in use. Reading and comparing lists takes 60 ms of CPU
 time, so that is done ``in_background``.
@@ -11,13 +11,14 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Never
 
 from nearbucket.errors import RangesError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.ip_ranges import Ranges, read_ranges
 from nearbucket.regions.ip_ranges_source import FetchError, RangesCache, fetch
+from nearbucket.regions.list_guard import RangesUse, RefreshResult, Refusal, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,21 +31,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_RETRY, _LAST_RETRY = 2.0, 300.0
 
-
-class RefreshResult(StrEnum):
-    """How a refresh ended: the label of ``nearbucket_ranges_refreshes_total``."""
-
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"
-    INVALID = "invalid"
-    OLDER = "older"
-    SHRUNK = "shrunk"
-
-    @property
-    def good(self) -> bool:
-        """Whether the source has confirmed the list in use."""
-        return self in (RefreshResult.UPDATED, RefreshResult.UNCHANGED)
+_CONFIRM = "; held back until `nearbucket ranges update --force` confirms it"
 
 
 class RangesFeed:
@@ -63,6 +50,7 @@ class RangesFeed:
         settings: Regions,
         publish: Publish,
         *,
+        use: Callable[[], RangesUse] | None = None,
         patience: float = 30.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -74,6 +62,7 @@ class RangesFeed:
             settings: Source, period and cache.
             publish: Called on the event loop with each accepted list, and awaited if it returns
                 an awaitable. If it raises, the list is not in use; ``refresh`` raises the same.
+            use: What is used of a list now; by default what the section says.
             patience: Seconds that a download may take in all.
             clock: Returns Unix time.
             sleep: Sleeps for some seconds.
@@ -85,6 +74,7 @@ class RangesFeed:
         self.problem = ""
         self.cache_problem = ""
         self._settings, self._publish, self._patience = settings, publish, patience
+        self._use_of_list = use or (lambda: RangesUse.of_section(settings))
         self._clock, self._sleep, self._chance = clock, sleep, chance
         self._cache = RangesCache(settings.cache, settings.source)
         self._mark: str | None = None
@@ -104,7 +94,7 @@ class RangesFeed:
         return True
 
     async def refresh(self, *, force: bool = False) -> RefreshResult:
-        """Ask the source once; with ``force`` an older or much smaller list is accepted too."""
+        """Ask the source once; with ``force`` a list that would be held back is accepted too."""
         result, self.problem = await self._attempt(force=force)
         self.results[result] += 1
         if result.good:
@@ -143,37 +133,27 @@ class RangesFeed:
             return RefreshResult.INVALID, str(error)
         except FetchError as error:
             return RefreshResult.FAILED, str(error)
-        new = self.current is None or fresh.token != self.current.token
-        if self.current is not None and not new and fresh.rows != self.current.rows:
-            # A token stands for one list, so neither this one nor its token is trusted.
-            return RefreshResult.INVALID, f"token {fresh.token} is in use for a different list"
-        if self.current is not None and new and not force:
-            refusal = await in_background(self._refusal, self.current, fresh)
-            if refusal is not None:
-                return refusal
+        new = self.current is None or not fresh.is_same_list(self.current)
+        if new and not force:
+            found = await in_background(self._refusal, fresh)
+            if found is not None:
+                return found.result, found.text + _CONFIRM
         if new:
             await self._use(fresh, mark)
         self._mark = mark
-        await self._keep(self._cache.save, body, mark, fresh.token)
+        await self._keep(partial(self._cache.save, forced=force and new), body, mark, fresh)
         return (RefreshResult.UPDATED if new else RefreshResult.UNCHANGED), ""
 
-    def _refusal(self, current: Ranges, fresh: Ranges) -> tuple[RefreshResult, str] | None:
+    def _refusal(self, fresh: Ranges) -> Refusal | None:
         """Why a list may not replace the one in use, or None. May read the copy on disk."""
-        if fresh.token < current.token:
-            return (
-                RefreshResult.OLDER,
-                f"its token {fresh.token} is older than {current.token}, in use",
-            )
-        for family, now, then in zip(
-            ("IPv4", "IPv6"), fresh.addresses(), current.addresses(), strict=True
-        ):
-            if now * 5 < then * 4 and not self._cache.holds(fresh.token):
-                return RefreshResult.SHRUNK, (
-                    f"list {fresh.token} covers {100 - 100 * now // then} % fewer {family} "
-                    "addresses than the one in use; held back until "
-                    "`nearbucket ranges update --force` confirms it"
-                )
-        return None
+        current = self.current
+        if current is not None and fresh.token == current.token:
+            # a token stands for one list, so neither this one nor its token is trusted
+            text = f"token {fresh.token} is in use for a different list"
+            found: Refusal | None = Refusal(RefreshResult.INVALID, text)
+        else:
+            found = refusal(current, fresh, self._use_of_list(), self._clock())
+        return None if found and self._cache.confirms(fresh) else found
 
     async def _use(self, ranges: Ranges, mark: str | None) -> None:
         handed = self._publish(ranges)
@@ -231,16 +211,24 @@ class RangesUpdate:
     problem: str
 
 
-async def update(settings: Regions, *, force: bool = False, patience: float = 30.0) -> RangesUpdate:
+async def update(
+    settings: Regions,
+    *,
+    use: RangesUse | None = None,
+    force: bool = False,
+    patience: float = 30.0,
+) -> RangesUpdate:
     """Fetch the list once and keep it on disk, for a running feed or the next start.
 
     Args:
         settings: Source and cache.
-        force: Accept an older or much smaller list than the copy on disk; a running feed then
-            accepts the much smaller one as confirmed.
+        use: What is used of a list; by default what the section says.
+        force: Accept a list that would be held back; a running feed that finds it on disk then
+            accepts it as confirmed.
         patience: Seconds that the download may take in all.
     """
-    feed = RangesFeed(settings, lambda _: None, patience=patience)
+    used = use or RangesUse.of_section(settings)
+    feed = RangesFeed(settings, lambda _: None, use=lambda: used, patience=patience)
     await feed.load_cached()
     result = await feed.refresh(force=force)
     if result.good and feed.cache_problem:

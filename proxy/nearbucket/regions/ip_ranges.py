@@ -77,6 +77,10 @@ class Ranges:
     skipped: tuple[str, ...] = ()
     skipped_rows: int = 0
 
+    def is_same_list(self, other: Ranges) -> bool:
+        """Whether both have the same token and rows; their order means nothing."""
+        return self.token == other.token and frozenset(self.rows) == frozenset(other.rows)
+
     def addresses(self) -> tuple[int, int]:
         """Numbers of IPv4 and of IPv6 addresses that the prefixes cover, each counted once."""
         v4, v6 = (

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearbucket import __version__
+from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, ProxyError, RangesError
 from nearbucket.regions.ip_ranges import read_ranges
 
@@ -33,22 +34,31 @@ class FetchError(ProxyError):
 
 @dataclass(frozen=True, slots=True)
 class CachedRanges:
-    """A list from disk, its mark, and the Unix time at which the source last confirmed it."""
+    """A list from disk.
+
+    Attributes:
+        ranges: The list.
+        mark: Its mark, or None.
+        confirmed_at: Unix time at which the source last confirmed it.
+        forced: Whether ``ranges update --force`` wrote it.
+    """
 
     ranges: Ranges
     mark: str | None
     confirmed_at: float
+    forced: bool
 
 
 class RangesCache:
-    """The last good document on disk, and a file ``.meta`` with its source, token and mark.
+    """The last good document on disk, and a file ``.meta`` about it.
 
-    The source, because tokens of different sources cannot be compared; the token, because the
-    two files are not replaced at one instant.
+    That has the source, because tokens of different sources cannot be compared; the token, because
+    the two files are not replaced at one instant; the mark; and whether the document was confirmed
+    by ``ranges update --force``.
     """
 
     def __init__(self, path: Path, source: str) -> None:
-        self._path, self._source = path, source
+        self._path, self._source = path, without_secrets(source)
 
     def load(self) -> CachedRanges:
         """The copy.
@@ -61,27 +71,31 @@ class RangesCache:
         ranges, changed = read_ranges(_read(path)), path.stat().st_mtime
         try:
             meta = json.loads(_beside(path).read_bytes())
-            source, token, mark = meta["source"], meta["token"], meta["mark"]
+            source, token, mark = without_secrets(meta["source"]), meta["token"], meta["mark"]
+            forced = meta.get("forced") is True
         except (OSError, ValueError, TypeError, KeyError):
-            return CachedRanges(ranges, None, changed)
+            return CachedRanges(ranges, None, changed, forced=False)
         if source != self._source:
             raise RangesError(f"{path} is a copy of another source, {source!r}")
-        good = token == ranges.token and isinstance(mark, str)
-        return CachedRanges(ranges, mark if good else None, changed)
+        good = token == ranges.token
+        usable = mark if good and isinstance(mark, str) else None
+        return CachedRanges(ranges, usable, changed, forced=good and forced)
 
-    def holds(self, token: int) -> bool:
-        """Whether the copy is the list with this token."""
+    def confirms(self, ranges: Ranges) -> bool:
+        """Whether the copy is this list, and was written by ``ranges update --force``."""
         try:
-            return self.load().ranges.token == token
+            copy = self.load()
         except (OSError, RangesError):
             return False
+        return copy.forced and copy.ranges.is_same_list(ranges)
 
-    def save(self, body: bytes, mark: str | None, token: int) -> None:
-        """Write a document; raises OSError."""
+    def save(self, body: bytes, mark: str | None, ranges: Ranges, *, forced: bool = False) -> None:
+        """Write a document and what it contains; raises OSError."""
+        forced = forced or self.confirms(ranges)
         path = _expanded(self._path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, body)
-        meta = {"source": self._source, "token": token, "mark": mark}
+        meta = {"source": self._source, "token": ranges.token, "mark": mark, "forced": forced}
         _replace(_beside(path), json.dumps(meta).encode())
 
     def touch(self, now: float) -> None:
@@ -104,7 +118,9 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
         return await asyncio.to_thread(_read_changed, source, mark)
     except TimeoutError as error:
         raise FetchError(f"regions.source: no whole answer within {patience:g} s") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except ValueError as error:  # its text may be the URL, with a password
+        raise FetchError("regions.source: not a URL or path that can be read") from error
+    except (aiohttp.ClientError, OSError) as error:
         raise FetchError(f"regions.source: {error or type(error).__name__}") from error
 
 

@@ -152,6 +152,13 @@ def build_table(
     Raises:
         ConfigError: An override is not a network.
     """
+    return _table(ranges, used_prefixes(ranges, services, overrides))
+
+
+def used_prefixes(
+    ranges: Ranges | None, services: Collection[str], overrides: Mapping[str, str | None]
+) -> dict[int, Prefixes]:
+    """The prefixes of ``build_table`` with the same arguments, by family."""
     wanted = frozenset(services)
     networks: dict[int, Prefixes] = {4: {}, 6: {}}
     for family, first, length, region, service, _ in ranges.rows if ranges else ():
@@ -162,7 +169,7 @@ def build_table(
     for text, region in overrides.items():
         family, first, length = _network(text, "regions.overrides: ")
         networks[family][first, length] = region
-    return _table(ranges, networks)
+    return networks
 
 
 def regions_of(

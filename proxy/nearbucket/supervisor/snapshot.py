@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from nearbucket.config.file import masked
 from nearbucket.errors import ConfigError
 from nearbucket.policy.engine import Engine
+from nearbucket.regions.list_guard import CLOUDFRONT
 from nearbucket.regions.region_table import (
     NetworkSet,
     RegionTable,
@@ -28,10 +29,6 @@ from nearbucket.s3.bucket_location import target_of
 if TYPE_CHECKING:
     from nearbucket.config.settings import Listen, Settings
     from nearbucket.regions.ip_ranges import Ranges
-
-CLOUDFRONT = "CLOUDFRONT_ORIGIN_FACING"
-"""Service label of CloudFront's addresses towards origins (``cloudfront`` in the settings)."""
-
 
 _READ_AT_START = (
     "listen", "admin", "limits.max_connections", "log.access",

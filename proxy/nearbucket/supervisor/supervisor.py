@@ -19,6 +19,7 @@ from nearbucket.config.file import DEFAULT_FILE, load
 from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
+from nearbucket.regions.list_guard import RangesUse
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.supervisor.admin_api import application
 from nearbucket.supervisor.snapshot import (
@@ -73,7 +74,9 @@ class Supervisor:
         snapshot = snapshot_of(settings, None)
         self._use(snapshot, engine_of(snapshot))
         self._ranges: Ranges | None = None
-        self._feed = RangesFeed(settings.regions, self._publish)
+        self._feed = RangesFeed(
+            settings.regions, self._publish, use=lambda: RangesUse.of(self.settings)
+        )
         self._pool = WorkerPool(workers.listeners, snapshot, workers.first, workers.memory)
         self._warm_up: WarmUp | None = None
         self._warm_up_task: asyncio.Task[None] | None = None
