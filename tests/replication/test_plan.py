@@ -42,6 +42,13 @@ def test_regions_that_share_a_bucket_share_a_step() -> None:
     assert shape(plan({"targets": targets})) == [("*", ("us-west-2", "us-west-1"), "west")]
 
 
+@pytest.mark.parametrize("sites", [["a"], ["other.example"], ["Other.EXAMPLE.", "a"]])
+def test_any_host_of_a_site_names_it(sites: list[str]) -> None:
+    first = {"hosts": ["a", "other.example"], "targets": {"us-west-2": WEST}}
+    second = {"hosts": ["b"], "targets": {"us-west-2": WEST}}
+    assert shape(plan(first, second, sites=sites)) == [("a", ("us-west-2",), "west")]
+
+
 def test_site_and_region_narrow_the_choice() -> None:
     first = {"hosts": ["a"], "targets": TWO}
     second = {"hosts": ["b"], "targets": {"us-west-2": {"bucket": "other"}}}
@@ -56,6 +63,7 @@ def test_site_and_region_narrow_the_choice() -> None:
     ("asked", "says"),
     [
         ({"sites": ["b"]}, r"--site b: there is \*"),
+        ({"sites": ["*", "b"]}, r"--site b: there is \*"),
         ({"regions": ["eu-west-2"]}, "--region eu-west-2: there is us-east-1 us-west-2 eu-west-1"),
     ],
 )
@@ -72,7 +80,7 @@ OTHER = "https://s3.other.example"
     [
         pytest.param({"targets": {"us-west-2": {**WEST, "endpoint": OTHER}}},
                      "west is on https://s3.other.example, its origin downloads on aws; S3 copies "
-                     "within one server only", id="two servers"),
+                     "within one server only. Copy with rclone instead", id="two servers"),
         pytest.param({"targets": {"us-west-2": {"bucket": "downloads", "prefix": "west"}}},
                      "downloads/west and its origin downloads hold each other's objects",
                      id="a folder of the origin"),

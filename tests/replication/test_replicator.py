@@ -225,6 +225,16 @@ async def test_a_run_in_which_nothing_works_ends(world: World) -> None:
         await world.run(parallel=4)
 
 
+async def test_objects_that_are_archived_at_the_origin_do_not_end_a_run(world: World) -> None:
+    await asyncio.gather(*(world.put(f"{number:03}.tar.gz") for number in range(130)))
+    await world.put("z.tar.gz")
+    world.watched.refuse = lambda asked: (
+        "InvalidObjectState" if asked.name == "CopyObject" and "z.tar" not in asked.key else None
+    )
+    progress = await world.run(parallel=4)
+    assert (progress.copied, len(progress.failures)) == (1, 130)
+
+
 async def test_no_more_copies_than_allowed_are_under_way(world: World) -> None:
     await asyncio.gather(*(world.put(f"{number}.tar.gz") for number in range(30)))
     for key in ("10-parts.tar.xz", "11-parts.tar.xz"):

@@ -17,7 +17,7 @@ import yaml
 from tests.build import COMMAND
 from tests.replication.conftest import MIB, World
 from tests.replication.test_replicator import DESCRIBED, some
-from tests.replication.watched import COPIES, Gate
+from tests.replication.watched import COPIES, Asked, Gate
 
 if TYPE_CHECKING:
     from nearbucket.s3.bucket_location import BucketLocation
@@ -156,22 +156,29 @@ async def test_an_interrupted_run_says_what_it_did_and_can_go_on(
     assert await filled.in_step()
 
 
-async def test_failures_end_with_1_and_are_listed_with_their_reasons(
+async def test_failures_end_with_1_and_one_line_for_each_reason(
     world: World, command: Command
 ) -> None:
     for number in range(25):
         await world.put(f"{number:02}.tar.gz")
-    world.watched.refuse = lambda asked: (
-        "InvalidObjectState" if asked.name == "CopyObject" and "00." not in asked.key else None
-    )
-    code, out, err = await command.run()
+
+    def refuse(asked: Asked) -> str | None:
+        if asked.name != "CopyObject" or "00." in asked.key:
+            return None
+        return "AccessDenied" if "01." in asked.key else "InvalidObjectState"
+
+    world.watched.refuse = refuse
+    code, out, err = await command.run("--parallel", "1")
     assert code == 1
     assert "us-west-2\tcopied\t1\nus-west-2\tcopied bytes\t1\n" in out
     assert "us-west-2\tfailed\t24\n" in out
-    *lines, last = err.splitlines()
-    assert len(lines) == 20
-    assert all("InvalidObjectState: archived at the origin; restore it" in line for line in lines)
-    assert last == "nearbucket: us-west-2: 4 more failures; --json shows all"
+    one, many = sorted(err.splitlines())
+    assert one.startswith("nearbucket: us-west-2: 01.tar.gz: AccessDenied: not allowed; docs/")
+    assert many == (
+        "nearbucket: us-west-2: 23 objects: InvalidObjectState: archived at the origin; restore it "
+        "there, or exclude it: 02.tar.gz, 03.tar.gz, 04.tar.gz, 05.tar.gz, 06.tar.gz and 18 more; "
+        "--json shows all"
+    )
     code, out, err = await command.run("--json")
     assert (code, err) == (1, "")
     failures = json.loads(out)["targets"][0]["failures"]

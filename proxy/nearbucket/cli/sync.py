@@ -25,7 +25,7 @@ _SIGNALLED = 128
 def sync(  # noqa: PLR0913  # one parameter an option
     config: Config = None,
     site: Annotated[
-        list[str] | None, typer.Option(help="First host of a site; by default all sites.")
+        list[str] | None, typer.Option(help="Any host of a site; by default all sites.")
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option(help="Region of a target; by default all targets.")

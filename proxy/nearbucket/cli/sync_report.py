@@ -39,9 +39,10 @@ if TYPE_CHECKING:
     from nearbucket.config.prices import Cost, Prices
     from nearbucket.replication.plan import SyncStep
     from nearbucket.replication.replicator import SyncJob
+    from nearbucket.replication.sync_progress import SyncFailure
 
 _SHOWN = 20
-"""How many failures are printed; on a terminal also how many objects of a dry run."""
+"""How many objects of a dry run are printed on a terminal."""
 _BAR_SECONDS = 0.2
 _LINE_SECONDS = 10.0
 
@@ -241,12 +242,17 @@ def _notes(report: SyncReport) -> Iterator[str]:
 
 
 def _print_failures(report: SyncReport) -> None:
-    failures = report.progress.failures
-    for failure in failures[:_SHOWN]:
-        print_error(f"{report.name}: {failure.key}: {failure.text}")
-    if len(failures) > _SHOWN:
-        more = len(failures) - _SHOWN
-        print_error(f"{report.name}: {more} more failures; --json shows all")
+    """Print one line for each error code: for many objects, it has their number."""
+    groups: dict[str, list[SyncFailure]] = {}
+    for failure in report.progress.failures:
+        groups.setdefault(failure.code, []).append(failure)
+    for first, *others in groups.values():
+        if others:
+            keys = first_names([first.key, *(other.key for other in others)])
+            shown = keys + "; --json shows all" * keys.endswith(" more")
+            print_error(f"{report.name}: {1 + len(others):,} objects: {first.text}: {shown}")
+        else:
+            print_error(f"{report.name}: {first.key}: {first.text}")
 
 
 def print_as_json(reports: Sequence[SyncReport], prices: Prices, *, interrupted: bool) -> None:

@@ -14,7 +14,7 @@ from nearbucket.policy.selection import chooser
 from nearbucket.s3.bucket_location import BucketLocation, origin_of, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
@@ -46,16 +46,20 @@ def steps_of(
 
     Args:
         settings: The configuration.
-        sites: Names of sites; empty for all.
+        sites: Hosts, in any case, of the sites that are meant; empty for all sites.
         regions: Regions with a target; empty for all.
         delete: Whether objects may be deleted.
 
     Raises:
         ConfigError: A name is unknown, or S3 cannot or must not copy between two buckets.
     """
-    names = [site.name for site in settings.sites]
-    _refuse_unknown("--site", sites, names)
-    chosen = [each for each in enumerate(settings.sites) if each[1].name in (sites or names)]
+    named = {host.lower().rstrip(".") for host in sites}
+    _refuse_unknown("--site", named, [host for site in settings.sites for host in site.hosts])
+    chosen = [
+        (number, site)
+        for number, site in enumerate(settings.sites)
+        if not named or not named.isdisjoint(site.hosts)
+    ]
     known = [region for _, site in chosen for region in site.targets]
     _refuse_unknown("--region", regions, known)
     steps = [step for number, site in chosen for step in _steps(number, site, regions)]
@@ -66,7 +70,7 @@ def steps_of(
     return steps
 
 
-def _refuse_unknown(option: str, asked: Sequence[str], known: Sequence[str]) -> None:
+def _refuse_unknown(option: str, asked: Iterable[str], known: Sequence[str]) -> None:
     for name in asked:
         if name not in known:
             raise ConfigError(f"{option} {name}: there is {' '.join(known) or 'none'}")
@@ -94,8 +98,9 @@ def _refuse_impossible(step: SyncStep) -> None:
     if origin.server != target.server:
         raise ConfigError(
             f"{target.name}: {target} is on {target.server}, its origin {origin} on "
-            f"{origin.server}; S3 copies within one server only. Copy with another tool, or leave "
-            "the region out with --region"
+            f"{origin.server}; S3 copies within one server only. Copy with rclone instead "
+            '(docs/replication.md, "Between two servers") and leave the region out with --region; '
+            "if both are one server, give both the same endpoint"
         )
     if origin.overlaps(target):
         raise ConfigError(

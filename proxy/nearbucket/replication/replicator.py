@@ -46,7 +46,10 @@ _AHEAD = 50_000
 shown; they take 25 MB."""
 
 _IN_A_ROW = 100
-"""Failures without a success after which a run ends: the objects are not the reason."""
+"""Failures without a success after which a run ends, if the objects are not the reason."""
+
+_OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
+"""Failures that say nothing about other objects."""
 
 
 class SyncJob(NamedTuple):
@@ -256,7 +259,7 @@ class Replicator:
 
     def _failed(self, what: ListedObject, error: Exception) -> None:
         self._progress.failures.append(SyncFailure(what.key, code_of(error), meaning(error)))
-        self._in_a_row += 1
+        self._in_a_row += kind_of(error) not in _OF_THE_OBJECT
         if self._in_a_row < _IN_A_ROW:
             return
         if not isinstance(error, ClientError):
