@@ -99,6 +99,7 @@ def test_what_the_policy_chooses_is_copied_and_then_nothing(sync: Sync) -> None:
         ("adopted bytes", 0),
         ("deleted", 0),
         ("other parts", 0),
+        ("unreadable", 0),
         ("not at origin", 0),
         ("failed", 0),
     ]
@@ -126,6 +127,7 @@ def test_a_dry_run_lists_what_it_would_do_and_what_it_would_cost(sync: Sync) -> 
         ("storage USD per month", "0.00"),
         ("break-even GB", "0.0"),
         ("other parts", 0),
+        ("unreadable", 0),
         ("not at origin", 1),
         ("failed", 0),
     )

@@ -19,8 +19,10 @@ from nearbucket.s3.bucket_listing import ListedObject
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def entry(size: int = 1, etag: str = "e", modified: datetime = EARLY) -> ListedObject:
-    return ListedObject("key", size, etag, modified)
+def entry(
+    size: int = 1, etag: str = "e", modified: datetime = EARLY, storage_class: str = "STANDARD"
+) -> ListedObject:
+    return ListedObject("key", size, etag, modified, storage_class)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,18 @@ def entry(size: int = 1, etag: str = "e", modified: datetime = EARLY) -> ListedO
         pytest.param(entry(size=2), entry(), Verdict.COPY, id="another size"),
         pytest.param(entry(size=2, etag="f"), entry(), Verdict.COPY, id="another size and ETag"),
         pytest.param(entry(etag="f"), entry(), Verdict.TAGGED, id="another ETag"),
+        *(
+            pytest.param(entry(), entry(storage_class=name), verdict, id=name)
+            for name, verdict in {
+                "GLACIER": Verdict.STORED,
+                "DEEP_ARCHIVE": Verdict.STORED,
+                "INTELLIGENT_TIERING": Verdict.STORED,
+                "GLACIER_IR": Verdict.SAME,
+                "ONEZONE_IA": Verdict.SAME,
+                "": Verdict.SAME,
+            }.items()
+        ),
+        pytest.param(entry(storage_class="GLACIER"), entry(), Verdict.SAME, id="the origin's"),
     ],
 )
 def test_what_listings_say(

@@ -47,6 +47,8 @@ class WatchedS3:
         """Gives the error code of a request that is not forwarded."""
         self.cut: Callable[[Asked], int | None] = lambda _: None
         """Gives the bytes of a body after which the connection is closed."""
+        self.alter: Callable[[Asked, dict[str, str]], None] = lambda _asked, _fields: None
+        """Changes the header fields of a response."""
         self.before: Callable[[Asked], Awaitable[None]] | None = None
         """Awaited before a request is forwarded."""
         self._busy = 0
@@ -125,6 +127,7 @@ class WatchedS3:
                 for name, value in answer.headers.items()
                 if name.lower() not in {"transfer-encoding", "connection"}
             }
+            self.alter(asked, kept)
             if request.method != "HEAD":
                 body = await answer.read()
                 whole = self.cut(asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -100,7 +101,13 @@ async def _each(reports: Sequence[SyncReport], options: SyncOptions, *, lists: b
     for report in reports:
         step = report.step
         found = {"found": report.found} if lists else {}
-        run = Replicator((step.origin, step.target), step.chosen, report.progress, options, **found)
+        run = Replicator(
+            (step.origin, step.target),
+            step.chosen,
+            report.progress,
+            replace(options, barriers=step.barriers),
+            **found,
+        )
         try:
             async with progress(report):
                 await run.run()
@@ -111,4 +118,5 @@ async def _each(reports: Sequence[SyncReport], options: SyncOptions, *, lists: b
 def _code(report: SyncReport) -> int:
     if report.progress.problem:
         return exit_code(report.progress.problem)
-    return NEEDS_ATTENTION if report.progress.failures or report.unproven else 0
+    progress = report.progress
+    return NEEDS_ATTENTION if progress.failures or progress.unreadable or report.unproven else 0

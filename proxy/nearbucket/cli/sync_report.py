@@ -215,8 +215,19 @@ def _facts(report: SyncReport, prices: Prices) -> Iterator[tuple[str, str]]:
         yield "adopted bytes", size_text(progress.adopted_size)
         yield "deleted", str(progress.deleted)
     yield "other parts", str(progress.other_parts)
+    yield "unreadable", str(sum(map(len, progress.unreadable.values())))
     yield "not at origin", str(progress.orphans - progress.deleted)
     yield "failed", str(len(progress.failures))
+
+
+_CURES = {
+    "archived": "archived: restore them, or delete them and run sync again, and let no lifecycle "
+    "rule archive copies",
+    "kms": "encrypted with a KMS key: set redirect.presign, or make SSE-S3 the bucket's default "
+    "encryption, delete them and run sync again",
+    "customer key": "encrypted with a customer-provided key: delete them and run sync again",
+}
+"""What keeps clients from reading copies, and what helps, by the verdict's word."""
 
 
 def _notes(report: SyncReport) -> Iterator[str]:
@@ -228,6 +239,11 @@ def _notes(report: SyncReport) -> Iterator[str]:
             "origin's size, but were uploaded in other parts or encrypted with another key, as by "
             "aws s3 sync: they are not copied again, and redirect.verify: match does not redirect "
             "to them; with --adopt, sync reads them and marks those that are equal"
+        )
+    for why, keys in progress.unreadable.items():
+        yield (
+            f"{len(keys):,} copies cannot be read by clients, who are not redirected to them; they "
+            f"are {_CURES[why]}: {first_names(keys)}"
         )
     if progress.differing:
         yield (

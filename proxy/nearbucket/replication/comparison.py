@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.replication.multipart_copy import parts_of
 from nearbucket.s3.copy_mark import TAG, mark_of, marked_etag
+from nearbucket.s3.sdk_client import FAULTS, code_of
+from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from nearbucket.replication.listing_merge import Pair
     from nearbucket.s3.bucket_listing import ListedObject
@@ -42,8 +44,27 @@ class Verdict(Enum):
     """Equal size, another ETag."""
     DESCRIBED = "read the headers"
     """Equal bytes, but the origin was written again after the copy."""
+    STORED = "read how it is stored"
+    """Equal, but it may be archived."""
+    ARCHIVED = "archived"
+    """Clients cannot read the copy, nor can ``sync``: it is neither copied again nor up to date."""
+    KMS = "kms"
+    """Encrypted with a KMS key; likewise."""
+    CUSTOMER_KEY = "customer key"
+    """Encrypted with a key that S3 does not have; likewise."""
     DELETE = "delete"
     """The origin has no such key."""
+
+
+UNREADABLE = {
+    Unreadable.ARCHIVED: Verdict.ARCHIVED,
+    Unreadable.KMS: Verdict.KMS,
+    Unreadable.CUSTOMER_KEY: Verdict.CUSTOMER_KEY,
+}
+"""The verdicts about copies that clients cannot read."""
+
+_KEY_IS_MISSING = {"InvalidRequest", "InvalidArgument"}
+"""Codes of a GET without the customer's key (S3, SeaweedFS); the response to a HEAD has none."""
 
 
 def compare_listings(pair: Pair) -> Verdict:
@@ -55,14 +76,28 @@ def compare_listings(pair: Pair) -> Verdict:
         return Verdict.COPY
     if origin.etag != target.etag:
         return Verdict.TAGGED
-    return Verdict.DESCRIBED if origin.modified > target.modified else Verdict.SAME
+    if origin.modified > target.modified:
+        return Verdict.DESCRIBED
+    return Verdict.STORED if maybe_archived(target.storage_class) else Verdict.SAME
+
+
+_NOT_FINAL = {Verdict.TAGGED, Verdict.DESCRIBED, Verdict.STORED}
 
 
 class VersionComparison:
     """Asks both buckets about a key for which the listings do not decide."""
 
-    def __init__(self, endpoints: CopyEndpoints) -> None:
+    def __init__(
+        self, endpoints: CopyEndpoints, barriers: Collection[Unreadable] = frozenset()
+    ) -> None:
+        """Prepare to ask.
+
+        Args:
+            endpoints: Origin and target.
+            barriers: What keeps the site's clients from reading a copy.
+        """
         self._origin, self._target, self._origin_client, self._target_client = endpoints
+        self._barriers = barriers
 
     async def settle(self, first: Verdict, pair: Pair) -> Verdict:
         """The final verdict about two objects; ``first`` is that of their listings.
@@ -71,22 +106,61 @@ class VersionComparison:
             botocore's errors: One of them cannot be asked for, or has changed since.
         """
         origin, copy = pair
-        if origin is None or copy is None or first not in {Verdict.TAGGED, Verdict.DESCRIBED}:
+        if origin is None or copy is None or first not in _NOT_FINAL:
             return first
-        marked = None
+        marked = await self._marked(copy) if first is Verdict.TAGGED else None
+        if first is Verdict.STORED or marked == origin.etag:
+            return await self.stored(copy)
+        try:
+            theirs, ours = await self.heads(origin, copy)
+        except FAULTS as error:
+            if code_of(error) == "400" and await self._needs_key(copy):
+                return Verdict.CUSTOMER_KEY
+            raise
+        verdict = await self._compared(first, (theirs, ours), copy.key)
+        # a mark for another ETag: the origin's object was replaced after the copy was made
+        if verdict is Verdict.COPY or (marked and verdict is Verdict.OTHER_PARTS):
+            return Verdict.COPY
+        return self._unreadable(ours) or verdict
+
+    async def _compared(self, first: Verdict, heads: tuple[_Head, _Head], key: str) -> Verdict:
+        theirs, ours = heads
         if first is Verdict.TAGGED:
-            marked = marked_etag((await self._target_tags(copy.key)).get(TAG, ""), copy.etag)
-            if marked == origin.etag:
-                return Verdict.SAME
-        theirs, ours = await self.heads(origin, copy)
-        if first is Verdict.TAGGED:
-            verdict = compare_heads(theirs, ours)
-            # a mark for another ETag: the origin's object was replaced after the copy was made
-            return Verdict.COPY if marked and verdict is Verdict.OTHER_PARTS else verdict
+            return compare_heads(theirs, ours)
         if description(theirs) != description(ours):
             return Verdict.COPY
-        same = await self._target_tags(copy.key) == await self.tags(origin.key)
+        same = await self._target_tags(key) == await self.tags(key)
         return Verdict.SAME if same else Verdict.COPY
+
+    async def _marked(self, copy: ListedObject) -> str | None:
+        return marked_etag((await self._target_tags(copy.key)).get(TAG, ""), copy.etag)
+
+    async def stored(self, copy: ListedObject) -> Verdict:
+        """The verdict about a copy that equals the origin's object, but may be unreadable.
+
+        It is archived, if its class is one of archives; or encrypted with a KMS key, which gives
+        it another ETag.
+        """
+        if Unreadable.KMS not in self._barriers and not maybe_archived(copy.storage_class):
+            return Verdict.SAME
+        head = await _head(self._target_client, self._target, copy)
+        return self._unreadable(head) or Verdict.SAME
+
+    def _unreadable(self, head: _Head) -> Verdict | None:
+        """The verdict about a copy that clients cannot read, by its HEAD; None if they can."""
+        found = unreadable_by_head(head["ResponseMetadata"]["HTTPHeaders"])
+        return UNREADABLE[found] if found and found in self._barriers else None
+
+    async def _needs_key(self, copy: ListedObject) -> bool:
+        """Whether a GET of the copy fails for lack of the customer's key."""
+        try:
+            answer = await self._target_client.get_object(
+                Range="bytes=0-0", **self._target.arguments(copy.key)
+            )
+        except FAULTS as error:
+            return code_of(error) in _KEY_IS_MISSING
+        answer["Body"].close()
+        return False
 
     async def mark(self, origin: ListedObject, copy_etag: str) -> None:
         """Tag the copy that has this ETag as equal to the origin's object, beside its own tags."""

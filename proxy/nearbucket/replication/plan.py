@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nearbucket.errors import ConfigError
 from nearbucket.policy.selection import chooser
 from nearbucket.s3.bucket_location import BucketLocation, origin_of, target_of
+from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ class SyncStep:
         origin: The bucket to copy from.
         target: The bucket to copy to.
         chosen: Whether the site's policy would redirect to an object of this key and size.
+        barriers: What keeps the site's clients from reading a copy.
     """
 
     site: str
@@ -37,6 +39,7 @@ class SyncStep:
     origin: BucketLocation
     target: BucketLocation
     chosen: Callable[[str, int], bool]
+    barriers: frozenset[Unreadable]
 
 
 def steps_of(
@@ -85,10 +88,12 @@ def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[SyncStep
         target = target_of(number, site, region)
         location = next((location for location in found if location.is_at(target)), target)
         found.setdefault(location, []).append(region)
+    signed = {Unreadable.KMS} if site.redirect.presign else set()
+    barriers = frozenset(Unreadable) - signed
     for target, names in found.items():
         origin = origin_of(number, site)
         if not target.is_at(origin):
-            yield SyncStep(site.name, tuple(names), origin, target, chooser(site))
+            yield SyncStep(site.name, tuple(names), origin, target, chooser(site), barriers)
 
 
 def _refuse_impossible(step: SyncStep) -> None:

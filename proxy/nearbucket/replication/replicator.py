@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from nearbucket.errors import ProxyError
 from nearbucket.replication.byte_comparison import ByteComparison
 from nearbucket.replication.comparison import (
+    UNREADABLE,
     Verdict,
     VersionComparison,
     compare_listings,
@@ -31,6 +32,7 @@ from nearbucket.replication.sync_progress import MovedBytes, SyncFailure
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, opened
+from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +78,7 @@ class SyncOptions:
         delete: Whether chosen objects that are not at the origin are deleted.
         adopt: Whether copies of other tools are read, and get a mark if they are equal.
         largest_piece: Bytes that one request can copy.
+        barriers: What keeps the site's clients from reading a copy.
     """
 
     parallel: int = 32
@@ -83,6 +86,7 @@ class SyncOptions:
     delete: bool = False
     adopt: bool = False
     largest_piece: int = LARGEST_PIECE
+    barriers: frozenset[Unreadable] = frozenset(Unreadable)
 
 
 class Replicator:
@@ -131,7 +135,7 @@ class Replicator:
             opened(self._target, 2 * parallel) as writes,
         ):
             self._endpoints = CopyEndpoints(self._origin, self._target, reads, writes)
-            self._comparison = VersionComparison(self._endpoints)
+            self._comparison = VersionComparison(self._endpoints, self._options.barriers)
             self._copier = ObjectCopier(
                 self._endpoints, self._comparison, parallel, self._options.largest_piece
             )
@@ -188,6 +192,9 @@ class Replicator:
                 await self._copy(what)
         elif verdict is Verdict.OTHER_PARTS and copy:
             await self._prove(job, copy)
+        elif verdict in UNREADABLE.values():
+            self._progress.expect(what, -1)
+            self._progress.note_unreadable(verdict.value, what.key)
         else:
             self._progress.expect(what, -1)
             self._progress.same += 1
@@ -240,6 +247,13 @@ class Replicator:
         if etag != what.etag:
             self._progress.other_etag += 1
             await self._comparison.mark(what, etag)
+            await self._look(what, etag)
+
+    async def _look(self, what: ListedObject, etag: str) -> None:
+        """Note a new copy that clients cannot read; with a KMS key it has another ETag."""
+        copy = what._replace(etag=etag, storage_class="")
+        if (verdict := await self._comparison.stored(copy)) in UNREADABLE.values():
+            self._progress.note_unreadable(verdict.value, what.key)
 
     async def _remove(self, job: SyncJob) -> None:
         """Delete an object, unless one came to the origin after the listing."""

@@ -42,6 +42,7 @@ class SyncProgress:
         differing: Keys of objects whose bytes were compared and differ.
         other_parts: Copies of equal size that may be equal, and were neither read nor copied again.
         other_parts_size: Bytes of the objects in ``other_parts``.
+        unreadable: Keys of copies that clients cannot read, by the verdict's word.
         orphans: Chosen objects of the target that are not at the origin.
         deleted: Orphans that were deleted.
         failures: Objects that could not be copied or deleted.
@@ -65,6 +66,7 @@ class SyncProgress:
     differing: list[str] = field(default_factory=list)
     other_parts: int = 0
     other_parts_size: int = 0
+    unreadable: dict[str, list[str]] = field(default_factory=dict)
     orphans: int = 0
     deleted: int = 0
     failures: list[SyncFailure] = field(default_factory=list)
@@ -74,6 +76,10 @@ class SyncProgress:
     def done(self) -> int:
         """Objects that were copied or adopted."""
         return self.copied + self.adopted
+
+    def note_unreadable(self, why: str, key: str) -> None:
+        """Note a copy that clients cannot read."""
+        self.unreadable.setdefault(why, []).append(key)
 
     def expect(self, what: ListedObject, sign: int = 1) -> None:
         """Count an object to be copied, or with -1 one that turned out to need nothing."""

@@ -27,12 +27,14 @@ class ListedObject(NamedTuple):
         size: In bytes.
         etag: Without quotes; ``…-N`` was uploaded in N parts.
         modified: When it was written, to the second.
+        storage_class: S3's name of it, such as ``STANDARD``; empty if the server has none.
     """
 
     key: str
     size: int
     etag: str
     modified: datetime
+    storage_class: str = ""
 
 
 async def pages_of(
@@ -79,4 +81,5 @@ def objects_of(page: Any, location: BucketLocation) -> Iterator[ListedObject]:
     for item in page.get("Contents", ()):
         if item["Key"] != prefix:
             key, etag = item["Key"].removeprefix(prefix), item["ETag"].strip('"')
-            yield ListedObject(key, item["Size"], etag, item["LastModified"])
+            storage_class = item.get("StorageClass", "")
+            yield ListedObject(key, item["Size"], etag, item["LastModified"], storage_class)
