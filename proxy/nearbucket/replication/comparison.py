@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     _Head = Mapping[str, Any]
 
-_HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage",
-            "CacheControl", "ExpiresString", "WebsiteRedirectLocation")  # fmt: skip
+_FIELDS = {"content-type", "content-encoding", "content-disposition", "content-language",
+           "cache-control", "expires", "x-amz-website-redirect-location"}  # fmt: skip
+_METADATA = "x-amz-meta-"
 _CHECKSUMS = tuple(f"Checksum{name}" for name in ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1"))
 
 
@@ -196,12 +197,17 @@ def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
 
-def description(head: Mapping[str, Any]) -> dict[str, Any]:
-    """Headers and metadata that a copy keeps, as arguments of CreateMultipartUpload."""
-    found = {name: head[name] for name in _HEADERS if head.get(name)}
-    if "ExpiresString" in found:  # the SDK fails to parse dates in other forms
-        found["Expires"] = found.pop("ExpiresString")
-    return found | ({"Metadata": head["Metadata"]} if head.get("Metadata") else {})
+def description(head: _Head) -> dict[str, str]:
+    """The header fields of an object that a copy keeps, user metadata included, byte for byte.
+
+    They are taken as they came: the SDK knows no Expires but dates, and changes the form of these.
+    """
+    fields: Mapping[str, str] = head["ResponseMetadata"]["HTTPHeaders"]
+    return {
+        name: value
+        for name, value in fields.items()
+        if name in _FIELDS or name.startswith(_METADATA)
+    }
 
 
 def has_md5_etag(head: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextvars import ContextVar
 from hashlib import md5
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,16 @@ MIB = 1024**2
 _MOST_PARTS = 10_000
 _PART = 128 * MIB
 """Bytes of a part if the origin's object has none: it was put in one piece, too large to copy."""
+
+_fields: ContextVar[Mapping[str, str]] = ContextVar("fields of an upload")
+"""Header fields that the SDK would refuse or change: an Expires that is no date, metadata that is
+not ASCII."""
+
+
+def _add_fields(params: dict[str, Any], **_: Any) -> None:
+    """Add the fields to a request that the SDK has made, before it is signed."""
+    params["headers"].update(_fields.get())
+
 
 _MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 _OF_PARTS = re.compile(r".+-([1-9][0-9]*)").fullmatch
@@ -163,12 +174,17 @@ class MultipartCopy:
                 return True
             marker = page["NextPartNumberMarker"]
 
-    async def begin(self, description: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Start an upload of an object with these headers, metadata and tags."""
+    async def begin(self, description: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Start an upload of an object with these header fields and tags."""
         tagging = {"Tagging": urlencode(tags, quote_via=quote)} if tags else {}
-        answer = await self._client.create_multipart_upload(
-            **self._arguments, **description, **tagging
+        self._client.meta.events.register(
+            "before-call.s3.CreateMultipartUpload", _add_fields, unique_id=__name__
         )
+        token = _fields.set(description)
+        try:
+            answer = await self._client.create_multipart_upload(**self._arguments, **tagging)
+        finally:
+            _fields.reset(token)
         self._id = answer["UploadId"]
 
     async def fill(

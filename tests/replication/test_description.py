@@ -1,0 +1,121 @@
+"""Header fields and metadata of copies in parts: the same bytes as at the origin."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.config.buckets import Bucket
+from nearbucket.replication.multipart_copy import MultipartCopy
+from nearbucket.replication.replicator import Replicator, SyncOptions
+from nearbucket.replication.sync_progress import SyncProgress
+from nearbucket.s3.bucket_listing import ListedObject
+from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
+from nearbucket.s3.sdk_client import opened
+from tests.replication.conftest import MIB
+from tests.replication.test_replicator import some
+from tests.scripteds3 import Say, ScriptedS3, reply
+
+if TYPE_CHECKING:
+    from tests.replication.conftest import World
+
+KEY = "a.tar.xz"
+STARTED = b"<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
+
+
+async def put_with(world: World, fields: dict[str, str]) -> None:
+    """An object of the origin in two parts, with fields that the SDK would refuse or change."""
+
+    def add(params: dict[str, Any], **_: Any) -> None:
+        params["headers"].update(fields)
+
+    events, name = world.client.meta.events, "before-call.s3.CreateMultipartUpload"
+    events.register(name, add)
+    try:
+        await world.put_in_parts(KEY, some(5 * MIB), b"x")
+    finally:
+        events.unregister(name, add)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"x-amz-meta-name": "ünï ☃"}, id="metadata in UTF-8"),
+        pytest.param({"x-amz-meta-name": "=?UTF-8?Q?=C3=BC?="}, id="metadata as S3 sends it"),
+        pytest.param({"x-amz-meta-Name_1.x": "a,  b; c"}, id="an odd name"),
+        pytest.param({"Content-Disposition": 'attachment; filename="ü.xz"'}, id="a file name"),
+        pytest.param({"Cache-Control": "max-age=60 ,public"}, id="directives with spaces"),
+        pytest.param({"Content-Encoding": "gzip,aws-x"}, id="two encodings"),
+    ],
+)
+async def test_a_copy_in_parts_has_the_fields_of_its_original(
+    world: World, fields: dict[str, str]
+) -> None:
+    await put_with(world, fields)
+    progress = await world.run()
+    assert (progress.copied, progress.other_etag, progress.failures) == (1, 0, [])
+    assert world.watched.count("UploadPartCopy") == 2
+    assert await world.in_step()
+    theirs, ours = [
+        (await world.client.head_object(**place.arguments(KEY)))["ResponseMetadata"]["HTTPHeaders"]
+        for place in (world.origin, world.target)
+    ]
+    for name in fields:
+        assert ours[name.lower()] == theirs[name.lower()]
+    assert (await world.run()).same == 1
+
+
+@pytest.mark.parametrize(
+    "expires",
+    [
+        "0",
+        "-1",
+        "never",
+        "Wed, 21 Oct 12037 07:28:00 GMT",
+        "Thu, 99 Jan 2037",
+        "1e9",
+        "253402300800",
+    ],
+)
+async def test_an_expires_that_is_no_date_is_sent_as_it_came(expires: str) -> None:
+    """SeaweedFS refuses what is not in the form of RFC 9110; S3 takes any text."""
+    async with ScriptedS3(Say(reply("200 OK", STARTED))) as server:
+        entry = Bucket(bucket="copies", region="us-east-1", endpoint=server.endpoint)
+        location = BucketLocation("target", entry, "anonymous")
+        async with opened(location) as client:
+            what = ListedObject(KEY, 2, "e-2", datetime.now(UTC))
+            upload = MultipartCopy(CopyEndpoints(location, location, client, client), what, (1, 1))
+            await upload.begin({"expires": expires, "x-amz-meta-a": "b"}, {"tag": "c d"})
+    headers = server.asked[0].headers
+    assert (headers["expires"], headers["x-amz-meta-a"]) == (expires, "b")
+    assert headers["x-amz-tagging"] == "tag=c%20d"
+
+
+def listing(modified: str) -> Say:
+    """A listing of one object that was written then."""
+    return Say(
+        reply(
+            "200 OK",
+            f"<ListBucketResult><Contents><Key>{KEY}</Key><LastModified>{modified}</LastModified>"
+            "<ETag>e</ETag><Size>1</Size></Contents></ListBucketResult>".encode(),
+        )
+    )
+
+
+async def test_fields_that_are_not_utf_8_fail_for_that_object_alone() -> None:
+    fields = b'\r\nETag: "e"\r\nx-amz-meta-n: \xe9\r\n\r\n'
+    odd = Say(reply("200 OK").replace(b"\r\n\r\n", fields))
+    newer, older = listing("2026-01-02T00:00:00Z"), listing("2026-01-01T00:00:00Z")
+    async with ScriptedS3(newer, newer, odd) as one, ScriptedS3(older, older) as two:
+        origin, target = (
+            BucketLocation(
+                name, Bucket(bucket=name, region="us-east-1", endpoint=server.endpoint), "anonymous"
+            )
+            for name, server in (("origin", one), ("copies", two))
+        )
+        progress = SyncProgress()
+        await Replicator((origin, target), lambda *_: True, progress, SyncOptions()).run()
+    [failure] = progress.failures
+    assert (failure.key, "'utf-8' codec can't decode" in failure.text) == (KEY, True)
