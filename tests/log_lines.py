@@ -36,6 +36,7 @@ class LogRecord(NamedTuple):
         referer: Referer, without its query.
         range: Range as sent.
         protocol: HTTP version, such as HTTP/1.1.
+        complete: Whether the whole answer was handed to the connection.
     """
 
     time: float
@@ -55,6 +56,7 @@ class LogRecord(NamedTuple):
     referer: str | None
     range: str | None
     protocol: str
+    complete: bool = True
 
 
 def line_of(form: LogFormat, record: LogRecord) -> bytes:
@@ -63,7 +65,8 @@ def line_of(form: LogFormat, record: LogRecord) -> bytes:
     object_ = form.object_part(record.method, record.path)
     decision = form.decision_part(record.action, record.reason, record.status)
     parts = LineParts(form.client_part(client), object_, decision)
-    return form.line(record.time, record.seconds, form.ends(record.bytes, parts))
+    ends = form.ends(record.bytes, parts, complete=record.complete)
+    return form.line(record.time, record.seconds, ends)
 
 
 FULL = LogRecord(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.behaviour.test_stream import scripted
+from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
-from tests.scripteds3 import Say, ScriptedS3, error, reply
+from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
 from tests.serving import client_at, head_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.behaviour.test_stream import Serve
+    from tests.serving import Client, Served
 
 FROM = client_at(OUTSIDE)
 
@@ -25,6 +31,33 @@ def logged(path: Path, *names: str) -> list[tuple[Any, ...]]:
     """These fields of each line."""
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     return [tuple(line[name] for name in names) for line in lines]
+
+
+def broken_off(path: Path) -> list[tuple[int, int, bool]]:
+    """Status and bytes of each line, and whether it says that the answer broke off."""
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert all(line.get("complete") in {None, False} for line in lines)
+    return [(line["status"], line["bytes"], "complete" in line) for line in lines]
+
+
+def reset(client: Client) -> None:
+    """Leave so that the server notices at once: a client that closes might only be half-closed."""
+    ours = client.writer.get_extra_info("socket")
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.writer.transport.abort()
+
+
+@asynccontextmanager
+async def logging_to(
+    path: Path, serve: Serve, *script: Say, **limits: Any
+) -> AsyncIterator[tuple[ScriptedS3, Served]]:
+    """A worker before an origin with this script; its log is written at the end."""
+    with path.open("wb") as sink:
+        async with (
+            ScriptedS3(*script) as server,
+            serve(scripted(server, limits=limits), log=sink.fileno()) as served,
+        ):
+            yield server, served
 
 
 @pytest.mark.parametrize(
@@ -58,6 +91,7 @@ async def test_the_log_has_the_bytes_of_the_body_and_the_reason_in_the_head(  # 
         tmp_path / "log", "action", "region", "reason", "method", "status", "bytes"
     )
     assert sent == [method, answer.status, len(answer.body)]
+    assert broken_off(tmp_path / "log") == [(answer.status, len(answer.body), False)]
     assert answer.headers["x-nearbucket"] == f"{action}; region={region}; reason={reason}"
 
 
@@ -92,7 +126,80 @@ async def test_of_a_body_that_breaks_off_the_log_has_the_bytes_that_were_sent(
             client = await (await served.connect()).send(head_of("/a.txt", FROM))
             await client.reader.readuntil(b"\r\n\r\n")
             assert len(await client.rest()) == 500
-    assert logged(tmp_path / "log", "status", "bytes") == [(200, 500)]
+    assert broken_off(tmp_path / "log") == [(200, 500, True)]
+
+
+async def test_a_range_that_breaks_off_is_logged_as_that(serve: Serve, tmp_path: Path) -> None:
+    said = reply("206 Partial Content", b"x" * 5, "Content-Range: bytes 0-9/20", length=10)
+    async with logging_to(tmp_path / "log", serve, Say(said, then="close")) as (_, served):
+        client = await served.connect()
+        await client.send(head_of("/a.txt", FROM, "Range: bytes=0-9"))
+        await client.rest()
+    assert broken_off(tmp_path / "log") == [(206, 5, True)]
+
+
+async def test_a_body_that_s3_drops_and_the_proxy_completes_did_not_break_off(
+    serve: Serve, tmp_path: Path
+) -> None:
+    body = bytes(range(100))
+    half = Say(reply("200 OK", body[:50], f"ETag: {ETAG}", length=100), then="close")
+    async with logging_to(tmp_path / "log", serve, half, Say(rest(body, 50))) as (_, served):
+        assert (await served.get("/a.txt", FROM)).body == body
+    assert broken_off(tmp_path / "log") == [(200, 100, False)]
+
+
+async def test_a_client_that_leaves_in_the_middle_of_a_body_did_not_get_all(
+    serve: Serve, tmp_path: Path
+) -> None:
+    half = Say(reply("200 OK", b"01234", length=10), then="hang")
+    async with logging_to(tmp_path / "log", serve, half) as (_, served):
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"01234")
+        reset(client)
+        await until(lambda: served.open_connections() == 0)
+    assert broken_off(tmp_path / "log") == [(200, 5, True)]
+
+
+async def test_a_client_that_leaves_before_an_answer_did_not_get_all(
+    serve: Serve, tmp_path: Path
+) -> None:
+    async with logging_to(tmp_path / "log", serve, Say(b"", then="hang")) as (server, served):
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await server.arrived.wait()
+        reset(client)
+        await until(lambda: served.open_connections() == 0)
+    assert broken_off(tmp_path / "log") == [(0, 0, True)]
+
+
+async def test_what_the_drain_cuts_is_logged_as_broken_off(serve: Serve, tmp_path: Path) -> None:
+    half = Say(reply("200 OK", b"01234", length=10), then="hang")
+    log = tmp_path / "log"
+    async with logging_to(log, serve, half, drain_timeout="100ms") as (_, served):
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"01234")
+        await served.drain()
+    assert broken_off(log) == [(200, 5, True)]
+
+
+async def test_an_answer_in_place_of_an_object_is_complete(serve: Serve, tmp_path: Path) -> None:
+    failed = Say(error("503 Slow Down", "SlowDown"))
+    async with logging_to(tmp_path / "log", serve, failed, failed, failed) as (_, served):
+        answer = await served.get("/a.txt", FROM)
+    assert answer.status == 503
+    assert broken_off(tmp_path / "log") == [(503, len(answer.body), False)]
+
+
+async def test_the_next_line_of_the_same_object_says_nothing_of_the_one_that_broke_off(
+    serve: Serve, tmp_path: Path
+) -> None:
+    whole, half = reply("200 OK", b"01234"), reply("200 OK", b"01234", length=10)
+    script = Say(whole), Say(half, then="close"), Say(whole)
+    async with logging_to(tmp_path / "log", serve, *script) as (_, served):
+        assert (await served.get("/a.txt", FROM)).body == b"01234"
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.rest()
+        assert (await served.get("/a.txt", FROM)).body == b"01234"
+    assert broken_off(tmp_path / "log") == [(200, 5, False), (200, 5, True), (200, 5, False)]
 
 
 @pytest.mark.parametrize("target", ["/a.tar.gz", "/a.txt"])

@@ -35,8 +35,8 @@ def in_front_of(s3: LocalS3, **sections: Any) -> Any:
     )
 
 
-def scripted(server: ScriptedS3) -> Any:
-    """A configuration with a scripted server as origin."""
+def scripted(server: ScriptedS3, **more: Any) -> Any:
+    """A configuration with a scripted server as origin, and ``more`` sections."""
     entry = {
         "bucket": "downloads",
         "region": "us-east-1",
@@ -46,6 +46,7 @@ def scripted(server: ScriptedS3) -> Any:
     return settings(
         site={"origin": entry},
         client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        **more,
     )
 
 

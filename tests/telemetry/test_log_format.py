@@ -21,6 +21,16 @@ def test_a_json_line_holds_every_field_by_its_name() -> None:
     )
 
 
+def test_a_line_says_that_an_answer_broke_off_and_otherwise_nothing() -> None:
+    whole, broken = FULL, FULL._replace(complete=False)
+    assert json_line(broken) == json_line(whole)[:-2] + b',"complete":false}\n'
+    assert json.loads(json_line(broken))["complete"] is False
+    column = W3C_FIELDS.split().index("x-edge-result-type")
+    values, usual = (w3c_line(each).split(b"\t") for each in (broken, whole))
+    assert (values.pop(column), usual.pop(column)) == (b"Error", b"-")
+    assert values == usual
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.0, b"0.000000"), (0.000999, b"0.000999"), (0.001, b"0.001000"), (12.5, b"12.500000")],

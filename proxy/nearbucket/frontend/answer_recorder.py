@@ -52,8 +52,14 @@ class AnswerRecorder:
         self._on_got_through = on_got_through
         self._took_back = took_back
 
-    def record(
-        self, cached: CachedDecision, status: int, sent: int, started: float, now: float
+    def record(  # noqa: PLR0913, PLR0917  # one answer, one call
+        self,
+        cached: CachedDecision,
+        status: int,
+        sent: int,
+        started: float,
+        now: float,
+        complete: bool = True,  # noqa: FBT001, FBT002  # a name takes the hot path longer
     ) -> None:
         """Count and log one answer; note it as a recent redirect if it sends to a target.
 
@@ -63,6 +69,7 @@ class AnswerRecorder:
             sent: Body bytes handed to the connection.
             started: Monotonic time at which the request came.
             now: Monotonic time of the end of the answer.
+            complete: Whether the whole answer was handed to the connection.
         """
         client, entry = cached
         counters, seconds = client.counters, now - started
@@ -82,15 +89,15 @@ class AnswerRecorder:
         log = self._log
         form = log.format
         if form is not None:
-            last = client.last_line
-            if last is None or last[0] is not entry or last[1] != status or last[2] != sent:
-                last = client.last_line = (
-                    entry,
-                    status,
-                    sent,
-                    _line_ends(form, cached, status, sent),
-                )
-            log.keep(form.line(now + log.offset, seconds, last[3]))
+            if complete:
+                last = client.last_line
+                if last is None or last[0] is not entry or last[1] != status or last[2] != sent:
+                    ends = _line_ends(form, cached, status, sent)
+                    last = client.last_line = (entry, status, sent, ends)
+                ends = last[3]
+            else:
+                ends = _line_ends(form, cached, status, sent, complete=False)
+            log.keep(form.line(now + log.offset, seconds, ends))
 
     def _count_range(self, client: ClientEntry, entry: ObjectEntry, now: float) -> None:
         """Count an answer to a request for a range, by which downloads are told apart."""
@@ -135,11 +142,14 @@ class AnswerRecorder:
             self._counters.take_back(client.site, client.region or "", size)
 
 
-def _line_ends(form: LogFormat, cached: CachedDecision, status: int, sent: int) -> LineEnds:
+def _line_ends(
+    form: LogFormat, cached: CachedDecision, status: int, sent: int, *, complete: bool = True
+) -> LineEnds:
     client, entry = cached
     decision_part = client.counters.log_parts.get(status)
     if decision_part is None:
         decision_part = client.counters.log_parts[status] = form.decision_part(
             client.action.value, client.reason.value, status
         )
-    return form.ends(sent, LineParts(client.log_part, entry.log_part, decision_part))
+    parts = LineParts(client.log_part, entry.log_part, decision_part)
+    return form.ends(sent, parts, complete=complete)

@@ -28,6 +28,10 @@ W3C_FIELDS = (
 )
 """The columns: CloudFront's names, then three of our own."""
 
+INCOMPLETE = b"Error"
+"""``x-edge-result-type`` of an answer that broke off: CloudFront's word for it, where the status is
+that of a success (CloudFront developer guide, "Standard log file fields")."""
+
 MAX_LINE = 4096
 """Bytes of the longest line: POSIX keeps this much whole when processes share a pipe."""
 
@@ -99,8 +103,14 @@ class LogFormat(Protocol):
     def decision_part(self, action: str, reason: str, status: int) -> LinePart:
         """The fields of the decision and the status."""
 
-    def ends(self, sent: int, parts: LineParts) -> LineEnds:
-        """All of a line but time and duration, for an answer of ``sent`` body bytes."""
+    def ends(self, sent: int, parts: LineParts, *, complete: bool = True) -> LineEnds:
+        """All of a line but time and duration.
+
+        Args:
+            sent: Body bytes handed to the connection.
+            parts: Client, object and decision.
+            complete: Whether the whole answer was handed to the connection.
+        """
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """The line of an answer that ended at the Unix time ``moment``."""
@@ -148,10 +158,12 @@ class JsonFormat:
         """The decision's fields."""
         return (b'%b,"status":%d,"bytes":' % (_members(action=action, reason=reason), status),)
 
-    def ends(self, sent: int, parts: LineParts) -> LineEnds:
+    def ends(self, sent: int, parts: LineParts, *, complete: bool = True) -> LineEnds:
         """The bytes between time and duration, and those behind them."""
         client, object_, decision = parts
-        return b'+00:00","seconds":', b"%b%b%b%d}\n" % (client[0], object_[0], decision[0], sent)
+        end = b"" if complete else b',"complete":false'
+        right = b"%b%b%b%d%b}\n" % (client[0], object_[0], decision[0], sent, end)
+        return b'+00:00","seconds":', right
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
         """The whole line."""
@@ -180,9 +192,9 @@ class W3cFormat:
         start, end = _range_bounds(fields.range)
         region = None if fields.region == UNKNOWN else fields.region
         client, host = _w3c(fields.client), _w3c(fields.host)
-        left = _w3c(fields.referer), _w3c(fields.user_agent), b"-", b"-", host, self._scheme
+        left = _w3c(fields.referer), _w3c(fields.user_agent), b"-"
         right = _w3c(fields.protocol), _w3c(start), _w3c(end)
-        return client, host, b"\t".join(left), b"\t".join(right), _w3c(region)
+        return client, host, b"\t".join(left), self._scheme, b"\t".join(right), _w3c(region)
 
     def object_part(self, method: str, path: str) -> LinePart:
         """The object's columns."""
@@ -192,13 +204,14 @@ class W3cFormat:
         """The decision's columns."""
         return _w3c(status), _w3c(action), _w3c(reason)
 
-    def ends(self, sent: int, parts: LineParts) -> LineEnds:
+    def ends(self, sent: int, parts: LineParts, *, complete: bool = True) -> LineEnds:
         """The columns before and behind the duration."""
-        client, host, fields, protocol, region = parts.client
+        client, host, fields, scheme, protocol, region = parts.client
         method, path = parts.object
         status, action, reason = parts.decision
-        size = b"%d" % sent
-        left = b"", b"-", size, client, method, host, path, status, fields, b""
+        size, result = b"%d" % sent, b"-" if complete else INCOMPLETE
+        before = b"", b"-", size, client, method, host, path, status, fields
+        left = *before, result, host, scheme, b""
         right = b"", b"-", protocol, action, region, reason
         return b"\t".join(left), b"\t".join(right) + b"\n"
 

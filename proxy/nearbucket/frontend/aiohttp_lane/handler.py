@@ -86,6 +86,7 @@ class _Exchange:
         self._missing = False
         self._status = 0
         self._sent = 0
+        self._broke_off = False
 
     async def answer(self) -> web.StreamResponse:
         """Carry out the decision."""
@@ -133,8 +134,9 @@ class _Exchange:
 
     def record(self) -> None:
         """Count and log the answer, also if it was not completed."""
+        complete = self._status != 0 and not self._broke_off
         self._context.recorder.record(
-            self._entries(), self._status, self._sent, self._started, monotonic()
+            self._entries(), self._status, self._sent, self._started, monotonic(), complete
         )
 
     def _entries(self) -> CachedDecision:
@@ -214,6 +216,7 @@ class _Exchange:
             finally:
                 counters.streams -= 1
                 counters.add("nearbucket_stream_ends_total", how)
+                self._broke_off = how != "complete"
         return response
 
     def _learn(self, decision: Stream, answer: ObjectResponse, asked: float) -> None:

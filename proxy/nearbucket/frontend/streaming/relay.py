@@ -122,7 +122,7 @@ class Relay:
         counters.complete.value += 1
         if self._cached[0].recent_redirects is not None:
             self._context.recorder.stream_completed(self._cached, now)
-        self._record(now)
+        self._record(now, complete=True)
         self._client.complete(now, keep_alive=self._keep_alive)
 
     def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
@@ -156,7 +156,7 @@ class Relay:
         """The client's connection is closed."""
         if self._exchange.response is None:
             self._exchange.close()
-            self._record(monotonic())
+            self._record(monotonic(), complete=False)
         else:
             self._end("client-gone")
 
@@ -172,11 +172,11 @@ class Relay:
         counters = self._context.counters
         counters.streams -= 1
         counters.add("nearbucket_stream_ends_total", how)
-        self._record(monotonic())
+        self._record(monotonic(), complete=False)
 
-    def _record(self, now: float) -> None:
+    def _record(self, now: float, *, complete: bool) -> None:
         response = self._exchange.response
         status = sent = 0
         if response is not None:
             status, sent = response.status, response.length - self._exchange.left
-        self._context.recorder.record(self._cached, status, sent, self._started, now)
+        self._context.recorder.record(self._cached, status, sent, self._started, now, complete)
