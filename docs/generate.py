@@ -26,6 +26,7 @@ from nearbucket.telemetry.metrics import (
     CHECKS,
     METRICS,
     OTHER_AWS,
+    OTHER_HOST,
     OUTSIDE,
     SECONDS,
     STREAM_ENDS,
@@ -82,6 +83,7 @@ LABELS: Mapping[str, str] = {
         "A [reason](request-handling.md#reasons): of `nearbucket_bypasses_total` one of action "
         "`stream`, of `nearbucket_refusals_total` one of action `refuse`."
     ),
+    "host": f"A name of `hosts`, or `{OTHER_HOST}`: one that only `*` serves, or none.",
     "action": ", ".join(f"`{action}`" for action in Action) + ".",
     "how": ", ".join(f"`{how}`" for how in STREAM_ENDS)
     + "; the last also where it failed before the first byte, and the client got 502, 503 or 504.",

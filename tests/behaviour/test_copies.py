@@ -279,6 +279,29 @@ async def test_a_shadow_counts_what_would_really_be_redirected(serve: Serve) -> 
         assert reason(await world.served.get("/nowhere.tar.gz", FROM)) == "absent"
 
 
+@pytest.mark.parametrize(
+    ("method", "fields", "size"),
+    [
+        pytest.param("GET", [], 10, id="the object"),
+        pytest.param("HEAD", [], 0, id="a HEAD"),
+        pytest.param("GET", ['If-None-Match: "etag-10"'], 0, id="a client that has it"),
+        pytest.param("GET", ["X-No-Redirect: 1"], 0, id="a client that opts out"),
+    ],
+)
+async def test_shadow_figures_are_the_bytes_that_redirects_would_save_and_their_price(
+    serve: Serve, method: str, fields: list[str], size: int
+) -> None:
+    site = "*", "us-west-2"
+    prices = {"cdn_per_gb": 2 * 1024**3}
+    async with copies(serve, OBJECTS, redirect={"mode": "shadow"}, prices=prices) as world:
+        await world.served.get(PATH, FROM, *fields, method=method)
+        await world.served.settled()
+        assert world.served.count("nearbucket_shadow_bytes_total", *site) == size
+        assert world.served.count("nearbucket_shadow_usd_total", *site) == 2 * size
+        for name in ("redirects", "redirected_bytes", "saved_usd"):
+            assert world.served.count(f"nearbucket_{name}_total", *site) == 0
+
+
 async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
     for mode in ("off", "shadow"):
         async with copies(serve, OBJECTS) as world:
@@ -293,6 +316,27 @@ async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
 
 JUDGED = {"came_back": "5m"}
 SAVED = "nearbucket_redirected_bytes_total", "*", "us-west-2"
+
+
+CHECKSUM = {
+    "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=", "x-amz-checksum-type": "FULL_OBJECT",
+    "Last-Modified": "Wed, 01 Jan 2020 00:00:00 GMT",
+}  # fmt: skip
+
+
+async def test_shadow_counts_no_client_that_resumes_by_an_etag_that_the_copy_lacks(
+    serve: Serve,
+) -> None:
+    async with copies(serve, OBJECTS, redirect={"mode": "shadow"}) as world:
+        for bucket in (world.origin, world.target):
+            bucket.headers["a.tar.gz"] = CHECKSUM
+        world.target.objects["a.tar.gz"] = (OBJECTS["a.tar.gz"], "copy")
+        for fields in (['If-Match: "etag-10"'], ["Range: bytes=4-", 'If-Range: "etag-10"']):
+            assert reason(await world.served.get(PATH, FROM, *fields)) == "other-etag"
+        assert reason(await world.served.get(PATH, FROM)) == "shadow"
+        shadow = "nearbucket_shadow_bytes_total", "*", "us-west-2"
+        await world.served.settled()
+        assert world.served.count(*shadow) == len(OBJECTS["a.tar.gz"])
 
 
 @pytest.mark.parametrize(
@@ -310,13 +354,9 @@ async def test_a_client_that_resumes_by_the_origins_etag_is_not_sent_to_a_copy_w
     serve: Serve, fields: list[str], answer: str
 ) -> None:
     """Whether or not a redirect of this or another object to such a client is cached."""
-    checksum = {
-        "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=", "x-amz-checksum-type": "FULL_OBJECT",
-        "Last-Modified": "Wed, 01 Jan 2020 00:00:00 GMT",
-    }  # fmt: skip
     async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}) as world:
         for bucket in (world.origin, world.target):
-            bucket.headers["a.tar.gz"] = checksum
+            bucket.headers["a.tar.gz"] = CHECKSUM
         world.target.objects["a.tar.gz"] = (OBJECTS["a.tar.gz"], "copy")
         for path in (PATH, "/b.tar.gz") * 3:
             assert reason(await world.served.get(path, FROM)) == "in-region"

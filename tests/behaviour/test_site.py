@@ -61,6 +61,44 @@ async def test_an_index_is_redirected_like_any_object(serve: Serve) -> None:
     assert answer.headers["location"].endswith(".com/docs/index.html")
 
 
+@pytest.mark.parametrize(
+    ("head", "host", "action"),
+    [
+        ("GET /a.tar.gz HTTP/1.1\r\nHost: dl.example", "dl.example", "redirect"),
+        ("GET /a.tar.gz HTTP/1.1\r\nHost: b.example:8080", "b.example", "redirect"),
+        ("GET /a.tar.gz HTTP/1.1\r\nHost: DL.Example.", "dl.example", "redirect"),
+        ("GET http://b.example/a.tar.gz HTTP/1.1\r\nHost: dl.example", "b.example", "redirect"),
+        ("HEAD /a.txt HTTP/1.1\r\nHost: dl.example", "dl.example", "stream"),
+        ("GET /a.txt HTTP/1.1\r\nHost: dl.example", "dl.example", "stream"),
+        ("POST /a.txt HTTP/1.1\r\nHost: dl.example", "dl.example", "refuse"),
+        ("GET /../a HTTP/1.1\r\nHost: dl.example", "dl.example", "refuse"),
+        ("GET /a.tar.gz HTTP/1.1\r\nHost: evil.example", "other", "refuse"),
+        ("GET /a.tar.gz HTTP/1.1\r\nHost: *", "other", "refuse"),
+        ("junk\r\nHost: dl.example", "other", "refuse"),
+    ],
+)
+async def test_requests_are_counted_by_the_host_of_the_configuration_that_they_name(
+    serve: Serve, head: str, host: str, action: str
+) -> None:
+    hosts = {"hosts": ["dl.example", "b.example"]}
+    async with (
+        ScriptedS3(Say(reply("200 OK"))) as server,
+        serve(scripted(server, **hosts)) as served,
+    ):
+        client = await served.connect()
+        await client.send(f"{head}\r\n{client_at(EAST)}\r\n\r\n".encode())
+        await client.reader.readuntil(b"\r\n\r\n")
+        await served.settled()
+        counted = served.figures("nearbucket_host_requests_total")
+        assert {labels for labels, count in counted.items() if count} == {(host, action)}
+
+
+async def test_a_site_for_all_hosts_counts_each_of_them_as_other(serve: Serve) -> None:
+    async with ScriptedS3() as server, serve(scripted(server)) as served:
+        await served.get("/a.tar.gz", client_at(EAST))
+        assert served.count("nearbucket_host_requests_total", "other", "redirect") == 1
+
+
 ALLOWED = {"query": ["response-content-disposition", "versionId"]}
 ASKED = "?acl&response-content-type=text/html&versionId=a%20b&response-content-disposition=x%2By"
 

@@ -101,6 +101,11 @@ nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.085
 nearbucket_streamed_bytes_total{region="other-aws",site="dl"} 100.0
 nearbucket_streamed_bytes_total{region="outside",site="dl"} 5.24288e+06
 nearbucket_streamed_bytes_total{region="us-west-2",site="dl"} 0.0
+# HELP nearbucket_host_requests_total Requests, by the host that they name.
+# TYPE nearbucket_host_requests_total counter
+nearbucket_host_requests_total{action="redirect",host="other"} 2.0
+nearbucket_host_requests_total{action="refuse",host="other"} 1.0
+nearbucket_host_requests_total{action="stream",host="other"} 3.0
 # HELP nearbucket_streams_in_progress Objects that are being streamed.
 # TYPE nearbucket_streams_in_progress gauge
 nearbucket_streams_in_progress 1.0
@@ -139,6 +144,9 @@ nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
 # HELP nearbucket_saved_usd Price of delivering those bytes through the CDN, by the setting prices.
 # TYPE nearbucket_saved_usd counter
 nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.0
+# HELP nearbucket_host_requests Requests, by the host that they name.
+# TYPE nearbucket_host_requests counter
+nearbucket_host_requests_total{action="redirect",host="other"} 1.0
 # HELP nearbucket_streams_in_progress Objects that are being streamed.
 # TYPE nearbucket_streams_in_progress gauge
 nearbucket_streams_in_progress 0.0
@@ -275,6 +283,13 @@ def test_a_dashboards_series_start_at_zero() -> None:
         "nearbucket_redirects_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
         "nearbucket_redirected_bytes_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
         "nearbucket_saved_usd_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_shadow_bytes_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_shadow_usd_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_host_requests_total": {
+            ("other", "redirect"): 0,
+            ("other", "stream"): 0,
+            ("other", "refuse"): 0,
+        },
         "nearbucket_checks_total": {("present",): 0, ("absent",): 0, ("failed",): 0},
         "nearbucket_refusals_total": {
             ("well-known",): 0,
@@ -367,7 +382,10 @@ PROMISED = {
     "nearbucket_refusals_total": ("counter", ("reason",)),
     "nearbucket_redirected_bytes_total": ("counter", ("site", "region")),
     "nearbucket_saved_usd_total": ("counter", ("site", "region")),
+    "nearbucket_shadow_bytes_total": ("counter", ("site", "region")),
+    "nearbucket_shadow_usd_total": ("counter", ("site", "region")),
     "nearbucket_streamed_bytes_total": ("counter", ("site", "region")),
+    "nearbucket_host_requests_total": ("counter", ("host", "action")),
     "nearbucket_request_seconds": ("histogram", ("action",)),
     "nearbucket_streams_in_progress": ("gauge", ()),
     "nearbucket_connections": ("gauge", ()),
@@ -396,6 +414,59 @@ def test_the_metrics_are_those_that_are_promised_with_their_labels() -> None:
 
 
 SAVINGS = ("nearbucket_redirected_bytes_total", "nearbucket_saved_usd_total")
+
+
+FIGURES = (
+    "nearbucket_streamed_bytes_total", "nearbucket_shadow_bytes_total",
+    "nearbucket_shadow_usd_total", "nearbucket_redirected_bytes_total",
+    "nearbucket_saved_usd_total",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("decision", "figures"),
+    [
+        pytest.param(stream("us-west-2", Reason.SHADOW, target=True), [3 << 30, 3 << 30, 6, 0, 0],
+                     id="streamed"),
+        pytest.param(replace(WEST, reason=Reason.SHADOW), [0, 3 << 30, 6, 0, 0],
+                     id="redirected to the CDN"),
+        pytest.param(stream("us-west-2", Reason.OFF, target=True), [3 << 30, 0, 0, 0, 0], id="off"),
+        pytest.param(stream("us-west-2", Reason.PERCENT, target=True), [3 << 30, 0, 0, 0, 0],
+                     id="outside the percentage"),
+        pytest.param(WEST, [0, 0, 0, 3 << 30, 6], id="redirected"),
+    ],
+)  # fmt: skip
+def test_shadow_has_the_bytes_and_dollars_that_redirects_would_save(
+    decision: Decision, figures: list[float]
+) -> None:
+    counters = Counters()
+    counters.declare(settings(prices={"cdn_per_gb": 1024, "region_per_gb": {"us-west-2": 2}}))
+    counters.decision_counters(decision).add(0.25, 3 << 30)
+    series = counters.snapshot()
+    assert [series[name].get(("dl", "us-west-2"), 0) for name in FIGURES] == figures
+    assert counters.decision_counters(decision).redirects is (decision == WEST)
+
+
+def test_the_hosts_of_the_configuration_have_series_from_the_start() -> None:
+    counters = Counters()
+    counters.declare(settings(site={"hosts": ["dl.example", "*", "b.example"]}))
+    hosts = {host for host, _ in counters.snapshot()["nearbucket_host_requests_total"]}
+    assert hosts == {"dl.example", "b.example", "other"}
+
+
+def test_requests_are_counted_by_host_beside_their_other_labels() -> None:
+    counters = Counters()
+    for host in ("a.example", "b.example", "b.example", None):
+        counters.decision_counters(WEST, host).add(0.1, 0)
+    counters.decision_counters(METHOD, "a.example").add(0.1, 0)
+    values = counters.snapshot()
+    assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 4}
+    assert values["nearbucket_host_requests_total"] == {
+        ("a.example", "redirect"): 1,
+        ("b.example", "redirect"): 2,
+        ("other", "redirect"): 1,
+        ("a.example", "refuse"): 1,
+    }
 
 
 def test_savings_are_taken_back_in_bytes_and_dollars() -> None:

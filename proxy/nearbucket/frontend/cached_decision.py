@@ -20,7 +20,7 @@ from nearbucket.policy.preconditions import gets_body
 from nearbucket.telemetry.log_format import ClientFields, fitted_client_part, fitted_object_part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nearbucket.frontend.recent_redirects import RecentRedirects
     from nearbucket.policy.model import Decision, Request
@@ -144,18 +144,30 @@ CachedDecision = tuple[ClientEntry, ObjectEntry]
 class EntryBuilder:
     """Makes cache entries under one configuration."""
 
-    __slots__ = ("_counters", "_form", "_reason_header", "_recent_redirects", "_texts")
+    __slots__ = (
+        "_counters", "_form", "_host_of", "_reason_header", "_recent_redirects", "_texts",
+    )  # fmt: skip
 
     def __init__(
         self,
         counters: Counters,
         form: LogFormat | None,
         recent_redirects: Mapping[str, RecentRedirects],
+        host_of: Callable[[Request], str | None],
         *,
         reason_header: bool,
     ) -> None:
-        """``recent_redirects`` has those of each site, by its name."""
+        """Prepare.
+
+        Args:
+            counters: Where answers are counted.
+            form: Format of the access log; None when it is off.
+            recent_redirects: Those of each site, by its name.
+            host_of: The host of the configuration that a request names, or None.
+            reason_header: Whether answers have ``X-Nearbucket``.
+        """
         self._counters = counters
+        self._host_of = host_of
         self._form = form
         self._recent_redirects = recent_redirects
         self._reason_header = reason_header
@@ -209,7 +221,7 @@ class EntryBuilder:
             part=part,
             recent_redirects=redirects,
             free_until=0.0 if redirects is not None and redirects.window else inf,
-            counters=self._counters.decision_counters(decision),
+            counters=self._counters.decision_counters(decision, self._host_of(request)),
         )
         return client, self._object_entry(request, decision)
 

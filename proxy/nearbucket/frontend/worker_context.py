@@ -145,6 +145,7 @@ class WorkerContext:
             self.counters,
             self.log.format,
             self.decider.recent_redirects,
+            engine.host_of,
             reason_header=settings.log.reason_header,
         )
 

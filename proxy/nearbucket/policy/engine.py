@@ -6,6 +6,7 @@ An ``Engine`` is built once per configuration and list of prefixes. Workers, ``e
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 
@@ -175,7 +176,7 @@ class Engine:
                 reason = replica.against
             elif reason is Reason.IN_REGION and (etag := _version_of_client(request, replica)):
                 reason = Reason.NOT_MODIFIED
-            elif reason is Reason.IN_REGION and names_origin(request.headers, replica.etags):
+            elif names_origin(request.headers, replica.etags):
                 reason = Reason.OTHER_ETAG
             elif replicas.came_back(site.name, region, client, key, request):
                 reason = Reason.CAME_BACK
@@ -208,6 +209,15 @@ class Engine:
         if site is None and (name := host_name(authority)) is not None:
             site = self.sites.get(name) or self.sites.get("*")
         return site
+
+    def host_of(self, request: Request) -> str | None:
+        """The host of the configuration that a request names; None if it names another."""
+        authority = request.headers.get(b"host", b"").decode("latin-1")
+        if not request.target.startswith("/"):
+            with suppress(RequestError):
+                authority = split_target(request.target).authority or authority
+        name = authority if authority in self.sites else host_name(authority)
+        return name if name in self.sites and name != "*" else None
 
     def for_client(self) -> Engine:
         """The same engine, but the peer is always the client and no header is trusted."""

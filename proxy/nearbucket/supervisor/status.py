@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 _FIGURES = (
     "nearbucket_redirects_total", "nearbucket_redirected_bytes_total", "nearbucket_saved_usd_total",
-    "nearbucket_bypasses_total", "nearbucket_refusals_total", "nearbucket_streamed_bytes_total",
-    "nearbucket_checks_total", "nearbucket_streams_in_progress", "nearbucket_connections",
-    "nearbucket_stream_ends_total", "nearbucket_config_reloads_total",
+    "nearbucket_shadow_bytes_total", "nearbucket_shadow_usd_total",
+    "nearbucket_host_requests_total", "nearbucket_bypasses_total", "nearbucket_refusals_total",
+    "nearbucket_streamed_bytes_total", "nearbucket_checks_total",
+    "nearbucket_streams_in_progress", "nearbucket_connections", "nearbucket_stream_ends_total",
+    "nearbucket_config_reloads_total",
 )  # fmt: skip
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from enum import StrEnum
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.config.prices import GB, Prices
 from nearbucket.policy.model import Action, Decision, Reason, RedirectTo, Refuse, action_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from nearbucket.config.settings import Settings
     from nearbucket.policy.model import Stream
@@ -45,12 +46,15 @@ SECONDS = (
 
 _FIRST = SECONDS[0]
 OUTSIDE, OTHER_AWS = "outside", "other-aws"
+OTHER_HOST = "other"
+"""Stands for all names that the configuration does not list."""
 CHECKS = ("present", "absent", "failed")
 _OF_TARGETS = (
     "nearbucket_redirects_total",
     "nearbucket_redirected_bytes_total",
     "nearbucket_saved_usd_total",
 )
+_SHADOW = ("nearbucket_shadow_bytes_total", "nearbucket_shadow_usd_total")
 TAKEN_BACK = _OF_TARGETS[1:]
 """Counters of savings, from which failed redirects are subtracted again."""
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
@@ -77,8 +81,16 @@ METRICS = (
                      "those of redirects that failed."),
     MetricDefinition("nearbucket_saved_usd_total", "counter", ("site", "region"),
                      "Price of delivering those bytes through the CDN, by the setting prices."),
+    MetricDefinition("nearbucket_shadow_bytes_total", "counter", ("site", "region"),
+                     "Body bytes of requests with the reason shadow: what redirects would keep off "
+                     "the CDN."),
+    MetricDefinition("nearbucket_shadow_usd_total", "counter", ("site", "region"),
+                     "Price of delivering the shadow bytes through the CDN: what redirects would "
+                     "save."),
     MetricDefinition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
                      "Body bytes streamed from the origin to clients."),
+    MetricDefinition("nearbucket_host_requests_total", "counter", ("host", "action"),
+                     "Requests, by the host that they name."),
     MetricDefinition("nearbucket_request_seconds", "histogram", ("action",),
                      "Time from the head of a request to the end of its response."),
     MetricDefinition("nearbucket_streams_in_progress", "gauge", (),
@@ -129,44 +141,62 @@ class Counter:
 
 
 class DecisionCounters:
-    """The counters of all answers with one site, region and reason.
+    """The counters of all answers with one host, site, region and reason.
 
     Attributes:
         redirects: Whether they are redirects to a target.
         log_parts: Their part of an access log line, by status; filled by the recorder.
     """
 
-    __slots__ = ("_answers", "_bytes", "_rate", "_times", "_usd", "log_parts", "redirects")
+    __slots__ = (
+        "_answers", "_bytes", "_host", "_rate", "_shadow_bytes", "_times", "_usd", "log_parts",
+        "redirects",
+    )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a series each
         self,
         answers: Counter,
+        host: Counter,
         times: list[float],
         *,
         size: Counter | None = None,
+        shadow: Counter | None = None,
         usd: Counter | None = None,
         rate: float = 0.0,
+        redirects: bool = False,
     ) -> None:
         """Count in these series.
 
-        ``times`` is a row of the histogram: the sum of seconds, then the count of each bucket;
-        ``rate`` is in dollars per byte.
+        Args:
+            answers: The answers.
+            host: The answers of their host.
+            times: Row of the histogram: the sum of seconds, then the count of each bucket.
+            size: The bytes.
+            shadow: The bytes once more, where a redirect would have saved them.
+            usd: The price of the bytes.
+            rate: Dollars per byte.
+            redirects: Whether they are redirects to a target.
         """
         self._answers = answers
+        self._host = host
         self._times = times
         self._bytes = size
+        self._shadow_bytes = shadow
         self._usd = usd
         self._rate = rate
-        self.redirects = usd is not None
+        self.redirects = redirects
         self.log_parts: dict[int, tuple[bytes, ...]] = {}
 
     def add(self, seconds: float, size: int) -> None:
         """Count one answer and its bytes: streamed from the origin, or saved by a redirect."""
         self._answers.value += 1
+        self._host.value += 1
         if size and self._bytes is not None:
             self._bytes.value += size
             if self._usd is not None:
                 self._usd.value += size * self._rate
+                if self._shadow_bytes is not None:
+                    self._shadow_bytes.value += size
         row = self._times
         row[0] += seconds
         row[1 if seconds <= _FIRST else 1 + bisect_left(SECONDS, seconds)] += 1.0
@@ -207,21 +237,8 @@ class Counters:
         """Create series at zero, so that rates include the first event."""
         self._prices = settings.prices
         self._by_decision.clear()
-        for site in settings.sites:
-            for region in site.targets:
-                for name in _OF_TARGETS:
-                    self.counter(name, site.name, region)
-        for reason in Reason:
-            if reason.action is Action.REFUSE:
-                self.counter("nearbucket_refusals_total", reason.value)
-        self.counter("nearbucket_connections_refused_total")
-        self.counter("nearbucket_log_lines_dropped_total")
-        for result in CHECKS:
-            self.counter("nearbucket_checks_total", result)
-        for how in STREAM_ENDS:
-            self.counter("nearbucket_stream_ends_total", how)
-        for cause in HandoffReason:
-            self.counter("nearbucket_handovers_total", cause.value)
+        for name, *labels in _declared(settings):
+            self.counter(name, *labels)
 
     def counter(self, name: str, *labels: str) -> Counter:
         """The series of a metric with these label values; created at zero."""
@@ -241,32 +258,48 @@ class Counters:
         usd = size * self._prices.cdn(region) / GB
         self.counter("nearbucket_saved_usd_total", site, region).value -= usd
 
-    def decision_counters(self, decision: Decision) -> DecisionCounters:
-        """The counters of requests with this decision."""
+    def decision_counters(self, decision: Decision, host: str | None = None) -> DecisionCounters:
+        """The counters of requests with this decision.
+
+        Args:
+            decision: The decision.
+            host: The host of the configuration that the request names; None if it names another.
+        """
         reason = decision.reason
         if isinstance(decision, Refuse):
-            mark: tuple[object, ...] = (reason,)
+            mark: tuple[object, ...] = (host, reason)
         else:
-            mark = type(decision), decision.site, decision.region, decision.target, reason
+            mark = host, type(decision), decision.site, decision.region, decision.target, reason
         found = self._by_decision.get(mark)
         if found is None:
-            found = self._by_decision[mark] = self._new_decision_counters(decision)
+            found = self._by_decision[mark] = self._new_decision_counters(decision, host)
         return found
 
-    def _new_decision_counters(self, decision: Decision) -> DecisionCounters:
-        times, reason = self.seconds[action_of(decision)], decision.reason
+    def _new_decision_counters(self, decision: Decision, host: str | None) -> DecisionCounters:
+        action, reason = action_of(decision), decision.reason
+        times = self.seconds[action]
+        of_host = self.counter("nearbucket_host_requests_total", host or OTHER_HOST, action.value)
         if isinstance(decision, Refuse):
-            return DecisionCounters(self.counter("nearbucket_refusals_total", reason.value), times)
+            answers = self.counter("nearbucket_refusals_total", reason.value)
+            return DecisionCounters(answers, of_host, times)
         site, region = decision.site, region_label(decision)
-        if reason is not Reason.IN_REGION:
-            answers = self.counter("nearbucket_bypasses_total", site, region, reason.value)
-            if isinstance(decision, RedirectTo):
-                return DecisionCounters(answers, times)
-            size = self.counter("nearbucket_streamed_bytes_total", site, region)
-            return DecisionCounters(answers, times, size=size)
-        answers, size, usd = (self.counter(name, site, region) for name in _OF_TARGETS)
         rate = self._prices.cdn(region) / GB
-        return DecisionCounters(answers, times, size=size, usd=usd, rate=rate)
+        if reason is Reason.IN_REGION:
+            answers, size, usd = (self.counter(name, site, region) for name in _OF_TARGETS)
+            return DecisionCounters(
+                answers, of_host, times, size=size, usd=usd, rate=rate, redirects=True
+            )
+        answers = self.counter("nearbucket_bypasses_total", site, region, reason.value)
+        shadow: Counter | None = None
+        price: Counter | None = None
+        if reason is Reason.SHADOW:
+            shadow, price = (self.counter(name, site, region) for name in _SHADOW)
+        if isinstance(decision, RedirectTo):  # to the CDN
+            return DecisionCounters(answers, of_host, times, size=shadow, usd=price, rate=rate)
+        size = self.counter("nearbucket_streamed_bytes_total", site, region)
+        return DecisionCounters(
+            answers, of_host, times, size=size, shadow=shadow, usd=price, rate=rate
+        )
 
     def snapshot(self) -> Values:
         """All values, as plain picklable data."""
@@ -283,6 +316,24 @@ class Counters:
             for slot, figure in enumerate(row)
         }
         return values
+
+
+def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
+    """The series that there are from the start: each metric's name, and values of its labels."""
+    for site in settings.sites:
+        for region in site.targets:
+            yield from ((name, site.name, region) for name in (*_OF_TARGETS, *_SHADOW))
+    hosts = {host for site in settings.sites for host in site.hosts} - {"*"}
+    for host, action in product((*sorted(hosts), OTHER_HOST), Action):
+        yield "nearbucket_host_requests_total", host, action.value
+    for reason in Reason:
+        if reason.action is Action.REFUSE:
+            yield "nearbucket_refusals_total", reason.value
+    yield ("nearbucket_connections_refused_total",)
+    yield ("nearbucket_log_lines_dropped_total",)
+    yield from (("nearbucket_checks_total", result) for result in CHECKS)
+    yield from (("nearbucket_stream_ends_total", how) for how in STREAM_ENDS)
+    yield from (("nearbucket_handovers_total", cause.value) for cause in HandoffReason)
 
 
 def region_label(decision: RedirectTo | Stream) -> str:
