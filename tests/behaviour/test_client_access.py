@@ -94,6 +94,7 @@ async def test_a_target_closed_to_clients_is_left_and_taken_again_when_it_is_ope
             assert not served.target_up("*", "us-west-2")
             (line,) = [line for line in caplog.messages if "target down" in line]
             assert line.startswith("target down for clients")
+            assert ": site * in us-west-2, bucket " in line
             assert "answers 403 to a request without a signature" in line
             await allow_anonymous(client, f"{name}-t")
             await until_answered(served, "in-region")

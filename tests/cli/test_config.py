@@ -29,13 +29,57 @@ def test_check_of_a_good_file_says_where_clients_go(nearbucket: Run, config: str
     assert nearbucket("check", "--offline", "--config", config) == (0, VALID, "")
 
 
-@pytest.mark.parametrize("mode", ["shadow", "off"])
-def test_check_says_where_clients_would_go_if_the_mode_was_on(
-    nearbucket: Run, tmp_path: Path, mode: str
+SHADOW = "are not redirected (mode: shadow)"
+FULL = {"mode": "on", "percent": 100}
+
+
+@pytest.mark.parametrize(
+    ("redirect", "said"),
+    [
+        ({"mode": "off"}, "are not redirected (mode: off)"),
+        ({"mode": "shadow"}, f"{SHADOW}; with mode: on, they would be, to {WEST_URL}"),
+        ({"mode": "shadow", "percent": 5},
+         f"{SHADOW}; with mode: on, 5 % of their requests would be, to {WEST_URL}"),
+        ({"mode": "shadow", "percent": 0}, SHADOW),
+        ({"percent": 12.5}, f"are redirected to {WEST_URL} for 12.5 % of their requests"),
+        ({"percent": 0}, "are not redirected (percent: 0)"),
+    ],
+)  # fmt: skip
+def test_check_says_where_clients_go_only_where_they_would(
+    nearbucket: Run, tmp_path: Path, redirect: dict[str, Any], said: str
 ) -> None:
-    quiet = {**SITE, "redirect": {"mode": mode}}
-    done = nearbucket("check", "--offline", "--config", write(tmp_path / "a.yaml", sites=[quiet]))
-    assert f"clients in us-west-2 would be redirected (mode: {mode}) to {WEST_URL}" in done.out
+    site = {**SITE, "redirect": redirect}
+    config = write(tmp_path / "a.yaml", sites=[site])
+    done = nearbucket("check", "--offline", "--config", config)
+    (line,) = [line for line in done.out.splitlines() if "us-west-2" in line]
+    assert line.startswith(f"site *: clients in us-west-2 {said}")
+    rollout = json.loads(nearbucket("check", "--offline", "--json", "--config", config).out)[
+        "rollout"
+    ]
+    assert rollout["*"]["us-west-2"] == FULL | redirect
+
+
+def test_check_of_one_target_in_shadow_speaks_of_that_target_alone(
+    nearbucket: Run, tmp_path: Path
+) -> None:
+    east, west = {"bucket": "downloads"}, {"bucket": "west-downloads", "mode": "shadow"}
+    site = {**SITE, "targets": {"us-east-1": east, "us-west-2": west}}
+    config = write(tmp_path / "a.yaml", sites=[site])
+    out = nearbucket("check", "--offline", "--config", config).out
+    assert f"clients in us-east-1 are redirected to {EAST_URL}\n" in out
+    assert "clients in us-west-2 are not redirected (mode: shadow" in out
+
+
+@pytest.mark.parametrize("text", ["sites: [", "lisen: {}\nlimits: {idle_timeout: soon}", "- a"])
+def test_check_of_a_bad_file_as_json_is_json(nearbucket: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    plain = nearbucket("check", "--offline", "--config", "bad.yaml")
+    done = nearbucket("check", "--offline", "--config", "bad.yaml", "--json")
+    errors = [line.removeprefix("nearbucket: ") for line in plain.err.splitlines()]
+    assert json.loads(done.out) == {"valid": False, "errors": errors}
+    assert (done.code, done.err) == (2, "")
+    missing = nearbucket("check", "--config", "none.yaml", "--json")
+    assert "none.yaml" in json.loads(missing.out)["errors"][0]
 
 
 def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
@@ -43,6 +87,9 @@ def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
     assert json.loads(done.out) == {
         "valid": True,
         "sites": {"*": {"us-east-1": EAST_URL, "us-west-2": WEST_URL}},
+        "rollout": {
+            "*": {"us-east-1": FULL, "us-west-2": FULL},
+        },
     }
 
 

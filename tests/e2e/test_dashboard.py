@@ -83,4 +83,7 @@ async def test_the_dashboard_says_what_is_sent_where_and_what_is_wrong(
             "warm-up: sites.0.targets.eu-west-1",
             "the last configuration was refused, the one before goes on: ",
         )
+        said = running.errors.read_text(encoding="utf-8")
+        down = "site * in eu-west-1, bucket nobody-made-this"
+        assert f"target down, clients are no longer redirected to it: {down}: " in said
         await shown(tab, "0 B a second", "$0.00 an hour")  # two looks are five seconds apart

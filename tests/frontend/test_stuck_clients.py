@@ -10,7 +10,8 @@ NOW = 1000.0
 
 
 def client(number: int) -> StuckClient:
-    return StuckClient.of("*", "us-west-2", f"192.0.2.{number}", "a.tar.gz", b"curl/8")
+    found = StuckClient.of("*", "us-west-2", f"192.0.2.{number}", "a.tar.gz", b"curl/8")
+    return found._replace(since=NOW)
 
 
 def test_clients_are_kept_while_they_are_stuck() -> None:

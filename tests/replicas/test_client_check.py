@@ -44,7 +44,9 @@ class World:
         self.target = ClientTarget(f"{server.endpoint}/{BUCKET}", "", signed=False)
         self.bucket = BucketProbe(Target.model_validate(server.entry()), session, SdkCredentials())
         self.checker = ClientChecker(session, lambda _: self.known, self.counters, self.changed)
-        self.checker.use({self.target: TargetUse(self.bucket, requested=False, names=NAMES)})
+        self.checker.use(
+            {self.target: TargetUse(self.bucket, requested=False, names=NAMES, bucket_name="west")}
+        )
 
     def changed(self) -> None:
         self.changes += 1
@@ -84,12 +86,13 @@ async def test_a_target_that_refuses_what_it_gave_is_down_after_the_second_check
     assert not await world.check(RISE - 1)
     assert await world.check()
     url = f"{world.server.endpoint}/{BUCKET}"
+    text = "site one in us-west-2, site two in us-west-2, bucket west"
     down = (
-        f"target down for clients, they are no longer redirected: {url}/a answers {status} to a "
-        "request without a signature, though the object is there"
+        f"target down for clients, they are no longer redirected: {text}: {url}/a answers {status} "
+        "to a request without a signature, though the object is there"
     )
     lines = [line for line in caplog.messages if "for clients" in line]
-    assert lines == [down, f"target up again for clients: {url}"]
+    assert lines == [down, f"target up again for clients: {text}"]
     assert world.changes == 2
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nearbucket.replicas.canaries import Canaries
 
+TEXT = "site dl in us-west-2, bucket west"
 ONE = ObjectVersion(1, "one")
 GOOD = ProbeResult(BucketHealth.GOOD)
 FAILED, WRONG, FORBIDDEN = (
@@ -71,7 +72,7 @@ async def watching(*script: ProbeResult | Exception) -> AsyncIterator[World]:
     """One bucket, checked until its script has ended."""
     bucket = Bucket("east", script)
     world = World(bucket)
-    world.checker.use([bucket])
+    world.checker.use([(bucket, TEXT)])
     try:
         await until(lambda: bucket.asked > len(script))
         yield world
@@ -119,8 +120,8 @@ async def test_the_log_says_which_target_fell_and_why_and_that_it_is_back(
     caplog.set_level(logging.INFO)
     async with watching(GOOD, WRONG, *[GOOD] * RISE):
         assert caplog.messages == [
-            "target down, clients are no longer redirected to it: it is wrong",
-            "target up again: east",
+            f"target down, clients are no longer redirected to it: {TEXT}: it is wrong",
+            f"target up again: {TEXT}",
         ]
 
 
@@ -153,7 +154,7 @@ async def test_a_fault_of_ours_counts_as_a_failure_and_ends_nothing(fault: Excep
 async def test_each_target_is_judged_by_itself() -> None:
     east, west = Bucket("east", [WRONG, *[GOOD] * 20]), Bucket("west", [GOOD])
     world = World(east, west)
-    world.checker.use([east, west])
+    world.checker.use([(east, TEXT), (west, TEXT)])
     await until(lambda: east.asked > 5)
     assert len(world.turns) == 2
     assert not world.checker.down
@@ -169,7 +170,7 @@ async def test_a_failed_question_causes_one_about_the_bucket_now(
     monkeypatch.setattr(module, "INTERVAL", 60.0)
     bucket = Bucket("east", [GOOD, FAILED, FAILED, GOOD])
     world = World(bucket)
-    world.checker.use([bucket])
+    world.checker.use([(bucket, TEXT)])
     await until(lambda: bucket.asked == 1)
     for _ in range(100):
         world.checker.failed("east", "no answer")
@@ -187,7 +188,7 @@ async def test_questions_that_fail_one_after_the_other_cause_few_about_the_bucke
     bucket = Bucket("east", [GOOD])
     world = World(bucket)
     began = monotonic()
-    world.checker.use([bucket])
+    world.checker.use([(bucket, TEXT)])
     async with asyncio.timeout(PATIENCE):
         while bucket.asked < 5:
             world.checker.failed("east", "no answer")
@@ -199,7 +200,7 @@ async def test_questions_that_fail_one_after_the_other_cause_few_about_the_bucke
 async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_list() -> None:
     bucket = Bucket("east", [FORBIDDEN])
     world = World(bucket)
-    world.checker.use([bucket])
+    world.checker.use([(bucket, TEXT)])
     await until(lambda: bucket.asked > 2)
     world.checker.answered("nowhere", "a", ONE)
     assert not world.checker.down
@@ -211,7 +212,7 @@ async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_li
 async def test_a_probe_is_given_four_objects_and_the_last_four_other_keys() -> None:
     bucket = Bucket("east", [WRONG])
     world = World(bucket)
-    world.checker.use([bucket])
+    world.checker.use([(bucket, TEXT)])
     for number in range(6):
         world.checker.answered("east", f"there {number}", ONE)
     world.checker.requested("east", "wanted while it is up")
@@ -261,9 +262,9 @@ async def test_an_object_that_a_probe_found_changed_is_forgotten_alone(
 async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
     old, new = Bucket("east", [WRONG]), Bucket("east", [GOOD])
     world = World(old, new)
-    world.checker.use([old])
+    world.checker.use([(old, TEXT)])
     await until(lambda: bool(world.checker.down))
-    world.checker.use([new])
+    world.checker.use([(new, TEXT)])
     assert world.checker.down
     await until(lambda: not world.checker.down)
     assert world.turns[1][1] == RISE
@@ -273,14 +274,14 @@ async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
 async def test_who_is_not_watched_any_more_is_neither_down_nor_asked() -> None:
     east, west = Bucket("east", [WRONG]), Bucket("west", [GOOD])
     world = World(east, west)
-    world.checker.use([east, west])
+    world.checker.use([(east, TEXT), (west, TEXT)])
     await until(lambda: bool(world.checker.down))
-    world.checker.use([west])
+    world.checker.use([(west, TEXT)])
     assert not world.checker.down
     asked, more = east.asked, west.asked
     await until(lambda: west.asked > more + 3)
     assert east.asked <= asked + 1
-    world.checker.use([east, west])
+    world.checker.use([(east, TEXT), (west, TEXT)])
     await until(lambda: bool(world.checker.down))
     await world.checker.close()
 

@@ -158,7 +158,7 @@ async def test_one_deleted_object_does_not_close_a_bucket_that_we_may_not_list(
         bucket = BucketProbe(Target.model_validate(server.entry()), session, SdkCredentials())
         downs: list[dict[str, str]] = []
         checker = HealthChecker(lambda: downs.append(checker.down), lambda *_: None)
-        checker.use([bucket])
+        checker.use([(bucket, "")])
         for key in ("b", "a", "a"):
             checker.answered(bucket.base_url, key, await bucket.head_object(key))
         await until(lambda: server.asked["HEAD", "a"] > 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -21,8 +22,8 @@ from nearbucket.supervisor.ipc import (
     StatsRequest,
 )
 from nearbucket.supervisor.prefork import PreforkedWorkers
-from nearbucket.supervisor.snapshot import Snapshot
-from nearbucket.supervisor.supervisor import Supervisor
+from nearbucket.supervisor.snapshot import Snapshot, fingerprint
+from nearbucket.supervisor.supervisor import Supervisor, _stamp
 from nearbucket.supervisor.worker_pool import PreforkedWorker
 from tests.build import ranges
 
@@ -64,6 +65,10 @@ class Worker:
                 channel.send(Stats(message.number, self.values, self.stuck_clients))
         channel.send(Stats(LAST_STATS, {}))
         await channel.close()
+
+
+SITES = '[{"origin": {"bucket": "downloads", "region": "us-east-1"}}]'
+SECRET = {"header": "x-origin-verify", "values": ["env:ORIGIN_VERIFY"]}
 
 
 def write(file: Path, mode: str) -> None:
@@ -164,14 +169,73 @@ async def test_the_status_names_the_stuck_clients_of_all_workers(tmp_path: Path)
     workers = Worker(), Worker()
     for number, worker in enumerate(workers):
         client = StuckClient.of("*", "us-west-2", f"192.0.2.{number}", "a.tar.gz", b"curl/8\xff")
-        worker.stuck_clients = (client,)
+        worker.stuck_clients = (client._replace(since=1.5e9),)
     async with supervised(tmp_path / "nearbucket.yaml", *workers) as supervisor:
         await supervisor._publish(ranges())
         shown = (await supervisor.status())["stuck_clients"]
-    fields = {"site": "*", "region": "us-west-2", "key": "a.tar.gz", "user_agent": "curl/8\ufffd"}
+    fields = {
+        "site": "*", "region": "us-west-2", "key": "a.tar.gz", "user_agent": "curl/8\ufffd",
+        "since": "2017-07-14T02:40:00+00:00", "until": "2017-07-14T03:40:00+00:00",
+    }  # fmt: skip
     assert shown == [
         {**fields, "client": f"192.0.2.{number}", "advice": ADVICE} for number in range(2)
     ]
+
+
+async def test_a_reload_logs_which_settings_it_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "nearbucket.yaml"
+    async with supervised(file, Worker()) as supervisor:
+        write(file, "shadow")
+        await supervisor.reload()
+        await supervisor.reload()
+        name = fingerprint(supervisor.settings)
+    assert [line for line in caplog.messages if "reloaded" in line] == [
+        f"configuration reloaded: {name}; sites.*.redirect.mode: on -> shadow",
+        f"configuration reloaded: {name}; no setting has changed",
+    ]
+
+
+async def test_a_reload_never_logs_a_secret(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "nearbucket.yaml"
+    document = {"sites": json.loads(SITES), "client_address": {"origin_secret": SECRET}}
+    async with supervised(file, Worker()) as supervisor:
+        for secret in ("first-s3cr3t", "second-s3cr3t"):
+            monkeypatch.setenv("ORIGIN_VERIFY", secret)
+            file.write_text(json.dumps(document), encoding="utf-8")
+            await supervisor.reload()
+    assert "s3cr3t" not in caplog.text
+    assert "; client_address.origin_secret.values: changed" in caplog.messages[-1]
+
+
+async def test_a_file_that_is_gone_is_logged_once_and_read_again_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    file, away = tmp_path / "nearbucket.yaml", tmp_path / "away"
+    async with supervised(file, Worker()) as supervisor:
+        supervisor._file_stamp = _stamp(file)
+        file.rename(away)
+        for _ in range(3):
+            await supervisor._look_at_file()
+        away.rename(file)
+        for _ in range(3):
+            await supervisor._look_at_file()
+        file.unlink()
+        await supervisor._look_at_file()
+        write(file, "off")
+        for _ in range(3):
+            await supervisor._look_at_file()
+        assert supervisor.settings.sites[0].redirect.mode == "off"
+    gone, back = f"{file} is gone; its configuration stays", f"{file} is there again, unchanged"
+    found = [line for line in caplog.messages if line.startswith((str(file), "configuration r"))]
+    starts = [gone, back, gone, "configuration reloaded"]
+    assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 4
 
 
 async def test_what_one_worker_takes_back_is_paid_by_the_savings_of_another(tmp_path: Path) -> None:

@@ -43,9 +43,10 @@ def diff(  # noqa: PLR0913  # one parameter an option
     NEARBUCKET_... variables of the environment apply to both files.
     """
     from nearbucket.cli import config_diff_report as report  # noqa: PLC0415
+    from nearbucket.config.differences import differences  # noqa: PLC0415
 
     old, new = load(before), load(after)
-    found, restart = report.differences(old, new), report.restart_needed(old, new)
+    found, restart = differences(old, new), report.restart_needed(old, new)
     if not as_json:
         report.print_differences(found, restart)
     totals = _replayed(log, _replay(old, new, ranges), limit) if log else None

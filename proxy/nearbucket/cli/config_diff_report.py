@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nearbucket.cli.output import print_error, print_json, print_table, size_text
-from nearbucket.config.file import SECRET_KEY, SOURCE_KEY, mask
-from nearbucket.config.value_types import without_secrets
+from nearbucket.config.differences import SettingDifference, value_text
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.snapshot import refuse_restart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nearbucket.analysis.log_reader import LogFiles
     from nearbucket.analysis.policy_diff import AnswerChange, PolicyDiffTotals
@@ -34,67 +32,6 @@ _NOT_REPLAYED = re.compile(
     r"|opt_out\.(query|header)|origin\.query)"
 ).fullmatch
 """Settings whose effect a log cannot show."""
-
-
-class SettingDifference(NamedTuple):
-    """A setting that differs.
-
-    Attributes:
-        key: Dotted path, with the name of a site instead of its number.
-        before: Value in the first configuration, or None if unset.
-        after: Value in the second configuration, or None if unset.
-        secret: Whether what differs is masked.
-    """
-
-    key: str
-    before: Any
-    after: Any
-    secret: bool
-
-
-def differences(before: Settings, after: Settings) -> list[SettingDifference]:
-    """The settings in which two configurations differ, in the order of the file."""
-    old, new = _values(before, after), _values(after, before)
-    changed = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
-    return [_difference(key, _shown(key, old), _shown(key, new)) for key in changed]
-
-
-def _difference(key: str, before: Any, after: Any) -> SettingDifference:
-    return SettingDifference(key, before, after, key == SECRET_KEY or before == after)
-
-
-def _shown(key: str, values: Mapping[str, Any]) -> Any:
-    value = values.get(key)
-    if key == SOURCE_KEY:
-        return without_secrets(str(value))
-    return mask(value) if value and key == SECRET_KEY else value
-
-
-def _values(settings: Settings, other: Settings) -> dict[str, Any]:
-    """Value by dotted path. Sites have their names in it, since their order does not matter.
-
-    For a site that the other configuration does not have, defaults are left out.
-    """
-    values = settings.model_dump(mode="json", by_alias=True)
-    known = {site.name for site in other.sites}
-    values["sites"] = {
-        site.name: site.model_dump(
-            mode="json", by_alias=True, exclude_defaults=site.name not in known
-        )
-        for site in settings.sites
-    }
-    return _flat(values)
-
-
-def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Value by dotted path; lists are values, and unset settings are left out."""
-    found: dict[str, Any] = {}
-    for name, inner in value.items():
-        if isinstance(inner, dict):
-            found |= _flat(inner, f"{path}{name}.")
-        elif inner is not None:
-            found[f"{path}{name}"] = inner
-    return found
 
 
 def restart_needed(before: Settings, after: Settings) -> str | None:
@@ -112,17 +49,11 @@ def print_differences(found: Sequence[SettingDifference], restart: str | None) -
         typer.echo("no differences")
         return
     rows = [
-        (each.key, _text(each.before), _text(each.after) + " (changed)" * each.secret)
+        (each.key, value_text(each.before), value_text(each.after) + " (changed)" * each.secret)
         for each in found
     ]
     _print_part("setting", ("setting", "before", "after"), rows)
     typer.echo(f"restart\t{restart or 'not needed'}")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    return value if value and isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _print_part(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

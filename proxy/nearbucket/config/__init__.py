@@ -6,6 +6,7 @@ are derived from the declaration. Unknown settings are errors. No bucket is cont
 In reading order:
 
 * ``file.py``: reads the YAML file and the environment into one ``Settings``.
+* ``differences.py``: the settings in which two configurations differ.
 * ``settings.py``: all settings of the top level.
 * ``sites.py``: the settings of a site: its origin, its targets and its rules.
 * ``buckets.py``: the settings of one bucket.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.frontend.came_back import HOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +29,7 @@ class StuckClient(NamedTuple):
         client: Its address.
         user_agent: Its User-Agent, shortened.
         key: The object that it asked for several times.
+        since: Unix time at which that was found.
     """
 
     site: str
@@ -32,11 +37,18 @@ class StuckClient(NamedTuple):
     client: str
     user_agent: str
     key: str
+    since: float
 
     @classmethod
     def of(cls, site: str, region: str, client: str, key: str, agent: bytes) -> StuckClient:
-        """Make one; ``agent`` is the User-Agent as sent."""
-        return cls(site, region, client, agent.decode("utf-8", "replace")[:_LONGEST], key)
+        """A client that is found to be stuck now; ``agent`` is the User-Agent as sent."""
+        user_agent = agent.decode("utf-8", "replace")[:_LONGEST]
+        return cls(site, region, client, user_agent, key, time.time())
+
+    def as_json(self) -> dict[str, str]:
+        """The client for ``/api/status``, with the times from when and until when it is stuck."""
+        times = {"since": _text(self.since), "until": _text(self.since + HOLDS)}
+        return {**self._asdict(), **times, "advice": ADVICE}
 
     def warning(self) -> str:
         """A line for the log; what the client sent is quoted."""
@@ -46,6 +58,10 @@ class StuckClient(NamedTuple):
             "Everything is streamed to it for an hour, or until it turns out to want the object "
             f"more than once; {ADVICE}"
         )
+
+
+def _text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 class StuckClients:

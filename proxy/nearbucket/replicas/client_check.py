@@ -192,9 +192,14 @@ class ClientChecker:
         for name, size in self._saved(checked).items():
             # below zero if more was taken back for clients that came back than was saved since
             self._counters.take_back(*name, max(0, int(size - checked.saved.get(name, size))))
-        _log.error("target down for clients, they are no longer redirected: %s", checked.refused)
+        self._log_down(checked, checked.refused)
         self._update()
         self._changed()
+
+    @staticmethod
+    def _log_down(checked: _Checked, why: str) -> None:
+        text = "target down for clients, they are no longer redirected: %s: %s"
+        _log.error(text, checked.use.text, why)
 
     def _saved(self, checked: _Checked) -> dict[tuple[str, str], float]:
         metric = "nearbucket_redirected_bytes_total"
@@ -208,7 +213,7 @@ class ClientChecker:
     def _rise(self, checked: _Checked) -> None:
         if checked.refused:
             checked.refused = ""
-            _log.info("target up again for clients: %s", checked.target.location)
+            _log.info("target up again for clients: %s", checked.use.text)
             self._update()
             self._changed()
 
@@ -225,9 +230,7 @@ class ClientChecker:
             checked.tripped = (
                 f"redirects of {share} clients with known results fail at {target.location}"
             )
-            _log.error(
-                "target down for clients, they are no longer redirected: %s", checked.tripped
-            )
+            self._log_down(checked, checked.tripped)
             self._update()
             self._changed()
 
@@ -241,7 +244,7 @@ class ClientChecker:
             checked.breaker.advance(self._redirects(checked), now)
             if checked.tripped and not checked.breaker.is_open(now):
                 checked.tripped = ""
-                _log.info("target up again for clients, on trial: %s", checked.target.location)
+                _log.info("target up again for clients, on trial: %s", checked.use.text)
                 self._update()
                 self._changed()
 

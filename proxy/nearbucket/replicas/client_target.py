@@ -50,11 +50,24 @@ class TargetUse(NamedTuple):
         bucket: Its bucket, as the proxy's role sees it.
         requested: Whether it is requested as clients request it.
         names: Sites and regions whose target it is.
+        bucket_name: Name of the bucket.
     """
 
     bucket: _Bucket
     requested: bool
     names: tuple[tuple[str, str], ...]
+    bucket_name: str = ""
+
+    @property
+    def text(self) -> str:
+        """Sites, regions and bucket, for the log."""
+        return target_text(self.names, self.bucket_name)
+
+
+def target_text(names: Iterable[tuple[str, str]], bucket: str) -> str:
+    """A target for the log: the sites and regions that use it, and its bucket."""
+    sites = ", ".join(f"site {site} in {region}" for site, region in names)
+    return f"{sites}, bucket {bucket}"
 
 
 def target_uses(
@@ -69,5 +82,6 @@ def target_uses(
             bucket = buckets[site.targets[region].object_base_url]
             use = uses.get(target) or TargetUse(bucket, requested=False, names=())
             names = (*use.names, (site.name, region))
-            uses[target] = TargetUse(bucket, use.requested or requested, names)
+            name = site.targets[region].bucket
+            uses[target] = TargetUse(bucket, use.requested or requested, names, name)
     return uses

@@ -50,6 +50,8 @@ class _Probe(Protocol):  # ``BucketProbe``, as far as it is needed here
 @dataclass(slots=True)
 class _CheckedTarget:
     probe: _Probe
+    text: str
+    """Sites, regions and bucket, for the log."""
     up: bool = True
     readable: bool = False
     """Whether it could be read once: then a 403 means that access is denied."""
@@ -85,12 +87,16 @@ class HealthChecker:
         self._forget = forget
         self._targets: dict[str, _CheckedTarget] = {}
 
-    def use(self, probes: Iterable[_Probe]) -> None:
-        """Check these targets from now on; what is known of them stays."""
+    def use(self, probes: Iterable[tuple[_Probe, str]]) -> None:
+        """Check these targets from now on; what is known of them stays.
+
+        Args:
+            probes: The probe of each target, and how the log names it.
+        """
         targets = {}
-        for probe in probes:
-            target = self._targets.pop(probe.base_url, None) or _CheckedTarget(probe)
-            target.probe = probe
+        for probe, text in probes:
+            target = self._targets.pop(probe.base_url, None) or _CheckedTarget(probe, text)
+            target.probe, target.text = probe, text
             targets[probe.base_url] = target
             if target.task is None:
                 target.task = asyncio.create_task(self._keep_probing(target))
@@ -189,7 +195,8 @@ class HealthChecker:
         target.rise = SLOW_RISE if now - target.fell < SLOW_RISE_WINDOW else RISE
         target.up, target.fell = False, now
         self.down = {**self.down, target.probe.base_url: target.why}
-        _log.error("target down, clients are no longer redirected to it: %s", target.why)
+        text = "target down, clients are no longer redirected to it: %s: %s"
+        _log.error(text, target.text, target.why)
         if health is BucketHealth.WRONG:
             # After other failures only when it is up again: while an origin does not answer,
             # its last answers stay valid (``replica_rule.OUTAGE``).
@@ -201,7 +208,7 @@ class HealthChecker:
         target.up = True
         self._forget(up, None)
         self.down = {base_url: why for base_url, why in self.down.items() if base_url != up}
-        _log.info("target up again: %s", up)
+        _log.info("target up again: %s", target.text)
         self._changed()
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.client_check import ClientChecker
-from nearbucket.replicas.client_target import target_uses
+from nearbucket.replicas.client_target import target_text, target_uses
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.origin_versions import LATELY, OriginVersions
@@ -103,7 +103,7 @@ class ReplicaStatuses:
 
         What is known of the buckets stays.
         """
-        probes, watched = self._probes(settings.sites)
+        probes, watched = self._probes(settings.sites), _watched(settings.sites)
         caches = self.object_cache.prepare(probes.values())
         by_url = {probe.base_url: cache for probe, cache in caches}
         rules = {
@@ -123,7 +123,7 @@ class ReplicaStatuses:
         def use() -> None:
             self.object_cache.use(caches, settings.catalog.entries)
             use_origins()
-            self.health.use(probes[base_url] for base_url in watched)
+            self.health.use((probes[base_url], text) for base_url, text in watched.items())
             self.clients.use(uses)
             self._rules, self.presigners = rules, presigners
             self._wait = settings.catalog.wait
@@ -140,10 +140,10 @@ class ReplicaStatuses:
         """One for each site: another may use the same bucket with other credentials."""
         return Signer(target.credentials, target.region, ambient=self._ambient)
 
-    def _probes(self, sites: Sequence[Site]) -> tuple[dict[str, BucketProbe], set[str]]:
-        """A probe for each bucket, by ``object_base_url``, and which have health checks."""
+    def _probes(self, sites: Sequence[Site]) -> dict[str, BucketProbe]:
+        """A probe for each bucket, by ``object_base_url``."""
         probes: dict[str, BucketProbe] = {}
-        watched, with_copies = set(), _urls_with_copies(sites)
+        with_copies = _urls_with_copies(sites)
         for site in sites:
             for entry in (site.origin, *site.targets.values()):
                 url = entry.object_base_url
@@ -151,9 +151,7 @@ class ReplicaStatuses:
                     probes[url] = BucketProbe(
                         entry, self._session, self._ambient, reads_marks=url in with_copies
                     )
-            if site.redirect.watch:
-                watched |= {site.targets[region].object_base_url for region in site.regions_in_use}
-        return probes, watched
+        return probes
 
     def status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of a copy; has S3 asked again if that will soon be too old."""
@@ -283,6 +281,18 @@ class ReplicaStatuses:
         await self.health.close()
         await self.clients.close()
         await self.object_cache.close()
+
+
+def _watched(sites: Sequence[Site]) -> dict[str, str]:
+    """The targets with health checks: ``object_base_url``, and how the log names them."""
+    names: dict[str, list[tuple[str, str]]] = {}
+    buckets = {}
+    for site in sites:
+        for region in site.regions_in_use if site.redirect.watch else ():
+            target = site.targets[region]
+            names.setdefault(target.object_base_url, []).append((site.name, region))
+            buckets[target.object_base_url] = target.bucket
+    return {url: target_text(of, buckets[url]) for url, of in names.items()}
 
 
 def _urls_with_copies(sites: Sequence[Site]) -> set[str]:

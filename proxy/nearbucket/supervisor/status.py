@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket import __version__
 from nearbucket.config.file import masked
-from nearbucket.frontend.stuck_clients import ADVICE
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.supervisor.snapshot import fingerprint
 
@@ -63,7 +62,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         },
         "sites": [_rollout(site, values) for site in settings.sites],
         "warm_up": warm_up and warm_up.progress._asdict(),
-        "stuck_clients": [{**client._asdict(), "advice": ADVICE} for client in stuck_clients],
+        "stuck_clients": [client.as_json() for client in stuck_clients],
         "config": {
             "hash": fingerprint(settings),
             "refused": refused,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from nearbucket import __version__
+from nearbucket.config.differences import differences
 from nearbucket.config.file import DEFAULT_FILE, load
 from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.event_loop import in_background
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 WATCH_INTERVAL = 1.0  # seconds between two checks of the configuration file
+_NAMED = 20  # changed settings that the log names at a reload
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Supervisor:
         """
         self._path = path
         self._file_stamp = _stamp(path or DEFAULT_FILE)
+        self._file_is_there = self._file_stamp is not None
         self._address = workers.listeners[0].getsockname()[:2]
         snapshot = snapshot_of(settings, None)
         self._use(snapshot, engine_of(snapshot))
@@ -163,8 +166,19 @@ class Supervisor:
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
             await self._pool.figures()  # a worker that is killed loses what it counted since
-            if _stamp(self._path or DEFAULT_FILE) not in {self._file_stamp, None}:
-                await self.reload()
+            await self._look_at_file()
+
+    async def _look_at_file(self) -> None:
+        file = self._path or DEFAULT_FILE
+        stamp = _stamp(file)
+        was_there, self._file_is_there = self._file_is_there, stamp is not None
+        if stamp is None:
+            if was_there:
+                _log.warning("%s is gone; its configuration stays in use until it is back", file)
+        elif stamp != self._file_stamp:
+            await self.reload()
+        elif not was_there:
+            _log.info("%s is there again, unchanged", file)
 
     def _on_hangup(self) -> None:
         self._reloading = asyncio.create_task(self.reload())
@@ -172,16 +186,18 @@ class Supervisor:
     async def reload(self) -> None:
         """Read the configuration again; one that cannot be used is refused whole."""
         self._file_stamp = _stamp(self._path or DEFAULT_FILE)
+        before = self.settings
         try:
             settings = load(self._path)
-            refuse_restart(self.settings, settings)
+            refuse_restart(before, settings)
             await self._swap(settings=settings)
         except Exception as error:
             self._refuse(error)
         else:
             self._reloads["applied",] += 1
             self._refused = None
-            _log.info("configuration reloaded: %s", fingerprint(settings))
+            changes = _changes(before, settings)
+            _log.info("configuration reloaded: %s; %s", fingerprint(settings), changes)
             self._warn_of_owners()
 
     def _refuse(self, error: Exception) -> None:
@@ -295,6 +311,13 @@ class Supervisor:
             warm_up=self._warm_up,
             stuck_clients=self._pool.stuck_clients,
         )
+
+
+def _changes(before: Settings, after: Settings) -> str:
+    """What a reload has changed, in one line for the log."""
+    found = [str(each) for each in differences(before, after)]
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"{'; '.join(found[:_NAMED])}{more}" if found else "no setting has changed"
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -130,7 +130,7 @@ def test_new_objects_that_are_absent_are_a_warning_and_exit_0(check: Check) -> N
     assert done.code == 0
     assert "\nwarning: sites.0.targets.us-west-2: 2 of 2 sampled objects: missing" in done.out
     assert (
-        "no replication rule of the origin has this destination: run nearbucket sync --region"
+        "no replication rule of the origin has this destination: run nearbucket sync --config "
         in done.out
     )
     assert BACKWARDS not in done.out
@@ -242,7 +242,8 @@ def test_a_fix_names_the_site_where_there_are_several(check: Check) -> None:
     check.put("a.tar.gz")
     sites = [check.site(hosts=[name]) for name in ("a.example", "b.example")]
     out = check(sites=sites).out
-    assert "run nearbucket sync --site 'b.example' --region us-west-2" in out
+    file = check.folder / "n.yaml"
+    assert f"run nearbucket sync --config {file} --site 'b.example' --region us-west-2" in out
     assert out.count("can be listed (also sites.1.") == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from contextlib import AsyncExitStack
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ from nearbucket.supervisor.snapshot import regions_without_prefixes, targets_wit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import aiohttp
 
@@ -57,14 +59,18 @@ _ATTEMPTS = 2
 _BucketKey = tuple[object, ...]
 
 
-async def checked(settings: Settings, count: int, progress: Callable[[str], None]) -> list[Finding]:
+async def checked(
+    settings: Settings, count: int, progress: Callable[[str], None], config: Path | None
+) -> list[Finding]:
     """The findings of all checks, in the order of the configuration.
 
     Args:
         settings: The configuration.
         count: How many objects of each site are compared.
         progress: Called with a text when a part begins.
+        config: The file that ``--config`` named, for commands in the advice.
     """
+    named = f" --config {shlex.quote(str(config))}" if config else ""
     async with AsyncExitStack() as stack, client_session() as session:
         buckets = _buckets(settings)
         progress(f"checking {len(buckets)} buckets")
@@ -72,11 +78,12 @@ async def checked(settings: Settings, count: int, progress: Callable[[str], None
         known = dict(zip(buckets, await asyncio.gather(*inspections), strict=True))
         progress("comparing samples of the objects")
         numbers = range(len(settings.sites))
-        sites = (_Site(number, settings, known, session, count) for number in numbers)
+        sites = (_Site(number, settings, known, session, count, named) for number in numbers)
         by_site = await asyncio.gather(*(site.findings() for site in sites))
     found = [finding for bucket in known.values() for finding in bucket.findings]
     found += chain.from_iterable(by_site)
-    return [*found, *_owners(settings), *_regions_without_addresses(settings)]
+    update = f"run nearbucket ranges update{named}"
+    return [*found, *_owners(settings), *_regions_without_addresses(settings, update)]
 
 
 def _key(location: BucketLocation) -> _BucketKey:
@@ -109,16 +116,18 @@ async def _inspected(stack: AsyncExitStack, locations: Sequence[BucketLocation])
 class _Site:
     """The checks of a site; those of its buckets are done."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # one site, one call
         self,
         number: int,
         settings: Settings,
         known: Mapping[_BucketKey, InspectedBucket],
         session: aiohttp.ClientSession,
         count: int,
+        named: str,
     ) -> None:
+        """``named`` is ``--config FILE`` for commands in the advice, with a space before it."""
         self._number, self._settings, self._known = number, settings, known
-        self._session, self._count = session, count
+        self._session, self._count, self._named = session, count, named
         self._site: Site = settings.sites[number]
 
     async def findings(self) -> list[Finding]:
@@ -234,7 +243,7 @@ class _Site:
             return "copy them with another tool; nearbucket sync copies within one server only", ""
         several = len(self._settings.sites) > 1
         site = f" --site '{self._site.name}'" if several else ""
-        command = f"run nearbucket sync{site} --region {regions[0]}"
+        command = f"run nearbucket sync{self._named}{site} --region {regions[0]}"
         return command, f"{command} --adopt"
 
     async def _cdn(self, to: str, sample: Sample | None) -> Finding:
@@ -251,7 +260,6 @@ _THERE = {
     ReplicaState.OTHER_PARTS,
     ReplicaState.UNTOLD,
 }
-_UPDATE = "run nearbucket ranges update"
 
 
 def _owners(settings: Settings) -> list[Finding]:
@@ -266,16 +274,16 @@ def _owners(settings: Settings) -> list[Finding]:
     ]
 
 
-def _regions_without_addresses(settings: Settings) -> list[Finding]:
-    """Warnings about targets in whose region the list has no address."""
+def _regions_without_addresses(settings: Settings, update: str) -> list[Finding]:
+    """Warnings about targets in whose region the list has no address; ``update`` renews it."""
     regions = settings.regions
     try:
         document = ranges_in_use(regions, None)
     except (ConfigError, RangesError) as error:
-        return [Finding(Level.WARNING, "regions.cache", "ranges", str(error), _UPDATE)]
+        return [Finding(Level.WARNING, "regions.cache", "ranges", str(error), update)]
     if document is None:
         text = "there is no list of prefixes to check the targets' regions with"
-        return [Finding(Level.NOTE, "regions.cache", "ranges", text, _UPDATE)]
+        return [Finding(Level.NOTE, "regions.cache", "ranges", text, update)]
     labels = ", ".join(regions.services)
     text = f"the list of prefixes has no {labels} address in this region: no client is redirected"
     fix = "correct the region, or add regions.services or regions.overrides"

@@ -13,18 +13,22 @@ from rich.console import Console
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     UNREACHABLE,
+    UNUSABLE,
     AsJson,
     Config,
     print_json,
     printable,
 )
 from nearbucket.config.file import load
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from nearbucket.cli.check.bucket_inspection import Finding
     from nearbucket.config.settings import Settings
+    from nearbucket.config.sites import Site
 
 _COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "wrong": "red"}
 
@@ -41,10 +45,16 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check the configuration, and whether its buckets are as it says."""
-    settings = load(config)
+    try:
+        settings = load(config)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        print_json({"valid": False, "errors": str(error).splitlines()})
+        raise typer.Exit(UNUSABLE) from None
     if not as_json:
         _print_configuration(settings)
-    findings = [] if offline else asyncio.run(_findings(settings, sample))
+    findings = [] if offline else asyncio.run(_findings(settings, sample, config))
     if as_json:
         print_json(_sites(settings) | ({} if offline else _as_json(findings)))
     elif not offline:
@@ -55,11 +65,11 @@ def check(
         raise typer.Exit(NEEDS_ATTENTION)
 
 
-async def _findings(settings: Settings, sample: int) -> list[Finding]:
+async def _findings(settings: Settings, sample: int, config: Path | None) -> list[Finding]:
     from nearbucket.cli.check.checks import checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:
-        return await checked(settings, sample, status.update)
+        return await checked(settings, sample, status.update, config)
 
 
 def _sites(settings: Settings) -> dict[str, Any]:
@@ -67,7 +77,14 @@ def _sites(settings: Settings) -> dict[str, Any]:
         site.name: {region: target.location() for region, target in site.targets.items()}
         for site in settings.sites
     }
-    return {"valid": True, "sites": sites}
+    rollout = {
+        site.name: {
+            region: {"mode": site.mode_of(region), "percent": site.redirect.percent}
+            for region in site.targets
+        }
+        for site in settings.sites
+    }
+    return {"valid": True, "sites": sites, "rollout": rollout}
 
 
 def _as_json(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -84,9 +101,22 @@ def _print_configuration(settings: Settings) -> None:
     for site in settings.sites:
         typer.echo(f"site {site.name}: origin {site.origin.url()}")
         for region, target in site.targets.items():
-            mode = site.mode_of(region)
-            verb = "are redirected" if mode == "on" else f"would be redirected (mode: {mode})"
-            typer.echo(f"site {site.name}: clients in {region} {verb} to {target.location()}")
+            typer.echo(f"site {site.name}: {_rollout(site, region, target.location())}")
+
+
+def _rollout(site: Site, region: str, location: str) -> str:
+    """Where clients in the region of a target go, and in shadow where they would go."""
+    mode, percent = site.mode_of(region), site.redirect.percent
+    share = "they" if percent == 100 else f"{percent:g} % of their requests"  # noqa: PLR2004
+    if mode == "on" and percent:
+        if share == "they":
+            return f"clients in {region} are redirected to {location}"
+        return f"clients in {region} are redirected to {location} for {share}"
+    if mode == "shadow" and percent:
+        would = f"with mode: on, {share} would be, to {location}"
+        return f"clients in {region} are not redirected (mode: shadow); {would}"
+    why = f"percent: {percent:g}" if mode == "on" else f"mode: {mode}"
+    return f"clients in {region} are not redirected ({why})"
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
