@@ -29,6 +29,7 @@ class BucketServer:
             ``failing`` (503), or ``hanging``.
         owner: Account that it belongs to, if any; requests that expect another get 403.
         statuses: Method and key to the status of what was fine otherwise.
+        errors: The same, to status and S3's error code.
         asked: Method and key, empty for the bucket, to how often that was asked.
         gate: Answers wait for it.
         head_gate: Answers to HEAD wait for it.
@@ -40,6 +41,7 @@ class BucketServer:
         self.mode = "fine"
         self.owner = ""
         self.statuses: dict[tuple[str, str], int] = {}
+        self.errors: dict[tuple[str, str], tuple[int, str]] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -94,17 +96,14 @@ class BucketServer:
         await self.gate.wait()
         if request.method == "HEAD":
             await self.head_gate.wait()
-        statuses = {"forbidden": 403, "moved": 301, "gone": 404, "failing": 503}
+        statuses = {"moved": 301, "gone": 404, "failing": 503}
         if self.mode == "hanging":
             await self._released.wait()
         if self.mode in statuses:
             moved = {"x-amz-bucket-region": "eu-west-1"} if self.mode == "moved" else {}
             return web.Response(status=statuses[self.mode], headers=moved)
-        expected = request.headers.get("x-amz-expected-bucket-owner", self.owner)
-        if self.owner and expected != self.owner:
-            return web.Response(status=403)
-        if (request.method, key) in self.statuses:
-            return web.Response(status=self.statuses[request.method, key])
+        if (refused := self._refusal(request, key)) is not None:
+            return refused
         if not key:
             return web.Response(headers={"x-amz-bucket-region": "us-east-1"})
         if key not in self.objects:
@@ -114,6 +113,35 @@ class BucketServer:
         if request.headers.get("If-None-Match") == fields["ETag"]:
             return web.Response(status=304, headers=fields)
         return web.Response(body=data, headers=fields)
+
+    def _refusal(self, request: web.BaseRequest, key: str) -> web.Response | None:
+        expected = request.headers.get("x-amz-expected-bucket-owner", self.owner)
+        if self.mode == "forbidden" or (self.owner and expected != self.owner):
+            return denied(request)
+        if error := self.errors.get((request.method, key)):
+            return failure(request, *error)
+        status = self.statuses.get((request.method, key), 0)
+        if status == 403:
+            return denied(request)
+        return web.Response(status=status) if status else None
+
+
+def failure(request: web.BaseRequest, status: int, code: str) -> web.Response:
+    """S3's error with this code; the answer to a HEAD has no body."""
+    document = f"<Error><Code>{code}</Code><Message>{TEXTS.get(code, 'no')}</Message></Error>"
+    text = None if request.method == "HEAD" else document
+    return web.Response(status=status, text=text, content_type="application/xml")
+
+
+def denied(request: web.BaseRequest) -> web.Response:
+    """403 AccessDenied."""
+    return failure(request, 403, "AccessDenied")
+
+
+TEXTS = {
+    "InvalidRequest": "The object was stored using a form of Server Side Encryption. The correct "
+    "parameters must be provided to retrieve the object."
+}
 
 
 async def until(holds: Callable[[], bool], patience: float = 15.0) -> float:

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 
+def encrypted() -> bytes:
+    """S3's error for an object that is encrypted with a customer-provided key."""
+    document = (
+        b"<Error><Code>InvalidRequest</Code><Message>The object was stored using a form of Server "
+        b"Side Encryption. The correct parameters must be provided.</Message></Error>"
+    )
+    return reply("400 Bad Request", document, "Content-Type: application/xml")
+
+
 @pytest.mark.parametrize(
     ("raw", "status", "why"),
     [
@@ -25,9 +34,10 @@ if TYPE_CHECKING:
         pytest.param(
             error("403 Forbidden", "RequestTimeTooSkewed"), 502, "RequestTimeTooSkewed", id="clock"
         ),
-        pytest.param(
-            error("403 Forbidden", "InvalidObjectState"), 502, "InvalidObjectState", id="archived"
-        ),
+        pytest.param(error("403 Forbidden", "InvalidObjectState"), 403, "", id="archived"),
+        pytest.param(encrypted(), 403, "", id="encrypted with a customer-provided key"),
+        pytest.param(error("400 Bad Request", "InvalidRequest"), 502, "400 Inv", id="another one"),
+        pytest.param(error("403 Forbidden", "AllAccessDisabled"), 502, "AllAcc", id="disabled"),
         pytest.param(reply("403 Forbidden"), 502, r"403 \(no code\)", id="not S3 at all"),
         pytest.param(
             error("301 Moved", "PermanentRedirect", "x-amz-bucket-region: eu-west-1"),
@@ -58,8 +68,8 @@ async def test_each_error_of_s3_is_the_clients_or_ours(
     session: ClientSession, raw: bytes, status: int, why: str
 ) -> None:
     async with scripted(session, Say(raw)) as (origin, _, _counted):
-        if status == 404:
-            assert await fetch(origin, "k") == Seen(404, {}, 0, b"")
+        if status < 500:
+            assert await fetch(origin, "k") == Seen(status, {}, 0, b"")
         else:
             with pytest.raises(OriginError, match=why) as caught:
                 await fetch(origin, "k")
@@ -67,12 +77,68 @@ async def test_each_error_of_s3_is_the_clients_or_ours(
         assert held(session) == 0
 
 
-async def test_head_has_no_code_so_403_and_404_are_404(session: ClientSession) -> None:
-    says = [Say(reply("403 Forbidden", length=200)), Say(reply("404 Not Found", length=200))]
-    async with scripted(session, *says) as (origin, _, counted):
+async def test_a_head_that_is_answered_404_is_404(session: ClientSession) -> None:
+    async with scripted(session, Say(reply("404 Not Found", length=200))) as (origin, _, counted):
         assert (await fetch(origin, "k", "HEAD")).status == 404
-        assert (await fetch(origin, "k", "HEAD")).status == 404
-    assert counted.statuses == [403, 404]
+    assert counted.statuses == [404]
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "status"),
+    [
+        pytest.param("403 Forbidden", error("403 Forbidden", "AccessDenied"), 404, id="no list"),
+        pytest.param("403 Forbidden", error("404 Not Found", "NoSuchKey"), 404, id="deleted"),
+        pytest.param("403 Forbidden", error("403 No", "InvalidAccessKeyId"), 502, id="key"),
+        pytest.param("403 Forbidden", error("403 No", "SignatureDoesNotMatch"), 502, id="secret"),
+        pytest.param("403 Forbidden", error("403 No", "RequestTimeTooSkewed"), 502, id="clock"),
+        pytest.param("403 Forbidden", error("403 No", "AllAccessDisabled"), 502, id="disabled"),
+        pytest.param("403 Forbidden", error("404 Not Found", "NoSuchBucket"), 502, id="no bucket"),
+        pytest.param("403 Forbidden", error("503 Slow", "SlowDown"), 503, id="busy"),
+        pytest.param("403 Forbidden", reply("403 Forbidden"), 502, id="not S3 at all"),
+        pytest.param("403 Forbidden", rest(TEXT, 0, sent=1), 502, id="can be read"),
+        pytest.param("400 Bad Request", error("400 Bad", "ExpiredToken"), 502, id="token"),
+        pytest.param("400 Bad Request", encrypted(), 403, id="customer's key"),
+    ],
+)
+async def test_a_get_of_one_byte_tells_why_a_head_was_refused(
+    session: ClientSession, head: str, get: bytes, status: int
+) -> None:
+    says = Say(reply(head, length=200)), Say(get)
+    async with scripted(session, *says) as (origin, server, _counted):
+        if status < 500:
+            assert await fetch(origin, "k", "HEAD") == Seen(status, {}, 0, b"")
+        else:
+            with pytest.raises(OriginError) as caught:
+                await fetch(origin, "k", "HEAD")
+            assert caught.value.status == status
+        assert held(session) == 0
+    assert [each.method for each in server.asked] == ["HEAD", "GET"]
+    assert server.asked[1].headers["range"] == "bytes=0-0"
+
+
+ARCHIVED = error("403 Forbidden", "InvalidObjectState")
+
+
+@pytest.mark.parametrize(
+    ("fields", "get", "status"),
+    [
+        (["x-amz-storage-class: GLACIER"], ARCHIVED, 403),
+        (["x-amz-storage-class: DEEP_ARCHIVE"], ARCHIVED, 403),
+        (["x-amz-storage-class: GLACIER", 'x-amz-restore: ongoing-request="true"'], ARCHIVED, 403),
+        (["x-amz-archive-status: ARCHIVE_ACCESS"], ARCHIVED, 403),
+        (["x-amz-storage-class: GLACIER"], rest(TEXT, 0, sent=1), 200),
+        (["x-amz-storage-class: GLACIER", 'x-amz-restore: ongoing-request="false"'], None, 200),
+        (["x-amz-storage-class: GLACIER_IR"], None, 200),
+        (["x-amz-server-side-encryption: aws:kms"], None, 200),
+    ],
+)
+async def test_a_head_of_an_archived_object_is_answered_as_a_get_would_be(
+    session: ClientSession, fields: list[str], get: bytes | None, status: int
+) -> None:
+    says = [Say(reply("200 OK", b"", *fields, length=19)), *([Say(get)] if get else [])]
+    async with scripted(session, *says) as (origin, server, _counted):
+        assert (await fetch(origin, "k", "HEAD")).status == status
+        assert len(server.asked) == len(says)
 
 
 async def test_the_size_of_a_416_is_taken_from_the_document_when_the_header_is_missing(

@@ -13,10 +13,11 @@ from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
 from nearbucket.replicas.canaries import Canaries
-from nearbucket.replicas.object_version import ABSENT, ObjectVersion
+from nearbucket.replicas.object_version import ABSENT, LOCKED, ObjectVersion
 from nearbucket.s3.credentials import SdkCredentials
 from tests.conftest import SAMPLES
-from tests.scripteds3 import Say, ScriptedS3, reply
+from tests.origin.test_error_response import encrypted
+from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,11 @@ async def test_what_may_not_be_read_is_absent(
 ) -> None:
     for credentials in ("anonymous", wrong_keys):
         asks = probe_of(session, s3.entry(credentials=credentials))
-        assert await asks.head_object("one.bin") == ABSENT
+        if credentials == "anonymous":
+            assert await asks.head_object("one.bin") == ABSENT
+        else:
+            with pytest.raises(OriginError, match="answered 403 InvalidAccessKeyId"):
+                await asks.head_object("one.bin")
         assert (await asks.probe(knowing())).health is BucketHealth.FORBIDDEN
         assert (await asks.probe(knowing("one.bin"))).health is BucketHealth.FORBIDDEN
 
@@ -286,12 +291,46 @@ async def test_a_bucket_of_another_account_is_forbidden_and_the_text_says_why(
     assert f"or does not belong to account {OWNER}" in found.text
 
 
-@pytest.mark.parametrize("status", ["301 Moved Permanently", "400 Bad Request", "503 Slow Down"])
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "503 Slow Down"])
 async def test_an_object_of_which_s3_does_not_say_is_an_error(
     session: ClientSession, status: str
 ) -> None:
     async with ScriptedS3(Say(reply(status))) as server:
         with pytest.raises(OriginError, match=f"bucket bkt in us-east-1 answered {status[:3]}"):
+            await scripted(session, server).head_object("a")
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "found"),
+    [
+        ("403 Forbidden", error("403 Forbidden", "AccessDenied"), ABSENT),
+        ("403 Forbidden", error("404 Not Found", "NoSuchKey"), ABSENT),
+        ("400 Bad Request", encrypted(), LOCKED),
+    ],
+)
+async def test_a_get_of_one_byte_tells_what_a_refused_head_means(
+    session: ClientSession, head: str, get: bytes, found: ObjectVersion
+) -> None:
+    async with ScriptedS3(Say(reply(head)), Say(get)) as server:
+        assert await scripted(session, server).head_object("a") == found
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "why"),
+    [
+        ("403 Forbidden", error("403 Forbidden", "InvalidAccessKeyId"), "403 InvalidAccessKeyId"),
+        ("403 Forbidden", error("403 Forbidden", "AllAccessDisabled"), "403 AllAccessDisabled"),
+        ("403 Forbidden", error("404 Not Found", "NoSuchBucket"), "404 NoSuchBucket"),
+        ("403 Forbidden", reply("403 Forbidden"), "403 for an object"),
+        ("403 Forbidden", reply("206 Partial Content", b"x"), "403 to a HEAD of a readable"),
+        ("400 Bad Request", error("400 Bad Request", "ExpiredToken"), "400 ExpiredToken"),
+    ],
+)
+async def test_a_head_is_an_error_if_s3_refuses_more_than_the_object(
+    session: ClientSession, head: str, get: bytes, why: str
+) -> None:
+    async with ScriptedS3(Say(reply(head)), Say(get)) as server:
+        with pytest.raises(OriginError, match=f"bucket bkt in us-east-1 answered {why}"):
             await scripted(session, server).head_object("a")
 
 

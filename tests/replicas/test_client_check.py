@@ -147,6 +147,16 @@ async def test_an_object_that_was_deleted_is_refused_and_shows_nothing(world: Wo
     assert await world.check(5)
 
 
+async def test_objects_that_were_archived_do_not_show_that_a_target_is_closed(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await world.check()
+    world.close(*KEYS)
+    world.server.headers |= {key: {"x-amz-storage-class": "GLACIER"} for key in KEYS}
+    assert await world.check(5)
+    assert caplog.messages == []
+
+
 async def test_an_object_that_is_not_probed_any_longer_still_counts(world: World) -> None:
     await world.check()
     world.known = ("folder/b c", "d")

@@ -21,6 +21,7 @@ from nearbucket.replicas import inventory_report as inventory
 from nearbucket.replicas.inventory_report import report_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -336,3 +337,48 @@ async def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed_with_the_ne
     await shelf.store(packed([row("other")] * 9000))
     with pytest.raises(ConfigError, match="it was replaced while it was read"):
         _ = [page async for page in pages]
+
+
+COLUMNS = f"{CURRENT}, EncryptionStatus, IntelligentTieringAccessTier"
+TIERED = "INTELLIGENT_TIERING"
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "encryption", "tier", "plain", "signed"),
+    [
+        ("STANDARD", "SSE-S3", "", True, True),
+        ("STANDARD", "NOT-SSE", "", True, True),
+        ("GLACIER_IR", "SSE-S3", "", True, True),
+        ("GLACIER", "SSE-S3", "", False, False),
+        ("DEEP_ARCHIVE", "SSE-S3", "", False, False),
+        (TIERED, "SSE-S3", "FREQUENT", True, True),
+        (TIERED, "SSE-S3", "ARCHIVE", False, False),
+        (TIERED, "SSE-S3", "DEEP_ARCHIVE", False, False),
+        (TIERED, "SSE-S3", "", False, False),
+        ("STANDARD", "SSE-KMS", "", False, True),
+        ("STANDARD", "DSSE-KMS", "", False, True),
+        ("STANDARD", "SSE-C", "", False, False),
+    ],
+)
+async def test_copies_that_clients_may_not_be_able_to_read_are_left_out(  # noqa: PLR0913, PLR0917  # a row
+    shelf: Shelf,
+    storage_class: str,
+    encryption: str,
+    tier: str,
+    plain: bool,  # noqa: FBT001  # a cell
+    signed: bool,  # noqa: FBT001  # a cell
+) -> None:
+    line = "listed", "a.tar.gz", 1, WRITTEN, "e", storage_class, encryption, tier
+    await shelf.store(packed([line]), fileSchema=COLUMNS)
+    kms = frozenset({Unreadable.KMS})
+    for barriers, found in (
+        (frozenset(Unreadable), plain), (frozenset(Unreadable) - kms, signed), (frozenset(), True),
+    ):  # fmt: skip
+        pages = [page async for page in report_of(shelf.place(), barriers)]
+        assert sum(len(page.objects) for page in pages) == found
+
+
+async def test_a_report_of_a_target_needs_the_columns_that_tell(shelf: Shelf) -> None:
+    await shelf.store(packed([row("a.tar.gz")]))
+    with pytest.raises(ConfigError, match="no column EncryptionStatus, which shows whether"):
+        _ = [page async for page in report_of(shelf.place(), frozenset(Unreadable))]

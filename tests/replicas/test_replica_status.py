@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas import object_cache, replica_status
 from nearbucket.replicas.object_cache import CachedObject
-from nearbucket.replicas.object_version import ABSENT, ObjectVersion
+from nearbucket.replicas.object_version import ABSENT, LOCKED, ObjectVersion
 from nearbucket.replicas.replica_status import UNVERIFIED, ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
@@ -49,7 +50,8 @@ class World:
         self.one = ReplicaStatuses(session, SdkCredentials(), Counters(), lambda: None)
         self.one.object_cache.check = self.ask  # type: ignore[method-assign,assignment]
         chosen = {"verify_ttl": TTL, **redirect}
-        self.one.prepare(build.settings(site={"origin": BUCKETS, "redirect": chosen}))()
+        origin = BUCKETS | ({"credentials": "ambient"} if "presign" in redirect else {})
+        self.one.prepare(build.settings(site={"origin": origin, "redirect": chosen}))()
         self.bucket_caches = {
             url.partition("//")[2].partition(".")[0]: bucket_cache
             for url, bucket_cache in self.one.object_cache.buckets.items()
@@ -124,14 +126,23 @@ HERE, THERE = Known(OBJECT), Known(OBJECT)
         ("match", Known(LISTED), Known(LISTED), 0, None),
         ("match", HERE, THERE, 100, None),
         ("match", HERE, THERE, 101, SMALL),
-        ("match", HERE, Known(OTHER), 101, DIFFERS),
+        ("match", HERE, Known(OTHER), 101, SMALL),
+        ("match", HERE, Known(ABSENT), 101, SMALL),
+        ("match", HERE, Known(ABSENT), 100, GONE),
         ("match", Known(ObjectVersion(0, "e")), Known(ObjectVersion(0, "e")), 0, None),
         ("exists", None, THERE, 0, None),
         ("exists", None, Known(ObjectVersion(100, "")), 0, None),
         ("exists", Known(OTHER), THERE, 0, None),
         ("exists", HERE, Known(ABSENT), 0, GONE),
         ("exists", HERE, None, 0, ASK),
-        ("exists", None, THERE, 101, SMALL),
+        ("exists", None, THERE, 101, ASK),
+        ("exists", HERE, THERE, 101, SMALL),
+        ("exists", HERE, Known(ABSENT), 101, SMALL),
+        ("exists", HERE, Known(ABSENT), 100, GONE),
+        ("exists", Known(ABSENT), Known(ABSENT), 101, GONE),
+        ("exists", Known(ABSENT), THERE, 100, None),
+        ("exists", Known(ABSENT), THERE, 101, SMALL),
+        ("exists", Known(OTHER), THERE, 100, None),
         ("none", None, None, 0, None),
         ("none", Known(ABSENT), Known(ABSENT), 0, None),
         ("none", None, None, 1, ASK),
@@ -147,8 +158,8 @@ def test_a_copy_is_judged_by_what_is_known(
     assert found.against is against
     asked = {"match": True, "exists": True, "none": smallest > 0}[verify]
     if against is None:
-        first = origin if verify != "exists" else target
-        assert found.size == (first.held.size if asked and first else None)
+        used = origin if verify != "exists" else target
+        assert found.size == (used.held.size if asked and used else None)
         assert (found.until == NOW + 0.75 * TTL) is asked
 
 
@@ -170,6 +181,91 @@ def test_a_target_that_is_the_origin_is_one_bucket(verify: str) -> None:
     assert own(HERE, 101) is SMALL
 
 
+CLASS, RESTORE = "x-amz-storage-class", "x-amz-restore"
+SSE, OWN_KEY = (
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-customer-algorithm",
+)
+RUNNING = 'ongoing-request="true"'
+RESTORED = 'ongoing-request="false", expiry-date="Fri, 21 Dec 2035 00:00:00 GMT"'
+
+
+@pytest.mark.parametrize("verify", ["match", "exists"])
+@pytest.mark.parametrize(
+    ("fields", "plain", "signed"),
+    [
+        ({CLASS: "GLACIER"}, False, False),
+        ({CLASS: "DEEP_ARCHIVE"}, False, False),
+        ({CLASS: "GLACIER", RESTORE: RUNNING}, False, False),
+        ({CLASS: "GLACIER", RESTORE: RESTORED}, True, True),
+        ({CLASS: "DEEP_ARCHIVE", RESTORE: RESTORED}, True, True),
+        ({CLASS: "GLACIER_IR"}, True, True),
+        ({CLASS: "INTELLIGENT_TIERING"}, True, True),
+        ({CLASS: "INTELLIGENT_TIERING", "x-amz-archive-status": "ARCHIVE_ACCESS"}, False, False),
+        ({CLASS: "INTELLIGENT_TIERING", "x-amz-archive-status": "DEEP_ARCHIVE_ACCESS",
+          RESTORE: RUNNING}, False, False),
+        ({CLASS: "STANDARD_IA"}, True, True),
+        ({SSE: "AES256"}, True, True),
+        ({SSE: "aws:kms"}, False, True),
+        ({SSE: "aws:kms:dsse"}, False, True),
+        ({SSE: "aws:kms", CLASS: "GLACIER"}, False, False),
+        ({SSE: "aws:kms", CLASS: "GLACIER", RESTORE: RESTORED}, False, True),
+        ({OWN_KEY: "AES256"}, False, False),
+    ],
+)  # fmt: skip
+def test_a_copy_that_clients_cannot_read_is_unreadable(
+    verify: str,
+    fields: dict[str, str],
+    plain: bool,  # noqa: FBT001  # a cell
+    signed: bool,  # noqa: FBT001  # a cell
+) -> None:
+    copy = ObjectVersion.of(CIMultiDict({"Content-Length": "100", "ETag": '"e"', **fields}))
+    for redirect, readable in (({}, plain), ({"presign": "15m"}, signed)):
+        world = World(None, verify=verify, **redirect)
+        world.know("downloads", HERE)
+        world.know("us-west-2-downloads", Known(copy))
+        assert world.status().against is (None if readable else Reason.UNREADABLE)
+
+
+def test_an_object_that_is_encrypted_with_a_customer_provided_key_is_unreadable() -> None:
+    assert judged("match", HERE, Known(LOCKED)).against is Reason.UNREADABLE
+    assert judged("exists", None, Known(LOCKED)).against is Reason.UNREADABLE
+
+
+def test_only_the_copy_has_to_be_readable() -> None:
+    archived = OBJECT._replace(unreadable="archived")
+    assert judged("match", Known(archived), THERE).against is None
+    assert judged("none", Known(archived), None, smallest=1).against is None
+
+
+def test_that_a_copy_cannot_be_read_is_valid_no_longer_than_that_it_is_missing() -> None:
+    archived = OBJECT._replace(unreadable="archived")
+    assert judged("match", HERE, Known(archived, 30.0)).until == NOW
+    assert judged("match", HERE, Known(archived, 30.1)).against is ASK
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-west-2"])
+def test_a_version_that_a_response_has_shown_needs_a_head_of_the_copy(region: str) -> None:
+    """It does not say whether clients can read the object."""
+    shown = OBJECT._replace(checksums=None, unreadable=None)
+    world = World(None, verify="match")
+    world.know("downloads", Known(shown))
+    world.know("us-west-2-downloads", THERE if region == "us-east-1" else Known(shown))
+    assert world.status(region).against is ASK
+    assert "downloads" in world.opens(region)
+    world.know("downloads", HERE)
+    world.know("us-west-2-downloads", THERE)
+    assert world.status(region).against is None
+
+
+def test_a_listing_does_not_hide_what_a_head_has_shown() -> None:
+    world = World(None, verify="match")
+    world.know("downloads", HERE)
+    world.know("us-west-2-downloads", Known(OBJECT._replace(unreadable="archived"), 1.0))
+    world.know("us-west-2-downloads", Known(OBJECT._replace(checksums=None)))
+    assert world.status().against is Reason.UNREADABLE
+
+
 SEEN = st.sampled_from([0.0, 1.9, 2.1, 29.0, 31.0, 449.0, 451.0, 599.0, 601.0])
 AGES = st.sampled_from([0.0, 3.0, 29.5, 100.0, 4500.0, 1e6])
 HELD = st.sampled_from([OBJECT, OTHER, ABSENT, PARTS, COPY, ObjectVersion(3, "e")])
@@ -182,7 +278,7 @@ def expected(
     """The rules of "How copies are checked" in docs/request-handling.md, in order."""
     needed: Sequence[Known | None] = {
         "match": (origin, target),
-        "exists": (target,),
+        "exists": (origin, target) if smallest else (target,),
         "none": (origin,) if smallest else (),
     }[verify]
     if verify != "exists" and needed and origin is not None and origin.held == ABSENT:
@@ -191,14 +287,16 @@ def expected(
         return ASK
     known = [each for each in needed if each is not None]
     seen = max((each.seen for each in known), default=0.0)
-    bad = any(each.held == ABSENT for each in known) or (
-        verify == "match" and not known[0].held.equals(known[1].held)
+    there = [each for each in known if each.held != ABSENT]
+    small = bool(there) and there[0].held.size < smallest
+    bad = known and (
+        known[-1].held == ABSENT or (verify == "match" and not known[0].held.equals(known[1].held))
     )
-    if bad:
+    if bad and not small:
         return GONE if seen <= min(max(min(each.age for each in known), 2), 30) else ASK
-    if known and seen > min(max(known[0].age / 10, 2), TTL):
+    if known and seen > min(max(there[-1 if verify == "exists" else 0].age / 10, 2), TTL):
         return ASK
-    return SMALL if known and known[0].held.size < smallest else None
+    return SMALL if small else None
 
 
 WORLDS = st.tuples(
@@ -278,7 +376,7 @@ def test_good_news_in_its_last_quarter_is_given_and_asked_for_again(
 def test_bad_news_holds_no_longer_than_good_news() -> None:
     world = World(None, verify="exists", verify_ttl=5.0)
     world.know("us-west-2-downloads", Known(ABSENT, 4.0))
-    assert world.status() == ReplicaStatus(GONE, -1, NOW + 1.0)
+    assert world.status() == ReplicaStatus(GONE, None, NOW + 1.0)
 
 
 @pytest.mark.parametrize(

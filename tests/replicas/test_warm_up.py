@@ -183,7 +183,8 @@ async def test_a_target_that_is_the_origin_is_read_once(world: World) -> None:
     [
         ({}, "origin west"),
         ({"mode": "shadow"}, "origin west"),
-        ({"verify": "exists", "min_size": 1}, "west"),
+        ({"verify": "exists"}, "west"),
+        ({"verify": "exists", "min_size": 1}, "origin west"),
         ({"verify": "none", "min_size": 1}, "origin"),
         ({"verify": "none"}, ""),
         ({"mode": "off"}, ""),
@@ -199,6 +200,36 @@ async def test_only_buckets_that_serving_asks_are_read(
         "done", number, number, number, number
     )
     assert all(world.keys(folder) == ["a.tar.gz"] for folder in folders.split())
+
+
+CLASSES = ("STANDARD", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING", "GLACIER_IR")
+
+
+async def test_copies_that_may_be_archived_are_left_to_the_first_request(world: World) -> None:
+    for folder in ("origin", "west"):
+        for name in CLASSES:
+            key = f"{world.name}/{folder}/{name}.tar.gz"
+            await world.client.put_object(Bucket=BUCKET, Key=key, Body=b"x", StorageClass=name)
+    await world.run(world.site("west"))
+    assert sorted(world.keys("origin")) == sorted(f"{name}.tar.gz" for name in CLASSES)
+    assert sorted(world.keys("west")) == ["GLACIER_IR.tar.gz", "STANDARD.tar.gz"]
+
+
+async def test_a_bucket_whose_newest_object_is_encrypted_is_left_to_the_requests(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A listing does not show encryption; a bucket's default holds for all newer objects."""
+    keys = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32}
+    for folder in ("origin", "west"):
+        await world.fill(folder, ["a.tar.gz"])
+        await asyncio.sleep(1)  # Last-Modified has seconds
+        key = f"{world.name}/{folder}/b.tar.gz"
+        await world.client.put_object(Bucket=BUCKET, Key=key, Body=b"x", **keys)
+    await world.run(world.site("west"))
+    assert world.keys("origin") == ["a.tar.gz", "b.tar.gz"]
+    assert world.keys("west") == []
+    (line,) = [line for line in caplog.messages if "encrypted" in line]
+    assert line.startswith("warm-up: sites.0.targets.us-west-2: clients cannot read")
 
 
 async def test_a_target_that_is_off_is_not_read(world: World) -> None:

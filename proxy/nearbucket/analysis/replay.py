@@ -32,7 +32,8 @@ _OPTED_OUT = b"as logged: opt-out"
 _WRONG_SECRET = b"as logged: secret"
 
 HELD = (
-    Reason.SMALL, Reason.ABSENT, Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.TARGET_DOWN,
+    Reason.SMALL, Reason.ABSENT, Reason.NOT_REPLICATED, Reason.UNREADABLE, Reason.UNVERIFIED,
+    Reason.TARGET_DOWN,
 )  # fmt: skip
 """Reasons that depend on the buckets."""
 _FROM_CLIENT = (

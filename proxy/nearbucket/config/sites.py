@@ -156,7 +156,7 @@ class Site(Section):
             case "match":
                 return [origin, target]
             case "exists":
-                return [target]
+                return [origin, target] if self.redirect.min_size else [target]
             case "none":
                 return [origin] if self.redirect.min_size else []
 

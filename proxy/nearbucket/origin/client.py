@@ -16,13 +16,14 @@ from yarl import URL
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.conditional_request import read_conditions
-from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, ErrorResponse
+from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, UNREADABLE, ErrorResponse
 from nearbucket.origin.object_response import BROKEN, ObjectResponse
 from nearbucket.origin.response_headers import cors_fields
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer, canonical
 from nearbucket.s3.tls_trust import complaint
+from nearbucket.s3.unreadable import Unreadable, unreadable_by_head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from nearbucket.origin.conditional_request import Conditions
     from nearbucket.origin.object_response import Again
 
+_READABLE = frozenset({200, 206, 416})
+"""Statuses of an object that can be read; the last is that of an empty one."""
+_UNTOLD = frozenset({400, 403})
+"""Statuses of a HEAD that a GET explains."""
 _SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
 
 
@@ -117,7 +122,7 @@ class OriginClient:
             again: Whether a failure that may be temporary is tried once more.
 
         Returns:
-            200, 206, 304, 404, 412 or 416. The caller closes it.
+            200, 206, 304, 403, 404, 412 or 416. The caller closes it.
 
         Raises:
             OriginError: S3 refused the request, failed, or could not be reached.
@@ -156,6 +161,21 @@ class OriginClient:
             OriginError: There was no response.
         """
         return await self._send("HEAD", path, {})
+
+    async def error_of(self, path: str) -> ErrorResponse | None:
+        """S3's error for a GET of an object's first byte; None if there is none.
+
+        A HEAD is answered 403 for a missing key that may not be listed, and also if S3 refuses the
+        keys or the whole bucket; only the response to a GET has a code that tells which.
+
+        Raises:
+            OriginError: There was no response.
+        """
+        response = await self._send("GET", path, {"range": "bytes=0-0"})
+        if response.status in _READABLE:
+            response.close()  # a server that ignores Range sends the whole object
+            return None
+        return ErrorResponse(response.status, response.headers, await _error_document(response))
 
     async def tagging(self, path: str) -> tuple[int, bytes]:
         """Status and document of S3's response to one GetObjectTagging.
@@ -241,8 +261,14 @@ class OriginClient:
         status = response.status
         if status in {200, 206, 304}:
             status = prepared.verdict(response.headers.get("ETag", "")) or status
+        query = path.partition("?")[2]
         match status:
             case 200:
+                if method == "HEAD" and _is_archived(response.headers):
+                    refused = await self.error_of(path)  # not by every server
+                    if refused is not None:
+                        response.release()
+                        return self.response_to(refused, query)
                 return ObjectResponse.with_object(
                     response, self.resumer(path), has_body=method != "HEAD"
                 )
@@ -253,9 +279,15 @@ class OriginClient:
             case 412:
                 await _error_document(response)
                 return ObjectResponse(412, cors_fields(response.headers))
+            case _ if method == "HEAD" and status in _UNTOLD:
+                response.release()
+                told = await self.error_of(path)
+                if told is None:
+                    raise OriginError(502, f"S3 answered {status} to a HEAD, and GET can read it")
+                return self.response_to(told, query)
             case _:
                 error = ErrorResponse(status, response.headers, await _error_document(response))
-                return self.response_to(error, method, path.partition("?")[2])
+                return self.response_to(error, query)
 
     def resumer(self, path: str) -> Again:
         """The function that requests the rest of this object's body."""
@@ -268,10 +300,8 @@ class OriginClient:
         self.counters.on_resume()
         return await self._send("GET", path, extra)
 
-    def response_to(
-        self, error: ErrorResponse, method: str = "GET", query: str = ""
-    ) -> ObjectResponse:
-        """The client's 404 or 416 for an error of S3.
+    def response_to(self, error: ErrorResponse, query: str = "") -> ObjectResponse:
+        """The client's 403, 404 or 416 for an error of S3; 403 if no request can read the object.
 
         Raises:
             OriginError: The error is none of the client's; 502, or 503 if S3 is busy.
@@ -283,8 +313,10 @@ class OriginClient:
             span = headers.get("Content-Range", known)
             fields = [("Content-Range", span)] if span else []
             return ObjectResponse(416, [*fields, *cors_fields(headers)])
-        if _is_missing(error, method, query):
+        if _is_missing(error, query):
             return ObjectResponse(404, cors_fields(headers))
+        if error.kind in UNREADABLE:
+            return ObjectResponse(403, cors_fields(headers))
         status = 503 if error.status in {429, 503} or error.kind is ErrorKind.BUSY else 502
         region = headers.get("x-amz-bucket-region")
         elsewhere = region and region != self._entry.region
@@ -296,19 +328,23 @@ class OriginClient:
         )
 
 
-def _is_missing(error: ErrorResponse, method: str, query: str) -> bool:
+def _is_archived(fields: Mapping[str, str]) -> bool:
+    """Whether a GET would be answered 403 InvalidObjectState, though the HEAD was answered 200."""
+    return unreadable_by_head(fields) is Unreadable.ARCHIVED
+
+
+def _is_missing(error: ErrorResponse, query: str) -> bool:
     """Whether the error means that there is no such object."""
     match error.status:
         case 404:
             return error.kind is not ErrorKind.NO_BUCKET
         case 403:
-            # S3's response for a missing key if the bucket may not be listed (GetObject, "403");
-            # a HEAD has no code to tell it from others
-            return error.kind is ErrorKind.NOT_ALLOWED or method == "HEAD"
+            # S3's response for a missing key if the bucket may not be listed (GetObject, "403")
+            return error.kind is ErrorKind.NOT_ALLOWED
         case 405:  # versionId names a delete marker (S3 user guide, "Delete markers")
             return "x-amz-delete-marker" in error.headers
         case 400:  # no such version, or no such argument
-            return bool(query)
+            return bool(query) and error.kind not in UNREADABLE
         case _:
             return False
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httptools
 from multidict import CIMultiDict
 
-from nearbucket.s3.error_codes import ErrorKind, kind_of_code
+from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,11 @@ DOCUMENT_TIMEOUT = 5.0
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _CURABLE = {400, 401, 403}  # by another signature or connection
+
+UNREADABLE = frozenset({ErrorKind.ARCHIVED, ErrorKind.CUSTOMER_KEY})
+"""Errors of objects that exist, but that no request of ours can read."""
+
+_FINAL = UNREADABLE | {ErrorKind.NOT_ALLOWED}
 
 
 class ErrorResponse(NamedTuple):
@@ -49,7 +54,7 @@ class ErrorResponse(NamedTuple):
     @property
     def kind(self) -> ErrorKind | None:
         """What the code means."""
-        return kind_of_code(self.code)
+        return kind_of_error(self.code, self.document.decode("latin-1"))
 
     @property
     def final(self) -> bool:
@@ -58,7 +63,7 @@ class ErrorResponse(NamedTuple):
         Another signature may help after keys were rotated or the clock was set, and another
         connection if this one was too old.
         """
-        return self.status not in _CURABLE or self.kind is ErrorKind.NOT_ALLOWED
+        return self.status not in _CURABLE or self.kind in _FINAL
 
 
 def means_no_object(status: int) -> bool:

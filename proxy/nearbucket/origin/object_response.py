@@ -33,7 +33,7 @@ class ObjectResponse:
     """S3's response to one request; use it in ``async with``, or call ``close``.
 
     Attributes:
-        status: 200, 206, 304, 404, 412 or 416.
+        status: 200, 206, 304, 403 (archived), 404, 412 or 416.
         headers: Name and value of every header that a client may see, with the Content-Length of
             a 200 or 206.
         length: Content-Length of a 200 or 206, also for HEAD; otherwise 0.

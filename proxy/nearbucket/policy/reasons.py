@@ -76,6 +76,10 @@ class Reason(StrEnum):
         "not-replicated",
         "The target has no copy, or one that is not known to equal the origin's object.",
     )
+    UNREADABLE = (
+        "unreadable",
+        "The target has the copy, but clients cannot read it: archived, or encrypted.",
+    )
     ABSENT = ("absent", "The origin bucket does not have the object.")
     UNVERIFIED = (
         "unverified",

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
 from nearbucket.replicas.canaries import Sighting
-from nearbucket.replicas.object_version import ABSENT, DENIED, ObjectVersion
+from nearbucket.replicas.object_version import ABSENT, DENIED, LOCKED, ObjectVersion
 from nearbucket.s3.copy_mark import TAG, marked_etag
+from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
@@ -118,18 +119,21 @@ class BucketProbe:
         """The version of an object.
 
         Returns:
-            ``ABSENT`` for 404, ``DENIED`` for 403: S3's response for a missing key without the
-            right to list, and for an object that cannot be read (API reference, "GetObject").
+            ``ABSENT`` for 404, ``DENIED`` for 403 AccessDenied: S3's response for a missing key
+            without the right to list, and for an object that cannot be read (API reference,
+            "GetObject"). ``LOCKED`` if the object is encrypted with a customer-provided key.
 
         Raises:
-            OriginError: No response, or another status.
+            OriginError: No response, or another status; or S3 refuses the keys.
         """
         path = self._client.path_of(key)
         if path is None:
             return ABSENT
         status, fields = await self._head(path)
-        if status in {403, 404}:
-            return ABSENT if status == 404 else DENIED  # noqa: PLR2004  # Not Found
+        if status == 404:  # noqa: PLR2004  # Not Found
+            return ABSENT
+        if status in {400, 403}:
+            return await self._refused(path, status)
         if status != 200:  # noqa: PLR2004  # OK
             raise OriginError(502, f"{self._named} answered {status} for an object")
         try:
@@ -140,6 +144,24 @@ class BucketProbe:
         if self._reads_marks and "x-amz-tagging-count" in fields:
             return await self._marked(path, version)
         return version
+
+    async def _refused(self, path: str, status: int) -> ObjectVersion:
+        """What a HEAD with this status says of an object, by the response to a GET."""
+        async with self._in_time():
+            error = await self._client.error_of(path)
+        if error is None:
+            raise OriginError(
+                502, f"{self._named} answered {status} to a HEAD of a readable object"
+            )
+        match error.kind:
+            case ErrorKind.NOT_ALLOWED:
+                return DENIED
+            case ErrorKind.NO_OBJECT:
+                return ABSENT
+            case ErrorKind.CUSTOMER_KEY:
+                return LOCKED
+        why = f" {error.code}" if error.code else ""
+        raise OriginError(502, f"{self._named} answered {error.status}{why} for an object")
 
     async def _marked(self, path: str, version: ObjectVersion) -> ObjectVersion:
         """The version with what its mark says, if it has one."""

@@ -181,11 +181,16 @@ class ClientChecker:
 
     @staticmethod
     async def _there(checked: _Checked, keys: list[str] | tuple[str, ...]) -> list[str] | None:
-        """Which of the keys are in the bucket; None if S3 does not answer."""
+        """Which of the keys are in the bucket and readable; None if S3 does not answer.
+
+        An object that was archived or encrypted with a KMS key meanwhile is refused for itself, and
+        requests for it are not redirected (reason ``unreadable``).
+        """
         try:
-            return [key for key in keys if await checked.use.bucket.head_object(key) != ABSENT]
+            versions = {key: await checked.use.bucket.head_object(key) for key in keys}
         except OriginError:
             return None
+        return [key for key, found in versions.items() if found != ABSENT and not found.unreadable]
 
     def _fall(self, checked: _Checked, refusal: str) -> None:
         checked.refused = f"{refusal}, though the object is there"

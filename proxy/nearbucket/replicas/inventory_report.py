@@ -26,6 +26,7 @@ from nearbucket.s3.bucket_listing import pages_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, opened
+from nearbucket.s3.unreadable import maybe_archived, unreadable_by_report
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         Callable,
         Iterable,
         Iterator,
+        Mapping,
         Sequence,
     )
 
@@ -53,6 +55,9 @@ _MANIFEST_BYTES = 32 * 1024**2
 """A manifest has about 200 bytes a file; anything larger is not one."""
 
 _NEEDED = ("Key", "Size", "ETag", "LastModifiedDate")
+_OF_TARGETS = ("StorageClass", "EncryptionStatus")
+"""Columns that show whether clients can read an object."""
+_TIER = "IntelligentTieringAccessTier"
 _CURRENT = {"IsLatest": {"true"}, "IsDeleteMarker": {"false", ""}}
 """What a row of a current object has in the columns that only a report of all versions has."""
 
@@ -79,19 +84,27 @@ def not_listed(error: Exception, location: BucketLocation) -> ProxyError:
     return ConfigError(f"{what}: {code_of(error)}; {_NOT_LISTED}")
 
 
-async def report_of(location: BucketLocation) -> AsyncGenerator[CatalogBatch]:
+async def report_of(
+    location: BucketLocation, barriers: frozenset[str] = frozenset()
+) -> AsyncGenerator[CatalogBatch]:
     """Every current object below the prefix of an entry, by its ``inventory``.
+
+    Args:
+        location: The bucket.
+        barriers: Objects that may be unreadable for one of these reasons are left out.
 
     Raises:
         ProxyError: The manifest or a data file cannot be read; earlier pages are valid.
     """
     url = location.entry.object_base_url
     async with _opened(location) as (manifest, pieces_of):
+        if barriers:
+            manifest.check_columns(_OF_TARGETS, location)
         for file in manifest.files:
             try:
                 async with aclosing(pieces_of(file)) as pieces:
                     async for lines in _lines(_unzipped(pieces)):
-                        objects = _objects(lines, manifest.columns, location.entry.prefix)
+                        objects = _objects(lines, manifest, location.entry.prefix, barriers)
                         yield CatalogBatch(url, tuple(objects), manifest.created)
                         await asyncio.sleep(0)
             except (ValueError, IndexError, csv.Error, zlib.error) as error:
@@ -126,21 +139,33 @@ async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
     yield [rest]
 
 
-def _objects(lines: Iterable[bytes], columns: Sequence[str], prefix: str) -> Iterator[CatalogEntry]:
+def _objects(
+    lines: Iterable[bytes], manifest: _Manifest, prefix: str, barriers: frozenset[str]
+) -> Iterator[CatalogEntry]:
     """Current objects below a prefix.
 
     Keys are URL-encoded, a space as ``+`` (user guide, "Key name"; cloud-custodian's issue 1997
     shows one).
     """
+    columns = manifest.columns
     key_at, size_at, etag_at, modified_at = (columns.index(name) for name in _NEEDED)
     checks = [(columns.index(name), texts) for name, texts in _CURRENT.items() if name in columns]
     for row in csv.reader((line.decode() for line in lines), strict=True):
         if row and all(row[column].lower() in texts for column, texts in checks):
             key = unquote_plus(row[key_at], errors="strict")
-            if key != prefix and key.startswith(prefix):
-                size, etag = int(row[size_at]), row[etag_at].strip('"')
-                modified = datetime.fromisoformat(row[modified_at]).timestamp()
-                yield key.removeprefix(prefix), size, etag, modified
+            if key == prefix or not key.startswith(prefix):
+                continue
+            if barriers and _may_be_unreadable(dict(zip(columns, row, strict=False)), barriers):
+                continue
+            size, etag = int(row[size_at]), row[etag_at].strip('"')
+            modified = datetime.fromisoformat(row[modified_at]).timestamp()
+            yield key.removeprefix(prefix), size, etag, modified
+
+
+def _may_be_unreadable(row: Mapping[str, str], barriers: frozenset[str]) -> bool:
+    storage_class, encryption = (row[name] for name in _OF_TARGETS)
+    archived = maybe_archived(storage_class, row.get(_TIER, ""))
+    return archived or unreadable_by_report(encryption) in barriers
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +203,15 @@ class _Manifest:
                 "the inventory configuration"
             )
         return cls(bucket, created, files, columns)
+
+    def check_columns(self, names: Sequence[str], location: BucketLocation) -> None:
+        """Raise ConfigError unless the report has these columns."""
+        if missing := [name for name in names if name not in self.columns]:
+            raise ConfigError(
+                f"{location.name}.inventory: the report has no column "
+                f"{' and no '.join(missing)}, which shows whether clients can read a copy; add it "
+                "to the fields of the inventory configuration"
+            )
 
 
 @asynccontextmanager

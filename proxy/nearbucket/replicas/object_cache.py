@@ -74,7 +74,7 @@ class CachedObject(NamedTuple):
         return self.seen - self.since
 
 
-_Kept = tuple[int, str, str | None, float, float]
+_Kept = tuple[int, str, str | None, str | None, float, float]
 """An entry as it is kept: a tuple of plain values, which the garbage collector does not visit.
 200,000 of anything else would hold the event loop for 50 ms at each full collection."""
 
@@ -107,8 +107,9 @@ class BucketCache:
             if found is None:
                 return None
             self._keep(key, found)
-        size, etag, sums, seen, since = found
-        return CachedObject(ObjectVersion(size, etag, sums), seen, since)
+        size, etag, sums, unreadable, seen, since = found
+        version = ObjectVersion(size, etag, sums, unreadable=unreadable)
+        return CachedObject(version, seen, since)
 
     def has(self, key: str, size: int | None, etag: str) -> bool:
         """Whether this version of a key is cached, of this size if one is given."""
@@ -124,7 +125,7 @@ class BucketCache:
         if found is None or monotonic() - since > (monotonic() - found.since) / 2:
             return False
         version, seen, _ = found
-        self._keep(key, (*version[:3], seen, since))
+        self._keep(key, (*version[:3], version.unreadable, seen, since))
         return True
 
     def forget(self, key: str) -> None:
@@ -135,7 +136,7 @@ class BucketCache:
     def put(self, key: str, entry: CachedObject) -> bool:
         """Keep a version, unless a newer one is known.
 
-        The version that is known already keeps its age, and what is known of its checksums.
+        The version that is known already keeps its age, and what else is known of it.
 
         Returns:
             Whether it has taken the place of another version.
@@ -143,15 +144,18 @@ class BucketCache:
         known, replaces = self.get(key), False
         if entry.seen < self._forgotten:
             return False
-        (size, etag, sums, _), seen, since = entry
+        (size, etag, sums, _, unreadable), seen, since = entry
         if known is not None:
             if known.seen > seen:
                 return False
             replaces = known.version[:2] != (size, etag)
             if not replaces:
                 since = known.since
-                sums = known.version.checksums if sums is None else sums
-        self._keep(key, (size, etag, sums, seen, since))
+                if sums is None:  # not from a HEAD, which has all
+                    sums = known.version.checksums
+                    if known.version.unreadable is not None:
+                        unreadable = known.version.unreadable
+        self._keep(key, (size, etag, sums, unreadable, seen, since))
         return replaces
 
     def _keep(self, key: str, kept: _Kept) -> None:
@@ -193,8 +197,8 @@ class ObjectCache:
             count: Counts checks by result.
             health: Is told which buckets answer.
             changed: Called when an object has changed, or entries are dropped.
-            on_head: Called when a HEAD has shown another version of a key than the known one: with
-                bucket, key, and what was known.
+            on_head: Called when a HEAD has shown another version of a key than the known one, or
+                that clients can no longer read it: with bucket, key, and what was known.
         """
         self.buckets: dict[str, BucketCache] = {}
         self._count = count
@@ -315,7 +319,7 @@ class ObjectCache:
             self._health.answered(probe.base_url, key, version)
         known, bucket.failing = bucket.get(key), False
         bucket.put(key, CachedObject.of(version, asked))
-        if known is None or known.version[:2] != version[:2]:
+        if known is None or version.ends(known.version):
             if known is not None:
                 self._changed()
             self._on_head(bucket, key, known)

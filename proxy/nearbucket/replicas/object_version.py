@@ -7,6 +7,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from nearbucket.s3.unreadable import Unreadable, unreadable_by_head
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,7 +20,7 @@ class ObjectVersion(NamedTuple):
     """What tells one version of an object from another.
 
     Attributes:
-        size: In bytes; ``ABSENT``'s is -1.
+        size: In bytes; negative for ``ABSENT`` and ``LOCKED``.
         etag: Without quotes.
         checksums: What else identifies the bytes, as ``name=value`` separated by spaces: S3's
             checksums of all bytes, and ``etag=`` with the ETag of the origin's object that a mark
@@ -26,12 +28,15 @@ class ObjectVersion(NamedTuple):
             the response to a HEAD has it.
         modified: Unix time of Last-Modified; 0 if unknown. Versions are not compared by it, and the
             object cache does not keep it, but ``CachedObject.since``.
+        unreadable: What keeps clients from reading it (``s3/unreadable.py``); empty if nothing
+            does; None if unknown, because only the response to a HEAD has it.
     """
 
     size: int
     etag: str
     checksums: str | None = ""
     modified: float = 0.0
+    unreadable: str | None = ""
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> ObjectVersion:
@@ -41,7 +46,8 @@ class ObjectVersion(NamedTuple):
             ValueError: It has no Content-Length.
         """
         etag, size = fields.get("ETag", "").strip('"'), int(fields.get("Content-Length", ""))
-        return cls(size, etag, _sums(fields), unix_time(fields.get("Last-Modified", "")))
+        modified, unreadable = fields.get("Last-Modified", ""), unreadable_by_head(fields)
+        return cls(size, etag, _sums(fields), unix_time(modified), unreadable or "")
 
     def equals(self, other: ObjectVersion) -> bool | None:
         """Whether both are known to be the same bytes; None if that takes unknown checksums.
@@ -60,6 +66,18 @@ class ObjectVersion(NamedTuple):
             return None
         return not set(ours).isdisjoint(theirs)
 
+    @property
+    def known_size(self) -> int | None:
+        """Size in bytes; None if there is no object, or S3 does not say."""
+        return self.size if self.size >= 0 else None
+
+    def ends(self, known: ObjectVersion) -> bool:
+        """Whether redirects to a known version end: this is another one, or clients cannot read it.
+
+        The second is so when an object is archived: its size and ETag stay.
+        """
+        return self[:2] != known[:2] or (known.unreadable == "" and bool(self.unreadable))
+
     def _is_marked_in(self, checksums: list[str]) -> bool:
         return self.etag != "" and f"etag={self.etag}" in checksums
 
@@ -74,6 +92,9 @@ ABSENT = ObjectVersion(-1, "")
 DENIED = ObjectVersion(-1, "")
 """S3 does not say whether the bucket has the object (403). Equal to ``ABSENT``, since the object
 cannot be read; ``is`` tells them apart."""
+
+LOCKED = ObjectVersion(-2, "", unreadable=Unreadable.CUSTOMER_KEY)
+"""An object that is encrypted with a customer-provided key: S3 says nothing else of it."""
 
 
 CatalogEntry = tuple[str, int, str, float]

@@ -181,7 +181,7 @@ class OriginVersions:
             self._doubt(origin, key, etag, asked)
         else:
             modified = unix_time(shown.modified)
-            version = ObjectVersion(shown.total, etag, None, modified)
+            version = ObjectVersion(shown.total, etag, None, modified, unreadable=None)
             self._show(origin, key, CachedObject.of(version, asked))
 
     def on_missing(self, site: str, key: str, asked: float) -> None:
@@ -225,7 +225,7 @@ class OriginVersions:
         known = None if copy is None else copy.get(key)
         if copy is not None and known is not None and known.seen < entry.seen:
             copy.put(key, entry)
-            if known.version[:2] != entry.version[:2]:
+            if entry.version.ends(known.version):
                 self._changed()
 
     def _agree(self, report: VersionReport) -> None:
@@ -241,12 +241,16 @@ class OriginVersions:
             self._replaced[name] = own._replace(changed=changed)
 
     def on_head(self, bucket: BucketCache, key: str, known: CachedObject | None) -> None:
-        """Learn from a HEAD that showed another version than ``known``, or the first one (None)."""
+        """Learn from a HEAD that showed another version than ``known``, or the first one (None).
+
+        Or that clients can no longer read the object, which matters to its copies alone.
+        """
         url, entry = bucket.probe.base_url, bucket.get(key)
         origin = self._by_url.get(url)
         if origin is None and known is not None and entry is not None and url in self._copies:
             self._report(VersionReport(url, key, *entry))
-        if origin is not None and entry is not None:
+        is_new = entry is not None and (known is None or known.version[:2] != entry.version[:2])
+        if origin is not None and entry is not None and is_new:
             if known is not None:
                 self._replace(origin, key, known)
                 self._check_copies(origin, key, entry.seen)

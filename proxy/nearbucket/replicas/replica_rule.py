@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.policy.model import Reason
 from nearbucket.replicas.client_target import ClientTarget
 from nearbucket.replicas.object_version import ABSENT
+from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,9 @@ NEGATIVE_TTL = 30.0
 OUTAGE = 86400.0
 """Seconds for which the last answer of an origin stays valid while it does not answer."""
 
-NO_COPY = frozenset({Reason.ABSENT, Reason.NOT_REPLICATED})
-"""Reasons of a request for which the target has no copy that equals the origin's object."""
+NO_COPY = frozenset({Reason.ABSENT, Reason.NOT_REPLICATED, Reason.UNREADABLE})
+"""Reasons of a request for which the target has no copy of the origin's object that clients can
+read."""
 
 
 class ReplicaRule(NamedTuple):
@@ -37,9 +39,12 @@ class ReplicaRule(NamedTuple):
         watched_url: The target's ``object_base_url``; None if it has no health checks.
         clients: The target as clients see it; None if it has no health checks.
         buckets: Caches of the buckets that must hold the object, the target's last.
-        has_origin: Whether the first of them is the origin's.
+        has_origin: Whether the first of them is the origin's, and the object has to be there.
         longest: Seconds for which a result is valid at most.
         smallest: Bytes of the smallest object that is redirected to.
+        compares: Whether the copy has to equal the origin's object.
+        barriers: What keeps the site's clients from reading a copy; empty if copies are not
+            checked.
     """
 
     watched_url: str | None
@@ -48,6 +53,8 @@ class ReplicaRule(NamedTuple):
     has_origin: bool
     longest: float
     smallest: int
+    compares: bool
+    barriers: frozenset[str]
 
     @classmethod
     def of(cls, site: Site, region: str, caches: Mapping[str, BucketCache]) -> ReplicaRule:
@@ -56,11 +63,18 @@ class ReplicaRule(NamedTuple):
         urls = dict.fromkeys(  # the origin may be the target
             entry.object_base_url for _, entry in site.buckets_to_check(region)
         )
-        buckets = tuple(caches[base_url] for base_url in urls)
         watched = site.targets[region].object_base_url if redirect.watch else None
         has_origin = site.origin.object_base_url in urls
-        clients = ClientTarget.of(site, region) if redirect.watch else None
-        return cls(watched, clients, buckets, has_origin, redirect.verify_ttl, redirect.min_size)
+        return cls(
+            watched_url=watched,
+            clients=ClientTarget.of(site, region) if redirect.watch else None,
+            buckets=tuple(caches[base_url] for base_url in urls),
+            has_origin=has_origin and (redirect.verify != "exists" or len(urls) == 1),
+            longest=redirect.verify_ttl,
+            smallest=redirect.min_size,
+            compares=redirect.verify == "match",
+            barriers=frozenset() if redirect.verify == "none" else barriers_of(site),
+        )
 
     def known(self, key: str) -> list[CachedObject] | None:
         """The object in each bucket that counts; None if one of them is unknown.
@@ -78,11 +92,27 @@ class ReplicaRule(NamedTuple):
         first, last = entries[0].version, entries[-1].version
         if self.has_origin and first == ABSENT:
             return Reason.ABSENT
-        if first == ABSENT or last == ABSENT:  # noqa: PLR1714  # saves a tuple each time
+        # Before the copy: ``sync`` copies no small objects.
+        if 0 <= (last if first == ABSENT else first).size < self.smallest:
+            return Reason.SMALL
+        if last == ABSENT:
             return Reason.NOT_REPLICATED
-        if first is not last and not first.equals(last):
+        # Before the comparison: the ETag of a copy that is encrypted with a KMS key differs.
+        if last.unreadable in self.barriers:
+            return Reason.UNREADABLE
+        if self.compares and first is not last and not first.equals(last):
             return Reason.NOT_REPLICATED
-        return Reason.SMALL if first.size < self.smallest else None
+        return None
+
+    def needs_head(self, entries: list[CachedObject]) -> bool:
+        """Whether something is needed that only the response to a HEAD has.
+
+        Checksums, to compare the copy; or whether clients can read it.
+        """
+        first, last = entries[0].version, entries[-1].version
+        return (self.compares and first.equals(last) is None) or (
+            last.unreadable is None and bool(self.barriers)
+        )
 
     def valid_for(self, entries: list[CachedObject]) -> float:
         """Seconds for which the result of these entries is valid."""
@@ -90,7 +120,9 @@ class ReplicaRule(NamedTuple):
             return min(
                 max(SHORTEST, min(entry.age for entry in entries)), NEGATIVE_TTL, self.longest
             )
-        return min(max(SHORTEST, entries[0].age * OF_ITS_AGE), self.longest)
+        first, last = entries[0], entries[-1]
+        age = (first if self.compares or last.version == ABSENT else last).age
+        return min(max(SHORTEST, age * OF_ITS_AGE), self.longest)
 
     def is_excused(self, entries: list[CachedObject], now: float) -> bool:
         """Whether only the origin's answer has expired, because the origin does not answer.
@@ -117,7 +149,7 @@ class ReplicaRule(NamedTuple):
             holds = first is not None and now - first.seen <= self.valid_for([first])
             return [] if holds else [self.buckets[0]]
         known = self.known(key)
-        if known and needs_checksums(known):
+        if known and self.needs_head(known):
             return list(self.buckets)
         return [
             bucket
@@ -127,9 +159,10 @@ class ReplicaRule(NamedTuple):
         ]
 
 
-def needs_checksums(entries: list[CachedObject]) -> bool:
-    """Whether checksums are needed to compare the copy, which only a HEAD has."""
-    return entries[0].version.equals(entries[-1].version) is None
+def barriers_of(site: Site) -> frozenset[str]:
+    """What keeps clients of a site from reading a copy: KMS keys can be used by signed URLs."""
+    signed = site.redirect.presign is not None
+    return frozenset(Unreadable) - ({Unreadable.KMS} if signed else set())
 
 
 def etags_of(entries: list[CachedObject]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from nearbucket.replicas.client_target import target_text, target_uses
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.origin_versions import LATELY, OriginVersions
-from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, etags_of, needs_checksums
+from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, etags_of
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
 
@@ -171,9 +171,10 @@ class ReplicaStatuses:
 
     def _status(self, rule: ReplicaRule, key: str, now: float) -> ReplicaStatus:
         known = rule.known(key)
-        if known is None or needs_checksums(known):
+        if known is None or rule.needs_head(known):
             return UNVERIFIED
-        against, size = rule.reason_against(known), known[0].version.size
+        against = rule.reason_against(known)
+        size = known[0 if against else -1].version.known_size
         oldest, valid_for = min(entry.seen for entry in known), rule.valid_for(known)
         if against in NO_COPY:
             until = oldest + valid_for

@@ -41,12 +41,17 @@ class ErrorKind(Enum):
         "it was replaced while it was read", "run sync again")
     ARCHIVED = ("InvalidObjectState", "bucket",
         "archived at the origin", "restore it there, or exclude it")
+    # of codes with many meanings, where the text names the encryption (``kind_of_error``)
+    CUSTOMER_KEY = ("", "bucket",
+        "encrypted with a customer-provided key", "encrypt it in another way, or exclude it")
     EMPTY = ("InvalidRange", "bucket",
         "it is empty", "")
     TOO_LARGE = ("EntityTooLarge", "bucket",
         "larger than the server copies in one piece", "")
     BUSY = ("SlowDown ServiceUnavailable", "bucket",
         "S3 asks to slow down", "try again later, sync with a smaller --parallel")
+    DISABLED = ("AllAccessDisabled", "bucket",
+        "S3 has disabled all access to it", "ask AWS Support")
     WRONG_KEYS = ("InvalidAccessKeyId SignatureDoesNotMatch", "credentials",
         "the keys are not accepted", "correct the credentials")
     EXPIRED = ("ExpiredToken", "credentials",
@@ -68,3 +73,16 @@ _KINDS = {code: kind for kind in ErrorKind for code in kind.codes}
 def kind_of_code(code: str) -> ErrorKind | None:
     """What a code means; None where it is not in the table."""
     return _KINDS.get(code)
+
+
+_CUSTOMER_KEY = ("stored using a form of server side encryption", "with customer provided keys")
+"""Parts of the texts of AWS and of SeaweedFS."""
+
+
+def kind_of_error(code: str, text: str) -> ErrorKind | None:
+    """What an error means, by its code and, where the code has many meanings, its text."""
+    if code in {"InvalidRequest", "InvalidArgument"}:
+        words = text.lower().replace("-", " ")
+        if any(part in words for part in _CUSTOMER_KEY):
+            return ErrorKind.CUSTOMER_KEY
+    return kind_of_code(code)

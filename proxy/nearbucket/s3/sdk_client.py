@@ -23,7 +23,7 @@ from botocore.exceptions import (
 
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, OriginError, ProxyError
-from nearbucket.s3.error_codes import ErrorKind, kind_of_code
+from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
 
@@ -117,8 +117,11 @@ def code_of(error: Exception) -> str:
 
 
 def kind_of(error: Exception) -> ErrorKind | None:
-    """What S3's code of an error means; None where there is none, or it is not in the table."""
-    kind = kind_of_code(code_of(error))
+    """What S3's error means; None where its code is not in the table, or there is none."""
+    text = (
+        error.response.get("Error", {}).get("Message", "") if isinstance(error, ClientError) else ""
+    )
+    kind = kind_of_error(code_of(error), text)
     if kind is ErrorKind.NO_OBJECT and getattr(error, "operation_name", "") == "HeadBucket":
         return ErrorKind.NO_BUCKET
     return kind

@@ -12,6 +12,7 @@ from nearbucket.cli.check.bucket_inspection import BucketInquiry, Level
 from nearbucket.cli.check.replica_sample import (
     ComparedObject,
     ReplicaState,
+    Sample,
     compared,
     replicates,
     sample_findings,
@@ -25,6 +26,7 @@ from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.copy_mark import TAG, mark_of
 from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.unreadable import Unreadable
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
@@ -71,10 +73,14 @@ def tars(key: str, _size: int) -> bool:
     return key.endswith(".tar.gz")
 
 
+ALL, SIGNED = frozenset(Unreadable), frozenset({Unreadable.ARCHIVED, Unreadable.CUSTOMER_KEY})
+"""What keeps clients from reading a copy, without and with ``redirect.presign``."""
+
+
 async def likeness(world: World) -> dict[str, str]:
     sample = await take(world.origin, tars, 20)
     assert not isinstance(sample, ProxyError)
-    found = await compared(world.origin, world.target, sample)
+    found = await compared(world.origin, world.target, sample, ALL)
     return {each.what.key: each.state.name for each in found}
 
 
@@ -90,6 +96,66 @@ async def test_each_object_is_compared_by_presence_size_and_etag(world: World) -
         "longer.tar.gz": "SIZE",
         "other.tar.gz": "VERSION",
     }
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({"StorageClass": "GLACIER"}, "ARCHIVED"),
+        ({"StorageClass": "DEEP_ARCHIVE"}, "ARCHIVED"),
+        ({"StorageClass": "GLACIER_IR"}, "SAME"),
+        ({"StorageClass": "INTELLIGENT_TIERING"}, "SAME"),
+        ({"ServerSideEncryption": "AES256"}, "SAME"),
+        ({"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32}, "CUSTOMER_KEY"),
+    ],
+)
+async def test_a_copy_that_clients_cannot_read_is_told(
+    world: World, more: dict[str, Any], state: str
+) -> None:
+    await world.put("a.tar.gz")
+    arguments = world.target.location.arguments("a.tar.gz")
+    await world.target.client.put_object(**arguments, Body=b"x", **more)
+    assert await likeness(world) == {"a.tar.gz": state}
+
+
+async def test_an_archived_object_of_an_origin_that_is_the_target_is_told(world: World) -> None:
+    arguments = world.origin.location.arguments("a.tar.gz")
+    await world.origin.client.put_object(**arguments, Body=b"x", StorageClass="GLACIER")
+    await world.put("b.tar.gz")
+    own = World(world.origin, world.origin)
+    assert await likeness(own) == {"a.tar.gz": "ARCHIVED", "b.tar.gz": "SAME"}
+
+
+@pytest.mark.parametrize(("barriers", "state"), [(ALL, "KMS"), (SIGNED, "SAME")])
+async def test_a_copy_that_is_encrypted_with_a_kms_key_needs_signed_urls(
+    barriers: frozenset[str], state: str
+) -> None:
+    head = reply("200 OK", b"", 'ETag: "e"', "x-amz-server-side-encryption: aws:kms", length=1)
+    async with ScriptedS3(Say(head)) as server:
+        entry = Bucket(bucket="downloads", region="us-east-1", endpoint=server.endpoint)
+        place = BucketLocation("t", entry, "anonymous")
+        async with opened(place, attempts=1) as client:
+            inquiry = BucketInquiry(place, client)
+            sample = Sample(1, whole=True, chosen=1, objects=[an_object(1)])
+            (found,) = await compared(inquiry, inquiry, sample, barriers)
+    assert found.state.name == state
+
+
+@pytest.mark.parametrize(
+    ("state", "fix"),
+    [
+        (ReplicaState.ARCHIVED, "restore them"),
+        (ReplicaState.KMS, "set redirect.presign, or encrypt the copies with SSE-S3"),
+        (ReplicaState.CUSTOMER_KEY, "encrypt the copies with SSE-S3"),
+    ],
+)
+def test_what_helps_against_a_copy_that_clients_cannot_read(state: ReplicaState, fix: str) -> None:
+    for verify, text in (("match", "get them from the origin"), ("none", "redirected to errors")):
+        found = [ComparedObject(an_object(1), state)]
+        (finding,) = sample_findings("t", found, verify, "run sync")
+        assert finding.level is Level.WRONG
+        assert text in finding.text
+        assert finding.fix.startswith(fix)
 
 
 async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: World) -> None:
@@ -113,7 +179,7 @@ async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS
     sample = await take(world.origin, tars, 20)
     assert not isinstance(sample, ProxyError)
     async with opened(anonymous, attempts=1) as client:
-        (found,) = await compared(world.origin, BucketInquiry(anonymous, client), sample)
+        (found,) = await compared(world.origin, BucketInquiry(anonymous, client), sample, ALL)
     assert found.state is ReplicaState.REFUSED
 
 

@@ -26,6 +26,7 @@ from nearbucket.cli.check.replica_sample import (
     Sample,
     compared,
     is_lacking,
+    is_unreadable,
     replicates,
     sample_findings,
     take,
@@ -34,6 +35,7 @@ from nearbucket.errors import ConfigError, OriginError, RangesError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
 from nearbucket.regions.ip_ranges_source import ranges_in_use
+from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import origin_of, target_of
 from nearbucket.s3.client_request import request_byte
 from nearbucket.s3.error_codes import ErrorKind
@@ -202,9 +204,9 @@ class _Site:
         found = [cors] if cors else []
         if sample is None:
             return found
-        objects = await compared(origin.inquiry, target.inquiry, sample)
         redirect = self._site.redirect
-        if not location.is_at(origin.inquiry.location):
+        objects = await compared(origin.inquiry, target.inquiry, sample, barriers_of(self._site))
+        if not location.is_at(origin.inquiry.location) or is_unreadable(objects):
             fix, adopt = self._copying(origin.inquiry.location, location, regions)
             rule = None
             if is_lacking(objects):

@@ -19,6 +19,7 @@ from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, meaning
+from nearbucket.s3.unreadable import Unreadable, unreadable_by_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,6 +98,9 @@ class ReplicaState(StrEnum):
     ABSENT = "missing"
     SIZE = "different size"
     VERSION = "different version"
+    ARCHIVED = "archived: clients cannot read them"
+    KMS = "encrypted with a KMS key: clients cannot read them without a signature"
+    CUSTOMER_KEY = "encrypted with a customer-provided key: clients cannot read them"
     REFUSED = "access denied (403)"
     UNKNOWN = "not readable"
 
@@ -119,29 +123,64 @@ class ComparedObject:
 
 
 async def compared(
-    origin: BucketInquiry, target: BucketInquiry, sample: Sample
+    origin: BucketInquiry, target: BucketInquiry, sample: Sample, barriers: frozenset[str]
 ) -> list[ComparedObject]:
-    """Compare each object of the sample with its copy."""
-    if target.location.is_at(origin.location):
-        return [ComparedObject(what, ReplicaState.SAME) for what in sample.objects]
-    return list(await asyncio.gather(*(_compared(origin, target, what) for what in sample.objects)))
+    """Compare each object of the sample with its copy, which may be the object itself.
+
+    Args:
+        origin: The origin.
+        target: The target.
+        sample: The objects.
+        barriers: What keeps the clients of the site from reading a copy.
+    """
+    each = (_compared(origin, target, what, barriers) for what in sample.objects)
+    return list(await asyncio.gather(*each))
 
 
 async def _compared(
-    origin: BucketInquiry, target: BucketInquiry, what: ListedObject
+    origin: BucketInquiry, target: BucketInquiry, what: ListedObject, barriers: frozenset[str]
 ) -> ComparedObject:
     head = await target.ask("head_object", what.key)
+    if code_of(head) == _NO_DOCUMENT:
+        head = await _explained(target, what.key, head)
     if isinstance(head, Exception):
         state = _ERRORS.get(kind_of(head), ReplicaState.UNKNOWN)
         error = meaning(head) or "no answer in time"
+    elif (found := unreadable_by_head(head["ResponseMetadata"]["HTTPHeaders"])) in barriers:
+        return ComparedObject(what, _UNREADABLE[found])
+    elif target.location.is_at(origin.location):
+        return ComparedObject(what, ReplicaState.SAME)
     else:
         state, error = await _state(origin, target, what, head), ""
     return ComparedObject(what, state, error, await _replication(origin, what, state))
 
 
+async def _explained(target: BucketInquiry, key: str, error: Exception) -> Exception:
+    """The error of a GET, whose document tells why, for that of a HEAD."""
+    answer = await target.ask("get_object", key, Range="bytes=0-0")
+    if isinstance(answer, Exception):
+        return answer
+    answer["Body"].close()
+    return error
+
+
 _ERRORS: dict[ErrorKind | None, ReplicaState] = {
     ErrorKind.NO_OBJECT: ReplicaState.ABSENT,
     ErrorKind.NOT_ALLOWED: ReplicaState.REFUSED,
+    ErrorKind.CUSTOMER_KEY: ReplicaState.CUSTOMER_KEY,
+}
+_NO_DOCUMENT = "400"
+"""The code of a HEAD that is answered 400."""
+
+_UNREADABLE: dict[str | None, ReplicaState] = {
+    Unreadable.ARCHIVED: ReplicaState.ARCHIVED,
+    Unreadable.KMS: ReplicaState.KMS,
+    Unreadable.CUSTOMER_KEY: ReplicaState.CUSTOMER_KEY,
+}
+_REMEDIES = {
+    ReplicaState.ARCHIVED: "restore them, and let no rule archive objects that clients request",
+    ReplicaState.KMS: "set redirect.presign, or encrypt the copies with SSE-S3 (AES256)",
+    ReplicaState.CUSTOMER_KEY: "encrypt the copies with SSE-S3 (AES256)",
 }
 
 
@@ -195,6 +234,11 @@ def is_lacking(found: Sequence[ComparedObject]) -> bool:
     return any(each.state in _LACKING for each in found)
 
 
+def is_unreadable(found: Sequence[ComparedObject]) -> bool:
+    """Whether there are copies that clients cannot read."""
+    return any(each.state in _REMEDIES for each in found)
+
+
 def sample_findings(  # noqa: PLR0913  # what decides about level and fix
     place: str,
     found: Sequence[ComparedObject],
@@ -233,6 +277,9 @@ def sample_findings(  # noqa: PLR0913  # what decides about level and fix
 
 def _judged(state: ReplicaState, error: str, verify: str) -> tuple[Level, str, str]:
     """Level, end of the text, and fix."""
+    if state in _REMEDIES:
+        result = "are redirected to errors" if verify == "none" else "get them from the origin"
+        return Level.WRONG, f"; they {result}", _REMEDIES[state]
     if state in {ReplicaState.SAME, ReplicaState.OTHER_ETAG}:
         return Level.OK, "", ""
     if state is ReplicaState.UNKNOWN:

@@ -202,6 +202,8 @@ class _Exchange:
                     and decision.reason is Reason.NOT_REPLICATED
                 ):
                     decision = self._decision = replace(decision, reason=Reason.ABSENT)
+                if answer.status == HTTPStatus.FORBIDDEN:
+                    self._context.warnings.warn(f"{what}: archived, or encrypted with another key")
                 return self._instead(decision, answer.status, answer.headers)
             counters.streams += 1
             how = "client-gone"

@@ -36,6 +36,8 @@ TEXT = {
     504: "The origin did not answer in time; try again.",
 }
 
+_UNREADABLE = "The object is archived or encrypted, and cannot be read here."
+
 
 def redirection(decision: RedirectTo, *, reason_header: bool) -> web.Response:
     """The same redirect as in the fast lane."""
@@ -45,10 +47,10 @@ def redirection(decision: RedirectTo, *, reason_header: bool) -> web.Response:
     return response
 
 
-def _plain(status: int) -> web.Response:
+def _plain(status: int, text: str | None = None) -> web.Response:
     if status == HTTPStatus.NO_CONTENT:
         return web.Response(status=status)
-    text = TEXT.get(status, HTTPStatus(status).phrase + ".")
+    text = text or TEXT.get(status, HTTPStatus(status).phrase + ".")
     return web.Response(status=status, text=text + "\n")
 
 
@@ -92,7 +94,7 @@ def instead(
         fields: Fields of S3's response that the answer keeps.
         reason_header: Whether ``X-Nearbucket`` is sent.
     """
-    response = _plain(status)
+    response = _plain(status, _UNREADABLE if status == HTTPStatus.FORBIDDEN else None)
     response.headers.extend(fields)
     # 412 and 416 depend on the request, and a failure may be over at the next one.
     missing = status == HTTPStatus.NOT_FOUND
