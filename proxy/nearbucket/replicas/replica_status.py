@@ -206,7 +206,9 @@ class ReplicaStatuses:
         replaced, copy = self.origin_versions.replaced(origin.probe.base_url, key), target.get(key)
         if replaced is None or monotonic() - replaced.changed > LATELY:
             return None
-        if replaced.version.size < rule.smallest:
+        if replaced.version.size < rule.smallest or (
+            copy is not None and copy.version.unreadable in rule.barriers
+        ):
             return None
         if copy is not None and copy.version.equals(replaced.version):
             return OlderCopy(replaced.changed, copy.version.size)
