@@ -34,7 +34,8 @@ OPT_OUT = {"user_agents": ["wget/*"]}
 
 
 def site(**redirect: Any) -> Engine:
-    return engine(settings(site={"opt_out": OPT_OUT, "redirect": redirect}))
+    chosen = {"head": "redirect", **redirect}
+    return engine(settings(site={"opt_out": OPT_OUT, "redirect": chosen}))
 
 
 def fate(before: Engine, after: Engine, **asked: Any) -> tuple[str, str, bool]:

@@ -417,7 +417,8 @@ async def test_a_condition_is_compared_with_each_object_that_its_client_asks_for
 
 async def test_bytes_and_money_are_counted_where_the_size_is_known(serve: Serve) -> None:
     big = {"a.tar.gz": bytes(1 << 20)}
-    async with copies(serve, big, prices={"cdn_per_gb": 1024}) as world:
+    redirect = {"head": "redirect"}
+    async with copies(serve, big, redirect=redirect, prices={"cdn_per_gb": 1024}) as world:
         for _ in range(4):
             assert await world.ask() == "in-region"
         for _ in range(4):

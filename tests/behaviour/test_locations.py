@@ -64,7 +64,13 @@ async def test_a_signed_location_opens_a_private_bucket(
     site = {
         "origin": s3.entry(s3.private).model_dump(),
         "targets": {"us-west-2": {**entry, "region": "us-east-1"}},
-        "redirect": {"verify": "match", "scheme": "http", "presign": "15m", "paths": ["*"]},
+        "redirect": {
+            "verify": "match",
+            "scheme": "http",
+            "presign": "15m",
+            "paths": ["*"],
+            "head": "redirect",
+        },
     }
     log = tmp_path / "log"
     with log.open("wb") as sink:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.bucketserver import until
+from tests.bucketserver import BucketServer, until
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, settings
 from tests.serving import client_at, head_of
 
@@ -25,6 +25,9 @@ NO_ORIGIN = {"bucket": "downloads", "region": "us-east-1", "credentials": "anony
              "endpoint": "http://127.0.0.1:9"}  # fmt: skip
 
 
+HEAD_TOO = {"head": "redirect"}
+
+
 def chosen(**site: Any) -> Any:
     return settings(site={"origin": NO_ORIGIN, **site}, client_address=TRUSTED)
 
@@ -37,7 +40,7 @@ def chosen(**site: Any) -> Any:
 async def test_a_client_in_a_target_region_is_redirected(
     serve: Serve, method: str, address: str, bucket: str
 ) -> None:
-    async with serve(chosen()) as served:
+    async with serve(chosen(redirect=HEAD_TOO)) as served:
         answer = await served.get("/d/a+b.tar.gz", client_at(address), method=method)
     region = bucket.rpartition(".")[2]
     assert answer.status == 301
@@ -54,10 +57,28 @@ async def test_a_client_in_a_target_region_is_redirected(
 
 
 async def test_get_and_head_agree_on_every_field(serve: Serve) -> None:
-    async with serve(chosen()) as served:
+    async with serve(chosen(redirect=HEAD_TOO)) as served:
         get = await served.get("/a.tar.gz", client_at(EAST))
         head = await served.get("/a.tar.gz", client_at(EAST), method="HEAD")
     assert get.comparable().headers == head.comparable().headers
+
+
+async def test_a_head_is_answered_with_the_objects_fields_and_the_get_after_it_redirected(
+    serve: Serve,
+) -> None:
+    """Clients that resolve a URL with HEAD: pip's fast-deps, poetry, download managers."""
+    async with BucketServer(**{"a.tar.gz": b"the object"}) as origin:
+        site = {"origin": origin.entry(), "redirect": {"scheme": "http"},
+                "targets": {"us-east-1": origin.entry()}}  # fmt: skip
+        async with serve(chosen(**site)) as served:
+            head = await served.get("/a.tar.gz", client_at(EAST), method="HEAD")
+            get = await served.get("/a.tar.gz", client_at(EAST))
+            assert served.count("nearbucket_bypasses_total", "*", "us-east-1", "head") == 1
+        assert (head.status, head.headers["content-length"]) == (200, "10")
+        assert head.headers["x-nearbucket"] == "stream; region=us-east-1; reason=head"
+        assert "location" not in head.headers
+        assert get.status == 301
+        assert origin.asked == {("HEAD", "a.tar.gz"): 1}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -112,7 +112,8 @@ async def test_a_stuck_client_that_asks_twice_at_once_is_a_crowd(serve: Serve) -
 
 
 async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: Serve) -> None:
-    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=JUDGED) as world:
+    redirect = JUDGED | {"head": "redirect"}
+    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=redirect) as world:
         for _ in range(5):
             for path in (PATH, "/b.tar.gz"):
                 assert await world.ask(path) == "in-region"

@@ -44,7 +44,7 @@ def scripted(server: ScriptedS3, **more: Any) -> Any:
         "credentials": "anonymous",
     }
     return settings(
-        site={"origin": entry},
+        site={"origin": entry, "redirect": {"head": "redirect"}},
         client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
         **more,
     )

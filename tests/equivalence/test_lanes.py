@@ -79,6 +79,7 @@ class Trio:
                     "credentials": "anonymous",
                     "endpoint": f"http://127.0.0.1:{port}",
                 },
+                "redirect": {"head": "redirect"},
             },
             client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
         )

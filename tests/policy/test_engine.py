@@ -109,13 +109,46 @@ def test_what_stands_against_a_redirect_is_the_reason(
         pytest.param(request("/a.tar.gz?xredirect=no"), id="another query name"),
         pytest.param(request(range="bytes=0-1"), id="R6 range"),
         pytest.param(request(if_none_match='"x"'), id="R6 condition"),
-        pytest.param(request(method="HEAD"), id="HEAD"),
         pytest.param(request("http://other.example/a.tar.gz"), id="absolute-form"),
         pytest.param(request("/d/a.tar.xz"), id="below a folder"),
     ],
 )
 def test_what_does_not_is_redirected(asked: Request) -> None:
     assert engine(PLAIN).decide(asked).reason is Reason.IN_REGION
+
+
+@pytest.mark.parametrize("mode", ["on", "shadow", "off"])
+def test_a_head_is_answered_here_unless_it_is_to_be_redirected(mode: str) -> None:
+    for head, reason in (("stream", Reason.HEAD), ("redirect", _OF_MODE[mode])):
+        chosen = settings(site={"redirect": {"head": head, "mode": mode, "percent": 100}})
+        assert engine(chosen).decide(request(method="HEAD")).reason is reason
+        assert engine(chosen).decide(request(method="GET")).reason is _OF_MODE[mode]
+
+
+_OF_MODE = {"on": Reason.IN_REGION, "shadow": Reason.SHADOW, "off": Reason.OFF}
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (request(method="HEAD", peer=OUTSIDE), Reason.OUTSIDE_AWS),
+        (request("/a.txt", method="HEAD"), Reason.PATH),
+        (request(method="HEAD", cookie="a"), Reason.CREDENTIALS),
+        (request("/a.tar.gz?redirect=no", method="HEAD"), Reason.OPT_OUT),
+    ],
+)
+def test_a_head_that_would_not_be_redirected_keeps_its_reason(
+    asked: Request, reason: Reason
+) -> None:
+    assert engine(PLAIN).decide(asked).reason is reason
+
+
+@pytest.mark.parametrize("peer", [EAST, OUTSIDE])
+def test_a_head_is_not_redirected_to_the_cdn_either(peer: str) -> None:
+    bypass = {"mode": "redirect", "to": "https://cdn.example.com"}
+    for head, kind in (("stream", Stream), ("redirect", RedirectTo)):
+        chosen = settings(site={"bypass": bypass, "redirect": {"head": head}})
+        assert isinstance(engine(chosen).decide(request(method="HEAD", peer=peer)), kind)
 
 
 NAMED = settings(site={"hosts": ["dl.example", "dl2.example"]})
@@ -347,7 +380,8 @@ def test_an_explanation_says_how_the_client_is_known() -> None:
 def test_an_explanation_names_every_step() -> None:
     steps = {step.name: step for step in engine(PLAIN).explain(request(peer=WEST))}
     names = (
-        "request site key client region target path mutable opt-out credentials percent mode copy"
+        "request site key client region target path mutable opt-out credentials head percent mode "
+        "copy"
     )
     assert list(steps) == [*names.split(), "decision", "reason"]
     assert steps["region"][1:] == ("us-west-2", "198.51.100.0/24")

@@ -9,7 +9,7 @@ PROMISED = {
     "stream": {
         "client-unknown", "outside-aws", "no-target", "path", "mutable", "small", "opt-out",
         "came-back", "not-modified", "other-etag", "credentials", "not-replicated", "absent",
-        "unreadable", "unverified", "target-down", "percent", "shadow", "off",
+        "unreadable", "unverified", "target-down", "head", "percent", "shadow", "off",
     },
     "refuse": {"well-known", "method", "host", "path-invalid", "bad-request", "secret"},
 }  # fmt: skip

@@ -66,6 +66,9 @@ class Redirect(Section):
     """Sign the Location, for targets that are not public; valid for 1m to 7d, e.g. 15m."""
     status: Annotated[Literal[301, 302, 303, 307, 308], BeforeValidator(number)] = 301
     """Status of the redirect."""
+    head: Literal["stream", "redirect"] = "stream"
+    """Whether a HEAD is answered with the object's header fields, or redirected as a GET is. It has
+    no bytes to save, and clients that look up a URL with HEAD often fail at a redirect."""
     scheme: Literal["https", "http"] = "https"
     """Scheme of Location; ``http`` only for private networks and tests."""
 

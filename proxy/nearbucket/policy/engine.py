@@ -264,6 +264,7 @@ class Engine:
             ExplainStep("mutable", "yes" if site.is_mutable(decision.key) else "no"),
             ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
             ExplainStep("credentials", "yes" if has_credentials(facts) else "no"),
+            ExplainStep("head", "answered here" if site.answers_head(facts) else "no"),
             ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected if below"),
             ExplainStep("mode", site.modes.get(decision.region or "", "no target")),
             ExplainStep("copy", "not checked", _WHEN_SERVING),

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     )
     OUTSIDE_AWS = ("outside-aws", "The client's address is in no prefix of the counted services.")
     NO_TARGET = ("no-target", "The client is in an AWS region without a target bucket.")
+    HEAD = ("head", "A HEAD is answered here: redirect.head is stream.")
     PATH = (
         "path",
         "The object key matches no redirect.paths pattern, or matches redirect.exclude.",

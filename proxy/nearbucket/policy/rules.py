@@ -77,6 +77,7 @@ class SitePolicy:
     exclude: re.Pattern[str]
     mutable: re.Pattern[str]
     percent: float
+    redirects_head: bool
     status: int
     opt_out_query: str | None
     opt_out_header: bytes | None
@@ -108,6 +109,7 @@ class SitePolicy:
             exclude=_any_of(redirect.exclude),
             mutable=_any_of(redirect.mutable),
             percent=redirect.percent,
+            redirects_head=redirect.head == "redirect",
             status=redirect.status,
             opt_out_query=opt_out.query,
             opt_out_header=opt_out.header.lower().encode() if opt_out.header else None,
@@ -135,6 +137,8 @@ class SitePolicy:
             return Reason.OPT_OUT
         if has_credentials(facts):
             return Reason.CREDENTIALS
+        if self.answers_head(facts):
+            return Reason.HEAD
         return self.rollout(facts)
 
     def rollout(self, facts: Facts) -> Reason:
@@ -167,6 +171,10 @@ class SitePolicy:
         """Whether there are clients that can be redirected to a copy of an object."""
         return self.matches_paths(key) and not self.is_mutable(key)
 
+    def answers_head(self, facts: Facts) -> bool:
+        """Whether the request is a HEAD, and those are not redirected."""
+        return facts.request.method == "HEAD" and not self.redirects_head
+
     def opted_out(self, facts: Facts) -> bool:
         """Whether one of the site's ``opt_out`` settings matches."""
         headers = facts.request.headers
@@ -189,9 +197,10 @@ class SitePolicy:
         """Base URL of the CDN for a request without a target; None to answer from here.
 
         Not redirected are clients that do not follow redirects or have the current version,
-        objects that are overwritten often, and requests that only this host can answer.
+        objects that are overwritten often, HEAD requests unless ``redirect.head`` says so, and
+        requests that only this host can answer.
         """
-        kept = reason in _NOT_FOR_CDN or self.is_mutable(facts.key)
+        kept = reason in _NOT_FOR_CDN or self.is_mutable(facts.key) or self.answers_head(facts)
         if self.cdn_url is None or kept or not facts.key:
             return None
         host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()
