@@ -151,9 +151,13 @@ async def test_keys_that_cannot_be_read_are_not_taken_for_an_answer(
         await probe_of(session, s3.entry(credentials=files)).head_object("one.bin")
 
 
-async def test_a_bucket_is_not_judged_while_there_are_no_credentials_to_ask_it_with(
-    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("needed", [True, False])
+async def test_without_credentials_a_bucket_fails_if_redirects_to_it_need_them(
+    session: ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    needed: bool,  # noqa: FBT001  # a cell
 ) -> None:
+    health = BucketHealth.FAILED if needed else BucketHealth.UNASKED
     monkeypatch.setattr(module, "HEAD_TIMEOUT", 0.05)
     go = asyncio.Event()
 
@@ -162,12 +166,15 @@ async def test_a_bucket_is_not_judged_while_there_are_no_credentials_to_ask_it_w
 
     async with ScriptedS3() as server:
         values = {"endpoint": server.endpoint, "bucket": "bkt", "region": "us-east-1"}
-        asks = BucketProbe(Bucket.model_validate(values), session, SdkCredentials(load))
-        assert (await asks.probe(knowing())).health is BucketHealth.UNASKED  # not found in time
+        entry = Bucket.model_validate(values)
+        asks = BucketProbe(entry, session, SdkCredentials(load), needs_credentials=needed)
+        found = await asks.probe(knowing())
+        assert found.health is health
+        assert found.text.endswith("cannot be asked: no credentials within 0.05 s")
         go.set()
         found = await asks.probe(knowing())  # and now there are none
-    assert found.health is BucketHealth.UNASKED
-    assert "bucket bkt in us-east-1 was not asked: no AWS credentials found" in found.text
+    assert found.health is health
+    assert "bucket bkt in us-east-1 cannot be asked: no AWS credentials found" in found.text
 
 
 async def tagged(s3: LocalS3, key: str, **tags: str) -> ObjectVersion:

@@ -32,10 +32,14 @@ class Fake:
     def __init__(self, chosen: Settings) -> None:
         self.engine: Engine = engine(chosen)
         self.reasons: list[str] = []
+        self.problems: list[str] = []
         self.values: Values = {"nearbucket_workers": {(): 2}}
 
     def not_ready(self) -> list[str]:
         return self.reasons
+
+    def warnings(self) -> list[str]:
+        return self.problems
 
     def hosts(self) -> list[str]:
         return ["downloads.s3.us-east-1.amazonaws.com", "eu.example:8080"]
@@ -110,6 +114,14 @@ async def test_readiness_is_a_status_and_a_reason_a_line_and_life_is_apart(
     ready, alive = await client.get("/readyz"), await client.get("/healthz")
     assert (ready.status, await ready.text()) == (status, text)
     assert (alive.status, await alive.text()) == (200, "alive\n")
+
+
+async def test_readiness_has_a_line_for_each_warning(
+    client: TestClient[Any, Any], view: Fake
+) -> None:
+    view.problems = ["no AWS credentials found"]
+    ready = await client.get("/readyz")
+    assert (ready.status, await ready.text()) == (200, "ready\nwarning: no AWS credentials found\n")
 
 
 async def test_status_and_hosts_are_json(client: TestClient[Any, Any]) -> None:

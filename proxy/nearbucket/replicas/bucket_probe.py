@@ -52,7 +52,7 @@ class BucketHealth(Enum):
     FORBIDDEN = "forbidden"
     """403: all access is denied, or only listing."""
     UNASKED = "unasked"
-    """There were no credentials to ask with, which says nothing of the bucket."""
+    """There are no credentials to ask with, and redirects need none."""
 
 
 class ProbeResult(NamedTuple):
@@ -90,6 +90,7 @@ class BucketProbe:
         ambient: SdkCredentials,
         *,
         reads_marks: bool = False,
+        needs_credentials: bool = True,
     ) -> None:
         """Prepare for requests.
 
@@ -98,7 +99,9 @@ class BucketProbe:
             session: From ``client_session``.
             ambient: The SDK's credential chain.
             reads_marks: Whether to read the tags of objects that have any, for a mark.
+            needs_credentials: Whether redirects depend on signed requests or URLs.
         """
+        self._needs_credentials = needs_credentials
         self._reads_marks = reads_marks
         self.signer = Signer(
             entry.credentials,
@@ -184,7 +187,9 @@ class BucketProbe:
             async with asyncio.timeout(HEAD_TIMEOUT):
                 await self.signer.credentials()
         except (OriginError, TimeoutError) as error:
-            return ProbeResult(BucketHealth.UNASKED, f"{self._named} was not asked: {error}")
+            health = BucketHealth.FAILED if self._needs_credentials else BucketHealth.UNASKED
+            why = str(error) or f"no credentials within {HEAD_TIMEOUT:g} s"
+            return ProbeResult(health, f"{self._named} cannot be asked: {why}")
         try:
             return await self._probe(canaries)
         except OriginError as error:

@@ -143,13 +143,17 @@ class ReplicaStatuses:
     def _probes(self, sites: Sequence[Site]) -> dict[str, BucketProbe]:
         """A probe for each bucket, by ``object_base_url``."""
         probes: dict[str, BucketProbe] = {}
-        with_copies = _urls_with_copies(sites)
+        with_copies, signed = _urls_with_copies(sites), _urls_that_need_credentials(sites)
         for site in sites:
             for entry in (site.origin, *site.targets.values()):
                 url = entry.object_base_url
                 if url not in probes or entry.expected_owner:
                     probes[url] = BucketProbe(
-                        entry, self._session, self._ambient, reads_marks=url in with_copies
+                        entry,
+                        self._session,
+                        self._ambient,
+                        reads_marks=url in with_copies,
+                        needs_credentials=url in signed,
                     )
         return probes
 
@@ -273,6 +277,15 @@ class ReplicaStatuses:
         for name, rule in self._rules.items():
             yield name, not self._is_down(rule)
 
+    def down(self) -> dict[tuple[str, str], str]:
+        """Why targets are down, by site and region."""
+        reasons = {
+            name: self.health.down.get(rule.watched_url or "")
+            or (self.clients.down.get(rule.clients) if rule.clients else None)
+            for name, rule in self._rules.items()
+        }
+        return {name: why for name, why in reasons.items() if why}
+
     def tick(self, now: float) -> None:
         """Do what is due once a second."""
         self.object_cache.tick(now)
@@ -305,6 +318,16 @@ def _urls_with_copies(sites: Sequence[Site]) -> set[str]:
         target.object_base_url
         for origin, target in urls
         if target.object_base_url != origin.object_base_url
+    }
+
+
+def _urls_that_need_credentials(sites: Sequence[Site]) -> set[str]:
+    """``object_base_url`` of each target whose copies are checked, or whose URLs are signed."""
+    return {
+        target.object_base_url
+        for site in sites
+        if site.redirect.verify != "none" or site.redirect.presign is not None
+        for target in site.targets.values()
     }
 
 

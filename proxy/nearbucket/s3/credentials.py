@@ -74,6 +74,13 @@ class SdkCredentials:
         self._asked_at = self._valid_at = -_GOOD
         self._refresh: asyncio.Task[None] | None = None
 
+    @property
+    def problem(self) -> str | None:
+        """Why there are none, as far as the chain was asked; None if there are some."""
+        asked = self._asked_at > -_GOOD
+        held = self._known is not None and time.monotonic() - self._valid_at <= _GOOD
+        return self._error[1] if asked and not held else None
+
     async def get(self) -> Credentials:
         """Credentials to sign with now.
 
@@ -119,7 +126,7 @@ class SdkCredentials:
             raise OriginError(
                 502,
                 "no AWS credentials found: give the task or instance a role, set "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or set origin.credentials "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or set the bucket's credentials "
                 "to anonymous or to key files",
             )
         ends = _expiry(self._chain)
@@ -187,7 +194,7 @@ class FileCredentials:
         try:
             found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, twice a request
         except OSError as error:
-            raise OriginError(502, f"origin.credentials.{name}: {error}") from error
+            raise OriginError(502, f"credentials.{name}: {error}") from error
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     @staticmethod
@@ -195,7 +202,7 @@ class FileCredentials:
         try:
             value = path.read_text("ascii").strip()
         except (OSError, ValueError) as error:
-            raise OriginError(502, f"origin.credentials.{name}: {path}: {error}") from error
+            raise OriginError(502, f"credentials.{name}: {path}: {error}") from error
         if not value or len(value.split()) > 1:
-            raise OriginError(502, f"origin.credentials.{name}: {path} does not hold one key")
+            raise OriginError(502, f"credentials.{name}: {path} does not hold one key")
         return value

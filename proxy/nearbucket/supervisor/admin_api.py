@@ -30,6 +30,9 @@ class SupervisorView(Protocol):
     def not_ready(self) -> Sequence[str]:
         """Why traffic may not come now; empty if it may."""
 
+    def warnings(self) -> Sequence[str]:
+        """What keeps it from working as configured, though traffic may come."""
+
     def hosts(self) -> Sequence[str]:
         """Every host that clients may be redirected to."""
 
@@ -55,7 +58,8 @@ def application(view: SupervisorView) -> web.Application:
 
     async def readyz(_request: web.Request) -> web.Response:
         reasons = view.not_ready()
-        text = "".join(f"{reason}\n" for reason in reasons or ["ready"])
+        lines = [*(reasons or ["ready"]), *(f"warning: {each}" for each in view.warnings())]
+        text = "".join(f"{line}\n" for line in lines)
         return web.Response(status=503 if reasons else 200, text=text)
 
     async def status(_request: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ import gc
 import io
 import pickle
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nearbucket.replicas.object_version import CatalogBatch, VersionReport
@@ -23,6 +23,7 @@ from nearbucket.supervisor.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
 
     from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.s3.credentials import Credentials
@@ -64,14 +65,15 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """From a worker: its metrics, and the clients whose redirects fail.
+    """From a worker: its metrics, the clients whose redirects fail, and why targets are down.
 
-    ``number`` is that of the request, or ``LAST_STATS``.
+    ``number`` is that of the request, or ``LAST_STATS``; ``down`` is by site and region.
     """
 
     number: int
     values: Values
     stuck_clients: tuple[StuckClient, ...] = ()
+    down: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

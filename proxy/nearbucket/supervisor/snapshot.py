@@ -113,3 +113,12 @@ def fingerprint(settings: Settings) -> str:
     """A short hash of a configuration without its secrets."""
     text = json.dumps(masked(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def uses_ambient_credentials(settings: Settings) -> bool:
+    """Whether a bucket is used with the credentials of the AWS SDK's chain."""
+    return any(
+        bucket.credentials == "ambient"
+        for site in settings.sites
+        for bucket in (site.origin, *site.targets.values())
+    )

@@ -11,7 +11,7 @@ from nearbucket.policy.rules import SitePolicy
 from nearbucket.supervisor.snapshot import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nearbucket.config.sites import Site
     from nearbucket.frontend.stuck_clients import StuckClient
@@ -37,6 +37,8 @@ def status_of(  # noqa: PLR0913  # one document, one call
     started: float,
     refused: str | None,
     warm_up: WarmUp | None,
+    warnings: Sequence[str],
+    down: Mapping[tuple[str, str], str],
     stuck_clients: Sequence[StuckClient],
 ) -> dict[str, Any]:
     """The document, as plain data for JSON.
@@ -48,6 +50,8 @@ def status_of(  # noqa: PLR0913  # one document, one call
         started: Unix time of the start.
         refused: Why the last reload was refused, or None.
         warm_up: The warm-up, or None.
+        warnings: What keeps it from working as configured, though traffic may come.
+        down: Why targets are down, by site and region.
         stuck_clients: Clients whose redirects fail.
     """
     settings, table = snapshot.settings, snapshot.table
@@ -55,12 +59,13 @@ def status_of(  # noqa: PLR0913  # one document, one call
         "version": __version__,
         "ready": not reasons,
         "reasons": list(reasons),
+        "warnings": list(warnings),
         "uptime_seconds": round(time.time() - started, 1),
         "workers": {
             "serving": values["nearbucket_workers"][()],
             "configured": snapshot.workers,
         },
-        "sites": [_rollout(site, values) for site in settings.sites],
+        "sites": [_rollout(site, values, down) for site in settings.sites],
         "warm_up": warm_up and warm_up.progress._asdict(),
         "stuck_clients": [client.as_json() for client in stuck_clients],
         "config": {
@@ -87,7 +92,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
     }
 
 
-def _rollout(site: Site, values: Values) -> dict[str, Any]:
+def _rollout(site: Site, values: Values, down: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     """How far the redirects of a site are switched on, and which of its targets are up."""
     policy, up = SitePolicy.build(site), values.get("nearbucket_target_up", {})
     return {
@@ -101,6 +106,7 @@ def _rollout(site: Site, values: Values) -> dict[str, Any]:
                 "location": target.location(),
                 "mode": policy.modes[region],
                 "up": bool(up[site.name, region]) if (site.name, region) in up else None,
+                "why_down": down.get((site.name, region)),
             }
             for region, target in site.targets.items()
         },

@@ -17,7 +17,7 @@ from aiohttp import web
 from nearbucket import __version__
 from nearbucket.config.differences import differences
 from nearbucket.config.file import DEFAULT_FILE, load
-from nearbucket.errors import ConfigError, ProxyError
+from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.regions.list_guard import RangesUse
@@ -30,6 +30,7 @@ from nearbucket.supervisor.snapshot import (
     regions_without_prefixes,
     snapshot_of,
     targets_without_owner,
+    uses_ambient_credentials,
 )
 from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
@@ -112,6 +113,7 @@ class Supervisor:
         try:
             await self._pool.ready(self._stop)
             self._announce(admin)
+            self._check_credentials()
             self._start_warm_up()
             await self._stop.wait()
         finally:
@@ -159,6 +161,17 @@ class Supervisor:
                 ", ".join(keys),
             )
 
+    def _check_credentials(self) -> None:
+        self._credentials_task = asyncio.create_task(self._log_credentials())
+
+    async def _log_credentials(self) -> None:
+        """Log why there are no AWS credentials, if a bucket needs them."""
+        if uses_ambient_credentials(self.settings):
+            try:
+                await self._pool.credentials.get()
+            except OriginError as error:
+                _log.error("%s; until then S3 is asked for nothing", error.detail)
+
     # Reload
 
     async def _watch_file(self) -> None:
@@ -199,6 +212,7 @@ class Supervisor:
             changes = _changes(before, settings)
             _log.info("configuration reloaded: %s; %s", fingerprint(settings), changes)
             self._warn_of_owners()
+            self._check_credentials()
 
     def _refuse(self, error: Exception) -> None:
         expected = isinstance(error, ProxyError)
@@ -272,6 +286,11 @@ class Supervisor:
             reasons.append("no worker answers yet")
         return reasons
 
+    def warnings(self) -> Sequence[str]:
+        """What keeps it from working as configured, though traffic may come."""
+        problem = self._pool.credentials.problem
+        return [problem] if problem and uses_ambient_credentials(self.settings) else []
+
     def hosts(self) -> Sequence[str]:
         """Every host that clients may be redirected to."""
         return self.settings.sent_to
@@ -309,6 +328,8 @@ class Supervisor:
             started=self._started,
             refused=refused,
             warm_up=self._warm_up,
+            warnings=self.warnings(),
+            down=self._pool.down,
             stuck_clients=self._pool.stuck_clients,
         )
 

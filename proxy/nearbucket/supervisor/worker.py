@@ -167,6 +167,10 @@ class Worker:
         decider = self.context.decider
         return decider.stuck_clients.current(decider.recent_redirects, time.monotonic())
 
+    def down(self) -> dict[tuple[str, str], str]:
+        """Why targets are down, by site and region."""
+        return self._replicas.down()
+
     def tick(self, now: float) -> None:
         """Once a second: the clock, timeouts, the certificate, the access log."""
         self.context.tick()

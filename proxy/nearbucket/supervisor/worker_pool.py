@@ -37,7 +37,7 @@ from nearbucket.supervisor.ipc import (
 from nearbucket.telemetry.process_totals import retired, total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.replicas.object_version import CatalogBatch
@@ -95,6 +95,7 @@ class _WorkerHandle:
         self.ready = False  # to accept connections
         self.values: Values = {}  # the metrics that it sent last
         self.stuck_clients: Sequence[StuckClient] = ()  # those that it sent last
+        self.down: Mapping[tuple[str, str], str] = {}  # targets, and why, as it sent last
         self.refusal = ""  # why it could not apply the last snapshot
         self._credentials = credentials
         self._on_report = on_report
@@ -109,8 +110,8 @@ class _WorkerHandle:
                     self.ready = True
                 case SnapshotRefused(error):
                     self.refusal = error
-                case Stats(number, values, stuck_clients):
-                    self.values, self.stuck_clients = values, stuck_clients
+                case Stats(number, values, stuck_clients, down):
+                    self.values, self.stuck_clients, self.down = values, stuck_clients, down
                     await self._answered(number)
                 case VersionReport() as report:
                     self._on_report(self.channel, report)
@@ -175,7 +176,7 @@ class WorkerPool:
         self._memory = memory
         self._encoded = encoded(snapshot)
         self._drain_timeout = snapshot.settings.limits.drain_timeout
-        self._credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
+        self.credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
         self._workers: dict[int, _WorkerHandle] = {}
         self._retired: Values = {}
         self._draining = False
@@ -212,6 +213,11 @@ class WorkerPool:
     def stuck_clients(self) -> list[StuckClient]:
         """Clients whose redirects fail, as of the last ``figures``."""
         return [client for worker in self._workers.values() for client in worker.stuck_clients]
+
+    @property
+    def down(self) -> dict[tuple[str, str], str]:
+        """Why targets are down, by site and region, as of the last ``figures``."""
+        return {name: why for worker in self._workers.values() for name, why in worker.down.items()}
 
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
@@ -316,7 +322,7 @@ class WorkerPool:
         first = self._first.pop(slot, None)
         process, end = first or await _start(self._listeners[slot], self._memory)
         channel = await Channel.over(end)
-        worker = _WorkerHandle(process, channel, self._credentials, self._pass_on)
+        worker = _WorkerHandle(process, channel, self.credentials, self._pass_on)
         worker.channel.send_encoded(self._encoded)
         self._workers[slot] = worker
         if self._draining:

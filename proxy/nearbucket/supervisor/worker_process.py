@@ -101,7 +101,8 @@ class _MessageHandler:
 
     def send_stats(self, number: int) -> None:
         """Send the metrics; ``number`` is that of the request."""
-        self._channel.send(Stats(number, self._worker.figures(), self._worker.stuck_clients()))
+        worker = self._worker
+        self._channel.send(Stats(number, worker.figures(), worker.stuck_clients(), worker.down()))
 
     async def drain(self) -> None:
         """Drain the worker, and go on handling messages meanwhile."""

@@ -1,0 +1,76 @@
+"""Credentials that are not there: said in the log, the metrics, the status and by readiness."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.build import OUTSIDE, WEST, ranges_document
+from tests.e2e.running import Running, keys_of, site_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import LocalS3
+
+PATH = "/big/pack-1.0.tar.xz"
+
+
+def config_of(folder: Path, site: dict[str, Any]) -> dict[str, Any]:
+    (folder / "ip-ranges.json").write_bytes(ranges_document())
+    regions = {"source": str(folder / "ip-ranges.json"), "cache": str(folder / "cache.json")}
+    return {"regions": regions, "catalog": {"wait": "10s"}, "sites": [site]}
+
+
+def test_a_target_whose_key_files_cannot_be_read_is_down_until_they_can(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    names = {"access_key_file": tmp_path / "access", "secret_key_file": tmp_path / "secret"}
+    site = site_of(s3)
+    files = {name: str(path) for name, path in names.items()}
+    del site["targets"]["us-east-1"]  # the same bucket with other credentials
+    site["targets"]["us-west-2"]["credentials"] = files
+    series = 'nearbucket_target_up{region="us-west-2",site="*"}'
+    with Running(tmp_path, config_of(tmp_path, site), keys_of(s3)) as running:
+        running.ready().until("/metrics", lambda _, text: f"{series} 0.0" in text)
+        answer = running.get(PATH, WEST)
+        assert answer.status == 200
+        assert answer.headers["x-nearbucket"].endswith("reason=target-down")
+        why = (
+            f"bucket {s3.public} in us-west-2 cannot be asked: credentials.access_key_file: "
+            f"[Errno 2] No such file or directory: '{tmp_path}/access'"
+        )
+        target = json.loads(running.admin("/api/status")[1])["sites"][0]["targets"]["us-west-2"]
+        assert (target["up"], target["why_down"]) == (False, why)
+        log = running.errors.read_text(encoding="utf-8")
+        assert f"target down, clients are no longer redirected to it: {why}" in log
+        names["access_key_file"].write_text(s3.server.access_key)
+        names["secret_key_file"].write_text(s3.server.secret_key)
+        running.until("/metrics", lambda _, text: f"{series} 1.0" in text)
+        assert running.get(PATH, WEST).status == 301
+
+
+def test_that_there_are_no_aws_credentials_is_said_at_the_start_and_by_readiness(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    home = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    with Running(tmp_path, config_of(tmp_path, site_of(s3)), home) as running:
+        text = running.until(
+            "/readyz", lambda status, text: status == 200 and "no AWS credentials" in text
+        )
+        assert text.startswith("ready\nwarning: no AWS credentials found: give the task")
+        (warning,) = json.loads(running.admin("/api/status")[1])["warnings"]
+        assert warning in text
+        assert running.get(PATH, OUTSIDE).status == 502
+        log = running.errors.read_text(encoding="utf-8")
+        assert log.count(f"{warning}; until then S3 is asked for nothing") == 1
+
+
+def test_where_no_credentials_are_needed_there_is_no_warning(s3: LocalS3, tmp_path: Path) -> None:
+    site = site_of(s3)
+    for bucket in (site["origin"], *site["targets"].values()):
+        bucket |= {"bucket": s3.public, "credentials": "anonymous"}
+    with Running(tmp_path, config_of(tmp_path, site), {}) as running:
+        assert running.ready().admin("/readyz") == (200, "ready\n")
+        assert running.get(PATH, OUTSIDE).status == 200
+        assert "AWS credentials" not in running.errors.read_text(encoding="utf-8")
