@@ -187,9 +187,15 @@ FIELDS_REFUSED = [
 LINE_REFUSED = [
     refused(name, fields(line=line), status)
     for name, line, status in [
-        ("lower-case method", b"get /a.txt HTTP/1.1", 400),
-        ("mixed-case method", b"Get /a.txt HTTP/1.1", 400),
-        ("unknown method", b"EVIL /a.txt HTTP/1.1", 400),
+        ("lower-case method", b"get /a.txt HTTP/1.1", 405),
+        ("mixed-case method", b"Get /a.txt HTTP/1.1", 405),
+        ("lower-case head", b"head /a.txt HTTP/1.1", 405),
+        ("unknown method", b"EVIL /a.txt HTTP/1.1", 405),
+        ("unknown method of odd characters", b"!#$%&'*+-.^_`|~9 /a.txt HTTP/1.1", 405),
+        ("unknown method to a redirect", b"EVIL /a.tar.gz HTTP/1.1", 405),
+        ("unknown method in HTTP/1.2", b"EVIL /a.txt HTTP/1.2", 400),
+        ("unknown method without a target", b"EVIL HTTP/1.1", 400),
+        ("method that is no token", b"G(T /a.txt HTTP/1.1", 400),
         ("space in the method", b"G T /a.txt HTTP/1.1", 400),
         ("space before the method", b" GET /a.txt HTTP/1.1", 400),
         ("tabs for spaces", b"GET\t/a.txt\tHTTP/1.1", 400),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 from nearbucket.policy.preconditions import ENTITY_TAG, entity_tags
@@ -20,6 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_TIME = r"(?P<time>\d\d:\d\d:\d\d)"
+_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
+_DAY = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
+_LONG_DAY = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
+_DATES = tuple(
+    re.compile(form, re.ASCII)
+    for form in (
+        rf"(?:{_DAY}), (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} GMT",
+        rf"(?:{_LONG_DAY}), (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} GMT",
+        rf"(?:{_DAY}) {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",
+    )
+)
+"""IMF-fixdate, and the obsolete forms of RFC 850 and asctime."""
+_SHORT_YEAR = 2
+"""Digits of a year that is in this century, or the last if that is over 50 years from now."""
 _DIGITS = 18
 """Digits of a byte position that fit into 64 bits; a longer one is beyond the end of any object."""
 
@@ -184,11 +200,23 @@ def _position(digits: str) -> str:
 
 
 def _date(value: str) -> datetime | None:
-    """An HTTP date in any of its forms, in UTC; None if it is none."""
+    """An HTTP date in one of its three forms, in UTC; None for everything else.
+
+    Everything else has to be ignored: also two lines, lists, other cases, zones and parameters,
+    which parsers of e-mail dates accept (RFC 9110 sections 5.6.7 and 13.1.3).
+    """
+    found = next((each for form in _DATES if (each := form.fullmatch(value))), None)
+    if found is None:
+        return None
+    year, month = int(found["year"]), _MONTHS.index(found["month"]) + 1
+    if len(found["year"]) == _SHORT_YEAR:
+        this_year = datetime.now(UTC).year
+        year += this_year // 100 * 100
+        year -= 100 if year > this_year + 50 else 0
+    hour, minute, second = (int(part) for part in found["time"].split(":"))
     try:
-        date = parsedate_to_datetime(value)
-        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
-    except (ValueError, TypeError, OverflowError):
+        return datetime(year, month, int(found["day"]), hour, minute, second, tzinfo=UTC)
+    except ValueError:  # no such day or time
         return None
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from nearbucket.frontend.aiohttp_lane.responses import refusal
@@ -25,13 +26,15 @@ _log = logging.getLogger(__name__)
 MAX_LINE = 8190  # bytes of a request target: over the 8,000 of RFC 9112 section 3
 MAX_FIELD = 8191  # bytes of a field; not MAX_LINE, so that aiohttp's error tells which it was
 MAX_FIELDS = 128
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.[01]\r\n")
+_ANSWERED = {b"GET", b"HEAD", b"OPTIONS"}
 _FOREVER = 1e7  # seconds; ``ClientConnection`` has the timeouts
 
 
 class AiohttpConnection(RequestHandler):
     """aiohttp's protocol; tells the client connection when an answer is complete."""
 
-    __slots__ = ("_answered", "_context", "_last", "client")
+    __slots__ = ("_answered", "_context", "_last", "_start", "_unread", "client")
 
     def __init__(
         self, client: ClientConnection, context: WorkerContext, server: web.Server
@@ -50,6 +53,8 @@ class AiohttpConnection(RequestHandler):
         self._context = context
         self._answered = 0
         self._last: StreamReader | None = None
+        self._start = b""  # of the message that is being read, or was read last
+        self._unread = False  # whether the end of its head has not come yet
 
     @property
     def unanswered(self) -> int:
@@ -60,6 +65,21 @@ class AiohttpConnection(RequestHandler):
         if self._last is not None and not self._last.is_eof():
             return 0
         return self._request_count - self._answered
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the client; keep the first line, for the answer if they are no request."""
+        if not self._unread:
+            self._start = b""
+        if b"\n" not in self._start:
+            self._start = (self._start + data)[:MAX_LINE]
+        count = self._request_count
+        super().data_received(data)
+        self._unread = self._request_count == count
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the message that was read last began like a HEAD: its answer has no body."""
+        return self._start.startswith(b"HEAD ")
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -89,9 +109,15 @@ class AiohttpConnection(RequestHandler):
             # Part of an answer is sent: another one behind it would look like its body.
             self.client.abort()
             raise ConnectionResetError("failed in the middle of an answer")
+        unread = Request("-", "-", {}, request.remote)
         decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
+        line = _REQUEST_LINE.match(self._start) if isinstance(exc, BadHttpMethod) else None
+        if line is not None and line[1] not in _ANSWERED:  # those are followed by a bad request
+            # a method that llhttp does not know; methods have case (RFC 9110 section 9.1)
+            unread = Request(line[1].decode(), line[2].decode(), {}, request.remote)
+            decision = Refuse(HTTPStatus.METHOD_NOT_ALLOWED, Reason.METHOD)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # the handler records the others
-            unread, now = Request("-", "-", {}, request.remote), monotonic()
+            now = monotonic()
             cached = self._context.entries.build(unread, decision)
             self._context.recorder.record(cached, decision.status, 0, now, now)
         return refusal(decision, close=True, reason_header=self._context.settings.log.reason_header)

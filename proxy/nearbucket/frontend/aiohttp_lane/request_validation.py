@@ -11,7 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.web_protocol import ERROR
 
+from nearbucket.frontend.aiohttp_lane.protocol import AiohttpConnection
 from nearbucket.policy.model import Reason, Refuse
 
 if TYPE_CHECKING:
@@ -40,7 +42,14 @@ def incoming(
     writer: AbstractStreamWriter,
     task: asyncio.Task[None],
 ) -> Incoming:
-    """Aiohttp's request factory."""
+    """Aiohttp's request factory.
+
+    It is called for bytes that are no request as well: those are answered in HTTP/1.1, and without
+    a body if they begin like a HEAD.
+    """
+    if message is ERROR:
+        head = isinstance(protocol, AiohttpConnection) and protocol.is_head
+        message = ERROR._replace(version=HttpVersion11, method="HEAD" if head else ERROR.method)
     foreign = message.version not in {HttpVersion10, HttpVersion11}
     if foreign:
         message = message._replace(version=HttpVersion11)
