@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.policy.explain import request_for
+from nearbucket.policy.engine import ExplainStep
+from nearbucket.policy.explain import ExplainQuery, Explanation, request_for
 from nearbucket.supervisor.admin_api import application
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, settings
 
@@ -33,7 +34,13 @@ class Fake:
         self.engine: Engine = engine(chosen)
         self.reasons: list[str] = []
         self.problems: list[str] = []
+        self.asked: list[ExplainQuery] = []
+        self.explanations: list[Explanation] = []
         self.values: Values = {"nearbucket_workers": {(): 2}}
+
+    async def explain(self, query: ExplainQuery) -> list[Explanation]:
+        self.asked.append(query)
+        return self.explanations
 
     def not_ready(self) -> list[str]:
         return self.reasons
@@ -216,6 +223,21 @@ async def test_explain_follows_a_reload(client: TestClient[Any, Any], view: Fake
     assert (await (await client.get("/api/explain", params=query)).json())["reason"] == "in-region"
     view.engine = engine(settings(site={"redirect": {"mode": "shadow"}}))
     assert (await (await client.get("/api/explain", params=query)).json())["reason"] == "shadow"
+
+
+async def test_explain_shows_what_most_workers_know_and_how_many_know_what(
+    client: TestClient[Any, Any], view: Fake
+) -> None:
+    said = [("unverified", "not known"), ("in-region", "good"), ("in-region", "good")]
+    view.explanations = [Explanation(reason, (ExplainStep("copy", copy),)) for reason, copy in said]
+    fields = [("header", "Cookie: a=b"), ("header", "X:y"), ("method", "HEAD"), ("host", "h")]
+    answer = await client.get("/api/explain", params=[("ip", WEST), ("path", "/a"), *fields])
+    assert await answer.json() == {
+        "reason": "in-region",
+        "steps": [{"name": "copy", "value": "good", "detail": ""}],
+        "workers": {"unverified": 1, "in-region": 2},
+    }
+    assert view.asked == [ExplainQuery(WEST, "/a", "h", "HEAD", {"Cookie": "a=b", "X": "y"})]
 
 
 def loopback_with(**headers: str) -> Callable[[Engine], str | None]:

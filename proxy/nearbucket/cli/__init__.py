@@ -6,9 +6,10 @@ about a request: ``explain`` and ``config diff`` call the same engine as a worke
 
 In reading order:
 
-* ``main.py``: the entry point, exit codes, and the commands ``serve``, ``explain``, ``demo``,
-  ``config schema`` and ``config show``.
+* ``main.py``: the entry point, exit codes, and the commands ``serve``, ``demo``, ``config schema``
+  and ``config show``.
 * ``output.py``: options that several commands share, and how results are printed.
+* ``explain_command.py``: ``explain``, by the policy alone or by what a running server knows.
 * ``ranges.py``: ``lookup`` and ``ranges``, the commands about AWS's list of IP prefixes.
 * ``sync.py``: ``sync``, which copies objects from the origin bucket to the target buckets.
 * ``sync_report.py``: the progress lines and the summary of ``sync``.

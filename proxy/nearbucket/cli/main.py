@@ -17,24 +17,20 @@ import yaml
 from nearbucket import __version__
 from nearbucket.cli.check.command import check
 from nearbucket.cli.config_diff import diff
+from nearbucket.cli.explain_command import explain
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
-    NO_RANGES,
     AsJson,
     Config,
-    RangesFile,
     exit_code,
     print_error,
     print_json,
-    print_table,
 )
 from nearbucket.cli.ranges import lookup, ranges_app
 from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
 from nearbucket.config.settings import Settings
-from nearbucket.errors import ConfigError, ProxyError
-from nearbucket.policy.client_address import plain_address
-from nearbucket.regions.ip_ranges_source import ranges_in_use
+from nearbucket.errors import ProxyError
 
 app = typer.Typer(
     name="nearbucket",
@@ -83,46 +79,6 @@ def serve(config: Config = None) -> None:
     uvloop.run(Supervisor(config, settings, launch(settings)).run())
 
 
-@app.command(epilog="Example: nearbucket explain --ip 3.5.140.1 /releases/app.tar.gz")
-def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
-    path: Annotated[str, typer.Argument(metavar="URL-PATH", help="Path of the URL, encoded.")],
-    ip: Annotated[str, typer.Option(help="Address of the client.")],
-    config: Config = None,
-    host: Annotated[
-        str | None, typer.Option(help="Host field; by default the first host of the configuration.")
-    ] = None,
-    method: Annotated[str, typer.Option(help="Method of the request.")] = "GET",
-    header: Annotated[
-        list[str] | None, typer.Option(help="Header field, 'Name: value'; may be repeated.")
-    ] = None,
-    ranges: RangesFile = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Show the decision for one request, with every step that leads to it."""
-    from nearbucket.policy.explain import request_for  # noqa: PLC0415
-    from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
-
-    settings = load(config)
-    if plain_address(ip) is None:
-        raise ConfigError(f"--ip: {ip!r} is not an IP address")
-    if not path.startswith(("/", "http://", "https://")):
-        raise ConfigError(f"{path!r} is not a URL path; it must begin with /")
-    document = ranges_in_use(settings.regions, ranges)
-    if document is None:
-        print_error(NO_RANGES)
-    engine = engine_of(snapshot_of(settings, document))
-    engine, request = request_for(
-        engine, ip=ip, target=path, host=host, method=method, headers=_headers(header or [])
-    )
-    steps = engine.explain(request)
-    if as_json:
-        reason = engine.decide(request).reason.value
-        print_json({"reason": reason, "steps": [step._asdict() for step in steps]})
-    else:
-        print_table(("step", "value", "detail"), steps)
-
-
 @app.command(epilog="Example: nearbucket demo")
 def demo(
     *,
@@ -157,22 +113,13 @@ def config_show(config: Config = None, *, as_json: AsJson = False) -> None:
 
 
 for parent, command, example in (
+    (app, explain, "explain --ip 3.5.140.1 /releases/app.tar.gz"),
     (app, lookup, "lookup --details 3.5.140.1 2600:9000:5201::1"),
     (app, check, "check --offline --config nearbucket.yaml"),
     (app, sync, "sync --dry-run --region us-west-2"),
     (config_app, diff, "config diff nearbucket.yaml new.yaml --log access.log.gz"),
 ):
     parent.command(epilog=f"Example: nearbucket {example}")(command)
-
-
-def _headers(lines: list[str]) -> dict[str, str]:
-    headers = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            raise ConfigError(f"--header {line!r} must have the form 'Name: value'")
-        headers[name.strip()] = value.strip()
-    return headers
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ In reading order:
 * ``sibling_ranges.py``: which download a range belongs to, for ranges of an object that changed.
 * ``recent_redirects.py``: the redirects of the last minutes, in a table that all workers share.
 * ``came_back.py``: the rule that tells clients whose redirects fail from crowds.
+* ``live_explanation.py``: explains a decision by what a worker knows, for ``/api/explain``.
 * ``stuck_clients.py``: the clients whose redirects fail, for the log and the admin port.
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.
 * ``handoff.py``: what one lane gives another with a request that it passes on.

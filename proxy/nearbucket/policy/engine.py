@@ -49,6 +49,14 @@ class ExplainStep(NamedTuple):
     detail: str = ""
 
 
+NOT_CHECKED = ExplainStep(
+    "copy",
+    "not checked",
+    "checked when serving: the target and its copy, redirect.min_size, came-back",
+)
+"""The step of a copy that no bucket was asked about."""
+
+
 class ReplicaKnowledge(Protocol):
     """What is known of the copies and of recent redirects."""
 
@@ -224,12 +232,17 @@ class Engine:
         trust = replace(self.trust, source="peer", secret_header=None, cdn=network_set(()))
         return replace(self, trust=trust, client_given=True)
 
-    def explain(self, request: Request) -> list[ExplainStep]:
-        """The steps of ``decide`` for this request, in their order."""
-        decision = self.decide(request)
+    def explain(
+        self,
+        request: Request,
+        replicas: ReplicaKnowledge = ASSUME_REPLICATED,
+        copy: ExplainStep = NOT_CHECKED,
+    ) -> list[ExplainStep]:
+        """The steps of ``decide`` for this request, in order; ``copy`` is that of the copy."""
+        decision = self.decide(request, replicas)
         steps = [ExplainStep("request", f"{request.method} {request.target}")]
         if not isinstance(decision, Refuse):
-            steps += self._explain_rules(request, decision)
+            steps += [*self._explain_rules(request, decision), copy]
         match decision:
             case RedirectTo():
                 answer = f"{decision.status} to {decision.location}"
@@ -267,11 +280,9 @@ class Engine:
             ExplainStep("head", "answered here" if site.answers_head(facts) else "no"),
             ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected if below"),
             ExplainStep("mode", site.modes.get(decision.region or "", "no target")),
-            ExplainStep("copy", "not checked", _WHEN_SERVING),
         ]
 
 
-_WHEN_SERVING = "checked when serving: the target and its copy, redirect.min_size, came-back"
 _WITH_COPY = frozenset({Reason.IN_REGION, Reason.SHADOW})
 
 

@@ -76,6 +76,15 @@ class ReplicaRule(NamedTuple):
             barriers=frozenset() if redirect.verify == "none" else barriers_of(site),
         )
 
+    def describe(self, key: str, now: float) -> str:
+        """What each bucket is known to have, in words."""
+        names = ("origin", "target") if len(self.buckets) > 1 else ("copy",)
+        found = (
+            f"{name}: {_in_words(bucket.get(key), now)}"
+            for name, bucket in zip(names, self.buckets, strict=True)
+        )
+        return "; ".join(found) or "no bucket is checked (redirect.verify, redirect.min_size)"
+
     def known(self, key: str) -> list[CachedObject] | None:
         """The object in each bucket that counts; None if one of them is unknown.
 
@@ -163,6 +172,15 @@ def barriers_of(site: Site) -> frozenset[str]:
     """What keeps clients of a site from reading a copy: KMS keys can be used by signed URLs."""
     signed = site.redirect.presign is not None
     return frozenset(Unreadable) - ({Unreadable.KMS} if signed else set())
+
+
+def _in_words(entry: CachedObject | None, now: float) -> str:
+    if entry is None:
+        return "not known"
+    when = f"checked {max(0.0, now - entry.seen):.0f} s ago"
+    if entry.version == ABSENT:
+        return f"no such object, {when}"
+    return f"{entry.version.size} bytes, ETag {entry.version.etag or 'unknown'}, {when}"
 
 
 def etags_of(entries: list[CachedObject]) -> tuple[str, ...]:

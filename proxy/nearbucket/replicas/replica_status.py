@@ -218,6 +218,25 @@ class ReplicaStatuses:
             return OlderCopy(replaced.changed, copy.version.size)
         return OlderCopy(replaced.changed, None) if key in target.flights else None
 
+    def report(self, site: str, region: str, key: str) -> tuple[str, str]:
+        """What is known of a copy, for people: a word, and why.
+
+        Returns:
+            A reason against a redirect or ``good``, and what is known of target and buckets.
+        """
+        rule = self._rules.get((site, region))
+        if rule is None:
+            return "no target", ""
+        why = self._why_down(rule)
+        if why:
+            return Reason.TARGET_DOWN.value, why
+        against = self.status(site, region, key).against
+        return (against.value if against else "good"), rule.describe(key, monotonic())
+
+    def _why_down(self, rule: ReplicaRule) -> str:
+        why = self.health.down.get(rule.watched_url) if rule.watched_url else None
+        return why or (self.clients.down.get(rule.clients, "") if rule.clients else "")
+
     def revalidate(self, site: str, region: str, key: str) -> None:
         """Check a copy again, because a client that was redirected to it came back."""
         rule = self._rules.get((site, region))

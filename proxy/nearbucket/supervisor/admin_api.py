@@ -5,18 +5,20 @@ Nothing can be changed through it, and nothing of it is reachable on the public 
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
 from nearbucket.policy.client_address import plain_address
-from nearbucket.policy.explain import request_for
+from nearbucket.policy.explain import ExplainQuery, explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nearbucket.policy.engine import Engine
+    from nearbucket.policy.explain import Explanation
     from nearbucket.telemetry.metrics import Values
 
 
@@ -26,6 +28,9 @@ class SupervisorView(Protocol):
     @property
     def engine(self) -> Engine:
         """The engine that workers use."""
+
+    async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
+        """The explanations of all workers; empty if none answers."""
 
     def not_ready(self) -> Sequence[str]:
         """Why traffic may not come now; empty if it may."""
@@ -69,11 +74,19 @@ def application(view: SupervisorView) -> web.Application:
         query = request.query
         if plain_address(query.get("ip", "")) is None or not query.get("path", "").startswith("/"):
             return web.json_response({"error": "give ip=, an address, and path=/..."}, status=400)
-        engine, asked = request_for(
-            view.engine, ip=query["ip"], target=query["path"], host=query.get("host")
+        fields = [line.partition(":") for line in query.getall("header", [])]
+        asked = ExplainQuery(
+            query["ip"],
+            query["path"],
+            query.get("host"),
+            query.get("method", "GET"),
+            {name.strip(): value.strip() for name, _, value in fields},
         )
-        steps = [step._asdict() for step in engine.explain(asked)]
-        return web.json_response({"steps": steps, "reason": engine.decide(asked).reason.value})
+        found = await view.explain(asked)
+        reasons = Counter(each.reason for each in found)
+        most = max(found, key=lambda each: reasons[each.reason], default=None)
+        shown = most or explained(view.engine, asked)
+        return web.json_response({**shown.as_json(), "workers": dict(reasons)})
 
     async def hosts(_request: web.Request) -> web.Response:
         return web.json_response({"hosts": list(view.hosts())})

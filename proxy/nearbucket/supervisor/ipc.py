@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.frontend.stuck_clients import StuckClient
+    from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.s3.credentials import Credentials
     from nearbucket.telemetry.metrics import Values
 
@@ -77,6 +78,22 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainRequest:
+    """To a worker: explain the decision for a request; ``number`` is for the reply."""
+
+    number: int
+    query: ExplainQuery
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainReply:
+    """From a worker: the explanation, by what it knows of the copies."""
+
+    number: int
+    explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialsRequest:
     """From a worker: send the credentials of the AWS SDK's chain."""
 
@@ -93,6 +110,8 @@ class CredentialsReply:
 Message = (
     Snapshot
     | StatsRequest
+    | ExplainRequest
+    | ExplainReply
     | CredentialsRequest
     | Drain
     | CatalogBatch

@@ -42,12 +42,14 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.policy.engine import Engine
+    from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.regions.ip_ranges import Ranges
     from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
 
 WATCH_INTERVAL = 1.0  # seconds between two checks of the configuration file
+EXPLAIN_MARGIN = 2.0  # seconds that a worker may take to explain, beyond catalog.wait
 _NAMED = 20  # changed settings that the log names at a reload
 
 _log = logging.getLogger(__name__)
@@ -290,6 +292,10 @@ class Supervisor:
         """What keeps it from working as configured, though traffic may come."""
         problem = self._pool.credentials.problem
         return [problem] if problem and uses_ambient_credentials(self.settings) else []
+
+    async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
+        """The explanations of all workers, which ask S3 where they do not know the copy."""
+        return await self._pool.explain(query, self.settings.catalog.wait + EXPLAIN_MARGIN)
 
     def hosts(self) -> Sequence[str]:
         """Every host that clients may be redirected to."""

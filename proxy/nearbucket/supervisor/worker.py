@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.frontend.aiohttp_lane.handler import Handler
 from nearbucket.frontend.client_connection import ClientConnection
+from nearbucket.frontend.live_explanation import live_explanation
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import OriginRegistry
 from nearbucket.replicas.replica_status import ReplicaStatuses
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
     from nearbucket.frontend.stuck_clients import StuckClient
+    from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.replicas.object_version import CatalogBatch, VersionReport
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.supervisor.snapshot import Snapshot
@@ -170,6 +172,10 @@ class Worker:
     def down(self) -> dict[tuple[str, str], str]:
         """Why targets are down, by site and region."""
         return self._replicas.down()
+
+    async def explain(self, query: ExplainQuery) -> Explanation:
+        """Explain the decision for a request by what this worker knows; may ask S3."""
+        return await live_explanation(self.context.decider, query)
 
     def tick(self, now: float) -> None:
         """Once a second: the clock, timeouts, the certificate, the access log."""

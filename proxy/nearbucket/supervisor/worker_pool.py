@@ -28,6 +28,8 @@ from nearbucket.supervisor.ipc import (
     CredentialsReply,
     CredentialsRequest,
     Drain,
+    ExplainReply,
+    ExplainRequest,
     Ready,
     SnapshotRefused,
     Stats,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from nearbucket.frontend.stuck_clients import StuckClient
+    from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.replicas.object_version import CatalogBatch
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
@@ -97,6 +100,7 @@ class _WorkerHandle:
         self.stuck_clients: Sequence[StuckClient] = ()  # those that it sent last
         self.down: Mapping[tuple[str, str], str] = {}  # targets, and why, as it sent last
         self.refusal = ""  # why it could not apply the last snapshot
+        self.explanations: dict[int, asyncio.Future[Explanation]] = {}
         self._credentials = credentials
         self._on_report = on_report
         self._reported = asyncio.Condition()
@@ -113,6 +117,10 @@ class _WorkerHandle:
                 case Stats(number, values, stuck_clients, down):
                     self.values, self.stuck_clients, self.down = values, stuck_clients, down
                     await self._answered(number)
+                case ExplainReply(number, explanation):
+                    waiting = self.explanations.get(number)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(explanation)
                 case VersionReport() as report:
                     self._on_report(self.channel, report)
                 case CredentialsRequest():
@@ -183,6 +191,7 @@ class WorkerPool:
         self._answered = False
         self._stats_lock = asyncio.Lock()
         self._stats_number = 0
+        self._explain_number = 0
         self._late = False  # whether a worker did not answer the last request for metrics
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -284,6 +293,22 @@ class WorkerPool:
             # The workers of now: one that ended meanwhile is in _retired.
             current = (worker.values for worker in self._workers.values())
             return total([self._retired, *current])
+
+    async def explain(self, query: ExplainQuery, timeout: float) -> list[Explanation]:  # noqa: ASYNC109  # of workers that hang
+        """The explanations of all workers that answer within ``timeout`` seconds."""
+        self._explain_number += 1
+        number, workers = self._explain_number, [w for w in self._workers.values() if w.ready]
+        loop = asyncio.get_running_loop()
+        for worker in workers:
+            worker.explanations[number] = loop.create_future()
+            worker.channel.send(ExplainRequest(number, query))
+        waits = [worker.explanations[number] for worker in workers]
+        done: set[asyncio.Future[Explanation]] = set()
+        if waits:
+            done, _ = await asyncio.wait(waits, timeout=timeout)
+        for worker in workers:
+            del worker.explanations[number]
+        return [wait.result() for wait in waits if wait in done]
 
     async def drain(self) -> None:
         """Have every worker finish its requests and end; kill those that do not in time."""

@@ -24,6 +24,8 @@ from nearbucket.supervisor.ipc import (
     Channel,
     CredentialsReply,
     CredentialsRequest,
+    ExplainReply,
+    ExplainRequest,
     Ready,
     SnapshotRefused,
     Stats,
@@ -74,6 +76,7 @@ class _MessageHandler:
         self._channel = channel
         self._worker = worker
         self._credentials = credentials
+        self._explaining: set[asyncio.Task[None]] = set()
 
     def handle_message(self, message: Message | None) -> bool:
         """Act on a message, or on None: the supervisor is gone. Returns whether to go on."""
@@ -82,6 +85,10 @@ class _MessageHandler:
                 self._apply(snapshot)
             case StatsRequest(number):
                 self.send_stats(number)
+            case ExplainRequest() as asked:
+                task = asyncio.create_task(self._explain(asked))
+                self._explaining.add(task)
+                task.add_done_callback(self._explaining.discard)
             case CatalogBatch() as batch:
                 self._worker.learn(batch)
             case VersionReport() as report:
@@ -98,6 +105,10 @@ class _MessageHandler:
         except Exception as error:
             _log.exception("the new configuration or list is not used; the old one stays in use")
             self._channel.send(SnapshotRefused(repr(error)))
+
+    async def _explain(self, asked: ExplainRequest) -> None:
+        explanation = await self._worker.explain(asked.query)
+        self._channel.send(ExplainReply(asked.number, explanation))
 
     def send_stats(self, number: int) -> None:
         """Send the metrics; ``number`` is that of the request."""
