@@ -126,18 +126,19 @@ def test_a_server_that_does_not_explain_is_named(
     running: Running, live: str, code: int, said: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
-        Thread(target=_answer_with_text, args=(server,), daemon=True).start()
+        answering = Thread(target=_answer_with_text, args=(server,))
+        answering.start()
         silent = server.getsockname()[1]
         url = live.format(free=free_port(), silent=silent, public=running.port)
         done = run("--live", url, "--ip", WEST, CHOSEN)
+        socket.create_connection(server.getsockname()).close()  # if nothing else has connected
+        answering.join()
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
 
 
 def _answer_with_text(server: socket.socket) -> None:
-    with suppress(OSError):  # closed by a test that asks elsewhere
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[1]\n")
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[1]\n")
