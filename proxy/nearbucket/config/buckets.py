@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -11,10 +10,11 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from yarl import URL
 
-from nearbucket.config.aws_endpoints import bucket_url, known_regions, partition_of
-from nearbucket.config.value_types import Section, switch
+from nearbucket.config.aws_endpoints import bucket_url, partition_of, unknown_region
+from nearbucket.config.value_types import Section, SettingError, like, switch
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ACCOUNT = r"^\d{12}$"
 
 QueryName = Literal[
     "response-cache-control",
@@ -54,7 +54,14 @@ class Bucket(Section):
     credentials: Literal["ambient", "anonymous"] | KeyFiles = "ambient"
     """``ambient`` uses the AWS SDK's credential chain (environment, profile, task role);
     ``anonymous`` does not sign requests. A target's default is its origin's value."""
-    expected_owner: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
+    expected_owner: (
+        Annotated[
+            str,
+            Field(pattern=_ACCOUNT),
+            like(_ACCOUNT, 'the 12 digits of an account id in quotes: "111122223333"'),
+        ]
+        | None
+    ) = None
     """Id of the account that owns the bucket; S3 refuses requests if another one does."""
     inventory: str | None = None
     """S3 Inventory report in CSV that ``catalog.warm_up`` reads instead of listing the bucket: its
@@ -65,7 +72,10 @@ class Bucket(Section):
     @classmethod
     def _legal_name(cls, value: str) -> str:
         if not _BUCKET.fullmatch(value):
-            raise ValueError(f"{value!r} is not a bucket name (3 to 63 of a-z, 0-9, dot, hyphen)")
+            name = value.removeprefix("s3://").partition("/")[0]
+            if name != value and _BUCKET.fullmatch(name):
+                raise ValueError(f"is not a bucket name; write {name}, and a folder as prefix:")
+            raise ValueError("is not a bucket name; write 3 to 63 of a-z, 0-9, dot and hyphen")
         return value
 
     @field_validator("prefix")
@@ -83,12 +93,14 @@ class Bucket(Section):
     @model_validator(mode="after")
     def _aws_has_region(self) -> Self:
         if self.endpoint is None and partition_of(self.region) is None:
-            raise ValueError(unknown_region(self.region))
+            hint = " (a server that is not AWS needs endpoint:)"
+            raise SettingError(unknown_region(self.region) + hint, "region", value=self.region)
         try:
             URL(self.url())  # the HTTP client reads it this way
         except ValueError as error:
-            raise ValueError(
-                f"{self.url()} is not a URL: {error}; correct endpoint, or set path_style: true"
+            raise SettingError(
+                f"makes the URL {self.url()}: {error}; correct it, or set path_style: true",
+                "endpoint",
             ) from None
         return self
 
@@ -137,7 +149,11 @@ class Target(Bucket):
 
 def plain_url(value: str, *, path: bool) -> str:
     """Check that a URL is http(s) with a host and, if ``path``, a path, and has nothing else."""
-    url = urlsplit(value)
+    shape = "http(s)://host[:port]" + ("/path" if path else "")
+    try:
+        url = urlsplit(value)
+    except ValueError:  # brackets
+        raise ValueError(f"is not a URL; write {shape}") from None
     try:
         port_is_wrong = url.port == 0
     except ValueError:  # not a number, or over 65535
@@ -154,14 +170,6 @@ def plain_url(value: str, *, path: bool) -> str:
         or (not path and url.path.strip("/"))
     )
     if wrong:
-        shape = "http(s)://host[:port]" + ("/path" if path else "")
-        named = value if url.username is None else "a URL with a user name"
-        raise ValueError(f"{named!r} is not a URL of the form {shape}")
+        hint = ", without credentials" if url.username is not None else ""
+        raise ValueError(f"is not a URL; write {shape}{hint}")
     return value.rstrip("/")
-
-
-def unknown_region(name: str) -> str:
-    """Error text that proposes similar names."""
-    near = get_close_matches(name, sorted(known_regions()))
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"{name!r} is not an AWS region{hint} (with an endpoint any name is allowed)"

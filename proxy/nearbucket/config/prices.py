@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nearbucket.config.value_types import Section
+from nearbucket.config.value_types import NOT_BOOLEAN, Section
 
 DATE = "2026-06"
 """Date of the prices in this file."""
@@ -25,7 +25,7 @@ _PER_REQUEST = 0.005 / 1000
 _STORAGE_PER_GB = 0.023
 """One month of S3 Standard, first 50 TB."""
 
-Price = Annotated[float, Field(ge=0)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN]
 
 
 class Prices(Section):

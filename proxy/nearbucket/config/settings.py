@@ -11,22 +11,25 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from nearbucket.config.aws_endpoints import known_regions
-from nearbucket.config.buckets import unknown_region
+from nearbucket.config.aws_endpoints import known_regions, unknown_region
 from nearbucket.config.prices import Prices
 from nearbucket.config.sites import Site
 from nearbucket.config.value_types import (
+    NOT_BOOLEAN,
     Duration,
     Network,
     Port,
     Section,
+    SettingError,
+    like,
+    nearest,
     network,
     switch,
-    without_secrets,
 )
 
 TRUST_WORDS = ("loopback", "private", "cloudfront")
 """Words that stand for networks in ``client_address.trusted_proxies``."""
+_HEADER = r"^[A-Za-z0-9-]+$"
 
 
 class Tls(Section):
@@ -45,7 +48,7 @@ class Listen(Section):
     """Address to listen on."""
     port: Port = 8080
     """Port to listen on; 0 takes a free one and logs it."""
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256), NOT_BOOLEAN] = "auto"
     """Number of worker processes; ``auto`` is one per CPU that this process may use."""
     tls: Tls | None = None
     """Serve HTTPS; plain HTTP when unset."""
@@ -65,7 +68,9 @@ class Admin(Section):
 class OriginSecret(Section):
     """A secret header that only your own CDN adds."""
 
-    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "x-origin-verify"
+    header: Annotated[
+        str, Field(pattern=_HEADER), like(_HEADER, "a header name such as x-origin-verify")
+    ] = "x-origin-verify"
     """Name of the header."""
     values: Annotated[tuple[str, ...], Field(min_length=1)]
     """Accepted values, two during a rotation. Written as ``file:PATH`` or ``env:NAME``."""
@@ -81,7 +86,7 @@ class ClientAddress(Section):
     """The socket's peer, or the header with the client's address."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks of your proxies, or the words loopback, private, cloudfront."""
-    trusted_hops: Annotated[int, Field(ge=1, le=16)] | None = None
+    trusted_hops: Annotated[int, Field(ge=1, le=16), NOT_BOOLEAN] | None = None
     """Instead of networks: how many entries at the right of the header your own proxies added."""
     origin_secret: OriginSecret | None = None
     """If set, the header is ignored in requests without this secret."""
@@ -89,19 +94,27 @@ class ClientAddress(Section):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks_or_words(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(value if value in TRUST_WORDS else network(value) for value in values)
+        return tuple(_trusted(number, value) for number, value in enumerate(values))
 
     @model_validator(mode="after")
     def _header_is_trusted(self) -> Self:
         if self.trusted_proxies and self.trusted_hops:
-            raise ValueError("give trusted_proxies or trusted_hops, not both")
+            raise SettingError(
+                "is beside trusted_proxies; give trusted_proxies or trusted_hops", "trusted_hops"
+            )
         trusted = self.trusted_proxies or self.trusted_hops or self.origin_secret
         if self.source == "peer" and (self.trusted_proxies or self.trusted_hops):
-            raise ValueError("from: peer reads no header; remove trusted_proxies and trusted_hops")
+            key = "trusted_proxies" if self.trusted_proxies else "trusted_hops"
+            raise SettingError(
+                "has no use with from: peer, which reads no header; write from: x-forwarded-for, "
+                f"or remove {key}",
+                key,
+            )
         if self.source != "peer" and not trusted:
-            raise ValueError(
-                f"from: {self.source} trusts no proxy yet; add trusted_proxies (networks of your "
-                "load balancer), trusted_hops or origin_secret"
+            raise SettingError(
+                "trusts no proxy yet; add trusted_proxies (networks of your load balancer), "
+                "trusted_hops or origin_secret",
+                "from",
             )
         return self
 
@@ -127,8 +140,7 @@ class Regions(Section):
     @classmethod
     def _url_or_file(cls, value: str) -> str:
         if "://" in value and not value.startswith(("https://", "http://")):
-            shown = without_secrets(value)
-            raise ValueError(f"{shown!r} is neither an http(s) URL nor a file")
+            raise ValueError("is neither an http(s) URL nor a file; write https://… or a path")
         return value
 
     @field_validator("overrides")
@@ -140,7 +152,7 @@ class Regions(Section):
 class Catalog(Section):
     """What each worker remembers of the objects in the buckets."""
 
-    entries: Annotated[int, Field(ge=1000, le=10_000_000)] = 200_000
+    entries: Annotated[int, Field(ge=1000, le=10_000_000), NOT_BOOLEAN] = 200_000
     """Number of objects that a worker remembers; about 0.5 KiB each."""
     wait: Duration = 1.0
     """How long a request waits for S3 to say whether the copy is there; then it is streamed."""
@@ -156,7 +168,7 @@ class Limits(Section):
     """Time for a request head, from its first byte."""
     idle_timeout: Duration = 75.0
     """How long a connection may stay open without a request; longer than the load balancer's."""
-    max_connections: Annotated[int, Field(ge=1)] = 20000
+    max_connections: Annotated[int, Field(ge=1), NOT_BOOLEAN] = 20000
     """Client connections of all workers together; further ones get 503."""
     drain_timeout: Duration = 25.0
     """Time for running answers after SIGTERM; shorter than the container's stop timeout."""
@@ -197,18 +209,28 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _hosts_are_distinct(self) -> Self:
-        hosts = [host for site in self.sites for host in site.hosts]
-        for host in hosts:
-            if hosts.count(host) > 1:
-                raise ValueError(f"sites: host {host!r} is listed twice")
-        own = {host.strip("[]") for host in hosts}
-        for site in self.sites:
+        seen: set[str] = set()
+        for number, site in enumerate(self.sites):
+            for position, host in enumerate(site.hosts):
+                if host in seen:
+                    text = "is listed twice; a host belongs to one site: remove it here or there"
+                    raise SettingError(text, "sites", number, "hosts", position)
+                seen.add(host)
+        return self
+
+    @model_validator(mode="after")
+    def _no_loop(self) -> Self:
+        own = {host.strip("[]") for site in self.sites for host in site.hosts}
+        for number, site in enumerate(self.sites):
             for region, target in site.targets.items():
                 name = urlsplit(target.location()).hostname
                 if name in own:
-                    raise ValueError(f"sites: targets.{region}: {name} is in hosts (loop)")
+                    text = f"leads back to this proxy (loop): {name} is in hosts; remove it there"
+                    key = "public_url" if target.public_url else "bucket"
+                    raise SettingError(text, "sites", number, "targets", region, key)
             if site.bypass.to and urlsplit(site.bypass.to).hostname in own:
-                raise ValueError(f"sites: bypass.to: {site.bypass.to} is in hosts (loop)")
+                text = "leads back to this proxy (loop): its host is in hosts; write another"
+                raise SettingError(text, "sites", number, "bypass", "to")
         return self
 
     @property
@@ -221,14 +243,30 @@ class Settings(Section):
         known = known_regions() | {region for site in self.sites for region in site.targets}
         for network_, region in self.regions.overrides.items():
             if region is not None and region not in known:
-                raise ValueError(f"regions.overrides: {network_}: {unknown_region(region)}")
+                text = f"{unknown_region(region)} (none stands for no region)"
+                raise SettingError(text, "regions", "overrides", network_, value=region)
         for region in self.prices.region_per_gb:
             if region not in known:
-                raise ValueError(f"prices.region_per_gb: {unknown_region(region)}")
+                path = "prices", "region_per_gb", region
+                raise SettingError(unknown_region(region), *path, value=region)
         return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
         if self.listen.port == self.admin.port != 0:
-            raise ValueError(f"admin.port: {self.admin.port} is also listen.port")
+            section = "listen" if "port" in self.listen.model_fields_set else "admin"
+            other = "admin" if section == "listen" else "listen"
+            raise SettingError(f"is also {other}.port; write another", section, "port")
         return self
+
+
+def _trusted(number: int, value: str) -> str:
+    """A word, or the canonical text of a network."""
+    if value in TRUST_WORDS:
+        return value
+    if near := nearest(value, TRUST_WORDS):
+        raise SettingError(f"is not a network; did you mean {near}?", number)
+    try:
+        return network(value)
+    except ValueError as error:
+        raise SettingError(f"{error} ({', '.join(TRUST_WORDS)} stand for some)", number) from None

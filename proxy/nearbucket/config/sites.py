@@ -8,13 +8,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from nearbucket.config.aws_endpoints import partition_of
-from nearbucket.config.buckets import Bucket, Origin, Target, plain_url, unknown_region
+from nearbucket.config.aws_endpoints import partition_of, unknown_region
+from nearbucket.config.buckets import Bucket, Origin, Target, plain_url
+from nearbucket.config.patterns import Patterns, pattern_fault
 from nearbucket.config.value_types import (
+    NOT_BOOLEAN,
     Duration,
     Network,
     Section,
+    SettingError,
     Size,
+    like,
     number,
     switch,
     unless_off,
@@ -22,12 +26,13 @@ from nearbucket.config.value_types import (
 
 _MODES = ("on", "shadow", "off")
 _SIGNED = 60, 7 * 86400
+_OBJECT_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 
 
 def _signable(seconds: float) -> float:
     if not _SIGNED[0] <= seconds <= _SIGNED[1]:
-        raise ValueError("a signed URL is valid for 1m to 7d (Signature Version 4)")
+        raise ValueError("is not a time from 1m to 7d, for which URLs are signed; write 15m")
     return seconds
 
 
@@ -36,14 +41,14 @@ class Redirect(Section):
 
     mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
     """``shadow`` counts what would be redirected, but streams it."""
-    percent: Annotated[float, Field(ge=0, le=100)] = 100.0
+    percent: Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN] = 100.0
     """Share of requests that are redirected, chosen by a stable hash of client and path."""
-    paths: tuple[str, ...] = ("*.tar.*z*",)
+    paths: Patterns = ("*.tar.*z*",)
     """Shell patterns for object keys that may be redirected; ``*`` matches slashes too."""
-    exclude: tuple[str, ...] = ("*.sha256", "*.sha512", "*.md5", "*.asc", "*.sig")
+    exclude: Patterns = ("*.sha256", "*.sha512", "*.md5", "*.asc", "*.sig")
     """Shell patterns for object keys that are never redirected, even if ``paths`` matches; by
     default the checksums and signatures of archives."""
-    mutable: tuple[str, ...] = ()
+    mutable: Patterns = ()
     """Shell patterns for object keys that are always streamed from the origin, because they are
     overwritten often, such as ``latest/*``."""
     min_size: Size = 0
@@ -72,6 +77,13 @@ class Redirect(Section):
     scheme: Literal["https", "http"] = "https"
     """Scheme of Location; ``http`` only for private networks and tests."""
 
+    @field_validator("paths")
+    @classmethod
+    def _something_is_redirected(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if not values:
+            raise ValueError('redirects nothing; write ["*"] for all objects, or mode: off')
+        return values
+
 
 class Bypass(Section):
     """The answer to requests that are not redirected to a target."""
@@ -88,8 +100,11 @@ class Bypass(Section):
 
     @model_validator(mode="after")
     def _mode_fits_url(self) -> Self:
-        if (self.mode == "redirect") != (self.to is not None):
-            raise ValueError("to: and mode: redirect belong together; give both or neither")
+        if self.mode == "redirect" and self.to is None:
+            text = "is required with mode: redirect; write a URL such as https://cdn.example.com"
+            raise SettingError(text, "to")
+        if self.mode != "redirect" and self.to is not None:
+            raise SettingError("is used only with mode: redirect; add that, or remove to", "to")
         return self
 
 
@@ -104,6 +119,14 @@ class OptOut(Section):
     """Shell patterns for the User-Agent."""
     networks: tuple[Network, ...] = ()
     """Networks of clients."""
+
+    @field_validator("user_agents")
+    @classmethod
+    def _shell_patterns(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for position, value in enumerate(values):
+            if fault := pattern_fault(value):
+                raise SettingError(fault, position)
+        return values
 
 
 class Site(Section):
@@ -121,7 +144,14 @@ class Site(Section):
     """The answer to requests that are not redirected to a target."""
     opt_out: OptOut = OptOut()
     """Clients and requests that are not to be redirected."""
-    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
+    index: (
+        Annotated[
+            str,
+            Field(pattern=_OBJECT_NAME),
+            like(_OBJECT_NAME, "a name without a folder, such as index.html"),
+        ]
+        | None
+    ) = None
     """Name of the object served for a key that ends in a slash, such as index.html."""
 
     @property
@@ -167,18 +197,10 @@ class Site(Section):
     @classmethod
     def _host_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(value.lower().rstrip(".") for value in values)
-        for name in names:
+        for position, name in enumerate(names):
             if name != "*" and not _HOST.fullmatch(name):
-                raise ValueError(f"{name!r} is not a host name (no port, no scheme; or *)")
+                raise SettingError(f"is not a host name; {_host_cure(name)}", position)
         return names
-
-    @field_validator("redirect")
-    @classmethod
-    def _patterns_are_keys(cls, value: Redirect) -> Redirect:
-        for pattern in (*value.paths, *value.exclude, *value.mutable):
-            if pattern.startswith("/"):
-                raise ValueError(f"pattern {pattern!r}: keys do not begin with a slash; remove it")
-        return value
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -210,26 +232,50 @@ class Site(Section):
     def _presign_has_credentials(self) -> Self:
         for region, target in self.targets.items():
             if self.redirect.presign and target.credentials == "anonymous":
-                raise ValueError(
-                    f"targets.{region}: redirect.presign needs credentials, not anonymous"
+                text = (
+                    f"needs credentials, but those of targets.{region} are anonymous; remove "
+                    "presign, or set credentials"
                 )
+                raise SettingError(text, "redirect", "presign")
         return self
 
     @model_validator(mode="after")
     def _targets_are_reachable(self) -> Self:
         for region, target in self.targets.items():
             if target.endpoint is None and partition_of(region) != partition_of(target.region):
-                raise ValueError(
-                    f"targets.{region}: clients there cannot use a bucket of {target.region}, "
-                    "another AWS partition"
-                    if partition_of(region)
-                    else f"targets: {unknown_region(region)}"
+                if partition_of(region) is None:
+                    raise SettingError(unknown_region(region), "targets", region, value=region)
+                text = (
+                    f"is in another AWS partition than {region}, whose clients cannot use it; "
+                    "write a region of theirs"
                 )
-            url = urlsplit(target.location())
-            if url.scheme != self.redirect.scheme:
-                raise ValueError(
-                    f"targets.{region}: Location would be {url.scheme}:, but redirect.scheme is "
+                raise SettingError(text, "targets", region, "region", value=target.region)
+            found = urlsplit(target.location()).scheme
+            if found != self.redirect.scheme:
+                raise SettingError(
+                    f"would be sent to clients as {found}:, but redirect.scheme is "
                     f"{self.redirect.scheme}; give an {self.redirect.scheme}: public_url, or set "
-                    f"redirect.scheme: {url.scheme}"
+                    f"redirect.scheme: {found}",
+                    *("targets", region, "public_url" if target.public_url else "endpoint"),
+                    value=target.location(),
                 )
         return self
+
+
+def _host_cure(name: str) -> str:
+    """What to write instead of what is no host name."""
+    if "*" in name:
+        return 'a wildcard stands for no part of a name: list each name, or write "*" for all'
+    try:
+        bare = urlsplit(name if "://" in name else f"//{name}").hostname or ""
+    except ValueError:  # brackets
+        bare = ""
+    if bare != name and _HOST.fullmatch(bare):
+        return f"write {bare}, without scheme, port and path"
+    try:
+        ascii_name = name.encode("idna").decode()
+    except UnicodeError:
+        ascii_name = ""
+    if ascii_name != name and _HOST.fullmatch(ascii_name):
+        return f"write {ascii_name}, as browsers send it"
+    return "write a name such as downloads.example.com"

@@ -1,12 +1,20 @@
-"""The types of settings: durations, sizes, networks, ports; and the base of all sections."""
+"""The types of settings: durations, sizes, networks, ports; and the base of all sections.
+
+The text of an error follows the value that was found, as a predicate, and ends with what to write:
+``messages`` puts file, line, key and value before it.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?", re.IGNORECASE)
@@ -14,37 +22,80 @@ MASK = "********"
 """Shown instead of a secret."""
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_DURATION = 30 * 86400
+_LARGEST_SIZE = 50 * 1000**4
+"""S3's largest object (S3 user guide, "Amazon S3 objects overview")."""
 
 
-def _seconds(value: object) -> object:
+class SettingError(ValueError):
+    """A wrong value of a setting further inside the section that is checked.
+
+    Attributes:
+        path: Its keys, from that section.
+        value: The value that was found, where it is not the one at that path.
+    """
+
+    def __init__(self, text: str, *path: str | int, value: object = None) -> None:
+        super().__init__(text)
+        self.path = path
+        self.value = value
+
+
+def nearest(word: str, words: Collection[str], cutoff: float = 0.6) -> str | None:
+    """The most similar of some words, if one is similar: exchanged letters before others."""
+    plain = {_plain(each): each for each in words}
+    name = _plain(word)
+    near = get_close_matches(name, plain, n=3, cutoff=cutoff)
+    exchanged = [each for each in near if sorted(each) == sorted(name)]
+    begun = [each for each in plain if len(name) > len("abc") and each.startswith(name)]
+    return next((plain[each] for each in exchanged + begun + near), None)
+
+
+def _plain(word: str) -> str:
+    """A word without what is written in different ways: ``minSize`` and ``MIN-SIZE``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|[-\s]", "_", word).lower()
+
+
+def _seconds(value: object) -> float:
     """``10s``, ``1.5h`` or a plain number, in seconds."""
+    seconds: float | None = None
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
-        if found is None:
-            raise ValueError(f"{value!r} is not a duration such as 500ms, 10s, 5m, 1h or 1d")
-        return float(found[1]) * _SECONDS[found[2]]
-    return value
+        seconds = float(found[1]) * _SECONDS[found[2]] if found else None
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    if seconds is None:
+        raise ValueError("is not a duration; write one such as 500ms, 10s, 5m, 1h or 1d")
+    if not 0 < seconds <= _LONGEST_DURATION:
+        raise ValueError("is too short or too long; write a duration over 0 and up to 30d")
+    return seconds
 
 
-def _bytes(value: object) -> object:
+def _bytes(value: object) -> int:
     """``1MiB``, ``1.5GB`` or a plain number, in bytes; Ki, Mi, Gi and Ti count in 1,024s."""
-    if isinstance(value, str):
-        found = _SIZE.fullmatch(value.strip())
-        if found is None:
-            raise ValueError(f"{value!r} is not a size such as 4096, 64KiB, 1MiB or 2GB")
+    size: float | None = None
+    if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
         unit = (found[2] or "").lower()
         base = 1024 if unit.endswith("i") else 1000
-        return int(float(found[1]) * base ** " kmgt".index(unit[:1] or " "))
-    return value
+        size = float(found[1]) * base ** " kmgt".index(unit[:1] or " ")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    if size is None:
+        raise ValueError("is not a size; write one such as 4096, 64KiB, 1MiB or 2GB")
+    if not 0 <= size <= _LARGEST_SIZE:
+        raise ValueError(
+            "is too small or too large; write a size from 0 to 50TB (S3's largest object)"
+        )
+    return int(size)
 
 
 def switch(value: object) -> object:
-    """The words ``on`` and ``off``, which YAML 1.1 reads as booleans."""
+    """The words ``on`` and ``off`` for booleans, as other readers of YAML write them."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 def unless_off(value: object) -> object:
-    """None for ``off``, also as the boolean that YAML 1.1 makes of it."""
+    """None for ``off`` and false."""
     return None if value is False or value == "off" else value
 
 
@@ -66,21 +117,56 @@ def network(value: object) -> str:
     """Canonical CIDR text of a network or address."""
     text = str(value).strip()
     if "%" in text:
-        raise ValueError(f"{text!r} has a zone; write a network such as fe80::/10")
-    return str(ipaddress.ip_network(text))
+        raise ValueError("has a zone; write a network such as fe80::/10")
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        whole = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("is not a network; write one such as 10.0.0.0/8, or an address") from None
+    raise ValueError(
+        f"is an address inside a network; write {whole} for the network, or "
+        f"{text.partition('/')[0]} for the address alone"
+    )
 
+
+def like(pattern: str, what: str) -> Any:
+    """A check that text has the form of a pattern, which the schema shows too.
+
+    Args:
+        pattern: Regular expression for the whole text.
+        what: What to write, with an example.
+    """
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not re.search(pattern, value):
+            raise ValueError(f"cannot be used here; write {what}")
+        return value
+
+    return BeforeValidator(check)
+
+
+NOT_BOOLEAN = BeforeValidator(
+    lambda value: str(value).lower() if isinstance(value, bool) else value
+)
+"""For numbers: makes text of a boolean, which pydantic would take for 0 or 1."""
 
 Duration = Annotated[
     float,
     BeforeValidator(_seconds, json_schema_input_type=str | float),
-    Field(gt=0, le=30 * 86400),
+    Field(examples=["500ms", "10s", "1.5h"]),
 ]
+"""Seconds; over 0, and up to 30 days."""
 Size = Annotated[
-    int, BeforeValidator(_bytes, json_schema_input_type=str | int), Field(ge=0, le=50 * 1000**4)
+    int,
+    BeforeValidator(_bytes, json_schema_input_type=str | int),
+    Field(examples=["64KiB", "1MiB", "2GB"]),
 ]
-"""Bytes, up to the 50 TB of S3's largest object (S3 user guide, "Amazon S3 objects overview")."""
+"""Bytes, up to the 50 TB of S3's largest object."""
 Network = Annotated[str, BeforeValidator(network)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=0, le=65535), NOT_BOOLEAN]
 
 
 class Section(BaseModel):

@@ -1,0 +1,61 @@
+"""Shell patterns for object keys, and what is written in their place by mistake."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from nearbucket.config.value_types import SettingError
+
+_ALTERNATIVES = re.compile(r"\([^()]*\|[^()]*\)")
+_BRACES = re.compile(r"\{[^{}]*,[^{}]*\}")
+
+
+def pattern_fault(pattern: str) -> str | None:
+    """What is wrong with a shell pattern, as a predicate; None if nothing is.
+
+    A regular expression would be taken for a pattern that matches no key at all. Characters that
+    only look like one can be written in brackets: ``[$]``.
+    """
+    if not pattern:
+        return "is empty and matches nothing; remove it"
+    if _ALTERNATIVES.search(pattern) or _BRACES.search(pattern):
+        return "has alternatives, which shell patterns do not have; write a pattern for each"
+    if _is_expression(pattern):
+        shell = _shell_pattern(pattern)
+        return f'is a regular expression; write a shell pattern, perhaps "{shell}"'
+    return None
+
+
+def _is_expression(pattern: str) -> bool:
+    """Whether a pattern has what only regular expressions have."""
+    # Hadoop's markers of folders end in _$folder$
+    ends = pattern.endswith((".+", "$")) and not pattern.endswith("_$folder$")
+    begins = pattern.startswith(("^", ".+")) or re.match(r"\.\*[^/]", pattern) is not None
+    return begins or ends or "\\" in pattern
+
+
+def _shell_pattern(expression: str) -> str:
+    """A shell pattern that may be what a regular expression means."""
+    body = expression.removeprefix("^").removesuffix("$")
+    text = re.sub(r"\.[*+]\??", "*", body)
+    text = re.sub(r"\\(.)", r"\1", text)
+    front = "" if expression.startswith("^") else "*"
+    back = "" if expression.endswith("$") else "*"
+    return re.sub(r"\*+", "*", f"{front}{text}{back}")
+
+
+def _key_patterns(values: tuple[str, ...]) -> tuple[str, ...]:
+    for number, value in enumerate(values):
+        fault = pattern_fault(value)
+        if value.startswith("/"):
+            fault = f"begins with a slash, as no key does; write {value.lstrip('/') or '*'}"
+        if fault:
+            raise SettingError(fault, number)
+    return values
+
+
+Patterns = Annotated[tuple[str, ...], AfterValidator(_key_patterns)]
+"""Shell patterns for object keys, in which ``*`` matches slashes too."""

@@ -1,0 +1,80 @@
+"""The JSON Schema of the configuration, and the schema at one key of it."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from nearbucket.config.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nearbucket.config.yaml_document import Path_
+
+Schema = dict[str, Any]
+
+
+@cache
+def json_schema() -> Schema:
+    """The schema, for editors and for messages; the caller does not change it."""
+    text = json.dumps(Settings.model_json_schema(by_alias=True))
+    schema: Schema = json.loads(text.replace("``", "`"))  # as Markdown, which editors show
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:nearbucket:configuration",
+        **schema,
+        # parts of the file that anchors refer to
+        "patternProperties": {"^x-": True},
+    }
+
+
+def schema_at(path: Path_) -> Schema | None:
+    """The schema of the value at a path, or None if there is no such setting."""
+    found: Schema | None = json_schema()
+    for part in path:
+        if found is None:
+            return None
+        found = next((inner for each in alternatives(found) if (inner := _below(each, part))), None)
+    return found
+
+
+def alternatives(schema: Schema) -> Iterator[Schema]:
+    """The schemas of which a value has to fit one, without references."""
+    if "$ref" in schema:
+        yield json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    elif "anyOf" in schema:
+        for each in schema["anyOf"]:
+            yield from alternatives(each)
+    else:
+        yield schema
+
+
+def _below(schema: Schema, part: str | int) -> Schema | None:
+    found: Any
+    if isinstance(part, int):
+        found = schema.get("items")
+    else:
+        others = schema.get("additionalProperties")
+        found = schema.get("properties", {}).get(part, others)
+    return found if isinstance(found, dict) else None
+
+
+@cache
+def sections() -> Mapping[str, tuple[str, ...]]:
+    """The keys of each section, by its place, such as ``sites[].redirect``."""
+    return dict(_sections(json_schema(), ""))
+
+
+def _sections(schema: Schema, place: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for each in alternatives(schema):
+        properties = each.get("properties", {})
+        if properties:
+            yield place, tuple(properties)
+        for key, value in properties.items():
+            yield from _sections(value, f"{place}.{key}".removeprefix("."))
+        if isinstance(each.get("items"), dict):
+            yield from _sections(each["items"], f"{place}[]")
+        if isinstance(each.get("additionalProperties"), dict):
+            yield from _sections(each["additionalProperties"], f"{place}.<region>")
