@@ -134,3 +134,24 @@ def test_without_any_configuration_the_ways_to_give_one_are_said(
     assert "nearbucket.yaml" in err
     assert "--config" in err
     assert "NEARBUCKET_CONFIG" in err
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "sync --dry-run"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "HTTPS_PROXY=http://proxy.example:3128",
+        "AWS_ENDPOINT_URL=http://minio.example:9000",
+        "AWS_USE_FIPS_ENDPOINT=true",
+        "AWS_USE_DUALSTACK_ENDPOINT=true",
+    ],
+)
+def test_a_variable_that_names_another_way_to_s3_ends_every_command_that_uses_buckets(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch, command: str, setting: str
+) -> None:
+    variable, _, value = setting.partition("=")
+    monkeypatch.setenv(variable, value)
+    code, out, err = nearbucket(*command.split(), "--config", config)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"nearbucket: {variable}: ")
+    assert "nset it, or" in err

@@ -31,6 +31,7 @@ from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
 from nearbucket.config.schema import json_schema
 from nearbucket.errors import ProxyError
+from nearbucket.s3.direct_access import refuse_variables
 
 app = typer.Typer(
     name="nearbucket",
@@ -73,6 +74,7 @@ def serve(config: Config = None) -> None:
     from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
 
     settings = load(config)
+    refuse_variables(settings)
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -12,6 +12,7 @@ import typer
 from nearbucket.cli.output import NEEDS_ATTENTION, AsJson, Config, exit_code, print_error
 from nearbucket.config.file import load, name_of
 from nearbucket.errors import ConfigError, ProxyError
+from nearbucket.s3.direct_access import refuse_variables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ def sync(  # noqa: PLR0913  # one parameter an option
     from nearbucket.replication.replicator import SyncOptions  # noqa: PLC0415  # a second for the SDK
 
     settings = load(config)
+    refuse_variables(settings)
     file = name_of(config)
     try:
         steps = steps_of(settings, site or (), region or (), delete=delete)

@@ -66,8 +66,18 @@ async def opened(
         read_timeout=_READ_SECONDS,
         max_pool_connections=connections,
         retries={"mode": "legacy", "total_max_attempts": attempts},
+        # the hosts are those of the configuration, whatever a profile says (see direct_access)
+        proxies={},
+        ignore_configured_endpoint_urls=True,
+        use_fips_endpoint=False,
+        use_dualstack_endpoint=False,
         # us-east-1 like any other region, and no checksums on copies that the origin has not
-        s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
+        s3={
+            "addressing_style": style,
+            "us_east_1_regional_endpoint": "regional",
+            "use_accelerate_endpoint": False,
+            "use_dualstack_endpoint": False,
+        },
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         user_agent_extra=f"nearbucket/{__version__}",

@@ -22,6 +22,7 @@ from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.regions.list_guard import RangesUse
 from nearbucket.replicas.warm_up import WarmUp
+from nearbucket.s3.direct_access import refuse_variables
 from nearbucket.supervisor.admin_api import application
 from nearbucket.supervisor.snapshot import (
     engine_of,
@@ -204,6 +205,7 @@ class Supervisor:
         before = self.settings
         try:
             settings = load(self._path)
+            refuse_variables(settings)
             refuse_restart(before, settings)
             await self._swap(settings=settings)
         except Exception as error:

@@ -21,6 +21,7 @@ from nearbucket.cli.output import (
 )
 from nearbucket.config.file import load
 from nearbucket.errors import ConfigError
+from nearbucket.s3.direct_access import refuse_variables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ def check(
     """Check the configuration, and whether its buckets are as it says."""
     try:
         settings = load(config)
+        refuse_variables(settings)
     except ConfigError as error:
         if not as_json:
             raise
