@@ -20,6 +20,7 @@ import pytest
 import uvloop
 from aiohttp import ClientTimeout
 
+from nearbucket.config.settings import Listen
 from nearbucket.frontend.came_back import AskerState
 from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.recent_redirects import _STATE
@@ -307,7 +308,7 @@ async def serving(
         log: Descriptor of the access log; without one it goes nowhere.
         credentials: Finds botocore credentials in place of the AWS SDK's chain.
     """
-    listener = open_listeners("127.0.0.1", 0, 1)[0]
+    listener = open_listeners(Listen(host="127.0.0.1", port=0))[0]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     descriptor = nowhere if log is None else log
     worker = Worker(

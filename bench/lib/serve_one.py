@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvloop
 
+from nearbucket.config.settings import Listen
 from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.worker import Worker
 
@@ -31,7 +32,7 @@ def _prepare(lanes: str, snapshot: Path, log: str) -> Worker:
 
 
 async def _serve(worker: Worker, port: int) -> None:
-    listener = open_listeners("127.0.0.1", port, 1)[0]
+    listener = open_listeners(Listen(host="127.0.0.1", port=port))[0]
     listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
     await worker.start(listener)
     await asyncio.Event().wait()

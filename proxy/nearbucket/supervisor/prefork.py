@@ -25,7 +25,7 @@ from nearbucket.supervisor.worker_process import serve
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from nearbucket.config.settings import Settings
+    from nearbucket.config.settings import Admin, Listen, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def launch(settings: Settings) -> PreforkedWorkers:
         Certificate(settings.listen.tls)  # an error shows here, and once
     count = worker_count(settings.listen)
     _raise_file_limit(settings.limits.max_connections, count)
-    listeners = open_listeners(settings.listen.host, settings.listen.port, count)
+    listeners = open_listeners(settings.listen, count)
     trusted()  # read once for all workers
     gc.freeze()  # a collection writes to every object it visits, which would end its being shared
     gc.enable()
@@ -60,17 +60,19 @@ def launch(settings: Settings) -> PreforkedWorkers:
     return PreforkedWorkers(listeners, _fork(listeners, memory), memory)
 
 
-def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
+def open_listeners(section: Listen | Admin, count: int = 1) -> list[socket.socket]:
     """``count`` sockets on one address and port, bound but not yet listening.
+
+    With ``::`` as host they take IPv4 connections too.
 
     Raises:
         ConfigError: The address cannot be bound; names the key to change.
     """
+    host, port = section.host, section.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sockets: list[socket.socket] = []
     for _ in range(count):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = _socket(family)
         try:
             if not sockets:
                 # With SO_REUSEPORT alone, a second server would share the port unnoticed.
@@ -80,18 +82,26 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
         except OSError as error:
             for each in (listener, *sockets):
                 each.close()
+            name = type(section).__name__.lower()
             raise ConfigError(
-                f"listen: cannot listen on {host} port {port}: {error.strerror}; change "
-                "listen.host or listen.port, or stop the program that holds it"
+                f"{name}: cannot listen on {host} port {port}: {error.strerror}; change "
+                f"{name}.host or {name}.port, or stop the program that holds it"
             ) from None
         port = listener.getsockname()[1]
         sockets.append(listener)
     return sockets
 
 
+def _socket(family: int) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:  # the default depends on net.ipv6.bindv6only
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    return made
+
+
 def _probe(family: int, host: str, port: int) -> None:
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _socket(family) as probe:
         probe.bind((host, port))
         if port:
             probe.listen(1)

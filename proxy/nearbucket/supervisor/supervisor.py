@@ -24,6 +24,7 @@ from nearbucket.regions.list_guard import RangesUse
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.s3.direct_access import refuse_variables
 from nearbucket.supervisor.admin_api import application
+from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
@@ -131,15 +132,12 @@ class Supervisor:
     async def _open_admin(self) -> web.AppRunner:
         runner = web.AppRunner(application(self), access_log=None)
         await runner.setup()
-        host, port = self.settings.admin.host, self.settings.admin.port
         try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
+            (listener,) = open_listeners(self.settings.admin)
+        except ConfigError:
             await runner.cleanup()
-            raise ConfigError(
-                f"admin: cannot listen on {host} port {port}: {error.strerror}; change admin.host "
-                "or admin.port"
-            ) from None
+            raise
+        await web.SockSite(runner, listener).start()
         return runner
 
     def _watch_signals(self) -> None:
