@@ -38,7 +38,7 @@ FULL = LogRecord(
     range=None,
     protocol="HTTP/1.1",
 )
-ASKED = LoggedRequest(WEST, "dl.example", "GET", KEY, FULL.user_agent, False, "shadow")  # noqa: FBT003
+ASKED = LoggedRequest(WEST, "dl.example", "GET", KEY, FULL.user_agent, None, "shadow")
 CLOUDFRONT = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
     "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header "
@@ -121,7 +121,7 @@ def test_cloudfronts_files_are_read_by_their_column_names(tmp_path: Path) -> Non
     values = {"x-host-header": "dl.example", "cs(Host)": "d111.cloudfront.net",
               "cs(User-Agent)": "a%2520b", "cs-uri-query": "x=%2525", "cs(Cookie)": "a=b",
               "sc-range-start": "10", "sc-range-end": "19"}  # fmt: skip
-    asked = LoggedRequest(WEST, "dl.example", "GET", f"{KEY}?x=%25", "a b", True, None)  # noqa: FBT003
+    asked = LoggedRequest(WEST, "dl.example", "GET", f"{KEY}?x=%25", "a b", "a=b", None)
     for names in (CLOUDFRONT, " ".join(reversed(CLOUDFRONT.split()))):
         assert lines(tmp_path, w3c(names, **values)) == [
             LogEntry(asked, 200, 1000, 10, served=True)

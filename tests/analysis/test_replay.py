@@ -121,7 +121,7 @@ def test_who_was_refused_has_no_client_in_the_log() -> None:
     [
         pytest.param({"target": f"{KEY}?redirect=no"}, "opt-out", id="opt-out"),
         pytest.param({"target": f"{KEY}?X-Amz-Signature=1"}, "credentials", id="signed"),
-        pytest.param({"cookie": True}, "credentials", id="cookie"),
+        pytest.param({"cookie": "s=1"}, "credentials", id="cookie"),
     ],
 )
 def test_what_a_cdns_log_shows_is_decided_and_not_taken_as_logged(

@@ -104,7 +104,7 @@ async def test_what_cannot_be_signed_is_streamed(serve: Serve) -> None:
 
 
 def test_who_signs_nothing_cannot_presign() -> None:
-    with pytest.raises(ValueError, match="needs credentials, not anonymous"):
+    with pytest.raises(ValueError, match="needs credentials, but those of targets"):
         settings(
             site={
                 "origin": {

@@ -63,6 +63,44 @@ async def test_a_client_in_a_target_region_is_streamed_to_for_a_reason(
         assert not {"authorization", "cookie"} & set(server.asked[0].headers)
 
 
+SESSIONS = ["session*", "*_token"]
+
+
+@pytest.mark.parametrize(
+    ("cookies", "fields", "reason"),
+    [
+        (["*"], ["Cookie: _ga=GA1.1.2"], "credentials"),
+        (["*"], ["Cookie: "], "credentials"),
+        (["*"], ["Cookie: ;"], "credentials"),
+        ([], ["Cookie: session=1"], "in-region"),
+        ([], ["Cookie: session=1", "Authorization: Basic eDp5"], "credentials"),
+        (SESSIONS, ["Cookie: _ga=GA1.1.2; _gid=x"], "in-region"),
+        (SESSIONS, ["Cookie: _ga=session; x=session_token=1"], "in-region"),
+        (SESSIONS, ["Cookie: _ga=GA1.1.2; session=1"], "credentials"),
+        (SESSIONS, ["Cookie: _ga=GA1.1.2;session_id=1"], "credentials"),
+        (SESSIONS, ["Cookie:   a_token  = 1"], "credentials"),
+        (SESSIONS, ["Cookie: session"], "credentials"),
+        (SESSIONS, ["Cookie: Session=1"], "in-region"),
+        (SESSIONS, ["Cookie: _ga=1", "Cookie: session=1"], "credentials"),
+        (SESSIONS, ["cOOKIE: session=1"], "credentials"),
+        (SESSIONS, [], "in-region"),
+    ],
+)
+async def test_the_cookies_that_count_as_credentials_are_a_setting(
+    serve: Serve, cookies: list[str], fields: list[str], reason: str
+) -> None:
+    async with (
+        ScriptedS3(*3 * [Say(reply("200 OK", b"x"))]) as server,
+        serve(in_front_of(server, redirect={"cookies": cookies})) as served,
+    ):
+        for _ in range(2):  # the second one may be answered from the cache of decisions
+            answer = await served.get("/a.tar.gz", client_at(EAST), *fields)
+            assert answer.headers["x-nearbucket"].endswith(f"reason={reason}")
+        other = await served.get("/a.tar.gz", client_at(EAST), "Cookie: other=1; session=2")
+        expected = "in-region" if cookies == [] else "credentials"
+        assert other.headers["x-nearbucket"].endswith(f"reason={expected}")
+
+
 @pytest.mark.parametrize(
     "field", ["Range: bytes=0-1", 'If-None-Match: "e"', 'If-Range: "e"', "If-Match: *"]
 )

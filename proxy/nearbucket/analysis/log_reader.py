@@ -48,7 +48,7 @@ class LoggedRequest(NamedTuple):
         method: Method.
         target: Path as sent, with the query if the log has one.
         agent: User-Agent, or None.
-        cookie: Whether the log shows a Cookie; nearbucket's never does.
+        cookie: Cookie, or None; nearbucket's log never has one.
         reason: The logged reason; None in a log that is not nearbucket's.
     """
 
@@ -57,7 +57,7 @@ class LoggedRequest(NamedTuple):
     method: str
     target: str
     agent: str | None
-    cookie: bool
+    cookie: str | None
     reason: str | None
 
 
@@ -193,7 +193,7 @@ def _of_json(raw: bytes) -> LogEntry:
         raise ValueError("not a line of nearbucket's access log")
     bounds = _RANGE.fullmatch(range_) if range_ else None
     return LogEntry(
-        LoggedRequest(client, host, method, path, agent, False, reason),  # noqa: FBT003  # the log has none
+        LoggedRequest(client, host, method, path, agent, None, reason),
         status,
         size,
         _span(bounds[1], bounds[2]) if bounds else None,
@@ -240,7 +240,7 @@ class _Columns:
             name = unquote(name)  # older logs encode it twice
         known = _text(reason) if self._own else None
         request = LoggedRequest(
-            _text(client), host, _text(method) or "-", target, name, cookie != "-", known
+            _text(client), host, _text(method) or "-", target, name, _text(cookie), known
         )
         status = 0 if code == "-" else int(code)
         return LogEntry(

@@ -133,8 +133,8 @@ def _request(logged: LoggedRequest) -> Request:
     headers = {b"host": (logged.host or "").encode("utf-8", "replace")}
     if logged.agent is not None:
         headers[b"user-agent"] = logged.agent.encode("utf-8", "replace")
-    if logged.cookie:
-        headers[b"cookie"] = b""
+    if logged.cookie is not None:
+        headers[b"cookie"] = logged.cookie.encode("utf-8", "replace")
     if logged.reason == Reason.CREDENTIALS:
         headers[b"authorization"] = b""
     if logged.reason == Reason.NOT_MODIFIED:

@@ -12,7 +12,7 @@ In reading order:
 * ``environment.py``: reads settings from environment variables.
 * ``settings.py``: all settings of the top level.
 * ``sites.py``: the settings of a site: its origin, its targets and its rules.
-* ``patterns.py``: shell patterns for object keys.
+* ``patterns.py``: shell patterns, for object keys and other text.
 * ``buckets.py``: the settings of one bucket.
 * ``value_types.py``: types of values: durations, networks, ports.
 * ``aws_endpoints.py``: host names of S3, and the regions that exist.

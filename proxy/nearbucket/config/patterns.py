@@ -1,4 +1,4 @@
-"""Shell patterns for object keys, and what is written in their place by mistake."""
+"""Shell patterns, and what is written in their place by mistake."""
 
 from __future__ import annotations
 
@@ -47,15 +47,22 @@ def _shell_pattern(expression: str) -> str:
     return re.sub(r"\*+", "*", f"{front}{text}{back}")
 
 
-def _key_patterns(values: tuple[str, ...]) -> tuple[str, ...]:
+def _patterns(values: tuple[str, ...]) -> tuple[str, ...]:
     for number, value in enumerate(values):
-        fault = pattern_fault(value)
-        if value.startswith("/"):
-            fault = f"begins with a slash, as no key does; write {value.lstrip('/') or '*'}"
-        if fault:
+        if fault := pattern_fault(value):
             raise SettingError(fault, number)
     return values
 
 
-Patterns = Annotated[tuple[str, ...], AfterValidator(_key_patterns)]
+def _key_patterns(values: tuple[str, ...]) -> tuple[str, ...]:
+    for number, value in enumerate(values):
+        if value.startswith("/"):
+            better = value.lstrip("/") or "*"
+            raise SettingError(f"begins with a slash, as no key does; write {better}", number)
+    return _patterns(values)
+
+
+Patterns = Annotated[tuple[str, ...], AfterValidator(_patterns)]
+"""Shell patterns for any text."""
+KeyPatterns = Annotated[tuple[str, ...], AfterValidator(_key_patterns)]
 """Shell patterns for object keys, in which ``*`` matches slashes too."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from nearbucket.config.aws_endpoints import partition_of, unknown_region
 from nearbucket.config.buckets import Bucket, Origin, Target, plain_url
-from nearbucket.config.patterns import Patterns, pattern_fault
+from nearbucket.config.patterns import KeyPatterns, Patterns
 from nearbucket.config.value_types import (
     NOT_BOOLEAN,
     Duration,
@@ -43,14 +43,18 @@ class Redirect(Section):
     """``shadow`` counts what would be redirected, but streams it."""
     percent: Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN] = 100.0
     """Share of requests that are redirected, chosen by a stable hash of client and path."""
-    paths: Patterns = ("*.tar.*z*",)
+    paths: KeyPatterns = ("*.tar.*z*",)
     """Shell patterns for object keys that may be redirected; ``*`` matches slashes too."""
-    exclude: Patterns = ("*.sha256", "*.sha512", "*.md5", "*.asc", "*.sig")
+    exclude: KeyPatterns = ("*.sha256", "*.sha512", "*.md5", "*.asc", "*.sig")
     """Shell patterns for object keys that are never redirected, even if ``paths`` matches; by
     default the checksums and signatures of archives."""
-    mutable: Patterns = ()
+    mutable: KeyPatterns = ()
     """Shell patterns for object keys that are always streamed from the origin, because they are
     overwritten often, such as ``latest/*``."""
+    cookies: Patterns = ("*",)
+    """Shell patterns for the names of cookies that count as credentials: a request with one is
+    streamed. ``[]``: none. Cookies of analytics tools, such as ``_ga``, are set for all hosts of a
+    domain, and so for this one."""
     min_size: Size = 0
     """Smaller objects, e.g. than 1MiB, are neither redirected nor copied by ``sync``."""
     verify: Literal["none", "exists", "match"] = "match"
@@ -115,18 +119,10 @@ class OptOut(Section):
     """Query argument, compared as it is in the URL."""
     header: str | None = "x-no-redirect"
     """Header field, with any value."""
-    user_agents: tuple[str, ...] = ()
+    user_agents: Patterns = ()
     """Shell patterns for the User-Agent."""
     networks: tuple[Network, ...] = ()
     """Networks of clients."""
-
-    @field_validator("user_agents")
-    @classmethod
-    def _shell_patterns(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for position, value in enumerate(values):
-            if fault := pattern_fault(value):
-                raise SettingError(fault, position)
-        return values
 
 
 class Site(Section):

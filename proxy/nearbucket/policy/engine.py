@@ -26,7 +26,7 @@ from nearbucket.policy.model import (
 )
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
 from nearbucket.policy.preconditions import held_version, names_origin
-from nearbucket.policy.rules import Facts, SitePolicy, has_credentials, rollout_bucket
+from nearbucket.policy.rules import Facts, SitePolicy, rollout_bucket
 from nearbucket.regions.region_table import network_set
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ class Engine:
             ExplainStep("path", "matches" if site.matches_paths(decision.key) else "no match"),
             ExplainStep("mutable", "yes" if site.is_mutable(decision.key) else "no"),
             ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
-            ExplainStep("credentials", "yes" if has_credentials(facts) else "no"),
+            ExplainStep("credentials", "yes" if site.has_credentials(facts) else "no"),
             ExplainStep("head", "answered here" if site.answers_head(facts) else "no"),
             ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected if below"),
             ExplainStep("mode", site.modes.get(decision.region or "", "no target")),

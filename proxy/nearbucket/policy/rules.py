@@ -76,6 +76,7 @@ class SitePolicy:
     paths: re.Pattern[str]
     exclude: re.Pattern[str]
     mutable: re.Pattern[str]
+    cookies: re.Pattern[str] | None
     percent: float
     redirects_head: bool
     status: int
@@ -108,6 +109,7 @@ class SitePolicy:
             paths=_any_of(redirect.paths),
             exclude=_any_of(redirect.exclude),
             mutable=_any_of(redirect.mutable),
+            cookies=_any_of(redirect.cookies) if redirect.cookies else None,
             percent=redirect.percent,
             redirects_head=redirect.head == "redirect",
             status=redirect.status,
@@ -135,7 +137,7 @@ class SitePolicy:
             return Reason.MUTABLE
         if self.opted_out(facts):
             return Reason.OPT_OUT
-        if has_credentials(facts):
+        if self.has_credentials(facts):
             return Reason.CREDENTIALS
         if self.answers_head(facts):
             return Reason.HEAD
@@ -150,8 +152,12 @@ class SitePolicy:
     @property
     def reads(self) -> frozenset[bytes]:
         """Lower-case names of the header fields that these rules depend on."""
-        fixed = {b"authorization", b"cookie", b"origin", b"user-agent"}
-        return frozenset(fixed | {self.opt_out_header} if self.opt_out_header else fixed)
+        names = {b"authorization", b"origin", b"user-agent"}
+        if self.cookies is not None:
+            names.add(b"cookie")
+        if self.opt_out_header is not None:
+            names.add(self.opt_out_header)
+        return frozenset(names)
 
     @property
     def certain(self) -> bool:
@@ -186,6 +192,27 @@ class SitePolicy:
             or (facts.packed is not None and self.opt_out_networks.holds_packed(facts.packed))
         )
 
+    def has_credentials(self, facts: Facts) -> bool:
+        """Whether the request has credentials, or arguments that only this host can answer."""
+        headers = facts.request.headers
+        return (
+            b"authorization" in headers
+            or (self.cookies is not None and self._counts(headers.get(b"cookie")))
+            or facts.origin_query != ()
+            or (facts.query != "" and _SIGNED_QUERY.search(facts.query) is not None)
+        )
+
+    def _counts(self, cookies: bytes | None) -> bool:
+        """Whether a Cookie field names a cookie that counts; several fields are joined by commas.
+
+        A field without a readable name counts as a cookie with an empty name.
+        """
+        if cookies is None or self.cookies is None:
+            return False
+        pairs = re.split("[;,]", cookies.decode("latin-1"))
+        names = {pair.partition("=")[0].strip() for pair in pairs}
+        return any(self.cookies.fullmatch(name) for name in names - {""} or {""})
+
     def origin_arguments(self, query: str) -> tuple[tuple[str, str], ...]:
         """The arguments of a query that are passed on to S3 (``origin.query``)."""
         if not self.origin_query or not query:
@@ -206,7 +233,7 @@ class SitePolicy:
         host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()
         if host == urlsplit(self.cdn_url).netloc.lower():  # from the CDN: it would be a loop
             return None
-        return None if has_credentials(facts) or self.opted_out(facts) else self.cdn_url
+        return None if self.has_credentials(facts) or self.opted_out(facts) else self.cdn_url
 
     def base(self, client: str, region: str) -> str:
         """Absolute URL of a target, up to the key.
@@ -216,17 +243,6 @@ class SitePolicy:
         """
         urls = self.targets[region]
         return urls.ipv6 if ":" in client else urls.ipv4
-
-
-def has_credentials(facts: Facts) -> bool:
-    """Whether the request has credentials, or arguments that only this host can answer."""
-    headers = facts.request.headers
-    return (
-        b"authorization" in headers
-        or b"cookie" in headers
-        or facts.origin_query != ()
-        or (facts.query != "" and _SIGNED_QUERY.search(facts.query) is not None)
-    )
 
 
 def rollout_bucket(client: str, key: str) -> float:
