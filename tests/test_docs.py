@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from nearbucket.config.settings import Settings
-from nearbucket.policy.model import Reason
+from nearbucket.policy.model import Reason, Request
+from nearbucket.supervisor.snapshot import engine_of, snapshot_of
 from nearbucket.telemetry.log_format import W3C_FIELDS
 from nearbucket.telemetry.metrics import METRICS
 from tests.log_lines import LogRecord
@@ -165,6 +166,14 @@ def test_a_command_of_the_readme_runs(line: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", _blocks(README, "yaml"))
 def test_the_configuration_of_the_readme_is_valid(block: str) -> None:
     assert Settings.model_validate(yaml.safe_load(block)).sites
+
+
+def test_the_configuration_of_the_readme_believes_a_curl_on_the_same_machine() -> None:
+    (block,) = _blocks(README, "yaml")
+    trust = engine_of(snapshot_of(Settings.model_validate(yaml.safe_load(block)), None)).trust
+    asked = {b"x-forwarded-for": b"198.51.100.7"}
+    for peer, client in (("127.0.0.1", "198.51.100.7"), ("203.0.113.9", "203.0.113.9")):
+        assert trust.client(Request("GET", "/", asked, peer)).address == client
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,42 @@ def test_check_of_a_bad_file_ends_with_2_and_names_file_and_key(
     assert "s3cr3t" not in err
 
 
+FILES = """\
+listen:
+  tls: {certificate: tls.pem, key: none.pem}
+regions: {source: ~/none.json}
+sites:
+  - origin:
+      bucket: downloads
+      region: us-east-1
+      inventory: inventory/manifest.json
+      credentials:
+        access_key_file: tls.pem
+        secret_key_file: /none/secret
+    targets:
+      us-west-2: {bucket: west}
+"""
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_check_names_each_file_that_cannot_be_read_with_line_key_and_cure(
+    nearbucket: Run, tmp_path: Path, form: list[str]
+) -> None:
+    (tmp_path / "tls.pem").write_text("x", encoding="utf-8")
+    (tmp_path / "files.yaml").write_text(FILES, encoding="utf-8")
+    code, out, err = nearbucket("check", "--offline", *form, "--config", "files.yaml")
+    assert code == 1
+    why = "cannot be read: No such file or directory; write the path of a readable file"
+    lines = [
+        f"files.yaml:2: listen.tls.key: 'none.pem' {why}",
+        f"files.yaml:3: regions.source: '~/none.json' {why}",
+        f"files.yaml:11: sites.0.origin.credentials.secret_key_file: '/none/secret' {why}",
+        f"files.yaml:8: sites.0.origin.inventory: 'inventory/manifest.json' {why}",
+    ]
+    assert err.splitlines() == [f"nearbucket: {line}" for line in lines]
+    assert not form or json.loads(out)["unreadable_files"] == lines
+
+
 def test_check_names_the_variable_that_is_wrong(
     nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,10 @@ class Sources(NamedTuple):
                 return _MISSING
         return found
 
+    def has(self, path: Path_) -> bool:
+        """Whether there is a value at a path, and not only a default."""
+        return self.value(path) is not _MISSING
+
     def shown(self, path: Path_) -> str:
         """The value at a path as it was written, or an empty text if there is none to show."""
         value = self.value(path)

@@ -16,10 +16,12 @@ from nearbucket.cli.output import (
     UNUSABLE,
     AsJson,
     Config,
+    print_error,
     print_json,
     printable,
 )
-from nearbucket.config.file import load
+from nearbucket.config.file import load_with_sources
+from nearbucket.config.named_files import unreadable_files
 from nearbucket.errors import ConfigError
 from nearbucket.s3.direct_access import refuse_variables
 
@@ -47,23 +49,27 @@ def check(
 ) -> None:
     """Check the configuration, and whether its buckets are as it says."""
     try:
-        settings = load(config)
+        settings, sources = load_with_sources(config)
         refuse_variables(settings)
     except ConfigError as error:
         if not as_json:
             raise
         print_json({"valid": False, "errors": str(error).splitlines()})
         raise typer.Exit(UNUSABLE) from None
+    unreadable = unreadable_files(settings, sources)
+    for line in unreadable:
+        print_error(line)
     if not as_json:
         _print_configuration(settings)
     findings = [] if offline else asyncio.run(_findings(settings, sample, config))
     if as_json:
-        print_json(_sites(settings) | ({} if offline else _as_json(findings)))
+        files = {"unreadable_files": unreadable} if unreadable else {}
+        print_json(_sites(settings) | files | ({} if offline else _as_json(findings)))
     elif not offline:
         _print_findings(findings)
     if not all(finding.reached for finding in findings):
         raise typer.Exit(UNREACHABLE)
-    if any(finding.level == "wrong" for finding in findings):
+    if unreadable or any(finding.level == "wrong" for finding in findings):
         raise typer.Exit(NEEDS_ATTENTION)
 
 
