@@ -1,4 +1,4 @@
-"""Writes the generated parts of the documentation: settings, metrics and reasons.
+"""Writes the generated parts of the documentation, and the JSON Schema beside the example.
 
 The sources are ``Settings``, ``METRICS`` and the package's enums. Each block of a page between
 ``<!-- generated: NAME -->`` and ``<!-- end -->`` is made anew; the rest is written by hand. A block
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 DOCS = Path(__file__).parent
+SCHEMA = DOCS.parent / "config" / "nearbucket.schema.json"
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)([^<#]*)", re.DOTALL)
 
 Keys = tuple[str, ...]
@@ -106,14 +107,15 @@ UNWRITTEN = {("sites", "[]", "targets", "<region>", "region"): "the key it is li
 def main(arguments: list[str]) -> int:
     """Write the pages, or with ``--check`` name those that are not current."""
     old = {page: page.read_text("utf-8") for page in sorted(DOCS.glob("*.md"))}
-    new = renewed(old)
-    stale = [page for page in old if old[page] != new[page]]
+    new = renewed(old) | {SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
+    stale = [page for page in new if not page.exists() or page.read_text("utf-8") != new[page]]
     for page in stale:
+        name = page.relative_to(DOCS.parent)
         if "--check" in arguments:
-            sys.stderr.write(f"docs/{page.name} is stale: run `python docs/generate.py`\n")
+            sys.stderr.write(f"{name} is stale: run `python docs/generate.py`\n")
         else:
             page.write_text(new[page], "utf-8")
-            sys.stderr.write(f"docs/{page.name} written\n")
+            sys.stderr.write(f"{name} written\n")
     return int("--check" in arguments and bool(stale))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +13,11 @@ import pytest
 from nearbucket import __version__
 from nearbucket.cli import main as cli
 from nearbucket.errors import ConfigError, OriginError, ProxyError, RangesError
-from tests.build import WEST
+from tests.build import COMMAND, WEST
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Run
 
 
@@ -155,3 +160,24 @@ def test_a_variable_that_names_another_way_to_s3_ends_every_command_that_uses_bu
     assert (code, out) == (2, "")
     assert err.startswith(f"nearbucket: {variable}: ")
     assert "nset it, or" in err
+
+
+@pytest.mark.parametrize(
+    ("plain", "shown"),
+    [("", "\x1b[31m\x1b[1mnearbucket:\x1b[0m \x1b[1mbad.yaml:1\x1b[0m: lisen: is not a key here"),
+     ("1", "nearbucket: bad.yaml:1: lisen: is not a key here")],
+    ids=["colour", "NO_COLOR"],
+)  # fmt: skip
+def test_a_terminal_shows_the_place_of_an_error_in_bold_unless_told_not_to(
+    tmp_path: Path, plain: str, shown: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text("lisen: {}\n", encoding="utf-8")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "NO_COLOR": plain}
+    command = [*COMMAND, "check", "--offline", "--config", "bad.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, stderr=theirs, check=False)
+    text = os.read(ours, 4096).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 2
+    assert shown in text

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from nearbucket.config.file import load, masked
-from nearbucket.config.settings import Settings
+from nearbucket.config.schema import json_schema
 from nearbucket.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MINIMAL = """
 sites:
@@ -144,10 +142,24 @@ def test_the_shown_configuration_is_a_configuration(write: Any) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    schema = Settings.model_json_schema(by_alias=True)
+    schema = json_schema()
     for model in [schema, *schema["$defs"].values()]:
         for name, entry in model["properties"].items():
-            assert entry.get("description") or "$ref" in entry, name
+            assert entry.get("description"), name
+
+
+def test_the_schema_says_what_it_is_and_leaves_x_keys_alone() -> None:
+    schema = json_schema()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"] == "urn:nearbucket:configuration"
+    assert schema["patternProperties"] == {"^x-": True}
+
+
+def test_the_example_names_the_schema_beside_it_which_is_that_of_this_version() -> None:
+    folder = Path(__file__).parents[2] / "config"
+    first, *_ = (folder / "nearbucket.example.yaml").read_text("utf-8").splitlines()
+    name = first.removeprefix("# yaml-language-server: $schema=")
+    assert json.loads((folder / name).read_text("utf-8")) == json_schema()
 
 
 def test_idle_connections_outlive_those_of_the_load_balancer_in_front(write: Any) -> None:

@@ -24,6 +24,7 @@ from nearbucket.cli.output import (
     Config,
     exit_code,
     print_error,
+    print_failures,
     print_json,
 )
 from nearbucket.cli.ranges import lookup, ranges_app
@@ -129,6 +130,5 @@ def main() -> None:
     try:
         app()
     except (ProxyError, OSError) as error:
-        for line in str(error).splitlines():
-            print_error(line)
+        print_failures(str(error).splitlines())
         sys.exit(exit_code(error))

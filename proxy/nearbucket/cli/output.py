@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +55,19 @@ def printable(text: str) -> str:
 def print_error(text: str) -> None:
     """Print a line on standard error."""
     typer.echo(f"nearbucket: {printable(text)}", err=True)
+
+
+def print_failures(lines: Iterable[str]) -> None:
+    """Print what ended a command, a line each; on a terminal with the place in bold."""
+    for line in lines:
+        place, colon, text = printable(line).partition(": ")
+        name = coloured("nearbucket:", fg="red", bold=True)
+        typer.echo(f"{name} {coloured(place, bold=True)}{colon}{text}", err=True)
+
+
+def coloured(text: str, **style: Any) -> str:
+    """Text with a terminal's codes, which ``typer.echo`` leaves out in a pipe (no-color.org)."""
+    return text if os.environ.get("NO_COLOR") else typer.style(text, **style)
 
 
 def size_text(size: int) -> str:

@@ -21,6 +21,11 @@ def json_schema() -> Schema:
     """The schema, for editors and for messages; the caller does not change it."""
     text = json.dumps(Settings.model_json_schema(by_alias=True))
     schema: Schema = json.loads(text.replace("``", "`"))  # as Markdown, which editors show
+    for section in (schema, *schema["$defs"].values()):
+        for setting in section["properties"].values():
+            if "$ref" in setting:  # pydantic leaves out a description that the section has too
+                inner = schema["$defs"][setting["$ref"].rpartition("/")[2]]
+                setting.setdefault("description", inner["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:nearbucket:configuration",

@@ -16,7 +16,8 @@ from nearbucket.cli.output import (
     UNUSABLE,
     AsJson,
     Config,
-    print_error,
+    coloured,
+    print_failures,
     print_json,
     printable,
 )
@@ -57,8 +58,7 @@ def check(
         print_json({"valid": False, "errors": str(error).splitlines()})
         raise typer.Exit(UNUSABLE) from None
     unreadable = unreadable_files(settings, sources)
-    for line in unreadable:
-        print_error(line)
+    print_failures(unreadable)
     if not as_json:
         _print_configuration(settings)
     findings = [] if offline else asyncio.run(_findings(settings, sample, config))
@@ -129,7 +129,7 @@ def _rollout(site: Site, region: str, location: str) -> str:
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        level = typer.style(f"{finding.level}:", fg=_COLOURS[finding.level])
+        level = coloured(f"{finding.level}:", fg=_COLOURS[finding.level])
         fix = f"; {finding.fix}" if finding.fix else ""
         typer.echo(f"{level} {finding.place}: {printable(finding.text + fix)}")
     counted = [f"{number} {level}" for level, number in _summary(findings).items()]
