@@ -31,6 +31,22 @@ def test_a_region_may_have_a_price_of_its_own() -> None:
     assert (prices.cdn("ap-northeast-1"), prices.cdn("us-west-2")) == (0.114, 0.08)
 
 
+@pytest.mark.parametrize(
+    ("region", "bucket", "saved"),
+    [
+        ("us-west-2", "us-west-2", 0.085),
+        ("us-west-2", "us-east-1", 0.065),
+        ("eu-west-1", "ca-central-1", 0.065),
+        ("sa-east-1", "sa-east-1", 0.085),
+        ("us-west-2", "ap-southeast-2", 0.0),
+    ],
+)
+def test_a_bucket_in_another_region_saves_less_and_never_costs(
+    region: str, bucket: str, saved: float
+) -> None:
+    assert Prices().saved(region, bucket) == pytest.approx(saved)
+
+
 def test_prices_are_optional_and_dated() -> None:
     assert (settings().prices.cdn_per_gb, settings().prices.region_per_gb) == (0.085, {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nearbucket.cli.check import checks
-from nearbucket.supervisor.snapshot import targets_without_owner
+from nearbucket.supervisor.snapshot import targets_in_other_regions, targets_without_owner
 from tests.build import settings
 
 OWNER, HERE = {"expected_owner": "123456789012"}, {"endpoint": "http://127.0.0.1:1"}
@@ -29,3 +29,27 @@ def test_targets_on_aws_without_an_owner_are_named(target: dict[str, str], *, na
     assert [(found.level, found.place) for found in findings] == [
         ("warning", "sites.0.targets.us-west-2")
     ] * named
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        pytest.param({}, False, id="its clients' region"),
+        pytest.param({"region": "ap-southeast-2"}, True, id="another region"),
+        pytest.param({"region": "us-east-1", **PRIVATE}, True, id="by an endpoint of a VPC"),
+        pytest.param(
+            {"region": "there", "public_url": "https://s3.example", **HERE},
+            False,
+            id="another server",
+        ),
+    ],
+)
+def test_targets_in_another_region_than_their_clients_are_named(
+    target: dict[str, str], *, named: bool
+) -> None:
+    site = {"targets": {"us-west-2": {"bucket": "west", **target}}}
+    chosen = settings(site=site)
+    key = "sites.0.targets.us-west-2"
+    assert list(targets_in_other_regions(chosen)) == [key] * named
+    found = [(each.level, each.place, each.about) for each in checks._far(chosen)]
+    assert found == [("warning", key, "region")] * named

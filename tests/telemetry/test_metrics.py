@@ -479,3 +479,14 @@ def test_savings_are_taken_back_in_bytes_and_dollars() -> None:
     assert series["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
     counters.take_back("dl", "us-west-2", -(1 << 30))
     assert [counters.snapshot()[name]["dl", "us-west-2"] for name in SAVINGS] == [3 << 30, 6]
+
+
+def test_a_bucket_in_another_region_saves_the_price_of_the_cdn_without_the_transfer() -> None:
+    targets = {"us-west-2": {"bucket": "east", "region": "us-east-1"}}
+    counters = Counters()
+    counters.declare(settings(site={"hosts": ["dl"], "targets": targets}))
+    counters.decision_counters(WEST).add(0.25, 1 << 30)
+    saved = counters.counter("nearbucket_saved_usd_total", "dl", "us-west-2")
+    assert saved.value == pytest.approx(0.085 - 0.02)
+    counters.take_back("dl", "us-west-2", 1 << 30)
+    assert saved.value == pytest.approx(0)

@@ -23,7 +23,6 @@ from nearbucket.cli.output import (
     AsJson,
     Config,
     exit_code,
-    print_error,
     print_failures,
     print_json,
 )

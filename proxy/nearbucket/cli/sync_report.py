@@ -164,11 +164,12 @@ async def _lines(report: SyncReport, seconds: float) -> None:
 def cost_of(report: SyncReport, prices: Prices) -> Cost:
     """The cost of all copies that were found to be needed."""
     step, progress = report.step, report.progress
+    region, target = step.regions[0], step.target
     return cost_of_copies(
         progress.size,
         progress.requests,
         same_region=step.origin.entry.region == step.target.entry.region,
-        cdn_per_gb=prices.cdn(step.regions[0]),
+        cdn_per_gb=prices.saved(region, target.entry.region if target.on_aws else region),
     )
 
 

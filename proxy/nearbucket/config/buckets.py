@@ -105,6 +105,12 @@ class Bucket(Section):
         return self
 
     @property
+    def on_aws(self) -> bool:
+        """Whether the server is AWS's own S3, perhaps by an endpoint of a VPC."""
+        endpoint = self.endpoint
+        return endpoint is None or ".amazonaws." in f"{urlsplit(endpoint).hostname}."
+
+    @property
     def object_base_url(self) -> str:
         """URL of bucket and folder; equal for two entries that have the same objects."""
         return f"{self.url()}/{self.prefix}"

@@ -19,7 +19,10 @@ DATE = "2026-06"
 GB = 1024**3
 
 _TRANSFER_PER_GB = 0.02
-"""Transfer from S3 to another region; the origin's account pays it."""
+"""Transfer from S3 in North America or Europe to another region; the bucket's owner pays it."""
+_CHEAP = ("us-", "ca-", "eu-")
+_DEAREST_TRANSFER_PER_GB = 0.147
+"""The same from any other region: the highest of their prices, so that no saving is too high."""
 _PER_REQUEST = 0.005 / 1000
 """PUT, COPY and LIST of S3 Standard; the target's account pays it."""
 _STORAGE_PER_GB = 0.023
@@ -39,6 +42,16 @@ class Prices(Section):
     def cdn(self, region: str) -> float:
         """What a redirected GB saves for clients in ``region``; transfer from S3 there is free."""
         return self.region_per_gb.get(region, self.cdn_per_gb)
+
+    def saved(self, region: str, bucket_region: str) -> float:
+        """What a GB saves if clients in ``region`` get it from a bucket in ``bucket_region``."""
+        transfer = 0.0 if region == bucket_region else transfer_per_gb(bucket_region)
+        return max(0.0, self.cdn(region) - transfer)
+
+
+def transfer_per_gb(region: str) -> float:
+    """Price of one GB from S3 in a region to another region."""
+    return _TRANSFER_PER_GB if region.startswith(_CHEAP) else _DEAREST_TRANSFER_PER_GB
 
 
 @dataclass(frozen=True, slots=True)

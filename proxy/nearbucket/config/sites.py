@@ -169,6 +169,14 @@ class Site(Section):
         """``redirect.mode`` for a target: the site's or its own, whichever redirects less."""
         return max(self.redirect.mode, self.targets[region].mode, key=_MODES.index)
 
+    def bucket_region(self, region: str) -> str:
+        """Where clients of ``region`` are sent: the region of the target's bucket, if it is on AWS.
+
+        Their own, if it is on another server, whose regions are mere names.
+        """
+        target = self.targets[region]
+        return target.region if target.on_aws else region
+
     @property
     def regions_in_use(self) -> list[str]:
         """Regions with a target that is not off."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from nearbucket.config.aws_endpoints import partition_of
 
@@ -57,8 +56,7 @@ class BucketLocation:
     @property
     def on_aws(self) -> bool:
         """Whether the server is AWS's own S3."""
-        endpoint = self.entry.endpoint
-        return endpoint is None or ".amazonaws." in f"{urlsplit(endpoint).hostname}."
+        return self.entry.on_aws
 
     def overlaps(self, other: BucketLocation) -> bool:
         """Whether an object can be in both."""

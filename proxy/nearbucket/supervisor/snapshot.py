@@ -93,6 +93,19 @@ def targets_without_owner(settings: Settings) -> list[str]:
     return [target.name for target in targets if target.on_aws and target.owner is None]
 
 
+def targets_in_other_regions(settings: Settings) -> dict[str, str]:
+    """The keys of targets whose bucket is in another region than their clients, and a warning."""
+    return {
+        f"sites.{number}.targets.{region}": (
+            f"the bucket is in {place}, another region than its clients: each GB that they get "
+            "from it is billed as transfer between regions"
+        )
+        for number, site in enumerate(settings.sites)
+        for region in site.targets
+        if (place := site.bucket_region(region)) != region
+    }
+
+
 def engine_of(snapshot: Snapshot) -> Engine:
     """The engine that decides by a snapshot."""
     return Engine.build(snapshot.settings, snapshot.table, snapshot.cdn)

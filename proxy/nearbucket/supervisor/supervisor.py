@@ -31,6 +31,7 @@ from nearbucket.supervisor.snapshot import (
     refuse_restart,
     regions_without_prefixes,
     snapshot_of,
+    targets_in_other_regions,
     targets_without_owner,
     uses_ambient_credentials,
 )
@@ -152,9 +153,11 @@ class Supervisor:
         _log.info("nearbucket %s: configuration %s from %s", __version__, name, file)
         _log.info("listen on %s port %d", *self._address)
         _log.info("admin on %s port %d", *admin.addresses[0][:2])
-        self._warn_of_owners()
+        self._warn_of_targets()
 
-    def _warn_of_owners(self) -> None:
+    def _warn_of_targets(self) -> None:
+        for key, warning in targets_in_other_regions(self.settings).items():
+            _log.warning("%s: %s", key, warning)
         if keys := targets_without_owner(self.settings):
             _log.warning(
                 "expected_owner is not set for %s: S3 then also answers if the bucket was deleted "
@@ -213,7 +216,7 @@ class Supervisor:
             self._refused = None
             changes = _changes(before, settings)
             _log.info("configuration reloaded: %s; %s", fingerprint(settings), changes)
-            self._warn_of_owners()
+            self._warn_of_targets()
             self._check_credentials()
 
     def _refuse(self, error: Exception) -> None:

@@ -211,6 +211,7 @@ class Counters:
     """
 
     __slots__ = (
+        "_bucket_regions",
         "_by_decision",
         "_counters",
         "_prices",
@@ -231,11 +232,17 @@ class Counters:
         self.streams = 0
         self.up: Mapping[Labels, bool] = {}
         self._prices = Prices()
+        self._bucket_regions: dict[tuple[str, str], str] = {}
         self._by_decision: dict[tuple[object, ...], DecisionCounters] = {}
 
     def declare(self, settings: Settings) -> None:
         """Create series at zero, so that rates include the first event."""
         self._prices = settings.prices
+        self._bucket_regions = {
+            (site.name, region): site.bucket_region(region)
+            for site in settings.sites
+            for region in site.targets
+        }
         self._by_decision.clear()
         for name, *labels in _declared(settings):
             self.counter(name, *labels)
@@ -255,8 +262,12 @@ class Counters:
         admin port never shows lower ones.
         """
         self.counter("nearbucket_redirected_bytes_total", site, region).value -= size
-        usd = size * self._prices.cdn(region) / GB
+        usd = size * self._saved_per_byte(site, region)
         self.counter("nearbucket_saved_usd_total", site, region).value -= usd
+
+    def _saved_per_byte(self, site: str, region: str) -> float:
+        bucket_region = self._bucket_regions.get((site, region), region)
+        return self._prices.saved(region, bucket_region) / GB
 
     def decision_counters(self, decision: Decision, host: str | None = None) -> DecisionCounters:
         """The counters of requests with this decision.
@@ -283,7 +294,7 @@ class Counters:
             answers = self.counter("nearbucket_refusals_total", reason.value)
             return DecisionCounters(answers, of_host, times)
         site, region = decision.site, region_label(decision)
-        rate = self._prices.cdn(region) / GB
+        rate = self._saved_per_byte(site, region)
         if reason is Reason.IN_REGION:
             answers, size, usd = (self.counter(name, site, region) for name in _OF_TARGETS)
             return DecisionCounters(

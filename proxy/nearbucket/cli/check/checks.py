@@ -43,7 +43,11 @@ from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sdk_client import kind_of, opened
 from nearbucket.s3.sigv4 import Signer
-from nearbucket.supervisor.snapshot import regions_without_prefixes, targets_without_owner
+from nearbucket.supervisor.snapshot import (
+    regions_without_prefixes,
+    targets_in_other_regions,
+    targets_without_owner,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,7 +89,8 @@ async def checked(
     found = [finding for bucket in known.values() for finding in bucket.findings]
     found += chain.from_iterable(by_site)
     update = f"run nearbucket ranges update{named}"
-    return [*found, *_owners(settings), *_regions_without_addresses(settings, update)]
+    found += [*_owners(settings), *_far(settings)]
+    return [*found, *_regions_without_addresses(settings, update)]
 
 
 def _key(location: BucketLocation) -> _BucketKey:
@@ -273,6 +278,15 @@ def _owners(settings: Settings) -> list[Finding]:
     fix = "set it to the id of the account that owns the bucket"
     return [
         Finding(Level.WARNING, key, "owner", text, fix) for key in targets_without_owner(settings)
+    ]
+
+
+def _far(settings: Settings) -> list[Finding]:
+    """Warnings about targets in another region than their clients."""
+    fix = "list it under its own region, or name a bucket in the clients' region"
+    return [
+        Finding(Level.WARNING, key, "region", text, fix)
+        for key, text in targets_in_other_regions(settings).items()
     ]
 
 
