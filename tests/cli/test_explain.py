@@ -27,6 +27,7 @@ path\tmatches\t
 mutable\tno\t
 opt-out\tno\t
 credentials\tno\t
+head\tno\t
 percent\t62.21 of 100\tredirected if below
 mode\ton\t
 copy\tnot checked\tchecked when serving: the target and its copy, redirect.min_size, came-back

@@ -93,6 +93,19 @@ async def test_it_opens_every_private_object_to_who_has_no_credentials(
         assert (await asked(session, "GET", url))[0] == 403
 
 
+async def test_it_opens_an_object_for_which_the_requester_pays(
+    s3: LocalS3, session: ClientSession
+) -> None:
+    also = s3.entry(request_payer=True).request_fields
+    url = signed(
+        Presigner(Signer(s3.files, "us-east-1", also=also), 900), "GET", address(s3, "a+b c%.txt")
+    )
+    assert "&x-amz-request-payer=requester&" in url
+    assert await asked(session, "GET", url) == (200, s3.objects["a+b c%.txt"])
+    stripped = url.replace("&x-amz-request-payer=requester", "")
+    assert (await asked(session, "GET", stripped))[0] == 403
+
+
 async def test_its_holder_may_ask_for_a_part_and_set_conditions(
     s3: LocalS3, session: ClientSession
 ) -> None:

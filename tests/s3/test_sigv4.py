@@ -13,7 +13,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nearbucket.config.buckets import KeyFiles
+from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.errors import OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.s3.credentials import Credentials
@@ -84,6 +84,30 @@ def test_every_url_is_signed_as_botocore_signs_it(  # noqa: PLR0913, PLR0917 - a
     assert request.url == f"http://s3.example:8333{path}?{query}"
 
 
+@given(METHODS, KEYS, REGIONS, WHO, MOMENTS)
+def test_a_url_whose_requester_pays_is_signed_as_botocore_signs_it(
+    method: str, key: str, region: str, credentials: Credentials, when: int
+) -> None:
+    path = f"/bucket/{encode_key(key)}"
+    scope = SigningScope.of(credentials, region, when + 0.9)
+    query = presign(scope, method, path, "s3.example:8333", 900, "requester")
+    request = AWSRequest(method, f"http://s3.example:8333{path}?x-amz-request-payer=requester")
+    who = BotoCredentials(credentials.access_key, credentials.secret_key, credentials.token)
+    moment = datetime.fromtimestamp(when, UTC)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
+        S3SigV4QueryAuth(who, "s3", region, 900).add_auth(request)
+    theirs = request.url.partition("?")[2]
+    assert sorted(query.split("&")) == sorted(theirs.split("&"))
+
+
+async def test_that_the_requester_pays_is_sent_and_signed(tmp_path: Path) -> None:
+    entry = Bucket(bucket="downloads", region="us-east-1", request_payer=True)
+    signer = Signer(key_files(tmp_path), "us-east-1", also=entry.request_fields)
+    headers = await signer.headers("GET", "h", "/b/k")
+    assert headers["x-amz-request-payer"] == "requester"
+    assert ";x-amz-request-payer," in headers["authorization"]
+
+
 async def test_anonymous_requests_are_not_signed() -> None:
     signer = Signer("anonymous", "us-east-1")
     assert await signer.headers("GET", "h", "/b/k") == {"host": "h"}
@@ -91,7 +115,9 @@ async def test_anonymous_requests_are_not_signed() -> None:
 
 
 async def test_the_expected_owner_is_sent_and_signed(tmp_path: Path) -> None:
-    signer = Signer(key_files(tmp_path), "us-east-1", expected_owner="123456789012")
+    signer = Signer(
+        key_files(tmp_path), "us-east-1", also={"x-amz-expected-bucket-owner": "123456789012"}
+    )
     headers = await signer.headers("GET", "h", "/b/k")
     assert headers["x-amz-expected-bucket-owner"] == "123456789012"
     assert ";x-amz-expected-bucket-owner," in headers["authorization"]

@@ -63,6 +63,9 @@ class Bucket(Section):
         | None
     ) = None
     """Id of the account that owns the bucket; S3 refuses requests if another one does."""
+    request_payer: bool = False
+    """Whether the account of the credentials pays for requests, as a Requester Pays bucket demands.
+    Such a target needs ``redirect.presign``, and clients' downloads are billed to that account."""
     inventory: str | None = None
     """S3 Inventory report in CSV that ``catalog.warm_up`` reads instead of listing the bucket: its
     manifest, ``s3://bucket/path/manifest.json`` or a file; or the folder of its configuration,
@@ -103,6 +106,23 @@ class Bucket(Section):
                 "endpoint",
             ) from None
         return self
+
+    @model_validator(mode="after")
+    def _payer_is_known(self) -> Self:
+        if self.request_payer and self.credentials == "anonymous":
+            raise SettingError(
+                "needs credentials, so that S3 knows which account pays; set credentials",
+                "request_payer",
+            )
+        return self
+
+    @property
+    def request_fields(self) -> dict[str, str]:
+        """Header fields of every request to the bucket."""
+        owner, payer = self.expected_owner, self.request_payer
+        return ({"x-amz-expected-bucket-owner": owner} if owner else {}) | (
+            {"x-amz-request-payer": "requester"} if payer else {}
+        )
 
     @property
     def on_aws(self) -> bool:

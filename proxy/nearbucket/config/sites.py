@@ -244,6 +244,17 @@ class Site(Section):
         return self
 
     @model_validator(mode="after")
+    def _requester_is_known(self) -> Self:
+        for region, target in self.targets.items():
+            if target.request_payer and self.redirect.presign is None:
+                text = (
+                    "needs redirect.presign, since a Requester Pays bucket refuses clients without "
+                    "a signature; set redirect.presign: 15m"
+                )
+                raise SettingError(text, "targets", region, "request_payer")
+        return self
+
+    @model_validator(mode="after")
     def _targets_are_reachable(self) -> Self:
         for region, target in self.targets.items():
             if target.endpoint is None and partition_of(region) != partition_of(target.region):

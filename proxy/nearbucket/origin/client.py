@@ -93,9 +93,7 @@ class OriginClient:
         self.host = URL(self._base).host_port_subcomponent or base.netloc
         self.bucket_path = f"{base.path}/"
         self._session = session
-        self.signer = signer or Signer(
-            entry.credentials, entry.region, expected_owner=entry.expected_owner
-        )
+        self.signer = signer or Signer(entry.credentials, entry.region, also=entry.request_fields)
         self.counters: OriginCounters = counters or _NotCounted()
         self._pause = pause
 

@@ -54,8 +54,8 @@ class OriginRegistry:
         by_site, signed_requests = {}, {}
         for site in sites:
             entry, ambient = site.origin, self.ambient
-            owner = entry.expected_owner
-            signer = Signer(entry.credentials, entry.region, expected_owner=owner, ambient=ambient)
+            also = entry.request_fields
+            signer = Signer(entry.credentials, entry.region, also=also, ambient=ambient)
             counters = self._counters(site.name)
             origin = OriginClient(entry, self.session, signer=signer, counters=counters)
             url = urlsplit(entry.url())

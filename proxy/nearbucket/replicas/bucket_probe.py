@@ -106,9 +106,8 @@ class BucketProbe:
         self.signer = Signer(
             entry.credentials,
             entry.region,
-            expected_owner=entry.expected_owner,
             ambient=ambient,
-            also=_CHECKSUMS,
+            also=_CHECKSUMS | entry.request_fields,
         )
         self.base_url = entry.object_base_url
         self._region = entry.region

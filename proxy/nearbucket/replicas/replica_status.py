@@ -138,7 +138,8 @@ class ReplicaStatuses:
 
     def _signer(self, target: Bucket) -> Signer:
         """One for each site: another may use the same bucket with other credentials."""
-        return Signer(target.credentials, target.region, ambient=self._ambient)
+        also = target.request_fields
+        return Signer(target.credentials, target.region, ambient=self._ambient, also=also)
 
     def _probes(self, sites: Sequence[Site]) -> dict[str, BucketProbe]:
         """A probe for each bucket, by ``object_base_url``."""

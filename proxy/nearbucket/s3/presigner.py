@@ -91,7 +91,7 @@ class Presigner:
         host = authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme.lower(), ""))
         path = slash + path
         scope = SigningScope.of(credentials, self._signer.region, now)
-        query = presign(scope, method, path, host, expires)
+        query = presign(scope, method, path, host, expires, self._signer.payer)
         if len(self._made) >= _MOST_URLS:
             self._made.clear()
         made = _Signed(f"{scheme}://{host}{path}?{query}", now, int(now) + expires / 2)

@@ -24,7 +24,7 @@ from botocore.exceptions import (
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
-from nearbucket.s3.sigv4 import Signer
+from nearbucket.s3.sigv4 import PAYER, Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ ATTEMPTS = 8
 retry quota and gives up when many requests at once are told to slow down."""
 
 _SERVER_ERROR = 500
+
+
+def _pay(params: dict[str, Any], **_event: Any) -> None:
+    """Agree to pay for a request; not every operation has an argument for it."""
+    params["headers"][PAYER] = "requester"
 
 
 @asynccontextmanager
@@ -92,6 +97,8 @@ async def opened(
         verify=authorities(),
         **keys,
     ) as client:
+        if entry.request_payer:
+            client.meta.events.register("before-call.s3", _pay)
         yield client
 
 

@@ -56,6 +56,10 @@ def _stamp(second: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
 
 
+PAYER = "x-amz-request-payer"
+"""Field or argument by which the requester agrees to pay (S3 user guide, "Requester Pays")."""
+
+
 @lru_cache(maxsize=64)
 def _signing_key(secret_key: str, day: str, region: str) -> bytes:
     """The key of one day and region: four HMACs, made once instead of once a request."""
@@ -103,7 +107,9 @@ def sign(
     return sent
 
 
-def presign(scope: SigningScope, method: str, path: str, host: str, expires: int) -> str:
+def presign(  # noqa: PLR0913, PLR0917  # the parts of a URL
+    scope: SigningScope, method: str, path: str, host: str, expires: int, payer: str = ""
+) -> str:
     """Make the query of a signed URL, which allows one request to its holder until it expires.
 
     Only Host is signed: the holder may add Range and conditions.
@@ -114,6 +120,7 @@ def presign(scope: SigningScope, method: str, path: str, host: str, expires: int
         path: Encoded path as it is sent.
         host: Host header as it will be sent: the port only where it is not the scheme's own.
         expires: Seconds for which the URL is valid, up to 604,800 (seven days).
+        payer: Value of ``PAYER``, as an argument of the query.
 
     Returns:
         A query without ``?``, its signature last.
@@ -127,9 +134,10 @@ def presign(scope: SigningScope, method: str, path: str, host: str, expires: int
     token = f"&X-Amz-Security-Token={_quoted(credentials.token)}" if credentials.token else ""
     names = "&X-Amz-SignedHeaders=host"
     # sorted by name for the signature; sent in the order of botocore and of AWS's examples
-    query = f"{start}{token}{names}"
+    paid = f"&{PAYER}={payer}" if payer else ""
+    query = f"{start}{token}{names}{paid}"
     signature = _signature(scope, method, path, query, f"host:{host}\n", "host", _UNSIGNED)
-    return f"{start}{names}{token}&X-Amz-Signature={signature}"
+    return f"{start}{names}{token}{paid}&X-Amz-Signature={signature}"
 
 
 def canonical(query: Sequence[tuple[str, str]]) -> str:
@@ -149,6 +157,7 @@ class Signer:
 
     Attributes:
         region: Region of the bucket.
+        payer: Value of ``PAYER``; empty if the bucket's owner pays.
     """
 
     def __init__(
@@ -156,7 +165,6 @@ class Signer:
         credentials: Literal["ambient", "anonymous"] | KeyFiles,
         region: str,
         *,
-        expected_owner: str | None = None,
         ambient: SdkCredentials | None = None,
         also: Mapping[str, str] | None = None,
     ) -> None:
@@ -165,9 +173,9 @@ class Signer:
         Args:
             credentials: The setting of the bucket.
             region: Region of the bucket.
-            expected_owner: Account id that must own the bucket, checked by S3.
             ambient: The SDK's credential chain, when buckets share one.
-            also: More ``x-amz-*`` fields of every request.
+            also: More ``x-amz-*`` fields of every request; of signed URLs only the one that says
+                which account pays.
         """
         self._source: SdkCredentials | FileCredentials | None = None
         if isinstance(credentials, KeyFiles):
@@ -175,8 +183,8 @@ class Signer:
         elif credentials == "ambient":
             self._source = ambient or SdkCredentials()
         self.region = region
-        owner = {"x-amz-expected-bucket-owner": expected_owner} if expected_owner else {}
-        self._extra = {**(also or {}), **owner}
+        self._extra = dict(also or {})
+        self.payer = self._extra.get(PAYER, "")
 
     async def credentials(self) -> Credentials | None:
         """Credentials to sign with now; None if requests are anonymous.

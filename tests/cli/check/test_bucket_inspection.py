@@ -23,7 +23,7 @@ from nearbucket.cli.check.bucket_inspection import (
     inspect,
     trouble,
 )
-from nearbucket.config.buckets import Bucket
+from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from nearbucket.s3.tls_trust import REMEDY
@@ -63,6 +63,13 @@ async def scripted(*script: Say, **more: Any) -> AsyncIterator[BucketInquiry]:
 
 def said(found: InspectedBucket) -> list[tuple[str, str, str, str]]:
     return [(each.level.value, each.about, each.text, each.fix) for each in found.findings]
+
+
+@pytest.fixture
+def wrong_keys(tmp_path: Path) -> KeyFiles:
+    for name in ("access", "secret"):
+        (tmp_path / name).write_text("nothing\n")
+    return KeyFiles(access_key_file=tmp_path / "access", secret_key_file=tmp_path / "secret")
 
 
 @pytest.fixture
@@ -163,6 +170,26 @@ async def test_the_owner_is_asked_for_and_named() -> None:
     async with scripted(THERE, LISTED, NO_RULES, expected_owner=OWNER) as inquiry:
         (finding,) = (await inspect(inquiry)).findings
     assert f"belongs to {OWNER}" in finding.text
+
+
+async def test_a_requester_pays_bucket_is_told_from_one_that_may_not_be_listed(
+    wrong_keys: KeyFiles,
+) -> None:
+    async with scripted(FORBIDDEN, DENIED, LISTED, credentials=wrong_keys) as inquiry:
+        (finding,) = (await inspect(inquiry)).findings
+    assert (finding.level, finding.about) == (Level.WRONG, "bucket")
+    assert "is a Requester Pays bucket" in finding.text
+    assert finding.fix == "set request_payer: true, and for a target redirect.presign too"
+
+
+async def test_where_the_requester_pays_the_sdk_says_so_in_every_request(
+    wrong_keys: KeyFiles,
+) -> None:
+    async with ScriptedS3(THERE, LISTED, NO_RULES) as server:
+        where = place(server.endpoint, credentials=wrong_keys, request_payer=True)
+        (finding,) = (await on(where)).findings
+    assert finding.level is Level.OK
+    assert [each.headers["x-amz-request-payer"] for each in server.asked] == ["requester"] * 3
 
 
 async def test_a_bucket_of_another_account_is_wrong() -> None:

@@ -150,7 +150,7 @@ async def test_a_copy_that_is_encrypted_with_a_kms_key_needs_signed_urls(
     ],
 )
 def test_what_helps_against_a_copy_that_clients_cannot_read(state: ReplicaState, fix: str) -> None:
-    for verify, text in (("match", "get them from the origin"), ("none", "redirected to errors")):
+    for verify, text in (("match", "requests are streamed"), ("none", "redirected to errors")):
         found = [ComparedObject(an_object(1), state)]
         (finding,) = sample_findings("t", found, verify, "run sync")
         assert finding.level is Level.WRONG

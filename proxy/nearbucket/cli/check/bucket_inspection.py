@@ -131,7 +131,7 @@ async def inspect(inquiry: BucketInquiry, also: Sequence[str] = ()) -> Inspected
         return InspectedBucket(inquiry, found, True, await inquiry.ask("get_bucket_cors"))  # noqa: FBT003  # listable
     if kind_of(listing) is not ErrorKind.NOT_ALLOWED:
         return InspectedBucket(None, [*found, trouble(listing, inquiry.location)])
-    refused = await _refused(inquiry)
+    refused = await _requester_pays(inquiry) or await _refused(inquiry)
     if refused.level is Level.WRONG:
         return InspectedBucket(None, [*found, refused])
     return InspectedBucket(inquiry, [*found, refused], cors=await inquiry.ask("get_bucket_cors"))
@@ -162,6 +162,20 @@ def _good(location: BucketLocation, head: Any | Exception, also: Sequence[str]) 
     others = f" (also {', '.join(also)})" if also else ""
     text = f"bucket {location.entry.bucket} exists{where}{owner}, and can be listed{others}"
     return Finding(Level.OK, location.name, "bucket", text)
+
+
+async def _requester_pays(inquiry: BucketInquiry) -> Finding | None:
+    """A finding if the bucket can be listed by a requester who agrees to pay."""
+    location = inquiry.location
+    if location.entry.request_payer or location.credentials == "anonymous":
+        return None
+    prefix = location.entry.prefix
+    paid = await inquiry.ask("list_objects_v2", Prefix=prefix, MaxKeys=1, RequestPayer="requester")
+    if isinstance(paid, Exception):
+        return None
+    text = f"bucket {location.entry.bucket} is a Requester Pays bucket: it refuses every request"
+    fix = "set request_payer: true, and for a target redirect.presign too"
+    return Finding(Level.WRONG, location.name, "bucket", text, fix)
 
 
 async def _refused(inquiry: BucketInquiry) -> Finding:

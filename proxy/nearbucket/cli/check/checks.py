@@ -230,7 +230,8 @@ class _Site:
         lifetime = self._site.redirect.presign
         requested: str | None = url
         if lifetime is not None:
-            signer = Signer(location.credentials, location.entry.region)
+            also = location.entry.request_fields
+            signer = Signer(location.credentials, location.entry.region, also=also)
             try:
                 await signer.credentials()
             except OriginError as error:

@@ -278,8 +278,8 @@ def sample_findings(  # noqa: PLR0913  # what decides about level and fix
 def _judged(state: ReplicaState, error: str, verify: str) -> tuple[Level, str, str]:
     """Level, end of the text, and fix."""
     if state in _REMEDIES:
-        result = "are redirected to errors" if verify == "none" else "get them from the origin"
-        return Level.WRONG, f"; they {result}", _REMEDIES[state]
+        result = "clients are redirected to errors" if verify == "none" else "requests are streamed"
+        return Level.WRONG, f"; {result}", _REMEDIES[state]
     if state in {ReplicaState.SAME, ReplicaState.OTHER_ETAG}:
         return Level.OK, "", ""
     if state is ReplicaState.UNKNOWN:
