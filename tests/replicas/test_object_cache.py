@@ -148,6 +148,7 @@ async def test_what_was_found_is_counted_and_told() -> None:
         pytest.param(ObjectVersion(1, "two"), 1, id="another ETag"),
         pytest.param(ObjectVersion(2, "one"), 1, id="another size"),
         pytest.param(ABSENT, 1, id="deleted"),
+        pytest.param(ONE._replace(unreadable="archived"), 1, id="archived"),
     ],
 )
 async def test_others_are_told_when_an_object_changed_and_only_then(

@@ -401,6 +401,33 @@ async def test_what_one_worker_sees_of_a_copy_all_workers_know(world: World) -> 
     assert world.changes == 2  # cached decisions are dropped in both
 
 
+async def test_that_a_copy_was_archived_is_told_to_the_other_workers(world: World) -> None:
+    await world.settle()
+    world.target.headers[KEY] = {"x-amz-storage-class": "GLACIER"}
+    (copy,) = (
+        bucket
+        for url, bucket in world.one.object_cache.buckets.items()
+        if str(world.target.port) in url
+    )
+    world.one.object_cache.check(copy, KEY, renews=True)
+    await until(lambda: world.against() == [Reason.UNREADABLE] * 2)
+    assert world.target.asked == {("HEAD", KEY): 1}  # the other worker did not ask
+    assert world.changes == 2  # cached decisions are dropped in both
+    assert world.change_times() == []
+
+
+async def test_that_an_object_was_archived_is_no_new_version_of_it(world: World) -> None:
+    await world.settle()
+    world.origin.headers[KEY] = {"x-amz-storage-class": "GLACIER"}
+    bucket = world.one.object_cache.buckets[world.origin_url]
+    flight = world.one.object_cache.check(bucket, KEY, renews=True)
+    assert flight is not None
+    await flight
+    assert world.change_times() == []
+    assert world.reports == []
+    assert world.against() == [None, None]
+
+
 async def test_of_a_copy_that_a_worker_does_not_know_it_learns_nothing(world: World) -> None:
     await world.settle()
     (copy,) = (
