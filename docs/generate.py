@@ -95,7 +95,7 @@ LABELS: Mapping[str, str] = {
         "`nearbucket_ranges_refreshes_total`: [below](#refresh-results). "
         "`nearbucket_config_reloads_total`: `applied`, `refused`. `nearbucket_checks_total`: "
         + ", ".join(f"`{result}`" for result in CHECKS)
-        + "; a 403 counts as absent."
+        + "; a 403 AccessDenied counts as absent, any other 403 as failed."
     ),
     "hash": "Twelve hexadecimal digits that stand for the effective configuration.",
 }
