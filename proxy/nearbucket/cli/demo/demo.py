@@ -157,7 +157,7 @@ class Demo:
         counts = "^nearbucket_(redirects|bypasses|streamed_bytes)_total"
         return [
             DemoCommand(f"A client in {WEST_REGION} is redirected to the bucket there",
-                        f"curl -sI {west} {url}", ("301", f"/{WEST_BUCKET}/{KEY}")),
+                        f"curl -sD- -o/dev/null {west} {url}", ("301", f"/{WEST_BUCKET}/{KEY}")),
             DemoCommand("curl -L follows, and gets the very bytes from that bucket",
                         f"curl -sL {west} {url} | sha256sum", (digest,)),
             DemoCommand("A client outside AWS gets the object through the proxy",
