@@ -13,8 +13,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.replication.multipart_copy import parts_of
-from nearbucket.s3.copy_mark import TAG, mark_of, marked_etag
-from nearbucket.s3.sdk_client import FAULTS, code_of
+from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata, mark_of, marked_etag
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of
 from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ UNREADABLE = {
 }
 """The verdicts about copies that clients cannot read."""
 
+_MOST_TAGS = 10
+
+_NO_TAG = {"BadRequest", "InvalidTag", "NotImplemented", "MethodNotAllowed"}
+"""Codes of a tag that is one too many (S3, SeaweedFS), and of servers without tags."""
+
 _KEY_IS_MISSING = {"InvalidRequest", "InvalidArgument"}
 """Codes of a GET without the customer's key (S3, SeaweedFS); the response to a HEAD has none."""
 
@@ -109,28 +115,53 @@ class VersionComparison:
         origin, copy = pair
         if origin is None or copy is None or first not in _NOT_FINAL:
             return first
-        marked = await self._marked(copy) if first is Verdict.TAGGED else None
+        marked, untold = None, None
+        if first is Verdict.TAGGED:
+            try:
+                marked = await self._marked(copy)
+            except FAULTS as error:
+                if kind_of(error) is not ErrorKind.NOT_ALLOWED:
+                    raise
+                untold = error
         if first is Verdict.STORED or marked == origin.etag:
             return await self.stored(copy)
-        try:
-            theirs, ours = await self.heads(origin, copy)
-        except FAULTS as error:
-            if code_of(error) == "400" and await self._needs_key(copy):
-                return Verdict.CUSTOMER_KEY
-            raise
-        verdict = await self._compared(first, (theirs, ours), copy.key)
+        theirs, ours = await self._heads_or_none(origin, copy)
+        if ours is None:
+            return Verdict.CUSTOMER_KEY
+        verdict = await self._compared(first, (theirs, ours), origin)
+        if untold and verdict not in {Verdict.SAME, Verdict.MARK}:
+            raise untold  # a mark could say that they are equal
         # a mark for another ETag: the origin's object was replaced after the copy was made
         if verdict is Verdict.COPY or (marked and verdict is Verdict.OTHER_PARTS):
             return Verdict.COPY
         return self._unreadable(ours) or verdict
 
-    async def _compared(self, first: Verdict, heads: tuple[_Head, _Head], key: str) -> Verdict:
+    async def _heads_or_none(
+        self, origin: ListedObject, copy: ListedObject
+    ) -> tuple[_Head, _Head | None]:
+        """The responses to two HEADs; None for a copy that only a customer's key can read."""
+        theirs = await _head(self._origin_client, self._origin, origin)
+        try:
+            return theirs, await _head(self._target_client, self._target, copy)
+        except FAULTS as error:
+            if code_of(error) == "400" and await self._needs_key(copy):
+                return theirs, None
+            raise
+
+    async def _compared(
+        self, first: Verdict, heads: tuple[_Head, _Head], origin: ListedObject
+    ) -> Verdict:
         theirs, ours = heads
         if first is Verdict.TAGGED:
-            return compare_heads(theirs, ours)
+            marked = etag_in_metadata(ours["ResponseMetadata"]["HTTPHeaders"])
+            if marked == origin.etag:
+                return Verdict.SAME
+            verdict = compare_heads(theirs, ours)
+            # as for tags: a mark for another ETag is of an older version
+            return Verdict.COPY if marked and verdict is Verdict.OTHER_PARTS else verdict
         if description(theirs) != description(ours):
             return Verdict.COPY
-        same = await self._target_tags(key) == await self.tags(key)
+        same = await self._target_tags(origin.key) == await self.tags(origin.key)
         return Verdict.SAME if same else Verdict.COPY
 
     async def _marked(self, copy: ListedObject) -> str | None:
@@ -178,6 +209,18 @@ class VersionComparison:
             await _head(self._target_client, self._target, copy),
         )
 
+    async def described(self, copy: ListedObject) -> dict[str, str]:
+        """The description of a copy, with its storage class if that is not the usual one."""
+        head = await _head(self._target_client, self._target, copy)
+        found = description(head)
+        if storage_class := head.get("StorageClass"):
+            found["x-amz-storage-class"] = storage_class
+        return found
+
+    async def has_room(self, copy: ListedObject) -> bool:
+        """Whether the copy's tags leave room for a mark; S3 allows ten."""
+        return len((await self._target_tags(copy.key)).keys() - {TAG}) < _MOST_TAGS
+
     async def tags(self, key: str) -> dict[str, str]:
         """The tags of the origin's object."""
         return _tags(await self._origin_client.get_object_tagging(**self._origin.arguments(key)))
@@ -193,6 +236,11 @@ async def _head(client: Any, location: BucketLocation, what: ListedObject) -> _H
     return head
 
 
+def cannot_tag(error: Exception) -> bool:
+    """Whether a tag could not be written in a way that will not pass by itself."""
+    return kind_of(error) is ErrorKind.NOT_ALLOWED or code_of(error) in _NO_TAG
+
+
 def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
@@ -206,7 +254,7 @@ def description(head: _Head) -> dict[str, str]:
     return {
         name: value
         for name, value in fields.items()
-        if name in _FIELDS or name.startswith(_METADATA)
+        if name in _FIELDS or (name.startswith(_METADATA) and name != FIELD)
     }
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextvars import ContextVar
 from hashlib import md5
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from nearbucket.s3.sdk_client import FAULTS, code_of
+from nearbucket.s3.sdk_client import FAULTS, code_of, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -28,16 +27,6 @@ MIB = 1024**2
 _MOST_PARTS = 10_000
 _PART = 128 * MIB
 """Bytes of a part if the origin's object has none: it was put in one piece, too large to copy."""
-
-_fields: ContextVar[Mapping[str, str]] = ContextVar("fields of an upload")
-"""Header fields that the SDK would refuse or change: an Expires that is no date, metadata that is
-not ASCII."""
-
-
-def _add_fields(params: dict[str, Any], **_: Any) -> None:
-    """Add the fields to a request that the SDK has made, before it is signed."""
-    params["headers"].update(_fields.get())
-
 
 _MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 _OF_PARTS = re.compile(r".+-([1-9][0-9]*)").fullmatch
@@ -177,14 +166,8 @@ class MultipartCopy:
     async def begin(self, description: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Start an upload of an object with these header fields and tags."""
         tagging = {"Tagging": urlencode(tags, quote_via=quote)} if tags else {}
-        self._client.meta.events.register(
-            "before-call.s3.CreateMultipartUpload", _add_fields, unique_id=__name__
-        )
-        token = _fields.set(description)
-        try:
+        with with_fields(self._client, "CreateMultipartUpload", description):
             answer = await self._client.create_multipart_upload(**self._arguments, **tagging)
-        finally:
-            _fields.reset(token)
         self._id = answer["UploadId"]
 
     async def fill(

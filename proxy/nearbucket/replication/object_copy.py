@@ -10,7 +10,7 @@ piece, with which SeaweedFS keeps the origin's ETag.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nearbucket.replication.comparison import description, has_md5_etag
 from nearbucket.replication.multipart_copy import (
@@ -21,10 +21,10 @@ from nearbucket.replication.multipart_copy import (
     parts_of,
 )
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of
+from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, with_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nearbucket.replication.comparison import VersionComparison
     from nearbucket.s3.bucket_listing import ListedObject
@@ -91,16 +91,44 @@ class ObjectCopier:
                 raise
         return await self._in_parts(what, moved, any_etags=True)
 
+    async def rewrite(self, what: ListedObject, fields: Mapping[str, str]) -> str:
+        """Copy an object onto itself with other header fields and metadata; returns its ETag.
+
+        Args:
+            what: The object, with the tags of the origin's; both endpoints are its bucket.
+            fields: All header fields that it gets.
+
+        Raises:
+            botocore's errors: It cannot be written, or has changed.
+        """
+        if what.size > self._largest_piece:
+            head = await head_of_part(self._endpoints, what, 1)
+            upload = MultipartCopy(
+                self._endpoints, what, await layout_at(self._endpoints, what, head)
+            )
+            await upload.find(usable=False)
+            await upload.begin(fields, await self._comparison.tags(what.key))
+            await upload.fill(self._gate, self._parallel, lambda _: None, any_etags=True)
+            return await upload.finish()
+        client = self._endpoints.target_client
+        async with self._gate:
+            with with_fields(client, "CopyObject", fields):
+                return await self._copy_object(what, "REPLACE")
+
     async def _in_one_piece(self, what: ListedObject, moved: Moved) -> str:
         async with self._gate:
-            answer = await self._endpoints.target_client.copy_object(
-                MetadataDirective="COPY",
-                TaggingDirective="COPY",
-                CopySourceIfMatch=f'"{what.etag}"',
-                **self._endpoints.origin.copy_source(what.key),
-                **self._endpoints.target.arguments(what.key),
-            )
+            etag = await self._copy_object(what, "COPY")
         moved(what.size)
+        return etag
+
+    async def _copy_object(self, what: ListedObject, metadata: Literal["COPY", "REPLACE"]) -> str:
+        answer = await self._endpoints.target_client.copy_object(
+            MetadataDirective=metadata,
+            TaggingDirective="COPY",
+            CopySourceIfMatch=f'"{what.etag}"',
+            **self._endpoints.origin.copy_source(what.key),
+            **self._endpoints.target.arguments(what.key),
+        )
         return str(answer["CopyObjectResult"]["ETag"]).strip('"')
 
     async def _in_parts(

@@ -22,6 +22,7 @@ from nearbucket.replication.comparison import (
     UNREADABLE,
     Verdict,
     VersionComparison,
+    cannot_tag,
     compare_listings,
     description,
 )
@@ -30,6 +31,7 @@ from nearbucket.replication.multipart_copy import together
 from nearbucket.replication.object_copy import LARGEST_PIECE, ObjectCopier
 from nearbucket.replication.sync_progress import MovedBytes, SyncFailure
 from nearbucket.s3.bucket_location import CopyEndpoints
+from nearbucket.s3.copy_mark import FIELD
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, opened
 from nearbucket.s3.unreadable import Unreadable
@@ -52,6 +54,12 @@ _IN_A_ROW = 100
 
 _OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
 """Failures that say nothing about other objects."""
+
+
+_FULL = (
+    "the copy has ten tags, and the mark needs one; remove one, or delete the copy and run sync "
+    "again"
+)
 
 
 class SyncJob(NamedTuple):
@@ -114,6 +122,7 @@ class Replicator:
         self._chosen, self._progress, self._options, self._found = chosen, progress, options, found
         self._jobs: asyncio.Queue[SyncJob | None] = asyncio.Queue(_AHEAD)
         self._in_a_row = 0
+        self._tag_refused: Exception | None = None
         # from ``run`` on
         self._endpoints: CopyEndpoints
         self._comparison: VersionComparison
@@ -199,8 +208,17 @@ class Replicator:
             self._progress.expect(what, -1)
             self._progress.same += 1
             if verdict is Verdict.MARK and copy and not self._options.dry_run:
-                await self._comparison.mark(what, copy.etag)
-                self._progress.marked += 1
+                await self._mark_by_checksum(what, copy)
+
+    async def _mark_by_checksum(self, what: ListedObject, copy: ListedObject) -> None:
+        """Tag a copy, if that is possible: it is known to be equal without the tag, too."""
+        try:
+            await self._comparison.mark(what, copy.etag)
+        except FAULTS as error:
+            if not cannot_tag(error):
+                raise
+        else:
+            self._progress.marked += 1
 
     async def _prove(self, job: SyncJob, copy: ListedObject) -> None:
         """Adopt a copy that may be equal, or copy the object if it is not.
@@ -214,6 +232,10 @@ class Replicator:
             progress.expect(what, -1)
             progress.other_parts += 1
             progress.other_parts_size += what.size
+        elif self._tag_refused:
+            raise self._tag_refused  # reading the copy would be in vain
+        elif not await self._comparison.has_room(copy):
+            progress.failures.append(SyncFailure(what.key, "TooManyTags", _FULL))
         elif not await self._adopted(what, copy):
             progress.differing.append(what.key)
             await self._copy(what)
@@ -227,8 +249,10 @@ class Replicator:
                 read.take_back()
                 return False
             await self._comparison.mark(what, copy.etag)
-        except FAULTS:
+        except FAULTS as error:
             read.take_back()
+            if getattr(error, "operation_name", "") == "PutObjectTagging" and cannot_tag(error):
+                self._tag_refused = error
             raise
         progress.adopted += 1
         progress.adopted_size += what.size
@@ -246,8 +270,29 @@ class Replicator:
         self._progress.copied_size += what.size
         if etag != what.etag:
             self._progress.other_etag += 1
+            await self._look(what, await self._remember(what, etag))
+
+    async def _remember(self, what: ListedObject, etag: str) -> str:
+        """Mark a new copy, by metadata if S3 refuses the tag; returns the copy's ETag then.
+
+        Only copies that sync has just made are written again: those of other tools may have an
+        ACL, which would be lost.
+        """
+        try:
             await self._comparison.mark(what, etag)
-            await self._look(what, etag)
+        except FAULTS as error:
+            if not cannot_tag(error):
+                raise
+            return await self._mark_by_metadata(what, etag)
+        return etag
+
+    async def _mark_by_metadata(self, what: ListedObject, etag: str) -> str:
+        _, target, _, client = self._endpoints
+        copy, options = what._replace(etag=etag), self._options
+        there = CopyEndpoints(target, target, client, client)
+        fields = await self._comparison.described(copy)
+        copier = ObjectCopier(there, self._comparison, options.parallel, options.largest_piece)
+        return await copier.rewrite(copy, fields | {FIELD: what.etag})
 
     async def _look(self, what: ListedObject, etag: str) -> None:
         """Note a new copy that clients cannot read; with a KMS key it has another ETag."""

@@ -5,7 +5,8 @@ It lists, describes and copies. Clients get their objects through ``origin/clien
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from nearbucket.s3.sigv4 import PAYER, Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from nearbucket.s3.bucket_location import BucketLocation
 
@@ -120,6 +121,33 @@ async def _keys(location: BucketLocation) -> dict[str, str]:
     if known is None:
         return {}
     return {"aws_access_key_id": known.access_key, "aws_secret_access_key": known.secret_key}
+
+
+_fields: ContextVar[Mapping[str, str]] = ContextVar("header fields of a request")
+
+
+@contextmanager
+def with_fields(client: Any, operation: str, fields: Mapping[str, str]) -> Iterator[None]:
+    """Add header fields to a request as they are, before it is signed.
+
+    The SDK refuses or changes some values: an Expires that is no date, metadata that is not ASCII.
+
+    Args:
+        client: A client of ``opened``.
+        operation: The API's name of the request, such as ``CopyObject``.
+        fields: The fields.
+    """
+    events, name = client.meta.events, f"before-call.s3.{operation}"
+    events.register(name, _add_fields, unique_id=name)
+    token = _fields.set(fields)
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def _add_fields(params: dict[str, Any], **_: Any) -> None:
+    params["headers"].update(_fields.get({}))
 
 
 FAULTS = (BotoCoreError, ClientError)

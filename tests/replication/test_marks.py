@@ -1,0 +1,126 @@
+"""Copies that cannot be tagged: marked by metadata, or by nothing, and not copied or read again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata
+from tests.replication.conftest import MIB
+from tests.replication.test_replicator import DESCRIBED, codes, some
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.replication.conftest import World
+    from tests.replication.watched import Asked
+
+KEY, BODY = "a.tar.xz", some(11 * MIB)
+TEN_TAGS = "&".join(f"key{number}=value" for number in range(10))
+LARGEST = 6 * MIB
+"""So the object is copied in a part, which gives the copy another ETag, as KMS would on S3."""
+
+
+def refused(*names: str) -> Callable[[Asked], str | None]:
+    """Refuses these requests for want of a right, for objects of the target."""
+    return lambda asked: (
+        "AccessDenied" if asked.name in names and asked.bucket == "target" else None
+    )
+
+
+NO_ROOM = pytest.param({"Tagging": TEN_TAGS}, (), id="ten tags")
+NO_RIGHT = pytest.param({}, ("PUT Tagging",), id="no right to write tags")
+NO_RIGHTS = pytest.param({}, ("PUT Tagging", "GET Tagging"), id="no right to read them either")
+
+
+@pytest.mark.parametrize(("more", "denied"), [NO_ROOM, NO_RIGHT, NO_RIGHTS])
+async def test_a_copy_that_cannot_be_tagged_is_marked_by_metadata_and_left_as_it_is(
+    world: World, more: dict[str, Any], denied: tuple[str, ...]
+) -> None:
+    described = {name: value for name, value in DESCRIBED.items() if name != "Tagging"}
+    await world.put(KEY, BODY, **described, **more)
+    world.watched.refuse = refused(*denied)
+    progress = await world.run(largest_piece=LARGEST)
+    assert (progress.copied, progress.other_etag, progress.failures) == (1, 1, [])
+    theirs = await world.described(world.origin, KEY)
+    ours = await world.described(world.target, KEY)
+    assert ours["Metadata"].pop("nearbucket-origin-etag") == theirs["ETag"].strip('"')
+    for name in (*described, "Body", "Tags", "ContentLength"):
+        assert ours[name] == theirs[name], name
+    world.watched.forget()
+    progress = await world.run(largest_piece=LARGEST)
+    assert (progress.same, progress.objects, progress.failures) == (1, 0, [])
+    assert world.watched.copies() == []
+
+
+async def test_the_mark_in_metadata_ends_with_either_object(world: World) -> None:
+    await world.put(KEY, BODY, Tagging=TEN_TAGS)
+    await world.run(largest_piece=LARGEST)
+    await world.put(KEY, BODY[::-1], Tagging=TEN_TAGS)
+    assert (await world.run(largest_piece=LARGEST)).copied == 1
+    assert (await world.run(largest_piece=LARGEST)).same == 1
+    await world.client.put_object(**world.target.arguments(KEY), Body=BODY)
+    assert (await world.run(largest_piece=LARGEST)).copied == 1
+
+
+async def test_a_mark_of_the_origins_own_is_not_taken_over_by_copies_in_parts(
+    world: World,
+) -> None:
+    await world.put_in_parts(
+        KEY, some(5 * MIB), b"x", Metadata={"nearbucket-origin-etag": "e", "build": "1"}
+    )
+    await world.run()
+    assert (await world.described(world.target, KEY))["Metadata"] == {"build": "1"}
+    assert (await world.run()).same == 1
+
+
+async def test_a_copy_of_another_tool_without_room_for_a_tag_is_not_read(world: World) -> None:
+    await world.put(KEY, BODY)
+    await world.put_by_another_tool(KEY, BODY, 8 * MIB, Tagging=TEN_TAGS)
+    world.watched.forget()
+    progress = await world.run(adopt=True)
+    assert codes(progress.failures) == {KEY: "TooManyTags"}
+    assert "delete the copy and run sync again" in progress.failures[0].text
+    assert not [asked for asked in world.watched.asked if asked.name == "GET"]
+
+
+async def test_without_the_right_to_tag_one_copy_of_another_tool_is_read(world: World) -> None:
+    for number in range(4):
+        await world.put(f"{number}.tar.xz", BODY)
+        await world.put_by_another_tool(f"{number}.tar.xz", BODY, 8 * MIB)
+    world.watched.refuse = refused("PUT Tagging")
+    progress = await world.run(adopt=True, parallel=1)
+    assert set(codes(progress.failures).values()) == {"AccessDenied"}
+    read = {asked.key for asked in world.watched.asked if asked.name == "GET"}
+    assert (len(progress.failures), len(read), progress.adopted) == (4, 1, 0)
+
+
+async def test_equal_checksums_need_no_mark(world: World) -> None:
+    body = some(11 * MIB)
+    await world.put(KEY, body)
+    await world.put_by_another_tool(KEY, body, 8 * MIB, Tagging=TEN_TAGS)
+
+    def summed(asked: Asked, fields: dict[str, str]) -> None:
+        if asked.name == "HEAD":
+            fields |= {"x-amz-checksum-crc64nvme": "AAAA", "x-amz-checksum-type": "FULL_OBJECT"}
+
+    world.watched.alter = summed
+    progress = await world.run()
+    assert (progress.same, progress.marked, progress.failures) == (1, 0, [])
+
+
+async def test_another_failure_is_no_reason_to_write_the_copy_again(world: World) -> None:
+    await world.put(KEY, BODY)
+    world.watched.refuse = lambda asked: "MalformedXML" if asked.name == "PUT Tagging" else None
+    progress = await world.run(largest_piece=LARGEST)
+    assert codes(progress.failures) == {KEY: "MalformedXML"}
+    assert TAG not in (await world.described(world.target, KEY))["Tags"]
+    assert "nearbucket-origin-etag" not in (await world.described(world.target, KEY))["Metadata"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "etag"), [({FIELD: "e-3"}, "e-3"), ({FIELD: ""}, None), ({}, None)]
+)
+def test_the_mark_in_metadata_is_the_origins_etag(fields: dict[str, str], etag: str | None) -> None:
+    assert etag_in_metadata(fields) == etag
