@@ -96,6 +96,15 @@ async def test_without_the_right_to_tag_one_copy_of_another_tool_is_read(world: 
     assert (len(progress.failures), len(read), progress.adopted) == (4, 1, 0)
 
 
+async def test_a_copy_whose_tags_cannot_be_read_may_have_a_mark_there(world: World) -> None:
+    await world.put(KEY, BODY)
+    await world.run(largest_piece=LARGEST)
+    world.watched.refuse = refused("GET Tagging")
+    progress = await world.run(largest_piece=LARGEST)
+    assert codes(progress.failures) == {KEY: "AccessDenied"}
+    assert (progress.copied, progress.other_parts, progress.same) == (0, 0, 0)
+
+
 async def test_equal_checksums_need_no_mark(world: World) -> None:
     body = some(11 * MIB)
     await world.put(KEY, body)

@@ -120,7 +120,7 @@ def refusal(current: Ranges | None, fresh: Ranges, use: RangesUse, now: float) -
         return Refusal(
             RefreshResult.FUTURE,
             f"its token {fresh.token} is a time in the future ({_date(fresh.token)}), so every "
-            "later list would count as older; is the clock of this machine right?",
+            "later list would count as older, or the clock of this machine is wrong",
         )
     extents = list(_extents(fresh, use))
     for extent in extents:
