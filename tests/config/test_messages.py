@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
 
 from nearbucket.config.file import load
 from nearbucket.config.yaml_document import read_yaml
@@ -180,6 +183,30 @@ def test_no_message_shows_a_secret(file: Path, text: str) -> None:
     said = said_of(file)
     assert said
     assert "s3cr3t" not in "\n".join(said)
+
+
+EDITS = st.lists(
+    st.tuples(st.integers(0), st.integers(0, 12), st.text("*&!%@{}[]:,-?#|>'\"\\ \t\n\x00é0a<~=`")),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(EDITS)
+@profile(max_examples=150, deadline=None, database=None)
+def test_a_file_with_any_mistakes_is_valid_or_named_with_its_lines(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, int, str]]
+) -> None:
+    text = re.sub(r"^ *#.*\n|^\n", "", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+    for place, removed, added in edits:
+        position = place % len(text)
+        text = text[:position] + added + text[position + removed :]
+    file = tmp_path_factory.getbasetemp() / "edited.yaml"
+    file.write_text(text, encoding="utf-8")
+    for message in said_of(file, {"ORIGIN_VERIFY": "s3cr3t"}):
+        assert re.match(rf"{re.escape(str(file))}:\d+: \S", message), message
+        assert "nput should" not in message
+        assert "s3cr3t" not in message
 
 
 def test_a_file_that_is_not_utf_8_is_named_with_its_line(file: Path) -> None:

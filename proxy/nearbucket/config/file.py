@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from nearbucket.config.environment import FILE_VARIABLE, overlay
-from nearbucket.config.messages import SECRETS, Sources, message, messages
+from nearbucket.config.messages import SECRETS, Sources, message, messages, shown
 from nearbucket.config.settings import Regions, Settings
 from nearbucket.config.value_types import MASK, without_secrets
 from nearbucket.config.yaml_document import YamlDocument, read_yaml
@@ -177,9 +177,9 @@ def _resolve_secrets(sources: Sources, environ: Mapping[str, str]) -> None:
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 raise ConfigError(
-                    f"{place}: {value!r}: {why}; write the path of a readable file"
+                    f"{place}: {shown(value)}: {why}; write the path of a readable file"
                 ) from None
         elif kind == "env":
             values[index] = environ.get(reference, "")
         if not values[index]:
-            raise ConfigError(f"{place}: {value!r} is empty; put the secret there")
+            raise ConfigError(f"{place}: {shown(value)} is empty; put the secret there")

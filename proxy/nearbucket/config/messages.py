@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket.config.expected_values import expected, is_text, words_of
 from nearbucket.config.schema import schema_at, sections
 from nearbucket.config.value_types import SettingError, nearest, without_secrets
+from nearbucket.config.yaml_errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from nearbucket.config.yaml_document import Entry, Path_
 
 SECRETS = ("client_address", "origin_secret", "values")
-_LONGEST = 60
 _OF_THE_LIBRARY = re.compile(r"literal\[.*\]|constrained-.*|function-.*|KeyFiles|\[key\]").fullmatch
 """Parts of pydantic's locations that are no keys, but name a branch of a union."""
 _PERCENT = re.compile(r"[-+]?[\d.]+ *%").fullmatch
@@ -84,12 +84,12 @@ class Sources(NamedTuple):
 def shown(value: object) -> str:
     """A value as one writes it in YAML, shortened; what is secret in a URL is masked."""
     if isinstance(value, str):
-        text = repr(without_secrets(value))
-    elif value is None or isinstance(value, bool | list | tuple):
+        return quoted(without_secrets(value))
+    if value is None or isinstance(value, bool | list | tuple):
         text = json.dumps(value, default=str)
     else:
         text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return quoted(text)[1:-1]
 
 
 def messages(error: ValidationError, sources: Sources, section: Path_ = ()) -> str:
@@ -128,7 +128,7 @@ def _message(detail: ErrorDetails, sources: Sources, section: Path_) -> str:
                 return ""
             text = _wrong_type(path, sources)
     if parts[-1:] == ("[key]",):
-        found = repr(path[-1])
+        found = shown(path[-1])
     text = f"{found} {text}" if found else text
     return message(sources.place(path), ".".join(map(str, path)), text)
 

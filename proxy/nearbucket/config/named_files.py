@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.config.buckets import KeyFiles
-from nearbucket.config.messages import message
+from nearbucket.config.messages import message, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def unreadable_files(settings: Settings, sources: Sources) -> list[str]:
         message(
             sources.place(file.key),
             ".".join(map(str, file.key)),
-            f"{str(file.path)!r} cannot be read: {why}; write the path of a readable file",
+            f"{shown(str(file.path))} cannot be read: {why}; write the path of a readable file",
         )
         for file in _named_files(settings)
         if (why := _fault(file.path)) and sources.has(file.key)

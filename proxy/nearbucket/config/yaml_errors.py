@@ -42,11 +42,17 @@ _CURES = (
     _cure(r"'\\t'", "the line begins with a tab; indent it with spaces"),
     _cure("cannot start any token|directive",
           '{found} begins with a special character; put it in quotes: "{found}"'),
+    _cure("unknown escape character", "{line} has a backslash in double quotes; put the text in "
+          "single quotes: '…'"),
+    _cure("chomping or indentation indicators|comment or a line break|mapping keys",
+          "{line} has a special character (| > or ?); put the text in quotes"),
     _cure("scanning a quoted scalar", "{found} has no closing quote; add it", at_start=True),
     _cure("mapping values are not allowed", "{line} has a colon too many, or a line before it has "
           'too few; write "key: value" with a space after the colon, and put text with a colon in '
           "quotes"),
     _cure("could not find expected ':'", "{line} has no colon after its key; write key: value"),
+    _cure("expected the node content, but found '[,}\\]]'",
+          "{line} has a bracket or comma too many; remove it, or put the text in quotes"),
     _cure("flow (?:node|mapping|sequence)", "{found} is not closed, or has a special character "
           "inside; add the ] or }, and put text with : , [ ] { } in quotes"),
     _cure("block (?:collection|mapping|sequence|end)|sequence entries",
@@ -87,10 +93,10 @@ def fault_of(error: yaml.YAMLError, text: str) -> Fault:
         # the line was read as the first line of a text that this one continues
         about = f"{joined[1]}:{joined[2]} needs a space after the colon: {joined[1]}: {joined[2]}"
         return Fault(number, ".".join([*_parents(lines, number - 1), joined[1]]), about)
-    shown = "a secret" if _SECRET.search(line) else _shorten(line.strip())
+    shown = "a secret" if _SECRET.search(line) else _shorten(line.split(" #")[0].strip())
     found = "a secret" if _SECRET.search(line) else _token(line, column)
-    about = cure.text if cure else f"{{line}} is not valid YAML: {error.problem}"
-    filled = about.replace("{found}", found).replace("{line}", repr(shown))
+    about = cure.text if cure else f"{{line}} is not YAML: {error.problem}; put text in quotes"
+    filled = about.replace("{found}", found).replace("{line}", quoted(shown))
     stop = error.problem_mark
     if stop and stop.line == number:  # a key further right, inside what is not closed
         column = max(column, stop.column)
@@ -124,6 +130,11 @@ def _token(line: str, column: int) -> str:
     rest = line[column:].split(" #", maxsplit=1)[0].strip()
     token = re.match(r"[^\s,\]}]+", rest)
     return _shorten(rest if rest[:1] in "[{\"'" else token[0] if token else rest)
+
+
+def quoted(text: str) -> str:
+    """Text in quotes on one line, shortened, as a message shows it."""
+    return f"'{_shorten(''.join(each if each.isprintable() else '?' for each in text))}'"
 
 
 def _shorten(text: str) -> str:
