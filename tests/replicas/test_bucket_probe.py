@@ -105,8 +105,13 @@ async def test_what_may_not_be_read_is_absent(
         else:
             with pytest.raises(OriginError, match="answered 403 InvalidAccessKeyId"):
                 await asks.head_object("one.bin")
-        assert (await asks.probe(knowing())).health is BucketHealth.FORBIDDEN
-        assert (await asks.probe(knowing("one.bin"))).health is BucketHealth.FORBIDDEN
+        for canaries in (knowing(), knowing("one.bin")):
+            found = await asks.probe(canaries)
+            if credentials == "anonymous":
+                assert found.health is BucketHealth.FORBIDDEN
+            else:  # no request can be answered, so no client can be redirected
+                assert found.health is BucketHealth.FAILED
+                assert found.text.endswith(": the keys are not accepted (InvalidAccessKeyId)")
 
 
 async def test_a_good_bucket_is_good(s3: LocalS3, session: ClientSession) -> None:
@@ -339,6 +344,33 @@ async def test_a_head_is_an_error_if_s3_refuses_more_than_the_object(
     async with ScriptedS3(Say(reply(head)), Say(get)) as server:
         with pytest.raises(OriginError, match=f"bucket bkt in us-east-1 answered {why}"):
             await scripted(session, server).head_object("a")
+
+
+@pytest.mark.parametrize(
+    ("head", "code", "health"),
+    [
+        ("403 Forbidden", "AccessDenied", BucketHealth.FORBIDDEN),
+        ("403 Forbidden", "AllAccessDisabled", BucketHealth.FORBIDDEN),
+        ("403 Forbidden", "SignatureDoesNotMatch", BucketHealth.FAILED),
+        ("403 Forbidden", "RequestTimeTooSkewed", BucketHealth.FAILED),
+        ("400 Bad Request", "ExpiredToken", BucketHealth.FAILED),
+    ],
+)
+@pytest.mark.parametrize("needed", [True, False])
+async def test_a_bucket_that_refuses_the_keys_fails_if_redirects_need_them(
+    session: ClientSession,
+    head: str,
+    code: str,
+    health: BucketHealth,
+    needed: bool,  # noqa: FBT001  # a cell
+) -> None:
+    async with ScriptedS3(Say(reply(head)), Say(error(head, code))) as server:
+        values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous"}
+        entry = Bucket.model_validate({"endpoint": server.endpoint, **values})
+        asks = probe_of(session, entry, needs_credentials=needed)
+        found = await asks.probe(knowing())
+    assert found.health is (health if needed else BucketHealth.FORBIDDEN)
+    assert (code in found.text) is (found.health is BucketHealth.FAILED)
 
 
 async def test_an_object_without_a_size_is_an_error(session: ClientSession) -> None:

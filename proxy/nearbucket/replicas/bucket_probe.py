@@ -211,9 +211,23 @@ class BucketProbe:
             found = await self._latest(canaries, seen, found)
         elif found.health is BucketHealth.FORBIDDEN:
             found = ProbeResult(BucketHealth.GOOD)
+        if found.health is BucketHealth.FORBIDDEN and self._needs_credentials:
+            return await self._explained(found)
         if found.health is not BucketHealth.GOOD:
             return found
         return ProbeResult(BucketHealth.GOOD, replaced=canaries.restart(seen))
+
+    async def _explained(self, found: ProbeResult) -> ProbeResult:
+        """Whether a bucket that denies access refuses the keys: a GET has a code that tells."""
+        try:
+            async with self._in_time():
+                error = await self._client.error_of(self._client.bucket_path)
+        except OriginError:
+            return found
+        kind = None if error is None else error.kind
+        if error is None or kind is None or kind.subject != "credentials":
+            return found
+        return ProbeResult(BucketHealth.FAILED, f"{self._named}: {kind.text} ({error.code})")
 
     async def _latest(
         self, canaries: Canaries, seen: dict[str, Sighting | None], found: ProbeResult
