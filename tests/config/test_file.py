@@ -47,6 +47,7 @@ def test_a_minimal_file_gets_the_documented_defaults(write: Any) -> None:
     [
         ("NEARBUCKET_LISTEN__PORT", "81", lambda s: s.listen.port == 81),
         ("NEARBUCKET_LIMITS__IDLE_TIMEOUT", "2m", lambda s: s.limits.idle_timeout == 120),
+        ("NEARBUCKET_LIMITS__IDLE_TIMEOUT", "90", lambda s: s.limits.idle_timeout == 90),
         ("NEARBUCKET_SITES__0__ORIGIN__BUCKET", "other",
          lambda s: s.sites[0].origin.bucket == "other"),
         ("NEARBUCKET_SITES__0__TARGETS__US_EAST_1__PUBLIC_URL", "https://x.example",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nearbucket.config.yaml_document import read_yaml
+from nearbucket.config.yaml_document import read_yaml, write_yaml
 from nearbucket.config.yaml_errors import Fault
 
 
@@ -62,6 +62,19 @@ def test_lines_are_those_of_the_keys_and_of_the_items_also_of_merged_ones() -> N
     lines = {".".join(map(str, path)): entry.line for path, entry in entries.items() if path}
     assert lines == {"x-a": 1, "b": 3, "b.p": 2, "b.c": 5, "b.c.0": 6, "b.c.1": 8, "b.c.1.d": 8}
     assert entries["b", "p"].text == "010"
+
+
+PLAIN = [
+    "010", "0x10", "0o17", "1e3", "1:30", "on", "yes", "true", "null", "~", "", "<<", "-", "*a",
+    "088122223333", ".5", ".inf", "2026-01-31", "a: b", "a #b", "x\ny", "é", 1, 0.5, 1e20, True,
+    None, [], {}, ["010"], {"on": "off"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", PLAIN, ids=repr)
+def test_what_is_written_is_read_as_the_same_value(value: object) -> None:
+    found = read_yaml(write_yaml({"a": value})).data["a"]
+    assert (found, type(found)) == (value, type(value))
 
 
 LAUGHS = "".join(f"a{n}: &a{n} [{', '.join(9 * [f'*a{n - 1}'])}]\n" for n in range(1, 10))

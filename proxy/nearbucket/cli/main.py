@@ -12,7 +12,6 @@ import sys
 from typing import Annotated
 
 import typer
-import yaml
 
 from nearbucket import __version__
 from nearbucket.cli.check.command import check
@@ -30,6 +29,7 @@ from nearbucket.cli.ranges import lookup, ranges_app
 from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
 from nearbucket.config.schema import json_schema
+from nearbucket.config.yaml_document import write_yaml
 from nearbucket.errors import ProxyError
 from nearbucket.s3.direct_access import refuse_variables
 
@@ -111,7 +111,7 @@ def config_show(config: Config = None, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown)
     else:
-        typer.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
+        typer.echo(write_yaml(shown), nl=False)
 
 
 for parent, command, example in (

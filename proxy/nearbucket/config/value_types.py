@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?", re.IGNORECASE)
 MASK = "********"
 """Shown instead of a secret."""
@@ -57,11 +57,11 @@ def _plain(word: str) -> str:
 
 
 def _seconds(value: object) -> float:
-    """``10s``, ``1.5h`` or a plain number, in seconds."""
+    """``10s``, ``1.5h`` or a plain number, in seconds; a variable gives the number as text."""
     seconds: float | None = None
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
-        seconds = float(found[1]) * _SECONDS[found[2]] if found else None
+        seconds = float(found[1]) * _SECONDS[found[2] or "s"] if found else None
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value
     if seconds is None:

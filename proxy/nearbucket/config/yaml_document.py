@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_VALUES = 100_000
 """An alias of an alias multiplies what a file holds; this is far more than a configuration has."""
 
+_TEXT = "tag:yaml.org,2002:str"
 _TAGS = {
     "tag:yaml.org,2002:null": re.compile(r"~|null|Null|NULL|"),
     "tag:yaml.org,2002:bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
@@ -29,7 +30,7 @@ _TAGS = {
         r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
         r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
     ),
-    "tag:yaml.org,2002:str": re.compile(r".*", re.DOTALL),
+    _TEXT: re.compile(r".*", re.DOTALL),
 }
 """The tags of plain values (YAML 1.2.2, section 10.3.2, "Tag Resolution")."""
 
@@ -60,6 +61,21 @@ class _Composer(yaml.SafeLoader):
             default: str = super().resolve(kind, None, (False, False))  # type: ignore[no-untyped-call]
             return default
         return next(tag for tag, form in _TAGS.items() if form.fullmatch(value or ""))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text in quotes that version 1.1 or 1.2 would read as something else."""
+
+
+for _tag, _form in _TAGS.items():
+    if _tag != _TEXT:
+        _Dumper.add_implicit_resolver(_tag, re.compile(rf"(?:{_form.pattern})$"), None)
+
+
+def write_yaml(data: Any) -> str:
+    """Plain values as YAML that ``read_yaml`` reads as the same values."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False)
+    return text
 
 
 def read_yaml(text: str) -> YamlDocument:

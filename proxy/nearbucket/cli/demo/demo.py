@@ -19,11 +19,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import yaml
 from rich.console import Console
 
 from nearbucket.cli.demo.child_process import ENDINGS, end, start
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
+from nearbucket.config.yaml_document import write_yaml
 from nearbucket.errors import ConfigError, OriginError
 
 KEY = "releases/demo-1.0.tar.gz"
@@ -102,7 +102,7 @@ class Demo:
     def _serve(self, folder: Path, s3: SeaweedFS) -> None:
         (folder / "ip-ranges.json").write_text(json.dumps(RANGES), encoding="utf-8")
         config = folder / "nearbucket.yaml"
-        config.write_text(yaml.safe_dump(self._config(folder, s3.endpoint)), encoding="utf-8")
+        config.write_text(write_yaml(self._config(folder, s3.endpoint)), encoding="utf-8")
         log = self._stack.enter_context((folder / "server.log").open("wb"))
         keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
         self._server = start(
