@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import secrets
 import shutil
 import signal
@@ -179,6 +180,7 @@ def run(*, stay: bool) -> bool:
     console = Console(highlight=False, soft_wrap=True)
     for number in ENDINGS:  # Ctrl-C too: a background job of a shell inherits it ignored
         signal.signal(number, signal.default_int_handler)
+    os.environ["no_proxy"] = "127.0.0.1"  # for curl, the SDK and the proxy's own check
     right = True
     with suppress(KeyboardInterrupt):
         console.print("starting a local S3 server, two buckets and the proxy ...")

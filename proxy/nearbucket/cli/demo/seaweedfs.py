@@ -124,7 +124,7 @@ class SeaweedFS:
             endpoint_url=self.endpoint,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=AioConfig(proxies={}, s3={"addressing_style": "path"}),
+            config=AioConfig(s3={"addressing_style": "path"}),
         )
         return client
 
