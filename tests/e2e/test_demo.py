@@ -55,7 +55,9 @@ class Demo:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"TMPDIR": str(self.temporary)},
+                # a proxy that is not there: nothing of the demo may ask it
+                env=os.environ
+                | {"TMPDIR": str(self.temporary), "http_proxy": "http://127.0.0.1:9"},
                 start_new_session=True,
             )
 
