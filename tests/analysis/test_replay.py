@@ -133,6 +133,17 @@ def test_what_a_cdns_log_shows_is_decided_and_not_taken_as_logged(
 
 
 @pytest.mark.parametrize(
+    ("cookie", "after"), [("_ga=1", GONE), ("_ga=1; session=2", STAY.format("credentials"))]
+)
+def test_a_logged_cookie_counts_if_the_configuration_says_so(cookie: str, after: str) -> None:
+    found = Replay(site(), site(cookies=["session*"])).replay(
+        ASKED._replace(reason=None, cookie=cookie)
+    )
+    assert str(found.before) == STAY.format("credentials")
+    assert str(found.after).startswith(after)
+
+
+@pytest.mark.parametrize(
     ("change", "after"),
     [
         pytest.param({"redirect": {"status": 307}}, f"redirect/in-region/307 {TARGET}", id="307"),
