@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from multidict import CIMultiDict
 
 from nearbucket.policy.engine import ExplainStep
 from nearbucket.policy.explain import ExplainQuery, Explanation, request_for
@@ -86,6 +90,24 @@ nearbucket_workers 2.0
                      "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="OpenMetrics"),
         pytest.param("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2,*/*;q=0.1",
                      "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="Prometheus 2"),
+        pytest.param("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+                     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;"
+                     "q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="Prometheus 3"),
+        pytest.param("application/openmetrics-text;q=0.1, text/plain", "text/plain", PROMETHEUS,
+                     id="rather text"),
+        pytest.param("application/openmetrics-text; version=1.0.0; Q=0, */*", "text/plain",
+                     PROMETHEUS, id="not OpenMetrics"),
+        pytest.param("text/plain;q=0.5, application/openmetrics-text;q=0.9",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="the second"),
+        pytest.param("*/*, text/plain;q=0.5, application/openmetrics-text;q=0.2", "text/plain",
+                     PROMETHEUS, id="a named type counts more than any"),
+        pytest.param("text/*;q=0.2, application/*;q=0.5", "application/openmetrics-text",
+                     PROMETHEUS + "# EOF\n", id="any of a kind"),
+        pytest.param("text/plain;q=0, application/openmetrics-text;q=x", "text/plain", PROMETHEUS,
+                     id="nothing that there is"),
+        pytest.param("Application/OpenMetrics-Text", "application/openmetrics-text",
+                     PROMETHEUS + "# EOF\n", id="in any case"),
     ],
 )  # fmt: skip
 async def test_a_scraper_gets_the_format_it_asks_for(
@@ -96,6 +118,75 @@ async def test_a_scraper_gets_the_format_it_asks_for(
     assert answer.content_type == kind
     assert answer.charset == "utf-8"
     assert "version=" in answer.headers["Content-Type"]
+
+
+async def test_two_accept_fields_are_one_list(client: TestClient[Any, Any]) -> None:
+    fields = CIMultiDict(
+        [("Accept", "text/plain;q=0.1"), ("Accept", "application/openmetrics-text")]
+    )
+    answer = await client.get("/metrics", headers=fields)
+    assert answer.content_type == "application/openmetrics-text"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9090", 200),
+        ("10.0.0.7", 200),
+        ("[::1]:9090", 200),
+        ("localhost:9090", 200),
+        ("LOCALHOST", 200),
+        ("nearbucket", 200),
+        ("nearbucket.prod.svc.cluster.local:9090", 200),
+        ("nearbucket.prod.svc", 200),
+        ("ip-10-0-0-7.ec2.internal", 200),
+        ("proxy.example.com", 200),
+        ("Proxy.example.com.:9090", 200),
+        ("evil.example.com", 421),
+        ("proxy.example.com.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("evil.example:9090", 421),
+        ("evil.local.example", 421),
+        ("a@localhost", 421),
+        ("localhost, evil.example", 421),
+        ("localhost:evil", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/metrics", "/api/status", "/api/hosts", "/nope"])
+async def test_the_page_of_another_site_cannot_use_a_name_of_its_own_for_this_port(
+    view: Fake, aiohttp_client: AiohttpClient, path: str, host: str, status: int
+) -> None:
+    client = await aiohttp_client(application(view, ["proxy.example.com"]))
+    answer = await client.get(path, headers={"Host": host})
+    assert answer.status == (404 if status == 200 and path == "/nope" else status)
+    if status != 200:
+        assert await answer.text() == "add this host name to admin.hosts to use it here\n"
+    for probe in ("/healthz", "/readyz"):  # which tell nothing
+        assert (await client.get(probe, headers={"Host": host})).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/readyz", "/api/status", "/nope"])
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+async def test_every_answer_forbids_foreign_scripts_frames_and_guesses_of_its_type(
+    client: TestClient[Any, Any], path: str, host: str
+) -> None:
+    headers = (await client.get(path, headers={"Host": host})).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"]
+    for part in ("default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"):
+        assert part in policy
+    assert "unsafe-inline" not in policy
+
+
+async def test_the_policy_names_the_script_and_the_style_of_the_dashboard(
+    client: TestClient[Any, Any],
+) -> None:
+    answer = await client.get("/")
+    page, policy = await answer.text(), answer.headers["Content-Security-Policy"]
+    for tag in ("script", "style"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
 async def test_each_scrape_shows_the_figures_of_its_moment(

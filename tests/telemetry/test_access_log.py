@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
+import resource
 import threading
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -389,6 +391,42 @@ async def test_a_w3c_line_names_the_scheme_of_the_public_port(
     text = await logged(pipe, "w3c", request(), **listen)
     columns = text.splitlines()[-1].split("\t")
     assert columns[W3C_FIELDS.split().index("cs-protocol")] == scheme
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+async def test_of_a_block_that_is_written_in_part_only_the_lost_lines_are_counted(
+    tmp_path: Path, form: Literal["json", "w3c"]
+) -> None:
+    """A file that may grow no further, as on a full disk."""
+    line = line_of(JsonFormat() if form == "json" else W3cFormat(), FULL)
+    head = HEADER if form == "w3c" else b""
+    dropped: list[int] = []
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        log = AccessLog(form, dropped.append, file.fileno())
+        for _ in range(5):
+            add(log, FULL)
+        most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(head) + 2 * len(line) + 7, hard))
+        try:
+            await log.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    assert (tmp_path / "log").read_bytes() == head + 2 * line + line[:7]
+    assert sum(dropped) == 3
+
+
+async def test_lines_that_a_stalled_reader_has_taken_are_not_counted_as_lost(pipe: Pipe) -> None:
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    room = fcntl.fcntl(pipe.writer, fcntl.F_GETPIPE_SZ) // PIPE_BUF
+    for _ in range(room + 3):
+        add(log, sized(PIPE_BUF))
+    log.flush()
+    await log.close(patience=0.5)
+    assert sum(dropped) == 3
+    pipe.drain()
+    while threads():  # noqa: ASYNC110  # a list of threads; the write that was taken only now ends
+        await asyncio.sleep(0.001)
 
 
 async def test_lines_behind_those_that_a_pipe_took_are_counted_each_once(pipe: Pipe) -> None:

@@ -63,6 +63,19 @@ class Admin(Section):
     """Address to listen on."""
     port: Port = 9090
     """Port to listen on; 0 takes a free one and logs it."""
+    hosts: tuple[str, ...] = ()
+    """Public host names under which it is asked. Addresses, names without a dot, and private ones
+    (.local, .internal, .svc) always work; others are refused, so that no web page can read it
+    through an operator's browser (DNS rebinding)."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _host_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(value.lower().rstrip(".") for value in values)
+        for name in names:
+            if not name or set("/:*@ ") & set(name):
+                raise ValueError(f"{name!r} is not a host name (no port, no scheme, no *)")
+        return names
 
 
 class OriginSecret(Section):

@@ -18,5 +18,6 @@ In reading order:
 * ``listener_tls.py``: the certificate of the public port, loaded again when its files change.
 * ``admin_api.py``: the admin port: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/…`` and the
   dashboard (``dashboard.html``).
+* ``admin_protection.py``: keeps web pages of other sites from reading the admin port.
 * ``status.py``: the document that ``/api/status`` returns.
 """

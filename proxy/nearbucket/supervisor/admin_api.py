@@ -13,9 +13,10 @@ from aiohttp import web
 
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.explain import ExplainQuery, explained
+from nearbucket.supervisor.admin_protection import protect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.explain import Explanation
@@ -48,15 +49,17 @@ class SupervisorView(Protocol):
         """The document of ``/api/status``."""
 
 
-def application(view: SupervisorView) -> web.Application:
-    """The admin port's routes."""
+def application(view: SupervisorView, names: Collection[str] = ()) -> web.Application:
+    """The admin port's routes; ``names`` are those of ``admin.hosts``."""
+    page = files("nearbucket.supervisor").joinpath("dashboard.html").read_text(encoding="utf-8")
 
     async def metrics(request: web.Request) -> web.Response:
         # Importing prometheus_client takes a twentieth of the start, so it waits until here.
         from nearbucket.telemetry.prometheus import exposed  # noqa: PLC0415
 
-        page = exposed(await view.figures(), request.headers.get("Accept", ""))
-        return web.Response(body=page.body, headers={"Content-Type": page.content_type})
+        accept = ",".join(request.headers.getall("Accept", []))
+        exposition = exposed(await view.figures(), accept)
+        return web.Response(body=exposition.body, headers={"Content-Type": exposition.content_type})
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -92,10 +95,10 @@ def application(view: SupervisorView) -> web.Application:
         return web.json_response({"hosts": list(view.hosts())})
 
     async def dashboard(_request: web.Request) -> web.Response:
-        page = files("nearbucket.supervisor").joinpath("dashboard.html").read_text(encoding="utf-8")
         return web.Response(text=page, content_type="text/html")
 
     app = web.Application()
+    protect(app, page, names)
     app.add_routes(
         [
             web.get("/metrics", metrics),

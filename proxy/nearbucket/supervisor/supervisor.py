@@ -131,7 +131,7 @@ class Supervisor:
         _log.info("drained; goodbye")
 
     async def _open_admin(self) -> web.AppRunner:
-        runner = web.AppRunner(application(self), access_log=None)
+        runner = web.AppRunner(application(self, self.settings.admin.hosts), access_log=None)
         await runner.setup()
         try:
             (listener,) = open_listeners(self.settings.admin)

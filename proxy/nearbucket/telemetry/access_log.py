@@ -58,7 +58,7 @@ class AccessLog:
         self._batches: queue.SimpleQueue[list[_Piece] | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
-        self._handed = 0
+        self._handed = 0  # lines that the thread has got and not yet written
         self._lost = 0
         self._thread: threading.Thread | None = None
 
@@ -116,11 +116,32 @@ class AccessLog:
 
     def _run(self) -> None:
         while (pieces := self._batches.get()) is not None:
-            for number, piece in enumerate(pieces):
-                if not _write_all(self._descriptor, piece.data):
-                    self._lost += sum(each.lines for each in pieces[number:])
-                    break
+            if not all(map(self._write, pieces)):
+                self._lost += self._handed
             self._idle.set()
+
+    def _write(self, piece: _Piece) -> bool:
+        """Write a piece, waiting for the reader; False if the reader is gone, or the disk is full.
+
+        ``_handed`` is then the number of lines that are not written, or not to their end.
+        """
+        data, lines = piece
+        while True:
+            try:
+                size = os.write(self._descriptor, data)
+            except BlockingIOError:  # another process made the shared descriptor non-blocking
+                select.select((), (self._descriptor,), ())
+                continue
+            except OSError:  # serving goes on without a log
+                return False
+            if size == len(data):
+                self._handed -= lines
+                return True
+            if lines:  # the header's do not count
+                whole = data.count(b"\n", 0, size)
+                lines -= whole
+                self._handed -= whole
+            data = data[size:]
 
 
 class _Piece(NamedTuple):
@@ -153,15 +174,3 @@ def _pieces(lines: list[bytes], limit: int) -> Iterator[_Piece]:
         size += len(line)
     if size:
         yield _Piece(b"".join(lines[start:]), len(lines) - start)
-
-
-def _write_all(descriptor: int, data: bytes) -> bool:
-    """Write all of it, waiting for the reader; False if the reader is gone."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:  # another process made the shared descriptor non-blocking
-            select.select((), (descriptor,), ())
-        except OSError:  # serving goes on without a log
-            return False
-    return True
