@@ -202,6 +202,18 @@ async def test_a_body_that_breaks_off_breaks_the_connection(serve: Serve) -> Non
         assert served.count("nearbucket_stream_ends_total", "origin-failed") == 1
 
 
+async def test_a_body_that_breaks_off_for_good_ends_with_the_end_of_the_connection(
+    serve: Serve,
+) -> None:
+    """As at nginx, and not with a reset; some clients take it for whole (request-handling.md)."""
+    short = Say(reply("200 OK", b"x" * 500, length=1000), then="close")
+    async with ScriptedS3(short) as server, serve(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: 1000\r\n" in head
+        assert await asyncio.wait_for(client.reader.read(), PATIENCE) == b"x" * 500
+
+
 @pytest.mark.parametrize(
     ("said", "status"),
     [

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -20,7 +22,6 @@ from tests.ranges_lists import MADE, PUBLISHED, RangesList, needs_published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import LocalS3
 
@@ -231,6 +232,31 @@ def test_the_log_says_what_runs_and_whom_nobody_is_sent_to(s3: LocalS3, tmp_path
     assert f" from {tmp_path}" in said
     (warned,) = [line for line in said.splitlines() if "the list of prefixes has no" in line]
     assert "sites.0.targets.us-wset-2: " in warned
+
+
+def test_a_worker_without_free_descriptors_says_so_and_goes_on_when_there_are_some(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    config = config_for(s3, tmp_path)
+    running = Running(tmp_path, config, keys_of(s3))
+    running.write({**config, "listen": {"host": "127.0.0.1", "port": running.port, "workers": 1}})
+    with running:
+        running.ready(1)
+        (worker,) = running.workers()
+        usual = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        in_use = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (in_use + 20, usual[1]))
+        with ExitStack() as stack:
+            for _ in range(60):
+                stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            name = "nearbucket_file_limit_seconds_total"
+            running.until("/metrics", lambda _, text: f"{name} 0.0" not in text and name in text)
+        running.until("/metrics", lambda _, text: "nearbucket_connections 0.0" in text)
+        assert running.get(BIG_PATH, OUTSIDE).body == BIG
+        said = "file descriptors are free again"
+        running.until("/healthz", lambda *_: said in running.errors.read_text(encoding="utf-8"))
+    text = running.errors.read_text(encoding="utf-8")
+    assert text.count(f"no file descriptor is free ({in_use + 20} are allowed)") == 1
 
 
 def test_a_port_in_use_is_named_with_the_key(plain: Running, s3: LocalS3, tmp_path: Path) -> None:

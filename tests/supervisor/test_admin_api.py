@@ -137,13 +137,13 @@ async def test_two_accept_fields_are_one_list(client: TestClient[Any, Any]) -> N
         ("localhost:9090", 200),
         ("LOCALHOST", 200),
         ("nearbucket", 200),
-        ("nearbucket.prod.svc.cluster.local:9090", 200),
-        ("nearbucket.prod.svc", 200),
+        ("dl.prod.svc.cluster.local:9090", 200),
+        ("dl.prod.svc", 200),
         ("ip-10-0-0-7.ec2.internal", 200),
-        ("proxy.example.com", 200),
-        ("Proxy.example.com.:9090", 200),
+        ("admin.example.com", 200),
+        ("Admin.example.com.:9090", 200),
         ("evil.example.com", 421),
-        ("proxy.example.com.evil.example", 421),
+        ("admin.example.com.evil.example", 421),
         ("127.0.0.1.evil.example", 421),
         ("evil.example:9090", 421),
         ("evil.local.example", 421),
@@ -156,7 +156,7 @@ async def test_two_accept_fields_are_one_list(client: TestClient[Any, Any]) -> N
 async def test_the_page_of_another_site_cannot_use_a_name_of_its_own_for_this_port(
     view: Fake, aiohttp_client: AiohttpClient, path: str, host: str, status: int
 ) -> None:
-    client = await aiohttp_client(application(view, ["proxy.example.com"]))
+    client = await aiohttp_client(application(view, ["admin.example.com"]))
     answer = await client.get(path, headers={"Host": host})
     assert answer.status == (404 if status == 200 and path == "/nope" else status)
     if status != 200:

@@ -317,6 +317,7 @@ def test_a_dashboards_series_start_at_zero() -> None:
             ("unusual",): 0,
         },
         "nearbucket_log_lines_dropped_total": {(): 0},
+        "nearbucket_file_limit_seconds_total": {(): 0},
     }
     assert 'nearbucket_redirects_total{region="us-east-1",site="*"} 0.0\n' in text_of(declared)
 
@@ -390,6 +391,7 @@ PROMISED = {
     "nearbucket_streams_in_progress": ("gauge", ()),
     "nearbucket_connections": ("gauge", ()),
     "nearbucket_connections_refused_total": ("counter", ()),
+    "nearbucket_file_limit_seconds_total": ("counter", ()),
     "nearbucket_stream_ends_total": ("counter", ("how",)),
     "nearbucket_origin_requests_total": ("counter", ("site", "status")),
     "nearbucket_origin_resumes_total": ("counter", ("site",)),

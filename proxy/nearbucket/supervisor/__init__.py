@@ -15,6 +15,7 @@ In reading order:
 * ``ipc.py``: the messages between supervisor and worker.
 * ``worker_process.py``: the main function of a worker process; acts on each message.
 * ``worker.py``: the parts of a worker, and its work once a second.
+* ``file_limit.py``: notices that a worker has no free file descriptor.
 * ``listener_tls.py``: the certificate of the public port, loaded again when its files change.
 * ``admin_api.py``: the admin port: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/…`` and the
   dashboard (``dashboard.html``).

@@ -16,6 +16,7 @@ from nearbucket.frontend.live_explanation import live_explanation
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import OriginRegistry
 from nearbucket.replicas.replica_status import ReplicaStatuses
+from nearbucket.supervisor.file_limit import FileLimit
 from nearbucket.supervisor.listener_tls import Certificate
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Worker:
         )
         tls = snapshot.settings.listen.tls
         self._certificate = Certificate(tls) if tls else None
+        self._file_limit = FileLimit(self.context.counters)
         self._relay = relay
         self._ambient = ambient
         self._report = report
@@ -181,6 +183,7 @@ class Worker:
         """Once a second: the clock, timeouts, the certificate, the access log."""
         self.context.tick()
         self._replicas.tick(now)
+        self._file_limit.check(now)
         if self._certificate is not None:
             self._certificate.refresh()
         for connection in tuple(self.context.connections):

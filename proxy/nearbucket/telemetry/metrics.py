@@ -99,6 +99,9 @@ METRICS = (
                      "Open client connections."),
     MetricDefinition("nearbucket_connections_refused_total", "counter", (),
                      "Connections over limits.max_connections, answered with 503."),
+    MetricDefinition("nearbucket_file_limit_seconds_total", "counter", (),
+                     "Seconds in which a worker had no free file descriptor, so that new "
+                     "connections were closed without an answer."),
     MetricDefinition("nearbucket_stream_ends_total", "counter", ("how",),
                      "Streams that ended, by how they ended."),
     MetricDefinition("nearbucket_origin_requests_total", "counter", ("site", "status"),
@@ -342,6 +345,7 @@ def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
             yield "nearbucket_refusals_total", reason.value
     yield ("nearbucket_connections_refused_total",)
     yield ("nearbucket_log_lines_dropped_total",)
+    yield ("nearbucket_file_limit_seconds_total",)
     yield from (("nearbucket_checks_total", result) for result in CHECKS)
     yield from (("nearbucket_stream_ends_total", how) for how in STREAM_ENDS)
     yield from (("nearbucket_handovers_total", cause.value) for cause in HandoffReason)
