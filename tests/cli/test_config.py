@@ -70,6 +70,29 @@ def test_check_of_one_target_in_shadow_speaks_of_that_target_alone(
     assert "clients in us-west-2 are not redirected (mode: shadow" in out
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["config", "show"],
+        ["explain", "--ip", "192.0.2.7", "/a"],
+        ["sync"],
+        ["ranges", "show"],
+        ["config", "diff", "bad.yaml", "bad.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_an_error_of_any_command_with_json_is_json_too(
+    nearbucket: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    (tmp_path / "bad.yaml").write_text("sites: [", encoding="utf-8")
+    monkeypatch.setenv("NEARBUCKET_CONFIG", "bad.yaml")
+    plain, done = nearbucket(*command), nearbucket(*command, "--json")
+    errors = [line.removeprefix("nearbucket: ") for line in plain.err.splitlines()]
+    assert json.loads(done.out) == {"errors": errors}
+    assert "not valid YAML" in errors[0]
+    assert (done.code, plain.code, plain.out) == (2, 2, "")
+
+
 @pytest.mark.parametrize("text", ["sites: [", "lisen: {}\nlimits: {idle_timeout: soon}", "- a"])
 def test_check_of_a_bad_file_as_json_is_json(nearbucket: Run, tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")

@@ -125,9 +125,12 @@ for parent, command, example in (
 
 
 def main() -> None:
-    """Run the command line; errors end it with a message and an exit code."""
+    """Run the command line; errors end it with a message, with ``--json`` also as JSON."""
     try:
         app()
     except (ProxyError, OSError) as error:
-        print_failures(str(error).splitlines())
+        lines = str(error).splitlines()
+        print_failures(lines)
+        if "--json" in sys.argv and isinstance(error, ProxyError):
+            print_json({"errors": lines})  # a program reads standard output
         sys.exit(exit_code(error))
