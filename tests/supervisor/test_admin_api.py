@@ -102,6 +102,9 @@ nearbucket_workers 2.0
                      "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="the second"),
         pytest.param("*/*, text/plain;q=0.5, application/openmetrics-text;q=0.2", "text/plain",
                      PROMETHEUS, id="a named type counts more than any"),
+        pytest.param("application/openmetrics-text;version=1.0.0;q=0.1,"
+                     "application/openmetrics-text;q=0.9,text/plain;q=0.5",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="its best form"),
         pytest.param("text/*;q=0.2, application/*;q=0.5", "application/openmetrics-text",
                      PROMETHEUS + "# EOF\n", id="any of a kind"),
         pytest.param("text/plain;q=0, application/openmetrics-text;q=x", "text/plain", PROMETHEUS,

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import resource
+import socket
 import threading
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -413,6 +414,30 @@ async def test_of_a_block_that_is_written_in_part_only_the_lost_lines_are_counte
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
     assert (tmp_path / "log").read_bytes() == head + 2 * line + line[:7]
     assert sum(dropped) == 3
+
+
+async def test_lines_of_several_partial_writes_are_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A socket whose buffer is small takes a piece bit by bit, until its reader is gone."""
+    monkeypatch.setattr(accesslog, "_BATCH", 10_000)
+    reader, writer = socket.socketpair()
+    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    writer.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, writer.fileno())
+    for number in range(8000):
+        add(log, FULL._replace(path=f"/{number}"))
+    log.flush()
+    got = b""
+    while got.count(b"\n") < 5000:
+        got += await asyncio.to_thread(reader.recv, 1 << 16)
+    assert not log._idle.is_set()
+    reader.close()
+    await log.close()
+    writer.close()
+    written = 8000 - sum(dropped)
+    assert 0 <= written - got.count(b"\n") < 200  # those in the buffer
 
 
 async def test_lines_that_a_stalled_reader_has_taken_are_not_counted_as_lost(pipe: Pipe) -> None:
