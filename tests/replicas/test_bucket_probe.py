@@ -218,6 +218,22 @@ async def test_a_mark_makes_a_copy_equal_to_what_it_names(
     assert origin.equals(await probe_of(session, s3.entry()).head_object("marks/a.bin")) is False
 
 
+@pytest.mark.parametrize(("etag", "equal"), [("origin-2", True), ("other-2", False), ("", False)])
+async def test_a_mark_in_metadata_makes_a_copy_equal_without_reading_its_tags(
+    s3: LocalS3,
+    session: ClientSession,
+    etag: str,
+    equal: bool,  # noqa: FBT001  # a cell
+) -> None:
+    key, metadata = "marks/m.bin", {"nearbucket-origin-etag": etag}
+    async with s3.server.client() as client:
+        await client.put_object(Bucket=s3.private, Key=key, Body=b"copy", Metadata=metadata)
+    origin = ObjectVersion(4, "origin-2")
+    version = await probe_of(session, s3.entry(), reads_marks=True).head_object(key)
+    assert origin.equals(version) is equal
+    assert origin.equals(await probe_of(session, s3.entry()).head_object(key)) is False
+
+
 async def test_a_copy_that_is_overwritten_has_no_mark(s3: LocalS3, session: ClientSession) -> None:
     origin = await tagged(s3, "marks/b.bin", nearbucket_origin_etag="origin-2 COPY")
     asks = probe_of(session, s3.entry(), reads_marks=True)

@@ -18,7 +18,7 @@ from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
 from nearbucket.replicas.canaries import Sighting
 from nearbucket.replicas.object_version import ABSENT, DENIED, LOCKED, ObjectVersion
-from nearbucket.s3.copy_mark import TAG, marked_etag
+from nearbucket.s3.copy_mark import TAG, etag_in_metadata, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer
 
@@ -98,7 +98,7 @@ class BucketProbe:
             entry: The bucket.
             session: From ``client_session``.
             ambient: The SDK's credential chain.
-            reads_marks: Whether to read the tags of objects that have any, for a mark.
+            reads_marks: Whether to read marks: metadata, and the tags of objects that have any.
             needs_credentials: Whether redirects depend on signed requests or URLs.
         """
         self._needs_credentials = needs_credentials
@@ -142,6 +142,8 @@ class BucketProbe:
             version = ObjectVersion.of(fields)
         except ValueError:
             raise OriginError(502, f"{self._named} sent no size of an object") from None
+        if self._reads_marks and (etag := etag_in_metadata(fields)):
+            return version.marked(etag)
         # AWS sends the number of tags only to those who may read them
         if self._reads_marks and "x-amz-tagging-count" in fields:
             return await self._marked(path, version)
