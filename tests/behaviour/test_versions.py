@@ -151,7 +151,7 @@ async def test_what_is_not_redirected_is_not_redirected_to_the_older_copy_either
 
 
 async def test_the_range_of_a_head_does_not_count(serve: Serve) -> None:
-    async with copies(serve, OBJECTS) as world:
+    async with copies(serve, OBJECTS, redirect={"head": "redirect"}) as world:
         assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"
         world.origin.objects["a.tar.gz"] = NEW
         await show(world)

@@ -79,7 +79,8 @@ async def test_the_dashboard_says_what_is_sent_where_and_what_is_wrong(
             "* us-west-2 no path 1 25.0 %",
             "* outside no outside-aws 1 25.0 %",
             "* eu-west-1 no target-down 1 25.0 %",
-            "target down: * in eu-west-1; its clients are not sent there: there is no bucket",
+            "target down: * in eu-west-1, ",
+            "; its clients are not sent there: there is no bucket",
             "warm-up: sites.0.targets.eu-west-1",
             "the last configuration was refused, the one before goes on: ",
         )

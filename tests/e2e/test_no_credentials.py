@@ -43,7 +43,8 @@ def test_a_target_whose_key_files_cannot_be_read_is_down_until_they_can(
         target = json.loads(running.admin("/api/status")[1])["sites"][0]["targets"]["us-west-2"]
         assert (target["up"], target["why_down"]) == (False, why)
         log = running.errors.read_text(encoding="utf-8")
-        assert f"target down, clients are no longer redirected to it: {why}" in log
+        down = f"site * in us-west-2, bucket {s3.public}: {why}"
+        assert f"target down, clients are no longer redirected to it: {down}" in log
         names["access_key_file"].write_text(s3.server.access_key)
         names["secret_key_file"].write_text(s3.server.secret_key)
         running.until("/metrics", lambda _, text: f"{series} 1.0" in text)
