@@ -190,7 +190,7 @@ class Served:
     def seconds(self, action: str) -> float:
         """The sum of the histogram of request durations, for one action."""
         slots = self.figures("nearbucket_request_seconds")
-        return [value for (name, _), value in slots.items() if name == action][0]
+        return next(value for (name, _), value in slots.items() if name == action)
 
     async def crowd(self, count: int, head: bytes) -> list[Answer]:
         """The answers to one head, which ends each connection, from many connections at once.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -12,6 +12,9 @@ import yaml
 from nearbucket.config.file import load, masked
 from nearbucket.config.schema import json_schema
 from nearbucket.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MINIMAL = """
 sites:
@@ -161,6 +164,32 @@ def test_the_example_names_the_schema_beside_it_which_is_that_of_this_version() 
     first, *_ = (folder / "nearbucket.example.yaml").read_text("utf-8").splitlines()
     name = first.removeprefix("# yaml-language-server: $schema=")
     assert json.loads((folder / name).read_text("utf-8")) == json_schema()
+
+
+def test_the_example_has_every_key() -> None:
+    example = Path(__file__).parents[2] / "config" / "nearbucket.example.yaml"
+    document = yaml.safe_load(example.read_text("utf-8"))
+    assert sorted(missing(json_schema(), json_schema(), [document])) == []
+
+
+def missing(schema: Any, top: Any, values: list[Any], path: str = "") -> Iterator[str]:
+    """The keys of a schema that none of the values has."""
+    while "$ref" in schema:
+        schema = top["$defs"][schema["$ref"].rpartition("/")[2]]
+    for branch in schema.get("anyOf", ()):
+        yield from missing(branch, top, values, path)
+    mappings = [value for value in values if isinstance(value, dict)]
+    items = [item for value in values if isinstance(value, list) for item in value]
+    if items and "items" in schema:
+        yield from missing(schema["items"], top, items, f"{path}[]")
+    if mappings and isinstance(other := schema.get("additionalProperties"), dict):
+        yield from missing(other, top, [item for each in mappings for item in each.values()], path)
+    for key, inside in schema.get("properties", {}).items() if mappings else ():
+        found = [mapping[key] for mapping in mappings if key in mapping]
+        if found:
+            yield from missing(inside, top, found, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}"
 
 
 def test_idle_connections_outlive_those_of_the_load_balancer_in_front(write: Any) -> None:

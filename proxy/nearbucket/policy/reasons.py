@@ -91,8 +91,8 @@ class Reason(StrEnum):
         "The target failed its health checks, those as clients see it included.",
     )
     PERCENT = ("percent", "The hash of client and path is outside redirect.percent.")
-    SHADOW = ("shadow", "redirect.mode is shadow: this request would have been redirected.")
-    OFF = ("off", "redirect.mode is off: this request would have been redirected.")
+    SHADOW = ("shadow", "redirect.mode, or the target's, is shadow: else it would be redirected.")
+    OFF = ("off", "redirect.mode, or the target's, is off: else it would be redirected.")
     WELL_KNOWN = (
         "well-known",
         "The path is that of the list of hosts, which the proxy answers itself.",
