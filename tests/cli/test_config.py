@@ -89,7 +89,7 @@ def test_an_error_of_any_command_with_json_is_json_too(
     plain, done = nearbucket(*command), nearbucket(*command, "--json")
     errors = [line.removeprefix("nearbucket: ") for line in plain.err.splitlines()]
     assert json.loads(done.out) == {"errors": errors}
-    assert "not valid YAML" in errors[0]
+    assert "is not closed" in errors[0]
     assert (done.code, plain.code, plain.out) == (2, 2, "")
 
 

@@ -189,13 +189,13 @@ class Downloads:
 
 
 @pytest.mark.parametrize("crowd", [1, 5], ids=["single", "behind one address"])
-async def test_of_hundreds_of_downloads_in_ranges_at_a_change_none_is_mixed(
+async def test_of_many_downloads_in_ranges_at_a_change_none_is_mixed(
     world: World, crowd: int
 ) -> None:
     network = WEST.rpartition(".")[0]
     found: list[tuple[int, ...]] = []
     async with aiohttp.ClientSession() as session:
-        for turn in range(4):
+        for turn in range(2):
             key = f"versions/ranges{crowd}-{turn}.tar.xz"
             url = f"http://127.0.0.1:{world.proxy.port}/{key}"
             await asyncio.to_thread(world.store, key, 1)
@@ -215,5 +215,5 @@ async def test_of_hundreds_of_downloads_in_ranges_at_a_change_none_is_mixed(
             await asyncio.gather(*clients)
             found += downloads.versions
             assert {versions[0] for versions in downloads.versions} == {1, 2}
-    assert len(found) > 200
+    assert len(found) > 50
     assert [versions for versions in found if len(set(versions)) > 1] == []
