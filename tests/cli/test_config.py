@@ -229,6 +229,7 @@ def test_config_show_masks_every_secret(
         ("https://u:s3c@r3t@lists.example/?t=s3cr3t", "https://********@lists.example/?********"),
         ("https://lists.example/a.json?sig=s3cr3t", "https://lists.example/a.json?********"),
         ("https://lists.example/a.json", "https://lists.example/a.json"),
+        ("https://lists.example/pkg@1.2/a.json", "https://lists.example/pkg@1.2/a.json"),
         ("/var/lists/a@b?.json", "/var/lists/a@b?.json"),
     ],
 )

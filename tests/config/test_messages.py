@@ -212,3 +212,20 @@ def test_a_file_with_any_mistakes_is_valid_or_named_with_its_lines(
 def test_a_file_that_is_not_utf_8_is_named_with_its_line(file: Path) -> None:
     file.write_bytes(b"listen: {port: 80}\n# \xe9\n")
     assert said_of(file) == [f"{file}:2: is not UTF-8; save the file as UTF-8"]
+
+
+@pytest.mark.parametrize("variable", ["ORIGIN_SECRET", "ORIGIN_SECRET__VALUES"])
+@pytest.mark.parametrize("value", ["hunter2", "[hunter2", "{hunter2"])
+def test_no_secret_is_shown_wherever_it_stands(file: Path, variable: str, value: str) -> None:
+    file.write_text(SITE, encoding="utf-8")
+    said = said_of(file, {f"NEARBUCKET_CLIENT_ADDRESS__{variable}": value})
+    assert said
+    assert "hunter2" not in "".join(said)
+
+
+@pytest.mark.parametrize("value", ["hunter2", "[hunter2]"])
+def test_no_secret_in_the_wrong_place_of_a_file_is_shown(file: Path, value: str) -> None:
+    file.write_text(f"client_address: {{origin_secret: {value}}}\n{SITE}", encoding="utf-8")
+    (said,) = said_of(file)
+    assert ":1: client_address.origin_secret: " in said
+    assert "hunter2" not in said

@@ -121,6 +121,8 @@ def test_a_table_has_a_line_for_each_step(running: Running) -> None:
     [
         ("127.0.0.1:{free}", 3, "cannot be reached: "),
         ("ftp://127.0.0.1:{free}", 2, "is not a URL such as http://127.0.0.1:9090"),
+        ("http://127.0.0.1:abc", 2, "is not a URL such as http://127.0.0.1:9090"),
+        ("http://[::1", 2, "is not a URL such as http://127.0.0.1:9090"),
         ("127.0.0.1:{silent}", 2, "this is not nearbucket's admin port"),
         ("127.0.0.1:{public}", 2, "status 404: There is no such object.; is this the admin port?"),
     ],

@@ -192,6 +192,13 @@ def test_a_token_in_the_future_is_held_back_and_hides_no_true_list() -> None:
     assert held(true, older) == "older: its token 1999999999 is older than 2000000000, in use"
 
 
+def test_an_override_may_be_wider_than_any_list() -> None:
+    ranges = Ranges(1, "", (of("198.51.100.0/24"),))
+    use = RangesUse(("EC2",), {"fd00::/8": "us-west-2", "10.0.0.0/8": "us-east-1"})
+    assert refusal(None, ranges, use, NOW) is None  # the first one
+    assert held(ranges, Ranges(2, "", ranges.rows), use) == ""
+
+
 def test_overrides_count_as_the_lookup_has_them() -> None:
     rows = of("198.51.100.0/24"), of("203.0.113.0/24", "eu-west-1")
     ranges, fewer = Ranges(1, "", rows), Ranges(2, "", rows[1:])

@@ -168,6 +168,18 @@ async def test_the_page_of_another_site_cannot_use_a_name_of_its_own_for_this_po
         assert (await client.get(probe, headers={"Host": host})).status == 200
 
 
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-origin", 200), ("none", 200)]
+)
+async def test_no_page_of_another_site_can_have_s3_asked(
+    view: Fake, client: TestClient[Any, Any], site: str, status: int
+) -> None:
+    query = {"ip": "192.0.2.7", "path": "/a"}
+    fields = {"Sec-Fetch-Site": site}
+    answer = await client.get("/api/explain", params=query, headers=fields)
+    assert (answer.status, len(view.asked)) == (status, status == 200)
+
+
 @pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/readyz", "/api/status", "/nope"])
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 async def test_every_answer_forbids_foreign_scripts_frames_and_guesses_of_its_type(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
@@ -86,7 +87,12 @@ def _by_policy(query: ExplainQuery, config: Path | None, ranges: Path | None) ->
 def _asked(live: str, query: ExplainQuery) -> dict[str, Any]:
     """The answer of a running server's ``/api/explain``."""
     base = live if "://" in live else f"http://{live}"
-    if urlsplit(base).scheme not in {"http", "https"}:
+    try:
+        parts = urlsplit(base)
+        usable = parts.scheme in {"http", "https"} and (parts.port or 1) > 0
+    except ValueError:  # the port, or brackets
+        usable = False
+    if not usable:
         raise ConfigError(f"--live: {live!r} is not a URL such as http://127.0.0.1:9090")
     fields = [("ip", query.ip), ("path", query.target), ("method", query.method)]
     fields += [("host", query.host)] if query.host is not None else []
@@ -105,7 +111,7 @@ def _asked(live: str, query: ExplainQuery) -> dict[str, Any]:
     except (URLError, OSError) as error:
         why = getattr(error, "reason", error)
         raise OriginError(503, f"--live {live}: cannot be reached: {why}") from None
-    except (ValueError, KeyError, TypeError):
+    except (HTTPException, ValueError, KeyError, TypeError):
         raise ConfigError(f"--live {live}: this is not nearbucket's admin port") from None
     return found
 

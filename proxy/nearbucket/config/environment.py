@@ -83,5 +83,8 @@ def _value(text: str, variable: str) -> Any:
         try:
             return read_yaml(text).data
         except Fault as fault:
+            if "__ORIGIN_SECRET" in variable:  # the fault may show a part of it
+                text = "is a secret, and no list; write file:PATH or env:NAME"
+                raise ConfigError(message(variable, "", text)) from None
             raise ConfigError(message(variable, fault.key, fault.text)) from None
     return None if text in {"", "null", "~"} else text

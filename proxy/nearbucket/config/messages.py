@@ -86,7 +86,7 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return quoted(without_secrets(value))
     if value is None or isinstance(value, bool | list | tuple):
-        text = json.dumps(value, default=str)
+        text = without_secrets(json.dumps(value, default=str))
     else:
         text = str(value)
     return quoted(text)[1:-1]
@@ -95,8 +95,18 @@ def shown(value: object) -> str:
 def messages(error: ValidationError, sources: Sources, section: Path_ = ()) -> str:
     """One line for each wrong setting."""
     details = error.errors(include_url=False)
-    lines = (_message(detail, sources, section) for detail in details)
-    return "\n".join(dict.fromkeys(line for line in lines if line))
+    lines = dict.fromkeys(_message(detail, sources, section) for detail in details)
+    lines.pop("", None)
+    if not lines:  # the only errors are those of branches that were not meant
+        path = section + _path(details[0]["loc"])
+        text = _wrong_type(path, sources)
+        return message(sources.place(path), ".".join(map(str, path)), text)
+    return "\n".join(lines)
+
+
+def _path(parts: tuple[str | int, ...]) -> Path_:
+    """A location of pydantic without the names of branches of a union."""
+    return tuple(part for part in parts if not _OF_THE_LIBRARY(str(part)))
 
 
 def message(place: str, path: str, text: str) -> str:
@@ -106,7 +116,7 @@ def message(place: str, path: str, text: str) -> str:
 
 def _message(detail: ErrorDetails, sources: Sources, section: Path_) -> str:
     parts = detail["loc"]
-    path = section + tuple(part for part in parts if not _OF_THE_LIBRARY(str(part)))
+    path = section + _path(parts)
     found = sources.shown(path)
     match detail:
         case {"type": "too_short", "input": [_, *_] | (_, *_)}:
@@ -142,7 +152,8 @@ def _is_other_branch(detail: ErrorDetails, value: object) -> bool:
 
 
 def _is_secret(path: Path_) -> bool:
-    return path[: len(SECRETS)] == SECRETS
+    """Whether a value is a secret, or stands where one belongs: only the header is none."""
+    return path[:2] == SECRETS[:2] and path[2:3] != ("header",)
 
 
 def _missing(path: Path_) -> str:

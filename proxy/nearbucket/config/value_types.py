@@ -109,7 +109,7 @@ def without_secrets(source: str) -> str:
     scheme, slashes, rest = source.partition("://")
     if not slashes:
         return source
-    found = scheme + slashes + re.sub(r".*@", f"{MASK}@", rest)
+    found = scheme + slashes + re.sub(r"^[^/?#]*@", f"{MASK}@", rest)
     return re.sub(r"\?.+", f"?{MASK}", found)
 
 

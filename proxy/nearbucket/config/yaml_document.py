@@ -92,7 +92,11 @@ def read_yaml(text: str) -> YamlDocument:
     except (RecursionError, ValueError) as error:
         raise Fault(None, "", f"is not valid YAML: {error}") from None
     builder = _Builder()
-    return YamlDocument(None if node is None else builder.value(node, ()), builder.entries)
+    try:
+        data = None if node is None else builder.value(node, ())
+    except RecursionError as error:
+        raise Fault(None, "", f"is not valid YAML: {error}") from None
+    return YamlDocument(data, builder.entries)
 
 
 class _Builder:

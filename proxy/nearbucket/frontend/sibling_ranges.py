@@ -42,8 +42,9 @@ _RANGE_FIELDS = 3
 RANGES_SIZE = SLOTS * (_OBJECT_FIELDS + _RANGE_FIELDS) * 8
 """Bytes of the table."""
 
-WITHOUT_COPY = frozenset({Reason.NOT_REPLICATED, Reason.UNVERIFIED})
-"""Reasons that a range is streamed while the copy is older than the origin's object."""
+WITHOUT_COPY = frozenset({Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.SMALL})
+"""Reasons that a range is streamed while the copy is older than the origin's object, which may be
+small now."""
 
 COUNTED_BEFORE = 0.0
 """``ReplicaStatus.until`` of a redirect to an older copy: it holds for one request, which the

@@ -124,7 +124,8 @@ class RangesFeed:
 
     async def _attempt(self, *, force: bool) -> tuple[RefreshResult, str]:
         try:
-            body, mark = await fetch(self._settings.source, self._mark, self._patience)
+            known = None if force else self._mark  # what is confirmed has to be fetched
+            body, mark = await fetch(self._settings.source, known, self._patience)
             if body is None:
                 await self._touch()
                 return RefreshResult.UNCHANGED, ""
@@ -141,7 +142,7 @@ class RangesFeed:
         if new:
             await self._use(fresh, mark)
         self._mark = mark
-        await self._keep(partial(self._cache.save, forced=force and new), body, mark, fresh)
+        await self._keep(partial(self._cache.save, forced=force), body, mark, fresh)
         return (RefreshResult.UPDATED if new else RefreshResult.UNCHANGED), ""
 
     def _refusal(self, fresh: Ranges) -> Refusal | None:

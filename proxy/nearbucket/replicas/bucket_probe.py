@@ -21,6 +21,7 @@ from nearbucket.replicas.object_version import ABSENT, DENIED, LOCKED, ObjectVer
 from nearbucket.s3.copy_mark import TAG, etag_in_metadata, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer
+from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -164,6 +165,8 @@ class BucketProbe:
                 return ABSENT
             case ErrorKind.CUSTOMER_KEY:
                 return LOCKED
+            case ErrorKind.ARCHIVED:  # a server that refuses the HEAD, too
+                return LOCKED._replace(unreadable=str(Unreadable.ARCHIVED.value))
         why = f" {error.code}" if error.code else ""
         raise OriginError(502, f"{self._named} answered {error.status}{why} for an object")
 

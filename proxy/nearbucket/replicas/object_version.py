@@ -47,7 +47,7 @@ class ObjectVersion(NamedTuple):
         """
         etag, size = fields.get("ETag", "").strip('"'), int(fields.get("Content-Length", ""))
         modified, unreadable = fields.get("Last-Modified", ""), unreadable_by_head(fields)
-        return cls(size, etag, _sums(fields), unix_time(modified), unreadable or "")
+        return cls(size, etag, _sums(fields), unix_time(modified), _plain(unreadable))
 
     def equals(self, other: ObjectVersion) -> bool | None:
         """Whether both are known to be the same bytes; None if that takes unknown checksums.
@@ -93,7 +93,7 @@ DENIED = ObjectVersion(-1, "")
 """S3 does not say whether the bucket has the object (403). Equal to ``ABSENT``, since the object
 cannot be read; ``is`` tells them apart."""
 
-LOCKED = ObjectVersion(-2, "", unreadable=Unreadable.CUSTOMER_KEY)
+LOCKED = ObjectVersion(-2, "", unreadable=str(Unreadable.CUSTOMER_KEY.value))
 """An object that is encrypted with a customer-provided key: S3 says nothing else of it."""
 
 
@@ -137,6 +137,11 @@ class VersionReport(NamedTuple):
     since: float
     older: ObjectVersion | None = None
     changed: float = 0.0
+
+
+def _plain(unreadable: Unreadable | None) -> str:
+    """As plain text, with which an entry of the object cache is no work for garbage collection."""
+    return "" if unreadable is None else str(unreadable.value)
 
 
 def unix_time(date: str) -> float:

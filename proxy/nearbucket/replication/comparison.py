@@ -120,7 +120,7 @@ class VersionComparison:
             try:
                 marked = await self._marked(copy)
             except FAULTS as error:
-                if kind_of(error) is not ErrorKind.NOT_ALLOWED:
+                if not cannot_tag(error):
                     raise
                 untold = error
         if first is Verdict.STORED or marked == origin.etag:

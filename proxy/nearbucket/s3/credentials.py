@@ -71,15 +71,15 @@ class SdkCredentials:
         self._chain: Any = None
         self._known: Credentials | None = None
         self._error = (503, "AWS credentials were not asked for")
+        self._failed = False  # when the chain was last asked
         self._asked_at = self._valid_at = -_GOOD
         self._refresh: asyncio.Task[None] | None = None
 
     @property
     def problem(self) -> str | None:
         """Why there are none, as far as the chain was asked; None if there are some."""
-        asked = self._asked_at > -_GOOD
         held = self._known is not None and time.monotonic() - self._valid_at <= _GOOD
-        return self._error[1] if asked and not held else None
+        return self._error[1] if self._failed and not held else None
 
     async def get(self) -> Credentials:
         """Credentials to sign with now.
@@ -107,9 +107,9 @@ class SdkCredentials:
             if found != self._known:
                 # the object stays while nothing changed: signatures are cached by its identity
                 self._known = found
-            self._valid_at = time.monotonic()
+            self._valid_at, self._failed = time.monotonic(), False
         except OriginError as error:
-            self._error = (error.status, error.detail)
+            self._error, self._failed = (error.status, error.detail), True
         finally:
             self._asked_at, self._refresh = time.monotonic(), None
 
@@ -155,8 +155,8 @@ class FileCredentials:
 
     def __init__(self, files: KeyFiles) -> None:
         self._files = {
-            "access_key_file": files.access_key_file,
-            "secret_key_file": files.secret_key_file,
+            "access_key_file": files.access_key_file.expanduser(),
+            "secret_key_file": files.secret_key_file.expanduser(),
         }
         self._state: object = None
         self._known = ANONYMOUS

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.explain import ExplainQuery, explained
-from nearbucket.supervisor.admin_protection import protect
+from nearbucket.supervisor.admin_protection import EXPLAIN, protect
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -105,7 +105,7 @@ def application(view: SupervisorView, names: Collection[str] = ()) -> web.Applic
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
             web.get("/api/status", status),
-            web.get("/api/explain", explain),
+            web.get(EXPLAIN, explain),
             web.get("/api/hosts", hosts),
             web.get("/", dashboard),
         ]

@@ -19,6 +19,7 @@ from nearbucket.policy.engine import host_name
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
+EXPLAIN = "/api/explain"
 _ALWAYS = frozenset({"/healthz", "/readyz"})
 """Paths that are answered under any name: they tell little, and load balancers ask for them."""
 
@@ -58,6 +59,9 @@ def protect(app: web.Application, page: str, names: Collection[str]) -> None:
     async def check_host(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if request.path == EXPLAIN and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            # it asks S3, so no page of another site may have a browser request it
+            return web.Response(status=403, text="not from a page of another site\n")
         authority = request.headers.get("Host", "")
         if request.path in _ALWAYS or not authority or is_private(authority, names):
             return await handler(request)

@@ -304,10 +304,12 @@ class WorkerPool:
             worker.channel.send(ExplainRequest(number, query))
         waits = [worker.explanations[number] for worker in workers]
         done: set[asyncio.Future[Explanation]] = set()
-        if waits:
-            done, _ = await asyncio.wait(waits, timeout=timeout)
-        for worker in workers:
-            del worker.explanations[number]
+        try:
+            if waits:
+                done, _ = await asyncio.wait(waits, timeout=timeout)
+        finally:
+            for worker in workers:
+                del worker.explanations[number]
         return [wait.result() for wait in waits if wait in done]
 
     async def drain(self) -> None:
