@@ -122,3 +122,20 @@ def test_an_empty_object_is_held() -> None:
     empty = held("d41d8cd98f00b204e9800998ecf8427e", size=0)
     assert empty.equals(empty)
     assert empty != ABSENT
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ends"),
+    [
+        ("", "archived", True),
+        ("encrypted with a KMS key", "archived", True),  # it could be read by signed URLs
+        ("archived", "archived", False),
+        ("archived", "", False),
+        (None, "archived", False),  # nothing was redirected to it
+    ],
+)
+def test_an_object_that_cannot_be_read_any_more_ends_redirects(
+    before: str | None, after: str, *, ends: bool
+) -> None:
+    known, now = (ObjectVersion(1, "e", unreadable=each) for each in (before, after))
+    assert now.ends(known) is ends

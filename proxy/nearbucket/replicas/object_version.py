@@ -76,7 +76,8 @@ class ObjectVersion(NamedTuple):
 
         The second is so when an object is archived: its size and ETag stay.
         """
-        return self[:2] != known[:2] or (known.unreadable == "" and bool(self.unreadable))
+        was = known.unreadable
+        return self[:2] != known[:2] or (was is not None and self.unreadable not in {"", None, was})
 
     def _is_marked_in(self, checksums: list[str]) -> bool:
         return self.etag != "" and f"etag={self.etag}" in checksums
