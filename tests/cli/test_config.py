@@ -230,6 +230,8 @@ def test_config_show_masks_every_secret(
         ("https://lists.example/a.json?sig=s3cr3t", "https://lists.example/a.json?********"),
         ("https://lists.example/a.json", "https://lists.example/a.json"),
         ("https://lists.example/pkg@1.2/a.json", "https://lists.example/pkg@1.2/a.json"),
+        ("https://lists.example:8443/pkg@1/a", "https://lists.example:8443/pkg@1/a"),
+        ("https://u:s3/cr3t@lists.example/a", "https://********@lists.example/a"),
         ("/var/lists/a@b?.json", "/var/lists/a@b?.json"),
     ],
 )

@@ -21,6 +21,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?", re.IGNORECASE)
 MASK = "********"
 """Shown instead of a secret."""
 
+_USER = re.compile(r"^(?:[^/?#]*|[^/?#@:]*:(?!\d+[/?#]).*)@")
+"""User name and password in a URL; also with a ``/`` or ``?`` that is not encoded."""
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_DURATION = 30 * 86400
 _LARGEST_SIZE = 50 * 1000**4
@@ -109,7 +112,7 @@ def without_secrets(source: str) -> str:
     scheme, slashes, rest = source.partition("://")
     if not slashes:
         return source
-    found = scheme + slashes + re.sub(r"^[^/?#]*@", f"{MASK}@", rest)
+    found = scheme + slashes + _USER.sub(f"{MASK}@", rest)
     return re.sub(r"\?.+", f"?{MASK}", found)
 
 
