@@ -291,11 +291,11 @@ async def a_target_that_is_closed_to_clients(stage: Stage) -> None:
                 return
             await asyncio.sleep(1)
 
-    await together(node(number) for number in range(100))
+    await together(node(number) for number in range(130))
     stage.notes.append(f"dead redirects {stage.dead()}")
     assert not await stage.target_up()
     assert "clients" in stage.errors()
-    assert stage.dead(since=closed + 17) == 0
+    assert stage.dead(since=closed + 23) == 0
 
 
 @scene(long=True)
