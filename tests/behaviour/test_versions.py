@@ -150,6 +150,16 @@ async def test_what_is_not_redirected_is_not_redirected_to_the_older_copy_either
             assert await world.ask(PATH, f"Range: bytes={part}") != "in-region"
 
 
+async def test_so_are_they_if_the_new_version_is_too_small_to_be_redirected(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect={"min_size": 10}) as world:
+        assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"
+        world.origin.objects["a.tar.gz"] = (b"small", "small")
+        await show(world)
+        await asyncio.sleep(TOLD)
+        assert await world.ask(PATH, "Range: bytes=2-3") == "in-region"
+        assert await world.ask() == "small"
+
+
 async def test_the_range_of_a_head_does_not_count(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect={"head": "redirect"}) as world:
         assert await world.ask(PATH, "Range: bytes=0-1") == "in-region"

@@ -248,19 +248,6 @@ async def test_a_list_that_is_held_back_is_taken_once_the_command_has_confirmed_
     assert await desk.feed.refresh() is RefreshResult.UNCHANGED
 
 
-async def test_a_list_that_is_kept_already_can_be_confirmed_too(
-    source: Source, settings: Regions
-) -> None:
-    desk = Desk(settings)
-    await desk.feed.refresh()
-    settings.cache.unlink()
-    source.body, source.etag = listed(6, WIDE[0]), '"six"'
-    assert await Desk(settings).feed.refresh() is RefreshResult.UPDATED  # another instance's first
-    assert await desk.feed.refresh() is RefreshResult.SHRUNK
-    assert (await update(settings, force=True)).result is RefreshResult.UNCHANGED
-    assert await desk.feed.refresh() is RefreshResult.UPDATED
-
-
 async def test_the_copy_of_another_instance_confirms_nothing(
     source: Source, settings: Regions
 ) -> None:
@@ -270,6 +257,8 @@ async def test_the_copy_of_another_instance_confirms_nothing(
     source.body, source.etag = listed(6, WIDE[0]), '"six"'
     assert await Desk(settings).feed.refresh() is RefreshResult.UPDATED  # its first list
     assert await desk.feed.refresh() is RefreshResult.SHRUNK
+    assert (await update(settings, force=True)).result is RefreshResult.UNCHANGED  # as it is kept
+    assert await desk.feed.refresh() is RefreshResult.UPDATED
 
 
 async def test_the_same_rows_in_another_order_are_the_same_list(

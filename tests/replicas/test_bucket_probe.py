@@ -334,6 +334,11 @@ async def test_an_object_of_which_s3_does_not_say_is_an_error(
         ("403 Forbidden", error("403 Forbidden", "AccessDenied"), ABSENT),
         ("403 Forbidden", error("404 Not Found", "NoSuchKey"), ABSENT),
         ("400 Bad Request", encrypted(), LOCKED),
+        (
+            "403 Forbidden",
+            error("403 Forbidden", "InvalidObjectState"),
+            LOCKED._replace(unreadable="archived"),
+        ),
     ],
 )
 async def test_a_get_of_one_byte_tells_what_a_refused_head_means(

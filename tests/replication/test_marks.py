@@ -22,16 +22,26 @@ LARGEST = 6 * MIB
 """So the object is copied in a part, which gives the copy another ETag, as KMS would on S3."""
 
 
-def refused(*names: str) -> Callable[[Asked], str | None]:
-    """Refuses these requests for want of a right, for objects of the target."""
-    return lambda asked: (
-        "AccessDenied" if asked.name in names and asked.bucket == "target" else None
-    )
+def refused(*names: str, code: str = "AccessDenied") -> Callable[[Asked], str | None]:
+    """Refuses these requests for objects of the target."""
+    return lambda asked: code if asked.name in names and asked.bucket == "target" else None
 
 
 NO_ROOM = pytest.param({"Tagging": TEN_TAGS}, (), id="ten tags")
 NO_RIGHT = pytest.param({}, ("PUT Tagging",), id="no right to write tags")
 NO_RIGHTS = pytest.param({}, ("PUT Tagging", "GET Tagging"), id="no right to read them either")
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", "MethodNotAllowed"])
+async def test_on_a_server_without_tags_a_second_run_copies_nothing(
+    world: World, code: str
+) -> None:
+    await world.put(KEY, BODY)
+    world.watched.refuse = refused("PUT Tagging", "GET Tagging", code=code)
+    assert (await world.run(largest_piece=LARGEST)).failures == []
+    world.watched.forget()
+    progress = await world.run(largest_piece=LARGEST)
+    assert (progress.same, progress.objects, progress.failures) == (1, 0, [])
 
 
 @pytest.mark.parametrize(("more", "denied"), [NO_ROOM, NO_RIGHT, NO_RIGHTS])

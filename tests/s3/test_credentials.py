@@ -254,6 +254,26 @@ async def test_a_client_that_goes_away_does_not_end_the_refresh_for_others() -> 
     assert (await stays).token == "token"
 
 
+async def test_nothing_is_wrong_while_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    lent = Credentials("AKID", "secret", "token", time.time() + 3600)
+    answers: list[Credentials | OriginError] = [lent, OriginError(503, "gone")]
+
+    async def fetch() -> Credentials:
+        answer = answers.pop(0)
+        if isinstance(answer, OriginError):
+            raise answer
+        return answer
+
+    chain = SdkCredentials(fetch=fetch)
+    await chain.get()
+    later = time.monotonic() + 3600
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert chain.problem is None  # an hour without requests
+    with pytest.raises(OriginError):
+        await chain.get()
+    assert chain.problem == "gone"
+
+
 async def test_a_process_without_a_chain_of_its_own_is_given_the_credentials_of_another() -> None:
     lent = Credentials("AKID", "secret", "token", time.time() + 3600)
     asked = 0

@@ -291,11 +291,13 @@ async def a_target_that_is_closed_to_clients(stage: Stage) -> None:
                 return
             await asyncio.sleep(1)
 
-    await together(node(number) for number in range(130))
+    await together(node(number) for number in range(100))
     stage.notes.append(f"dead redirects {stage.dead()}")
     assert not await stage.target_up()
     assert "clients" in stage.errors()
-    assert stage.dead(since=closed + 23) == 0
+    # Each worker counts for itself: one may go on until its own request as a client, after 30 s.
+    # Without the breaker of either, each of the last nodes fails twice.
+    assert stage.dead(since=closed + 17) <= 15
 
 
 @scene(long=True)

@@ -299,12 +299,7 @@ class ReplicaStatuses:
 
     def down(self) -> dict[tuple[str, str], str]:
         """Why targets are down, by site and region."""
-        reasons = {
-            name: self.health.down.get(rule.watched_url or "")
-            or (self.clients.down.get(rule.clients) if rule.clients else None)
-            for name, rule in self._rules.items()
-        }
-        return {name: why for name, why in reasons.items() if why}
+        return {name: why for name, rule in self._rules.items() if (why := self._why_down(rule))}
 
     def tick(self, now: float) -> None:
         """Do what is due once a second."""
