@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,12 @@ SSE = "x-amz-server-side-encryption"
 GLACIER = {CLASS: "GLACIER"}
 
 
+def restored(**left: float) -> dict[str, str]:
+    """The field of a restored copy that expires after this time."""
+    expiry = format_datetime(datetime.now(UTC) + timedelta(**left), usegmt=True)
+    return {RESTORE: f'ongoing-request="false", expiry-date="{expiry}"'}
+
+
 @pytest.mark.parametrize("verify", ["match", "exists"])
 @pytest.mark.parametrize(
     ("fields", "expected"),
@@ -27,7 +35,10 @@ GLACIER = {CLASS: "GLACIER"}
         ({CLASS: "DEEP_ARCHIVE"}, "unreadable"),
         ({CLASS: "INTELLIGENT_TIERING", "x-amz-archive-status": "ARCHIVE_ACCESS"}, "unreadable"),
         (GLACIER | {RESTORE: 'ongoing-request="true"'}, "unreadable"),
-        (GLACIER | {RESTORE: 'ongoing-request="false", expiry-date="Fri"'}, "in-region"),
+        (GLACIER | restored(days=2), "in-region"),
+        (GLACIER | restored(minutes=65), "unreadable"),  # a result may be used for 10 minutes
+        (GLACIER | restored(minutes=-1), "unreadable"),
+        (GLACIER | {RESTORE: 'ongoing-request="false", expiry-date="Fri"'}, "unreadable"),
         ({CLASS: "GLACIER_IR"}, "in-region"),
         ({SSE: "aws:kms"}, "unreadable"),
         ({SSE: "aws:kms:dsse"}, "unreadable"),

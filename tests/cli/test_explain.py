@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nearbucket.policy.engine import NOT_CHECKED
 from tests.build import OUTSIDE, WEST
-from tests.cli.conftest import WEST_URL, write
+from tests.cli.conftest import SITE, WEST_URL, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ credentials\tno\t
 head\tno\t
 percent\t62.21 of 100\tredirected if below
 mode\ton\t
-copy\tnot checked\tchecked when serving: the target and its copy, redirect.min_size, came-back
+copy\tnot checked\t{NOT_CHECKED.detail}
 decision\tredirect: 301 to {WEST_URL}/a.tar.gz\t
 reason\tin-region\tThe client's region has a target bucket, and no rule prevents a redirect.
 """
@@ -100,3 +101,24 @@ def test_explain_without_a_list_says_so_beside_the_answer(nearbucket: Run, confi
     assert "region\tUNKNOWN\tno prefix\n" in out
     assert "reason\toutside-aws\t" in out
     assert "nearbucket ranges update" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        pytest.param(["/a.tar.gz"], "one.example\tthe first of 3 hosts; --host names another",
+                     id="nothing names one"),
+        pytest.param(["--host", "two.example", "/a.tar.gz"], None, id="--host"),
+        pytest.param(["--header", "host: two.example", "/a.tar.gz"], None, id="--header"),
+        pytest.param(["https://two.example/a.tar.gz"], None, id="a whole URL"),
+    ],
+)  # fmt: skip
+def test_explain_says_which_host_it_takes_if_there_are_several_sites(
+    nearbucket: Run, listed: str, tmp_path: Path, arguments: list[str], shown: str | None
+) -> None:
+    one = {**SITE, "hosts": ["one.example", "www.one.example"]}
+    path = write(tmp_path / "t.yaml", sites=[one, {**SITE, "hosts": ["two.example"]}])
+    done = nearbucket("explain", "--config", path, "--ranges", listed, "--ip", WEST, *arguments)
+    steps = dict(line.split("\t", 1) for line in done.out.splitlines())
+    assert steps.get("host") == shown
+    assert steps["site"] == ("one.example\t" if shown else "two.example\t")

@@ -147,3 +147,23 @@ def _answer_with_text(server: socket.socket) -> None:
     with connection, suppress(OSError):
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n[1]\n")
+
+
+def test_a_redirect_that_cannot_be_signed_is_not_explained_as_one(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    (tmp_path / "ip-ranges.json").write_bytes(ranges_document())
+    site = site_of(s3, redirect={"presign": "15m", "verify": "none", "watch": False})
+    regions = {"source": str(tmp_path / "ip-ranges.json"), "cache": str(tmp_path / "cache.json")}
+    no_keys = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+    with Running(tmp_path, {"regions": regions, "sites": [site]}, no_keys) as running:
+        found = explained(running.ready(), WEST, CHOSEN)
+        assert (found["reason"], copy_of(found)[0]) == ("unverified", "not signed")
+        url = f"https://any.example{CHOSEN}"
+        assert explained(running, WEST, url)["reason"] == "unverified"
+    with Running(tmp_path, {"regions": regions, "sites": [site]}, keys_of(s3)) as running:
+        query = f"/api/explain?ip={WEST}&path={CHOSEN}"
+        running.ready().until(query, lambda _, text: '"workers": {"in-region": 2}' in text)
+        found = explained(running, WEST, CHOSEN)
+        assert found["steps"]["decision"]["value"].startswith("redirect: 301 to http")
+        assert "Signature" not in str(found)  # which would let anyone read the object

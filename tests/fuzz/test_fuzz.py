@@ -196,7 +196,7 @@ def any_request_is_decided_and_stays_with_the_configured_hosts(request: Request)
     for engine in ENGINES:
         decision = engine.decide(request)
         assert engine.decide(request) == decision
-        assert engine.explain(request)
+        assert engine.explain(request, decision)
         match decision:
             case RedirectTo():
                 _stays(decision)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+from time import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,6 +121,11 @@ async def test_a_get_of_one_byte_tells_why_a_head_was_refused(
 ARCHIVED = error("403 Forbidden", "InvalidObjectState")
 
 
+def restored(seconds: float) -> str:
+    """The field of a copy that stays restored for so many seconds."""
+    return f'ongoing-request="false", expiry-date="{formatdate(time() + seconds, usegmt=True)}"'
+
+
 @pytest.mark.parametrize(
     ("fields", "get", "status"),
     [
@@ -128,6 +135,8 @@ ARCHIVED = error("403 Forbidden", "InvalidObjectState")
         (["x-amz-archive-status: ARCHIVE_ACCESS"], ARCHIVED, 403),
         (["x-amz-storage-class: GLACIER"], rest(TEXT, 0, sent=1), 200),
         (["x-amz-storage-class: GLACIER", 'x-amz-restore: ongoing-request="false"'], None, 200),
+        (["x-amz-storage-class: GLACIER", f"x-amz-restore: {restored(1800)}"], None, 200),
+        (["x-amz-storage-class: GLACIER", f"x-amz-restore: {restored(-60)}"], ARCHIVED, 403),
         (["x-amz-storage-class: GLACIER_IR"], None, 200),
         (["x-amz-server-side-encryption: aws:kms"], None, 200),
     ],

@@ -337,7 +337,7 @@ def test_a_higher_percent_redirects_all_clients_of_a_lower_one() -> None:
 )  # fmt: skip
 def test_an_explanation_ends_in_the_decision(asked: Request) -> None:
     made = engine(PLAIN)
-    steps = made.explain(asked)
+    steps = made.explain(asked, made.decide(asked))
     assert steps[0].name == "request"
     assert steps[-1][:2] == ("reason", made.decide(asked).reason.value)
 
@@ -351,7 +351,8 @@ def test_an_explanation_ends_in_the_decision(asked: Request) -> None:
     ],
 )
 def test_an_explanation_says_what_the_client_gets(asked: Request, decision: str) -> None:
-    assert engine(PLAIN).explain(asked)[-2] == ("decision", decision, "")
+    made = engine(PLAIN)
+    assert made.explain(asked, made.decide(asked))[-2] == ("decision", decision, "")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +366,8 @@ def test_an_explanation_says_what_the_client_gets(asked: Request, decision: str)
     ],
 )
 def test_an_explanation_says_what_each_rule_found(asked: Request, changed: dict[str, str]) -> None:
-    found = {step.name: step.value for step in engine(PLAIN).explain(asked)}
+    made = engine(PLAIN)
+    found = {step.name: step.value for step in made.explain(asked, made.decide(asked))}
     plain = {"target": "yes", "path": "matches", "opt-out": "no", "credentials": "no", "mode": "on"}
     assert {name: found[name] for name in plain} == {**plain, **changed}
 
@@ -373,12 +375,14 @@ def test_an_explanation_says_what_each_rule_found(asked: Request, changed: dict[
 def test_an_explanation_says_how_the_client_is_known() -> None:
     made = engine(PLAIN)
     for asks, how in ((made, "the socket's peer"), (made.for_client(), "as given")):
-        steps = {step.name: step for step in asks.explain(request(peer=WEST))}
+        asked = request(peer=WEST)
+        steps = {step.name: step for step in asks.explain(asked, asks.decide(asked))}
         assert steps["client"][1:] == (WEST, how)
 
 
 def test_an_explanation_names_every_step() -> None:
-    steps = {step.name: step for step in engine(PLAIN).explain(request(peer=WEST))}
+    made, asked = engine(PLAIN), request(peer=WEST)
+    steps = {step.name: step for step in made.explain(asked, made.decide(asked))}
     names = (
         "request site key client region target path mutable opt-out credentials head percent mode "
         "copy"
@@ -415,7 +419,7 @@ def test_no_request_makes_deciding_or_explaining_fail(
 ) -> None:
     asked = Request(method, target, fields, peer)
     decision = made.decide(asked)
-    assert made.explain(asked)[-1].value == decision.reason.value
+    assert made.explain(asked, decision)[-1].value == decision.reason.value
     if isinstance(decision, RedirectTo):
         assert decision.location.startswith(
             (

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OWNER = "123456789012"
 
 
-def probe_of(session: ClientSession, entry: Bucket, **more: bool) -> BucketProbe:
+def probe_of(session: ClientSession, entry: Bucket, **more: Any) -> BucketProbe:
     return BucketProbe(entry, session, SdkCredentials(), **more)
 
 

@@ -30,6 +30,7 @@ class Bucket:
 
     def __init__(self, place: str, answer: Callable[[str], ObjectVersion] = lambda _: ONE) -> None:
         self.base_url, self.answer = place, answer
+        self.barriers: frozenset[str] = frozenset()
         self.asked: Counter[str] = Counter()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -149,12 +150,14 @@ async def test_what_was_found_is_counted_and_told() -> None:
         pytest.param(ObjectVersion(2, "one"), 1, id="another size"),
         pytest.param(ABSENT, 1, id="deleted"),
         pytest.param(ONE._replace(unreadable="archived"), 1, id="archived"),
+        pytest.param(ONE._replace(unreadable="kms"), 0, id="encrypted, but for signed URLs"),
     ],
 )
 async def test_others_are_told_when_an_object_changed_and_only_then(
     now_held: ObjectVersion, changes: int
 ) -> None:
     world = World()
+    world.east.barriers = frozenset({"archived"})
     await world.ask("a")
     assert world.changes == 0
     assert world.news == [("east", "a", None)]

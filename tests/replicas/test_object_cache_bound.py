@@ -16,7 +16,7 @@ class Bucket:
     """A bucket that gets no request."""
 
     def __init__(self, place: str) -> None:
-        self.base_url = place
+        self.base_url, self.barriers = place, frozenset[str]()
 
     async def head_object(self, key: str) -> ObjectVersion:
         raise AssertionError(f"asked about {key}")

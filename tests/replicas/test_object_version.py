@@ -132,10 +132,13 @@ def test_an_empty_object_is_held() -> None:
         ("archived", "archived", False),
         ("archived", "", False),
         (None, "archived", False),  # nothing was redirected to it
+        ("", "encrypted with a KMS key", False),  # signed URLs can read it
+        ("", "encrypted with a customer-provided key", True),
     ],
 )
 def test_an_object_that_cannot_be_read_any_more_ends_redirects(
     before: str | None, after: str, *, ends: bool
 ) -> None:
     known, now = (ObjectVersion(1, "e", unreadable=each) for each in (before, after))
-    assert now.ends(known) is ends
+    barriers = {"archived", "encrypted with a customer-provided key"}
+    assert now.ends(known, barriers) is ends

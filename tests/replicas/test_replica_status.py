@@ -227,6 +227,31 @@ def test_a_copy_that_clients_cannot_read_is_unreadable(
         assert world.status().against is (None if readable else Reason.UNREADABLE)
 
 
+def test_a_report_names_what_keeps_clients_from_reading_the_copy() -> None:
+    world = World(None, verify="match")
+    world.know("downloads", HERE)
+    world.know("us-west-2-downloads", Known(OBJECT._replace(unreadable="archived")))
+    word, detail = world.one.report("*", "us-west-2", KEY, world.status())
+    assert word == "unreadable"
+    assert "target: 100 bytes, ETag e, archived, checked 0 s ago" in detail
+    world.know("us-west-2-downloads", Known(LOCKED))
+    assert "customer-provided key" in world.one.report("*", "us-west-2", KEY, world.status())[1]
+
+
+@pytest.mark.parametrize(
+    ("redirect", "detail"),
+    [
+        ({"verify": "none"}, "no bucket is checked (redirect.verify, redirect.min_size)"),
+        ({"verify": "none", "min_size": 1}, "object: 100 bytes, ETag e, checked 0 s ago"),
+        ({"verify": "exists"}, "object: not known"),
+    ],
+)
+def test_a_report_names_the_buckets_that_are_checked(redirect: dict[str, Any], detail: str) -> None:
+    world = World(None, **redirect)
+    world.know("downloads", HERE)
+    assert world.one.report("*", "us-west-2", KEY, world.status())[1] == detail
+
+
 def test_an_object_that_is_encrypted_with_a_customer_provided_key_is_unreadable() -> None:
     assert judged("match", HERE, Known(LOCKED)).against is Reason.UNREADABLE
     assert judged("exists", None, Known(LOCKED)).against is Reason.UNREADABLE

@@ -275,7 +275,7 @@ async def test_nothing_can_be_changed_here(client: TestClient[Any, Any], path: s
         pytest.param({"ip": "198.51.100.0/24", "path": "/a"}, id="a network"),
         pytest.param({"ip": WEST, "path": ""}, id="an empty path"),
         pytest.param({"ip": WEST, "path": "a.tar.gz"}, id="a path without its slash"),
-        pytest.param({"ip": WEST, "path": "http://dl.example/a"}, id="a whole address"),
+        pytest.param({"ip": WEST, "path": "ftp://dl.example/a"}, id="a URL of another scheme"),
     ],
 )
 async def test_explain_says_what_it_needs(
@@ -306,6 +306,9 @@ async def test_explain_says_what_it_needs(
                      id="its other host"),
         pytest.param({"ip": WEST, "path": "/a.tar.gz", "host": "no.example"}, "host",
                      id="another's host"),
+        pytest.param({"ip": WEST, "path": "https://dl.example/a.tar.gz"}, "in-region",
+                     id="a whole URL"),
+        pytest.param({"ip": WEST, "path": "http://no.example/a"}, "host", id="another's URL"),
         pytest.param({"ip": WEST, "path": "/../a"}, "path-invalid", id="a path up"),
         pytest.param({"ip": WEST, "path": "/%00"}, "path-invalid", id="nul, encoded twice"),
         pytest.param({"ip": WEST, "path": "/é\0"}, "path-invalid", id="not a URL path"),

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.config.file import load
 from nearbucket.frontend.stuck_clients import ADVICE, StuckClient
+from nearbucket.policy.explain import ExplainQuery, Explanation
 from nearbucket.supervisor import worker_pool
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
     Drain,
+    ExplainReply,
+    ExplainRequest,
     Ready,
     SnapshotRefused,
     Stats,
@@ -44,6 +47,7 @@ class Worker:
         self.modes: list[str] = []
         self.values: Values = {}
         self.stuck_clients: tuple[StuckClient, ...] = ()
+        self.queries: list[ExplainQuery] = []
         self._refuses, self._after = refuses, after
         self.end, self._end = socket.socketpair()
 
@@ -63,6 +67,9 @@ class Worker:
                     self.modes.append(mode)
             elif isinstance(message, StatsRequest):
                 channel.send(Stats(message.number, self.values, self.stuck_clients))
+            elif isinstance(message, ExplainRequest):
+                self.queries.append(message.query)
+                channel.send(ExplainReply(message.number, Explanation("in-region", ())))
         channel.send(Stats(LAST_STATS, {}))
         await channel.close()
 
@@ -247,3 +254,16 @@ async def test_what_one_worker_takes_back_is_paid_by_the_savings_of_another(tmp_
             one.values, two.values = {name: {labels: first}}, {name: {labels: second}}
             shown.append((await supervisor.figures())[name][labels])
     assert shown == [10, 10, 10, 11]
+
+
+async def test_without_a_user_agent_that_of_a_stuck_client_is_explained(tmp_path: Path) -> None:
+    worker = Worker()
+    client = StuckClient.of("*", "us-west-2", "192.0.2.7", "a.tar.gz", b"curl/8")
+    worker.stuck_clients = (client,)
+    given = {"user-agent": "wget"}
+    async with supervised(tmp_path / "nearbucket.yaml", worker) as supervisor:
+        await supervisor.figures()
+        for ip, headers in (("192.0.2.7", {}), ("192.0.2.8", {}), ("192.0.2.7", given)):
+            query = ExplainQuery(ip, "/a.tar.gz", None, "GET", headers)
+            assert await supervisor.explain(query) == [Explanation("in-region", ())]
+    assert [query.headers for query in worker.queries] == [{"User-Agent": "curl/8"}, {}, given]

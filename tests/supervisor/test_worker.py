@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from nearbucket.supervisor.ipc import Channel, SnapshotRefused
+from nearbucket.policy.explain import ExplainQuery
+from nearbucket.supervisor.ipc import Channel, ExplainReply, ExplainRequest, SnapshotRefused
 from nearbucket.supervisor.worker_process import _MessageHandler
 from tests.build import WEST, settings, snapshot
 from tests.serving import client_at, serving
@@ -118,4 +119,24 @@ async def test_the_supervisor_learns_of_a_snapshot_that_cannot_be_applied(
     assert _MessageHandler(channel, worker, cast("Any", None)).handle_message(snapshot(settings()))
     await channel.close()
     assert await supervisor.receive() == refusal
+    await supervisor.close()
+
+
+async def test_a_failure_to_explain_is_the_answer() -> None:
+    class Fake:
+        """A worker that cannot explain."""
+
+        async def explain(self, _query: object) -> None:
+            raise RuntimeError("broken")
+
+    ours, theirs = socket.socketpair()
+    supervisor, channel = await Channel.over(ours), await Channel.over(theirs)
+    handler = _MessageHandler(channel, cast("Any", Fake()), cast("Any", None))
+    query = ExplainQuery("192.0.2.7", "/a", None, "GET", {})
+    assert handler.handle_message(ExplainRequest(7, query))
+    reply = await supervisor.receive()
+    assert isinstance(reply, ExplainReply)
+    assert (reply.number, reply.explanation.reason) == (7, "error")
+    assert [step[:2] for step in reply.explanation.steps] == [("error", "RuntimeError('broken')")]
+    await channel.close()
     await supervisor.close()

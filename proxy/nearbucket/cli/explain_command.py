@@ -13,6 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 import typer
 
 from nearbucket.cli.output import (
+    NEEDS_ATTENTION,
     NO_RANGES,
     AsJson,
     Config,
@@ -24,7 +25,7 @@ from nearbucket.cli.output import (
 from nearbucket.config.file import load
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.client_address import plain_address
-from nearbucket.policy.explain import ExplainQuery, explained
+from nearbucket.policy.explain import FAILED, PATH_STARTS, ExplainQuery, explained
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ _TIMEOUT = 30.0  # seconds: the server may have to ask S3
 
 
 def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
-    path: Annotated[str, typer.Argument(metavar="URL-PATH", help="Path of the URL, encoded.")],
+    path: Annotated[
+        str, typer.Argument(metavar="URL-PATH", help="Path of the URL, encoded; or the whole URL.")
+    ],
     ip: Annotated[str, typer.Option(help="Address of the client.")],
     config: Config = None,
     host: Annotated[
@@ -59,19 +62,21 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
     """Show the decision for one request, with every step that leads to it."""
     if plain_address(ip) is None:
         raise ConfigError(f"--ip: {ip!r} is not an IP address")
-    if not path.startswith(("/", "http://", "https://")):
+    if not path.startswith(PATH_STARTS):
         raise ConfigError(f"{path!r} is not a URL path; it must begin with /")
     query = ExplainQuery(ip, path, host, method, _headers(header or []))
     found = _by_policy(query, config, ranges) if live is None else _asked(live, query)
     if as_json:
         print_json(found)
-        return
-    print_table(
-        ("step", "value", "detail"),
-        [(step["name"], step["value"], step["detail"]) for step in found["steps"]],
-    )
-    if live is not None:
-        _print_workers(found["workers"])
+    else:
+        print_table(
+            ("step", "value", "detail"),
+            [(step["name"], step["value"], step["detail"]) for step in found["steps"]],
+        )
+        if live is not None:
+            _print_workers(found["workers"])
+    if found["reason"] == FAILED:
+        raise typer.Exit(NEEDS_ATTENTION)
 
 
 def _by_policy(query: ExplainQuery, config: Path | None, ranges: Path | None) -> dict[str, Any]:

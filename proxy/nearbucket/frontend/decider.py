@@ -135,7 +135,7 @@ class Decider:
         decision = self.engine.decide(request, self)
         if b"range" in request.headers and isinstance(decision, Stream):
             return self._with_siblings(request, decision, came)
-        return self._signed(request, decision), NEW
+        return self.signed(request, decision), NEW
 
     def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of an object's copy; never waits."""
@@ -221,7 +221,7 @@ class Decider:
             return decision, NEW
         if older.size is None:
             return decision, NEXT if self._has_to_wait(request, decision, came) else NEW
-        to_older = self._signed(request, self.engine.decide(request, _OlderCopy(older.size)))
+        to_older = self.signed(request, self.engine.decide(request, _OlderCopy(older.size)))
         if not isinstance(to_older, RedirectTo):  # the copy is in shadow, for instance
             return decision, NEW
         asked, now = _asked_range(request, decision, older.size), time.monotonic()
@@ -249,7 +249,7 @@ class Decider:
             return None
         return replicas.older_copy(decision.site, decision.region or "", decision.key)
 
-    def _signed(self, request: Request, decision: Decision) -> Decision:
+    def signed(self, request: Request, decision: Decision) -> Decision:
         """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""
         if not self.presigners or not isinstance(decision, RedirectTo):
             return decision

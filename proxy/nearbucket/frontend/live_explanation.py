@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING
 
 from nearbucket.frontend.recent_redirects import mark_of_asker
 from nearbucket.policy.engine import ExplainStep
-from nearbucket.policy.explain import Explanation, request_for
-from nearbucket.policy.model import Reason, Refuse
+from nearbucket.policy.explain import explanation_of, request_for
+from nearbucket.policy.model import Reason, RedirectTo, Stream
 
 if TYPE_CHECKING:
     from nearbucket.frontend.decider import Decider
-    from nearbucket.policy.explain import ExplainQuery
-    from nearbucket.policy.model import ReplicaStatus, Request
+    from nearbucket.policy.explain import ExplainQuery, Explanation
+    from nearbucket.policy.model import Decision, ReplicaStatus, Request
 
 
 _NOT_NEEDED = ExplainStep("copy", "not needed", "the rules above decide")
+_NOT_SIGNED = ExplainStep(
+    "copy",
+    "not signed",
+    "redirect.presign: the credentials are missing, or expire within a minute",
+)
 
 
 class _LiveKnowledge:
@@ -27,11 +32,11 @@ class _LiveKnowledge:
 
     def __init__(self, decider: Decider) -> None:
         self._decider = decider
-        self.was_asked = False
+        self.status: ReplicaStatus | None = None
 
     def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
-        self.was_asked = True
-        return self._decider.replica_status(site, region, key)
+        self.status = self._decider.replica_status(site, region, key)
+        return self.status
 
     def came_back(self, site: str, _region: str, client: str, _key: str, request: Request) -> bool:
         redirects = self._decider.recent_redirects.get(site)
@@ -42,13 +47,24 @@ class _LiveKnowledge:
 async def live_explanation(decider: Decider, query: ExplainQuery) -> Explanation:
     """The steps of a decision; where the copy is not known, S3 is asked as for a client."""
     engine, request = request_for(decider.engine, **query._asdict())
-    knowledge, replicas = _LiveKnowledge(decider), decider.replicas
-    decision, copy = engine.decide(request, knowledge), _NOT_NEEDED
-    if knowledge.was_asked and replicas is not None and not isinstance(decision, Refuse):
-        of = decision.site, decision.region or "", decision.key
-        if decision.reason is Reason.UNVERIFIED:
-            await replicas.settle(*of)
-            decision = engine.decide(request, knowledge)
-        copy = ExplainStep("copy", *replicas.report(*of))
-    steps = tuple(engine.explain(request, knowledge, copy))
-    return Explanation(decision.reason.value, steps)
+    knowledge = _LiveKnowledge(decider)
+    decision = engine.decide(request, knowledge)
+    if isinstance(decision, Stream) and decision.reason is Reason.UNVERIFIED and decider.replicas:
+        await decider.replicas.settle(decision.site, decision.region or "", decision.key)
+        decision = engine.decide(request, knowledge)
+    copy = _copy_step(decider, decision, knowledge.status)
+    if isinstance(decision, RedirectTo):
+        # a signed URL lets anyone read the object, so the Location is shown without its signature
+        signed = decider.signed(request, decision)
+        if isinstance(signed, Stream):
+            decision, copy = signed, _NOT_SIGNED
+    return explanation_of(engine, query, request, decision, copy)
+
+
+def _copy_step(decider: Decider, decision: Decision, status: ReplicaStatus | None) -> ExplainStep:
+    """What is known of the copy, if the decision depends on it."""
+    replicas = decider.replicas
+    if status is None or replicas is None or not isinstance(decision, Stream | RedirectTo):
+        return _NOT_NEEDED
+    place = decision.site, decision.region or "", decision.key
+    return ExplainStep("copy", *replicas.report(*place, status))

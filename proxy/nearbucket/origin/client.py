@@ -328,7 +328,7 @@ class OriginClient:
 
 def _is_archived(fields: Mapping[str, str]) -> bool:
     """Whether a GET would be answered 403 InvalidObjectState, though the HEAD was answered 200."""
-    return unreadable_by_head(fields) is Unreadable.ARCHIVED
+    return unreadable_by_head(fields, lasting=0.0) is Unreadable.ARCHIVED
 
 
 def _is_missing(error: ErrorResponse, query: str) -> bool:

@@ -52,7 +52,8 @@ class ExplainStep(NamedTuple):
 NOT_CHECKED = ExplainStep(
     "copy",
     "not checked",
-    "checked when serving: the target and its copy, redirect.min_size, came-back",
+    "checked when serving: whether the target is up and clients can read an equal copy there, "
+    "redirect.min_size, came-back",
 )
 """The step of a copy that no bucket was asked about."""
 
@@ -233,13 +234,9 @@ class Engine:
         return replace(self, trust=trust, client_given=True)
 
     def explain(
-        self,
-        request: Request,
-        replicas: ReplicaKnowledge = ASSUME_REPLICATED,
-        copy: ExplainStep = NOT_CHECKED,
+        self, request: Request, decision: Decision, copy: ExplainStep = NOT_CHECKED
     ) -> list[ExplainStep]:
-        """The steps of ``decide`` for this request, in order; ``copy`` is that of the copy."""
-        decision = self.decide(request, replicas)
+        """The steps that led to a decision on this request, in order; ``copy`` is the copy's."""
         steps = [ExplainStep("request", f"{request.method} {request.target}")]
         if not isinstance(decision, Refuse):
             steps += [*self._explain_rules(request, decision), copy]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nearbucket.policy.engine import NOT_CHECKED, ExplainStep
 from nearbucket.policy.model import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nearbucket.policy.engine import Engine, ExplainStep
+    from nearbucket.policy.engine import Engine
+    from nearbucket.policy.model import Decision
+
+PATH_STARTS = ("/", "http://", "https://")
+"""What a path begins with; a whole URL names the host as well."""
+FAILED = "error"
+"""Given as the reason of an explanation that failed."""
 
 
 class ExplainQuery(NamedTuple):
@@ -33,6 +40,11 @@ class Explanation(NamedTuple):
     reason: str
     steps: tuple[ExplainStep, ...]
 
+    @classmethod
+    def of_failure(cls, error: Exception) -> Explanation:
+        """What is shown where explaining has failed."""
+        return cls(FAILED, (ExplainStep(FAILED, repr(error), "the log has more"),))
+
     def as_json(self) -> dict[str, Any]:
         """The explanation as plain data."""
         return {"reason": self.reason, "steps": [step._asdict() for step in self.steps]}
@@ -41,8 +53,36 @@ class Explanation(NamedTuple):
 def explained(engine: Engine, query: ExplainQuery) -> Explanation:
     """The explanation by the policy alone; no bucket is asked."""
     engine, request = request_for(engine, **query._asdict())
-    steps = tuple(engine.explain(request))
-    return Explanation(engine.decide(request).reason.value, steps)
+    return explanation_of(engine, query, request, engine.decide(request))
+
+
+def explanation_of(
+    engine: Engine,
+    query: ExplainQuery,
+    request: Request,
+    decision: Decision,
+    copy: ExplainStep = NOT_CHECKED,
+) -> Explanation:
+    """The explanation of a decision; ``request`` is that of ``request_for``."""
+    first, *others = engine.explain(request, decision, copy)
+    steps = (first, *_host_step(engine, query), *others)
+    return Explanation(decision.reason.value, steps)
+
+
+def _host_step(engine: Engine, query: ExplainQuery) -> tuple[ExplainStep, ...]:
+    """The host that was taken because the query names none, if there are several sites."""
+    if query.host is not None or not query.target.startswith("/"):
+        return ()
+    if any(name.lower() == "host" for name in query.headers):
+        return ()
+    if len({policy.name for policy in engine.sites.values()}) <= 1:
+        return ()
+    detail = f"the first of {len(engine.sites)} hosts; --host names another"
+    return (ExplainStep("host", _first_host(engine), detail),)
+
+
+def _first_host(engine: Engine) -> str:
+    return next((name for name in engine.sites if name != "*"), "localhost")
 
 
 def request_for(  # noqa: PLR0913  # one parameter for each part of a request
@@ -61,7 +101,7 @@ def request_for(  # noqa: PLR0913  # one parameter for each part of a request
     """
     fields = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
     if host is None:
-        host = next((name for name in engine.sites if name != "*"), "localhost")
+        host = _first_host(engine)
     fields.setdefault(b"host", host.encode())
     if engine.trust.reads.isdisjoint(fields):
         engine = engine.for_client()

@@ -21,7 +21,7 @@ from nearbucket.replicas.object_version import ABSENT, DENIED, LOCKED, ObjectVer
 from nearbucket.s3.copy_mark import TAG, etag_in_metadata, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer
-from nearbucket.s3.unreadable import Unreadable
+from nearbucket.s3.unreadable import SOON, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,10 +81,11 @@ class BucketProbe:
 
     Attributes:
         base_url: ``Bucket.object_base_url``: its URL and prefix.
+        barriers: What keeps clients from reading objects there; empty for an origin.
         signer: Signs the requests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the bucket is used for
         self,
         entry: Bucket,
         session: aiohttp.ClientSession,
@@ -92,6 +93,8 @@ class BucketProbe:
         *,
         reads_marks: bool = False,
         needs_credentials: bool = True,
+        barriers: frozenset[str] = frozenset(),
+        lasting: float = SOON,
     ) -> None:
         """Prepare for requests.
 
@@ -101,9 +104,13 @@ class BucketProbe:
             ambient: The SDK's credential chain.
             reads_marks: Whether to read marks: metadata, and the tags of objects that have any.
             needs_credentials: Whether redirects depend on signed requests or URLs.
+            barriers: What keeps clients from reading objects there; empty for an origin.
+            lasting: Seconds for which a restored object has to stay readable.
         """
         self._needs_credentials = needs_credentials
         self._reads_marks = reads_marks
+        self.barriers = barriers
+        self._lasting = lasting
         self.signer = Signer(
             entry.credentials,
             entry.region,
@@ -140,7 +147,7 @@ class BucketProbe:
         if status != 200:  # noqa: PLR2004  # OK
             raise OriginError(502, f"{self._named} answered {status} for an object")
         try:
-            version = ObjectVersion.of(fields)
+            version = ObjectVersion.of(fields, self._lasting)
         except ValueError:
             raise OriginError(502, f"{self._named} sent no size of an object") from None
         if self._reads_marks and (etag := etag_in_metadata(fields)):

@@ -20,7 +20,7 @@ from nearbucket.event_loop import clear_incrementally
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from nearbucket.replicas.object_version import CatalogEntry
 
@@ -43,6 +43,8 @@ class _Health(Protocol):  # ``HealthChecker``, as far as it is needed here
 class _Probe(Protocol):  # ``BucketProbe``, as far as it is needed here
     base_url: str
 
+    @property
+    def barriers(self) -> Collection[str]: ...
     async def head_object(self, key: str) -> ObjectVersion: ...
 
 
@@ -319,7 +321,7 @@ class ObjectCache:
             self._health.answered(probe.base_url, key, version)
         known, bucket.failing = bucket.get(key), False
         bucket.put(key, CachedObject.of(version, asked))
-        if known is None or version.ends(known.version):
+        if known is None or version.ends(known.version, probe.barriers):
             if known is not None:
                 self._changed()
             self._on_head(bucket, key, known)

@@ -7,10 +7,10 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.s3.unreadable import Unreadable, unreadable_by_head
+from nearbucket.s3.unreadable import SOON, Unreadable, unreadable_by_head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 _PREFIX = "x-amz-checksum-"
 CHECKSUMS = tuple(_PREFIX + name for name in ("crc64nvme", "crc32", "crc32c", "sha256", "sha1"))
@@ -39,14 +39,18 @@ class ObjectVersion(NamedTuple):
     unreadable: str | None = ""
 
     @classmethod
-    def of(cls, fields: Mapping[str, str]) -> ObjectVersion:
+    def of(cls, fields: Mapping[str, str], lasting: float = SOON) -> ObjectVersion:
         """Read the response to a HEAD; ``fields`` finds names in any case.
+
+        Args:
+            fields: The header fields of the response.
+            lasting: Seconds for which a restored object has to stay readable.
 
         Raises:
             ValueError: It has no Content-Length.
         """
         etag, size = fields.get("ETag", "").strip('"'), int(fields.get("Content-Length", ""))
-        modified, unreadable = fields.get("Last-Modified", ""), unreadable_by_head(fields)
+        modified, unreadable = fields.get("Last-Modified", ""), unreadable_by_head(fields, lasting)
         return cls(size, etag, _sums(fields), unix_time(modified), _plain(unreadable))
 
     def equals(self, other: ObjectVersion) -> bool | None:
@@ -71,13 +75,19 @@ class ObjectVersion(NamedTuple):
         """Size in bytes; None if there is no object, or S3 does not say."""
         return self.size if self.size >= 0 else None
 
-    def ends(self, known: ObjectVersion) -> bool:
+    def ends(self, known: ObjectVersion, barriers: Collection[str]) -> bool:
         """Whether redirects to a known version end: this is another one, or clients cannot read it.
 
         The second is so when an object is archived: its size and ETag stay.
+
+        Args:
+            known: The known version.
+            barriers: What keeps clients from reading objects of the bucket.
         """
         was = known.unreadable
-        return self[:2] != known[:2] or (was is not None and self.unreadable not in {"", None, was})
+        return self[:2] != known[:2] or (
+            was is not None and was != self.unreadable and self.unreadable in barriers
+        )
 
     def _is_marked_in(self, checksums: list[str]) -> bool:
         return self.etag != "" and f"etag={self.etag}" in checksums

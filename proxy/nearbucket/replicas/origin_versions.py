@@ -225,7 +225,7 @@ class OriginVersions:
         known = None if copy is None else copy.get(key)
         if copy is not None and known is not None and known.seen < entry.seen:
             copy.put(key, entry)
-            if entry.version.ends(known.version):
+            if entry.version.ends(known.version, copy.probe.barriers):
                 self._changed()
 
     def _agree(self, report: VersionReport) -> None:

@@ -78,11 +78,11 @@ class ReplicaRule(NamedTuple):
 
     def describe(self, key: str, now: float) -> str:
         """What each bucket is known to have, in words."""
-        names = ("origin", "target") if len(self.buckets) > 1 else ("copy",)
-        found = (
+        names = ("origin", "target") if len(self.buckets) > 1 else ("object",)
+        found = [
             f"{name}: {_in_words(bucket.get(key), now)}"
-            for name, bucket in zip(names, self.buckets, strict=True)
-        )
+            for name, bucket in zip(names, self.buckets, strict=False)
+        ]
         return "; ".join(found) or "no bucket is checked (redirect.verify, redirect.min_size)"
 
     def known(self, key: str) -> list[CachedObject] | None:
@@ -180,7 +180,9 @@ def _in_words(entry: CachedObject | None, now: float) -> str:
     when = f"checked {max(0.0, now - entry.seen):.0f} s ago"
     if entry.version == ABSENT:
         return f"no such object, {when}"
-    return f"{entry.version.size} bytes, ETag {entry.version.etag or 'unknown'}, {when}"
+    size, etag = entry.version.known_size, entry.version.etag or "unknown"
+    unreadable = f"{entry.version.unreadable}, " if entry.version.unreadable else ""
+    return f"{'?' if size is None else size} bytes, ETag {etag}, {unreadable}{when}"
 
 
 def etags_of(entries: list[CachedObject]) -> tuple[str, ...]:

@@ -20,9 +20,10 @@ from nearbucket.replicas.client_target import target_text, target_uses
 from nearbucket.replicas.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.origin_versions import LATELY, OriginVersions
-from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, etags_of
+from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, barriers_of, etags_of
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
+from nearbucket.s3.unreadable import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -145,6 +146,7 @@ class ReplicaStatuses:
         """A probe for each bucket, by ``object_base_url``."""
         probes: dict[str, BucketProbe] = {}
         with_copies, signed = _urls_with_copies(sites), _urls_that_need_credentials(sites)
+        barriers, longest = _barriers(sites), max(site.redirect.verify_ttl for site in sites)
         for site in sites:
             for entry in (site.origin, *site.targets.values()):
                 url = entry.object_base_url
@@ -155,6 +157,8 @@ class ReplicaStatuses:
                         self._ambient,
                         reads_marks=url in with_copies,
                         needs_credentials=url in signed,
+                        barriers=barriers.get(url, frozenset()),
+                        lasting=longest + SOON,  # a result is used for as long as it is valid
                     )
         return probes
 
@@ -219,8 +223,8 @@ class ReplicaStatuses:
             return OlderCopy(replaced.changed, copy.version.size)
         return OlderCopy(replaced.changed, None) if key in target.flights else None
 
-    def report(self, site: str, region: str, key: str) -> tuple[str, str]:
-        """What is known of a copy, for people: a word, and why.
+    def report(self, site: str, region: str, key: str, status: ReplicaStatus) -> tuple[str, str]:
+        """What a status follows from, for people: a word, and why.
 
         Returns:
             A reason against a redirect or ``good``, and what is known of target and buckets.
@@ -228,10 +232,9 @@ class ReplicaStatuses:
         rule = self._rules.get((site, region))
         if rule is None:
             return "no target", ""
-        why = self._why_down(rule)
-        if why:
-            return Reason.TARGET_DOWN.value, why
-        against = self.status(site, region, key).against
+        against = status.against
+        if against is Reason.TARGET_DOWN:
+            return against.value, self._why_down(rule)
         return (against.value if against else "good"), rule.describe(key, monotonic())
 
     def _why_down(self, rule: ReplicaRule) -> str:
@@ -334,6 +337,16 @@ def _urls_with_copies(sites: Sequence[Site]) -> set[str]:
         for origin, target in urls
         if target.object_base_url != origin.object_base_url
     }
+
+
+def _barriers(sites: Sequence[Site]) -> dict[str, frozenset[str]]:
+    """What keeps clients from reading a copy, by the ``object_base_url`` of each target."""
+    found: dict[str, frozenset[str]] = {}
+    for site in sites:
+        for target in site.targets.values():
+            url = target.object_base_url
+            found[url] = found.get(url, frozenset()) | barriers_of(site)
+    return found
 
 
 def _urls_that_need_credentials(sites: Sequence[Site]) -> set[str]:

@@ -76,7 +76,8 @@ def steps_of(
 def _refuse_unknown(option: str, asked: Iterable[str], known: Sequence[str]) -> None:
     for name in asked:
         if name not in known:
-            raise ConfigError(f"{option} {name}: there is {' '.join(known) or 'none'}")
+            names = " ".join(dict.fromkeys(known))  # two sites may have targets in one region
+            raise ConfigError(f"{option} {name}: there is {names or 'none'}")
 
 
 def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:

@@ -10,7 +10,10 @@ customer-provided keys"; "Amazon S3 Inventory list" (the columns of a report).
 from __future__ import annotations
 
 import re
+import time
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,17 +43,22 @@ _REPORTED = {
     "DSSE-KMS": Unreadable.KMS,
     "SSE-C": Unreadable.CUSTOMER_KEY,
 }
-_RESTORE = re.compile(r'ongoing-request="?(true|false)')
+_RESTORE = re.compile(r'ongoing-request="?(true|false)(?:.*expiry-date="?([^"]*))?')
+
+SOON = 3600.0
+"""Seconds for which a restored object has to stay readable: downloads begin, and are resumed."""
 
 
-def unreadable_by_head(fields: Mapping[str, str]) -> Unreadable | None:
+def unreadable_by_head(fields: Mapping[str, str], lasting: float = SOON) -> Unreadable | None:
     """What keeps clients from reading an object, by the response to a HEAD; None if nothing does.
 
     Args:
         fields: Its header fields; names in lower case, or found in any case.
+        lasting: Seconds for which a restored object has to stay readable.
     """
     restore = _RESTORE.search(fields.get("x-amz-restore", ""))
-    restoring, restored = (restore is not None and restore[1] == word for word in ("true", "false"))
+    restoring = restore is not None and restore[1] == "true"
+    restored = restore is not None and not restoring and _seconds_left(restore[2]) > lasting
     archived = fields.get("x-amz-storage-class") in ARCHIVES and not restored
     if archived or restoring or "x-amz-archive-status" in fields:
         return Unreadable.ARCHIVED
@@ -59,6 +67,16 @@ def unreadable_by_head(fields: Mapping[str, str]) -> Unreadable | None:
     if fields.get("x-amz-server-side-encryption", "").startswith("aws:kms"):  # also aws:kms:dsse
         return Unreadable.KMS
     return None
+
+
+def _seconds_left(expiry: str | None) -> float:
+    """Seconds until a restored copy expires; without a date it does not, and what is none is 0."""
+    if expiry is None:
+        return inf
+    try:
+        return parsedate_to_datetime(expiry).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def maybe_archived(storage_class: str, tier: str = "") -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp import web
 
 from nearbucket.policy.client_address import plain_address
-from nearbucket.policy.explain import ExplainQuery, explained
+from nearbucket.policy.explain import PATH_STARTS, ExplainQuery, explained
 from nearbucket.supervisor.admin_protection import EXPLAIN, protect
 
 if TYPE_CHECKING:
@@ -75,12 +75,13 @@ def application(view: SupervisorView, names: Collection[str] = ()) -> web.Applic
 
     async def explain(request: web.Request) -> web.Response:
         query = request.query
-        if plain_address(query.get("ip", "")) is None or not query.get("path", "").startswith("/"):
+        path = query.get("path", "")
+        if plain_address(query.get("ip", "")) is None or not path.startswith(PATH_STARTS):
             return web.json_response({"error": "give ip=, an address, and path=/..."}, status=400)
         fields = [line.partition(":") for line in query.getall("header", [])]
         asked = ExplainQuery(
             query["ip"],
-            query["path"],
+            path,
             query.get("host"),
             query.get("method", "GET"),
             {name.strip(): value.strip() for name, _, value in fields},

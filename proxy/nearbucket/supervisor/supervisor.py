@@ -297,7 +297,15 @@ class Supervisor:
         return [problem] if problem and uses_ambient_credentials(self.settings) else []
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
-        """The explanations of all workers, which ask S3 where they do not know the copy."""
+        """The explanations of all workers, which ask S3 where they do not know the copy.
+
+        Without a User-Agent it is that of a client whose redirects fail, if the address has one.
+        """
+        stuck = (each for each in self._pool.stuck_clients if each.client == query.ip)
+        if (client := next(stuck, None)) and not any(
+            name.lower() == "user-agent" for name in query.headers
+        ):
+            query = query._replace(headers={**query.headers, "User-Agent": client.user_agent})
         return await self._pool.explain(query, self.settings.catalog.wait + EXPLAIN_MARGIN)
 
     def hosts(self) -> Sequence[str]:

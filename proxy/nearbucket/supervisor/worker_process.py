@@ -17,6 +17,7 @@ import uvloop
 
 from nearbucket.errors import OriginError
 from nearbucket.frontend.recent_redirects import SharedTable
+from nearbucket.policy.explain import Explanation
 from nearbucket.replicas.object_version import CatalogBatch, VersionReport
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
@@ -107,7 +108,11 @@ class _MessageHandler:
             self._channel.send(SnapshotRefused(repr(error)))
 
     async def _explain(self, asked: ExplainRequest) -> None:
-        explanation = await self._worker.explain(asked.query)
+        try:
+            explanation = await self._worker.explain(asked.query)
+        except Exception as error:
+            _log.exception("a decision could not be explained")
+            explanation = Explanation.of_failure(error)
         self._channel.send(ExplainReply(asked.number, explanation))
 
     def send_stats(self, number: int) -> None:
