@@ -74,7 +74,7 @@ def test_an_unknown_name_is_answered_with_the_known(asked: dict[str, Any], says:
 
 def test_a_region_of_several_sites_is_named_once() -> None:
     sites = [{"hosts": [host], "targets": {"us-west-2": WEST}} for host in ("a", "b")]
-    with pytest.raises(ConfigError, match="--region eu-west-2: there is us-west-2$"):
+    with pytest.raises(ConfigError, match=r"--region eu-west-2: there is us-west-2$"):
         plan(*sites, regions=["eu-west-2"])
 
 

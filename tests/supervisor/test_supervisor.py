@@ -205,6 +205,33 @@ async def test_a_reload_logs_which_settings_it_changes(
     ]
 
 
+async def test_a_target_is_switched_off_beside_a_change_that_takes_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, worker = tmp_path / "nearbucket.yaml", Worker()
+    async with supervised(file, worker) as supervisor:
+        await supervisor._publish(ranges())
+        port = supervisor.settings.listen.port
+        write(file, "off")
+        document = json.loads(file.read_text("utf-8"))
+        document |= {"listen": {"port": 81}, "log": {"access": "w3c", "level": "warning"}}
+        file.write_text(json.dumps(document), encoding="utf-8")
+        await supervisor.reload()
+        settings = supervisor.settings
+        assert worker.modes == ["on", "on", "off"]
+        assert (settings.listen.port, settings.log.access) == (port, "json")
+        assert settings.log.level == "warning"
+        status = await supervisor.status()
+        assert status["config"]["refused"] is None
+        (warning,) = status["warnings"]
+        assert warning.startswith("listen, log.access: changed in the configuration, which takes a")
+        assert "everything else in it is applied" in warning
+        assert warning in caplog.messages
+        write(file, "off")
+        await supervisor.reload()
+        assert (await supervisor.status())["warnings"] == []
+
+
 async def test_a_reload_never_logs_a_secret(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from nearbucket.cli.output import print_error, print_json, print_table, size_text
 from nearbucket.config.differences import SettingDifference, value_text
-from nearbucket.errors import ConfigError
-from nearbucket.supervisor.snapshot import refuse_restart
+from nearbucket.supervisor import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,11 +35,8 @@ _NOT_REPLAYED = re.compile(
 
 def restart_needed(before: Settings, after: Settings) -> str | None:
     """The settings that change only with a restart, or None."""
-    try:
-        refuse_restart(before, after)
-    except ConfigError as error:
-        return str(error)
-    return None
+    keys = snapshot.restart_needed(before, after)
+    return f"{', '.join(keys)}: changes only with a restart" if keys else None
 
 
 def print_differences(found: Sequence[SettingDifference], restart: str | None) -> None:

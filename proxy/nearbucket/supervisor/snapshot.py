@@ -13,7 +13,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from nearbucket.config.file import masked
-from nearbucket.errors import ConfigError
 from nearbucket.policy.engine import Engine
 from nearbucket.regions.list_guard import CLOUDFRONT
 from nearbucket.regions.region_table import (
@@ -111,15 +110,21 @@ def engine_of(snapshot: Snapshot) -> Engine:
     return Engine.build(snapshot.settings, snapshot.table, snapshot.cdn)
 
 
-def refuse_restart(old: Settings, new: Settings) -> None:
-    """Refuse a change of settings that are read only at the start.
+def restart_needed(old: Settings, new: Settings) -> list[str]:
+    """The keys of settings that differ and are read only at the start."""
+    return [key for key in _READ_AT_START if attrgetter(key)(old) != attrgetter(key)(new)]
 
-    Raises:
-        ConfigError: Some differ; names them.
-    """
-    changed = [key for key in _READ_AT_START if attrgetter(key)(old) != attrgetter(key)(new)]
-    if changed:
-        raise ConfigError(f"{', '.join(changed)}: changes only with a restart")
+
+def without_restart(old: Settings, new: Settings) -> Settings:
+    """The new settings, with the old values of those that are read only at the start."""
+    kept = new
+    for key in restart_needed(old, new):
+        section, _, name = key.partition(".")
+        value = getattr(old, section)
+        if name:
+            value = getattr(kept, section).model_copy(update={name: getattr(value, name)})
+        kept = kept.model_copy(update={section: value})
+    return kept
 
 
 def fingerprint(settings: Settings) -> str:

@@ -28,12 +28,13 @@ from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
-    refuse_restart,
     regions_without_prefixes,
+    restart_needed,
     snapshot_of,
     targets_in_other_regions,
     targets_without_owner,
     uses_ambient_credentials,
+    without_restart,
 )
 from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
@@ -92,6 +93,7 @@ class Supervisor:
         self._swapping = asyncio.Lock()
         self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
         self._refused: str | None = None
+        self._needs_restart: str | None = None
         self._savings = HighWater()
         self._stop = asyncio.Event()
         self._started = time.time()
@@ -201,13 +203,17 @@ class Supervisor:
         self._reloading = asyncio.create_task(self.reload())
 
     async def reload(self) -> None:
-        """Read the configuration again; one that cannot be used is refused whole."""
+        """Read the configuration again; one that cannot be used is refused whole.
+
+        Settings that are read only at the start stay as they are. The rest is applied all the same:
+        a target may have to be switched off at once.
+        """
         self._file_stamp = _stamp(self._path or DEFAULT_FILE)
         before = self.settings
         try:
-            settings = load(self._path)
-            refuse_variables(settings)
-            refuse_restart(before, settings)
+            read = load(self._path)
+            refuse_variables(read)
+            settings = without_restart(before, read)
             await self._swap(settings=settings)
         except Exception as error:
             self._refuse(error)
@@ -216,8 +222,19 @@ class Supervisor:
             self._refused = None
             changes = _changes(before, settings)
             _log.info("configuration reloaded: %s; %s", fingerprint(settings), changes)
+            self._note_restart(restart_needed(before, read))
             self._warn_of_targets()
             self._check_credentials()
+
+    def _note_restart(self, keys: Sequence[str]) -> None:
+        """Log and keep which settings of the file are not in use."""
+        self._needs_restart = None
+        if keys:
+            self._needs_restart = (
+                f"{', '.join(keys)}: changed in the configuration, which takes a restart; until "
+                "then the old value is used, and everything else in it is applied"
+            )
+            _log.warning("%s", self._needs_restart)
 
     def _refuse(self, error: Exception) -> None:
         expected = isinstance(error, ProxyError)
@@ -294,7 +311,8 @@ class Supervisor:
     def warnings(self) -> Sequence[str]:
         """What keeps it from working as configured, though traffic may come."""
         problem = self._pool.credentials.problem
-        return [problem] if problem and uses_ambient_credentials(self.settings) else []
+        found = [problem] if problem and uses_ambient_credentials(self.settings) else []
+        return [*found, self._needs_restart] if self._needs_restart else found
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
         """The explanations of all workers, which ask S3 where they do not know the copy.
