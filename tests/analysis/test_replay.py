@@ -279,6 +279,19 @@ def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
     assert [row.usd(prices) for row in less.rows] == [-0.1, -0.2]
 
 
+def test_the_transfer_from_a_bucket_in_another_region_is_subtracted() -> None:
+    prices = Prices(cdn_per_gb=0.1)
+    near = settings(site={"targets": {"us-west-2": {"bucket": "west"}}})
+    far = settings(site={"targets": {"us-west-2": {"bucket": "east", "region": "us-east-1"}}})
+    off = settings(site={"redirect": {"mode": "off"}})
+    saved = []
+    for before, after in ((off, near), (off, far), (far, off), (near, far)):
+        counted = PolicyDiff(Replay(engine(before), engine(after)), before, after)
+        counted.add(line(GB))
+        saved.append(round(sum(row.usd(prices) for row in counted.finish().rows), 6))
+    assert saved == [0.1, 0.08, -0.08, -0.02]
+
+
 def test_another_reason_for_the_same_answer_is_a_change_that_saves_nothing() -> None:
     totals = count(Replay(site(mode="off"), site(mode="shadow")), [line(GB)])
     assert [(str(row.before), str(row.after), row.usd(Prices())) for row in totals.rows] == [

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nearbucket.analysis.log_reader import LogEntry, LoggedRequest
     from nearbucket.analysis.replay import Replay, ReplayedAnswer, ReplayedRequest
     from nearbucket.config.prices import Prices
+    from nearbucket.config.settings import Settings
 
 _MOST_KNOWN = 1 << 16
 _MOST_PATHS = 200_000
@@ -34,6 +35,7 @@ class AnswerChange:
         after: The second's.
         region: The region whose target gains or loses the requests; else the clients' region.
         example: A path, without its query.
+        buckets: Region of the target's bucket in the first configuration, and in the second.
         requests: Number of requests.
         size: Their bytes, as far as known.
         unknown: Number of requests of unknown size.
@@ -43,6 +45,7 @@ class AnswerChange:
     after: ReplayedAnswer
     region: str
     example: str
+    buckets: tuple[str, str]
     requests: int = 0
     size: int = 0
     unknown: int = 0
@@ -54,7 +57,11 @@ class AnswerChange:
 
     def usd(self, prices: Prices) -> float:
         """What the change saves, in dollars; negative if it costs."""
-        return self.way * self.size / GB * prices.cdn(self.region)
+        before, after = (
+            prices.saved(self.region, bucket) if answer.to_target else 0.0
+            for answer, bucket in zip((self.before, self.after), self.buckets, strict=True)
+        )
+        return (after - before) * self.size / GB
 
 
 @dataclass(slots=True)
@@ -82,12 +89,30 @@ class PolicyDiffTotals:
     rows: list[AnswerChange] = field(default_factory=list)
 
 
+def _bucket_regions(settings: Settings | None) -> dict[tuple[str, str], str]:
+    """Where clients are sent, by site and region of the clients."""
+    return {
+        (site.name, region): site.bucket_region(region)
+        for site in (settings.sites if settings else ())
+        for region in site.targets
+    }
+
+
 class PolicyDiff:
     """Replays and counts the lines of a log, one after the other."""
 
-    def __init__(self, replay: Replay) -> None:
-        """``replay`` decides each request by both configurations."""
+    def __init__(
+        self, replay: Replay, before: Settings | None = None, after: Settings | None = None
+    ) -> None:
+        """Prepare to count.
+
+        Args:
+            replay: Decides each request by both configurations.
+            before: The first; without it buckets count as in the region of their clients.
+            after: The second.
+        """
         self.totals = PolicyDiffTotals()
+        self._buckets = [_bucket_regions(settings) for settings in (before, after)]
         self._replay = replay
         self._replayed: dict[LoggedRequest, tuple[ReplayedRequest, AnswerChange | None]] = {}
         self._rows: dict[tuple[ReplayedAnswer, ReplayedAnswer, str], AnswerChange] = {}
@@ -139,7 +164,9 @@ class PolicyDiff:
         key = replayed.before, replayed.after, replayed.region
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = AnswerChange(*key, replayed.path)
+            place, region = (replayed.site, replayed.region), replayed.region
+            before, after = (regions.get(place, region) for regions in self._buckets)
+            row = self._rows[key] = AnswerChange(*key, replayed.path, (before, after))
             self.totals.rows.append(row)
         return row
 

@@ -16,8 +16,7 @@ from nearbucket.regions.ip_ranges_source import ranges_in_use
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearbucket.analysis.policy_diff import PolicyDiffTotals
-    from nearbucket.analysis.replay import Replay
+    from nearbucket.analysis.policy_diff import PolicyDiff, PolicyDiffTotals
     from nearbucket.config.settings import Settings
 
 _LOG = (
@@ -49,7 +48,7 @@ def diff(  # noqa: PLR0913  # one parameter an option
     found, restart = differences(old, new), report.restart_needed(old, new)
     if not as_json:
         report.print_differences(found, restart)
-    totals = _replayed(log, _replay(old, new, ranges), limit) if log else None
+    totals = _replayed(log, _changes(old, new, ranges), limit) if log else None
     if as_json:
         report.print_as_json(found, restart, totals, new.prices)
     elif totals is None:
@@ -60,8 +59,9 @@ def diff(  # noqa: PLR0913  # one parameter an option
             print_error(note)
 
 
-def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
-    """Engines of both configurations, with the same list of prefixes."""
+def _changes(old: Settings, new: Settings, ranges: Path | None) -> PolicyDiff:
+    """Counts changes by the engines of both configurations, with the same list of prefixes."""
+    from nearbucket.analysis.policy_diff import PolicyDiff  # noqa: PLC0415
     from nearbucket.analysis.replay import Replay  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
@@ -69,15 +69,14 @@ def _replay(old: Settings, new: Settings, ranges: Path | None) -> Replay:
     if document is None:
         print_error(NO_RANGES)
     before, after = (engine_of(snapshot_of(settings, document)) for settings in (old, new))
-    return Replay(before, after)
+    return PolicyDiff(Replay(before, after), old, new)
 
 
-def _replayed(names: Sequence[str], replay: Replay, limit: int | None) -> PolicyDiffTotals:
+def _replayed(names: Sequence[str], changes: PolicyDiff, limit: int | None) -> PolicyDiffTotals:
     from nearbucket.analysis.log_reader import LogFiles  # noqa: PLC0415
-    from nearbucket.analysis.policy_diff import PolicyDiff  # noqa: PLC0415
     from nearbucket.cli.config_diff_report import progress  # noqa: PLC0415
 
-    logs, changes = LogFiles(names), PolicyDiff(replay)
+    logs = LogFiles(names)
     with progress(logs) as show:
         for number, line in enumerate(islice(logs.entries(), limit)):
             changes.add(line)
