@@ -179,7 +179,7 @@ def test_a_target_that_is_its_origin_needs_nothing(sync: Sync) -> None:
         pytest.param({}, ["--region", "eu-west-1"], 2, "--region eu-west-1: there is", id="region"),
         pytest.param({}, ["--site", "x"], 2, "--site x: there is *", id="site"),
         pytest.param({"bucket": "nonesuch"}, [], 2,
-                     "sites.0.targets.us-west-2: bucket nonesuch/", id="no bucket"),
+                     "sites.*.targets.us-west-2: bucket nonesuch/", id="no bucket"),
         pytest.param({"bucket": "sync-origin", "prefix": ""}, [], 2,
                      "hold each other's objects", id="the origin's own folder inside"),
         pytest.param({"endpoint": "http://127.0.0.1:9"}, [], 2, "one server only", id="servers"),
@@ -202,11 +202,11 @@ def test_a_server_that_is_not_there_ends_with_3(sync: Sync) -> None:
     targets = {"us-west-2": site["targets"]["us-west-2"] | nowhere}
     code, out, err = sync(origin=site["origin"] | nowhere, targets=targets)
     assert (code, out) == (3, "")
-    assert "sites.0.origin: bucket sync-origin/" in err
+    assert "sites.*.origin: bucket sync-origin/" in err
     assert "is the endpoint right, and reachable from here?" in err
     code, out, err = sync("--json", origin=site["origin"] | nowhere, targets=targets)
     problem = json.loads(out)["targets"][0]["problem"]
-    assert problem.startswith("sites.0.origin: bucket sync-origin/")
+    assert problem.startswith("sites.*.origin: bucket sync-origin/")
     assert (code, err) == (3, f"nearbucket: {sync.folder / 'n.yaml'}: {problem}\n")
 
 

@@ -14,6 +14,7 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from nearbucket.config.file import load
+from nearbucket.config.patterns import pattern_fault
 from nearbucket.config.yaml_document import read_yaml
 from nearbucket.errors import ConfigError
 
@@ -229,3 +230,10 @@ def test_no_secret_in_the_wrong_place_of_a_file_is_shown(file: Path, value: str)
     (said,) = said_of(file)
     assert ":1: client_address.origin_secret: " in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a[{]b,c[}]", "a[$]", "[(]a|b[)]", "[]x]", "[!]]*", "v[0-9].[0-9]", "[[]x"]
+)
+def test_special_characters_in_brackets_are_themselves(pattern: str) -> None:
+    assert pattern_fault(pattern) is None

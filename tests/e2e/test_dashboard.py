@@ -81,7 +81,7 @@ async def test_the_dashboard_says_what_is_sent_where_and_what_is_wrong(
             "* eu-west-1 no target-down 1 25.0 %",
             "target down: * in eu-west-1, ",
             "; its clients are not sent there: there is no bucket",
-            "warm-up: sites.0.targets.eu-west-1",
+            "warm-up: sites.*.targets.eu-west-1",
             "the last configuration was refused, the one before goes on: ",
         )
         said = running.errors.read_text(encoding="utf-8")

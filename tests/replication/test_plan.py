@@ -32,8 +32,8 @@ def test_every_target_but_the_origin_itself_is_a_step() -> None:
     found = plan({"targets": TWO})
     assert shape(found) == [("*", ("us-west-2",), "west"), ("*", ("eu-west-1",), "ireland")]
     assert [step.target.name for step in found] == [
-        "sites.0.targets.us-west-2",
-        "sites.0.targets.eu-west-1",
+        "sites.*.targets.us-west-2",
+        "sites.*.targets.eu-west-1",
     ]
 
 
@@ -104,7 +104,7 @@ OTHER = "https://s3.other.example"
 def test_copies_that_cannot_be_are_refused(site: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as error:
         plan(site)
-    assert str(error.value).startswith("sites.0.targets.us-west-2: ")
+    assert str(error.value).startswith("sites.*.targets.us-west-2: ")
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,10 @@ SHARED = {"hosts": ["b"], "origin": {"bucket": "others", "region": "us-east-1"}}
 @pytest.mark.parametrize(
     ("second", "named"),
     [
-        pytest.param({"targets": {"us-west-2": WEST}}, "sites.1.targets.us-west-2", id="a target"),
+        pytest.param({"targets": {"us-west-2": WEST}}, "sites.b.targets.us-west-2", id="a target"),
         pytest.param({"targets": {"us-west-2": {**WEST, "prefix": "x"}}},
-                     "sites.1.targets.us-west-2", id="a folder in it"),
-        pytest.param({"origin": {"bucket": "west", "region": "us-west-2"}}, "sites.1.origin",
+                     "sites.b.targets.us-west-2", id="a folder in it"),
+        pytest.param({"origin": {"bucket": "west", "region": "us-west-2"}}, "sites.b.origin",
                      id="an origin"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,20 +31,37 @@ def settings(origin: dict[str, Any], targets: Any = WEST, scheme: str = "https")
 
 
 @pytest.mark.parametrize(
+    ("region", "name", "cure"),
+    [
+        ("cn-north-1", "AWS_USE_DUALSTACK_ENDPOINT",
+         "endpoint: https://s3.dualstack.cn-north-1.amazonaws.com.cn, with path_style: false"),
+        ("cn-north-1", "AWS_USE_FIPS_ENDPOINT", "cn-north-1 has no such hosts of S3. Unset it"),
+        ("eu-west-1", "AWS_USE_FIPS_ENDPOINT", "eu-west-1 has no such hosts of S3. Unset it"),
+        ("us-gov-west-1", "AWS_USE_FIPS_ENDPOINT",
+         "endpoint: https://s3-fips.us-gov-west-1.amazonaws.com, with path_style: false"),
+    ],
+)  # fmt: skip
+def test_the_cure_is_that_of_the_region(region: str, name: str, cure: str) -> None:
+    chosen = settings({"bucket": "downloads", "region": region}, {})
+    with pytest.raises(ConfigError, match=re.escape(cure) + "$"):
+        refuse_variables(chosen, {name: "true"})
+
+
+@pytest.mark.parametrize(
     ("environ", "message"),
     [
         ({"AWS_ENDPOINT_URL": "http://minio:9000"},
          (f"AWS_ENDPOINT_URL: 'http://minio:9000' names another S3; {UNUSED} "
-         "sites.0.origin.endpoint: http://minio:9000")),
+         "sites.*.origin.endpoint: http://minio:9000")),
         ({"AWS_ENDPOINT_URL_S3": "http://minio:9000"},
          (f"AWS_ENDPOINT_URL_S3: 'http://minio:9000' names another S3; {UNUSED} "
-         "sites.0.origin.endpoint: http://minio:9000")),
+         "sites.*.origin.endpoint: http://minio:9000")),
         ({"AWS_USE_FIPS_ENDPOINT": "true"},
-         (f"AWS_USE_FIPS_ENDPOINT: 'true' names other hosts; {UNUSED} sites.0.origin.endpoint: "
+         (f"AWS_USE_FIPS_ENDPOINT: 'true' names other hosts; {UNUSED} sites.*.origin.endpoint: "
          "https://s3-fips.us-east-1.amazonaws.com, with path_style: false")),
         ({"AWS_USE_DUALSTACK_ENDPOINT": "True"},
          (f"AWS_USE_DUALSTACK_ENDPOINT: 'True' names other hosts; {UNUSED} "
-         "sites.0.origin.endpoint: https://s3.dualstack.us-east-1.amazonaws.com, with "
+         "sites.*.origin.endpoint: https://s3.dualstack.us-east-1.amazonaws.com, with "
          "path_style: false")),
         ({"HTTPS_PROXY": "http://proxy:3128"},
          ("HTTPS_PROXY: names a proxy for downloads.s3.us-east-1.amazonaws.com, but S3 is reached "

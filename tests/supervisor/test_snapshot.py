@@ -24,10 +24,10 @@ PRIVATE = {"endpoint": "https://vpce-1.s3.us-west-2.vpce.amazonaws.com"}
 def test_targets_on_aws_without_an_owner_are_named(target: dict[str, str], *, named: bool) -> None:
     site = {"targets": {"us-west-2": {"bucket": "west", **target}}}
     chosen = settings(site=site)
-    assert targets_without_owner(chosen) == ["sites.0.targets.us-west-2"] * named
+    assert targets_without_owner(chosen) == ["sites.*.targets.us-west-2"] * named
     findings = checks._owners(chosen)
     assert [(found.level, found.place) for found in findings] == [
-        ("warning", "sites.0.targets.us-west-2")
+        ("warning", "sites.*.targets.us-west-2")
     ] * named
 
 
@@ -49,7 +49,7 @@ def test_targets_in_another_region_than_their_clients_are_named(
 ) -> None:
     site = {"targets": {"us-west-2": {"bucket": "west", **target}}}
     chosen = settings(site=site)
-    key = "sites.0.targets.us-west-2"
+    key = "sites.*.targets.us-west-2"
     assert list(targets_in_other_regions(chosen)) == [key] * named
     found = [(each.level, each.place, each.about) for each in checks._far(chosen)]
     assert found == [("warning", key, "region")] * named

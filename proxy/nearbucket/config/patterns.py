@@ -10,6 +10,8 @@ from pydantic import AfterValidator
 from nearbucket.config.value_types import SettingError
 
 _ALTERNATIVES = re.compile(r"\([^()]*\|[^()]*\)")
+_CLASS = re.compile(r"\[(?:!.|[^!])[^\]]*\]", re.DOTALL)
+"""One of several characters, as ``fnmatch`` reads it; a ] that comes first is one of them."""
 _BRACES = re.compile(r"\{[^{}]*,[^{}]*\}")
 
 
@@ -21,20 +23,23 @@ def pattern_fault(pattern: str) -> str | None:
     """
     if not pattern:
         return "is empty and matches nothing; remove it"
-    if _ALTERNATIVES.search(pattern) or _BRACES.search(pattern):
+    plain = _CLASS.sub("?", pattern)
+    if _ALTERNATIVES.search(plain) or _BRACES.search(plain):
         return "has alternatives, which shell patterns do not have; write a pattern for each"
-    if _is_expression(pattern):
+    if "\\" in pattern or _is_expression(plain):
         shell = _shell_pattern(pattern)
         return f'is a regular expression; write a shell pattern, perhaps "{shell}"'
+    if "[" in plain:
+        return "has a bracket that is not closed; add the ], or write [[] for the character ["
     return None
 
 
 def _is_expression(pattern: str) -> bool:
-    """Whether a pattern has what only regular expressions have."""
+    """Whether a pattern without its brackets has what only regular expressions have."""
     # Hadoop's markers of folders end in _$folder$
     ends = pattern.endswith((".+", "$")) and not pattern.endswith("_$folder$")
     begins = pattern.startswith(("^", ".+")) or re.match(r"\.\*[^/]", pattern) is not None
-    return begins or ends or "\\" in pattern
+    return begins or ends
 
 
 def _shell_pattern(expression: str) -> str:

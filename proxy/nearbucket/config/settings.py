@@ -72,9 +72,10 @@ class Admin(Section):
     @classmethod
     def _host_names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(value.lower().rstrip(".") for value in values)
-        for name in names:
+        for position, name in enumerate(names):
             if not name or set("/:*@ ") & set(name):
-                raise ValueError(f"{name!r} is not a host name (no port, no scheme, no *)")
+                text = "is not a host name; write one without scheme, port and *, such as "
+                raise SettingError(f"{text}admin.example.com", position)
         return names
 
 

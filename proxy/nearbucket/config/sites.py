@@ -156,6 +156,14 @@ class Site(Section):
         return self.hosts[0]
 
     @property
+    def key(self) -> str:
+        """The site's key in messages about what it names; a number says nothing there.
+
+        Messages about what is written in a file have the item's number instead, as variables do.
+        """
+        return f"sites.{self.name}"
+
+    @property
     def sent_to(self) -> list[str]:
         """All hosts of redirects."""
         bases = {

@@ -7,13 +7,12 @@ left out: they are for parts of the file that anchors refer to.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from nearbucket.config.yaml_errors import Fault, fault_of
+from nearbucket.config.yaml_errors import Fault, fault_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +32,14 @@ _TAGS = {
     _TEXT: re.compile(r".*", re.DOTALL),
 }
 """The tags of plain values (YAML 1.2.2, section 10.3.2, "Tag Resolution")."""
+
+_CURES = {
+    "tag:yaml.org,2002:null": "write null",
+    "tag:yaml.org,2002:bool": "write true or false",
+    "tag:yaml.org,2002:int": "write a number",
+    "tag:yaml.org,2002:float": "write a number",
+}
+"""What to write after a tag, by its name."""
 
 Path_ = tuple[str | int, ...]
 """The keys and numbers of items that lead to a value."""
@@ -182,6 +189,10 @@ def _key(node: yaml.Node, path: Path_) -> str:
 def _scalar(node: yaml.ScalarNode, path: Path_) -> Any:
     """The value of a scalar, by its tag."""
     text: str = node.value
+    form = _TAGS.get(node.tag)
+    if form is not None and not form.fullmatch(text):  # the tag is written in the file
+        tag, cure = _short(node.tag), _CURES[node.tag]
+        raise _fault(node, path, f"{quoted(text)} is no {tag}; remove the tag, or {cure}")
     match node.tag.removeprefix("tag:yaml.org,2002:"):
         case "null":
             return None
@@ -200,16 +211,12 @@ def _integer(text: str) -> int | str:
     base = {"0o": 8, "0x": 16}.get(text[:2], 10)
     try:
         return int(text, base)
-    except ValueError:  # a number of thousands of digits, or !!int before text
+    except ValueError:  # a number of thousands of digits
         return text
 
 
 def _real(text: str) -> float:
-    word = text.lower().replace(".inf", "inf").replace(".nan", "nan")
-    try:
-        return float(word)
-    except ValueError:  # !!float before text
-        return math.nan
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _short(tag: str) -> str:

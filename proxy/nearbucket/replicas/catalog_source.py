@@ -94,11 +94,11 @@ def sources_of(settings: Settings) -> list[CatalogSource]:
     """A source for each bucket that a redirect depends on, however many entries name it."""
     uses: dict[str, list[tuple[BucketLocation, Site]]] = {}
     barriers: dict[str, frozenset[str]] = defaultdict(frozenset)
-    for number, site in enumerate(settings.sites):
+    for site in settings.sites:
         asked = [each for region in site.regions_in_use for each in site.buckets_to_check(region)]
         for name, entry in dict(asked).items():
             location = BucketLocation(
-                f"sites.{number}.{name}", entry, entry.credentials, entry.expected_owner
+                f"{site.key}.{name}", entry, entry.credentials, entry.expected_owner
             )
             uses.setdefault(entry.object_base_url, []).append((location, site))
             if name != "origin":

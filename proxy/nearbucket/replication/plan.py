@@ -58,14 +58,10 @@ def steps_of(
     """
     named = {host.lower().rstrip(".") for host in sites}
     _refuse_unknown("--site", named, [host for site in settings.sites for host in site.hosts])
-    chosen = [
-        (number, site)
-        for number, site in enumerate(settings.sites)
-        if not named or not named.isdisjoint(site.hosts)
-    ]
-    known = [region for _, site in chosen for region in site.targets]
+    chosen = [site for site in settings.sites if not named or not named.isdisjoint(site.hosts)]
+    known = [region for site in chosen for region in site.targets]
     _refuse_unknown("--region", regions, known)
-    steps = [step for number, site in chosen for step in _steps(number, site, regions)]
+    steps = [step for site in chosen for step in _steps(site, regions)]
     for step in steps:
         _refuse_impossible(step)
         if delete:
@@ -80,19 +76,19 @@ def _refuse_unknown(option: str, asked: Iterable[str], known: Sequence[str]) -> 
             raise ConfigError(f"{option} {name}: there is {names or 'none'}")
 
 
-def _steps(number: int, site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
+def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
     """The steps of a site; regions that share a bucket share a step."""
     found: dict[BucketLocation, list[str]] = {}
     for region in site.targets:
         if regions and region not in regions:
             continue
-        target = target_of(number, site, region)
+        target = target_of(site, region)
         location = next((location for location in found if location.is_at(target)), target)
         found.setdefault(location, []).append(region)
     signed = {Unreadable.KMS} if site.redirect.presign else set()
     barriers = frozenset(Unreadable) - signed
     for target, names in found.items():
-        origin = origin_of(number, site)
+        origin = origin_of(site)
         if not target.is_at(origin):
             yield SyncStep(site.name, tuple(names), origin, target, chooser(site), barriers)
 
@@ -117,9 +113,9 @@ def _refuse_impossible(step: SyncStep) -> None:
 
 def _refuse_shared(step: SyncStep, settings: Settings) -> None:
     """With ``--delete``, refuse a target that holds objects of another site's origin."""
-    for number, site in enumerate(settings.sites):
-        origin = origin_of(number, site)
-        others = [target_of(number, site, region) for region in site.targets]
+    for site in settings.sites:
+        origin = origin_of(site)
+        others = [target_of(site, region) for region in site.targets]
         shared: list[Any] = [origin] if step.target.overlaps(origin) else []
         if not step.origin.is_at(origin):
             shared += [other for other in others if step.target.overlaps(other)]

@@ -17,7 +17,7 @@ class BucketLocation:
     """A bucket, a folder in it, and the credentials for it.
 
     Attributes:
-        name: The entry in the configuration, such as ``sites.0.targets.us-west-2``.
+        name: The entry in the configuration, such as ``sites.HOST.targets.us-west-2``.
         entry: Where the bucket is.
         credentials: The setting ``credentials``.
         owner: Account id that must own the bucket, or None.
@@ -82,14 +82,14 @@ class CopyEndpoints(NamedTuple):
     target_client: Any
 
 
-def origin_of(number: int, site: Site) -> BucketLocation:
-    """The origin of the site with this number."""
+def origin_of(site: Site) -> BucketLocation:
+    """The origin of a site."""
     entry = site.origin
-    return BucketLocation(f"sites.{number}.origin", entry, entry.credentials, entry.expected_owner)
+    return BucketLocation(f"{site.key}.origin", entry, entry.credentials, entry.expected_owner)
 
 
-def target_of(number: int, site: Site, region: str) -> BucketLocation:
+def target_of(site: Site, region: str) -> BucketLocation:
     """The bucket that clients of a region are redirected to."""
-    name = f"sites.{number}.targets.{region}"
+    name = f"{site.key}.targets.{region}"
     entry = site.targets[region]
     return BucketLocation(name, entry, entry.credentials, entry.expected_owner)

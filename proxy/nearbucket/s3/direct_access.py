@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
+from nearbucket.config.aws_endpoints import partition_of
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _IGNORED = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 _HOSTS = {
-    "AWS_USE_FIPS_ENDPOINT": "https://s3-fips.{region}.amazonaws.com",
-    "AWS_USE_DUALSTACK_ENDPOINT": "https://s3.dualstack.{region}.amazonaws.com",
+    "AWS_USE_FIPS_ENDPOINT": "https://s3-fips.{region}.{suffix}",
+    "AWS_USE_DUALSTACK_ENDPOINT": "https://s3.dualstack.{region}.{suffix}",
 }
+_WITH_FIPS = ("us-", "ca-")
+"""Regions with FIPS endpoints of S3 begin so (AWS General Reference, "Amazon S3 endpoints")."""
 
 
 def refuse_variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
@@ -42,10 +45,10 @@ def refuse_variables(settings: Settings, environ: Mapping[str, str] = os.environ
 
 def _buckets(settings: Settings) -> Iterable[tuple[str, Bucket]]:
     """Each bucket with its key in the configuration."""
-    for number, site in enumerate(settings.sites):
-        yield f"sites.{number}.origin", site.origin
+    for site in settings.sites:
+        yield f"{site.key}.origin", site.origin
         for region, target in site.targets.items():
-            yield f"sites.{number}.targets.{region}", target
+            yield f"{site.key}.targets.{region}", target
 
 
 def _other_hosts(buckets: Mapping[str, Bucket], environ: Mapping[str, str]) -> Iterable[str]:
@@ -60,11 +63,13 @@ def _other_hosts(buckets: Mapping[str, Bucket], environ: Mapping[str, str]) -> I
             yield f"{name}: {value!r} names another S3{hint}{key}.endpoint: {value}"
     for name, host in _HOSTS.items():
         if (value := environ.get(name, "")).lower() == "true":
-            url = host.format(region=bucket.region)
-            yield (
-                f"{name}: {value!r} names other hosts{hint}{key}.endpoint: {url}, with path_style: "
-                "false"
-            )
+            partition = partition_of(bucket.region)
+            suffix = partition.dns_suffix if partition else "amazonaws.com"
+            url = host.format(region=bucket.region, suffix=suffix)
+            cure = f"{hint}{key}.endpoint: {url}, with path_style: false"
+            if name == "AWS_USE_FIPS_ENDPOINT" and not bucket.region.startswith(_WITH_FIPS):
+                cure = f"; it is not used, and {bucket.region} has no such hosts of S3. Unset it"
+            yield f"{name}: {value!r} names other hosts{cure}"
 
 
 def _proxies(buckets: Iterable[Bucket], environ: Mapping[str, str]) -> Iterable[str]:

@@ -75,8 +75,8 @@ def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> list[
         return []
     regions = regions_of(ranges, settings.regions.services, settings.regions.overrides)
     return [
-        f"sites.{number}.targets.{region}"
-        for number, site in enumerate(settings.sites)
+        f"{site.key}.targets.{region}"
+        for site in settings.sites
         for region in site.targets
         if region not in regions
     ]
@@ -84,22 +84,18 @@ def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> list[
 
 def targets_without_owner(settings: Settings) -> list[str]:
     """The keys of targets on AWS without ``expected_owner``."""
-    targets = (
-        target_of(number, site, region)
-        for number, site in enumerate(settings.sites)
-        for region in site.targets
-    )
+    targets = (target_of(site, region) for site in settings.sites for region in site.targets)
     return [target.name for target in targets if target.on_aws and target.owner is None]
 
 
 def targets_in_other_regions(settings: Settings) -> dict[str, str]:
     """The keys of targets whose bucket is in another region than their clients, and a warning."""
     return {
-        f"sites.{number}.targets.{region}": (
+        f"{site.key}.targets.{region}": (
             f"the bucket is in {place}, another region than its clients: each GB that they get "
             "from it is billed as transfer between regions"
         )
-        for number, site in enumerate(settings.sites)
+        for site in settings.sites
         for region in site.targets
         if (place := site.bucket_region(region)) != region
     }

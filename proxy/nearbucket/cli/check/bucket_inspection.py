@@ -52,7 +52,7 @@ class Finding:
 
     Attributes:
         level: How much it matters.
-        place: Key in the configuration, such as ``sites.0.targets.us-west-2``.
+        place: Key in the configuration, such as ``sites.HOST.targets.us-west-2``.
         about: What was checked.
         text: What was found.
         fix: How to fix it; empty if there is nothing to fix.

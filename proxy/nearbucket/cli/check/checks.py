@@ -83,8 +83,7 @@ async def checked(
         inspections = (_inspected(stack, entries) for entries in buckets.values())
         known = dict(zip(buckets, await asyncio.gather(*inspections), strict=True))
         progress("comparing samples of the objects")
-        numbers = range(len(settings.sites))
-        sites = (_Site(number, settings, known, session, count, named) for number in numbers)
+        sites = (_Site(site, settings, known, session, count, named) for site in settings.sites)
         by_site = await asyncio.gather(*(site.findings() for site in sites))
     found = [finding for bucket in known.values() for finding in bucket.findings]
     found += chain.from_iterable(by_site)
@@ -101,9 +100,9 @@ def _key(location: BucketLocation) -> _BucketKey:
 
 def _buckets(settings: Settings) -> dict[_BucketKey, list[BucketLocation]]:
     found: dict[_BucketKey, list[BucketLocation]] = {}
-    for number, site in enumerate(settings.sites):
-        targets = (target_of(number, site, region) for region in site.targets)
-        for location in (origin_of(number, site), *targets):
+    for site in settings.sites:
+        targets = (target_of(site, region) for region in site.targets)
+        for location in (origin_of(site), *targets):
             found.setdefault(_key(location), []).append(location)
     return found
 
@@ -125,7 +124,7 @@ class _Site:
 
     def __init__(  # noqa: PLR0913, PLR0917  # one site, one call
         self,
-        number: int,
+        site: Site,
         settings: Settings,
         known: Mapping[_BucketKey, InspectedBucket],
         session: aiohttp.ClientSession,
@@ -133,13 +132,12 @@ class _Site:
         named: str,
     ) -> None:
         """``named`` is ``--config FILE`` for commands in the advice, with a space before it."""
-        self._number, self._settings, self._known = number, settings, known
+        self._site, self._settings, self._known = site, settings, known
         self._session, self._count, self._named = session, count, named
-        self._site: Site = settings.sites[number]
 
     async def findings(self) -> list[Finding]:
         """Check the site's patterns, its targets and its CDN."""
-        location = origin_of(self._number, self._site)
+        location = origin_of(self._site)
         origin = self._known[_key(location)]
         found, sample = await self._sample(location, origin)
         targets = (self._target(origin, *target, sample) for target in self._targets())
@@ -152,7 +150,7 @@ class _Site:
         """Each target with its regions; regions may share one."""
         found: dict[_BucketKey, tuple[BucketLocation, list[str]]] = {}
         for region, target in self._site.targets.items():
-            location = target_of(self._number, self._site, region)
+            location = target_of(self._site, region)
             entry = found.setdefault((*_key(location), target.location()), (location, []))
             entry[1].append(region)
         return found.values()
@@ -259,7 +257,7 @@ class _Site:
         url = f"{to}/{key}"
         own = {host for site in self._settings.sites for host in site.hosts}
         answer = await request_byte(self._session, url, SECONDS)
-        return cdn_finding(f"sites.{self._number}.bypass.to", url, own, answer)
+        return cdn_finding(f"{self._site.key}.bypass.to", url, own, answer)
 
 
 _THERE = {

@@ -13,7 +13,6 @@ from rich.console import Console
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     UNREACHABLE,
-    UNUSABLE,
     AsJson,
     Config,
     coloured,
@@ -23,7 +22,6 @@ from nearbucket.cli.output import (
 )
 from nearbucket.config.file import load_with_sources
 from nearbucket.config.named_files import unreadable_files
-from nearbucket.errors import ConfigError
 from nearbucket.s3.direct_access import refuse_variables
 
 if TYPE_CHECKING:
@@ -49,14 +47,8 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check the configuration, and whether its buckets are as it says."""
-    try:
-        settings, sources = load_with_sources(config)
-        refuse_variables(settings)
-    except ConfigError as error:
-        if not as_json:
-            raise
-        print_json({"valid": False, "errors": str(error).splitlines()})
-        raise typer.Exit(UNUSABLE) from None
+    settings, sources = load_with_sources(config)
+    refuse_variables(settings)
     unreadable = unreadable_files(settings, sources)
     print_failures(unreadable)
     if not as_json:
