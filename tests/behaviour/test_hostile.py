@@ -214,6 +214,22 @@ async def test_a_body_is_not_waited_for_and_never_taken_for_a_request(
         assert b"GET /downloads/evil.txt" not in origin.asked()
 
 
+@pytest.mark.parametrize("start", [b"HEAD / HTTP/1.1\r\n", b"FOO / HTTP/1.1\r\n"])
+@pytest.mark.parametrize("apart", [False, True], ids=["in one chunk", "apart"])
+async def test_a_body_does_not_decide_the_answer_to_what_is_behind_it(
+    serve: Serve, start: bytes, *, apart: bool
+) -> None:
+    head = fields(b"Content-Length: %d" % len(start), line=b"POST /a.txt HTTP/1.1")
+    async with recorded(serve) as (served, _):
+        client = await (await served.connect()).send(head)
+        assert (await _ours(client)).status == 405
+        for chunk in (start, b"e vil\r\n\r\n") if apart else (start + b"e vil\r\n\r\n",):
+            await client.send(chunk)
+        answer = await client.rest()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.partition(b"\r\n\r\n")[2] != b""
+
+
 @pytest.mark.parametrize("line", [b"GET /a.txt HTTP/1.1", TAR, b"POST /a.txt HTTP/1.1"])
 async def test_nothing_behind_a_body_that_turns_bad_is_answered(serve: Serve, line: bytes) -> None:
     async with recorded(serve) as (served, origin):

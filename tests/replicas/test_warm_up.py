@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import re
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -229,7 +230,7 @@ async def test_a_bucket_whose_newest_object_is_encrypted_is_left_to_the_requests
     assert world.keys("origin") == ["a.tar.gz", "b.tar.gz"]
     assert world.keys("west") == []
     (line,) = [line for line in caplog.messages if "encrypted" in line]
-    assert line.startswith("warm-up: sites.*.targets.us-west-2: clients cannot read")
+    assert re.match(r"warm-up: sites\.h\d+\.targets\.us-west-2: clients cannot read", line)
 
 
 async def test_a_target_that_is_off_is_not_read(world: World) -> None:
@@ -252,7 +253,8 @@ async def test_all_buckets_know_the_same_first_keys_when_there_is_no_room_for_al
         known = full.keys(folder)
         assert 166 <= len(known) <= 168
         assert known == MANY[: len(known)]
-    assert "warm-up: sites.*.origin: catalog.entries reached before its end" in caplog.text
+    text = r"warm-up: sites\.h\d+\.origin: catalog.entries reached before its end"
+    assert re.search(text, caplog.text)
 
 
 async def test_what_a_small_bucket_leaves_over_goes_to_the_others(full: World) -> None:
@@ -270,7 +272,7 @@ async def test_a_bucket_that_cannot_be_listed_is_told_of_and_the_others_go_on(
     site["targets"]["eu-west-1"]["credentials"] = "anonymous"
     progress = await world.run(site)
     assert (progress.state, progress.learned, progress.done) == ("failed", 1, 3)
-    assert "sites.*.targets.us-west-2: bucket nowhere" in caplog.text
+    assert re.search(r"sites\.h\d+\.targets\.us-west-2: bucket nowhere", caplog.text)
     assert "there is no such bucket" in caplog.text
     assert "cannot be listed: AccessDenied; its credentials need s3:ListBucket" in caplog.text
     assert progress.problem

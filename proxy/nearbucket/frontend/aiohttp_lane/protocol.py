@@ -34,7 +34,7 @@ _FOREVER = 1e7  # seconds; ``ClientConnection`` has the timeouts
 class AiohttpConnection(RequestHandler):
     """aiohttp's protocol; tells the client connection when an answer is complete."""
 
-    __slots__ = ("_answered", "_context", "_last", "_start", "_unread", "client")
+    __slots__ = ("_answered", "_body", "_context", "_last", "_start", "_unread", "client")
 
     def __init__(
         self, client: ClientConnection, context: WorkerContext, server: web.Server
@@ -53,7 +53,10 @@ class AiohttpConnection(RequestHandler):
         self._context = context
         self._answered = 0
         self._last: StreamReader | None = None
-        self._start = b""  # of the message that is being read, or was read last
+        self._body: StreamReader | None = None  # of the message that was read last
+        # Of the message that is being read, or was read last. None if it is not known where that
+        # begins: in bytes that follow the end of a body.
+        self._start: bytes | None = b""
         self._unread = False  # whether the end of its head has not come yet
 
     @property
@@ -68,18 +71,22 @@ class AiohttpConnection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the client; keep the first line, for the answer if they are no request."""
-        if not self._unread:
+        if self._body is not None and not self._body.is_eof():
+            self._start = None
+        elif not self._unread:
             self._start = b""
-        if b"\n" not in self._start:
+        if self._start is not None and b"\n" not in self._start:
             self._start = (self._start + data)[:MAX_LINE]
         count = self._request_count
         super().data_received(data)
         self._unread = self._request_count == count
+        if not self._unread:
+            self._body = self._messages[-1][1]
 
     @property
     def is_head(self) -> bool:
         """Whether the message that was read last began like a HEAD: its answer has no body."""
-        return self._start.startswith(b"HEAD ")
+        return self._start is not None and self._start.startswith(b"HEAD ")
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -111,7 +118,8 @@ class AiohttpConnection(RequestHandler):
             raise ConnectionResetError("failed in the middle of an answer")
         unread = Request("-", "-", {}, request.remote)
         decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
-        line = _REQUEST_LINE.match(self._start) if isinstance(exc, BadHttpMethod) else None
+        start = self._start or b""
+        line = _REQUEST_LINE.match(start) if isinstance(exc, BadHttpMethod) else None
         if line is not None and line[1] not in _ANSWERED:  # those are followed by a bad request
             # a method that llhttp does not know; methods have case (RFC 9110 section 9.1)
             unread = Request(line[1].decode(), line[2].decode(), {}, request.remote)
