@@ -223,6 +223,36 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
     assert serving.answer(other) == first
 
 
+def test_a_redirect_that_comes_again_has_the_location_for_its_client_and_the_date_of_now(
+    serve: Serve,
+) -> None:
+    serving = serve()
+    fields = [EAST, EAST_V6, f"{EAST}\r\nOrigin: https://o.example"]
+    heads = [
+        f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {field}\r\n\r\n".encode()
+        for field in fields
+    ]
+    dates = [f"Sun, 29 Nov 2026 08:00:0{second} GMT".encode() for second in range(3)]
+    serving.context.date = dates[0]
+    first = {head: serving.answer(head) for head in heads}
+    assert len(set(first.values())) == len(heads)
+    for date in dates:
+        serving.context.date = date
+        for head in heads + heads[::-1]:  # the next date begins with the same client
+            assert serving.answer(head) == first[head].replace(dates[0], date)
+
+
+@pytest.mark.parametrize(("method", "size"), [("GET", 5), ("HEAD", 0)])
+def test_a_redirect_saves_the_bytes_of_its_object_but_for_head(
+    serve: Serve, method: str, size: int
+) -> None:
+    serving = serve(head="redirect")
+    head = f"{method} /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+    assert [b"301" in serving.answer(head.encode()) for _ in range(4)] == [True] * 4
+    saved = serving.context.counters.snapshot()["nearbucket_redirected_bytes_total"]
+    assert saved["*", "us-east-1"] == 4 * size
+
+
 def test_what_is_known_of_a_copy_is_remembered_as_long_as_it_holds(serve: Serve) -> None:
     serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()

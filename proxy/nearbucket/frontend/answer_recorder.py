@@ -79,7 +79,7 @@ class AnswerRecorder:
             if status == _PARTIAL_CONTENT and client.reason in WITHOUT_COPY and client.streamable:
                 self._count_range(client, entry, now)  # its siblings may be redirected
         else:
-            saved = 0 if entry.size is None else client.bytes_saved(entry)
+            saved = entry.size if client.range is None else client.bytes_saved(entry)
             counters.add(seconds, saved)
             is_counted = client.range_mark and saved and entry.until != COUNTED_BEFORE
             if is_counted and counters.redirects and status:

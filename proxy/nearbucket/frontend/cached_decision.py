@@ -40,8 +40,6 @@ _DEPENDS_ON_CLIENT = frozenset({Reason.IN_REGION, Reason.CAME_BACK, Reason.TARGE
 Most streams are for other reasons: their clients are never looked up in the table.
 """
 
-_DATE = b"\0"  # which no header holds
-
 
 @dataclass(slots=True)
 class ObjectEntry:
@@ -53,8 +51,10 @@ class ObjectEntry:
         head: Whether the method is HEAD.
         log_part: Method and path as a part of a log line.
         mark: Hash of the object's key, for recent redirects.
-        size: Bytes of the object; None if not known, or if S3 might answer without the object.
+        size: Bytes of the object's answer; 0 if not known, if S3 might answer without the object,
+            and for HEAD.
         until: Monotonic time until which it may be redirected without a new decision.
+        last_redirect: Its last answer from ``redirect``: text, date, bytes, and bytes of the body.
     """
 
     key: str
@@ -62,22 +62,31 @@ class ObjectEntry:
     head: bool
     log_part: LinePart
     mark: int
-    size: int | None
+    size: int
     until: float
-    _redirect: tuple[RedirectText, bytes, bytes] | None = field(default=None, repr=False)
+    last_redirect: tuple[RedirectText | None, bytes, bytes, int] = field(
+        default=(None, b"", b"", 0), repr=False
+    )
 
     @property
     def method(self) -> int:
         """The method, for recent redirects."""
         return HEAD if self.head else GET
 
-    def redirect(self, text: RedirectText, date: bytes) -> bytes:
-        """The answer to a GET that is redirected: what surrounds the date is made once."""
-        made = self._redirect
-        if made is None or made[0] is not text:
-            before, _, after = text.fill(self.path, _DATE).partition(_DATE)
-            made = self._redirect = text, before, after
-        return b"".join((made[1], date, made[2]))
+    def redirect(self, text: RedirectText, date: bytes) -> tuple[bytes, int]:
+        """The answer to a GET on a connection that stays open, and the bytes of its body.
+
+        Only for another text or date than those of ``last_redirect``.
+        """
+        of_text, of_date, answer, sent = self.last_redirect
+        if of_text is text:
+            answer = answer.replace(
+                of_date, date, 1
+            )  # URLs before it have no spaces, as a date has
+        else:
+            answer, sent = text.fill(self.path, date), text.size + len(self.path)
+        self.last_redirect = text, date, answer, sent
+        return answer, sent
 
 
 @dataclass(slots=True)
@@ -132,8 +141,6 @@ class ClientEntry:
 
     def bytes_saved(self, entry: ObjectEntry) -> int:
         """Bytes that a redirect keeps off this host, where the object's size is known."""
-        if entry.head or entry.size is None:
-            return 0
         return entry.size if self.range is None else range_size(self.range, entry.size)
 
 
@@ -232,18 +239,13 @@ class EntryBuilder:
             log_part = fitted_object_part(self._form, request.method, path)
         key = "" if isinstance(decision, Refuse) else decision.key
         redirect = decision if isinstance(decision, RedirectTo) else None
-        size = decision.size if isinstance(decision, Stream) else None
-        if redirect:
-            size = redirect.replica.size
-        if redirect and not gets_body(request.headers, redirect.replica.etags):
-            size = None  # nothing may be saved
         return ObjectEntry(
             key=key,
             path=redirect.path.encode("ascii") if redirect else b"",
             head=request.method == "HEAD",
             log_part=log_part,
             mark=mark_of_object(key),
-            size=size,
+            size=_size_of(request, decision),
             until=redirect.replica.until if redirect else inf,
         )
 
@@ -254,6 +256,15 @@ class EntryBuilder:
             found = RedirectText.of(decision, reason_header=self._reason_header)
             self._texts[key] = found
         return found
+
+
+def _size_of(request: Request, decision: Decision) -> int:
+    if isinstance(decision, Refuse) or request.method == "HEAD":
+        return 0
+    if isinstance(decision, Stream):
+        return decision.size or 0
+    copy = decision.replica
+    return (copy.size or 0) if gets_body(request.headers, copy.etags) else 0
 
 
 def _client_fields(request: Request, decision: Decision, protocol: str) -> ClientFields:

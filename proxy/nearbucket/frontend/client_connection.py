@@ -190,13 +190,16 @@ class ClientConnection(asyncio.Protocol):
             self._stream(chunk, cached, started)
             return
         context = self._context
-        sent = 0 if object_entry.head else text.size + len(object_entry.path)
-        if keep_alive and sent:
-            answer = object_entry.redirect(text, context.date)
+        date, head = context.date, object_entry.head
+        if keep_alive and not head:
+            of_text, of_date, answer, sent = object_entry.last_redirect
+            # No ``==``: the date is the same object for a second, the text for all like clients.
+            if of_date is not date or of_text is not text:
+                answer, sent = object_entry.redirect(text, date)
         else:
-            answer = text.fill_otherwise(
-                object_entry.path, context.date, head=object_entry.head, keep_alive=keep_alive
-            )
+            path = object_entry.path
+            answer = text.fill_otherwise(path, date, head=head, keep_alive=keep_alive)
+            sent = 0 if head else text.size + len(path)
         self._transport.write(answer)
         self.timeouts.since = started
         context.recorder.record(cached, text.status, sent, started, monotonic())

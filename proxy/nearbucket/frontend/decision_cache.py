@@ -105,7 +105,17 @@ class DecisionCache:
         """
         line, _, section = chunk.partition(b"\r\n")
         client = self._sections.get((peer, section))
-        return None if client is None else client.decision(line, now)
+        if client is None:
+            return None
+        # Nearly all decisions hold: they are not worth a call of ``decision``.
+        client_entry, object_entry = client.entry, client.objects.get(line)
+        if (
+            object_entry is not None
+            and object_entry.until >= now
+            and client_entry.free_until >= now
+        ):
+            return client_entry, object_entry
+        return client.decision(line, now)
 
     def get_parsed(
         self, peer: str | None, head: RequestHead, chunk: bytes, now: float

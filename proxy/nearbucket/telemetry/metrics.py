@@ -173,7 +173,8 @@ class DecisionCounters:
         Args:
             answers: The answers.
             host: The answers of their host.
-            times: Row of the histogram: the sum of seconds, then the count of each bucket.
+            times: Row of the histogram: the sum of seconds, then the count of each bucket but the
+                first, which follows from the number of all answers.
             size: The bytes.
             shadow: The bytes once more, where a redirect would have saved them.
             usd: The price of the bytes.
@@ -202,7 +203,8 @@ class DecisionCounters:
                     self._shadow_bytes.value += size
         row = self._times
         row[0] += seconds
-        row[1 if seconds <= _FIRST else 1 + bisect_left(SECONDS, seconds)] += 1.0
+        if seconds > _FIRST:
+            row[bisect_left(SECONDS, seconds)] += 1.0
 
 
 class Counters:
@@ -230,7 +232,7 @@ class Counters:
             metric.name: defaultdict(Counter) for metric in METRICS if metric.kind == "counter"
         }
         self.complete = self.counter("nearbucket_stream_ends_total", "complete")
-        self.seconds = {action: [0.0] * (len(SECONDS) + 2) for action in Action}
+        self.seconds = {action: [0.0] * (len(SECONDS) + 1) for action in Action}
         self.connections = 0
         self.streams = 0
         self.up: Mapping[Labels, bool] = {}
@@ -326,10 +328,17 @@ class Counters:
         values["nearbucket_target_up"] = {labels: int(up) for labels, up in self.up.items()}
         values["nearbucket_request_seconds"] = {
             (action.value, str(slot)): figure
-            for action, row in self.seconds.items()
-            for slot, figure in enumerate(row)
+            for action in Action
+            for slot, figure in enumerate(self._histogram(action))
         }
         return values
+
+    def _histogram(self, action: Action) -> tuple[float, ...]:
+        """The sum of seconds, then the count of each bucket."""
+        total, *slower = self.seconds[action]
+        by_host = self._counters["nearbucket_host_requests_total"]
+        answers = sum(cell.value for (_, of), cell in by_host.items() if of == action.value)
+        return total, answers - sum(slower), *slower
 
 
 def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
