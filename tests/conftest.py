@@ -17,6 +17,7 @@ from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucke
 from nearbucket.config.buckets import KeyFiles, Origin
 from nearbucket.origin import client as origin_client
 from nearbucket.s3.http_session import client_session
+from tests.command_server import command_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -107,6 +108,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
         asyncio.run(_fill(local))
         yield local
         kill(server)
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[None]:
+    """Commands of the product can be started; see ``tests.command_server``."""
+    with command_server():
+        yield
 
 
 def kill(server: SeaweedFS) -> None:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from tests.e2e.clients import Way
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _commands(commands: None) -> None:
+    """Have commands of the product started as forks."""
+
+
 @pytest.fixture(scope="module", params=[True, False], ids=["redirect", "stream"])
 def the_way(
     request: pytest.FixtureRequest, s3: LocalS3, tmp_path_factory: pytest.TempPathFactory

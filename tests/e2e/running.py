@@ -1,4 +1,4 @@
-"""``nearbucket serve`` as a process of its own, and a client that asks it."""
+"""``nearbucket serve`` in processes of its own, and a client that asks it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.build import COMMAND
+from tests.command_server import start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.command_server import Started
     from tests.conftest import LocalS3
 
 PATIENCE = 30.0
@@ -53,7 +54,7 @@ class Running:
             if not name.startswith(("NEARBUCKET_", "AWS_"))
         } | env
         self._stack = ExitStack()
-        self._process: subprocess.Popen[bytes]
+        self._process: Started
         self.write(config)
 
     def write(self, config: dict[str, Any]) -> None:
@@ -70,13 +71,8 @@ class Running:
         out, err = (
             self._stack.enter_context(path.open("wb")) for path in (self.output, self.errors)
         )
-        self._process = subprocess.Popen(
-            [*COMMAND, "serve", "--config", str(self.config)],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
+        self._process = start(
+            "serve", "--config", str(self.config), env=self.environment, stdout=out, stderr=err
         )
         self._stack.callback(self.stop)
         return self
@@ -97,8 +93,7 @@ class Running:
                 self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-        return self._process.returncode
+        return self._process.wait()
 
     def signal(self, number: int) -> None:
         """Send a signal to the supervisor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 from tests.conftest import kill
 from tests.replication.watched import WatchedS3
+from tests.storing import store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -44,6 +46,7 @@ class World:
     """A folder in an origin and one in a target.
 
     Attributes:
+        server: The server.
         client: Writes to both, unwatched.
         watched: The server as sync sees it.
         origin: The origin's folder.
@@ -51,6 +54,7 @@ class World:
         found: The copies and deletions of the last run.
     """
 
+    server: SeaweedFS
     client: Any
     watched: WatchedS3
     origin: BucketLocation
@@ -60,6 +64,11 @@ class World:
     async def put(self, key: str, body: bytes = b"x", **more: Any) -> None:
         """An object of the origin, in one piece."""
         await self.client.put_object(**self.origin.arguments(key), Body=body, **more)
+
+    async def put_all(self, keys: Iterable[str], body: bytes = b"x") -> None:
+        """Many objects of the origin."""
+        entry = self.origin.entry
+        await store(self.server, entry.bucket, {entry.prefix + key: body for key in keys})
 
     async def put_in_parts(self, key: str, *parts: bytes, **more: Any) -> None:
         """An object of the origin, uploaded in parts."""
@@ -121,19 +130,17 @@ class World:
         return found | {"Body": body, "Tags": {tag["Key"]: tag["Value"] for tag in tags}}
 
     async def next_second(self) -> None:
-        """Wait for the next second of the server's clock: listings have no finer time."""
-
-        async def now() -> str:
-            answer = await self.client.list_buckets()
-            return str(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-
-        first = await now()
-        while await now() == first:  # noqa: ASYNC110  # a clock has no event
-            await asyncio.sleep(0.05)
+        """Wait for the next second of this machine's clock: listings have no finer time."""
+        await asyncio.sleep(1.01 - time.time() % 1)
 
     async def in_step(self) -> bool:
         """Whether both folders hold equal objects."""
         return await self.all_of(self.origin) == await self.all_of(self.target)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands(commands: None) -> None:
+    """Have commands of the product started as forks."""
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +169,7 @@ async def _world(server: SeaweedFS, folder: Path) -> AsyncIterator[World]:
         for one in (origin, target):
             if one.entry.bucket not in made:
                 await make_bucket(client, one.entry.bucket)
-        yield World(client, watched, origin, target)
+        yield World(server, client, watched, origin, target)
 
 
 @pytest.fixture

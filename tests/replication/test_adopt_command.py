@@ -18,16 +18,16 @@ from tests.ranges_lists import MADE
 from tests.replication.conftest import MIB
 from tests.replication.test_adopt import BODY, PART, fill, reads, writes
 from tests.replication.test_replicator import DESCRIBED
-from tests.replication.test_sync_command import Command, ended
+from tests.replication.test_sync_command import Command
 from tests.replication.watched import Gate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.command_server import Ended
     from tests.e2e.running import Answer
     from tests.replication.conftest import World
-    from tests.replication.test_sync_command import Ended
 
 KEYS = ("a.tar.xz", "b.tar.xz")
 
@@ -40,7 +40,7 @@ class Team:
 
     async def run(self, *words: str) -> Ended:
         """Run a command to its end."""
-        return await ended(await self.command.begin(*words))
+        return await self.command.run(*words)
 
 
 class Serving:
@@ -157,11 +157,13 @@ async def test_a_copy_that_differs_is_named(team: Team) -> None:
 async def test_an_interrupted_run_goes_on_with_what_is_not_marked(team: Team, number: int) -> None:
     watched = team.world.watched
     watched.before = gate = Gate(1, lambda asked: asked.name == "PUT Tagging")
-    process = await team.command.begin("sync", "--adopt", "--parallel", "1")
+    begun = team.command.begin("sync", "--adopt", "--parallel", "1")
     async with asyncio.timeout(60):
         await gate.reached.wait()
-    process.send_signal(number)
-    assert (await ended(process)).code == (130 if number == signal.SIGINT else -number)
+    begun.process.send_signal(number)
+    assert (await asyncio.to_thread(begun.end)).code == (
+        130 if number == signal.SIGINT else -number
+    )
     watched.before = None
     watched.forget()
     done = await team.run("sync", "--adopt")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +32,7 @@ DESCRIBED: dict[str, Any] = {
 }
 
 
+@cache
 def some(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)  # noqa: S311  # content, not a secret
 
@@ -219,14 +221,14 @@ async def test_a_server_that_asks_to_slow_down_is_asked_again(world: World) -> N
 
 
 async def test_a_run_in_which_nothing_works_ends(world: World) -> None:
-    await asyncio.gather(*(world.put(f"{number}.tar.gz") for number in range(130)))
+    await world.put_all(f"{number}.tar.gz" for number in range(130))
     world.watched.refuse = lambda asked: "AccessDenied" if asked.name == "CopyObject" else None
     with pytest.raises(ProxyError, match="stopped after 100 failures in a row"):
         await world.run(parallel=4)
 
 
 async def test_objects_that_are_archived_at_the_origin_do_not_end_a_run(world: World) -> None:
-    await asyncio.gather(*(world.put(f"{number:03}.tar.gz") for number in range(130)))
+    await world.put_all(f"{number:03}.tar.gz" for number in range(130))
     await world.put("z.tar.gz")
     world.watched.refuse = lambda asked: (
         "InvalidObjectState" if asked.name == "CopyObject" and "z.tar" not in asked.key else None
@@ -236,7 +238,7 @@ async def test_objects_that_are_archived_at_the_origin_do_not_end_a_run(world: W
 
 
 async def test_no_more_copies_than_allowed_are_under_way(world: World) -> None:
-    await asyncio.gather(*(world.put(f"{number}.tar.gz") for number in range(30)))
+    await world.put_all(f"{number}.tar.gz" for number in range(30))
     for key in ("10-parts.tar.xz", "11-parts.tar.xz"):
         await world.put_in_parts(key, *[some(5 * MIB)] * 5)
     three = asyncio.Event()

@@ -8,30 +8,24 @@ import os
 import pty
 import re
 import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.build import COMMAND
+from tests.command_server import Begun
 from tests.replication.conftest import MIB, World
 from tests.replication.test_replicator import DESCRIBED, some
 from tests.replication.watched import COPIES, Asked, Gate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nearbucket.s3.bucket_location import BucketLocation
+    from tests.command_server import Ended
 
-ROOT = Path(__file__).parents[3]
 OBJECTS = 10_000
-
-
-class Ended(NamedTuple):
-    """How a process ended."""
-
-    code: int | None
-    out: str
-    err: str
 
 
 class Command:
@@ -48,31 +42,18 @@ class Command:
         self.config = folder / "nearbucket.yaml"
         self.config.write_text(yaml.safe_dump(self.document), encoding="utf-8")
 
-    async def start(self, *options: str, **more: Any) -> asyncio.subprocess.Process:
-        """Start ``sync``."""
-        return await self.begin("sync", *options, **more)
-
-    async def begin(self, *words: str, **more: Any) -> asyncio.subprocess.Process:
+    def begin(self, *words: str) -> Begun:
         """Start a command."""
-        streams = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE} | more
         env = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("NEARBUCKET_", "AWS_"))
         }
-        return await asyncio.create_subprocess_exec(
-            *COMMAND, *words, "--config", str(self.config), cwd=ROOT, env=env, **streams
-        )
+        return Begun(*words, "--config", str(self.config), env=env)
 
-    async def run(self, *options: str, patience: float = 60) -> Ended:
-        """Run the command to its end."""
-        return await ended(await self.start(*options), patience)
-
-
-async def ended(process: asyncio.subprocess.Process, patience: float = 60) -> Ended:
-    """Wait for a process and read what it said."""
-    out, err = await asyncio.wait_for(process.communicate(), patience)
-    return Ended(process.returncode, out.decode(), err.decode())
+    async def run(self, *words: str, patience: float = 60) -> Ended:
+        """Run a command to its end."""
+        return await asyncio.to_thread(self.begin(*words).end, patience)
 
 
 def _entry(place: BucketLocation) -> dict[str, Any]:
@@ -109,12 +90,12 @@ async def _stopped_midway(world: World, command: Command, number: int) -> Ended:
         lambda: {made.name for made in watched.copies()} == COPIES,
     )
     watched.before = gate
-    process = await command.start("--parallel", "4")
+    begun = command.begin("sync", "--parallel", "4")
     async with asyncio.timeout(60):
         while gate.held < 4:  # noqa: ASYNC110  # then no response is on its way to the command
             await asyncio.sleep(0.01)
-    process.send_signal(number)
-    end = await ended(process)
+    begun.process.send_signal(number)
+    end = await asyncio.to_thread(begun.end)
     watched.before = None
     return end
 
@@ -128,7 +109,7 @@ async def test_a_killed_run_is_taken_up_and_nothing_whole_is_copied_twice(
     assert {asked.name for asked in before} == COPIES
     held = await filled.all_of(filled.target)
     filled.watched.forget()
-    assert (await command.run()).code == 0
+    assert (await command.run("sync")).code == 0
     after = filled.watched.copies()
     assert not set(before) & set(after)
     assert len({*before, *after}) == 40 + 6
@@ -137,7 +118,7 @@ async def test_a_killed_run_is_taken_up_and_nothing_whole_is_copied_twice(
     now = await filled.all_of(filled.target)
     assert held == {key: now[key] for key in held}
     filled.watched.forget()
-    assert (await command.run()).code == 0
+    assert (await command.run("sync")).code == 0
     assert filled.watched.copies() == []
 
 
@@ -152,15 +133,14 @@ async def test_an_interrupted_run_says_what_it_did_and_can_go_on(
     copied = sum(asked.name == "CopyObject" for asked in filled.watched.copies())
     assert f"us-west-2\tcopied\t{copied}\n" in end.out
     assert end.err == "nearbucket: interrupted; run the command again to continue\n"
-    assert (await command.run()).code == 0
+    assert (await command.run("sync")).code == 0
     assert await filled.in_step()
 
 
 async def test_failures_end_with_1_and_one_line_for_each_reason(
     world: World, command: Command
 ) -> None:
-    for number in range(25):
-        await world.put(f"{number:02}.tar.gz")
+    await world.put_all(f"{number:02}.tar.gz" for number in range(25))
 
     def refuse(asked: Asked) -> str | None:
         if asked.name != "CopyObject" or "00." in asked.key:
@@ -168,7 +148,7 @@ async def test_failures_end_with_1_and_one_line_for_each_reason(
         return "AccessDenied" if "01." in asked.key else "InvalidObjectState"
 
     world.watched.refuse = refuse
-    code, out, err = await command.run("--parallel", "1")
+    code, out, err = await command.run("sync", "--parallel", "1")
     assert code == 1
     assert "us-west-2\tcopied\t1\nus-west-2\tcopied bytes\t1\n" in out
     assert "us-west-2\tfailed\t24\n" in out
@@ -179,7 +159,7 @@ async def test_failures_end_with_1_and_one_line_for_each_reason(
         "there, or exclude it: 02.tar.gz, 03.tar.gz, 04.tar.gz, 05.tar.gz, 06.tar.gz and 18 more; "
         "--json shows all"
     )
-    code, out, err = await command.run("--json")
+    code, out, err = await command.run("sync", "--json")
     assert (code, err) == (1, "")
     failures = json.loads(out)["targets"][0]["failures"]
     assert {failure["key"] for failure in failures} == {f"{n:02}.tar.gz" for n in range(1, 25)}
@@ -188,10 +168,12 @@ async def test_failures_end_with_1_and_one_line_for_each_reason(
 async def test_a_terminal_gets_a_bar_with_time_left_and_a_table(
     world: World, command: Command
 ) -> None:
-    for number in range(40):
-        await world.put(f"{number}.tar.gz", some(1000))
+    await world.put_all((f"{number}.tar.gz" for number in range(40)), some(1000))
     ours, theirs = pty.openpty()
-    process = await command.start("--parallel", "2", stdin=theirs, stdout=theirs, stderr=theirs)
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "sync", "--parallel", "2", "--config", str(command.config),
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
     os.close(theirs)
     shown = await asyncio.to_thread(_read_all, ours)
     assert await process.wait() == 0
@@ -227,13 +209,13 @@ async def test_thousands_of_objects_and_large_ones_end_in_step(
         parts = [some(8 * MIB, seed) for seed in range(count)]
         await world.put_in_parts(f"large/{count}.tar.xz", *parts, b"end", **DESCRIBED)
     command = Command(world, tmp_path)
-    code, out, _ = await command.run(patience=900)
+    code, out, _ = await command.run("sync", patience=900)
     assert (code, f"us-west-2\tcopied\t{OBJECTS + 3}\n" in out) == (0, True)
     assert "us-west-2\tdifferent ETag\t0\n" in out
     for key in ("large/piece.tar.xz", "large/15.tar.xz", "large/16.tar.xz", "7/7.tar.gz"):
         ours = await world.described(world.target, key)
         assert ours == await world.described(world.origin, key)
     world.watched.forget()
-    code, out, _ = await command.run(patience=900)
+    code, out, _ = await command.run("sync", patience=900)
     assert (code, f"us-west-2\tsame\t{OBJECTS + 3}\n" in out) == (0, True)
     assert world.watched.copies() == []

@@ -119,7 +119,7 @@ async def test_a_copy_under_a_customers_key_is_named(world: World) -> None:
 
 async def test_the_command_says_what_helps_and_ends_with_1(world: World, tmp_path: Path) -> None:
     await both(world, StorageClass="GLACIER")
-    end = await Command(world, tmp_path).run()
+    end = await Command(world, tmp_path).run("sync")
     assert end.code == 1
     assert "us-west-2\tup to date\t0\n" in end.out
     assert "us-west-2\tunreadable\t1\n" in end.out

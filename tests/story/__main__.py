@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.command_server import command_server
 from tests.ranges_lists import MADE, PUBLISHED
 from tests.s3server import SeaweedFS
 from tests.story.play import SCENES, play, table
@@ -29,7 +30,7 @@ def main(words: list[str]) -> int:
     ranges = PUBLISHED if PUBLISHED.path.is_file() else MADE
     with tempfile.TemporaryDirectory(prefix="story-") as name:
         folder = Path(name)
-        with SeaweedFS(folder / "s3") as server:
+        with command_server(), SeaweedFS(folder / "s3") as server:
             results = asyncio.run(play(server, folder, ranges.path, chosen, ended))
     print(table(results))  # noqa: T201
     return 1 if any(result.problems for result in results) else 0

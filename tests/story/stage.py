@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tests.build import COMMAND
+from tests.command_server import Begun
 from tests.s3server import allow_anonymous, make_bucket
 from tests.story.clients import CURL, PATIENCE, Answer, Client
 from tests.story.versions import FOREIGN, Content, History, body, content
@@ -250,17 +249,10 @@ class Stage:
 
     async def run(self, *command: str) -> tuple[int, str]:
         """Run a command of the product with the configuration in use: exit code and output."""
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            *command,
-            "--config",
-            str(self.product.config),
-            env=self.product.environment,
-            stdout=PIPE,
-            stderr=STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode()
+        words = *command, "--config", str(self.product.config)
+        begun = Begun(*words, env=self.product.environment)
+        code, out, err = await asyncio.to_thread(begun.end)
+        return code, out + err
 
     # ---- what happened
 
