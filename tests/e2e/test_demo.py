@@ -172,7 +172,7 @@ def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: i
         pytest.param(program, *each.values, id=f"{name}-{each.id}", marks=each.marks)
         for program, name, ways in (
             ("weed", "weed", endings(signal.SIGTERM)),
-            (SERVE, "serve", endings(signal.SIGINT, signal.SIGHUP)),
+            (SERVE, "serve", endings(signal.SIGHUP)),
         )
         for each in ways
     ],

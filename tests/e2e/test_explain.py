@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from contextlib import suppress
@@ -12,40 +13,50 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.build import COMMAND, OUTSIDE, WEST, ranges_document
+from tests.command_server import Begun
 from tests.e2e.running import Running, free_port, keys_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from tests.command_server import Ended
     from tests.conftest import LocalS3
 
 CHOSEN = "/big/pack-1.0.tar.xz"
 
 
-@pytest.fixture
-def running(s3: LocalS3, tmp_path: Path) -> Iterator[Running]:
-    (tmp_path / "ip-ranges.json").write_bytes(ranges_document())
+def serving(s3: LocalS3, folder: Path) -> Running:
+    (folder / "ip-ranges.json").write_bytes(ranges_document())
     site: dict[str, Any] = site_of(s3)
     site["targets"]["us-east-1"] |= {"bucket": "nobody-made-this"}
-    regions = {"source": str(tmp_path / "ip-ranges.json"), "cache": str(tmp_path / "cache.json")}
+    regions = {"source": str(folder / "ip-ranges.json"), "cache": str(folder / "cache.json")}
     config = {"regions": regions, "catalog": {"wait": "10s"}, "sites": [site]}
-    with Running(tmp_path, config, keys_of(s3)) as running:
+    return Running(folder, config, keys_of(s3))
+
+
+@pytest.fixture
+def running(s3: LocalS3, tmp_path: Path) -> Iterator[Running]:
+    with serving(s3, tmp_path) as running:
         yield running.ready()
 
 
-def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "explain", *arguments],
-        check=False, capture_output=True, text=True, timeout=60, **more,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def shared(s3: LocalS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server for tests that do not look at what it counts."""
+    with serving(s3, tmp_path_factory.mktemp("shared")) as running:
+        yield running.ready()
+
+
+def run(*arguments: str) -> Ended:
+    return Begun("explain", *arguments, env=os.environ).end()
 
 
 def explained(running: Running, ip: str, *more: str) -> dict[str, Any]:
     """What the command prints, with the steps by their names."""
     done = run("--live", f"127.0.0.1:{running.admin_port}", "--json", "--ip", ip, *more)
-    assert (done.returncode, done.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(done.stdout)
+    assert (done.code, done.err) == (0, "")
+    found: dict[str, Any] = json.loads(done.out)
     return found | {"steps": {step["name"]: step for step in found["steps"]}}
 
 
@@ -68,14 +79,14 @@ def test_a_copy_that_no_client_asked_for_is_checked_by_all_workers(
     assert s3.public in found["steps"]["decision"]["value"]
 
 
-def test_an_object_that_is_nowhere_and_a_target_that_is_down_are_named(running: Running) -> None:
-    found = explained(running, WEST, "/nowhere.tar.gz")
+def test_an_object_that_is_nowhere_and_a_target_that_is_down_are_named(shared: Running) -> None:
+    found = explained(shared, WEST, "/nowhere.tar.gz")
     assert found["reason"] == "absent"
     assert copy_of(found)[0] == "absent"
     assert "origin: no such object, checked " in copy_of(found)[1]
     down = 'nearbucket_target_up{region="us-east-1",site="*"} 0.0'
-    running.until("/metrics", lambda _, text: down in text)
-    found = explained(running, "192.0.2.7", CHOSEN)
+    shared.until("/metrics", lambda _, text: down in text)
+    found = explained(shared, "192.0.2.7", CHOSEN)
     assert (found["reason"], copy_of(found)[0]) == ("target-down", "target-down")
     assert "nobody-made-this" in copy_of(found)[1]
 
@@ -101,16 +112,18 @@ def test_a_question_counts_and_logs_no_request_and_marks_no_client(running: Runn
     ],
 )
 def test_every_part_of_the_request_reaches_the_server(
-    running: Running, ip: str, more: Sequence[str], reason: str
+    shared: Running, ip: str, more: Sequence[str], reason: str
 ) -> None:
-    found = explained(running, ip, *more)
+    found = explained(shared, ip, *more)
     assert found["reason"] == reason
     if "copy" in found["steps"]:
         assert (copy_of(found)[0] == "not needed") is (reason != "in-region")
 
 
-def test_a_table_has_a_line_for_each_step(running: Running) -> None:
-    done = run("--live", f"http://127.0.0.1:{running.admin_port}/", "--ip", WEST, CHOSEN)
+def test_a_table_has_a_line_for_each_step(shared: Running) -> None:
+    live = f"http://127.0.0.1:{shared.admin_port}/"
+    command = [*COMMAND, "explain", "--live", live, "--ip", WEST, CHOSEN]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     names = [line.split("\t")[0] for line in done.stdout.splitlines()]
     assert names[-4:] == ["mode", "copy", "decision", "reason"]
     assert done.returncode == 0
@@ -128,18 +141,18 @@ def test_a_table_has_a_line_for_each_step(running: Running) -> None:
     ],
 )
 def test_a_server_that_does_not_explain_is_named(
-    running: Running, live: str, code: int, said: str
+    shared: Running, live: str, code: int, said: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         answering = Thread(target=_answer_with_text, args=(server,))
         answering.start()
         silent = server.getsockname()[1]
-        url = live.format(free=free_port(), silent=silent, public=running.port)
+        url = live.format(free=free_port(), silent=silent, public=shared.port)
         done = run("--live", url, "--ip", WEST, CHOSEN)
         socket.create_connection(server.getsockname()).close()  # if nothing else has connected
         answering.join()
-    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
-    assert "Traceback" not in done.stderr
+    assert (done.code, said in done.err) == (code, True), done.err
+    assert "Traceback" not in done.err
 
 
 def _answer_with_text(server: socket.socket) -> None:

@@ -25,6 +25,8 @@ STEPS: list[tuple[dict[str, Any], str]] = [
     ({"mode": "shadow"}, "shadow"), ({"percent": 0}, "percent"), ({"mode": "off"}, "off"),
     ({"min_size": "1GiB"}, "small"), ({}, "in-region"),
 ]  # fmt: skip
+PAUSE = 0.1
+"""Seconds that a client waits after two requests: without, a busy machine is all that is seen."""
 RELOADS = "nearbucket_config_reloads_total"
 
 
@@ -49,7 +51,7 @@ class Load:
 
     def run(self) -> None:
         with requests.Session() as session:
-            while not self._stop.is_set():
+            while not self._stop.wait(PAUSE):
                 for path in (PATH, OTHER):
                     self._one(session, path)
 

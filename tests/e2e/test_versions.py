@@ -29,6 +29,8 @@ WEST, OUTSIDE = MADE.west, MADE.outside[0]
 SIZE = 4096
 AT_ONCE = 2.0
 """Seconds in which every worker has to know."""
+PAUSE = 0.02
+"""Seconds between two requests: without one, tests would only be measuring this machine."""
 
 
 class World(NamedTuple):
@@ -47,7 +49,8 @@ class World(NamedTuple):
         return self.proxy.get(f"/{key}", client, fields)
 
     def version(self, key: str) -> int:
-        """The version that a client in us-west-2 gets."""
+        """The version that a client in us-west-2 gets, after a pause."""
+        time.sleep(PAUSE)
         answer = self.proxy.get(f"/{key}", WEST, follow=True)
         assert answer.status == 200
         (version,) = set(answer.body)
@@ -172,9 +175,11 @@ class Downloads:
             else:
                 versions = [await self.part(number, address) for number in range(PARTS)]
             self.versions.append(tuple(versions))
+            await asyncio.sleep(5 * PAUSE)
 
     async def part(self, number: int, address: str) -> int:
-        """The version of one range; a redirect is followed."""
+        """The version of one range, after a pause; a redirect is followed."""
+        await asyncio.sleep(PAUSE)
         first = number * SIZE // PARTS
         fields = {
             "Range": f"bytes={first}-{first + SIZE // PARTS - 1}",
