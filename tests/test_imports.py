@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Protocol
@@ -84,11 +85,13 @@ def _module(imported: str) -> str | None:
     return name or "__init__"
 
 
-ARROWS: Names = {
-    name: {found for each in imports_of(path) if (found := _module(each))} - {name}
-    for name, path in FILES.items()
-}
-"""Module to the modules that it imports."""
+@cache
+def arrows() -> Names:
+    """Module to the modules that it imports."""
+    return {
+        name: {found for each in imports_of(path) if (found := _module(each))} - {name}
+        for name, path in FILES.items()
+    }
 
 
 def floor_of(name: str) -> int:
@@ -97,7 +100,7 @@ def floor_of(name: str) -> int:
     return next(number for number, floor in enumerate(FLOORS) if folder in floor)
 
 
-def circle(arrows: Names) -> list[str]:
+def circle(modules: Names) -> list[str]:
     """Modules each of which imports the next, and the last the first; empty if there are none."""
     done: set[str] = set()
 
@@ -105,13 +108,13 @@ def circle(arrows: Names) -> list[str]:
         if name in path:
             return [*path[path.index(name) :], name]
         if name not in done:
-            for imported in sorted(arrows.get(name, ())):
+            for imported in sorted(modules.get(name, ())):
                 if found := walk(imported, [*path, name]):
                     return found
             done.add(name)
         return []
 
-    return next((found for name in arrows if (found := walk(name, []))), [])
+    return next((found for name in modules if (found := walk(name, []))), [])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -119,14 +122,14 @@ def test_imports_point_down_or_stay_in_their_folder(name: str) -> None:
     folder = name.partition(".")[0]
     up = {
         imported
-        for imported in ARROWS[name]
+        for imported in arrows()[name]
         if imported.partition(".")[0] != folder and floor_of(imported) <= floor_of(name)
     }
     assert not up, f"{PACKAGE}.{name} imports from the same floor or above: {sorted(up)}"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert not circle(ARROWS)
+    assert not circle(arrows())
 
 
 def test_a_circle_is_found_however_long_it_is() -> None:

@@ -11,15 +11,17 @@ pytest_plugins = ("pytester",)
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "in workers"])
 @pytest.mark.parametrize(
-    ("most", "code", "told"),
+    ("most", "workers", "code", "told"),
     [
-        pytest.param(1 << 40, pytest.ExitCode.OK, r"\d+ MiB$", id="enough"),
-        pytest.param(1 << 20, pytest.ExitCode.TESTS_FAILED, "FAILED: over 1 MiB$", id="too much"),
+        pytest.param(1 << 40, (), pytest.ExitCode.OK, r"\d+ MiB$", id="enough"),
+        pytest.param(1 << 20, (), pytest.ExitCode.TESTS_FAILED, "FAILED: over 1 MiB$",
+                     id="too much"),
+        pytest.param(1 << 20, ("-p", "xdist", "-n", "2"), pytest.ExitCode.TESTS_FAILED,
+                     r"\d+ MiB, \d+ MiB; FAILED: over 1 MiB$", id="too much in workers"),
     ],
-)
-def test_a_run_that_takes_too_much_memory_fails(  # noqa: PLR0913, PLR0917  # columns of tables
+)  # fmt: skip
+def test_a_run_that_takes_too_much_memory_fails(  # noqa: PLR0913, PLR0917  # columns of a table
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     workers: tuple[str, ...],

@@ -194,7 +194,17 @@ _LONG = _PLAIN[:-2] + b"User-Agent: " + b"u" * 6000 + b"\r\n\r\n"
 _STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def same_answers(trio: Trio, pieces: list[bytes]) -> None:
+    every, no_relay, plain = trio.answers(pieces)
+    assert every == plain
+    assert no_relay == plain
+    lines, *others = trio.logged()
+    assert others == [lines, lines]
+    counts, *others_counts = trio.counted()
+    assert others_counts == [counts, counts]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pieces=_pieces())
 @example(pieces=[_PLAIN, _STREAM, _PLAIN])
 @example(pieces=[_STREAM, _PLAIN + _STREAM, _PLAIN])
@@ -204,10 +214,11 @@ _STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.
 @example(pieces=[_PLAIN.replace(b"/a", b"/" + b"%41" * 1000), _LONG])
 @example(pieces=[_STREAM, _STREAM, b"GET /a.txt HTTP/1.1\r\n\r\n"])
 def test_all_lanes_give_the_same_answers(trio: Trio, pieces: list[bytes]) -> None:
-    every, no_relay, plain = trio.answers(pieces)
-    assert every == plain
-    assert no_relay == plain
-    lines, *others = trio.logged()
-    assert others == [lines, lines]
-    counts, *others_counts = trio.counted()
-    assert others_counts == [counts, counts]
+    same_answers(trio, pieces)
+
+
+@pytest.mark.long
+@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pieces=_pieces())
+def test_all_lanes_give_the_same_answers_to_many_more(trio: Trio, pieces: list[bytes]) -> None:
+    same_answers(trio, pieces)

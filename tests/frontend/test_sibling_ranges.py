@@ -356,10 +356,18 @@ class Shares(NamedTuple):
     without_rule: float
 
 
-def simulate(crowd: int, faults: Faults) -> Shares:
-    """Downloads of a crowd of clients behind each address."""
+RUNS = 40
+
+
+@pytest.fixture(params=[RUNS // 2, pytest.param(RUNS, marks=pytest.mark.long)])
+def runs(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def simulate(crowd: int, faults: Faults, runs: int = RUNS) -> Shares:
+    """Downloads of a crowd of clients behind each address; so many runs by one client alone."""
     began, mixed = [0, 0], [0, 0]
-    for seed in range(max(2, 40 // crowd)):
+    for seed in range(max(runs // 20, runs // crowd)):
         for rule in (True, False):
             simulation = Simulation(seed, faults, rule=rule)
             for client in range(crowd * 5):
@@ -368,7 +376,7 @@ def simulate(crowd: int, faults: Faults) -> Shares:
             simulation.run(CHANGED + 3.0)
             began[rule] += len(simulation.downloads)
             mixed[rule] += simulation.mixed()
-    assert min(began) > 190
+    assert min(began) > 4 * runs
     assert mixed[False] > 1
     return Shares(mixed[True] / began[True], mixed[False] / began[False])
 
@@ -382,14 +390,18 @@ ONCE = Faults(pauses=(9.0, 9.0), begin=(1.0, -1.7))
 
 
 @pytest.mark.parametrize("faults", [Faults(), REPEATS, GIVES_UP, UNEVEN, ALL, LONG, ONCE])
-def test_no_download_is_mixed_whose_client_gets_one_range_after_the_other(faults: Faults) -> None:
-    assert simulate(1, faults).mixed == 0
+def test_no_download_is_mixed_whose_client_gets_one_range_after_the_other(
+    faults: Faults, runs: int
+) -> None:
+    assert simulate(1, faults, runs).mixed == 0
 
 
 @pytest.mark.parametrize("faults", [Faults(), GIVES_UP, UNEVEN, ALL, LONG, ONCE])
 @pytest.mark.parametrize("crowd", [3, 20])
-def test_no_download_of_a_crowd_behind_one_address_is_mixed(crowd: int, faults: Faults) -> None:
-    assert simulate(crowd, faults).mixed == 0
+def test_no_download_of_a_crowd_behind_one_address_is_mixed(
+    crowd: int, faults: Faults, runs: int
+) -> None:
+    assert simulate(crowd, faults, runs).mixed == 0
 
 
 @pytest.mark.parametrize(
@@ -401,9 +413,9 @@ def test_no_download_of_a_crowd_behind_one_address_is_mixed(crowd: int, faults: 
     ],
 )
 def test_no_download_is_mixed_whose_client_gets_several_ranges_at_a_time(
-    crowd: int, faults: Faults
+    crowd: int, faults: Faults, runs: int
 ) -> None:
-    assert simulate(crowd, faults).mixed == 0
+    assert simulate(crowd, faults, runs).mixed == 0
 
 
 def test_of_a_large_crowd_that_gets_eight_ranges_at_a_time_hardly_any_download_is_mixed() -> None:
