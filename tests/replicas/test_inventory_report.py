@@ -73,6 +73,7 @@ class Shelf:
     """A new folder for reports, in a bucket or on disk.
 
     Attributes:
+        client: Writes to the bucket; None for a folder on disk.
         base: The folder's keys begin with this.
         folder: The one on disk.
     """
@@ -133,8 +134,11 @@ async def shelf(
     request: pytest.FixtureRequest, with_buckets: LocalS3, tmp_path: Path
 ) -> AsyncIterator[Shelf]:
     base = f"inv-{next(_NUMBERS)}/listed/daily/"
+    if request.param == "folder":
+        yield Shelf(with_buckets, None, base, tmp_path)
+        return
     async with with_buckets.server.client() as client:
-        yield Shelf(with_buckets, client, base, tmp_path if request.param == "folder" else None)
+        yield Shelf(with_buckets, client, base, None)
 
 
 async def test_all_objects_of_all_files_are_read(shelf: Shelf) -> None:
