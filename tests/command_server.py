@@ -211,28 +211,42 @@ def _serve(channel: socket.socket) -> None:
     """Fork for each request, and tell how each fork has ended; returns in the forks alone."""
     running: dict[int, tuple[int, int]] = {}
     while True:
-        asked, *_ = select.select([channel.fileno(), *running], [], [])
-        for each in asked:
-            if each in running:
-                pid, ended = running.pop(each)
-                _, status = os.waitpid(pid, 0)
-                os.write(ended, _NUMBER.pack(os.waitstatus_to_exitcode(status)))
-                os.close(ended)
-                os.close(each)
-                continue
-            data, streams, _, _ = socket.recv_fds(channel, _MOST, 4)
-            if not data:
-                sys.exit()
-            pid = os.fork()
-            if pid == 0:
-                others = [*running, *(ended for _, ended in running.values())]
-                channel.close()
-                _become(json.loads(data), streams, others)
+        for ready in select.select([channel.fileno(), *running], [], [])[0]:
+            if ready in running:
+                _tell(*running.pop(ready))
+                os.close(ready)
+            elif _fork(channel, running):
                 return
-            for descriptor in streams[:3]:
-                os.close(descriptor)
-            running[os.pidfd_open(pid)] = pid, streams[3]
-            channel.send(_NUMBER.pack(pid))
+
+
+def _tell(pid: int, ended: int) -> None:
+    """Write the exit code of a fork that has ended."""
+    _, status = os.waitpid(pid, 0)
+    os.write(ended, _NUMBER.pack(os.waitstatus_to_exitcode(status)))
+    os.close(ended)
+
+
+def _fork(channel: socket.socket, running: dict[int, tuple[int, int]]) -> bool:
+    """Fork for the next request; whether this process is the fork.
+
+    If there are no more requests, this process ends, and every fork that is left is killed.
+    """
+    data, streams, _, _ = socket.recv_fds(channel, _MOST, 4)
+    if not data:
+        for pid, _ in running.values():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        sys.exit()
+    pid = os.fork()
+    if pid == 0:
+        channel.close()
+        _become(json.loads(data), streams, [*running, *(end for _, end in running.values())])
+        return True
+    for descriptor in streams[:3]:
+        os.close(descriptor)
+    running[os.pidfd_open(pid)] = pid, streams[3]
+    channel.send(_NUMBER.pack(pid))
+    return False
 
 
 def _become(request: Mapping[str, Any], streams: Sequence[int], others: Sequence[int]) -> None:
