@@ -94,9 +94,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Keep modules and tests out of later collections: a fifth of what a small test costs."""
+    """Keep modules and tests out of later collections: a fifth of what a small test costs.
+
+    And have each process choose ports of its own: the plugin that shuffles seeds all alike.
+    """
     gc.collect()
     gc.freeze()
+    random.seed()
 
 
 @pytest.fixture(scope="session")
