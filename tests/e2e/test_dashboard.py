@@ -82,7 +82,7 @@ async def test_the_dashboard_says_what_is_sent_where_and_what_is_wrong(
             "target down: * in eu-west-1, ",
             "; its clients are not sent there: there is no bucket",
             "warm-up: sites.*.targets.eu-west-1",
-            "the last configuration was refused, the one before goes on: ",
+            "the last configuration was refused, the old one stays in use: ",
         )
         said = running.errors.read_text(encoding="utf-8")
         down = "site * in eu-west-1, bucket nobody-made-this"

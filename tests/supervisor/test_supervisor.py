@@ -205,6 +205,46 @@ async def test_a_reload_logs_which_settings_it_changes(
     ]
 
 
+async def test_each_error_of_a_refused_reload_is_told_and_shown_until_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "nearbucket.yaml"
+    async with supervised(file, Worker()) as supervisor:
+        file.write_text("limits: {idle_timeout: soon}\nlisten: {prot: 1}\n", encoding="utf-8")
+        await supervisor.reload()
+        refused = (await supervisor.status())["config"]["refused"]
+        errors = refused.split(f"; {file}:")
+        assert {error.split(": ")[1] for error in errors} == {
+            "limits.idle_timeout", "listen.prot", "sites",
+        }  # fmt: skip
+        assert caplog.messages[-1].endswith(f"the old one stays in use: {refused}")
+        (warning,) = supervisor.warnings()
+        assert warning == (
+            f"the last configuration was refused, the old one stays in use: {refused}"
+        )
+        assert (await supervisor.status())["warnings"] == [warning]
+        write(file, "off")
+        await supervisor.reload()
+        assert supervisor.warnings() == []
+
+
+async def test_a_target_in_a_region_that_the_list_does_not_have_is_a_warning_until_it_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "nearbucket.yaml"
+    async with supervised(file, Worker()) as supervisor:
+        await supervisor._publish(ranges())
+        assert supervisor.warnings() == []
+        file.write_text(file.read_text("utf-8").replace("us-west-2", "ap-south-1"), "utf-8")
+        await supervisor.reload()
+        (warning,) = supervisor.warnings()
+        assert warning.startswith("sites.*.targets.ap-south-1: the list of prefixes has no address")
+        assert warning in caplog.messages
+        write(file, "off")
+        await supervisor.reload()
+        assert supervisor.warnings() == []
+
+
 async def test_a_target_is_switched_off_beside_a_change_that_takes_a_restart(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,6 +94,7 @@ class Supervisor:
         self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
         self._refused: str | None = None
         self._needs_restart: str | None = None
+        self._without_prefixes: list[str] = []
         self._savings = HighWater()
         self._stop = asyncio.Event()
         self._started = time.time()
@@ -239,7 +240,7 @@ class Supervisor:
     def _refuse(self, error: Exception) -> None:
         expected = isinstance(error, ProxyError)
         self._reloads["refused",] += 1
-        self._refused = " ".join(str(error).split()) if expected else repr(error)
+        self._refused = "; ".join(str(error).splitlines()) if expected else repr(error)
         _log.error(
             "configuration not reloaded, the old one stays in use: %s",
             self._refused,
@@ -271,12 +272,13 @@ class Supervisor:
             self._ranges = ranges  # not before the workers have it: /readyz depends on it
             if (settings.sites, settings.catalog) != (before.sites, before.catalog):
                 self._start_warm_up()
-            for key in regions_without_prefixes(settings, ranges):
-                _log.warning(
-                    "%s: the list of prefixes has no address in this region, so no client is "
-                    "redirected there; is its name right?",
-                    key,
-                )
+            self._without_prefixes = [
+                f"{key}: the list of prefixes has no address in this region, so no client is "
+                "redirected there; is its name right?"
+                for key in regions_without_prefixes(settings, ranges)
+            ]
+            for warning in self._without_prefixes:
+                _log.warning("%s", warning)
 
     def _use(self, snapshot: Snapshot, engine: Engine) -> None:
         self._snapshot, self.engine = snapshot, engine
@@ -312,7 +314,12 @@ class Supervisor:
         """What keeps it from working as configured, though traffic may come."""
         problem = self._pool.credentials.problem
         found = [problem] if problem and uses_ambient_credentials(self.settings) else []
-        return [*found, self._needs_restart] if self._needs_restart else found
+        if self._refused is not None:
+            text = "the last configuration was refused, the old one stays in use"
+            found.append(f"{text}: {self._refused}")
+        if self._needs_restart is not None:
+            found.append(self._needs_restart)
+        return [*found, *self._without_prefixes]
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
         """The explanations of all workers, which ask S3 where they do not know the copy.
@@ -356,6 +363,7 @@ class Supervisor:
         """The document of ``/api/status``."""
         # what may change while the workers send their metrics
         snapshot, reasons, refused = self._snapshot, self.not_ready(), self._refused
+        warnings = self.warnings()
         return status_of(
             snapshot,
             await self.figures(),
@@ -363,7 +371,7 @@ class Supervisor:
             started=self._started,
             refused=refused,
             warm_up=self._warm_up,
-            warnings=self.warnings(),
+            warnings=warnings,
             down=self._pool.down,
             stuck_clients=self._pool.stuck_clients,
         )
