@@ -42,6 +42,21 @@ def differences(before: Settings, after: Settings) -> list[SettingDifference]:
     return [_difference(key, _shown(key, old), _shown(key, new)) for key in changed]
 
 
+def change_texts(before: Settings, after: Settings) -> list[str]:
+    """The differences, a line each; an added or removed target is one line, without keys."""
+    old, new = _targets(before), _targets(after)
+    words = {key: "removed" if key in old else "added" for key in sorted(old ^ new)}
+    texts = []
+    for each in differences(before, after):
+        place = next((key for key in words if each.key.startswith(f"{key}.")), None)
+        texts.append(str(each) if place is None else f"{place}: {words[place]}")
+    return list(dict.fromkeys(texts))
+
+
+def _targets(settings: Settings) -> set[str]:
+    return {f"{site.key}.targets.{region}" for site in settings.sites for region in site.targets}
+
+
 def _difference(key: str, before: Any, after: Any) -> SettingDifference:
     return SettingDifference(key, before, after, key == SECRET_KEY or before == after)
 

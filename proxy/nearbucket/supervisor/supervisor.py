@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from nearbucket import __version__
-from nearbucket.config.differences import differences
+from nearbucket.config.differences import change_texts
 from nearbucket.config.file import DEFAULT_FILE, load
 from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.event_loop import in_background
@@ -379,7 +379,7 @@ class Supervisor:
 
 def _changes(before: Settings, after: Settings) -> str:
     """What a reload has changed, in one line for the log."""
-    found = [str(each) for each in differences(before, after)]
+    found = change_texts(before, after)
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return f"{'; '.join(found[:_NAMED])}{more}" if found else "no setting has changed"
 
