@@ -286,6 +286,34 @@ async def test_who_is_not_watched_any_more_is_neither_down_nor_asked() -> None:
     await world.checker.close()
 
 
+async def test_a_target_that_a_reload_puts_in_the_place_of_one_that_was_down_is_logged_as_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    wrong, right = Bucket("esat", [WRONG]), Bucket("east", [GOOD])
+    world = World(wrong, right)
+    world.checker.use([(wrong, "bucket esat")])
+    await until(lambda: bool(world.checker.down))
+    world.checker.use([(right, "bucket east")])
+    await until(lambda: right.asked > RISE)
+    assert caplog.messages[1:] == ["target up: bucket east"]
+    await world.checker.close()
+
+
+async def test_a_target_that_takes_the_place_of_one_that_was_up_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    old, new = Bucket("old", [GOOD]), Bucket("new", [GOOD])
+    world = World(old, new)
+    world.checker.use([(old, TEXT)])
+    await until(lambda: old.asked > 1)
+    world.checker.use([(new, TEXT)])
+    await until(lambda: new.asked > 1)
+    assert caplog.messages == []
+    await world.checker.close()
+
+
 async def test_closing_leaves_nothing_that_asks() -> None:
     before = asyncio.all_tasks()
     async with watching(GOOD):

@@ -61,6 +61,9 @@ class _CheckedTarget:
     rise: int = RISE
     fell: float = -SLOW_RISE_WINDOW
     why: str = ""
+    replaces_down: bool = False
+    """Whether a reload has put it in the place of a target that was down: the log says that it is
+    up when it is."""
     soon: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -93,14 +96,18 @@ class HealthChecker:
         Args:
             probes: The probe of each target, and how the log names it.
         """
-        targets = {}
-        for probe, text in probes:
-            target = self._targets.pop(probe.base_url, None) or _CheckedTarget(probe, text)
+        targets, known = {}, self._targets
+        wanted = {probe.base_url: (probe, text) for probe, text in probes}
+        replaces_down = any(base_url not in wanted for base_url in self.down)
+        for base_url, (probe, text) in wanted.items():
+            target = known.pop(base_url, None)
+            if target is None:
+                target = _CheckedTarget(probe, text, replaces_down=replaces_down)
             target.probe, target.text = probe, text
-            targets[probe.base_url] = target
+            targets[base_url] = target
             if target.task is None:
                 target.task = asyncio.create_task(self._keep_probing(target))
-        for target in self._targets.values():
+        for target in known.values():
             if target.task is not None:
                 target.task.cancel()
         self._targets = targets
@@ -173,6 +180,9 @@ class HealthChecker:
             target.failures, target.successes = 0, target.successes + 1
             if not target.up and target.successes >= target.rise:
                 self._rise(target)
+            elif target.replaces_down:
+                _log.info("target up: %s", target.text)
+            target.replaces_down = False
             return
         target.failures, target.successes, target.why = target.failures + 1, 0, result.text
         if target.up and (health is BucketHealth.WRONG or target.failures >= FALL):
