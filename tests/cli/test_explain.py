@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.policy.engine import NOT_CHECKED
+from nearbucket.policy.engine import NOT_CHECKED, NOT_NEEDED
 from tests.build import OUTSIDE, WEST
 from tests.cli.conftest import SITE, WEST_URL, write
 
@@ -122,3 +122,39 @@ def test_explain_says_which_host_it_takes_if_there_are_several_sites(
     steps = dict(line.split("\t", 1) for line in done.out.splitlines())
     assert steps.get("host") == shown
     assert steps["site"] == ("one.example\t" if shown else "two.example\t")
+
+
+def test_explain_says_that_the_location_of_a_client_is_signed(
+    nearbucket: Run, listed: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "t.yaml", sites=[{**SITE, "redirect": {"presign": "15m"}}])
+    for ip, decision in (
+        (WEST, f"redirect: 301 to {WEST_URL}/a.tar.gz (for clients signed, valid for 15 minutes)"),
+        (OUTSIDE, "stream: the object, streamed from the origin"),
+    ):
+        done = nearbucket("explain", "--config", path, "--ranges", listed, "--ip", ip, "/a.tar.gz")
+        assert f"\ndecision\t{decision}\t\n" in done.out
+
+
+def test_explain_does_not_speak_of_checks_on_which_the_decision_does_not_depend(
+    nearbucket: Run, config: str, listed: str
+) -> None:
+    for ip, path, copy in (
+        (OUTSIDE, "/a.tar.gz", NOT_NEEDED),
+        (WEST, "/a.txt", NOT_NEEDED),
+        (WEST, "/a.tar.gz", NOT_CHECKED),
+    ):
+        done = nearbucket("explain", "--config", config, "--ranges", listed, "--ip", ip, path)
+        assert "\t".join(copy) in done.out.splitlines()
+
+
+@pytest.mark.parametrize("option", ["--config", "--ranges"])
+def test_explain_refuses_a_file_beside_a_running_server(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    live = ["explain", "--live", "127.0.0.1:1", "--ip", WEST, "/a.tar.gz"]
+    code, out, err = nearbucket(*live, option, config)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"nearbucket: --live and {option}: a running server explains by its own ")
+    monkeypatch.setenv("NEARBUCKET_CONFIG", config)
+    assert nearbucket(*live).code == 3  # the variable is for all commands; nothing listens there

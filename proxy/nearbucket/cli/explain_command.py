@@ -35,6 +35,7 @@ _TIMEOUT = 30.0  # seconds: the server may have to ask S3
 
 
 def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
+    context: typer.Context,
     path: Annotated[
         str, typer.Argument(metavar="URL-PATH", help="Path of the URL, encoded; or the whole URL.")
     ],
@@ -64,6 +65,8 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
         raise ConfigError(f"--ip: {ip!r} is not an IP address")
     if not path.startswith(PATH_STARTS):
         raise ConfigError(f"{path!r} is not a URL path; it must begin with /")
+    if live is not None:
+        _refuse_files(context)
     query = ExplainQuery(ip, path, host, method, _headers(header or []))
     found = _by_policy(query, config, ranges) if live is None else _asked(live, query)
     if as_json:
@@ -77,6 +80,17 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
             _print_workers(found["workers"])
     if found["reason"] == FAILED:
         raise typer.Exit(NEEDS_ATTENTION)
+
+
+def _refuse_files(context: typer.Context) -> None:
+    """Refuse options that a running server ignores; a variable may name a file all the same."""
+    for name in ("config", "ranges"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(
+                f"--live and --{name}: a running server explains by its own configuration and "
+                "list; give one of the two"
+            )
 
 
 def _by_policy(query: ExplainQuery, config: Path | None, ranges: Path | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nearbucket.frontend.recent_redirects import mark_of_asker
-from nearbucket.policy.engine import ExplainStep
+from nearbucket.policy.engine import NOT_NEEDED, ExplainStep
 from nearbucket.policy.explain import explanation_of, request_for
 from nearbucket.policy.model import Reason, RedirectTo, Stream
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Decision, ReplicaStatus, Request
 
 
-_NOT_NEEDED = ExplainStep("copy", "not needed", "the rules above decide")
 _NOT_SIGNED = ExplainStep(
     "copy",
     "not signed",
@@ -65,6 +64,6 @@ def _copy_step(decider: Decider, decision: Decision, status: ReplicaStatus | Non
     """What is known of the copy, if the decision depends on it."""
     replicas = decider.replicas
     if status is None or replicas is None or not isinstance(decision, Stream | RedirectTo):
-        return _NOT_NEEDED
+        return NOT_NEEDED
     place = decision.site, decision.region or "", decision.key
     return ExplainStep("copy", *replicas.report(*place, status))

@@ -56,6 +56,8 @@ NOT_CHECKED = ExplainStep(
     "redirect.min_size, came-back",
 )
 """The step of a copy that no bucket was asked about."""
+NOT_NEEDED = ExplainStep("copy", "not needed", "the rules above decide")
+"""The step of a copy on which the decision does not depend."""
 
 
 class ReplicaKnowledge(Protocol):
@@ -179,7 +181,7 @@ class Engine:
         facts = self._facts(request, resolved)
         client, region = facts.client, facts.region
         reason, replica, base, etag = site.reason(facts), REPLICA_OK, None, None
-        if reason in _WITH_COPY and client is not None and region is not None:
+        if reason in WITH_COPY and client is not None and region is not None:
             replica = replicas.replica_status(site.name, region, key)
             if replica.against is not None:
                 reason = replica.against
@@ -242,7 +244,8 @@ class Engine:
             steps += [*self._explain_rules(request, decision), copy]
         match decision:
             case RedirectTo():
-                answer = f"{decision.status} to {decision.location}"
+                signed = self._signature(request, decision)
+                answer = f"{decision.status} to {decision.location}{signed}"
             case Stream():
                 answer = "the object, streamed from the origin"
             case Refuse():
@@ -252,6 +255,14 @@ class Engine:
         steps.append(ExplainStep("decision", f"{action_of(decision)}: {answer}"))
         steps.append(ExplainStep("reason", decision.reason.value, decision.reason.help))
         return steps
+
+    def _signature(self, request: Request, decision: RedirectTo) -> str:
+        """That a client's Location is signed: a signed URL would let anyone read the object."""
+        resolved = self.resolve(request)
+        presign = None if isinstance(resolved, Refuse) else resolved.site.presign
+        if presign is None or decision.reason is not Reason.IN_REGION:
+            return ""
+        return f" (for clients signed, valid for {presign / 60:g} minutes)"
 
     def _explain_rules(self, request: Request, decision: RedirectTo | Stream) -> list[ExplainStep]:
         resolved = self.resolve(request)
@@ -280,7 +291,8 @@ class Engine:
         ]
 
 
-_WITH_COPY = frozenset({Reason.IN_REGION, Reason.SHADOW})
+WITH_COPY = frozenset({Reason.IN_REGION, Reason.SHADOW})
+"""The reasons of the rules with which the decision depends on the copy."""
 
 
 def _version_of_client(request: Request, replica: ReplicaStatus) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearbucket.policy.engine import NOT_CHECKED, ExplainStep
+from nearbucket.policy.engine import NOT_CHECKED, NOT_NEEDED, WITH_COPY, ExplainStep
 from nearbucket.policy.model import Request
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Explanation(NamedTuple):
 def explained(engine: Engine, query: ExplainQuery) -> Explanation:
     """The explanation by the policy alone; no bucket is asked."""
     engine, request = request_for(engine, **query._asdict())
-    return explanation_of(engine, query, request, engine.decide(request))
+    decision = engine.decide(request)
+    copy = NOT_CHECKED if decision.reason in WITH_COPY else NOT_NEEDED
+    return explanation_of(engine, query, request, decision, copy)
 
 
 def explanation_of(
@@ -61,7 +63,7 @@ def explanation_of(
     query: ExplainQuery,
     request: Request,
     decision: Decision,
-    copy: ExplainStep = NOT_CHECKED,
+    copy: ExplainStep,
 ) -> Explanation:
     """The explanation of a decision; ``request`` is that of ``request_for``."""
     first, *others = engine.explain(request, decision, copy)

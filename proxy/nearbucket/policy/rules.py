@@ -69,7 +69,7 @@ class SitePolicy:
     modes: Mapping[str, str]
     sent_to: tuple[str, ...]
     cdn_url: str | None
-    presigned: bool
+    presign: float | None
     max_key: int
     index: str
     origin_query: frozenset[str]
@@ -102,7 +102,7 @@ class SitePolicy:
             modes={region: site.mode_of(region) for region in site.targets},
             sent_to=tuple(site.sent_to),
             cdn_url=f"{site.bypass.to}/" if site.bypass.to else None,
-            presigned=redirect.presign is not None,
+            presign=redirect.presign,
             max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),
             index=site.index or "",
             origin_query=frozenset(site.origin.query),
@@ -162,7 +162,7 @@ class SitePolicy:
     @property
     def certain(self) -> bool:
         """Whether no rule depends on client and object together, and no answer is signed."""
-        return self.percent >= 100 and not self.presigned  # noqa: PLR2004  # of a hundred
+        return self.percent >= 100 and self.presign is None  # noqa: PLR2004  # of a hundred
 
     def matches_paths(self, key: str) -> bool:
         """Whether ``paths`` matches and ``exclude`` does not; never for the empty key."""
