@@ -284,7 +284,7 @@ async def test_explain_says_what_it_needs(
     answer = await client.get("/api/explain", params=query)
     assert (answer.status, await answer.json()) == (
         400,
-        {"error": "give ip=, an address, and path=/..."},
+        {"errors": ["give ip=, an address, and path=/..."]},
     )
 
 

@@ -77,7 +77,9 @@ def application(view: SupervisorView, names: Collection[str] = ()) -> web.Applic
         query = request.query
         path = query.get("path", "")
         if plain_address(query.get("ip", "")) is None or not path.startswith(PATH_STARTS):
-            return web.json_response({"error": "give ip=, an address, and path=/..."}, status=400)
+            return web.json_response(
+                {"errors": ["give ip=, an address, and path=/..."]}, status=400
+            )
         fields = [line.partition(":") for line in query.getall("header", [])]
         asked = ExplainQuery(
             query["ip"],
