@@ -113,7 +113,42 @@ def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
         "rollout": {
             "*": {"us-east-1": FULL, "us-west-2": FULL},
         },
+        "summary": {"ok": 0, "note": 0, "warning": 0, "wrong": 0},
+        "findings": [],
     }
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_check_offline_finds_a_target_in_a_region_that_the_list_does_not_have(
+    nearbucket: Run, tmp_path: Path, listed: str, form: list[str]
+) -> None:
+    target = {"bucket": "west", "endpoint": "https://s3.example"}
+    site = {**SITE, "targets": {"us-wset-2": target}}
+    config = write(tmp_path / "a.yaml", sites=[site], regions={"source": listed})
+    done = nearbucket("check", "--offline", *form, "--config", config)
+    key = "sites.*.targets.us-wset-2"
+    said = "the list of prefixes has no EC2 address in this region: no client is redirected"
+    assert (done.code, done.err) == (0, "")
+    if form:
+        found = json.loads(done.out)
+        assert found["summary"]["warning"] == 1
+        assert [(each["place"], each["text"]) for each in found["findings"]] == [(key, said)]
+    else:
+        assert " are redirected" not in done.out
+        clients = "clients in us-wset-2 are not redirected: the list of prefixes has no such region"
+        assert f"site *: {clients}\n" in done.out
+        assert f"warning: {key}: {said}; correct the region" in done.out
+
+
+def test_check_offline_says_that_the_list_has_the_regions_of_all_targets(
+    nearbucket: Run, tmp_path: Path, listed: str
+) -> None:
+    config = write(tmp_path / "a.yaml", regions={"source": listed})
+    ok = (
+        "ok: regions.cache: the list of prefixes of 2026-01-01-00-00-00 has addresses in all "
+        "targets' regions\nsummary: 1 ok, 0 note, 0 warning, 0 wrong\n"
+    )
+    assert nearbucket("check", "--offline", "--config", config) == (0, VALID + ok, "")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +210,10 @@ def test_check_names_each_file_that_cannot_be_read_with_line_key_and_cure(
         f"files.yaml:8: sites.0.origin.inventory: 'inventory/manifest.json' {why}",
     ]
     assert err.splitlines() == [f"nearbucket: {line}" for line in lines]
-    assert not form or json.loads(out)["unreadable_files"] == lines
+    if form:
+        assert json.loads(out)["unreadable_files"] == lines
+    else:
+        assert out.startswith("configuration: valid; 4 files cannot be read\n")
 
 
 def test_check_names_the_variable_that_is_wrong(

@@ -18,11 +18,11 @@ from botocore.exceptions import (
 from nearbucket.cli.check.bucket_inspection import (
     BucketInquiry,
     InspectedBucket,
-    Level,
     cors_finding,
     inspect,
     trouble,
 )
+from nearbucket.cli.check.finding import Level
 from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened

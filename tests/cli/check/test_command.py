@@ -97,6 +97,7 @@ def test_a_good_configuration_is_one_line_a_finding_and_a_summary(check: Check) 
     check.put("a.tar.gz", "ü+b.tar.xz", also=b"")
     check.put("c.txt")
     west = f"{check.endpoint}/{check.west}"
+    the_list = "the list of prefixes of 2026-01-01-00-00-00"
     assert lines_of(check()) == [
         "configuration: valid",
         f"site *: origin {check.endpoint}/{check.origin}",
@@ -106,7 +107,8 @@ def test_a_good_configuration_is_one_line_a_finding_and_a_summary(check: Check) 
         "ok: sites.*.origin: 2 of the 3 objects would be redirected",
         "ok: sites.*.targets.us-west-2: 2 of 2 sampled objects: same",
         f"ok: sites.*.targets.us-west-2: {west}/a.tar.gz can be read without a signature",
-        "summary: 5 ok, 0 note, 0 warning, 0 wrong",
+        f"ok: regions.cache: {the_list} has addresses in all targets' regions",
+        "summary: 6 ok, 0 note, 0 warning, 0 wrong",
     ]
 
 
@@ -117,7 +119,7 @@ def test_json_has_every_part_of_a_finding(check: Check) -> None:
     found = json.loads(done.out)
     assert done.code == 0
     assert found["valid"]
-    assert found["summary"] == {"ok": 5, "note": 0, "warning": 1, "wrong": 0}
+    assert found["summary"] == {"ok": 6, "note": 0, "warning": 1, "wrong": 0}
     (warning,) = [each for each in found["findings"] if each["level"] == "warning"]
     assert warning["about"] == "sample"
     assert warning["objects"] == ["b.tar.gz"]
@@ -140,7 +142,7 @@ def test_a_missing_bucket_ends_with_1_and_the_rest_is_still_looked_at(check: Che
     check.put("a.tar.gz")
     done = check(target={"bucket": "gone-bucket"})
     assert done.code == 1
-    assert check.findings(target={"bucket": "gone-bucket"}) == [
+    assert check.findings(target={"bucket": "gone-bucket"})[:-1] == [
         f"ok: sites.*.origin: bucket {check.origin} exists, and can be listed",
         f"wrong: sites.*.targets.us-west-2: bucket gone-bucket: {NO_BUCKET}",
         "ok: sites.*.origin: 1 of the 1 objects would be redirected",
@@ -190,7 +192,7 @@ def test_the_origin_as_target_is_not_compared_but_read_as_clients_do(check: Chec
     check.put("a.tar.gz")
     found = check.findings(target={"bucket": check.origin, "region": "us-east-1"})
     assert found[0].endswith("can be listed (also sites.*.targets.us-west-2)")
-    assert len(found) == 3
+    assert len(found) == 4
     assert "answers 403" in found[2]
 
 
@@ -230,7 +232,7 @@ def test_the_bypass_is_asked_for_an_object(check: Check) -> None:
     check.put("a.tar.gz", also=b"")
     to = f"{check.endpoint}/{check.west}"
     found = check.findings(bypass={"mode": "redirect", "to": to})
-    assert found[-1] == f"ok: sites.*.bypass.to: {to}/a.tar.gz answers 206"
+    assert f"ok: sites.*.bypass.to: {to}/a.tar.gz answers 206" in found
 
 
 def test_an_object_that_is_empty_is_readable_too(check: Check) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from nearbucket.cli.check.bucket_inspection import BucketInquiry, Level
+from nearbucket.cli.check.bucket_inspection import BucketInquiry
+from nearbucket.cli.check.finding import Level
 from nearbucket.cli.check.replica_sample import (
     ComparedObject,
     ReplicaState,

@@ -7,7 +7,9 @@ In reading order:
 
 * ``command.py``: options, output and exit code.
 * ``checks.py``: which checks are made, in the order of the configuration.
-* ``bucket_inspection.py``: the checks of one bucket, and what a finding is.
+* ``finding.py``: what a finding is.
+* ``region_check.py``: whether the list of prefixes has addresses in the regions of all targets.
+* ``bucket_inspection.py``: the checks of one bucket.
 * ``replica_sample.py``: takes a sample of the objects that would be redirected, and compares the
   copies in the targets with the origin.
 * ``client_probe.py``: findings about requests of an object as clients send them, by URL alone.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import (
     ClientError,
@@ -15,6 +14,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, meaning
 from nearbucket.s3.tls_trust import REMEDY
@@ -28,45 +28,6 @@ SECONDS = 20.0
 """Time limit of one request, with a second attempt."""
 
 _SERVER_ERROR = 500
-
-
-class Level(StrEnum):
-    """The level of a finding; ``note`` stands for a check that could not be made."""
-
-    OK = "ok"
-    NOTE = "note"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-Subject = Literal[
-    "bucket", "bypass", "clients", "cors", "credentials", "list", "owner", "paths", "ranges",
-    "region", "sample",
-]  # fmt: skip
-"""What a finding is about."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        level: How much it matters.
-        place: Key in the configuration, such as ``sites.HOST.targets.us-west-2``.
-        about: What was checked.
-        text: What was found.
-        fix: How to fix it; empty if there is nothing to fix.
-        objects: Keys of the objects concerned.
-        reached: Whether the server answered.
-    """
-
-    level: Level
-    place: str
-    about: Subject
-    text: str
-    fix: str = ""
-    objects: tuple[str, ...] = ()
-    reached: bool = True
 
 
 @dataclass(frozen=True, slots=True)

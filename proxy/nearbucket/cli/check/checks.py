@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from contextlib import AsyncExitStack
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -13,14 +12,13 @@ from botocore.exceptions import BotoCoreError
 from nearbucket.cli.check.bucket_inspection import (
     SECONDS,
     BucketInquiry,
-    Finding,
     InspectedBucket,
-    Level,
     cors_finding,
     inspect,
     trouble,
 )
 from nearbucket.cli.check.client_probe import cdn_finding, target_finding
+from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.cli.check.replica_sample import (
     ReplicaState,
     Sample,
@@ -31,10 +29,9 @@ from nearbucket.cli.check.replica_sample import (
     sample_findings,
     take,
 )
-from nearbucket.errors import ConfigError, OriginError, RangesError
+from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
-from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import origin_of, target_of
 from nearbucket.s3.client_request import request_byte
@@ -43,15 +40,10 @@ from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sdk_client import kind_of, opened
 from nearbucket.s3.sigv4 import Signer
-from nearbucket.supervisor.snapshot import (
-    regions_without_prefixes,
-    targets_in_other_regions,
-    targets_without_owner,
-)
+from nearbucket.supervisor.snapshot import targets_in_other_regions, targets_without_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     import aiohttp
 
@@ -66,17 +58,16 @@ _BucketKey = tuple[object, ...]
 
 
 async def checked(
-    settings: Settings, count: int, progress: Callable[[str], None], config: Path | None
+    settings: Settings, count: int, progress: Callable[[str], None], named: str
 ) -> list[Finding]:
-    """The findings of all checks, in the order of the configuration.
+    """The findings of all checks of buckets, in the order of the configuration.
 
     Args:
         settings: The configuration.
         count: How many objects of each site are compared.
         progress: Called with a text when a part begins.
-        config: The file that ``--config`` named, for commands in the advice.
+        named: ``--config FILE`` for commands in the advice, with a space before it; or empty.
     """
-    named = f" --config {shlex.quote(str(config))}" if config else ""
     async with AsyncExitStack() as stack, client_session() as session:
         buckets = _buckets(settings)
         progress(f"checking {len(buckets)} buckets")
@@ -87,9 +78,7 @@ async def checked(
         by_site = await asyncio.gather(*(site.findings() for site in sites))
     found = [finding for bucket in known.values() for finding in bucket.findings]
     found += chain.from_iterable(by_site)
-    update = f"run nearbucket ranges update{named}"
-    found += [*_owners(settings), *_far(settings)]
-    return [*found, *_regions_without_addresses(settings, update)]
+    return [*found, *_owners(settings), *_far(settings)]
 
 
 def _key(location: BucketLocation) -> _BucketKey:
@@ -286,23 +275,4 @@ def _far(settings: Settings) -> list[Finding]:
     return [
         Finding(Level.WARNING, key, "region", text, fix)
         for key, text in targets_in_other_regions(settings).items()
-    ]
-
-
-def _regions_without_addresses(settings: Settings, update: str) -> list[Finding]:
-    """Warnings about targets in whose region the list has no address; ``update`` renews it."""
-    regions = settings.regions
-    try:
-        document = ranges_in_use(regions, None)
-    except (ConfigError, RangesError) as error:
-        return [Finding(Level.WARNING, "regions.cache", "ranges", str(error), update)]
-    if document is None:
-        text = "there is no list of prefixes to check the targets' regions with"
-        return [Finding(Level.NOTE, "regions.cache", "ranges", text, update)]
-    labels = ", ".join(regions.services)
-    text = f"the list of prefixes has no {labels} address in this region: no client is redirected"
-    fix = "correct the region, or add regions.services or regions.overrides"
-    return [
-        Finding(Level.WARNING, key, "ranges", text, fix)
-        for key in regions_without_prefixes(settings, document)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from nearbucket.cli.check.bucket_inspection import Finding, Level
+from nearbucket.cli.check.finding import Finding, Level
 
 if TYPE_CHECKING:
     from collections.abc import Collection

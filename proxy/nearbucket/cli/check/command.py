@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from nearbucket.cli.check.region_check import region_findings
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     UNREACHABLE,
@@ -25,10 +27,9 @@ from nearbucket.config.named_files import unreadable_files
 from nearbucket.s3.direct_access import refuse_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Sequence
 
-    from nearbucket.cli.check.bucket_inspection import Finding
+    from nearbucket.cli.check.finding import Finding
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
 
@@ -51,13 +52,18 @@ def check(
     refuse_variables(settings)
     unreadable = unreadable_files(settings, sources)
     print_failures(unreadable)
+    named = f" --config {shlex.quote(str(config))}" if config else ""
+    regions = region_findings(settings, named)
     if not as_json:
-        _print_configuration(settings)
-    findings = [] if offline else asyncio.run(_findings(settings, sample, config))
+        _print_configuration(settings, len(unreadable), {finding.place for finding in regions})
+    if offline:  # without a list nothing has to be said
+        findings = [finding for finding in regions if finding.level != "note"]
+    else:
+        findings = [*asyncio.run(_findings(settings, sample, named)), *regions]
     if as_json:
         files = {"unreadable_files": unreadable} if unreadable else {}
-        print_json(_sites(settings) | files | ({} if offline else _as_json(findings)))
-    elif not offline:
+        print_json(_sites(settings) | files | _as_json(findings))
+    elif findings:
         _print_findings(findings)
     if not all(finding.reached for finding in findings):
         raise typer.Exit(UNREACHABLE)
@@ -65,11 +71,11 @@ def check(
         raise typer.Exit(NEEDS_ATTENTION)
 
 
-async def _findings(settings: Settings, sample: int, config: Path | None) -> list[Finding]:
+async def _findings(settings: Settings, sample: int, named: str) -> list[Finding]:
     from nearbucket.cli.check.checks import checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:
-        return await checked(settings, sample, status.update, config)
+        return await checked(settings, sample, status.update, named)
 
 
 def _sites(settings: Settings) -> dict[str, Any]:
@@ -96,17 +102,23 @@ def _summary(findings: Sequence[Finding]) -> dict[str, int]:
     return {level: counted[level] for level in _COLOURS}
 
 
-def _print_configuration(settings: Settings) -> None:
-    typer.echo("configuration: valid")
+def _print_configuration(settings: Settings, unreadable: int, unlisted: Collection[str]) -> None:
+    """Print what is valid; ``unlisted`` has the keys of targets for regions without addresses."""
+    files = f"; {unreadable} file{'s' * (unreadable > 1)} cannot be read" if unreadable else ""
+    typer.echo(f"configuration: valid{files}")
     for site in settings.sites:
         typer.echo(f"site {site.name}: origin {site.origin.url()}")
         for region, target in site.targets.items():
-            typer.echo(f"site {site.name}: {_rollout(site, region, target.location())}")
+            listed = f"{site.key}.targets.{region}" not in unlisted
+            where = _rollout(site, region, target.location(), listed=listed)
+            typer.echo(f"site {site.name}: {where}")
 
 
-def _rollout(site: Site, region: str, location: str) -> str:
+def _rollout(site: Site, region: str, location: str, *, listed: bool) -> str:
     """Where clients in the region of a target go, and in shadow where they would go."""
     mode, percent = site.mode_of(region), site.redirect.percent
+    if mode != "off" and percent and not listed:
+        return f"clients in {region} are not redirected: the list of prefixes has no such region"
     share = "they" if percent == 100 else f"{percent:g} % of their requests"  # noqa: PLR2004
     if mode == "on" and percent:
         if share == "they":

@@ -10,7 +10,7 @@ from enum import StrEnum
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearbucket.cli.check.bucket_inspection import Finding, Level
+from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.cli.output import first_names
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings

@@ -1,0 +1,40 @@
+"""Findings about the list of prefixes: does it have addresses in the regions of all targets?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nearbucket.cli.check.finding import Finding, Level
+from nearbucket.errors import ConfigError, RangesError
+from nearbucket.regions.ip_ranges_source import ranges_in_use
+from nearbucket.supervisor.snapshot import regions_without_prefixes
+
+if TYPE_CHECKING:
+    from nearbucket.config.settings import Settings
+
+_PLACE = "regions.cache"
+
+
+def region_findings(settings: Settings, named: str) -> list[Finding]:
+    """A warning for each target in whose region the list has no address; else that all have some.
+
+    Args:
+        settings: The configuration.
+        named: ``--config FILE`` for the command in the advice, with a space before it; or empty.
+    """
+    update = f"run nearbucket ranges update{named}"
+    try:
+        document = ranges_in_use(settings.regions, None)
+    except (ConfigError, RangesError) as error:
+        return [Finding(Level.WARNING, _PLACE, "ranges", str(error), update)]
+    if document is None:
+        text = "there is no list of prefixes to check the targets' regions with"
+        return [Finding(Level.NOTE, _PLACE, "ranges", text, update)]
+    labels = ", ".join(settings.regions.services)
+    text = f"the list of prefixes has no {labels} address in this region: no client is redirected"
+    fix = "correct the region, or add regions.services or regions.overrides"
+    without = regions_without_prefixes(settings, document)
+    if not without:
+        text = f"the list of prefixes of {document.created} has addresses in all targets' regions"
+        return [Finding(Level.OK, _PLACE, "ranges", text)]
+    return [Finding(Level.WARNING, key, "ranges", text, fix) for key in without]
