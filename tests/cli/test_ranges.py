@@ -36,10 +36,27 @@ def test_ranges_show_counts_the_list(nearbucket: Run, listed: str) -> None:
     lines = lines_of(nearbucket("ranges", "show", "--ranges", listed))
     as_json = json.loads(nearbucket("ranges", "show", "--json", "--ranges", listed).out)
     assert as_json.pop("age_days") > 0
+    assert as_json.pop("prefixes_by_region") == {"us-east-1": 3, "eu-west-1": 1, "us-west-2": 1}
     assert as_json == FACTS
     facts = dict(line.split("\t") for line in lines)
     assert float(facts.pop("age_days")) > 0
+    assert facts.pop("prefixes_by_region") == "us-east-1 3, eu-west-1 1, us-west-2 1"
     assert facts == {name: str(value) for name, value in FACTS.items()}
+
+
+def test_ranges_show_names_twelve_regions_and_counts_a_prefix_of_several_services_once(
+    nearbucket: Run, tmp_path: Path
+) -> None:
+    regions = [f"region-{number:02}" for number in range(20)]
+    rows = [row(f"203.0.113.{8 * number}/29", name) for number, name in enumerate(regions)]
+    file = tmp_path / "many.json"
+    file.write_bytes(document(*rows, *({**each, "service": "S3"} for each in rows)))
+    options = ["ranges", "show", "--ranges", str(file)]
+    names = ", ".join(f"{name} 1" for name in regions[:12])
+    shown = f"prefixes_by_region\t{names}, and 8 more (--json)"
+    assert shown in lines_of(nearbucket(*options))
+    found = json.loads(nearbucket(*options, "--json").out)
+    assert found["prefixes_by_region"] == dict.fromkeys(regions, 1)
 
 
 BEFORE = document(row("192.0.2.0/24"), row("198.51.100.0/24", "us-west-2"), syncToken="1")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, astuple
 from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import PrefixRow, Ranges
     from nearbucket.regions.list_guard import RangesUse
     from nearbucket.regions.queries import AddressDetails
+
+_SHOWN = 12  # regions that `ranges show` names for people
 
 ranges_app = typer.Typer(
     help="Fetch, show or compare AWS's list of IP prefixes.", no_args_is_help=True
@@ -137,7 +140,7 @@ def _use_of(config: Path | None) -> RangesUse | None:
 def ranges_show(
     config: Config = None, ranges: RangesFile = None, *, as_json: AsJson = False
 ) -> None:
-    """Show age, token and counts of the list in use."""
+    """Show age, token, regions and counts of the list in use."""
     document = _list_in_use(load_regions(config), ranges)
     ipv4, ipv6 = document.addresses()
     facts = {
@@ -151,10 +154,21 @@ def ranges_show(
         "ipv4_addresses": ipv4,
         "ipv6_addresses": ipv6,
     }
+    prefixes = _prefixes_by_region(document)
     if as_json:
-        print_json(facts)
-    else:
-        print_table(("fact", "value"), [(key, str(value)) for key, value in facts.items()])
+        print_json({**facts, "prefixes_by_region": dict(prefixes)})
+        return
+    names = ", ".join(f"{region} {count}" for region, count in prefixes[:_SHOWN])
+    more = len(prefixes) - _SHOWN
+    facts["prefixes_by_region"] = f"{names}, and {more} more (--json)" if more > 0 else names
+    print_table(("fact", "value"), [(key, str(value)) for key, value in facts.items()])
+
+
+def _prefixes_by_region(document: Ranges) -> list[tuple[str, int]]:
+    """How many prefixes each region has, the most first; one of several services counts once."""
+    prefixes = {(row.prefix, row.region) for row in document.rows if row.region}
+    counted = Counter(region for _, region in prefixes if region)
+    return sorted(counted.items(), key=lambda each: (-each[1], each[0]))
 
 
 @ranges_app.command("diff")
