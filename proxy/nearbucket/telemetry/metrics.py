@@ -109,8 +109,8 @@ METRICS = (
     MetricDefinition("nearbucket_origin_resumes_total", "counter", ("site",),
                      "Requests for the rest of a body that the origin did not send to the end."),
     MetricDefinition("nearbucket_target_up", "gauge", ("site", "region"),
-                     "Is 1 while clients are redirected to the target, 0 while it is failing or "
-                     "clients cannot read it; the lowest value of all workers."),
+                     "Is 0 while the target fails its checks or clients cannot read it, else 1, "
+                     "whatever its mode is; the lowest value of all workers."),
     MetricDefinition("nearbucket_checks_total", "counter", ("result",),
                      "HEAD requests for objects in origin and target buckets, by result."),
     MetricDefinition("nearbucket_handovers_total", "counter", ("cause",),
