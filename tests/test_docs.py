@@ -16,6 +16,8 @@ import yaml
 
 from nearbucket.config.settings import Settings
 from nearbucket.policy.model import Reason, Request
+from nearbucket.regions.ip_ranges_source import read_ranges_file
+from nearbucket.regions.region_table import build_table
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of
 from nearbucket.telemetry.log_format import W3C_FIELDS
 from nearbucket.telemetry.metrics import METRICS
@@ -174,6 +176,32 @@ def test_the_configuration_of_the_readme_believes_a_curl_on_the_same_machine() -
     asked = {b"x-forwarded-for": b"198.51.100.7"}
     for peer, client in (("127.0.0.1", "198.51.100.7"), ("203.0.113.9", "203.0.113.9")):
         assert trust.client(Request("GET", "/", asked, peer)).address == client
+
+
+def test_the_trial_page_creates_each_bucket_that_its_configuration_has() -> None:
+    block = next(block for block in _blocks(OPERATIONS, "yaml") if block.startswith("# trial.yaml"))
+    sites = Settings.model_validate(yaml.safe_load(block)).sites
+    origins = re.search(r'FILL_BUCKETS="([\w -]+)"', OPERATIONS)
+    targets = re.search(r"^for bucket in ([\w -]+); do$", OPERATIONS, re.MULTILINE)
+    assert origins is not None
+    assert targets is not None
+    assert origins[1].split() == [site.origin.bucket for site in sites]
+    named = [target.bucket for site in sites for target in site.targets.values()]
+    assert sorted(targets[1].split()) == sorted(named)
+
+
+@pytest.mark.parametrize(
+    ("address", "region"),
+    [("192.0.2.10", "us-east-1"), ("198.51.100.7", "us-west-2"), ("203.0.113.5", "eu-west-1"),
+     ("8.8.8.8", None)],
+)  # fmt: skip
+def test_a_client_of_the_trial_page_is_in_the_region_that_it_names(
+    address: str, region: str | None
+) -> None:
+    page = " ".join(OPERATIONS.split())
+    assert re.search(rf"{address}(?: is)? in {region}" if region else f"such as {address}", page)
+    listed = read_ranges_file(ROOT / "config" / "ip-ranges.sample.json")
+    assert build_table(listed, ("AMAZON", "EC2"), {}).region(address) == region
 
 
 @pytest.mark.parametrize(
