@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ("lookup", "Print the AWS region of each address, or UNKNOWN, behind the"),
         ("ranges", "Fetch, show or compare AWS's list of IP prefixes."),
         ("ranges update", "Fetch the list now and keep it."),
-        ("ranges show", "Show age, token and counts of the list in use."),
+        ("ranges show", "Show age, token, regions and counts of the list in use."),
         ("ranges diff", "Compare two lists: rows added and removed, and addresses by"),
         ("config", "Show the configuration or its schema, or compare two."),
         ("config schema", "Print the JSON Schema of the configuration."),
