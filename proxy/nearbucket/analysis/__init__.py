@@ -8,4 +8,6 @@ In reading order:
 * ``log_reader.py``: reads nearbucket's JSON and W3C logs and CloudFront's logs line by line.
 * ``replay.py``: decides one logged request by two configurations.
 * ``policy_diff.py``: adds up the requests, bytes and dollars that differ.
+* ``answers.py``: the answers of a report, as plain values.
+* ``traffic.py``: the tables from which what-ifs and recommendations are computed.
 """

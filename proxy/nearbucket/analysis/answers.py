@@ -1,0 +1,358 @@
+"""The answers of a report on access logs, as plain values.
+
+Field names are those of the JSON report.
+
+Units: bytes and requests are counts of the period of the logs, unless a name ends in ``_month``:
+then they are scaled to a month of 30.4 days. Dollars are US dollars a month.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+MONTH_DAYS = 30.4
+"""Days of a month, to which figures of other periods are scaled."""
+
+AMAZON_NO_REGION = "AMAZON-NO-REGION"
+"""In place of a region: the log has Amazon's ASN, and AWS's list has no region for the address."""
+NO_ADDRESS = "NO-ADDRESS"
+"""In place of a region: the log has no client address."""
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedFile:
+    """A file that could not be read to its end, or not at all.
+
+    Attributes:
+        name: Path or URL.
+        why: What is wrong with it.
+        lines: Lines of it that count nevertheless.
+    """
+
+    name: str
+    why: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a report is about.
+
+    Attributes:
+        files: Files read.
+        lines: Requests counted.
+        left_out: Lines that are no requests, by the reason why they do not count.
+        first: Time of the first request, UTC; ``from`` in JSON. None without requests.
+        last: Time of the last request, UTC; ``to`` in JSON.
+        days: Days of the period; less than a whole day counts as its part.
+        damaged: Files that are damaged or left out, with the reason.
+        prices_of: Month of the prices, such as ``2026-11``.
+    """
+
+    files: int
+    lines: int
+    left_out: dict[str, int]
+    first: datetime | None
+    last: datetime | None
+    days: float
+    damaged: tuple[DamagedFile, ...]
+    prices_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTraffic:
+    """Requests from one AWS region, ``UNKNOWN``, ``AMAZON-NO-REGION`` or ``NO-ADDRESS``.
+
+    Attributes:
+        region: The region.
+        requests: Requests.
+        bytes: Bytes of their responses (``sc-bytes``).
+        downloads: Whole responses, and ranges of one client and object joined.
+        addresses: Distinct client addresses.
+    """
+
+    region: str
+    requests: int
+    bytes: int
+    downloads: int
+    addresses: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileTraffic:
+    """Requests for one object.
+
+    Attributes:
+        key: Object key; with the host before it where the logs have several.
+        bytes: Bytes.
+        requests: Requests.
+        addresses: Distinct client addresses.
+        size: Size of the object, as far as the log shows it.
+        aws_bytes: Bytes of requests from AWS regions.
+    """
+
+    key: str
+    bytes: int
+    requests: int
+    addresses: int
+    size: int | None
+    aws_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTraffic:
+    """Requests with one User-Agent.
+
+    Attributes:
+        agent: User-Agent, decoded.
+        bytes: Bytes.
+        requests: Requests.
+        redirected: Requests that nearbucket answered with a redirect to a target; 0 in other logs.
+        came_back: Requests with the reason ``came-back``: the client did not follow a redirect.
+    """
+
+    agent: str
+    bytes: int
+    requests: int
+    redirected: int
+    came_back: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTraffic:
+    """Requests from one network inside AWS: a /24 of IPv4, a /56 of IPv6.
+
+    Attributes:
+        network: The network.
+        region: Its region.
+        bytes: Bytes.
+        requests: Requests.
+        addresses: Distinct addresses.
+        top_key: The object with the most of these bytes.
+    """
+
+    network: str
+    region: str
+    bytes: int
+    requests: int
+    addresses: int
+    top_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayTraffic:
+    """Requests of one day (UTC).
+
+    Attributes:
+        day: The day.
+        requests: Requests.
+        bytes: Bytes.
+        by_region: Bytes by region, ``UNKNOWN`` and others as in ``RegionTraffic``.
+    """
+
+    day: date
+    requests: int
+    bytes: int
+    by_region: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeTraffic:
+    """Requests for objects of one size class.
+
+    Attributes:
+        at_least: Lower bound of the class, a power of two; None: the size is not known.
+        requests: Requests.
+        bytes: Bytes.
+        objects: Distinct objects.
+    """
+
+    at_least: int | None
+    requests: int
+    bytes: int
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTraffic:
+    """Requests by host, or by result type and status.
+
+    Attributes:
+        name: The host, or such as ``Miss 200``.
+        requests: Requests.
+        bytes: Bytes.
+    """
+
+    name: str
+    requests: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Everything that was counted in the logs.
+
+    Attributes:
+        requests: All requests.
+        bytes: Their bytes.
+        downloads: Downloads: whole responses, and ranges of one client and object joined.
+        aborted: Downloads that broke off.
+        regions: By region, most bytes first.
+        top_files: The objects with the most bytes.
+        user_agents: The User-Agents with the most bytes.
+        networks: The networks inside AWS with the most bytes.
+        days: By day, in order.
+        sizes: By size class, smallest first, unknown last.
+        hosts: By host.
+        results: By result type and status.
+    """
+
+    requests: int
+    bytes: int
+    downloads: int
+    aborted: int
+    regions: tuple[RegionTraffic, ...]
+    top_files: tuple[FileTraffic, ...]
+    user_agents: tuple[AgentTraffic, ...]
+    networks: tuple[NetworkTraffic, ...]
+    days: tuple[DayTraffic, ...]
+    sizes: tuple[SizeTraffic, ...]
+    hosts: tuple[NamedTraffic, ...]
+    results: tuple[NamedTraffic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BillEstimate:
+    """The CDN's bill for a month of this traffic.
+
+    Attributes:
+        plan: Plan in words, such as ``pay as you go, price class all``.
+        bytes_month: Bytes.
+        usd_month: Dollars.
+        scaled: Whether ``--bill`` gave the dollars, and all other dollars are scaled to it.
+    """
+
+    plan: str
+    bytes_month: float
+    usd_month: float
+    scaled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What one policy would change.
+
+    Attributes:
+        policy: The policy in words: patterns, size floor, regions.
+        redirects_month: Redirects.
+        bytes_month: Bytes that the CDN no longer delivers.
+        costs_usd_month: Copies, storage and requests to S3.
+        saving_usd_month: The bill before, less the bill after, less the costs.
+    """
+
+    policy: str
+    redirects_month: float
+    bytes_month: float
+    costs_usd_month: float
+    saving_usd_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class NextRegion:
+    """What one regional bucket more would bring.
+
+    Attributes:
+        region: The region.
+        redirects_month: Further redirects.
+        bytes_month: Further bytes that the CDN no longer delivers.
+        costs_usd_month: Copies, storage and requests to S3 of this bucket.
+        saving_usd_month: Saved by it, net of its costs; negative if it costs more.
+    """
+
+    region: str
+    redirects_month: float
+    bytes_month: float
+    costs_usd_month: float
+    saving_usd_month: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedLine:
+    """One pattern or region of the recommendation, or one left out, and why.
+
+    Attributes:
+        name: Pattern or region.
+        chosen: Whether it is recommended.
+        bytes_month: Bytes that it redirects.
+        objects: Distinct objects.
+        saving_usd_month: What it adds to the lines before it (shares do not add up otherwise).
+        why: The reason, in one sentence.
+    """
+
+    name: str
+    chosen: bool
+    bytes_month: float
+    objects: int
+    saving_usd_month: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A policy that fits the logs.
+
+    Attributes:
+        paths: Patterns for ``redirect.paths``.
+        exclude: Patterns for ``redirect.exclude``.
+        min_size: Size floor in bytes.
+        regions: Regions with a bucket, the origin's first.
+        redirects_month: Redirects.
+        bytes_month: Bytes that the CDN no longer delivers.
+        costs_usd_month: Copies, storage and requests to S3.
+        saving_usd_month: The bill before, less the bill after, less the costs.
+        low: The lowest saving that the days of the log suggest.
+        high: The highest.
+        why: Each pattern and region, chosen or left out, with its reason.
+        yaml: The block to paste into the configuration.
+    """
+
+    paths: tuple[str, ...]
+    exclude: tuple[str, ...]
+    min_size: int
+    regions: tuple[str, ...]
+    redirects_month: float
+    bytes_month: float
+    costs_usd_month: float
+    saving_usd_month: float
+    low: float
+    high: float
+    why: tuple[RecommendedLine, ...]
+    yaml: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole report.
+
+    Attributes:
+        scope: What was read.
+        counts: What was counted.
+        bill: The bill for a month of this traffic.
+        what_if: What the configured policy would change; without a configuration, the policy with
+            which such a service usually begins (``*.tar.*z*``, the origin's region and us-west-2).
+        next_regions: What each further bucket would bring, with the policy of ``what_if``.
+        recommendation: The policy that fits best; None if it was not asked for, or nothing pays.
+        notes: Sentences a reader must see first, such as that a flat-rate plan saves nothing.
+    """
+
+    scope: Scope
+    counts: Counts
+    bill: BillEstimate
+    what_if: WhatIf
+    next_regions: tuple[NextRegion, ...]
+    recommendation: Recommendation | None
+    notes: tuple[str, ...]

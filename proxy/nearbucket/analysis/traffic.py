@@ -1,0 +1,39 @@
+"""The tables from which what-ifs and recommendations are computed.
+
+They are made once, after all files were read, and are small: one row for each distinct
+combination, not for each request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CREDENTIALS, OPTED_OUT = 1, 2
+"""Bits of ``flags``: the request has a cookie or a signed query; it opts out of redirects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Traffic by day, object and region.
+
+    Attributes:
+        facts: Columns ``day`` (date32), ``host`` (string), ``key`` (string: the path without its
+            first slash, as sent), ``region`` (string: an AWS region, ``UNKNOWN``,
+            ``AMAZON-NO-REGION`` or ``NO-ADDRESS``), ``geography`` (string: the price geography of
+            the edge), ``method`` (string), ``status`` (int16), ``flags`` (int8), ``requests`` and
+            ``bytes`` (int64).
+        sizes: Columns ``host``, ``key``, ``size`` (int64): the largest content length of a whole
+            200 response; else the highest end of a range + 1. Objects of unknown size are missing.
+        networks: Columns ``host``, ``key``, ``region``, ``network`` (string: a /24, a /56),
+            ``bytes``: traffic from AWS regions.
+        days: Days of the period; less than a whole day counts as its part.
+    """
+
+    facts: pa.Table
+    sizes: pa.Table
+    networks: pa.Table
+    days: float
