@@ -193,6 +193,27 @@ class NamedTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderTraffic:
+    """Requests for the objects of one folder that have one suffix.
+
+    Attributes:
+        folder: First folder of the keys; empty for objects in no folder.
+        suffix: Suffixes of the names, such as ``.tar.xz``; empty for none.
+        bytes: Bytes.
+        aws_bytes: Bytes of requests from AWS regions.
+        requests: Requests.
+        objects: Distinct objects.
+    """
+
+    folder: str
+    suffix: str
+    bytes: int
+    aws_bytes: int
+    requests: int
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Everything that was counted in the logs.
 
@@ -209,6 +230,7 @@ class Counts:
         sizes: By size class, smallest first, unknown last.
         hosts: By host.
         results: By result type and status.
+        folders: By first folder and suffix, most bytes first; empty if they were not counted.
     """
 
     requests: int
@@ -223,6 +245,7 @@ class Counts:
     sizes: tuple[SizeTraffic, ...]
     hosts: tuple[NamedTraffic, ...]
     results: tuple[NamedTraffic, ...]
+    folders: tuple[FolderTraffic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
