@@ -309,11 +309,14 @@ class RecommendedLine:
 
     Attributes:
         name: Pattern or region.
-        chosen: Whether it is recommended.
-        bytes_month: Bytes that it redirects.
+        chosen: Whether it is recommended; a chosen ``exclude`` is an exclusion that is recommended.
+        bytes_month: Bytes that it redirects; of a line that is not chosen, bytes to AWS regions.
         objects: Distinct objects.
-        saving_usd_month: What it adds to the lines before it (shares do not add up otherwise).
+        saving_usd_month: What it adds to the lines of its kind before it (shares do not add up
+            otherwise), net of its costs: chosen patterns add up to the saving, and so do chosen
+            regions. Of a line that is not chosen, what it would add; negative if it costs more.
         why: The reason, in one sentence.
+        kind: ``pattern``, ``region`` or ``exclude``.
     """
 
     name: str
@@ -322,6 +325,7 @@ class RecommendedLine:
     objects: int
     saving_usd_month: float
     why: str
+    kind: str = "pattern"
 
 
 @dataclass(frozen=True, slots=True)
