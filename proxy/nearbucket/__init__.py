@@ -31,6 +31,7 @@ floors, and fails on an import that points upwards:
 * ``policy/``: the decision.
 * ``regions/``: AWS's list of IP prefixes.
 * ``s3/``: credentials, signatures, TLS, clients.
+* ``pricing/``: what traffic costs.
 * ``config/``: the settings.
 * ``errors.py``: the exceptions, by the side that the failure is on.
 * ``event_loop.py``: keeps long work away from the event loop.
