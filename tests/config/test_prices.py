@@ -47,8 +47,8 @@ def test_a_bucket_in_another_region_saves_less_and_never_costs(
     assert Prices().saved(region, bucket) == pytest.approx(saved)
 
 
-def test_prices_are_optional_and_dated() -> None:
-    assert (settings().prices.cdn_per_gb, settings().prices.region_per_gb) == (0.085, {})
+def test_prices_are_optional() -> None:
+    assert (settings().prices.plan, settings().prices.monthly_gb) == ("payg", None)
 
 
 @pytest.mark.parametrize(

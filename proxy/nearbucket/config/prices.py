@@ -1,22 +1,19 @@
-"""The ``prices`` setting, and what copies cost.
-
-The defaults are AWS's list prices of June 2026 for us-east-1, without discounts and free tiers;
-some regions, such as those in South America, cost several times as much. A GB on AWS's bills is
-2^30 bytes.
-"""
+"""The ``prices`` setting: how the CDN is paid. What that makes of traffic is in ``pricing/``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from nearbucket.config.value_types import NOT_BOOLEAN, Section
+from nearbucket.config.value_types import NOT_BOOLEAN, Section, like
+
+GB = 1024**3
+"""Bytes of a GB on AWS's bills."""
 
 DATE = "2026-06"
 """Date of the prices in this file."""
-GB = 1024**3
 
 _TRANSFER_PER_GB = 0.02
 """Transfer from S3 in North America or Europe to another region; the bucket's owner pays it."""
@@ -28,20 +25,58 @@ _PER_REQUEST = 0.005 / 1000
 _STORAGE_PER_GB = 0.023
 """One month of S3 Standard, first 50 TB."""
 
+_PLAN = r"^(payg|flat:pro|flat:business|flat:premium-(50|75|125|200|350|600))$"
+_PLANS = "payg, flat:pro, flat:business, or flat:premium- and its TB, such as flat:premium-75"
+
+Plan = Annotated[
+    str,
+    Field(pattern=_PLAN),
+    like(_PLAN, _PLANS),
+    BeforeValidator(lambda value: plan_name(value) if isinstance(value, str) else value),
+]
+Geography = Literal[
+    "north-america", "europe", "africa-middle-east", "south-america",
+    "japan", "oceania", "asia", "india",
+]  # fmt: skip
+PriceClass = Annotated[
+    Literal["100", "200", "all"],
+    BeforeValidator(
+        lambda value: str(value) if type(value) is int else value,
+        json_schema_input_type=Literal["100", "200", "all", 100, 200],
+    ),
+]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN]
 
 
-class Prices(Section):
-    """Prices in US dollars, for estimates of savings."""
+def plan_name(text: str) -> str:
+    """A plan as the setting writes it: ``flat:premium-75`` for ``flat:PREMIUM-75TB``."""
+    return text.strip().lower().removesuffix("tb")
 
-    cdn_per_gb: Price = 0.085
-    """One GB through the CDN; the default is CloudFront's list price of June 2026, first 10 TB."""
+
+class Prices(Section):
+    """How the CDN is paid, for all figures in US dollars. A GB is 2^30 bytes."""
+
+    plan: Plan = "payg"
+    """CloudFront's pricing: pay as you go, or a flat-rate plan."""
+    monthly_gb: Price | None = None
+    """GB that the CDN would carry in a month without redirects: those of its bill, and the
+    redirected ones. Redirects save the cheapest GB, so without it, savings are at most what is
+    shown."""
+    geography: Geography | None = None
+    """Price geography of the edge locations, where neither an access log nor the client's region
+    tells it; by default that of the origin's region."""
+    price_class: PriceClass = "all"
+    """CloudFront's price class: edge locations outside it are charged like North America."""
+    discount: Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN] = 0.0
+    """Discount on CloudFront's pay-as-you-go prices, in percent."""
+    cdn_per_gb: Price | None = None
+    """Price of one GB through your CDN, instead of all of the above."""
     region_per_gb: dict[str, Price] = Field(default_factory=dict)
     """Price of one GB through the CDN for clients in an AWS region, if it differs."""
 
     def cdn(self, region: str) -> float:
         """What a redirected GB saves for clients in ``region``; transfer from S3 there is free."""
-        return self.region_per_gb.get(region, self.cdn_per_gb)
+        return self.region_per_gb.get(region, 0.085 if self.cdn_per_gb is None else self.cdn_per_gb)
 
     def saved(self, region: str, bucket_region: str) -> float:
         """What a GB saves if clients in ``region`` get it from a bucket in ``bucket_region``."""

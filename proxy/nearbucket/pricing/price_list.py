@@ -1,0 +1,121 @@
+"""AWS's list prices (``list_prices.yaml``, dated), and a file of the user's own over them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from nearbucket.config.value_types import Section
+from nearbucket.errors import ConfigError
+from nearbucket.pricing.geographies import GEOGRAPHIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GB_PER_TB = 1024.0
+
+_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class CdnPrices(Section):
+    """CloudFront's prices."""
+
+    free_gb: _Dollars
+    """GB that are free each month."""
+    free_requests: _Dollars
+    """Requests that are free each month."""
+    tiers_tb: tuple[_Amount, ...]
+    """Sizes of all tiers but the last."""
+    per_gb: dict[str, tuple[_Dollars, ...]]
+    """By geography: the price of one GB in each tier."""
+    per_10000_requests: dict[str, _Dollars]
+    """By geography: the price of 10,000 HTTPS requests."""
+    plans: dict[str, dict[int, _Dollars]]
+    """Flat-rate plans: the price of a month by TB."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for name, prices in (
+            ("per_gb", self.per_gb),
+            ("per_10000_requests", self.per_10000_requests),
+        ):
+            if set(prices) != set(GEOGRAPHIES):
+                raise ValueError(f"{name} needs exactly these keys: {', '.join(GEOGRAPHIES)}")
+        for geography, steps in self.per_gb.items():
+            if len(steps) != len(self.tiers_tb) + 1:
+                raise ValueError(f"per_gb.{geography} needs {len(self.tiers_tb) + 1} prices")
+        return self
+
+
+class S3Prices(Section):
+    """S3's prices."""
+
+    per_1000_puts: _Dollars
+    """PUT, COPY and LIST; the target's account pays them."""
+    per_1000_gets: _Dollars
+    """GET; the bucket's owner pays it."""
+    storage_per_gb: _Dollars
+    """One month."""
+    transfer_per_gb: dict[str, _Dollars]
+    """To another region, by the beginning of the bucket's region."""
+    transfer_between: dict[str, _Dollars]
+    """The same between two regions, in both directions."""
+
+
+class PriceList(Section):
+    """All prices that do not depend on the user."""
+
+    date: str
+    """Month of the prices."""
+    cloudfront: CdnPrices
+    """The CDN."""
+    s3: S3Prices
+    """The buckets."""
+
+
+def price_list(overrides: Path | None = None) -> PriceList:
+    """The list prices, with those of a file in their place.
+
+    Args:
+        overrides: YAML file of the form of ``list_prices.yaml``; it may leave out any key.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not of that form.
+    """
+    if overrides is None:
+        return _built_in()
+    try:
+        own = yaml.safe_load(overrides.read_text("utf-8"))
+        return PriceList.model_validate(_merged(_list_prices(), own or {}))
+    except ValidationError as error:
+        raise ConfigError(f"{overrides}: {_first(error)}") from None
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{overrides}: not a price file: {error}") from None
+
+
+@lru_cache(maxsize=1)
+def _built_in() -> PriceList:
+    return PriceList.model_validate(_list_prices())
+
+
+def _list_prices() -> dict[str, Any]:
+    text = files("nearbucket").joinpath("pricing/list_prices.yaml").read_text("utf-8")
+    prices: dict[str, Any] = yaml.safe_load(text)
+    return prices
+
+
+def _merged(under: object, over: object) -> object:
+    """Mappings merged key by key; of anything else, ``over``."""
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
+    return {**under, **{key: _merged(under.get(key), value) for key, value in over.items()}}
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors()[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"

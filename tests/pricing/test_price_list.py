@@ -1,0 +1,79 @@
+"""The price list, and a file of the user's own over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+
+from nearbucket.config.prices import Geography, Prices
+from nearbucket.errors import ConfigError
+from nearbucket.pricing.bill import Usage, bill
+from nearbucket.pricing.geographies import GEOGRAPHIES
+from nearbucket.pricing.price_list import price_list
+from nearbucket.pricing.tariff import tariff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_prices_are_dated() -> None:
+    assert price_list().date == "2026-11"
+
+
+def test_the_setting_has_the_geographies_and_plans_of_the_price_list() -> None:
+    assert get_args(Geography) == GEOGRAPHIES
+    plans = price_list().cloudfront.plans
+    names = ["flat:pro", "flat:business", *(f"flat:premium-{tb}" for tb in plans["premium"])]
+    assert [Prices(plan=name).plan for name in names] == names
+    assert set(plans) == {"pro", "business", "premium"}
+
+
+def test_north_america_has_the_lowest_price_in_each_tier() -> None:
+    tiers = price_list().cloudfront.per_gb
+    assert all(
+        least <= price
+        for prices in tiers.values()
+        for least, price in zip(tiers["north-america"], prices, strict=True)
+    )
+
+
+def test_prices_fall_from_tier_to_tier() -> None:
+    for prices in price_list().cloudfront.per_gb.values():
+        assert list(prices) == sorted(prices, reverse=True)
+
+
+def test_a_file_replaces_only_what_it_names(tmp_path: Path) -> None:
+    own = tmp_path / "prices.yaml"
+    own.write_text(
+        "date: mine\ncloudfront: {free_gb: 0, per_gb: {europe: [1, 1, 1, 1, 1, 1, 1]}}\n"
+    )
+    by = tariff(Prices(), own)
+    assert by.prices.date == "mine"
+    assert bill(Usage({"europe": 10}), by) == 10
+    assert bill(Usage({"japan": 10}), by) == pytest.approx(1.14)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("cloudfront: {per_gb: {europe: [1]}}", "per_gb.europe needs 7 prices"),
+        ("cloudfront: {per_gb: {mars: [1]}}", "per_gb needs exactly these keys: north-america"),
+        ("cloudfront: {free_gb: -1}", "cloudfront.free_gb: .*greater than or equal to 0"),
+        ("s3: {per_1000_get: 1}", "s3.per_1000_get: Extra inputs"),
+        ("- 1", "Input should be"),
+        ("a: [", "not a price file"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_its_name(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    with pytest.raises(ConfigError, match=rf"own\.yaml: .*{says}"):
+        price_list(own)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        price_list(tmp_path / "none.yaml")
