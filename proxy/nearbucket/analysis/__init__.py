@@ -10,4 +10,5 @@ In reading order:
 * ``policy_diff.py``: adds up the requests, bytes and dollars that differ.
 * ``answers.py``: the answers of a report, as plain values.
 * ``traffic.py``: the tables from which what-ifs and recommendations are computed.
+* ``report/``: shows a report on a terminal, as JSON, or as a page for a browser.
 """

@@ -1,0 +1,175 @@
+"""The lists of the page: regions, files, User-Agents, networks, and what was left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nearbucket.analysis.report.figures import about, count, harmless, money, share, volume
+from nearbucket.analysis.report.findings import aborted_text, follows, place
+from nearbucket.analysis.report.markup import Column, Html, Part, bar, element, table
+
+if TYPE_CHECKING:
+    from nearbucket.analysis.answers import NamedTraffic, Report
+
+_BYTES, _REQUESTS = Column("bytes", "n"), Column("requests", "n")
+_ADDRESSES = Column("addresses", "n less")
+
+
+def path(text: str) -> Html:
+    """A path or another text of a log, in a direction of its own."""
+    return element("bdi", harmless(text))
+
+
+def _share(part: float, whole: float, kind: str = "") -> Part:
+    return [bar(part, whole, kind), element("span", share(part, whole), class_="share")]
+
+
+def regions_table(report: Report) -> Html:
+    """Traffic by region, and what a bucket there is worth."""
+    whole = report.counts.bytes
+    columns = (
+        Column("region of the client"),
+        _BYTES,
+        Column("share", "n"),
+        Column("requests", "n less"),
+        Column("downloads", "n less"),
+        _ADDRESSES,
+        Column("a bucket there saves", "n"),
+    )
+    worth = _worth(report)
+    rows = [
+        (
+            place(each.region),
+            volume(each.bytes),
+            _share(each.bytes, whole),
+            count(each.requests),
+            count(each.downloads),
+            count(each.addresses),
+            worth.get(each.region, ""),
+        )
+        for each in report.counts.regions
+    ]
+    return table("Traffic by the client's region", columns, rows)
+
+
+def _worth(report: Report) -> dict[str, Part]:
+    """By region, what a bucket there saves."""
+    found = report.recommendation
+    worth: dict[str, Part] = {
+        each.region: money(each.saving_usd_month) for each in report.next_regions
+    }
+    for line in found.why if found else ():
+        if line.kind == "region":
+            saved = money(line.saving_usd_month)
+            worth[line.name] = element("b", saved) if line.chosen else saved
+    return worth
+
+
+def files_table(report: Report) -> Html:
+    """The objects with the most bytes."""
+    columns = (
+        Column("file", "key"), _BYTES, Column("of all", "n less"), _REQUESTS, _ADDRESSES,
+        Column("to AWS", "n"),
+    )  # fmt: skip
+    rows = [
+        (
+            path(each.key),
+            volume(each.bytes),
+            share(each.bytes, report.counts.bytes),
+            count(each.requests),
+            count(each.addresses),
+            _share(each.aws_bytes, each.bytes, "aws"),
+        )
+        for each in report.counts.top_files
+    ]
+    return table("Files with the most bytes", columns, rows)
+
+
+def agents_table(report: Report) -> Html:
+    """The User-Agents with the most bytes, and whether they follow redirects."""
+    columns = (
+        Column("User-Agent", "key"), _BYTES, Column("share", "n"), _REQUESTS,
+        Column("follows redirects"),
+    )  # fmt: skip
+    rows = [
+        (
+            path(each.agent) if each.agent not in {"", "-"} else "none sent",
+            volume(each.bytes),
+            _share(each.bytes, report.counts.bytes),
+            count(each.requests),
+            follows(each),
+        )
+        for each in report.counts.user_agents
+    ]
+    return table("User-Agents with the most bytes", columns, rows)
+
+
+def networks_table(report: Report) -> Html:
+    """The heaviest networks inside AWS."""
+    columns = (
+        Column("network"), Column("region"), _BYTES, _REQUESTS, _ADDRESSES,
+        Column("most of it", "key"),
+    )  # fmt: skip
+    rows = [
+        (
+            harmless(each.network),
+            place(each.region),
+            volume(each.bytes),
+            count(each.requests),
+            count(each.addresses),
+            path(each.top_key),
+        )
+        for each in report.counts.networks
+    ]
+    return table("Networks inside AWS with the most bytes", columns, rows)
+
+
+def named_table(caption: str, title: str, rows: tuple[NamedTraffic, ...], whole: int) -> Html:
+    """Traffic by host, or by result."""
+    columns = (Column(title, "key"), _REQUESTS, _BYTES, Column("share", "n"))
+    return table(
+        caption,
+        columns,
+        [
+            (path(each.name), count(each.requests), volume(each.bytes), _share(each.bytes, whole))
+            for each in rows
+        ],
+    )
+
+
+def next_regions_table(report: Report) -> Html:
+    """What each further bucket would bring."""
+    columns = (
+        Column("one bucket more in"), Column("redirects", "n"), Column("bytes", "n"),
+        Column("copies cost", "n"), Column("saves", "n"),
+    )  # fmt: skip
+    rows = [
+        (
+            each.region,
+            about(each.redirects_month),
+            volume(each.bytes_month),
+            money(each.costs_usd_month),
+            money(each.saving_usd_month),
+        )
+        for each in report.next_regions
+    ]
+    return table("What one more bucket would bring a month", columns, rows)
+
+
+def left_out(report: Report) -> Part:
+    """Lines and files that do not count, and why."""
+    scope = report.scope
+    parts: list[Part] = []
+    if scope.left_out:
+        rows = [(path(why), count(lines)) for why, lines in scope.left_out.items()]
+        columns = (Column("lines left out", "key"), Column("lines", "n"))
+        parts.append(table("Lines left out, by reason", columns, rows))
+    if scope.damaged:
+        files = [(path(each.name), path(each.why), count(each.lines)) for each in scope.damaged]
+        names = (
+            Column("file", "key"),
+            Column("what is wrong", "key"),
+            Column("lines that count", "n"),
+        )
+        parts.append(table("Files that are damaged or left out", names, files))
+    return [element("p", f"{aborted_text(report)}.", class_="about"), *parts]
