@@ -36,6 +36,13 @@ class Key(NamedTuple):
     key: str
 
 
+class Network(NamedTuple):
+    """A network, and a region of addresses in it."""
+
+    network: str
+    region: str
+
+
 @dataclass(slots=True)
 class Sum:
     """Sums of some requests.
@@ -77,15 +84,13 @@ class Count:
         regions: By region.
         files: By object.
         agents: By User-Agent; ``-`` without one.
-        networks: By network inside AWS: /24 or /56.
+        networks: By network inside AWS, a /24 or /56, and region: some belong to several.
         days: By day, UTC.
         sizes: By size class: the power of two, None if the size is not known.
         hosts: By host.
         results: By result type and status.
         edges: By the first three letters of the edge's code.
         known_sizes: Size of each object that the log shows.
-        region_of: Region of each network.
-        facts: Requests and bytes by day, object, region, edge, method and status.
     """
 
     total: Sum = field(default_factory=Sum)
@@ -95,14 +100,13 @@ class Count:
     regions: defaultdict[str, Sum] = field(default_factory=_sums)
     files: defaultdict[Key, Sum] = field(default_factory=lambda: defaultdict(Sum))
     agents: defaultdict[str, Sum] = field(default_factory=_sums)
-    networks: defaultdict[str, Sum] = field(default_factory=_sums)
+    networks: defaultdict[Network, Sum] = field(default_factory=lambda: defaultdict(Sum))
     days: defaultdict[date, Sum] = field(default_factory=lambda: defaultdict(Sum))
     sizes: dict[int | None, Sum] = field(default_factory=dict)
     hosts: defaultdict[str, Sum] = field(default_factory=_sums)
     results: defaultdict[str, Sum] = field(default_factory=_sums)
     edges: defaultdict[str, Sum] = field(default_factory=_sums)
     known_sizes: dict[Key, int] = field(default_factory=dict)
-    region_of: dict[str, str] = field(default_factory=dict)
 
 
 class Regions:
@@ -193,10 +197,9 @@ class _Counting:
             result.edges[record.edge[:3]],
         ]
         if aws:
-            network = network_of(record.client)
-            result.region_of[network] = region
-            sums.append(result.networks[network])
-            result.networks[network].by_key[key] += size
+            of_network = result.networks[Network(network_of(record.client), region)]
+            of_network.by_key[key] += size
+            sums.append(of_network)
         for each in sums:
             each.requests += 1
             each.bytes += size

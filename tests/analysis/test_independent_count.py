@@ -110,7 +110,7 @@ def test_mixed_traffic_has_everything_that_is_hard_to_count() -> None:
     assert {"UNKNOWN", "AMAZON-NO-REGION", "NO-ADDRESS", "us-east-1"} <= set(found.regions)
     assert found.aborted > 0
     assert None in found.sizes
-    assert any(":" in name for name in found.networks)
+    assert any(":" in each.network for each in found.networks)
     objects = [record.object for record in records]
     assert any(each.logged == each.sent != f"/{each.key}" for each in objects)
     apart = [count(mixed(spec, file), asn=True).total.downloads for file in range(3)]
