@@ -8,7 +8,7 @@ then they are scaled to a month of 30.4 days. Dollars are US dollars a month.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -257,12 +257,16 @@ class BillEstimate:
         bytes_month: Bytes.
         usd_month: Dollars.
         scaled: Whether ``--bill`` gave the dollars, and all other dollars are scaled to it.
+        gb_month: The bytes in GB (2^30 bytes), by price geography of the edge.
+        requests_month: Requests.
     """
 
     plan: str
     bytes_month: float
     usd_month: float
     scaled: bool
+    gb_month: dict[str, float] = field(default_factory=dict)
+    requests_month: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,7 @@ class WhatIf:
         bytes_month: Bytes that the CDN no longer delivers.
         costs_usd_month: Copies, storage and requests to S3.
         saving_usd_month: The bill before, less the bill after, less the costs.
+        gb_month: The bytes in GB (2^30 bytes), by price geography of the edge.
     """
 
     policy: str
@@ -282,6 +287,7 @@ class WhatIf:
     bytes_month: float
     costs_usd_month: float
     saving_usd_month: float
+    gb_month: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +351,7 @@ class Recommendation:
         high: The highest.
         why: Each pattern and region, chosen or left out, with its reason.
         yaml: The block to paste into the configuration.
+        gb_month: The bytes in GB (2^30 bytes), by price geography of the edge.
     """
 
     paths: tuple[str, ...]
@@ -359,6 +366,7 @@ class Recommendation:
     high: float
     why: tuple[RecommendedLine, ...]
     yaml: str
+    gb_month: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
