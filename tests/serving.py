@@ -28,6 +28,7 @@ from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.worker import Worker
+from nearbucket.telemetry.savings import Savings
 from tests.build import snapshot
 
 if TYPE_CHECKING:
@@ -170,8 +171,10 @@ class Served:
         return self.figures(name).get(labels, 0)
 
     def figures(self, name: str) -> dict[Labels, float]:
-        """All series of a metric."""
-        return self.worker.context.counters.snapshot()[name]
+        """All series of a metric, with the dollars that the supervisor adds."""
+        savings = Savings(0)
+        savings.apply(self.worker.context.settings)
+        return savings.priced(self.worker.context.counters.snapshot(), 0)[name]
 
     def series(self) -> dict[str, int]:
         """How many series each metric has."""

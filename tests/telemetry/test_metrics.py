@@ -92,10 +92,6 @@ nearbucket_refusals_total{reason="method"} 1.0
 sizes are known, without those of redirects that failed.
 # TYPE nearbucket_redirected_bytes_total counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
-# HELP nearbucket_saved_usd_total Price of delivering those bytes through the CDN, by the setting \
-prices.
-# TYPE nearbucket_saved_usd_total counter
-nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.085
 # HELP nearbucket_streamed_bytes_total Body bytes streamed from the origin to clients.
 # TYPE nearbucket_streamed_bytes_total counter
 nearbucket_streamed_bytes_total{region="other-aws",site="dl"} 100.0
@@ -141,9 +137,6 @@ nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
 sizes are known, without those of redirects that failed.
 # TYPE nearbucket_redirected_bytes counter
 nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
-# HELP nearbucket_saved_usd Price of delivering those bytes through the CDN, by the setting prices.
-# TYPE nearbucket_saved_usd counter
-nearbucket_saved_usd_total{region="us-west-2",site="dl"} 0.0
 # HELP nearbucket_host_requests Requests, by the host that they name.
 # TYPE nearbucket_host_requests counter
 nearbucket_host_requests_total{action="redirect",host="other"} 1.0
@@ -265,7 +258,7 @@ def test_a_redirect_to_the_cdn_is_a_bypass_of_which_no_bytes_are_counted() -> No
     counters.decision_counters(replace(WEST, reason=Reason.NOT_REPLICATED)).add(0.1, 9)
     values = counters.snapshot()
     assert values["nearbucket_bypasses_total"] == {("dl", "us-west-2", "not-replicated"): 1}
-    for name in ("streamed_bytes", "redirects", "redirected_bytes", "saved_usd"):
+    for name in ("streamed_bytes", "redirects", "redirected_bytes"):
         assert values[f"nearbucket_{name}_total"] == {}
 
 
@@ -415,34 +408,30 @@ def test_the_metrics_are_those_that_are_promised_with_their_labels() -> None:
     assert found == PROMISED
 
 
-SAVINGS = ("nearbucket_redirected_bytes_total", "nearbucket_saved_usd_total")
-
-
 FIGURES = (
     "nearbucket_streamed_bytes_total", "nearbucket_shadow_bytes_total",
-    "nearbucket_shadow_usd_total", "nearbucket_redirected_bytes_total",
-    "nearbucket_saved_usd_total",
+    "nearbucket_redirected_bytes_total",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("decision", "figures"),
     [
-        pytest.param(stream("us-west-2", Reason.SHADOW, target=True), [3 << 30, 3 << 30, 6, 0, 0],
+        pytest.param(stream("us-west-2", Reason.SHADOW, target=True), [3 << 30, 3 << 30, 0],
                      id="streamed"),
-        pytest.param(replace(WEST, reason=Reason.SHADOW), [0, 3 << 30, 6, 0, 0],
+        pytest.param(replace(WEST, reason=Reason.SHADOW), [0, 3 << 30, 0],
                      id="redirected to the CDN"),
-        pytest.param(stream("us-west-2", Reason.OFF, target=True), [3 << 30, 0, 0, 0, 0], id="off"),
-        pytest.param(stream("us-west-2", Reason.PERCENT, target=True), [3 << 30, 0, 0, 0, 0],
+        pytest.param(stream("us-west-2", Reason.OFF, target=True), [3 << 30, 0, 0], id="off"),
+        pytest.param(stream("us-west-2", Reason.PERCENT, target=True), [3 << 30, 0, 0],
                      id="outside the percentage"),
-        pytest.param(WEST, [0, 0, 0, 3 << 30, 6], id="redirected"),
+        pytest.param(WEST, [0, 0, 3 << 30], id="redirected"),
     ],
 )  # fmt: skip
-def test_shadow_has_the_bytes_and_dollars_that_redirects_would_save(
-    decision: Decision, figures: list[float]
+def test_shadow_has_the_bytes_that_redirects_would_save(
+    decision: Decision, figures: list[int]
 ) -> None:
     counters = Counters()
-    counters.declare(settings(prices={"cdn_per_gb": 1024, "region_per_gb": {"us-west-2": 2}}))
+    counters.declare(settings())
     counters.decision_counters(decision).add(0.25, 3 << 30)
     series = counters.snapshot()
     assert [series[name].get(("dl", "us-west-2"), 0) for name in FIGURES] == figures
@@ -471,24 +460,13 @@ def test_requests_are_counted_by_host_beside_their_other_labels() -> None:
     }
 
 
-def test_savings_are_taken_back_in_bytes_and_dollars() -> None:
+def test_bytes_of_redirects_that_failed_are_taken_back() -> None:
+    name, labels = "nearbucket_redirected_bytes_total", ("dl", "us-west-2")
     counters = Counters()
-    counters.declare(settings(prices={"cdn_per_gb": 1024, "region_per_gb": {"us-west-2": 2}}))
     counters.decision_counters(WEST).add(0.25, 3 << 30)
-    counters.take_back("dl", "us-west-2", 1 << 30)
+    counters.take_back(*labels, 1 << 30)
     series = counters.snapshot()
-    assert [series[name]["dl", "us-west-2"] for name in SAVINGS] == [2 << 30, 4]
-    assert series["nearbucket_redirects_total"]["dl", "us-west-2"] == 1
-    counters.take_back("dl", "us-west-2", -(1 << 30))
-    assert [counters.snapshot()[name]["dl", "us-west-2"] for name in SAVINGS] == [3 << 30, 6]
-
-
-def test_a_bucket_in_another_region_saves_the_price_of_the_cdn_without_the_transfer() -> None:
-    targets = {"us-west-2": {"bucket": "east", "region": "us-east-1"}}
-    counters = Counters()
-    counters.declare(settings(site={"hosts": ["dl"], "targets": targets}))
-    counters.decision_counters(WEST).add(0.25, 1 << 30)
-    saved = counters.counter("nearbucket_saved_usd_total", "dl", "us-west-2")
-    assert saved.value == pytest.approx(0.085 - 0.02)
-    counters.take_back("dl", "us-west-2", 1 << 30)
-    assert saved.value == pytest.approx(0)
+    assert series[name][labels] == 2 << 30
+    assert series["nearbucket_redirects_total"][labels] == 1
+    counters.take_back(*labels, -(1 << 30))
+    assert counters.snapshot()[name][labels] == 3 << 30

@@ -6,9 +6,9 @@ import pickle
 from typing import TYPE_CHECKING
 
 from nearbucket.policy.model import Reason
-from nearbucket.telemetry.metrics import Counters
+from nearbucket.telemetry.metrics import MAY_FALL, Counters
 from nearbucket.telemetry.process_totals import HighWater, retired, total
-from tests.telemetry.test_metrics import SAVINGS, history, stream, text_of
+from tests.telemetry.test_metrics import history, stream, text_of
 
 if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
@@ -68,15 +68,15 @@ def test_what_is_taken_back_is_paid_by_later_savings_before_a_counter_rises() ->
 
     def scraped(*figures: float) -> list[float]:
         series: Values = {
-            name: {("dl", "r"): figure} for name, figure in zip(SAVINGS, figures, strict=True)
+            name: {("dl", "r"): figure} for name, figure in zip(MAY_FALL, figures, strict=True)
         }
         series["nearbucket_connections"] = {(): figures[0]}
         held = shown.hold(series)
         assert held["nearbucket_connections"] == {(): figures[0]}
-        return [held[name]["dl", "r"] for name in SAVINGS]
+        return [held[name]["dl", "r"] for name in MAY_FALL]
 
-    assert scraped(-1, -0.5) == [0, 0]
-    assert scraped(10, 5) == [10, 5]
-    assert scraped(4, 2) == [10, 5]
-    assert scraped(9, 4.5) == [10, 5]
-    assert scraped(11, 5.5) == [11, 5.5]
+    assert scraped(-1, -0.5, -3) == [0, 0, 0]
+    assert scraped(10, 5, 3) == [10, 5, 3]
+    assert scraped(4, 2, 1) == [10, 5, 3]
+    assert scraped(9, 4.5, 2) == [10, 5, 3]
+    assert scraped(11, 5.5, 4) == [11, 5.5, 4]

@@ -42,7 +42,7 @@ PriceClass = Annotated[
     Literal["100", "200", "all"],
     BeforeValidator(
         lambda value: str(value) if type(value) is int else value,
-        json_schema_input_type=Literal["100", "200", "all", 100, 200],
+        json_schema_input_type=Literal["all", 100, 200],
     ),
 ]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN]

@@ -39,6 +39,7 @@ from nearbucket.supervisor.snapshot import (
 from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
 from nearbucket.telemetry.process_totals import HighWater, total
+from nearbucket.telemetry.savings import Savings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,6 +83,7 @@ class Supervisor:
         self._file_is_there = self._file_stamp is not None
         self._address = workers.listeners[0].getsockname()[:2]
         snapshot = snapshot_of(settings, None)
+        self._savings = Savings(time.time())
         self._use(snapshot, engine_of(snapshot))
         self._ranges: Ranges | None = None
         self._feed = RangesFeed(
@@ -95,7 +97,7 @@ class Supervisor:
         self._refused: str | None = None
         self._needs_restart: str | None = None
         self._without_prefixes: list[str] = []
-        self._savings = HighWater()
+        self._high_water = HighWater()
         self._stop = asyncio.Event()
         self._started = time.time()
 
@@ -282,6 +284,7 @@ class Supervisor:
 
     def _use(self, snapshot: Snapshot, engine: Engine) -> None:
         self._snapshot, self.engine = snapshot, engine
+        self._savings.apply(snapshot.settings)
         logging.getLogger().setLevel(snapshot.settings.log.level.upper())
 
     def _start_warm_up(self) -> None:
@@ -357,7 +360,8 @@ class Supervisor:
                 ("ipv4",): table.prefixes_v4,
                 ("ipv6",): table.prefixes_v6,
             }
-        return self._savings.hold(total([own, await self._pool.figures()]))
+        values = total([own, await self._pool.figures()])
+        return self._high_water.hold(self._savings.priced(values, time.time()))
 
     async def status(self) -> Mapping[str, Any]:
         """The document of ``/api/status``."""

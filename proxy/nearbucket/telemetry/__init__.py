@@ -7,6 +7,7 @@ In reading order:
 
 * ``metrics.py``: every metric, and the counters of one process.
 * ``process_totals.py``: the metrics of all processes together.
+* ``savings.py``: the dollars that the redirected bytes save.
 * ``prometheus.py``: metrics in Prometheus' text format.
 * ``log_format.py``: the fields of a log line, as JSON or in CloudFront's W3C format.
 * ``access_log.py``: collects lines and writes them in a thread of its own.

@@ -12,7 +12,6 @@ from enum import StrEnum
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.config.prices import GB, Prices
 from nearbucket.policy.model import Action, Decision, Reason, RedirectTo, Refuse, action_of
 
 if TYPE_CHECKING:
@@ -55,8 +54,8 @@ _OF_TARGETS = (
     "nearbucket_saved_usd_total",
 )
 _SHADOW = ("nearbucket_shadow_bytes_total", "nearbucket_shadow_usd_total")
-TAKEN_BACK = _OF_TARGETS[1:]
-"""Counters of savings, from which failed redirects are subtracted again."""
+MAY_FALL = (*_OF_TARGETS[1:], _SHADOW[1])
+"""Counters of savings: failed redirects and costs are subtracted from them."""
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
 
 
@@ -80,13 +79,14 @@ METRICS = (
                      "Bytes that redirected requests asked for, as far as sizes are known, without "
                      "those of redirects that failed."),
     MetricDefinition("nearbucket_saved_usd_total", "counter", ("site", "region"),
-                     "Price of delivering those bytes through the CDN, by the setting prices."),
+                     "What those bytes take off the CDN's bill, less their transfer and requests "
+                     "to S3; at most this if prices.monthly_gb is not set."),
     MetricDefinition("nearbucket_shadow_bytes_total", "counter", ("site", "region"),
                      "Body bytes of requests with the reason shadow: what redirects would keep off "
                      "the CDN."),
     MetricDefinition("nearbucket_shadow_usd_total", "counter", ("site", "region"),
-                     "Price of delivering the shadow bytes through the CDN: what redirects would "
-                     "save."),
+                     "What redirects of the shadow bytes would save, computed like "
+                     "nearbucket_saved_usd_total."),
     MetricDefinition("nearbucket_streamed_bytes_total", "counter", ("site", "region"),
                      "Body bytes streamed from the origin to clients."),
     MetricDefinition("nearbucket_host_requests_total", "counter", ("host", "action"),
@@ -152,8 +152,7 @@ class DecisionCounters:
     """
 
     __slots__ = (
-        "_answers", "_bytes", "_host", "_rate", "_shadow_bytes", "_times", "_usd", "log_parts",
-        "redirects",
+        "_answers", "_bytes", "_host", "_shadow_bytes", "_times", "log_parts", "redirects",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # a series each
@@ -164,8 +163,6 @@ class DecisionCounters:
         *,
         size: Counter | None = None,
         shadow: Counter | None = None,
-        usd: Counter | None = None,
-        rate: float = 0.0,
         redirects: bool = False,
     ) -> None:
         """Count in these series.
@@ -177,8 +174,6 @@ class DecisionCounters:
                 first, which follows from the number of all answers.
             size: The bytes.
             shadow: The bytes once more, where a redirect would have saved them.
-            usd: The price of the bytes.
-            rate: Dollars per byte.
             redirects: Whether they are redirects to a target.
         """
         self._answers = answers
@@ -186,8 +181,6 @@ class DecisionCounters:
         self._times = times
         self._bytes = size
         self._shadow_bytes = shadow
-        self._usd = usd
-        self._rate = rate
         self.redirects = redirects
         self.log_parts: dict[int, tuple[bytes, ...]] = {}
 
@@ -197,10 +190,8 @@ class DecisionCounters:
         self._host.value += 1
         if size and self._bytes is not None:
             self._bytes.value += size
-            if self._usd is not None:
-                self._usd.value += size * self._rate
-                if self._shadow_bytes is not None:
-                    self._shadow_bytes.value += size
+            if self._shadow_bytes is not None:
+                self._shadow_bytes.value += size
         row = self._times
         row[0] += seconds
         if seconds > _FIRST:
@@ -216,10 +207,8 @@ class Counters:
     """
 
     __slots__ = (
-        "_bucket_regions",
         "_by_decision",
         "_counters",
-        "_prices",
         "complete",
         "connections",
         "seconds",
@@ -236,18 +225,10 @@ class Counters:
         self.connections = 0
         self.streams = 0
         self.up: Mapping[Labels, bool] = {}
-        self._prices = Prices()
-        self._bucket_regions: dict[tuple[str, str], str] = {}
         self._by_decision: dict[tuple[object, ...], DecisionCounters] = {}
 
     def declare(self, settings: Settings) -> None:
         """Create series at zero, so that rates include the first event."""
-        self._prices = settings.prices
-        self._bucket_regions = {
-            (site.name, region): site.bucket_region(region)
-            for site in settings.sites
-            for region in site.targets
-        }
         self._by_decision.clear()
         for name, *labels in _declared(settings):
             self.counter(name, *labels)
@@ -267,12 +248,6 @@ class Counters:
         admin port never shows lower ones.
         """
         self.counter("nearbucket_redirected_bytes_total", site, region).value -= size
-        usd = size * self._saved_per_byte(site, region)
-        self.counter("nearbucket_saved_usd_total", site, region).value -= usd
-
-    def _saved_per_byte(self, site: str, region: str) -> float:
-        bucket_region = self._bucket_regions.get((site, region), region)
-        return self._prices.saved(region, bucket_region) / GB
 
     def decision_counters(self, decision: Decision, host: str | None = None) -> DecisionCounters:
         """The counters of requests with this decision.
@@ -299,23 +274,15 @@ class Counters:
             answers = self.counter("nearbucket_refusals_total", reason.value)
             return DecisionCounters(answers, of_host, times)
         site, region = decision.site, region_label(decision)
-        rate = self._saved_per_byte(site, region)
         if reason is Reason.IN_REGION:
-            answers, size, usd = (self.counter(name, site, region) for name in _OF_TARGETS)
-            return DecisionCounters(
-                answers, of_host, times, size=size, usd=usd, rate=rate, redirects=True
-            )
+            answers, size = (self.counter(name, site, region) for name in _OF_TARGETS[:2])
+            return DecisionCounters(answers, of_host, times, size=size, redirects=True)
         answers = self.counter("nearbucket_bypasses_total", site, region, reason.value)
-        shadow: Counter | None = None
-        price: Counter | None = None
-        if reason is Reason.SHADOW:
-            shadow, price = (self.counter(name, site, region) for name in _SHADOW)
+        shadow = self.counter(_SHADOW[0], site, region) if reason is Reason.SHADOW else None
         if isinstance(decision, RedirectTo):  # to the CDN
-            return DecisionCounters(answers, of_host, times, size=shadow, usd=price, rate=rate)
+            return DecisionCounters(answers, of_host, times, size=shadow)
         size = self.counter("nearbucket_streamed_bytes_total", site, region)
-        return DecisionCounters(
-            answers, of_host, times, size=size, shadow=shadow, usd=price, rate=rate
-        )
+        return DecisionCounters(answers, of_host, times, size=size, shadow=shadow)
 
     def snapshot(self) -> Values:
         """All values, as plain picklable data."""

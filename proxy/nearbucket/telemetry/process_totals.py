@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearbucket.telemetry.metrics import GAUGES, TAKEN_BACK
+from nearbucket.telemetry.metrics import GAUGES, MAY_FALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,14 +32,14 @@ class HighWater:
     """Shows the counters of savings at their highest values, since a counter must not fall.
 
     Prometheus takes a fall for a restart, and would count everything before it once more. So after
-    a subtraction (``Counters.take_back``) a counter stands still until later savings have made up
-    for it.
+    a subtraction (``Counters.take_back``, costs in ``Savings``) a counter stands still until later
+    savings have made up for it.
     """
 
     __slots__ = ("_highest",)
 
     def __init__(self) -> None:
-        self._highest: Values = {name: {} for name in TAKEN_BACK}
+        self._highest: Values = {name: {} for name in MAY_FALL}
 
     def hold(self, values: Values) -> Values:
         """The values, with the highest one so far for each counter of savings."""
