@@ -131,7 +131,8 @@ def test_a_dry_run_lists_what_it_would_do_and_what_it_would_cost(sync: Sync) -> 
         ("not at origin", 1),
         ("failed", 0),
     )
-    assert "0.02 USD per GB between regions" in err
+    assert "0.02 USD per GB from us-east-1 to another region" in err
+    assert "break-even is at least this: prices.monthly_gb is not set" in err
     assert sync.held() == ["b.tar.gz"]
 
 

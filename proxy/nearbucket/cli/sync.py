@@ -12,6 +12,7 @@ import typer
 from nearbucket.cli.output import NEEDS_ATTENTION, AsJson, Config, exit_code, print_error
 from nearbucket.config.file import load, name_of
 from nearbucket.errors import ConfigError, ProxyError
+from nearbucket.pricing.tariff import tariff
 from nearbucket.s3.direct_access import refuse_variables
 
 if TYPE_CHECKING:
@@ -64,9 +65,9 @@ def sync(  # noqa: PLR0913  # one parameter an option
     options = SyncOptions(parallel=parallel, dry_run=dry_run, delete=delete, adopt=adopt)
     signalled = asyncio.run(_run(reports, options, lists=dry_run and not as_json))
     if as_json:
-        print_as_json(reports, settings.prices, interrupted=signalled != 0)
+        print_as_json(reports, tariff(settings.prices), interrupted=signalled != 0)
     elif reports:
-        print_reports(reports, settings.prices)
+        print_reports(reports, tariff(settings.prices))
     problems = (report.progress.problem for report in reports)
     for problem in dict.fromkeys(str(each) for each in problems if each):
         print_error(f"{file}: {problem}")

@@ -30,13 +30,15 @@ from nearbucket.cli.output import (
     printable,
     size_text,
 )
-from nearbucket.config.prices import ASSUMPTIONS, cost_of_copies
+from nearbucket.config.prices import GB
+from nearbucket.pricing.bill import saved_per_gb
+from nearbucket.pricing.copies import CopyCosts, assumptions, copy_costs
 from nearbucket.replication.sync_progress import SyncProgress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from nearbucket.config.prices import Cost, Prices
+    from nearbucket.pricing.tariff import Tariff
     from nearbucket.replication.plan import SyncStep
     from nearbucket.replication.replicator import SyncJob
     from nearbucket.replication.sync_progress import SyncFailure
@@ -161,24 +163,34 @@ async def _lines(report: SyncReport, seconds: float) -> None:
         print_error(report.line(time.monotonic() - began))
 
 
-def cost_of(report: SyncReport, prices: Prices) -> Cost:
-    """The cost of all copies that were found to be needed."""
+def cost_of(report: SyncReport, tariff: Tariff) -> tuple[CopyCosts, float | None]:
+    """The cost of all copies that were found to be needed.
+
+    Returns:
+        The cost, and how many GB have to be redirected instead of served by the CDN until transfer
+        and requests are paid for; None where the next GB costs nothing.
+    """
     step, progress = report.step, report.progress
-    region, target = step.regions[0], step.target
-    return cost_of_copies(
-        progress.size,
-        progress.requests,
-        same_region=step.origin.entry.region == step.target.entry.region,
-        cdn_per_gb=prices.saved(region, target.entry.region if target.on_aws else region),
+    region, target, origin = step.regions[0], step.target, step.origin.entry.region
+    gb = progress.size / GB
+    costs = copy_costs(
+        tariff,
+        origin,
+        target.entry.region,
+        copied_gb=gb,
+        requests=progress.requests,
+        stored_gb=gb,
     )
+    saved = saved_per_gb(tariff, region, target.entry.region if target.on_aws else region)
+    return costs, (costs.transfer + costs.requests) / saved if saved else None
 
 
-def print_reports(reports: Sequence[SyncReport], prices: Prices) -> None:
+def print_reports(reports: Sequence[SyncReport], tariff: Tariff) -> None:
     """Print the summary and the first failures."""
     for line in (line for report in reports for line in report.listed):
         typer.echo(line)
     reports = [report for report in reports if report.progress.begun]
-    facts = [dict(_facts(report, prices)) for report in reports]
+    facts = [dict(_facts(report, tariff)) for report in reports]
     if not reports:
         return
     if sys.stdout.isatty():
@@ -188,26 +200,25 @@ def print_reports(reports: Sequence[SyncReport], prices: Prices) -> None:
         both = zip(reports, facts, strict=True)
         print_table((), [(report.name, *fact) for report, one in both for fact in one.items()])
     if reports[0].dry_run:
-        print_error(f"costs assume {ASSUMPTIONS}")
+        print_error(f"costs assume {_assumptions(reports, tariff)}")
     for report in reports:
         for line in _notes(report):
             print_error(f"{report.name}: {line}")
         _print_failures(report)
 
 
-def _facts(report: SyncReport, prices: Prices) -> Iterator[tuple[str, str]]:
+def _facts(report: SyncReport, tariff: Tariff) -> Iterator[tuple[str, str]]:
     progress = report.progress
     yield "bucket", str(report.step.target)
     yield "up to date", str(progress.same)
     if report.dry_run:
-        cost = cost_of(report, prices)
+        cost, break_even = cost_of(report, tariff)
         yield "to copy", str(progress.objects)
         yield "bytes to copy", size_text(progress.size)
         yield "transfer USD", f"{cost.transfer:.2f}"
         yield "requests USD", f"{cost.requests:.2f}"
         yield "storage USD per month", f"{cost.storage:.2f}"
-        gb = cost.break_even_gb
-        yield "break-even GB", "-" if gb is None else f"{gb:.1f}"
+        yield "break-even GB", "-" if break_even is None else f"{break_even:.1f}"
     else:
         yield "copied", str(progress.copied)
         yield "copied bytes", size_text(progress.copied_size)
@@ -219,6 +230,10 @@ def _facts(report: SyncReport, prices: Prices) -> Iterator[tuple[str, str]]:
     yield "unreadable", str(sum(map(len, progress.unreadable.values())))
     yield "not at origin", str(progress.orphans - progress.deleted)
     yield "failed", str(len(progress.failures))
+
+
+def _assumptions(reports: Sequence[SyncReport], tariff: Tariff) -> str:
+    return assumptions(tariff, (report.step.origin.entry.region for report in reports))
 
 
 _CURES = {
@@ -272,11 +287,11 @@ def _print_failures(report: SyncReport) -> None:
             print_error(f"{report.name}: {first.key}: {first.text}")
 
 
-def print_as_json(reports: Sequence[SyncReport], prices: Prices, *, interrupted: bool) -> None:
+def print_as_json(reports: Sequence[SyncReport], tariff: Tariff, *, interrupted: bool) -> None:
     """Print everything as one JSON document."""
     run = {"dry_run": any(report.dry_run for report in reports), "interrupted": interrupted}
-    targets = [_as_json(report, prices) for report in reports]
-    print_json({**run, "cost_assumes": ASSUMPTIONS, "targets": targets})
+    targets = [_as_json(report, tariff) for report in reports]
+    print_json({**run, "cost_assumes": _assumptions(reports, tariff), "targets": targets})
 
 
 _JSON_NAMES = {
@@ -292,7 +307,7 @@ _JSON_NAMES = {
 """Names in JSON, if they are not those of ``SyncProgress``."""
 
 
-def _as_json(report: SyncReport, prices: Prices) -> dict[str, Any]:
+def _as_json(report: SyncReport, tariff: Tariff) -> dict[str, Any]:
     step, progress, entry = report.step, report.progress, report.step.target.entry
     plain = asdict(replace(progress, problem=None))  # asdict copies, which not all errors allow
     found = {_JSON_NAMES.get(name, name): value for name, value in plain.items()}
@@ -301,5 +316,8 @@ def _as_json(report: SyncReport, prices: Prices) -> dict[str, Any]:
     found["problem"] = None if progress.problem is None else str(progress.problem)
     found["failures"] = [failure._asdict() for failure in progress.failures]
     target = {"site": step.site, "regions": step.regions, "bucket": entry.bucket}
-    cost = {"cost": asdict(cost_of(report, prices))} if report.dry_run else {}
-    return {**target, "prefix": entry.prefix, **found, **cost}
+    shown = {**target, "prefix": entry.prefix, **found}
+    if not report.dry_run:
+        return shown
+    costs, break_even = cost_of(report, tariff)
+    return {**shown, "cost": {**asdict(costs), "break_even_gb": break_even}}

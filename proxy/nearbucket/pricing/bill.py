@@ -84,6 +84,23 @@ def marginal_per_gb(
     return tariff.factor * next(price for end, price in tiers if left <= end) if left > 0 else 0.0
 
 
+def saved_per_gb(tariff: Tariff, region: str, bucket_region: str) -> float:
+    """What a GB saves that clients in ``region`` get from a bucket instead of the CDN, in USD.
+
+    The price of the next GB, less the transfer from another region; never below 0.
+
+    Args:
+        tariff: The tariff.
+        region: AWS region of the clients.
+        bucket_region: Region of the bucket.
+    """
+    geography = tariff.geography_of_clients(region)
+    cdn = tariff.region_per_gb.get(region)
+    if cdn is None:
+        cdn = marginal_per_gb(tariff, geography, tariff.monthly_gb)
+    return max(0.0, cdn - tariff.transfer_per_gb(bucket_region, region))
+
+
 def removal_usd(tariff: Tariff, geography: str, removed_gb: float) -> float:
     """What the CDN's bill of a month falls by if redirects take so many GB from it.
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nearbucket.pricing.price_list import PriceList
+    from collections.abc import Iterable
+
     from nearbucket.pricing.tariff import Tariff
 
 
@@ -54,11 +55,22 @@ def copy_costs(  # noqa: PLR0913  # a figure each
     return CopyCosts(transfer, requests * s3.per_1000_puts / 1000, stored_gb * s3.storage_per_gb)
 
 
-def assumptions(prices: PriceList, transfer_per_gb: float) -> str:
-    """What estimates of copies are based on, in one line."""
-    s3 = prices.s3
+def assumptions(tariff: Tariff, origin_regions: Iterable[str]) -> str:
+    """What estimates of copies are based on, in one line.
+
+    Args:
+        tariff: The tariff.
+        origin_regions: Regions of the origins.
+    """
+    s3 = tariff.prices.s3
+    transfer = "".join(
+        f"{tariff.transfer_per_gb(region, ''):g} USD per GB from {region} to another region, "
+        for region in sorted(set(origin_regions))
+    )
+    at_least = "; break-even is at least this: prices.monthly_gb is not set"
     return (
-        f"AWS list prices of {prices.date}: {transfer_per_gb:g} USD per GB between these regions, "
-        f"{s3.per_1000_puts:g} USD per 1,000 requests, {s3.storage_per_gb:g} USD per GB and month; "
-        "no discounts; storage of copies that replace others is counted in full"
+        f"AWS list prices of {tariff.prices.date}: {transfer}{s3.per_1000_puts:g} USD per 1,000 "
+        f"requests, {s3.storage_per_gb:g} USD per GB and month; the CDN: {tariff.words}"
+        f"{at_least if tariff.at_most else ''}; storage of copies that replace others is counted "
+        "in full"
     )
