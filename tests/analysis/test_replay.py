@@ -12,6 +12,7 @@ from nearbucket.analysis.policy_diff import PolicyDiff, PolicyDiffTotals
 from nearbucket.analysis.replay import HELD, Replay
 from nearbucket.config.prices import GB, Prices
 from nearbucket.policy.model import RedirectTo, Refuse, ReplicaStatus
+from nearbucket.pricing.tariff import tariff
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.analysis.test_log_reader import ASKED, FULL, KEY, lines
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, request, settings
@@ -270,17 +271,17 @@ def test_sizes_of_another_site_do_not_count() -> None:
 
 
 def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
-    prices = Prices(cdn_per_gb=0.1, region_per_gb={"us-west-2": 0.2})
+    by = tariff(Prices(cdn_per_gb=0.1, region_per_gb={"us-west-2": 0.2}))
     before = engine(settings(site={"redirect": {"mode": "off"}}))
     found = [line(GB, client=EAST), line(GB), line(GB, client=OUTSIDE)]
     more, less = count(Replay(before, site()), found), count(Replay(site(), before), found)
     assert [row.region for row in more.rows] == ["us-east-1", "us-west-2"]
-    assert [row.usd(prices) for row in more.rows] == [0.1, 0.2]
-    assert [row.usd(prices) for row in less.rows] == [-0.1, -0.2]
+    assert [row.usd(by) for row in more.rows] == [0.1, 0.2]
+    assert [row.usd(by) for row in less.rows] == [-0.1, -0.2]
 
 
 def test_the_transfer_from_a_bucket_in_another_region_is_subtracted() -> None:
-    prices = Prices(cdn_per_gb=0.1)
+    by = tariff(Prices(cdn_per_gb=0.1))
     near = settings(site={"targets": {"us-west-2": {"bucket": "west"}}})
     far = settings(site={"targets": {"us-west-2": {"bucket": "east", "region": "us-east-1"}}})
     off = settings(site={"redirect": {"mode": "off"}})
@@ -288,15 +289,15 @@ def test_the_transfer_from_a_bucket_in_another_region_is_subtracted() -> None:
     for before, after in ((off, near), (off, far), (far, off), (near, far)):
         counted = PolicyDiff(Replay(engine(before), engine(after)), before, after)
         counted.add(line(GB))
-        saved.append(round(sum(row.usd(prices) for row in counted.finish().rows), 6))
+        saved.append(round(sum(row.usd(by) for row in counted.finish().rows), 6))
     assert saved == [0.1, 0.08, -0.08, -0.02]
 
 
 def test_another_reason_for_the_same_answer_is_a_change_that_saves_nothing() -> None:
     totals = count(Replay(site(mode="off"), site(mode="shadow")), [line(GB)])
-    assert [(str(row.before), str(row.after), row.usd(Prices())) for row in totals.rows] == [
-        ("stream/off/-", "stream/shadow/-", 0.0)
-    ]
+    assert [
+        (str(row.before), str(row.after), row.usd(tariff(Prices()))) for row in totals.rows
+    ] == [("stream/off/-", "stream/shadow/-", 0.0)]
 
 
 def test_requests_that_the_log_has_otherwise_are_counted() -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from nearbucket.analysis.log_reader import UnreadableInput
 from nearbucket.config.prices import GB
+from nearbucket.pricing.bill import saved_per_gb
 
 if TYPE_CHECKING:
     from nearbucket.analysis.log_reader import LogEntry, LoggedRequest
     from nearbucket.analysis.replay import Replay, ReplayedAnswer, ReplayedRequest
-    from nearbucket.config.prices import Prices
     from nearbucket.config.settings import Settings
+    from nearbucket.pricing.tariff import Tariff
 
 _MOST_KNOWN = 1 << 16
 _MOST_PATHS = 200_000
@@ -55,10 +56,10 @@ class AnswerChange:
         """1 if targets gain these requests, -1 if they lose them, else 0."""
         return self.after.to_target - self.before.to_target
 
-    def usd(self, prices: Prices) -> float:
-        """What the change saves, in dollars; negative if it costs."""
+    def usd(self, tariff: Tariff) -> float:
+        """What the change saves, in dollars, at the price of the next GB; negative if it costs."""
         before, after = (
-            prices.saved(self.region, bucket) if answer.to_target else 0.0
+            saved_per_gb(tariff, self.region, bucket) if answer.to_target else 0.0
             for answer, bucket in zip((self.before, self.after), self.buckets, strict=True)
         )
         return (after - before) * self.size / GB

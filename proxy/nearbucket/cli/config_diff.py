@@ -11,6 +11,7 @@ import typer
 from nearbucket.cli.output import NO_RANGES, AsJson, RangesFile, print_error
 from nearbucket.config.file import load
 from nearbucket.errors import ConfigError
+from nearbucket.pricing.tariff import tariff
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 if TYPE_CHECKING:
@@ -49,13 +50,14 @@ def diff(  # noqa: PLR0913  # one parameter an option
     if not as_json:
         report.print_differences(found, restart)
     totals = _replayed(log, _changes(old, new, ranges), limit) if log else None
+    by = tariff(new.prices, origin_region=new.sites[0].origin.region)
     if as_json:
-        report.print_as_json(found, restart, totals, new.prices)
+        report.print_as_json(found, restart, totals, by)
     elif totals is None:
         print_error("to see which answers change, give an access log with --log FILE")
     else:
-        report.print_totals(totals, new.prices)
-        for note in report.notes(totals, found):
+        report.print_totals(totals, by)
+        for note in report.notes(totals, found, by):
             print_error(note)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.log_reader import LogFiles
     from nearbucket.analysis.policy_diff import AnswerChange, PolicyDiffTotals
-    from nearbucket.config.prices import Prices
     from nearbucket.config.settings import Settings
+    from nearbucket.pricing.tariff import Tariff
 
 _SHOWN = 20
 """How many changed answers a terminal shows."""
@@ -73,7 +73,7 @@ def progress(logs: LogFiles) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.update(task, completed=logs.position, requests=count)
 
 
-def totals(diff_totals: PolicyDiffTotals, prices: Prices) -> dict[str, int | float]:
+def totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> dict[str, int | float]:
     """The sums by name, as in the JSON document."""
     sums: dict[str, int | float] = {
         "requests": diff_totals.requests,
@@ -85,7 +85,7 @@ def totals(diff_totals: PolicyDiffTotals, prices: Prices) -> dict[str, int | flo
         sums[name] = sum(row.requests for row in rows)
         sums[f"{name}_bytes"] = sum(row.size for row in rows)
     return sums | {
-        "saved_usd": round(sum(row.usd(prices) for row in diff_totals.rows), 6),
+        "saved_usd": round(sum(row.usd(tariff) for row in diff_totals.rows), 6),
         "size_unknown": sum(row.unknown for row in diff_totals.rows),
         "reason_from_log": diff_totals.as_logged,
         "log_differs_from_first": diff_totals.other,
@@ -96,23 +96,23 @@ def _sorted(diff_totals: PolicyDiffTotals) -> list[AnswerChange]:
     return sorted(diff_totals.rows, key=lambda row: (-row.size, -row.requests))
 
 
-def print_totals(diff_totals: PolicyDiffTotals, prices: Prices) -> None:
+def print_totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> None:
     """Print the changed answers, those with most bytes first, and the sums."""
     rows, terminal = _sorted(diff_totals), sys.stdout.isatty()
     shown = rows[:_SHOWN] if terminal else rows
     if rows:
         columns = ("requests", "bytes", "saved USD", "region", "before", "after", "example")
-        _print_part("answer", columns, [_cells(row, prices) for row in shown])
+        _print_part("answer", columns, [_cells(row, tariff) for row in shown])
     if len(shown) < len(rows):
         print_error(f"{len(rows) - len(shown)} more changes; a pipe or --json shows all")
-    sums = totals(diff_totals, prices)
+    sums = totals(diff_totals, tariff)
     _print_part(
         "total", ("total", ""), [(_label(name), _sum(name, value)) for name, value in sums.items()]
     )
 
 
-def _cells(row: AnswerChange, prices: Prices) -> tuple[str, ...]:
-    usd = f"{row.usd(prices):.2f}"
+def _cells(row: AnswerChange, tariff: Tariff) -> tuple[str, ...]:
+    usd = f"{row.usd(tariff):.2f}"
     answers = str(row.before), str(row.after)
     return (str(row.requests), size_text(row.size), usd, row.region, *answers, row.example)
 
@@ -127,7 +127,9 @@ def _sum(name: str, value: float) -> str:
     return size_text(int(value)) if name.endswith("_bytes") else str(value)
 
 
-def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> Iterator[str]:
+def notes(
+    diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference], tariff: Tariff
+) -> Iterator[str]:
     """Remarks on how far the figures can be relied on."""
     if diff_totals.first:
         yield f"{diff_totals.unreadable} lines are not requests; the first: {diff_totals.first}"
@@ -149,29 +151,31 @@ def notes(diff_totals: PolicyDiffTotals, found: Sequence[SettingDifference]) -> 
         yield (
             "bytes are those sent; for redirected requests the requested range, or the largest "
             "complete answer (200) for the same path in these logs, or 0 (size unknown). "
-            "CloudFront's logs count header fields too. USD by the prices of B"
+            "CloudFront's logs count header fields too"
         )
+        volume = ", at most: prices.monthly_gb is not set" if tariff.at_most else ""
+        yield f"USD by the prices of B: the next GB of the CDN ({tariff.words}{volume})"
 
 
 def print_as_json(
     found: Sequence[SettingDifference],
     restart: str | None,
     diff_totals: PolicyDiffTotals | None,
-    prices: Prices,
+    tariff: Tariff,
 ) -> None:
     """Print everything as one JSON document."""
     replay = None
     if diff_totals is not None:
         replay = {
-            **totals(diff_totals, prices),
-            "notes": list(notes(diff_totals, found)),
-            "answers": [_as_json(row, prices) for row in _sorted(diff_totals)],
+            **totals(diff_totals, tariff),
+            "notes": list(notes(diff_totals, found, tariff)),
+            "answers": [_as_json(row, tariff) for row in _sorted(diff_totals)],
         }
     settings = [each._asdict() for each in found]
     print_json({"settings": settings, "restart": restart, "replay": replay})
 
 
-def _as_json(row: AnswerChange, prices: Prices) -> dict[str, Any]:
+def _as_json(row: AnswerChange, tariff: Tariff) -> dict[str, Any]:
     return {
         "before": row.before._asdict(),
         "after": row.after._asdict(),
@@ -179,6 +183,6 @@ def _as_json(row: AnswerChange, prices: Prices) -> dict[str, Any]:
         "requests": row.requests,
         "bytes": row.size,
         "size_unknown": row.unknown,
-        "saved_usd": round(row.usd(prices), 6),
+        "saved_usd": round(row.usd(tariff), 6),
         "path": row.example,
     }

@@ -168,7 +168,7 @@ def cost_of(report: SyncReport, tariff: Tariff) -> tuple[CopyCosts, float | None
 
     Returns:
         The cost, and how many GB have to be redirected instead of served by the CDN until transfer
-        and requests are paid for; None where the next GB costs nothing.
+        and requests are paid for; None where the next GB saves nothing.
     """
     step, progress = report.step, report.progress
     region, target, origin = step.regions[0], step.target, step.origin.entry.region
@@ -182,7 +182,7 @@ def cost_of(report: SyncReport, tariff: Tariff) -> tuple[CopyCosts, float | None
         stored_gb=gb,
     )
     saved = saved_per_gb(tariff, region, target.entry.region if target.on_aws else region)
-    return costs, (costs.transfer + costs.requests) / saved if saved else None
+    return costs, (costs.transfer + costs.requests) / saved if saved > 0 else None
 
 
 def print_reports(reports: Sequence[SyncReport], tariff: Tariff) -> None:

@@ -87,7 +87,7 @@ def marginal_per_gb(
 def saved_per_gb(tariff: Tariff, region: str, bucket_region: str) -> float:
     """What a GB saves that clients in ``region`` get from a bucket instead of the CDN, in USD.
 
-    The price of the next GB, less the transfer from another region; never below 0.
+    The price of the next GB, less the transfer from another region; below 0 if that costs more.
 
     Args:
         tariff: The tariff.
@@ -98,7 +98,7 @@ def saved_per_gb(tariff: Tariff, region: str, bucket_region: str) -> float:
     cdn = tariff.region_per_gb.get(region)
     if cdn is None:
         cdn = marginal_per_gb(tariff, geography, tariff.monthly_gb)
-    return max(0.0, cdn - tariff.transfer_per_gb(bucket_region, region))
+    return cdn - tariff.transfer_per_gb(bucket_region, region)
 
 
 def removal_usd(tariff: Tariff, geography: str, removed_gb: float) -> float:
