@@ -1,0 +1,191 @@
+"""Reads access logs line by line, in every text format, and keeps what can be read of them.
+
+Slower than ``arrow_reader.py``, but it needs no library, and one bad line costs no other. A line
+is recognised by its beginning: ``{`` is JSON, ``#`` a header, then TAB-separated values, then the
+lines of S3's server access logs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nearbucket.analysis.formats import COLUMNS, NUMBER, NUMBERS, column_of, columns_of
+from nearbucket.analysis.formats import standard_fields as standard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+LogLine = tuple[bytes | None, ...]
+"""The values of one line, in the order of ``formats.COLUMNS``; None where the file has no such
+column, ``-`` where the column has no value."""
+
+LONGEST = 1 << 20
+"""Bytes of a line; a longer one cannot be read."""
+NONE = b"-"
+_NO_NUMBER = (NONE, b"")
+_TEXT_LIKE = re.compile(rb"[\t\n\r]")
+_S3_LINE = re.compile(
+    rb"\S+ (?P<bucket>\S+) \[(?P<time>[^\]]+)\] (?P<client>\S+) \S+ \S+ (?P<operation>\S+) "
+    rb'(?P<key>\S+) (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-) (?P<error>\S+) (?P<bytes>\d+|-) '
+    rb"(?P<size>\d+|-) \S+ \S+ (?P<quoted>.*)"
+)
+_S3_TIME = "%d/%b/%Y:%H:%M:%S %z"
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class LineReader:
+    """Reads the lines of one file, in order."""
+
+    def __init__(self, fields: Sequence[str] = ()) -> None:
+        """Take the names of the fields of a file without a header; ``()`` if it has one."""
+        self._columns: Sequence[str | None] | None = columns_of(fields) if fields else None
+        self._problem = ""
+
+    def lines(self, raw: bytes) -> Iterator[LogLine]:
+        """The requests of one line; several if JSON objects follow each other without a break.
+
+        Raises:
+            ValueError: The line cannot be read.
+        """
+        if len(raw) > LONGEST:
+            raise ValueError(f"longer than {LONGEST} bytes")
+        raw = raw.rstrip(b"\r\n")
+        if raw.startswith(b"{"):
+            yield from _of_json(raw)
+        elif raw.startswith(b"#"):
+            if raw.startswith(b"#Fields:"):
+                self.header(raw)
+        elif raw:
+            yield self._of_columns(raw) if self._columns or b"\t" in raw else _of_s3(raw)
+
+    def header(self, raw: bytes) -> None:
+        """Take the names of a ``#Fields`` line for the lines that follow.
+
+        Raises:
+            ValueError: A column is missing that is always needed.
+        """
+        self._columns = None
+        try:
+            self._columns = columns_of(raw.decode("utf-8", "replace").split()[1:])
+        except ValueError as error:
+            self._problem = str(error)
+            raise
+
+    def _of_columns(self, raw: bytes) -> LogLine:
+        values = raw.split(b"\t")
+        columns = self._columns
+        if columns is None:
+            names = standard(values)
+            if names is None:
+                raise ValueError(self._problem or "neither JSON, nor W3C below a #Fields line")
+            columns = self._columns = columns_of(names)
+        if len(values) != len(columns):
+            raise ValueError(f"{len(values)} columns, and #Fields names {len(columns)}")
+        return _line(dict(zip(columns, values, strict=True)))
+
+
+def _line(found: dict[str | None, bytes]) -> LogLine:
+    for name in NUMBERS:
+        value = found.get(name, NONE)
+        if value not in _NO_NUMBER and not NUMBER.fullmatch(value):
+            raise ValueError(f"{value[:40]!r} in {name.replace('_', '-')} is no number")
+    return tuple(map(found.get, COLUMNS))
+
+
+def _of_json(raw: bytes) -> Iterator[LogLine]:
+    """The objects of a line; Firehose writes them without line ends between them."""
+    text, decoder, start = raw.decode("utf-8", "replace"), json.JSONDecoder(), 0
+    try:
+        while start < len(text):
+            value, start = decoder.raw_decode(text, start)
+            yield _of_object(value)
+            start += len(text[start:]) - len(text[start:].lstrip(" \t,"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _of_object(value: Any) -> LogLine:
+    if not isinstance(value, dict):
+        raise ValueError("a JSON value that is no object")  # noqa: TRY004  # of the line
+    if "path" in value and "method" in value:
+        return _of_own_json(value)
+    found: dict[str | None, bytes] = {}
+    for name, each in value.items():
+        if (column := column_of(name)) is not None and each is not None:
+            found[column] = _TEXT_LIKE.sub(b" ", str(each).encode("utf-8", "replace"))
+    columns_of([name for name in value if value[name] is not None])
+    return _line(found)
+
+
+def _of_own_json(value: dict[str, Any]) -> LogLine:
+    """A line of nearbucket's access log; its text is not encoded, unlike that of W3C files."""
+    get: Callable[..., Any] = value.get
+    types = tuple(type(get(name)) for name in ("method", "path", "reason", "status", "bytes"))
+    optional = {type(get(name)) for name in ("client", "host", "user_agent", "range", "action")}
+    if types != (str, str, str, int, int) or not optional <= {str, type(None)}:
+        raise ValueError("not a line of nearbucket's access log")
+    moment = str(get("time", ""))
+    bounds = _RANGE.fullmatch(get("range") or "")
+    return _line(
+        {
+            "date": moment[:10].encode() or NONE,
+            "time": moment[11:19].encode() or NONE,
+            "c_ip": _encoded(get("client")),
+            "cs_method": _encoded(get("method")),
+            "cs_host": _encoded(get("host")),
+            "cs_uri_stem": _encoded(get("path")),
+            "sc_status": b"%d" % get("status"),
+            "cs_user_agent": _encoded(get("user_agent")),
+            "x_edge_result_type": b"Error" if get("complete") is False else NONE,
+            "x_nearbucket_action": _encoded(get("action")),
+            "x_nearbucket_reason": _encoded(get("reason")),
+            "sc_bytes": b"%d" % get("bytes"),
+            "sc_range_start": bounds[1].encode() if bounds else NONE,
+            "sc_range_end": bounds[2].encode() if bounds else NONE,
+        }
+    )
+
+
+def _encoded(text: str | None) -> bytes:
+    """Text as a W3C file has it, as far as decoding needs it."""
+    if not text:
+        return NONE
+    if text == "-":
+        return b"%2D"
+    return text.replace("%", "%25").encode("utf-8", "replace")
+
+
+def _of_s3(raw: bytes) -> LogLine:
+    """A line of S3's server access log (S3 user guide, "Amazon S3 server access log format").
+
+    Quotes in quoted fields are not escaped. The fields before the request have no space; status
+    and sizes follow it; the last two quoted fields are Referer and User-Agent.
+    """
+    found = _S3_LINE.fullmatch(raw)
+    if found is None:
+        raise ValueError("neither JSON, nor W3C below a #Fields line, nor S3's format")
+    moment = datetime.strptime(found["time"].decode("ascii", "replace"), _S3_TIME).astimezone(UTC)
+    operation, key = found["operation"].split(b"."), found["key"]
+    last_quote = found["quoted"].rfind(b'"')
+    referer_end = found["quoted"].rfind(b'" "', 0, max(last_quote, 0))
+    agent = found["quoted"][referer_end + 3 : last_quote] if referer_end >= 0 else NONE
+    query = (found["request"] or b"").partition(b" ")[2].rpartition(b" ")[0].partition(b"?")[2]
+    return _line(
+        {
+            "date": moment.strftime("%Y-%m-%d").encode(),
+            "time": moment.strftime("%H:%M:%S").encode(),
+            "c_ip": found["client"],
+            "cs_method": operation[1] if len(operation) > 1 else NONE,
+            "x_host_header": found["bucket"],
+            "cs_uri_stem": b"/" + key if key != NONE else b"/",
+            "cs_uri_query": query.replace(b"%", b"%25") or NONE,
+            "sc_status": found["status"],
+            "cs_user_agent": agent.replace(b"%", b"%25") or NONE,
+            "x_edge_result_type": found["error"],
+            "sc_bytes": found["bytes"],
+            "sc_content_len": found["size"],
+        }
+    )

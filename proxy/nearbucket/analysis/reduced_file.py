@@ -1,0 +1,160 @@
+"""What is left of a log file once it is reduced: tables whose sums can be added.
+
+All ids are 64 bits of the MD5 of what they stand for; client 0 is "no address".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_ID, _SUM = pa.uint64(), pa.int64()
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "facts": pa.schema(
+        {
+            "context": _ID, "object": _ID, "client": _ID,
+            "requests": _SUM, "bytes": _SUM, "downloads": _SUM, "aborted": _SUM,
+        }
+    ),
+    "contexts": pa.schema(
+        {
+            "context": _ID, "day": pa.int32(), "edge": pa.string(), "method": pa.string(),
+            "status": pa.int16(), "flags": pa.int8(), "amazon": pa.bool_(),
+        }
+    ),
+    "objects": pa.schema(
+        {
+            "object": _ID, "host": pa.string(), "key": pa.string(),
+            "length": _SUM, "range_end": _SUM,
+        }
+    ),
+    "clients": pa.schema({"client": _ID, "address": pa.string()}),
+    "agents": pa.schema(
+        {
+            "agent": _ID, "name": pa.string(), "requests": _SUM, "bytes": _SUM,
+            "redirected": _SUM, "came_back": _SUM,
+        }
+    ),
+    "results": pa.schema({"name": pa.string(), "requests": _SUM, "bytes": _SUM}),
+    "sessions": pa.schema(
+        {"client": _ID, "agent": _ID, "object": _ID, "first": _SUM, "last": _SUM}
+    ),
+}  # fmt: skip
+"""Tables of a reduced file.
+
+* ``facts``: requests by context, object and client. ``downloads`` are whole 200 responses,
+  ``aborted`` those and ranges that broke off.
+* ``contexts``: what the ids of contexts stand for. ``day`` counts from 1970, ``edge`` is the
+  location of CloudFront's server, ``flags`` are those of ``traffic.py``, ``amazon`` tells whether
+  the log has Amazon's ASN.
+* ``objects``: the objects, each with the largest content length of a 200 and the highest end of a
+  range + 1, if there were any.
+* ``clients``: the addresses.
+* ``agents``: requests by User-Agent. ``redirected`` and ``came_back`` are those of nearbucket's log.
+* ``results``: requests by result type and status.
+* ``sessions``: ranges of one client, User-Agent and object, joined: Unix times of the first and of
+  the last one.
+"""
+
+_PART, _HEAD = "part", "head"
+_UNION = pa.unify_schemas([pa.schema({_PART: pa.string(), _HEAD: pa.string()}), *SCHEMAS.values()])
+UNION_SCHEMA: pa.Schema = _UNION
+"""Schema of ``ReducedFile.to_table``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """What is known of a file beside its tables.
+
+    Attributes:
+        name: Path or URL.
+        kind: Format (``TableReader.kind``).
+        lines: Requests that count.
+        left_out: Lines that do not, by the reason.
+        first: Unix time of the first request; None without requests.
+        last: Unix time of the last request.
+        damage: What is wrong with the file; empty if nothing is.
+    """
+
+    name: str
+    kind: str = ""
+    lines: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    first: int | None = None
+    last: int | None = None
+    damage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReducedFile:
+    """A reduced file, or a part of one.
+
+    Attributes:
+        summary: What is known of it.
+        tables: By the names and with the schemas of ``SCHEMAS``; ids may come twice.
+    """
+
+    summary: FileSummary
+    tables: Mapping[str, pa.Table]
+
+    def to_table(self) -> pa.Table:
+        """Everything as one table, with the columns of ``UNION_SCHEMA``."""
+        head = pa.table({_PART: [_HEAD], _HEAD: [json.dumps(asdict(self.summary))]})
+        tables = [
+            table.append_column(_PART, pa.repeat(pa.scalar(name), len(table)))
+            for name, table in self.tables.items()
+        ]
+        whole = pa.concat_tables([head, *tables], promote_options="default")
+        return whole.select(UNION_SCHEMA.names).cast(UNION_SCHEMA)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> ReducedFile:
+        """The reduced file of a table of ``to_table``.
+
+        Raises:
+            ValueError: It is none.
+        """
+        heads = table.filter(pc.equal(table[_PART], _HEAD))[_HEAD].to_pylist()
+        if len(heads) != 1:
+            raise ValueError("not a reduced log file")
+        tables = {
+            name: table.filter(pc.equal(table[_PART], name)).select(schema.names)
+            for name, schema in SCHEMAS.items()
+        }
+        return cls(FileSummary(**json.loads(heads[0])), tables)
+
+
+def merged(parts: Sequence[ReducedFile]) -> ReducedFile:
+    """The parts of one file as one."""
+    left_out: dict[str, int] = {}
+    for part in parts:
+        for reason, lines in part.summary.left_out.items():
+            left_out[reason] = left_out.get(reason, 0) + lines
+    times: list[Any] = [
+        moment
+        for part in parts
+        for moment in (part.summary.first, part.summary.last)
+        if moment is not None
+    ]
+    last = parts[-1].summary
+    summary = FileSummary(
+        last.name,
+        last.kind,
+        sum(part.summary.lines for part in parts),
+        left_out,
+        min(times, default=None),
+        max(times, default=None),
+        last.damage,
+    )
+    tables = {
+        name: pa.concat_tables([part.tables[name] for part in parts]) for name in SCHEMAS
+    }
+    return ReducedFile(summary, tables)

@@ -1,0 +1,158 @@
+"""Finds log files: paths, folders, globs, standard input and ``s3://bucket/prefix``.
+
+What a file's name says of its hour lets ``--since`` and ``--until`` skip it unread.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+STDIN = "-"
+S3 = "s3://"
+_LATE = timedelta(hours=1)
+"""How far requests may be from the hour in the name of their file."""
+_CLOUDFRONT_NAME = re.compile(
+    r"(?:^|/)(?P<distribution>[A-Z0-9]{8,20})\.(\d{4})-(\d\d)-(\d\d)-(\d\d)\.[^/]*$"
+)
+_HIVE = re.compile(r"(?:^|/)year=(\d{4})/month=(\d\d?)/day=(\d\d?)(?:/hour=(\d\d?))?/")
+_HIVE_DISTRIBUTION = re.compile(r"(?:^|/)DistributionId=([A-Z0-9]+)/", re.IGNORECASE)
+
+
+class LogSource(NamedTuple):
+    """A log file.
+
+    Attributes:
+        name: Path, ``-`` or ``s3://bucket/key``.
+        size: Bytes as stored; 0 for standard input.
+        version: What changes when the file does: its time of modification, or its ETag.
+    """
+
+    name: str
+    size: int
+    version: str
+
+
+class FileHour(NamedTuple):
+    """What a name says of a file.
+
+    Attributes:
+        distribution: CloudFront's distribution; empty if the name does not say.
+        hour: First moment of the file's hour, or day.
+        length: How long that is.
+    """
+
+    distribution: str
+    hour: datetime
+    length: timedelta
+
+
+class Period(NamedTuple):
+    """From ``since`` until just before ``until``; None is open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def may_hold(self, name: str) -> bool:
+        """Whether a file of this name may have requests of the period."""
+        found = hour_of(name)
+        if found is None:
+            return True
+        end = found.hour + found.length + _LATE
+        return not (
+            (self.since is not None and end <= self.since)
+            or (self.until is not None and found.hour - _LATE >= self.until)
+        )
+
+
+ALWAYS = Period()
+"""The period that holds every request."""
+
+
+def moment(text: str, option: str) -> datetime:
+    """A time in UTC, of ``2026-11-02`` or ``2026-11-02T03:00``.
+
+    Raises:
+        ConfigError: It is no time.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option}: {text!r} is no date such as 2026-11-02, or 2026-11-02T03:00 (UTC)"
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def hour_of(name: str) -> FileHour | None:
+    """The hour in the name of a CloudFront log file, or in its folders; None without one."""
+    hive, standard = _HIVE.search(name), _CLOUDFRONT_NAME.search(name)
+    distribution = _HIVE_DISTRIBUTION.search(name)
+    if standard is not None:
+        numbers, owner = standard.groups()[1:], standard["distribution"]
+    elif hive is not None:
+        numbers, owner = hive.groups(), distribution[1] if distribution else ""
+    else:
+        return None
+    year, month, day, hour = numbers
+    try:
+        begin = datetime(int(year), int(month), int(day), int(hour or 0), tzinfo=UTC)
+    except ValueError:
+        return None
+    return FileHour(owner, begin, timedelta(days=1) if hour is None else timedelta(hours=1))
+
+
+def local_sources(names: Iterable[str], period: Period) -> list[LogSource]:
+    """The files of paths, folders (with all below) and globs, each once, in order.
+
+    Raises:
+        ConfigError: A name is of nothing.
+    """
+    found: dict[str, LogSource] = {}
+    for name in names:
+        if name == STDIN:
+            found[name] = LogSource(STDIN, 0, "")
+        else:
+            for path in _paths(name):
+                if period.may_hold(str(path)):
+                    found.setdefault(str(path), _source(path))
+    return list(found.values())
+
+
+def _paths(name: str) -> Iterator[Path]:
+    path = Path(name)
+    if path.is_dir():
+        yield from sorted(each for each in path.rglob("*") if _is_log(each, path))
+    elif path.exists():
+        yield path
+    else:
+        matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207  # a pattern with folders
+        if not matches:
+            raise ConfigError(f"{name}: no such file, folder or pattern")
+        for match in map(Path, matches):
+            if match.is_dir():
+                yield from _paths(str(match))
+            else:
+                yield match
+
+
+def _is_log(path: Path, top: Path) -> bool:
+    """Whether a file in a folder is taken: hidden ones, and those in hidden folders, are not."""
+    hidden = any(part.startswith(".") for part in path.relative_to(top).parts)
+    return not hidden and path.is_file()
+
+
+def _source(path: Path) -> LogSource:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    return LogSource(str(path), status.st_size, str(status.st_mtime_ns))
