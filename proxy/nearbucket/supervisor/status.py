@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nearbucket import __version__
 from nearbucket.config.file import masked
 from nearbucket.policy.rules import SitePolicy
+from nearbucket.pricing.tariff import tariff
 from nearbucket.supervisor.snapshot import fingerprint
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         stuck_clients: Clients whose redirects fail.
     """
     settings, table = snapshot.settings, snapshot.table
+    by = tariff(settings.prices)
     return {
         "version": __version__,
         "ready": not reasons,
@@ -82,6 +84,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
             "prefixes_v4": table.prefixes_v4,
             "prefixes_v6": table.prefixes_v6,
         },
+        "prices": {"plan": by.words, "at_most": by.at_most},
         "figures": {
             name: [
                 {"labels": list(labels), "value": value}
