@@ -322,7 +322,7 @@ class RecommendedLine:
             otherwise), net of its costs: chosen patterns add up to the saving, and so do chosen
             regions. Of a line that is not chosen, what it would add; negative if it costs more.
         why: The reason, in one sentence.
-        kind: ``pattern``, ``region`` or ``exclude``.
+        kind: ``pattern``, ``region``, ``exclude`` or ``floor``.
     """
 
     name: str

@@ -106,16 +106,16 @@ class SitePolicy:
             max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),
             index=site.index or "",
             origin_query=frozenset(site.origin.query),
-            paths=_any_of(redirect.paths),
-            exclude=_any_of(redirect.exclude),
-            mutable=_any_of(redirect.mutable),
-            cookies=_any_of(redirect.cookies) if redirect.cookies else None,
+            paths=any_pattern(redirect.paths),
+            exclude=any_pattern(redirect.exclude),
+            mutable=any_pattern(redirect.mutable),
+            cookies=any_pattern(redirect.cookies) if redirect.cookies else None,
             percent=redirect.percent,
             redirects_head=redirect.head == "redirect",
             status=redirect.status,
             opt_out_query=opt_out.query,
             opt_out_header=opt_out.header.lower().encode() if opt_out.header else None,
-            opt_out_agents=_any_of(opt_out.user_agents),
+            opt_out_agents=any_pattern(opt_out.user_agents),
             opt_out_networks=network_set(opt_out.networks),
         )
 
@@ -250,6 +250,6 @@ def rollout_bucket(client: str, key: str) -> float:
     return crc32(f"{client}\n{key}".encode()) % _BUCKETS * 100 / _BUCKETS
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+def any_pattern(patterns: Iterable[str]) -> re.Pattern[str]:
     """One expression for shell patterns, in which ``*`` matches slashes too."""
     return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)")

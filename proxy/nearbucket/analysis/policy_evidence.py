@@ -1,0 +1,132 @@
+"""How far the days of a log support a policy: single days, single networks, days left out."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.analysis.answers import MONTH_DAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from nearbucket.analysis.policy_facts import PolicyFacts
+    from nearbucket.analysis.policy_fit import FittedPolicy, Worth
+    from nearbucket.analysis.policy_worth import Valuation
+
+FEWEST_DAYS = 3
+"""Days on which a pattern or region has to be seen; a shorter log is no evidence."""
+_MOST_SHARE = 0.5
+"""Largest share of the bytes that one day or one network may have."""
+_FOLDS = 14
+
+
+class Doubt(NamedTuple):
+    """How much a saving may differ from the expected one.
+
+    Attributes:
+        low: Lowest saving to expect in a month.
+        high: Highest.
+        fits: Number of fits, each without some of the days.
+        same_patterns: In how many of them the same patterns were found.
+        same_regions: In how many the same regions.
+    """
+
+    low: float
+    high: float
+    fits: int
+    same_patterns: int
+    same_regions: int
+
+
+def weakness(daily: Sequence[float], networks: Mapping[str, float]) -> str | None:
+    """Why traffic is not likely to come back, as part of a sentence; None if it is.
+
+    Args:
+        daily: GB of each day.
+        networks: GB of the largest networks.
+    """
+    total, days = sum(daily), len(daily)
+    seen = sum(gb > 0 for gb in daily)
+    if seen < min(FEWEST_DAYS, days):
+        return f"it is seen on {seen} of {days} days only"
+    if days >= FEWEST_DAYS and max(daily) > total * _MOST_SHARE:
+        day = daily.index(max(daily)) + 1
+        return f"{max(daily) / total:.0%} of its bytes are those of one day, day {day} of {days}"
+    network = max(networks, key=networks.__getitem__, default=None)
+    if network is not None and networks[network] > total * _MOST_SHARE:
+        return (
+            f"{min(1.0, networks[network] / total):.0%} of its bytes go to one network, {network}"
+        )
+    return None
+
+
+def fit_with_evidence(worth: Worth, facts: PolicyFacts) -> tuple[FittedPolicy, dict[str, str]]:
+    """The best policy of which every pattern and region has evidence.
+
+    Returns:
+        The policy, and the patterns and regions left out for want of evidence, with the reason.
+    """
+    weak: dict[str, str] = {}
+    while True:
+        regions = [region for region in facts.regions if region not in weak]
+        policy = worth.fit(regions, without=weak)
+        found = _weak_regions(worth, facts, policy) or _weak_patterns(worth, facts, policy)
+        if not found:
+            return policy, weak
+        weak |= found
+
+
+def _weak_regions(worth: Worth, facts: PolicyFacts, policy: FittedPolicy) -> dict[str, str]:
+    """The origin's region needs no evidence: a bucket is there anyway."""
+    slots = worth.covered_slots(policy)
+    return {
+        region: why
+        for region in policy.regions
+        if region != worth.origin
+        and (why := weakness(facts.daily(slots, {region}), facts.by_network(slots, {region})))
+    }
+
+
+def _weak_patterns(worth: Worth, facts: PolicyFacts, policy: FittedPolicy) -> dict[str, str]:
+    found = {}
+    for pattern in policy.patterns:
+        slots = worth.covered_slots(policy._replace(patterns=(pattern,)))
+        networks = facts.by_network(slots, policy.regions)
+        if why := weakness(facts.daily(slots, policy.regions), networks):
+            found[pattern] = why
+    return found
+
+
+def doubt(
+    valuation: Valuation,
+    prices: Mapping[str, float],
+    policy: FittedPolicy,
+    weak: Collection[str],
+    saving: float,
+) -> Doubt:
+    """Fit again without single days, and see what those policies would have saved on them.
+
+    The range is two standard errors of a month's mean, as far as days differ, weekends among them.
+    """
+    days = valuation.facts.days
+    if days < FEWEST_DAYS:
+        return Doubt(min(0.0, saving), saving, 0, 0, 0)
+    values = [0.0] * days
+    fits: list[FittedPolicy] = []
+    regions = [region for region in valuation.facts.regions if region not in weak]
+    for fold in range(min(days, _FOLDS)):
+        out = range(fold, days, _FOLDS)
+        fitted = valuation.worth(prices, without=out).fit(regions, without=weak)
+        fits.append(fitted)
+        for day in out:
+            values[day] = valuation.worth_of_day(prices, day).of(fitted)
+    error = 2 * stdev(values) * sqrt(1 / days + 1 / MONTH_DAYS)
+    return Doubt(
+        low=min(saving, mean(values)) - error,
+        high=min(saving + error, valuation.money.usd),
+        fits=len(fits),
+        same_patterns=sum(set(each.patterns) == set(policy.patterns) for each in fits),
+        same_regions=sum(set(each.regions) == set(policy.regions) for each in fits),
+    )

@@ -1,0 +1,54 @@
+"""A policy in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.config.sites import Site
+
+_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def policy_text(settings: Settings) -> str:
+    """What a configuration redirects, in one line: patterns, size floor and regions of each site.
+
+    >>> policy_text(settings)
+    '*.tar.*z*; us-east-1 and us-west-2'
+    """
+    sites = settings.sites
+    named = len(sites) > 1
+    return " | ".join((f"{site.name}: " if named else "") + _site_text(site) for site in sites)
+
+
+def _site_text(site: Site) -> str:
+    regions = site.regions_in_use
+    if not regions:
+        return "no redirects"
+    redirect = site.redirect
+    text = listed(redirect.paths)
+    if redirect.min_size:
+        text += f", from {size_words(redirect.min_size)}"
+    text += f"; {listed(regions)}"
+    if redirect.percent < 100:  # noqa: PLR2004  # of a hundred
+        text += f"; {redirect.percent:g} percent of the requests"
+    if any(site.mode_of(region) == "shadow" for region in regions):
+        text += "; as if it was not in shadow mode"
+    return text
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def size_words(size: int) -> str:
+    """A size as the configuration writes it, in the largest unit that divides it: ``16MiB``."""
+    for unit, name in _UNITS:
+        if size and size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)

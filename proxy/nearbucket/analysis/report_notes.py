@@ -1,0 +1,162 @@
+"""The sentences that a reader of a report must see first: on the plan, the evidence, the counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
+from nearbucket.config.prices import GB
+from nearbucket.pricing.bill import bill
+from nearbucket.pricing.price_list import GB_PER_TB
+from nearbucket.pricing.tariff import PAY_AS_YOU_GO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nearbucket.analysis.answers import Counts, Recommendation, Scope, WhatIf
+    from nearbucket.config.settings import Settings
+    from nearbucket.pricing.bill import Usage
+    from nearbucket.pricing.tariff import Tariff
+
+_FEWEST_DAYS, _FORTNIGHT = 3, 14
+_NAT = (
+    "Clients behind a NAT gateway pay it per GB for S3 as for the CDN, unless their subnets have "
+    "the S3 gateway endpoint, which is free: then a redirect saves them that, too."
+)
+_WORTH_A_WORD = 0.01
+"""Share of the bytes from which a gap in the counts is told."""
+
+
+class FlatRate(NamedTuple):
+    """A flat-rate plan.
+
+    Attributes:
+        name: As the setting ``prices.plan`` writes it, without ``flat:``.
+        tb: TB of a month.
+        usd: Price of a month.
+    """
+
+    name: str
+    tb: float
+    usd: float
+
+
+def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
+    scope: Scope,
+    counts: Counts,
+    tariff: Tariff,
+    usage: Usage,
+    what_if: WhatIf,
+    recommendation: Recommendation | None,
+    own: Settings | None = None,
+) -> tuple[str, ...]:
+    """The notes, the most important first.
+
+    Args:
+        scope: What was read.
+        counts: What was counted.
+        tariff: The prices.
+        usage: What the CDN delivers in a month.
+        what_if: What the configured policy would change.
+        recommendation: The recommended policy, or None.
+        own: The configuration, if one was given.
+    """
+    removed = recommendation.bytes_month if recommendation else what_if.bytes_month
+    saving = recommendation.saving_usd_month if recommendation else what_if.saving_usd_month
+    total = sum(usage.gb.values())
+    left = max(0.0, total - removed / GB)
+    if tariff.steps:
+        plan = _flat_rate(tariff, total, left)
+    elif tariff.plan == PAY_AS_YOU_GO and tariff.cdn_per_gb is None:
+        plan = _pay_as_you_go(tariff, usage, saving)
+    else:
+        plan = iter(())
+    return (*plan, *_evidence(scope), *_gaps(counts, own), _NAT)
+
+
+def _flat_rate(tariff: Tariff, total: float, left: float) -> Iterator[str]:
+    """On what redirects save where a plan is paid in steps."""
+    before, after = _step(tariff, total), _step(tariff, left)
+    with_plan = f"With the {tariff.words}, redirects save"
+    if after[1] < before[1]:
+        yield (
+            f"{with_plan} only what a smaller plan costs less: {_tb(total)} a month need the plan "
+            f"of {before[1]:,.0f} USD, and {_tb(left)} that of {after[1]:,.0f} USD. The plan has "
+            "to be changed for it."
+        )
+    else:
+        yield (
+            f"{with_plan} nothing: {_tb(left)} a month need the plan of {before[1]:,.0f} USD, as "
+            f"{_tb(total)} do. Requests to S3 and copies come on top."
+        )
+    if total > tariff.steps[-1][0]:
+        yield f"{_tb(total)} a month are more than any size of this plan."
+
+
+def _step(tariff: Tariff, gb: float) -> tuple[float, float]:
+    """GB and price of the smallest size of a plan that is enough, or of the largest."""
+    return next((step for step in tariff.steps if gb <= step[0]), tariff.steps[-1])
+
+
+def _pay_as_you_go(tariff: Tariff, usage: Usage, saving: float) -> Iterator[str]:
+    """On flat-rate plans that cost less."""
+    now, total = bill(usage, tariff), sum(usage.gb.values())
+    cheapest = _cheapest_plan(tariff, total)
+    if cheapest is None or cheapest.usd >= now:
+        return
+    text = (
+        f"The flat-rate plan {cheapest.name} costs {cheapest.usd:,.0f} USD a month for up to "
+        f"{cheapest.tb:g} TB; pay as you go costs {now:,.0f} USD for these {_tb(total)}"
+    )
+    if cheapest.usd < now - saving:
+        text += f". Changing the plan saves more than redirects, which save {max(0, saving):,.0f}"
+        text += " USD"
+    yield f"{text}. See what the plan includes, and compute again with --plan flat:{cheapest.name}."
+
+
+def _cheapest_plan(tariff: Tariff, gb: float) -> FlatRate | None:
+    """The cheapest flat-rate plan that is large enough."""
+    plans = [
+        FlatRate(name if len(sizes) == 1 else f"{name}-{tb}", tb, usd)
+        for name, sizes in tariff.prices.cloudfront.plans.items()
+        for tb, usd in sizes.items()
+        if gb <= tb * GB_PER_TB
+    ]
+    return min(plans, key=lambda plan: plan.usd, default=None)
+
+
+def _evidence(scope: Scope) -> Iterator[str]:
+    days = f"{scope.days:.2g} days of logs"
+    if scope.days < _FEWEST_DAYS:
+        yield f"{days} are no evidence for a month: their traffic may never return. Take two weeks."
+    elif round(scope.days) < _FORTNIGHT:
+        yield f"{days} do not tell weekends from weekdays, nor what is usual. Take two weeks."
+
+
+def _gaps(counts: Counts, own: Settings | None) -> Iterator[str]:
+    """On requests that count as from outside of AWS, or for no site."""
+    if not counts.bytes:
+        return
+    shares = {each.region: each.bytes / counts.bytes for each in counts.regions}
+    if (share := shares.get(NO_ADDRESS, 0)) > _WORTH_A_WORD:
+        yield (
+            f"{share:.0%} of the bytes have no client address in the log: they count as from "
+            "outside of AWS."
+        )
+    if (share := shares.get(AMAZON_NO_REGION, 0)) > _WORTH_A_WORD:
+        yield (
+            f"{share:.0%} of the bytes go to networks of Amazon that its list has in no region, "
+            "such as those that customers bring along. They are not redirected, unless "
+            "regions.overrides says where they are."
+        )
+    hosts = {host for site in own.sites for host in site.hosts} if own else {"*"}
+    other = sum(each.bytes for each in counts.hosts if each.name.lower() not in hosts)
+    if "*" not in hosts and other > counts.bytes * _WORTH_A_WORD:
+        yield (
+            f"{other / counts.bytes:.0%} of the bytes are for hosts that the configuration does "
+            "not have: nothing of them is redirected."
+        )
+
+
+def _tb(gb: float) -> str:
+    return f"{gb / GB_PER_TB:.3g} TB"

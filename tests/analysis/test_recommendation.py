@@ -1,0 +1,361 @@
+"""Recommended policies: on traffic for which the best one is known, and on odd traffic."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from nearbucket.analysis.recommendation import recommend
+from nearbucket.analysis.what_if import usual_policy, what_if
+from nearbucket.cli import main as cli
+from nearbucket.config.prices import Prices
+from nearbucket.config.settings import Settings
+from nearbucket.policy.object_keys import encode_key
+from nearbucket.policy.rules import SitePolicy
+from nearbucket.pricing.bill import bill
+from nearbucket.pricing.tariff import tariff
+from tests.analysis.made_traffic import GOOD_REGIONS, MIB, fact, month_usage, story, traffic_of
+from tests.cli.conftest import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nearbucket.analysis.answers import Recommendation, RecommendedLine, WhatIf
+    from nearbucket.analysis.traffic import Traffic
+    from nearbucket.pricing.tariff import Tariff
+
+ORIGIN = "us-east-1"
+PAYG = tariff(Prices())
+SEEDS = pytest.mark.parametrize("seed", [16, 7])
+
+
+def advice(traffic: Traffic, prices: Tariff = PAYG, **more: Any) -> Recommendation | None:
+    origin = more.pop("origin", ORIGIN)
+    return recommend(traffic, origin, prices, month_usage(traffic), **more)
+
+
+def some(found: Recommendation | None) -> Recommendation:
+    assert found is not None
+    return found
+
+
+@cache
+def half(seed: int, first: int) -> Traffic:
+    return story(seed, first)
+
+
+@cache
+def first_half(seed: int) -> Recommendation:
+    return some(advice(half(seed, 0)))
+
+
+def applied(found: Recommendation, traffic: Traffic) -> WhatIf:
+    settings = Settings.model_validate(yaml.safe_load(found.yaml))
+    return what_if(traffic, settings, PAYG, month_usage(traffic))
+
+
+def usual(traffic: Traffic) -> WhatIf:
+    return what_if(traffic, usual_policy(ORIGIN), PAYG, month_usage(traffic))
+
+
+def line(found: Recommendation, name: str) -> RecommendedLine:
+    return next(each for each in found.why if each.name == name)
+
+
+# ---- the story of which the best policy is known
+
+
+@SEEDS
+def test_it_saves_at_least_eight_tenths_more_than_the_usual_policy(seed: int) -> None:
+    before = usual(half(seed, 0)).saving_usd_month
+    assert first_half(seed).saving_usd_month >= 1.8 * before > 0
+
+
+@SEEDS
+def test_it_saves_nearly_all_that_copies_of_everything_everywhere_save(seed: int) -> None:
+    traffic = half(seed, 14)  # without the burst, which cannot be foreseen
+    regions = (*GOOD_REGIONS, "ap-south-1", "ap-southeast-1")
+    everything = Settings.model_validate(
+        {
+            "sites": [
+                {
+                    "origin": {"bucket": "downloads", "region": ORIGIN},
+                    "targets": {
+                        region: {"bucket": "downloads" if region == ORIGIN else f"to-{region}"}
+                        for region in regions
+                    },
+                    "redirect": {"paths": ["*"], "exclude": []},
+                }
+            ]
+        }
+    )
+    most = what_if(traffic, everything, PAYG, month_usage(traffic))
+    found = applied(first_half(seed), traffic)
+    assert found.saving_usd_month >= 0.97 * most.saving_usd_month
+    assert found.redirects_month <= 0.6 * most.redirects_month
+    assert found.costs_usd_month <= 0.2 * most.costs_usd_month
+
+
+@SEEDS
+def test_regions_with_steady_traffic_are_chosen_and_a_burst_and_a_trickle_are_not(
+    seed: int,
+) -> None:
+    found = first_half(seed)
+    assert found.regions == GOOD_REGIONS
+    burst, trickle = line(found, "ap-southeast-1"), line(found, "ap-south-1")
+    assert not burst.chosen
+    assert burst.saving_usd_month > 300
+    assert burst.why == "no evidence that it stays: it is seen on 1 of 14 days only"
+    assert not trickle.chosen
+    assert "less than" in trickle.why
+
+
+@SEEDS
+def test_large_objects_in_demand_are_chosen_and_the_cold_archive_is_not(seed: int) -> None:
+    found = first_half(seed)
+    policy = SitePolicy.build(Settings.model_validate(yaml.safe_load(found.yaml)).sites[0])
+    for key in ("releases/2.7/app-2.7.tar.xz", "images/disk-9.qcow2", f"layers/{7:040x}",
+                "nightly/020/app-1.tar.gz", "yum/9/lib-3.x86_64.rpm"):  # fmt: skip
+        assert policy.may_redirect(key), key
+    for key in ("attic/2011/dump-7.bin", "api/index-1.json", "win/setup-1.zip"):
+        assert not policy.may_redirect(key), key
+    archive = line(found, "attic/*.bin")
+    assert not archive.chosen
+    assert archive.saving_usd_month < 0
+    assert "copies would cost" in archive.why
+
+
+@SEEDS
+def test_checksums_are_never_redirected(seed: int) -> None:
+    policy = SitePolicy.build(
+        Settings.model_validate(yaml.safe_load(first_half(seed).yaml)).sites[0]
+    )
+    names = [*half(seed, 0).facts.column("key").to_pylist(), "releases/2.99/app-2.99.tar.xz.sha256"]
+    checksums = [name for name in names if name.endswith(".sha256")]
+    assert checksums
+    assert not any(policy.may_redirect(name) for name in checksums)
+
+
+@SEEDS
+def test_what_it_predicts_from_fourteen_days_holds_on_the_next_fourteen(seed: int) -> None:
+    found, after = first_half(seed), half(seed, 14)
+    real = applied(found, after).saving_usd_month
+    assert real == pytest.approx(found.saving_usd_month, rel=0.05)
+    assert found.low <= real <= found.high
+    assert real >= 1.8 * usual(after).saving_usd_month
+
+
+@SEEDS
+def test_the_floor_keeps_small_objects_from_being_redirected(seed: int) -> None:
+    assert 1 << 13 <= first_half(seed).min_size <= 16 * MIB
+
+
+@SEEDS
+def test_figures_are_those_of_the_policy_as_the_product_decides_it(seed: int) -> None:
+    found = first_half(seed)
+    again = applied(found, half(seed, 0))
+    assert found.saving_usd_month == pytest.approx(again.saving_usd_month)
+    assert found.bytes_month == pytest.approx(again.bytes_month)
+    assert found.redirects_month == pytest.approx(again.redirects_month)
+    assert found.costs_usd_month == pytest.approx(again.costs_usd_month)
+
+
+@SEEDS
+@pytest.mark.parametrize("kind", ["pattern", "region"])
+def test_the_chosen_lines_of_a_kind_add_up_to_the_whole(seed: int, kind: str) -> None:
+    found = first_half(seed)
+    chosen = [each for each in found.why if each.chosen and each.kind == kind]
+    names = found.paths if kind == "pattern" else found.regions
+    assert [each.name for each in chosen] == list(names)
+    assert sum(each.saving_usd_month for each in chosen) == pytest.approx(found.saving_usd_month)
+    assert sum(each.bytes_month for each in chosen) == pytest.approx(found.bytes_month)
+
+
+def test_it_never_saves_more_than_the_bill() -> None:
+    traffic = traffic_of(
+        (fact("a.iso", size=100 * MIB, day=day, requests=40_000) for day in range(14)), 14
+    )
+    found, whole = some(advice(traffic)), bill(month_usage(traffic), PAYG)
+    assert found.saving_usd_month <= found.high <= whole
+    assert found.saving_usd_month == pytest.approx(whole, rel=0.02)
+
+
+# ---- what is left out, and why
+
+
+def steady(region: str = ORIGIN, key: str = "a.iso", requests: int = 3000) -> Iterable[Any]:
+    return (fact(key, region, 200 * MIB, day=day, requests=requests) for day in range(14))
+
+
+def test_a_region_whose_bytes_go_to_one_network_is_not_chosen() -> None:
+    traffic = traffic_of([*steady(), *steady("us-west-2")], 14)
+    alone = traffic.networks.to_pylist()
+    for row in alone:
+        if row["region"] == "us-west-2":
+            row["network"] = "198.18.7.0/24"
+    only = replace(traffic, networks=traffic.networks.from_pylist(alone))
+    assert some(advice(traffic)).regions == (ORIGIN, "us-west-2")
+    found = some(advice(only))
+    assert found.regions == (ORIGIN,)
+    assert "100% of its bytes go to one network, 198.18.7.0/24" in line(found, "us-west-2").why
+
+
+def test_a_pattern_of_one_day_is_not_chosen() -> None:
+    rush = fact("once.img", size=4000 * MIB, day=6, requests=4000)
+    found = some(advice(traffic_of([*steady(), rush], 14)))
+    assert found.paths == ("*.iso",)
+    assert line(found, "*.img").why.startswith("no evidence that it stays: it is seen on 1 of 14")
+
+
+def test_losses_inside_of_a_pattern_are_excluded() -> None:
+    cold = (
+        fact(f"pool/old-{number}.img", "us-west-2", 200 * MIB, day=number % 14, status=206)
+        for number in range(4000)
+    )
+    sizes = {f"pool/old-{number}.img": 2000 * MIB for number in range(4000)}
+    hot = [row for key in ("pool/a.iso", "pool/b.deb", "pool/c.zip", "pool/d.exe", "pool/e.dmg",
+                           "pool/f.pkg", "pool/g.msi", "pool/h.rpm", "pool/i.tgz", "pool/j.box")
+           for row in steady("us-west-2", key, 900)]  # fmt: skip
+    sizes |= {row.key: 200 * MIB for row in hot}
+    found = some(advice(traffic_of([*hot, *cold], 14, sizes)))
+    assert found.paths == ("pool/*",)
+    assert found.exclude[-1] == "*.img"
+    assert "more than they save" in line(found, "*.img").why
+    policy = SitePolicy.build(Settings.model_validate(yaml.safe_load(found.yaml)).sites[0])
+    assert not policy.may_redirect("pool/old-1.img")
+    assert policy.may_redirect("pool/a.iso")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([*steady("UNKNOWN")], id="only from outside of AWS"),
+        pytest.param([*steady(requests=1)], id="next to nothing"),
+        pytest.param([*steady("cn-north-1")], id="from another partition"),
+        pytest.param([*steady("NO-ADDRESS"), *steady("AMAZON-NO-REGION")], id="without a region"),
+    ],
+)
+def test_where_nothing_pays_nothing_is_recommended(rows: list[Any]) -> None:
+    assert advice(traffic_of(rows, 14)) is None
+
+
+def test_requests_that_the_proxy_never_redirects_do_not_count() -> None:
+    rows = [
+        fact("a.iso", size=200 * MIB, day=day, requests=3000, **odd)
+        for day in range(14)
+        for odd in ({"flags": 1}, {"flags": 2}, {"method": "HEAD"}, {"status": 304})
+    ]
+    assert advice(traffic_of(rows, 14)) is None
+
+
+# ---- plans, origins, configurations
+
+
+def test_a_flat_rate_plan_saves_what_a_smaller_size_of_it_costs_less() -> None:
+    traffic = half(16, 14)
+    premium = tariff(Prices(plan="flat:premium-75"))
+    found = some(advice(traffic, premium))
+    assert found.saving_usd_month == pytest.approx(450, abs=20)
+
+
+def test_a_plan_with_one_size_saves_nothing() -> None:
+    assert advice(half(16, 14), tariff(Prices(plan="flat:pro"))) is None
+
+
+def test_the_origin_may_be_anywhere() -> None:
+    found = some(advice(half(16, 0), origin="eu-west-1"))
+    assert found.regions[0] == "eu-west-1"
+    assert set(found.regions) == set(GOOD_REGIONS)
+    assert line(found, "eu-west-1").why == "the origin's own bucket: no copies"
+
+
+def test_the_configuration_in_use_keeps_its_buckets_and_exclusions() -> None:
+    own = Settings.model_validate(
+        {
+            "sites": [
+                {
+                    "hosts": ["downloads.example.com"],
+                    "origin": {"bucket": "ours", "region": ORIGIN},
+                    "targets": {"us-west-2": {"bucket": "ours-in-oregon"}},
+                    "redirect": {"mutable": ["nightly/*"], "exclude": ["*.qcow2"], "status": 302},
+                }
+            ]
+        }
+    )
+    found = some(advice(half(16, 0), own=own))
+    site = Settings.model_validate(yaml.safe_load(found.yaml)).sites[0]
+    assert (site.name, site.origin.bucket) == ("downloads.example.com", "ours")
+    assert site.targets["us-west-2"].bucket == "ours-in-oregon"
+    assert site.targets[ORIGIN].bucket == "ours"
+    assert site.redirect.status == 302
+    assert site.redirect.mutable == ("nightly/*",)
+    assert found.exclude[0] == "*.qcow2"
+    assert not {"*.qcow2", "*.tar.gz", "nightly/*"} & set(found.paths)
+
+
+@pytest.mark.parametrize("days", [1, 2])
+def test_days_too_few_for_evidence_give_a_range_from_nothing(days: int) -> None:
+    rows = [row for row in half(16, 0).facts.to_pylist() if (row["day"].day - 5) < days]
+    traffic = half(16, 0)
+    short = replace(traffic, facts=traffic.facts.from_pylist(rows, traffic.facts.schema), days=days)
+    found = some(advice(short))
+    assert found.low == 0 < found.saving_usd_month
+
+
+# ---- YAML
+
+
+@SEEDS
+def test_check_accepts_the_configuration(seed: int, tmp_path: Path, check: Any) -> None:
+    path = tmp_path / "nearbucket.yaml"
+    path.write_text(first_half(seed).yaml, encoding="utf-8")
+    assert check(path).code == 0
+
+
+HOSTILE = (
+    "a: b #c/", "*x*/", "[a]/", "{a,b}/", "(a|b)/", "x$/", "<script>/", "\u202egnp/", "größe/",
+    "'\"/", "- x/", "%s/", "~/",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", HOSTILE)
+def test_odd_names_give_patterns_that_match_them_and_no_more(
+    folder: str, tmp_path: Path, check: Any
+) -> None:
+    rows = [
+        fact(encode_key(f"{folder}{number}"), size=200 * MIB, day=day, requests=300)
+        for day in range(14)
+        for number in "abc"
+    ]
+    found = advice(traffic_of(rows, 14))
+    if found is None:  # no pattern of the configuration can say it
+        assert folder in {"{a,b}/", "(a|b)/"}
+        return
+    assert found.yaml.isascii()
+    path = tmp_path / "nearbucket.yaml"
+    path.write_text(found.yaml, encoding="utf-8")
+    assert check(path).code == 0
+    policy = SitePolicy.build(Settings.model_validate(yaml.safe_load(found.yaml)).sites[0])
+    assert policy.may_redirect(f"{folder}a")
+    assert not policy.may_redirect("other/a")
+
+
+@pytest.fixture(name="check")
+def _check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs ``nearbucket check --offline`` on a file."""
+
+    def run(path: Path) -> Outcome:
+        arguments = ["nearbucket", "check", "--config", str(path), "--offline"]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Outcome(ended.value.code, *capsys.readouterr())
+
+    return run
