@@ -26,6 +26,9 @@ SOURCE = Path(import_module(PACKAGE).__path__[0])
 FOLDER = SOURCE.relative_to(ROOT).parts[0]
 """The folder of the sources: as the first part of a module's name it is right only as PACKAGE."""
 
+LOGS = ROOT / "tests" / "data" / "logs"
+"""Samples of access logs, which name nothing of ours."""
+
 PLACES = (
     FOLDER, "tests", "bench", "docs", "deploy", "config", ".ci", "README.md", "Dockerfile",
     "docker-compose.yml", "Makefile", "pyproject.toml",
@@ -154,6 +157,7 @@ def _files(place: str) -> list[Path]:
         each
         for each in sorted(path.rglob("*"))
         if each.is_file() and not left_out & set(each.relative_to(ROOT).parts)
+        if each.parent != LOGS
     ]
 
 

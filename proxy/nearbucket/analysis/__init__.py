@@ -1,10 +1,30 @@
-"""Replays access logs: what another configuration would have done with the same requests.
+"""Reads access logs: the report of ``nearbucket analyze``, and what another configuration changes.
 
-``nearbucket config diff --log`` uses this. The engine (``policy/``) decides. No bucket is asked:
-the logged reason shows the state of the copies. ``cli/config_diff_report.py`` makes the output.
+Each file is reduced to sums, and the sums of all files are added up: so files of any number and
+size are read in bounded memory, here or on Spark. ``nearbucket config diff --log`` decides each
+logged request again instead. No bucket is asked: the log shows the state of the copies. The
+engine (``policy/``) decides, ``pricing/`` knows what it costs, ``cli/`` has the commands.
 
 In reading order:
 
+* ``sources.py``: finds the files by path, folder, pattern and period.
+* ``s3_logs.py``: lists and reads files in S3.
+* ``duplicate_files.py``: leaves out copies, and files whose requests are in another format, too.
+* ``log_blocks.py``: decompresses a file, and gives it in blocks of whole lines.
+* ``formats.py``: the columns of all formats, and what their values mean.
+* ``line_reader.py``: reads lines one by one, in every text format.
+* ``arrow_reader.py``: reads blocks into Arrow tables; the fast way.
+* ``coded_columns.py``: columns as codes of few distinct values.
+* ``request_columns.py``: what the rows of a log mean.
+* ``range_sessions.py``: joins the ranges of one download.
+* ``reduced_file.py``: the tables that a file is reduced to.
+* ``reduce.py``: reduces one file.
+* ``kept_aggregates.py``: keeps reduced files for the next run.
+* ``local_engine.py``: reduces files in threads.
+* ``aggregate_store.py``: adds up reduced files in DuckDB.
+* ``client_regions.py``: region and network of each client.
+* ``count_queries.py``: asks the store for the counts.
+* ``report_building.py``: makes a report of the counts: bill, what-ifs, recommendation, notes.
 * ``log_reader.py``: reads nearbucket's JSON and W3C logs and CloudFront's logs line by line.
 * ``replay.py``: decides one logged request by two configurations.
 * ``policy_diff.py``: adds up the requests, bytes and dollars that differ.

@@ -70,7 +70,9 @@ def combined(columns: Sequence[Coded]) -> Coded:
     found = coded(pa.chunked_array([whole]))
     sizes = [len(column.values) for column in columns]
     values = [
-        tuple(column.values[place] for column, place in zip(columns, _split(code, sizes), strict=True))
+        tuple(
+            column.values[place] for column, place in zip(columns, _split(code, sizes), strict=True)
+        )
         for code in found.values
     ]
     return Coded(found.codes, values)

@@ -31,15 +31,15 @@ def sessions_of(ranges: pa.Table) -> pa.Table:
     columns = {name: rows[name].combine_chunks() for name in (*_GROUP, "time")}
     new = pc.greater_equal(_step(columns["time"]), GAP)
     for name in _GROUP:
-        new = pc.or_(new, pc.not_equal(columns[name].slice(1), columns[name].slice(0, len(rows) - 1)))
+        new = pc.or_(
+            new, pc.not_equal(columns[name].slice(1), columns[name].slice(0, len(rows) - 1))
+        )
     number = pc.cumulative_sum(pa.concat_arrays([pa.array([False]), new]).cast(pa.int64()))
     table = pa.table({"session": number, **columns}).group_by("session", use_threads=False)
-    found = table.aggregate(
-        [*((name, "min") for name in _GROUP), ("time", "min"), ("time", "max")]
-    )
-    return found.select([*(f"{name}_min" for name in _GROUP), "time_min", "time_max"]).rename_columns(
-        [*_GROUP, "first", "last"]
-    )
+    found = table.aggregate([*((name, "min") for name in _GROUP), ("time", "min"), ("time", "max")])
+    return found.select(
+        [*(f"{name}_min" for name in _GROUP), "time_min", "time_max"]
+    ).rename_columns([*_GROUP, "first", "last"])
 
 
 def _step(times: pa.Array) -> pa.Array:

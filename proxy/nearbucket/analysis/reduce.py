@@ -19,18 +19,18 @@ from nearbucket.analysis.coded_columns import Coded, combined, grouped, ids_of
 from nearbucket.analysis.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.range_sessions import sessions_of
 from nearbucket.analysis.reduced_file import SCHEMAS, FileSummary, ReducedFile, merged
-from nearbucket.analysis.request_columns import CountingRules, request_columns
+from nearbucket.analysis.request_columns import EVERY_REQUEST, request_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nearbucket.analysis.request_columns import RequestColumns
+    from nearbucket.analysis.request_columns import CountingRules, RequestColumns
     from nearbucket.analysis.sources import LogSource
 
 UNREADABLE = "unreadable"
 """Reason for lines that do not count."""
 READ = frozenset(formats.COLUMNS) - {"x_edge_request_id"}
-_NOBODY = b"-"
+_NOBODY = (b"-", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ReduceOptions:
         factor: By what requests and bytes of a sampled log are multiplied.
     """
 
-    rules: CountingRules = CountingRules()
+    rules: CountingRules = EVERY_REQUEST
     fields: tuple[str, ...] = ()
     factor: float = 1.0
 
@@ -107,7 +107,7 @@ def _reduced(table: pa.Table, options: ReduceOptions, name: str) -> ReducedFile:
         "facts": facts,
         "contexts": [ids.context, *zip(*rows.context.values, strict=True)],
         "objects": _objects(rows, thing, ids),
-        "clients": _clients(rows.client, ids),
+        "clients": _clients(rows, ids),
         "agents": _agents(rows, ids, options.factor),
         "results": _results(rows, options.factor),
         "sessions": _sessions(rows, thing, ids),
@@ -115,8 +115,10 @@ def _reduced(table: pa.Table, options: ReduceOptions, name: str) -> ReducedFile:
     return ReducedFile(
         summary,
         {
-            name: pa.table([pa.array(column) if isinstance(column, tuple) else column for column in columns],
-                           names=SCHEMAS[name].names).cast(SCHEMAS[name])
+            name: pa.table(
+                [pa.array(column) if isinstance(column, tuple) else column for column in columns],
+                names=SCHEMAS[name].names,
+            ).cast(SCHEMAS[name])
             for name, columns in tables.items()
         },
     )
@@ -134,7 +136,7 @@ class _Ids:
 
 def _client_ids(addresses: list[bytes]) -> pa.Array:
     ids = ids_of(addresses)
-    nobody = pa.array([address in {_NOBODY, b""} for address in addresses], pa.bool_())
+    nobody = pa.array([address in _NOBODY for address in addresses], pa.bool_())
     return pc.if_else(nobody, pa.scalar(0, pa.uint64()), ids)
 
 
@@ -164,10 +166,15 @@ def _objects(rows: RequestColumns, thing: Coded, ids: _Ids) -> list[Any]:
     return [pc.take(ids.object, codes), *texts, *sizes]
 
 
-def _clients(client: Coded, ids: _Ids) -> list[Any]:
-    known = pc.not_equal(ids.client, pa.scalar(0, pa.uint64()))
-    texts = pa.array([each.decode("utf-8", "replace") for each in client.values], pa.string())
-    return [ids.client.filter(known), texts.filter(known)]
+def _clients(rows: RequestColumns, ids: _Ids) -> list[pa.Array]:
+    (client, amazon), _ = grouped([rows.client, rows.amazon], {}, [])
+    texts = [each.decode("utf-8", "replace") for each in rows.client.values]
+    columns = ids.client, pa.array(texts, pa.string())
+    found = [
+        *(pc.take(each, client) for each in columns),
+        pc.take(pa.array(rows.amazon.values), amazon),
+    ]
+    return [each.filter(pc.not_equal(found[0], pa.scalar(0, pa.uint64()))) for each in found]
 
 
 def _agents(rows: RequestColumns, ids: _Ids, factor: float) -> list[pa.Array]:
@@ -183,7 +190,9 @@ def _agents(rows: RequestColumns, ids: _Ids, factor: float) -> list[pa.Array]:
 
 
 def _results(rows: RequestColumns, factor: float) -> list[pa.Array]:
-    (codes,), sums = grouped([rows.result], {"sent": rows.sent}, [("sent", "count"), ("sent", "sum")])
+    (codes,), sums = grouped(
+        [rows.result], {"sent": rows.sent}, [("sent", "count"), ("sent", "sum")]
+    )
     names = pc.take(pa.array(rows.result.values, pa.string()), codes)
     return [names, *(_scaled(each, factor) for each in sums)]
 

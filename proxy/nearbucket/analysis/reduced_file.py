@@ -36,7 +36,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             "length": _SUM, "range_end": _SUM,
         }
     ),
-    "clients": pa.schema({"client": _ID, "address": pa.string()}),
+    "clients": pa.schema({"client": _ID, "address": pa.string(), "amazon": pa.bool_()}),
     "agents": pa.schema(
         {
             "agent": _ID, "name": pa.string(), "requests": _SUM, "bytes": _SUM,
@@ -57,8 +57,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
   the log has Amazon's ASN.
 * ``objects``: the objects, each with the largest content length of a 200 and the highest end of a
   range + 1, if there were any.
-* ``clients``: the addresses.
-* ``agents``: requests by User-Agent. ``redirected`` and ``came_back`` are those of nearbucket's log.
+* ``clients``: the addresses, each once with and once without Amazon's ASN if there is both.
+* ``agents``: requests by User-Agent. ``redirected`` and ``came_back`` are of nearbucket's log.
 * ``results``: requests by result type and status.
 * ``sessions``: ranges of one client, User-Agent and object, joined: Unix times of the first and of
   the last one.
@@ -154,7 +154,5 @@ def merged(parts: Sequence[ReducedFile]) -> ReducedFile:
         max(times, default=None),
         last.damage,
     )
-    tables = {
-        name: pa.concat_tables([part.tables[name] for part in parts]) for name in SCHEMAS
-    }
+    tables = {name: pa.concat_tables([part.tables[name] for part in parts]) for name in SCHEMAS}
     return ReducedFile(summary, tables)

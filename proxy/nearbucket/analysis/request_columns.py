@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,11 +16,14 @@ import pyarrow.compute as pc
 
 from nearbucket.analysis import formats
 from nearbucket.analysis.coded_columns import Coded, coded, combined, constant
-from nearbucket.analysis.sources import Period
+from nearbucket.analysis.sources import ALWAYS
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
+from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from nearbucket.analysis.sources import Period
 
 NO_TIME, OTHER_TIME, OTHER_HOST = "without a time", "outside the period", "of other hosts"
 """Reasons for requests that do not count."""
@@ -30,7 +33,6 @@ _AMAZON = (b"16509", b"14618")
 _BROKEN_PERCENT = 95
 """A response with fewer bytes than this part of its content length broke off."""
 _OK, _PARTIAL = 200, 206
-_SIGNED = re.compile(r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE)
 _DAY = 86400
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -43,15 +45,19 @@ class CountingRules:
         period: Which requests count.
         hosts: Whose requests count, in lower case; empty for all.
         opt_out_queries: Query arguments with which a client opts out.
-        opt_out_agents: Regular expression of User-Agents that do; None for no one.
-        cookies: Regular expression of names of cookies that count as credentials; None for none.
+        opt_out_agents: Shell patterns of User-Agents that do.
+        cookies: Shell patterns of names of cookies that count as credentials.
     """
 
-    period: Period = Period()
+    period: Period = ALWAYS
     hosts: frozenset[str] = frozenset()
     opt_out_queries: tuple[str, ...] = ("redirect=no",)
-    opt_out_agents: str | None = None
-    cookies: str | None = ".*"
+    opt_out_agents: tuple[str, ...] = ()
+    cookies: tuple[str, ...] = ("*",)
+
+
+EVERY_REQUEST = CountingRules()
+"""All requests, by the settings of a site without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,8 @@ class RequestColumns:
         agent: User-Agent; ``-`` for none.
         host: The host that the client asked for.
         key: Path as sent (``formats.sent_key``).
-        context: Day since 1970, edge, method, status, flags, and whether the ASN is Amazon's.
+        amazon: Whether the ASN is Amazon's.
+        context: Day since 1970, edge, method, status, flags, and ``amazon``.
         result: Result type and status, such as ``Hit 200``.
         download: Whether it is a whole 200 for a GET.
         piece: Whether it is a whole 206 for a GET.
@@ -84,6 +91,7 @@ class RequestColumns:
     agent: Coded
     host: Coded
     key: Coded
+    amazon: Coded
     context: Coded
     result: Coded
     download: pa.Array
@@ -116,7 +124,8 @@ def request_columns(table: pa.Table, rules: CountingRules) -> RequestColumns:
 
 
 def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) -> RequestColumns:
-    own = formats.OWN in table.column_names
+    reason = _column(table, formats.OWN, formats.text_of, "")
+    own = any(reason.values)
     seconds = table["seconds"].combine_chunks()
     sent = pc.fill_null(_number(table, "sc_bytes"), 0)
     agent = _column(table, "cs_user_agent", partial(_agent, own=own), "-")
@@ -124,11 +133,11 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
     status = coded(pa.chunked_array([pc.fill_null(_number(table, "sc_status"), 0)]))
     result = _column(table, "x_edge_result_type", formats.text_of, "")
     reason = _column(table, formats.OWN, formats.text_of, "")
+    amazon = _column(table, "asn", _AMAZON.__contains__, missing=False)
     context = combined([
         coded(pa.chunked_array([pc.divide(seconds, _DAY)])),
         _column(table, "x_edge_location", formats.text_of, ""),
-        method, status, _flags(table, agent, reason, rules),
-        _column(table, "asn", _AMAZON.__contains__, missing=False),
+        method, status, _flags(table, agent, reason, rules), amazon,
     ])  # fmt: skip
     length = _number(table, "sc_content_len")
     get = method.picked("GET".__eq__, pa.bool_())
@@ -141,10 +150,11 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
         left_out=left_out,
         seconds=seconds,
         sent=sent,
-        client=_column(table, "c_ip", bytes, b"-"),
+        client=_column(table, "c_ip", None, b"-"),
         agent=agent,
         host=_host(table),
         key=_column(table, "cs_uri_stem", partial(formats.sent_key, own=own), ""),
+        amazon=amazon,
         context=context,
         result=_results(result, status),
         download=pc.and_not(ok, broken),
@@ -160,7 +170,9 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
     )
 
 
-def _column(table: pa.Table, name: str, of_raw: Callable[[bytes], Any], missing: Any) -> Coded:
+def _column(
+    table: pa.Table, name: str, of_raw: Callable[[bytes], Any] | None, missing: Any
+) -> Coded:
     if name in table.column_names:
         return coded(table[name], of_raw)
     return constant(missing, len(table))
@@ -205,19 +217,21 @@ def _range_end(table: pa.Table, partial_: pa.Array) -> pa.Array:
 
 def _flags(table: pa.Table, agent: Coded, reason: Coded, rules: CountingRules) -> Coded:
     queries = frozenset(rules.opt_out_queries)
-    cookies = re.compile(rules.cookies) if rules.cookies is not None else None
-    agents = re.compile(rules.opt_out_agents) if rules.opt_out_agents is not None else None
-    own = formats.OWN in table.column_names
+    cookies, agents = any_pattern(rules.cookies), any_pattern(rules.opt_out_agents)
+    own = any(reason.values)
 
     def of_query(raw: bytes) -> int:
         query = "" if raw in {b"-", b""} else formats.sent_text(raw, own=own)
         opted_out = not queries.isdisjoint(query.split("&"))
-        return CREDENTIALS * (_SIGNED.search(query) is not None) | OPTED_OUT * opted_out
+        return CREDENTIALS * (SIGNED_QUERY.search(query) is not None) | OPTED_OUT * opted_out
 
     columns = [
         _column(table, "cs_uri_query", of_query, 0),
         _column(table, "cs_cookie", lambda raw: CREDENTIALS * _counts(raw, cookies), 0),
-        Coded(agent.codes, [OPTED_OUT * bool(agents and agents.fullmatch(name)) for name in agent.values]),
+        Coded(
+            agent.codes,
+            [OPTED_OUT * bool(agents.fullmatch(name)) for name in agent.values],
+        ),
         Coded(reason.codes, [_BY_REASON.get(name, 0) for name in reason.values]),
     ]
     bits = [column.picked(int, pa.int8()) for column in columns if any(column.values)]
@@ -232,10 +246,10 @@ def _flags(table: pa.Table, agent: Coded, reason: Coded, rules: CountingRules) -
 _BY_REASON = {"credentials": CREDENTIALS, "opt-out": OPTED_OUT}
 
 
-def _counts(raw: bytes, cookies: re.Pattern[str] | None) -> bool:
+def _counts(raw: bytes, cookies: re.Pattern[str]) -> bool:
     """Whether a Cookie field names a cookie that counts, as ``policy/rules.py`` has it."""
     text = formats.text_of(raw)
-    if not text or cookies is None:
+    if not text:
         return False
     names = {pair.partition("=")[0].strip() for pair in re.split("[;,]", text)}
     return any(cookies.fullmatch(name) for name in names - {""} or {""})
@@ -270,6 +284,7 @@ def _day(raw: bytes) -> int | None:
         return None
 
 
+@lru_cache(_DAY)
 def _clock(raw: bytes) -> int | None:
     parts = raw.partition(b".")[0].split(b":")
     if len(parts) != 3 or not all(len(part) == 2 and part.isdigit() for part in parts):  # noqa: PLR2004

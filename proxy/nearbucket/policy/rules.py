@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nearbucket.config.sites import Site
     from nearbucket.policy.model import Request
 
-_SIGNED_QUERY = re.compile(
+SIGNED_QUERY = re.compile(
     r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE
 )
 _BUCKETS = 10_000
@@ -199,7 +199,7 @@ class SitePolicy:
             b"authorization" in headers
             or (self.cookies is not None and self._counts(headers.get(b"cookie")))
             or facts.origin_query != ()
-            or (facts.query != "" and _SIGNED_QUERY.search(facts.query) is not None)
+            or (facts.query != "" and SIGNED_QUERY.search(facts.query) is not None)
         )
 
     def _counts(self, cookies: bytes | None) -> bool:

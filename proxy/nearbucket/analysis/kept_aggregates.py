@@ -1,0 +1,61 @@
+"""Reduced files kept in a folder (``--keep``), so that a second run reads new files only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearbucket import __version__
+from nearbucket.analysis.reduced_file import ReducedFile
+from nearbucket.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nearbucket.analysis.reduce import ReduceOptions
+    from nearbucket.analysis.sources import LogSource
+
+
+class KeptAggregates:
+    """A folder with one Parquet file for each log file.
+
+    The name is made of the log file's name, size and version, what counts, and this program's
+    version, so a kept file is found only where it says the same as the log would.
+    """
+
+    def __init__(self, folder: Path, options: ReduceOptions) -> None:
+        """Make the folder.
+
+        Raises:
+            ConfigError: It cannot be made.
+        """
+        self._folder, self._salt = folder, f"{__version__}\0{options!r}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--keep {folder}: {error.strerror}") from None
+
+    def get(self, source: LogSource) -> ReducedFile | None:
+        """The reduced file of a log file, if it is kept and whole."""
+        try:
+            return ReducedFile.from_table(pq.read_table(self._path(source)))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            return None
+
+    def put(self, source: LogSource, reduced: ReducedFile) -> None:
+        """Keep a reduced file; under its name only once it is whole."""
+        path = self._path(source)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            pq.write_table(reduced.to_table(), part, compression="zstd")
+            part.replace(path)
+        except OSError as error:
+            raise ConfigError(f"--keep {path}: {error.strerror or error}") from None
+
+    def _path(self, source: LogSource) -> Path:
+        name = "\0".join((*map(str, source), self._salt))
+        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.parquet"

@@ -1,0 +1,69 @@
+"""Reduces files in the threads of this process. Arrow and isal release Python's lock."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nearbucket.analysis.log_blocks import open_file
+from nearbucket.analysis.reduce import reduce_parts
+from nearbucket.analysis.reduced_file import merged
+from nearbucket.analysis.sources import STDIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nearbucket.analysis.aggregate_store import AggregateStore
+    from nearbucket.analysis.kept_aggregates import KeptAggregates
+    from nearbucket.analysis.reduce import ReduceOptions
+    from nearbucket.analysis.sources import LogSource
+
+
+def _ignore(_size: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngine:
+    """Reduces files into a store.
+
+    Attributes:
+        options: What counts.
+        threads: Files that are read at once.
+        kept: Where reduced files are kept; None for nowhere.
+        opened: Opens a file.
+        progress: Is told of stored bytes that were read, in any thread.
+    """
+
+    options: ReduceOptions
+    threads: int
+    kept: KeptAggregates | None = None
+    opened: Callable[[LogSource], Any] = open_file
+    progress: Callable[[int], None] = _ignore
+
+    def run(self, sources: Sequence[LogSource], store: AggregateStore) -> None:
+        """Add all files to the store."""
+        with ThreadPoolExecutor(self.threads, "reduce") as pool:
+            try:
+                for _ in pool.map(lambda source: self._add(source, store), sources):
+                    pass
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        store.finish()
+
+    def _add(self, source: LogSource, store: AggregateStore) -> None:
+        kept = self.kept if source.name != STDIN else None
+        if kept is not None and (known := kept.get(source)) is not None:
+            store.add(known)
+            self.progress(source.size)
+            return
+        parts = reduce_parts(source, self.options, self.progress, self.opened)
+        if kept is None:
+            for part in parts:
+                store.add(part)
+            return
+        whole = merged(list(parts))
+        kept.put(source, whole)
+        store.add(whole)

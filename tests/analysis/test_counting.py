@@ -1,0 +1,230 @@
+"""What is counted of files, and that it does not depend on how requests are spread over them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from nearbucket.analysis.aggregate_store import AggregateStore
+from nearbucket.analysis.count_queries import Answers, answer, scope_of
+from nearbucket.analysis.kept_aggregates import KeptAggregates
+from nearbucket.analysis.local_engine import LocalEngine
+from nearbucket.analysis.range_sessions import sessions_of
+from nearbucket.analysis.reduce import ReduceOptions, reduce_file
+from nearbucket.analysis.reduced_file import ReducedFile
+from nearbucket.analysis.request_columns import CountingRules
+from nearbucket.analysis.sources import ALWAYS, Period, local_sources
+from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
+from nearbucket.pricing.geographies import geography_of_edge
+from nearbucket.regions.ip_ranges import read_ranges
+from nearbucket.regions.region_table import build_table
+from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
+from tests.analysis.log_writers import w3c
+from tests.analysis.made_logs import Mixed, Record, mixed
+from tests.analysis.test_log_reader import FULL
+from tests.build import WEST
+from tests.log_lines import line_of
+from tests.made_ranges import MADE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nearbucket.analysis.answers import Scope
+
+_NO_FORMAT = "neither JSON, nor W3C below a #Fields line, nor S3's format"
+TABLE = build_table(read_ranges(MADE.read_bytes()), ["EC2"], {})
+BASE = next(mixed(Mixed(1), 0))._replace(
+    time=1793577600, client=WEST, method="GET", status=200, result="Hit", agent="curl", encoded=1,
+    query="", cookie="", bytes=1412, length=1000, start=-1, end=-1,
+)  # fmt: skip
+
+
+def counted(
+    names: Iterable[Path | str], options: ReduceOptions | None = None, kept: Path | None = None
+) -> tuple[Scope, Answers]:
+    """The answers for some files."""
+    options = options or ReduceOptions()
+    keep = KeptAggregates(kept, options) if kept else None
+    with AggregateStore(128 << 20, 1) as store:
+        sources = local_sources(map(str, names), ALWAYS)
+        LocalEngine(options, 2, keep).run(sources, store)
+        scope = scope_of(store, (), "2026-11")
+        return scope, answer(store, TABLE, geography_of_edge, scope.days)
+
+
+def written(path: Path, *records: Record) -> Path:
+    """A log file of these requests."""
+    w3c(path, records)
+    return path
+
+
+def rules(**changes: Any) -> ReduceOptions:
+    """Options with these rules."""
+    return ReduceOptions(replace(CountingRules(), **changes))
+
+
+@pytest.mark.parametrize("gap", [0, 599, 600, 3000])
+@pytest.mark.parametrize("files", [1, 2])
+def test_ranges_are_one_download_unless_ten_minutes_are_between_them(
+    tmp_path: Path, gap: int, files: int
+) -> None:
+    first = BASE._replace(status=206, start=0, end=999)
+    second = first._replace(time=first.time + gap, start=1000, end=1999)
+    other = second._replace(agent="wget")
+    broken = second._replace(agent="broken", result="Error")
+    if files == 1:
+        names = [written(tmp_path / "a.log", second, first, other, broken)]
+    else:
+        names = [
+            written(tmp_path / "a.log", second, broken),
+            written(tmp_path / "b.log", first, other),
+        ]
+    _, found = counted(names)
+    (region,) = found.counts.regions
+    assert (region.region, region.downloads) == (TABLE.region(WEST), 2 + (gap >= 600))
+    assert (found.counts.downloads, found.counts.aborted) == (region.downloads, 1)
+    assert found.counts.top_files[0].size == 2000
+
+
+def test_joined_sessions_of_parts_are_those_of_the_whole() -> None:
+    times = [0, 1199, 600, 599, 1800, 2400]
+    columns = {name: [1] * len(times) for name in ("client", "agent", "object")}
+    whole = sessions_of(pa.table({**columns, "time": times}))
+    assert list(zip(whole["first"].to_pylist(), whole["last"].to_pylist(), strict=True)) == [
+        (0, 1199), (1800, 1800), (2400, 2400),
+    ]  # fmt: skip
+    assert len(sessions_of(pa.table({**columns, "time": times}).slice(0, 0))) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "downloads", "aborted"),
+    [
+        ({}, 1, 0),
+        ({"bytes": 950}, 1, 0),
+        ({"bytes": 949}, 0, 1),
+        ({"result": "Error"}, 0, 1),
+        ({"length": -1, "bytes": 1}, 1, 0),
+        ({"method": "HEAD", "bytes": 400}, 0, 0),
+        ({"status": 304, "length": -1}, 0, 0),
+        ({"status": 301}, 0, 0),
+        ({"status": 0, "bytes": 0, "result": "Error"}, 0, 0),
+    ],
+)
+def test_only_whole_responses_to_get_are_downloads(
+    tmp_path: Path, changes: dict[str, Any], downloads: int, aborted: int
+) -> None:
+    _, found = counted([written(tmp_path / "a.log", BASE._replace(**changes))])
+    counts = found.counts
+    assert (counts.requests, counts.downloads, counts.aborted) == (1, downloads, aborted)
+
+
+def test_flags_tell_requests_that_are_not_redirected(tmp_path: Path) -> None:
+    requests = [
+        BASE,
+        BASE._replace(query="x=1&X-Amz-Signature=0"),
+        BASE._replace(query="a=b&redirect=no"),
+        BASE._replace(cookie="session=1"),
+        BASE._replace(agent="Never/1.0", cookie="other=1"),
+    ]
+    path = written(tmp_path / "a.log", *requests)
+
+    def flags(options: ReduceOptions) -> list[int]:
+        facts = counted([path], options)[1].traffic.facts.to_pylist()
+        return sorted(row["flags"] for row in facts for _ in range(row["requests"]))
+
+    assert flags(ReduceOptions()) == sorted([0, *[CREDENTIALS] * 3, OPTED_OUT])
+    own = rules(opt_out_queries=("a=b",), opt_out_agents=("Never/*",), cookies=("sess*",))
+    assert flags(own) == sorted([0, *[CREDENTIALS] * 2, *[OPTED_OUT] * 2])
+
+
+def test_other_times_and_hosts_are_left_out_and_told(tmp_path: Path) -> None:
+    late = BASE._replace(time=BASE.time + 3600)
+    path = written(tmp_path / "a.log", BASE, late, late._replace(host="other.example"))
+    period = Period(datetime.fromtimestamp(late.time, UTC), None)
+    scope, found = counted([path], rules(period=period, hosts=frozenset({BASE.host})))
+    assert scope.left_out == {"of other hosts": 1, "outside the period": 1}
+    assert (scope.lines, found.counts.requests) == (1, 1)
+    assert scope.first == scope.last == period.since
+
+
+def test_a_sampled_log_is_scaled(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.log", BASE, BASE)
+    _, found = counted([path], ReduceOptions(factor=100 / 5))
+    counts = found.counts
+    assert (counts.requests, counts.bytes, counts.downloads) == (40, 40 * BASE.bytes, 40)
+    assert counts.top_files[0].addresses == 1
+
+
+def test_nearbuckets_own_log_tells_who_does_not_follow(tmp_path: Path) -> None:
+    redirected = FULL._replace(action="redirect", reason="in-region", status=301)
+    again = FULL._replace(action="stream", reason="came-back")
+    names = []
+    for form in (JsonFormat(), W3cFormat()):
+        names.append(tmp_path / f"{type(form).__name__}.log")
+        lines = (line_of(form, each) for each in (redirected, redirected, again))
+        names[-1].write_bytes(form.header() + b"".join(lines))
+    for name in names:
+        _, found = counted([name])
+        (agent,) = found.counts.user_agents
+        assert (agent.agent, agent.requests) == (FULL.user_agent, 3)
+        assert (agent.redirected, agent.came_back) == (2, 1)
+        assert found.counts.top_files[0].size == 1000
+
+
+def test_a_damaged_file_costs_no_other(tmp_path: Path) -> None:
+    good = written(tmp_path / "good.log", BASE, BASE)
+    (tmp_path / "cut.log.gz").write_bytes(gzip.compress(good.read_bytes() * 9)[:-30])
+    (tmp_path / "none.log").write_bytes(b"\0" * 100)
+    (tmp_path / "bad.log").write_bytes(good.read_bytes() + b"x\n")
+    scope, found = counted([tmp_path])
+    assert {Path(each.name).name: (each.lines > 0, each.why) for each in scope.damaged} == {
+        "bad.log": (True, "1 lines cannot be read: line 5: 1 columns, and #Fields names 33"),
+        "cut.log.gz": (True, "its gzip data ends too early"),
+        "none.log": (False, f"1 lines cannot be read: line 1: {_NO_FORMAT}"),
+    }  # fmt: skip
+    assert found.counts.requests == scope.lines > 4
+
+
+def test_kept_aggregates_are_used_while_the_file_is_the_same(tmp_path: Path) -> None:
+    log, keep = written(tmp_path / "a.log", *mixed(Mixed(500, 1), 0)), tmp_path / "keep"
+    first = counted([log], kept=keep)
+    (aggregates,) = keep.iterdir()
+    log_text = log.read_bytes()
+    changed = log.stat().st_mtime_ns
+    log.write_bytes(b"\0" * len(log_text))
+    os.utime(log, ns=(changed, changed))
+    assert counted([log], kept=keep)[1].counts == first[1].counts
+    os.utime(log, ns=(changed, changed + 1))
+    assert counted([log], kept=keep)[1].counts != first[1].counts
+    log.write_bytes(log_text)
+    os.utime(log, ns=(changed, changed))
+    aggregates.write_bytes(aggregates.read_bytes()[:-9])
+    assert counted([log], kept=keep)[1].counts == first[1].counts
+
+
+def test_a_reduced_file_is_pickled_and_comes_back_from_its_table(tmp_path: Path) -> None:
+    log = written(tmp_path / "a.log", *mixed(Mixed(500, 1), 0))
+    (source,) = local_sources([str(log)], ALWAYS)
+    found = reduce_file(source, pickle.loads(pickle.dumps(ReduceOptions())))  # noqa: S301
+    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301
+    assert ReducedFile.from_table(found.to_table()) == found
+    with pytest.raises(ValueError, match="not a reduced log file"):
+        ReducedFile.from_table(found.to_table().slice(1))
+
+
+def test_counts_do_not_depend_on_the_size_of_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = written(tmp_path / "a.log.gz", *mixed(Mixed(2000, 1), 0))
+    whole = counted([log])
+    monkeypatch.setattr("nearbucket.analysis.log_blocks.BLOCK", 30_000)
+    monkeypatch.setattr("nearbucket.analysis.log_blocks._READ", 10_000)
+    assert counted([log])[1].counts == whole[1].counts

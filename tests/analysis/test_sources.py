@@ -1,0 +1,109 @@
+"""Log files are found by path, folder, pattern and period; copies and second deliveries are not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from nearbucket.analysis.duplicate_files import DuplicateFinder
+from nearbucket.analysis.log_blocks import open_file
+from nearbucket.analysis.sources import ALWAYS, Period, hour_of, local_sources, moment
+from nearbucket.errors import ConfigError
+
+SAMPLES = Path(__file__).parent.parent / "data" / "logs"
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def made(folder: Path, *names: str, content: bytes = b"x") -> list[str]:
+    """Files of these names; returns their paths."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return [str(folder / name) for name in names]
+
+
+def test_folders_are_read_with_all_below_and_without_hidden_files(tmp_path: Path) -> None:
+    b, a, *_ = made(tmp_path, "2026/b.gz", "2026/a.gz", ".git/x", "2026/.b.gz.part")
+    names = [source.name for source in local_sources([str(tmp_path)], ALWAYS)]
+    assert names == [a, b]
+    again = [str(tmp_path / "2*/b.*"), b, str(tmp_path / "*"), "-"]
+    assert [source.name for source in local_sources(again, ALWAYS)] == [b, a, "-"]
+
+
+def test_a_name_of_nothing_is_an_error(tmp_path: Path) -> None:
+    for name in ("none.log", "*.none"):
+        with pytest.raises(ConfigError, match="no such file, folder or pattern"):
+            local_sources([str(tmp_path / name)], ALWAYS)
+
+
+@pytest.mark.parametrize(
+    ("name", "hour"),
+    [
+        ("logs/E2EXAMPLE.2026-11-02-12.0000abcd.gz", NOON),
+        (
+            "AWSLogs/1/DistributionId=E2EXAMPLE/year=2026/month=11/day=2/hour=12/x.gz",
+            NOON,
+        ),
+        ("DistributionId=E2EXAMPLE/year=2026/month=11/day=02/x.parquet", NOON.replace(hour=0)),
+        ("E2EXAMPLE.2026-13-02-12.0000abcd.gz", None),
+        ("2026-11-02-12-00-00-ABCDEF", None),  # S3's own: the time of delivery, not of requests
+        ("access.log", None),
+    ],
+)
+def test_the_hour_of_a_file_is_in_its_name_or_folders(name: str, hour: datetime | None) -> None:
+    found = hour_of(name)
+    assert (found.hour if found else None) == hour
+    assert found is None or found.distribution == "E2EXAMPLE"
+
+
+def test_files_of_other_hours_are_not_opened(tmp_path: Path) -> None:
+    names = made(tmp_path, *(f"E2EXAMPLE.2026-11-02-{hour:02}.0000abcd.gz" for hour in range(24)))
+    period = Period(NOON, NOON.replace(hour=14))
+    found = [source.name for source in local_sources([str(tmp_path)], period)]
+    assert found == names[11:15]  # and one hour around it: lines may be late
+    assert local_sources(made(tmp_path, "access.log"), period)
+
+
+def test_times_are_utc() -> None:
+    assert moment("2026-11-02", "--since") == NOON.replace(hour=0)
+    assert moment("2026-11-02T13:00+01:00", "--since") == NOON
+    with pytest.raises(ConfigError, match=r"--since: 'noon' is no date such as"):
+        moment("noon", "--since")
+
+
+def test_a_copy_of_a_file_is_left_out_and_named(tmp_path: Path) -> None:
+    first, copy, other = made(tmp_path, "a/x.log", "b/x.log", "c/x.log")
+    Path(other).write_bytes(b"y")
+    kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert [source.name for source in kept] == [first, other]
+    assert [(each.name, each.why) for each in left_out] == [
+        (copy, f"left out: the same file as {first}")
+    ]
+
+
+def test_a_second_delivery_of_an_hour_is_left_out_and_named(tmp_path: Path) -> None:
+    (standard,) = made(
+        tmp_path,
+        "standard/E2EXAMPLE.2026-11-02-12.0000abcd.log",
+        content=(SAMPLES / "cloudfront-w3c-33.log").read_bytes(),
+    )
+    again, later = made(
+        tmp_path,
+        "v2/E2EXAMPLE.2026-11-02-12.1111abcd.json",
+        "v2/E2EXAMPLE.2026-11-02-13.1111abcd.json",
+        content=(SAMPLES / "cloudfront-v2.json").read_bytes(),
+    )
+    kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert [source.name for source in kept] == [standard, later]
+    assert [each.name for each in left_out] == [again]
+    assert "requests of 2026-11-02 12h are also in files of another format (w3c)" in left_out[0].why
+
+
+def test_one_delivery_in_several_folders_is_read_whole(tmp_path: Path) -> None:
+    content = (SAMPLES / "cloudfront-w3c-33.log").read_bytes()
+    made(tmp_path, "one/E2EXAMPLE.2026-11-02-12.0000abcd.log", content=content)
+    made(tmp_path, "two/E2EXAMPLE.2026-11-02-12.1111abcd.log", content=content + b"\n")
+    kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert (len(kept), left_out) == (2, ())
