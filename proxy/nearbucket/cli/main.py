@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from nearbucket import __version__
+from nearbucket.cli.analyze import analyze
 from nearbucket.cli.check.command import check
 from nearbucket.cli.config_diff import diff
 from nearbucket.cli.explain_command import explain
@@ -119,6 +120,7 @@ for parent, command, example in (
     (app, lookup, "lookup --details 3.5.140.1 2600:9000:5201::1"),
     (app, check, "check --offline --config nearbucket.yaml"),
     (app, sync, "sync --dry-run --region us-west-2"),
+    (app, analyze, "analyze --format html --output report.html logs/"),
     (config_app, diff, "config diff nearbucket.yaml new.yaml --log access.log.gz"),
 ):
     parent.command(epilog=f"Example: nearbucket {example}")(command)

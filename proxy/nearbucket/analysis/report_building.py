@@ -1,0 +1,91 @@
+"""Makes a report of what was counted: the bill, the what-ifs, the recommendation, the notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nearbucket.analysis.answers import MONTH_DAYS, BillEstimate, Report
+from nearbucket.analysis.recommendation import recommend
+from nearbucket.analysis.report_notes import report_notes
+from nearbucket.analysis.what_if import usual_policy, what_if_and_next_regions
+from nearbucket.config.prices import GB
+from nearbucket.pricing.bill import Usage, bill
+
+if TYPE_CHECKING:
+    from nearbucket.analysis.answers import Scope
+    from nearbucket.analysis.count_queries import Answers
+    from nearbucket.analysis.traffic import Traffic
+    from nearbucket.config.settings import Settings
+    from nearbucket.pricing.tariff import Tariff
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What a report depends on beside the logs.
+
+    Attributes:
+        tariff: The prices.
+        origin_region: Region of the origin bucket.
+        own: The configuration; None if there is none.
+        bill_usd: The CDN's real bill of a month; None if it is not known.
+        recommend: Whether a policy is recommended.
+    """
+
+    tariff: Tariff
+    origin_region: str
+    own: Settings | None = None
+    bill_usd: float | None = None
+    recommend: bool = True
+
+
+def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report:
+    """The whole report."""
+    traffic, own, region = found.traffic, options.own, options.origin_region
+    usage = monthly_usage(traffic)
+    tariff, estimate = _bill(usage, options)
+    policy = own or usual_policy(region)
+    what_if, next_regions = what_if_and_next_regions(traffic, policy, tariff, usage)
+    recommended = recommend(traffic, region, tariff, usage, own) if options.recommend else None
+    return Report(
+        scope=scope,
+        counts=found.counts,
+        bill=estimate,
+        what_if=what_if,
+        next_regions=next_regions,
+        recommendation=recommended,
+        notes=report_notes(scope, found.counts, tariff, usage, what_if, recommended, own),
+    )
+
+
+def monthly_usage(traffic: Traffic) -> Usage:
+    """What the CDN delivers in a month at the pace of a log."""
+    month = MONTH_DAYS / traffic.days if traffic.days else 0.0
+    sums = traffic.facts.group_by("geography").aggregate([("bytes", "sum"), ("requests", "sum")])
+    rows = sums.to_pylist()
+    return Usage(
+        gb={row["geography"]: row["bytes_sum"] * month / GB for row in rows},
+        cdn_requests=sum(row["requests_sum"] for row in rows) * month,
+    )
+
+
+def _bill(usage: Usage, options: ReportOptions) -> tuple[Tariff, BillEstimate]:
+    """The bill, and the tariff that gives it: scaled to the real bill, where that is known."""
+    tariff = options.tariff
+    computed = bill(usage, tariff)
+    scaled = options.bill_usd is not None and computed > 0 and not tariff.steps
+    if scaled and options.bill_usd is not None:
+        ratio = options.bill_usd / computed
+        own_price = tariff.cdn_per_gb
+        tariff = replace(
+            tariff,
+            factor=tariff.factor * ratio,
+            cdn_per_gb=None if own_price is None else own_price * ratio,
+            region_per_gb={name: each * ratio for name, each in tariff.region_per_gb.items()},
+        )
+        computed = options.bill_usd
+    size = sum(usage.gb.values()) * GB
+    estimate = BillEstimate(
+        options.tariff.words, size, computed, scaled, dict(usage.gb), usage.cdn_requests
+    )
+    return tariff, estimate

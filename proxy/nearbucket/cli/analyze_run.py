@@ -1,0 +1,237 @@
+"""What ``nearbucket analyze`` does: finds the files, counts, and writes the report."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from nearbucket.analysis.aggregate_store import AggregateStore
+from nearbucket.analysis.count_queries import answer, scope_of
+from nearbucket.analysis.duplicate_files import DuplicateFinder
+from nearbucket.analysis.formats import field_list
+from nearbucket.analysis.kept_aggregates import KeptAggregates
+from nearbucket.analysis.local_engine import LocalEngine
+from nearbucket.analysis.reduce import ReduceOptions
+from nearbucket.analysis.report import render
+from nearbucket.analysis.report_building import ReportOptions, build_report
+from nearbucket.analysis.request_columns import CountingRules
+from nearbucket.analysis.s3_logs import S3Logs
+from nearbucket.analysis.sources import S3, Period, local_sources, moment
+from nearbucket.cli.analyze_progress import progress
+from nearbucket.cli.output import NO_RANGES
+from nearbucket.config.file import load
+from nearbucket.config.prices import Prices
+from nearbucket.config.settings import Regions
+from nearbucket.errors import ConfigError
+from nearbucket.pricing.geographies import geography_of_edge
+from nearbucket.pricing.tariff import tariff
+from nearbucket.regions.ip_ranges_source import ranges_in_use
+from nearbucket.regions.region_table import build_table
+
+if TYPE_CHECKING:
+    from nearbucket.analysis.answers import DamagedFile, Report, Scope
+    from nearbucket.analysis.sources import LogSource
+    from nearbucket.config.settings import Settings
+    from nearbucket.pricing.tariff import Tariff
+    from nearbucket.regions.region_table import RegionTable
+
+_REGION = "us-east-1"
+"""Region of the origin bucket where neither a configuration nor a flag tells it."""
+_OURS = 448 << 20
+"""Bytes of memory that reading takes, beside DuckDB: measured with two threads."""
+_A_THREAD = 96 << 20
+_LEAST = 128 << 20
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
+_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzeOptions:
+    """The arguments and options of the command, as they were given."""
+
+    logs: tuple[str, ...]
+    config: Path | None
+    since: str | None
+    until: str | None
+    hosts: tuple[str, ...]
+    form: str
+    output: Path | None
+    prices: Path | None
+    plan: str | None
+    price_class: str | None
+    bill: float | None
+    discount: float | None
+    origin_region: str | None
+    inventory: str | None
+    ranges: Path | None
+    top: int
+    dedupe: bool
+    fields: str | None
+    sample: float
+    engine: str
+    memory: str
+    threads: int | None
+    keep: Path | None
+    recommend: bool
+    replay: str | None
+    rate: float
+    i_own_this_host: bool
+
+
+def run(options: AnalyzeOptions) -> bool:
+    """Write the report; whether nothing needs attention.
+
+    Raises:
+        ProxyError: It cannot be made.
+    """
+    own = _own_settings(options.config)
+    table = _region_table(own, options.ranges)
+    origin = options.origin_region or (own.sites[0].origin.region if own else _REGION)
+    money = _tariff(options, own, origin)
+    report = _report(options, own, table, ReportOptions(
+        money, origin, own, options.bill, options.recommend
+    ))  # fmt: skip
+    _write(report, options)
+    return _is_whole(report.scope, report)
+
+
+def _own_settings(config: Path | None) -> Settings | None:
+    """The configuration, if one was given or lies in the current folder."""
+    if config is None and not Path("nearbucket.yaml").is_file():
+        return None
+    return load(config)
+
+
+def _region_table(own: Settings | None, ranges: Path | None) -> RegionTable:
+    regions = own.regions if own else Regions()
+    document = ranges_in_use(regions, ranges)
+    if document is None:
+        raise ConfigError(NO_RANGES)
+    return build_table(document, regions.services, regions.overrides)
+
+
+def _tariff(options: AnalyzeOptions, own: Settings | None, origin: str) -> Tariff:
+    given = {"plan": options.plan, "price_class": options.price_class, "discount": options.discount}
+    settings = (own.prices if own else Prices()).model_dump(exclude_unset=True)
+    settings |= {name: value for name, value in given.items() if value is not None}
+    return tariff(Prices.model_validate(settings), options.prices, origin)
+
+
+def _report(
+    options: AnalyzeOptions, own: Settings | None, table: RegionTable, building: ReportOptions
+) -> Report:
+    threads = options.threads or len(os.sched_getaffinity(0))
+    memory = max(_LEAST, _bytes_of(options.memory) - _OURS - max(0, threads - 2) * _A_THREAD)
+    period = Period(
+        moment(options.since, "--since") if options.since else None,
+        moment(options.until, "--until") if options.until else None,
+    )
+    counting = ReduceOptions(
+        _rules(own, period, options.hosts),
+        field_list(options.fields) if options.fields else (),
+        100 / options.sample,
+    )
+    with ExitStack() as stack:
+        s3 = stack.enter_context(S3Logs(threads))
+        sources, left_out = _sources(options, period, s3)
+        store = stack.enter_context(AggregateStore(memory, threads))
+        _count(options, counting, threads, sources, s3, store)
+        scope = scope_of(store, left_out, building.tariff.prices.date)
+        if not scope.lines:
+            why = next((f"{each.name}: {each.why}" for each in scope.damaged), "no file has any")
+            raise ConfigError(f"there is no request in the logs: {why}")
+        found = answer(store, table, geography_of_edge, scope.days, options.top)
+        return build_report(scope, found, building)
+
+
+def _sources(
+    options: AnalyzeOptions, period: Period, s3: S3Logs
+) -> tuple[list[LogSource], tuple[DamagedFile, ...]]:
+    sources: list[LogSource] = []
+    for name in options.logs:
+        sources += (
+            s3.sources(name, period) if name.startswith(S3) else local_sources([name], period)
+        )
+    finder = DuplicateFinder(s3.opened, field_list(options.fields) if options.fields else ())
+    kept, left_out = finder.split(list(dict.fromkeys(sources)))
+    if not kept:
+        raise ConfigError(f"{', '.join(options.logs)}: there is no log file of this period")
+    return kept, left_out
+
+
+def _count(  # noqa: PLR0913, PLR0917  # what counting takes
+    options: AnalyzeOptions,
+    counting: ReduceOptions,
+    threads: int,
+    sources: list[LogSource],
+    s3: S3Logs,
+    store: AggregateStore,
+) -> None:
+    name, _, master = options.engine.partition("=")
+    if name == "spark":
+        from nearbucket.analysis.spark_engine import LOCAL, reduce_on_spark  # noqa: PLC0415
+
+        for part in reduce_on_spark(sources, counting, master or LOCAL):
+            store.add(part)
+        store.finish()
+        return
+    if name != "local":
+        raise ConfigError(f"--engine {options.engine}: there are local, spark and spark=MASTER")
+    kept = KeptAggregates(options.keep, counting) if options.keep else None
+    with progress(sum(source.size for source in sources)) as show:
+        LocalEngine(counting, threads, kept, s3.opened, show).run(sources, store)
+
+
+def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> CountingRules:
+    """What counts, and as what, by the configuration's sites."""
+    wanted = frozenset(host.lower() for host in hosts)
+    if own is None:
+        return CountingRules(period, wanted)
+    queries = [site.opt_out.query for site in own.sites]
+    agents = {pattern for site in own.sites for pattern in site.opt_out.user_agents}
+    cookies = {pattern for site in own.sites for pattern in site.redirect.cookies}
+    return CountingRules(
+        period,
+        wanted,
+        tuple(dict.fromkeys(query for query in queries if query)),
+        tuple(sorted(agents)),
+        tuple(sorted(cookies)),
+    )
+
+
+def _bytes_of(text: str) -> int:
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"--memory: {text!r} is no size such as 1GiB or 800MiB")
+    return int(float(found[1]) * (1 << _UNITS[found[2].upper()]))
+
+
+def _write(report: Report, options: AnalyzeOptions) -> None:
+    if options.output is not None:
+        options.output.write_text(render(report, options.form), encoding="utf-8")
+    elif options.form == "text" and sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415
+
+        colour = not os.environ.get("NO_COLOR")
+        typer.echo(render(report, "text", width=Console().width, colour=colour), nl=False)
+    else:
+        typer.echo(render(report, options.form), nl=False)
+
+
+def _is_whole(scope: Scope, report: Report) -> bool:
+    """Whether all lines counted that were meant, and the log has addresses."""
+    from nearbucket.analysis.answers import NO_ADDRESS  # noqa: PLC0415
+
+    unmeant = {"unreadable", "without a time"}
+    return (
+        not scope.damaged
+        and not unmeant & set(scope.left_out)
+        and any(each.region != NO_ADDRESS for each in report.counts.regions)
+    )
