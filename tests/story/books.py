@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tests.story.stage import Stage
 
 GB = 1 << 30
-S3_GET = 0.0004 / 1000
-"""What a redirect costs, in dollars."""
 UNSURE = 2 * SIZE
 """Bytes by which the savings may be too small: of redirects that look as if a client came back."""
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -135,7 +133,7 @@ def _books(stage: Stage, figures: dict[str, float], log: list[Line]) -> Books:
             ),
         ),
         (
-            round((dollars + by_metrics["in-region"] * S3_GET) / CDN_PER_GB * GB),
+            round(dollars / CDN_PER_GB * GB),
             sum(
                 len(each.answer.body)
                 for each in answered

@@ -29,6 +29,10 @@ In reading order:
 * ``replay.py``: decides one logged request by two configurations.
 * ``policy_diff.py``: adds up the requests, bytes and dollars that differ.
 * ``answers.py``: the answers of a report, as plain values.
+* ``traffic_replay.py``: sends the requests of a log to a running proxy.
+* ``replay_requests.py``: which requests those are, and what the policy does with each.
+* ``replay_counts.py``: what was sent, expected and answered.
+* ``replay_comparison.py``: the proxy's counters beside the prediction.
 * ``traffic.py``: the tables from which what-ifs and recommendations are computed.
 * ``report/``: shows a report on a terminal, as JSON, or as a page for a browser.
 * ``traffic_tables.py``: those tables in a database, and the objects in them one after the other.

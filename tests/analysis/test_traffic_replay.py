@@ -1,0 +1,354 @@
+"""A log is replayed to a real proxy and S3 server; the counters equal the prediction."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from yarl import URL
+
+from nearbucket.analysis.arrow_reader import TableReader
+from nearbucket.analysis.log_blocks import LogBlocks, open_file
+from nearbucket.analysis.replay_comparison import as_json, lines, notes
+from nearbucket.analysis.replay_requests import COLUMNS, SentRequest, requests_of
+from nearbucket.analysis.sources import ALWAYS, local_sources
+from nearbucket.analysis.traffic_replay import ReplayPlan, ReplayResult, own_url, replay_logs
+from nearbucket.cli.analyze_replay import ReplayOptions, replay
+from nearbucket.cli.demo.seaweedfs import allow_anonymous, make_bucket
+from nearbucket.config.file import load
+from nearbucket.config.prices import Prices
+from nearbucket.errors import ConfigError, OriginError
+from nearbucket.pricing.tariff import tariff
+from nearbucket.supervisor.snapshot import engine_of, snapshot_of
+from tests.e2e.running import Running, keys_of
+from tests.ranges_lists import MADE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from tests.conftest import LocalS3
+
+FIELDS = (
+    "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) "
+    "cs-uri-stem sc-status cs(User-Agent) cs-uri-query cs(Cookie) x-host-header sc-content-len "
+    "sc-range-start sc-range-end\n"
+)
+HEAD_BYTES = 480
+"""CloudFront counts the head of a response, too."""
+BUCKETS = "replay-origin", "replay-west"
+CLIENTS = (MADE.west, MADE.west, MADE.west, MADE.east, *MADE.outside, MADE.seoul)
+
+
+class LoggedObject(NamedTuple):
+    key: str
+    size: int
+
+
+def objects() -> list[LoggedObject]:
+    chance = random.Random(16)  # noqa: S311  # the same each time
+    found = []
+    for number in range(40):
+        suffix = chance.choice([".tar.xz", ".tar.gz", ".tar.xz.sha256", ".json", ".qcow2"])
+        size = 100 if suffix == ".tar.xz.sha256" else int(2 ** chance.uniform(10, 18))
+        found.append(LoggedObject(f"dcos/pack age-{number}{suffix}", size))
+    return found
+
+
+def log_of(count: int, held: list[LoggedObject]) -> str:
+    """A CloudFront log: whole downloads, ranges, HEADs, 304, 404, cookies, odd methods."""
+    chance = random.Random(7)  # noqa: S311  # the same each time
+    rows = []
+    for number in range(count):
+        key, size = chance.choice(held)
+        kind = chance.choices(
+            ["whole", "range", "HEAD", "304", "404", "cookie", "POST"], [70, 12, 4, 4, 4, 3, 3]
+        )[0]
+        start, end, status, sent, method, cookie = "-", "-", "200", size, "GET", "-"
+        if kind == "range":
+            first = chance.randrange(size)
+            last = chance.randrange(first, size)
+            start, end, status, sent = str(first), str(last), "206", last - first + 1
+        elif kind in {"HEAD", "POST"}:
+            method, sent = kind, 0
+        elif kind in {"304", "404"}:
+            status, sent = kind, 0
+        elif kind == "cookie":
+            cookie = "session=1"
+        stem = "/" + key.replace(" ", "%2520")
+        agent = chance.choice(["curl/8.5.0", "containerd/1.7%20linux", "-"])
+        length = size if status == "200" else sent
+        rows.append(
+            f"2026-11-02\t03:{number // 60 % 60:02}:{number % 60:02}\tIAD89-P3\t{sent + HEAD_BYTES}"
+            f"\t{chance.choice(CLIENTS)}\t{method}\td1.cloudfront.net\t{stem}\t{status}\t{agent}\t-"
+            f"\t{cookie}\tdownloads.example\t{length}\t{start}\t{end}\n"
+        )
+    return FIELDS + "".join(rows)
+
+
+class Replayed:
+    """A proxy in front of two buckets, and a log."""
+
+    def __init__(self, s3: LocalS3, folder: Path) -> None:
+        self.s3, self.folder = s3, folder
+        self.log = folder / "E1.2026-11-02-03.abcd.log"
+        self.held = objects()
+        asyncio.run(self._fill())
+
+    async def _fill(self) -> None:
+        async with self.s3.server.client() as client:
+            known = {bucket["Name"] for bucket in (await client.list_buckets())["Buckets"]}
+            if known.issuperset(BUCKETS):
+                return
+            for bucket in BUCKETS:
+                await make_bucket(client, bucket)
+                await allow_anonymous(client, bucket)
+                for key, size in self.held:
+                    await client.put_object(Bucket=bucket, Key=key, Body=bytes(size))
+
+    def config(self, **more: Any) -> dict[str, Any]:
+        def bucket(name: str, region: str) -> dict[str, Any]:
+            return {"bucket": name, "region": region, "endpoint": self.s3.server.endpoint}
+
+        redirect = {"scheme": "http", "came_back": "off", "paths": ["dcos/*"]}
+        return {
+            "regions": {"source": str(MADE.path), "cache": str(self.folder / "ranges.json")},
+            "catalog": {"wait": "10s"},
+            "prices": more.pop("prices", {}),
+            **more.pop("sections", {}),
+            "sites": [
+                {
+                    "origin": bucket("replay-origin", "us-east-1"),
+                    "targets": {
+                        "us-east-1": bucket("replay-origin", "us-east-1"),
+                        "us-west-2": bucket("replay-west", "us-west-2"),
+                    },
+                    "redirect": {**redirect, **more.pop("redirect", {})},
+                    **more,
+                }
+            ],
+        }
+
+    def tables(self) -> Iterator[pa.Table]:
+        with self.log.open("rb") as file:
+            yield from TableReader(COLUMNS).tables(LogBlocks(file))
+
+    def replay(self, running: Running, *, url: str = "", rate: float = 1500) -> ReplayResult:
+        settings = load(running.config)
+        engine = engine_of(snapshot_of(settings, MADE.ranges))
+        here = own_url(url or f"http://127.0.0.1:{running.port}", own_host=False)
+        admin = URL(f"http://127.0.0.1:{running.admin_port}")
+        plan = ReplayPlan(self.tables, here, admin, rate)
+        return asyncio.run(replay_logs(plan, settings, engine, tariff(settings.prices)))
+
+
+@pytest.fixture
+def replayed(s3: LocalS3, tmp_path: Path) -> Replayed:
+    return Replayed(s3, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({}, id="list prices"),
+        pytest.param(
+            {"prices": {"monthly_gb": 300 * 1024, "discount": 20}, "redirect": {"percent": 50}},
+            id="half of a large month",
+        ),
+        pytest.param({"redirect": {"min_size": 16384}}, id="a size floor"),
+    ],
+)
+def test_redirects_bytes_and_dollars_of_a_replay_are_those_predicted(
+    replayed: Replayed, more: dict[str, Any]
+) -> None:
+    replayed.log.write_text(log_of(1500, replayed.held))
+    config = replayed.config(**more)
+    with Running(replayed.folder, config, keys_of(replayed.s3)) as running:
+        running.ready()
+        counts, predicted, counted = replayed.replay(running)
+    assert counts.sent > 1300
+    assert counts.agreed == counts.sent, counts.differing
+    assert counted.redirects == predicted.redirects > 100
+    assert counted.bytes == predicted.bytes > 1 << 22
+    assert counted.usd == pytest.approx(predicted.usd, rel=0.02)
+    assert list(notes(counts)) == []
+
+
+def test_a_proxy_with_another_policy_is_seen_to_differ(replayed: Replayed) -> None:
+    replayed.log.write_text(log_of(200, replayed.held))
+    env = {
+        **keys_of(replayed.s3),
+        "NEARBUCKET_SITES__0__REDIRECT__EXCLUDE": "['*.json', '*.sha256']",
+    }
+    with Running(replayed.folder, replayed.config(), env) as running:
+        running.ready()
+        counts, predicted, counted = replayed.replay(running)
+    assert counted.redirects < predicted.redirects
+    document = as_json(counts, predicted, counted)
+    differing: Any = document["differing"]
+    assert {each["given"][:11] for each in differing} == {"stream path"}
+    assert "redirect in-region us-west-2" in {each["expected"] for each in differing}
+    assert all("downloads.example/dcos/pack%20age" in each["example"] for each in differing)
+    rows = list(lines(counts, predicted, counted))
+    assert [row[0] for row in rows[:5]] == ["replay", "redirects", "bytes", "usd", "decisions"]
+    assert rows[1][3].startswith("-")
+
+
+def test_requests_that_come_back_sooner_than_in_the_log_are_explained(replayed: Replayed) -> None:
+    one = next(each for each in replayed.held if each.key.endswith(".tar.xz"))
+    row = [
+        each
+        for each in log_of(99, [one]).splitlines(keepends=True)
+        if "\tGET\t" in each and "\t200\t" in each and "session" not in each
+    ]
+    west = next(each for each in row if MADE.west in each and each.endswith("\t-\t-\n"))
+    replayed.log.write_text(FIELDS + 4 * west)
+    config = replayed.config(redirect={"came_back": "5m"})
+    with Running(replayed.folder, config, keys_of(replayed.s3)) as running:
+        running.ready()
+        counts, _, _ = replayed.replay(running, rate=1)
+    (pair,) = counts.differing
+    assert pair == ("redirect in-region us-west-2", "stream came-back us-west-2")
+    (note,) = notes(counts)
+    assert "switch redirect.came_back off" in note
+
+
+def rows_of(text: str) -> list[SentRequest]:
+    blocks = LogBlocks(io.BytesIO(text.encode()))
+    return [
+        request for table in TableReader(COLUMNS).tables(blocks) for request in requests_of(table)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "asks_for", "size"),
+    [
+        ("200\t999\t900\t-\t-", "", 900),
+        ("200\t999\t-\t-\t-", "", 999),
+        ("206\t999\t100\t0\t99", "bytes=0-99", 100),
+        ("206\t999\t100\t50\t-", "bytes=50-", 999),
+        ("206\t999\t100\t-\t100", "bytes=-100", 100),
+        ("206\t999\t-\t-\t-", "bytes=0-998", 999),
+    ],
+)
+def test_a_request_asks_for_the_range_that_was_logged(
+    fields: str, asks_for: str, size: int
+) -> None:
+    head = "#Fields: c-ip cs-method cs-uri-stem x-host-header sc-status sc-bytes sc-content-len "
+    head += "sc-range-start sc-range-end\n"
+    (found,) = rows_of(f"{head}192.0.2.1\tGET\t/a%2520b\tdl.example\t{fields}\n")
+    assert found == SentRequest("192.0.2.1", "dl.example", "GET", "/a%20b", "", "", asks_for, size)
+
+
+def test_of_answers_without_an_object_only_redirects_in_the_own_log_are_sent() -> None:
+    def line(action: str, status: int, **more: str) -> str:
+        own = {"time": "2026-11-02T03:00:00Z", "client": "192.0.2.1", "host": "dl.example"}
+        asked = {"method": "GET", "path": "/a.tar.gz?x=1", "bytes": 0, "status": status}
+        return json.dumps(own | asked | {"action": action, "reason": "in-region"} | more) + "\n"
+
+    found = rows_of(
+        line("redirect", 301)
+        + line("redirect", 301, range="bytes=0-9")
+        + line("stream", 200, user_agent="curl/8")
+        + line("stream", 404)
+        + line("refuse", 405, method="POST")
+    )
+    assert [(each.target, each.agent, each.range, each.size) for each in found] == [
+        ("/a.tar.gz?x=1", "", "", None),
+        ("/a.tar.gz?x=1", "", "bytes=0-9", 10),
+        ("/a.tar.gz?x=1", "curl/8", "", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("client_address", "says"),
+    [
+        ({"from": "peer"}, "client_address.from: peer"),
+        ({"from": "x-forwarded-for", "trusted_proxies": ["10.0.0.0/8"]}, "add loopback"),
+    ],
+)
+def test_a_configuration_that_does_not_let_this_machine_name_a_client_is_refused(
+    replayed: Replayed, client_address: dict[str, Any], says: str
+) -> None:
+    replayed.log.write_text(log_of(5, replayed.held))
+    config = replayed.config(sections={"client_address": client_address})
+    with pytest.raises(ConfigError, match=says):
+        replayed.replay(Running(replayed.folder, config, {}))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_prints_prediction_and_counters_side_by_side(
+    replayed: Replayed, capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    replayed.log.write_text(log_of(300, replayed.held))
+    with Running(replayed.folder, replayed.config(), keys_of(replayed.s3)) as running:
+        running.ready()
+        settings = load(running.config)
+        options = ReplayOptions(
+            f"http://127.0.0.1:{running.port}",
+            rate=1500,
+            own_host=False,
+            fields=(),
+            ranges=MADE.path,
+            as_json=as_json,
+        )
+        sources = local_sources([str(replayed.log)], ALWAYS)
+        assert replay(options, settings, tariff(settings.prices), sources, open_file)
+    out, err = capsys.readouterr()
+    assert err == ""
+    if as_json:
+        found = json.loads(out)
+        assert found["predicted"]["bytes"] == found["counted"]["bytes"] > 0
+        assert (found["sent"], found["differing"]) == (found["agreed"], [])
+    else:
+        names = [line.split("\t")[0] for line in out.splitlines()]
+        assert names == ["redirects", "bytes", "usd", "decisions"]
+        assert out.count("+0.00 %") == 4
+
+
+def test_a_replay_needs_the_configuration_of_the_proxy() -> None:
+    options = ReplayOptions(
+        "http://127.0.0.1:1", rate=1, own_host=False, fields=(), ranges=None, as_json=False
+    )
+    with pytest.raises(ConfigError, match="--config FILE"):
+        replay(options, None, tariff(Prices()), [], open_file)
+
+
+def test_a_proxy_that_is_not_there_is_an_error(replayed: Replayed) -> None:
+    replayed.log.write_text(log_of(5, replayed.held))
+    with pytest.raises(OriginError, match="/metrics cannot be read"):
+        replayed.replay(Running(replayed.folder, replayed.config(), {}))
+
+
+@pytest.mark.parametrize(
+    ("url", "own", "says"),
+    [
+        ("http://198.51.100.1:8080", False, "--i-own-this-host"),
+        ("http://localhost.example", False, "--i-own-this-host"),
+        ("http://127.0.0.1.example:80", False, "--i-own-this-host"),
+        ("http://[2001:db8::1]/", False, "--i-own-this-host"),
+        ("ftp://127.0.0.1", False, "not the URL of a proxy"),
+        ("127.0.0.1:8080", True, "not the URL of a proxy"),
+        ("http://127.0.0.1/a", False, "not the URL of a proxy"),
+    ],
+)
+def test_requests_go_to_this_machine_only(url: str, own: bool, says: str) -> None:  # noqa: FBT001
+    with pytest.raises(ConfigError, match=says):
+        own_url(url, own_host=own)
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("http://127.0.0.1:8080", False), ("http://[::1]:8080/", False),
+        ("http://localhost:80", False), ("https://dl.example", True),
+    ],
+)  # fmt: skip
+def test_a_proxy_elsewhere_is_asked_if_the_user_says_that_it_is_theirs(url: str, own: bool) -> None:  # noqa: FBT001
+    assert own_url(url, own_host=own) == URL(url).origin()
