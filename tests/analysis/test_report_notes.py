@@ -1,0 +1,104 @@
+"""The sentences at the beginning of a report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nearbucket.analysis.answers import (
+    AMAZON_NO_REGION,
+    NO_ADDRESS,
+    Counts,
+    NamedTraffic,
+    RegionTraffic,
+    Scope,
+    WhatIf,
+)
+from nearbucket.analysis.report_notes import report_notes
+from nearbucket.config.prices import GB, Prices
+from nearbucket.pricing.bill import Usage
+from nearbucket.pricing.tariff import tariff
+from tests.build import settings
+
+TB = 1024.0
+SCOPE = Scope(1, 1, {}, None, None, 14.0, (), "2026-11")
+COUNTS = Counts(
+    100, 100, 1, 0, (RegionTraffic("us-east-1", 100, 100, 1, 1),), (), (), (), (), (),
+    (NamedTraffic("downloads.example.com", 100, 100),), (),
+)  # fmt: skip
+
+
+def notes(plan: str = "payg", tb: float = 65, removed: float = 0, **odd: Any) -> list[str]:
+    return list(
+        report_notes(
+            odd.get("scope", SCOPE),
+            odd.get("counts", COUNTS),
+            tariff(Prices(plan=plan, cdn_per_gb=odd.get("own_price"))),
+            Usage({"north-america": tb * TB}),
+            WhatIf("*", 1, removed * TB * GB, 1, odd.get("saving", 100.0)),
+            None,
+            odd.get("own"),
+        )
+    )
+
+
+def test_a_flat_rate_plan_comes_first() -> None:
+    first, nat = notes("flat:premium-75", removed=30)
+    assert first == (
+        "With the flat-rate plan Premium 75 TB, redirects save only what a smaller plan costs "
+        "less: 65 TB a month need the plan of 1,450 USD, and 35 TB that of 1,000 USD. The plan "
+        "has to be changed for it."
+    )
+    assert nat.startswith("Clients behind a NAT gateway")
+
+
+@pytest.mark.parametrize(("plan", "tb"), [("flat:premium-50", 40), ("flat:pro", 40)])
+def test_a_plan_that_stays_saves_nothing(plan: str, tb: float) -> None:
+    first, _ = notes(plan, tb=tb, removed=30)
+    assert "redirects save nothing: 10 TB a month need the plan of" in first
+    assert "as 40 TB do" in first
+
+
+def test_more_than_the_largest_size_of_a_plan_is_told() -> None:
+    assert "700 TB a month are more than any size of this plan." in notes("flat:premium-600", 700)
+
+
+def test_a_flat_rate_plan_that_saves_more_than_redirects_is_told_first() -> None:
+    first = notes(tb=200, saving=5000.0)[0]
+    assert first.startswith("The flat-rate plan premium-200 costs 3,500 USD a month for up to 200")
+    assert "Changing the plan saves more than redirects, which save 5,000 USD" in first
+    assert "--plan flat:premium-200" in first
+
+
+def test_a_plan_that_costs_more_than_what_redirects_leave_is_told_without_a_verdict() -> None:
+    first = notes(tb=65, saving=4000.0)[0]
+    assert "premium-75" in first
+    assert "Changing" not in first
+
+
+@pytest.mark.parametrize("odd", [{"tb": 700}, {"own_price": 0.05}], ids=str)
+def test_where_no_plan_fits_or_the_price_is_the_users_own_no_plan_is_told(odd: Any) -> None:
+    assert len(notes(**odd)) == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "text"), [(1.5, "are no evidence"), (7.0, "do not tell weekends"), (13.99, None)]
+)
+def test_too_few_days_are_told(days: float, text: str | None) -> None:
+    found = notes(tb=700, scope=replace(SCOPE, days=days))[:-1]
+    assert [text in each for each in found if text] == [True] * (text is not None)
+    assert bool(found) == (text is not None)
+
+
+def test_gaps_in_the_counts_are_told() -> None:
+    regions = (
+        *COUNTS.regions,
+        RegionTraffic(NO_ADDRESS, 1, 20, 1, 0),
+        RegionTraffic(AMAZON_NO_REGION, 1, 7, 1, 1),
+    )
+    own = settings(site={"hosts": ["downloads.example.io"]})
+    found = notes(tb=700, counts=replace(COUNTS, regions=regions), own=own)
+    assert [each.split(" of the bytes")[0] for each in found[:-1]] == ["20%", "7%", "100%"]
+    assert notes(tb=700, own=settings())[:-1] == []
