@@ -9,6 +9,8 @@ import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from nearbucket.config.file import load
 from nearbucket.frontend.stuck_clients import ADVICE, StuckClient
 from nearbucket.policy.explain import ExplainQuery, Explanation
@@ -33,8 +35,6 @@ from tests.build import ranges
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    import pytest
 
     from nearbucket.telemetry.metrics import Values
 
@@ -310,6 +310,16 @@ async def test_a_file_that_is_gone_is_logged_once_and_read_again_when_it_is_back
     found = [line for line in caplog.messages if line.startswith((str(file), "configuration r"))]
     starts = [gone, back, gone, "configuration reloaded"]
     assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 4
+
+
+async def test_dollars_are_computed_from_the_bytes_of_all_workers(tmp_path: Path) -> None:
+    labels = ("*", "us-west-2")
+    values: Values = {"nearbucket_redirected_bytes_total": {labels: 500 << 30}}
+    one, two = Worker(), Worker()
+    one.values = two.values = values
+    async with supervised(tmp_path / "nearbucket.yaml", one, two) as supervisor:
+        figures = await supervisor.figures()
+    assert figures["nearbucket_saved_usd_total"][labels] == pytest.approx(85)
 
 
 async def test_what_one_worker_takes_back_is_paid_by_the_savings_of_another(tmp_path: Path) -> None:

@@ -97,6 +97,13 @@ def test_bytes_of_a_long_time_without_a_scrape_are_spread_over_its_months() -> N
     assert quarter == pytest.approx(3 * month, rel=0.01)
 
 
+def test_bytes_between_two_scrapes_of_a_month_are_all_of_that_month() -> None:
+    supervised = Supervised(monthly_gb=65 * TB)
+    supervised.scrape({WEST: 0}, now=at(2026, 4, 10))
+    found = supervised.scrape({WEST: 30 * TB}, now=at(2026, 4, 20))
+    assert found == pytest.approx({WEST: 2170.88})
+
+
 def test_a_clock_that_is_set_back_changes_nothing() -> None:
     supervised = Supervised(cdn_per_gb=1)
     assert supervised.scrape({WEST: 1}, now=START - 90 * 86_400) == {WEST: 1}

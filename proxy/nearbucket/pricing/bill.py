@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage of a month.
+    """The usage of a month. What is below 0 counts as 0.
 
     Attributes:
         gb: GB to clients by price geography of the edge; ``unknown`` counts like the tariff's
@@ -115,8 +115,8 @@ def removal_usd(tariff: Tariff, geography: str, removed_gb: float) -> float:
     volume = _volume(tariff)
     if volume is None:
         return removed_gb * marginal_per_gb(tariff, geography, None)
-    left = max(0.0, volume - removed_gb)
-    return bill(Usage({geography: volume}), tariff) - bill(Usage({geography: left}), tariff)
+    before, after = Usage({geography: volume}), Usage({geography: volume - removed_gb})
+    return bill(before, tariff) - bill(after, tariff)
 
 
 def _volume(tariff: Tariff) -> float | None:
