@@ -6,7 +6,6 @@ ask for meanwhile counts, too.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
@@ -86,16 +85,17 @@ def expected(counts: ReplayCounts, settings: Settings, tariff: Tariff) -> Replay
         for site in settings.sites
         for region in site.targets
     }
-    removed: dict[str, float] = defaultdict(float)
+    removed = 0.0
     usd = -counts.redirects.total() * s3_get_per_request(tariff)
     for (site, region), size in counts.bytes.items():
         gb = size / GB
         usd -= gb * tariff.transfer_per_gb(buckets[site, region], region)
+        before, removed = removed, removed + gb
         if region in tariff.region_per_gb:
             usd += gb * tariff.region_per_gb[region]
         else:
-            removed[tariff.geography_of_clients(region)] += gb
-    usd += sum(removal_usd(tariff, geography, gb) for geography, gb in removed.items())
+            near = tariff.geography_of_clients(region)
+            usd += removal_usd(tariff, near, removed) - removal_usd(tariff, near, before)
     return ReplayFigures(counts.redirects.total(), counts.bytes.total(), max(0.0, usd))
 
 

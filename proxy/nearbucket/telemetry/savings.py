@@ -51,7 +51,8 @@ class _Account:
         of_requests: The metric of the redirects.
         reason: Third label of that metric's series, if they have one.
         priced: Bytes and requests that are in ``usd``, by site and region.
-        removed: GB of this month by price geography.
+        removed: GB of this month, in all price geographies: how much each of them carries is not
+            known. Taking all from each lets its volume be too large, and its price too low.
         month: This month.
         usd: Dollars by site and region; they fall when savings are taken back.
     """
@@ -60,7 +61,7 @@ class _Account:
     of_requests: str
     reason: tuple[str, ...] = ()
     priced: dict[Labels, tuple[float, float]] = field(default_factory=dict)
-    removed: dict[str, float] = field(default_factory=dict)
+    removed: float = 0.0
     month: Month = (0, 0)
     usd: dict[Labels, float] = field(default_factory=dict)
 
@@ -86,17 +87,17 @@ class _Account:
             self.priced[labels] = counted
         for month, share in months:
             if month != self.month:
-                self.month, self.removed = month, {}
+                self.month, self.removed = month, 0.0
             for labels, price, gb, number in news:
                 gets = number * s3_get_per_request(price.tariff)
                 less = gb * price.transfer_per_gb + gets
                 self.usd[labels] += self._off_the_bill(price, gb * share) - less * share
 
     def _off_the_bill(self, price: _TargetPrices, gb: float) -> float:
+        before = self.removed
+        self.removed = after = before + gb
         if price.own_per_gb is not None:
             return gb * price.own_per_gb
-        before = self.removed.get(price.geography, 0.0)
-        self.removed[price.geography] = after = before + gb
         return removal_usd(price.tariff, price.geography, after) - removal_usd(
             price.tariff, price.geography, before
         )
