@@ -52,7 +52,7 @@ def test_it_comes_close_to_the_best_of_all_policies() -> None:
 
 
 def test_the_largest_floor_that_gives_up_next_to_nothing_is_chosen() -> None:
-    slots = (Slot(0, 10), Slot(0, 14), Slot(0, 18), Slot(0, 24), Slot(0, -1))
+    slots = (Slot(0, 10), Slot(0, 14), Slot(0, 16), Slot(0, 20), Slot(0, -1))
     for small, floor in ((0.1, 20), (10.0, 16), (-10.0, 20)):
         worth = Worth(
             slots, {"home": [0.1, 0.1, small, 1000.0, 500.0]}, {"*": frozenset({0})}, "home", 5.0,

@@ -232,6 +232,16 @@ def test_losses_inside_of_a_pattern_are_excluded() -> None:
     assert policy.may_redirect("pool/a.iso")
 
 
+def test_in_the_origins_region_even_cold_objects_pay() -> None:
+    cold = [
+        fact(f"dump-{number}.bin", size=200 * MIB, day=number % 14, status=206)
+        for number in range(5000)
+    ]
+    sizes = {row.key: 4000 * MIB for row in cold}
+    found = some(advice(traffic_of(cold, 14, sizes)))
+    assert (found.paths, found.regions) == (("*.bin",), (ORIGIN,))
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -108,6 +108,11 @@ def test_requests_count_as(odd: dict[str, Any], count: float) -> None:
     assert redirects(**odd) == pytest.approx(count)
 
 
+def test_a_share_of_the_requests_has_that_share_of_the_bytes() -> None:
+    found = forecast([fact("a.tar.gz", size=GB, requests=8)], redirect={"percent": 25})
+    assert (found.redirects_month, found.bytes_month) == pytest.approx((2, 2 * GB))
+
+
 def test_an_object_of_unknown_size_is_below_any_floor() -> None:
     traffic = traffic_of([fact("a.tar.gz")], MONTH_DAYS, sizes={})
     for floor, count in ((0, 1), (1, 0)):
