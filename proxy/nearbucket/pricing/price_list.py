@@ -94,7 +94,9 @@ def price_list(overrides: Path | None = None) -> PriceList:
         return PriceList.model_validate(_merged(_list_prices(), own or {}))
     except ValidationError as error:
         raise ConfigError(f"{overrides}: {_first(error)}") from None
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ConfigError(f"{overrides}: {error.strerror}") from None
+    except (ValueError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{overrides}: not a price file: {error}") from None
 
 
