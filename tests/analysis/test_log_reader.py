@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -162,13 +163,13 @@ def test_headers_of_several_workers_may_stand_between_the_lines(tmp_path: Path) 
     ("raw", "problem"),
     [
         pytest.param(b'{"method":"GET"', "line 1: Expecting", id="half a line"),
-        pytest.param(b'{"method":"GET"}', "line 1: not a line of nearbucket's", id="other JSON"),
-        pytest.param(b'{"a":' * 100_000, "line 1: maximum recursion", id="deep"),
+        pytest.param(b'{"method":"GET"}', "line 1: #Fields has no sc-bytes", id="other JSON"),
+        pytest.param(b'{"a":' * 100_000, "line 1: nested too deeply", id="deep"),
         pytest.param(b"{\xff}", "line 1: ", id="no text"),
         pytest.param(b"a\tb", "line 1: neither JSON, nor W3C below a #Fields", id="no header"),
-        pytest.param(b"#Fields: date time", "line 1: #Fields has no sc-bytes, c-ip", id="few"),
+        pytest.param(b"#Fields: date time", "line 1: #Fields has no sc-bytes, cs-uri", id="few"),
         pytest.param(w3c(CLOUDFRONT)[:-3], "line 3: ", id="a column short"),
-        pytest.param(w3c(CLOUDFRONT, **{"sc-bytes": "x"}), "line 3: invalid literal", id="number"),
+        pytest.param(w3c(CLOUDFRONT, **{"sc-bytes": "x"}), "line 3: b'x' in sc-bytes", id="number"),
     ],
 )
 def test_what_is_no_request_is_named_and_the_next_line_is_read(
@@ -180,10 +181,10 @@ def test_what_is_no_request_is_named_and_the_next_line_is_read(
     assert isinstance(line, LogEntry)
 
 
-def test_a_line_without_end_is_never_held_whole(tmp_path: Path) -> None:
-    found = lines(tmp_path, b"{" + b"x" * 3_000_000)
-    assert len(found) == 3
-    assert all(isinstance(each, UnreadableInput) for each in found)
+def test_a_line_that_is_longer_than_any_request_cannot_be_read(tmp_path: Path) -> None:
+    problem, line = lines(tmp_path, b"{" + b"x" * 3_000_000 + b"\n" + line_of(JsonFormat(), FULL))
+    assert isinstance(problem, UnreadableInput)
+    assert isinstance(line, LogEntry)
 
 
 def test_a_cut_gzip_file_is_read_as_far_as_it_goes_and_named(tmp_path: Path) -> None:
@@ -192,20 +193,57 @@ def test_a_cut_gzip_file_is_read_as_far_as_it_goes_and_named(tmp_path: Path) -> 
     assert isinstance(found[0], LogEntry)
     assert isinstance(found[-1], LogEntry)
     (broken,) = (each for each in found if isinstance(each, UnreadableInput) and each.rest)
-    assert "0.log: broken gzip" in broken.text
+    assert "0.log: its gzip data ends too early" in broken.text
 
 
 def test_the_position_ends_at_the_size(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(gzip.compress(line_of(JsonFormat(), FULL) * 1000))
-    logs = LogFiles([str(path), str(path)])
+    logs = LogFiles([str(path)])
     assert logs.position == 0
-    assert len(list(logs.entries())) == 2000
-    assert logs.position == logs.size == 2 * path.stat().st_size
+    assert len(list(logs.entries())) == 1000
+    assert logs.position == logs.size == path.stat().st_size
+
+
+def test_folders_and_patterns_stand_for_their_files_and_each_is_read_once(tmp_path: Path) -> None:
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).write_bytes(line_of(JsonFormat(), FULL))
+    names = [str(tmp_path), str(tmp_path / "*.log"), str(tmp_path / "a.log")]
+    assert len(list(LogFiles(names).entries())) == 2
+
+
+FORMATS = {
+    "CloudFront's JSON": json.dumps(
+        {
+            "date": "2026-11-02", "time": "00:00:01", "c-ip": WEST, "cs-method": "GET",
+            "x-host-header": "dl.example", "cs-uri-stem": KEY, "sc-status": "206",
+            "sc-bytes": "1300", "sc-content-len": "1000", "cs(User-Agent)": "curl/8.5.0",
+        }
+    ).encode(),
+    "S3's": (
+        f'owner dl.example [02/Nov/2026:00:00:01 +0000] {WEST} - ID REST.GET.OBJECT {KEY[1:]} '
+        f'"GET {KEY} HTTP/1.1" 206 - 1300 1000 5 4 "-" "curl/8.5.0" - host SigV4\n'
+    ).encode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_text_format_of_analyze_is_read(tmp_path: Path, name: str) -> None:
+    asked = LoggedRequest(WEST, "dl.example", "GET", KEY, "curl/8.5.0", None, None)
+    assert only(lines(tmp_path, FORMATS[name])) == LogEntry(
+        asked, 206, 1300, None, served=True, length=1000
+    )
+
+
+def test_parquet_is_named_and_the_next_file_is_read(tmp_path: Path) -> None:
+    problem, line = lines(tmp_path, b"PAR1" + bytes(100) + b"PAR1", line_of(JsonFormat(), FULL))
+    assert isinstance(problem, UnreadableInput)
+    assert problem.text.endswith("0.log: is Parquet, which is not read line by line")
+    assert isinstance(line, LogEntry)
 
 
 def test_a_file_that_is_not_there_is_found_before_the_first_is_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.log: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.log: no such file"):
         LogFiles(["-", str(tmp_path / "none.log")])
 
 

@@ -203,8 +203,8 @@ def test_lines_that_are_no_requests_are_counted_and_the_first_is_named(compare: 
     ("content", "finding"),
     [
         pytest.param(b"no log\n", "no line is a request: ", id="no log"),
-        pytest.param(gzip.compress(LOG)[:30], "broken gzip", id="broken"),
-        pytest.param(None, "No such file or directory", id="not there"),
+        pytest.param(gzip.compress(LOG)[:30], "gzip data ends too early", id="broken"),
+        pytest.param(None, "no such file, folder or pattern", id="not there"),
     ],
 )
 def test_a_log_that_cannot_be_used_ends_with_2(
