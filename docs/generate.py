@@ -1,4 +1,6 @@
-"""Writes the generated parts of the documentation, and the JSON Schema beside the example.
+"""Writes the generated parts of the documentation, and two JSON Schemas.
+
+The schemas are those of the configuration (beside its example) and of a report (``analyze``).
 
 The sources are ``Settings``, ``METRICS`` and the package's enums. Each block of a page between
 ``<!-- generated: NAME -->`` and ``<!-- end -->`` is made anew; the rest is written by hand. A block
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from nearbucket.analysis.report.json_report import report_schema
 from nearbucket.config.schema import json_schema
 from nearbucket.config.value_types import Duration
 from nearbucket.policy.model import Action, Reason
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 SCHEMA = DOCS.parent / "config" / "nearbucket.schema.json"
+REPORT_SCHEMA = DOCS / "analyze-schema.json"
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)([^<#]*)", re.DOTALL)
 
 Keys = tuple[str, ...]
@@ -107,7 +111,10 @@ UNWRITTEN = {("sites", "[]", "targets", "<region>", "region"): "the key it is li
 def main(arguments: list[str]) -> int:
     """Write the pages, or with ``--check`` name those that are not current."""
     old = {page: page.read_text("utf-8") for page in sorted(DOCS.glob("*.md"))}
-    new = renewed(old) | {SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
+    new = renewed(old) | {
+        SCHEMA: json.dumps(json_schema(), indent=2) + "\n",
+        REPORT_SCHEMA: json.dumps(report_schema(), indent=2) + "\n",
+    }
     stale = [page for page in new if not page.exists() or page.read_text("utf-8") != new[page]]
     for page in stale:
         name = page.relative_to(DOCS.parent)

@@ -200,6 +200,7 @@ def _recommendation() -> Recommendation:
         high=4_000.0,
         why=why,
         yaml=YAML,
+        gb_month={"north-america": 45_300.0, "europe": 5_592.8},
     )
 
 
@@ -247,9 +248,16 @@ def made_report() -> Report:
             counts.bytes / DAYS * MONTH_DAYS,
             5_317.0,
             scaled=False,
+            gb_month={"north-america": 60_000.0, "europe": 13_932.8},
+            requests_month=410_400.0,
         ),
         what_if=WhatIf(
-            "*.tar.*z*, any size, us-east-1 and us-west-2", 108_200, 27.2 * TB, 80.1, 1_759
+            "*.tar.*z*, any size, us-east-1 and us-west-2",
+            108_200,
+            27.2 * TB,
+            80.1,
+            1_759,
+            {"north-america": 27_852.8},
         ),
         next_regions=(
             NextRegion("eu-west-1", 8_100, 4.1 * TB, 9.2, 241.0),

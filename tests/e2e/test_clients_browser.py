@@ -93,6 +93,8 @@ class Tab:
         self._number = 0
         self._session: dict[str, str] = {}
         self._events: list[dict[str, Any]] = []
+        self.seen: list[dict[str, Any]] = []
+        """All events, as they came."""
 
     async def open(self, url: str) -> None:
         """Show a page and wait until it is there."""
@@ -117,6 +119,7 @@ class Tab:
                 result: dict[str, Any] = message["result"]
                 return result
             self._events.append(message)
+            self.seen.append(message)
 
     async def event(self, method: str, **having: Any) -> dict[str, Any]:
         """Wait for an event that has these values."""
@@ -127,6 +130,7 @@ class Tab:
                 if message.get("method") == method and having.items() <= params.items():
                     return params
             self._events.append(await self._socket.receive_json(timeout=PATIENCE))
+            self.seen.append(self._events[-1])
 
     async def run(self, function: str, *arguments: Any) -> Any:
         """Call a function of JavaScript there, and return what it comes to."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
+from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS, DayTraffic, SizeTraffic
 from nearbucket.analysis.report.figures import harmless, share, size
 from nearbucket.analysis.report.findings import bill_steps, place
 from nearbucket.policy.model import UNKNOWN
 
 if TYPE_CHECKING:
-    from nearbucket.analysis.answers import DayTraffic, Report
+    from nearbucket.analysis.answers import Counts, Report
 
 _COLOURED = 6
 """AWS regions that the chart of days tells apart; the others are one area."""
+_MOST_DAYS = 400
+"""Days that a chart shows in their distance."""
+_POWERS = 63
+"""Size classes that there can be."""
 _BOXES = 60
 """Boxes of the map of folders; the smallest are left to its table."""
 _NO_REGION = (AMAZON_NO_REGION, NO_ADDRESS, UNKNOWN)
@@ -74,8 +79,8 @@ def day_values(days: tuple[DayTraffic, ...], name: str, names: list[str]) -> lis
     ]
 
 
-def _days(days: tuple[DayTraffic, ...]) -> Data:
-    names = day_regions(days)
+def _days(logged: tuple[DayTraffic, ...]) -> Data:
+    names, days = day_regions(logged), _all_days(logged)
     return {
         "days": [day.day.isoformat() for day in days],
         "areas": [
@@ -89,26 +94,42 @@ def _days(days: tuple[DayTraffic, ...]) -> Data:
     }
 
 
+def _all_days(days: tuple[DayTraffic, ...]) -> tuple[DayTraffic, ...]:
+    """The days and those between them without requests, unless these are too many."""
+    if not days or (length := (days[-1].day - days[0].day).days) > _MOST_DAYS:
+        return days
+    known = {each.day: each for each in days}
+    every = (days[0].day + timedelta(number) for number in range(length + 1))
+    return tuple(known.get(day, DayTraffic(day, 0, 0, {})) for day in every)
+
+
 def day_colours(names: list[str]) -> list[tuple[str, str]]:
     """The areas of the chart of days, each with its colour of ``page.css``."""
     return [(name, _GREYS.get(name, f"r{number}")) for number, name in enumerate(names)]
 
 
 def _sizes(report: Report) -> list[Data]:
+    """The size classes from the smallest to the largest, empty ones too."""
     counts, found = report.counts, report.recommendation
     floor = found.min_size if found else 0
+    known = {each.at_least: each for each in counts.sizes if each.at_least is not None}
+    first, last = min(known, default=1), max(known, default=0)
+    classes = {1 << power for power in range(_POWERS) if first <= 1 << power <= last}
     return [
-        {
-            "name": size(each.at_least),
-            "requests": each.requests / (counts.requests or 1),
-            "bytes": each.bytes / (counts.bytes or 1),
-            "requests_text": share(each.requests, counts.requests),
-            "bytes_text": share(each.bytes, counts.bytes),
-            "below": each.at_least < floor,
-        }
-        for each in counts.sizes
-        if each.at_least is not None
+        _size_class(known.get(low, SizeTraffic(low, 0, 0, 0)), counts, below=low < floor)
+        for low in sorted({*known, *classes})
     ]
+
+
+def _size_class(each: SizeTraffic, counts: Counts, *, below: bool) -> Data:
+    return {
+        "name": size(each.at_least or 0),
+        "requests": each.requests / (counts.requests or 1),
+        "bytes": each.bytes / (counts.bytes or 1),
+        "requests_text": share(each.requests, counts.requests),
+        "bytes_text": share(each.bytes, counts.bytes),
+        "below": below,
+    }
 
 
 def _folders(report: Report) -> list[Data]:

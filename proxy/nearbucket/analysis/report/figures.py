@@ -82,8 +82,10 @@ def _three_digits(number: float) -> str:
 
 def volume(size: float) -> str:
     """Bytes of a bill or a log, such as 49.7 TB."""
+    if not size:
+        return "0"
     number, unit = _scaled(size, _VOLUMES)
-    return f"{count(number) if unit == 'bytes' else _three_digits(number)} {unit}"
+    return f"{_three_digits(number)} {unit}" if unit != "bytes" else plural(round(size), "byte")
 
 
 def size(of_object: int) -> str:
@@ -97,11 +99,13 @@ def share(part: float, whole: float) -> str:
     """Percentage: 100 % and 0 % only if they are exact."""
     if not whole or not part:
         return "0 %"
+    if part < 0:
+        return f"-{share(-part, whole)}" if -part >= 0.001 * whole else "about 0 %"
     percent = 100 * part / whole
     if 0 < percent < 1:
-        return "under 0.1 %" if percent < 0.1 else f"{percent:.1f} %"  # noqa: PLR2004
+        return "<0.1 %" if percent < 0.1 else f"{percent:.1f} %"  # noqa: PLR2004
     if 99 <= percent < 100:  # noqa: PLR2004
-        return "over 99.9 %" if percent > 99.9 else f"{percent:.1f} %"  # noqa: PLR2004
+        return ">99.9 %" if percent > 99.9 else f"{percent:.1f} %"  # noqa: PLR2004
     return f"{percent:.0f} %"
 
 

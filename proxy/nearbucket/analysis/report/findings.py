@@ -61,7 +61,7 @@ class BillStep:
     """One step from today's bill to the one after.
 
     Attributes:
-        name: ``today``, a pattern, ``after``, or ``rounding`` if the patterns do not quite add up.
+        name: ``today``, a pattern, ``after``, or ``rest`` if the patterns do not add up.
         usd: Dollars a month: a bill, or what the step adds to it (negative: saves).
         start: Where the step begins, in dollars; 0 for a bill.
         end: Where it ends.
@@ -180,7 +180,7 @@ def bill_steps(report: Report) -> list[BillStep]:
         level -= line.saving_usd_month
     rest = after - level
     if abs(rest) >= LEAST_REST:
-        steps.append(BillStep("rounding", rest, level, after))
+        steps.append(BillStep("rest", rest, level, after))
     return [*steps, BillStep("after", after, 0, after, found.costs_usd_month)]
 
 

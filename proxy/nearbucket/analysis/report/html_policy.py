@@ -20,7 +20,7 @@ from nearbucket.analysis.report.html_tables import path
 from nearbucket.analysis.report.markup import Column, Html, Part, element, table
 
 if TYPE_CHECKING:
-    from nearbucket.analysis.answers import Recommendation, Report
+    from nearbucket.analysis.answers import Recommendation, RecommendedLine, Report
 
 _KINDS = {"exclude": " (excluded)"}
 
@@ -51,8 +51,8 @@ def _yaml(found: Recommendation) -> Html:
     text = "\n".join(visible(line) for line in found.yaml.split("\n"))
     return element(
         "div",
-        element("button", "Copy", type="button", id="copy", hidden=""),
         element("span", id="copied", role="status"),
+        element("button", "Copy", type="button", id="copy", hidden=""),
         element("pre", element("code", text), id="yaml", tabindex="0",
                 aria_label="Policy as YAML"),
         class_="paste",
@@ -76,7 +76,7 @@ def _compared(report: Report) -> Part:
             share(each.saving_usd_month, bill),
         )
         for name, words, each in (
-            ("compared", what.policy, what),
+            ("compared with", what.policy, what),
             *((("recommended", _words(found), found),) if found else ()),
         )
     ]
@@ -85,6 +85,10 @@ def _compared(report: Report) -> Part:
 
 def _words(found: Recommendation) -> str:
     return f"{', '.join(found.paths)}; {floor_text(found)}; {', '.join(found.regions)}"
+
+
+def _figures(line: RecommendedLine) -> tuple[str, str, str]:
+    return money(line.saving_usd_month), volume(line.bytes_month), count(line.objects)
 
 
 def _why(found: Recommendation, *, chosen: bool) -> Part:
@@ -96,9 +100,7 @@ def _why(found: Recommendation, *, chosen: bool) -> Part:
     rows = [
         (
             [path(line.name), _KINDS.get(line.kind) if chosen else None],
-            money(line.saving_usd_month),
-            volume(line.bytes_month),
-            count(line.objects),
+            *(_figures(line) if line.kind != "floor" else ("", "", "")),
             harmless(line.why, 300),
         )
         for line in lines

@@ -13,6 +13,7 @@ from nearbucket.analysis.report.chart_data import (
     suffix_name,
 )
 from nearbucket.analysis.report.figures import (
+    about,
     count,
     harmless,
     money,
@@ -30,7 +31,16 @@ from nearbucket.analysis.report.findings import (
     how_computed,
     place,
 )
-from nearbucket.analysis.report.markup import Column, Html, Part, element, joined, legend, table
+from nearbucket.analysis.report.markup import (
+    Column,
+    Html,
+    Part,
+    element,
+    joined,
+    legend,
+    table,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Recommendation, Report
@@ -69,7 +79,7 @@ def cards(report: Report) -> Html:
     bill, found, whole = report.bill, report.recommendation, report.counts.bytes
     inside = aws_bytes(report)
     made = [
-        _card("The CDN's bill now", money(bill.usd_month), f"{volume(bill.bytes_month)} a month"),
+        _card("The CDN's bill now", money(bill.usd_month), _bill_text(report)),
         _card("Of it to machines in AWS", share(inside, whole), aws_text(report)),
     ]
     if found is None:
@@ -82,8 +92,15 @@ def cards(report: Report) -> Html:
         _range(found, bill.usd_month),
         kind="best",
     )
-    cost = _card("Copies cost, subtracted", money(found.costs_usd_month), costs_text(found))
+    cost = _card("Copies cost, already subtracted", money(found.costs_usd_month), costs_text(found))
     return element("div", best, made, cost, class_="cards")
+
+
+def _bill_text(report: Report) -> str:
+    """What the bill is for."""
+    bill = report.bill
+    requests = f", {about(bill.requests_month)} requests" if bill.requests_month else ""
+    return f"{volume(bill.bytes_month)}{requests} a month"
 
 
 def _card(name: str, figure: str, more: str, drawn: Part = None, kind: str = "") -> Html:
@@ -120,7 +137,7 @@ def notes(report: Report) -> Part:
         return None
     return element(
         "aside",
-        element("ul", [element("li", harmless(note, 600)) for note in report.notes]),
+        element("ul", [element("li", with_options(harmless(note, 600))) for note in report.notes]),
         aria_label="Read this first",
     )
 
@@ -132,7 +149,7 @@ def bill_section(report: Report) -> Part:
         return None
     rows = [
         (
-            tables.path(step.name),
+            step.name if step in {steps[0], steps[-1]} else tables.path(step.name),
             money(step.usd),
             money(step.end),
         )
@@ -170,8 +187,8 @@ def days_section(report: Report) -> Html:
     return section(
         "regions",
         "Where the bytes go",
-        "Bytes a day by the AWS region of the client. A client in a region with a bucket costs the "
-        "CDN nothing; all others are served as today.",
+        "Bytes a day by the AWS region of the client. What comes from a bucket in the client's own "
+        "region does not pass the CDN; all else is served as today.",
         chart("days", label, table("Bytes by day and region", columns, rows), colours),
         element("h3", "By region"),
         element("p", _BUCKETS, class_="about") if report.recommendation else None,
@@ -199,9 +216,13 @@ def sizes_section(report: Report) -> Html:
     ]
     words = "Share of requests and of bytes, by the size of the object."
     if found and found.min_size:
+        small = [
+            each for each in counts.sizes if (each.at_least or found.min_size) < found.min_size
+        ]
         words += (
-            f" Pale: below the floor of {size(found.min_size)}. These requests are not redirected: "
-            "they are many and have few bytes."
+            f" Pale: below the floor of {size(found.min_size)}, and not redirected: "
+            f"{share(sum(each.requests for each in small), counts.requests)} of the requests, "
+            f"{share(sum(each.bytes for each in small), counts.bytes)} of the bytes."
         )
     label = "Two bars for each size of objects: its share of requests and its share of bytes."
     data = table("Requests and bytes by size of the object", columns, rows)
@@ -245,7 +266,7 @@ def _scale() -> Html:
     shade = element("linearGradient", stops, id="shade")
     box = element("rect", width="90", height="10", rx="2", fill="url(#shade)")
     drawn = element("svg", shade, box, class_="shade", viewBox="0 0 90 10", aria_hidden="true")
-    return element("p", "to AWS: 0 % ", drawn, " 100 %", class_="legend")
+    return element("p", "to AWS: 0 % ", drawn, " 100 %", class_="legend", hidden="")
 
 
 def lists(report: Report) -> Html:
@@ -289,7 +310,8 @@ def computed_section(report: Report) -> Html:
     """How the figures come about, and what was left out."""
     return section(
         "computed", "How this is computed", "",
-        element("ul", [element("li", sentence) for sentence in how_computed(report)]),
+        element("ul", [element("li", with_options(sentence)) for sentence in how_computed(report)]),
+        tables.geographies_table(report),
         element("h3", "Left out"),
         tables.left_out(report),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from nearbucket.analysis.report.markup import Column, Html, Part, bar, element, 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import NamedTraffic, Report
 
+_GB = 1024**3
 _BYTES, _REQUESTS = Column("bytes", "n"), Column("requests", "n")
 _ADDRESSES = Column("addresses", "n less")
 
@@ -18,6 +19,12 @@ _ADDRESSES = Column("addresses", "n less")
 def path(text: str) -> Html:
     """A path or another text of a log, in a direction of its own."""
     return element("bdi", harmless(text))
+
+
+def _region(region: str) -> Part:
+    """A region, not broken over lines, or words for what is none."""
+    words = place(region)
+    return element("span", words, class_="region") if words == region else words
 
 
 def _share(part: float, whole: float, kind: str = "") -> Part:
@@ -39,7 +46,7 @@ def regions_table(report: Report) -> Html:
     worth = _worth(report)
     rows = [
         (
-            place(each.region),
+            _region(each.region),
             volume(each.bytes),
             _share(each.bytes, whole),
             count(each.requests),
@@ -154,6 +161,23 @@ def next_regions_table(report: Report) -> Html:
         for each in report.next_regions
     ]
     return table("What one more bucket would bring a month", columns, rows)
+
+
+def geographies_table(report: Report) -> Part:
+    """What the CDN delivers in a month by the price geography of the edge, and what remains."""
+    bill, found = report.bill, report.recommendation
+    if not bill.gb_month:
+        return None
+    removed = found.gb_month if found else {}
+    columns = (Column("edge in"), Column("now", "n"), Column("with the recommended policy", "n"))
+    rows = [
+        (name, volume(gb * _GB), volume((gb - removed.get(name, 0)) * _GB) if found else "")
+        for name, gb in sorted(bill.gb_month.items(), key=lambda pair: -pair[1])
+    ]
+    return [
+        element("h3", "Bytes a month by the price geography of the edge"),
+        table("Bytes a month by the price geography of the edge", columns, rows),
+    ]
 
 
 def left_out(report: Report) -> Part:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
+
+_OPTION = re.compile(r"(--[a-z][a-z-]*)")
 
 
 class Html(str):
@@ -97,10 +100,16 @@ def bar(part: float, whole: float, kind: str = "") -> Html:
     )
 
 
+def with_options(text: str) -> Part:
+    """A sentence in which options such as ``--plan`` are not broken over lines."""
+    parts = _OPTION.split(text)
+    return [element("code", part) if _OPTION.fullmatch(part) else part for part in parts]
+
+
 def legend(items: Iterable[tuple[str, str]]) -> Html:
     """The colours of a chart: names, and the colours of ``page.css`` that stand for them."""
     keys = [element("li", _square(colour), " ", element("bdi", name)) for name, colour in items]
-    return element("ul", keys, class_="legend")
+    return element("ul", keys, class_="legend", hidden="")
 
 
 def _square(colour: str) -> Html:

@@ -85,7 +85,7 @@
       yAxis: axis({ type: "value", name: UNITS[unit], nameGap: 8, nameTextStyle: { color: colour("quiet"), align: "right" },
         axisLabel: { color: colour("quiet"), fontSize: 12, formatter: (n) => Number(n.toPrecision(3)).toString() } }),
       series: areas.map((area) => ({
-        name: area.name, type: "bar", stack: "all", barCategoryGap: "25%", data: area.bytes.map((n) => n / scale),
+        name: area.name, type: "bar", stack: "all", barCategoryGap: "25%", barMaxWidth: 72, data: area.bytes.map((n) => n / scale),
         itemStyle: { color: colour(area.colour) },
       })),
     };
@@ -93,11 +93,11 @@
 
   function sizes(classes) {
     const bars = (name, strong, pale) => ({
-      name, type: "bar", barGap: "5%", barCategoryGap: "28%", itemStyle: { color: colour(strong) },
+      name, type: "bar", barGap: "5%", barCategoryGap: "28%", barMaxWidth: 36, itemStyle: { color: colour(strong) },
       data: classes.map((each) => ({ value: each[name], itemStyle: { color: colour(each.below ? pale : strong) } })),
     });
     return {
-      grid: { left: 4, right: 4, top: 10, bottom: 4, containLabel: true },
+      grid: { left: 4, right: 20, top: 10, bottom: 4, containLabel: true },
       tooltip: { trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: colour("line"), opacity: .35 } },
         formatter: ([one]) => {
           const each = classes[one.dataIndex];
@@ -120,6 +120,11 @@
       return { name: each.name, value: each.bytes, aws: each.aws, objects: each.objects,
         itemStyle: { color: `rgb(${fill})` }, label: { color: bright(fill) ? "#10151b" : "#ffffff" } };
     };
+    const whole = (folder) => {  // its colour shows where its boxes are too small
+      const sum = folder.children.reduce((all, each) => all + each.bytes, 0) || 1;
+      const aws = folder.children.reduce((all, each) => all + each.aws * each.bytes, 0) / sum;
+      return { name: folder.name, itemStyle: { color: `rgb(${between(from, to, aws)})` }, children: folder.children.map(box) };
+    };
     return {
       tooltip: { formatter: ({ data: one, treePathInfo: path }) => {
         if (one?.aws === undefined) return tip(path?.[path.length - 1]?.name ?? "", []);
@@ -128,7 +133,7 @@
       } },
       series: [{
         type: "treemap", left: 0, right: 0, top: 0, bottom: 0, roam: false, nodeClick: false, breadcrumb: { show: false },
-        visibleMin: 30, childrenVisibleMin: 30, data: found.map((folder) => ({ name: folder.name, children: folder.children.map(box) })),
+        visibleMin: 30, childrenVisibleMin: 30, data: found.map(whole),
         label: { fontSize: 12, overflow: "truncate", ellipsis: "…" },
         levels: [
           { itemStyle: { gapWidth: 3, borderWidth: 0, borderColor: colour("paper") } },
@@ -169,6 +174,7 @@
     });
   }
 
+  document.querySelectorAll(".legend").forEach((each) => { each.hidden = false; });
   document.querySelectorAll("details").forEach((each) => { each.open = false; });
   copying();
   drawAll();

@@ -37,7 +37,7 @@ _LINE = 10_000
 """Characters of a text of a log in a pipe."""
 _DAYS = 31
 """Days that a terminal lists at most."""
-_MAPS = {"left_out", "by_region"}
+_MAPS = {"left_out", "by_region", "gb_month"}
 """Objects of the document whose names are data."""
 
 

@@ -146,7 +146,7 @@ def why(found: Recommendation) -> TextTable:
         (
             harmless(line.name),
             ("excluded" if line.kind == "exclude" else "chosen") if line.chosen else "left out",
-            money(line.saving_usd_month),
+            money(line.saving_usd_month) if line.kind != "floor" else "",
             harmless(line.why, 300),
         )
         for line in sorted(found.why, key=lambda line: not line.chosen)
