@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 import yaml
 
+from nearbucket.cli.main import app
 from nearbucket.config.settings import Settings
 from nearbucket.policy.model import Reason, Request
 from nearbucket.regions.ip_ranges_source import read_ranges_file
@@ -227,6 +229,25 @@ def test_every_reason_has_a_heading(reason: Reason) -> None:
 @pytest.mark.parametrize("name", [metric.name for metric in METRICS])
 def test_every_metric_is_described(name: str) -> None:
     assert f"| `{name}` |" in (ROOT / "docs" / "metrics.md").read_text("utf-8")
+
+
+ANALYZE = (ROOT / "docs" / "analyze.md").read_text("utf-8")
+ANALYZE_OPTIONS = [
+    option
+    for parameter in typer.main.get_command(app).commands["analyze"].params  # type: ignore[attr-defined]
+    for option in (*parameter.opts, *parameter.secondary_opts)
+    if option.startswith("--")
+]
+
+
+@pytest.mark.parametrize("option", ANALYZE_OPTIONS)
+def test_every_option_of_analyze_is_described(option: str) -> None:
+    assert re.search(rf"`{option}[ `]", ANALYZE)
+
+
+def test_the_description_of_analyze_has_no_other_options() -> None:
+    rows = "\n".join(re.findall(r"^\| (`--.*)", ANALYZE, re.MULTILINE))
+    assert set(re.findall(r"`(--[\w-]+)", rows)) == set(ANALYZE_OPTIONS)
 
 
 @pytest.mark.parametrize("field", [*LogRecord._fields, *W3C_FIELDS.split()])
