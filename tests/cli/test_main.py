@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         ("config schema", "Print the JSON Schema of the configuration."),
         ("config diff", "Show the settings that differ between A and B"),
         ("config show", "Print the effective configuration, with masked secrets."),
-        ("demo", "Start a local S3 server, two buckets and the proxy, and show curl"),
+        ("demo", "Start a local S3 server, two buckets and the proxy; show commands"),
     ],
 )
 def test_every_command_says_what_it_does(nearbucket: Run, command: str, sentence: str) -> None:

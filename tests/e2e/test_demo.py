@@ -147,7 +147,8 @@ def test_the_demo_shows_every_line_and_that_it_is_right(tmp_path: Path) -> None:
         demo.kill()
     lines = demo.text.splitlines()
     assert sum(line.startswith("$ curl ") for line in lines) == 6
-    assert [line for line in lines if line in {"ok", "NOT as expected"}] == ["ok"] * 6
+    assert sum(line.startswith("$ nearbucket analyze ") for line in lines) == 2
+    assert [line for line in lines if line in {"ok", "NOT as expected"}] == ["ok"] * 8
     assert "Still running" not in demo.text
     assert list(demo.temporary.iterdir()) == []
 

@@ -92,7 +92,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Start a local S3 server, two buckets and the proxy, and show curl commands against it."""
+    """Start a local S3 server, two buckets and the proxy; show commands, and a report on a log."""
     from nearbucket.cli.demo.demo import run  # noqa: PLC0415
 
     if not run(stay=sys.stdout.isatty() if stay is None else stay):

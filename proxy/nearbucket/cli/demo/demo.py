@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 from rich.console import Console
 
 from nearbucket.cli.demo.child_process import ENDINGS, end, start
+from nearbucket.cli.demo.sample_log import write_sample_log
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
 from nearbucket.config.yaml_document import write_yaml
 from nearbucket.errors import ConfigError, OriginError
@@ -44,12 +45,12 @@ RANGES = {
         for prefix, region in (("192.0.2.0/24", HOME_REGION), ("198.51.100.0/24", WEST_REGION))
     ],
     "ipv6_prefixes": [
-        {
-            "ipv6_prefix": "2001:db8:2::/48",
-            "region": WEST_REGION,
-            "service": "EC2",
-            "network_border_group": WEST_REGION,
-        }
+        {"ipv6_prefix": prefix, "region": region, "service": "EC2", "network_border_group": region}
+        for prefix, region in (
+            ("2001:db8:1::/48", HOME_REGION),
+            ("2001:db8:2::/48", WEST_REGION),
+            ("2001:db8:3::/48", "eu-west-1"),
+        )
     ],
 }
 
@@ -81,6 +82,7 @@ class Demo:
             self.folder = Path(self._stack.enter_context(temporary))
             s3 = self._stack.enter_context(SeaweedFS(self.folder / "s3"))
             asyncio.run(self._fill(s3))
+            write_sample_log(self.folder / "sample-log")
             self._serve(self.folder, s3)
             self._stack = self._stack.pop_all()
         return self
@@ -172,6 +174,25 @@ class Demo:
             DemoCommand("Both are counted, with the reason and the bytes",
                         f"curl -s {metrics} | grep -E '{counts}'",
                         (f'redirects_total{{region="{WEST_REGION}",site="*"}} 2.0',)),
+            *self._report_commands(),
+        ]  # fmt: skip
+
+    def _report_commands(self) -> list[DemoCommand]:
+        """What is shown of a report on access logs."""
+        page = self.folder / "report.html"
+        analyze = (
+            f"nearbucket analyze {self.folder}/sample-log --ranges {self.folder}/ip-ranges.json "
+            f"--origin-region {HOME_REGION}"
+        )
+        figures = "bill.usd_month|recommendation.(paths|regions|saving_usd_month|low|high)"
+        return [
+            DemoCommand("A report on an access log says what redirects would save a month",
+                        f"{analyze} | grep -E '^({figures})'",
+                        ("recommendation.paths\t*.tar.xz", "recommendation.saving_usd_month")),
+            DemoCommand("... also as a page with charts",
+                        f"{analyze} --format html --output {page} && "
+                        f"grep -o '<title>.*</title>' {page}",
+                        ("<title>downloads.example.com, 2 to 15 November 2026</title>",)),
         ]  # fmt: skip
 
 
@@ -189,8 +210,9 @@ def run(*, stay: bool) -> bool:
             if stay:
                 console.print(
                     "\nStill running, so that you can try the commands. The dashboard is "
-                    f"http://127.0.0.1:{demo.admin_port}/ ; nearbucket.yaml and server.log are in "
-                    f"{demo.folder} . Ctrl-C stops and removes everything."
+                    f"http://127.0.0.1:{demo.admin_port}/ and the report is "
+                    f"{(demo.folder / 'report.html').as_uri()} ; nearbucket.yaml and server.log "
+                    f"are in {demo.folder} . Ctrl-C stops and removes everything."
                 )
                 signal.pause()
             else:
@@ -202,9 +224,16 @@ def run(*, stay: bool) -> bool:
 
 def _try(console: Console, demo: Demo) -> bool:
     right = True
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nearbucket's
     for title, command, expected in demo.commands():
         done = subprocess.run(  # noqa: S602  # our own command, shown and run alike
-            command, shell=True, capture_output=True, text=True, check=False, timeout=60
+            command,
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=os.environ | {"PATH": beside},
         )
         output = done.stdout.replace("\r", "").strip()
         good = all(words in output for words in expected)
