@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,7 +211,7 @@ def test_s3s_lines_are_read_with_quotes_in_agents_and_keys() -> None:
         (b"HEAD", "preseed/ubuntu.seed", "MSP360/6.2.2", None),
         (b"GET", '"', 'Mozilla/5.0 Safari/604.1"', 243),
     ]
-    assert (rows[0]["date"], rows[0]["time"]) == (b"2026-02-06", b"00:00:38")
+    assert (rows[0]["date"], rows[0]["time"]) == (date(2026, 2, 6), time(0, 0, 38))
 
 
 def test_json_objects_without_a_line_end_between_them_are_read() -> None:

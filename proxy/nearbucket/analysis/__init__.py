@@ -24,6 +24,7 @@ In reading order:
 * ``aggregate_store.py``: adds up reduced files in DuckDB.
 * ``client_regions.py``: region and network of each client.
 * ``count_queries.py``: asks the store for the counts.
+* ``count_sql.py``: its SQL.
 * ``report_building.py``: makes a report of the counts: bill, what-ifs, recommendation, notes.
 * ``log_reader.py``: reads nearbucket's JSON and W3C logs and CloudFront's logs line by line.
 * ``replay.py``: decides one logged request by two configurations.

@@ -99,6 +99,6 @@ class AggregateStore:
         """The rows of an answer."""
         return self.connection.execute(query, parameters).fetchall()
 
-    def table(self, query: str) -> pa.Table:
+    def table(self, query: str, parameters: dict[str, Any] | None = None) -> pa.Table:
         """An answer as an Arrow table."""
-        return self.connection.sql(query).to_arrow_table()
+        return self.connection.sql(query, params=parameters).to_arrow_table()

@@ -7,7 +7,10 @@ as int64. Where Arrow refuses a part of a file, ``line_reader.py`` reads that pa
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+import re
+from datetime import date
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,10 +19,10 @@ import pyarrow.json
 import pyarrow.parquet
 
 from nearbucket.analysis.formats import COLUMNS, NUMBERS, column_of, columns_of, standard_fields
-from nearbucket.analysis.line_reader import LONGEST, NONE, LineReader
+from nearbucket.analysis.line_reader import LONGEST, NONE, LineReader, line_of_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nearbucket.analysis.line_reader import LogLine
     from nearbucket.analysis.log_blocks import LogBlocks
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 pa.enable_signal_handlers(False)  # noqa: FBT003  # Python's own end the command at Ctrl-C
 
 TEXT = pa.dictionary(pa.int32(), pa.binary())
-_CSV_BLOCK = 4 << 20
+_CSV_BLOCK = 1 << 20
 _REFUSED = (pa.ArrowException, ValueError)
 """What Arrow raises for text that it does not read."""
 
@@ -113,7 +116,7 @@ class TableReader:
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=wanted,
-                column_types={name: _type(name) for name in wanted},
+                column_types={name: _TYPES.get(name, TEXT) for name in wanted},
                 null_values=["-", ""],
                 strings_can_be_null=False,
             ),
@@ -141,9 +144,15 @@ class TableReader:
             names = {name: each for name in file.schema_arrow.names if (each := column_of(name))}
             wanted = [name for name, column in names.items() if column in self.columns]
             for batch in file.iter_batches(batch_size=1 << 16, columns=wanted):
-                yield self._of_strings(pa.Table.from_batches([batch]), names)
+                yield from self._of_batch(batch, names)
         except (*_REFUSED, OSError) as error:
             self._note(f"Parquet that cannot be read: {error}", lines=0)
+
+    def _of_batch(self, batch: pa.RecordBatch, names: dict[str, str]) -> Iterator[pa.Table]:
+        try:
+            yield self._of_strings(pa.Table.from_batches([batch]), names)
+        except _REFUSED:
+            yield from self._of_lines((_line_of_row, row) for row in batch.to_pylist())
 
     def _of_strings(self, table: pa.Table, names: dict[str, str]) -> pa.Table:
         """A table of text columns with our names and types."""
@@ -155,10 +164,16 @@ class TableReader:
         return _checked(pa.table(arrays))
 
     def _slowly(self, part: memoryview) -> Iterator[pa.Table]:
+        return self._of_lines((self._lines.lines, raw) for raw in bytes(part).split(b"\n"))
+
+    def _of_lines(
+        self, made: Iterable[tuple[Callable[[Any], Iterable[LogLine]], Any]]
+    ) -> Iterator[pa.Table]:
+        """What functions give for lines, each of which may raise ValueError."""
         lines: list[LogLine] = []
-        for number, raw in enumerate(bytes(part).split(b"\n"), self._before + 1):
+        for number, (read, raw) in enumerate(made, self._before + 1):
             try:
-                lines.extend(self._lines.lines(raw))
+                lines.extend(read(raw))
             except ValueError as error:
                 self._note(f"line {number}: {error}")
         if lines:
@@ -169,12 +184,16 @@ class TableReader:
         self.first_problem = self.first_problem or problem
 
 
+def _line_of_row(row: dict[str, Any]) -> list[LogLine]:
+    return [line_of_object(row)]
+
+
 def table_of(lines: Sequence[LogLine], columns: frozenset[str]) -> pa.Table:
     """A table of lines that were read one by one."""
     values = dict(zip(COLUMNS, zip(*lines, strict=True), strict=True))
     return pa.table(
         {
-            name: _typed(name, pa.array(column, pa.binary()))
+            name: _of_values(name, column)
             for name, column in values.items()
             if name in columns and any(value is not None for value in column)
         }
@@ -207,25 +226,63 @@ def _ends_lines_once(part: memoryview) -> bool:
     return b"\r" not in block or block.count(b"\r") == block.count(b"\r\n")
 
 
-def _type(name: str) -> pa.DataType:
-    return pa.int64() if name in NUMBERS else TEXT
+_TYPES = {
+    **dict.fromkeys(NUMBERS, pa.int64()), "date": pa.date32(), "time": pa.time32("s"),
+}  # fmt: skip
+_ABSENT = pa.array(["-", ""])
 
 
 def _typed(name: str, values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """A column of text in its type.
 
     Raises:
-        ArrowInvalid: It has text where numbers belong.
+        ArrowInvalid: It has text where numbers or times belong.
     """
-    if name not in NUMBERS:
+    kind = _TYPES.get(name)
+    if kind is None:
         if not pa.types.is_binary(values.type):
             values = values.cast(pa.string()).cast(pa.binary())
         return pc.fill_null(values, NONE).dictionary_encode()
-    if pa.types.is_integer(values.type):
-        return values.cast(pa.int64())
-    text = values.cast(pa.string())
-    absent = pc.is_in(text, pa.array(["-", ""]))
-    return pc.if_else(absent, pa.scalar(None, pa.string()), text).cast(pa.int64())
+    if not pa.types.is_string(values.type):
+        return values.cast(kind)
+    absent = pc.is_in(values, _ABSENT)
+    return pc.if_else(absent, pa.scalar(None, pa.string()), values).cast(kind)
+
+
+def _of_values(name: str, values: Sequence[bytes | None]) -> pa.Array:
+    """A column of values that ``line_reader.py`` has checked, but for times."""
+    if name in NUMBERS:
+        numbers = [None if value in _NO_NUMBER else int(value) for value in values]
+        return pa.array(numbers, pa.int64())
+    if name == "date":
+        return pa.array([_day(value) for value in values], pa.date32())
+    if name == "time":
+        return pa.array([_clock(value) for value in values], pa.int32()).cast(pa.time32("s"))
+    return pc.fill_null(pa.array(values, pa.binary()), NONE).dictionary_encode()
+
+
+_NO_NUMBER = (None, NONE, b"")
+
+
+@lru_cache(4096)
+def _day(raw: bytes | None) -> date | None:
+    try:
+        return date.fromisoformat((raw or NONE).decode("ascii", "replace"))
+    except ValueError:
+        return None
+
+
+@lru_cache(1 << 17)
+def _clock(raw: bytes | None) -> int | None:
+    """Seconds of the day; fractions are cut off."""
+    found = _CLOCK.match(raw or NONE)
+    if found is None:
+        return None
+    hour, minute, second = map(int, found.groups())
+    return hour * 3600 + minute * 60 + second if max(minute, second) < 60 and hour < 24 else None  # noqa: PLR2004
+
+
+_CLOCK = re.compile(rb"(\d\d):(\d\d):(\d\d)(?:$|\.)")
 
 
 def _checked(table: pa.Table) -> pa.Table:

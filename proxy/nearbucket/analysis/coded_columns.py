@@ -5,16 +5,17 @@ Codes of several columns are combined into one number, by which Arrow groups fas
 
 from __future__ import annotations
 
-import hashlib
+import threading
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,7 @@ def coded(column: pa.ChunkedArray, of_raw: Callable[[Any], Any] | None = None) -
     """
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    array = column.unify_dictionaries().combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    array = array_of(column.unify_dictionaries())
     codes, values = array.indices.cast(pa.int64()), array.dictionary.to_pylist()
     if of_raw is None:
         return Coded(codes, values)
@@ -55,6 +54,12 @@ def coded(column: pa.ChunkedArray, of_raw: Callable[[Any], Any] | None = None) -
         return Coded(codes, decoded)
     codes = pc.take(pa.array([place[value] for value in decoded], pa.int64()), codes)
     return Coded(codes, list(place))
+
+
+def dictionary_of(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
+    """Codes of a column of dictionaries, int64, and the distinct values."""
+    array = array_of(column.unify_dictionaries())
+    return array.indices.cast(pa.int64()), array.dictionary
 
 
 def constant(value: Any, rows: int) -> Coded:
@@ -87,7 +92,9 @@ def _split(code: int, sizes: Sequence[int]) -> list[int]:
 
 
 def grouped(
-    columns: Sequence[Coded], values: dict[str, pa.Array], how: Sequence[tuple[str, str]]
+    columns: Sequence[Coded | Texts],
+    values: dict[str, pa.Array],
+    how: Sequence[tuple[str, str]],
 ) -> tuple[list[pa.Array], list[pa.Array]]:
     """Aggregates by the combinations of some columns.
 
@@ -99,15 +106,15 @@ def grouped(
     Returns:
         The codes of each column, and the results, a row a combination.
     """
-    sizes = [max(len(column.values), 1) for column in columns]
+    sizes = [max(_size(column), 1) for column in columns]
     if prod(sizes) >= 1 << 62:
         raise OverflowError("too many combinations")  # not with blocks of 24 MiB
     whole = columns[0].codes
     for column, size in zip(columns[1:], sizes[1:], strict=True):
         whole = pc.add(pc.multiply(whole, size), column.codes)
     table = pa.table({"_": whole, **values}).group_by("_", use_threads=False).aggregate(list(how))
-    results = [table[f"{name}_{function}"].combine_chunks() for name, function in how]
-    rest, codes = table["_"].combine_chunks(), []
+    results = [array_of(table[f"{name}_{function}"]) for name, function in how]
+    rest, codes = array_of(table["_"]), []
     for size in reversed(sizes[1:]):
         above = pc.divide(rest, size)
         codes.append(pc.subtract(rest, pc.multiply(above, size)))
@@ -115,8 +122,50 @@ def grouped(
     return [rest, *codes[::-1]], results
 
 
-def ids_of(values: Iterable[bytes]) -> pa.Array:
-    """The ids of values, uint64: the first half of their MD5."""
-    digests = [hashlib.md5(value, usedforsecurity=False).digest()[:8] for value in values]
-    joined = pa.py_buffer(b"".join(digests))
-    return pa.Array.from_buffers(pa.uint64(), len(digests), [None, joined])
+def _size(column: Coded | Texts) -> int:
+    return len(column.values if isinstance(column, Coded) else column.texts)
+
+
+class Texts:
+    """A column of text with many distinct values: as codes, with their ids and text.
+
+    Attributes:
+        codes: Place of each row's value in ``ids`` and ``texts``, int64.
+        ids: Id of each value, uint64.
+        texts: The values.
+    """
+
+    __slots__ = ("codes", "ids", "texts")
+
+    def __init__(self, codes: pa.Array, texts: pa.Array) -> None:
+        self.codes, self.texts, self.ids = codes, texts, ids_of(texts)
+
+
+_threads = threading.local()
+
+
+def ids_of(texts: pa.Array) -> pa.Array:
+    """The ids of texts, uint64: DuckDB's hash, which is the same in all processes."""
+    connection = getattr(_threads, "connection", None)
+    if connection is None:
+        connection = _threads.connection = duckdb.connect(config={"threads": 1})
+    connection.register("texts", pa.table({"text": texts}))
+    found = connection.sql("SELECT hash(text) AS id FROM texts").to_arrow_table()
+    connection.unregister("texts")
+    return array_of(found["id"])
+
+
+def pair_ids(first: pa.Array, second: pa.Array) -> pa.Array:
+    """The ids of pairs of texts, by the ids of both."""
+    return pc.add(pc.multiply(first, pa.scalar(_ODD, pa.uint64())), second)
+
+
+_ODD = 0x9E3779B97F4A7C15  # the golden ratio's digits spread ids over all 64 bits
+
+
+def array_of(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array."""
+    found = column.combine_chunks()
+    if isinstance(found, pa.ChunkedArray):
+        found = found.chunk(0) if found.num_chunks else pa.array([], column.type)
+    return found

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TEXTS = (
-    "date", "time", "timestamp", "timestamp_ms", "x_edge_location", "c_ip", "cs_method", "cs_host",
+    "timestamp", "timestamp_ms", "x_edge_location", "c_ip", "cs_method", "cs_host",
     "x_host_header", "cs_uri_stem", "cs_uri_query", "cs_user_agent", "cs_cookie",
     "x_edge_result_type", "asn", "x_nearbucket_action", "x_nearbucket_reason", "x_edge_request_id",
 )  # fmt: skip
 """Columns of text."""
 NUMBERS = ("sc_bytes", "sc_status", "sc_content_len", "sc_range_start", "sc_range_end")
 """Columns of whole numbers, or ``-``."""
-COLUMNS = (*TEXTS, *NUMBERS)
+TIMES = ("date", "time")
+"""Columns of a day and of a time of day, UTC."""
+COLUMNS = (*TEXTS, *TIMES, *NUMBERS)
 NEEDED = ("sc_bytes", "cs_uri_stem", "sc_status")
 """Columns without which a file cannot be counted."""
 OWN = "x_nearbucket_reason"
@@ -48,7 +50,9 @@ _DATE = re.compile(rb"\d{4}-\d\d-\d\d")
 _TIME = re.compile(rb"\d\d:\d\d:\d\d")
 _STATUS = re.compile(rb"[0-9]{3}")
 _NOT_IN_A_URL = re.compile(r"[^!-~]")
-_PLAIN_PATH = re.compile(r"/[A-Za-z0-9_~/-][A-Za-z0-9_~./-]*")
+PLAIN_PATH = r"^(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+$"
+"""Paths of which ``sent_key`` only takes the first slash off; also in RE2's grammar."""
+_PLAIN = re.compile(PLAIN_PATH)
 
 
 @lru_cache(4096)
@@ -134,13 +138,14 @@ def sent_text(raw: bytes, *, own: bool) -> str:
     return decoded if own or not _NOT_IN_A_URL.search(decoded) else text
 
 
+@lru_cache(1 << 15)
 def sent_key(raw: bytes, *, own: bool) -> str:
     """The path as sent, without its first slash and the query of a real-time log.
 
     Different encodings of one object key give the same text; a path that is no key stays as it is.
     """
     path = sent_text(raw.partition(b"?")[0], own=own)
-    if "/." not in path and _PLAIN_PATH.fullmatch(path):
+    if _PLAIN.match(path):
         return path[1:]
     try:
         return encode_key(object_key(path))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.formats import COLUMNS, NUMBER, NUMBERS, column_of, columns_of
 from nearbucket.analysis.formats import standard_fields as standard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 LogLine = tuple[bytes | None, ...]
 """The values of one line, in the order of ``formats.COLUMNS``; None where the file has no such
@@ -25,7 +26,8 @@ column, ``-`` where the column has no value."""
 LONGEST = 1 << 20
 """Bytes of a line; a longer one cannot be read."""
 NONE = b"-"
-_NO_NUMBER = (NONE, b"")
+_NO_NUMBER = (NONE, b"", None)
+_FIRST_NUMBER = len(COLUMNS) - len(NUMBERS)
 _TEXT_LIKE = re.compile(rb"[\t\n\r]")
 _S3_LINE = re.compile(
     rb"\S+ (?P<bucket>\S+) \[(?P<time>[^\]]+)\] (?P<client>\S+) \S+ \S+ (?P<operation>\S+) "
@@ -41,10 +43,13 @@ class LineReader:
 
     def __init__(self, fields: Sequence[str] = ()) -> None:
         """Take the names of the fields of a file without a header; ``()`` if it has one."""
-        self._columns: Sequence[str | None] | None = columns_of(fields) if fields else None
         self._problem = ""
+        self._pick: Callable[[list[bytes | None]], LogLine] | None = None
+        self._count = 0
+        if fields:
+            self._take(columns_of(fields))
 
-    def lines(self, raw: bytes) -> Iterator[LogLine]:
+    def lines(self, raw: bytes) -> Sequence[LogLine]:
         """The requests of one line; several if JSON objects follow each other without a break.
 
         Raises:
@@ -54,12 +59,12 @@ class LineReader:
             raise ValueError(f"longer than {LONGEST} bytes")
         raw = raw.rstrip(b"\r\n")
         if raw.startswith(b"{"):
-            yield from _of_json(raw)
-        elif raw.startswith(b"#"):
-            if raw.startswith(b"#Fields:"):
-                self.header(raw)
-        elif raw:
-            yield self._of_columns(raw) if self._columns or b"\t" in raw else _of_s3(raw)
+            return _of_json(raw)
+        if raw.startswith(b"#Fields:"):
+            self.header(raw)
+        elif raw and not raw.startswith(b"#"):
+            return (self._of_columns(raw) if self._pick or b"\t" in raw else _of_s3(raw),)
+        return ()
 
     def header(self, raw: bytes) -> None:
         """Take the names of a ``#Fields`` line for the lines that follow.
@@ -67,56 +72,77 @@ class LineReader:
         Raises:
             ValueError: A column is missing that is always needed.
         """
-        self._columns = None
+        self._pick = None
         try:
-            self._columns = columns_of(raw.decode("utf-8", "replace").split()[1:])
+            self._take(columns_of(raw.decode("utf-8", "replace").split()[1:]))
         except ValueError as error:
             self._problem = str(error)
             raise
 
     def _of_columns(self, raw: bytes) -> LogLine:
-        values = raw.split(b"\t")
-        columns = self._columns
-        if columns is None:
-            names = standard(values)
+        values: list[bytes | None] = [*raw.split(b"\t"), None]
+        pick = self._pick
+        if pick is None:
+            names = standard(raw.split(b"\t"))
             if names is None:
                 raise ValueError(self._problem or "neither JSON, nor W3C below a #Fields line")
-            columns = self._columns = columns_of(names)
-        if len(values) != len(columns):
-            raise ValueError(f"{len(values)} columns, and #Fields names {len(columns)}")
-        return _line(dict(zip(columns, values, strict=True)))
+            pick = self._take(columns_of(names))
+        if len(values) != self._count + 1:
+            raise ValueError(f"{len(values) - 1} columns, and #Fields names {self._count}")
+        return _checked(pick(values))
+
+    def _take(self, columns: Sequence[str | None]) -> Callable[[list[bytes | None]], LogLine]:
+        """Take the columns; those that are missing are read behind the last, where None is."""
+        place = {name: number for number, name in enumerate(columns)}
+        self._count = len(columns)
+        self._pick = itemgetter(*(place.get(name, self._count) for name in COLUMNS))
+        return self._pick
 
 
-def _line(found: dict[str | None, bytes]) -> LogLine:
-    for name in NUMBERS:
-        value = found.get(name, NONE)
+def _line(found: dict[str, bytes]) -> LogLine:
+    return _checked(tuple(map(found.get, COLUMNS)))
+
+
+def _checked(line: LogLine) -> LogLine:
+    for value in line[_FIRST_NUMBER:]:
         if value not in _NO_NUMBER and not NUMBER.fullmatch(value):
-            raise ValueError(f"{value[:40]!r} in {name.replace('_', '-')} is no number")
-    return tuple(map(found.get, COLUMNS))
+            name = COLUMNS[line.index(value, _FIRST_NUMBER)].replace("_", "-")
+            raise ValueError(f"{value[:40]!r} in {name} is no number")
+    return line
 
 
-def _of_json(raw: bytes) -> Iterator[LogLine]:
+def _of_json(raw: bytes) -> list[LogLine]:
     """The objects of a line; Firehose writes them without line ends between them."""
     text, decoder, start = raw.decode("utf-8", "replace"), json.JSONDecoder(), 0
+    found = []
     try:
         while start < len(text):
             value, start = decoder.raw_decode(text, start)
-            yield _of_object(value)
+            found.append(line_of_object(value))
             start += len(text[start:]) - len(text[start:].lstrip(" \t,"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return found
 
 
-def _of_object(value: Any) -> LogLine:
+def line_of_object(value: Any) -> LogLine:
+    """The line of a JSON object, or of a row with the names of a format.
+
+    Raises:
+        ValueError: It is no request.
+    """
     if not isinstance(value, dict):
         raise ValueError("a JSON value that is no object")  # noqa: TRY004  # of the line
     if "path" in value and "method" in value:
         return _of_own_json(value)
-    found: dict[str | None, bytes] = {}
+    found: dict[str, bytes] = {}
     for name, each in value.items():
         if (column := column_of(name)) is not None and each is not None:
             found[column] = _TEXT_LIKE.sub(b" ", str(each).encode("utf-8", "replace"))
-    columns_of([name for name in value if value[name] is not None])
+    try:
+        columns_of([name for name in value if value[name] is not None])
+    except ValueError as error:
+        raise ValueError(f"the JSON {str(error).removeprefix('#Fields ')}") from None
     return _line(found)
 
 

@@ -1,8 +1,8 @@
 """One log file to additive aggregates. Runs in each thread, and on Spark's executors.
 
 Nothing here depends on another file, so the sums over all reduced files are the sums over all
-requests. Objects, clients and User-Agents have 64 bits of the MD5 of their text as ids: the same in
-every file, without a dictionary that all files share.
+requests. The ids of objects, clients and User-Agents are hashes of their text: the same in every
+file, without a dictionary that all files share.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from nearbucket.analysis import formats
 from nearbucket.analysis.arrow_reader import TableReader
-from nearbucket.analysis.coded_columns import Coded, combined, grouped, ids_of
+from nearbucket.analysis.coded_columns import array_of, grouped, ids_of, pair_ids
 from nearbucket.analysis.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.range_sessions import sessions_of
 from nearbucket.analysis.reduced_file import SCHEMAS, FileSummary, ReducedFile, merged
@@ -24,13 +24,13 @@ from nearbucket.analysis.request_columns import EVERY_REQUEST, request_columns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nearbucket.analysis.coded_columns import Coded, Texts
     from nearbucket.analysis.request_columns import CountingRules, RequestColumns
     from nearbucket.analysis.sources import LogSource
 
 UNREADABLE = "unreadable"
 """Reason for lines that do not count."""
 READ = frozenset(formats.COLUMNS) - {"x_edge_request_id"}
-_NOBODY = (b"-", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,49 +95,32 @@ def _reduced(table: pa.Table, options: ReduceOptions, name: str) -> ReducedFile:
     )
     if not len(rows.seconds):
         return ReducedFile(summary, {name: each.empty_table() for name, each in SCHEMAS.items()})
-    thing = combined([rows.host, rows.key])
-    ids = _Ids(
-        ids_of(repr(value).encode() for value in rows.context.values),
-        ids_of(f"{host}\0{key}".encode("utf-8", "replace") for host, key in thing.values),
-        _client_ids(rows.client.values),
-        ids_of(name.encode("utf-8", "replace") for name in rows.agent.values),
-    )
-    facts = _facts(rows, thing, ids, options.factor)
+    context = [repr(value) for value in rows.context.values]
+    contexts = ids_of(pa.array(context, pa.string()))
     tables = {
-        "facts": facts,
-        "contexts": [ids.context, *zip(*rows.context.values, strict=True)],
-        "objects": _objects(rows, thing, ids),
-        "clients": _clients(rows, ids),
-        "agents": _agents(rows, ids, options.factor),
+        "facts": _facts(rows, contexts, options.factor),
+        "contexts": [contexts, *map(pa.array, zip(*rows.context.values, strict=True))],
+        "objects": _objects(rows),
+        "clients": _clients(rows),
+        "agents": _agents(rows, options.factor),
         "results": _results(rows, options.factor),
-        "sessions": _sessions(rows, thing, ids),
+        "sessions": _sessions(rows),
     }
     return ReducedFile(
         summary,
         {
-            name: pa.table(
-                [pa.array(column) if isinstance(column, tuple) else column for column in columns],
-                names=SCHEMAS[name].names,
-            ).cast(SCHEMAS[name])
+            name: pa.table(columns, names=SCHEMAS[name].names).cast(SCHEMAS[name])
             for name, columns in tables.items()
         },
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Ids:
-    """Ids of the values of a part, in the order of their codes."""
-
-    context: pa.Array
-    object: pa.Array
-    client: pa.Array
-    agent: pa.Array
+def _client_ids(client: Texts) -> pa.Array:
+    return pc.if_else(pc.equal(client.texts, ""), pa.scalar(0, pa.uint64()), client.ids)
 
 
-def _client_ids(addresses: list[bytes]) -> pa.Array:
-    ids = ids_of(addresses)
-    nobody = pa.array([address in _NOBODY for address in addresses], pa.bool_())
-    return pc.if_else(nobody, pa.scalar(0, pa.uint64()), ids)
+def _object_ids(rows: RequestColumns, host: pa.Array, key: pa.Array) -> pa.Array:
+    return pair_ids(pc.take(rows.key.ids, key), pc.take(rows.host.ids, host))
 
 
 def _scaled(sums: pa.Array, factor: float) -> pa.Array:
@@ -146,38 +129,39 @@ def _scaled(sums: pa.Array, factor: float) -> pa.Array:
     return pc.round(pc.multiply(sums.cast(pa.float64()), factor)).cast(pa.int64())
 
 
-def _facts(rows: RequestColumns, thing: Coded, ids: _Ids, factor: float) -> list[pa.Array]:
+def _facts(rows: RequestColumns, contexts: pa.Array, factor: float) -> list[pa.Array]:
     values = {
         "sent": rows.sent,
         "download": rows.download.cast(pa.int64()),
         "aborted": rows.aborted.cast(pa.int64()),
     }
     how = [("sent", "count"), ("sent", "sum"), ("download", "sum"), ("aborted", "sum")]
-    codes, sums = grouped([rows.context, thing, rows.client], values, how)
-    places = zip((ids.context, ids.object, ids.client), codes, strict=True)
-    return [*(pc.take(each, code) for each, code in places), *(_scaled(s, factor) for s in sums)]
-
-
-def _objects(rows: RequestColumns, thing: Coded, ids: _Ids) -> list[Any]:
-    values = {"length": rows.length, "range_end": rows.range_end}
-    (codes,), sizes = grouped([thing], values, [("length", "max"), ("range_end", "max")])
-    hosts, keys = zip(*thing.values, strict=True)
-    texts = [pc.take(pa.array(each, pa.string()), codes) for each in (hosts, keys)]
-    return [pc.take(ids.object, codes), *texts, *sizes]
-
-
-def _clients(rows: RequestColumns, ids: _Ids) -> list[pa.Array]:
-    (client, amazon), _ = grouped([rows.client, rows.amazon], {}, [])
-    texts = [each.decode("utf-8", "replace") for each in rows.client.values]
-    columns = ids.client, pa.array(texts, pa.string())
-    found = [
-        *(pc.take(each, client) for each in columns),
-        pc.take(pa.array(rows.amazon.values), amazon),
+    columns: list[Coded | Texts] = [rows.context, rows.host, rows.key, rows.client]
+    (context, host, key, client), sums = grouped(columns, values, how)
+    return [
+        pc.take(contexts, context),
+        _object_ids(rows, host, key),
+        pc.take(_client_ids(rows.client), client),
+        *(_scaled(each, factor) for each in sums),
     ]
-    return [each.filter(pc.not_equal(found[0], pa.scalar(0, pa.uint64()))) for each in found]
 
 
-def _agents(rows: RequestColumns, ids: _Ids, factor: float) -> list[pa.Array]:
+def _objects(rows: RequestColumns) -> list[pa.Array]:
+    values = {"length": rows.length, "range_end": rows.range_end}
+    how = [("length", "max"), ("range_end", "max")]
+    (host, key), sizes = grouped([rows.host, rows.key], values, how)
+    texts = pc.take(rows.host.texts, host), pc.take(rows.key.texts, key)
+    return [_object_ids(rows, host, key), *texts, *sizes]
+
+
+def _clients(rows: RequestColumns) -> list[pa.Array]:
+    (client, amazon), _ = grouped([rows.client, rows.amazon], {}, [])
+    texts = pc.take(rows.client.texts, client)
+    found = pc.take(rows.client.ids, client), texts, pc.take(pa.array(rows.amazon.values), amazon)
+    return [each.filter(pc.not_equal(texts, "")) for each in found]
+
+
+def _agents(rows: RequestColumns, factor: float) -> list[pa.Array]:
     values = {
         "sent": rows.sent,
         "redirected": rows.redirected.cast(pa.int64()),
@@ -185,8 +169,8 @@ def _agents(rows: RequestColumns, ids: _Ids, factor: float) -> list[pa.Array]:
     }
     how = [("sent", "count"), ("sent", "sum"), ("redirected", "sum"), ("came_back", "sum")]
     (codes,), sums = grouped([rows.agent], values, how)
-    names = pc.take(pa.array(rows.agent.values, pa.string()), codes)
-    return [pc.take(ids.agent, codes), names, *(_scaled(each, factor) for each in sums)]
+    names = pc.take(rows.agent.texts, codes)
+    return [pc.take(rows.agent.ids, codes), names, *(_scaled(each, factor) for each in sums)]
 
 
 def _results(rows: RequestColumns, factor: float) -> list[pa.Array]:
@@ -197,15 +181,21 @@ def _results(rows: RequestColumns, factor: float) -> list[pa.Array]:
     return [names, *(_scaled(each, factor) for each in sums)]
 
 
-def _sessions(rows: RequestColumns, thing: Coded, ids: _Ids) -> list[pa.Array]:
+def _sessions(rows: RequestColumns) -> list[pa.Array]:
+    keys = len(rows.key.texts)
     columns = {
-        "client": rows.client.codes, "agent": rows.agent.codes, "object": thing.codes,
+        "client": rows.client.codes,
+        "agent": rows.agent.codes,
+        "object": pc.add(pc.multiply(rows.host.codes, keys), rows.key.codes),
         "time": rows.seconds,
-    }  # fmt: skip
+    }
     found = sessions_of(pa.table(columns).filter(rows.piece))
-    of_code = {"client": ids.client, "agent": ids.agent, "object": ids.object}
+    client, agent, thing = (array_of(found[name]) for name in ("client", "agent", "object"))
+    host = pc.divide(thing, max(keys, 1))
     return [
-        *(pc.take(each, found[name].combine_chunks()) for name, each in of_code.items()),
+        pc.take(_client_ids(rows.client), client),
+        pc.take(rows.agent.ids, agent),
+        _object_ids(rows, host, pc.subtract(thing, pc.multiply(host, keys))),
         found["first"],
         found["last"],
     ]

@@ -1,6 +1,7 @@
 """What is left of a log file once it is reduced: tables whose sums can be added.
 
-All ids are 64 bits of the MD5 of what they stand for; client 0 is "no address".
+All ids are hashes of 64 bits of what they stand for (``coded_columns.ids_of``); client 0 is "no
+address". Among five million texts, two have the same id once in a million logs.
 """
 
 from __future__ import annotations

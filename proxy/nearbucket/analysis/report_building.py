@@ -13,9 +13,10 @@ from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import Usage, bill
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nearbucket.analysis.answers import Scope
     from nearbucket.analysis.count_queries import Answers
-    from nearbucket.analysis.traffic import Traffic
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
 
@@ -42,7 +43,7 @@ class ReportOptions:
 def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report:
     """The whole report."""
     traffic, own, region = found.traffic, options.own, options.origin_region
-    usage = monthly_usage(traffic)
+    usage = monthly_usage(found.geographies, traffic.days)
     tariff, estimate = _bill(usage, options)
     policy = own or usual_policy(region)
     what_if, next_regions = what_if_and_next_regions(traffic, policy, tariff, usage)
@@ -58,14 +59,17 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
     )
 
 
-def monthly_usage(traffic: Traffic) -> Usage:
-    """What the CDN delivers in a month at the pace of a log."""
-    month = MONTH_DAYS / traffic.days if traffic.days else 0.0
-    sums = traffic.facts.group_by("geography").aggregate([("bytes", "sum"), ("requests", "sum")])
-    rows = sums.to_pylist()
+def monthly_usage(geographies: Mapping[str, tuple[int, int]], days: float) -> Usage:
+    """What the CDN delivers in a month at the pace of a log.
+
+    Args:
+        geographies: Requests and bytes by price geography of the edge.
+        days: Days of the log.
+    """
+    month = MONTH_DAYS / days if days else 0.0
     return Usage(
-        gb={row["geography"]: row["bytes_sum"] * month / GB for row in rows},
-        cdn_requests=sum(row["requests_sum"] for row in rows) * month,
+        gb={name: size * month / GB for name, (_, size) in geographies.items()},
+        cdn_requests=sum(requests for requests, _ in geographies.values()) * month,
     )
 
 

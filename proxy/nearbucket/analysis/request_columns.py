@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearbucket.analysis import formats
-from nearbucket.analysis.coded_columns import Coded, coded, combined, constant
+from nearbucket.analysis.coded_columns import (
+    Coded,
+    Texts,
+    array_of,
+    coded,
+    combined,
+    constant,
+    dictionary_of,
+)
 from nearbucket.analysis.sources import ALWAYS
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
@@ -33,8 +40,8 @@ _AMAZON = (b"16509", b"14618")
 _BROKEN_PERCENT = 95
 """A response with fewer bytes than this part of its content length broke off."""
 _OK, _PARTIAL = 200, 206
+_LONGEST = 1 << 30  # without an end, Arrow 26 fails
 _DAY = 86400
-_EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class RequestColumns:
         left_out: Number of those that do not, by the reason.
         seconds: Unix time, int64.
         sent: Bytes of the response.
-        client: Address as bytes; ``-`` for none.
+        client: Address; empty for none.
         agent: User-Agent; ``-`` for none.
         host: The host that the client asked for.
         key: Path as sent (``formats.sent_key``).
@@ -87,10 +94,10 @@ class RequestColumns:
     left_out: dict[str, int]
     seconds: pa.Array
     sent: pa.Array
-    client: Coded
-    agent: Coded
-    host: Coded
-    key: Coded
+    client: Texts
+    agent: Texts
+    host: Texts
+    key: Texts
     amazon: Coded
     context: Coded
     result: Coded
@@ -114,7 +121,7 @@ def request_columns(table: pa.Table, rules: CountingRules) -> RequestColumns:
         return table.filter(kept) if lost else table
 
     table = table.append_column("seconds", _seconds(table))
-    table = keep(table, pc.is_valid(table["seconds"]).combine_chunks(), NO_TIME)
+    table = keep(table, array_of(pc.is_valid(table["seconds"])), NO_TIME)
     if rules.period.since or rules.period.until:
         table = keep(table, _within(table["seconds"], rules.period), OTHER_TIME)
     if rules.hosts:
@@ -126,7 +133,7 @@ def request_columns(table: pa.Table, rules: CountingRules) -> RequestColumns:
 def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) -> RequestColumns:
     reason = _column(table, formats.OWN, formats.text_of, "")
     own = any(reason.values)
-    seconds = table["seconds"].combine_chunks()
+    seconds = array_of(table["seconds"])
     sent = pc.fill_null(_number(table, "sc_bytes"), 0)
     agent = _column(table, "cs_user_agent", partial(_agent, own=own), "-")
     method = _column(table, "cs_method", formats.text_of, "GET")
@@ -150,10 +157,10 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
         left_out=left_out,
         seconds=seconds,
         sent=sent,
-        client=_column(table, "c_ip", None, b"-"),
-        agent=agent,
-        host=_host(table),
-        key=_column(table, "cs_uri_stem", partial(formats.sent_key, own=own), ""),
+        client=_client(table),
+        agent=_texts(agent),
+        host=_texts(_host(table)),
+        key=_key(table, own=own),
         amazon=amazon,
         context=context,
         result=_results(result, status),
@@ -180,8 +187,38 @@ def _column(
 
 def _number(table: pa.Table, name: str) -> pa.Array:
     if name in table.column_names:
-        return table[name].combine_chunks()
+        return array_of(table[name])
     return pa.nulls(len(table), pa.int64())
+
+
+def _texts(column: Coded) -> Texts:
+    return Texts(column.codes, pa.array(column.values, pa.string()))
+
+
+def _client(table: pa.Table) -> Texts:
+    if "c_ip" not in table.column_names:
+        return _texts(constant("", len(table)))
+    codes, raw = dictionary_of(table["c_ip"])
+    texts = _decoded_texts(raw)
+    return Texts(codes, pc.if_else(pc.equal(texts, "-"), "", texts))
+
+
+def _key(table: pa.Table, *, own: bool) -> Texts:
+    """The keys; most need no look at each."""
+    codes, raw = dictionary_of(table["cs_uri_stem"])
+    plain = pc.match_substring_regex(raw, formats.PLAIN_PATH)
+    texts = _decoded_texts(pc.binary_slice(raw, 1, _LONGEST))
+    odd = pc.invert(plain)
+    keys = [formats.sent_key(each, own=own) for each in raw.filter(odd).to_pylist()]
+    return Texts(codes, pc.replace_with_mask(texts, odd, pa.array(keys, pa.string())))
+
+
+def _decoded_texts(raw: pa.Array) -> pa.Array:
+    try:
+        return raw.cast(pa.string())
+    except pa.ArrowInvalid:  # not UTF-8
+        texts = [each.decode("utf-8", "replace") for each in raw.to_pylist()]
+        return pa.array(texts, pa.string())
 
 
 def _agent(raw: bytes, *, own: bool) -> str:
@@ -256,41 +293,25 @@ def _counts(raw: bytes, cookies: re.Pattern[str]) -> bool:
 
 
 def _within(seconds: pa.ChunkedArray, period: Period) -> pa.Array:
-    kept = pa.repeat(pa.scalar(True), len(seconds))  # noqa: FBT003  # a value
+    kept = pc.is_valid(seconds)
     if period.since is not None:
         kept = pc.and_(kept, pc.greater_equal(seconds, int(period.since.timestamp())))
     if period.until is not None:
         kept = pc.and_(kept, pc.less(seconds, int(period.until.timestamp())))
-    return kept.combine_chunks() if isinstance(kept, pa.ChunkedArray) else kept
+    return array_of(kept)
 
 
 def _seconds(table: pa.Table) -> pa.Array:
     """Unix times; null where a row has none that can be read."""
     names = table.column_names
     if "date" in names and "time" in names:
-        day = coded(table["date"]).picked(_day, pa.int64())
-        return pc.add(day, coded(table["time"]).picked(_clock, pa.int64()))
+        day, clock = (array_of(table[name]).cast(pa.int32()) for name in ("date", "time"))
+        return pc.add(pc.multiply(day.cast(pa.int64()), _DAY), clock.cast(pa.int64()))
     if "timestamp_ms" in names:
         return coded(table["timestamp_ms"]).picked(lambda raw: _epoch(raw, 1000), pa.int64())
     if "timestamp" in names:
         return coded(table["timestamp"]).picked(lambda raw: _epoch(raw, 1), pa.int64())
     return pa.nulls(len(table), pa.int64())
-
-
-def _day(raw: bytes) -> int | None:
-    try:
-        return (date.fromisoformat(raw.decode("ascii", "replace")).toordinal() - _EPOCH) * _DAY
-    except ValueError:
-        return None
-
-
-@lru_cache(_DAY)
-def _clock(raw: bytes) -> int | None:
-    parts = raw.partition(b".")[0].split(b":")
-    if len(parts) != 3 or not all(len(part) == 2 and part.isdigit() for part in parts):  # noqa: PLR2004
-        return None
-    hour, minute, second = map(int, parts)
-    return hour * 3600 + minute * 60 + second if hour < 24 and minute < 60 else None  # noqa: PLR2004
 
 
 def _epoch(raw: bytes, unit: int) -> int | None:

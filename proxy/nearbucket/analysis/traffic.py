@@ -25,11 +25,15 @@ class Traffic:
             first slash, as sent), ``region`` (string: an AWS region, ``UNKNOWN``,
             ``AMAZON-NO-REGION`` or ``NO-ADDRESS``), ``geography`` (string: the price geography of
             the edge), ``method`` (string), ``status`` (int16), ``flags`` (int8), ``requests`` and
-            ``bytes`` (int64).
+            ``bytes`` (int64). Rows by day are those from AWS regions with status 200, 206 or 304.
+            From elsewhere an object has one row for each region, with its first day, ``GET``, 200,
+            the bytes of 200 and 206, and the geography ``unknown``. Each day of the log has a row
+            without host and key.
         sizes: Columns ``host``, ``key``, ``size`` (int64): the largest content length of a whole
             200 response; else the highest end of a range + 1. Objects of unknown size are missing.
         networks: Columns ``host``, ``key``, ``region``, ``network`` (string: a /24, a /56),
-            ``bytes``: traffic from AWS regions.
+            ``bytes``: traffic from AWS regions; networks with less than a
+            thousandth of it are missing.
         days: Days of the period; less than a whole day counts as its part.
     """
 
