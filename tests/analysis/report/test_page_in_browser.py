@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from base64 import b64decode
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
 
 from nearbucket.analysis.report import render
 from tests.analysis.made_report import YAML, hostile_report, made_report
@@ -209,6 +213,17 @@ async def test_a_change_of_the_colour_scheme_changes_the_charts(tmp_path: Path) 
         await until(tab, f"({fill})() !== window.before")
 
 
+def terminal() -> str:
+    """The first lines of the text report, as a terminal shows them, for a browser."""
+    console = Console(record=True, file=StringIO(), width=92, highlight=False)
+    text = render(made_report(), "text", width=92, colour=True)
+    console.print(Text.from_ansi("\n".join(text.splitlines()[:48])))
+    return console.export_html(
+        inline_styles=True, theme=MONOKAI, code_format="<pre style='font:13px/1.3 monospace; "
+        "background:#16191d; color:#d8dce2; padding:1em; margin:0'>{code}</pre>",
+    )  # fmt: skip
+
+
 async def take_screenshots() -> None:
     """Write the pictures of the documentation."""
     with tempfile.TemporaryDirectory() as name:
@@ -220,10 +235,25 @@ async def take_screenshots() -> None:
                 ("phone", 390, 1330, "light"),
             ):
                 await show(tab, folder, made_report(), width, scheme)
-                clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-                shot = await tab.call("Page.captureScreenshot", format="png", clip=clip,
-                                      captureBeyondViewport=True)  # fmt: skip
-                (DOCS / f"analyze-{label}.png").write_bytes(b64decode(shot["data"]))
+                await take(tab, label, width, height)
+            file = folder / "terminal.html"
+            file.write_text(f"<style>body {{ margin: 0 }}</style>{terminal()}", encoding="utf-8")
+            await tab.call("Page.navigate", url=file.as_uri())
+            await tab.event("Page.loadEventFired")
+            width, height = await tab.run(
+                "() => { const pre = document.querySelector('pre');"
+                " pre.style.width = 'max-content'; return [pre.offsetWidth, pre.offsetHeight]; }"
+            )
+            await take(tab, "terminal", width, height)
+
+
+async def take(tab: Tab, label: str, width: int, height: int) -> None:
+    """Write a picture of the upper left corner of a page."""
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    shot = await tab.call(
+        "Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True
+    )
+    (DOCS / f"analyze-{label}.png").write_bytes(b64decode(shot["data"]))
 
 
 if __name__ == "__main__":
