@@ -293,11 +293,62 @@ def test_the_transfer_from_a_bucket_in_another_region_is_subtracted() -> None:
     assert saved == [0.1, 0.08, -0.08, -0.02]
 
 
-def test_another_reason_for_the_same_answer_is_a_change_that_saves_nothing() -> None:
-    totals = count(Replay(site(mode="off"), site(mode="shadow")), [line(GB)])
-    assert [
-        (str(row.before), str(row.after), row.usd(tariff(Prices()))) for row in totals.rows
-    ] == [("stream/off/-", "stream/shadow/-", 0.0)]
+@pytest.mark.parametrize(
+    ("before", "after", "asked"),
+    [
+        ({"mode": "off"}, {"mode": "shadow"}, {}),
+        ({"paths": ["*.zip"]}, {"mode": "off"}, {}),
+        ({"status": 301}, {"status": 302}, {"client": OUTSIDE}),
+    ],
+)
+def test_another_reason_for_the_same_answer_is_counted_but_is_no_change(
+    before: dict[str, Any], after: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    totals = count(Replay(site(**before), site(**after)), [line(GB, **asked)])
+    assert (totals.rows, totals.changed) == ([], 0)
+    assert totals.reason_changed == (not asked)
+
+
+def floored(before: int, after: int) -> Replay:
+    return Replay(site(), site(), ({"*": before}, {"*": after}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "way"),
+    [(0, 1000, 0), (0, 1001, -1), (1001, 0, 1), (1001, 1002, 0), (500, 1000, 0), (1001, 7, 1)],
+)
+def test_the_size_floor_is_that_of_the_largest_size_in_the_log(
+    before: int, after: int, way: int
+) -> None:
+    found = [gone(), line(700, client=OUTSIDE), line(1000, client=OUTSIDE), gone()]
+    totals = count(floored(before, after), found)
+    assert [(row.way, row.requests, row.size) for row in totals.rows] == [(way, 2, 2000)] * bool(
+        way
+    )
+    assert (totals.requests, totals.changed) == (4, 2 * bool(way))
+
+
+def test_the_size_is_also_known_from_content_lengths_and_the_ends_of_ranges() -> None:
+    broken = line(10, client=OUTSIDE)._replace(length=1000)
+    part = line(10, status=206, client=OUTSIDE)._replace(range_end=1000)
+    for shown in (broken, part):
+        totals = count(floored(0, 1001), [gone(), shown])
+        assert [(row.way, row.requests, row.size) for row in totals.rows] == [(-1, 1, 1000)]
+    assert count(floored(0, 1000), [gone(), broken]).rows == []
+
+
+def test_an_object_of_unknown_size_counts_as_large() -> None:
+    assert count(floored(0, 1000), [gone()]).rows == []
+    assert count(floored(0, 1000), [line(reason="in-region", status=301)]).changed == 0
+
+
+def test_what_was_logged_as_small_is_decided_by_its_size() -> None:
+    found = [line(1000, reason="small")]
+    lowered = count(floored(2000, 500), found)
+    assert [str(row.after) for row in lowered.rows] == [GONE]
+    assert lowered.as_logged == 0
+    raised = count(floored(2000, 3000), found)
+    assert (raised.rows, raised.as_logged) == ([], 0)
 
 
 def test_requests_that_the_log_has_otherwise_are_counted() -> None:
@@ -314,9 +365,9 @@ def test_memory_is_bounded_and_what_does_not_fit_is_of_unknown_size(
         path = f"/{number}.tar.gz"
         for each in (line(1000, target=path, client=OUTSIDE), gone(target=path)):
             counted.add(each)
-        assert len(counted._replayed) <= 3
+        assert len(counted._fates) <= 3
         assert len(counted._sizes) <= 2
-        assert len(counted._waiting) <= 2
+        assert len(counted._pending) <= 2
     (row,) = counted.finish().rows
     assert (row.requests, row.size, row.unknown) == (10, 2000, 8)
 

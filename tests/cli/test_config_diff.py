@@ -146,6 +146,7 @@ def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
         f"answer\t2\t{2**31}\t-0.17\tus-west-2\t{GONE}\tstream/off/-\t/a.tar.gz",
         "total\trequests\t5",
         "total\tchanged\t2",
+        "total\treason changed\t0",
         "total\tunreadable\t0",
         "total\tnewly redirected\t0",
         "total\tnewly redirected bytes\t0",
@@ -157,7 +158,7 @@ def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
         "total\tlog differs from first\t0",
     ]
     assert "2 requests keep the reason in the log" in err
-    assert "largest complete answer (200) for the same path" in err
+    assert "or the size of the object as far as these logs show it" in err
 
 
 def test_as_json_it_is_one_document(compare: Diff) -> None:
@@ -229,12 +230,39 @@ def test_a_broken_second_configuration_ends_with_2(compare: Diff) -> None:
 
 
 def test_what_a_log_cannot_say_is_said(compare: Diff) -> None:
-    site = {**SITE, "redirect": {"min_size": "1MiB", "verify": "none"}}
+    site = {**SITE, "redirect": {"verify_ttl": "1m", "verify": "none"}}
     _, _, err = compare("--log", compare.log(LOG), sites=[site])
     assert (
-        "a log does not show the effect of these settings: sites.*.redirect.min_size, "
-        "sites.*.redirect.verify\n"
+        "a log does not show the effect of these settings: sites.*.redirect.verify, "
+        "sites.*.redirect.verify_ttl\n"
     ) in err
+
+
+def test_a_size_floor_changes_the_answers_for_objects_that_the_log_shows_to_be_smaller(
+    compare: Diff,
+) -> None:
+    shown = line_of(JsonFormat(), FULL._replace(reason="opt-out", bytes=1000))
+    for floor, lost in (("1000", 0), ("1001", 2)):
+        site = {**SITE, "redirect": {"min_size": int(floor)}}
+        done = compare("--log", compare.log(LOG.splitlines(keepends=True)[0] * 2 + shown),
+                       "--json", sites=[site])  # fmt: skip
+        replay = json.loads(done.out)["replay"]
+        assert (replay["requests"], replay["no_longer_redirected"]) == (3, lost)
+        assert replay["no_longer_redirected_bytes"] == lost * 1000
+
+
+def test_a_terminal_of_80_characters_shows_every_character_of_a_change(
+    compare: Diff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = compare("--log", compare.log(LOG), sites=off())
+    rows = [row[1:-1].split("│") for row in out.splitlines() if row.startswith("│")]
+    assert {"2", "us-west-2", "-0.17"} <= {cell.strip() for row in rows for cell in row}
+    last = "".join(row[-1].strip() for row in rows if len(row) == 5)
+    assert f"{GONE}stream/off/-/a.tar.gz".replace(" ", "") in last  # broken at the space
+    assert max(len(row) for row in out.splitlines() if row.startswith("│")) <= 80
+    assert "…" not in out
 
 
 def test_without_a_list_it_says_so(compare: Diff, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ class LogEntry(NamedTuple):
         range_size: Bytes of the requested range if it has an end; else None.
         served: Whether ``size`` are bytes of the object, not of a redirect or a refusal.
         length: Content length of the response, where the log has one; else None.
+        range_end: End of the requested range + 1, if it has a start and an end; else None.
     """
 
     request: LoggedRequest
@@ -64,6 +65,7 @@ class LogEntry(NamedTuple):
     range_size: int | None
     served: bool
     length: int | None = None
+    range_end: int | None = None
 
 
 class UnreadableInput(NamedTuple):
@@ -155,18 +157,20 @@ def _entry(line: LogLine) -> LogEntry:
     )
     # "Redirect" is CloudFront's own, from http to https; the client comes again
     moved = status in _REDIRECTS and found["x_edge_result_type"] != b"Redirect"
-    length = found["sc_content_len"]
+    length, start, end = (found[name] for name in _LENGTHS)
     return LogEntry(
         request,
         status,
         _number(found["sc_bytes"]),
-        _span(found["sc_range_start"], found["sc_range_end"]),
+        _span(start, end),
         found["x_nearbucket_action"] != b"refuse" and not moved,
         None if length in _NOTHING else int(length),
+        None if start in _NOTHING or end in _NOTHING else int(end) + 1,
     )
 
 
 _REASON = COLUMNS.index("x_nearbucket_reason")
+_LENGTHS = ("sc_content_len", "sc_range_start", "sc_range_end")
 _NOTHING = (NONE, b"")
 
 

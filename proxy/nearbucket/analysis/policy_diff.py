@@ -7,8 +7,9 @@ that is about 150 MB at most. What does not fit counts as of unknown size.
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.log_reader import UnreadableInput
 from nearbucket.config.prices import GB
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_KNOWN = 1 << 16
 _MOST_PATHS = 200_000
-_OK = 200
+_OK, _PARTIAL = 200, 206
 
 _SitePath = tuple[str, str]  # site and path
 
@@ -72,6 +73,7 @@ class PolicyDiffTotals:
     Attributes:
         requests: Requests replayed.
         changed: Requests that get another answer.
+        reason_changed: Requests that get the same answer for another reason.
         as_logged: Requests that keep the logged reason, since the log does not show its cause.
         other: Requests with another reason in the log than the first configuration gives.
         unreadable: Lines that cannot be read.
@@ -82,6 +84,7 @@ class PolicyDiffTotals:
 
     requests: int = 0
     changed: int = 0
+    reason_changed: int = 0
     as_logged: int = 0
     other: int = 0
     unreadable: int = 0
@@ -97,6 +100,28 @@ def _bucket_regions(settings: Settings | None) -> dict[tuple[str, str], str]:
         for site in (settings.sites if settings else ())
         for region in site.targets
     }
+
+
+class _Fate(NamedTuple):
+    """What happens to a request: both answers, and the row of the change if there is one."""
+
+    replayed: ReplayedRequest
+    row: AnswerChange | None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Requests for one object that wait for its size.
+
+    Attributes:
+        requests: Number of requests.
+        size: Their bytes, as far as known.
+        unsized: Number of requests with as many bytes as the object has.
+    """
+
+    requests: int = 0
+    size: int = 0
+    unsized: int = 0
 
 
 class PolicyDiff:
@@ -115,35 +140,58 @@ class PolicyDiff:
         self.totals = PolicyDiffTotals()
         self._buckets = [_bucket_regions(settings) for settings in (before, after)]
         self._replay = replay
-        self._replayed: dict[LoggedRequest, tuple[ReplayedRequest, AnswerChange | None]] = {}
+        self._fates: dict[LoggedRequest, tuple[_Fate, ...]] = {}
         self._rows: dict[tuple[ReplayedAnswer, ReplayedAnswer, str], AnswerChange] = {}
         self._sizes: dict[_SitePath, int] = {}
-        self._waiting: dict[tuple[AnswerChange, _SitePath], int] = {}
+        self._pending: dict[tuple[tuple[_Fate, ...], _SitePath], _Pending] = {}
 
     def add(self, entry: LogEntry | UnreadableInput) -> None:
         """Count one entry."""
         if isinstance(entry, UnreadableInput):
             self._unreadable(entry)
             return
-        totals, request = self.totals, entry.request
-        replayed, row = self._replayed.get(request) or self._learn(request)
-        totals.requests += 1
-        totals.as_logged += replayed.kept
-        totals.other += replayed.other
-        if entry.status == _OK and entry.served and request.method == "GET":
-            self._note_size((replayed.site, replayed.path), entry.size)
-        if row is not None:
-            totals.changed += 1
-            self._count(row, entry, (replayed.site, replayed.path))
+        request = entry.request
+        fates = self._fates.get(request) or self._learn(request)
+        site_path = fates[0].replayed.site, fates[0].replayed.path
+        if (shown := _object_size(entry)) is not None:
+            self._note_size(site_path, shown)
+        size, unsized = _bytes_of(entry)
+        self.totals.requests += 1
+        if len(fates) == 1 and (fates[0].row is None or not unsized):
+            self._settle(fates[0], _Pending(1, size, 0), None)
+            return
+        key = fates, site_path
+        if key not in self._pending and len(self._pending) >= _MOST_PATHS:
+            self._settle(fates[0], _Pending(1, size, unsized), None)
+            return
+        pending = self._pending.setdefault(key, _Pending())
+        pending.requests += 1
+        pending.size += size
+        pending.unsized += unsized
 
     def finish(self) -> PolicyDiffTotals:
-        """The totals; a redirected request has its object's size if another line showed it."""
-        for (row, site_path), requests in self._waiting.items():
+        """The totals; each object has the size that the log shows."""
+        for (fates, site_path), pending in self._pending.items():
             size = self._sizes.get(site_path)
-            row.size += (size or 0) * requests
-            row.unknown += requests if size is None else 0
-        self._waiting.clear()
+            place = 0 if size is None or len(fates) == 1 else bisect(self._replay.sizes, size)
+            self._settle(fates[place], pending, size)
+        self._pending.clear()
+        self.totals.rows = [row for row in self.totals.rows if row.requests]
         return self.totals
+
+    def _settle(self, fate: _Fate, counted: _Pending, size: int | None) -> None:
+        """Add requests to the totals; ``size`` is that of the object, if it is known."""
+        replayed, row = fate
+        totals = self.totals
+        totals.as_logged += replayed.kept * counted.requests
+        totals.other += replayed.other * counted.requests
+        if row is not None:
+            totals.changed += counted.requests
+            row.requests += counted.requests
+            row.size += counted.size + (size or 0) * counted.unsized
+            row.unknown += counted.unsized if size is None else 0
+        elif replayed.before.reason != replayed.after.reason:
+            totals.reason_changed += counted.requests
 
     def _unreadable(self, problem: UnreadableInput) -> None:
         if problem.rest:
@@ -152,16 +200,23 @@ class PolicyDiff:
         self.totals.unreadable += 1
         self.totals.first = self.totals.first or problem.text
 
-    def _learn(self, request: LoggedRequest) -> tuple[ReplayedRequest, AnswerChange | None]:
-        if len(self._replayed) >= _MOST_KNOWN:
-            self._replayed.clear()
-        replayed = self._replay.replay(request)
-        row = None if replayed.before == replayed.after else self._row(replayed)
-        found = self._replayed[request] = replayed, row
-        return found
+    def _learn(self, request: LoggedRequest) -> tuple[_Fate, ...]:
+        """What happens to a request: for an object of unknown size, then for each size."""
+        if len(self._fates) >= _MOST_KNOWN:
+            self._fates.clear()
+        fates = tuple(
+            _Fate(replayed, self._row(replayed))
+            for replayed in (
+                self._replay.replay(request, size) for size in (None, *self._replay.sizes)
+            )
+        )
+        fates = self._fates[request] = fates[:1] if len(set(fates)) == 1 else fates
+        return fates
 
-    def _row(self, replayed: ReplayedRequest) -> AnswerChange:
+    def _row(self, replayed: ReplayedRequest) -> AnswerChange | None:
         """The row of a change: one for each pair of answers and region."""
+        if replayed.before.same_for_client(replayed.after):
+            return None
         key = replayed.before, replayed.after, replayed.region
         row = self._rows.get(key)
         if row is None:
@@ -179,16 +234,20 @@ class PolicyDiff:
         elif size > known:
             self._sizes[site_path] = size
 
-    def _count(self, row: AnswerChange, entry: LogEntry, site_path: _SitePath) -> None:
-        """Add bytes to a row: those sent, of the requested range, or of the whole object."""
-        row.requests += 1
-        if entry.served:
-            row.size += entry.size
-        elif entry.request.method == "HEAD":
-            return
-        elif entry.range_size is not None:
-            row.size += entry.range_size
-        elif (key := (row, site_path)) in self._waiting or len(self._waiting) < _MOST_PATHS:
-            self._waiting[key] = self._waiting.get(key, 0) + 1
-        else:
-            row.unknown += 1
+
+def _object_size(entry: LogEntry) -> int | None:
+    """The size of the object, or a part of it, as far as a line shows it."""
+    if entry.request.method != "GET" or not entry.served:
+        return None
+    if entry.status == _OK:
+        return entry.size if entry.length is None else entry.length
+    return entry.range_end if entry.status == _PARTIAL else None
+
+
+def _bytes_of(entry: LogEntry) -> tuple[int, int]:
+    """Bytes of a request, as sent or of the range; and 1 if they are those of the object."""
+    if entry.served:
+        return entry.size, 0
+    if entry.request.method == "HEAD":
+        return 0, 0
+    return (0, 1) if entry.range_size is None else (entry.range_size, 0)

@@ -23,9 +23,13 @@ from nearbucket.policy.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nearbucket.analysis.log_reader import LoggedRequest
     from nearbucket.policy.engine import ReplicaKnowledge
     from nearbucket.policy.model import Decision
+
+    Floors = Mapping[str, int]
 
 # names that no client can send, since they have a space (RFC 9110 section 5.1)
 _OPTED_OUT = b"as logged: opt-out"
@@ -64,6 +68,10 @@ class ReplayedAnswer(NamedTuple):
         """Whether it is a redirect to a target bucket, and not to the CDN."""
         return self.action == "redirect" and self.reason == Reason.IN_REGION
 
+    def same_for_client(self, other: ReplayedAnswer) -> bool:
+        """Whether a client sees no difference: it is not told the reason."""
+        return (self.action, self.target) == (other.action, other.target)
+
     def __str__(self) -> str:
         """The text in a row of the report."""
         return "/".join(self)
@@ -94,25 +102,44 @@ class ReplayedRequest(NamedTuple):
 class Replay:
     """Decides logged requests by two engines."""
 
-    def __init__(self, before: Engine, after: Engine) -> None:
-        """Take the engines of two configurations, built with the same list of prefixes."""
-        self._before, self._after = _replayed(before), _replayed(after)
+    def __init__(
+        self, before: Engine, after: Engine, floors: tuple[Floors, Floors] = ({}, {})
+    ) -> None:
+        """Take two configurations.
 
-    def replay(self, logged: LoggedRequest) -> ReplayedRequest:
-        """What both configurations do with a request."""
+        Args:
+            before: Engine of the first one.
+            after: Engine of the second, built with the same list of prefixes.
+            floors: ``redirect.min_size`` of the sites of both, by name.
+        """
+        self._before, self._after = _replayed(before), _replayed(after)
+        self._floors = floors
+        sizes = {size for each in floors for size in each.values() if size}
+        self.sizes: tuple[int, ...] = (0, *sorted(sizes)) if sizes else ()
+        """Sizes of objects from which on answers can differ; empty if they never do."""
+
+    def replay(self, logged: LoggedRequest, size: int | None = None) -> ReplayedRequest:
+        """What both configurations do with a request.
+
+        Args:
+            logged: The request.
+            size: Bytes of the object; None if not known: then it is no smaller than
+                ``redirect.min_size``, unless the log has the reason ``small``.
+        """
         path = logged.target.partition("?")[0]
         if logged.reason == Reason.BAD_REQUEST:
             same = ReplayedAnswer("refuse", logged.reason, "400")
             return ReplayedRequest(same, same, UNKNOWN, "", path, kept=True, other=False)
         request = _request(logged)
-        replicas = _REPLICAS.get(logged.reason, ASSUME_REPLICATED)
-        old = self._before.decide(request, replicas)
+        with_a, with_b = (_replicas(logged, size, floors) for floors in self._floors)
+        old = self._before.decide(request, with_a)
         shown = logged.reason == Reason.OPT_OUT == old.reason
         if logged.reason == Reason.OPT_OUT and not shown:
             request = replace(request, headers={**request.headers, _OPTED_OUT: b""})
-            old = self._before.decide(request, replicas)
-        new = self._after.decide(request, replicas)
+            old = self._before.decide(request, with_a)
+        new = self._after.decide(request, with_b)
         before, after = _answer(old, logged), _answer(new, logged)
+        shown |= size is not None and logged.reason == Reason.SMALL
         kept = not shown and logged.reason in AS_LOGGED and after.reason == logged.reason
         other = logged.reason is not None and logged.reason != before.reason
         return ReplayedRequest(
@@ -161,6 +188,22 @@ class _LoggedReplicas:
         return self._came_back
 
 
+class _SizedReplicas:
+    """The same buckets, with an object whose size is known."""
+
+    def __init__(self, others: ReplicaKnowledge, size: int, floors: Floors) -> None:
+        self._others, self._size, self._floors = others, size, floors
+
+    def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
+        if self._size < self._floors.get(site, 0):
+            return _SMALL
+        return self._others.replica_status(site, region, key)
+
+    def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
+        return self._others.came_back(site, region, client, key, request)
+
+
+_SMALL = ReplicaStatus(Reason.SMALL)
 _REPLICAS: dict[str | None, ReplicaKnowledge] = {
     Reason.CAME_BACK.value: _LoggedReplicas(ReplicaStatus(), came_back=True),
     Reason.NOT_MODIFIED.value: _LoggedReplicas(ReplicaStatus(etags=("-",)), came_back=False),
@@ -169,6 +212,14 @@ _REPLICAS: dict[str | None, ReplicaKnowledge] = {
     ),
     **{each.value: _LoggedReplicas(ReplicaStatus(each), came_back=False) for each in HELD},
 }
+
+
+def _replicas(logged: LoggedRequest, size: int | None, floors: Floors) -> ReplicaKnowledge:
+    """The buckets as a line implies, and the size of the object."""
+    if size is None:
+        return _REPLICAS.get(logged.reason, ASSUME_REPLICATED)
+    reason = None if logged.reason == Reason.SMALL else logged.reason
+    return _SizedReplicas(_REPLICAS.get(reason, ASSUME_REPLICATED), size, floors)
 
 
 def _answer(decision: Decision, logged: LoggedRequest) -> ReplayedAnswer:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
 
 _LOG = (
-    "Access log of nearbucket (JSON, W3C) or CloudFront (W3C), also with gzip, whose requests are "
-    "decided by both configurations; may be repeated; - is standard input."
+    "Access log in any text format of `nearbucket analyze`, also with gzip, whose requests are "
+    "decided by both configurations; a folder or pattern stands for its files; may be repeated; - "
+    "is standard input."
 )
 _TICK = 5000  # lines between two updates of the progress bar
 
@@ -71,7 +72,12 @@ def _changes(old: Settings, new: Settings, ranges: Path | None) -> PolicyDiff:
     if document is None:
         print_error(NO_RANGES)
     before, after = (engine_of(snapshot_of(settings, document)) for settings in (old, new))
-    return PolicyDiff(Replay(before, after), old, new)
+    floors = _floors(old), _floors(new)
+    return PolicyDiff(Replay(before, after, floors), old, new)
+
+
+def _floors(settings: Settings) -> dict[str, int]:
+    return {site.name: site.redirect.min_size for site in settings.sites}
 
 
 def _replayed(names: Sequence[str], changes: PolicyDiff, limit: int | None) -> PolicyDiffTotals:

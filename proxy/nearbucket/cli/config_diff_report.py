@@ -27,7 +27,7 @@ _SHOWN = 20
 """How many changed answers a terminal shows."""
 _NOT_REPLAYED = re.compile(
     r"client_address\..*|catalog\..*|regions\.(source|cache)"
-    r"|sites\..*\.(redirect\.(min_size|verify|verify_ttl|came_back|presign)"
+    r"|sites\..*\.(redirect\.(verify|verify_ttl|came_back|presign)"
     r"|opt_out\.(query|header)|origin\.query)"
 ).fullmatch
 """Settings whose effect a log cannot show."""
@@ -78,6 +78,7 @@ def totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> dict[str, int | flo
     sums: dict[str, int | float] = {
         "requests": diff_totals.requests,
         "changed": diff_totals.changed,
+        "reason_changed": diff_totals.reason_changed,
         "unreadable": diff_totals.unreadable,
     }
     for name, way in (("newly_redirected", 1), ("no_longer_redirected", -1)):
@@ -100,9 +101,12 @@ def print_totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> None:
     """Print the changed answers, those with most bytes first, and the sums."""
     rows, terminal = _sorted(diff_totals), sys.stdout.isatty()
     shown = rows[:_SHOWN] if terminal else rows
-    if rows:
-        columns = ("requests", "bytes", "saved USD", "region", "before", "after", "example")
-        _print_part("answer", columns, [_cells(row, tariff) for row in shown])
+    cells = [_cells(row, tariff) for row in shown]
+    if terminal and rows:
+        columns = ("requests", "bytes", "saved USD", "region", "before, after, example")
+        print_table(columns, [line for row in cells for line in _lines(row)])
+    else:
+        print_table((), [("answer", *row) for row in cells])
     if len(shown) < len(rows):
         print_error(f"{len(rows) - len(shown)} more changes; a pipe or --json shows all")
     sums = totals(diff_totals, tariff)
@@ -115,6 +119,14 @@ def _cells(row: AnswerChange, tariff: Tariff) -> tuple[str, ...]:
     usd = f"{row.usd(tariff):.2f}"
     answers = str(row.before), str(row.after)
     return (str(row.requests), size_text(row.size), usd, row.region, *answers, row.example)
+
+
+def _lines(cells: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Three lines for one change: side by side, they need more than the 80 characters of some."""
+    figures, texts = cells[:4], cells[4:]
+    yield (*figures, texts[0])
+    for text in texts[1:]:
+        yield (*[""] * len(figures), text)
 
 
 def _label(name: str) -> str:
@@ -149,8 +161,8 @@ def notes(
         )
     if diff_totals.rows:
         yield (
-            "bytes are those sent; for redirected requests the requested range, or the largest "
-            "complete answer (200) for the same path in these logs, or 0 (size unknown). "
+            "bytes are those sent; for redirected requests the requested range, or the size of the "
+            "object as far as these logs show it (200 and ranges), or 0 (size unknown). "
             "CloudFront's logs count header fields too"
         )
         volume = ", at most: prices.monthly_gb is not set" if tariff.at_most else ""

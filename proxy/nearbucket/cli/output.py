@@ -95,9 +95,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         return
     from rich.console import Console  # noqa: PLC0415  # `serve` starts faster without these
     from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
-    table = Table(*columns)
+    table = Table(*(Column(name, overflow="fold") for name in columns))  # nothing is cut off
     for row in safe:
         table.add_row(*(escape(cell) for cell in row))
     Console().print(table)
