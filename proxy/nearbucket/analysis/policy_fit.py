@@ -110,9 +110,9 @@ class Worth:
         covered: set[int] | None = None
         policy = FittedPolicy((), (), self.floors[0], (self.origin,))
         for _ in range(_ROUNDS):
-            sums = self._sums(chosen)
-            floor = self._floor(sums, covered)
-            worth = self._by_group(sums, floor)
+            by_floor = self._by_group(self._sums(chosen))
+            floor = _largest_floor(by_floor, covered)
+            worth = by_floor[floor]
             patterns = _cover(worth, coverage, self.least)
             inside = _union(coverage, patterns)
             losses = {group: -worth.get(group, 0.0) for group in inside}
@@ -134,25 +134,39 @@ class Worth:
         columns = [self.by_region[region] for region in regions if region in self.by_region]
         return [sum(row) for row in zip(*columns, strict=True)] or [0.0] * len(self.slots)
 
-    def _by_group(self, sums: Sequence[float], floor: int) -> dict[int, float]:
-        found: dict[int, float] = defaultdict(float)
-        for (group, size_class), usd in zip(self.slots, sums, strict=True):
-            if size_class >= floor:
-                found[group] += usd
+    def _by_group(self, sums: Sequence[float]) -> dict[int, dict[int, float]]:
+        """For each size floor, what the groups are worth from it."""
+        falling = sorted(
+            (
+                (size_class, group, usd)
+                for (group, size_class), usd in zip(self.slots, sums, strict=True)
+            ),
+            reverse=True,
+        )
+        worth: dict[int, float] = defaultdict(float)
+        found, place = {}, 0
+        for floor in sorted(self.floors, reverse=True):
+            while place < len(falling) and falling[place][0] >= floor:
+                worth[falling[place][1]] += falling[place][2]
+                place += 1
+            found[floor] = dict(worth)
         return found
 
-    def _floor(self, sums: Sequence[float], covered: Collection[int] | None) -> int:
-        """The largest floor that gives up next to nothing."""
-        values = {}
-        for floor in self.floors:
-            worth = self._by_group(sums, floor)
-            values[floor] = sum(
-                usd
-                for group, usd in worth.items()
-                if (usd > 0 if covered is None else group in covered)
-            )
-        best = max(values.values())
-        return max(floor for floor, usd in values.items() if usd >= best - abs(best) * _GIVEN_UP)
+
+def _largest_floor(
+    by_floor: Mapping[int, Mapping[int, float]], covered: Collection[int] | None
+) -> int:
+    """The largest floor that gives up next to nothing; without groups, those that pay count."""
+    values = {
+        floor: sum(
+            usd
+            for group, usd in worth.items()
+            if (usd > 0 if covered is None else group in covered)
+        )
+        for floor, worth in by_floor.items()
+    }
+    best = max(values.values())
+    return max(floor for floor, usd in values.items() if usd >= best - abs(best) * _GIVEN_UP)
 
 
 def _union(coverage: Mapping[str, frozenset[int]], patterns: Iterable[str]) -> set[int]:

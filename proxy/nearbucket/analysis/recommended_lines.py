@@ -111,7 +111,7 @@ class RecommendationReasons:
         if not size:
             return None
         folder, suffix = facts.groups[group]
-        name = f"{folder}*{suffix}" if folder or suffix else "other objects"
+        name = f"{folder}*{suffix}" if suffix else f"{folder}* (other names)"
         objects = facts.objects(slots)
         large = [slot for slot in slots if slot.size_class >= self.policy.floor]
         usd = self._value(large, self.policy.regions)
