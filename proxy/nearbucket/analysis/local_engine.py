@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nearbucket.analysis.aggregate_store import AggregateStore
     from nearbucket.analysis.kept_aggregates import KeptAggregates
     from nearbucket.analysis.reduce import ReduceOptions
+    from nearbucket.analysis.request_columns import NewIds
     from nearbucket.analysis.sources import LogSource
 
 
@@ -34,6 +35,7 @@ class LocalEngine:
         kept: Where reduced files are kept; None for nowhere.
         opened: Opens a file.
         progress: Is told of stored bytes that were read, in any thread.
+        ids: Tells which request ids are new; None if requests are not told by their ids.
     """
 
     options: ReduceOptions
@@ -41,6 +43,7 @@ class LocalEngine:
     kept: KeptAggregates | None = None
     opened: Callable[[LogSource], Any] = open_file
     progress: Callable[[int], None] = _ignore
+    ids: NewIds | None = None
 
     def run(self, sources: Sequence[LogSource], store: AggregateStore) -> None:
         """Add all files to the store."""
@@ -59,7 +62,7 @@ class LocalEngine:
             store.add(known)
             self.progress(source.size)
             return
-        parts = reduce_parts(source, self.options, self.progress, self.opened)
+        parts = reduce_parts(source, self.options, self.progress, self.opened, self.ids)
         if kept is None:
             for part in parts:
                 store.add(part)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nearbucket.analysis.coded_columns import Coded, Texts
-    from nearbucket.analysis.request_columns import CountingRules, RequestColumns
+    from nearbucket.analysis.request_columns import CountingRules, NewIds, RequestColumns
     from nearbucket.analysis.sources import LogSource
 
 UNREADABLE = "unreadable"
@@ -58,6 +58,7 @@ def reduce_parts(
     options: ReduceOptions,
     progress: Callable[[int], None] | None = None,
     opened: Callable[[LogSource], Any] = open_file,
+    ids: NewIds | None = None,
 ) -> Iterator[ReducedFile]:
     """The same in parts, so that files of any size fit into memory; the last has the damage.
 
@@ -66,13 +67,15 @@ def reduce_parts(
         options: What counts.
         progress: Is told of stored bytes that were read.
         opened: Opens the file.
+        ids: Tells which request ids are new; None if requests are not told by their ids.
     """
-    reader, lines = TableReader(READ, options.fields), 0
+    columns = READ if ids is None else READ | {"x_edge_request_id"}
+    reader, lines = TableReader(columns, options.fields), 0
     try:
         with opened(source) as file:
             blocks = LogBlocks(file, progress)
             for table in reader.tables(blocks):
-                part = _reduced(table, options, source.name)
+                part = _reduced(table, options, source.name, ids)
                 lines += part.summary.lines + sum(part.summary.left_out.values())
                 yield part
             damage = blocks.damage
@@ -87,8 +90,8 @@ def reduce_parts(
     yield ReducedFile(summary, {name: each.empty_table() for name, each in SCHEMAS.items()})
 
 
-def _reduced(table: pa.Table, options: ReduceOptions, name: str) -> ReducedFile:
-    rows = request_columns(table, options.rules)
+def _reduced(table: pa.Table, options: ReduceOptions, name: str, ids: NewIds | None) -> ReducedFile:
+    rows = request_columns(table, options.rules, ids)
     bounds = pc.min_max(rows.seconds)
     summary = FileSummary(
         name, "", len(rows.seconds), rows.left_out, bounds["min"].as_py(), bounds["max"].as_py()

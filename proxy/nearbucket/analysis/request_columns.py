@@ -6,6 +6,7 @@ Each distinct value is decoded once, not each row.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,17 +23,17 @@ from nearbucket.analysis.coded_columns import (
     combined,
     constant,
     dictionary_of,
+    ids_of,
 )
 from nearbucket.analysis.sources import ALWAYS
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nearbucket.analysis.sources import Period
 
 NO_TIME, OTHER_TIME, OTHER_HOST = "without a time", "outside the period", "of other hosts"
+REPEATED = "repeated"
 """Reasons for requests that do not count."""
 
 _AMAZON = (b"16509", b"14618")
@@ -42,6 +43,10 @@ _BROKEN_PERCENT = 95
 _OK, _PARTIAL = 200, 206
 _LONGEST = 1 << 30  # without an end, Arrow 26 fails
 _DAY = 86400
+
+
+NewIds = Callable[[pa.Array], pa.Array]
+"""A function that tells which ids (uint64) are seen for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +115,16 @@ class RequestColumns:
     came_back: pa.Array
 
 
-def request_columns(table: pa.Table, rules: CountingRules) -> RequestColumns:
-    """The requests of a table."""
+def request_columns(
+    table: pa.Table, rules: CountingRules, ids: NewIds | None = None
+) -> RequestColumns:
+    """The requests of a table.
+
+    Args:
+        table: The table.
+        rules: Which of them count.
+        ids: Tells for request ids which are new; None if requests are not told by their ids.
+    """
     left_out: dict[str, int] = {}
 
     def keep(table: pa.Table, kept: pa.Array, reason: str) -> pa.Table:
@@ -127,7 +140,17 @@ def request_columns(table: pa.Table, rules: CountingRules) -> RequestColumns:
     if rules.hosts:
         wanted = _host(table).picked(rules.hosts.__contains__, pa.bool_())
         table = keep(table, wanted, OTHER_HOST)
+    if ids is not None and "x_edge_request_id" in table.column_names:
+        table = keep(table, _is_new(table["x_edge_request_id"], ids), REPEATED)
     return _decoded(table, rules, left_out)
+
+
+def _is_new(column: pa.ChunkedArray, ids: NewIds) -> pa.Array:
+    """Whether a request is new; one without an id is."""
+    codes, values = dictionary_of(column)
+    nameless = pc.is_in(values, pa.array([b"-", b""], pa.binary()))
+    rows = pc.take(ids_of(_decoded_texts(values)), codes)
+    return pc.or_(ids(rows), pc.take(nameless, codes))
 
 
 def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) -> RequestColumns:

@@ -15,6 +15,10 @@ In reading order:
 * ``sync_report.py``: the progress lines and the summary of ``sync``.
 * ``config_diff.py``: ``config diff``, which compares two configurations.
 * ``config_diff_report.py``: how the differences are shown.
+* ``analyze.py``: ``analyze``, which makes a report of access logs.
+* ``analyze_run.py``: what it does: files, counts, report.
+* ``analyze_progress.py``: its progress bar.
+* ``analyze_inventory.py``: ``analyze --inventory``, objects that the log does not show.
 * ``analyze_replay.py``: ``analyze --replay``, which sends a log's requests to a running proxy.
 * ``check/``: ``check``, which tests a configuration and its buckets.
 * ``demo/``: ``demo``, which runs the proxy against an S3 server on this machine.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from pydantic import ValidationError
 
 from nearbucket.analysis.aggregate_store import AggregateStore
 from nearbucket.analysis.count_queries import answer, scope_of
@@ -22,6 +23,7 @@ from nearbucket.analysis.reduce import ReduceOptions
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.analysis.request_columns import CountingRules
+from nearbucket.analysis.request_ids import RequestIds
 from nearbucket.analysis.s3_logs import S3Logs
 from nearbucket.analysis.sources import S3, Period, local_sources, moment
 from nearbucket.cli.analyze_progress import progress
@@ -95,11 +97,33 @@ def run(options: AnalyzeOptions) -> bool:
     table = _region_table(own, options.ranges)
     origin = options.origin_region or (own.sites[0].origin.region if own else _REGION)
     money = _tariff(options, own, origin)
+    if options.replay is not None:
+        return _replay(options, options.replay, own, money)
     report = _report(options, own, table, ReportOptions(
         money, origin, own, options.bill, options.recommend
     ))  # fmt: skip
     _write(report, options)
     return _is_whole(report.scope, report)
+
+
+def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tariff) -> bool:
+    """Send the requests of the logs to a proxy, and compare."""
+    from nearbucket.cli.analyze_replay import ReplayOptions, replay  # noqa: PLC0415
+
+    fields = field_list(options.fields) if options.fields else ()
+    plan = ReplayOptions(
+        url, options.rate, options.i_own_this_host, fields, options.ranges, options.form == "json"
+    )
+    with S3Logs(1) as s3:
+        sources, _ = _sources(options, _period(options), s3)
+        return replay(plan, own, money, sources, s3.opened)
+
+
+def _period(options: AnalyzeOptions) -> Period:
+    return Period(
+        moment(options.since, "--since") if options.since else None,
+        moment(options.until, "--until") if options.until else None,
+    )
 
 
 def _own_settings(config: Path | None) -> Settings | None:
@@ -121,7 +145,13 @@ def _tariff(options: AnalyzeOptions, own: Settings | None, origin: str) -> Tarif
     given = {"plan": options.plan, "price_class": options.price_class, "discount": options.discount}
     settings = (own.prices if own else Prices()).model_dump(exclude_unset=True)
     settings |= {name: value for name, value in given.items() if value is not None}
-    return tariff(Prices.model_validate(settings), options.prices, origin)
+    try:
+        prices = Prices.model_validate(settings)
+    except ValidationError as error:
+        found = error.errors()[0]
+        name = str(found["loc"][0]).replace("_", "-")
+        raise ConfigError(f"--{name} {found['input']}: {found['msg']}") from None
+    return tariff(prices, options.prices, origin)
 
 
 def _report(
@@ -129,10 +159,7 @@ def _report(
 ) -> Report:
     threads = options.threads or len(os.sched_getaffinity(0))
     memory = max(_LEAST, _bytes_of(options.memory) - _OURS - max(0, threads - 2) * _A_THREAD)
-    period = Period(
-        moment(options.since, "--since") if options.since else None,
-        moment(options.until, "--until") if options.until else None,
-    )
+    period = _period(options)
     counting = ReduceOptions(
         _rules(own, period, options.hosts),
         field_list(options.fields) if options.fields else (),
@@ -148,6 +175,11 @@ def _report(
             why = next((f"{each.name}: {each.why}" for each in scope.damaged), "no file has any")
             raise ConfigError(f"there is no request in the logs: {why}")
         found = answer(store, table, geography_of_edge, scope.days, options.top)
+        if options.inventory is not None:
+            from nearbucket.cli.analyze_inventory import with_inventory  # noqa: PLC0415
+
+            traffic = with_inventory(found.traffic, building.own, options.inventory)
+            found = found._replace(traffic=traffic)
         return build_report(scope, found, building)
 
 
@@ -175,6 +207,8 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
     store: AggregateStore,
 ) -> None:
     name, _, master = options.engine.partition("=")
+    if options.dedupe and (name == "spark" or options.keep):
+        raise ConfigError("--dedupe compares all files: use it without --keep and --engine spark")
     if name == "spark":
         from nearbucket.analysis.spark_engine import LOCAL, reduce_on_spark  # noqa: PLC0415
 
@@ -186,7 +220,8 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
         raise ConfigError(f"--engine {options.engine}: there are local, spark and spark=MASTER")
     kept = KeptAggregates(options.keep, counting) if options.keep else None
     with progress(sum(source.size for source in sources)) as show:
-        LocalEngine(counting, threads, kept, s3.opened, show).run(sources, store)
+        ids = RequestIds(store).new if options.dedupe else None
+        LocalEngine(counting, threads, kept, s3.opened, show, ids).run(sources, store)
 
 
 def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> CountingRules:

@@ -1,0 +1,199 @@
+"""``nearbucket analyze``: sources, options and exit codes. Figures are in tests/analysis."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.analysis.log_writers import w3c, write
+from tests.analysis.made_logs import HOSTS, Mixed, mixed
+from tests.cli.conftest import SITE
+from tests.cli.conftest import write as write_config
+from tests.made_ranges import MADE
+from tests.replicas.test_inventory_report import manifest, packed, row
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Run
+    from tests.conftest import LocalS3
+
+SAMPLES = Path(__file__).parent.parent / "data" / "logs"
+LOG = [request for request in mixed(Mixed(400, 1), 0) if request.client]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "E2EXAMPLE.2026-11-02-00.0000abcd.gz"
+    w3c(path, LOG)
+    return str(path)
+
+
+@pytest.fixture
+def analyze(nearbucket: Run) -> Any:
+    def run(*arguments: str, stdin: bytes = b"") -> Outcome:
+        return nearbucket("analyze", "--ranges", str(MADE), *arguments, stdin=stdin)
+
+    return run
+
+
+def report(done: Outcome, code: int = 0) -> dict[str, Any]:
+    assert (done.code, done.err) == (code, "")
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+def test_all_formats_show_the_same_counts(analyze: Any, log: str, tmp_path: Path) -> None:
+    document = report(analyze(log, "--format", "json"))
+    assert document["scope"]["lines"] == len(LOG)
+    text = analyze(log)
+    assert text.code == 0
+    assert f"scope.lines\t{len(LOG)}" in text.out.splitlines()
+    page = tmp_path / "report.html"
+    assert analyze(log, "--format", "html", "--output", str(page)) == (0, "", "")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_standard_input_is_a_log(analyze: Any, log: str) -> None:
+    whole = report(analyze(log, "--format", "json"))
+    piped = report(analyze("-", "--format", "json", stdin=Path(log).read_bytes()))
+    assert piped == whole
+
+
+def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
+    done = analyze(str(SAMPLES / "cloudfront-v2-no-client.log"), "--format", "json")
+    assert [each["region"] for each in report(done, 1)["regions"]] == ["NO-ADDRESS"]
+
+
+def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> None:
+    cut = Path(log).with_name("cut.gz")
+    cut.write_bytes(Path(log).read_bytes()[:-50])
+    document = report(analyze(log, str(cut), "--format", "json"), 1)
+    (damaged,) = document["scope"]["damaged"]
+    assert (damaged["name"], damaged["why"]) == (str(cut), "its gzip data ends too early")
+    assert document["scope"]["lines"] > len(LOG)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.log"], "none.log: no such file, folder or pattern"),
+        (["empty.log"], "there is no request in the logs: "),
+        (["{log}", "--since", "2027-01-01"], "there is no log file of this period"),
+        (["{log}", "--memory", "much"], "--memory: 'much' is no size such as 1GiB"),
+        (["{log}", "--engine", "other"], "--engine other: there are local, spark and spark=MASTER"),
+        (["{log}", "--fields", "date time"], "--fields: has no sc-bytes, cs-uri-stem, sc-status"),
+        (["{log}", "--dedupe", "--keep", "k"], "--dedupe compares all files"),
+        (["{log}", "--inventory", "m.json"], "--inventory needs the origin bucket: --config FILE"),
+        (["{log}", "--plan", "gold"], "--plan gold: "),
+        (["{log}", "--replay", "http://127.0.0.1:1"], "--replay needs the configuration"),
+    ],
+)
+def test_what_cannot_be_used_ends_with_2(
+    analyze: Any, log: str, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "empty.log").touch()
+    code, out, err = analyze(*(each.format(log=log) for each in arguments))
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_without_a_list_of_prefixes_nothing_is_counted(nearbucket: Run, log: str) -> None:
+    code, _, err = nearbucket("analyze", log)
+    assert code == 2
+    assert "there is no list of prefixes" in err
+
+
+def test_without_its_packages_the_command_to_install_them_is_shown(
+    analyze: Any, log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.cli.analyze.find_spec", lambda _name: None)
+    code, _, err = analyze(log)
+    assert code == 2
+    assert "pip install 'nearbucket[report]'" in err
+
+
+def test_hosts_and_times_choose_the_requests(analyze: Any, log: str) -> None:
+    document = report(analyze(log, "--format", "json", "--host", HOSTS[1].upper()))
+    assert [each["name"] for each in document["hosts"]] == [HOSTS[1]]
+    assert document["scope"]["left_out"] == {
+        "of other hosts": sum(each.host != HOSTS[1] for each in LOG)
+    }
+    late = report(analyze(log, "--format", "json", "--since", "2026-11-02T00:30"))
+    assert late["scope"]["from"] >= "2026-11-02T00:30"
+    assert 0 < late["scope"]["lines"] < len(LOG)
+
+
+def test_the_same_requests_count_once_with_dedupe(analyze: Any, log: str) -> None:
+    other = Path(log).with_name("other-name.log")
+    other.write_bytes(gzip.decompress(Path(log).read_bytes()) + b"\n")
+    once = report(analyze(log, "--format", "json"))
+    assert report(analyze(log, str(other), "--format", "json"))["scope"]["lines"] == 2 * len(LOG)
+    found = report(analyze(log, str(other), "--format", "json", "--dedupe"))
+    assert found["scope"]["left_out"] == {"repeated": len(LOG)}
+    assert (found["regions"], found["top_files"]) == (once["regions"], once["top_files"])
+
+
+def test_kept_aggregates_give_the_same_report(analyze: Any, log: str, tmp_path: Path) -> None:
+    keep = str(tmp_path / "keep")
+    first = report(analyze(log, "--format", "json", "--keep", keep))
+    assert report(analyze(log, "--format", "json", "--keep", keep)) == first
+    assert report(analyze(log, "--format", "json")) == first
+
+
+def test_the_real_bill_scales_the_dollars(analyze: Any, tmp_path: Path) -> None:
+    w3c(tmp_path / "a.log", [request._replace(bytes=10**12) for request in LOG])
+    bill = report(analyze(str(tmp_path / "a.log"), "--format", "json", "--bill", "12345"))["bill"]
+    assert (bill["usd_month"], bill["scaled"]) == (12345, True)
+
+
+def test_sizes_of_objects_come_from_an_inventory_report(
+    analyze: Any, tmp_path: Path, log: str
+) -> None:
+    (tmp_path / "data.csv.gz").write_bytes(packed([row("cold/never-asked.tar.xz", 1 << 40)]))
+    where = tmp_path / "manifest.json"
+    where.write_bytes(manifest(["data.csv.gz"], "reports"))
+    origin = {**SITE, "origin": {"bucket": "listed", "region": "us-east-1"}}
+    config = write_config(tmp_path / "own.yaml", sites=[{**origin, "redirect": {"paths": ["*"]}}])
+    options = (log, "--config", config, "--format", "json", "--no-recommend")
+    without = report(analyze(*options))
+    with_report = report(analyze(*options, "--inventory", str(where)))
+    costs = [each["what_if"]["costs_usd_month"] for each in (without, with_report)]
+    assert costs[1] > costs[0] + 20  # a terabyte more to store
+    assert with_report["top_files"] == without["top_files"]
+
+
+def test_logs_are_read_from_s3(
+    analyze: Any, s3: LocalS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write(tmp_path / "logs", Mixed(600, 3, days=1))
+
+    async def upload() -> None:
+        async with s3.server.client() as client:
+            await client.create_bucket(Bucket="cdn-logs")
+            for file in files:
+                await client.put_object(
+                    Bucket="cdn-logs", Key=f"cf/{file.name}", Body=file.read_bytes()
+                )
+
+    asyncio.run(upload())
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": s3.server.endpoint,
+        "AWS_ACCESS_KEY_ID": s3.server.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.server.secret_key,
+    }.items():
+        monkeypatch.setenv(name, value)
+    local = report(analyze(str(tmp_path / "logs"), "--format", "json"))
+    remote = report(analyze("s3://cdn-logs/cf/", "--format", "json"))
+    assert remote == local
+    assert remote["scope"]["files"] == 3
+    later = report(analyze("s3://cdn-logs/cf/", "--format", "json", "--since", "2026-11-02T17:00"))
+    assert later["scope"]["files"] == 1
+    code, _, err = analyze("s3://no-such-bucket-here/x")
+    assert code == 2
+    assert "s3://no-such-bucket-here" in err
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    assert analyze("s3://cdn-logs/cf/").code == 3
