@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from nearbucket.analysis import report as report_package
+from nearbucket.analysis.answers import DamagedFile, NamedTraffic
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report.figures import harmless
 from tests.analysis.made_report import HOSTILE, YAML, hostile_report, made_report
@@ -188,6 +189,32 @@ def test_a_page_without_a_recommendation_has_no_bill_after_and_no_block_to_paste
     assert "bill-chart" not in page.values("id")
     assert "yaml" not in page.values("id")
     assert "aside" not in page.names
+
+
+def test_of_many_hosts_and_files_the_first_are_listed_and_the_rest_is_counted() -> None:
+    report = made_report()
+    hosts = tuple(NamedTraffic(f"host-{number:04}", 1, 1) for number in range(5_000))
+    files = tuple(DamagedFile(f"file-{number:04}", "ends early", 1) for number in range(30))
+    many = replace(
+        report,
+        counts=replace(report.counts, hosts=hosts),
+        scope=replace(report.scope, damaged=files),
+    )
+    for text in (Page(render(many, "html")).shown(), render(many, "text", width=80)):
+        assert "host-0019" in text
+        assert "host-0020" not in text
+        assert "and 4,980 more, in JSON" in text
+        assert "file-0019" in text
+        assert "file-0020" not in text
+        assert "and 10 more, in JSON" in text
+
+
+def test_logs_without_a_host_have_a_title() -> None:
+    report = made_report()
+    counts = replace(report.counts, hosts=(NamedTraffic("", 1, 1),))
+    page = Page(render(replace(report, counts=counts), "html"))
+    assert "".join(page.texts["title"]) == "Access logs, 1 to 14 November 2026"
+    assert "no host in the log" in page.shown()
 
 
 def test_the_charts_library_is_the_published_file_with_its_licence() -> None:

@@ -49,6 +49,8 @@ Sources: curl(1), CURLOPT_FOLLOWLOCATION(3), Java's HttpClient.Redirect.NEVER, H
 ``follow_redirects``.
 """
 
+LONGEST_LIST = 20
+"""Hosts, results and damaged files that are listed for readers; JSON has all."""
 LEAST_REST = 0.5
 """Dollars below which a difference between sums is rounding."""
 
@@ -95,9 +97,14 @@ def aws_regions(report: Report) -> list[RegionTraffic]:
     return [each for each in report.counts.regions if each.region not in PLACES]
 
 
+def host_name(name: str) -> str:
+    """A host of the log, or words for none."""
+    return harmless(name) if name not in {"", "-"} else "no host in the log"
+
+
 def title(report: Report) -> str:
     """The host of the logs, or how many there are."""
-    hosts = report.counts.hosts
+    hosts = [each for each in report.counts.hosts if each.name not in {"", "-"}]
     if len(hosts) == 1:
         return harmless(hosts[0].name)
     if len(hosts) > 1:
@@ -253,6 +260,11 @@ def aborted_text(report: Report) -> str:
         f"{plural(counts.downloads, 'download')}, of which {count(counts.aborted)} "
         f"({share(counts.aborted, counts.downloads)}) broke off"
     )
+
+
+def more(number: int) -> str:
+    """What follows a list that is cut; empty if it is not."""
+    return f"and {count(number - LONGEST_LIST)} more, in JSON" if number > LONGEST_LIST else ""
 
 
 def how_computed(report: Report) -> tuple[str, ...]:

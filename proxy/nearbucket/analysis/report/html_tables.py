@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nearbucket.analysis.report.figures import about, count, harmless, money, share, volume
-from nearbucket.analysis.report.findings import aborted_text, follows, place
-from nearbucket.analysis.report.markup import Column, Html, Part, bar, element, table
+from nearbucket.analysis.report.findings import (
+    LONGEST_LIST,
+    aborted_text,
+    follows,
+    host_name,
+    more,
+    place,
+)
+from nearbucket.analysis.report.markup import Column, Html, Part, bar, element, joined, table
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import NamedTraffic, Report
@@ -134,14 +141,21 @@ def networks_table(report: Report) -> Html:
 def named_table(caption: str, title: str, rows: tuple[NamedTraffic, ...], whole: int) -> Html:
     """Traffic by host, or by result."""
     columns = (Column(title, "key"), _REQUESTS, _BYTES, Column("share", "n"))
-    return table(
-        caption,
-        columns,
-        [
-            (path(each.name), count(each.requests), volume(each.bytes), _share(each.bytes, whole))
-            for each in rows
-        ],
-    )
+    cells = [
+        (
+            element("bdi", host_name(each.name)),
+            count(each.requests),
+            volume(each.bytes),
+            _share(each.bytes, whole),
+        )
+        for each in rows[:LONGEST_LIST]
+    ]
+    return joined([table(caption, columns, cells), _more(len(rows))])
+
+
+def _more(number: int) -> Part:
+    text = more(number)
+    return element("p", text, class_="about") if text else None
 
 
 def next_regions_table(report: Report) -> Html:
@@ -189,11 +203,17 @@ def left_out(report: Report) -> Part:
         columns = (Column("lines left out", "key"), Column("lines", "n"))
         parts.append(table("Lines left out, by reason", columns, rows))
     if scope.damaged:
-        files = [(path(each.name), path(each.why), count(each.lines)) for each in scope.damaged]
+        files = [
+            (path(each.name), path(each.why), count(each.lines))
+            for each in scope.damaged[:LONGEST_LIST]
+        ]
         names = (
             Column("file", "key"),
             Column("what is wrong", "key"),
             Column("lines that count", "n"),
         )
-        parts.append(table("Files that are damaged or left out", names, files))
+        parts += [
+            table("Files that are damaged or left out", names, files),
+            _more(len(scope.damaged)),
+        ]
     return [element("p", f"{aborted_text(report)}.", class_="about"), *parts]

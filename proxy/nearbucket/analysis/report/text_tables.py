@@ -14,7 +14,15 @@ from nearbucket.analysis.report.figures import (
     size,
     volume,
 )
-from nearbucket.analysis.report.findings import bill_steps, follows, in_aws, place
+from nearbucket.analysis.report.findings import (
+    LONGEST_LIST,
+    bill_steps,
+    follows,
+    host_name,
+    in_aws,
+    more,
+    place,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -217,8 +225,20 @@ def lists(report: Report) -> Iterator[TextTable]:
         yield TextTable(
             name,
             (name.lower().removesuffix("s"), ">requests", ">bytes"),
-            [(harmless(each.name), count(each.requests), volume(each.bytes)) for each in rows],
+            [
+                *(
+                    (host_name(each.name), count(each.requests), volume(each.bytes))
+                    for each in rows[:LONGEST_LIST]
+                ),
+                *_more(len(rows), 3),
+            ],
         )
+
+
+def _more(number: int, columns: int) -> list[tuple[str, ...]]:
+    """The last row of a list that is cut."""
+    text = more(number)
+    return [(text, *[""] * (columns - 1))] if text else []
 
 
 def left_out(report: Report) -> Iterator[TextTable]:
@@ -229,7 +249,11 @@ def left_out(report: Report) -> Iterator[TextTable]:
         yield TextTable("Lines left out", ("reason", ">lines"), rows)
     if scope.damaged:
         files = [
-            (harmless(each.name), harmless(each.why), count(each.lines)) for each in scope.damaged
+            *(
+                (harmless(each.name), harmless(each.why), count(each.lines))
+                for each in scope.damaged[:LONGEST_LIST]
+            ),
+            *_more(len(scope.damaged), 3),
         ]
         columns = ("file", "what is wrong", ">lines that count")
         yield TextTable("Files that are damaged or left out", columns, files)
