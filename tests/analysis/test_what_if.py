@@ -190,6 +190,16 @@ def test_objects_that_come_anew_are_copied_each_month() -> None:
     assert found.costs_usd_month == pytest.approx(costs)
 
 
+def test_objects_that_no_one_requested_are_copied_too() -> None:
+    unasked = fact("b.tar.gz", "UNKNOWN", requests=0)
+    sizes = {"a.tar.gz": GB, "b.tar.gz": 3 * GB}
+    traffic = traffic_of([*old("a.tar.gz", "us-west-2", GB), unasked], MONTH_DAYS, sizes)
+    found = what_if(traffic, settings(), FLAT, month_usage(traffic))
+    assert found.redirects_month == pytest.approx(1)
+    costs = GET + (4 * TRANSFER + 2 * PUT) / 12 + 4 * STORAGE
+    assert found.costs_usd_month == pytest.approx(costs)
+
+
 def test_the_same_object_under_two_hosts_or_encodings_is_copied_once() -> None:
     once = [fact("a%20b.tar.gz", "us-west-2", GB)]
     again = [
