@@ -34,6 +34,7 @@ from bench.redirect import (
     varied,
     workers,
 )
+from bench.report import report
 from bench.slow import slow
 from bench.streaming import streaming
 
@@ -55,6 +56,7 @@ BENCHES: dict[str, Bench] = {
     "slow": slow,
     "lookup": lookup,
     "returning": returning,
+    "report": report,
 }
 """Benches by their name on the command line and in result files, in the order of a run."""
 
