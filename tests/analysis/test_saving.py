@@ -1,0 +1,85 @@
+"""Savings of real reports: recomputed by hand-copied prices, and held against what came later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.analysis.log_writers import write
+from tests.analysis.made_story import BEST_REGIONS, Story
+from tests.analysis.recomputed_saving import FREE_GB, cdn_usd, savings
+from tests.analysis.test_truth import analyzed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CENT = 0.005
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four days of the story: at this pace, about 70 TB a month."""
+    folder = tmp_path_factory.mktemp("logs")
+    write(folder, Story(days=4))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tb", "percent"),
+    [
+        *[(10, 51), (30, 47), (65, 43), (100, 39), (150, 41), (200, 38), (300, 34), (500, 38)],
+        (1000, 35),
+    ],
+)
+def test_46_percent_of_the_bytes_are_another_part_of_the_bill(tb: int, percent: int) -> None:
+    before = cdn_usd({"north-america": tb * 1024}, "pay as you go")
+    after = cdn_usd({"north-america": tb * 1024 * 0.54}, "pay as you go")
+    assert round(100 * (before - after) / before) == percent
+
+
+def test_the_first_terabyte_is_free() -> None:
+    assert cdn_usd({"europe": FREE_GB / 2, "japan": FREE_GB / 2}, "pay as you go") == 0
+
+
+def test_savings_are_the_bill_before_less_the_bill_after_and_the_costs(logs: Path) -> None:
+    report = analyzed(logs)
+    found = savings(report)
+    assert set(found) == {"what_if", "recommendation"}
+    for said, recomputed in found.values():
+        assert 0 < said < report["bill"]["usd_month"]
+        assert said == pytest.approx(recomputed, abs=CENT)
+
+
+def test_a_flat_rate_plan_saves_the_step_between_two_plans(logs: Path) -> None:
+    report = analyzed(logs, "--plan", "flat:premium-75")
+    assert report["bill"]["usd_month"] == 1450
+    for name, (said, recomputed) in savings(report).items():
+        assert said == pytest.approx(recomputed, abs=CENT)
+        assert said == pytest.approx(450 - report[name]["costs_usd_month"], abs=CENT)
+    assert "flat-rate" in report["notes"][0]
+
+
+def test_the_real_bill_scales_the_saving(logs: Path) -> None:
+    plain = analyzed(logs, "--no-recommend")
+    double = 2 * plain["bill"]["usd_month"]
+    scaled = analyzed(logs, "--no-recommend", "--bill", str(double))
+    assert scaled["bill"]["usd_month"] == pytest.approx(double)
+    gained, costs = (plain["what_if"][name] for name in ("saving_usd_month", "costs_usd_month"))
+    assert scaled["what_if"]["saving_usd_month"] == pytest.approx(2 * gained + costs, abs=1)
+
+
+@pytest.mark.long
+def test_what_is_recommended_on_14_days_saves_as_much_on_the_next_14(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    write(first, Story(), processes=2)
+    write(second, Story(first=14), processes=2)
+    report = analyzed(first)
+    recommended: dict[str, Any] = report["recommendation"]
+    assert recommended["regions"] == list(BEST_REGIONS)
+    assert recommended["saving_usd_month"] >= 1.8 * report["what_if"]["saving_usd_month"]
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(recommended["yaml"])
+    realised = analyzed(second, "--config", policy)["what_if"]["saving_usd_month"]
+    assert realised == pytest.approx(recommended["saving_usd_month"], rel=0.05)
+    assert recommended["low"] <= realised <= recommended["high"]
