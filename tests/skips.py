@@ -34,6 +34,8 @@ class Allowed(NamedTuple):
 NO_PUBLISHED_LIST = "no copy of AWS's published list beside the repository"
 NO_PROGRAM = "not installed; `make test-clients` installs it"
 NO_ENGINE = "no container engine"
+NO_SPARK = "PySpark is not installed; `make spark` installs it"
+NO_JAVA = "Java is not installed, which Spark needs"
 NO_IPV6 = "this machine has no IPv6"
 
 ALLOWED = (
@@ -50,6 +52,11 @@ ALLOWED = (
         rf"{NO_ENGINE}: .*",
         "an engine needs rights that a build machine may not give",
         heading="compose: NOT RUN",
+    ),
+    Allowed(
+        f"{re.escape(NO_SPARK)}|{re.escape(NO_JAVA)}",
+        "half a gigabyte, and a Java, for one command that few people need",
+        heading="spark: NOT RUN",
     ),
     Allowed(NO_IPV6, "containers are often given IPv4 alone"),
     Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),

@@ -21,6 +21,7 @@ In reading order:
 * ``reduce.py``: reduces one file.
 * ``kept_aggregates.py``: keeps reduced files for the next run.
 * ``local_engine.py``: reduces files in threads.
+* ``spark_engine.py``: reduces files on Apache Spark.
 * ``aggregate_store.py``: adds up reduced files in DuckDB.
 * ``client_regions.py``: region and network of each client.
 * ``count_queries.py``: asks the store for the counts.

@@ -206,19 +206,17 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
     s3: S3Logs,
     store: AggregateStore,
 ) -> None:
+    kept = KeptAggregates(options.keep, counting) if options.keep else None
     name, _, master = options.engine.partition("=")
     if options.dedupe and (name == "spark" or options.keep):
         raise ConfigError("--dedupe compares all files: use it without --keep and --engine spark")
     if name == "spark":
-        from nearbucket.analysis.spark_engine import LOCAL, reduce_on_spark  # noqa: PLC0415
+        from nearbucket.analysis.spark_engine import LOCAL, SparkEngine  # noqa: PLC0415
 
-        for part in reduce_on_spark(sources, counting, master or LOCAL):
-            store.add(part)
-        store.finish()
+        SparkEngine(counting, kept, master or LOCAL).run(sources, store)
         return
     if name != "local":
         raise ConfigError(f"--engine {options.engine}: there are local, spark and spark=MASTER")
-    kept = KeptAggregates(options.keep, counting) if options.keep else None
     with progress(sum(source.size for source in sources)) as show:
         ids = RequestIds(store).new if options.dedupe else None
         LocalEngine(counting, threads, kept, s3.opened, show, ids).run(sources, store)
