@@ -233,6 +233,15 @@ def test_a_redirect_saves_the_cheapest_gigabytes() -> None:
     assert found.saving_usd_month < 46 * tb * 0.05
 
 
+def test_a_price_of_ones_own_for_a_region_counts_instead_of_the_tier() -> None:
+    rows = [fact("a.tar.gz", "us-east-1", GB, requests=5000)]
+    traffic = traffic_of(rows, MONTH_DAYS)
+    for price, saved in ((0.01, 50.0), (1.0, bill(month_usage(traffic), PAYG))):
+        own = tariff(Prices(region_per_gb={"us-east-1": price}))
+        found = what_if(traffic, settings(site={"targets": AT_HOME}), own, month_usage(traffic))
+        assert found.saving_usd_month == pytest.approx(saved - found.costs_usd_month)
+
+
 def test_a_saving_is_negative_where_copies_cost_more() -> None:
     cold = [fact(f"{number}.tar.gz", "us-west-2", MIB) for number in range(100)]
     assert forecast([*cold, fact("big.tar.gz", "UNKNOWN", 500 * GB)]).saving_usd_month < 0

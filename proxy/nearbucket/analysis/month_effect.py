@@ -100,16 +100,22 @@ class MonthBill:
             copies: Dollars a month for copies.
         """
         removed: dict[str, float] = defaultdict(float)
-        redirects, costs = 0.0, copies
+        billed: dict[str, float] = defaultdict(float)
+        redirects, costs, own = 0.0, copies, 0.0
         for row in rows:
             gb = row.bytes / GB * self.month
             removed[row.geography] += gb
+            if row.region in self.tariff.region_per_gb:
+                own += gb * self.tariff.region_per_gb[row.region]
+            else:
+                billed[row.geography] += gb
             redirects += row.requests * self.month
             costs += row.requests * self.month * self.per_redirect
             bucket = buckets.get(row.region, row.region)
             costs += gb * self.tariff.transfer_per_gb(bucket, row.region)
-        saved = saving(self.usage, self.without(removed), costs, self.tariff)
-        return MonthEffect(redirects, dict(removed), costs, saved)
+        saved = saving(self.usage, self.without(billed), costs, self.tariff)
+        most = self.usd - costs
+        return MonthEffect(redirects, dict(removed), costs, min(saved + own, most))
 
     def without(self, removed: Mapping[str, float]) -> Usage:
         """The usage that is left when GB are removed by geography."""
