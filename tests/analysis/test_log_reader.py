@@ -7,6 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet
 import pytest
 
 from nearbucket.analysis.log_reader import LogEntry, LogFiles, LoggedRequest, UnreadableInput
@@ -163,7 +164,7 @@ def test_headers_of_several_workers_may_stand_between_the_lines(tmp_path: Path) 
     ("raw", "problem"),
     [
         pytest.param(b'{"method":"GET"', "line 1: Expecting", id="half a line"),
-        pytest.param(b'{"method":"GET"}', "line 1: #Fields has no sc-bytes", id="other JSON"),
+        pytest.param(b'{"method":"GET"}', "line 1: the JSON has no sc-bytes", id="other JSON"),
         pytest.param(b'{"a":' * 100_000, "line 1: nested too deeply", id="deep"),
         pytest.param(b"{\xff}", "line 1: ", id="no text"),
         pytest.param(b"a\tb", "line 1: neither JSON, nor W3C below a #Fields", id="no header"),
@@ -235,10 +236,21 @@ def test_every_text_format_of_analyze_is_read(tmp_path: Path, name: str) -> None
     )
 
 
-def test_parquet_is_named_and_the_next_file_is_read(tmp_path: Path) -> None:
+def test_parquet_is_read_too(tmp_path: Path) -> None:
+    row = {"c_ip": WEST, "cs_method": "GET", "x_host_header": "dl.example", "cs_uri_stem": KEY,
+           "sc_status": "206", "sc_bytes": "1300", "sc_content_len": "1000", "c_country": "US",
+           "cs_user_agent": "curl/8.5.0", "cs_cookie": None}  # fmt: skip
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "parquet")
+    assert only(lines(tmp_path, (tmp_path / "parquet").read_bytes())) == LogEntry(
+        LoggedRequest(WEST, "dl.example", "GET", KEY, "curl/8.5.0", None, None),
+        206, 1300, None, served=True, length=1000,
+    )  # fmt: skip
+
+
+def test_damaged_parquet_is_named_and_the_next_file_is_read(tmp_path: Path) -> None:
     problem, line = lines(tmp_path, b"PAR1" + bytes(100) + b"PAR1", line_of(JsonFormat(), FULL))
     assert isinstance(problem, UnreadableInput)
-    assert problem.text.endswith("0.log: is Parquet, which is not read line by line")
+    assert problem.text.startswith(f"{tmp_path}/0.log: row 0: ")
     assert isinstance(line, LogEntry)
 
 

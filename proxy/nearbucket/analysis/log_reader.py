@@ -1,6 +1,6 @@
-"""The requests of log files one after the other, in every format that ``line_reader.py`` reads.
+"""The requests of log files one after the other, in every format.
 
-One block of a file is held at a time, whatever its size.
+One block of a file is held at a time, whatever its size; of Parquet, the file as it is stored.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.formats import COLUMNS, agent_of, sent_text, text_of
-from nearbucket.analysis.line_reader import NONE, LineReader
+from nearbucket.analysis.line_reader import NONE, LineReader, line_of_object
 from nearbucket.analysis.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.sources import ALWAYS, STDIN, local_sources
 from nearbucket.errors import ConfigError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nearbucket.analysis.sources import LogSource
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PARQUET = "is Parquet, which is not read line by line"
+_NEEDS_EXTRA = "is Parquet, which needs: pip install 'nearbucket[report]'"
 
 
 class LoggedRequest(NamedTuple):
@@ -120,8 +120,10 @@ class LogFiles:
             with file:
                 blocks = LogBlocks(file, self._advance)
                 yield from _entries(blocks, name)
-            if blocks.damage or blocks.parquet:
-                yield UnreadableInput(f"{name}: {blocks.damage or _PARQUET}", rest=True)
+            if blocks.parquet:
+                yield from _of_parquet(blocks.parquet, name)
+            if blocks.damage:
+                yield UnreadableInput(f"{name}: {blocks.damage}", rest=True)
 
     def _advance(self, count: int) -> None:
         self.position += count
@@ -137,6 +139,22 @@ def _entries(blocks: LogBlocks, name: str) -> Iterator[LogEntry | UnreadableInpu
                     yield _entry(line)
             except ValueError as error:
                 yield UnreadableInput(f"{name}: line {number}: {error}")
+
+
+def _of_parquet(content: bytes, name: str) -> Iterator[LogEntry | UnreadableInput]:
+    try:
+        import pyarrow.parquet  # noqa: PLC0415  # of the extra "report"
+    except ImportError:
+        yield UnreadableInput(f"{name}: {_NEEDS_EXTRA}", rest=True)
+        return
+    number = 0
+    try:
+        for batch in pyarrow.parquet.ParquetFile(pyarrow.py_buffer(content)).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield _entry(line_of_object(row))
+    except (ValueError, OSError) as error:  # pyarrow's errors are these, too
+        yield UnreadableInput(f"{name}: row {number}: {error}", rest=True)
 
 
 def _entry(line: LogLine) -> LogEntry:

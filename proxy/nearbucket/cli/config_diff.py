@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
 
 _LOG = (
-    "Access log in any text format of `nearbucket analyze`, also with gzip, whose requests are "
+    "Access log in any format of `nearbucket analyze`, also with gzip, whose requests are "
     "decided by both configurations; a folder or pattern stands for its files; may be repeated; - "
     "is standard input."
 )
