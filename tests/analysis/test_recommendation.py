@@ -310,6 +310,29 @@ def test_the_configuration_in_use_keeps_its_buckets_and_exclusions() -> None:
     assert not {"*.qcow2", "*.tar.gz", "nightly/*"} & set(found.paths)
 
 
+def test_at_a_server_that_is_not_aws_no_bucket_is_made_up(tmp_path: Path, check: Any) -> None:
+    there = {"endpoint": "http://127.0.0.1:8333", "credentials": "anonymous"}
+    own = Settings.model_validate(
+        {
+            "sites": [
+                {
+                    "origin": {"bucket": "ours", "region": ORIGIN, "prefix": "pub", **there},
+                    "targets": {"eu-west-1": {"bucket": "copies", **there}},
+                    "redirect": {"scheme": "http"},
+                }
+            ]
+        }
+    )
+    found = some(advice(half(16, 0), own=own))
+    assert found.regions == (ORIGIN, "eu-west-1")
+    path = tmp_path / "nearbucket.yaml"
+    path.write_text(found.yaml, encoding="utf-8")
+    assert check(path).code == 0
+    site = Settings.model_validate(yaml.safe_load(found.yaml)).sites[0]
+    assert site.targets[ORIGIN].location() == site.origin.url()
+    assert site.targets[ORIGIN].prefix == "pub/"
+
+
 @pytest.mark.parametrize("days", [1, 2])
 def test_days_too_few_for_evidence_give_a_range_from_nothing(days: int) -> None:
     rows = [row for row in half(16, 0).facts.to_pylist() if (row["day"].day - 5) < days]

@@ -16,13 +16,13 @@ from nearbucket.analysis.policy_facts import policy_facts
 from nearbucket.analysis.policy_worth import Valuation
 from nearbucket.analysis.recommended_config import (
     base_settings,
+    possible_regions,
     recommended_settings,
     recommended_yaml,
 )
 from nearbucket.analysis.recommended_lines import RecommendationReasons
 from nearbucket.analysis.traffic_tables import TrafficTables
 from nearbucket.analysis.what_if import PolicyForecast, month_bill
-from nearbucket.config.aws_endpoints import known_regions, partition_of
 from nearbucket.policy.rules import SitePolicy
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def recommend(
 
     Args:
         traffic: The tables of the log.
-        origin_region: Region of the origin bucket.
+        origin_region: Region of the origin bucket, if there is no configuration.
         tariff: The prices.
         usage: What the CDN delivers in a month.
         own: The configuration in use. Its first site gives origin, buckets, exclusions and
@@ -60,13 +60,12 @@ def recommend(
         ConfigError: There is no such region.
     """
     base = base_settings(origin_region, own)
-    partition = partition_of(origin_region)
-    regions = [region for region in known_regions() if partition_of(region) == partition]
+    site = base.sites[0]
     tables = TrafficTables(traffic)
-    facts = policy_facts(tables, SitePolicy.build(base.sites[0]), regions)
+    facts = policy_facts(tables, SitePolicy.build(site), possible_regions(site))
     if not facts.gb:
         return None
-    valuation = Valuation.build(facts, month_bill(tables, tariff, usage), origin_region)
+    valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site.origin.region)
     policy, prices, weak = _fit(valuation)
     if not policy.patterns:
         return None
@@ -121,5 +120,5 @@ def _yaml(settings: Settings, recommended: Recommendation, usage: Usage, days: f
         "Put in the names of your buckets, and fill them with nearbucket sync.",
         "Begin with redirect.mode: shadow, which only counts.",
     )
-    prices = settings.prices.model_copy(update={"monthly_gb": round(sum(usage.gb.values()))})
+    prices = settings.prices.model_copy(update={"monthly_gb": sum(usage.gb.values())})
     return recommended_yaml(settings.model_copy(update={"prices": prices}), heading)

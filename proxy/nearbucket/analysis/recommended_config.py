@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from nearbucket.analysis.policy_text import size_words
+from nearbucket.config.aws_endpoints import known_regions, partition_of
+from nearbucket.config.buckets import Target
 from nearbucket.config.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nearbucket.analysis.policy_fit import FittedPolicy
+    from nearbucket.config.buckets import Origin
     from nearbucket.config.sites import Site
 
 _BUCKET = "downloads"
+_ROOM = 40  # of the 63 characters of a bucket's name (S3 user guide), beside a region's
 _WIDE = 1000  # a pattern is not broken over lines
 
 
@@ -48,10 +52,24 @@ def recommended_settings(base: Settings, policy: FittedPolicy) -> Settings:
             "min_size": 1 << policy.floor if policy.floor else 0,
         }
     )
-    own = Settings.model_validate({"sites": [_site(site, policy)]}).sites[0]
-    targets = {region: site.targets.get(region, own.targets[region]) for region in policy.regions}
+    targets = {
+        region: site.targets.get(region) or _new_target(site.origin, region)
+        for region in policy.regions
+    }
     changed = site.model_copy(update={"redirect": redirect, "targets": targets})
     return base.model_copy(update={"sites": (changed,)})
+
+
+def possible_regions(site: Site) -> set[str]:
+    """Regions that can have a bucket: those of the origin's partition.
+
+    At a server that is not AWS, only those that have one: no bucket can be made up there.
+    """
+    here = {site.origin.region, *site.targets}
+    if site.origin.endpoint is not None:
+        return here
+    partition = partition_of(site.origin.region)
+    return here | {region for region in known_regions() if partition_of(region) == partition}
 
 
 def excluded(site: Site, policy: FittedPolicy) -> tuple[str, ...]:
@@ -59,20 +77,13 @@ def excluded(site: Site, policy: FittedPolicy) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*site.redirect.exclude, *policy.exclude)))
 
 
-def _site(site: Site, policy: FittedPolicy) -> dict[str, Any]:
-    origin = site.origin
-    return {
-        "origin": {"bucket": origin.bucket, "region": origin.region},
-        "targets": {region: {"bucket": _bucket(site, region)} for region in policy.regions},
-    }
-
-
-def _bucket(site: Site, region: str) -> str:
-    """The name of a bucket that may not exist yet; at most 63 characters (S3 user guide)."""
-    origin = site.origin
-    if region in site.targets:
-        return site.targets[region].bucket
-    return origin.bucket if region == origin.region else f"{origin.bucket[:40]}-{region}"
+def _new_target(origin: Origin, region: str) -> Target:
+    """The origin's own bucket as a target, or a bucket that may not exist yet."""
+    if region == origin.region:
+        same = origin.model_dump(exclude={"query", "inventory"}, exclude_defaults=True)
+        return Target.model_validate(same)
+    name = f"{origin.bucket[:_ROOM]}-{region}"
+    return Target(bucket=name, region=region, credentials=origin.credentials)
 
 
 def recommended_yaml(settings: Settings, heading: Sequence[str]) -> str:
@@ -91,5 +102,7 @@ def recommended_yaml(settings: Settings, heading: Sequence[str]) -> str:
                 del target["region"]  # the default
         if "min_size" in site["redirect"]:
             site["redirect"]["min_size"] = size_words(site["redirect"]["min_size"])
+    if (volume := document["prices"].get("monthly_gb")) is not None:
+        document["prices"]["monthly_gb"] = round(volume)
     text: str = yaml.safe_dump(document, sort_keys=False, width=_WIDE)
     return "".join(f"# {line}\n" for line in heading) + text
