@@ -84,8 +84,9 @@ def test_every_element_is_closed(page: Page, hostile: Page) -> None:
 
 def test_it_names_no_address_to_load_anything_from(page: Page, hostile: Page) -> None:
     for each in (page, hostile):
-        assert {"link", "img", "iframe", "object", "form", "base", "a"}.isdisjoint(each.names)
-        assert each.values("src") == each.values("href") == each.values("style") == []
+        assert {"link", "img", "iframe", "object", "form", "base"}.isdisjoint(each.names)
+        assert each.values("src") == each.values("style") == []
+        assert {link[0] for link in each.values("href")} == {"#"}
         assert not [name for _, name, _ in each.attributes if name.startswith("on")]
         assert "url(" not in "".join(each.texts["style"])
 
@@ -141,6 +142,14 @@ def test_every_chart_has_a_name_and_its_figures_in_a_table(page: Page) -> None:
     assert page.values("role").count("img") == len(charts)
     assert page.names.count("details") == len(charts)
     assert all(page.values("aria-label"))
+
+
+def test_every_link_leads_to_a_section(page: Page) -> None:
+    links = {link.removeprefix("#") for link in page.values("href")}
+    assert {"bill", "policy", "computed"} < links <= set(page.values("id"))
+    bare = Page(render(replace(made_report(), recommendation=None), "html"))
+    links = {link.removeprefix("#") for link in bare.values("href")}
+    assert {"policy", "computed"} < links <= set(bare.values("id"))
 
 
 def test_every_table_has_a_caption_and_headings(page: Page) -> None:

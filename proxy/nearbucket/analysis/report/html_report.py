@@ -18,13 +18,18 @@ from nearbucket.analysis.report.chart_data import chart_data, script_text
 from nearbucket.analysis.report.figures import period
 from nearbucket.analysis.report.findings import headline, scope_text, title
 from nearbucket.analysis.report.html_policy import policy_section
-from nearbucket.analysis.report.markup import Html, element, joined
+from nearbucket.analysis.report.markup import Html, Part, element, joined
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Report
 
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 _UNIT = re.compile(r"(?<=\d) (?=%|[KMGTP]B\b)")
+_SECTIONS = {
+    "bill": "Bill", "regions": "Regions", "sizes": "Sizes", "policy": "Policy to paste",
+    "files": "Files", "agents": "User-Agents", "computed": "How computed",
+}  # fmt: skip
+"""Ids of sections that the page links to, and their words."""
 ECHARTS = "echarts.min.js"
 
 
@@ -70,8 +75,20 @@ def _header(report: Report, name: str) -> Html:
             element("h1", name),
             element("p", scope_text(report), class_="about"),
             element("p", _unbroken(" ".join(headline(report))), class_="lead"),
+            _contents(report),
         ]
     )
+
+
+def _contents(report: Report) -> Part:
+    """Links to the sections."""
+    if not report.counts.requests:
+        return None
+    names = {
+        name: words for name, words in _SECTIONS.items() if name != "bill" or report.recommendation
+    }
+    links = [element("a", words, href=f"#{name}") for name, words in names.items()]
+    return element("nav", [[link, " "] for link in links], aria_label="Sections")
 
 
 def _unbroken(text: str) -> str:
