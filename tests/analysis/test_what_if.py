@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,14 @@ def test_an_object_of_unknown_size_is_below_any_floor() -> None:
         policy = settings(site={"redirect": {"min_size": floor}})
         found = what_if(traffic, policy, PAYG, month_usage(traffic))
         assert found.redirects_month == pytest.approx(count)
+
+
+def test_the_size_may_be_known_from_another_host() -> None:
+    rows = [fact("a.tar.gz", host=host) for host in ("one.example", "two.example")]
+    traffic = traffic_of(rows, MONTH_DAYS)
+    one = replace(traffic, sizes=traffic.sizes.slice(0, 1))
+    policy = settings(site={"redirect": {"min_size": 1}})
+    assert what_if(one, policy, PAYG, month_usage(one)).redirects_month == pytest.approx(2)
 
 
 def test_a_period_is_scaled_to_a_month() -> None:

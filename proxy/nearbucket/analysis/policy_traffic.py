@@ -107,7 +107,7 @@ class PolicyTraffic:
         """The paths of all objects that may be redirected to, and the place of their label."""
         paths, places = array("i"), array("i")
         known: dict[str, int] = {}
-        for found in self._tables.objects():
+        for found in self._tables.objects(min(self._floors.values())):
             name: str | None = None
             for site, of_site in self._by_site(found):
                 key = _served(site, found.key)

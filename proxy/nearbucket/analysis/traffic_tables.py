@@ -12,7 +12,7 @@ from nearbucket.errors import RequestError
 from nearbucket.policy.object_keys import object_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nearbucket.analysis.traffic import Traffic
 
@@ -20,7 +20,7 @@ _BATCH = 10_000
 _PATHS = r"""
 CREATE TEMP TABLE paths AS
 SELECT (row_number() OVER (ORDER BY contains(key, '%') DESC, key, host) - 1)::INTEGER AS path,
-       host, key, size, first_day, sent
+       host, key, max(size) OVER (PARTITION BY key) AS size, first_day, sent
 FROM (SELECT host, key, (min(day) - (SELECT min(day) FROM facts))::INTEGER AS first_day,
              coalesce(sum(bytes) FILTER (status IN (200, 206)), 0)::BIGINT AS sent
       FROM facts WHERE status IN (200, 206, 304) GROUP BY host, key)
@@ -29,7 +29,9 @@ LEFT JOIN sizes USING (host, key)
 _NUMBERS = """
 SELECT (SELECT coalesce(max(day) - min(day) + 1, 0) FROM facts), (SELECT count(*) FROM paths)
 """
-_EACH = "SELECT path, host, key, size, first_day, sent FROM paths ORDER BY path"
+_EACH = """
+SELECT path, host, key, size, first_day, sent FROM paths WHERE coalesce(size, 0) >= ? ORDER BY path
+"""
 
 
 class LoggedObject(NamedTuple):
@@ -83,24 +85,31 @@ class TrafficTables:
         self.period = traffic.days
         ((self.days, self.paths),) = self.rows(_NUMBERS)
 
-    def rows(self, query: str, **tables: Any) -> Iterator[tuple[Any, ...]]:
+    def rows(
+        self, query: str, values: Sequence[object] = (), **tables: Any
+    ) -> Iterator[tuple[Any, ...]]:
         """The rows of an SQL query.
 
         Args:
             query: The query.
+            values: Values for its question marks.
             tables: Further Arrow tables, by name.
         """
         for name, table in tables.items():
             self._database.register(name, table)
-        result = self._database.execute(query)
+        result = self._database.execute(query, values)
         while batch := result.fetchmany(_BATCH):
             yield from batch
 
-    def objects(self) -> Iterator[LoggedObject]:
-        """Every object, once; paths that the product refuses are left out."""
+    def objects(self, smallest: int = 0) -> Iterator[LoggedObject]:
+        """Every object, once; paths that the product refuses are left out.
+
+        Args:
+            smallest: Objects that are smaller, or of unknown size, are left out if it is over 0.
+        """
         encoded: dict[str, LoggedObject] = {}
         last: LoggedObject | None = None
-        for found, in_code in self._each_path():
+        for found, in_code in self._each_path(smallest):
             known = encoded.get(found.key)
             if known is not None or in_code:  # these come first
                 encoded[found.key] = known.with_path(found) if known else found
@@ -114,9 +123,9 @@ class TrafficTables:
             yield last
         yield from encoded.values()
 
-    def _each_path(self) -> Iterator[tuple[LoggedObject, bool]]:
+    def _each_path(self, smallest: int) -> Iterator[tuple[LoggedObject, bool]]:
         """The object of each path, and whether the path is percent-encoded."""
-        for path, host, sent, size, first_day, count in self.rows(_EACH):
+        for path, host, sent, size, first_day, count in self.rows(_EACH, [smallest]):
             try:
                 key = object_key("/" + sent)
             except RequestError:
