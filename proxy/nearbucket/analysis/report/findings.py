@@ -102,6 +102,11 @@ def host_name(name: str) -> str:
     return harmless(name) if name not in {"", "-"} else "no host in the log"
 
 
+def result_name(name: str) -> str:
+    """A result and status; nearbucket's own log has no result."""
+    return harmless(name.removeprefix("- "))
+
+
 def title(report: Report) -> str:
     """The host of the logs, or how many there are."""
     hosts = [each for each in report.counts.hosts if each.name not in {"", "-"}]
@@ -194,10 +199,8 @@ def bill_steps(report: Report) -> list[BillStep]:
 def follows(agent: AgentTraffic) -> str:
     """Whether a client follows redirects: what the log shows, or what is known of the program."""
     if agent.redirected:
-        if not agent.came_back:
-            return "yes"
-        came = plural(agent.came_back, "request")
-        return f"not always: {came} came back after a redirect"
+        came = count(agent.came_back) if agent.came_back else "none"
+        return f"{came} came back after {plural(agent.redirected, 'redirect')}"
     known = (
         words
         for start, words in _NOT_BY_THEMSELVES.items()
@@ -214,7 +217,7 @@ def surprise(report: Report) -> str:
     parts = []
     if stuck:
         parts.append(
-            f"{plural(len(stuck), 'User-Agent')} did not always follow a redirect "
+            f"{plural(len(stuck), 'User-Agent')} came back after a redirect "
             f"({share(sum(each.bytes for each in stuck), whole)} of the bytes)."
         )
     if asking:

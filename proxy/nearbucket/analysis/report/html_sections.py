@@ -28,8 +28,10 @@ from nearbucket.analysis.report.findings import (
     bill_steps,
     costs_text,
     doubt,
+    host_name,
     how_computed,
     place,
+    result_name,
 )
 from nearbucket.analysis.report.markup import (
     Column,
@@ -293,8 +295,8 @@ def lists(report: Report) -> Html:
             f"Added to the policy that is compared ({harmless(report.what_if.policy)}), a month.",
             tables.next_regions_table(report),
         ))  # fmt: skip
-    hosts = tables.named_table("Traffic by host", "host", counts.hosts, counts.bytes)
-    results = tables.named_table("Traffic by result", "result", counts.results, counts.bytes)
+    hosts = tables.named_table("host", counts.hosts, counts.bytes, host_name)
+    results = tables.named_table("result", counts.results, counts.bytes, result_name)
     parts.append(
         element(
             "div",

@@ -9,13 +9,14 @@ from nearbucket.analysis.report.findings import (
     LONGEST_LIST,
     aborted_text,
     follows,
-    host_name,
     more,
     place,
 )
 from nearbucket.analysis.report.markup import Column, Html, Part, bar, element, joined, table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nearbucket.analysis.answers import NamedTraffic, Report
 
 _GB = 1024**3
@@ -138,19 +139,28 @@ def networks_table(report: Report) -> Html:
     return table("Networks inside AWS with the most bytes", columns, rows)
 
 
-def named_table(caption: str, title: str, rows: tuple[NamedTraffic, ...], whole: int) -> Html:
-    """Traffic by host, or by result."""
+def named_table(
+    title: str, rows: tuple[NamedTraffic, ...], whole: int, named: Callable[[str], str]
+) -> Html:
+    """Traffic by host, or by result.
+
+    Args:
+        title: ``host`` or ``result``.
+        rows: The traffic.
+        whole: All bytes.
+        named: What a reader is shown for a name.
+    """
     columns = (Column(title, "key"), _REQUESTS, _BYTES, Column("share", "n"))
     cells = [
         (
-            element("bdi", host_name(each.name)),
+            element("bdi", named(each.name)),
             count(each.requests),
             volume(each.bytes),
             _share(each.bytes, whole),
         )
         for each in rows[:LONGEST_LIST]
     ]
-    return joined([table(caption, columns, cells), _more(len(rows))])
+    return joined([table(f"Traffic by {title}", columns, cells), _more(len(rows))])
 
 
 def _more(number: int) -> Part:

@@ -22,6 +22,7 @@ from nearbucket.analysis.report.findings import (
     in_aws,
     more,
     place,
+    result_name,
 )
 
 if TYPE_CHECKING:
@@ -221,13 +222,16 @@ def lists(report: Report) -> Iterator[TextTable]:
             for each in report.next_regions
         ],
     )
-    for name, rows in (("Hosts", counts.hosts), ("Results", counts.results)):
+    for name, rows, named in (
+        ("Hosts", counts.hosts, host_name),
+        ("Results", counts.results, result_name),
+    ):
         yield TextTable(
             name,
             (name.lower().removesuffix("s"), ">requests", ">bytes"),
             [
                 *(
-                    (host_name(each.name), count(each.requests), volume(each.bytes))
+                    (named(each.name), count(each.requests), volume(each.bytes))
                     for each in rows[:LONGEST_LIST]
                 ),
                 *_more(len(rows), 3),
