@@ -74,6 +74,4 @@ def network_text(number: int) -> str:
     return str(IPv4Network((number << 8, 24)))
 
 
-_CLIENTS = """
-SELECT client, amazon, any_value(address) AS address FROM clients GROUP BY client, amazon
-"""
+_CLIENTS = "SELECT client, amazon, address FROM clients"

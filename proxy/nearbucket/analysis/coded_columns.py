@@ -126,19 +126,28 @@ def _size(column: Coded | Texts) -> int:
     return len(column.values if isinstance(column, Coded) else column.texts)
 
 
+@dataclass(frozen=True, slots=True)
 class Texts:
     """A column of text with many distinct values: as codes, with their ids and text.
 
     Attributes:
         codes: Place of each row's value in ``ids`` and ``texts``, int64.
+        texts: The values; the same may come twice.
         ids: Id of each value, uint64.
-        texts: The values.
     """
 
-    __slots__ = ("codes", "ids", "texts")
+    codes: pa.Array
+    texts: pa.Array
+    ids: pa.Array
 
-    def __init__(self, codes: pa.Array, texts: pa.Array) -> None:
-        self.codes, self.texts, self.ids = codes, texts, ids_of(texts)
+
+def texts_of(columns: Sequence[tuple[pa.Array, pa.Array]]) -> list[Texts]:
+    """Several columns of codes and texts with their ids, which are made at once."""
+    ids, start, found = ids_of(pa.concat_arrays([texts for _, texts in columns])), 0, []
+    for codes, texts in columns:
+        found.append(Texts(codes, texts, ids.slice(start, len(texts))))
+        start += len(texts)
+    return found
 
 
 _threads = threading.local()

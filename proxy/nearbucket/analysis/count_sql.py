@@ -17,8 +17,9 @@ PREPARED = (
     """CREATE TABLE coarse AS SELECT coarse, any_value(day) AS day,
       any_value(geography) AS geography, any_value(method) AS method, any_value(status) AS status,
       any_value(flags) AS flags FROM context GROUP BY coarse""",
-    """CREATE TABLE object AS SELECT object, any_value(host) AS host, any_value(key) AS key,
-      coalesce(max(length), max(range_end)) AS size FROM objects GROUP BY object""",
+    """CREATE TABLE object AS SELECT object, host, key, size FROM names LEFT JOIN (
+      SELECT object, coalesce(max(length), max(range_end)) AS size FROM sizes GROUP BY object)
+    USING (object)""",
     """CREATE VIEW located AS SELECT object, client, coarse, day, method, status, flags,
       coalesce(region, 2::SMALLINT) AS region, network, requests, bytes, downloads, aborted
     FROM facts JOIN context USING (context) LEFT JOIN regions USING (client, amazon)""",

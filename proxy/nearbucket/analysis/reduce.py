@@ -19,7 +19,7 @@ from nearbucket.analysis.coded_columns import array_of, grouped, ids_of, pair_id
 from nearbucket.analysis.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.range_sessions import sessions_of
 from nearbucket.analysis.reduced_file import SCHEMAS, FileSummary, ReducedFile, merged
-from nearbucket.analysis.request_columns import EVERY_REQUEST, request_columns
+from nearbucket.analysis.request_columns import EVERY_REQUEST, NO_CLIENT, request_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,10 +100,12 @@ def _reduced(table: pa.Table, options: ReduceOptions, name: str, ids: NewIds | N
         return ReducedFile(summary, {name: each.empty_table() for name, each in SCHEMAS.items()})
     context = [repr(value) for value in rows.context.values]
     contexts = ids_of(pa.array(context, pa.string()))
+    names, sizes = _objects(rows)
     tables = {
         "facts": _facts(rows, contexts, options.factor),
         "contexts": [contexts, *map(pa.array, zip(*rows.context.values, strict=True))],
-        "objects": _objects(rows),
+        "names": names,
+        "sizes": sizes,
         "clients": _clients(rows),
         "agents": _agents(rows, options.factor),
         "results": _results(rows, options.factor),
@@ -119,7 +121,7 @@ def _reduced(table: pa.Table, options: ReduceOptions, name: str, ids: NewIds | N
 
 
 def _client_ids(client: Texts) -> pa.Array:
-    return pc.if_else(pc.equal(client.texts, ""), pa.scalar(0, pa.uint64()), client.ids)
+    return pc.if_else(pc.equal(client.texts, NO_CLIENT), pa.scalar(0, pa.uint64()), client.ids)
 
 
 def _object_ids(rows: RequestColumns, host: pa.Array, key: pa.Array) -> pa.Array:
@@ -149,19 +151,26 @@ def _facts(rows: RequestColumns, contexts: pa.Array, factor: float) -> list[pa.A
     ]
 
 
-def _objects(rows: RequestColumns) -> list[pa.Array]:
+def _objects(rows: RequestColumns) -> tuple[list[pa.Array], list[pa.Array]]:
+    """Columns of the tables ``names`` and ``sizes``."""
     values = {"length": rows.length, "range_end": rows.range_end}
     how = [("length", "max"), ("range_end", "max")]
     (host, key), sizes = grouped([rows.host, rows.key], values, how)
-    texts = pc.take(rows.host.texts, host), pc.take(rows.key.texts, key)
-    return [_object_ids(rows, host, key), *texts, *sizes]
+    ids = _object_ids(rows, host, key)
+    known = pc.or_(*map(pc.is_valid, sizes))
+    names = [ids, pc.take(rows.host.texts, host), pc.take(rows.key.texts, key)]
+    return names, [each.filter(known) for each in (ids, *sizes)]
 
 
 def _clients(rows: RequestColumns) -> list[pa.Array]:
-    (client, amazon), _ = grouped([rows.client, rows.amazon], {}, [])
-    texts = pc.take(rows.client.texts, client)
-    found = pc.take(rows.client.ids, client), texts, pc.take(pa.array(rows.amazon.values), amazon)
-    return [each.filter(pc.not_equal(texts, "")) for each in found]
+    ids, texts = rows.client.ids, rows.client.texts
+    amazon = pa.repeat(pa.scalar(rows.amazon.values[0]), len(ids))
+    if len(rows.amazon.values) > 1:
+        (client, code), _ = grouped([rows.client, rows.amazon], {}, [])
+        ids, texts = pc.take(ids, client), pc.take(texts, client)
+        amazon = pc.take(pa.array(rows.amazon.values), code)
+    known = pc.not_equal(texts, NO_CLIENT)
+    return [each.filter(known) for each in (ids, texts, amazon)]
 
 
 def _agents(rows: RequestColumns, factor: float) -> list[pa.Array]:

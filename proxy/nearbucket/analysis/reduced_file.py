@@ -31,12 +31,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             "status": pa.int16(), "flags": pa.int8(), "amazon": pa.bool_(),
         }
     ),
-    "objects": pa.schema(
-        {
-            "object": _ID, "host": pa.string(), "key": pa.string(),
-            "length": _SUM, "range_end": _SUM,
-        }
-    ),
+    "names": pa.schema({"object": _ID, "host": pa.string(), "key": pa.string()}),
+    "sizes": pa.schema({"object": _ID, "length": _SUM, "range_end": _SUM}),
     "clients": pa.schema({"client": _ID, "address": pa.string(), "amazon": pa.bool_()}),
     "agents": pa.schema(
         {
@@ -56,8 +52,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 * ``contexts``: what the ids of contexts stand for. ``day`` counts from 1970, ``edge`` is the
   location of CloudFront's server, ``flags`` are those of ``traffic.py``, ``amazon`` tells whether
   the log has Amazon's ASN.
-* ``objects``: the objects, each with the largest content length of a 200 and the highest end of a
-  range + 1, if there were any.
+* ``names``: host and key of the objects.
+* ``sizes``: the largest content length of a 200 for an object, and the highest end of a range + 1;
+  without rows for objects of which neither is known.
 * ``clients``: the addresses, each once with and once without Amazon's ASN if there is both.
 * ``agents``: requests by User-Agent. ``redirected`` and ``came_back`` are of nearbucket's log.
 * ``results``: requests by result type and status.

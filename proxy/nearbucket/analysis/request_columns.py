@@ -24,6 +24,7 @@ from nearbucket.analysis.coded_columns import (
     constant,
     dictionary_of,
     ids_of,
+    texts_of,
 )
 from nearbucket.analysis.sources import ALWAYS
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
@@ -36,6 +37,8 @@ NO_TIME, OTHER_TIME, OTHER_HOST = "without a time", "outside the period", "of ot
 REPEATED = "repeated"
 """Reasons for requests that do not count."""
 
+NO_CLIENT = "-"
+"""In place of an address that the log does not have."""
 _AMAZON = (b"16509", b"14618")
 """Amazon's autonomous systems, AMAZON-02 and AMAZON-AES."""
 _BROKEN_PERCENT = 95
@@ -80,7 +83,7 @@ class RequestColumns:
         left_out: Number of those that do not, by the reason.
         seconds: Unix time, int64.
         sent: Bytes of the response.
-        client: Address; empty for none.
+        client: Address; ``NO_CLIENT`` for none.
         agent: User-Agent; ``-`` for none.
         host: The host that the client asked for.
         key: Path as sent (``formats.sent_key``).
@@ -174,16 +177,19 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
     ok = pc.and_(get, status.picked(_OK.__eq__, pa.bool_()))
     partial_ = pc.and_(get, status.picked(_PARTIAL.__eq__, pa.bool_()))
     broken = _broken(result, sent, length)
+    client, agent_texts, host, key = texts_of(
+        [_client(table), _texts(agent), _texts(_host(table)), _key(table, own=own)]
+    )
     action = _column(table, "x_nearbucket_action", formats.text_of, "")
     sizes = length if "sc_content_len" in table.column_names and not own else sent
     return RequestColumns(
         left_out=left_out,
         seconds=seconds,
         sent=sent,
-        client=_client(table),
-        agent=_texts(agent),
-        host=_texts(_host(table)),
-        key=_key(table, own=own),
+        client=client,
+        agent=agent_texts,
+        host=host,
+        key=key,
         amazon=amazon,
         context=context,
         result=_results(result, status),
@@ -214,26 +220,28 @@ def _number(table: pa.Table, name: str) -> pa.Array:
     return pa.nulls(len(table), pa.int64())
 
 
-def _texts(column: Coded) -> Texts:
-    return Texts(column.codes, pa.array(column.values, pa.string()))
+_CodesAndTexts = tuple[pa.Array, pa.Array]
 
 
-def _client(table: pa.Table) -> Texts:
+def _texts(column: Coded) -> _CodesAndTexts:
+    return column.codes, pa.array(column.values, pa.string())
+
+
+def _client(table: pa.Table) -> _CodesAndTexts:
     if "c_ip" not in table.column_names:
-        return _texts(constant("", len(table)))
+        return _texts(constant(NO_CLIENT, len(table)))
     codes, raw = dictionary_of(table["c_ip"])
-    texts = _decoded_texts(raw)
-    return Texts(codes, pc.if_else(pc.equal(texts, "-"), "", texts))
+    return codes, _decoded_texts(raw)
 
 
-def _key(table: pa.Table, *, own: bool) -> Texts:
+def _key(table: pa.Table, *, own: bool) -> _CodesAndTexts:
     """The keys; most need no look at each."""
     codes, raw = dictionary_of(table["cs_uri_stem"])
     plain = pc.match_substring_regex(raw, formats.PLAIN_PATH)
     texts = _decoded_texts(pc.binary_slice(raw, 1, _LONGEST))
     odd = pc.invert(plain)
     keys = [formats.sent_key(each, own=own) for each in raw.filter(odd).to_pylist()]
-    return Texts(codes, pc.replace_with_mask(texts, odd, pa.array(keys, pa.string())))
+    return codes, pc.replace_with_mask(texts, odd, pa.array(keys, pa.string()))
 
 
 def _decoded_texts(raw: pa.Array) -> pa.Array:

@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import ValidationError
@@ -19,12 +19,12 @@ from nearbucket.analysis.duplicate_files import DuplicateFinder
 from nearbucket.analysis.formats import field_list
 from nearbucket.analysis.kept_aggregates import KeptAggregates
 from nearbucket.analysis.local_engine import LocalEngine
+from nearbucket.analysis.log_blocks import open_file
 from nearbucket.analysis.reduce import ReduceOptions
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.analysis.request_columns import CountingRules
 from nearbucket.analysis.request_ids import RequestIds
-from nearbucket.analysis.s3_logs import S3Logs
 from nearbucket.analysis.sources import S3, Period, local_sources, moment
 from nearbucket.cli.analyze_progress import progress
 from nearbucket.cli.output import NO_RANGES
@@ -38,7 +38,10 @@ from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.regions.region_table import build_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nearbucket.analysis.answers import DamagedFile, Report, Scope
+    from nearbucket.analysis.s3_logs import S3Logs
     from nearbucket.analysis.sources import LogSource
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
@@ -114,9 +117,10 @@ def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tari
     plan = ReplayOptions(
         url, options.rate, options.i_own_this_host, fields, options.ranges, options.form == "json"
     )
-    with S3Logs(1) as s3:
+    with ExitStack() as stack:
+        s3 = _s3(options, 1, stack)
         sources, _ = _sources(options, _period(options), s3)
-        return replay(plan, own, money, sources, s3.opened)
+        return replay(plan, own, money, sources, _opener(s3))
 
 
 def _period(options: AnalyzeOptions) -> Period:
@@ -166,7 +170,7 @@ def _report(
         100 / options.sample,
     )
     with ExitStack() as stack:
-        s3 = stack.enter_context(S3Logs(threads))
+        s3 = _s3(options, threads, stack)
         sources, left_out = _sources(options, period, s3)
         store = stack.enter_context(AggregateStore(memory, threads))
         _count(options, counting, threads, sources, s3, store)
@@ -183,19 +187,34 @@ def _report(
         return build_report(scope, found, building)
 
 
+def _s3(options: AnalyzeOptions, threads: int, stack: ExitStack) -> S3Logs | None:
+    """What reads logs in S3; None if there are none, since the SDK takes a second to load."""
+    if not any(name.startswith(S3) for name in options.logs):
+        return None
+    from nearbucket.analysis.s3_logs import S3Logs  # noqa: PLC0415
+
+    return stack.enter_context(S3Logs(threads))
+
+
 def _sources(
-    options: AnalyzeOptions, period: Period, s3: S3Logs
+    options: AnalyzeOptions, period: Period, s3: S3Logs | None
 ) -> tuple[list[LogSource], tuple[DamagedFile, ...]]:
     sources: list[LogSource] = []
     for name in options.logs:
         sources += (
-            s3.sources(name, period) if name.startswith(S3) else local_sources([name], period)
+            s3.sources(name, period)
+            if s3 is not None and name.startswith(S3)
+            else local_sources([name], period)
         )
-    finder = DuplicateFinder(s3.opened, field_list(options.fields) if options.fields else ())
+    finder = DuplicateFinder(_opener(s3), field_list(options.fields) if options.fields else ())
     kept, left_out = finder.split(list(dict.fromkeys(sources)))
     if not kept:
         raise ConfigError(f"{', '.join(options.logs)}: there is no log file of this period")
     return kept, left_out
+
+
+def _opener(s3: S3Logs | None) -> Callable[[LogSource], Any]:
+    return open_file if s3 is None else s3.opened
 
 
 def _count(  # noqa: PLR0913, PLR0917  # what counting takes
@@ -203,7 +222,7 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
     counting: ReduceOptions,
     threads: int,
     sources: list[LogSource],
-    s3: S3Logs,
+    s3: S3Logs | None,
     store: AggregateStore,
 ) -> None:
     kept = KeptAggregates(options.keep, counting) if options.keep else None
@@ -219,7 +238,7 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
         raise ConfigError(f"--engine {options.engine}: there are local, spark and spark=MASTER")
     with progress(sum(source.size for source in sources)) as show:
         ids = RequestIds(store).new if options.dedupe else None
-        LocalEngine(counting, threads, kept, s3.opened, show, ids).run(sources, store)
+        LocalEngine(counting, threads, kept, _opener(s3), show, ids).run(sources, store)
 
 
 def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> CountingRules:
