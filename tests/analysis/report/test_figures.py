@@ -15,7 +15,7 @@ from tests.analysis.made_report import HOSTILE
     [
         (0, "$0"), (0.004, "under $0.01"), (0.005, "$0.01"), (4.2, "$4.20"), (99.99, "$99.99"),
         (99.996, "$100"), (3636.4, "$3,636"), (-4.2, "-$4.20"), (-1485, "-$1,485"),
-        (-0.001, "under $0.01"), (12_298_000, "$12,298,000"),
+        (-0.001, "about $0"), (12_298_000, "$12,298,000"),
     ],
 )  # fmt: skip
 def test_dollars_have_cents_below_a_hundred(usd: float, text: str) -> None:

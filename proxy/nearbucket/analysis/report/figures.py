@@ -62,7 +62,7 @@ def money(usd: float) -> str:
     sign = "-" if round(usd, 2) < 0 else ""
     size = abs(usd)
     if 0 < size < 0.005:  # noqa: PLR2004  # half a cent
-        return "under $0.01"
+        return "under $0.01" if usd > 0 else "about $0"
     whole = size == 0 or size >= 99.995  # noqa: PLR2004  # $100.00 and more
     return f"{sign}${size:,.0f}" if whole else f"{sign}${size:,.2f}"
 

@@ -44,7 +44,8 @@ def policy_section(report: Report) -> Html:
             _why(found, chosen=False),
         ]
     parts += [element("h3", "Who would notice"), element("p", surprise(report))]
-    return section("policy", "The policy to paste", words, parts)
+    title = "The policy to paste" if found else "What a policy would change in a month"
+    return section("policy", title, words, parts)
 
 
 def _yaml(found: Recommendation) -> Html:

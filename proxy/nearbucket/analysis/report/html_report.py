@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 _UNIT = re.compile(r"(?<=\d) (?=%|[KMGTP]B\b)")
 _SECTIONS = {
-    "bill": "Bill", "regions": "Regions", "sizes": "Sizes", "policy": "Policy to paste",
+    "bill": "Bill", "regions": "Regions", "sizes": "Sizes", "policy": "Policy",
     "files": "Files", "agents": "User-Agents", "computed": "How computed",
 }  # fmt: skip
 """Ids of sections that the page links to, and their words."""
