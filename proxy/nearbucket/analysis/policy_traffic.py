@@ -73,7 +73,6 @@ class PolicyTraffic:
     Attributes:
         rows: The requests that are redirected to a target.
         objects: The objects to which requests may be redirected, by site and label.
-        refused: Bytes of objects of hosts that the configuration does not have.
     """
 
     def __init__(
@@ -99,7 +98,6 @@ class PolicyTraffic:
         self._share = {site.name: site.redirect.percent / 100 for site in settings.sites}
         self._hosts: dict[str, SitePolicy | None] = {}
         self.objects: dict[tuple[str, str], ObjectCount] = {}
-        self.refused = 0
         self._labels: list[str] = []
         self.rows = self._redirected(*self._choose(label))
 
@@ -130,9 +128,7 @@ class PolicyTraffic:
         for path, host in found.paths:
             if host not in self._hosts:
                 self._hosts[host] = self._site_of(host)
-            if (site := self._hosts[host]) is None:
-                self.refused += found.bytes
-            else:
+            if (site := self._hosts[host]) is not None:
                 sites.setdefault(site.name, (site, []))[1].append(path)
         return list(sites.values())
 

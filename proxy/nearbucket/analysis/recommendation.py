@@ -7,7 +7,7 @@ The policy is found on sums (``policy_facts``, ``policy_fit``), and its figures 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import Recommendation
 from nearbucket.analysis.key_patterns import first_match
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nearbucket.analysis.policy_fit import FittedPolicy
     from nearbucket.analysis.traffic import Traffic
     from nearbucket.config.settings import Settings
+    from nearbucket.config.sites import Site
     from nearbucket.pricing.bill import Usage
     from nearbucket.pricing.tariff import Tariff
 
@@ -66,37 +67,52 @@ def recommend(
     if not facts.gb:
         return None
     valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site.origin.region)
-    policy, prices, weak = _fit(valuation)
-    if not policy.patterns:
+    fit = _fit(valuation)
+    if not fit.policy.patterns:
         return None
-    settings = recommended_settings(base, policy)
-    label = first_match(policy.patterns)
+    settings = recommended_settings(base, fit.policy)
+    label = first_match(fit.policy.patterns)
     forecast = PolicyForecast(tables, settings, valuation.money, label=label)
-    found = forecast.what_if()
+    found = _recommendation(settings.sites[0], valuation, fit, forecast)
     if found.saving_usd_month < valuation.least:
         return None
-    range_ = doubt(valuation, prices, policy, weak, found.saving_usd_month)
-    site = settings.sites[0]
-    found_policy = Recommendation(
+    return replace(found, yaml=_yaml(settings, found, usage, traffic.days))
+
+
+class _Fit(NamedTuple):
+    """A fitted policy, the prices of the GB that it removes, and what lacks evidence."""
+
+    policy: FittedPolicy
+    prices: Mapping[str, float]
+    weak: dict[str, str]
+
+
+def _recommendation(
+    site: Site, valuation: Valuation, fit: _Fit, forecast: PolicyForecast
+) -> Recommendation:
+    """The recommendation, still without YAML."""
+    found = forecast.what_if()
+    expected = doubt(valuation, fit.prices, fit.policy, fit.weak, found.saving_usd_month)
+    worth = valuation.worth(fit.prices)
+    reasons = RecommendationReasons(valuation, worth, fit.policy, fit.weak, forecast, site)
+    return Recommendation(
         paths=site.redirect.paths,
         exclude=site.redirect.exclude,
         min_size=site.redirect.min_size,
-        regions=policy.regions,
+        regions=fit.policy.regions,
         redirects_month=found.redirects_month,
         bytes_month=found.bytes_month,
         costs_usd_month=found.costs_usd_month,
         saving_usd_month=found.saving_usd_month,
-        low=range_.low,
-        high=range_.high,
-        why=RecommendationReasons(valuation, valuation.worth(prices), policy, weak, forecast, site).lines(),
+        low=expected.low,
+        high=expected.high,
+        why=reasons.lines(),
         yaml="",
         gb_month=found.gb_month,
     )
-    return replace(found_policy, yaml=_yaml(settings, found_policy, usage, traffic.days))
 
 
-def _fit(valuation: Valuation) -> tuple[FittedPolicy, Mapping[str, float], dict[str, str]]:
-    """The policy, the prices of the GB that it removes, and what lacks evidence."""
+def _fit(valuation: Valuation) -> _Fit:
     removed = eligible = valuation.eligible(_FIRST_SHARE)
     for _ in range(_ROUNDS):
         prices = valuation.money.prices(removed, eligible)
@@ -106,7 +122,7 @@ def _fit(valuation: Valuation) -> tuple[FittedPolicy, Mapping[str, float], dict[
         if after == removed or not after:
             break
         removed = after
-    return policy, prices, weak
+    return _Fit(policy, prices, weak)
 
 
 def _yaml(settings: Settings, recommended: Recommendation, usage: Usage, days: float) -> str:
