@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pickle
 from dataclasses import replace
@@ -228,3 +229,33 @@ def test_counts_do_not_depend_on_the_size_of_blocks(
     monkeypatch.setattr("nearbucket.analysis.log_blocks.BLOCK", 30_000)
     monkeypatch.setattr("nearbucket.analysis.log_blocks._READ", 10_000)
     assert counted([log])[1].counts == whole[1].counts
+
+
+def test_small_files_that_are_read_together_count_as_each_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = list(mixed(Mixed(300, 1), 0))
+    for number in range(6):
+        written(tmp_path / f"{number}.log.gz", *requests[number * 50 : number * 50 + 50])
+    headers = (b"cs-uri-stem sc-status sc-bytes", b"sc-status cs-uri-stem sc-bytes")
+    for number, header in enumerate(headers):
+        row = b"2026-11-02\t03:00:00\t" + b"\t".join((b"1", b"2", b"3"))
+        (tmp_path / f"other-{number}.log").write_bytes(
+            b"#Fields: date time " + header + b"\n" + row + b"\n"
+        )
+    for number, name in enumerate(("c-ip", "cs(Referer)")):
+        value = {"date": "2026-11-02", "time": "03:00:00", "sc-bytes": "1", "sc-status": "200"}
+        value |= {"cs-uri-stem": "/x", name: WEST}
+        (tmp_path / f"json-{number}.log").write_text(json.dumps(value) + "\n", encoding="ascii")
+    (tmp_path / "cut.log.gz").write_bytes((tmp_path / "1.log.gz").read_bytes()[:-20])
+    (tmp_path / "empty.log").touch()
+    together = counted([tmp_path])
+    monkeypatch.setattr("nearbucket.analysis.small_files._SMALL", -1)
+    alone = counted([tmp_path])
+    assert together[0] == alone[0]
+    assert together[1].counts == alone[1].counts
+    assert {Path(each.name).name for each in alone[0].damaged} == {"cut.log.gz", "empty.log"}
+    (tmp_path / "2.log").write_bytes(gzip.decompress((tmp_path / "2.log.gz").read_bytes()) + b"x\n")
+    bad = counted([tmp_path])
+    monkeypatch.undo()
+    assert counted([tmp_path])[0] == bad[0]

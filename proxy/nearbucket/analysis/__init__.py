@@ -19,6 +19,7 @@ In reading order:
 * ``range_sessions.py``: joins the ranges of one download.
 * ``reduced_file.py``: the tables that a file is reduced to.
 * ``reduce.py``: reduces one file.
+* ``small_files.py``: reduces small files together.
 * ``request_ids.py``: tells requests that several files have by their ids.
 * ``kept_aggregates.py``: keeps reduced files for the next run.
 * ``local_engine.py``: reduces files in threads.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nearbucket.analysis.log_blocks import open_file
 from nearbucket.analysis.reduce import reduce_parts
 from nearbucket.analysis.reduced_file import merged
+from nearbucket.analysis.small_files import groups, reduce_small
 from nearbucket.analysis.sources import STDIN
 
 if TYPE_CHECKING:
@@ -47,16 +48,22 @@ class LocalEngine:
 
     def run(self, sources: Sequence[LogSource], store: AggregateStore) -> None:
         """Add all files to the store."""
+        work = [[source] for source in sources] if self.kept else groups(sources)
         with ThreadPoolExecutor(self.threads, "reduce") as pool:
             try:
-                for _ in pool.map(lambda source: self._add(source, store), sources):
+                for _ in pool.map(lambda group: self._add(group, store), work):
                     pass
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         store.finish()
 
-    def _add(self, source: LogSource, store: AggregateStore) -> None:
+    def _add(self, group: Sequence[LogSource], store: AggregateStore) -> None:
+        if len(group) > 1:
+            for part in reduce_small(group, self.options, self.progress, self.opened, self.ids):
+                store.add(part)
+            return
+        (source,) = group
         kept = self.kept if source.name != STDIN else None
         if kept is not None and (known := kept.get(source)) is not None:
             store.add(known)
