@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from nearbucket.analysis.recommendation import recommend
+from nearbucket.analysis.answers import Recommendation
+from nearbucket.analysis.recommendation import NothingRecommended, recommend
 from nearbucket.analysis.what_if import usual_policy, what_if
 from nearbucket.cli import main as cli
 from nearbucket.config.prices import Prices
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from nearbucket.analysis.answers import Recommendation, RecommendedLine, WhatIf
+    from nearbucket.analysis.answers import RecommendedLine, WhatIf
     from nearbucket.analysis.traffic import Traffic
     from nearbucket.pricing.tariff import Tariff
 
@@ -35,14 +36,22 @@ PAYG = tariff(Prices())
 SEEDS = pytest.mark.parametrize("seed", [16, 7])
 
 
-def advice(traffic: Traffic, prices: Tariff = PAYG, **more: Any) -> Recommendation | None:
+Advice = Recommendation | NothingRecommended
+
+
+def advice(traffic: Traffic, prices: Tariff = PAYG, **more: Any) -> Advice:
     origin = more.pop("origin", ORIGIN)
     return recommend(traffic, origin, prices, month_usage(traffic), **more)
 
 
-def some(found: Recommendation | None) -> Recommendation:
-    assert found is not None
+def some(found: Advice) -> Recommendation:
+    assert isinstance(found, Recommendation), found
     return found
+
+
+def why_nothing(found: Advice) -> str:
+    assert isinstance(found, NothingRecommended), found
+    return found.why
 
 
 @cache
@@ -242,18 +251,25 @@ def test_in_the_origins_region_even_cold_objects_pay() -> None:
     assert (found.paths, found.regions) == (("*.bin",), (ORIGIN,))
 
 
+NOBODY = "no client in an AWS region downloads an object that may be redirected"
+RUSH = (fact("once.img", size=4000 * MIB, day=6, requests=4000), fact("a.zip", "UNKNOWN", day=0))
+
+
 @pytest.mark.parametrize(
-    "rows",
+    ("rows", "why"),
     [
-        pytest.param([], id="nothing"),
-        pytest.param([*steady("UNKNOWN")], id="only from outside of AWS"),
-        pytest.param([*steady(requests=1)], id="next to nothing"),
-        pytest.param([*steady("cn-north-1")], id="from another partition"),
-        pytest.param([*steady("NO-ADDRESS"), *steady("AMAZON-NO-REGION")], id="without a region"),
+        pytest.param([], NOBODY, id="nothing"),
+        pytest.param([*steady("UNKNOWN")], NOBODY, id="only from outside of AWS"),
+        pytest.param([*steady("cn-north-1")], NOBODY, id="from another partition"),
+        pytest.param([*steady("NO-ADDRESS"), *steady("AMAZON-NO-REGION")], NOBODY, id="no region"),
+        pytest.param([*steady(requests=1)], "the best one would save less than 5 USD", id="little"),
+        pytest.param(
+            [*steady("UNKNOWN"), *RUSH], "no evidence for *.img: it is seen on 1 of", id="a rush"
+        ),
     ],
 )
-def test_where_nothing_pays_nothing_is_recommended(rows: list[Any]) -> None:
-    assert advice(traffic_of(rows, 14)) is None
+def test_where_nothing_pays_nothing_is_recommended(rows: list[Any], why: str) -> None:
+    assert why in why_nothing(advice(traffic_of(rows, 14)))
 
 
 def test_requests_that_the_proxy_never_redirects_do_not_count() -> None:
@@ -262,7 +278,7 @@ def test_requests_that_the_proxy_never_redirects_do_not_count() -> None:
         for day in range(14)
         for odd in ({"flags": 1}, {"flags": 2}, {"method": "HEAD"}, {"status": 304})
     ]
-    assert advice(traffic_of(rows, 14)) is None
+    assert why_nothing(advice(traffic_of(rows, 14))) == NOBODY
 
 
 # ---- plans, origins, configurations
@@ -276,7 +292,8 @@ def test_a_flat_rate_plan_saves_what_a_smaller_size_of_it_costs_less() -> None:
 
 
 def test_a_plan_with_one_size_saves_nothing() -> None:
-    assert advice(half(16, 14), tariff(Prices(plan="flat:pro"))) is None
+    found = advice(half(16, 14), tariff(Prices(plan="flat:pro")))
+    assert why_nothing(found) == "the best one would save less than 5 USD a month"
 
 
 def test_the_origin_may_be_anywhere() -> None:
@@ -368,7 +385,7 @@ def test_odd_names_give_patterns_that_match_them_and_no_more(
         for number in "abc"
     ]
     found = advice(traffic_of(rows, 14))
-    if found is None:  # no pattern of the configuration can say it
+    if isinstance(found, NothingRecommended):  # no pattern of the configuration can say it
         assert folder in {"{a,b}/", "(a|b)/"}
         return
     assert found.yaml.isascii()

@@ -16,6 +16,7 @@ from nearbucket.analysis.answers import (
     Scope,
     WhatIf,
 )
+from nearbucket.analysis.recommendation import NothingRecommended
 from nearbucket.analysis.report_notes import report_notes
 from nearbucket.config.prices import GB, Prices
 from nearbucket.pricing.bill import Usage
@@ -38,7 +39,7 @@ def notes(plan: str = "payg", tb: float = 65, removed: float = 0, **odd: Any) ->
             tariff(Prices(plan=plan, cdn_per_gb=odd.get("own_price"))),
             Usage({"north-america": tb * TB}),
             WhatIf("*", 1, removed * TB * GB, 1, odd.get("saving", 100.0)),
-            None,
+            odd.get("advice"),
             odd.get("own"),
         )
     )
@@ -81,6 +82,12 @@ def test_a_plan_that_costs_more_than_what_redirects_leave_is_told_without_a_verd
 @pytest.mark.parametrize("odd", [{"tb": 700}, {"own_price": 0.05}], ids=str)
 def test_where_no_plan_fits_or_the_price_is_the_users_own_no_plan_is_told(odd: Any) -> None:
     assert len(notes(**odd)) == 1
+
+
+def test_why_no_policy_is_recommended_is_told() -> None:
+    found = notes(tb=700, advice=NothingRecommended("none pays"))
+    assert found[0] == "No policy is recommended: none pays."
+    assert found[1:] == notes(tb=700)
 
 
 @pytest.mark.parametrize(

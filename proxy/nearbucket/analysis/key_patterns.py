@@ -84,7 +84,9 @@ class KeyGrouping:
 def finest_group(key: str) -> KeyGroup:
     """The deepest folder of a key that is told apart, and all of its suffixes."""
     found = _SUFFIXES.search(key)
-    return KeyGroup(_deepest(key.rpartition("/")[0]) if "/" in key else "", found[0] if found else "")
+    return KeyGroup(
+        _deepest(key.rpartition("/")[0]) if "/" in key else "", found[0] if found else ""
+    )
 
 
 @lru_cache(1 << 14)

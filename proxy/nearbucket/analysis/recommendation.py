@@ -40,14 +40,27 @@ _FIRST_SHARE = 0.7
 """Share of the eligible GB at whose price the first round looks."""
 
 
+_NO_TRAFFIC = "no client in an AWS region downloads an object that may be redirected"
+
+
+class NothingRecommended(NamedTuple):
+    """No policy pays, or none has evidence.
+
+    Attributes:
+        why: The reason, as part of a sentence.
+    """
+
+    why: str
+
+
 def recommend(
     traffic: Traffic,
     origin_region: str,
     tariff: Tariff,
     usage: Usage,
     own: Settings | None = None,
-) -> Recommendation | None:
-    """The policy that saves most, as far as there is evidence; None if none pays.
+) -> Recommendation | NothingRecommended:
+    """The policy that saves most, as far as there is evidence; or why there is none.
 
     Args:
         traffic: The tables of the log.
@@ -65,17 +78,19 @@ def recommend(
     tables = TrafficTables(traffic)
     facts = policy_facts(tables, SitePolicy.build(site), possible_regions(site))
     if not facts.gb:
-        return None
+        return NothingRecommended(_NO_TRAFFIC)
     valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site.origin.region)
     fit = _fit(valuation)
+    too_little = f"the best one would save less than {valuation.least:,.0f} USD a month"
     if not fit.policy.patterns:
-        return None
+        weak = [f"no evidence for {name}: {why}" for name, why in fit.weak.items()]
+        return NothingRecommended(weak[0] if weak else too_little)
     settings = recommended_settings(base, fit.policy)
     label = first_match(fit.policy.patterns)
     forecast = PolicyForecast(tables, settings, valuation.money, label=label)
     found = _recommendation(settings.sites[0], valuation, fit, forecast)
     if found.saving_usd_month < valuation.least:
-        return None
+        return NothingRecommended(too_little)
     return replace(found, yaml=_yaml(settings, found, usage, traffic.days))
 
 

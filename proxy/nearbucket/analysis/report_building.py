@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nearbucket.analysis.answers import MONTH_DAYS, BillEstimate, Report
+from nearbucket.analysis.answers import MONTH_DAYS, BillEstimate, Recommendation, Report
 from nearbucket.analysis.recommendation import recommend
 from nearbucket.analysis.report_notes import report_notes
 from nearbucket.analysis.what_if import usual_policy, what_if_and_next_regions
@@ -54,7 +54,7 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
         bill=estimate,
         what_if=what_if,
         next_regions=next_regions,
-        recommendation=recommended,
+        recommendation=recommended if isinstance(recommended, Recommendation) else None,
         notes=report_notes(scope, found.counts, tariff, usage, what_if, recommended, own),
     )
 

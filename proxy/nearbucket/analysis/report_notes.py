@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
+from nearbucket.analysis.recommendation import NothingRecommended
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB
@@ -47,7 +48,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     tariff: Tariff,
     usage: Usage,
     what_if: WhatIf,
-    recommendation: Recommendation | None,
+    recommendation: Recommendation | NothingRecommended | None,
     own: Settings | None = None,
 ) -> tuple[str, ...]:
     """The notes, the most important first.
@@ -58,11 +59,16 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         tariff: The prices.
         usage: What the CDN delivers in a month.
         what_if: What the configured policy would change.
-        recommendation: The recommended policy, or None.
+        recommendation: The recommended policy, or why there is none; None if it was not asked for.
         own: The configuration, if one was given.
     """
-    removed = recommendation.bytes_month if recommendation else what_if.bytes_month
-    saving = recommendation.saving_usd_month if recommendation else what_if.saving_usd_month
+    none: tuple[str, ...] = ()
+    best: Recommendation | WhatIf = what_if
+    if isinstance(recommendation, NothingRecommended):
+        none = (f"No policy is recommended: {recommendation.why}.",)
+    elif recommendation is not None:
+        best = recommendation
+    removed, saving = best.bytes_month, best.saving_usd_month
     total = sum(usage.gb.values())
     left = max(0.0, total - removed / GB)
     if tariff.steps:
@@ -71,7 +77,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         plan = _pay_as_you_go(tariff, usage, saving)
     else:
         plan = iter(())
-    return (*plan, *_evidence(scope), *_gaps(counts, own), _NAT)
+    return (*plan, *none, *_evidence(scope), *_gaps(counts, own), _NAT)
 
 
 def _flat_rate(tariff: Tariff, total: float, left: float) -> Iterator[str]:
