@@ -149,7 +149,7 @@ class Replayed:
 
 
 @pytest.fixture
-def replayed(s3: LocalS3, tmp_path: Path) -> Replayed:
+def replayed(s3: LocalS3, commands: None, tmp_path: Path) -> Replayed:  # noqa: ARG001
     return Replayed(s3, tmp_path)
 
 

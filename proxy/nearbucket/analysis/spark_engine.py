@@ -161,7 +161,9 @@ def _session(master: str) -> Iterator[Any]:
 def _reason(text: str) -> str:
     """The line of Spark's message that says what is wrong: Python's error, or Java's."""
     lines = [line.strip(" :") for line in text.splitlines() if line.strip(" :")]
-    failed = [line for line in lines if not line.startswith(("at ", "File ", "Traceback", "SQLSTATE"))]
+    failed = [
+        line for line in lines if not line.startswith(("at ", "File ", "Traceback", "SQLSTATE"))
+    ]
     if any(line.startswith("Traceback") for line in lines):
         return failed[-1]
     return next((line for line in failed if line.startswith(("java.", "org."))), failed[0])

@@ -57,7 +57,7 @@ def with_inventory(traffic: Traffic, own: Settings | None, where: str) -> Traffi
 
 async def _sizes(own: Settings, where: str) -> dict[str, int]:
     """Size of each object by its key, encoded as in a URL."""
-    location = origin_of(0, own.sites[0])
+    location = origin_of(own.sites[0])
     location = replace(location, entry=location.entry.model_copy(update={"inventory": where}))
     return {
         encode_key(key): size
