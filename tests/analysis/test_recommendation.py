@@ -289,6 +289,7 @@ def test_a_flat_rate_plan_saves_what_a_smaller_size_of_it_costs_less() -> None:
     premium = tariff(Prices(plan="flat:premium-75"))
     found = some(advice(traffic, premium))
     assert found.saving_usd_month == pytest.approx(450, abs=20)
+    assert found.low <= found.saving_usd_month <= found.high <= 450
 
 
 def test_a_plan_with_one_size_saves_nothing() -> None:

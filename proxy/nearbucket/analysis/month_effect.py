@@ -73,6 +73,11 @@ class MonthBill:
         """The bill without redirects."""
         return bill(self.usage, self.tariff)
 
+    @property
+    def most(self) -> float:
+        """What redirects of everything would save: a plan is paid even without traffic."""
+        return self.usd - bill(self.without(self.usage.gb), self.tariff)
+
     def copies(self, volume: CopyVolume, origin: str, region: str) -> float:
         """Dollars a month for copies from a bucket in region ``origin`` to one in ``region``."""
         return copy_costs(

@@ -125,7 +125,7 @@ def doubt(
     error = 2 * stdev(values) * sqrt(1 / days + 1 / MONTH_DAYS)
     return Doubt(
         low=min(saving, mean(values)) - error,
-        high=min(saving + error, valuation.money.usd),
+        high=min(saving + error, valuation.money.most),
         fits=len(fits),
         same_patterns=sum(set(each.patterns) == set(policy.patterns) for each in fits),
         same_regions=sum(set(each.regions) == set(policy.regions) for each in fits),

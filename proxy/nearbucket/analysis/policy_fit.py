@@ -110,7 +110,7 @@ class Worth:
         covered: set[int] | None = None
         policy = FittedPolicy((), (), self.floors[0], (self.origin,))
         for _ in range(_ROUNDS):
-            by_floor = self._by_group(self._sums(chosen))
+            by_floor = self._by_group(self._sums(sorted(chosen)))  # in one order, for equal sums
             floor = _largest_floor(by_floor, covered)
             worth = by_floor[floor]
             patterns = _cover(worth, coverage, self.least)
