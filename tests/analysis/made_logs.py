@@ -20,6 +20,7 @@ from functools import cache, lru_cache
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
+from zlib import crc32
 
 from tests.made_ranges import MADE
 
@@ -240,9 +241,14 @@ def _over_the_end(spec: Mixed, file: int, *, second: bool) -> Iterator[Record]:
         )  # fmt: skip
 
 
+def _popular(chance: random.Random, amount: int) -> int:
+    """A number below ``amount``, by Zipf's law: number n comes half as often as number n / 2."""
+    return int(amount ** chance.random()) - 1
+
+
 def _client(spec: Mixed, chance: random.Random) -> tuple[str, int]:
     """Address and ASN. Few clients ask often, and one line in 250 has no address."""
-    number = int(spec.addresses * chance.random() ** 3)
+    number = _popular(chance, spec.addresses)
     kind = chance.random()
     if kind < 0.3:
         region = REGIONS[number % len(REGIONS)]
@@ -254,11 +260,16 @@ def _client(spec: Mixed, chance: random.Random) -> tuple[str, int]:
     return address_outside(number), OTHER_ASN
 
 
+def _edge(client: str) -> str:
+    """The edge near a client: always the same."""
+    return EDGES[int(len(EDGES) * (crc32(client.encode()) / (1 << 32)) ** 2)]
+
+
 def _single(spec: Mixed, chance: random.Random, time: int) -> Record:
     """One request that is no range: whole, broken off, refused, not modified and so on."""
-    found = made_object(int(spec.objects * chance.random() ** 2.5))
+    found = made_object(_popular(chance, spec.objects))
     client, asn = _client(spec, chance)
-    kind, edge = chance.random(), EDGES[int(16 * chance.random() ** 2)]
+    kind = chance.random()
     method, status, result, length = "GET", 200, "Hit" if kind < 0.5 else "Miss", found.size
     size = length + HEADER
     if kind > 0.7:
@@ -266,7 +277,7 @@ def _single(spec: Mixed, chance: random.Random, time: int) -> Record:
     agent = AGENTS[int(len(AGENTS) * chance.random() ** 2)]
     extra = chance.random()
     return Record(
-        time, edge, size, client, method, HOSTS[extra > 0.9], found, status,
+        time, _edge(client), size, client, method, HOSTS[extra > 0.9], found, status,
         "" if extra < 0.01 else agent, 2 if 0.01 < extra < 0.3 else 1, _query(extra),
         "session=a b" if 0.5 < extra < 0.51 else "", result, length, -1, -1, asn,
     )  # fmt: skip
@@ -310,7 +321,7 @@ def _unusual(chance: random.Random, size: int, result: str) -> tuple[str, int, s
 def _ranges(spec: Mixed, chance: random.Random, time: int, room: int) -> Iterator[Record]:
     """Ranges of one client and object: one download, or more where it paused for long."""
     base = _single(spec, chance, time)
-    found = made_object(int(spec.objects * chance.random() ** 2.5))
+    found = made_object(_popular(chance, spec.objects))
     size = max(found.size, 2)
     parts = min(chance.randint(1, 9), room, size)
     step = -(-size // parts)
