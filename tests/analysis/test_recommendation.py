@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from dataclasses import replace
 from functools import cache
@@ -20,7 +21,15 @@ from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.tariff import tariff
-from tests.analysis.made_traffic import GOOD_REGIONS, MIB, fact, month_usage, story, traffic_of
+from tests.analysis.made_traffic import (
+    GEOGRAPHIES,
+    GOOD_REGIONS,
+    MIB,
+    fact,
+    month_usage,
+    story,
+    traffic_of,
+)
 from tests.cli.conftest import Outcome
 
 if TYPE_CHECKING:
@@ -193,6 +202,41 @@ def test_it_never_saves_more_than_the_bill() -> None:
     found, whole = some(advice(traffic)), bill(month_usage(traffic), PAYG)
     assert found.saving_usd_month <= found.high <= whole
     assert found.saving_usd_month == pytest.approx(whole, rel=0.02)
+
+
+PLANS = ("payg", "payg", "flat:premium-50", "flat:premium-600", "flat:business")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_on_any_traffic_the_figures_keep_within_the_bill(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  # a seed repeats
+    regions = ["UNKNOWN", *chance.sample(sorted(GEOGRAPHIES), 3), "sa-east-1"]
+    keys = [
+        f"{chance.choice(('a/', 'b/c/', 'v1.2/', ''))}{number}{chance.choice(('.iso', '.rpm', ''))}"
+        for number in range(30)
+    ]
+    days = chance.choice((1, 2, 3, 5, 14, 20))
+    rows = [
+        fact(
+            chance.choice(keys), chance.choice(regions), int(2 ** chance.uniform(1, 36)),
+            day=chance.randrange(days), requests=int(2 ** chance.uniform(0, 12)),
+            status=chance.choice((200, 200, 206)),
+        )
+        for _ in range(300)
+    ]  # fmt: skip
+    traffic = traffic_of(rows, days)
+    prices = tariff(Prices(plan=chance.choice(PLANS), discount=chance.choice((0, 30))))
+    found, whole = advice(traffic, prices), bill(month_usage(traffic), prices)
+    if isinstance(found, NothingRecommended):
+        return
+    assert 0 < found.saving_usd_month <= whole
+    assert found.low <= found.saving_usd_month <= found.high <= whole
+    assert found.costs_usd_month >= 0
+    again = Settings.model_validate(yaml.safe_load(found.yaml))
+    same = what_if(traffic, again, prices, month_usage(traffic))
+    assert same.saving_usd_month == pytest.approx(found.saving_usd_month)
+    chosen = [each for each in found.why if each.chosen and each.kind == "pattern"]
+    assert sum(each.saving_usd_month for each in chosen) == pytest.approx(found.saving_usd_month)
 
 
 # ---- what is left out, and why
