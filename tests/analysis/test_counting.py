@@ -227,7 +227,8 @@ def test_counts_do_not_depend_on_the_size_of_blocks(
     log = written(tmp_path / "a.log.gz", *mixed(Mixed(2000, 1), 0))
     whole = counted([log])
     monkeypatch.setattr("nearbucket.analysis.log_blocks.BLOCK", 30_000)
-    monkeypatch.setattr("nearbucket.analysis.log_blocks._READ", 10_000)
+    monkeypatch.setattr("nearbucket.analysis.log_blocks._TEXT", 10_000)
+    monkeypatch.setattr("nearbucket.analysis.reduce._ROWS", 700)
     assert counted([log])[1].counts == whole[1].counts
 
 

@@ -158,6 +158,7 @@ def test_a_damaged_gzip_file_counts_as_far_as_it_can_be_read(member: str) -> Non
 def test_blocks_end_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nearbucket.analysis.log_blocks.BLOCK", 1000)
     monkeypatch.setattr("nearbucket.analysis.log_blocks._READ", 300)
+    monkeypatch.setattr("nearbucket.analysis.log_blocks._TEXT", 500)
     content = w3c(*[LINE] * 50)
     for stored in (content, gzip.compress(content), gzip.compress(content) * 2):
         blocks = list(LogBlocks(io.BytesIO(stored)))

@@ -57,6 +57,7 @@ class AggregateStore:
                 "threads": threads,
                 "temp_directory": str(Path(place) / "spill"),
                 "preserve_insertion_order": False,
+                "force_compression": "uncompressed",
             },
         )
         self._stack.callback(self.connection.close)

@@ -7,34 +7,53 @@ from __future__ import annotations
 
 import sys
 import zlib
-from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from nearbucket.analysis.sources import STDIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from nearbucket.analysis.sources import LogSource
 
-BLOCK = 24 << 20
-"""Bytes of a block, before it is cut after its last line."""
-_PIECE = 1 << 16
-"""Compressed bytes that are decompressed at once: so much is lost where a file is damaged."""
-_READ = 8 << 20
-"""Stored bytes that are read at once."""
+BLOCK = 4 << 20
+"""Bytes of a block, before it is cut after its last line: few, so that they stay in the cache."""
+_READ = _TEXT = 1 << 20
+"""Stored bytes that are read at once, and bytes that are decompressed at once: so much is lost
+where a file is damaged."""
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 
 
-def _decompressor() -> Any:
+class _ZlibMember:
+    """One gzip member, by the standard library, with the methods of isal's class."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
+        self.needs_input = True
+
+    def decompress(self, stored: bytes, most: int) -> bytes:
+        text = self._member.decompress(self._member.unconsumed_tail + stored, most)
+        self.needs_input = not self._member.unconsumed_tail
+        return text
+
+    @property
+    def eof(self) -> bool:
+        return self._member.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
+
+
+def _member() -> Any:
     try:
-        from isal import isal_zlib  # noqa: PLC0415  # of the extra `report`
+        from isal import igzip_lib  # noqa: PLC0415  # of the extra `report`
     except ImportError:
-        return zlib.decompressobj(wbits=31)
-    return isal_zlib.decompressobj(wbits=31)
+        return _ZlibMember()
+    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
 
 def open_file(source: LogSource) -> IO[bytes]:
@@ -101,47 +120,34 @@ class LogBlocks:
         except OSError as error:
             self.damage = f"cannot be read to its end: {error.strerror or error}"
 
-    def _gunzipped(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _gunzipped(self, piece: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The text of all members of a gzip file. Zeros after the last one are padding."""
-        if len(first) < _READ and (text := _whole(first)) is not None:
-            yield text
-            return
-        stored = _cut((first, *pieces) if len(first) < _READ else chain((first,), pieces))
-        piece, member = next(stored), _decompressor()
-        while piece:
+        member = _member()
+        while True:
             try:
-                text = member.decompress(piece, BLOCK)
+                text = member.decompress(piece, _TEXT)
             except Exception as error:
                 self.damage = f"damaged gzip, the rest is lost: {error}"
                 return
             yield text
-            if not member.eof:
-                piece = member.unconsumed_tail or next(stored, b"")
-                continue
-            piece = member.unused_data
-            while not piece.strip(b"\0"):
-                if not (piece := next(stored, b"")):
+            piece = b""
+            if member.eof:
+                piece = self._next_member(member.unused_data, pieces)
+                if not piece:
                     return
-            if len(piece) == 1:
-                piece += next(stored, b"")
-            if not piece.startswith(_GZIP):
-                self.damage = "bytes after the end of its gzip data are left out"
+                member = _member()
+            elif member.needs_input and not (piece := next(pieces, b"")):
+                self.damage = "its gzip data ends too early"
                 return
-            member = _decompressor()
-        self.damage = "its gzip data ends too early"
 
-
-def _whole(stored: bytes) -> bytes | None:
-    """The text of a sound file of one member, at once, which is faster; None for any other."""
-    member = _decompressor()
-    try:
-        text: bytes = member.decompress(stored, BLOCK)
-    except Exception:
-        return None
-    return text if member.eof and not member.unused_data else None
-
-
-def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        for start in range(0, len(piece), _PIECE):
-            yield piece[start : start + _PIECE]
+    def _next_member(self, piece: bytes, pieces: Iterator[bytes]) -> bytes:
+        """The beginning of the next member; empty if there is none."""
+        while not piece.strip(b"\0"):
+            if not (piece := next(pieces, b"")):
+                return b""
+        if len(piece) == 1:
+            piece += next(pieces, b"")
+        if not piece.startswith(_GZIP):
+            self.damage = "bytes after the end of its gzip data are left out"
+            return b""
+        return piece

@@ -22,7 +22,7 @@ from nearbucket.analysis.reduced_file import SCHEMAS, FileSummary, ReducedFile, 
 from nearbucket.analysis.request_columns import EVERY_REQUEST, NO_CLIENT, request_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from nearbucket.analysis.coded_columns import Coded, Texts
     from nearbucket.analysis.request_columns import CountingRules, NewIds, RequestColumns
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 UNREADABLE = "unreadable"
 """Reason for lines that do not count."""
+_ROWS = 1 << 17
+"""Rows that are reduced together."""
 _READ = frozenset(formats.COLUMNS)
 
 
@@ -78,7 +80,7 @@ def reduce_parts(
     try:
         with opened(source) as file:
             blocks = LogBlocks(file, progress)
-            for table in reader.tables(blocks):
+            for table in joined(reader.tables(blocks)):
                 part = reduce_table(table, options, source.name, ids)
                 lines += part.summary.lines + sum(part.summary.left_out.values())
                 yield part
@@ -94,6 +96,20 @@ def reduce_parts(
     left_out = {UNREADABLE: reader.unreadable} if reader.unreadable else {}
     summary = FileSummary(source.name, reader.kind, 0, left_out, None, None, damage)
     yield without_requests(summary)
+
+
+def joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables of some length: grouping costs less where there are more rows."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        if waiting and (
+            table.schema != waiting[0].schema or sum(map(len, waiting)) + len(table) > _ROWS
+        ):
+            yield pa.concat_tables(waiting)
+            waiting = []
+        waiting.append(table)
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def without_requests(summary: FileSummary) -> ReducedFile:

@@ -10,12 +10,11 @@ import json
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from nearbucket.analysis.arrow_reader import TableReader
 from nearbucket.analysis.log_blocks import LogBlocks
 from nearbucket.analysis.reduce import (
     columns_read,
+    joined,
     reduce_parts,
     reduce_table,
     without_requests,
@@ -58,14 +57,14 @@ def reduce_small(
     ids: NewIds | None,
 ) -> Iterator[ReducedFile]:
     """What ``reduce_parts`` gives for each of some files, in fewer parts."""
-    joined, alone = _Joined(), []
+    together, alone = _Joined(), []
     for source in sources:
         text = _text(source, progress, opened)
-        if text is None or not joined.take(source, text):
+        if text is None or not together.take(source, text):
             alone.append(source)
-    parts = joined.reduced(options, ids) if joined.sources else []
+    parts = together.reduced(options, ids) if together.sources else []
     if parts is None:
-        alone, parts = [*joined.sources, *alone], []
+        alone, parts = [*together.sources, *alone], []
     yield from parts
     for source in alone:
         yield from reduce_parts(source, options, None, opened, ids)
@@ -74,14 +73,14 @@ def reduce_small(
 def _text(
     source: LogSource, progress: Callable[[int], None], opened: Callable[[LogSource], Any]
 ) -> bytes | None:
-    """The text of a file in one block; None if it is damaged, larger, or no text."""
+    """The text of a file; None if it is damaged, empty or no text."""
     try:
         with opened(source) as file:
             blocks = LogBlocks(file, progress)
-            texts = list(blocks)
+            text = b"".join(blocks)
     except OSError:
         return None
-    return texts[0] if len(texts) == 1 and not blocks.damage else None
+    return text if text and not blocks.damage else None
 
 
 def _names(body: bytes) -> bytes | None:
@@ -121,13 +120,11 @@ class _Joined:
         """The parts; None if a line cannot be read."""
         reader = TableReader(columns_read(ids), options.fields)
         text = b"".join((self._header, *self._bodies))
-        tables = list(reader.tables(LogBlocks(BytesIO(text))))
+        tables = list(joined(reader.tables(LogBlocks(BytesIO(text)))))
         if reader.unreadable or reader.first_problem or not tables:
             return None
         first, *others = (source.name for source in self.sources)
-        same = all(table.schema == tables[0].schema for table in tables)
-        whole = [pa.concat_tables(tables)] if same else tables
         return [
-            *(reduce_table(table, options, first, ids) for table in whole),
+            *(reduce_table(table, options, first, ids) for table in tables),
             *(without_requests(FileSummary(name, reader.kind)) for name in (first, *others)),
         ]
