@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from itertools import count
 from typing import TYPE_CHECKING
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearbucket import __version__
-from nearbucket.analysis.reduced_file import ReducedFile
+from nearbucket.analysis.reduced_file import HEAD, UNION_SCHEMA, ReducedFile
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.reduce import ReduceOptions
     from nearbucket.analysis.sources import LogSource
+
+
+_REPEATED = ["host", "edge", "method", "head"]
+"""Columns with few distinct values."""
 
 
 class KeptAggregates:
@@ -33,7 +39,9 @@ class KeptAggregates:
         Raises:
             ConfigError: It cannot be made.
         """
-        self._folder, self._salt = folder, f"{__version__}\0{options!r}"
+        self._folder = folder
+        made_by = __version__, duckdb.__version__, UNION_SCHEMA  # ids are DuckDB's hashes
+        self._salt = f"{made_by}\0{options!r}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -42,7 +50,12 @@ class KeptAggregates:
     def get(self, source: LogSource) -> ReducedFile | None:
         """The reduced file of a log file, if it is kept and whole."""
         try:
-            return ReducedFile.from_table(pq.read_table(self._path(source)))
+            with pq.ParquetFile(self._path(source)) as file:
+                numbers = count()
+                head = file.read_row_group(next(numbers), columns=[HEAD])[HEAD][0].as_py()
+                return ReducedFile.from_sections(
+                    head, lambda columns, _: file.read_row_group(next(numbers), columns=columns)
+                )
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
             return None
 
@@ -51,7 +64,11 @@ class KeptAggregates:
         path = self._path(source)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            pq.write_table(reduced.to_table(), part, compression="zstd")
+            with pq.ParquetWriter(
+                part, UNION_SCHEMA, compression="lz4", use_dictionary=_REPEATED
+            ) as file:
+                for section in reduced.sections():  # each is a row group
+                    file.write_table(section)
             part.replace(path)
         except OSError as error:
             raise ConfigError(f"--keep {path}: {error.strerror or error}") from None

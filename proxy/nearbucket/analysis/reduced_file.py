@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _ID, _SUM = pa.uint64(), pa.int64()
 
@@ -62,8 +61,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
   the last one.
 """
 
-_PART, _HEAD = "part", "head"
-_UNION = pa.unify_schemas([pa.schema({_PART: pa.string(), _HEAD: pa.string()}), *SCHEMAS.values()])
+HEAD = "head"
+"""Column of the head, which is in the first row."""
+_UNION = pa.unify_schemas([pa.schema({HEAD: pa.string()}), *SCHEMAS.values()])
 UNION_SCHEMA: pa.Schema = _UNION
 """Schema of ``ReducedFile.to_table``."""
 
@@ -104,14 +104,19 @@ class ReducedFile:
     tables: Mapping[str, pa.Table]
 
     def to_table(self) -> pa.Table:
-        """Everything as one table, with the columns of ``UNION_SCHEMA``."""
-        head = pa.table({_PART: [_HEAD], _HEAD: [json.dumps(asdict(self.summary))]})
-        tables = [
-            table.append_column(_PART, pa.repeat(pa.scalar(name), len(table)))
-            for name, table in self.tables.items()
+        """Everything as one table with the columns of ``UNION_SCHEMA``: a head, then each table."""
+        return pa.concat_tables(self.sections())
+
+    def sections(self) -> list[pa.Table]:
+        """The parts of ``to_table``: the head, and each table that has rows."""
+        rows = {name: len(table) for name, table in self.tables.items()}
+        head = pa.table({HEAD: [json.dumps({"summary": asdict(self.summary), "rows": rows})]})
+        empty = UNION_SCHEMA.empty_table()
+        return [
+            pa.concat_tables([empty, table], promote_options="default")
+            for table in (head, *self.tables.values())
+            if len(table)
         ]
-        whole = pa.concat_tables([head, *tables], promote_options="default")
-        return whole.select(UNION_SCHEMA.names).cast(UNION_SCHEMA)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ReducedFile:
@@ -120,14 +125,33 @@ class ReducedFile:
         Raises:
             ValueError: It is none.
         """
-        heads = table.filter(pc.equal(table[_PART], _HEAD))[_HEAD].to_pylist()
-        if len(heads) != 1:
+        if not len(table) or table[HEAD][0].as_py() is None:
             raise ValueError("not a reduced log file")
+        start = 1
+
+        def section(columns: Sequence[str], rows: int) -> pa.Table:
+            nonlocal start
+            start += rows
+            return table.slice(start - rows, rows).select(columns)
+
+        found = cls.from_sections(table[HEAD][0].as_py(), section)
+        if start != len(table):
+            raise ValueError("a part of a reduced log file")
+        return found
+
+    @classmethod
+    def from_sections(
+        cls, head: str, section: Callable[[Sequence[str], int], pa.Table]
+    ) -> ReducedFile:
+        """The reduced file of a head, and a function that gives columns and rows in order."""
+        found = json.loads(head)
         tables = {
-            name: table.filter(pc.equal(table[_PART], name)).select(schema.names)
+            name: section(schema.names, rows)
+            if (rows := found["rows"][name])
+            else schema.empty_table()
             for name, schema in SCHEMAS.items()
         }
-        return cls(FileSummary(**json.loads(heads[0])), tables)
+        return cls(FileSummary(**found["summary"]), tables)
 
 
 def merged(parts: Sequence[ReducedFile]) -> ReducedFile:
