@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from nearbucket.analysis import formats
 from nearbucket.analysis.arrow_reader import TableReader
-from nearbucket.analysis.coded_columns import array_of, grouped, ids_of, pair_ids
+from nearbucket.analysis.coded_columns import array_of, grouped, pair_ids
 from nearbucket.analysis.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.range_sessions import sessions_of
 from nearbucket.analysis.reduced_file import SCHEMAS, FileSummary, ReducedFile, merged
@@ -128,12 +128,10 @@ def reduce_table(
     )
     if not len(rows.seconds):
         return without_requests(summary)
-    context = [repr(value) for value in rows.context.values]
-    contexts = ids_of(pa.array(context, pa.string()))
     names, sizes = _objects(rows)
     tables = {
-        "facts": _facts(rows, contexts, options.factor),
-        "contexts": [contexts, *map(pa.array, zip(*rows.context.values, strict=True))],
+        "facts": _facts(rows, options.factor),
+        "contexts": [rows.context_ids, *map(pa.array, zip(*rows.context.values, strict=True))],
         "names": names,
         "sizes": sizes,
         "clients": _clients(rows),
@@ -164,7 +162,7 @@ def _scaled(sums: pa.Array, factor: float) -> pa.Array:
     return pc.round(pc.multiply(sums.cast(pa.float64()), factor)).cast(pa.int64())
 
 
-def _facts(rows: RequestColumns, contexts: pa.Array, factor: float) -> list[pa.Array]:
+def _facts(rows: RequestColumns, factor: float) -> list[pa.Array]:
     values = {
         "sent": rows.sent,
         "download": rows.download.cast(pa.int64()),
@@ -174,7 +172,7 @@ def _facts(rows: RequestColumns, contexts: pa.Array, factor: float) -> list[pa.A
     columns: list[Coded | Texts] = [rows.context, rows.host, rows.key, rows.client]
     (context, host, key, client), sums = grouped(columns, values, how)
     return [
-        pc.take(contexts, context),
+        pc.take(rows.context_ids, context),
         _object_ids(rows, host, key),
         pc.take(_client_ids(rows.client), client),
         *(_scaled(each, factor) for each in sums),

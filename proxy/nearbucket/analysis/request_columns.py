@@ -89,6 +89,7 @@ class RequestColumns:
         key: Path as sent (``formats.sent_key``).
         amazon: Whether the ASN is Amazon's.
         context: Day since 1970, edge, method, status, flags, and ``amazon``.
+        context_ids: Id of each value of ``context``.
         result: Result type and status, such as ``Hit 200``.
         download: Whether it is a whole 200 for a GET.
         piece: Whether it is a whole 206 for a GET.
@@ -108,6 +109,7 @@ class RequestColumns:
     key: Texts
     amazon: Coded
     context: Coded
+    context_ids: pa.Array
     result: Coded
     download: pa.Array
     piece: pa.Array
@@ -177,9 +179,12 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
     ok = pc.and_(get, status.picked(_OK.__eq__, pa.bool_()))
     partial_ = pc.and_(get, status.picked(_PARTIAL.__eq__, pa.bool_()))
     broken = _broken(result, sent, length)
-    client, agent_texts, host, key = texts_of(
-        [_client(table), _texts(agent), _texts(_host(table)), _key(table, own=own)]
-    )
+    client, agent_texts, host, key, contexts = texts_of(
+        [
+            _client(table), _texts(agent), _texts(_host(table)), _key(table, own=own),
+            _texts(Coded(context.codes, [repr(value) for value in context.values])),
+        ]
+    )  # fmt: skip
     action = _column(table, "x_nearbucket_action", formats.text_of, "")
     sizes = length if "sc_content_len" in table.column_names and not own else sent
     return RequestColumns(
@@ -192,6 +197,7 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
         key=key,
         amazon=amazon,
         context=context,
+        context_ids=contexts.ids,
         result=_results(result, status),
         download=pc.and_not(ok, broken),
         piece=pc.and_not(partial_, broken),
