@@ -140,6 +140,35 @@ async def test_what_is_not_there_is_a_short_404(
     assert int(answer.headers["content-length"]) > 0
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("client", [OUTSIDE, WEST])
+async def test_an_origin_bucket_that_does_not_exist_is_a_502_for_all(
+    serve: Serve, s3: LocalS3, method: str, client: str
+) -> None:
+    chosen = settings(
+        site={
+            "origin": s3.entry("download").model_dump(),
+            "targets": {"us-west-2": s3.entry(s3.public).model_dump(exclude={"query"})},
+            "redirect": {
+                "paths": ["*"],
+                "verify": "match",
+                "head": "redirect",
+                "scheme": "http",
+            },
+        },
+        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        catalog={"wait": "5s"},
+    )
+    reason = "outside-aws" if client == OUTSIDE else "unverified"
+    async with serve(chosen) as served:
+        for path in ("/text.txt", "/none.txt", "/text.txt"):
+            answer = await served.get(path, client_at(client), method=method)
+            assert answer.status == 502
+            assert answer.headers["x-nearbucket"].endswith(f"reason={reason}")
+            assert answer.headers["cache-control"] == "no-store"
+        assert served.count("nearbucket_checks_total", "absent") == 0
+
+
 async def test_a_query_never_reaches_the_origin(serve: Serve, s3: LocalS3) -> None:
     async with serve(in_front_of(s3)) as served:
         answer = await served.get("/text.txt?response-content-type=text/html&acl&uploads", FROM)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.errors import OriginError
+from nearbucket.origin import bucket_presence
 from nearbucket.origin.client import OriginClient
 from tests.conftest import BIG
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
@@ -249,3 +250,52 @@ async def test_a_slow_reader_holds_a_bounded_buffer(
     assert sum(sizes) == len(BIG)
     assert max(sizes) <= 512 * 1024
     assert held(session) == 0
+
+
+async def test_a_head_of_an_object_in_a_bucket_that_is_not_there_is_no_404(
+    s3: LocalS3, session: ClientSession
+) -> None:
+    origin = OriginClient(s3.entry(bucket="no-such-bucket"), session)
+    for method in ("HEAD", "GET"):
+        with pytest.raises(OriginError, match="404 NoSuchBucket for bucket no-such-bucket"):
+            await fetch(origin, "text.txt", method)
+
+
+async def test_one_get_tells_for_all_heads_that_the_bucket_exists(session: ClientSession) -> None:
+    missing, said = Say(reply("404 Not Found")), Say(error("404 Not Found", "NoSuchKey"))
+    async with scripted(session, missing, said, missing, missing) as (origin, server, _):
+        for key in ("a", "b", "c"):
+            assert (await fetch(origin, key, "HEAD")).status == 404
+        methods = [(asked.method, asked.target) for asked in server.asked]
+        assert methods == [
+            ("HEAD", "/bkt/a"),
+            ("GET", "/bkt/a"),
+            ("HEAD", "/bkt/b"),
+            ("HEAD", "/bkt/c"),
+        ]
+
+
+async def test_one_get_tells_for_the_heads_of_a_second_that_there_is_no_bucket(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_presence, "FAILED", 60.0)
+    missing, said = Say(reply("404 Not Found")), Say(error("404 Not Found", "NoSuchBucket"))
+    async with scripted(session, missing, said, missing) as (origin, server, _):
+        for key in ("a", "b"):
+            with pytest.raises(OriginError, match="NoSuchBucket") as failure:
+                await fetch(origin, key, "HEAD")
+            assert failure.value.status == 502
+        assert [asked.method for asked in server.asked] == ["HEAD", "GET", "HEAD"]
+
+
+async def test_a_bucket_that_is_created_is_noticed(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_presence, "FAILED", 0.0)
+    missing = Say(reply("404 Not Found"))
+    script = [missing, Say(error("404 Not Found", "NoSuchBucket"))]
+    script += [missing, Say(error("404 Not Found", "NoSuchKey"))]
+    async with scripted(session, *script) as (origin, _, _):
+        with pytest.raises(OriginError):
+            await fetch(origin, "a", "HEAD")
+        assert (await fetch(origin, "a", "HEAD")).status == 404

@@ -101,6 +101,7 @@ async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     try:
         yield supervisor
     finally:
+        supervisor._origin_check.close()
         await pool.drain()
         await asyncio.gather(*running)
 

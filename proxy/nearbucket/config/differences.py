@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
 
 
+_NAMED = 20  # differences that one line names
+
+
 class SettingDifference(NamedTuple):
     """A setting that differs.
 
@@ -51,6 +54,13 @@ def change_texts(before: Settings, after: Settings) -> list[str]:
         place = next((key for key in words if each.key.startswith(f"{key}.")), None)
         texts.append(str(each) if place is None else f"{place}: {words[place]}")
     return list(dict.fromkeys(texts))
+
+
+def changes_line(before: Settings, after: Settings) -> str:
+    """The differences in one line, for the log."""
+    found = change_texts(before, after)
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"{'; '.join(found[:_NAMED])}{more}" if found else "no setting has changed"
 
 
 def _targets(settings: Settings) -> set[str]:

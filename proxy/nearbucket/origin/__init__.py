@@ -8,6 +8,7 @@ or of redirects.
 In reading order:
 
 * ``client.py``: opens the objects of one bucket, and turns S3's errors into the client's.
+* ``bucket_presence.py``: tells a missing object from a missing bucket after a HEAD.
 * ``conditional_request.py``: turns a client's Range and conditions into what every S3 server
   understands. Requests to S3 depend on a Range header only through it.
 * ``object_response.py``: one response of S3; requests the rest when the body breaks off.

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from nearbucket.errors import OriginError
+from nearbucket.origin.bucket_presence import BucketPresence
 from nearbucket.origin.conditional_request import read_conditions
 from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, UNREADABLE, ErrorResponse
 from nearbucket.origin.object_response import BROKEN, ObjectResponse
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _READABLE = frozenset({200, 206, 416})
 """Statuses of an object that can be read; the last is that of an empty one."""
-_UNTOLD = frozenset({400, 403})
+_UNTOLD = frozenset({400, 403, 404})
 """Statuses of a HEAD that a GET explains."""
 _SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
 
@@ -67,6 +68,7 @@ class OriginClient:
         bucket_path: Encoded path of the bucket, with a slash at its end.
         signer: Signs the requests.
         counters: Counts the responses.
+        presence: Tells a missing object from a missing bucket.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class OriginClient:
         self.signer = signer or Signer(entry.credentials, entry.region, also=entry.request_fields)
         self.counters: OriginCounters = counters or _NotCounted()
         self._pause = pause
+        self.presence = BucketPresence(self._confirm)
 
     async def open(  # noqa: PLR0913  # each is a part of a client's request, but for again
         self,
@@ -279,13 +282,28 @@ class OriginClient:
                 return ObjectResponse(412, cors_fields(response.headers))
             case _ if method == "HEAD" and status in _UNTOLD:
                 response.release()
-                told = await self.error_of(path)
-                if told is None:
-                    raise OriginError(502, f"S3 answered {status} to a HEAD, and GET can read it")
-                return self.response_to(told, query)
+                return await self._response_to_head(path, query, response)
             case _:
                 error = ErrorResponse(status, response.headers, await _error_document(response))
                 return self.response_to(error, query)
+
+    async def _response_to_head(
+        self, path: str, query: str, response: aiohttp.ClientResponse
+    ) -> ObjectResponse:
+        """The client's response to a HEAD of which the status alone does not tell the cause."""
+        if response.status == 404:  # noqa: PLR2004  # Not Found
+            await self.presence.require(path)
+            return ObjectResponse(404, cors_fields(response.headers))
+        told = await self.error_of(path)
+        if told is None:
+            raise OriginError(502, f"S3 answered {response.status} to a HEAD, and GET can read it")
+        return self.response_to(told, query)
+
+    async def _confirm(self, path: str) -> None:
+        """Raise the ``OriginError`` of a GET, unless only the object is missing."""
+        error = await self.error_of(path)
+        if error is not None:
+            self.response_to(error, path.partition("?")[2])
 
     def resumer(self, path: str) -> Again:
         """The function that requests the rest of this object's body."""

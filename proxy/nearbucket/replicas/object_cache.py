@@ -85,10 +85,10 @@ class BucketCache:
     """The cached objects of one bucket, and the checks under way.
 
     Attributes:
-        failing: Whether the last HEAD failed.
+        failure: Why the last HEAD failed; empty if it did not.
     """
 
-    __slots__ = ("_bound", "_forgotten", "_old", "failing", "flights", "probe", "slots", "young")
+    __slots__ = ("_bound", "_forgotten", "_old", "failure", "flights", "probe", "slots", "young")
 
     def __init__(self, probe: _Probe, bound: Callable[[], None]) -> None:
         self.probe = probe
@@ -96,7 +96,7 @@ class BucketCache:
         self._old: dict[str, _Kept] = {}
         self._bound = bound
         self._forgotten = -inf
-        self.failing = False
+        self.failure = ""
         # for each bucket: one that hangs must not block the others
         self.flights: dict[str, asyncio.Task[float | None]] = {}
         self.slots = asyncio.Semaphore(_AT_ONCE)
@@ -311,7 +311,7 @@ class ObjectCache:
             except Exception as error:
                 if not isinstance(error, OriginError):
                     _log.exception("HEAD to %s", probe.base_url)
-                bucket.failing = True
+                bucket.failure = str(error) or repr(error)
                 self._paused[probe.base_url, key] = monotonic() + FAILURE_PAUSE
                 self._count("nearbucket_checks_total", "failed")
                 self._health.failed(probe.base_url, str(error))
@@ -319,7 +319,7 @@ class ObjectCache:
         self._count("nearbucket_checks_total", "absent" if version == ABSENT else "present")
         if version != ABSENT:
             self._health.answered(probe.base_url, key, version)
-        known, bucket.failing = bucket.get(key), False
+        known, bucket.failure = bucket.get(key), ""
         bucket.put(key, CachedObject.of(version, asked))
         if known is None or version.ends(known.version, probe.barriers):
             if known is not None:

@@ -80,7 +80,7 @@ class ReplicaRule(NamedTuple):
         """What each bucket is known to have, in words."""
         names = ("origin", "target") if len(self.buckets) > 1 else ("object",)
         found = [
-            f"{name}: {_in_words(bucket.get(key), now)}"
+            f"{name}: {_in_words(bucket, key, now)}"
             for name, bucket in zip(names, self.buckets, strict=False)
         ]
         return "; ".join(found) or "no bucket is checked (redirect.verify, redirect.min_size)"
@@ -141,7 +141,7 @@ class ReplicaRule(NamedTuple):
         first, last = entries[0], entries[-1]
         return (
             len(self.buckets) > 1
-            and self.buckets[0].failing
+            and self.buckets[0].failure != ""
             and now - first.seen < OUTAGE
             and now - last.seen <= self.longest
         )
@@ -174,9 +174,10 @@ def barriers_of(site: Site) -> frozenset[str]:
     return frozenset(Unreadable) - ({Unreadable.KMS} if signed else set())
 
 
-def _in_words(entry: CachedObject | None, now: float) -> str:
+def _in_words(bucket: BucketCache, key: str, now: float) -> str:
+    entry = bucket.get(key)
     if entry is None:
-        return "not known"
+        return f"not known: {bucket.failure}" if bucket.failure else "not known"
     when = f"checked {max(0.0, now - entry.seen):.0f} s ago"
     if entry.version == ABSENT:
         return f"no such object, {when}"

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from nearbucket import __version__
-from nearbucket.config.differences import change_texts
+from nearbucket.config.differences import changes_line
 from nearbucket.config.file import DEFAULT_FILE, load
 from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.regions.list_guard import RangesUse
+from nearbucket.replicas.origin_check import OriginCheck
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.s3.direct_access import refuse_variables
 from nearbucket.supervisor.admin_api import application
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 
 WATCH_INTERVAL = 1.0  # seconds between two checks of the configuration file
 EXPLAIN_MARGIN = 2.0  # seconds that a worker may take to explain, beyond catalog.wait
-_NAMED = 20  # changed settings that the log names at a reload
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ class Supervisor:
             settings.regions, self._publish, use=lambda: RangesUse.of(self.settings)
         )
         self._pool = WorkerPool(workers.listeners, snapshot, workers.first, workers.memory)
+        self._origin_check = OriginCheck(self._pool.credentials)
         self._warm_up: WarmUp | None = None
         self._warm_up_task: asyncio.Task[None] | None = None
         self._swapping = asyncio.Lock()
@@ -124,11 +125,13 @@ class Supervisor:
             await self._pool.ready(self._stop)
             self._announce(admin)
             self._check_credentials()
+            self._origin_check.use(self.settings.sites)
             self._start_warm_up()
             await self._stop.wait()
         finally:
             self._stop.set()
             self._stop_warm_up()
+            self._origin_check.close()
             for task in tasks:
                 task.cancel()
             await self._pool.drain()
@@ -223,11 +226,12 @@ class Supervisor:
         else:
             self._reloads["applied",] += 1
             self._refused = None
-            changes = _changes(before, settings)
+            changes = changes_line(before, settings)
             _log.info("configuration reloaded: %s; %s", fingerprint(settings), changes)
             self._note_restart(restart_needed(before, read))
             self._warn_of_targets()
             self._check_credentials()
+            self._origin_check.use(self.settings.sites)
 
     def _note_restart(self, keys: Sequence[str]) -> None:
         """Log and keep which settings of the file are not in use."""
@@ -322,7 +326,7 @@ class Supervisor:
             found.append(f"{text}: {self._refused}")
         if self._needs_restart is not None:
             found.append(self._needs_restart)
-        return [*found, *self._without_prefixes]
+        return [*found, *self._origin_check.problems, *self._without_prefixes]
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
         """The explanations of all workers, which ask S3 where they do not know the copy.
@@ -379,13 +383,6 @@ class Supervisor:
             down=self._pool.down,
             stuck_clients=self._pool.stuck_clients,
         )
-
-
-def _changes(before: Settings, after: Settings) -> str:
-    """What a reload has changed, in one line for the log."""
-    found = change_texts(before, after)
-    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return f"{'; '.join(found[:_NAMED])}{more}" if found else "no setting has changed"
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -1,0 +1,87 @@
+"""Checks that the origin buckets exist: a wrong name fails every request that is streamed.
+
+The supervisor does this, at the start, after each reload and once a minute, so that there is one
+error in the log before the first client asks. The answers to clients do not depend on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
+from nearbucket.replicas.canaries import Canaries
+from nearbucket.s3.http_session import client_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nearbucket.config.sites import Site
+    from nearbucket.s3.credentials import SdkCredentials
+
+INTERVAL = 60.0
+"""Seconds between two checks."""
+RETRY_INTERVAL = 3.0
+"""The same while a bucket cannot be used."""
+
+_log = logging.getLogger(__name__)
+
+
+class OriginCheck:
+    """The origin buckets of a configuration."""
+
+    def __init__(self, ambient: SdkCredentials) -> None:
+        """Check nothing yet; ``ambient`` is the AWS SDK's credential chain."""
+        self._ambient = ambient
+        self._wrong: dict[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def problems(self) -> list[str]:
+        """Why origin buckets cannot be used, one text a bucket."""
+        return list(self._wrong.values())
+
+    def use(self, sites: Iterable[Site]) -> None:
+        """Check the origins of these sites now, and from now on."""
+        self.close()
+        names: dict[str, list[Site]] = {}
+        for site in sites:
+            names.setdefault(site.origin.object_base_url, []).append(site)
+        self._wrong = {url: text for url, text in self._wrong.items() if url in names}
+        self._task = asyncio.create_task(self._keep_checking(names))
+
+    def close(self) -> None:
+        """Stop the checks."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _keep_checking(self, sites_of: dict[str, list[Site]]) -> None:
+        async with client_session() as session:
+            probes = {
+                url: BucketProbe(sites[0].origin, session, self._ambient)
+                for url, sites in sites_of.items()
+            }
+            while True:
+                for url, probe in probes.items():
+                    names = ", ".join(site.name for site in sites_of[url])
+                    self._note(url, f"origin of site {names}", await _result_of(probe))
+                await asyncio.sleep(RETRY_INTERVAL if self._wrong else INTERVAL)
+
+    def _note(self, url: str, origin: str, result: ProbeResult) -> None:
+        """Log what has changed; a result that may pass by itself changes nothing."""
+        text = f"{origin}: {result.text}; correct sites.*.origin, and run nearbucket check"
+        if result.health is BucketHealth.WRONG and self._wrong.get(url) != text:
+            self._wrong[url] = text
+            _log.error("%s", text)
+        elif result.health in {BucketHealth.GOOD, BucketHealth.FORBIDDEN} and url in self._wrong:
+            del self._wrong[url]
+            _log.info("%s: the bucket is there now", origin)
+
+
+async def _result_of(probe: BucketProbe) -> ProbeResult:
+    try:
+        return await probe.probe(Canaries())
+    except Exception as error:
+        _log.exception("check of %s", probe.base_url)
+        return ProbeResult(BucketHealth.FAILED, repr(error))
