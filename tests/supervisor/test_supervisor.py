@@ -240,7 +240,16 @@ async def test_a_target_in_a_region_that_the_list_does_not_have_is_a_warning_unt
         await supervisor.reload()
         (warning,) = supervisor.warnings()
         assert warning.startswith("sites.*.targets.ap-south-1: the list of prefixes has no address")
+        assert warning.endswith("correct the region, or add regions.services or regions.overrides")
         assert warning in caplog.messages
+        text = file.read_text("utf-8").replace("ap-south-1", "us-wset-2")
+        bucket = '"bucket": "west"'  # a region of AWS has to be one for a bucket of AWS alone
+        text = text.replace(bucket, f'{bucket}, "endpoint": "https://127.0.0.1:9"')
+        file.write_text(text, "utf-8")
+        await supervisor.reload()
+        (warning,) = supervisor.warnings()
+        assert warning.startswith("sites.*.targets.us-wset-2: the list of prefixes has no address")
+        assert warning.endswith("; did you mean us-west-2?")
         write(file, "off")
         await supervisor.reload()
         assert supervisor.warnings() == []

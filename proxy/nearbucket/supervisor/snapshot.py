@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from nearbucket.config.aws_endpoints import known_regions
 from nearbucket.config.file import masked
+from nearbucket.config.value_types import nearest
 from nearbucket.policy.engine import Engine
 from nearbucket.regions.list_guard import CLOUDFRONT
 from nearbucket.regions.region_table import (
@@ -26,6 +28,8 @@ from nearbucket.regions.region_table import (
 from nearbucket.s3.bucket_location import target_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nearbucket.config.settings import Listen, Settings
     from nearbucket.regions.ip_ranges import Ranges
 
@@ -69,17 +73,27 @@ def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
     )
 
 
-def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> list[str]:
-    """The keys of targets for regions in which the list has no address."""
+def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> dict[str, str]:
+    """The keys of targets for regions in which the list has no address, and what may help.
+
+    For a name that AWS has no region of, that is the most similar region of the list.
+    """
     if ranges is None:
-        return []
+        return {}
     regions = regions_of(ranges, settings.regions.services, settings.regions.overrides)
-    return [
-        f"{site.key}.targets.{region}"
+    return {
+        f"{site.key}.targets.{region}": _advice(region, regions)
         for site in settings.sites
         for region in site.targets
         if region not in regions
-    ]
+    }
+
+
+def _advice(region: str, regions: Collection[str | None]) -> str:
+    near = None if region in known_regions() else nearest(region, sorted(filter(None, regions)))
+    if near:
+        return f"did you mean {near}?"
+    return "correct the region, or add regions.services or regions.overrides"
 
 
 def targets_without_owner(settings: Settings) -> list[str]:

@@ -280,8 +280,8 @@ class Supervisor:
                 self._start_warm_up()
             self._without_prefixes = [
                 f"{key}: the list of prefixes has no address in this region, so no client is "
-                "redirected there; is its name right?"
-                for key in regions_without_prefixes(settings, ranges)
+                f"redirected there; {advice}"
+                for key, advice in regions_without_prefixes(settings, ranges).items()
             ]
             for warning in self._without_prefixes:
                 _log.warning("%s", warning)

@@ -32,9 +32,8 @@ def region_findings(settings: Settings, named: str) -> list[Finding]:
         return [Finding(Level.NOTE, _PLACE, "ranges", text, update)]
     labels = ", ".join(settings.regions.services)
     text = f"the list of prefixes has no {labels} address in this region: no client is redirected"
-    fix = "correct the region, or add regions.services or regions.overrides"
     without = regions_without_prefixes(settings, document)
     if not without:
         text = f"the list of prefixes of {document.created} has addresses in all targets' regions"
         return [Finding(Level.OK, _PLACE, "ranges", text)]
-    return [Finding(Level.WARNING, key, "ranges", text, fix) for key in without]
+    return [Finding(Level.WARNING, key, "ranges", text, fix) for key, fix in without.items()]
