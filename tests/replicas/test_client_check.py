@@ -102,6 +102,7 @@ async def test_a_target_that_never_gave_an_object_is_warned_of_once_and_stays_in
     world.close(*KEYS)
     assert await world.check(5)
     (line,) = caplog.messages
+    assert "set redirect.presign" in line
     assert "set redirect.client_probe: false" in line
     world.server.statuses.clear()
     await world.check()

@@ -173,8 +173,9 @@ class ClientChecker:
             checked.warned = True
             _log.warning(
                 "%s, and it may be that clients get no other answer; they are redirected there all "
-                "the same. If only they can read the bucket, by a VPC endpoint or their address, "
-                "set redirect.client_probe: false",
+                "the same. Allow s3:GetObject in the bucket policy, or set redirect.presign; if "
+                "only clients can read the bucket, by a VPC endpoint or their address, set "
+                "redirect.client_probe: false",
                 refusal,
             )
         return not before and not checked.refused

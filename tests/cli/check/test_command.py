@@ -183,6 +183,7 @@ def test_a_target_that_clients_may_not_read_is_a_warning_unless_urls_are_signed(
     (warning,) = [line for line in check.findings() if line.startswith("warning: ")]
     assert "answers 403 to a request without a signature" in warning
     assert "redirect.presign" in warning
+    assert "redirect.client_probe: false" in warning
     signed = check(redirect={"presign": "15m"}).out
     assert f"{check.west}/a.tar.gz can be read with a signed URL" in signed
     assert "Signature=" not in signed

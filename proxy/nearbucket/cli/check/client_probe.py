@@ -35,8 +35,8 @@ def target_finding(
     elif status in _REFUSED:
         level, text = Level.WARNING, f"{url} answers {status} to a request without a signature"
         fix = (
-            "allow s3:GetObject in the bucket policy, or set redirect.presign; no fault if the "
-            "policy allows clients by VPC endpoint or address, but not this machine"
+            "allow s3:GetObject in the bucket policy, or set redirect.presign; if only clients can "
+            "read the bucket, by a VPC endpoint or their address, set redirect.client_probe: false"
         )
     elif not answer.is_readable:
         text = f"{url} answers {status}, but the object is in the bucket"
