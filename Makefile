@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help demo test test-long test-clients story programs spark check format lint types docs compose mutants bench lock clean
+.PHONY: help install demo test test-long test-clients story programs spark check format lint types docs compose mutants bench lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,8 @@ $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+install: $(STAMP) ## The command nearbucket, in .venv/bin; the other targets do this themselves
 
 demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to try
 	@$(BIN)/nearbucket demo $(ARGS)
