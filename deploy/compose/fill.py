@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 """Seconds to wait for a store that answers its health check, but takes no writes yet."""
 
+REFUSED_PATIENCE = 5.0
+"""The same for a store that does not accept the keys: it is another server."""
+
+_REFUSALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"}
+
 _BLOCK = 0xFFFF
 """Most bytes in one stored block of deflate (RFC 1951 section 3.2.4)."""
 
@@ -89,9 +94,11 @@ async def _holds(client: Any, bucket: str, key: str, body: bytes) -> bool:
 
 async def main() -> None:
     """Fill every bucket of FILL_BUCKETS at FILL_ENDPOINT; once more until the store is up."""
-    deadline = time.monotonic() + PATIENCE
+    began = time.monotonic()
     config = Config(
         region_name="us-east-1",
+        connect_timeout=5,
+        read_timeout=20,
         s3={"addressing_style": "path"},
         request_checksum_calculation="when_required",
         retries={"mode": "standard", "max_attempts": 2},
@@ -105,10 +112,19 @@ async def main() -> None:
                     await fill(client, bucket)
                     break
                 except (BotoCoreError, ClientError) as error:
-                    if time.monotonic() > deadline:
-                        raise
+                    if time.monotonic() - began > _patience(error):
+                        raise SystemExit(
+                            f"{endpoint}: {error}\nGiven up. Does another server have this port? "
+                            "Set FILL_ENDPOINT to the address of your S3 server."
+                        ) from None
                     say(f"{bucket}: {error}; trying again")
                     await asyncio.sleep(1)
+
+
+def _patience(error: Exception) -> float:
+    """Seconds after the start in which an error is followed by another attempt."""
+    code = error.response["Error"].get("Code") if isinstance(error, ClientError) else None
+    return REFUSED_PATIENCE if code in _REFUSALS else PATIENCE
 
 
 def say(line: str) -> None:
