@@ -71,7 +71,7 @@ def test_settings_that_differ_are_listed_key_by_key(compare: Diff) -> None:
     out = compare(sites=off(index="index.html"), limits={"idle_timeout": "1m"}).out
     assert out.splitlines() == [
         "setting\tsites.*.redirect.mode\ton\toff",
-        "setting\tlimits.idle_timeout\t75.0\t60.0",
+        "setting\tlimits.idle_timeout\t75s\t1m",
         "setting\tsites.*.index\t-\tindex.html",
         "restart\tnot needed",
     ]

@@ -21,3 +21,16 @@ def test_a_changed_setting_of_a_target_is_shown_with_both_values() -> None:
     before = settings(site={"targets": {"us-west-2": WEST}})
     after = settings(site={"targets": {"us-west-2": WEST | {"mode": "off"}}})
     assert change_texts(before, after) == ["sites.*.targets.us-west-2.mode: on -> off"]
+
+
+def test_values_are_shown_as_they_are_written_in_the_file() -> None:
+    before = settings(site={"redirect": {"presign": "15m", "came_back": "off", "percent": 100}})
+    after = settings(
+        site={"redirect": {"came_back": "1.5h", "percent": 2.5, "verify_ttl": "500ms"}}
+    )
+    assert change_texts(before, after) == [
+        "sites.*.redirect.percent: 100 -> 2.5",
+        "sites.*.redirect.verify_ttl: 10m -> 500ms",
+        "sites.*.redirect.came_back: off -> 90m",
+        "sites.*.redirect.presign: 15m -> -",
+    ]

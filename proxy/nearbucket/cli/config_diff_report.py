@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nearbucket.cli.output import print_error, print_json, print_table, size_text
-from nearbucket.config.differences import SettingDifference, value_text
 from nearbucket.supervisor import snapshot
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.log_reader import LogFiles
     from nearbucket.analysis.policy_diff import AnswerChange, PolicyDiffTotals
+    from nearbucket.config.differences import SettingDifference
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
 
@@ -44,10 +44,7 @@ def print_differences(found: Sequence[SettingDifference], restart: str | None) -
     if not found:
         typer.echo("no differences")
         return
-    rows = [
-        (each.key, value_text(each.before), value_text(each.after) + " (changed)" * each.secret)
-        for each in found
-    ]
+    rows = [(each.key, each.texts[0], each.texts[1] + " (changed)" * each.secret) for each in found]
     _print_part("setting", ("setting", "before", "after"), rows)
     typer.echo(f"restart\t{restart or 'not needed'}")
 
