@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import logging
 import os
 import random
 import signal
@@ -112,6 +113,14 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
         asyncio.run(_fill(local))
         yield local
         kill(server)
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> Iterator[None]:
+    """The product sets the level of all loggers by ``log.level``: no other test shall see that."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture(scope="session")
