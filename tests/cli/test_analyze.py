@@ -89,7 +89,13 @@ def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> N
         (["{log}", "--dedupe", "--keep", "k"], "--dedupe compares all files"),
         (["{log}", "--inventory", "m.json"], "--inventory needs the origin bucket: --config FILE"),
         (["{log}", "--plan", "gold"], "--plan gold: "),
+        (["{log}", "--output", "none/r.html"], "--output none/r.html: there is no such folder"),
+        (["{log}", "--output", "."], "--output .: Is a directory"),
         (["{log}", "--replay", "http://127.0.0.1:1"], "--replay needs the configuration"),
+        (
+            ["{log}", "--replay", "http://127.0.0.1:1", "--host", "a", "--dedupe"],
+            "--host, --dedupe: without effect on --replay",
+        ),
     ],
 )
 def test_what_cannot_be_used_ends_with_2(

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from nearbucket.errors import ConfigError
 from nearbucket.policy.model import UNKNOWN
 from nearbucket.policy.object_keys import encode_key
+from nearbucket.pricing.geographies import UNKNOWN_GEOGRAPHY
 from nearbucket.replicas.inventory_report import report_of
 from nearbucket.s3.bucket_location import origin_of
 
@@ -70,8 +71,8 @@ def _requested_by_no_one(objects: pa.Table, facts: pa.Table) -> pa.Table:
     """Rows of facts without requests, on the first day of the log."""
     first = pc.min(facts["day"])
     same = {
-        "day": first, "region": UNKNOWN, "geography": "unknown", "method": "GET", "status": 200,
-        "flags": 0, "requests": 0, "bytes": 0,
+        "day": first, "region": UNKNOWN, "geography": UNKNOWN_GEOGRAPHY, "method": "GET",
+        "status": 200, "flags": 0, "requests": 0, "bytes": 0,
     }  # fmt: skip
     columns = {
         field.name: objects[field.name]

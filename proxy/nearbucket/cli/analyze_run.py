@@ -14,16 +14,17 @@ import typer
 from pydantic import ValidationError
 
 from nearbucket.analysis.aggregate_store import AggregateStore
+from nearbucket.analysis.answers import NO_ADDRESS
 from nearbucket.analysis.count_queries import answer, scope_of
 from nearbucket.analysis.duplicate_files import DuplicateFinder
 from nearbucket.analysis.formats import field_list
 from nearbucket.analysis.kept_aggregates import KeptAggregates
 from nearbucket.analysis.local_engine import LocalEngine
 from nearbucket.analysis.log_blocks import open_file
-from nearbucket.analysis.reduce import ReduceOptions
+from nearbucket.analysis.reduce import UNREADABLE, ReduceOptions
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
-from nearbucket.analysis.request_columns import CountingRules
+from nearbucket.analysis.request_columns import NO_TIME, CountingRules
 from nearbucket.analysis.request_ids import RequestIds
 from nearbucket.analysis.sources import S3, Period, local_sources, moment
 from nearbucket.cli.analyze_progress import progress
@@ -40,7 +41,7 @@ from nearbucket.regions.region_table import build_table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nearbucket.analysis.answers import DamagedFile, Report, Scope
+    from nearbucket.analysis.answers import DamagedFile, Report
     from nearbucket.analysis.s3_logs import S3Logs
     from nearbucket.analysis.sources import LogSource
     from nearbucket.config.settings import Settings
@@ -89,6 +90,11 @@ class AnalyzeOptions:
     rate: float
     i_own_this_host: bool
 
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """The names in ``--fields``; empty without it."""
+        return field_list(self.fields) if self.fields else ()
+
 
 def run(options: AnalyzeOptions) -> bool:
     """Write the report; whether nothing needs attention.
@@ -96,6 +102,8 @@ def run(options: AnalyzeOptions) -> bool:
     Raises:
         ProxyError: It cannot be made.
     """
+    if options.output is not None and not options.output.parent.is_dir():
+        raise ConfigError(f"--output {options.output}: there is no such folder")
     own = _own_settings(options.config)
     table = _region_table(own, options.ranges)
     origin = options.origin_region or (own.sites[0].origin.region if own else _REGION)
@@ -106,21 +114,42 @@ def run(options: AnalyzeOptions) -> bool:
         money, origin, own, options.bill, options.recommend
     ))  # fmt: skip
     _write(report, options)
-    return _is_whole(report.scope, report)
+    return _is_whole(report)
 
 
 def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tariff) -> bool:
     """Send the requests of the logs to a proxy, and compare."""
     from nearbucket.cli.analyze_replay import ReplayOptions, replay  # noqa: PLC0415
 
-    fields = field_list(options.fields) if options.fields else ()
+    _refuse_report_options(options)
     plan = ReplayOptions(
-        url, options.rate, options.i_own_this_host, fields, options.ranges, options.form == "json"
+        url,
+        options.rate,
+        options.i_own_this_host,
+        options.field_names,
+        options.ranges,
+        options.form == "json",
     )
     with ExitStack() as stack:
         s3 = _s3(options, 1, stack)
         sources, _ = _sources(options, _period(options), s3)
         return replay(plan, own, money, sources, _opener(s3))
+
+
+def _refuse_report_options(options: AnalyzeOptions) -> None:
+    """A replay makes no report, so that options about one would have no effect."""
+    given = {
+        "--host": options.hosts,
+        "--format html": options.form == "html",
+        "--output": options.output,
+        "--bill": options.bill is not None,
+        "--inventory": options.inventory,
+        "--dedupe": options.dedupe,
+        "--engine": options.engine != "local",
+        "--keep": options.keep,
+    }
+    if names := [name for name, value in given.items() if value]:
+        raise ConfigError(f"{', '.join(names)}: without effect on --replay; leave it out")
 
 
 def _period(options: AnalyzeOptions) -> Period:
@@ -166,7 +195,7 @@ def _report(
     period = _period(options)
     counting = ReduceOptions(
         _rules(own, period, options.hosts),
-        field_list(options.fields) if options.fields else (),
+        options.field_names,
         100 / options.sample,
     )
     with ExitStack() as stack:
@@ -206,7 +235,7 @@ def _sources(
             if s3 is not None and name.startswith(S3)
             else local_sources([name], period)
         )
-    finder = DuplicateFinder(_opener(s3), field_list(options.fields) if options.fields else ())
+    finder = DuplicateFinder(_opener(s3), options.field_names)
     kept, left_out = finder.split(list(dict.fromkeys(sources)))
     if not kept:
         raise ConfigError(f"{', '.join(options.logs)}: there is no log file of this period")
@@ -267,7 +296,10 @@ def _bytes_of(text: str) -> int:
 
 def _write(report: Report, options: AnalyzeOptions) -> None:
     if options.output is not None:
-        options.output.write_text(render(report, options.form), encoding="utf-8")
+        try:
+            options.output.write_text(render(report, options.form), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"--output {options.output}: {error.strerror or error}") from None
     elif options.form == "text" and sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415
 
@@ -277,13 +309,10 @@ def _write(report: Report, options: AnalyzeOptions) -> None:
         typer.echo(render(report, options.form), nl=False)
 
 
-def _is_whole(scope: Scope, report: Report) -> bool:
-    """Whether all lines counted that were meant, and the log has addresses."""
-    from nearbucket.analysis.answers import NO_ADDRESS  # noqa: PLC0415
-
-    unmeant = {"unreadable", "without a time"}
+def _is_whole(report: Report) -> bool:
+    """Whether every line was counted or left out by an option, and the log has addresses."""
     return (
-        not scope.damaged
-        and not unmeant & set(scope.left_out)
+        not report.scope.damaged
+        and not {UNREADABLE, NO_TIME} & set(report.scope.left_out)
         and any(each.region != NO_ADDRESS for each in report.counts.regions)
     )
