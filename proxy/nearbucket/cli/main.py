@@ -115,15 +115,21 @@ def config_show(config: Config = None, *, as_json: AsJson = False) -> None:
         typer.echo(write_yaml(shown), nl=False)
 
 
-for parent, command, example in (
+for parent, command, *examples in (
     (app, explain, "explain --ip 3.5.140.1 /releases/app.tar.gz"),
     (app, lookup, "lookup --details 3.5.140.1 2600:9000:5201::1"),
     (app, check, "check --offline --config nearbucket.yaml"),
     (app, sync, "sync --dry-run --region us-west-2"),
-    (app, analyze, "analyze --format html --output report.html logs/"),
+    (
+        app,
+        analyze,
+        "analyze logs/",
+        "analyze s3://my-logs/cdn/ --since 2026-11-01 --format html --output report.html",
+        "analyze logs/ --config next.yaml --replay http://127.0.0.1:8080",
+    ),
     (config_app, diff, "config diff nearbucket.yaml new.yaml --log access.log.gz"),
 ):
-    parent.command(epilog=f"Example: nearbucket {example}")(command)
+    parent.command(epilog="\n\n".join(f"Example: nearbucket {each}" for each in examples))(command)
 
 
 def main() -> None:
