@@ -26,7 +26,7 @@ floors, and fails on an import that points upwards:
 * ``replicas/``: what is known of the copies in the target buckets.
 * ``origin/``: objects of the origin bucket.
 * ``telemetry/``: metrics and the access log.
-* ``analysis/``: access logs, decided again by another configuration.
+* ``analysis/``: access logs: reports on them, and their requests decided by another policy.
 * ``replication/``: copies objects to the targets.
 * ``policy/``: the decision.
 * ``regions/``: AWS's list of IP prefixes.

@@ -29,7 +29,7 @@ In reading order:
 * ``count_queries.py``: asks the store for the counts.
 * ``count_sql.py``: its SQL.
 * ``report_building.py``: makes a report of the counts: bill, what-ifs, recommendation, notes.
-* ``log_reader.py``: reads nearbucket's JSON and W3C logs and CloudFront's logs line by line.
+* ``log_reader.py``: gives the requests one after the other, for ``config diff``.
 * ``replay.py``: decides one logged request by two configurations.
 * ``policy_diff.py``: adds up the requests, bytes and dollars that differ.
 * ``answers.py``: the answers of a report, as plain values.

@@ -108,7 +108,7 @@ def grouped(
     """
     sizes = [max(_size(column), 1) for column in columns]
     if prod(sizes) >= 1 << 62:
-        raise OverflowError("too many combinations")  # not with blocks of 24 MiB
+        raise OverflowError("too many combinations")  # not with the rows of one block
     whole = columns[0].codes
     for column, size in zip(columns[1:], sizes[1:], strict=True):
         whole = pc.add(pc.multiply(whole, size), column.codes)

@@ -2,8 +2,8 @@
 
 It is asked once for each distinct site, object, region, method and flags, with an address made up
 for the region; regions in which all targets have the same mode get the same answers, so that one of
-them is asked about. No rule depends on anything else that is in the tables of ``traffic.py``. What
-is not in them is taken as follows:
+them is asked about. No rule depends on anything else in the tables of ``Traffic``. What is not in
+them is taken as follows:
 
 * ``redirect.percent``: as expectation. With 25 percent every redirect counts a quarter.
 * ``redirect.mode: shadow``: as ``on``, since the question is what redirects would save.

@@ -49,7 +49,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 * ``facts``: requests by context, object and client. ``downloads`` are whole 200 responses,
   ``aborted`` those and ranges that broke off.
 * ``contexts``: what the ids of contexts stand for. ``day`` counts from 1970, ``edge`` is the
-  location of CloudFront's server, ``flags`` are those of ``traffic.py``, ``amazon`` tells whether
+  location of CloudFront's server, ``flags`` as in ``Traffic.facts``, ``amazon`` tells whether
   the log has Amazon's ASN.
 * ``names``: host and key of the objects.
 * ``sizes``: the largest content length of a 200 for an object, and the highest end of a range + 1;

@@ -49,7 +49,7 @@ class ReplayPlan(NamedTuple):
     """What to replay, and where.
 
     Attributes:
-        tables: Gives the tables of the logs (``arrow_reader.py``) from the beginning.
+        tables: Gives the tables of ``TableReader`` for the logs, from the beginning.
         url: The proxy, as of ``own_url``.
         admin: Its admin port.
         rate: Requests a second.

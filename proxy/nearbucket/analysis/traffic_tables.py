@@ -65,7 +65,7 @@ class LoggedObject(NamedTuple):
 class TrafficTables:
     """The tables of a log, for queries: read the rows of one to their end before the next.
 
-    Besides ``facts``, ``sizes`` and ``networks`` (see ``traffic.py``) there is ``paths``: with a
+    Besides ``facts``, ``sizes`` and ``networks`` (see ``Traffic``) there is ``paths``: with a
     number (``path``) for each path of a host that was delivered.
 
     Attributes:
