@@ -167,7 +167,6 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
     method = _column(table, "cs_method", formats.text_of, "GET")
     status = coded(pa.chunked_array([pc.fill_null(_number(table, "sc_status"), 0)]))
     result = _column(table, "x_edge_result_type", formats.text_of, "")
-    reason = _column(table, formats.OWN, formats.text_of, "")
     amazon = _column(table, "asn", _AMAZON.__contains__, missing=False)
     context = combined([
         coded(pa.chunked_array([pc.divide(seconds, _DAY)])),
