@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.filesize import decimal
 
+from nearbucket.analysis.report.figures import visible
 from nearbucket.config.environment import FILE_VARIABLE
 from nearbucket.errors import ConfigError, OriginError, RangesError
 
@@ -47,20 +48,15 @@ def exit_code(error: Exception) -> int:
     return UNREACHABLE if isinstance(error, OriginError | OSError) else NEEDS_ATTENTION
 
 
-def printable(text: str) -> str:
-    """Text with a question mark for each control character, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def print_error(text: str) -> None:
     """Print a line on standard error."""
-    typer.echo(f"nearbucket: {printable(text)}", err=True)
+    typer.echo(f"nearbucket: {visible(text)}", err=True)
 
 
 def print_failures(lines: Iterable[str]) -> None:
     """Print what ended a command, a line each; on a terminal with the place in bold."""
     for line in lines:
-        place, colon, text = printable(line).partition(": ")
+        place, colon, text = visible(line).partition(": ")
         name = coloured("nearbucket:", fg="red", bold=True)
         typer.echo(f"{name} {coloured(place, bold=True)}{colon}{text}", err=True)
 
@@ -88,7 +84,7 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on a terminal, and TAB-separated lines without a heading in a pipe."""
-    safe = [tuple(printable(cell) for cell in row) for row in rows]
+    safe = [tuple(visible(cell) for cell in row) for row in rows]
     if not sys.stdout.isatty():
         for row in safe:
             typer.echo("\t".join(row))

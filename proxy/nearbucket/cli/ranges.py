@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nearbucket.analysis.report.figures import visible
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     NO_RANGES,
@@ -23,7 +24,6 @@ from nearbucket.cli.output import (
     print_error,
     print_json,
     print_table,
-    printable,
 )
 from nearbucket.config.file import load, load_regions
 from nearbucket.config.value_types import without_secrets
@@ -84,7 +84,7 @@ def lookup(  # noqa: PLR0913  # one parameter an option
         else:
             words = ([each] if isinstance(each, str) else each for each in extra.values())
             columns = (",".join(each) or "-" for each in words)
-            typer.echo("\t".join((printable(address), region, *columns)))
+            typer.echo("\t".join((visible(address), region, *columns)))
     if wrong:
         raise typer.Exit(NEEDS_ATTENTION)
 

@@ -22,12 +22,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from nearbucket.analysis.report.figures import visible
 from nearbucket.cli.output import (
     first_names,
     print_error,
     print_json,
     print_table,
-    printable,
     size_text,
 )
 from nearbucket.config.prices import GB
@@ -80,9 +80,7 @@ class SyncReport:
 
     def found(self, job: SyncJob) -> None:
         """List an object of a dry run: at once in a pipe, later on a terminal."""
-        line = "\t".join(
-            (self.name, job.verdict.value, str(job.what.size), printable(job.what.key))
-        )
+        line = "\t".join((self.name, job.verdict.value, str(job.what.size), visible(job.what.key)))
         if not sys.stdout.isatty():
             typer.echo(line)
         elif len(self.listed) < _SHOWN:

@@ -37,7 +37,7 @@ def harmless(text: str, longest: int = _LONGEST) -> str:
 
 
 def visible(text: str) -> str:
-    """Text in which characters that cannot be printed are escapes."""
+    """Text in which characters that cannot be printed, and a terminal may obey, are escapes."""
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
 
 

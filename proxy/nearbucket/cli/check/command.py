@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from nearbucket.analysis.report.figures import visible
 from nearbucket.cli.check.region_check import region_findings
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
@@ -20,7 +21,6 @@ from nearbucket.cli.output import (
     coloured,
     print_failures,
     print_json,
-    printable,
 )
 from nearbucket.config.file import load_with_sources
 from nearbucket.config.named_files import unreadable_files
@@ -135,6 +135,6 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         level = coloured(f"{finding.level}:", fg=_COLOURS[finding.level])
         fix = f"; {finding.fix}" if finding.fix else ""
-        typer.echo(f"{level} {finding.place}: {printable(finding.text + fix)}")
+        typer.echo(f"{level} {finding.place}: {visible(finding.text + fix)}")
     counted = [f"{number} {level}" for level, number in _summary(findings).items()]
     typer.echo(f"summary: {', '.join(counted)}")
