@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,10 +152,22 @@ def test_other_times_and_hosts_are_left_out_and_told(tmp_path: Path) -> None:
     late = BASE._replace(time=BASE.time + 3600)
     path = written(tmp_path / "a.log", BASE, late, late._replace(host="other.example"))
     period = Period(datetime.fromtimestamp(late.time, UTC), None)
-    scope, found = counted([path], rules(period=period, hosts=frozenset({BASE.host})))
+    scope, found = counted([path], rules(period=period, hosts=(BASE.host,)))
     assert scope.left_out == {"of other hosts": 1, "outside the period": 1}
     assert (scope.lines, found.counts.requests) == (1, 1)
     assert scope.first == scope.last == period.since
+
+
+def test_addresses_are_those_of_requests_that_count(tmp_path: Path) -> None:
+    others = [BASE._replace(host="other.example", client=f"10.0.0.{n}") for n in range(9)]
+    _, found = counted([written(tmp_path / "a.log", BASE, *others)], rules(hosts=(BASE.host,)))
+    assert [(each.requests, each.addresses) for each in found.counts.regions] == [(1, 1)]
+
+
+def test_a_time_of_another_century_is_none(tmp_path: Path) -> None:
+    wrong = [BASE._replace(time=time) for time in (0, 32503680000)]
+    scope, _ = counted([written(tmp_path / "a.log", BASE, *wrong)])
+    assert (scope.lines, scope.left_out, scope.days) == (1, {"without a time": 2}, 1 / 24)
 
 
 def test_a_sampled_log_is_scaled(tmp_path: Path) -> None:
@@ -162,6 +176,44 @@ def test_a_sampled_log_is_scaled(tmp_path: Path) -> None:
     counts = found.counts
     assert (counts.requests, counts.bytes, counts.downloads) == (40, 40 * BASE.bytes, 40)
     assert counts.top_files[0].addresses == 1
+
+
+def test_what_rounding_takes_from_one_row_of_a_sample_it_gives_to_the_next(tmp_path: Path) -> None:
+    requests = [BASE._replace(client=f"10.0.0.{number}") for number in range(100)]
+    path = written(tmp_path / "a.log", *requests)
+    for percent, whole in ((40, 250), (75, 133), (30, 333)):
+        counts = counted([path], ReduceOptions(factor=100 / percent))[1].counts
+        assert (counts.requests, counts.downloads) == (whole, whole)
+        assert [each.requests for each in counts.results] == [whole]
+
+
+def test_ranges_in_s3s_log_are_no_aborts_though_it_has_the_whole_size(tmp_path: Path) -> None:
+    line = (
+        "o b [06/Nov/2026:00:00:00 +0000] {} - R REST.GET.OBJECT k "
+        '"GET /k HTTP/1.1" {} - 1000 100000 1 1 "-" "a" -\n'
+    )
+    (tmp_path / "s3.log").write_text(line.format(WEST, 206) * 3 + line.format(WEST, 200))
+    counts = counted([tmp_path / "s3.log"])[1].counts
+    assert (counts.downloads, counts.aborted) == (1, 1)
+
+
+def test_one_absurd_line_costs_no_other(tmp_path: Path) -> None:
+    good = written(tmp_path / "good.log", BASE).read_text()
+    written(tmp_path / "status.log", BASE, BASE._replace(status=99999))
+    written(tmp_path / "bytes.log", *[BASE._replace(bytes=10**18 - 1)] * 12, BASE)
+    (tmp_path / "nested.log").write_text(good + '{"a":' * 50000 + "\n")
+    (tmp_path / "deep.json").write_text('{"a":' * 50000 + "\n")
+    (tmp_path / "year.log").write_text(
+        "o b [01/Jan/0001:00:00:00 +0100] 1.2.3.4 - R REST.GET.OBJECT k "
+        '"GET /k HTTP/1.1" 200 - 10 10 1 1 "-" "a" -\n'
+    )
+    scope, found = counted([tmp_path])
+    assert found.counts.requests == scope.lines == 4
+    assert found.counts.bytes == 4 * BASE.bytes
+    assert scope.left_out == {"unreadable": 16}
+    assert [Path(each.name).name for each in scope.damaged] == [
+        "bytes.log", "deep.json", "nested.log", "status.log", "year.log",
+    ]  # fmt: skip
 
 
 def test_nearbuckets_own_log_tells_who_does_not_follow(tmp_path: Path) -> None:
@@ -209,6 +261,41 @@ def test_kept_aggregates_are_used_while_the_file_is_the_same(tmp_path: Path) -> 
     os.utime(log, ns=(changed, changed))
     aggregates.write_bytes(aggregates.read_bytes()[:-9])
     assert counted([log], kept=keep)[1].counts == first[1].counts
+
+
+def test_a_file_that_could_not_be_read_is_read_by_the_next_run(tmp_path: Path) -> None:
+    log, keep, away = written(tmp_path / "a.log", BASE), tmp_path / "keep", tmp_path / "away"
+    options = ReduceOptions()
+    sources = local_sources([str(log)], ALWAYS)
+    log.rename(away)
+    with AggregateStore(128 << 20, 1) as store:
+        LocalEngine(options, 1, KeptAggregates(keep, options)).run(sources, store)
+        (failed,) = store.summaries
+        assert failed.damage == "cannot be read: No such file or directory"
+    away.rename(log)
+    assert counted([log], kept=keep)[0].lines == 1
+
+
+def test_what_is_kept_is_found_by_the_next_run_with_the_same_options() -> None:
+    script = (
+        "from nearbucket.analysis.reduce import ReduceOptions\n"
+        "from nearbucket.cli.analyze_run import _rules\n"
+        "from nearbucket.analysis.sources import ALWAYS\n"
+        "print(ReduceOptions(_rules(None, ALWAYS, ('b.example', 'A.example', 'c.example'))))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(told) == 1
+
+
+def test_a_file_whose_name_is_no_utf_8_is_kept(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.log"))
+    assert counted([written(path, BASE)], kept=tmp_path / "keep")[0].lines == 1
 
 
 def test_a_reduced_file_is_pickled_and_comes_back_from_its_table(tmp_path: Path) -> None:

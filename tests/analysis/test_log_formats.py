@@ -172,6 +172,15 @@ def test_blocks_end_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(fast(stored)[0]) in {50, 100}
 
 
+def test_a_line_without_end_is_not_held_in_memory() -> None:
+    text = w3c(LINE, b"x" * (40 << 20), LINE)
+    blocks = list(LogBlocks(io.BytesIO(text)))
+    assert max(map(len, blocks)) < 8 << 20
+    rows, reader, _ = fast(text)
+    assert (len(rows), reader.unreadable) == (2, 1)
+    assert reader.first_problem == "line 4: longer than 1048576 bytes"
+
+
 def test_fields_come_in_any_order_and_again_in_mid_file() -> None:
     names = "sc-status cs-uri-stem sc-bytes c-ip"
     content = w3c(b"200\t/a\t7\t" + WEST.encode(), header=names) + b"#Comment\n\n"

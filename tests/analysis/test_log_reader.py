@@ -232,7 +232,7 @@ FORMATS = {
 def test_every_text_format_of_analyze_is_read(tmp_path: Path, name: str) -> None:
     asked = LoggedRequest(WEST, "dl.example", "GET", KEY, "curl/8.5.0", None, None)
     assert only(lines(tmp_path, FORMATS[name])) == LogEntry(
-        asked, 206, 1300, None, served=True, length=1000
+        asked, 206, 1300, None, served=True, length=None if name == "S3's" else 1000
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +33,23 @@ def test_folders_are_read_with_all_below_and_without_hidden_files(tmp_path: Path
     assert names == [a, b]
     again = [str(tmp_path / "2*/b.*"), b, str(tmp_path / "*"), "-"]
     assert [source.name for source in local_sources(again, ALWAYS)] == [b, a, "-"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = made(tmp_path, "a.gz")
+    made(tmp_path, "closed/b.gz")
+    closed, list_it = str(tmp_path / "closed"), os.scandir
+
+    def refuse(folder: str) -> Any:
+        if folder == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return list_it(folder)
+
+    monkeypatch.setattr("os.scandir", refuse)  # the tests may run as root
+    names = [source.name for source in local_sources([str(tmp_path)], ALWAYS)]
+    assert names == [path, closed]
 
 
 def test_a_name_of_nothing_is_an_error(tmp_path: Path) -> None:
@@ -73,6 +93,12 @@ def test_times_are_utc() -> None:
         moment("noon", "--since")
 
 
+def test_a_time_that_is_none_is_told_and_a_name_with_one_is_a_name() -> None:
+    with pytest.raises(ConfigError, match="is no date"):
+        moment("0001-01-01T00:00+05:00", "--since")
+    assert Period(None, NOON).may_hold("E2EXAMPLE.0001-01-01-00.x.log")
+
+
 def test_a_copy_of_a_file_is_left_out_and_named(tmp_path: Path) -> None:
     first, copy, other = made(tmp_path, "a/x.log", "b/x.log", "c/x.log")
     Path(other).write_bytes(b"y")
@@ -99,6 +125,15 @@ def test_a_second_delivery_of_an_hour_is_left_out_and_named(tmp_path: Path) -> N
     assert [source.name for source in kept] == [standard, later]
     assert [each.name for each in left_out] == [again]
     assert "requests of 2026-11-02 12h are also in files of another format (w3c)" in left_out[0].why
+
+
+@pytest.mark.parametrize("empty", [b"", b"\n", b"#Version: 1.0\n", b"junk\n"])
+def test_a_file_without_requests_leaves_out_no_other(tmp_path: Path, empty: bytes) -> None:
+    content = (SAMPLES / "cloudfront-w3c-33.log").read_bytes()
+    made(tmp_path, "a/E2EXAMPLE.2026-11-02-12.0000abcd.log", content=empty)
+    made(tmp_path, "b/E2EXAMPLE.2026-11-02-12.1111abcd.log", content=content)
+    kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert (len(kept), left_out) == (2, ())
 
 
 def test_one_delivery_in_several_folders_is_read_whole(tmp_path: Path) -> None:

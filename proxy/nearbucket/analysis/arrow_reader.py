@@ -18,8 +18,16 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from nearbucket.analysis.formats import COLUMNS, NUMBERS, column_of, columns_of, standard_fields
-from nearbucket.analysis.line_reader import LONGEST, NONE, LineReader, line_of_object
+from nearbucket.analysis.formats import (
+    BOUNDS,
+    COLUMNS,
+    NUMBERS,
+    column_of,
+    columns_of,
+    standard_fields,
+)
+from nearbucket.analysis.line_reader import NONE, LineReader, line_of_object
+from nearbucket.analysis.log_blocks import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,8 +39,8 @@ pa.enable_signal_handlers(False)  # noqa: FBT003  # Python's own end the command
 
 TEXT = pa.dictionary(pa.int32(), pa.binary())
 _CSV_BLOCK = 1 << 20
-_REFUSED = (pa.ArrowException, ValueError)
-"""What Arrow raises for text that it does not read."""
+_REFUSED = (pa.ArrowException, ValueError, RecursionError)
+"""What Arrow and Python's JSON raise for text that they do not read."""
 
 
 class TableReader:
@@ -312,6 +320,6 @@ def _checked(table: pa.Table) -> pa.Table:
         if name in table.column_names and len(table):
             bounds = pc.min_max(table[name])
             low, high = bounds["min"].as_py(), bounds["max"].as_py()
-            if low is not None and (low < 0 or high >= 10**18):
+            if low is not None and (low < 0 or high >= BOUNDS[name]):
                 raise ValueError(f"{name} is out of range")
     return table

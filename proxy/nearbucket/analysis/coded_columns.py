@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+_MOST = 1 << 62
+"""Combinations that one number can tell apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A column.
@@ -69,11 +73,14 @@ def constant(value: Any, rows: int) -> Coded:
 
 def combined(columns: Sequence[Coded]) -> Coded:
     """Several columns as one, whose values are tuples."""
+    sizes = [len(column.values) for column in columns]
+    if prod(sizes) >= _MOST and len(columns) > 2:  # noqa: PLR2004  # fewer values than rows each
+        pair = combined([combined(columns[:-1]), columns[-1]])
+        return Coded(pair.codes, [(*front, last) for front, last in pair.values])
     whole = columns[0].codes
     for column in columns[1:]:
         whole = pc.add(pc.multiply(whole, len(column.values)), column.codes)
     found = coded(pa.chunked_array([whole]))
-    sizes = [len(column.values) for column in columns]
     values = [
         tuple(
             column.values[place] for column, place in zip(columns, _split(code, sizes), strict=True)
@@ -107,8 +114,8 @@ def grouped(
         The codes of each column, and the results, a row a combination.
     """
     sizes = [max(_size(column), 1) for column in columns]
-    if prod(sizes) >= 1 << 62:
-        raise OverflowError("too many combinations")  # not with the rows of one block
+    if prod(sizes) >= _MOST:
+        return _grouped_by_each(columns, values, how)
     whole = columns[0].codes
     for column, size in zip(columns[1:], sizes[1:], strict=True):
         whole = pc.add(pc.multiply(whole, size), column.codes)
@@ -120,6 +127,21 @@ def grouped(
         codes.append(pc.subtract(rest, pc.multiply(above, size)))
         rest = above
     return [rest, *codes[::-1]], results
+
+
+def _grouped_by_each(
+    columns: Sequence[Coded | Texts],
+    values: dict[str, pa.Array],
+    how: Sequence[tuple[str, str]],
+) -> tuple[list[pa.Array], list[pa.Array]]:
+    """As ``grouped``, where one number cannot hold the combinations."""
+    names = [f"_{number}" for number in range(len(columns))]
+    keys = {name: column.codes for name, column in zip(names, columns, strict=True)}
+    table = pa.table({**keys, **values}).group_by(names, use_threads=False).aggregate(list(how))
+    return (
+        [array_of(table[name]) for name in names],
+        [array_of(table[f"{name}_{function}"]) for name, function in how],
+    )
 
 
 def _size(column: Coded | Texts) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +84,7 @@ class DuplicateFinder:
             if len(deliveries) == 1:
                 continue
             kinds = {each: self._kind(each, files[0]) for each, files in deliveries.items()}
-            first = next(iter(kinds.values()))
+            first = next(filter(None, kinds.values()), "")
             for delivery, files in deliveries.items():
                 if kinds[delivery] != first and kinds[delivery]:
                     why = (
@@ -95,19 +94,18 @@ class DuplicateFinder:
                     left_out.update(dict.fromkeys(files, why))
 
     def _kind(self, delivery: tuple[str, str], example: LogSource) -> str:
-        """The format of a delivery, by one of its files."""
+        """The format of a delivery, by one of its files; empty if that does not show it."""
         if delivery not in self._kinds:
             reader = TableReader(frozenset(NEEDED), self._fields)
             try:
                 with self._opened(example) as file:
                     start = file.read(_START)
                 parquet = start.startswith(b"PAR1")
-                if not parquet:
-                    for _ in islice(reader.tables(LogBlocks(io.BytesIO(start))), 1):
-                        break
-                self._kinds[delivery] = "parquet" if parquet else reader.kind
+                if not parquet and not any(reader.tables(LogBlocks(io.BytesIO(start)))):
+                    return ""
             except OSError:
                 return ""
+            self._kinds[delivery] = "parquet" if parquet else reader.kind
         return self._kinds[delivery]
 
 

@@ -45,7 +45,9 @@ STANDARD = (  # noqa: SIM905  # as in the file
 the end over the years, so a file of 2010 has the first 12."""
 _LENGTHS = (33, 26, 24, 23, 19, 18, 15, 12)
 
-NUMBER = re.compile(rb"[0-9]{1,18}")
+NUMBER = re.compile(rb"[0-9]{1,15}")
+BOUNDS = dict.fromkeys(NUMBERS, 10**15) | {"sc_status": 1000}
+"""What numbers are below: their sums fit into 64 bits, whatever one line says."""
 _DATE = re.compile(rb"\d{4}-\d\d-\d\d")
 _TIME = re.compile(rb"\d\d:\d\d:\d\d")
 _STATUS = re.compile(rb"[0-9]{3}")

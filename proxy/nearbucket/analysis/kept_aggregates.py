@@ -60,7 +60,9 @@ class KeptAggregates:
             return None
 
     def put(self, source: LogSource, reduced: ReducedFile) -> None:
-        """Keep a reduced file; under its name only once it is whole."""
+        """Keep a reduced file, unless reading failed; under its name only once it is whole."""
+        if reduced.summary.failed:
+            return
         path = self._path(source)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
@@ -75,4 +77,4 @@ class KeptAggregates:
 
     def _path(self, source: LogSource) -> Path:
         name = "\0".join((*map(str, source), self._salt))
-        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.parquet"
+        return self._folder / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.parquet"

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.formats import COLUMNS, NUMBER, NUMBERS, column_of, columns_of
+from nearbucket.analysis.formats import BOUNDS, COLUMNS, NUMBER, NUMBERS, column_of, columns_of
 from nearbucket.analysis.formats import standard_fields as standard
+from nearbucket.analysis.log_blocks import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,10 +24,9 @@ LogLine = tuple[bytes | None, ...]
 """The values of one line, in the order of ``formats.COLUMNS``; None where the file has no such
 column, ``-`` where the column has no value."""
 
-LONGEST = 1 << 20
-"""Bytes of a line; a longer one cannot be read."""
 NONE = b"-"
 _NO_NUMBER = (NONE, b"", None)
+_STATUS = COLUMNS.index("sc_status")
 _FIRST_NUMBER = len(COLUMNS) - len(NUMBERS)
 _TEXT_LIKE = re.compile(rb"[\t\n\r]")
 _S3_LINE = re.compile(
@@ -108,6 +108,9 @@ def _checked(line: LogLine) -> LogLine:
         if value not in _NO_NUMBER and not NUMBER.fullmatch(value):
             name = COLUMNS[line.index(value, _FIRST_NUMBER)].replace("_", "-")
             raise ValueError(f"{value[:40]!r} in {name} is no number")
+    status = line[_STATUS]
+    if status not in _NO_NUMBER and int(status) >= BOUNDS["sc_status"]:
+        raise ValueError(f"{status!r} in sc-status is no status")
     return line
 
 
@@ -193,7 +196,7 @@ def _of_s3(raw: bytes) -> LogLine:
     found = _S3_LINE.fullmatch(raw)
     if found is None:
         raise ValueError("neither JSON, nor W3C below a #Fields line, nor S3's format")
-    moment = datetime.strptime(found["time"].decode("ascii", "replace"), _S3_TIME).astimezone(UTC)
+    moment, whole = _s3_time(found["time"]), found["status"] == b"200"
     operation, key = found["operation"].split(b"."), found["key"]
     last_quote = found["quoted"].rfind(b'"')
     referer_end = found["quoted"].rfind(b'" "', 0, max(last_quote, 0))
@@ -212,6 +215,14 @@ def _of_s3(raw: bytes) -> LogLine:
             "cs_user_agent": agent.replace(b"%", b"%25") or NONE,
             "x_edge_result_type": found["error"],
             "sc_bytes": found["bytes"],
-            "sc_content_len": found["size"],
+            # S3 logs the size of the whole object, also where it sends a range of it
+            "sc_content_len": found["size"] if whole else NONE,
         }
     )
+
+
+def _s3_time(raw: bytes) -> datetime:
+    try:
+        return datetime.strptime(raw.decode("ascii", "replace"), _S3_TIME).astimezone(UTC)
+    except OverflowError:  # of the year 1 or 9999
+        raise ValueError(f"{raw!r} is no time") from None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.sources import LogSource
 
+LONGEST = 1 << 20
+"""Bytes of a line; a longer one cannot be read."""
 BLOCK = 4 << 20
 """Bytes of a block, before it is cut after its last line: few, so that they stay in the cache."""
 _READ = _TEXT = 1 << 20
@@ -68,6 +70,7 @@ class LogBlocks:
 
     Attributes:
         damage: Why the rest of the file could not be read; empty if all was.
+        failed: Whether that is a failure of reading, which may not come again.
         read: Stored bytes that were read.
         parquet: The whole file, if it is Parquet; it has no blocks then.
     """
@@ -75,6 +78,7 @@ class LogBlocks:
     def __init__(self, file: IO[bytes], progress: Callable[[int], None] | None = None) -> None:
         """Take an open file, and a function that is told of stored bytes that were read."""
         self.damage = ""
+        self.failed = False
         self.read = 0
         self.parquet = b""
         self._file = file
@@ -87,6 +91,8 @@ class LogBlocks:
         for piece in self._text():
             part = piece.removeprefix(_BOM) if first else piece  # the same object if it has none
             first = False
+            if size > BLOCK + LONGEST and b"\n" not in part:
+                continue  # of a line that is too long already
             parts.append(part)
             size += len(part)
             if size >= BLOCK and (end := part.rfind(b"\n")) >= 0:
@@ -118,6 +124,7 @@ class LogBlocks:
                 yield first
                 yield from pieces
         except OSError as error:
+            self.failed = True
             self.damage = f"cannot be read to its end: {error.strerror or error}"
 
     def _gunzipped(self, piece: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -76,7 +76,7 @@ def reduce_parts(
         opened: Opens the file.
         ids: Tells which request ids are new; None if requests are not told by their ids.
     """
-    reader, lines = TableReader(columns_read(ids), options.fields), 0
+    reader, lines, failed = TableReader(columns_read(ids), options.fields), 0, False
     try:
         with opened(source) as file:
             blocks = LogBlocks(file, progress)
@@ -84,8 +84,9 @@ def reduce_parts(
                 part = reduce_table(table, options, source.name, ids)
                 lines += part.summary.lines + sum(part.summary.left_out.values())
                 yield part
-            damage = blocks.damage
+            damage, failed = blocks.damage, blocks.failed
     except OSError as error:
+        failed = True
         damage = f"cannot be read: {error.strerror or error}"
     except (pa.ArrowException, ValueError, OverflowError) as error:  # no other file suffers
         damage = f"cannot be counted: {error}"
@@ -94,7 +95,7 @@ def reduce_parts(
     if not damage and not lines:
         damage = "has no request"
     left_out = {UNREADABLE: reader.unreadable} if reader.unreadable else {}
-    summary = FileSummary(source.name, reader.kind, 0, left_out, None, None, damage)
+    summary = FileSummary(source.name, reader.kind, 0, left_out, None, None, damage, failed)
     yield without_requests(summary)
 
 
@@ -159,7 +160,9 @@ def _object_ids(rows: RequestColumns, host: pa.Array, key: pa.Array) -> pa.Array
 def _scaled(sums: pa.Array, factor: float) -> pa.Array:
     if factor == 1:
         return sums
-    return pc.round(pc.multiply(sums.cast(pa.float64()), factor)).cast(pa.int64())
+    # what rounding takes from one row it gives to the next: ones of 40 % become 2, 3, 2, 3
+    upto = pc.round(pc.multiply(pc.cumulative_sum(sums).cast(pa.float64()), factor))
+    return pc.pairwise_diff(pa.concat_arrays([pa.array([0.0]), upto]))[1:].cast(pa.int64())
 
 
 def _facts(rows: RequestColumns, factor: float) -> list[pa.Array]:
@@ -193,7 +196,8 @@ def _objects(rows: RequestColumns) -> tuple[list[pa.Array], list[pa.Array]]:
 def _clients(rows: RequestColumns) -> list[pa.Array]:
     ids, texts = rows.client.ids, rows.client.texts
     amazon = pa.repeat(pa.scalar(rows.amazon.values[0]), len(ids))
-    if len(rows.amazon.values) > 1:
+    if len(rows.amazon.values) > 1 or rows.left_out:
+        # the texts are also those of requests that do not count
         (client, code), _ = grouped([rows.client, rows.amazon], {}, [])
         ids, texts = pc.take(ids, client), pc.take(texts, client)
         amazon = pc.take(pa.array(rows.amazon.values), code)

@@ -80,6 +80,7 @@ class FileSummary:
         first: Unix time of the first request; None without requests.
         last: Unix time of the last request.
         damage: What is wrong with the file; empty if nothing is.
+        failed: Whether it could not be read this time, whatever is in it.
     """
 
     name: str
@@ -89,6 +90,7 @@ class FileSummary:
     first: int | None = None
     last: int | None = None
     damage: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def merged(parts: Sequence[ReducedFile]) -> ReducedFile:
         min(times, default=None),
         max(times, default=None),
         last.damage,
+        last.failed,
     )
     tables = {name: pa.concat_tables([part.tables[name] for part in parts]) for name in SCHEMAS}
     return ReducedFile(summary, tables)

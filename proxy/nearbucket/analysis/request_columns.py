@@ -46,6 +46,7 @@ _BROKEN_PERCENT = 95
 _OK, _PARTIAL = 200, 206
 _LONGEST = 1 << 30  # without an end, Arrow 26 fails
 _DAY = 86400
+_FIRST, _END = 946684800, 4102444800  # 2000-01-01 and 2100-01-01
 
 
 NewIds = Callable[[pa.Array], pa.Array]
@@ -65,7 +66,7 @@ class CountingRules:
     """
 
     period: Period = ALWAYS
-    hosts: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
     opt_out_queries: tuple[str, ...] = ("redirect=no",)
     opt_out_agents: tuple[str, ...] = ()
     cookies: tuple[str, ...] = ("*",)
@@ -138,7 +139,7 @@ def request_columns(
             left_out[reason] = lost
         return table.filter(kept) if lost else table
 
-    table = table.append_column("seconds", _seconds(table))
+    table = table.append_column("seconds", _of_logs(_seconds(table)))
     table = keep(table, array_of(pc.is_valid(table["seconds"])), NO_TIME)
     if rules.period.since or rules.period.until:
         table = keep(table, _within(table["seconds"], rules.period), OTHER_TIME)
@@ -348,6 +349,15 @@ def _seconds(table: pa.Table) -> pa.Array:
     if "timestamp" in names:
         return coded(table["timestamp"]).picked(lambda raw: _epoch(raw, 1), pa.int64())
     return pa.nulls(len(table), pa.int64())
+
+
+def _of_logs(seconds: pa.Array) -> pa.Array:
+    """The times of this century: one damaged date would make a log of days one of centuries."""
+    bounds = pc.min_max(seconds).as_py()
+    if bounds["min"] is None or (bounds["min"] >= _FIRST and bounds["max"] < _END):
+        return seconds
+    fits = pc.and_(pc.greater_equal(seconds, _FIRST), pc.less(seconds, _END))
+    return pc.if_else(fits, seconds, None)
 
 
 def _epoch(raw: bytes, unit: int) -> int | None:

@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import ValidationError
+
 from nearbucket.analysis.log_blocks import open_file
 from nearbucket.analysis.sources import S3, LogSource
 from nearbucket.config.buckets import Bucket
@@ -89,11 +91,17 @@ class S3Logs:
         """The client for a bucket, made once."""
         if bucket not in self._clients:
             environ = os.environ
-            entry = Bucket(
-                bucket=bucket,
-                region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION,
-                endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL"),
-            )
+            try:
+                entry = Bucket(
+                    bucket=bucket,
+                    region=environ.get("AWS_REGION")
+                    or environ.get("AWS_DEFAULT_REGION")
+                    or _REGION,
+                    endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL"),
+                )
+            except ValidationError as error:
+                found = error.errors()[0]
+                raise ConfigError(f"{S3}{bucket}: {found['loc'][0]}: {found['msg']}") from None
             location = BucketLocation(f"{S3}{bucket}", entry, "ambient")
             client = await self._stack.enter_async_context(opened(location, self._connections))
             self._clients[bucket] = client, location

@@ -6,6 +6,7 @@ What a file's name says of its hour lets ``--since`` and ``--until`` skip it unr
 from __future__ import annotations
 
 import glob
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +22,9 @@ S3 = "s3://"
 _LATE = timedelta(hours=1)
 """How far requests may be from the hour in the name of their file."""
 _CLOUDFRONT_NAME = re.compile(
-    r"(?:^|/)(?P<distribution>[A-Z0-9]{8,20})\.(\d{4})-(\d\d)-(\d\d)-(\d\d)\.[^/]*$"
+    r"(?:^|/)(?P<distribution>[A-Z0-9]{8,20})\.(20\d\d)-(\d\d)-(\d\d)-(\d\d)\.[^/]*$"
 )
-_HIVE = re.compile(r"(?:^|/)year=(\d{4})/month=(\d\d?)/day=(\d\d?)(?:/hour=(\d\d?))?/")
+_HIVE = re.compile(r"(?:^|/)year=(20\d\d)/month=(\d\d?)/day=(\d\d?)(?:/hour=(\d\d?))?/")
 _HIVE_DISTRIBUTION = re.compile(r"(?:^|/)DistributionId=([A-Z0-9]+)/", re.IGNORECASE)
 
 
@@ -85,11 +86,11 @@ def moment(text: str, option: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(
             f"{option}: {text!r} is no date such as 2026-11-02, or 2026-11-02T03:00 (UTC)"
         ) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def hour_of(name: str) -> FileHour | None:
@@ -130,7 +131,7 @@ def local_sources(names: Iterable[str], period: Period) -> list[LogSource]:
 def _paths(name: str) -> Iterator[Path]:
     path = Path(name)
     if path.is_dir():
-        yield from sorted(each for each in path.rglob("*") if _is_log(each, path))
+        yield from sorted(_below(path))
     elif path.exists():
         yield path
     else:
@@ -144,10 +145,19 @@ def _paths(name: str) -> Iterator[Path]:
                 yield match
 
 
-def _is_log(path: Path, top: Path) -> bool:
-    """Whether a file in a folder is taken: hidden ones, and those in hidden folders, are not."""
-    hidden = any(part.startswith(".") for part in path.relative_to(top).parts)
-    return not hidden and path.is_file()
+def _below(top: Path) -> Iterator[Path]:
+    """The files below a folder; hidden ones, and those in hidden folders, are not taken.
+
+    A folder that cannot be listed comes as itself: reading it tells what is wrong.
+    """
+    refused: list[Path] = []
+    for folder, folders, files in os.walk(
+        top, onerror=lambda error: refused.append(Path(error.filename))
+    ):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(folder, name) for name in files if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())
+    yield from refused
 
 
 def _source(path: Path) -> LogSource:

@@ -272,7 +272,7 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
 
 def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> CountingRules:
     """What counts, and as what, by the configuration's sites."""
-    wanted = frozenset(host.lower() for host in hosts)
+    wanted = tuple(sorted({host.lower() for host in hosts}))
     if own is None:
         return CountingRules(period, wanted)
     queries = [site.opt_out.query for site in own.sites]
