@@ -125,6 +125,28 @@ def test_json_and_parquet_of_the_same_requests_give_the_same_rows() -> None:
     ]
 
 
+@pytest.mark.parametrize("lost", ["c-ip", "sc-bytes", "time", "cs(User-Agent)"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_json_lines_with_other_fields_than_the_first_are_read_whole(lost: str, place: int) -> None:
+    objects = [
+        json.loads(line) for line in (SAMPLES / "cloudfront-v2.json").read_bytes().splitlines()
+    ]
+    del objects[place][lost]
+    content = b"".join(json.dumps(each).encode() + b"\n" for each in objects)
+    rows, reader, _ = fast(content)
+    assert reader.unreadable == (lost == "sc-bytes")
+    assert rows == slow(content)
+
+
+@pytest.mark.parametrize("name", ["cloudfront-v2.json", "cloudfront-v2.parquet"])
+def test_json_and_parquet_are_not_read_line_by_line(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fast((SAMPLES / name).read_bytes())[0]
+    monkeypatch.setattr(TableReader, "_of_lines", lambda *_: iter(()))
+    assert fast((SAMPLES / name).read_bytes())[0] == whole != []
+
+
 def test_broken_lines_cost_no_other() -> None:
     bad = (
         b"2026-11-02\t03:04:05\tIAD89", b"not a log line", b"\xff\xfe\0bad utf8\t\t\t",

@@ -18,10 +18,13 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from nearbucket.analysis.coded_columns import coded
 from nearbucket.analysis.formats import (
     BOUNDS,
     COLUMNS,
+    NEEDED,
     NUMBERS,
+    STANDARD,
     column_of,
     columns_of,
     standard_fields,
@@ -122,17 +125,23 @@ class TableReader:
 
     def _json(self, part: memoryview) -> pa.Table:
         first = json.loads(_first_line(part))
-        names = {name: column for name in first if (column := column_of(name))}
         columns_of(list(first))
+        names = {name: column for name in first if (column := column_of(name))}
+        more = {
+            name: name_of for name, name_of in _SPELLED.items() if name_of not in names.values()
+        }
         table = pyarrow.json.read_json(
             pa.py_buffer(part),
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=_CSV_BLOCK),
             parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=pa.schema([(name, pa.string()) for name in names]),
+                explicit_schema=pa.schema([(name, pa.string()) for name in (*names, *more)]),
                 unexpected_field_behavior="ignore",
             ),
         )
-        return self._of_strings(table, names)
+        if any(table[name].null_count for name in names if names[name] in NEEDED):
+            raise ValueError
+        unused = [name for name in more if table[name].null_count == len(table)]
+        return self._of_strings(table.drop_columns(unused), names | more)
 
     def _parquet(self, content: bytes) -> Iterator[pa.Table]:
         try:
@@ -254,6 +263,12 @@ def _ends_lines_once(part: memoryview) -> bool:
 _TYPES = {
     **dict.fromkeys(NUMBERS, pa.int64()), "date": pa.date32(), "time": pa.time32("s"),
 }  # fmt: skip
+_SPELLED = {
+    name: column
+    for name in (*COLUMNS, *(each.replace("_", "-") for each in COLUMNS), *STANDARD)
+    if (column := column_of(name))
+}
+"""Names of our columns in JSON, for those that the first line does not have."""
 _ABSENT = pa.array(["-", ""])
 
 
@@ -270,6 +285,9 @@ def _typed(name: str, values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.Chunk
         return pc.fill_null(values, NONE).dictionary_encode()
     if not pa.types.is_string(values.type):
         return values.cast(kind)
+    if name == "time":  # Arrow has no cast for them
+        times = coded(pa.chunked_array([values] if isinstance(values, pa.Array) else values.chunks))
+        return times.picked(lambda text: _clock((text or "-").encode()), pa.int32()).cast(kind)
     absent = pc.is_in(values, _ABSENT)
     return pc.if_else(absent, pa.scalar(None, pa.string()), values).cast(kind)
 
