@@ -33,7 +33,7 @@ from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.analysis.log_writers import w3c
 from tests.analysis.made_logs import Mixed, Record, mixed
 from tests.analysis.test_log_reader import FULL
-from tests.build import WEST
+from tests.build import EAST, WEST
 from tests.log_lines import line_of
 from tests.made_ranges import MADE
 
@@ -317,6 +317,14 @@ def test_counts_do_not_depend_on_the_size_of_blocks(
     monkeypatch.setattr("nearbucket.analysis.log_blocks._TEXT", 10_000)
     monkeypatch.setattr("nearbucket.analysis.reduce._ROWS", 700)
     assert counted([log])[1].counts == whole[1].counts
+
+
+def test_regions_with_the_same_bytes_come_in_the_same_order(tmp_path: Path) -> None:
+    both = [BASE, BASE._replace(client=EAST)]
+    here = counted([written(tmp_path / "a.log", *both)])[1].counts
+    there = counted([written(tmp_path / "b.log", *both[::-1])])[1].counts
+    assert here.regions == there.regions
+    assert [list(day.by_region) for day in here.days] == [list(day.by_region) for day in there.days]
 
 
 def test_small_files_that_are_read_together_count_as_each_alone(

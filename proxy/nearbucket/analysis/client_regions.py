@@ -12,6 +12,8 @@ from nearbucket.policy.model import UNKNOWN
 from nearbucket.regions.prefixes import packed_address
 
 if TYPE_CHECKING:
+    import duckdb
+
     from nearbucket.analysis.aggregate_store import AggregateStore
     from nearbucket.regions.region_table import RegionTable
 
@@ -64,7 +66,19 @@ def add_regions(store: AggregateStore, table: RegionTable) -> list[str]:
         connection.register("made", made)
         connection.execute("INSERT INTO regions FROM made")
     connection.unregister("made")
-    return list(names)
+    return _in_order(connection, list(names))
+
+
+def _in_order(connection: duckdb.DuckDBPyConnection, names: list[str]) -> list[str]:
+    """Number regions by their names: clients come in another order each time."""
+    ordered = [*OUTSIDE, *sorted(names[len(OUTSIDE) :])]
+    if ordered != names:
+        place = {name: number for number, name in enumerate(ordered)}
+        columns = {"region": list(range(len(names))), "place": [place[name] for name in names]}
+        connection.register("numbers", pa.table(columns))
+        connection.execute(_RENUMBER)
+        connection.unregister("numbers")
+    return ordered
 
 
 def network_text(number: int) -> str:
@@ -74,4 +88,5 @@ def network_text(number: int) -> str:
     return str(IPv4Network((number << 8, 24)))
 
 
+_RENUMBER = "UPDATE regions SET region = place FROM numbers WHERE regions.region = numbers.region"
 _CLIENTS = "SELECT client, amazon, address FROM clients"
