@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from nearbucket.analysis.aggregate_store import AggregateStore
 from nearbucket.analysis.count_queries import Answers, answer, scope_of
 from nearbucket.analysis.kept_aggregates import KeptAggregates
 from nearbucket.analysis.local_engine import LocalEngine
+from nearbucket.analysis.log_blocks import open_file
 from nearbucket.analysis.range_sessions import sessions_of
 from nearbucket.analysis.reduce import ReduceOptions, reduce_file
 from nearbucket.analysis.reduced_file import ReducedFile
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nearbucket.analysis.answers import Scope
+    from nearbucket.analysis.sources import LogSource
 
 _NO_FORMAT = "neither JSON, nor W3C below a #Fields line, nor S3's format"
 TABLE = build_table(read_ranges(MADE.read_bytes()), ["EC2"], {})
@@ -325,6 +328,31 @@ def test_regions_with_the_same_bytes_come_in_the_same_order(tmp_path: Path) -> N
     there = counted([written(tmp_path / "b.log", *both[::-1])])[1].counts
     assert here.regions == there.regions
     assert [list(day.by_region) for day in here.days] == [list(day.by_region) for day in there.days]
+
+
+def test_what_ends_a_run_ends_it_within_a_file(tmp_path: Path) -> None:
+    log, told = written(tmp_path / "a.log", *[BASE] * 50_000), []  # of several reads
+    (tmp_path / "none.log").write_bytes(b"")
+    begun = Event()
+
+    def progress(size: int) -> None:
+        told.append(size)
+        begun.set()
+        ended.wait(60)
+
+    def opened(source: LogSource) -> Any:
+        if Path(source.name) == log:
+            return open_file(source)
+        begun.wait(60)
+        Timer(0.2, ended.set).start()
+        raise MemoryError
+
+    ended = Event()
+    names = [str(tmp_path / "none.log"), str(log)]
+    engine = LocalEngine(ReduceOptions(), 2, None, opened, progress)
+    with AggregateStore(128 << 20, 1) as store, pytest.raises(MemoryError):
+        engine.run(local_sources(names, ALWAYS), store)
+    assert 1 <= len(told) <= 2 < log.stat().st_size >> 20
 
 
 def test_small_files_that_are_read_together_count_as_each_alone(

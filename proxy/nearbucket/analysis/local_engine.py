@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.log_blocks import open_file
@@ -48,28 +49,38 @@ class LocalEngine:
 
     def run(self, sources: Sequence[LogSource], store: AggregateStore) -> None:
         """Add all files to the store."""
+        stopped = Event()
+
+        def told(size: int) -> None:
+            if stopped.is_set():  # a file can take minutes
+                raise CancelledError
+            self.progress(size)
+
         work = [[source] for source in sources] if self.kept else groups(sources)
         with ThreadPoolExecutor(self.threads, "reduce") as pool:
             try:
-                for _ in pool.map(lambda group: self._add(group, store), work):
+                for _ in pool.map(lambda group: self._add(group, store, told), work):
                     pass
             except BaseException:
+                stopped.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         store.finish()
 
-    def _add(self, group: Sequence[LogSource], store: AggregateStore) -> None:
+    def _add(
+        self, group: Sequence[LogSource], store: AggregateStore, told: Callable[[int], None]
+    ) -> None:
         if len(group) > 1:
-            for part in reduce_small(group, self.options, self.progress, self.opened, self.ids):
+            for part in reduce_small(group, self.options, told, self.opened, self.ids):
                 store.add(part)
             return
         (source,) = group
         kept = self.kept if source.name != STDIN else None
         if kept is not None and (known := kept.get(source)) is not None:
             store.add(known)
-            self.progress(source.size)
+            told(source.size)
             return
-        parts = reduce_parts(source, self.options, self.progress, self.opened, self.ids)
+        parts = reduce_parts(source, self.options, told, self.opened, self.ids)
         if kept is None:
             for part in parts:
                 store.add(part)
