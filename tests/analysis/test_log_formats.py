@@ -203,6 +203,14 @@ def test_a_line_without_end_is_not_held_in_memory() -> None:
     assert reader.first_problem == "line 4: longer than 1048576 bytes"
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_large_file_of_json_objects_without_line_ends_is_read_whole(*, packed: bool) -> None:
+    objects = (SAMPLES / "cloudfront-v2.json").read_bytes().splitlines()
+    content = b"".join(objects * 1000)
+    rows, reader, _ = fast(gzip.compress(content, 1) if packed else content)
+    assert (len(rows), reader.unreadable) == (len(objects) * 1000, 0)
+
+
 def test_fields_come_in_any_order_and_again_in_mid_file() -> None:
     names = "sc-status cs-uri-stem sc-bytes c-ip"
     content = w3c(b"200\t/a\t7\t" + WEST.encode(), header=names) + b"#Comment\n\n"

@@ -24,6 +24,8 @@ BLOCK = 4 << 20
 _READ = _TEXT = 1 << 20
 """Stored bytes that are read at once, and bytes that are decompressed at once: so much is lost
 where a file is damaged."""
+_NO_LINE = 1 << 16
+"""Bytes that no JSON object of a log has: text without a line end in so many is of several."""
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
@@ -87,10 +89,14 @@ class LogBlocks:
     def __iter__(self) -> Iterator[bytes]:
         """Blocks that end with a line end; the last one may not."""
         parts: list[bytes] = []
-        size, first = 0, True
+        size, first, unbroken = 0, True, False
         for piece in self._text():
             part = piece.removeprefix(_BOM) if first else piece  # the same object if it has none
-            first = False
+            if first:
+                unbroken = part.startswith(b"{") and len(part) >= _NO_LINE and b"\n" not in part
+                first = False
+            if unbroken:  # Firehose writes JSON objects without line ends
+                part = part.replace(b"}{", b"}\n{")
             if size > BLOCK + LONGEST and b"\n" not in part:
                 continue  # of a line that is too long already
             parts.append(part)
