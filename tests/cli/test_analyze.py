@@ -150,6 +150,14 @@ def test_kept_aggregates_give_the_same_report(analyze: Any, log: str, tmp_path: 
     assert report(analyze(log, "--format", "json")) == first
 
 
+def test_kept_aggregates_in_the_folder_of_the_logs_are_no_logs(analyze: Any, log: str) -> None:
+    folder = Path(log).parent
+    options = (str(folder), "--format", "json", "--keep", str(folder / "kept"))
+    first = report(analyze(*options))
+    assert any((folder / "kept").iterdir())
+    assert report(analyze(*options)) == first
+
+
 def test_the_real_bill_scales_the_dollars(analyze: Any, tmp_path: Path) -> None:
     w3c(tmp_path / "a.log", [request._replace(bytes=10**12) for request in LOG])
     bill = report(analyze(str(tmp_path / "a.log"), "--format", "json", "--bill", "12345"))["bill"]

@@ -233,13 +233,21 @@ def _sources(
         sources += (
             s3.sources(name, period)
             if s3 is not None and name.startswith(S3)
-            else local_sources([name], period)
+            else _outside(options.keep, local_sources([name], period))
         )
     finder = DuplicateFinder(_opener(s3), options.field_names)
     kept, left_out = finder.split(list(dict.fromkeys(sources)))
     if not kept:
         raise ConfigError(f"{', '.join(options.logs)}: there is no log file of this period")
     return kept, left_out
+
+
+def _outside(keep: Path | None, sources: list[LogSource]) -> list[LogSource]:
+    """The files that are not in the folder of ``--keep``, which may be in that of the logs."""
+    if keep is None:
+        return sources
+    folder = keep.resolve()
+    return [each for each in sources if not Path(each.name).resolve().is_relative_to(folder)]
 
 
 def _opener(s3: S3Logs | None) -> Callable[[LogSource], Any]:
