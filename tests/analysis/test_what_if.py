@@ -229,6 +229,28 @@ def test_a_bucket_in_another_region_than_its_clients_costs_transfer() -> None:
     assert found.costs_usd_month == pytest.approx(1000 * (GET + TRANSFER))
 
 
+@pytest.mark.parametrize("first", ["near.example", "far.example"])
+def test_transfer_costs_only_at_the_site_whose_bucket_is_in_another_region(first: str) -> None:
+    buckets = {"near.example": "us-west-2", "far.example": "us-east-1"}
+    sites = [
+        {
+            "hosts": [host],
+            "origin": {"bucket": "downloads", "region": "us-east-1"},
+            "targets": {"us-west-2": {"bucket": "downloads", "region": buckets[host]}},
+        }
+        for host in sorted(buckets, key=first.__ne__)
+    ]
+    policy = Settings.model_validate({"sites": sites})
+    rows = [
+        fact("a.tar.gz", "us-west-2", GB, host=host, requests=requests)
+        for host, requests in (("near.example", 1), ("far.example", 1000))
+    ]
+    traffic = traffic_of(rows, MONTH_DAYS)
+    found = what_if(traffic, policy, FLAT, month_usage(traffic))
+    copy = TRANSFER + PUT + STORAGE  # all within the month, as the log has one day
+    assert found.costs_usd_month == pytest.approx(1001 * GET + 1000 * TRANSFER + copy)
+
+
 def test_a_redirect_saves_the_cheapest_gigabytes() -> None:
     tb = 1024
     rows = [fact("a.tar.gz", "us-east-1", tb * GB, requests=46),

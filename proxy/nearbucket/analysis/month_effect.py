@@ -95,13 +95,16 @@ class MonthBill:
         return s3_get_per_request(self.tariff)
 
     def effect(
-        self, rows: Iterable[RedirectedTraffic], buckets: Mapping[str, str], copies: float
+        self,
+        rows: Iterable[RedirectedTraffic],
+        buckets: Mapping[tuple[str, str], str],
+        copies: float,
     ) -> MonthEffect:
         """What the redirects of the log's period change in a month.
 
         Args:
             rows: The redirected traffic.
-            buckets: Region of the clients to that of their bucket, where it is another.
+            buckets: Region of the bucket by site and region of the clients, where it is another.
             copies: Dollars a month for copies.
         """
         removed: dict[str, float] = defaultdict(float)
@@ -116,7 +119,7 @@ class MonthBill:
                 billed[row.geography] += gb
             redirects += row.requests * self.month
             costs += row.requests * self.month * self.per_redirect
-            bucket = buckets.get(row.region, row.region)
+            bucket = buckets.get((row.site, row.region), row.region)
             costs += gb * self.tariff.transfer_per_gb(bucket, row.region)
         saved = saving(self.usage, self.without(billed), costs, self.tariff)
         most = self.usd - costs

@@ -111,7 +111,7 @@ class PolicyForecast:
             further: Further regions with buckets for all sites.
         """
         rows: list[RedirectedTraffic] = []
-        buckets: dict[str, str] = {}
+        buckets: dict[tuple[str, str], str] = {}
         copies = 0.0
         for site in self._policy.sites:
             used = {each for each in site.regions_in_use if regions is None or each in regions}
@@ -123,7 +123,7 @@ class PolicyForecast:
                 and (labels is None or row.label in labels)
             ]
             copies += self._copies(site, used, further, self.volume(site, labels))
-            buckets |= {region: site.bucket_region(region) for region in site.targets}
+            buckets |= {(site.name, each): site.bucket_region(each) for each in site.targets}
         return self.money.effect(rows, buckets, copies)
 
     def volume(self, site: Site, labels: Collection[str] | None = None) -> CopyVolume:
