@@ -372,6 +372,84 @@ def test_the_configuration_in_use_keeps_its_buckets_and_exclusions() -> None:
     assert not {"*.qcow2", "*.tar.gz", "nightly/*"} & set(found.paths)
 
 
+OURS = {"bucket": "ours", "region": ORIGIN}
+
+
+def with_own(**more: Any) -> Settings:
+    sites = more.pop("sites", None) or [{"origin": OURS, **more.pop("site", {})}]
+    return Settings.model_validate({"sites": sites, **more})
+
+
+def loaded(found: Recommendation) -> Settings:
+    return Settings.model_validate(yaml.safe_load(found.yaml))
+
+
+def test_only_the_hosts_of_the_site_count() -> None:
+    mine = [row._replace(host="mine.example") for row in steady(requests=300)]
+    traffic = traffic_of([*mine, *steady("us-west-2", "b.rpm")], 14)
+    found = some(advice(traffic, own=with_own(site={"hosts": ["mine.example"]})))
+    assert (found.paths, found.regions) == (("*.iso",), (ORIGIN,))
+    assert found.low == pytest.approx(found.high) == pytest.approx(found.saving_usd_month)
+
+
+def test_hosts_of_other_sites_do_not_count_for_a_site_for_all_hosts() -> None:
+    sites = [
+        {"origin": OURS},
+        {"hosts": ["other.example"], "origin": {"bucket": "theirs", "region": ORIGIN}},
+    ]
+    other = [row._replace(host="other.example") for row in steady("us-west-2", "b.iso")]
+    traffic = traffic_of([*steady(requests=300), *other], 14)
+    found = some(advice(traffic, own=with_own(sites=sites)))
+    assert found.regions == (ORIGIN,)
+    assert found.redirects_month == pytest.approx(300 * 30.4)
+    assert [site.name for site in loaded(found).sites] == ["*"]
+    assert "# This is the first site: keep those for other.example.\n" in found.yaml
+
+
+@pytest.mark.parametrize("mode", ["off", "shadow"])
+def test_a_target_that_is_recommended_is_in_use(mode: str) -> None:
+    west = {"bucket": "west", "mode": mode}
+    own = with_own(site={"targets": {"us-west-2": west}})
+    found = some(advice(traffic_of([*steady(), *steady("us-west-2")], 14), own=own))
+    assert loaded(found).sites[0].mode_of("us-west-2") == "on"
+    assert line(found, "us-west-2").saving_usd_month > 1000
+
+
+def test_a_requester_pays_bucket_gets_signed_urls(tmp_path: Path, check: Any) -> None:
+    own = with_own(site={"origin": {**OURS, "request_payer": True}})
+    found = some(advice(traffic_of(steady(), 14), own=own))
+    path = tmp_path / "nearbucket.yaml"
+    path.write_text(found.yaml, encoding="utf-8")
+    assert check(path).code == 0
+    assert loaded(found).sites[0].redirect.presign == 900
+
+
+def test_its_prices_are_those_that_its_figures_are_computed_with() -> None:
+    traffic = half(16, 14)
+    for terms in (
+        {"plan": "flat:premium-75"}, {"discount": 30, "price_class": 100}, {"cdn_per_gb": 0.05},
+        {"region_per_gb": {"us-west-2": 0.01}},
+    ):  # fmt: skip
+        prices = Prices.model_validate(terms)
+        again = loaded(some(advice(traffic, tariff(prices)))).prices
+        assert again.model_copy(update={"monthly_gb": None}) == prices
+        assert again.monthly_gb == pytest.approx(sum(month_usage(traffic).gb.values()), abs=1)
+
+
+def test_the_real_bill_is_said_as_a_discount_but_never_raises_a_price() -> None:
+    traffic = half(16, 14)
+    for ratio, discount in ((0.8, 20), (3, 0)):
+        scaled = replace(PAYG, factor=ratio)
+        assert loaded(some(advice(traffic, scaled))).prices.discount == pytest.approx(discount)
+
+
+def test_a_larger_volume_of_the_configuration_stays() -> None:
+    for volume in (1, 999_999):
+        own = with_own(prices={"monthly_gb": volume})
+        again = loaded(some(advice(half(16, 14), own=own))).prices
+        assert again.monthly_gb == pytest.approx(max(volume, 56_477), rel=0.01)
+
+
 def test_at_a_server_that_is_not_aws_no_bucket_is_made_up(tmp_path: Path, check: Any) -> None:
     there = {"endpoint": "http://127.0.0.1:8333", "credentials": "anonymous"}
     own = Settings.model_validate(

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.analysis.answers import MONTH_DAYS
 from nearbucket.analysis.copy_volume import CopyVolume, ObjectCount
 from nearbucket.analysis.key_patterns import KeyGroup, KeyGrouping, finest_group
+from nearbucket.analysis.policy_traffic import site_by_host
 from nearbucket.config.prices import GB
+from nearbucket.policy.rules import SitePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from nearbucket.analysis.traffic_tables import TrafficTables
-    from nearbucket.policy.rules import SitePolicy
+    from nearbucket.config.settings import Settings
 
 _EXAMPLES = 5
 """Keys of a group that patterns are tried on."""
@@ -105,18 +107,18 @@ class PolicyFacts:
         return sums
 
 
-def policy_facts(tables: TrafficTables, site: SitePolicy, regions: Collection[str]) -> PolicyFacts:
-    """Sum up the traffic.
+def policy_facts(tables: TrafficTables, base: Settings, regions: Collection[str]) -> PolicyFacts:
+    """Sum up the traffic of the first site.
 
     Args:
         tables: The log.
-        site: Tells which keys may never be redirected: ``exclude`` and ``mutable``.
+        base: Tells the site's hosts, and which of its keys may never be redirected.
         regions: Regions that can have a bucket.
     """
     import pyarrow as pa  # noqa: PLC0415  # of the extra "report"
 
     facts = PolicyFacts(tables.days, MONTH_DAYS / tables.period if tables.period else 0.0)
-    slots, slot_of_path = _slots(tables, site, facts)
+    slots, slot_of_path = _slots(tables, base, facts)
     named = {
         "slots": pa.table(
             {
@@ -135,16 +137,22 @@ def policy_facts(tables: TrafficTables, site: SitePolicy, regions: Collection[st
 
 
 def _slots(
-    tables: TrafficTables, site: SitePolicy, facts: PolicyFacts
+    tables: TrafficTables, base: Settings, facts: PolicyFacts
 ) -> tuple[list[Slot], array[int]]:
     """All slots, and the place of each path's slot among them; -1 if it may not be redirected.
 
     Counts the objects of each slot, and the copies that they need.
     """
     finest: dict[tuple[KeyGroup, int], _Objects] = {}
+    site, site_of = SitePolicy.build(base.sites[0]), site_by_host(base)
     places = array("i", [-1]) * tables.paths
     for found in tables.objects():
-        if not site.may_redirect(found.key):
+        paths = [
+            path
+            for path, host in found.paths
+            if (serves := site_of(host)) is not None and serves.name == site.name
+        ]
+        if not paths or not site.may_redirect(found.key):
             continue
         kind = finest_group(found.key), (found.size or 0).bit_length() - 1
         if (objects := finest.get(kind)) is None:
@@ -153,7 +161,7 @@ def _slots(
         objects.weight += found.bytes + (found.size or 0)
         if len(objects.examples) < _EXAMPLES:
             objects.examples.append(found.key)
-        for path, _ in found.paths:
+        for path in paths:
             places[path] = objects.place
     return _merge(finest, facts), places
 

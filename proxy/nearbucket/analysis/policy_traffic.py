@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -96,7 +97,7 @@ class PolicyTraffic:
         self._engine = _engine(settings, self._regions, further)
         self._floors = {site.name: site.redirect.min_size for site in settings.sites}
         self._share = {site.name: site.redirect.percent / 100 for site in settings.sites}
-        self._hosts: dict[str, SitePolicy | None] = {}
+        self._site_of = site_by_host(settings)
         self.objects: dict[tuple[str, str], ObjectCount] = {}
         self._labels: list[str] = []
         self.rows = self._redirected(*self._choose(label))
@@ -126,14 +127,9 @@ class PolicyTraffic:
         """The paths of an object by the site that serves their hosts."""
         sites: dict[str, tuple[SitePolicy, list[int]]] = {}
         for path, host in found.paths:
-            if host not in self._hosts:
-                self._hosts[host] = self._site_of(host)
-            if (site := self._hosts[host]) is not None:
+            if (site := self._site_of(host)) is not None:
                 sites.setdefault(site.name, (site, []))[1].append(path)
         return list(sites.values())
-
-    def _site_of(self, host: str) -> SitePolicy | None:
-        return self._engine.site_of(Request("GET", "/", _host(host), None), None)
 
     def _redirected(self, paths: array[int], places: array[int]) -> list[RedirectedTraffic]:
         import pyarrow as pa  # noqa: PLC0415  # of the extra "report"
@@ -181,6 +177,17 @@ class PolicyTraffic:
         if isinstance(decision, Refuse) or decision.reason not in _REDIRECTED:
             return None
         return decision.site
+
+
+def site_by_host(settings: Settings) -> Callable[[str], SitePolicy | None]:
+    """A function that gives the site for requests to a host; None if no site serves it."""
+    engine = Engine.build(settings, build_table(None, (), {}), network_set(()))
+
+    @cache
+    def site_of(host: str) -> SitePolicy | None:
+        return engine.site_of(Request("GET", "/", _host(host), None), None)
+
+    return site_of
 
 
 def _served(site: SitePolicy, key: str) -> str:

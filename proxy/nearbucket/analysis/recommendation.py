@@ -17,13 +17,13 @@ from nearbucket.analysis.policy_worth import Valuation
 from nearbucket.analysis.recommended_config import (
     base_settings,
     possible_regions,
+    recommended_prices,
     recommended_settings,
     recommended_yaml,
 )
 from nearbucket.analysis.recommended_lines import RecommendationReasons
 from nearbucket.analysis.traffic_tables import TrafficTables
 from nearbucket.analysis.what_if import PolicyForecast, month_bill
-from nearbucket.policy.rules import SitePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,7 @@ def recommend(
     base = base_settings(origin_region, own)
     site = base.sites[0]
     tables = TrafficTables(traffic)
-    facts = policy_facts(tables, SitePolicy.build(site), possible_regions(site))
+    facts = policy_facts(tables, base, possible_regions(site))
     if not facts.gb:
         return NothingRecommended(_NO_TRAFFIC)
     valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site.origin.region)
@@ -91,7 +91,10 @@ def recommend(
     found = _recommendation(settings.sites[0], valuation, fit, forecast)
     if found.saving_usd_month < valuation.least:
         return NothingRecommended(too_little)
-    return replace(found, yaml=_yaml(settings, found, usage, traffic.days))
+    volume = sum(usage.gb.values())
+    prices = recommended_prices(settings.prices, tariff, volume)
+    settings = settings.model_copy(update={"prices": prices})
+    return replace(found, yaml=_yaml(settings, found, traffic.days))
 
 
 class _Fit(NamedTuple):
@@ -140,16 +143,17 @@ def _fit(valuation: Valuation) -> _Fit:
     return _Fit(policy, prices, weak)
 
 
-def _yaml(settings: Settings, recommended: Recommendation, usage: Usage, days: float) -> str:
+def _yaml(settings: Settings, recommended: Recommendation, days: float) -> str:
     """The configuration, with what it saves and what is to be done with it."""
     saved, low, high = (
         f"{usd:,.0f}" for usd in (recommended.saving_usd_month, recommended.low, recommended.high)
     )
+    others = ", ".join(ascii(site.name)[1:-1] for site in settings.sites[1:])
     heading = (
         f"Recommended by nearbucket analyze from {days:.3g} days of logs.",
         f"Saves {saved} USD a month ({low} to {high}).",
         "Put in the names of your buckets, and fill them with nearbucket sync.",
         "Begin with redirect.mode: shadow, which only counts.",
+        *([f"This is the first site: keep those for {others}."] if others else ()),
     )
-    prices = settings.prices.model_copy(update={"monthly_gb": sum(usage.gb.values())})
-    return recommended_yaml(settings.model_copy(update={"prices": prices}), heading)
+    return recommended_yaml(settings, heading)

@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nearbucket.analysis.policy_fit import FittedPolicy
-    from nearbucket.config.buckets import Origin
+    from nearbucket.config.prices import Prices
     from nearbucket.config.sites import Site
+    from nearbucket.pricing.tariff import Tariff
 
 _BUCKET = "downloads"
 _ROOM = 40  # of the 63 characters of a bucket's name (S3 user guide), beside a region's
+_PRESIGNED = 900.0  # seconds; a Requester Pays bucket refuses clients without a signature
+_DIGITS = 6
 _WIDE = 1000  # a pattern is not broken over lines
 
 
 def base_settings(origin_region: str, own: Settings | None) -> Settings:
-    """A configuration with one site, for all objects: the first of ``own``, or one made up.
+    """A configuration whose first site is for all objects: that of ``own``, or one made up.
+
+    Other sites of ``own`` only keep their hosts: they redirect nothing.
 
     Raises:
         ConfigError: There is no such region.
@@ -35,29 +40,35 @@ def base_settings(origin_region: str, own: Settings | None) -> Settings:
             "redirect": {"paths": ("*",)},
         }
         return Settings.model_validate({"sites": [site]})
-    first = own.sites[0]
-    redirect = first.redirect.model_copy(
-        update={"paths": ("*",), "min_size": 0, "percent": 100.0, "mode": "on"}
+    first, *others = own.sites
+    all_objects = {"paths": ("*",), "min_size": 0, "percent": 100.0, "mode": "on"}
+    sites = (
+        _with_redirect(first, all_objects),
+        *(_with_redirect(e, {"mode": "off"}) for e in others),
     )
-    return own.model_copy(update={"sites": (first.model_copy(update={"redirect": redirect}),)})
+    return own.model_copy(update={"sites": sites})
+
+
+def _with_redirect(site: Site, changes: dict[str, object]) -> Site:
+    redirect = site.redirect.model_copy(update=changes)
+    return site.model_copy(update={"redirect": redirect})
 
 
 def recommended_settings(base: Settings, policy: FittedPolicy) -> Settings:
-    """The base with the patterns, floor and regions of a policy."""
-    site = base.sites[0]
-    redirect = site.redirect.model_copy(
-        update={
-            "paths": policy.patterns,
-            "exclude": excluded(site, policy),
-            "min_size": 1 << policy.floor if policy.floor else 0,
-        }
-    )
+    """The base with the patterns, floor and regions of a policy in its first site."""
+    site, *others = base.sites
     targets = {
-        region: site.targets.get(region) or _new_target(site.origin, region)
-        for region in policy.regions
+        region: _target(site, region).model_copy(update={"mode": "on"}) for region in policy.regions
     }
-    changed = site.model_copy(update={"redirect": redirect, "targets": targets})
-    return base.model_copy(update={"sites": (changed,)})
+    redirect = {
+        "paths": policy.patterns,
+        "exclude": excluded(site, policy),
+        "min_size": 1 << policy.floor if policy.floor else 0,
+    }
+    if any(target.request_payer for target in targets.values()) and not site.redirect.presign:
+        redirect["presign"] = _PRESIGNED
+    changed = _with_redirect(site.model_copy(update={"targets": targets}), redirect)
+    return base.model_copy(update={"sites": (changed, *others)})
 
 
 def possible_regions(site: Site) -> set[str]:
@@ -77,8 +88,11 @@ def excluded(site: Site, policy: FittedPolicy) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*site.redirect.exclude, *policy.exclude)))
 
 
-def _new_target(origin: Origin, region: str) -> Target:
-    """The origin's own bucket as a target, or a bucket that may not exist yet."""
+def _target(site: Site, region: str) -> Target:
+    """The site's target, the origin's own bucket as one, or a bucket that may not exist yet."""
+    origin = site.origin
+    if region in site.targets:
+        return site.targets[region]
     if region == origin.region:
         same = origin.model_dump(exclude={"query", "inventory"}, exclude_defaults=True)
         return Target.model_validate(same)
@@ -86,8 +100,29 @@ def _new_target(origin: Origin, region: str) -> Target:
     return Target(bucket=name, region=region, credentials=origin.credentials)
 
 
+def recommended_prices(own: Prices, by: Tariff, monthly_gb: float) -> Prices:
+    """The prices that a recommendation was computed with.
+
+    Args:
+        own: The configuration's own.
+        by: The tariff, with what the command line says.
+        monthly_gb: GB a month in the log. It may have less than the bill that ``own`` is from.
+    """
+    return own.model_copy(
+        update={
+            "plan": by.plan,
+            "price_class": by.price_class,
+            # a bill above the list prices cannot be said
+            "discount": round(max(0.0, 100 * (1 - by.factor)), 2),
+            "cdn_per_gb": None if by.cdn_per_gb is None else round(by.cdn_per_gb, _DIGITS),
+            "region_per_gb": {name: round(usd, _DIGITS) for name, usd in by.region_per_gb.items()},
+            "monthly_gb": max(monthly_gb, own.monthly_gb or 0.0),
+        }
+    )
+
+
 def recommended_yaml(settings: Settings, heading: Sequence[str]) -> str:
-    """The block to paste: sites and prices that ``nearbucket check --offline`` accepts.
+    """The block to paste: the first site, and prices that ``nearbucket check --offline`` accepts.
 
     Only ASCII: whatever else comes from a log is escaped.
 
@@ -96,6 +131,7 @@ def recommended_yaml(settings: Settings, heading: Sequence[str]) -> str:
         heading: Comment lines.
     """
     document = settings.model_dump(mode="json", exclude_defaults=True, include={"sites", "prices"})
+    document["sites"] = document["sites"][:1]
     for site in document["sites"]:
         for region, target in site["targets"].items():
             if target["region"] == region:
