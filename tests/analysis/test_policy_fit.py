@@ -77,19 +77,24 @@ def test_a_region_below_the_least_worth_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("daily", "networks", "why"),
+    ("daily", "whole", "networks", "why"),
     [
-        ([1, 1, 1, 1], {}, None),
-        ([0, 0, 5, 5], {}, "it is seen on 2 of 4 days only"),
-        ([1, 1, 1, 4], {}, "57% of its bytes are those of one day, day 4 of 4"),
-        ([1, 1, 1, 3], {}, None),
-        ([3, 3, 4], {"a": 5.1, "b": 4.9}, "51% of its bytes go to one network, a"),
-        ([3, 3, 4], {"a": 5.0, "b": 5.0}, None),
-        ([5], {}, None),
-        ([5, 0], {}, "it is seen on 1 of 2 days only"),
+        ([1, 1, 1, 1], 4, {}, None),
+        ([0, 0, 5, 5], 4, {}, "it is seen on 2 of 4 days only"),
+        ([1, 1, 1, 4], 4, {}, "57% of its bytes are those of one day, day 4 of 4"),
+        ([1, 1, 1, 3], 4, {}, None),
+        ([3, 3, 4], 3, {"a": 5.1, "b": 4.9}, "51% of its bytes go to one network, a"),
+        ([3, 3, 4], 3, {"a": 5.0, "b": 5.0}, None),
+        ([5], 1, {}, None),
+        ([5, 0], 2, {}, "it is seen on 1 of 2 days only"),
+        ([2.4, 5.1, 2.5], 2, {}, None),
+        ([0, 5.1, 2.5], 2, {}, None),
+        ([0, 5.1, 0], 2, {}, "it is seen on 1 of 3 days only"),
+        ([0.1, 5, 0.1], 1, {}, None),
+        ([0.1, 5, 5, 0.1], 2, {}, None),
     ],
 )
 def test_traffic_is_evidence_if_it_is_steady_and_spread(
-    daily: list[float], networks: dict[str, float], why: str | None
+    daily: list[float], whole: int, networks: dict[str, float], why: str | None
 ) -> None:
-    assert weakness(daily, networks) == why
+    assert weakness(daily, networks, whole) == why

@@ -482,6 +482,17 @@ def test_days_too_few_for_evidence_give_a_range_from_nothing(days: int) -> None:
     assert found.low == 0 < found.saving_usd_month
 
 
+def test_two_days_from_noon_to_noon_are_recommended_for_like_two_calendar_days() -> None:
+    noons = [
+        fact("a.iso", size=200 * MIB, day=day, requests=requests)
+        for day, requests in enumerate((150, 301, 149))
+        for _ in range(10)
+    ]
+    found = some(advice(traffic_of(noons, 2)))
+    assert found.paths == ("*.iso",)
+    assert found.low == 0
+
+
 # ---- YAML
 
 

@@ -91,7 +91,13 @@ def test_why_no_policy_is_recommended_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "text"), [(1.5, "are no evidence"), (7.0, "do not tell weekends"), (13.99, None)]
+    ("days", "text"),
+    [
+        (1.5, "are no evidence"),
+        (2.9999, "do not tell weekends"),
+        (7.0, "do not tell weekends"),
+        (13.99, None),
+    ],
 )
 def test_too_few_days_are_told(days: float, text: str | None) -> None:
     found = notes(tb=700, scope=replace(SCOPE, days=days))[:-1]

@@ -11,7 +11,7 @@ from nearbucket.analysis.answers import MONTH_DAYS
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from nearbucket.analysis.policy_facts import PolicyFacts
+    from nearbucket.analysis.policy_facts import PolicyFacts, Slot
     from nearbucket.analysis.policy_fit import FittedPolicy, Worth
     from nearbucket.analysis.policy_worth import Valuation
 
@@ -40,18 +40,20 @@ class Doubt(NamedTuple):
     same_regions: int
 
 
-def weakness(daily: Sequence[float], networks: Mapping[str, float]) -> str | None:
+def weakness(daily: Sequence[float], networks: Mapping[str, float], whole_days: int) -> str | None:
     """Why traffic is not likely to come back, as part of a sentence; None if it is.
 
     Args:
-        daily: GB of each day.
+        daily: GB of each calendar day.
         networks: GB of the largest networks.
+        whole_days: Days of the period. Two days from noon to noon are three calendar days, of
+            which one has half of all bytes however steady they are.
     """
     total, days = sum(daily), len(daily)
     seen = sum(gb > 0 for gb in daily)
-    if seen < min(FEWEST_DAYS, days):
+    if seen < min(FEWEST_DAYS, whole_days):
         return f"it is seen on {seen} of {days} days only"
-    if days >= FEWEST_DAYS and max(daily) > total * _MOST_SHARE:
+    if whole_days >= FEWEST_DAYS and max(daily) > total * _MOST_SHARE:
         day = daily.index(max(daily)) + 1
         return f"{max(daily) / total:.0%} of its bytes are those of one day, day {day} of {days}"
     network = max(networks, key=networks.__getitem__, default=None)
@@ -84,8 +86,7 @@ def _weak_regions(worth: Worth, facts: PolicyFacts, policy: FittedPolicy) -> dic
     return {
         region: why
         for region in policy.regions
-        if region != worth.origin
-        and (why := weakness(facts.daily(slots, {region}), facts.by_network(slots, {region})))
+        if region != worth.origin and (why := _weakness(facts, slots, {region}))
     }
 
 
@@ -93,10 +94,14 @@ def _weak_patterns(worth: Worth, facts: PolicyFacts, policy: FittedPolicy) -> di
     found = {}
     for pattern in policy.patterns:
         slots = worth.covered_slots(policy._replace(patterns=(pattern,)))
-        networks = facts.by_network(slots, policy.regions)
-        if why := weakness(facts.daily(slots, policy.regions), networks):
+        if why := _weakness(facts, slots, policy.regions):
             found[pattern] = why
     return found
+
+
+def _weakness(facts: PolicyFacts, slots: Collection[Slot], regions: Collection[str]) -> str | None:
+    networks = facts.by_network(slots, regions)
+    return weakness(facts.daily(slots, regions), networks, facts.whole_days)
 
 
 def doubt(
@@ -111,7 +116,7 @@ def doubt(
     The range is two standard errors of a month's mean, as far as days differ, weekends among them.
     """
     days = valuation.facts.days
-    if days < FEWEST_DAYS:
+    if valuation.facts.whole_days < FEWEST_DAYS:
         return Doubt(min(0.0, saving), saving, 0, 0, 0)
     values = [0.0] * days
     fits: list[FittedPolicy] = []

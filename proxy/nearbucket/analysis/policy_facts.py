@@ -83,6 +83,11 @@ class PolicyFacts:
         return sum(self.copies[slot].objects for slot in slots)
 
     @property
+    def whole_days(self) -> int:
+        """Days of the log's period, rounded; there may be one or two calendar days more."""
+        return max(1, round(MONTH_DAYS / self.month)) if self.month else 0
+
+    @property
     def regions(self) -> list[str]:
         """Regions with requests."""
         return sorted({source.region for sources in self.gb.values() for source in sources})

@@ -133,7 +133,7 @@ def _cheapest_plan(tariff: Tariff, gb: float) -> FlatRate | None:
 
 def _evidence(scope: Scope) -> Iterator[str]:
     days = f"{scope.days:.2g} days of logs"
-    if scope.days < _FEWEST_DAYS:
+    if round(scope.days) < _FEWEST_DAYS:
         yield f"{days} are no evidence for a month: their traffic may never return. Take two weeks."
     elif round(scope.days) < _FORTNIGHT:
         yield f"{days} do not tell weekends from weekdays, nor what is usual. Take two weeks."
