@@ -30,7 +30,8 @@ def cdn_usd(gb: dict[str, float], plan: str) -> float:
     """The CDN's bill of a month for GB by geography, without requests."""
     total = sum(gb.values())
     if plan.startswith("flat-rate plan Premium"):
-        return next((usd for tb, usd in PREMIUM.items() if total <= tb * 1024), PREMIUM[600])
+        own = int(plan.split()[-2])
+        return min((usd for tb, usd in PREMIUM.items() if tb >= own or total <= tb * 1024))
     paid = max(0.0, total - FREE_GB) / total if total else 0.0
     return sum(in_tiers(amount * paid, USD[name]) for name, amount in gb.items())
 

@@ -82,7 +82,9 @@ def test_a_redirect_takes_the_cheapest_gigabytes_from_the_bill(
 def test_a_flat_rate_plan_saves_the_difference_of_its_steps() -> None:
     premium = terms(plan="flat:premium-75")
     assert cut(65, 0.46, premium) == (1_450, 450)
-    assert cut(200, 0.46, premium) == (3_500, 1_250)
+    assert cut(120, 0.46, premium) == (1_450, 0)  # 64.8 TB are left
+    assert cut(200, 0.8, premium) == (1_450, 450)
+    assert cut(200, 0.46, terms(plan="flat:premium-200")) == (3_500, 1_250)
     assert cut(45, 0.46, premium) == (1_000, 0)
 
 
@@ -92,7 +94,8 @@ def test_a_plan_with_one_step_saves_nothing(plan: str, usd: float) -> None:
     assert cut(90, 0.9, terms(plan=plan)) == (usd, 0)
 
 
-def test_more_than_the_highest_step_costs_no_more() -> None:
+def test_more_than_the_size_of_a_plan_costs_no_more() -> None:
+    assert cut(65, 0.1, terms(plan="flat:premium-50")) == (1_000, 0)
     assert cut(700, 0.1, terms(plan="flat:premium-600")) == (10_000, 0)
 
 
@@ -257,7 +260,9 @@ def test_bills_equal_those_of_the_table_in_this_file(tb: dict[str, float]) -> No
 
 @given(st.floats(0, 600), plans)
 def test_flat_rate_bills_equal_those_of_the_table_in_this_file(tb: float, plan: str) -> None:
-    steps = {"flat:pro": {50: 15}, "flat:business": {50: 200}}.get(plan, PREMIUM)
+    own = int(plan.partition("premium-")[2] or 0)
+    premium = {size: usd for size, usd in PREMIUM.items() if size <= own}
+    steps = {"flat:pro": {50: 15}, "flat:business": {50: 200}}.get(plan, premium)
     fits = [usd for size, usd in sorted(steps.items()) if tb <= size]
     if plan != "payg":
         usd = fits[0] if fits else max(steps.values())

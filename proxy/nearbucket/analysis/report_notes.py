@@ -92,11 +92,15 @@ def _flat_rate(tariff: Tariff, total: float, left: float) -> Iterator[str]:
         )
     else:
         yield (
-            f"{with_plan} nothing: {_tb(left)} a month need the plan of {before[1]:,.0f} USD, as "
-            f"{_tb(total)} do. Requests to S3 and copies come on top."
+            f"{with_plan} nothing: it costs {before[1]:,.0f} USD with {_tb(left)} a month, as with "
+            f"{_tb(total)}. Requests to S3 and copies come on top."
         )
-    if total > tariff.steps[-1][0]:
-        yield f"{_tb(total)} a month are more than any size of this plan."
+    if total > (most := tariff.steps[-1][0]):
+        larger = _cheapest_plan(tariff, total)
+        text = f"{_tb(total)} a month are more than the {_tb(most)} of this plan"
+        if larger is not None:
+            text += f"; {larger.name} is large enough, for {larger.usd:,.0f} USD a month"
+        yield f"{text}."
 
 
 def _step(tariff: Tariff, gb: float) -> tuple[float, float]:

@@ -134,7 +134,7 @@ def _cdn(usage: Usage, tariff: Tariff) -> float:
     total = sum(gb.values())
     if tariff.cdn_per_gb is not None:
         return total * tariff.cdn_per_gb
-    if tariff.steps:  # nothing is charged for more than the highest step
+    if tariff.steps:  # nothing is charged for more than the plan's size
         return next((usd for end, usd in tariff.steps if total <= end), tariff.steps[-1][1])
     cdn = tariff.prices.cloudfront
     paid = max(0.0, total - cdn.free_gb) / total if total else 0.0

@@ -60,12 +60,15 @@ class Tariff:
 
     @property
     def steps(self) -> tuple[tuple[float, float], ...]:
-        """GB and price of the steps of a flat-rate plan, rising; empty without one."""
+        """GB and price of a flat-rate plan's sizes up to its own, rising; empty without one.
+
+        The last one is what is paid, since nothing is charged for more.
+        """
         if self.cdn_per_gb is not None or self.plan == PAY_AS_YOU_GO:
             return ()
-        name = self.plan.removeprefix("flat:").partition("-")[0]
-        plans = self.prices.cloudfront.plans[name]
-        return tuple((tb * GB_PER_TB, usd) for tb, usd in sorted(plans.items()))
+        name, _, own = self.plan.removeprefix("flat:").partition("-")
+        sizes = sorted(self.prices.cloudfront.plans[name].items())
+        return tuple((tb * GB_PER_TB, usd) for tb, usd in sizes if not own or tb <= int(own))
 
     @property
     def at_most(self) -> bool:
