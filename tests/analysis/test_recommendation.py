@@ -406,6 +406,20 @@ def test_hosts_of_other_sites_do_not_count_for_a_site_for_all_hosts() -> None:
     assert "# This is the first site: keep those for other.example.\n" in found.yaml
 
 
+@pytest.mark.parametrize(("price", "regions"), [(0.019, (ORIGIN,)), (0.03, (ORIGIN, "us-west-2"))])
+def test_a_target_from_which_transfer_costs_more_than_the_cdn_is_not_recommended(
+    price: float, regions: tuple[str, ...]
+) -> None:
+    own = with_own(site={"targets": {"us-west-2": OURS}})
+    traffic = traffic_of([*steady(), *steady("us-west-2")], 14)
+    found = some(advice(traffic, tariff(Prices(cdn_per_gb=price)), own=own))
+    assert found.regions == regions
+    gb = 3000 * 30.4 * 200 / 1024
+    transfer = 0.02 * gb if "us-west-2" in regions else 0
+    gets = 0.0004 / 1000 * found.redirects_month
+    assert found.costs_usd_month == pytest.approx(transfer + gets)
+
+
 @pytest.mark.parametrize("mode", ["off", "shadow"])
 def test_a_target_that_is_recommended_is_in_use(mode: str) -> None:
     west = {"bucket": "west", "mode": mode}

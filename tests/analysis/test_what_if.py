@@ -13,6 +13,7 @@ from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.analysis.what_if import usual_policy, what_if, what_if_and_next_regions
 from nearbucket.config.prices import GB, Prices
 from nearbucket.config.settings import Settings
+from nearbucket.errors import ConfigError
 from nearbucket.policy.model import Reason, Request
 from nearbucket.pricing.bill import Usage, bill
 from nearbucket.pricing.tariff import tariff
@@ -315,6 +316,16 @@ def test_without_a_configuration_archives_and_two_regions_are_assumed() -> None:
         found = what_if(traffic, policy, FLAT, month_usage(traffic))
         assert found.redirects_month == pytest.approx(4)
         assert found.policy == f"*.tar.*z*; {origin} and {other}"
+
+
+@pytest.mark.parametrize("origin", ["cn-north-1", "us-gov-west-1"])
+def test_no_copies_are_assumed_in_another_partition(origin: str) -> None:
+    assert list(usual_policy(origin).sites[0].targets) == [origin]
+
+
+def test_a_region_that_does_not_exist_is_told() -> None:
+    with pytest.raises(ConfigError, match="xx-1 is not an AWS region"):
+        usual_policy("xx-1")
 
 
 def test_an_empty_log_gives_zeros() -> None:

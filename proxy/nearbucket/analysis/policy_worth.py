@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nearbucket.analysis.month_effect import MonthBill
     from nearbucket.analysis.policy_facts import PolicyFacts, Slot
     from nearbucket.analysis.policy_fit import FittedPolicy
+    from nearbucket.config.sites import Site
 
 _LEAST_USD, _LEAST_SHARE = 5.0, 0.005
 """A pattern or region has to save this in a month, and this share of the bill."""
@@ -65,7 +66,7 @@ class Valuation:
     costs: Mapping[str, Sequence[float]]
 
     @classmethod
-    def build(cls, facts: PolicyFacts, money: MonthBill, origin: str) -> Valuation:
+    def build(cls, facts: PolicyFacts, money: MonthBill, site: Site) -> Valuation:
         """Propose patterns for the groups of the traffic."""
         slots = tuple(facts.copies)
         flows = tuple(
@@ -74,8 +75,8 @@ class Valuation:
             for source, daily in facts.gb.get(slot, {}).items()
         )
         patterns = coverage(patterns_for(facts.groups), facts.examples)
-        costs = {region: _costs(facts, money, origin, region) for region in facts.regions}
-        return cls(facts, money, origin, patterns, slots, flows, costs)
+        costs = {region: _costs(facts, money, site, region) for region in facts.regions}
+        return cls(facts, money, site.origin.region, patterns, slots, flows, costs)
 
     @property
     def least(self) -> float:
@@ -143,11 +144,16 @@ class Valuation:
         return range(min(smallest, _LARGEST_FLOOR), _LARGEST_FLOOR + 1)
 
 
-def _costs(facts: PolicyFacts, money: MonthBill, origin: str, region: str) -> list[float]:
-    """Dollars a month for each slot: requests to S3, and copies outside of the origin's region."""
+def _costs(facts: PolicyFacts, money: MonthBill, site: Site, region: str) -> list[float]:
+    """Dollars a month for each slot: requests to S3, copies, and transfer from another region."""
+    origin, target = site.origin, site.targets.get(region)
+    bucket = site.bucket_region(region) if target else region
+    is_origin = target.url() == origin.url() if target else region == origin.region
     per_request = money.per_redirect * facts.month
+    per_gb = money.tariff.transfer_per_gb(bucket, region) * facts.month
     return [
         facts.requests.get(slot, {}).get(region, 0) * per_request
-        + (0.0 if region == origin else money.copies(volume, origin, region))
+        + sum(facts.daily([slot], {region})) * per_gb
+        + (0.0 if is_origin else money.copies(volume, origin.region, bucket))
         for slot, volume in facts.copies.items()
     ]

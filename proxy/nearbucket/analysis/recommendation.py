@@ -79,7 +79,7 @@ def recommend(
     facts = policy_facts(tables, base, possible_regions(site))
     if not facts.gb:
         return NothingRecommended(_NO_TRAFFIC)
-    valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site.origin.region)
+    valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site)
     fit = _fit(valuation)
     too_little = f"the best one would save less than {valuation.least:,.0f} USD a month"
     if not fit.policy.patterns:

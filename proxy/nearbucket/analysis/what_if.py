@@ -10,9 +10,10 @@ from nearbucket.analysis.month_effect import MonthBill, MonthEffect
 from nearbucket.analysis.policy_text import policy_text
 from nearbucket.analysis.policy_traffic import PolicyTraffic
 from nearbucket.analysis.traffic_tables import TrafficTables
-from nearbucket.config.aws_endpoints import partition_of
+from nearbucket.config.aws_endpoints import partition_of, unknown_region
 from nearbucket.config.prices import GB
 from nearbucket.config.settings import Settings
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -31,13 +32,20 @@ _USUAL_REGIONS = ("us-east-1", "us-west-2")
 def usual_policy(origin_region: str) -> Settings:
     """The policy with which such a service usually begins: archives, and two regions.
 
+    One region alone in other partitions than that of the usual regions: no copies get there.
+
     Raises:
         ConfigError: There is no such region.
     """
-    other = next(region for region in reversed(_USUAL_REGIONS) if region != origin_region)
-    buckets = {
-        origin_region: {"bucket": "downloads"},
-        other: {"bucket": f"downloads-{other}"},
+    if (partition := partition_of(origin_region)) is None:
+        raise ConfigError(f"{origin_region} {unknown_region(origin_region)}")
+    others = [
+        region
+        for region in reversed(_USUAL_REGIONS)
+        if region != origin_region and partition_of(region) == partition
+    ]
+    buckets = {origin_region: {"bucket": "downloads"}} | {
+        other: {"bucket": f"downloads-{other}"} for other in others[:1]
     }
     origin = {"bucket": "downloads", "region": origin_region}
     redirect = {"paths": _USUAL_PATHS, "exclude": ()}
