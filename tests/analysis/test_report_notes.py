@@ -37,7 +37,7 @@ def notes(plan: str = "payg", tb: float = 65, removed: float = 0, **odd: Any) ->
         report_notes(
             odd.get("scope", SCOPE),
             odd.get("counts", COUNTS),
-            tariff(Prices(plan=plan, cdn_per_gb=odd.get("own_price"))),
+            odd.get("by") or tariff(Prices(plan=plan, cdn_per_gb=odd.get("own_price"))),
             Usage({"north-america": tb * TB}),
             WhatIf("*", 1, removed * TB * GB, 1, odd.get("saving", 100.0)),
             odd.get("advice"),
@@ -107,6 +107,21 @@ def test_too_few_days_are_told(days: float, text: str | None) -> None:
     found = notes(tb=700, scope=replace(SCOPE, days=days))[:-1]
     assert [text in each for each in found if text] == [True] * (text is not None)
     assert bool(found) == (text is not None)
+
+
+def test_a_volume_or_a_bill_beyond_the_logs_is_told() -> None:
+    counts = replace(COUNTS, bytes=int(30 * TB * GB), regions=())  # in 14 days
+    more = tariff(Prices(monthly_gb=300 * TB))
+    assert notes(tb=700, counts=counts, by=more)[0] == (
+        "These logs have 65.1 TB a month of the 300 TB that prices.monthly_gb says. The rest "
+        "counts in the bill and its tiers."
+    )
+    billed = replace(tariff(Prices()), factor=3.95)
+    assert notes(tb=700, counts=counts, by=billed)[0].startswith(
+        "The bill given is 3.95 times what the price list says."
+    )
+    for fair in (tariff(Prices(monthly_gb=60 * TB)), tariff(Prices(discount=30))):
+        assert len(notes(tb=700, counts=counts, by=fair)) == 1
 
 
 def test_gaps_in_the_counts_are_told() -> None:

@@ -60,6 +60,23 @@ def test_a_flat_rate_plan_saves_the_step_between_two_plans(logs: Path) -> None:
     assert "flat-rate" in report["notes"][0]
 
 
+def test_what_the_logs_do_not_have_of_the_volume_of_a_month_takes_the_dear_tiers(
+    logs: Path, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "sites: [{origin: {bucket: ours, region: us-east-1}, targets: {us-east-1: {bucket: ours}}}]"
+        f"\nprices: {{monthly_gb: {300 * 1024}}}\n"
+    )
+    report = analyzed(logs, "--config", policy)
+    assert sum(report["bill"]["gb_month"].values()) == pytest.approx(300 * 1024)
+    for name, (said, recomputed) in savings(report).items():
+        assert said == pytest.approx(recomputed, abs=CENT)
+        gb = report[name]["gb_month"]["north-america"]
+        assert 0 < said <= 0.041 * gb + 0.085 * (sum(report[name]["gb_month"].values()) - gb)
+    assert any("of the 300 TB that prices.monthly_gb says" in note for note in report["notes"])
+
+
 def test_the_real_bill_scales_the_saving(logs: Path) -> None:
     plain = analyzed(logs, "--no-recommend")
     double = 2 * plain["bill"]["usd_month"]

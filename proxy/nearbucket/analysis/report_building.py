@@ -43,7 +43,7 @@ class ReportOptions:
 def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report:
     """The whole report."""
     traffic, own, region = found.traffic, options.own, options.origin_region
-    usage = monthly_usage(found.geographies, traffic.days)
+    usage = with_other_traffic(monthly_usage(found.geographies, traffic.days), options.tariff)
     tariff, estimate = _bill(usage, options)
     policy = own or usual_policy(region)
     what_if, next_regions = what_if_and_next_regions(traffic, policy, tariff, usage)
@@ -71,6 +71,19 @@ def monthly_usage(geographies: Mapping[str, tuple[int, int]], days: float) -> Us
         gb={name: size * month / GB for name, (_, size) in geographies.items()},
         cdn_requests=sum(requests for requests, _ in geographies.values()) * month,
     )
+
+
+def with_other_traffic(usage: Usage, tariff: Tariff) -> Usage:
+    """The usage of a month, with what ``prices.monthly_gb`` has beyond the log.
+
+    The CDN carries that for others, or in other logs: it takes the dear tiers, so that redirects
+    save cheaper GB.
+    """
+    other = (tariff.monthly_gb or 0.0) - sum(usage.gb.values())
+    if other <= 0:
+        return usage
+    geography = tariff.geography
+    return replace(usage, gb={**usage.gb, geography: usage.gb.get(geography, 0.0) + other})
 
 
 def _bill(usage: Usage, options: ReportOptions) -> tuple[Tariff, BillEstimate]:

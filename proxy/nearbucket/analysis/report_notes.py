@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
+from nearbucket.analysis.answers import AMAZON_NO_REGION, MONTH_DAYS, NO_ADDRESS
 from nearbucket.analysis.recommendation import NothingRecommended
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import bill
@@ -77,7 +77,8 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         plan = _pay_as_you_go(tariff, usage, saving)
     else:
         plan = iter(())
-    return (*plan, *none, *_evidence(scope), *_gaps(counts, own), _NAT)
+    volume = _volume(scope, counts, tariff)
+    return (*plan, *none, *volume, *_evidence(scope), *_gaps(counts, own), _NAT)
 
 
 def _flat_rate(tariff: Tariff, total: float, left: float) -> Iterator[str]:
@@ -133,6 +134,22 @@ def _cheapest_plan(tariff: Tariff, gb: float) -> FlatRate | None:
         if gb <= tb * GB_PER_TB
     ]
     return min(plans, key=lambda plan: plan.usd, default=None)
+
+
+def _volume(scope: Scope, counts: Counts, tariff: Tariff) -> Iterator[str]:
+    """On a bill or a volume that is more than that of the logs."""
+    logged = counts.bytes / GB * MONTH_DAYS / scope.days if scope.days else 0.0
+    if (tariff.monthly_gb or 0.0) > logged * (1 + _WORTH_A_WORD):
+        yield (
+            f"These logs have {_tb(logged)} a month of the {_tb(tariff.monthly_gb or 0.0)} that "
+            "prices.monthly_gb says. The rest counts in the bill and its tiers."
+        )
+    if tariff.factor > 1 + _WORTH_A_WORD:
+        yield (
+            f"The bill given is {tariff.factor:.3g} times what the price list says. If it is also "
+            "for traffic that these logs do not have, savings are too high: say the volume of all "
+            "with prices.monthly_gb in a configuration."
+        )
 
 
 def _evidence(scope: Scope) -> Iterator[str]:
