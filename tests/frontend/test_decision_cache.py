@@ -348,6 +348,44 @@ def test_a_header_section_with_an_id_of_its_own_is_not_remembered(serve: Serve) 
     assert not serving.context.decision_cache._sections
 
 
+def test_a_request_that_came_before_is_found_without_a_look_at_its_lines(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    heads = [
+        f"GET /a.{end} HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
+        for client in (EAST, OUTSIDE)
+        for end in ("tar.gz", "txt")
+    ]
+    first = [serving.answer(head) for head in heads * 4][-len(heads) :]
+    cache = serving.context.decision_cache
+    monkeypatch.setattr(cache, "_sections", {})
+    monkeypatch.setattr(serving.context, "parser", None)
+    assert [serving.answer(head) for head in heads] == first
+    cache.clear()
+    assert not cache._requests
+
+
+def test_too_many_or_too_long_requests_are_not_kept_whole(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.frontend.decision_cache.MAX_REQUESTS", 3)
+    serving = serve()
+    cache = serving.context.decision_cache
+    fields = f"HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+    heads = [f"GET /{number}.tar.gz {fields}".encode() for number in range(8)]
+    first = [serving.answer(head) for head in heads]
+    for _ in range(4):
+        for head, answer in zip(heads, first, strict=True):
+            assert serving.answer(head) == answer
+            assert len(cache._requests) <= 3
+    assert cache._requests
+    before = len(cache._requests)
+    long = f"GET /{'a' * 1000}.tar.gz {fields}".encode()
+    assert len({serving.answer(long) for _ in range(4)}) == 1
+    assert len(cache._requests) == before
+
+
 def test_a_percentage_is_kept_to_whatever_was_decided_before(serve: Serve) -> None:
     serving = serve(percent=50)
     clients = [f"192.0.2.{number}" for number in range(8)]
