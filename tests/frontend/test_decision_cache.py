@@ -300,6 +300,22 @@ def test_a_client_that_comes_back_is_decided_again(
     assert [b"301" in serving.answer(other) for _ in range(4)] == [True] * 4  # a crowd's
 
 
+def test_a_client_that_comes_back_with_equal_bytes_is_decided_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve(came_back="1h")
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    assert all(b"301" in serving.answer(head) for _ in range(6))  # within a moment: a crowd
+    assert serving.context.decision_cache._requests
+    for client, _ in serving.context.decision_cache._requests.values():
+        client.free_until = 0.0
+        monkeypatch.setattr(type(client), "came_back", lambda *_: True)
+    decided: list[object] = []
+    monkeypatch.setattr(ClientConnection, "_decide", lambda *_: decided.append(None))
+    serving.answer(head)
+    assert decided
+
+
 def test_a_stream_that_no_redirect_changes_is_served_without_a_look_at_recent_redirects(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
