@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,6 +126,21 @@ def test_a_second_delivery_of_an_hour_is_left_out_and_named(tmp_path: Path) -> N
     assert [source.name for source in kept] == [standard, later]
     assert [each.name for each in left_out] == [again]
     assert "requests of 2026-11-02 12h are also in files of another format (w3c)" in left_out[0].why
+
+
+@pytest.mark.parametrize("distribution", ["E2ABCDEFGHIJKL", "E1ABC"])
+def test_a_second_delivery_into_the_same_folder_is_left_out(
+    tmp_path: Path, distribution: str
+) -> None:
+    w3c = (SAMPLES / "cloudfront-w3c-33.log").read_bytes()
+    hour = f"{distribution}.2026-11-12-00"
+    (one,) = made(tmp_path, f"{hour}.abcdef12.gz", content=gzip.compress(w3c))
+    (two,) = made(tmp_path, f"{hour}.fedcba21.gz", content=gzip.compress(w3c + b"\n"))
+    json = gzip.compress((SAMPLES / "cloudfront-v2.json").read_bytes())
+    (again,) = made(tmp_path, f"{hour}.d0badcaf.gz", content=json)
+    kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert [source.name for source in kept] == [one, two]
+    assert [each.name for each in left_out] == [again]
 
 
 @pytest.mark.parametrize("empty", [b"", b"\n", b"#Version: 1.0\n", b"junk\n"])

@@ -7,8 +7,9 @@ version 2: then the same requests are in two formats.
 from __future__ import annotations
 
 import io
-import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _START = 1 << 16
-_NUMBERS = re.compile(r"\d+")
+_AT_ONCE = 8
+"""Files of which the beginning is read at the same time: S3 takes a moment for each."""
 
 
 class DuplicateFinder:
@@ -34,7 +36,6 @@ class DuplicateFinder:
     def __init__(self, opened: Callable[[LogSource], Any], fields: Sequence[str] = ()) -> None:
         """Take what opens a file, and the names of the fields of files without a header."""
         self._opened, self._fields = opened, fields
-        self._kinds: dict[tuple[str, str], str] = {}
 
     def split(
         self, sources: Sequence[LogSource]
@@ -75,43 +76,32 @@ class DuplicateFinder:
     def _find_deliveries(
         self, sources: Iterable[LogSource], left_out: dict[LogSource, str]
     ) -> None:
-        hours: dict[FileHour, dict[tuple[str, str], list[LogSource]]] = {}
+        """Look at each file of an hour with several: names need not tell two deliveries apart."""
+        hours: dict[FileHour, list[LogSource]] = {}
         for each in sources:
             hour = hour_of(each.name)
             if hour is not None and hour.distribution:
-                hours.setdefault(hour, {}).setdefault(_delivery(each), []).append(each)
-        for hour, deliveries in hours.items():
-            if len(deliveries) == 1:
-                continue
-            kinds = {each: self._kind(each, files[0]) for each, files in deliveries.items()}
-            first = next(filter(None, kinds.values()), "")
-            for delivery, files in deliveries.items():
-                if kinds[delivery] != first and kinds[delivery]:
-                    why = (
-                        f"left out: {hour.distribution}'s requests of {hour.hour:%Y-%m-%d %H}h are "
-                        f"also in files of another format ({first})"
-                    )
-                    left_out.update(dict.fromkeys(files, why))
+                hours.setdefault(hour, []).append(each)
+        several = {hour: files for hour, files in hours.items() if len(files) > 1}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            kinds = pool.map(self._kind, chain.from_iterable(several.values()))
+            for hour, files in several.items():
+                of_hour = [(each, next(kinds)) for each in files]
+                first = next((kind for _, kind in of_hour if kind), "")
+                why = (
+                    f"left out: {hour.distribution}'s requests of {hour.hour:%Y-%m-%d %H}h are "
+                    f"also in files of another format ({first})"
+                )
+                left_out.update((each, why) for each, kind in of_hour if kind not in {"", first})
 
-    def _kind(self, delivery: tuple[str, str], example: LogSource) -> str:
-        """The format of a delivery, by one of its files; empty if that does not show it."""
-        if delivery not in self._kinds:
-            reader = TableReader(frozenset(NEEDED), self._fields)
-            try:
-                with self._opened(example) as file:
-                    start = file.read(_START)
-                parquet = start.startswith(b"PAR1")
-                if not parquet and not any(reader.tables(LogBlocks(io.BytesIO(start)))):
-                    return ""
-            except OSError:
-                return ""
-            self._kinds[delivery] = "parquet" if parquet else reader.kind
-        return self._kinds[delivery]
-
-
-def _delivery(source: LogSource) -> tuple[str, str]:
-    """Folder without numbers, which may be dates, and the ending of the name."""
-    path = PurePosixPath(source.name)
-    return _NUMBERS.sub("", str(path.parent)), "".join(path.suffixes[-2:]).lower().lstrip(
-        ".0123456789abcdef"
-    )
+    def _kind(self, source: LogSource) -> str:
+        """The format of a file; empty if its beginning has no request."""
+        reader = TableReader(frozenset(NEEDED), self._fields)
+        try:
+            with self._opened(source) as file:
+                start = file.read(_START)
+            if start.startswith(b"PAR1"):
+                return "parquet"
+            return reader.kind if any(reader.tables(LogBlocks(io.BytesIO(start)))) else ""
+        except OSError:
+            return ""

@@ -22,7 +22,7 @@ S3 = "s3://"
 _LATE = timedelta(hours=1)
 """How far requests may be from the hour in the name of their file."""
 _CLOUDFRONT_NAME = re.compile(
-    r"(?:^|/)(?P<distribution>[A-Z0-9]{8,20})\.(20\d\d)-(\d\d)-(\d\d)-(\d\d)\.[^/]*$"
+    r"(?:^|/)(?P<distribution>[A-Z0-9]+)\.(20\d\d)-(\d\d)-(\d\d)-(\d\d)\.[^/]*$"
 )
 _HIVE = re.compile(r"(?:^|/)year=(20\d\d)/month=(\d\d?)/day=(\d\d?)(?:/hour=(\d\d?))?/")
 _HIVE_DISTRIBUTION = re.compile(r"(?:^|/)DistributionId=([A-Z0-9]+)/", re.IGNORECASE)
