@@ -48,7 +48,7 @@ def usual_policy(origin_region: str) -> Settings:
         other: {"bucket": f"downloads-{other}"} for other in others[:1]
     }
     origin = {"bucket": "downloads", "region": origin_region}
-    redirect = {"paths": _USUAL_PATHS, "exclude": ()}
+    redirect = {"paths": _USUAL_PATHS}
     return Settings.model_validate(
         {"sites": [{"origin": origin, "targets": buckets, "redirect": redirect}]}
     )
