@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nearbucket.analysis.answers import AgentTraffic, Counts, Report
-from nearbucket.analysis.report import findings
+from nearbucket.analysis.report import findings, render
 from tests.analysis.made_report import made_report
 
 
@@ -72,6 +72,15 @@ def test_what_was_left_out_is_said_in_the_first_lines() -> None:
     assert "15 lines left out. 1 file is damaged or left out." in text
     whole = replace(made_report().scope, left_out={}, damaged=())
     assert "Every line was read." in findings.scope_text(replace(made_report(), scope=whole))
+
+
+def test_downloads_that_broke_off_come_on_top_of_the_complete_ones() -> None:
+    downloads = f"{made_report().counts.downloads:,} complete downloads"
+    assert findings.aborted_text(made_report()) == f"{downloads}; 2,310 more broke off"
+    assert any(downloads in each for each in findings.how_computed(made_report()))
+    left_out = render(made_report(), "html").partition("<h3>Left out</h3>")[2]
+    assert "status 000" in left_out
+    assert "broke off" not in left_out
 
 
 @pytest.mark.parametrize(

@@ -257,11 +257,10 @@ def aws_text(report: Report) -> str:
 
 
 def aborted_text(report: Report) -> str:
-    """Downloads, and how many broke off."""
+    """Complete downloads, and how many broke off, which are not among them."""
     counts = report.counts
     return (
-        f"{plural(counts.downloads, 'download')}, of which {count(counts.aborted)} "
-        f"({share(counts.aborted, counts.downloads)}) broke off"
+        f"{plural(counts.downloads, 'complete download')}; {count(counts.aborted)} more broke off"
     )
 
 
@@ -292,7 +291,8 @@ def how_computed(report: Report) -> tuple[str, ...]:
     )
     return (
         counted,
-        "A download is a complete response, or the ranges of one client and object joined.",
+        "A download is a complete response, or the ranges of one client and object joined: "
+        f"{aborted_text(report)}.",
         billed,
         saved,
         doubted,

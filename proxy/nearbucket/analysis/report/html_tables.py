@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from nearbucket.analysis.report.figures import about, count, harmless, money, share, volume
 from nearbucket.analysis.report.findings import (
     LONGEST_LIST,
-    aborted_text,
     follows,
     more,
     place,
@@ -226,4 +225,4 @@ def left_out(report: Report) -> Part:
             table("Files that are damaged or left out", names, files),
             _more(len(scope.damaged)),
         ]
-    return [element("p", f"{aborted_text(report)}.", class_="about"), *parts]
+    return parts or element("p", "Every line was read.", class_="about")

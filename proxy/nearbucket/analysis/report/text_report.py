@@ -17,7 +17,6 @@ from rich.text import Text
 from nearbucket.analysis.report import text_tables as tables
 from nearbucket.analysis.report.figures import harmless, visible
 from nearbucket.analysis.report.findings import (
-    aborted_text,
     bill_steps,
     headline,
     how_computed,
@@ -122,7 +121,7 @@ def _show(console: Console, report: Report) -> None:
     for table in tables.lists(report):
         _print(console, table)
     _heading(console, "How this is computed")
-    for sentence in (f"{aborted_text(report)}.", *how_computed(report)):
+    for sentence in how_computed(report):
         console.print(Padding(Text(f"- {sentence}"), (0, 0, 0, 2)))
     for table in tables.left_out(report):
         _print(console, table)
