@@ -280,6 +280,23 @@ def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
     assert [row.usd(by) for row in less.rows] == [-0.1, -0.2]
 
 
+@pytest.mark.parametrize("status", [0, 304, 403, 404, 416, 500])
+def test_an_answer_without_bytes_of_an_object_is_no_redirect_gained_or_lost(status: int) -> None:
+    found = [line(500, status=status), line(700), line(700, status=206, method="GET")]
+    off = engine(settings(site={"redirect": {"mode": "off"}}))
+    for replay, way in (Replay(off, site()), 1), (Replay(site(), off), -1):
+        totals = count(replay, found)
+        assert [(row.requests, row.size, row.way) for row in totals.rows] == [(2, 1400, way)]
+        assert (totals.requests, totals.changed, totals.without_bytes) == (3, 2, 1)
+
+
+def test_a_request_that_was_refused_counts_if_it_is_now_redirected() -> None:
+    found = line(20, status=403)._replace(served=False)
+    off = engine(settings(site={"redirect": {"mode": "off"}}))
+    totals = count(Replay(off, site()), [found, line(700)])
+    assert [(row.requests, row.size) for row in totals.rows] == [(2, 1400)]
+
+
 def test_the_transfer_from_a_bucket_in_another_region_is_subtracted() -> None:
     by = tariff(Prices(cdn_per_gb=0.1))
     near = settings(site={"targets": {"us-west-2": {"bucket": "west"}}})

@@ -152,13 +152,45 @@ def test_a_log_shows_whose_answer_changes(compare: Diff) -> None:
         "total\tnewly redirected bytes\t0",
         "total\tno longer redirected\t2",
         f"total\tno longer redirected bytes\t{2**31}",
-        "total\tsaved USD\t-0.17",
+        "total\tsaved USD in these logs\t-0.17",
+        "total\twithout bytes\t0",
         "total\tsize unknown\t0",
         "total\treason from log\t2",
         "total\tlog differs from first\t0",
     ]
     assert "2 requests keep the reason in the log" in err
     assert "or the size of the object as far as these logs show it" in err
+    assert "USD are for the requests of these logs, not for a month" in err
+
+
+def test_requests_that_were_answered_without_bytes_do_not_count_and_are_told(
+    compare: Diff,
+) -> None:
+    not_there = line_of(JsonFormat(), FULL._replace(reason="in-region", status=404, bytes=9))
+    code, out, err = compare("--log", compare.log(LOG + not_there), sites=off())
+    assert code == 0
+    assert "total\tno longer redirected\t2" in out.splitlines()
+    assert "total\twithout bytes\t1" in out.splitlines()
+    assert "1 requests whose redirects would change do not count" in err
+
+
+@pytest.mark.parametrize("mode", ["shadow", "off"])
+def test_two_configurations_that_redirect_nothing_are_told_to_be_so(
+    nearbucket: Run, tmp_path: Path, listed: str, mode: str
+) -> None:
+    sites = [{**SITE, "redirect": {"mode": "shadow"}}]
+    old, new = (
+        write(tmp_path / "a.yaml", sites=sites),
+        write(tmp_path / "b.yaml", sites=[{**SITE, "redirect": {"mode": mode}}]),
+    )
+    (log := tmp_path / "access.log").write_bytes(LOG)
+    done = nearbucket("config", "diff", old, new, "--ranges", listed, "--log", str(log))
+    assert done.code == 0
+    assert "nothing is redirected by either: redirect.mode is shadow or off in both" in done.err
+    done = nearbucket(
+        "config", "diff", old, write(tmp_path / "c.yaml"), "--ranges", listed, "--log", str(log)
+    )
+    assert "nothing is redirected by either" not in done.err
 
 
 def test_as_json_it_is_one_document(compare: Diff) -> None:
@@ -265,12 +297,11 @@ def test_a_terminal_of_80_characters_shows_every_character_of_a_change(
     assert "…" not in out
 
 
-def test_without_a_list_it_says_so(compare: Diff, tmp_path: Path) -> None:
+def test_a_log_without_a_list_of_prefixes_ends_with_2(compare: Diff, tmp_path: Path) -> None:
     names = [write(tmp_path / "a.yaml"), write(tmp_path / "b.yaml", sites=off())]
     done = compare.nearbucket("config", "diff", *names, "--log", compare.log(LOG))
-    assert done.code == 0
+    assert done.code == 2
     assert "there is no list of prefixes" in done.err
-    assert "4 requests have another reason in the log than with A" in done.err
 
 
 def test_what_clients_sent_does_not_reach_the_terminal(compare: Diff) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_KNOWN = 1 << 16
 _MOST_PATHS = 200_000
 _OK, _PARTIAL = 200, 206
+_WITH_BYTES = frozenset({_OK, _PARTIAL})
 
 _SitePath = tuple[str, str]  # site and path
 
@@ -75,6 +76,8 @@ class PolicyDiffTotals:
         changed: Requests that get another answer.
         reason_changed: Requests that get the same answer for another reason.
         as_logged: Requests that keep the logged reason, since the log does not show its cause.
+        without_bytes: Requests that do not count as changed, since the log has an answer without
+            bytes of an object, such as 304 or 404: a redirect of them saves nothing.
         other: Requests with another reason in the log than the first configuration gives.
         unreadable: Lines that cannot be read.
         first: Where and why the first of them cannot be read.
@@ -86,6 +89,7 @@ class PolicyDiffTotals:
     changed: int = 0
     reason_changed: int = 0
     as_logged: int = 0
+    without_bytes: int = 0
     other: int = 0
     unreadable: int = 0
     first: str | None = None
@@ -117,11 +121,13 @@ class _Pending:
         requests: Number of requests.
         size: Their bytes, as far as known.
         unsized: Number of requests with as many bytes as the object has.
+        without_bytes: Number of requests that got no bytes of the object.
     """
 
     requests: int = 0
     size: int = 0
     unsized: int = 0
+    without_bytes: int = 0
 
 
 class PolicyDiff:
@@ -155,19 +161,21 @@ class PolicyDiff:
         site_path = fates[0].replayed.site, fates[0].replayed.path
         if (shown := _object_size(entry)) is not None:
             self._note_size(site_path, shown)
-        size, unsized = _bytes_of(entry)
+        none = int(entry.served and entry.status not in _WITH_BYTES)
+        size, unsized = (0, 0) if none else _bytes_of(entry)
         self.totals.requests += 1
         if len(fates) == 1 and (fates[0].row is None or not unsized):
-            self._settle(fates[0], _Pending(1, size, 0), None)
+            self._settle(fates[0], _Pending(1, size, 0, none), None)
             return
         key = fates, site_path
         if key not in self._pending and len(self._pending) >= _MOST_PATHS:
-            self._settle(fates[0], _Pending(1, size, unsized), None)
+            self._settle(fates[0], _Pending(1, size, unsized, none), None)
             return
         pending = self._pending.setdefault(key, _Pending())
         pending.requests += 1
         pending.size += size
         pending.unsized += unsized
+        pending.without_bytes += none
 
     def finish(self) -> PolicyDiffTotals:
         """The totals; each object has the size that the log shows."""
@@ -186,8 +194,10 @@ class PolicyDiff:
         totals.as_logged += replayed.kept * counted.requests
         totals.other += replayed.other * counted.requests
         if row is not None:
-            totals.changed += counted.requests
-            row.requests += counted.requests
+            none = counted.without_bytes if row.way else 0
+            totals.without_bytes += none
+            totals.changed += counted.requests - none
+            row.requests += counted.requests - none
             row.size += counted.size + (size or 0) * counted.unsized
             row.unknown += counted.unsized if size is None else 0
         elif replayed.before.reason != replayed.after.reason:

@@ -58,6 +58,8 @@ def diff(  # noqa: PLR0913  # one parameter an option
         print_error("to see which answers change, give an access log with --log FILE")
     else:
         report.print_totals(totals, by)
+        if not (_redirects(old) or _redirects(new)):
+            print_error("nothing is redirected by either: redirect.mode is shadow or off in both")
         for note in report.notes(totals, found, by):
             print_error(note)
 
@@ -70,10 +72,17 @@ def _changes(old: Settings, new: Settings, ranges: Path | None) -> PolicyDiff:
 
     document = ranges_in_use(new.regions, ranges) or ranges_in_use(old.regions, None)
     if document is None:
-        print_error(NO_RANGES)
+        raise ConfigError(NO_RANGES)
     before, after = (engine_of(snapshot_of(settings, document)) for settings in (old, new))
     floors = _floors(old), _floors(new)
     return PolicyDiff(Replay(before, after, floors), old, new)
+
+
+def _redirects(settings: Settings) -> bool:
+    """Whether a target's mode is ``on``."""
+    return any(
+        site.mode_of(region) == "on" for site in settings.sites for region in site.regions_in_use
+    )
 
 
 def _floors(settings: Settings) -> dict[str, int]:

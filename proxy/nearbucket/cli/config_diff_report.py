@@ -84,6 +84,7 @@ def totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> dict[str, int | flo
         sums[f"{name}_bytes"] = sum(row.size for row in rows)
     return sums | {
         "saved_usd": round(sum(row.usd(tariff) for row in diff_totals.rows), 6),
+        "without_bytes": diff_totals.without_bytes,
         "size_unknown": sum(row.unknown for row in diff_totals.rows),
         "reason_from_log": diff_totals.as_logged,
         "log_differs_from_first": diff_totals.other,
@@ -127,7 +128,7 @@ def _lines(cells: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _label(name: str) -> str:
-    return name.replace("_", " ").replace("usd", "USD")
+    return name.replace("_", " ").replace("usd", "USD in these logs")
 
 
 def _sum(name: str, value: float) -> str:
@@ -146,6 +147,11 @@ def notes(
     hidden = [each.key for each in found if _NOT_REPLAYED(each.key)]
     if hidden:
         yield f"a log does not show the effect of these settings: {', '.join(hidden)}"
+    if diff_totals.without_bytes:
+        yield (
+            f"{diff_totals.without_bytes} requests whose redirects would change do not count: "
+            "the log has an answer without bytes of an object, such as 304, 404 or 000"
+        )
     if diff_totals.as_logged:
         yield (
             f"{diff_totals.as_logged} requests keep the reason in the log, such as credentials or "
@@ -163,7 +169,10 @@ def notes(
             "CloudFront's logs count header fields too"
         )
         volume = ", at most: prices.monthly_gb is not set" if tariff.at_most else ""
-        yield f"USD by the prices of B: the next GB of the CDN ({tariff.words}{volume})"
+        yield (
+            "USD are for the requests of these logs, not for a month, by the prices of B: the next "
+            f"GB of the CDN ({tariff.words}{volume})"
+        )
 
 
 def print_as_json(

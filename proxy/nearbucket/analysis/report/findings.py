@@ -291,8 +291,8 @@ def how_computed(report: Report) -> tuple[str, ...]:
     )
     return (
         counted,
-        "A download is a complete response, or the ranges of one client and object joined: "
-        f"{aborted_text(report)}.",
+        ("A download is a complete response, or the ranges of one client and object joined: "
+        f"{aborted_text(report)}."),
         billed,
         saved,
         doubted,
