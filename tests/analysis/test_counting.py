@@ -170,7 +170,13 @@ def test_addresses_are_those_of_requests_that_count(tmp_path: Path) -> None:
 def test_a_time_of_another_century_is_none(tmp_path: Path) -> None:
     wrong = [BASE._replace(time=time) for time in (0, 32503680000)]
     scope, _ = counted([written(tmp_path / "a.log", BASE, *wrong)])
-    assert (scope.lines, scope.left_out, scope.days) == (1, {"without a time": 2}, 1 / 24)
+    assert (scope.lines, scope.left_out, scope.days) == (1, {"without a time": 2}, 1 / 86400)
+
+
+def test_a_quarter_of_an_hour_is_not_scaled_as_an_hour(tmp_path: Path) -> None:
+    last = BASE._replace(time=BASE.time + 899)
+    scope, _ = counted([written(tmp_path / "a.log", BASE, last)])
+    assert scope.days == 900 / 86400
 
 
 def test_a_sampled_log_is_scaled(tmp_path: Path) -> None:

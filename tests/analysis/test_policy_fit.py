@@ -81,9 +81,9 @@ def test_a_region_below_the_least_worth_is_left_out() -> None:
     [
         ([1, 1, 1, 1], 4, {}, None),
         ([0, 0, 5, 5], 4, {}, "it is seen on 2 of 4 days only"),
-        ([1, 1, 1, 4], 4, {}, "57% of its bytes are those of one day, day 4 of 4"),
+        ([1, 1, 1, 4], 4, {}, "57 % of its bytes are those of one day, day 4 of 4"),
         ([1, 1, 1, 3], 4, {}, None),
-        ([3, 3, 4], 3, {"a": 5.1, "b": 4.9}, "51% of its bytes go to one network, a"),
+        ([3, 3, 4], 3, {"a": 5.1, "b": 4.9}, "51 % of its bytes go to one network, a"),
         ([3, 3, 4], 3, {"a": 5.0, "b": 5.0}, None),
         ([5], 1, {}, None),
         ([5, 0], 2, {}, "it is seen on 1 of 2 days only"),

@@ -256,7 +256,7 @@ def test_a_region_whose_bytes_go_to_one_network_is_not_chosen() -> None:
     assert some(advice(traffic)).regions == (ORIGIN, "us-west-2")
     found = some(advice(only))
     assert found.regions == (ORIGIN,)
-    assert "100% of its bytes go to one network, 198.18.7.0/24" in line(found, "us-west-2").why
+    assert "100 % of its bytes go to one network, 198.18.7.0/24" in line(found, "us-west-2").why
 
 
 def test_a_pattern_of_one_day_is_not_chosen() -> None:
@@ -427,6 +427,42 @@ def test_a_target_that_is_recommended_is_in_use(mode: str) -> None:
     found = some(advice(traffic_of([*steady(), *steady("us-west-2")], 14), own=own))
     assert loaded(found).sites[0].mode_of("us-west-2") == "on"
     assert line(found, "us-west-2").saving_usd_month > 1000
+
+
+def test_without_a_configuration_it_is_in_shadow_mode_and_has_the_hosts_of_the_log(
+    tmp_path: Path, check: Any
+) -> None:
+    rows = [
+        fact("a.iso", day=day, size=200 * MIB, requests=3000, host=host)
+        for day in range(14)
+        for host in ("DL.example.com:443", "b.example")
+    ]
+    found = some(advice(traffic_of(rows, 14)))
+    site = loaded(found).sites[0]
+    assert site.redirect.mode == "shadow"
+    assert set(site.hosts) == {"dl.example.com", "b.example"}
+    assert "# Begin with redirect.mode: shadow, which only counts." in found.yaml
+    path = tmp_path / "nearbucket.yaml"
+    path.write_text(found.yaml, encoding="utf-8")
+    assert check(path).code == 0
+
+
+@pytest.mark.parametrize("hosts", [["not a host", "b.example"], [f"h{n}" for n in range(21)]])
+def test_made_up_hosts_are_not_recommended(hosts: list[str]) -> None:
+    rows = [
+        fact("a.iso", day=day, size=200 * MIB, requests=3000, host=host)
+        for day in range(14)
+        for host in hosts
+    ]
+    assert loaded(some(advice(traffic_of(rows, 14)))).sites[0].hosts == ("*",)
+
+
+@pytest.mark.parametrize(("mode", "recommended"), [("on", "on"), ("shadow", "shadow")])
+def test_a_configuration_that_redirects_goes_on_to_do_so(mode: str, recommended: str) -> None:
+    own = with_own(site={"hosts": ["mine.example", "*"], "redirect": {"mode": mode}})
+    site = loaded(some(advice(traffic_of(steady(), 14), own=own))).sites[0]
+    assert site.redirect.mode == recommended
+    assert site.hosts == ("mine.example", "*")
 
 
 def test_a_requester_pays_bucket_gets_signed_urls(tmp_path: Path, check: Any) -> None:

@@ -132,5 +132,5 @@ def test_gaps_in_the_counts_are_told() -> None:
     )
     own = settings(site={"hosts": ["downloads.example.io"]})
     found = notes(tb=700, counts=replace(COUNTS, regions=regions), own=own)
-    assert [each.split(" of the bytes")[0] for each in found[:-1]] == ["20%", "7%", "100%"]
+    assert [each.split(" of the bytes")[0] for each in found[:-1]] == ["20 %", "7 %", "100 %"]
     assert notes(tb=700, own=settings())[:-1] == []

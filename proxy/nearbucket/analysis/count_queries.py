@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from nearbucket.regions.region_table import RegionTable
 
 _DAY = 86400
-_SHORTEST = 1 / 24
-"""Days of a log with all requests at one moment: files are of an hour."""
 _MOST_FOLDERS = 200
 _EPOCH = date(1970, 1, 1)
 _FACT_SCHEMA = pa.schema(
@@ -77,7 +75,7 @@ def scope_of(
         left_out=dict(sorted(reasons.items())),
         first=None if first is None else datetime.fromtimestamp(first, UTC),
         last=None if last is None else datetime.fromtimestamp(last, UTC),
-        days=0.0 if first is None or last is None else max((last - first + 1) / _DAY, _SHORTEST),
+        days=0.0 if first is None or last is None else (last - first + 1) / _DAY,
         damaged=(*damaged, *left_out),
         prices_of=prices_of,
     )

@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import MONTH_DAYS
+from nearbucket.analysis.policy_text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -55,12 +56,13 @@ def weakness(daily: Sequence[float], networks: Mapping[str, float], whole_days: 
         return f"it is seen on {seen} of {days} days only"
     if whole_days >= FEWEST_DAYS and max(daily) > total * _MOST_SHARE:
         day = daily.index(max(daily)) + 1
-        return f"{max(daily) / total:.0%} of its bytes are those of one day, day {day} of {days}"
+        return (
+            f"{percent(max(daily) / total)} of its bytes are those of one day, day {day} of {days}"
+        )
     network = max(networks, key=networks.__getitem__, default=None)
     if network is not None and networks[network] > total * _MOST_SHARE:
-        return (
-            f"{min(1.0, networks[network] / total):.0%} of its bytes go to one network, {network}"
-        )
+        share = min(1.0, networks[network] / total)
+        return f"{percent(share)} of its bytes go to one network, {network}"
     return None
 
 

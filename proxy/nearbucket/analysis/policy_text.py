@@ -1,4 +1,4 @@
-"""A policy in words."""
+"""A policy, and the period that it is found from, in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
 
+_HOURS, _MINUTES = 24, 1440  # of a day
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -38,6 +39,20 @@ def _site_text(site: Site) -> str:
     if any(site.mode_of(region) == "shadow" for region in regions):
         text += "; as if it was not in shadow mode"
     return text
+
+
+def days_text(days: float) -> str:
+    """Length of a period: ``13.5 days``, ``3 hours``, ``15 minutes``."""
+    number, unit = (days, "day") if days >= 1 else (days * _HOURS, "hour")
+    if number < 1:
+        number, unit = max(1, round(days * _MINUTES)), "minute"
+    text = f"{round(number, 1):g}"
+    return f"{text} {unit}" if text == "1" else f"{text} {unit}s"
+
+
+def percent(share: float) -> str:
+    """``64 %`` for 0.64."""
+    return f"{100 * share:.0f} %"
 
 
 def listed(words: Sequence[str]) -> str:

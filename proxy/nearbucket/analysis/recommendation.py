@@ -13,13 +13,16 @@ from nearbucket.analysis.answers import Recommendation
 from nearbucket.analysis.key_patterns import first_match
 from nearbucket.analysis.policy_evidence import doubt, fit_with_evidence
 from nearbucket.analysis.policy_facts import policy_facts
+from nearbucket.analysis.policy_text import days_text
 from nearbucket.analysis.policy_worth import Valuation
 from nearbucket.analysis.recommended_config import (
     base_settings,
+    in_shadow_mode,
     possible_regions,
     recommended_prices,
     recommended_settings,
     recommended_yaml,
+    with_hosts,
 )
 from nearbucket.analysis.recommended_lines import RecommendationReasons
 from nearbucket.analysis.traffic_tables import TrafficTables
@@ -94,7 +97,14 @@ def recommend(
     volume = sum(usage.gb.values())
     prices = recommended_prices(settings.prices, tariff, volume)
     settings = settings.model_copy(update={"prices": prices})
+    if own is None:
+        settings = with_hosts(settings, tables.hosts())
+    if own is None or own.sites[0].redirect.mode != "on":
+        settings = in_shadow_mode(settings)
     return replace(found, yaml=_yaml(settings, found, traffic.days))
+
+
+_SHADOW = "Begin with redirect.mode: shadow, which only counts. With on, it redirects."
 
 
 class _Fit(NamedTuple):
@@ -150,10 +160,10 @@ def _yaml(settings: Settings, recommended: Recommendation, days: float) -> str:
     )
     others = ", ".join(ascii(site.name)[1:-1] for site in settings.sites[1:])
     heading = (
-        f"Recommended by nearbucket analyze from {days:.3g} days of logs.",
+        f"Recommended by nearbucket analyze from {days_text(days)} of logs.",
         f"Saves {saved} USD a month ({low} to {high}).",
         "Put in the names of your buckets, and fill them with nearbucket sync.",
-        "Begin with redirect.mode: shadow, which only counts.",
+        *((_SHADOW,) if settings.sites[0].redirect.mode == "shadow" else ()),
         *([f"This is the first site: keep those for {others}."] if others else ()),
     )
     return recommended_yaml(settings, heading)

@@ -5,24 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import ValidationError
 
 from nearbucket.analysis.policy_text import size_words
 from nearbucket.config.aws_endpoints import known_regions, partition_of
 from nearbucket.config.buckets import Target
 from nearbucket.config.settings import Settings
+from nearbucket.config.sites import Site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nearbucket.analysis.policy_fit import FittedPolicy
     from nearbucket.config.prices import Prices
-    from nearbucket.config.sites import Site
     from nearbucket.pricing.tariff import Tariff
 
 _BUCKET = "downloads"
 _ROOM = 40  # of the 63 characters of a bucket's name (S3 user guide), beside a region's
 _PRESIGNED = 900.0  # seconds; a Requester Pays bucket refuses clients without a signature
 _DIGITS = 6
+_MOST_HOSTS = 20
 _WIDE = 1000  # a pattern is not broken over lines
 
 
@@ -69,6 +71,31 @@ def recommended_settings(base: Settings, policy: FittedPolicy) -> Settings:
         redirect["presign"] = _PRESIGNED
     changed = _with_redirect(site.model_copy(update={"targets": targets}), redirect)
     return base.model_copy(update={"sites": (changed, *others)})
+
+
+def in_shadow_mode(settings: Settings) -> Settings:
+    """The settings with a first site that redirects nothing yet."""
+    first, *others = settings.sites
+    sites = (_with_redirect(first, {"mode": "shadow"}), *others)
+    return settings.model_copy(update={"sites": sites})
+
+
+def with_hosts(settings: Settings, logged: Sequence[str]) -> Settings:
+    """The settings with the hosts of a log in the first site.
+
+    With those for all hosts if they are very many, or a name is none: then clients made them up.
+    """
+    first, *others = settings.sites
+    names = tuple(dict.fromkeys(name.lower().partition(":")[0] for name in logged))
+    if not 0 < len(names) <= _MOST_HOSTS:
+        return settings
+    try:
+        hosts = Site(hosts=names, origin=first.origin).hosts
+    except ValidationError:
+        return settings
+    return settings.model_copy(
+        update={"sites": (first.model_copy(update={"hosts": hosts}), *others)}
+    )
 
 
 def possible_regions(site: Site) -> set[str]:

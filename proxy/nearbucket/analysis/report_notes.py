@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, MONTH_DAYS, NO_ADDRESS
+from nearbucket.analysis.policy_text import days_text, percent
 from nearbucket.analysis.recommendation import NothingRecommended
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import bill
@@ -153,7 +154,7 @@ def _volume(scope: Scope, counts: Counts, tariff: Tariff) -> Iterator[str]:
 
 
 def _evidence(scope: Scope) -> Iterator[str]:
-    days = f"{scope.days:.2g} days of logs"
+    days = f"{days_text(scope.days)} of logs"
     if round(scope.days) < _FEWEST_DAYS:
         yield f"{days} are no evidence for a month: their traffic may never return. Take two weeks."
     elif round(scope.days) < _FORTNIGHT:
@@ -167,21 +168,21 @@ def _gaps(counts: Counts, own: Settings | None) -> Iterator[str]:
     shares = {each.region: each.bytes / counts.bytes for each in counts.regions}
     if (share := shares.get(NO_ADDRESS, 0)) > _WORTH_A_WORD:
         yield (
-            f"{share:.0%} of the bytes have no client address in the log: they count as from "
+            f"{percent(share)} of the bytes have no client address in the log: they count as from "
             "outside of AWS."
         )
     if (share := shares.get(AMAZON_NO_REGION, 0)) > _WORTH_A_WORD:
         yield (
-            f"{share:.0%} of the bytes go to networks of Amazon that its list has in no region, "
-            "such as those that customers bring along. They are not redirected, unless "
+            f"{percent(share)} of the bytes go to networks of Amazon that its list has in no "
+            "region, such as those that customers bring along. They are not redirected, unless "
             "regions.overrides says where they are."
         )
     hosts = {host for site in own.sites for host in site.hosts} if own else {"*"}
     other = sum(each.bytes for each in counts.hosts if each.name.lower() not in hosts)
     if "*" not in hosts and other > counts.bytes * _WORTH_A_WORD:
         yield (
-            f"{other / counts.bytes:.0%} of the bytes are for hosts that the configuration does "
-            "not have: nothing of them is redirected."
+            f"{percent(other / counts.bytes)} of the bytes are for hosts that the configuration "
+            "does not have: nothing of them is redirected."
         )
 
 

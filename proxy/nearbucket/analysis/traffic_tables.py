@@ -29,6 +29,9 @@ LEFT JOIN sizes USING (host, key)
 _NUMBERS = """
 SELECT (SELECT coalesce(max(day) - min(day) + 1, 0) FROM facts), (SELECT count(*) FROM paths)
 """
+_HOSTS = """
+SELECT host FROM paths WHERE host NOT IN ('', '-') GROUP BY host ORDER BY sum(sent) DESC, host
+"""
 _EACH = """
 SELECT path, host, key, size, first_day, sent FROM paths WHERE coalesce(size, 0) >= ? ORDER BY path
 """
@@ -100,6 +103,10 @@ class TrafficTables:
         result = self._database.execute(query, values)
         while batch := result.fetchmany(_BATCH):
             yield from batch
+
+    def hosts(self) -> list[str]:
+        """The hosts from which anything was delivered, those with most bytes first."""
+        return [host for (host,) in self.rows(_HOSTS)]
 
     def objects(self, smallest: int = 0) -> Iterator[LoggedObject]:
         """Every object, once; paths that the product refuses are left out.

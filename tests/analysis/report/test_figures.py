@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from nearbucket.analysis.policy_text import days_text
 from nearbucket.analysis.report import figures
 from tests.analysis.made_report import HOSTILE
 
@@ -72,9 +73,9 @@ def test_a_period_is_named_by_its_days(first: str, last: str, text: str) -> None
     assert figures.period(begin, end) == text
 
 
-def test_a_length_of_time_is_in_days_or_hours() -> None:
-    assert [figures.days_text(days) for days in (14.0, 1.0, 0.5, 13.96, 0)] == [
-        "14 days", "1 day", "12.0 hours", "14 days", "0.1 hours",
+def test_a_length_of_time_is_in_days_hours_or_minutes() -> None:
+    assert [days_text(days) for days in (14.0, 1.0, 0.5, 13.96, 1 / 24, 900 / 86400, 0)] == [
+        "14 days", "1 day", "12 hours", "14 days", "1 hour", "15 minutes", "1 minute",
     ]  # fmt: skip
 
 

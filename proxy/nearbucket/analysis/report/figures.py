@@ -109,14 +109,6 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.0f} %"
 
 
-def days_text(days: float) -> str:
-    """Length of a period."""
-    if days < 1:
-        return f"{max(days * 24, 0.1):.1f} hours"
-    rounded = round(days, 1)
-    return "1 day" if rounded == 1 else f"{rounded:g} days"
-
-
 def period(first: datetime | None, last: datetime | None) -> str:
     """The days of a period, such as 1 to 14 November 2026."""
     if first is None or last is None:

@@ -7,10 +7,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
+from nearbucket.analysis.policy_text import days_text
 from nearbucket.analysis.report.figures import (
     about,
     count,
-    days_text,
     harmless,
     money,
     period,
@@ -291,8 +291,10 @@ def how_computed(report: Report) -> tuple[str, ...]:
     )
     return (
         counted,
-        ("A download is a complete response, or the ranges of one client and object joined: "
-        f"{aborted_text(report)}."),
+        (
+            "A download is a complete response, or the ranges of one client and object joined: "
+            f"{aborted_text(report)}."
+        ),
         billed,
         saved,
         doubted,
