@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).parent.parent / "data" / "logs"
 LOG = [request for request in mixed(Mixed(400, 1), 0) if request.client]
+NAMES = ", ".join(sorted({request.host for request in LOG}))
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def test_all_formats_show_the_same_counts(analyze: Any, log: str, tmp_path: Path
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_an_origin_region_that_nothing_says_is_told(analyze: Any, log: str, tmp_path: Path) -> None:
+    def notes(*arguments: str) -> str:
+        return " ".join(report(analyze(log, "--format", "json", *arguments))["notes"])
+
+    assumed = "The origin is taken to be in us-east-1; --origin-region names another."
+    assert assumed in notes()
+    assert "The origin is taken" not in notes("--origin-region", "us-east-1")
+    config = write_config(tmp_path / "own.yaml", sites=[SITE])
+    assert "The origin is taken" not in notes("--config", config)
+
+
 def test_standard_input_is_a_log(analyze: Any, log: str) -> None:
     whole = report(analyze(log, "--format", "json"))
     piped = report(analyze("-", "--format", "json", stdin=Path(log).read_bytes()))
@@ -82,7 +94,18 @@ def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> N
     [
         (["none.log"], "none.log: no such file, folder or pattern"),
         (["empty.log"], "there is no request in the logs: "),
-        (["{log}", "--since", "2027-01-01"], "there is no log file of this period"),
+        (
+            ["{log}", "--since", "2027-01-01"],
+            "there is no log file of this period; their names are of 2026-11-02T00:00 to ",
+        ),
+        (
+            ["{log}", "--since", "2026-11-03", "--until", "2026-11-02"],
+            "--until 2026-11-02 is not after --since 2026-11-03",
+        ),
+        (
+            ["{log}", "--host", "other.example"],
+            f"{len(LOG)} of other hosts; the first and the last file have the hosts {NAMES}, from",
+        ),
         (["{log}", "--memory", "much"], "--memory: 'much' is no size such as 1GiB"),
         (["{log}", "--engine", "other"], "--engine other: there are local, spark and spark=MASTER"),
         (["{log}", "--fields", "date time"], "--fields: has no sc-bytes, cs-uri-stem, sc-status"),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
 
+_ASSUMED = "The origin is taken to be in {}; --origin-region names another."
+
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
@@ -31,6 +33,7 @@ class ReportOptions:
         own: The configuration; None if there is none.
         bill_usd: The CDN's real bill of a month; None if it is not known.
         recommend: Whether a policy is recommended.
+        origin_is_assumed: Whether neither a configuration nor an option says ``origin_region``.
     """
 
     tariff: Tariff
@@ -38,6 +41,7 @@ class ReportOptions:
     own: Settings | None = None
     bill_usd: float | None = None
     recommend: bool = True
+    origin_is_assumed: bool = False
 
 
 def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report:
@@ -55,7 +59,10 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
         what_if=what_if,
         next_regions=next_regions,
         recommendation=recommended if isinstance(recommended, Recommendation) else None,
-        notes=report_notes(scope, found.counts, tariff, usage, what_if, recommended, own),
+        notes=(
+            *report_notes(scope, found.counts, tariff, usage, what_if, recommended, own),
+            *((_ASSUMED.format(region),) if options.origin_is_assumed else ()),
+        ),
     )
 
 

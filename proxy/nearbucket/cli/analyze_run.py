@@ -26,7 +26,8 @@ from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.analysis.request_columns import NO_TIME, CountingRules
 from nearbucket.analysis.request_ids import RequestIds
-from nearbucket.analysis.sources import S3, Period, local_sources, moment
+from nearbucket.analysis.sources import ALWAYS, S3, Period, local_sources, moment
+from nearbucket.cli.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.analyze_progress import progress
 from nearbucket.cli.output import NO_RANGES
 from nearbucket.config.file import load
@@ -111,7 +112,8 @@ def run(options: AnalyzeOptions) -> bool:
     if options.replay is not None:
         return _replay(options, options.replay, own, money)
     report = _report(options, own, table, ReportOptions(
-        money, origin, own, options.bill, options.recommend
+        money, origin, own, options.bill, options.recommend,
+        origin_is_assumed=own is None and options.origin_region is None,
     ))  # fmt: skip
     _write(report, options)
     return _is_whole(report)
@@ -153,10 +155,11 @@ def _refuse_report_options(options: AnalyzeOptions) -> None:
 
 
 def _period(options: AnalyzeOptions) -> Period:
-    return Period(
-        moment(options.since, "--since") if options.since else None,
-        moment(options.until, "--until") if options.until else None,
-    )
+    since = moment(options.since, "--since") if options.since else None
+    until = moment(options.until, "--until") if options.until else None
+    if since and until and since >= until:
+        raise ConfigError(f"--until {options.until} is not after --since {options.since}")
+    return Period(since, until)
 
 
 def _own_settings(config: Path | None) -> Settings | None:
@@ -205,7 +208,7 @@ def _report(
         _count(options, counting, threads, sources, s3, store)
         scope = scope_of(store, left_out, building.tariff.prices.date)
         if not scope.lines:
-            why = next((f"{each.name}: {each.why}" for each in scope.damaged), "no file has any")
+            why = why_nothing(scope, sources, _opener(s3), options.field_names)
             raise ConfigError(f"there is no request in the logs: {why}")
         found = answer(store, table, geography_of_edge, scope.days, options.top)
         if options.inventory is not None:
@@ -228,6 +231,17 @@ def _s3(options: AnalyzeOptions, threads: int, stack: ExitStack) -> S3Logs | Non
 def _sources(
     options: AnalyzeOptions, period: Period, s3: S3Logs | None
 ) -> tuple[list[LogSource], tuple[DamagedFile, ...]]:
+    finder = DuplicateFinder(_opener(s3), options.field_names)
+    kept, left_out = finder.split(_listed(options, period, s3))
+    if not kept:
+        hours = hours_text(_listed(options, ALWAYS, s3))
+        names = ", ".join(options.logs)
+        raise ConfigError(f"{names}: there is no log file of this period{hours}")
+    return kept, left_out
+
+
+def _listed(options: AnalyzeOptions, period: Period, s3: S3Logs | None) -> list[LogSource]:
+    """The files that may have requests of a period, each once."""
     sources: list[LogSource] = []
     for name in options.logs:
         sources += (
@@ -235,11 +249,7 @@ def _sources(
             if s3 is not None and name.startswith(S3)
             else _outside(options.keep, local_sources([name], period))
         )
-    finder = DuplicateFinder(_opener(s3), options.field_names)
-    kept, left_out = finder.split(list(dict.fromkeys(sources)))
-    if not kept:
-        raise ConfigError(f"{', '.join(options.logs)}: there is no log file of this period")
-    return kept, left_out
+    return list(dict.fromkeys(sources))
 
 
 def _outside(keep: Path | None, sources: list[LogSource]) -> list[LogSource]:
