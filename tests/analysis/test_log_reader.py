@@ -170,7 +170,7 @@ def test_headers_of_several_workers_may_stand_between_the_lines(tmp_path: Path) 
         pytest.param(b"a\tb", "line 1: neither JSON, nor W3C below a #Fields", id="no header"),
         pytest.param(b"#Fields: date time", "line 1: #Fields has no sc-bytes, cs-uri", id="few"),
         pytest.param(w3c(CLOUDFRONT)[:-3], "line 3: ", id="a column short"),
-        pytest.param(w3c(CLOUDFRONT, **{"sc-bytes": "x"}), "line 3: b'x' in sc-bytes", id="number"),
+        pytest.param(w3c(CLOUDFRONT, **{"sc-bytes": "x"}), "line 3: 'x' in sc-bytes", id="number"),
     ],
 )
 def test_what_is_no_request_is_named_and_the_next_line_is_read(
@@ -264,3 +264,14 @@ def test_standard_input_is_a_log_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(written)))
     logs = LogFiles(["-"])
     assert (logs.size, only(list(logs.entries())).request) == (None, ASKED)
+
+
+def test_a_value_that_is_no_number_is_told_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(
+        b"#Version: 1.0\n#Fields: date time sc-bytes c-ip cs-uri-stem sc-status\n"
+        b"2026-11-02\t00:00:00\tN\xffN\t192.0.2.1\t/a\t200\n"
+    )
+    (found,) = LogFiles([str(path)]).entries()
+    assert isinstance(found, UnreadableInput)
+    assert found.text == f"{path}: line 3: 'N\\\\xffN' in sc-bytes is no number"

@@ -60,7 +60,11 @@ def test_a_file_replaces_only_what_it_names(tmp_path: Path) -> None:
         ("cloudfront: {per_gb: {europe: [1]}}", "per_gb.europe needs 7 prices"),
         ("cloudfront: {per_gb: {mars: [1]}}", "per_gb needs exactly these keys: north-america"),
         ("cloudfront: {free_gb: -1}", "cloudfront.free_gb: .*greater than or equal to 0"),
-        ("s3: {per_1000_get: 1}", "s3.per_1000_get: Extra inputs"),
+        (
+            "s3: {per_1000_get: 1}",
+            "s3.per_1000_get: is not a key here; there are per_1000_puts, per_1000_gets",
+        ),
+        ("cdn: {}", "cdn: is not a key here; there are date, cloudfront, s3"),
         ("- 1", "Input should be"),
         ("a: [", "not a price file"),
     ],

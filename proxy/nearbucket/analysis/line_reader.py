@@ -103,14 +103,19 @@ def _line(found: dict[str, bytes]) -> LogLine:
     return _checked(tuple(map(found.get, COLUMNS)))
 
 
+def _shown(value: bytes) -> str:
+    """A value of a log in a message: printable, between quotes, and not long."""
+    return ascii(value[:40].decode("utf-8", "backslashreplace"))
+
+
 def _checked(line: LogLine) -> LogLine:
     for value in line[_FIRST_NUMBER:]:
         if value not in _NO_NUMBER and not NUMBER.fullmatch(value):
             name = COLUMNS[line.index(value, _FIRST_NUMBER)].replace("_", "-")
-            raise ValueError(f"{value[:40]!r} in {name} is no number")
+            raise ValueError(f"{_shown(value)} in {name} is no number")
     status = line[_STATUS]
     if status not in _NO_NUMBER and int(status) >= BOUNDS["sc_status"]:
-        raise ValueError(f"{status!r} in sc-status is no status")
+        raise ValueError(f"{_shown(status)} in sc-status is no status")
     return line
 
 
@@ -225,4 +230,4 @@ def _s3_time(raw: bytes) -> datetime:
     try:
         return datetime.strptime(raw.decode("ascii", "replace"), _S3_TIME).astimezone(UTC)
     except OverflowError:  # of the year 1 or 9999
-        raise ValueError(f"{raw!r} is no time") from None
+        raise ValueError(f"{_shown(raw)} is no time") from None

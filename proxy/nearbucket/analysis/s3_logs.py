@@ -101,7 +101,8 @@ class S3Logs:
                 )
             except ValidationError as error:
                 found = error.errors()[0]
-                raise ConfigError(f"{S3}{bucket}: {found['loc'][0]}: {found['msg']}") from None
+                why = found["msg"].removeprefix("Value error, ")
+                raise ConfigError(f"{S3}{bucket}: {found['loc'][0]} {why}") from None
             location = BucketLocation(f"{S3}{bucket}", entry, "ambient")
             client = await self._stack.enter_async_context(opened(location, self._connections))
             self._clients[bucket] = client, location

@@ -186,7 +186,9 @@ def _tariff(options: AnalyzeOptions, own: Settings | None, origin: str) -> Tarif
     except ValidationError as error:
         found = error.errors()[0]
         name = str(found["loc"][0]).replace("_", "-")
-        raise ConfigError(f"--{name} {found['input']}: {found['msg']}") from None
+        raise ConfigError(
+            f"--{name} {found['input']}: {found['msg'].removeprefix('Value error, ')}"
+        ) from None
     return tariff(prices, options.prices, origin)
 
 

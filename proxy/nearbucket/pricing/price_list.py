@@ -120,4 +120,10 @@ def _merged(under: object, over: object) -> object:
 
 def _first(error: ValidationError) -> str:
     found = error.errors()[0]
-    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+    place = ".".join(map(str, found["loc"]))
+    if found["type"] == "extra_forbidden":
+        section: Any = _list_prices()
+        for name in found["loc"][:-1]:
+            section = section[name]
+        return f"{place}: is not a key here; there are {', '.join(section)}"
+    return f"{place}: {found['msg'].removeprefix('Value error, ')}"
