@@ -71,3 +71,17 @@ def test_savings_are_upper_bounds_where_the_volume_is_not_known(
 def test_a_plan_class_or_price_that_does_not_exist_is_refused(setting: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Prices.model_validate(setting)
+
+
+@pytest.mark.parametrize(
+    ("plan", "tb", "words"),
+    [
+        ("flat:premium-600", 55, "flat-rate plan Premium 75 TB"),
+        ("flat:premium-600", 50, "flat-rate plan Premium 50 TB"),
+        ("flat:premium-50", 55, "flat-rate plan Premium 50 TB"),
+        ("flat:pro", 40, "flat-rate plan Pro"),
+        ("payg", 40, "pay as you go, price class all"),
+    ],
+)
+def test_the_size_of_a_plan_that_is_paid_is_named(plan: str, tb: float, words: str) -> None:
+    assert tariff(Prices(plan=plan)).words_for(tb * 1024) == words

@@ -110,6 +110,11 @@ def _bill(usage: Usage, options: ReportOptions) -> tuple[Tariff, BillEstimate]:
         computed = options.bill_usd
     size = sum(usage.gb.values()) * GB
     estimate = BillEstimate(
-        options.tariff.words, size, computed, scaled, dict(usage.gb), usage.cdn_requests
+        options.tariff.words_for(size / GB),
+        size,
+        computed,
+        scaled,
+        dict(usage.gb),
+        usage.cdn_requests,
     )
     return tariff, estimate

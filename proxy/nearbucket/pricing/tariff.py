@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,14 @@ class Tariff:
             return f"flat-rate plan {name.capitalize()}" + (f" {tb} TB" if tb else "")
         discount = f", {100 * (1 - self.factor):.4g} % off" if self.factor < 1 else ""
         return f"pay as you go, price class {self.price_class}{discount}"
+
+    def words_for(self, gb: float) -> str:
+        """The plan that ``gb`` a month are charged by: of a flat-rate plan's sizes, one is paid."""
+        if not self.steps:
+            return self.words
+        paid = next((step for step, _ in self.steps if gb <= step), self.steps[-1][0])
+        name, sized, _ = self.plan.partition("-")
+        return replace(self, plan=f"{name}-{paid / GB_PER_TB:g}" if sized else name).words
 
     def billed_as(self, geography: str) -> str:
         """The geography whose prices hold for an edge in ``geography``.
