@@ -5,6 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +78,27 @@ def test_standard_input_is_a_log(analyze: Any, log: str) -> None:
     whole = report(analyze(log, "--format", "json"))
     piped = report(analyze("-", "--format", "json", stdin=Path(log).read_bytes()))
     assert piped == whole
+
+
+def test_sigterm_leaves_no_temporary_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nearbucket", "analyze", "--ranges", str(MADE), "-"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}
+    ) as process:
+        for _ in range(1200):
+            if process.poll() is not None or _handles_sigterm(process.pid):
+                break
+            time.sleep(0.05)
+        assert any(tmp_path.glob("nearbucket-analyze-*"))
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+    assert not any(tmp_path.iterdir())
+
+
+def _handles_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:

@@ -34,6 +34,7 @@ class AggregateStore:
 
     Attributes:
         connection: DuckDB's connection; ``count_queries.py`` asks it.
+        folder: Where its temporary files are.
         summaries: One for each file, in the order in which they were added.
     """
 
@@ -46,8 +47,10 @@ class AggregateStore:
             folder: Where its files are; None for the system's folder for temporary files.
         """
         self._stack = ExitStack()
-        place = self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="nearbucket-analyze-", dir=folder)
+        self.folder = Path(
+            self._stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="nearbucket-analyze-", dir=folder)
+            )
         )
         self.connection = duckdb.connect(
             # tables in memory cost a fifth of those in a file to fill, and are spilled as well
@@ -55,7 +58,7 @@ class AggregateStore:
             config={
                 "memory_limit": f"{memory >> 20}MiB",
                 "threads": threads,
-                "temp_directory": str(Path(place) / "spill"),
+                "temp_directory": str(self.folder / "spill"),
                 "preserve_insertion_order": False,
                 "force_compression": "uncompressed",
             },

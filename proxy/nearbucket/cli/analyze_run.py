@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +42,7 @@ from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.regions.region_table import build_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nearbucket.analysis.answers import DamagedFile, Report
     from nearbucket.analysis.s3_logs import S3Logs
@@ -207,6 +209,7 @@ def _report(
         s3 = _s3(options, threads, stack)
         sources, left_out = _sources(options, period, s3)
         store = stack.enter_context(AggregateStore(memory, threads))
+        stack.enter_context(_removed_at_sigterm(store.folder))
         _count(options, counting, threads, sources, s3, store)
         scope = scope_of(store, left_out, building.tariff.prices.date)
         if not scope.lines:
@@ -219,6 +222,22 @@ def _report(
             traffic = with_inventory(found.traffic, building.own, options.inventory)
             found = found._replace(traffic=traffic)
         return build_report(scope, found, building)
+
+
+@contextmanager
+def _removed_at_sigterm(folder: Path) -> Iterator[None]:
+    """SIGTERM removes the folder and ends the process at once: threads may wait for a log."""
+
+    def end(number: int, _frame: object) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _s3(options: AnalyzeOptions, threads: int, stack: ExitStack) -> S3Logs | None:
