@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.errors import OriginError
+from nearbucket.origin import bucket_presence
 from nearbucket.s3.http_session import client_session
 from tests.origin.opening import OK, TEXT, Seen, fetch, held, scripted
 from tests.scripteds3 import Say, error, reply, rest
@@ -82,7 +83,40 @@ async def test_each_error_of_s3_is_the_clients_or_ours(
 async def test_a_head_that_is_answered_404_is_404(session: ClientSession) -> None:
     async with scripted(session, Say(reply("404 Not Found", length=200))) as (origin, _, counted):
         assert (await fetch(origin, "k", "HEAD")).status == 404
-    assert counted.statuses == [404]
+    assert counted.statuses == [404, 0]  # the GET of one byte: the script has ended
+
+
+@pytest.mark.parametrize(
+    "get",
+    [
+        pytest.param(Say(b"no HTTP\r\n\r\n", "close"), id="not HTTP"),
+        pytest.param(Say(error("503 Slow", "SlowDown")), id="busy"),
+        pytest.param(Say(error("500 Internal", "InternalError")), id="its own error"),
+        pytest.param(Say(error("403 Forbidden", "ExpiredToken")), id="token"),
+    ],
+)
+async def test_a_404_to_a_head_stands_if_the_get_does_not_tell_whether_there_is_a_bucket(
+    session: ClientSession, get: Say
+) -> None:
+    missing = Say(reply("404 Not Found"))
+    async with scripted(session, missing, get, missing) as (origin, server, _):
+        for key in ("a", "b"):
+            assert (await fetch(origin, key, "HEAD")).status == 404
+        assert held(session) == 0
+    assert [each.method for each in server.asked] == ["HEAD", "GET", "HEAD"]
+
+
+async def test_what_is_known_of_a_bucket_stands_if_a_get_does_not_tell(
+    session: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_presence, "FAILED", 0.0)
+    missing, gone = Say(reply("404 Not Found")), Say(error("404 Not Found", "NoSuchBucket"))
+    busy = Say(error("503 Slow", "SlowDown"))
+    async with scripted(session, missing, gone, missing, busy) as (origin, server, _):
+        for _attempt in range(2):
+            with pytest.raises(OriginError, match="NoSuchBucket"):
+                await fetch(origin, "k", "HEAD")
+    assert [each.method for each in server.asked] == ["HEAD", "GET", "HEAD", "GET"]
 
 
 @pytest.mark.parametrize(

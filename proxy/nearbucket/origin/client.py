@@ -98,7 +98,7 @@ class OriginClient:
         self.signer = signer or Signer(entry.credentials, entry.region, also=entry.request_fields)
         self.counters: OriginCounters = counters or _NotCounted()
         self._pause = pause
-        self.presence = BucketPresence(self._confirm)
+        self.presence = BucketPresence(self._bucket_error)
 
     async def open(  # noqa: PLR0913  # each is a part of a client's request, but for again
         self,
@@ -299,11 +299,21 @@ class OriginClient:
             raise OriginError(502, f"S3 answered {response.status} to a HEAD, and GET can read it")
         return self.response_to(told, query)
 
-    async def _confirm(self, path: str) -> None:
-        """Raise the ``OriginError`` of a GET, unless only the object is missing."""
+    async def _bucket_error(self, path: str) -> OriginError | None:
+        """The error of a GET in a bucket that does not exist; None if it exists.
+
+        Raises:
+            OriginError: The response does not tell, or there was none.
+        """
         error = await self.error_of(path)
-        if error is not None:
-            self.response_to(error, path.partition("?")[2])
+        try:
+            if error is not None:
+                self.response_to(error, path.partition("?")[2])
+        except OriginError as failure:
+            if error is not None and error.kind is ErrorKind.NO_BUCKET:
+                return failure
+            raise
+        return None
 
     def resumer(self, path: str) -> Again:
         """The function that requests the rest of this object's body."""
