@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.replication.watched import Asked
 
 KEY, BODY = "a.tar.gz", b"some bytes"
+RESTORED = 'ongoing-request="false", expiry-date='
 
 
 class Kept:
@@ -46,7 +47,8 @@ async def both(world: World, **more: Any) -> None:
         ("GLACIER", {}, {"archived": [KEY]}),
         ("DEEP_ARCHIVE", {}, {"archived": [KEY]}),
         ("GLACIER", {"x_amz_restore": 'ongoing-request="true"'}, {"archived": [KEY]}),
-        ("GLACIER", {"x_amz_restore": 'ongoing-request="false", expiry-date="x"'}, {}),
+        ("GLACIER", {"x_amz_restore": f'{RESTORED}"Fri, 21 Dec 2035 00:00:00 GMT"'}, {}),
+        ("GLACIER", {"x_amz_restore": f'{RESTORED}"x"'}, {"archived": [KEY]}),
         ("INTELLIGENT_TIERING", {"x_amz_archive_status": "ARCHIVE_ACCESS"}, {"archived": [KEY]}),
         ("INTELLIGENT_TIERING", {}, {}),
         ("GLACIER_IR", {}, {}),
