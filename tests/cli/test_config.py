@@ -137,7 +137,7 @@ def test_check_offline_finds_a_target_in_a_region_that_the_list_does_not_have(
         assert " are redirected" not in done.out
         clients = "clients in us-wset-2 are not redirected: the list of prefixes has no such region"
         assert f"site *: {clients}\n" in done.out
-        assert f"warning: {key}: {said}; correct the region" in done.out
+        assert f"warning: {key}: {said}; did you mean us-west-2?" in done.out
 
 
 def test_check_offline_says_that_the_list_has_the_regions_of_all_targets(
