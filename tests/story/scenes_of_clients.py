@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from tests.story.stage import SIZE, together
@@ -191,12 +192,13 @@ async def browsers_and_crawlers(stage: Stage) -> None:
 
 @scene(brief=True)
 async def keys_that_are_nowhere(stage: Stage) -> None:
-    """Three hundred keys that no bucket has: one request of S3 each, and no word of copies."""
-    client = stage.client(keeps=True)
+    """Three hundred keys that no bucket has: a HEAD each, a GET in 10 s, no word of copies."""
+    client, began = stage.client(keeps=True), monotonic()
     for number in range(300):
         answer = await stage.fetch(client, f"{number}.tar.xz")
         assert (answer.status, answer.reason) == (404, "absent")
-    assert stage.origin.requests(what="object") == 300
+    assert stage.origin.requests("HEAD", "object") == 300
+    assert 1 <= stage.origin.requests("GET", "object") <= 1 + (monotonic() - began) / 10
     assert stage.target.requests(what="object") == 0
 
 
