@@ -19,10 +19,16 @@ CENT = 0.005
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four days of the story: at this pace, about 70 TB a month."""
+    """Two days of the story: at this pace, about 70 TB a month."""
     folder = tmp_path_factory.mktemp("logs")
-    write(folder, Story(days=4))
+    write(folder, Story(days=2))
     return folder
+
+
+@pytest.fixture(scope="module")
+def plain(logs: Path) -> dict[str, Any]:
+    """The report without options."""
+    return analyzed(logs)
 
 
 @pytest.mark.parametrize(
@@ -42,12 +48,13 @@ def test_the_first_terabyte_is_free() -> None:
     assert cdn_usd({"europe": FREE_GB / 2, "japan": FREE_GB / 2}, "pay as you go") == 0
 
 
-def test_savings_are_the_bill_before_less_the_bill_after_and_the_costs(logs: Path) -> None:
-    report = analyzed(logs)
-    found = savings(report)
+def test_savings_are_the_bill_before_less_the_bill_after_and_the_costs(
+    plain: dict[str, Any],
+) -> None:
+    found = savings(plain)
     assert set(found) == {"what_if", "recommendation"}
     for said, recomputed in found.values():
-        assert 0 < said < report["bill"]["usd_month"]
+        assert 0 < said < plain["bill"]["usd_month"]
         assert said == pytest.approx(recomputed, abs=CENT)
 
 
@@ -77,8 +84,7 @@ def test_what_the_logs_do_not_have_of_the_volume_of_a_month_takes_the_dear_tiers
     assert any("of the 300 TB that prices.monthly_gb says" in note for note in report["notes"])
 
 
-def test_the_real_bill_scales_the_saving(logs: Path) -> None:
-    plain = analyzed(logs, "--no-recommend")
+def test_the_real_bill_scales_the_saving(logs: Path, plain: dict[str, Any]) -> None:
     double = 2 * plain["bill"]["usd_month"]
     scaled = analyzed(logs, "--no-recommend", "--bill", str(double))
     assert scaled["bill"]["usd_month"] == pytest.approx(double)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from tests.analysis.independent_count import Count, Sum
 
-SMALL = Mixed(lines=30_000, files=5)
+TINY = Mixed(lines=3000, files=5)
+SMALL = Mixed(lines=10_000, files=5)
+MEDIUM = Mixed(lines=30_000, files=5)
 LARGE = Mixed(lines=2_000_000, files=40, objects=20_000, addresses=200_000)
 
 
@@ -129,24 +131,31 @@ def moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_figure_equals_an_independent_count(kind: str, tmp_path: Path) -> None:
-    write(tmp_path, SMALL, kind)
-    assert_equal(analyzed(tmp_path), counted(SMALL, asn=kind != "w3c"))
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        pytest.param("w3c", SMALL, id="w3c"),
+        *[pytest.param(kind, MEDIUM, id=f"{kind}-long", marks=pytest.mark.long) for kind in KINDS],
+    ],
+)
+def test_every_figure_equals_an_independent_count(kind: str, spec: Mixed, tmp_path: Path) -> None:
+    write(tmp_path, spec, kind)
+    assert_equal(analyzed(tmp_path), counted(spec, asn=kind != "w3c"))
 
 
 def test_w3c_json_and_parquet_of_the_same_requests_give_the_same_report(tmp_path: Path) -> None:
     reports = []
     for kind in ("w3c-asn", "json", "parquet"):
-        write(tmp_path / kind, SMALL, kind)
+        write(tmp_path / kind, TINY, kind)
         reports.append(analyzed(tmp_path / kind))
     assert reports[0] == reports[1] == reports[2]
+    assert_equal(reports[0], counted(TINY, asn=True))
 
 
 def test_neither_threads_nor_memory_nor_the_number_of_files_change_a_report(
     tmp_path: Path,
 ) -> None:
-    files = write(tmp_path / "many", SMALL)
+    files = write(tmp_path / "many", TINY)
     whole = tmp_path / "whole.gz"
     whole.write_bytes(b"".join(path.read_bytes() for path in files))
     expected = analyzed(tmp_path / "many")
