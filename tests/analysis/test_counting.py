@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from nearbucket.analysis.aggregate_store import AggregateStore
-from nearbucket.analysis.count_queries import Answers, answer, scope_of
-from nearbucket.analysis.kept_aggregates import KeptAggregates
-from nearbucket.analysis.local_engine import LocalEngine
-from nearbucket.analysis.log_blocks import open_file
-from nearbucket.analysis.range_sessions import sessions_of
-from nearbucket.analysis.reduce import ReduceOptions, reduce_file
-from nearbucket.analysis.reduced_file import ReducedFile
-from nearbucket.analysis.request_columns import CountingRules
-from nearbucket.analysis.sources import ALWAYS, Period, local_sources
+from nearbucket.analysis.counting.aggregate_store import AggregateStore
+from nearbucket.analysis.counting.count_queries import Answers, answer, scope_of
+from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
+from nearbucket.analysis.counting.local_engine import LocalEngine
+from nearbucket.analysis.counting.range_sessions import sessions_of
+from nearbucket.analysis.counting.reduce import ReduceOptions, reduce_file
+from nearbucket.analysis.counting.reduced_file import ReducedFile
+from nearbucket.analysis.counting.request_columns import CountingRules
+from nearbucket.analysis.reading.log_blocks import open_file
+from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.pricing.geographies import geography_of_edge
 from nearbucket.regions.ip_ranges import read_ranges
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nearbucket.analysis.answers import Scope
-    from nearbucket.analysis.sources import LogSource
+    from nearbucket.analysis.reading.sources import LogSource
 
 _NO_FORMAT = "neither JSON, nor W3C below a #Fields line, nor S3's format"
 TABLE = build_table(read_ranges(MADE.read_bytes()), ["EC2"], {})
@@ -287,9 +287,9 @@ def test_a_file_that_could_not_be_read_is_read_by_the_next_run(tmp_path: Path) -
 
 def test_what_is_kept_is_found_by_the_next_run_with_the_same_options() -> None:
     script = (
-        "from nearbucket.analysis.reduce import ReduceOptions\n"
+        "from nearbucket.analysis.counting.reduce import ReduceOptions\n"
         "from nearbucket.cli.analyze_run import _rules\n"
-        "from nearbucket.analysis.sources import ALWAYS\n"
+        "from nearbucket.analysis.reading.sources import ALWAYS\n"
         "print(ReduceOptions(_rules(None, ALWAYS, ('b.example', 'A.example', 'c.example'))))"
     )
     told = {
@@ -322,9 +322,9 @@ def test_counts_do_not_depend_on_the_size_of_blocks(
 ) -> None:
     log = written(tmp_path / "a.log.gz", *mixed(Mixed(2000, 1), 0))
     whole = counted([log])
-    monkeypatch.setattr("nearbucket.analysis.log_blocks.BLOCK", 30_000)
-    monkeypatch.setattr("nearbucket.analysis.log_blocks._TEXT", 10_000)
-    monkeypatch.setattr("nearbucket.analysis.reduce._ROWS", 700)
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks.BLOCK", 30_000)
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks._TEXT", 10_000)
+    monkeypatch.setattr("nearbucket.analysis.counting.reduce._ROWS", 700)
     assert counted([log])[1].counts == whole[1].counts
 
 
@@ -380,7 +380,7 @@ def test_small_files_that_are_read_together_count_as_each_alone(
     (tmp_path / "cut.log.gz").write_bytes((tmp_path / "1.log.gz").read_bytes()[:-20])
     (tmp_path / "empty.log").touch()
     together = counted([tmp_path])
-    monkeypatch.setattr("nearbucket.analysis.small_files._SMALL", -1)
+    monkeypatch.setattr("nearbucket.analysis.counting.small_files._SMALL", -1)
     alone = counted([tmp_path])
     assert together[0] == alone[0]
     assert together[1].counts == alone[1].counts

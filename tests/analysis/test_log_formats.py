@@ -13,10 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearbucket.analysis.arrow_reader import TableReader, table_of
-from nearbucket.analysis.formats import COLUMNS, NUMBERS, STANDARD, agent_of, sent_key, shown_key
-from nearbucket.analysis.line_reader import LineReader, LogLine
-from nearbucket.analysis.log_blocks import LogBlocks
+from nearbucket.analysis.reading.arrow_reader import TableReader, table_of
+from nearbucket.analysis.reading.formats import (
+    COLUMNS,
+    NUMBERS,
+    STANDARD,
+    agent_of,
+    sent_key,
+    shown_key,
+)
+from nearbucket.analysis.reading.line_reader import LineReader, LogLine
+from nearbucket.analysis.reading.log_blocks import LogBlocks
 from tests.build import WEST
 
 if TYPE_CHECKING:
@@ -182,9 +189,9 @@ def test_a_damaged_gzip_file_counts_as_far_as_it_can_be_read(member: str) -> Non
 
 
 def test_blocks_end_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nearbucket.analysis.log_blocks.BLOCK", 1000)
-    monkeypatch.setattr("nearbucket.analysis.log_blocks._READ", 300)
-    monkeypatch.setattr("nearbucket.analysis.log_blocks._TEXT", 500)
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks.BLOCK", 1000)
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks._READ", 300)
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks._TEXT", 500)
     content = w3c(*[LINE] * 50)
     for stored in (content, gzip.compress(content), gzip.compress(content) * 2):
         blocks = list(LogBlocks(io.BytesIO(stored)))

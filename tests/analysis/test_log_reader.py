@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet
 import pytest
 
-from nearbucket.analysis.log_reader import LogEntry, LogFiles, LoggedRequest, UnreadableInput
+from nearbucket.analysis.reading.log_reader import (
+    LogEntry,
+    LogFiles,
+    LoggedRequest,
+    UnreadableInput,
+)
 from nearbucket.errors import ConfigError
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.build import WEST

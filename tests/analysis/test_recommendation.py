@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from nearbucket.analysis.answers import Recommendation
-from nearbucket.analysis.recommendation import NothingRecommended, recommend
-from nearbucket.analysis.what_if import usual_policy, what_if
+from nearbucket.analysis.policies.recommendation import NothingRecommended, recommend
+from nearbucket.analysis.policies.what_if import usual_policy, what_if
 from nearbucket.cli import main as cli
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Settings

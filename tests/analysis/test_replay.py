@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.analysis import policy_diff as changes
-from nearbucket.analysis.log_reader import LogEntry, UnreadableInput
 from nearbucket.analysis.policy_diff import PolicyDiff, PolicyDiffTotals
+from nearbucket.analysis.reading.log_reader import LogEntry, UnreadableInput
 from nearbucket.analysis.replay import HELD, Replay
 from nearbucket.config.prices import GB, Prices
 from nearbucket.policy.model import RedirectTo, Refuse, ReplicaStatus

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from nearbucket.analysis.replay_comparison import ReplayFigures, expected, lines
-from nearbucket.analysis.replay_counts import ReplayCounts
+from nearbucket.analysis.live_replay.replay_comparison import ReplayFigures, expected, lines
+from nearbucket.analysis.live_replay.replay_counts import ReplayCounts
 from nearbucket.pricing.tariff import tariff
 from nearbucket.telemetry.savings import Savings
 from tests.build import settings

@@ -17,7 +17,7 @@ from nearbucket.analysis.answers import (
     Scope,
     WhatIf,
 )
-from nearbucket.analysis.recommendation import NothingRecommended
+from nearbucket.analysis.policies.recommendation import NothingRecommended
 from nearbucket.analysis.report_notes import report_notes
 from nearbucket.config.prices import GB, Prices
 from nearbucket.pricing.bill import Usage

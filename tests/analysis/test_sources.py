@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from nearbucket.analysis.duplicate_files import DuplicateFinder
-from nearbucket.analysis.log_blocks import open_file
-from nearbucket.analysis.sources import ALWAYS, Period, hour_of, local_sources, moment
+from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
+from nearbucket.analysis.reading.log_blocks import open_file
+from nearbucket.analysis.reading.sources import ALWAYS, Period, hour_of, local_sources, moment
 from nearbucket.errors import ConfigError
 
 SAMPLES = Path(__file__).parent.parent / "data" / "logs"

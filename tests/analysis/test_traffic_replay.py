@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from yarl import URL
 
-from nearbucket.analysis.arrow_reader import TableReader
-from nearbucket.analysis.log_blocks import LogBlocks, open_file
-from nearbucket.analysis.replay_comparison import as_json, lines, notes
-from nearbucket.analysis.replay_requests import COLUMNS, SentRequest, requests_of
-from nearbucket.analysis.sources import ALWAYS, local_sources
-from nearbucket.analysis.traffic_replay import ReplayPlan, ReplayResult, own_url, replay_logs
+from nearbucket.analysis.live_replay.replay_comparison import as_json, lines, notes
+from nearbucket.analysis.live_replay.replay_requests import COLUMNS, SentRequest, requests_of
+from nearbucket.analysis.live_replay.traffic_replay import (
+    ReplayPlan,
+    ReplayResult,
+    own_url,
+    replay_logs,
+)
+from nearbucket.analysis.reading.arrow_reader import TableReader
+from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
+from nearbucket.analysis.reading.sources import ALWAYS, local_sources
 from nearbucket.cli.analyze_replay import ReplayOptions, replay
 from nearbucket.cli.demo.seaweedfs import allow_anonymous, make_bucket
 from nearbucket.config.file import load

@@ -262,5 +262,5 @@ def test_logs_are_read_from_s3(
     assert "s3://no-such-bucket-here" in err
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     once = partial(opened, attempts=1)  # the SDK's pauses between eight take two minutes
-    monkeypatch.setattr("nearbucket.analysis.s3_logs.opened", once)
+    monkeypatch.setattr("nearbucket.analysis.reading.s3_logs.opened", once)
     assert analyze("s3://cdn-logs/cf/").code == 3

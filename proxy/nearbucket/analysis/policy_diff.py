@@ -11,12 +11,12 @@ from bisect import bisect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.log_reader import UnreadableInput
+from nearbucket.analysis.reading.log_reader import UnreadableInput
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import saved_per_gb
 
 if TYPE_CHECKING:
-    from nearbucket.analysis.log_reader import LogEntry, LoggedRequest
+    from nearbucket.analysis.reading.log_reader import LogEntry, LoggedRequest
     from nearbucket.analysis.replay import Replay, ReplayedAnswer, ReplayedRequest
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff

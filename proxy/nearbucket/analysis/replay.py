@@ -25,7 +25,7 @@ from nearbucket.policy.model import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nearbucket.analysis.log_reader import LoggedRequest
+    from nearbucket.analysis.reading.log_reader import LoggedRequest
     from nearbucket.policy.engine import ReplicaKnowledge
     from nearbucket.policy.model import Decision
 

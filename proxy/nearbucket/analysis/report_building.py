@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import MONTH_DAYS, BillEstimate, Recommendation, Report
-from nearbucket.analysis.recommendation import recommend
+from nearbucket.analysis.policies.recommendation import recommend
+from nearbucket.analysis.policies.what_if import usual_policy, what_if_and_next_regions
 from nearbucket.analysis.report_notes import report_notes
-from nearbucket.analysis.what_if import usual_policy, what_if_and_next_regions
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import Usage, bill
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.analysis.answers import Scope
-    from nearbucket.analysis.count_queries import Answers
+    from nearbucket.analysis.counting.count_queries import Answers
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, MONTH_DAYS, NO_ADDRESS
-from nearbucket.analysis.policy_text import days_text, percent
-from nearbucket.analysis.recommendation import NothingRecommended
+from nearbucket.analysis.policies.policy_text import days_text, percent
+from nearbucket.analysis.policies.recommendation import NothingRecommended
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.aggregate_store import AggregateStore
-from nearbucket.analysis.formats import shown_key
-from nearbucket.analysis.local_engine import LocalEngine
-from nearbucket.analysis.reduce import ReduceOptions
-from nearbucket.analysis.request_columns import OTHER_HOST, OTHER_TIME
-from nearbucket.analysis.sources import STDIN, hour_of
+from nearbucket.analysis.counting.aggregate_store import AggregateStore
+from nearbucket.analysis.counting.local_engine import LocalEngine
+from nearbucket.analysis.counting.reduce import ReduceOptions
+from nearbucket.analysis.counting.request_columns import OTHER_HOST, OTHER_TIME
+from nearbucket.analysis.reading.formats import shown_key
+from nearbucket.analysis.reading.sources import STDIN, hour_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from nearbucket.analysis.answers import Scope
-    from nearbucket.analysis.sources import LogSource
+    from nearbucket.analysis.reading.sources import LogSource
 
 _MEMORY = 128 << 20
 _HOSTS = 10

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yarl import URL
 
-from nearbucket.analysis import replay_comparison
-from nearbucket.analysis.arrow_reader import TableReader
-from nearbucket.analysis.log_blocks import LogBlocks
-from nearbucket.analysis.replay_requests import COLUMNS
-from nearbucket.analysis.traffic_replay import ReplayPlan, own_url, replay_logs
+from nearbucket.analysis.live_replay import replay_comparison
+from nearbucket.analysis.live_replay.replay_requests import COLUMNS
+from nearbucket.analysis.live_replay.traffic_replay import ReplayPlan, own_url, replay_logs
+from nearbucket.analysis.reading.arrow_reader import TableReader
+from nearbucket.analysis.reading.log_blocks import LogBlocks
 from nearbucket.cli.output import NO_RANGES, print_error, print_json, print_table
 from nearbucket.errors import ConfigError
 from nearbucket.regions.ip_ranges_source import ranges_in_use
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from nearbucket.analysis.sources import LogSource
-    from nearbucket.analysis.traffic_replay import ReplayResult
+    from nearbucket.analysis.live_replay.traffic_replay import ReplayResult
+    from nearbucket.analysis.reading.sources import LogSource
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
 

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import ValidationError
 
-from nearbucket.analysis.aggregate_store import AggregateStore
 from nearbucket.analysis.answers import NO_ADDRESS
-from nearbucket.analysis.count_queries import answer, scope_of
-from nearbucket.analysis.duplicate_files import DuplicateFinder
-from nearbucket.analysis.formats import field_list
-from nearbucket.analysis.kept_aggregates import KeptAggregates
-from nearbucket.analysis.local_engine import LocalEngine
-from nearbucket.analysis.log_blocks import open_file
-from nearbucket.analysis.reduce import UNREADABLE, ReduceOptions
+from nearbucket.analysis.counting.aggregate_store import AggregateStore
+from nearbucket.analysis.counting.count_queries import answer, scope_of
+from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
+from nearbucket.analysis.counting.local_engine import LocalEngine
+from nearbucket.analysis.counting.reduce import UNREADABLE, ReduceOptions
+from nearbucket.analysis.counting.request_columns import NO_TIME, CountingRules
+from nearbucket.analysis.counting.request_ids import RequestIds
+from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
+from nearbucket.analysis.reading.formats import field_list
+from nearbucket.analysis.reading.log_blocks import open_file
+from nearbucket.analysis.reading.sources import ALWAYS, S3, Period, local_sources, moment
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
-from nearbucket.analysis.request_columns import NO_TIME, CountingRules
-from nearbucket.analysis.request_ids import RequestIds
-from nearbucket.analysis.sources import ALWAYS, S3, Period, local_sources, moment
 from nearbucket.cli.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.analyze_progress import progress
 from nearbucket.cli.output import NO_RANGES
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nearbucket.analysis.answers import DamagedFile, Report
-    from nearbucket.analysis.s3_logs import S3Logs
-    from nearbucket.analysis.sources import LogSource
+    from nearbucket.analysis.reading.s3_logs import S3Logs
+    from nearbucket.analysis.reading.sources import LogSource
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
     from nearbucket.regions.region_table import RegionTable
@@ -244,7 +244,7 @@ def _s3(options: AnalyzeOptions, threads: int, stack: ExitStack) -> S3Logs | Non
     """What reads logs in S3; None if there are none, since the SDK takes a second to load."""
     if not any(name.startswith(S3) for name in options.logs):
         return None
-    from nearbucket.analysis.s3_logs import S3Logs  # noqa: PLC0415
+    from nearbucket.analysis.reading.s3_logs import S3Logs  # noqa: PLC0415
 
     return stack.enter_context(S3Logs(threads))
 
@@ -298,7 +298,7 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
     if options.dedupe and (name == "spark" or options.keep):
         raise ConfigError("--dedupe compares all files: use it without --keep and --engine spark")
     if name == "spark":
-        from nearbucket.analysis.spark_engine import LOCAL, SparkEngine  # noqa: PLC0415
+        from nearbucket.analysis.counting.spark_engine import LOCAL, SparkEngine  # noqa: PLC0415
 
         SparkEngine(counting, kept, master or LOCAL).run(sources, store)
         return

@@ -90,7 +90,7 @@ def _floors(settings: Settings) -> dict[str, int]:
 
 
 def _replayed(names: Sequence[str], changes: PolicyDiff, limit: int | None) -> PolicyDiffTotals:
-    from nearbucket.analysis.log_reader import LogFiles  # noqa: PLC0415
+    from nearbucket.analysis.reading.log_reader import LogFiles  # noqa: PLC0415
     from nearbucket.cli.config_diff_report import progress  # noqa: PLC0415
 
     logs = LogFiles(names)

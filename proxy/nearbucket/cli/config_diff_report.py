@@ -17,8 +17,8 @@ from nearbucket.supervisor import snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from nearbucket.analysis.log_reader import LogFiles
     from nearbucket.analysis.policy_diff import AnswerChange, PolicyDiffTotals
+    from nearbucket.analysis.reading.log_reader import LogFiles
     from nearbucket.config.differences import SettingDifference
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nearbucket.analysis.policy_text import days_text
+from nearbucket.analysis.policies.policy_text import days_text
 from nearbucket.analysis.report import figures
 from tests.analysis.made_report import HOSTILE
 

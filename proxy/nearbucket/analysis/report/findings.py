@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
-from nearbucket.analysis.policy_text import days_text
+from nearbucket.analysis.policies.policy_text import days_text
 from nearbucket.analysis.report.figures import (
     about,
     count,

@@ -1,0 +1,368 @@
+"""What the rows of a log mean: columns of a table of ``analysis/reading/arrow_reader.py``, decoded.
+
+Each distinct value is decoded once, not each row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nearbucket.analysis.counting.coded_columns import (
+    Coded,
+    Texts,
+    array_of,
+    coded,
+    combined,
+    constant,
+    dictionary_of,
+    ids_of,
+    texts_of,
+)
+from nearbucket.analysis.reading import formats
+from nearbucket.analysis.reading.sources import ALWAYS
+from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
+from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
+
+if TYPE_CHECKING:
+    from nearbucket.analysis.reading.sources import Period
+
+NO_TIME, OTHER_TIME, OTHER_HOST = "without a time", "outside the period", "of other hosts"
+REPEATED = "repeated"
+"""Reasons for requests that do not count."""
+
+NO_CLIENT = "-"
+"""In place of an address that the log does not have."""
+_AMAZON = (b"16509", b"14618")
+"""Amazon's autonomous systems, AMAZON-02 and AMAZON-AES."""
+_BROKEN_PERCENT = 95
+"""A response with fewer bytes than this part of its content length broke off."""
+_OK, _PARTIAL = 200, 206
+_LONGEST = 1 << 30  # without an end, Arrow 26 fails
+_DAY = 86400
+_FIRST, _END = 946684800, 4102444800  # 2000-01-01 and 2100-01-01
+
+
+NewIds = Callable[[pa.Array], pa.Array]
+"""A function that tells which ids (uint64) are seen for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountingRules:
+    """Which requests count, and what of them is a setting. Picklable.
+
+    Attributes:
+        period: Which requests count.
+        hosts: Whose requests count, in lower case; empty for all.
+        opt_out_queries: Query arguments with which a client opts out.
+        opt_out_agents: Shell patterns of User-Agents that do.
+        cookies: Shell patterns of names of cookies that count as credentials.
+    """
+
+    period: Period = ALWAYS
+    hosts: tuple[str, ...] = ()
+    opt_out_queries: tuple[str, ...] = ("redirect=no",)
+    opt_out_agents: tuple[str, ...] = ()
+    cookies: tuple[str, ...] = ("*",)
+
+
+EVERY_REQUEST = CountingRules()
+"""All requests, by the settings of a site without any."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestColumns:
+    """The requests that count.
+
+    Attributes:
+        left_out: Number of those that do not, by the reason.
+        seconds: Unix time, int64.
+        sent: Bytes of the response.
+        client: Address; ``NO_CLIENT`` for none.
+        agent: User-Agent; ``-`` for none.
+        host: The host that the client asked for.
+        key: Path as sent (``formats.sent_key``).
+        amazon: Whether the ASN is Amazon's.
+        context: Day since 1970, edge, method, status, flags, and ``amazon``.
+        context_ids: Id of each value of ``context``.
+        result: Result type and status, such as ``Hit 200``.
+        download: Whether it is a whole 200 for a GET.
+        piece: Whether it is a whole 206 for a GET.
+        aborted: Whether it is a 200 or 206 for a GET that broke off.
+        length: Content length of a 200 for a GET; bytes where the log has no content length.
+        range_end: End of the range of a 206 for a GET + 1.
+        redirected: Whether nearbucket redirected it to a target.
+        came_back: Whether nearbucket's reason is ``came-back``.
+    """
+
+    left_out: dict[str, int]
+    seconds: pa.Array
+    sent: pa.Array
+    client: Texts
+    agent: Texts
+    host: Texts
+    key: Texts
+    amazon: Coded
+    context: Coded
+    context_ids: pa.Array
+    result: Coded
+    download: pa.Array
+    piece: pa.Array
+    aborted: pa.Array
+    length: pa.Array
+    range_end: pa.Array
+    redirected: pa.Array
+    came_back: pa.Array
+
+
+def request_columns(
+    table: pa.Table, rules: CountingRules, ids: NewIds | None = None
+) -> RequestColumns:
+    """The requests of a table.
+
+    Args:
+        table: The table.
+        rules: Which of them count.
+        ids: Tells for request ids which are new; None if requests are not told by their ids.
+    """
+    left_out: dict[str, int] = {}
+
+    def keep(table: pa.Table, kept: pa.Array, reason: str) -> pa.Table:
+        lost = len(kept) - (pc.sum(kept).as_py() or 0)
+        if lost:
+            left_out[reason] = lost
+        return table.filter(kept) if lost else table
+
+    table = table.append_column("seconds", _of_logs(_seconds(table)))
+    table = keep(table, array_of(pc.is_valid(table["seconds"])), NO_TIME)
+    if rules.period.since or rules.period.until:
+        table = keep(table, _within(table["seconds"], rules.period), OTHER_TIME)
+    if rules.hosts:
+        wanted = _host(table).picked(rules.hosts.__contains__, pa.bool_())
+        table = keep(table, wanted, OTHER_HOST)
+    if ids is not None and "x_edge_request_id" in table.column_names:
+        table = keep(table, _is_new(table["x_edge_request_id"], ids), REPEATED)
+    return _decoded(table, rules, left_out)
+
+
+def _is_new(column: pa.ChunkedArray, ids: NewIds) -> pa.Array:
+    """Whether a request is new; one without an id is."""
+    codes, values = dictionary_of(column)
+    nameless = pc.is_in(values, pa.array([b"-", b""], pa.binary()))
+    rows = pc.take(ids_of(_decoded_texts(values)), codes)
+    return pc.or_(ids(rows), pc.take(nameless, codes))
+
+
+def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) -> RequestColumns:
+    reason = _column(table, formats.OWN, formats.text_of, "")
+    own = any(reason.values)
+    seconds = array_of(table["seconds"])
+    sent = pc.fill_null(_number(table, "sc_bytes"), 0)
+    agent = _column(table, "cs_user_agent", partial(_agent, own=own), "-")
+    method = _column(table, "cs_method", formats.text_of, "GET")
+    status = coded(pa.chunked_array([pc.fill_null(_number(table, "sc_status"), 0)]))
+    result = _column(table, "x_edge_result_type", formats.text_of, "")
+    amazon = _column(table, "asn", _AMAZON.__contains__, missing=False)
+    context = combined([
+        coded(pa.chunked_array([pc.divide(seconds, _DAY)])),
+        _column(table, "x_edge_location", formats.text_of, ""),
+        method, status, _flags(table, agent, reason, rules), amazon,
+    ])  # fmt: skip
+    length = _number(table, "sc_content_len")
+    get = method.picked("GET".__eq__, pa.bool_())
+    ok = pc.and_(get, status.picked(_OK.__eq__, pa.bool_()))
+    partial_ = pc.and_(get, status.picked(_PARTIAL.__eq__, pa.bool_()))
+    broken = _broken(result, sent, length)
+    client, agent_texts, host, key, contexts = texts_of(
+        [
+            _client(table), _texts(agent), _texts(_host(table)), _key(table, own=own),
+            _texts(Coded(context.codes, [repr(value) for value in context.values])),
+        ]
+    )  # fmt: skip
+    action = _column(table, "x_nearbucket_action", formats.text_of, "")
+    sizes = length if "sc_content_len" in table.column_names and not own else sent
+    return RequestColumns(
+        left_out=left_out,
+        seconds=seconds,
+        sent=sent,
+        client=client,
+        agent=agent_texts,
+        host=host,
+        key=key,
+        amazon=amazon,
+        context=context,
+        context_ids=contexts.ids,
+        result=_results(result, status),
+        download=pc.and_not(ok, broken),
+        piece=pc.and_not(partial_, broken),
+        aborted=pc.and_(pc.or_(ok, partial_), broken),
+        length=pc.if_else(ok, sizes, None),
+        range_end=_range_end(table, partial_),
+        redirected=pc.and_(
+            action.picked("redirect".__eq__, pa.bool_()),
+            reason.picked("in-region".__eq__, pa.bool_()),
+        ),
+        came_back=reason.picked("came-back".__eq__, pa.bool_()),
+    )
+
+
+def _column(
+    table: pa.Table, name: str, of_raw: Callable[[bytes], Any] | None, missing: Any
+) -> Coded:
+    if name in table.column_names:
+        return coded(table[name], of_raw)
+    return constant(missing, len(table))
+
+
+def _number(table: pa.Table, name: str) -> pa.Array:
+    if name in table.column_names:
+        return array_of(table[name])
+    return pa.nulls(len(table), pa.int64())
+
+
+_CodesAndTexts = tuple[pa.Array, pa.Array]
+
+
+def _texts(column: Coded) -> _CodesAndTexts:
+    return column.codes, pa.array(column.values, pa.string())
+
+
+def _client(table: pa.Table) -> _CodesAndTexts:
+    if "c_ip" not in table.column_names:
+        return _texts(constant(NO_CLIENT, len(table)))
+    codes, raw = dictionary_of(table["c_ip"])
+    return codes, _decoded_texts(raw)
+
+
+def _key(table: pa.Table, *, own: bool) -> _CodesAndTexts:
+    """The keys; most need no look at each."""
+    codes, raw = dictionary_of(table["cs_uri_stem"])
+    plain = pc.match_substring_regex(raw, formats.PLAIN_PATH)
+    texts = _decoded_texts(pc.binary_slice(raw, 1, _LONGEST))
+    odd = pc.invert(plain)
+    keys = [formats.sent_key(each, own=own) for each in raw.filter(odd).to_pylist()]
+    return codes, pc.replace_with_mask(texts, odd, pa.array(keys, pa.string()))
+
+
+def _decoded_texts(raw: pa.Array) -> pa.Array:
+    try:
+        return raw.cast(pa.string())
+    except pa.ArrowInvalid:  # not UTF-8
+        texts = [each.decode("utf-8", "replace") for each in raw.to_pylist()]
+        return pa.array(texts, pa.string())
+
+
+def _agent(raw: bytes, *, own: bool) -> str:
+    return formats.agent_of(raw, own=own) or "-"
+
+
+def _host(table: pa.Table) -> Coded:
+    """The host that the client asked for; where the log has none, CloudFront's own name."""
+    viewer = _column(table, "x_host_header", formats.host_of, "")
+    if "" not in viewer.values:
+        return viewer
+    pair = combined([viewer, _column(table, "cs_host", formats.host_of, "")])
+    hosts = pa.array([asked or own for asked, own in pair.values], pa.string())
+    return coded(pa.chunked_array([pc.take(hosts, pair.codes)]))
+
+
+def _results(result: Coded, status: Coded) -> Coded:
+    pair = combined([result, status])
+    return Coded(pair.codes, [f"{name or '-'} {number:03}" for name, number in pair.values])
+
+
+def _broken(result: Coded, sent: pa.Array, length: pa.Array) -> pa.Array:
+    short = pc.less(pc.multiply(sent, 100), pc.multiply(length, _BROKEN_PERCENT))
+    return pc.or_(result.picked("Error".__eq__, pa.bool_()), pc.fill_null(short, False))  # noqa: FBT003
+
+
+def _range_end(table: pa.Table, partial_: pa.Array) -> pa.Array:
+    """A range without a start is of the last bytes, so its end says nothing of the size."""
+    start, end = _number(table, "sc_range_start"), _number(table, "sc_range_end")
+    known = pc.and_(partial_, pc.is_valid(start))
+    return pc.if_else(known, pc.add(end, 1), None)
+
+
+def _flags(table: pa.Table, agent: Coded, reason: Coded, rules: CountingRules) -> Coded:
+    queries = frozenset(rules.opt_out_queries)
+    cookies, agents = any_pattern(rules.cookies), any_pattern(rules.opt_out_agents)
+    own = any(reason.values)
+
+    def of_query(raw: bytes) -> int:
+        query = "" if raw in {b"-", b""} else formats.sent_text(raw, own=own)
+        opted_out = not queries.isdisjoint(query.split("&"))
+        return CREDENTIALS * (SIGNED_QUERY.search(query) is not None) | OPTED_OUT * opted_out
+
+    columns = [
+        _column(table, "cs_uri_query", of_query, 0),
+        _column(table, "cs_cookie", lambda raw: CREDENTIALS * _counts(raw, cookies), 0),
+        Coded(
+            agent.codes,
+            [OPTED_OUT * bool(agents.fullmatch(name)) for name in agent.values],
+        ),
+        Coded(reason.codes, [_BY_REASON.get(name, 0) for name in reason.values]),
+    ]
+    bits = [column.picked(int, pa.int8()) for column in columns if any(column.values)]
+    if not bits:
+        return constant(0, len(table))
+    whole = bits[0]
+    for more in bits[1:]:
+        whole = pc.bit_wise_or(whole, more)
+    return coded(pa.chunked_array([whole]))
+
+
+_BY_REASON = {"credentials": CREDENTIALS, "opt-out": OPTED_OUT}
+
+
+def _counts(raw: bytes, cookies: re.Pattern[str]) -> bool:
+    """Whether a Cookie field names a cookie that counts, as ``policy/rules.py`` has it."""
+    text = formats.text_of(raw)
+    if not text:
+        return False
+    names = {pair.partition("=")[0].strip() for pair in re.split("[;,]", text)}
+    return any(cookies.fullmatch(name) for name in names - {""} or {""})
+
+
+def _within(seconds: pa.ChunkedArray, period: Period) -> pa.Array:
+    kept = pc.is_valid(seconds)
+    if period.since is not None:
+        kept = pc.and_(kept, pc.greater_equal(seconds, int(period.since.timestamp())))
+    if period.until is not None:
+        kept = pc.and_(kept, pc.less(seconds, int(period.until.timestamp())))
+    return array_of(kept)
+
+
+def _seconds(table: pa.Table) -> pa.Array:
+    """Unix times; null where a row has none that can be read."""
+    names = table.column_names
+    if "date" in names and "time" in names:
+        day, clock = (array_of(table[name]).cast(pa.int32()) for name in ("date", "time"))
+        return pc.add(pc.multiply(day.cast(pa.int64()), _DAY), clock.cast(pa.int64()))
+    if "timestamp_ms" in names:
+        return coded(table["timestamp_ms"]).picked(lambda raw: _epoch(raw, 1000), pa.int64())
+    if "timestamp" in names:
+        return coded(table["timestamp"]).picked(lambda raw: _epoch(raw, 1), pa.int64())
+    return pa.nulls(len(table), pa.int64())
+
+
+def _of_logs(seconds: pa.Array) -> pa.Array:
+    """The times of this century: one damaged date would make a log of days one of centuries."""
+    bounds = pc.min_max(seconds).as_py()
+    if bounds["min"] is None or (bounds["min"] >= _FIRST and bounds["max"] < _END):
+        return seconds
+    fits = pc.and_(pc.greater_equal(seconds, _FIRST), pc.less(seconds, _END))
+    return pc.if_else(fits, seconds, None)
+
+
+def _epoch(raw: bytes, unit: int) -> int | None:
+    try:
+        seconds = float(raw) / unit
+    except ValueError:
+        return None
+    return int(seconds) if 0 <= seconds < 1 << 33 else None

@@ -1,0 +1,205 @@
+"""The logged requests that a replay sends, and what the policy is expected to do with each.
+
+Only requests that got an object count (200 and 206 for GET or HEAD, and redirects in nearbucket's
+own log): the others bring nothing that a redirect could save.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nearbucket.analysis.reading import formats
+from nearbucket.policy.engine import ASSUME_REPLICATED
+from nearbucket.policy.model import (
+    UNKNOWN,
+    Reason,
+    Refuse,
+    ReplicaStatus,
+    Request,
+    action_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import pyarrow as pa
+
+    from nearbucket.policy.engine import Engine, ReplicaKnowledge
+
+COLUMNS = frozenset(
+    {
+        "c_ip", "cs_method", "cs_host", "x_host_header", "cs_uri_stem", "cs_uri_query", "cs_cookie",
+        "cs_user_agent", "x_nearbucket_action", "x_nearbucket_reason",
+        "sc_status", "sc_bytes", "sc_content_len", "sc_range_start", "sc_range_end",
+    }
+)  # fmt: skip
+"""The columns of logs that are read."""
+
+_METHODS = frozenset({"GET", "HEAD"})
+_OK, _PARTIAL = 200, 206
+
+
+class SentRequest(NamedTuple):
+    """A logged request, as it is sent again.
+
+    Attributes:
+        client: Address of the client.
+        host: Host that it asked for.
+        method: GET or HEAD.
+        target: Path and query as sent.
+        agent: User-Agent; empty without one.
+        cookie: Cookie; empty without one.
+        range: Range; empty for the whole object.
+        size: Bytes that it asks for, as far as the log knows; else None.
+    """
+
+    client: str
+    host: str
+    method: str
+    target: str
+    agent: str
+    cookie: str
+    range: str
+    size: int | None
+
+    @property
+    def object(self) -> tuple[str, str]:
+        """Host and path of the object."""
+        return self.host, self.target.partition("?")[0]
+
+
+class ExpectedAnswer(NamedTuple):
+    """What the policy does with a request.
+
+    Attributes:
+        action: redirect, stream or refuse.
+        reason: The reason's word.
+        site: Name of the site; empty if the request is refused.
+        region: The client's AWS region, or ``UNKNOWN``.
+    """
+
+    action: str
+    reason: str
+    site: str = ""
+    region: str = UNKNOWN
+
+    @property
+    def to_target(self) -> bool:
+        """Whether it is a redirect to a target bucket."""
+        return self.action == "redirect" and self.reason == Reason.IN_REGION
+
+    @property
+    def words(self) -> str:
+        """Action and reason."""
+        return f"{self.action} {self.reason}"
+
+
+def requests_of(table: pa.Table) -> Iterator[SentRequest]:
+    """The requests of a table of ``analysis/reading/arrow_reader.py`` that are sent."""
+    for row in table.to_pylist():
+        request = _request(row)
+        if request is not None:
+            yield request
+
+
+def _request(row: Mapping[str, Any]) -> SentRequest | None:
+    def raw(name: str) -> bytes:
+        return row.get(name) or b"-"
+
+    own = raw(formats.OWN) != b"-"
+    method, client = formats.text_of(raw("cs_method")), formats.text_of(raw("c_ip"))
+    redirected = own and raw("x_nearbucket_action") == b"redirect"
+    status = row.get("sc_status")
+    if not client or method not in _METHODS or not (redirected or status in {_OK, _PARTIAL}):
+        return None
+    target = formats.sent_text(raw("cs_uri_stem"), own=own)
+    if (query := raw("cs_uri_query")) != b"-":
+        target += "?" + formats.sent_text(query, own=own)
+    bounds, size = _range(row, redirected=redirected)
+    return SentRequest(
+        client,
+        formats.host_of(raw("x_host_header")) or formats.host_of(raw("cs_host")),
+        method,
+        target,
+        formats.agent_of(raw("cs_user_agent"), own=own),
+        formats.text_of(raw("cs_cookie")),
+        bounds,
+        0 if method == "HEAD" else size,
+    )
+
+
+def _range(row: Mapping[str, Any], *, redirected: bool) -> tuple[str, int | None]:
+    """The Range of a request, and the bytes that it asks for."""
+    sent, start, end = row.get("sc_bytes"), row.get("sc_range_start"), row.get("sc_range_end")
+    if start is not None and end is not None:
+        return f"bytes={start}-{end}", max(0, end - start + 1)
+    if start is not None:
+        return f"bytes={start}-", None if redirected else sent
+    if end is not None:
+        return f"bytes=-{end}", end
+    if redirected:
+        return "", None
+    if row.get("sc_status") == _PARTIAL and sent:  # older logs have no ranges
+        return f"bytes=0-{sent - 1}", sent
+    return "", row.get("sc_content_len") or sent
+
+
+def sizes_of(requests: Iterable[SentRequest]) -> dict[tuple[str, str], int]:
+    """Bytes of objects by host and path: the most that a request asked for."""
+    sizes: dict[tuple[str, str], int] = {}
+    for request in requests:
+        if request.size is not None and request.size > sizes.get(request.object, -1):
+            sizes[request.object] = request.size
+    return sizes
+
+
+class _Small:
+    """Says of every copy that it is below ``redirect.min_size``."""
+
+    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
+        return ReplicaStatus(Reason.SMALL)
+
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
+        return False
+
+
+_SMALL: ReplicaKnowledge = _Small()
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Decides logged requests by a configuration.
+
+    Attributes:
+        engine: The engine of the configuration.
+        floors: ``redirect.min_size`` by the name of the site.
+        sizes: Bytes of objects by host and path, as far as the log shows them.
+    """
+
+    engine: Engine
+    floors: Mapping[str, int]
+    sizes: Mapping[tuple[str, str], int]
+
+    def answer(self, request: SentRequest) -> ExpectedAnswer:
+        """What the policy does with a request."""
+        headers = {b"host": request.host.encode("utf-8", "replace")}
+        for name, value in ((b"user-agent", request.agent), (b"cookie", request.cookie)):
+            if value:
+                headers[name] = value.encode("utf-8", "replace")
+        asked = Request(request.method, request.target, headers, request.client)
+        decision = self.engine.decide(asked, ASSUME_REPLICATED)
+        if not isinstance(decision, Refuse):
+            size = self.sizes.get(request.object, 0)
+            if size < self.floors.get(decision.site, 0):
+                decision = self.engine.decide(asked, _SMALL)
+        if isinstance(decision, Refuse):
+            return ExpectedAnswer("refuse", decision.reason.value)
+        return ExpectedAnswer(
+            action_of(decision).value,
+            decision.reason.value,
+            decision.site,
+            decision.region or UNKNOWN,
+        )

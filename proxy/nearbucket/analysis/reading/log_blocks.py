@@ -1,0 +1,166 @@
+"""The text of a log file in blocks of whole lines, decompressed as far as it can be.
+
+Memory is bounded: a file of any size is read block by block.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from nearbucket.analysis.reading.sources import STDIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nearbucket.analysis.reading.sources import LogSource
+
+LONGEST = 1 << 20
+"""Bytes of a line; a longer one cannot be read."""
+BLOCK = 4 << 20
+"""Bytes of a block, before it is cut after its last line: few, so that they stay in the cache."""
+_READ = _TEXT = 1 << 20
+"""Stored bytes that are read at once, and bytes that are decompressed at once: so much is lost
+where a file is damaged."""
+_NO_LINE = 1 << 16
+"""Bytes that no JSON object of a log has: text without a line end in so many is of several."""
+_GZIP = b"\x1f\x8b"
+_PARQUET = b"PAR1"
+_BOM = b"\xef\xbb\xbf"
+
+
+class _ZlibMember:
+    """One gzip member, by the standard library, with the methods of isal's class."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
+        self.needs_input = True
+
+    def decompress(self, stored: bytes, most: int) -> bytes:
+        text = self._member.decompress(self._member.unconsumed_tail + stored, most)
+        self.needs_input = not self._member.unconsumed_tail
+        return text
+
+    @property
+    def eof(self) -> bool:
+        return self._member.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
+
+
+def _member() -> Any:
+    try:
+        from isal import igzip_lib  # noqa: PLC0415  # of the extra `report`
+    except ImportError:
+        return _ZlibMember()
+    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+
+
+def open_file(source: LogSource) -> IO[bytes]:
+    """A local file, or standard input, opened for reading."""
+    if source.name == STDIN:
+        return cast("IO[bytes]", sys.stdin.buffer)
+    return Path(source.name).open("rb")
+
+
+class LogBlocks:
+    """The blocks of one file.
+
+    Attributes:
+        damage: Why the rest of the file could not be read; empty if all was.
+        failed: Whether that is a failure of reading, which may not come again.
+        read: Stored bytes that were read.
+        parquet: The whole file, if it is Parquet; it has no blocks then.
+    """
+
+    def __init__(self, file: IO[bytes], progress: Callable[[int], None] | None = None) -> None:
+        """Take an open file, and a function that is told of stored bytes that were read."""
+        self.damage = ""
+        self.failed = False
+        self.read = 0
+        self.parquet = b""
+        self._file = file
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Blocks that end with a line end; the last one may not."""
+        parts: list[bytes] = []
+        size, first, unbroken = 0, True, False
+        for piece in self._text():
+            part = piece.removeprefix(_BOM) if first else piece  # the same object if it has none
+            if first:
+                unbroken = part.startswith(b"{") and len(part) >= _NO_LINE and b"\n" not in part
+                first = False
+            if unbroken:  # Firehose writes JSON objects without line ends
+                part = part.replace(b"}{", b"}\n{")
+            if size > BLOCK + LONGEST and b"\n" not in part:
+                continue  # of a line that is too long already
+            parts.append(part)
+            size += len(part)
+            if size >= BLOCK and (end := part.rfind(b"\n")) >= 0:
+                parts[-1] = part[: end + 1]
+                yield b"".join(parts)
+                parts = [part[end + 1 :]]
+                size = len(parts[0])
+        if size:
+            last = b"".join(parts)
+            # what follows the last line end of a damaged file is a part of a line
+            yield last[: last.rfind(b"\n") + 1] if self.damage else last
+
+    def _pieces(self) -> Iterator[bytes]:
+        while piece := self._file.read(_READ):
+            self.read += len(piece)
+            if self._progress is not None:
+                self._progress(len(piece))
+            yield piece
+
+    def _text(self) -> Iterator[bytes]:
+        pieces = self._pieces()
+        first = next(pieces, b"")
+        try:
+            if first.startswith(_PARQUET):
+                self.parquet = b"".join((first, *pieces))
+            elif first.startswith(_GZIP):
+                yield from self._gunzipped(first, pieces)
+            else:
+                yield first
+                yield from pieces
+        except OSError as error:
+            self.failed = True
+            self.damage = f"cannot be read to its end: {error.strerror or error}"
+
+    def _gunzipped(self, piece: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The text of all members of a gzip file. Zeros after the last one are padding."""
+        member = _member()
+        while True:
+            try:
+                text = member.decompress(piece, _TEXT)
+            except Exception as error:
+                self.damage = f"damaged gzip, the rest is lost: {error}"
+                return
+            yield text
+            piece = b""
+            if member.eof:
+                piece = self._next_member(member.unused_data, pieces)
+                if not piece:
+                    return
+                member = _member()
+            elif member.needs_input and not (piece := next(pieces, b"")):
+                self.damage = "its gzip data ends too early"
+                return
+
+    def _next_member(self, piece: bytes, pieces: Iterator[bytes]) -> bytes:
+        """The beginning of the next member; empty if there is none."""
+        while not piece.strip(b"\0"):
+            if not (piece := next(pieces, b"")):
+                return b""
+        if len(piece) == 1:
+            piece += next(pieces, b"")
+        if not piece.startswith(_GZIP):
+            self.damage = "bytes after the end of its gzip data are left out"
+            return b""
+        return piece

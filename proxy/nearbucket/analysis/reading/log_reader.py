@@ -1,0 +1,203 @@
+"""The requests of log files one after the other, in every format.
+
+One block of a file is held at a time, whatever its size; of Parquet, the file as it is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.analysis.reading.formats import COLUMNS, agent_of, sent_text, text_of
+from nearbucket.analysis.reading.line_reader import NONE, LineReader, line_of_object
+from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
+from nearbucket.analysis.reading.sources import ALWAYS, STDIN, local_sources
+from nearbucket.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nearbucket.analysis.reading.line_reader import LogLine
+    from nearbucket.analysis.reading.sources import LogSource
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NEEDS_EXTRA = "is Parquet, which needs: pip install 'nearbucket[report]'"
+
+
+class LoggedRequest(NamedTuple):
+    """The part of a line on which a decision depends.
+
+    Attributes:
+        client: The client's address, or None.
+        host: Host as sent, or None.
+        method: Method.
+        target: Path as sent, with the query if the log has one.
+        agent: User-Agent, or None.
+        cookie: Cookie, or None; nearbucket's log never has one.
+        reason: The logged reason; None in a log that is not nearbucket's.
+    """
+
+    client: str | None
+    host: str | None
+    method: str
+    target: str
+    agent: str | None
+    cookie: str | None
+    reason: str | None
+
+
+class LogEntry(NamedTuple):
+    """One logged request.
+
+    Attributes:
+        request: The request.
+        status: Status of the response.
+        size: Bytes of the response.
+        range_size: Bytes of the requested range if it has an end; else None.
+        served: Whether ``size`` are bytes of the object, not of a redirect or a refusal.
+        length: Content length of the response, where the log has one; else None.
+        range_end: End of the requested range + 1, if it has a start and an end; else None.
+    """
+
+    request: LoggedRequest
+    status: int
+    size: int
+    range_size: int | None
+    served: bool
+    length: int | None = None
+    range_end: int | None = None
+
+
+class UnreadableInput(NamedTuple):
+    """A line or a file that cannot be read.
+
+    Attributes:
+        text: File, line and reason.
+        rest: Whether the rest of the file is lost.
+    """
+
+    text: str
+    rest: bool = False
+
+
+@dataclass(slots=True)
+class LogFiles:
+    """Log files, read one after the other.
+
+    Attributes:
+        names: Paths, folders and patterns; ``-`` is standard input.
+        size: Bytes of all files on disk; None with standard input.
+        position: Bytes read from disk so far.
+    """
+
+    names: Sequence[str]
+    size: int | None = field(init=False)
+    position: int = field(init=False, default=0)
+    _sources: list[LogSource] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look for all files first, so that a wrong name does not show after an hour.
+
+        Raises:
+            ConfigError: A name is of nothing.
+        """
+        self._sources = local_sources(self.names, ALWAYS)
+        sizes = [source.size for source in self._sources]
+        self.size = None if STDIN in self.names else sum(sizes)
+
+    def entries(self) -> Iterator[LogEntry | UnreadableInput]:
+        """Every request, and every line that cannot be read.
+
+        Raises:
+            ConfigError: A file cannot be opened.
+        """
+        for source in self._sources:
+            name = "standard input" if source.name == STDIN else source.name
+            try:
+                file = open_file(source)
+            except OSError as error:
+                raise ConfigError(f"{name}: {error.strerror or error}") from None
+            with file:
+                blocks = LogBlocks(file, self._advance)
+                yield from _entries(blocks, name)
+            if blocks.parquet:
+                yield from _of_parquet(blocks.parquet, name)
+            if blocks.damage:
+                yield UnreadableInput(f"{name}: {blocks.damage}", rest=True)
+
+    def _advance(self, count: int) -> None:
+        self.position += count
+
+
+def _entries(blocks: LogBlocks, name: str) -> Iterator[LogEntry | UnreadableInput]:
+    reader, number = LineReader(), 0
+    for block in blocks:
+        for raw in block.removesuffix(b"\n").split(b"\n"):
+            number += 1
+            try:
+                for line in reader.lines(raw):
+                    yield _entry(line)
+            except ValueError as error:
+                yield UnreadableInput(f"{name}: line {number}: {error}")
+
+
+def _of_parquet(content: bytes, name: str) -> Iterator[LogEntry | UnreadableInput]:
+    try:
+        import pyarrow.parquet  # noqa: PLC0415  # of the extra "report"
+    except ImportError:
+        yield UnreadableInput(f"{name}: {_NEEDS_EXTRA}", rest=True)
+        return
+    number = 0
+    try:
+        for batch in pyarrow.parquet.ParquetFile(pyarrow.py_buffer(content)).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield _entry(line_of_object(row))
+    except (ValueError, OSError) as error:  # pyarrow's errors are these, too
+        yield UnreadableInput(f"{name}: row {number}: {error}", rest=True)
+
+
+def _entry(line: LogLine) -> LogEntry:
+    found = dict(zip(COLUMNS, (value or NONE for value in line), strict=True))
+    own = line[_REASON] is not None
+    status, host = _number(found["sc_status"]), found["x_host_header"]
+    target, query = sent_text(found["cs_uri_stem"], own=own), found["cs_uri_query"]
+    if query != NONE:
+        target += "?" + sent_text(query, own=own)
+    request = LoggedRequest(
+        text_of(found["c_ip"]) or None,
+        text_of(found["cs_host"] if host == NONE else host) or None,
+        text_of(found["cs_method"]) or "-",
+        target,
+        agent_of(found["cs_user_agent"], own=own) or None,
+        text_of(found["cs_cookie"]) or None,
+        text_of(found["x_nearbucket_reason"]) or None,
+    )
+    # "Redirect" is CloudFront's own, from http to https; the client comes again
+    moved = status in _REDIRECTS and found["x_edge_result_type"] != b"Redirect"
+    length, start, end = (found[name] for name in _LENGTHS)
+    return LogEntry(
+        request,
+        status,
+        _number(found["sc_bytes"]),
+        _span(start, end),
+        found["x_nearbucket_action"] != b"refuse" and not moved,
+        None if length in _NOTHING else int(length),
+        None if start in _NOTHING or end in _NOTHING else int(end) + 1,
+    )
+
+
+_REASON = COLUMNS.index("x_nearbucket_reason")
+_LENGTHS = ("sc_content_len", "sc_range_start", "sc_range_end")
+_NOTHING = (NONE, b"")
+
+
+def _number(value: bytes) -> int:
+    return 0 if value in _NOTHING else int(value)
+
+
+def _span(start: bytes, end: bytes) -> int | None:
+    """Bytes of a range, ``0-99`` or ``-100``; None if it has no end."""
+    if end in _NOTHING:
+        return None
+    return max(0, int(end) - int(start) + 1) if start not in _NOTHING else int(end)

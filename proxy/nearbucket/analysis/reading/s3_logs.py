@@ -1,0 +1,159 @@
+"""Log files in S3: lists and reads ``s3://bucket/prefix`` with the SDK's own credentials.
+
+The SDK is asynchronous, and files are read in threads: one event loop in a thread of its own serves
+them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import ValidationError
+
+from nearbucket.analysis.reading.log_blocks import open_file
+from nearbucket.analysis.reading.sources import S3, LogSource
+from nearbucket.config.buckets import Bucket
+from nearbucket.errors import ConfigError, OriginError
+from nearbucket.s3.bucket_listing import objects_of, pages_of
+from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.sdk_client import FAULTS, as_ours, meaning, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from nearbucket.analysis.reading.sources import Period
+    from nearbucket.errors import ProxyError
+
+_REGION = "us-east-1"
+"""Where S3 is asked; it says if a bucket is elsewhere, and the SDK follows."""
+
+
+class S3Logs:
+    """Reads log files of buckets, and local ones; a context manager."""
+
+    def __init__(self, connections: int) -> None:
+        """Take how many files are read at once."""
+        self._connections = connections
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="s3-logs", daemon=True)
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, tuple[Any, BucketLocation]] = {}
+
+    def __enter__(self) -> Self:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the connections, and end the thread."""
+        self.wait(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """What a coroutine gives that runs in the thread of the clients."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def sources(self, url: str, period: Period) -> list[LogSource]:
+        """The files below a URL that may have requests of a period, in order.
+
+        Raises:
+            ProxyError: The bucket cannot be listed.
+        """
+        bucket, _, prefix = url.removeprefix(S3).partition("/")
+        found: list[LogSource] = self.wait(self._listed(bucket, prefix, period))
+        return found
+
+    def opened(self, source: LogSource) -> Any:
+        """A file, opened for reading; a context manager.
+
+        Raises:
+            OSError: S3 does not give it.
+        """
+        return _S3File(self, source) if source.name.startswith(S3) else open_file(source)
+
+    async def _listed(self, bucket: str, prefix: str, period: Period) -> list[LogSource]:
+        client, location = await self._client(bucket)
+        found = []
+        async for _, page in pages_of(client, location, _error, Prefix=prefix):
+            for each in objects_of(page, location):
+                name = f"{S3}{bucket}/{each.key}"
+                if each.size and period.may_hold(name):
+                    found.append(LogSource(name, each.size, each.etag))
+        return found
+
+    async def _client(self, bucket: str) -> tuple[Any, BucketLocation]:
+        """The client for a bucket, made once."""
+        if bucket not in self._clients:
+            environ = os.environ
+            try:
+                entry = Bucket(
+                    bucket=bucket,
+                    region=environ.get("AWS_REGION")
+                    or environ.get("AWS_DEFAULT_REGION")
+                    or _REGION,
+                    endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL"),
+                )
+            except ValidationError as error:
+                found = error.errors()[0]
+                why = found["msg"].removeprefix("Value error, ")
+                raise ConfigError(f"{S3}{bucket}: {found['loc'][0]} {why}") from None
+            location = BucketLocation(f"{S3}{bucket}", entry, "ambient")
+            client = await self._stack.enter_async_context(opened(location, self._connections))
+            self._clients[bucket] = client, location
+        return self._clients[bucket]
+
+    async def body(self, source: LogSource) -> Any:
+        """The body of an object, which is read in pieces.
+
+        Raises:
+            OSError: S3 does not give it.
+        """
+        bucket, _, key = source.name.removeprefix(S3).partition("/")
+        client, _ = await self._client(bucket)
+        try:
+            found = await client.get_object(Bucket=bucket, Key=key)
+        except FAULTS as error:
+            raise OSError(meaning(error)) from error
+        return found["Body"]
+
+
+def _error(error: Exception, location: BucketLocation) -> ProxyError:
+    """The error of a bucket that cannot be listed, without the words about a configuration."""
+    found = as_ours(error, location)
+    text = f"{location.name}: {meaning(error)}"
+    return OriginError(503, text) if isinstance(found, OriginError) else ConfigError(text)
+
+
+class _S3File:
+    """An object, read as a file is."""
+
+    def __init__(self, logs: S3Logs, source: LogSource) -> None:
+        self._logs, self._source = logs, source
+        self._body: Any = None
+
+    def __enter__(self) -> Self:
+        self._body = self._logs.wait(self._logs.body(self._source))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._body.close()
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes; fewer only at the end."""
+        return bytes(self._logs.wait(self._read(size)))
+
+    async def _read(self, size: int) -> bytes:
+        parts: list[bytes] = []
+        try:
+            while size > 0 and (part := await self._body.read(size)):
+                parts.append(part)
+                size -= len(part)
+        except (TimeoutError, *FAULTS, OSError) as error:
+            raise OSError(f"the connection to S3 failed: {error}") from error
+        return b"".join(parts)
