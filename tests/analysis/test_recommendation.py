@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 ORIGIN = "us-east-1"
 PAYG = tariff(Prices())
-SEEDS = pytest.mark.parametrize("seed", [16, 7])
+SEEDS = pytest.mark.parametrize("seed", [16, pytest.param(7, marks=pytest.mark.long)])
 
 
 Advice = Recommendation | NothingRecommended
