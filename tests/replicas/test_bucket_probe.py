@@ -349,6 +349,24 @@ async def test_a_get_of_one_byte_tells_what_a_refused_head_means(
 
 
 @pytest.mark.parametrize(
+    "barriers", [frozenset(), frozenset({"archived"})], ids=["origin", "target"]
+)
+async def test_a_copy_is_gone_with_its_bucket_but_of_an_origin_that_is_an_error(
+    session: ClientSession, barriers: frozenset[str]
+) -> None:
+    no_bucket = Say(reply("404 Not Found")), Say(error("404 Not Found", "NoSuchBucket"))
+    async with ScriptedS3(*no_bucket) as server:
+        values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous"}
+        entry = Bucket.model_validate({"endpoint": server.endpoint, **values})
+        probe = probe_of(session, entry, barriers=barriers)
+        if barriers:
+            assert await probe.head_object("a") == ABSENT
+        else:
+            with pytest.raises(OriginError, match="NoSuchBucket"):
+                await probe.head_object("a")
+
+
+@pytest.mark.parametrize(
     ("head", "get", "why"),
     [
         ("403 Forbidden", error("403 Forbidden", "InvalidAccessKeyId"), "403 InvalidAccessKeyId"),

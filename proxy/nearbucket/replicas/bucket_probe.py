@@ -134,16 +134,17 @@ class BucketProbe:
             "GetObject"). ``LOCKED`` if the object is encrypted with a customer-provided key.
 
         Raises:
-            OriginError: No response, or another status; S3 refuses the keys; or there is no such
-                bucket.
+            OriginError: No response, or another status; S3 refuses the keys; or the bucket of an
+                origin does not exist.
         """
         path = self._client.path_of(key)
         if path is None:
             return ABSENT
         status, fields = await self._head(path)
         if status == 404:  # noqa: PLR2004  # Not Found
-            async with self._in_time():
-                await self._client.presence.require(path)
+            if not self.barriers:  # of a target, the copy is gone in both cases
+                async with self._in_time():
+                    await self._client.presence.require(path)
             return ABSENT
         if status in {400, 403}:
             return await self._refused(path, status)
