@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.story.stage import Stage
 
 GB = 1 << 30
-UNSURE = 2 * SIZE
+UNSURE = 4 * SIZE
 """Bytes by which the savings may be too small: of redirects that look as if a client came back."""
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
