@@ -41,6 +41,7 @@ class Download:
     """One answer, and what is known of the client and the object."""
 
     key: str
+    asker: tuple[str, str]
     answer: Answer
     ended: float
     eligible: bool
@@ -124,9 +125,12 @@ class Stage:
             and not {"Cookie", "Authorization"} & set(named)
             and method == "GET"
         )
+        asker = client.address, client.agent
         old_for = max((history.old_for(each, answer.began) for each in found.versions), default=0.0)
         self.downloads.append(
-            Download(key, answer, time.monotonic(), eligible, client.follows, *found, old_for)
+            Download(
+                key, asker, answer, time.monotonic(), eligible, client.follows, *found, old_for
+            )
         )
         return answer
 
