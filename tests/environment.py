@@ -2,7 +2,8 @@
 
 A pytest plugin, loaded by ``tests/conftest.py``. Variables that change what the product, the AWS
 SDK, curl, git or a terminal library do are removed; the home folder is an empty one, so that no
-``.aws``, ``.curlrc``, ``.netrc`` or ``.gitconfig`` of the user takes part.
+``.aws``, ``.curlrc``, ``.netrc`` or ``.gitconfig`` of the user takes part. No property test fails
+because a machine is slow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+
+from hypothesis import HealthCheck, settings
 
 _REMOVED = re.compile(
     r"NEARBUCKET_.*|AWS_.*|GIT_.*|XDG_(CONFIG|CACHE|DATA|STATE)_.*"
@@ -38,3 +41,7 @@ def pytest_configure() -> None:
     home = tempfile.TemporaryDirectory(prefix="nearbucket-home-")
     atexit.register(home.cleanup)  # worker processes of pytest-xdist run no cleanup of pytest's
     os.environ["HOME"] = home.name
+    settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")

@@ -281,7 +281,7 @@ _VALUE = {
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_both_readers_give_the_same_rows(data: st.DataObject) -> None:
     names = ["sc-bytes", "cs-uri-stem", "sc-status", *data.draw(st.permutations(STANDARD))]
     names = list(dict.fromkeys(names))[: data.draw(st.integers(3, 33))]

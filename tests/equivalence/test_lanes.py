@@ -204,7 +204,7 @@ def same_answers(trio: Trio, pieces: list[bytes]) -> None:
     assert others_counts == [counts, counts]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(pieces=_pieces())
 @example(pieces=[_PLAIN, _STREAM, _PLAIN])
 @example(pieces=[_STREAM, _PLAIN + _STREAM, _PLAIN])
@@ -218,7 +218,7 @@ def test_all_lanes_give_the_same_answers(trio: Trio, pieces: list[bytes]) -> Non
 
 
 @pytest.mark.long
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3000, suppress_health_check=list(HealthCheck))
 @given(pieces=_pieces())
 def test_all_lanes_give_the_same_answers_to_many_more(trio: Trio, pieces: list[bytes]) -> None:
     same_answers(trio, pieces)

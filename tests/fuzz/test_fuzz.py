@@ -243,7 +243,6 @@ def _fuzz(law: Callable[[Any], None], inputs: st.SearchStrategy[Any], chosen: in
 
     @profile(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         derandomize=False,
         suppress_health_check=list(HealthCheck),

@@ -70,7 +70,7 @@ class Model:
         self.used.append((place, key))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STEPS)
 def test_it_keeps_to_its_bound_and_what_was_used_among_the_last_half_of_it(
     steps: list[tuple[str, str, list[str]]],
@@ -83,7 +83,7 @@ def test_it_keeps_to_its_bound_and_what_was_used_among_the_last_half_of_it(
             assert all(knows(model.one, *used) for used in model.used[-(ENTRIES // 2) :])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(PLACES, st.lists(KEYS, max_size=40, unique=True)), max_size=10))
 def test_it_keeps_to_its_bound_whatever_a_listing_holds(
     pages: list[tuple[str, list[str]]],

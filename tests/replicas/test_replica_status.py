@@ -329,7 +329,7 @@ WORLDS = st.tuples(
 )
 
 
-@hypothesis_settings(max_examples=500, deadline=None)
+@hypothesis_settings(max_examples=500)
 @given(WORLDS)
 def test_it_follows_from_the_rules_on_the_page(
     case: tuple[str, Known | None, Known | None, int],
@@ -339,7 +339,7 @@ def test_it_follows_from_the_rules_on_the_page(
     assert found.against is expected(verify, origin, target, smallest)
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300)
 @given(WORLDS, HELD, HELD)
 def test_waiting_asks_what_is_open_and_nothing_else(
     case: tuple[str, Known | None, Known | None, int], here: ObjectVersion, there: ObjectVersion

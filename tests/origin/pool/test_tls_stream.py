@@ -111,9 +111,7 @@ def test_both_sides_understand_each_other(
     sizes=st.lists(st.sampled_from([1, 5, 900, 16383, 16384, 40_000]), min_size=1, max_size=6),
     cuts=st.lists(st.integers(0, 250_000), max_size=8),
 )
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_records_in_any_pieces_are_the_same_bytes(
     certificate: Certificate, version: ssl.TLSVersion, sizes: list[int], cuts: list[int]
 ) -> None:
