@@ -10,9 +10,11 @@ import os
 import random
 import signal
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiobotocore.session import get_session
 
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
 from nearbucket.config.buckets import KeyFiles, Origin
@@ -128,6 +130,12 @@ def commands() -> Iterator[None]:
     """Commands of the product can be started; see ``tests.command_server``."""
     with command_server():
         yield
+
+
+@pytest.fixture
+def own_sdk_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that reads the environment anew, and does not keep its keys for other tests."""
+    monkeypatch.setattr("nearbucket.s3.sdk_client._session", cache(get_session))
 
 
 def kill(server: SeaweedFS) -> None:

@@ -231,6 +231,7 @@ def test_sizes_of_objects_come_from_an_inventory_report(
     assert with_report["top_files"] == without["top_files"]
 
 
+@pytest.mark.usefixtures("own_sdk_session")
 def test_logs_are_read_from_s3(
     analyze: Any, s3: LocalS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,7 @@ s3 =
 
 
 @pytest.fixture
-def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_sdk_session: None) -> None:  # noqa: ARG001
     """A profile and variables that lead a client of the SDK elsewhere."""
     (tmp_path / "config").write_text(PROFILE, encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -133,13 +133,6 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setattr("nearbucket.s3.sdk_client._session", _fresh_session)
-
-
-def _fresh_session() -> Any:
-    from aiobotocore.session import get_session  # noqa: PLC0415  # reads the profile when made
-
-    return get_session()
 
 
 @pytest.mark.usefixtures("odd")
