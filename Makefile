@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help install demo test test-long test-clients story programs spark check format lint types docs compose mutants bench lock clean
+.PHONY: help install demo test test-long test-clients story programs spark check format lint types docs compose mutants bench ranges lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,11 @@ mutants: $(STAMP) ## Small faults put into copies of the code, and those that no
 
 bench: $(STAMP) ## Side by side with nginx and HAProxy
 	$(BIN)/python -m bench.run $(ARGS)
+
+ranges: $(STAMP) ## Renew the built-in list of AWS's prefixes; before each release
+	rm -rf build/ranges && mkdir -p build/ranges
+	cd build/ranges && NEARBUCKET_REGIONS__CACHE=list.json ../../$(BIN)/nearbucket ranges update
+	gzip -9nc build/ranges/list.json > proxy/nearbucket/regions/ip-ranges.json.gz
 
 lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt

@@ -4,7 +4,7 @@
 copy of it that is committed, so that tests and people can read it as a file. After a change of
 the tables below, ``python -m tests.made_ranges`` writes it again.
 
-AWS's list is not part of this repository. This one has every kind of row of it (list of
+AWS's list changes with each release. This one has every kind of row of it (list of
 2026-07-29): every set of services that one prefix is listed under, inside every kind of prefix
 around it, every prefix length, local and Wavelength zones, the other partitions, and the order of
 the rows. `tests/test_made_ranges.py` compares the two. It cannot have prefixes wider than /16 in

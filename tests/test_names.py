@@ -157,7 +157,7 @@ def _files(place: str) -> list[Path]:
         each
         for each in sorted(path.rglob("*"))
         if each.is_file() and not left_out & set(each.relative_to(ROOT).parts)
-        if each.parent != LOGS and each.suffix != ".png"
+        if each.parent != LOGS and each.suffix not in {".png", ".gz"}
     ]
 
 

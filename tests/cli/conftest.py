@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from nearbucket.cli import main as cli
+from nearbucket.config.settings import AWS_LIST
+from nearbucket.regions.built_in_list import built_in_list
 from tests.build import ranges_document
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ SITE = {
     "origin": {"bucket": "downloads", "region": "us-east-1"},
     "targets": {"us-east-1": {"bucket": "downloads"}, "us-west-2": {"bucket": "west-downloads"}},
 }
+_built_in = built_in_list(AWS_LIST)
+assert _built_in is not None
+BUILT_IN_DATE = _built_in.date
+MIRROR = {"source": "http://mirror.example/ip-ranges.json"}
+"""The section ``regions`` of a configuration without a list, not even the built-in one."""
 EAST_URL = "https://downloads.s3.us-east-1.amazonaws.com"
 WEST_URL = "https://west-downloads.s3.us-west-2.amazonaws.com"
 

@@ -19,7 +19,7 @@ import pytest
 from nearbucket.s3.sdk_client import opened
 from tests.analysis.log_writers import w3c, write
 from tests.analysis.made_logs import HOSTS, Mixed, mixed
-from tests.cli.conftest import SITE
+from tests.cli.conftest import BUILT_IN_DATE, MIRROR, SITE
 from tests.cli.conftest import write as write_config
 from tests.made_ranges import MADE
 from tests.replicas.test_inventory_report import manifest, packed, row
@@ -158,10 +158,19 @@ def test_what_cannot_be_used_ends_with_2(
     assert message in err
 
 
-def test_without_a_list_of_prefixes_nothing_is_counted(nearbucket: Run, log: str) -> None:
+def test_without_a_list_of_prefixes_nothing_is_counted(
+    nearbucket: Run, log: str, tmp_path: Path
+) -> None:
+    write_config(tmp_path / "nearbucket.yaml", regions=MIRROR)
     code, _, err = nearbucket("analyze", log)
     assert code == 2
     assert "there is no list of prefixes" in err
+
+
+def test_a_report_by_the_built_in_list_says_so(nearbucket: Run, log: str) -> None:
+    code, _, err = nearbucket("analyze", log)
+    assert code == 0
+    assert f"the list of prefixes is the built-in one of {BUILT_IN_DATE}; " in err
 
 
 def test_without_its_packages_the_command_to_install_them_is_shown(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.cli.conftest import EAST_URL, EXAMPLE, SITE, WEST_URL, write
+from tests.cli.conftest import BUILT_IN_DATE, EAST_URL, EXAMPLE, SITE, WEST_URL, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
+BUILT_IN = (
+    f"the built-in list of prefixes of {BUILT_IN_DATE} is used, since there is no newer copy; "
+    "serve replaces it at its first fetch"
+)
 VALID = f"""\
 configuration: valid
 site *: origin {EAST_URL}
@@ -26,7 +30,11 @@ site *: clients in us-west-2 are redirected to {WEST_URL}
 
 
 def test_check_of_a_good_file_says_where_clients_go(nearbucket: Run, config: str) -> None:
-    assert nearbucket("check", "--offline", "--config", config) == (0, VALID, "")
+    said = (
+        f"{VALID}ok: regions.cache: {BUILT_IN}; run nearbucket ranges update --config {config}\n"
+        "summary: 1 ok, 0 note, 0 warning, 0 wrong\n"
+    )
+    assert nearbucket("check", "--offline", "--config", config) == (0, said, "")
 
 
 SHADOW = "are not redirected (mode: shadow)"
@@ -113,8 +121,18 @@ def test_check_as_json_is_for_programs(nearbucket: Run, config: str) -> None:
         "rollout": {
             "*": {"us-east-1": FULL, "us-west-2": FULL},
         },
-        "summary": {"ok": 0, "note": 0, "warning": 0, "wrong": 0},
-        "findings": [],
+        "summary": {"ok": 1, "note": 0, "warning": 0, "wrong": 0},
+        "findings": [
+            {
+                "level": "ok",
+                "place": "regions.cache",
+                "about": "ranges",
+                "text": BUILT_IN,
+                "fix": f"run nearbucket ranges update --config {config}",
+                "objects": [],
+                "reached": True,
+            }
+        ],
     }
 
 

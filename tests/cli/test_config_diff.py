@@ -13,7 +13,7 @@ from nearbucket.cli import config_diff_report as report
 from nearbucket.telemetry.log_format import JsonFormat
 from tests.analysis.test_log_reader import FULL
 from tests.build import EAST
-from tests.cli.conftest import SITE, TITLE, WEST_URL, write
+from tests.cli.conftest import MIRROR, SITE, TITLE, WEST_URL, write
 from tests.log_lines import line_of
 
 if TYPE_CHECKING:
@@ -298,7 +298,8 @@ def test_a_terminal_of_80_characters_shows_every_character_of_a_change(
 
 
 def test_a_log_without_a_list_of_prefixes_ends_with_2(compare: Diff, tmp_path: Path) -> None:
-    names = [write(tmp_path / "a.yaml"), write(tmp_path / "b.yaml", sites=off())]
+    off_ = write(tmp_path / "b.yaml", sites=off(), regions=MIRROR)
+    names = [write(tmp_path / "a.yaml", regions=MIRROR), off_]
     done = compare.nearbucket("config", "diff", *names, "--log", compare.log(LOG))
     assert done.code == 2
     assert "there is no list of prefixes" in done.err

@@ -9,7 +9,7 @@ import pytest
 
 from nearbucket.policy.engine import NOT_CHECKED, NOT_NEEDED
 from tests.build import OUTSIDE, WEST
-from tests.cli.conftest import SITE, WEST_URL, write
+from tests.cli.conftest import BUILT_IN_DATE, MIRROR, SITE, WEST_URL, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,12 +95,23 @@ def test_explain_takes_the_address_for_the_client_behind_any_proxy(
     assert json.loads(behind.out)["reason"] == "outside-aws"
 
 
-def test_explain_without_a_list_says_so_beside_the_answer(nearbucket: Run, config: str) -> None:
+def test_explain_without_a_list_says_so_beside_the_answer(nearbucket: Run, tmp_path: Path) -> None:
+    config = write(tmp_path / "t.yaml", regions=MIRROR)
     code, out, err = nearbucket("explain", "--config", config, "--ip", WEST, "/a.tar.gz")
     assert code == 0
     assert "region\tUNKNOWN\tno prefix\n" in out
     assert "reason\toutside-aws\t" in out
     assert "nearbucket ranges update" in err
+
+
+def test_explain_says_in_its_steps_that_the_list_is_the_built_in_one(
+    nearbucket: Run, config: str
+) -> None:
+    code, out, err = nearbucket("explain", "--config", config, "--ip", "3.5.140.1", "/a.tar.gz")
+    assert code == 0
+    said = f"(by the built-in list of {BUILT_IN_DATE})\n"
+    assert said in next(line for line in out.splitlines(keepends=True) if "region\t" in line)
+    assert f"the list of prefixes is the built-in one of {BUILT_IN_DATE}; `nearbucket ranges" in err
 
 
 @pytest.mark.parametrize(

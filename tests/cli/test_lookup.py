@@ -13,7 +13,7 @@ import pytest
 
 from nearbucket.cli.output import NO_RANGES
 from tests.build import OUTSIDE, WEST
-from tests.cli.conftest import TITLE, lines_of, write
+from tests.cli.conftest import BUILT_IN_DATE, MIRROR, TITLE, lines_of, write
 from tests.ranges_lists import LISTS, RangesList
 
 if TYPE_CHECKING:
@@ -227,9 +227,22 @@ def test_lookup_counts_the_services_and_overrides_it_is_told(
 
 
 @pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])
-def test_without_a_list_the_way_to_one_is_said(nearbucket: Run, command: str) -> None:
-    assert nearbucket(*command.split()) == (2, "", f"nearbucket: {NO_RANGES}\n")
+def test_without_a_list_the_way_to_one_is_said(
+    nearbucket: Run, command: str, tmp_path: Path
+) -> None:
+    config = write(tmp_path / "t.yaml", regions=MIRROR)
+    assert nearbucket(*command.split(), "--config", config) == (2, "", f"nearbucket: {NO_RANGES}\n")
     assert "`nearbucket ranges update`, or give --ranges FILE" in NO_RANGES
+
+
+@pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])
+def test_that_the_list_is_the_built_in_one_is_said(nearbucket: Run, command: str) -> None:
+    code, out, err = nearbucket(*command.split())
+    assert (code, bool(out)) == (0, True)
+    assert err == (
+        f"nearbucket: the list of prefixes is the built-in one of {BUILT_IN_DATE}; "
+        "`nearbucket ranges update` fetches the current one\n"
+    )
 
 
 def test_the_environment_alone_says_where_the_list_is(

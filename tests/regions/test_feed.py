@@ -134,7 +134,7 @@ async def test_the_etag_survives_a_restart(source: Source, settings: Regions) ->
     await Desk(settings).feed.refresh()
     os.utime(settings.cache, (500, 500))
     desk = Desk(settings)
-    assert await desk.feed.load_cached()
+    assert await desk.feed.load_stored()
     assert (desk.tokens, desk.feed.confirmed_at) == ([5], 500.0)
     assert await desk.feed.refresh() is RefreshResult.UNCHANGED
     assert (source.asked[-1], desk.tokens, desk.feed.confirmed_at) == ('"five"', [5], 1000.0)
@@ -300,7 +300,7 @@ async def test_without_network_at_start_the_copy_on_disk_serves(
     settings.cache.parent.mkdir()
     settings.cache.write_bytes(listed(3))
     desk = Desk(nowhere)
-    assert await desk.feed.load_cached()
+    assert await desk.feed.load_stored()
     assert await desk.feed.refresh() is RefreshResult.FAILED
     assert (desk.tokens, desk.feed.confirmed_at) == ([3], settings.cache.stat().st_mtime)
 
@@ -323,7 +323,7 @@ async def test_a_copy_that_cannot_be_used_costs_nothing_but_a_download(
     settings.cache.parent.mkdir()
     spoil(settings.cache)
     desk = Desk(settings)
-    assert not await desk.feed.load_cached()
+    assert not await desk.feed.load_stored()
     assert ("regions.cache is not used" in caplog.text) is warned
     assert await desk.feed.refresh() is RefreshResult.UPDATED
     assert desk.tokens == [5]

@@ -13,9 +13,8 @@ from nearbucket.analysis.live_replay.replay_requests import COLUMNS
 from nearbucket.analysis.live_replay.traffic_replay import ReplayPlan, own_url, replay_logs
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.log_blocks import LogBlocks
-from nearbucket.cli.output import NO_RANGES, print_error, print_json, print_table
+from nearbucket.cli.output import NO_RANGES, print_error, print_json, print_table, ranges_for
 from nearbucket.errors import ConfigError
-from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def replay(
     """
     if settings is None:
         raise ConfigError("--replay needs the configuration of the proxy: --config FILE")
-    document = ranges_in_use(settings.regions, options.ranges)
+    document = ranges_for(settings.regions, options.ranges)
     if document is None:
         raise ConfigError(NO_RANGES)
 

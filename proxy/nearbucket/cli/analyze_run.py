@@ -31,14 +31,13 @@ from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.analyze_progress import progress
-from nearbucket.cli.output import NO_RANGES
+from nearbucket.cli.output import NO_RANGES, ranges_for
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Regions
 from nearbucket.errors import ConfigError
 from nearbucket.pricing.geographies import geography_of_edge
 from nearbucket.pricing.tariff import tariff
-from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.regions.region_table import build_table
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ def _own_settings(config: Path | None) -> Settings | None:
 
 def _region_table(own: Settings | None, ranges: Path | None) -> RegionTable:
     regions = own.regions if own else Regions()
-    document = ranges_in_use(regions, ranges)
+    document = ranges_for(regions, ranges)
     if document is None:
         raise ConfigError(NO_RANGES)
     return build_table(document, regions.services, regions.overrides)

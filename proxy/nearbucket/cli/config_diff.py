@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearbucket.cli.output import NO_RANGES, AsJson, RangesFile, print_error
+from nearbucket.cli.output import NO_RANGES, AsJson, RangesFile, print_error, ranges_for
 from nearbucket.config.file import load
 from nearbucket.errors import ConfigError
 from nearbucket.pricing.tariff import tariff
-from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +69,7 @@ def _changes(old: Settings, new: Settings, ranges: Path | None) -> PolicyDiff:
     from nearbucket.analysis.replay import Replay  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
-    document = ranges_in_use(new.regions, ranges) or ranges_in_use(old.regions, None)
+    document = ranges_for(new.regions, ranges) or ranges_for(old.regions, None)
     if document is None:
         raise ConfigError(NO_RANGES)
     before, after = (engine_of(snapshot_of(settings, document)) for settings in (old, new))

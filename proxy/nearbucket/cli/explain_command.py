@@ -21,12 +21,12 @@ from nearbucket.cli.output import (
     print_error,
     print_json,
     print_table,
+    ranges_for,
 )
 from nearbucket.config.file import load
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.explain import FAILED, PATH_STARTS, ExplainQuery, explained
-from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ def _by_policy(query: ExplainQuery, config: Path | None, ranges: Path | None) ->
     from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
     settings = load(config)
-    document = ranges_in_use(settings.regions, ranges)
+    document = ranges_for(settings.regions, ranges)
     if document is None:
         print_error(NO_RANGES)
     return explained(engine_of(snapshot_of(settings, document)), query).as_json()

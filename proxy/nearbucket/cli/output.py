@@ -15,9 +15,13 @@ from rich.filesize import decimal
 from nearbucket.analysis.report.figures import visible
 from nearbucket.config.environment import FILE_VARIABLE
 from nearbucket.errors import ConfigError, OriginError, RangesError
+from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from nearbucket.config.settings import Regions
+    from nearbucket.regions.ip_ranges import Ranges
 
 # Commands print their messages; only `serve` has a log.
 logging.getLogger("nearbucket").addHandler(logging.NullHandler())
@@ -69,6 +73,22 @@ def coloured(text: str, **style: Any) -> str:
 def size_text(size: int) -> str:
     """A size in bytes; on a terminal rounded, with a unit."""
     return decimal(size) if sys.stdout.isatty() else str(size)
+
+
+def ranges_for(settings: Regions, file: Path | None) -> Ranges | None:
+    """The list of prefixes that a command uses; says so if it is the built-in one.
+
+    Raises:
+        ConfigError: A file cannot be read.
+        RangesError: It is not a list.
+    """
+    ranges = ranges_in_use(settings, file)
+    if ranges is not None and ranges.built_in:
+        print_error(
+            f"the list of prefixes is the built-in one of {ranges.date}; `nearbucket ranges "
+            "update` fetches the current one"
+        )
+    return ranges
 
 
 def first_names(keys: Sequence[str]) -> str:

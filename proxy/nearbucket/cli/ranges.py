@@ -24,13 +24,14 @@ from nearbucket.cli.output import (
     print_error,
     print_json,
     print_table,
+    ranges_for,
 )
 from nearbucket.config.file import load, load_regions
 from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, RangesError
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.model import UNKNOWN
-from nearbucket.regions.ip_ranges_source import ranges_in_use, read_ranges_file
+from nearbucket.regions.ip_ranges_source import read_ranges_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,7 +204,7 @@ def _row_as_json(change: tuple[str, PrefixRow]) -> dict[str, Any]:
 
 
 def _list_in_use(settings: Regions, file: Path | None) -> Ranges:
-    document = ranges_in_use(settings, file)
+    document = ranges_for(settings, file)
     if document is None:
         raise RangesError(NO_RANGES)
     return document

@@ -27,6 +27,8 @@ from nearbucket.config.value_types import (
     switch,
 )
 
+AWS_LIST = "https://ip-ranges.amazonaws.com/ip-ranges.json"
+"""Where AWS publishes its prefixes."""
 TRUST_WORDS = ("loopback", "private", "cloudfront")
 """Words that stand for networks in ``client_address.trusted_proxies``."""
 _HEADER = r"^[A-Za-z0-9-]+$"
@@ -136,9 +138,9 @@ class ClientAddress(Section):
 class Regions(Section):
     """AWS's published list of IP prefixes."""
 
-    source: str = "https://ip-ranges.amazonaws.com/ip-ranges.json"
+    source: str = AWS_LIST
     """URL of ip-ranges.json, or a file. A URL with a user name or password can only be given in the
-    environment."""
+    environment. Only for AWS's own URL there is a built-in list until the first fetch."""
     refresh: Duration = 3600.0
     """Time between two requests to the source."""
     cache: Path = Path("~/.cache/nearbucket/ip-ranges.json")

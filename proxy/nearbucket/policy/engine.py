@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.config.settings import Settings
-    from nearbucket.regions.region_table import NetworkSet, RegionTable
+    from nearbucket.regions.region_table import NetworkSet, PrefixMatch, RegionTable
 
 STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400, "well-known": 200}
 
@@ -264,6 +264,12 @@ class Engine:
             return ""
         return f" (for clients signed, valid for {presign / 60:g} minutes)"
 
+    def _prefix(self, match: PrefixMatch | None) -> str:
+        """The prefix that gives the region, and of which list it is if that may be outdated."""
+        found = match.prefix if match else "no prefix"
+        date = self.table.built_in
+        return f"{found} (by the built-in list of {date})" if date else found
+
     def _explain_rules(self, request: Request, decision: RedirectTo | Stream) -> list[ExplainStep]:
         resolved = self.resolve(request)
         if isinstance(resolved, Refuse):  # decide resolved it the same way
@@ -277,9 +283,7 @@ class Engine:
             ExplainStep("site", site.name),
             ExplainStep("key", decision.key),
             ExplainStep("client", client.address or "unknown", how),
-            ExplainStep(
-                "region", decision.region or UNKNOWN, match.prefix if match else "no prefix"
-            ),
+            ExplainStep("region", decision.region or UNKNOWN, self._prefix(match)),
             ExplainStep("target", "yes" if decision.region in site.targets else "no"),
             ExplainStep("path", "matches" if site.matches_paths(decision.key) else "no match"),
             ExplainStep("mutable", "yes" if site.is_mutable(decision.key) else "no"),

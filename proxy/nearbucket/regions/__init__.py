@@ -9,6 +9,7 @@ In reading order:
 * ``prefix_tree.py``: the tree in which that lookup searches.
 * ``prefixes.py``: addresses and prefixes as bytes and numbers.
 * ``ip_ranges_source.py``: downloads the list, and keeps the last good copy on disk.
+* ``built_in_list.py``: the list that comes with this version, for use until the first fetch.
 * ``list_guard.py``: which lists are held back: older, or of another extent than the one in use.
 * ``feed.py``: refreshes the list.
 * ``queries.py``: questions about a list, for ``lookup --details`` and ``ranges diff``.

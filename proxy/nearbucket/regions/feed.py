@@ -1,6 +1,7 @@
 """The ranges feed: fetches the list at intervals, and holds back one that looks wrong.
 
-Whatever fails here, the list in use stays in use. Reading and comparing lists takes 60 ms of CPU
+Whatever fails here, the list in use stays in use. Before the first fetch that is the copy on disk,
+or the built-in list. Reading and comparing lists takes 60 ms of CPU
 time, so that is done ``in_background``.
 """
 
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Never
 
 from nearbucket.errors import RangesError
 from nearbucket.event_loop import in_background
+from nearbucket.regions.built_in_list import built_in_list
 from nearbucket.regions.ip_ranges import Ranges, read_ranges
-from nearbucket.regions.ip_ranges_source import FetchError, RangesCache, fetch
+from nearbucket.regions.ip_ranges_source import CachedRanges, FetchError, RangesCache, fetch
 from nearbucket.regions.list_guard import RangesUse, RefreshResult, Refusal, refusal
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ class RangesFeed:
 
     Attributes:
         current: The list in use, or None.
-        confirmed_at: Unix time at which the source last confirmed it, or None.
+        confirmed_at: Unix time at which the source last confirmed it, or None; of the built-in list
+            the time at which AWS published it.
         results: Number of refreshes with each result.
         problem: Why the last refresh failed; empty if it did not.
         cache_problem: Why the copy on disk could not be written; empty if it could.
@@ -56,7 +59,7 @@ class RangesFeed:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Prepare; ``load_cached``, ``refresh`` and ``run`` read.
+        """Prepare; ``load_stored``, ``refresh`` and ``run`` read.
 
         Args:
             settings: Source, period and cache.
@@ -80,18 +83,32 @@ class RangesFeed:
         self._mark: str | None = None
         self._last = RefreshResult.UNCHANGED
 
-    async def load_cached(self) -> bool:
-        """Use the copy on disk, if it is a good list from the same source. Returns whether."""
-        try:
-            copy = await asyncio.to_thread(self._cache.load)
-        except FileNotFoundError:
-            return False
-        except (OSError, RangesError) as error:
-            _log.warning("regions.cache is not used: %s", error)
+    async def load_stored(self) -> bool:
+        """Use the copy on disk, or the built-in list if that is newer. Returns whether one is used.
+
+        The copy has to be a good list from the same source.
+        """
+        copy = await asyncio.to_thread(self._load_copy)
+        newer_than = copy.ranges.token if copy else None
+        built_in = await asyncio.to_thread(
+            built_in_list, self._settings.source, newer_than=newer_than
+        )
+        if built_in is not None:
+            copy = CachedRanges(built_in, None, float(built_in.token), forced=False)
+        if copy is None:
             return False
         await self._use(copy.ranges, copy.mark)
         self.confirmed_at = copy.confirmed_at
         return True
+
+    def _load_copy(self) -> CachedRanges | None:
+        try:
+            return self._cache.load()
+        except FileNotFoundError:
+            return None
+        except (OSError, RangesError) as error:
+            _log.warning("regions.cache is not used: %s", error)
+            return None
 
     async def refresh(self, *, force: bool = False) -> RefreshResult:
         """Ask the source once; with ``force`` a list that would be held back is accepted too."""
@@ -114,6 +131,18 @@ class RangesFeed:
             failures = 0 if good else failures + 1
             await self._sleep(self._pause(failures))
 
+    def warnings(self) -> list[str]:
+        """That the list in use is the built-in one, and why; otherwise empty."""
+        if self.current is None or not self.current.built_in:
+            return []
+        why = self.problem or "it is being fetched"
+        text = (
+            f"the built-in list of prefixes of {self.current.date} is used until regions.source "
+            f"has been fetched ({why}); clients whose addresses AWS has moved since are redirected "
+            "to another region"
+        )
+        return [text]
+
     def _pause(self, failures: int) -> float:
         """Seconds to the next refresh; jitter keeps a fleet from asking at one time."""
         period = self._settings.refresh
@@ -134,12 +163,13 @@ class RangesFeed:
             return RefreshResult.INVALID, str(error)
         except FetchError as error:
             return RefreshResult.FAILED, str(error)
-        new = self.current is None or not fresh.is_same_list(self.current)
+        current = self.current
+        new = current is None or not fresh.is_same_list(current)
         if new and not force:
             found = await in_background(self._refusal, fresh)
             if found is not None:
                 return found.result, found.text + _CONFIRM
-        if new:
+        if new or (current and current.built_in):  # from now on it is the source's list
             await self._use(fresh, mark)
         self._mark = mark
         await self._keep(partial(self._cache.save, forced=force), body, mark, fresh)
@@ -162,7 +192,8 @@ class RangesFeed:
             await handed
         self.current, self._mark = ranges, mark
         _log.info(
-            "ranges: list %d (%s) in use: %d rows, %d left out%s",
+            "ranges: %s %d (%s) in use: %d rows, %d left out%s",
+            "built-in list" if ranges.built_in else "list",
             ranges.token,
             ranges.created,
             len(ranges.rows),
@@ -193,6 +224,8 @@ class RangesFeed:
             _log.info("ranges: the source is usable again (%s)", result)
         elif not result.good and result is not self._last:
             effect = "the list in use stays" if self.current else "there is none yet"
+            if self.current and self.current.built_in:
+                effect = f"the built-in list of {self.current.date} stays in use"
             _log.warning("ranges: %s: %s; %s", result, self.problem, effect)
         self._last = result
 
@@ -230,7 +263,7 @@ async def update(
     """
     used = use or RangesUse.of_section(settings)
     feed = RangesFeed(settings, lambda _: None, use=lambda: used, patience=patience)
-    await feed.load_cached()
+    await feed.load_stored()
     result = await feed.refresh(force=force)
     if result.good and feed.cache_problem:
         return RangesUpdate(

@@ -69,6 +69,8 @@ class Ranges:
         rows: Every usable row, in the document's order.
         skipped: What is wrong with the first rows that were left out, at most 20.
         skipped_rows: Number of rows that were left out.
+        built_in: Whether it is the list that comes with this version, and the source has not
+            confirmed it.
     """
 
     token: int
@@ -76,6 +78,12 @@ class Ranges:
     rows: tuple[PrefixRow, ...]
     skipped: tuple[str, ...] = ()
     skipped_rows: int = 0
+    built_in: bool = False
+
+    @property
+    def date(self) -> str:
+        """The day of ``created``, or the token if that is empty."""
+        return self.created[:10] or str(self.token)
 
     def is_same_list(self, other: Ranges) -> bool:
         """Whether both have the same token and rows; their order means nothing."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nearbucket import __version__
 from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, ProxyError, RangesError
+from nearbucket.regions.built_in_list import built_in_list
 from nearbucket.regions.ip_ranges import read_ranges
 
 if TYPE_CHECKING:
@@ -205,10 +206,14 @@ def read_ranges_file(path: Path) -> Ranges:
 
 
 def ranges_in_use(settings: Regions, override: Path | None) -> Ranges | None:
-    """The list of ``--ranges``, of a source that is a file, or the copy on disk; else None."""
+    """The list of ``--ranges``, of a source that is a file, or the one that ``serve`` starts with.
+
+    That is the copy on disk, or the built-in list if that is newer; None if there is neither.
+    """
     if override is not None:
         return read_ranges_file(override)
     for path in (Path(settings.source).expanduser(), settings.cache.expanduser()):
         if path.is_file():
-            return read_ranges_file(path)
-    return None
+            copy = read_ranges_file(path)
+            return built_in_list(settings.source, newer_than=copy.token) or copy
+    return built_in_list(settings.source)

@@ -52,6 +52,7 @@ class RegionTable:
         prefixes_v4: Number of IPv4 prefixes in the table, overrides included.
         prefixes_v6: Number of IPv6 prefixes, likewise.
         skipped: ``Ranges.skipped_rows``.
+        built_in: ``Ranges.date`` if the list is the built-in one, otherwise empty.
     """
 
     token: int | None
@@ -59,6 +60,7 @@ class RegionTable:
     prefixes_v4: int
     prefixes_v6: int
     skipped: int
+    built_in: str
     _by_length: Mapping[int, tuple[tuple[int, Mapping[int, str | None]], ...]] = field(repr=False)
     # The same as trees. Neither shown nor compared: their shared tuples would be visited once
     # for each place that they stand in, which takes for ever.
@@ -222,6 +224,7 @@ def _table(ranges: Ranges | None, networks: Mapping[int, Prefixes]) -> RegionTab
         prefixes_v4=len(v4),
         prefixes_v6=len(v6),
         skipped=ranges.skipped_rows if ranges else 0,
+        built_in=ranges.date if ranges and ranges.built_in else "",
         _tree4=grow(4, v4),
         _tree6=grow(6, v6),
         _by_length={family: _levels(known) for family, known in networks.items()},

@@ -80,6 +80,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         else {
             "token": table.token,
             "created": table.created,
+            "built_in": bool(table.built_in),
             "age_seconds": round(values["nearbucket_ranges_age_seconds"][()]),
             "prefixes_v4": table.prefixes_v4,
             "prefixes_v6": table.prefixes_v6,

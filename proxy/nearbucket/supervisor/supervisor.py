@@ -116,7 +116,7 @@ class Supervisor:
             ConfigError: The admin port cannot be opened.
             ProxyError: No worker could start.
         """
-        await self._feed.load_cached()
+        await self._feed.load_stored()
         admin = await self._open_admin()
         self._pool.start()
         self._watch_signals()
@@ -326,7 +326,8 @@ class Supervisor:
             found.append(f"{text}: {self._refused}")
         if self._needs_restart is not None:
             found.append(self._needs_restart)
-        return [*found, *self._origin_check.problems, *self._without_prefixes]
+        found += [*self._feed.warnings(), *self._origin_check.problems]
+        return [*found, *self._without_prefixes]
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
         """The explanations of all workers, which ask S3 where they do not know the copy.

@@ -120,7 +120,8 @@ METRICS = (
     MetricDefinition("nearbucket_workers", "gauge", (),
                      "Running worker processes."),
     MetricDefinition("nearbucket_ranges_age_seconds", "gauge", (),
-                     "Time since the source last confirmed the list of prefixes."),
+                     "Time since the source last confirmed the list of prefixes; of the built-in "
+                     "list, since AWS published it."),
     MetricDefinition("nearbucket_ranges_prefixes", "gauge", ("family",),
                      "Prefixes in the lookup table."),
     MetricDefinition("nearbucket_ranges_skipped_rows", "gauge", (),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
 
 _PLACE = "regions.cache"
+_LIST = "the list of prefixes"
 
 
 def region_findings(settings: Settings, named: str) -> list[Finding]:
@@ -31,9 +32,14 @@ def region_findings(settings: Settings, named: str) -> list[Finding]:
         text = "there is no list of prefixes to check the targets' regions with"
         return [Finding(Level.NOTE, _PLACE, "ranges", text, update)]
     labels = ", ".join(settings.regions.services)
-    text = f"the list of prefixes has no {labels} address in this region: no client is redirected"
+    name = f"the built-in list of prefixes of {document.date}" if document.built_in else _LIST
+    text = f"{name} has no {labels} address in this region: no client is redirected"
     without = regions_without_prefixes(settings, document)
+    found = [Finding(Level.WARNING, key, "ranges", text, fix) for key, fix in without.items()]
+    if document.built_in:
+        text = f"{name} is used, since there is no newer copy; serve replaces it at its first fetch"
+        return [*found, Finding(Level.OK, _PLACE, "ranges", text, update)]
     if not without:
-        text = f"the list of prefixes of {document.created} has addresses in all targets' regions"
+        text = f"{_LIST} of {document.created} has addresses in all targets' regions"
         return [Finding(Level.OK, _PLACE, "ranges", text)]
-    return [Finding(Level.WARNING, key, "ranges", text, fix) for key, fix in without.items()]
+    return found

@@ -1,0 +1,46 @@
+"""AWS's list as it was when this version was released, for use until the first fetch.
+
+``ip-ranges.json.gz`` is the document as AWS published it; ``make ranges`` renews it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from dataclasses import replace
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from nearbucket.config.settings import AWS_LIST
+from nearbucket.regions.ip_ranges import read_ranges
+
+if TYPE_CHECKING:
+    from nearbucket.regions.ip_ranges import Ranges
+
+_START = 200
+"""Bytes at the start of the document that contain its token."""
+
+
+def built_in_list(source: str, *, newer_than: int | None = None) -> Ranges | None:
+    """The built-in list, or None if it does not apply.
+
+    Takes 60 ms of CPU time; less than 1 if the list does not apply.
+
+    Args:
+        source: ``regions.source``. The list applies to AWS's URL alone: lists of different sources
+            cannot be compared.
+        newer_than: A token; the list applies if it has a higher one.
+    """
+    if source != AWS_LIST:
+        return None
+    file = files("nearbucket.regions") / "ip-ranges.json.gz"
+    with file.open("rb") as packed, gzip.open(packed) as document:
+        start = document.read(_START)
+        if newer_than is not None and _token(start) <= newer_than:
+            return None
+        return replace(read_ranges(start + document.read()), built_in=True)
+
+
+def _token(start: bytes) -> int:
+    found = re.search(rb'"syncToken": *"(\d+)"', start)
+    return int(found[1]) if found else 0
