@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
-# nearbucket, for serving only. Configuration: /etc/nearbucket/nearbucket.yaml, or NEARBUCKET_*
-# variables alone. Runs as 10001 on a read-only root; /var/cache/nearbucket is all it writes to.
+# nearbucket, for serving only: Python, and no shell or other program. Configuration:
+# /etc/nearbucket/nearbucket.yaml, or NEARBUCKET_* variables alone. Runs as 10001 on a read-only
+# root; /var/cache/nearbucket is all it writes to.
 
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
@@ -27,15 +28,7 @@ RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-d
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/nearbucket/lib
 
 
-FROM python:3.13-slim-trixie
-ARG VERSION=dev
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="nearbucket" \
-      org.opencontainers.image.description="Sends every download to the bucket nearest to it" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
-
+FROM python:3.13-slim-trixie AS root
 # No packaging tools. The cache folder is open to all, as /tmp is: a tmpfs mounted over it takes
 # over its mode, and a named volume its owner as well.
 RUN python -m pip uninstall --yes --quiet --root-user-action ignore pip \
@@ -50,10 +43,26 @@ COPY --from=build /opt/nearbucket /opt/nearbucket
 # Standard-library bytecode of what serving and the health check import: the base image has none,
 # and a read-only root could not keep it.
 RUN ["/opt/nearbucket/bin/python", "-c", "import nearbucket.cli.main, nearbucket.supervisor.prefork, nearbucket.supervisor.supervisor, nearbucket.telemetry.prometheus, urllib.request"]
+# Every program of Debian's goes: shells, perl, apt, dpkg, all that is setuid. The list of packages
+# in /var/lib/dpkg stays, for scanners. Nothing can be run in this stage after that.
+RUN rm -rf /opt/nearbucket /usr/bin/* /usr/sbin/* /usr/libexec /usr/games /usr/local/sbin \
+      /usr/lib/apt /usr/lib/dpkg /usr/lib/*/perl* /usr/share/perl* /var/lib/apt /var/cache/apt
 
-ENV PATH=/opt/nearbucket/bin:$PATH \
+
+FROM scratch
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="nearbucket" \
+      org.opencontainers.image.description="Sends every download to the bucket nearest to it" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY --from=root / /
+COPY --from=build /opt/nearbucket /opt/nearbucket
+
+# The configuration is the file nearbucket.yaml in the working folder, if there is one.
+ENV PATH=/opt/nearbucket/bin:/usr/local/bin \
     HOME=/var/cache/nearbucket \
-    NEARBUCKET_CONFIG=/etc/nearbucket/nearbucket.yaml \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /etc/nearbucket

@@ -130,6 +130,11 @@ def test_the_task_may_read_and_list_every_bucket_and_use_their_keys() -> None:
         assert of in resource
 
 
+def test_a_task_runs_the_images_own_entry_point() -> None:
+    (container,) = TEMPLATE["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    assert {"EntryPoint", "Command"}.isdisjoint(container)
+
+
 def test_the_configuration_in_the_template_is_valid_with_the_sites_of_its_example() -> None:
     (container,) = TEMPLATE["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
     given = {each["Name"]: each["Value"] for each in container["Environment"]}

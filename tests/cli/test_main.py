@@ -92,6 +92,15 @@ def test_wrong_use_ends_with_2_and_nothing_on_standard_output(
     assert err
 
 
+def test_an_empty_variable_names_no_configuration_file(
+    nearbucket: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_CONFIG", "")
+    sites = "[{origin: {bucket: from-variables, region: us-east-1}}]"
+    monkeypatch.setenv("NEARBUCKET_SITES", sites)
+    assert "bucket: from-variables" in nearbucket("config", "show").out
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
