@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from nearbucket.analysis.report.figures import visible
+from nearbucket.cli.check.exposure_check import exposure_findings
 from nearbucket.cli.check.region_check import region_findings
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
@@ -54,12 +55,13 @@ def check(
     print_failures(unreadable)
     named = f" --config {shlex.quote(str(config))}" if config else ""
     regions = region_findings(settings, named)
+    known = [*exposure_findings(settings), *regions]
     if not as_json:
         _print_configuration(settings, len(unreadable), {finding.place for finding in regions})
     if offline:  # without a list nothing has to be said
-        findings = [finding for finding in regions if finding.level != "note"]
+        findings = [finding for finding in known if finding.level != "note"]
     else:
-        findings = [*asyncio.run(_findings(settings, sample, named)), *regions]
+        findings = [*asyncio.run(_findings(settings, sample, named)), *known]
     if as_json:
         files = {"unreadable_files": unreadable} if unreadable else {}
         print_json(_sites(settings) | files | _as_json(findings))

@@ -17,8 +17,8 @@ class Level(StrEnum):
 
 
 Subject = Literal[
-    "bucket", "bypass", "clients", "cors", "credentials", "list", "owner", "paths", "ranges",
-    "region", "sample",
+    "admin", "bucket", "bypass", "clients", "cors", "credentials", "list", "owner", "paths",
+    "ranges", "region", "sample", "trust",
 ]  # fmt: skip
 """What a finding is about."""
 
