@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help install demo test test-long test-clients story programs spark check format lint types docs compose mutants bench ranges lock clean
+.PHONY: help install demo test test-long test-clients story programs spark check format lint types docs compose mutants bench audit ranges lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,12 @@ mutants: $(STAMP) ## Small faults put into copies of the code, and those that no
 bench: $(STAMP) ## Side by side with nginx and HAProxy
 	$(BIN)/python -m bench.run $(ARGS)
 
+audit: $(STAMP) ## Known vulnerabilities of the locked packages; what cannot be audited is no pass
+	@test $(VENV)/audit/.installed -nt requirements/audit.txt || { $(PYTHON) -m venv $(VENV)/audit && \
+	  $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt && \
+	  touch $(VENV)/audit/.installed; }
+	@$(BIN)/python -m tests.audit
+
 ranges: $(STAMP) ## Renew the built-in list of AWS's prefixes; before each release
 	rm -rf build/ranges && mkdir -p build/ranges
 	cd build/ranges && NEARBUCKET_REGIONS__CACHE=list.json ../../$(BIN)/nearbucket ranges update
@@ -75,6 +81,7 @@ lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev --constraint requirements/serve.txt pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra spark --constraint requirements/dev.txt pyproject.toml -o requirements/spark.txt
+	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/audit.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build

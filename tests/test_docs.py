@@ -129,6 +129,15 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in _anchors(target), f"{link}: no such heading"
 
 
+def test_each_test_that_the_threat_model_names_exists() -> None:
+    page = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+    files = (path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = {name for text in files for name in re.findall(r"def (test_\w+)\(", text)}
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 30
+    assert named <= tests, named - tests
+
+
 CITATION = re.compile(r"([\w./-]*\w\.md\b)(?:`*, \"([^\"]+)\")?")
 """A page, and perhaps the heading of a section in it."""
 

@@ -136,7 +136,7 @@ def test_a_warning_is_given_exactly_if_a_client_can_write_its_address(
         pytest.param("::", "note", id="all addresses, IPv6"),
         pytest.param("8.8.8.8", "warning", id="public"),
         pytest.param("2600:9000::1", "warning", id="public, IPv6"),
-        pytest.param("proxy.example.com", "warning", id="a name"),
+        pytest.param("admin.example.com", "warning", id="a name"),
     ],
 )
 def test_an_admin_port_in_public_is_a_warning_and_on_all_addresses_a_note(

@@ -42,7 +42,7 @@ def _forgeable(trust: ClientAddress, host: str) -> Iterator[Finding]:
     if trust.trusted_hops and (trust.trusted_hops > 1 or _is_public(host)):
         where = "past your first proxy" if trust.trusted_hops > 1 else f"to {host}"
         text = f"whatever connects {where} counts as your proxy, {forged}"
-        yield _finding("trusted_hops", text, f"{_SECRET}, or trusted_proxies instead of it")
+        yield _finding("trusted_hops", text, f"{_SECRET}, or let only your proxies reach the port")
     elif "cloudfront" in trust.trusted_proxies:
         text = "the distributions of all AWS customers have the addresses of CloudFront"
         yield _finding("trusted_proxies", text, _SECRET)
