@@ -270,10 +270,11 @@ class Served:
         """Write the log lines of all answers so far; no connection may be open."""
         await self.settled()
         log = self.worker.context.log
-        for _ in range(2):  # what is being written, then the rest
-            assert await asyncio.to_thread(log._idle.wait, PATIENCE)
-            log.flush()
-        assert await asyncio.to_thread(log._idle.wait, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(3):  # what is being written, then the rest
+                while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
+                    await asyncio.sleep(0.001)
+                log.flush()
 
     async def drain(self) -> None:
         """Shut down as at SIGTERM."""

@@ -432,7 +432,7 @@ async def test_lines_of_several_partial_writes_are_counted_once(
     got = b""
     while got.count(b"\n") < 5000:
         got += await asyncio.to_thread(reader.recv, 1 << 16)
-    assert not log._idle.is_set()
+    assert log._writer.waiting
     reader.close()
     await log.close()
     writer.close()
