@@ -27,6 +27,7 @@ from nearbucket.policy.model import Action, Reason
 from nearbucket.regions.list_guard import RefreshResult
 from nearbucket.telemetry.metrics import (
     CHECKS,
+    LOGS,
     METRICS,
     OTHER_AWS,
     OTHER_HOST,
@@ -34,6 +35,7 @@ from nearbucket.telemetry.metrics import (
     SECONDS,
     STREAM_ENDS,
     HandoffReason,
+    RestartCause,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +80,13 @@ RESULTS: Mapping[str, str] = {
     RefreshResult.GROWN: "it covers many more addresses of those that are used here",
 }
 
+RESTARTS: Mapping[str, str] = {
+    RestartCause.HUNG: "it did not answer for 5 s, and was killed",
+    RestartCause.SIGNAL: "a signal, such as that of the kernel when memory runs out",
+    RestartCause.EXIT: "an error of its own",
+    RestartCause.START: "anything before it was ready",
+}
+
 LABELS: Mapping[str, str] = {
     "site": "First name in the site's `hosts`.",
     "region": (
@@ -93,7 +102,13 @@ LABELS: Mapping[str, str] = {
     "how": ", ".join(f"`{how}`" for how in STREAM_ENDS)
     + "; the last also where it failed before the first byte, and the client got 502, 503 or 504.",
     "status": "HTTP status of S3's answer.",
-    "cause": "Why a request was given to the aiohttp lane, [below](#causes).",
+    "cause": (
+        "`nearbucket_handovers_total`: why a request was given to the aiohttp lane, "
+        "[below](#causes). `nearbucket_worker_restarts_total`: "
+        + "; ".join(f"`{cause}`: {RESTARTS[cause]}" for cause in RestartCause)
+        + "."
+    ),
+    "log": ", ".join(f"`{log}`" for log in LOGS) + ".",
     "family": "`ipv4`, `ipv6`.",
     "result": (
         "`nearbucket_ranges_refreshes_total`: [below](#refresh-results). "

@@ -73,7 +73,7 @@ async def client(view: Fake, aiohttp_client: AiohttpClient) -> TestClient[Any, A
 
 
 PROMETHEUS = """\
-# HELP nearbucket_workers Running worker processes.
+# HELP nearbucket_workers Worker processes that answer.
 # TYPE nearbucket_workers gauge
 nearbucket_workers 2.0
 """

@@ -28,8 +28,9 @@ from nearbucket.supervisor.ipc import (
 )
 from nearbucket.supervisor.prefork import PreforkedWorkers
 from nearbucket.supervisor.snapshot import Snapshot, fingerprint
+from nearbucket.supervisor.stack_dump import StackDump
 from nearbucket.supervisor.supervisor import Supervisor, _stamp
-from nearbucket.supervisor.worker_pool import PreforkedWorker
+from nearbucket.supervisor.worker_handle import StartedWorker
 from tests.build import ranges
 
 if TYPE_CHECKING:
@@ -39,11 +40,15 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 
+NO_PROCESS = (1 << 22) + 1
+"""More than any process id of Linux."""
+
+
 class Worker:
     """The worker's end of a channel: applies snapshots but those of one mode."""
 
     def __init__(self, *, refuses: str | None = None, after: float = 0.0) -> None:
-        self.pid, self.returncode = 1234, 0
+        self.pid, self.returncode = NO_PROCESS, 0
         self.modes: list[str] = []
         self.values: Values = {}
         self.stuck_clients: tuple[StuckClient, ...] = ()
@@ -91,7 +96,7 @@ def write(file: Path, mode: str) -> None:
 async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     """A supervisor of these workers, which have applied the first snapshot."""
     write(file, "on")
-    first = [PreforkedWorker(cast("Any", worker), worker.end) for worker in workers]
+    first = [StartedWorker(cast("Any", worker), worker.end, StackDump()) for worker in workers]
     listeners = [socket.socket() for _ in workers]
     supervisor = Supervisor(file, load(file), PreforkedWorkers(listeners, first, 0))
     pool = supervisor._pool
@@ -117,7 +122,7 @@ async def test_a_reload_that_one_worker_cannot_apply_is_refused_and_undone_in_al
         assert supervisor.settings.sites[0].redirect.mode == "on"
         status = await supervisor.status()
         assert status["sites"][0]["mode"] == "on"
-        refused = "worker process 1234 cannot apply it: RuntimeError('broken')"
+        refused = f"worker process {NO_PROCESS} cannot apply it: RuntimeError('broken')"
         assert status["config"]["refused"] == refused
         assert f"not reloaded, the old one stays in use: {refused}" in caplog.text
         reloads = (await supervisor.figures())["nearbucket_config_reloads_total"]

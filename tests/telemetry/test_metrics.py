@@ -68,7 +68,7 @@ def history() -> Counters:
     counters.decision_counters(stream("us-west-2", Reason.PATH, target=True)).add(4000.0, 0)
     counters.decision_counters(METHOD).add(0.0, 0)
     counters.add("nearbucket_origin_requests_total", "dl", "206")
-    counters.add("nearbucket_log_lines_dropped_total", by=7)
+    counters.add("nearbucket_log_lines_dropped_total", "access", by=7)
     counters.streams, counters.connections = 1, 3
     return counters
 
@@ -115,10 +115,10 @@ nearbucket_stream_ends_total{how="complete"} 0.0
 signature.
 # TYPE nearbucket_origin_requests_total counter
 nearbucket_origin_requests_total{site="dl",status="206"} 1.0
-# HELP nearbucket_log_lines_dropped_total Access log lines that were dropped because standard \
-output was blocked.
+# HELP nearbucket_log_lines_dropped_total Lines of a log that were dropped because their reader \
+was slow or gone.
 # TYPE nearbucket_log_lines_dropped_total counter
-nearbucket_log_lines_dropped_total 7.0
+nearbucket_log_lines_dropped_total{log="access"} 7.0
 """
     )
 
@@ -309,7 +309,7 @@ def test_a_dashboards_series_start_at_zero() -> None:
             ("unparsable",): 0,
             ("unusual",): 0,
         },
-        "nearbucket_log_lines_dropped_total": {(): 0},
+        "nearbucket_log_lines_dropped_total": {("access",): 0, ("process",): 0},
         "nearbucket_file_limit_seconds_total": {(): 0},
     }
     assert 'nearbucket_redirects_total{region="us-east-1",site="*"} 0.0\n' in text_of(declared)
@@ -336,7 +336,7 @@ def test_a_snapshot_does_not_change_with_later_requests_and_can_be_sent() -> Non
 def test_a_metric_without_a_figure_is_not_shown() -> None:
     text = text_of({"nearbucket_redirects_total": {}, "nearbucket_workers": {(): 2}})
     assert text == (
-        "# HELP nearbucket_workers Running worker processes.\n"
+        "# HELP nearbucket_workers Worker processes that answer.\n"
         "# TYPE nearbucket_workers gauge\n"
         "nearbucket_workers 2.0\n"
     )
@@ -391,8 +391,9 @@ PROMISED = {
     "nearbucket_target_up": ("gauge", ("site", "region")),
     "nearbucket_checks_total": ("counter", ("result",)),
     "nearbucket_handovers_total": ("counter", ("cause",)),
-    "nearbucket_log_lines_dropped_total": ("counter", ()),
+    "nearbucket_log_lines_dropped_total": ("counter", ("log",)),
     "nearbucket_workers": ("gauge", ()),
+    "nearbucket_worker_restarts_total": ("counter", ("cause",)),
     "nearbucket_ranges_age_seconds": ("gauge", ()),
     "nearbucket_ranges_prefixes": ("gauge", ("family",)),
     "nearbucket_ranges_skipped_rows": ("gauge", ()),

@@ -34,6 +34,8 @@ from nearbucket.config.yaml_document import write_yaml
 from nearbucket.errors import ProxyError
 from nearbucket.s3.direct_access import refuse_variables
 
+_log = logging.getLogger(__name__)
+
 app = typer.Typer(
     name="nearbucket",
     help="A proxy for downloads from S3 that redirects clients in AWS to a bucket in their region.",
@@ -73,13 +75,23 @@ def serve(config: Config = None) -> None:
 
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
     from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
+    from nearbucket.telemetry.process_log import ProcessLog  # noqa: PLC0415
 
     settings = load(config)
     refuse_variables(settings)
-    logging.basicConfig(
-        level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    uvloop.run(Supervisor(config, settings, launch(settings)).run())
+    log = ProcessLog(settings.log.format, "supervisor")
+    logging.getLogger().setLevel(settings.log.level.upper())
+    try:
+        workers = launch(settings)
+        log.start()
+        try:
+            uvloop.run(Supervisor(config, settings, workers).run())
+        except Exception as error:  # standard error may have no reader: only the log may write
+            expected = isinstance(error, ProxyError | OSError)
+            _log.critical("%s", error, exc_info=None if expected else error)
+            raise typer.Exit(exit_code(error)) from None
+    finally:
+        log.close()
 
 
 @app.command(epilog="Example: nearbucket demo")

@@ -197,6 +197,8 @@ class Log(Section):
     """Format of the access log: JSON, CloudFront's W3C fields, or no log."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level of the process log."""
+    format: Literal["text", "json"] = "text"
+    """Format of the process log: text for people, or a JSON object a line."""
     reason_header: bool = True
     """Whether answers have the ``X-Nearbucket`` field."""
 

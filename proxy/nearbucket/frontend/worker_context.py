@@ -106,7 +106,9 @@ class WorkerContext:
         self.counters = Counters()
         self.log = AccessLog(
             settings.log.access,
-            lambda count: self.counters.add("nearbucket_log_lines_dropped_total", by=count),
+            lambda count: self.counters.add(
+                "nearbucket_log_lines_dropped_total", "access", by=count
+            ),
             descriptor,
             "https" if settings.listen.tls else "http",
         )

@@ -10,10 +10,15 @@ In reading order:
 * ``supervisor.py``: start, reload, refresh of the list, drain; what the admin port shows.
 * ``snapshot.py``: the configuration and the prefixes as one immutable value, from which every
   process builds the same engine.
-* ``worker_pool.py``: the worker processes as the supervisor sees them: starts and replaces them,
-  sends snapshots, collects metrics, stops them.
+* ``worker_pool.py``: all worker processes as the supervisor sees them: replaces them, sends
+  snapshots, collects metrics, stops them.
+* ``worker_handle.py``: one of them: its start, its messages, its end.
+* ``worker_silence.py``: notices that the event loop of a worker has stopped.
+* ``stack_dump.py``: the Python stack of a worker that hangs or crashes, for the log.
+* ``restart_backoff.py``: the pauses before a worker is replaced.
 * ``ipc.py``: the messages between supervisor and worker.
 * ``worker_process.py``: the main function of a worker process; acts on each message.
+* ``spare_sockets.py``: accepts connections for workers that hang or are being replaced.
 * ``worker.py``: the parts of a worker, and its work once a second.
 * ``file_limit.py``: notices that a worker has no free file descriptor.
 * ``listener_tls.py``: the certificate of the public port, loaded again when its files change.

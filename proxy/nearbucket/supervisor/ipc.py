@@ -53,6 +53,18 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeSockets:
+    """To a worker: accept connections on the sockets of these workers too, and on no others."""
+
+    slots: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """From a worker, once a second: its event loop runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """From a worker: it accepts connections."""
 
@@ -114,9 +126,11 @@ Message = (
     | ExplainReply
     | CredentialsRequest
     | Drain
+    | ServeSockets
     | CatalogBatch
     | VersionReport
     | CredentialsReply
+    | Heartbeat
     | Ready
     | SnapshotRefused
     | Stats

@@ -12,15 +12,16 @@ import logging
 import os
 import resource
 import socket
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from nearbucket.errors import ConfigError
 from nearbucket.frontend.recent_redirects import SIZE
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.listener_tls import Certificate
 from nearbucket.supervisor.snapshot import worker_count
-from nearbucket.supervisor.worker_pool import ForkedProcess, PreforkedWorker
-from nearbucket.supervisor.worker_process import serve
+from nearbucket.supervisor.stack_dump import StackDump
+from nearbucket.supervisor.worker_handle import ForkedProcess, StartedWorker
+from nearbucket.supervisor.worker_process import Inherited, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ class PreforkedWorkers(NamedTuple):
     """The listening sockets, a worker on each, and the descriptor of memory that they share."""
 
     listeners: Sequence[socket.socket]
-    first: Sequence[PreforkedWorker]
+    first: Sequence[StartedWorker]
     memory: int
 
 
@@ -57,7 +58,7 @@ def launch(settings: Settings) -> PreforkedWorkers:
     gc.enable()
     memory = os.memfd_create("nearbucket")
     os.ftruncate(memory, SIZE)
-    return PreforkedWorkers(listeners, _fork(listeners, memory), memory)
+    return PreforkedWorkers(listeners, _fork(listeners, memory, settings.log.format), memory)
 
 
 def open_listeners(section: Listen | Admin, count: int = 1) -> list[socket.socket]:
@@ -107,34 +108,32 @@ def _probe(family: int, host: str, port: int) -> None:
             probe.listen(1)
 
 
-def _fork(listeners: Sequence[socket.socket], memory: int) -> Sequence[PreforkedWorker]:
-    made: list[PreforkedWorker] = []
-    for listener in listeners:
+def _fork(
+    listeners: Sequence[socket.socket], memory: int, log_format: Literal["text", "json"]
+) -> Sequence[StartedWorker]:
+    made: list[StartedWorker] = []
+    for slot in range(len(listeners)):
         ours, theirs = socket.socketpair()
+        stack = StackDump()
         others = [ours, *(first.end for first in made)]
-        others += [each for each in listeners if each is not listener]
         pid = os.fork()
         if pid == 0:
-            _be_worker(listener, theirs, memory, others)
+            sockets = tuple(listener.detach() for listener in listeners)
+            given = Inherited(sockets, slot, theirs.detach(), memory, stack.descriptor, log_format)
+            _be_worker(given, others)
         theirs.close()
-        made.append(PreforkedWorker(ForkedProcess(pid), ours))
+        made.append(StartedWorker(ForkedProcess(pid), ours, stack))
     return made
 
 
-def _be_worker(
-    listener: socket.socket, end: socket.socket, memory: int, others: Iterable[socket.socket]
-) -> NoReturn:
+def _be_worker(given: Inherited, others: Iterable[socket.socket]) -> NoReturn:
     """Run a worker in the forked process, and end the process."""
     status = 1
     try:
         for each in others:
             each.close()  # a copy of a channel would keep it open when the supervisor is gone
-        serve(listener, end, memory)
-        status = 0
-    except BaseException:
-        _log.exception("the worker failed")
+        status = serve(given)
     finally:
-        logging.shutdown()
         os._exit(status)  # without the supervisor's own clean-up
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import Ranges
 
 _READ_AT_START = (
-    "listen", "admin", "limits.max_connections", "log.access",
+    "listen", "admin", "limits.max_connections", "log.access", "log.format",
     "regions.source", "regions.refresh", "regions.cache",
 )  # fmt: skip
 

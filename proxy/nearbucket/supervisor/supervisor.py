@@ -39,6 +39,7 @@ from nearbucket.supervisor.snapshot import (
 )
 from nearbucket.supervisor.status import status_of
 from nearbucket.supervisor.worker_pool import WorkerPool
+from nearbucket.telemetry.process_log import lines_dropped
 from nearbucket.telemetry.process_totals import HighWater, total
 from nearbucket.telemetry.savings import Savings
 
@@ -114,11 +115,11 @@ class Supervisor:
 
         Raises:
             ConfigError: The admin port cannot be opened.
-            ProxyError: No worker could start.
+            ProxyError: No worker could start, or none lives long.
         """
         await self._feed.load_stored()
         admin = await self._open_admin()
-        self._pool.start()
+        self._pool.start(self._stop.set)
         self._watch_signals()
         tasks = [asyncio.create_task(each) for each in (self._feed.run(), self._watch_file())]
         try:
@@ -136,6 +137,7 @@ class Supervisor:
                 task.cancel()
             await self._pool.drain()
             await admin.cleanup()
+        self._pool.raise_failure()
         _log.info("drained; goodbye")
 
     async def _open_admin(self) -> web.AppRunner:
@@ -314,7 +316,7 @@ class Supervisor:
             why = f": {self._feed.problem}" if self._feed.problem else ""
             reasons.append(f"ranges not loaded{why} (regions.required: false serves without)")
         if self._pool.serving == 0:
-            reasons.append("no worker answers yet")
+            reasons.append("no worker answers")
         return reasons
 
     def warnings(self) -> Sequence[str]:
@@ -326,8 +328,9 @@ class Supervisor:
             found.append(f"{text}: {self._refused}")
         if self._needs_restart is not None:
             found.append(self._needs_restart)
-        found += [*self._feed.warnings(), *self._origin_check.problems]
-        return [*found, *self._without_prefixes]
+        found += self._feed.warnings()
+        problems = *self._pool.problems, *self._origin_check.problems
+        return [*found, *problems, *self._without_prefixes]
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
         """The explanations of all workers, which ask S3 where they do not know the copy.
@@ -349,7 +352,7 @@ class Supervisor:
         """All metrics, summed over the workers."""
         table = self._snapshot.table
         own: Values = {
-            "nearbucket_workers": {(): self._pool.serving},
+            "nearbucket_log_lines_dropped_total": {("process",): lines_dropped()},
             "nearbucket_ranges_refreshes_total": {
                 (result.value,): count for result, count in self._feed.results.items()
             },

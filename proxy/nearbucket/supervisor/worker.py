@@ -81,6 +81,7 @@ class Worker:
         self._report = report
         self._origins: OriginRegistry
         self._replicas: ReplicaStatuses
+        self._handler: Handler
         self._server: asyncio.Server
         self._ticking: asyncio.Task[None]
 
@@ -99,14 +100,18 @@ class Worker:
         )
         self.context.decider.replicas = self._replicas
         self._prepare(self.context.settings)()
-        handler = Handler(self.context)
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self.context, handler.connection),
+        self._handler = Handler(self.context)
+        self._server = await self.accept(listener)
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def accept(self, listener: socket.socket) -> asyncio.Server:
+        """Accept connections on one more bound socket, until the server is closed."""
+        return await asyncio.get_running_loop().create_server(
+            lambda: ClientConnection(self.context, self._handler.connection),
             sock=listener,
             backlog=BACKLOG,
             **self._tls(),
         )
-        self._ticking = asyncio.create_task(self._tick())
 
     def _tls(self) -> dict[str, Any]:
         if self._certificate is None:

@@ -11,40 +11,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
-import socket
-import sys
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
 
-from nearbucket.errors import OriginError, ProxyError
+from nearbucket.errors import ProxyError
 from nearbucket.event_loop import in_background
-from nearbucket.replicas.object_version import VersionReport
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import (
-    LAST_STATS,
     Channel,
-    CredentialsReply,
-    CredentialsRequest,
     Drain,
-    ExplainReply,
     ExplainRequest,
-    Ready,
-    SnapshotRefused,
-    Stats,
+    ServeSockets,
     StatsRequest,
     encoded,
 )
+from nearbucket.supervisor.restart_backoff import FAILURES, FIRST_STARTS, YOUNG, RestartBackoff
+from nearbucket.supervisor.worker_handle import WorkerHandle, start_worker
+from nearbucket.supervisor.worker_silence import STEP
+from nearbucket.telemetry.metrics import RestartCause
 from nearbucket.telemetry.process_totals import retired, total
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    import socket
+    from collections.abc import Callable, Iterable, Sequence
 
     from nearbucket.frontend.stuck_clients import StuckClient
     from nearbucket.policy.explain import ExplainQuery, Explanation
-    from nearbucket.replicas.object_version import CatalogBatch
+    from nearbucket.replicas.object_version import CatalogBatch, VersionReport
     from nearbucket.supervisor.snapshot import Snapshot
+    from nearbucket.supervisor.worker_handle import StartedWorker
     from nearbucket.telemetry.metrics import Values
 
 _log = logging.getLogger(__name__)
@@ -52,113 +48,6 @@ _log = logging.getLogger(__name__)
 STATS_TIMEOUT = 2.0  # seconds a worker may take to send its metrics; then its last ones are used
 APPLY_ATTEMPTS = 5  # times STATS_TIMEOUT: how long workers may take to apply a snapshot
 DRAIN_GRACE = 5.0  # seconds a worker may take beyond drain_timeout before it is killed
-RESTART_PAUSE = 1.0  # seconds before a worker that died young is replaced
-STARTS = 3  # if no worker ever started, the start has failed after so many processes on a socket
-YOUNG = 10.0  # seconds; a worker that lived longer did not die of its start
-
-
-@dataclass(slots=True)
-class ForkedProcess:
-    """A process made by ``os.fork``, with the interface of ``asyncio.subprocess.Process``."""
-
-    pid: int
-    returncode: int | None = field(default=None, init=False)
-
-    def kill(self) -> None:
-        """Kill it, unless it has ended."""
-        if self.returncode is None:
-            os.kill(self.pid, signal.SIGKILL)
-
-    async def wait(self) -> int:
-        """Wait for its end, and return its exit code."""
-        _, status = await asyncio.to_thread(os.waitpid, self.pid, 0)
-        self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-
-class PreforkedWorker(NamedTuple):
-    """One of the first workers, and the supervisor's end of the channel to it."""
-
-    process: ForkedProcess
-    end: socket.socket
-
-
-class _WorkerHandle:
-    """One worker process as the supervisor sees it."""
-
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process | ForkedProcess,
-        channel: Channel,
-        credentials: SdkCredentials,
-        on_report: Callable[[Channel, VersionReport], None],
-    ) -> None:
-        self.process = process
-        self.channel = channel
-        self.ready = False  # to accept connections
-        self.values: Values = {}  # the metrics that it sent last
-        self.stuck_clients: Sequence[StuckClient] = ()  # those that it sent last
-        self.down: Mapping[tuple[str, str], str] = {}  # targets, and why, as it sent last
-        self.refusal = ""  # why it could not apply the last snapshot
-        self.explanations: dict[int, asyncio.Future[Explanation]] = {}
-        self._credentials = credentials
-        self._on_report = on_report
-        self._reported = asyncio.Condition()
-        self._answered_number = 0
-
-    async def listen(self) -> None:
-        """Act on the worker's messages until its end of the channel closes."""
-        while (message := await self.channel.receive()) is not None:
-            match message:
-                case Ready():
-                    self.ready = True
-                case SnapshotRefused(error):
-                    self.refusal = error
-                case Stats(number, values, stuck_clients, down):
-                    self.values, self.stuck_clients, self.down = values, stuck_clients, down
-                    await self._answered(number)
-                case ExplainReply(number, explanation):
-                    waiting = self.explanations.get(number)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(explanation)
-                case VersionReport() as report:
-                    self._on_report(self.channel, report)
-                case CredentialsRequest():
-                    self._sending_credentials = asyncio.create_task(self._send_credentials())
-        await self._answered(LAST_STATS)  # ends all waits for this worker
-
-    async def _send_credentials(self) -> None:
-        try:
-            reply = CredentialsReply(await self._credentials.get())
-        except OriginError as error:
-            reply = CredentialsReply(None, error.status, error.detail)
-        self.channel.send(reply)
-
-    async def _answered(self, number: int) -> None:
-        async with self._reported:
-            self._answered_number = number
-            self._reported.notify_all()
-
-    async def wait_for_stats(self, number: int) -> None:
-        """Return when ``values`` are no older than the request with this number."""
-        async with self._reported:
-            await self._reported.wait_for(lambda: self._answered_number >= number)
-
-
-async def _start(
-    listener: socket.socket, memory: int
-) -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """Start a worker as a new process. Returns it, and the supervisor's end of its channel."""
-    ours, theirs = socket.socketpair()
-    descriptors = (listener.fileno(), theirs.fileno(), memory)
-    command = [sys.executable, "-m", "nearbucket.supervisor.worker_process", *map(str, descriptors)]
-    with theirs, contextlib.ExitStack() as undo:
-        undo.callback(ours.close)
-        process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=descriptors, stdin=asyncio.subprocess.DEVNULL
-        )
-        undo.pop_all()
-    return process, ours
 
 
 class WorkerPool:
@@ -168,7 +57,7 @@ class WorkerPool:
         self,
         listeners: Sequence[socket.socket],
         snapshot: Snapshot,
-        first: Sequence[PreforkedWorker],
+        first: Sequence[StartedWorker],
         memory: int,
     ) -> None:
         """Prepare; ``start`` runs the workers.
@@ -183,9 +72,10 @@ class WorkerPool:
         self._first = dict(enumerate(first))
         self._memory = memory
         self._encoded = encoded(snapshot)
+        self._log_format = snapshot.settings.log.format
         self._drain_timeout = snapshot.settings.limits.drain_timeout
         self.credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
-        self._workers: dict[int, _WorkerHandle] = {}
+        self._workers: dict[int, WorkerHandle] = {}
         self._retired: Values = {}
         self._draining = False
         self._answered = False
@@ -194,29 +84,71 @@ class WorkerPool:
         self._explain_number = 0
         self._late = False  # whether a worker did not answer the last request for metrics
         self._tasks: list[asyncio.Task[None]] = []
+        self._backoffs = [RestartBackoff() for _ in listeners]
+        self._restarts = Counter(dict.fromkeys(RestartCause, 0))
+        self._unserved: set[int] = set()  # sockets whose own worker does not accept
+        self._shared: frozenset[int] = frozenset()  # those that the workers know of
+        self._failure: ProxyError | None = None
+        self._no_pause = asyncio.Event()
+        self._on_failure: Callable[[], object]
+        self._watching: asyncio.Task[None]
 
-    def start(self) -> None:
-        """Run one worker on each socket."""
+    def start(self, on_failure: Callable[[], object] = lambda: None) -> None:
+        """Run one worker on each socket.
+
+        Args:
+            on_failure: Called when no worker lives long; ``raise_failure`` then tells it.
+        """
+        self._on_failure = on_failure
         self._tasks = [
             asyncio.create_task(self._keep(slot)) for slot in range(len(self._listeners))
         ]
+        self._watching = asyncio.create_task(self._watch())
 
     async def ready(self, stop: asyncio.Event) -> None:
-        """Return when every worker accepts connections, or when ``stop`` is set.
+        """Return when a worker accepts connections on every socket, or when ``stop`` is set.
+
+        A socket whose first worker failed is not waited for, if another worker is ready.
 
         Raises:
-            ProxyError: The first three processes on a socket ended, and no worker ever started.
+            ProxyError: The first three processes on each socket ended, and no worker ever started.
         """
-        while self.serving < len(self._listeners) and not stop.is_set():
+        while not (self._is_settled() or self._failure or stop.is_set()):  # noqa: ASYNC110  # once
             await asyncio.sleep(0.01)
-            for task in self._tasks:
-                if task.done():
-                    task.result()
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise a ``ProxyError`` if no worker lives long."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _is_settled(self) -> bool:
+        ready = {slot for slot, worker in self._workers.items() if worker.ready}
+        return bool(ready) and all(
+            slot in ready or backoff.failures for slot, backoff in enumerate(self._backoffs)
+        )
 
     @property
     def serving(self) -> int:
         """How many workers accept connections now."""
-        return sum(worker.ready for worker in self._workers.values())
+        return sum(worker.answers for worker in self._workers.values())
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with workers now."""
+        silent = [
+            f"worker process {worker.process.pid} has not answered for "
+            f"{worker.silence.seconds:.0f} s"
+            for worker in self._workers.values()
+            if worker.is_silent
+        ]
+        ended = [
+            f"worker {slot} ended and is not replaced yet"
+            for slot in sorted(self._unserved)
+            if slot not in self._workers or not self._workers[slot].ready
+        ]
+        others = "; others accept its connections" if self.serving else ""
+        return [f"{problem}{others}" for problem in (*silent, *ended)]
 
     @property
     def stuck_clients(self) -> list[StuckClient]:
@@ -239,7 +171,8 @@ class WorkerPool:
         before, data = self._encoded, await in_background(encoded, snapshot)
         self._send_snapshot(data)
         for _ in range(APPLY_ATTEMPTS):
-            await self.figures()  # workers handle messages in order: who answers has applied it
+            workers = [worker for worker in self._workers.values() if not worker.is_silent]
+            await self._ask(workers)  # they handle messages in order: who answers has applied it
             if not self._late:
                 break
         refusals = [
@@ -275,29 +208,40 @@ class WorkerPool:
                 worker.channel.send_encoded(data)
 
     async def figures(self) -> Values:
-        """The metrics of all workers, added up; those that ended count too."""
+        """The metrics of all workers, added up; those that ended count too.
+
+        Of a worker that is not ready, or does not answer, they are those that it sent last.
+        """
+        await self._ask([worker for worker in self._workers.values() if worker.answers])
+        own: Values = {
+            "nearbucket_workers": {(): self.serving},
+            "nearbucket_worker_restarts_total": {
+                (cause.value,): count for cause, count in self._restarts.items()
+            },
+        }
+        # The workers of now: one that ended meanwhile is in _retired.
+        current = (worker.values for worker in self._workers.values())
+        return total([own, self._retired, *current])
+
+    async def _ask(self, workers: Iterable[WorkerHandle]) -> None:
+        """Have workers send their metrics."""
         async with self._stats_lock:
             self._stats_number += 1
-            workers = list(self._workers.values())
+            waits = []
             for worker in workers:
                 worker.channel.send(StatsRequest(self._stats_number))
-            waits = [
-                asyncio.create_task(worker.wait_for_stats(self._stats_number)) for worker in workers
-            ]
+                waits.append(asyncio.create_task(worker.wait_for_stats(self._stats_number)))
             self._late = False
             if waits:
                 _, late = await asyncio.wait(waits, timeout=STATS_TIMEOUT)
                 self._late = bool(late)
                 for wait in late:
                     wait.cancel()
-            # The workers of now: one that ended meanwhile is in _retired.
-            current = (worker.values for worker in self._workers.values())
-            return total([self._retired, *current])
 
     async def explain(self, query: ExplainQuery, timeout: float) -> list[Explanation]:  # noqa: ASYNC109  # of workers that hang
         """The explanations of all workers that answer within ``timeout`` seconds."""
         self._explain_number += 1
-        number, workers = self._explain_number, [w for w in self._workers.values() if w.ready]
+        number, workers = self._explain_number, [w for w in self._workers.values() if w.answers]
         loop = asyncio.get_running_loop()
         for worker in workers:
             worker.explanations[number] = loop.create_future()
@@ -315,53 +259,102 @@ class WorkerPool:
     async def drain(self) -> None:
         """Have every worker finish its requests and end; kill those that do not in time."""
         self._draining = True
+        self._no_pause.set()
         for listener in self._listeners:
             listener.close()
         for worker in self._workers.values():
-            worker.channel.send(Drain())
+            if worker.ready:
+                worker.channel.send(Drain())
+            else:  # it has no connection yet
+                worker.kill()
         ended = asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.wait({ended}, timeout=self._drain_timeout + DRAIN_GRACE)
         for worker in self._workers.values():
             _log.error("worker process %d does not end; killed", worker.process.pid)
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.kill()
+            worker.kill()
         await ended
+        self._watching.cancel()
 
     async def _keep(self, slot: int) -> None:
         """Run a worker on this slot's socket, and another when it ends."""
-        deaths = 0
-        while not self._draining:
-            if deaths == STARTS and not (self._answered or self.serving):
-                raise ProxyError("no worker process could start; see the log above")
-            deaths += 1
-            started = asyncio.get_running_loop().time()
+        backoff = self._backoffs[slot]
+        while not (self._draining or self._failure):
+            started, ended = time.monotonic(), None
             try:
-                await self._run(slot)
+                ended = await self._run(slot)
             except Exception:
                 # No process or descriptor was left. Connections wait in the socket meanwhile.
                 _log.exception("worker %d could not be started", slot)
             if not self._draining:
-                _log.error("worker %d died; starting another", slot)
-                lived = asyncio.get_running_loop().time() - started
-                await asyncio.sleep(RESTART_PAUSE if lived < YOUNG else 0)
+                was_ready = ended is not None and ended.ready
+                backoff.ended(time.monotonic() - started if was_ready else 0.0)
+                self._unserved.add(slot)
+                self._share_sockets()
+                self._restarts[ended.cause if ended else RestartCause.START] += 1
+                how = ended.end_words if ended else "could not be started"
+                self._fail_if_no_use(how)
+                pause = f"in {backoff.pause:g} s" if backoff.pause else "now"
+                _log.error("worker %d %s; another is started %s", slot, how, pause)
+                await self._wait(backoff.pause)
 
-    async def _run(self, slot: int) -> None:
-        first = self._first.pop(slot, None)
-        process, end = first or await _start(self._listeners[slot], self._memory)
-        channel = await Channel.over(end)
-        worker = _WorkerHandle(process, channel, self.credentials, self._pass_on)
+    async def _wait(self, pause: float) -> None:
+        """Wait for some seconds, or until the drain begins."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._no_pause.wait()
+
+    def _fail_if_no_use(self, how: str) -> None:
+        """End the server if no worker answers and all have failed too often in a row."""
+        limit = FAILURES if self._answered else FIRST_STARTS
+        fewest = min(backoff.failures for backoff in self._backoffs)
+        if self.serving or fewest < limit or self._failure:
+            return
+        text = (
+            f"no worker process lives for {YOUNG:.0f} s; the last of {fewest} on each socket {how}"
+            if self._answered
+            else f"no worker process could start; the last of {fewest} on each socket {how}"
+        )
+        self._failure = ProxyError(f"{text}; see the log above")
+        self._no_pause.set()
+        self._on_failure()
+
+    async def _run(self, slot: int) -> WorkerHandle:
+        """Run one process to its end."""
+        started = self._first.pop(slot, None) or await start_worker(
+            self._listeners, slot, self._memory, self._log_format
+        )
+        channel = await Channel.over(started.end)
+        worker = WorkerHandle(started, channel, self.credentials, self._pass_on)
         worker.channel.send_encoded(self._encoded)
+        worker.channel.send(ServeSockets(self._shared))
         self._workers[slot] = worker
         if self._draining:
-            worker.channel.send(Drain())
+            worker.kill()
         try:
             await worker.listen()
-            await process.wait()
+            await worker.ended()
         finally:
             del self._workers[slot]
             self._answered |= worker.ready
             self._retired = total([self._retired, retired(worker.values)])
-            await worker.channel.close()
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+            await worker.close()
+        return worker
+
+    async def _watch(self) -> None:
+        """Notice workers that hang, until all have ended."""
+        while True:
+            await asyncio.sleep(STEP)
+            for slot, worker in tuple(self._workers.items()):
+                await worker.check()
+                if worker.is_silent:
+                    self._unserved.add(slot)
+                elif worker.ready:
+                    self._unserved.discard(slot)
+            self._share_sockets()
+
+    def _share_sockets(self) -> None:
+        """Have the other workers accept the connections of workers that do not."""
+        if not self._draining and self._unserved != self._shared:
+            self._shared = frozenset(self._unserved)
+            for worker in self._workers.values():
+                worker.channel.send(ServeSockets(self._shared))

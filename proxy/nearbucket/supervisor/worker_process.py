@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import uvloop
 
@@ -27,13 +28,20 @@ from nearbucket.supervisor.ipc import (
     CredentialsRequest,
     ExplainReply,
     ExplainRequest,
+    Heartbeat,
     Ready,
+    ServeSockets,
     SnapshotRefused,
     Stats,
     StatsRequest,
+    encoded,
 )
 from nearbucket.supervisor.snapshot import Snapshot
+from nearbucket.supervisor.spare_sockets import SpareSockets
+from nearbucket.supervisor.stack_dump import write_stack_to
 from nearbucket.supervisor.worker import Worker
+from nearbucket.supervisor.worker_silence import HEARTBEAT
+from nearbucket.telemetry.process_log import ProcessLog, lines_dropped
 
 if TYPE_CHECKING:
     from nearbucket.s3.credentials import Credentials
@@ -42,6 +50,31 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CREDENTIALS_TIMEOUT = 30.0  # seconds; the SDK may have to wait for a slow metadata service
+
+
+class Inherited(NamedTuple):
+    """What a worker process has from the supervisor: descriptors, and the format of its log.
+
+    Attributes:
+        listeners: Sockets that are bound to the public port, one for each worker.
+        slot: Which of them is its own.
+        channel: Its end of the channel.
+        memory: The memory that all workers share (``frontend/recent_redirects.py``).
+        stack: The file for its Python stack (``stack_dump.py``).
+        log_format: Format of the process log.
+    """
+
+    listeners: tuple[int, ...]
+    slot: int
+    channel: int
+    memory: int
+    stack: int
+    log_format: Literal["text", "json"]
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All descriptors."""
+        return *self.listeners, self.channel, self.memory, self.stack
 
 
 class _CredentialsClient:
@@ -73,10 +106,17 @@ class _CredentialsClient:
 class _MessageHandler:
     """Acts on the supervisor's messages."""
 
-    def __init__(self, channel: Channel, worker: Worker, credentials: _CredentialsClient) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        worker: Worker,
+        credentials: _CredentialsClient,
+        spare: SpareSockets,
+    ) -> None:
         self._channel = channel
         self._worker = worker
         self._credentials = credentials
+        self._spare = spare
         self._explaining: set[asyncio.Task[None]] = set()
 
     def handle_message(self, message: Message | None) -> bool:
@@ -90,6 +130,8 @@ class _MessageHandler:
                 task = asyncio.create_task(self._explain(asked))
                 self._explaining.add(task)
                 task.add_done_callback(self._explaining.discard)
+            case ServeSockets(slots):
+                self._spare.use(slots)
             case CatalogBatch() as batch:
                 self._worker.learn(batch)
             case VersionReport() as report:
@@ -118,10 +160,13 @@ class _MessageHandler:
     def send_stats(self, number: int) -> None:
         """Send the metrics; ``number`` is that of the request."""
         worker = self._worker
-        self._channel.send(Stats(number, worker.figures(), worker.stuck_clients(), worker.down()))
+        values = worker.figures()
+        values["nearbucket_log_lines_dropped_total"]["process",] = lines_dropped()
+        self._channel.send(Stats(number, values, worker.stuck_clients(), worker.down()))
 
     async def drain(self) -> None:
         """Drain the worker, and go on handling messages meanwhile."""
+        self._spare.close()
         draining = asyncio.create_task(self._worker.drain())
         while not draining.done():
             receiving = asyncio.create_task(self._channel.receive())
@@ -132,54 +177,77 @@ class _MessageHandler:
                 await draining
 
 
-async def _run(listener: socket.socket, end: socket.socket, redirect_table: SharedTable) -> None:
+async def _run(given: Inherited) -> None:
     """Run a worker until the supervisor sends ``Drain`` or is gone."""
-    channel = await Channel.over(end)
+    listeners = {slot: _listener(number) for slot, number in enumerate(given.listeners)}
+    channel = await Channel.over(socket.socket(fileno=given.channel))
     first = await channel.receive()
     if not isinstance(first, Snapshot):
         return
     logging.getLogger().setLevel(first.settings.log.level.upper())
     credentials = _CredentialsClient(channel)
-    ambient = SdkCredentials(fetch=credentials.fetch)
-    worker = Worker(first, ambient=ambient, redirect_table=redirect_table, report=channel.send)
-    await worker.start(listener)
+    worker = Worker(
+        first,
+        ambient=SdkCredentials(fetch=credentials.fetch),
+        redirect_table=SharedTable(given.memory),
+        report=channel.send,
+    )
+    await worker.start(listeners.pop(given.slot))
     # Collections hold the event loop. What exists now stays, so they need not visit it, and the
     # caches' many entries form no cycles, so they need visit those rarely.
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 100)
-    handler = _MessageHandler(channel, worker, credentials)
+    spare = SpareSockets(listeners, worker.accept)
+    handler = _MessageHandler(channel, worker, credentials, spare)
     channel.send(Ready())
+    beating = asyncio.create_task(_send_heartbeats(channel))
     while handler.handle_message(await channel.receive()):
         pass
     await handler.drain()
     handler.send_stats(LAST_STATS)
     await worker.context.log.close()
     handler.send_stats(LAST_STATS)  # again, with the log lines that could not be written
+    beating.cancel()
     await channel.close()
 
 
-def serve(listener: socket.socket, end: socket.socket, memory: int) -> None:
-    """Run a worker in this process.
+def _listener(descriptor: int) -> socket.socket:
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    return listener
 
-    Args:
-        listener: A socket that is bound to the public port.
-        end: The worker's end of the channel.
-        memory: Descriptor of the memory that all workers share (``frontend/recent_redirects.py``).
-    """
+
+async def _send_heartbeats(channel: Channel) -> None:
+    data = encoded(Heartbeat())
+    while True:
+        channel.send_encoded(data)
+        await asyncio.sleep(HEARTBEAT)
+
+
+def serve(given: Inherited) -> int:
+    """Run a worker in this process; returns the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A terminal or orchestrator may signal the whole group: only the supervisor acts.
         signal.signal(number, signal.SIG_IGN)
-    form = "%(asctime)s %(levelname)s worker[%(process)d]: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, force=True)  # also over the supervisor's
-    listener.setblocking(False)  # noqa: FBT003  # the standard library's signature
-    uvloop.run(_run(listener, end, SharedTable(memory)))
+    write_stack_to(given.stack)
+    log = ProcessLog(given.log_format, "worker")
+    log.start()
+    logging.getLogger().setLevel(logging.INFO)
+    try:
+        uvloop.run(_run(given))
+    except BaseException:
+        _log.exception("the worker failed")
+        return 1
+    finally:
+        log.close()
+    return 0
 
 
 def main() -> None:
-    """``python -m nearbucket.supervisor.worker_process LISTENER CHANNEL MEMORY``: descriptors."""
-    listener, end, memory = (int(number) for number in sys.argv[1:4])
-    serve(socket.socket(fileno=listener), socket.socket(fileno=end), memory)
+    """``python -m nearbucket.supervisor.worker_process INHERITED``, as JSON."""
+    listeners, *rest = json.loads(sys.argv[1])
+    sys.exit(serve(Inherited(tuple(listeners), *rest)))
 
 
 if __name__ == "__main__":

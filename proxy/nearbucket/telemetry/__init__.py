@@ -1,4 +1,4 @@
-"""Metrics and the access log of one process.
+"""Metrics, access log and process log of one process.
 
 Requests are counted in plain integers and logged as lines of bytes; neither ever delays a request.
 What is counted and logged is decided by the callers.
@@ -10,5 +10,7 @@ In reading order:
 * ``savings.py``: the dollars that the redirected bytes save.
 * ``prometheus.py``: metrics in Prometheus' text format.
 * ``log_format.py``: the fields of a log line, as JSON or in CloudFront's W3C format.
-* ``access_log.py``: collects lines and writes them in a thread of its own.
+* ``access_log.py``: collects lines of the access log.
+* ``process_log.py``: the lines of ``logging``, as text or JSON.
+* ``line_writer.py``: writes the lines of either log in a thread of its own.
 """

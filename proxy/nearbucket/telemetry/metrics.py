@@ -37,6 +37,15 @@ class HandoffReason(StrEnum):
     UNUSUAL = "unusual"
 
 
+class RestartCause(StrEnum):
+    """What ended a worker process that was replaced: the metric's ``cause``."""
+
+    HUNG = "hung"
+    SIGNAL = "signal"
+    EXIT = "exit"
+    START = "start"
+
+
 SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
@@ -57,6 +66,7 @@ _SHADOW = ("nearbucket_shadow_bytes_total", "nearbucket_shadow_usd_total")
 MAY_FALL = (*_OF_TARGETS[1:], _SHADOW[1])
 """Counters of savings: failed redirects and costs are subtracted from them."""
 STREAM_ENDS = ("complete", "client-gone", "origin-failed")
+LOGS = ("access", "process")
 
 
 class MetricDefinition(NamedTuple):
@@ -115,10 +125,12 @@ METRICS = (
                      "HEAD requests for objects in origin and target buckets, by result."),
     MetricDefinition("nearbucket_handovers_total", "counter", ("cause",),
                      "Requests that the aiohttp lane answers, by cause."),
-    MetricDefinition("nearbucket_log_lines_dropped_total", "counter", (),
-                     "Access log lines that were dropped because standard output was blocked."),
+    MetricDefinition("nearbucket_log_lines_dropped_total", "counter", ("log",),
+                     "Lines of a log that were dropped because their reader was slow or gone."),
     MetricDefinition("nearbucket_workers", "gauge", (),
-                     "Running worker processes."),
+                     "Worker processes that answer."),
+    MetricDefinition("nearbucket_worker_restarts_total", "counter", ("cause",),
+                     "Worker processes that ended and were replaced, by what ended them."),
     MetricDefinition("nearbucket_ranges_age_seconds", "gauge", (),
                      "Time since the source last confirmed the list of prefixes; of the built-in "
                      "list, since AWS published it."),
@@ -321,7 +333,7 @@ def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
         if reason.action is Action.REFUSE:
             yield "nearbucket_refusals_total", reason.value
     yield ("nearbucket_connections_refused_total",)
-    yield ("nearbucket_log_lines_dropped_total",)
+    yield from (("nearbucket_log_lines_dropped_total", log) for log in LOGS)
     yield ("nearbucket_file_limit_seconds_total",)
     yield from (("nearbucket_checks_total", result) for result in CHECKS)
     yield from (("nearbucket_stream_ends_total", how) for how in STREAM_ENDS)

@@ -1,0 +1,114 @@
+"""The process log: lines of ``logging`` on standard error, as text or as JSON.
+
+No event loop waits for the reader of standard error: ``line_writer.py`` writes the lines.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Literal
+
+from nearbucket.telemetry.line_writer import LineWriter
+
+MAX_WAITING = 10_000
+"""Lines kept while standard error is blocked; more are dropped and counted."""
+
+_TEXT = {
+    "supervisor": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+    "worker": "%(asctime)s %(levelname)s worker[%(process)d]: %(message)s",
+}
+
+
+class JsonLine(logging.Formatter):
+    """A record as a JSON object on one line."""
+
+    def __init__(self, role: str) -> None:
+        """Make lines of a process of this kind."""
+        super().__init__()
+        self._role = role
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        time = datetime.fromtimestamp(record.created, UTC)
+        fields = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": self._role,
+            "pid": record.process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+class ProcessLog(logging.Handler):
+    """The process log of one process: the only handler of the root logger."""
+
+    def __init__(
+        self,
+        form: Literal["text", "json"],
+        role: Literal["supervisor", "worker"],
+        descriptor: int = 2,
+    ) -> None:
+        """Make it the handler of all messages. They are held until ``start`` or ``close``.
+
+        Args:
+            form: Format of the lines.
+            role: Kind of this process.
+            descriptor: File descriptor to write to.
+        """
+        super().__init__()
+        self.setFormatter(JsonLine(role) if form == "json" else logging.Formatter(_TEXT[role]))
+        self._writer = LineWriter("process-log", descriptor)
+        self._held: list[bytes] | None = []
+        self._refused = 0
+        # A fork has its parent's handler. Not closed: what that holds, the parent writes.
+        logging.getLogger().handlers = [self]
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written."""
+        return self._refused + self._writer.lost
+
+    def start(self) -> None:
+        """Write, in a thread: to be called when no more process is forked."""
+        self.acquire()
+        try:
+            held, self._held = self._held, None
+            if held:
+                self._writer.give(held)
+        finally:
+            self.release()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record; ``logging`` calls this."""
+        try:
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+        except Exception:  # logging's own rule: a bad call does not end the caller
+            self.handleError(record)
+        else:
+            self._keep(line)
+
+    def close(self, patience: float = 2.0) -> None:
+        """Wait for so many seconds until all is written; what the reader did not take is lost."""
+        self.start()
+        self._writer.close(patience)
+        super().close()
+
+    def _keep(self, line: bytes) -> None:
+        if self._held is not None:
+            self._held.append(line)
+        elif self._writer.waiting >= MAX_WAITING:
+            self._refused += 1
+        else:
+            self._writer.give([line])
+
+
+def lines_dropped() -> int:
+    """Lines of this process's log that were not written."""
+    handlers = logging.getLogger().handlers
+    return sum(handler.dropped for handler in handlers if isinstance(handler, ProcessLog))
