@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
-from contextlib import closing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from itertools import chain
 
 import pytest
 
@@ -47,3 +51,43 @@ def test_two_colons_as_host_are_refused_where_the_ipv4_port_is_taken(
     name = section.__name__.lower()
     assert str(error.value).startswith(f"{name}: cannot listen on :: port ")
     assert f"change {name}.host or {name}.port" in str(error.value)
+
+
+def test_two_servers_that_start_in_the_same_moment_do_not_share_a_port() -> None:
+    (first,) = open_listeners(Listen(host="127.0.0.1", port=0))
+    with first:  # whose workers do not listen yet
+        section = Listen(host="127.0.0.1", port=first.getsockname()[1])
+        with pytest.raises(ConfigError, match="Address already in use"):
+            open_listeners(section, 2)
+
+
+def test_of_servers_that_bind_a_port_at_once_one_alone_gets_it() -> None:
+    count, rounds = 4, 20
+    together = threading.Barrier(count)
+
+    def bind(section: Listen) -> list[socket.socket]:
+        together.wait()
+        try:
+            return open_listeners(section, 2)
+        except ConfigError:
+            return []
+
+    with ThreadPoolExecutor(count) as pool:
+        for _ in range(rounds):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                section = Listen(host="127.0.0.1", port=free.getsockname()[1])
+            opened = list(pool.map(bind, [section] * count))
+            assert sum(map(bool, opened)) <= 1
+            for listener in chain.from_iterable(opened):
+                listener.close()
+
+
+def test_the_sockets_of_all_workers_get_connections() -> None:
+    listeners = open_listeners(Listen(host="127.0.0.1", port=0), 3)
+    with ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener).listen()
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(listeners[0].getsockname()))
+        waiting, _, _ = select.select(listeners, [], [], 0)
+        assert len(waiting) == len(listeners)

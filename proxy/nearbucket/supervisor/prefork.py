@@ -20,6 +20,7 @@ from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.listener_tls import Certificate
 from nearbucket.supervisor.snapshot import worker_count
 from nearbucket.supervisor.stack_dump import StackDump
+from nearbucket.supervisor.worker import BACKLOG
 from nearbucket.supervisor.worker_handle import ForkedProcess, StartedWorker
 from nearbucket.supervisor.worker_process import Inherited, serve
 
@@ -62,7 +63,7 @@ def launch(settings: Settings) -> PreforkedWorkers:
 
 
 def open_listeners(section: Listen | Admin, count: int = 1) -> list[socket.socket]:
-    """``count`` sockets on one address and port, bound but not yet listening.
+    """``count`` sockets on one address and port, of which the first listens.
 
     With ``::`` as host they take IPv4 connections too.
 
@@ -70,27 +71,19 @@ def open_listeners(section: Listen | Admin, count: int = 1) -> list[socket.socke
         ConfigError: The address cannot be bound; names the key to change.
     """
     host, port = section.host, section.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sockets: list[socket.socket] = []
-    for _ in range(count):
-        listener = _socket(family)
-        try:
-            if not sockets:
-                # With SO_REUSEPORT alone, a second server would share the port unnoticed.
-                _probe(family, host, port)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind((host, port))
-        except OSError as error:
-            for each in (listener, *sockets):
-                each.close()
-            name = type(section).__name__.lower()
-            raise ConfigError(
-                f"{name}: cannot listen on {host} port {port}: {error.strerror}; change "
-                f"{name}.host or {name}.port, or stop the program that holds it"
-            ) from None
-        port = listener.getsockname()[1]
-        sockets.append(listener)
-    return sockets
+    first = _socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        first.bind((host, port))
+        # Without SO_REUSEPORT, one socket alone can listen, also if two servers start at once.
+        first.listen(BACKLOG)
+        return [first, *(_beside(first) for _ in range(count - 1))]
+    except OSError as error:
+        first.close()
+        name = type(section).__name__.lower()
+        raise ConfigError(
+            f"{name}: cannot listen on {host} port {port}: {error.strerror}; change "
+            f"{name}.host or {name}.port, or stop the program that holds it"
+        ) from None
 
 
 def _socket(family: int) -> socket.socket:
@@ -101,11 +94,13 @@ def _socket(family: int) -> socket.socket:
     return made
 
 
-def _probe(family: int, host: str, port: int) -> None:
-    with _socket(family) as probe:
-        probe.bind((host, port))
-        if port:
-            probe.listen(1)
+def _beside(first: socket.socket) -> socket.socket:
+    """One more socket on the address of one that listens; the kernel spreads connections."""
+    more = _socket(first.family)
+    for each in (first, more):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    more.bind(first.getsockname())
+    return more
 
 
 def _fork(
