@@ -11,6 +11,7 @@ environment, working folder and standard streams, gets signals, and ends with an
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import json
 import os
@@ -105,12 +106,14 @@ class _Server:
                 start_new_session=True,
             )
 
-    def start(self, request: Mapping[str, Any], streams: Sequence[int]) -> Started:
+    def start(
+        self, request: Mapping[str, Any], streams: Sequence[int], sockets: Sequence[int]
+    ) -> Started:
         ours, theirs = os.pipe()
         try:
             with self._turn:
                 data = json.dumps(request).encode()
-                socket.send_fds(self._channel, [data], [*streams, theirs])
+                socket.send_fds(self._channel, [data], [*streams, theirs, *sockets])
                 (pid,) = _NUMBER.unpack(self._channel.recv(_NUMBER.size))
         finally:
             os.close(theirs)
@@ -138,7 +141,12 @@ def command_server() -> Iterator[None]:
 
 
 def start(
-    *words: str, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes], cwd: Path = ROOT
+    *words: str,
+    env: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    cwd: Path = ROOT,
+    sockets: Sequence[socket.socket] = (),
 ) -> Started:
     """Start a command in a session of its own, without standard input.
 
@@ -148,11 +156,12 @@ def start(
         stdout: File for its standard output.
         stderr: File for its standard error.
         cwd: Its working folder.
+        sockets: Passed as systemd passes sockets (sd_listen_fds(3)), if there are any.
     """
     request = {"words": words, "env": dict(env), "cwd": str(cwd)}
     with Path(os.devnull).open("rb") as nothing:
         streams = [each.fileno() for each in (nothing, stdout, stderr)]
-        return _servers[-1].start(request, streams)
+        return _servers[-1].start(request, streams, [each.fileno() for each in sockets])
 
 
 class Ended(NamedTuple):
@@ -231,7 +240,7 @@ def _fork(channel: socket.socket, running: dict[int, tuple[int, int]]) -> bool:
 
     If there are no more requests, this process ends, and every fork that is left is killed.
     """
-    data, streams, _, _ = socket.recv_fds(channel, _MOST, 4)
+    data, streams, _, _ = socket.recv_fds(channel, _MOST, 8)
     if not data:
         for pid, _ in running.values():
             os.kill(pid, signal.SIGKILL)
@@ -242,7 +251,7 @@ def _fork(channel: socket.socket, running: dict[int, tuple[int, int]]) -> bool:
         channel.close()
         _become(json.loads(data), streams, [*running, *(end for _, end in running.values())])
         return True
-    for descriptor in streams[:3]:
+    for descriptor in (*streams[:3], *streams[4:]):
         os.close(descriptor)
     running[os.pidfd_open(pid)] = pid, streams[3]
     channel.send(_NUMBER.pack(pid))
@@ -253,14 +262,24 @@ def _become(request: Mapping[str, Any], streams: Sequence[int], others: Sequence
     """Make this fork what a new process of the command would be."""
     for number, descriptor in enumerate(streams[:3]):
         os.dup2(descriptor, number)
+    sockets = [fcntl.fcntl(each, fcntl.F_DUPFD, 64) for each in streams[4:]]  # out of the way
     for descriptor in (*streams, *others):
         os.close(descriptor)
     os.setsid()
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    if sockets:
+        _pass_sockets(sockets)
     sys.modules["__main__"].__package__ = nearbucket.__name__  # by which usage texts name it
     sys.argv = [str(Path(nearbucket.__path__[0], "__main__.py")), *request["words"]]
+
+
+def _pass_sockets(sockets: Sequence[int]) -> None:
+    for number, descriptor in enumerate(sockets, 3):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)))
 
 
 if __name__ == "__main__":

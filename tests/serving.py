@@ -278,7 +278,7 @@ class Served:
 
     async def drain(self) -> None:
         """Shut down as at SIGTERM."""
-        await self.worker.drain()
+        await self.worker.drain(self.worker.context.settings.limits.drain_timeout)
 
     async def settled(self) -> None:
         """Wait until no answer is under way."""
@@ -290,7 +290,9 @@ class Served:
         """Close clients, then the worker."""
         for client in self._clients:
             await client.close()
-        await self.worker.drain()
+        await self.worker.drain(
+            self.worker.context.settings.limits.drain_timeout, sockets_stay=True
+        )
         await self.worker.context.log.close()
 
 

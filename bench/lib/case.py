@@ -52,7 +52,11 @@ def configuration(*, log: bool, origin: dict[str, Any] | None = None) -> dict[st
     return {
         "listen": {"host": "127.0.0.1", "workers": 1},
         "client_address": {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
-        "limits": {"max_connections": MAX_CONNECTIONS, "idle_timeout": IDLE_SECONDS},
+        "limits": {
+            "max_connections": MAX_CONNECTIONS,
+            "idle_timeout": IDLE_SECONDS,
+            "drain_grace": 0,
+        },
         "log": {"access": "json" if log else "off", "level": "warning"},
         "sites": [{
             "origin": origin or {"bucket": "downloads", "region": "us-east-1"},

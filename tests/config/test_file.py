@@ -196,3 +196,19 @@ def test_idle_connections_outlive_those_of_the_load_balancer_in_front(write: Any
     limits = load(write(MINIMAL), {}).limits
     assert limits.idle_timeout > 60, "ALB's default; CloudFront's to an origin is 5 s"
     assert limits.drain_timeout < 30, "ECS's default stop timeout"
+    assert 0 < limits.drain_grace < limits.drain_timeout, "the grace is a part of the drain"
+
+
+@pytest.mark.parametrize("zero", ["0", "0s", "0.0"])
+def test_a_drain_can_begin_without_a_grace(write: Any, zero: str) -> None:
+    limits = load(write(f"limits: {{drain_grace: {zero}}}\n{MINIMAL}"), {}).limits
+    assert limits.drain_grace == 0
+
+
+@pytest.mark.parametrize("limits", ["drain_grace: 25s", "drain_grace: 5s, drain_timeout: 4s"])
+def test_a_grace_that_leaves_no_time_for_answers_is_refused(write: Any, limits: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"limits.drain_grace: .* is not shorter than drain_timeou"
+    ):
+        load(write(f"limits: {{{limits}}}\n{MINIMAL}"), {})
+    load(write(f"limits: {{drain_timeout: 4s}}\n{MINIMAL}"), {})  # then the grace is cut, too

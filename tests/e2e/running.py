@@ -41,13 +41,22 @@ class Answer(NamedTuple):
 
 
 class Running:
-    """A server started from a configuration in ``folder``; ``with`` stops it."""
+    """A server started from a configuration in ``folder``; ``with`` stops it.
+
+    Attributes:
+        port: The public port.
+        admin_port: The admin port.
+        words: Further arguments of the command.
+        sockets: Sockets that it is given as by systemd.
+    """
 
     def __init__(self, folder: Path, config: dict[str, Any], env: dict[str, str]) -> None:
         self.config = folder / "nearbucket.yaml"
         self.output = folder / "stdout.log"
         self.errors = folder / "stderr.log"
         self.port, self.admin_port = free_port(), free_port()
+        self.words: tuple[str, ...] = ()
+        self.sockets: tuple[socket.socket, ...] = ()
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -63,6 +72,7 @@ class Running:
             "listen": {"host": "127.0.0.1", "port": self.port, "workers": 2},
             "admin": {"port": self.admin_port},
             "client_address": {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+            "limits": {"drain_grace": 0},
             **config,
         }
         self.config.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -72,7 +82,11 @@ class Running:
             self._stack.enter_context(path.open("wb")) for path in (self.output, self.errors)
         )
         self._process = start(
-            "serve", "--config", str(self.config), env=self.environment, stdout=out, stderr=err
+            *("serve", "--config", str(self.config), *self.words),
+            env=self.environment,
+            stdout=out,
+            stderr=err,
+            sockets=self.sockets,
         )
         self._stack.callback(self.stop)
         return self
@@ -98,6 +112,14 @@ class Running:
     def signal(self, number: int) -> None:
         """Send a signal to the supervisor."""
         self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code."""
+        return self._process.wait(PATIENCE)
+
+    def said(self) -> str:
+        """The process log."""
+        return self.errors.read_text(encoding="utf-8")
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""

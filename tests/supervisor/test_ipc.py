@@ -69,7 +69,7 @@ async def raw_end() -> AsyncIterator[tuple[socket.socket, Channel]]:
     "message",
     [
         pytest.param(StatsRequest(3), id="ask"),
-        pytest.param(Drain(), id="drain"),
+        pytest.param(Drain(25.0, 5.0), id="drain"),
         pytest.param(Ready(), id="ready"),
         pytest.param(SnapshotRefused("broken"), id="refused snapshot"),
         pytest.param(VersionReport("u", "k", ObjectVersion(1, "e"), 2.0, 1.0), id="version"),
@@ -86,7 +86,13 @@ async def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
 
 
 async def test_messages_arrive_in_order_each_whole_also_both_ways_at_once() -> None:
-    down: list[Message] = [snapshot(settings()), StatsRequest(1), BIG, StatsRequest(2), Drain()]
+    down: list[Message] = [
+        snapshot(settings()),
+        StatsRequest(1),
+        BIG,
+        StatsRequest(2),
+        Drain(25.0, 5.0),
+    ]
     up: list[Message] = [Ready(), *(Stats(n, {"n": {(): n}}) for n in range(500)), BIG]
     async with pair() as (supervisor, worker):
         for message in down:

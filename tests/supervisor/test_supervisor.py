@@ -107,7 +107,7 @@ async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
         yield supervisor
     finally:
         supervisor._origin_check.close()
-        await pool.drain()
+        await pool.drain(Drain(25.0))
         await asyncio.gather(*running)
 
 

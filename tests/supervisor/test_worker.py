@@ -116,7 +116,7 @@ async def test_the_supervisor_learns_of_a_snapshot_that_cannot_be_applied(
     supervisor, channel = await Channel.over(ours), await Channel.over(theirs)
     worker = cast("Any", Fake())
     worker.apply = apply
-    handler = _MessageHandler(channel, worker, cast("Any", None), cast("Any", None))
+    handler = _MessageHandler(channel, worker, cast("Any", None))
     assert handler.handle_message(snapshot(settings()))
     await channel.close()
     assert await supervisor.receive() == refusal
@@ -132,7 +132,7 @@ async def test_a_failure_to_explain_is_the_answer() -> None:
 
     ours, theirs = socket.socketpair()
     supervisor, channel = await Channel.over(ours), await Channel.over(theirs)
-    handler = _MessageHandler(channel, cast("Any", Fake()), cast("Any", None), cast("Any", None))
+    handler = _MessageHandler(channel, cast("Any", Fake()), cast("Any", None))
     query = ExplainQuery("192.0.2.7", "/a", None, "GET", {})
     assert handler.handle_message(ExplainRequest(7, query))
     reply = await supervisor.receive()

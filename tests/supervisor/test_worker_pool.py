@@ -136,7 +136,7 @@ async def pool_of(
         yield made
     finally:
         async with asyncio.timeout(PATIENCE):
-            await made.pool.drain()
+            await made.pool.drain(Drain(25.0))
 
 
 @pytest.fixture(autouse=True)
@@ -293,7 +293,7 @@ async def test_the_drain_waits_for_no_pause_and_no_start(monkeypatch: pytest.Mon
 async def test_the_drain_does_not_wait_for_a_worker_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_pool, "DRAIN_GRACE", 100 * PATIENCE)
+    monkeypatch.setattr(worker_pool, "END_MARGIN", 100 * PATIENCE)
     async with pool_of(monkeypatch, lambda: Process(drains=False)) as it:
         await it.pool.ready(asyncio.Event())
         (hung,) = it.made[0]

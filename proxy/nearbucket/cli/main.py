@@ -68,8 +68,21 @@ def _root(
 
 
 @app.command(epilog="Example: nearbucket serve --config nearbucket.yaml")
-def serve(config: Config = None) -> None:
-    """Run the proxy. SIGTERM drains and stops it, SIGHUP reloads the configuration."""
+def serve(
+    config: Config = None,
+    *,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Get the ports of the instance that has the same addresses, which then ends.",
+        ),
+    ] = False,
+) -> None:
+    """Run the proxy. SIGTERM drains and stops it, SIGHUP reloads the configuration.
+
+    Exit code 1 if the drain had to cut answers.
+    """
     gc.disable()  # until the workers are forked (see gc.freeze); imports create no garbage
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
@@ -82,16 +95,18 @@ def serve(config: Config = None) -> None:
     log = ProcessLog(settings.log.format, "supervisor")
     logging.getLogger().setLevel(settings.log.level.upper())
     try:
-        workers = launch(settings)
+        workers = launch(settings, take_over=take_over)
         log.start()
         try:
-            uvloop.run(Supervisor(config, settings, workers).run())
+            complete = uvloop.run(Supervisor(config, settings, workers).run())
         except Exception as error:  # standard error may have no reader: only the log may write
             expected = isinstance(error, ProxyError | OSError)
             _log.critical("%s", error, exc_info=None if expected else error)
             raise typer.Exit(exit_code(error)) from None
     finally:
         log.close()
+    if not complete:
+        raise typer.Exit(NEEDS_ATTENTION)
 
 
 @app.command(epilog="Example: nearbucket demo")

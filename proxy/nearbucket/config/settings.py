@@ -17,6 +17,7 @@ from nearbucket.config.sites import Site
 from nearbucket.config.value_types import (
     NOT_BOOLEAN,
     Duration,
+    DurationOrZero,
     Network,
     Port,
     Section,
@@ -186,8 +187,22 @@ class Limits(Section):
     """How long a connection may stay open without a request; longer than the load balancer's."""
     max_connections: Annotated[int, Field(ge=1), NOT_BOOLEAN] = 20000
     """Client connections of all workers together; further ones get 503."""
+    drain_grace: DurationOrZero = 5.0
+    """How long connections are still accepted after SIGTERM, while ``/readyz`` answers 503, so that
+    load balancers notice; part of ``drain_timeout``."""
     drain_timeout: Duration = 25.0
-    """Time for running answers after SIGTERM; shorter than the container's stop timeout."""
+    """Time from SIGTERM until answers that still run are cut; shorter than the container's stop
+    timeout."""
+
+    @model_validator(mode="after")
+    def _grace_is_part(self) -> Self:
+        if "drain_grace" in self.model_fields_set and self.drain_grace >= self.drain_timeout:
+            raise SettingError(
+                "is not shorter than drain_timeout, of which it is a part; lower it, or raise "
+                "drain_timeout",
+                "drain_grace",
+            )
+        return self
 
 
 class Log(Section):

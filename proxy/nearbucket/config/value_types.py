@@ -74,6 +74,12 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _seconds_or_zero(value: object) -> float:
+    """As a duration; 0, with and without a unit, stands for none."""
+    zero = value if isinstance(value, int | float) else str(value).strip().removesuffix("s")
+    return 0.0 if zero in {0, "0"} and value is not False else _seconds(value)
+
+
 def _bytes(value: object) -> int:
     """``1MiB``, ``1.5GB`` or a plain number, in bytes; Ki, Mi, Gi and Ti count in 1,024s."""
     size: float | None = None
@@ -162,6 +168,12 @@ Duration = Annotated[
     Field(examples=["500ms", "10s", "1.5h"]),
 ]
 """Seconds; over 0, and up to 30 days."""
+DurationOrZero = Annotated[
+    float,
+    BeforeValidator(_seconds_or_zero, json_schema_input_type=str | float),
+    Field(examples=["500ms", "10s", "1.5h"]),
+]
+"""Seconds; 0, and up to 30 days."""
 Size = Annotated[
     int,
     BeforeValidator(_bytes, json_schema_input_type=str | int),

@@ -304,8 +304,13 @@ class ClientConnection(asyncio.Protocol):
             pass
         elif self._relay is not None:
             self._relay.check(now)
-        elif self.timeouts.expired(now, limits, draining=context.draining):
+        elif self.timeouts.expired(now, limits, closing_idle=context.closing_idle):
             self._close()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is not complete, or not all of it is with the kernel."""
+        return self._working() or self._transport.get_write_buffer_size() > 0
 
     def abort(self) -> None:
         """Cut the connection: the client must not take what it got for a whole answer."""

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 CLOSE_GRACE = 1.0
 """Seconds for the other side to close as well, when it has everything that was sent."""
+FIRST_REQUEST = 3.0
+"""Seconds that a new connection has for its first request during a drain."""
 
 
 class Phase(Enum):
     """What a connection waits for."""
 
     IDLE = auto()
-    """The first byte of a request: ``limits.idle_timeout``, and not at all during a drain."""
+    """The first byte of a request: ``limits.idle_timeout``, and during a drain not at all, or for
+    the first request ``FIRST_REQUEST``."""
     HEAD = auto()
     """The rest of a request's head: ``limits.header_timeout``."""
     BUSY = auto()
@@ -43,10 +46,11 @@ class ConnectionTimeouts:
         since: Monotonic time at which the phase began.
     """
 
-    __slots__ = ("_unread", "_unread_since", "phase", "since")
+    __slots__ = ("_connected", "_unread", "_unread_since", "phase", "since")
 
     def __init__(self) -> None:
         self.enter(IDLE)
+        self._connected = self.since
         self._unread = -1  # bytes that the client had not read at the last check; -1: none waited
         self._unread_since = 0.0  # since when it is that many
 
@@ -55,11 +59,13 @@ class ConnectionTimeouts:
         self.phase = phase
         self.since = monotonic()
 
-    def expired(self, now: float, limits: Limits, *, draining: bool) -> bool:
+    def expired(self, now: float, limits: Limits, *, closing_idle: bool) -> bool:
         """Whether to close the connection: nothing came for too long."""
         waited = now - self.since
+        if self.phase is IDLE and closing_idle:
+            return self.since != self._connected or waited > FIRST_REQUEST
         if self.phase is IDLE:
-            return draining or waited > limits.idle_timeout
+            return waited > limits.idle_timeout
         return self.phase is HEAD and waited > limits.header_timeout
 
     def stalled(self, transport: asyncio.Transport, now: float, most: float) -> bool:

@@ -36,6 +36,10 @@ _log = logging.getLogger(__name__)
 class OpenConnection(Protocol):
     """A client connection, as far as the worker has to do with it."""
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is not complete."""
+
     def check(self, now: float) -> None:
         """Once a second, at this monotonic time: end what takes too long."""
 
@@ -83,12 +87,13 @@ class WorkerContext:
         max_connections: How many there may be.
         date: Value of the Date header, made once a second.
         draining: Whether answers close their connection.
+        closing_idle: Whether connections without a request are closed.
     """
 
     __slots__ = (
-        "_fast_lane", "connections", "counters", "date", "decider", "decision_cache", "draining",
-        "entries", "log", "max_connections", "origins", "parser", "recorder", "settings",
-        "signed_requests", "warnings",
+        "_fast_lane", "closing_idle", "connections", "counters", "date", "decider",
+        "decision_cache", "draining", "entries", "log", "max_connections", "origins", "parser",
+        "recorder", "settings", "signed_requests", "warnings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -127,7 +132,7 @@ class WorkerContext:
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
         self.connections: set[OpenConnection] = set()
         self.max_connections = -(-settings.limits.max_connections // workers)
-        self.draining = False
+        self.draining = self.closing_idle = False
         self.apply(settings, table, cdn)
         self.tick()
 

@@ -49,7 +49,14 @@ class StatsRequest:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To a worker: accept no more connections, finish the others, end."""
+    """To a worker: finish the open connections, and end (``Worker.drain``).
+
+    If it drains already, ``cut_after`` counts anew, and the rest has no meaning.
+    """
+
+    cut_after: float
+    grace: float = 0.0
+    sockets_stay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

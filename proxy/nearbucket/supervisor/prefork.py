@@ -18,7 +18,9 @@ from nearbucket.errors import ConfigError
 from nearbucket.frontend.recent_redirects import SIZE
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.listener_tls import Certificate
+from nearbucket.supervisor.port_handover import TakenSockets, take_sockets
 from nearbucket.supervisor.snapshot import worker_count
+from nearbucket.supervisor.socket_activation import PassedSockets
 from nearbucket.supervisor.stack_dump import StackDump
 from nearbucket.supervisor.worker import BACKLOG
 from nearbucket.supervisor.worker_handle import ForkedProcess, StartedWorker
@@ -32,16 +34,39 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+class GivenSockets(NamedTuple):
+    """What the supervisor has from another process besides the sockets of its workers.
+
+    Attributes:
+        taken: The sockets of the instance that this one replaces.
+        surplus: Those of them that have no worker here.
+        admin: The admin port.
+        stay: Whether systemd keeps the sockets of the workers open.
+    """
+
+    taken: TakenSockets | None = None
+    surplus: Sequence[socket.socket] = ()
+    admin: socket.socket | None = None
+    stay: bool = False
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """All of them."""
+        taken = (self.taken.door, self.taken.running) if self.taken else ()
+        return [*taken, *self.surplus, *([self.admin] if self.admin else ())]
+
+
 class PreforkedWorkers(NamedTuple):
     """The listening sockets, a worker on each, and the descriptor of memory that they share."""
 
     listeners: Sequence[socket.socket]
     first: Sequence[StartedWorker]
     memory: int
+    given: GivenSockets = GivenSockets()
 
 
-def launch(settings: Settings) -> PreforkedWorkers:
-    """Bind the public port and fork the workers.
+def launch(settings: Settings, *, take_over: bool = False) -> PreforkedWorkers:
+    """Bind the public port, or get it from another process, and fork the workers.
 
     Must be called before there are threads or an event loop. Switches the garbage collector on.
 
@@ -53,13 +78,38 @@ def launch(settings: Settings) -> PreforkedWorkers:
         Certificate(settings.listen.tls)  # an error shows here, and once
     count = worker_count(settings.listen)
     _raise_file_limit(settings.limits.max_connections, count)
-    listeners = open_listeners(settings.listen, count)
+    listeners, given = _listeners(settings, count, take_over=take_over)
     trusted()  # read once for all workers
     gc.freeze()  # a collection writes to every object it visits, which would end its being shared
     gc.enable()
     memory = os.memfd_create("nearbucket")
     os.ftruncate(memory, SIZE)
-    return PreforkedWorkers(listeners, _fork(listeners, memory, settings.log.format), memory)
+    first = _fork(listeners, memory, settings.log.format, given.sockets)
+    return PreforkedWorkers(listeners, first, memory, given)
+
+
+def _listeners(
+    settings: Settings, count: int, *, take_over: bool
+) -> tuple[list[socket.socket], GivenSockets]:
+    """A listening socket for each worker, and what came with them."""
+    passed = PassedSockets(settings)
+    if len(passed.public) > count:
+        raise ConfigError(
+            f"listen.workers: systemd has passed {len(passed.public)} sockets of listen.port, and "
+            f"there are {count} workers; raise listen.workers, or pass fewer sockets"
+        )
+    if passed.public:
+        shared = [passed.public[slot % len(passed.public)].dup() for slot in range(count)]
+        for each in passed.public:
+            each.close()
+        return shared, GivenSockets(admin=passed.admin, stay=True)
+    taken = take_sockets(settings) if take_over else None
+    if taken is None:
+        return open_listeners(settings.listen, count), GivenSockets(admin=passed.admin)
+    first = taken.public[0]
+    more = [_beside(first) for _ in range(count - len(taken.public))]
+    surplus = taken.public[count:]
+    return [*taken.public[:count], *more], GivenSockets(taken, surplus, taken.admin)
 
 
 def open_listeners(section: Listen | Admin, count: int = 1) -> list[socket.socket]:
@@ -104,13 +154,16 @@ def _beside(first: socket.socket) -> socket.socket:
 
 
 def _fork(
-    listeners: Sequence[socket.socket], memory: int, log_format: Literal["text", "json"]
+    listeners: Sequence[socket.socket],
+    memory: int,
+    log_format: Literal["text", "json"],
+    of_supervisor: Iterable[socket.socket],
 ) -> Sequence[StartedWorker]:
     made: list[StartedWorker] = []
     for slot in range(len(listeners)):
         ours, theirs = socket.socketpair()
         stack = StackDump()
-        others = [ours, *(first.end for first in made)]
+        others = [ours, *of_supervisor, *(first.end for first in made)]
         pid = os.fork()
         if pid == 0:
             sockets = tuple(listener.detach() for listener in listeners)

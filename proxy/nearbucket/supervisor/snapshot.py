@@ -38,6 +38,8 @@ _READ_AT_START = (
     "regions.source", "regions.refresh", "regions.cache",
 )  # fmt: skip
 
+USUAL_STOP_TIMEOUT = 30.0  # seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -113,6 +115,16 @@ def targets_in_other_regions(settings: Settings) -> dict[str, str]:
         for region in site.targets
         if (place := site.bucket_region(region)) != region
     }
+
+
+def long_drain(settings: Settings) -> str | None:
+    """What a drain that is longer than the usual stop timeouts of containers needs."""
+    if settings.limits.drain_timeout < USUAL_STOP_TIMEOUT:
+        return None
+    return (
+        f"{settings.limits.drain_timeout:g} s is longer than containers usually have between "
+        f"SIGTERM and SIGKILL ({USUAL_STOP_TIMEOUT:g} s in ECS and Kubernetes, 10 s in Docker)"
+    )
 
 
 def engine_of(snapshot: Snapshot) -> Engine:

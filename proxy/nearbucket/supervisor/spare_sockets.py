@@ -2,7 +2,8 @@
 
 With ``SO_REUSEPORT`` the kernel gives each listening socket its share of the connections, also to
 one whose worker hangs or is being replaced. Every worker has inherited all of these sockets, so
-others can take the connections from its accept queue.
+others can take the connections from its accept queue. For the same reason a socket is closed only
+when every worker has closed its copy.
 """
 
 from __future__ import annotations
@@ -47,6 +48,15 @@ class SpareSockets:
             if slot not in self._servers and slot not in self._opening:
                 self._opening[slot] = asyncio.create_task(self._open(slot))
 
+    @property
+    def listeners(self) -> list[socket.socket]:
+        """The sockets."""
+        return list(self._listeners.values())
+
+    def use_all(self) -> None:
+        """Accept connections on every socket."""
+        self.use(self._listeners)
+
     def close(self) -> None:
         """Accept nothing any more, and close the sockets."""
         self.use(())
@@ -56,6 +66,8 @@ class SpareSockets:
 
     async def _open(self, slot: int) -> None:
         try:
+            if slot not in self._wanted:
+                return
             server = await self._accept(self._listeners[slot].dup())
         except OSError:
             _log.exception("the connections of worker %d cannot be accepted", slot)

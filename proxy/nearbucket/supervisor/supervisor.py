@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from typing import TYPE_CHECKING, Any
-
-from aiohttp import web
 
 from nearbucket import __version__
 from nearbucket.config.differences import changes_line
 from nearbucket.config.file import DEFAULT_FILE, load
-from nearbucket.errors import ConfigError, OriginError, ProxyError
+from nearbucket.errors import OriginError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.regions.list_guard import RangesUse
@@ -25,10 +22,13 @@ from nearbucket.replicas.origin_check import OriginCheck
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.s3.direct_access import refuse_variables
 from nearbucket.supervisor.admin_api import application
+from nearbucket.supervisor.admin_server import AdminServer
 from nearbucket.supervisor.prefork import open_listeners
+from nearbucket.supervisor.shutdown import Shutdown
 from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
+    long_drain,
     regions_without_prefixes,
     restart_needed,
     snapshot_of,
@@ -100,7 +100,9 @@ class Supervisor:
         self._needs_restart: str | None = None
         self._without_prefixes: list[str] = []
         self._high_water = HighWater()
-        self._stop = asyncio.Event()
+        self._given = workers.given
+        self._shutdown = Shutdown(workers.given, workers.listeners, self._pool)
+        self._stop = self._shutdown.requested
         self._started = time.time()
 
     @property
@@ -110,20 +112,30 @@ class Supervisor:
 
     # Start
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain.
+    async def run(self) -> bool:
+        """Serve until a signal ends it, or another instance takes over; then drain.
+
+        Returns:
+            Whether all answers were complete.
 
         Raises:
             ConfigError: The admin port cannot be opened.
             ProxyError: No worker could start, or none lives long.
         """
         await self._feed.load_stored()
-        admin = await self._open_admin()
+        listener = self._given.admin or open_listeners(self.settings.admin)[0]
+        admin = AdminServer(listener, application(self, self.settings.admin.hosts))
+        if self._given.taken is None:
+            await admin.start()
         self._pool.start(self._stop.set)
-        self._watch_signals()
+        self._shutdown.watch_signals(self._on_hangup)
         tasks = [asyncio.create_task(each) for each in (self._feed.run(), self._watch_file())]
         try:
             await self._pool.ready(self._stop)
+            if self._given.taken is not None:
+                await self._shutdown.take_over(self.not_ready)
+                await admin.start()
+            tasks.append(asyncio.create_task(self._shutdown.hand_over(self.settings, admin)))
             self._announce(admin)
             self._check_credentials()
             self._origin_check.use(self.settings.sites)
@@ -133,41 +145,28 @@ class Supervisor:
             self._stop.set()
             self._stop_warm_up()
             self._origin_check.close()
+            how = self._shutdown.drain(self.settings.limits, serving=self._pool.serving > 0)
             for task in tasks:
                 task.cancel()
-            await self._pool.drain()
-            await admin.cleanup()
+            complete = await self._pool.drain(how)
+            await admin.close()
         self._pool.raise_failure()
         _log.info("drained; goodbye")
+        return complete
 
-    async def _open_admin(self) -> web.AppRunner:
-        runner = web.AppRunner(application(self, self.settings.admin.hosts), access_log=None)
-        await runner.setup()
-        try:
-            (listener,) = open_listeners(self.settings.admin)
-        except ConfigError:
-            await runner.cleanup()
-            raise
-        await web.SockSite(runner, listener).start()
-        return runner
-
-    def _watch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-
-    def _announce(self, admin: web.AppRunner) -> None:
+    def _announce(self, admin: AdminServer) -> None:
         file = self._path or DEFAULT_FILE
         name = fingerprint(self.settings)
         _log.info("nearbucket %s: configuration %s from %s", __version__, name, file)
         _log.info("listen on %s port %d", *self._address)
-        _log.info("admin on %s port %d", *admin.addresses[0][:2])
+        _log.info("admin on %s port %d", *admin.address)
         self._warn_of_targets()
 
     def _warn_of_targets(self) -> None:
         for key, warning in targets_in_other_regions(self.settings).items():
             _log.warning("%s: %s", key, warning)
+        if needed := long_drain(self.settings):
+            _log.info("limits.drain_timeout: %s; set the stop timeout above it", needed)
         if keys := targets_without_owner(self.settings):
             _log.warning(
                 "expected_owner is not set for %s: S3 then also answers if the bucket was deleted "

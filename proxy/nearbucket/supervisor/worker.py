@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.frontend.aiohttp_lane.handler import Handler
@@ -18,10 +19,12 @@ from nearbucket.origin.registry import OriginRegistry
 from nearbucket.replicas.replica_status import ReplicaStatuses
 from nearbucket.supervisor.file_limit import FileLimit
 from nearbucket.supervisor.listener_tls import Certificate
+from nearbucket.supervisor.spare_sockets import SpareSockets
+from nearbucket.supervisor.worker_drain import Accepting, WorkerDrain
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.recent_redirects import SharedTable
@@ -36,11 +39,18 @@ TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access lo
 BACKLOG = 4096  # connections that the kernel keeps until they are accepted
 SHUTDOWN_MARGIN = 30.0  # seconds beyond idle_timeout, which the connection itself enforces
 
+_NO_OTHERS: Mapping[int, socket.socket] = MappingProxyType({})
+
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Serves one listening socket until it is drained; in tests, beside other things."""
+    """Serves one listening socket until it is drained; in tests, beside other things.
+
+    Attributes:
+        context: What its connections share.
+        spare: The sockets of other workers, for which it may accept.
+    """
 
     def __init__(  # noqa: PLR0913  # what tests and benches replace
         self,
@@ -82,11 +92,17 @@ class Worker:
         self._origins: OriginRegistry
         self._replicas: ReplicaStatuses
         self._handler: Handler
+        self.spare: SpareSockets
+        self._listener: socket.socket
         self._server: asyncio.Server
+        self._unfinished: set[asyncio.Task[None]] = set()
+        self._drain: WorkerDrain
         self._ticking: asyncio.Task[None]
 
-    async def start(self, listener: socket.socket) -> None:
-        """Accept connections on a bound socket."""
+    async def start(
+        self, listener: socket.socket, others: Mapping[int, socket.socket] = _NO_OTHERS
+    ) -> None:
+        """Accept connections on a bound socket; ``others`` are those of other workers, by slot."""
         counters = self.context.counters
         self._origins = OriginRegistry(
             lambda site: _SiteOriginCounters(counters, site), self._ambient
@@ -101,17 +117,22 @@ class Worker:
         self.context.decider.replicas = self._replicas
         self._prepare(self.context.settings)()
         self._handler = Handler(self.context)
-        self._server = await self.accept(listener)
+        self._listener = listener
+        self.spare = SpareSockets(others, self._accept)
+        self._server = await self._accept(listener)
         self._ticking = asyncio.create_task(self._tick())
 
-    async def accept(self, listener: socket.socket) -> asyncio.Server:
-        """Accept connections on one more bound socket, until the server is closed."""
-        return await asyncio.get_running_loop().create_server(
+    async def _accept(self, listener: socket.socket) -> asyncio.Server:
+        server = await asyncio.get_running_loop().create_server(
             lambda: ClientConnection(self.context, self._handler.connection),
             sock=listener,
             backlog=BACKLOG,
             **self._tls(),
         )
+        unfinished = asyncio.create_task(server.wait_closed())
+        self._unfinished.add(unfinished)
+        unfinished.add_done_callback(self._unfinished.discard)
+        return server
 
     def _tls(self) -> dict[str, Any]:
         if self._certificate is None:
@@ -196,23 +217,21 @@ class Worker:
         self._origins.check(now)
         self.context.log.flush()
 
-    async def drain(self) -> None:
-        """Accept no more connections, finish the others within ``drain_timeout``, then end."""
-        deadline = time.monotonic() + self.context.settings.limits.drain_timeout
-        self.context.drain()
-        self._server.close()
-        while self.context.connections and time.monotonic() < deadline:
-            for connection in tuple(self.context.connections):
-                connection.check(time.monotonic())
-            await asyncio.sleep(0.05)
-        if self.context.connections:
-            _log.warning("drain_timeout is over: %d connections cut", len(self.context.connections))
-        for connection in tuple(self.context.connections):
-            connection.abort()
-        await asyncio.sleep(0)
+    async def drain(
+        self, cut_after: float, grace: float = 0.0, *, sockets_stay: bool = False
+    ) -> int:
+        """Finish the open connections, and end; see ``WorkerDrain`` for arguments and result."""
+        accepting = Accepting(self._listener, self._server, self.spare, self._unfinished)
+        self._drain = WorkerDrain(self.context, accepting, cut_after)
+        cut = await self._drain.run(grace, sockets_stay=sockets_stay)
         self._ticking.cancel()
         await self._replicas.close()
         await self._origins.close()
+        return cut
+
+    def end_drain(self, cut_after: float) -> None:
+        """Cut the answers that are not complete after so many seconds."""
+        self._drain.end(cut_after)
 
 
 class _SiteOriginCounters:

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 STATS_TIMEOUT = 2.0  # seconds a worker may take to send its metrics; then its last ones are used
 APPLY_ATTEMPTS = 5  # times STATS_TIMEOUT: how long workers may take to apply a snapshot
-DRAIN_GRACE = 5.0  # seconds a worker may take beyond drain_timeout before it is killed
+END_MARGIN = 3.0  # seconds a worker may take beyond drain_timeout before it is killed
 
 
 class WorkerPool:
@@ -73,11 +73,12 @@ class WorkerPool:
         self._memory = memory
         self._encoded = encoded(snapshot)
         self._log_format = snapshot.settings.log.format
-        self._drain_timeout = snapshot.settings.limits.drain_timeout
         self.credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
         self._workers: dict[int, WorkerHandle] = {}
         self._retired: Values = {}
-        self._draining = False
+        self._drain: Drain | None = None
+        self._kill: asyncio.TimerHandle | None = None
+        self._failed = False  # whether a worker ended in the drain with an answer cut, or worse
         self._answered = False
         self._stats_lock = asyncio.Lock()
         self._stats_number = 0
@@ -88,6 +89,7 @@ class WorkerPool:
         self._restarts = Counter(dict.fromkeys(RestartCause, 0))
         self._unserved: set[int] = set()  # sockets whose own worker does not accept
         self._shared: frozenset[int] = frozenset()  # those that the workers know of
+        self._closing_sockets = False
         self._failure: ProxyError | None = None
         self._no_pause = asyncio.Event()
         self._on_failure: Callable[[], object]
@@ -145,7 +147,7 @@ class WorkerPool:
         ended = [
             f"worker {slot} ended and is not replaced yet"
             for slot in sorted(self._unserved)
-            if slot not in self._workers or not self._workers[slot].ready
+            if self._drain is None and (slot not in self._workers or not self._workers[slot].ready)
         ]
         others = "; others accept its connections" if self.serving else ""
         return [f"{problem}{others}" for problem in (*silent, *ended)]
@@ -183,7 +185,6 @@ class WorkerPool:
         if refusals:
             self._send_snapshot(before)
             raise ProxyError("; ".join(refusals))
-        self._drain_timeout = snapshot.settings.limits.drain_timeout
 
     def _send_snapshot(self, data: bytes) -> None:
         self._encoded = data
@@ -256,40 +257,59 @@ class WorkerPool:
                 del worker.explanations[number]
         return [wait.result() for wait in waits if wait in done]
 
-    async def drain(self) -> None:
-        """Have every worker finish its requests and end; kill those that do not in time."""
-        self._draining = True
-        self._no_pause.set()
+    async def drain(self, drain: Drain) -> bool:
+        """Have every worker finish its answers and end; kill those that do not in time.
+
+        Returns:
+            Whether every worker ended by itself, with all answers complete.
+        """
         for listener in self._listeners:
             listener.close()
+        self._no_pause.set()
+        self._send_drain(drain)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watching.cancel()
+        if self._kill is not None:
+            self._kill.cancel()
+        return not self._failed
+
+    def cut_answers(self) -> None:
+        """End a drain: cut the answers that are not complete."""
+        if self._drain is not None:
+            self._send_drain(Drain(0.0))
+
+    def _send_drain(self, drain: Drain) -> None:
+        self._drain = drain
         for worker in self._workers.values():
             if worker.ready:
-                worker.channel.send(Drain())
+                worker.channel.send(drain)
             else:  # it has no connection yet
                 worker.kill()
-        ended = asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.wait({ended}, timeout=self._drain_timeout + DRAIN_GRACE)
+        if self._kill is not None:
+            self._kill.cancel()
+        loop = asyncio.get_running_loop()
+        self._kill = loop.call_later(drain.cut_after + END_MARGIN, self._kill_all)
+
+    def _kill_all(self) -> None:
         for worker in self._workers.values():
             _log.error("worker process %d does not end; killed", worker.process.pid)
             worker.kill()
-        await ended
-        self._watching.cancel()
 
     async def _keep(self, slot: int) -> None:
         """Run a worker on this slot's socket, and another when it ends."""
         backoff = self._backoffs[slot]
-        while not (self._draining or self._failure):
+        while not (self._drain or self._failure):
             started, ended = time.monotonic(), None
             try:
                 ended = await self._run(slot)
             except Exception:
                 # No process or descriptor was left. Connections wait in the socket meanwhile.
                 _log.exception("worker %d could not be started", slot)
-            if not self._draining:
+            self._unserved.add(slot)
+            self._share_sockets()
+            if self._drain is None:
                 was_ready = ended is not None and ended.ready
                 backoff.ended(time.monotonic() - started if was_ready else 0.0)
-                self._unserved.add(slot)
-                self._share_sockets()
                 self._restarts[ended.cause if ended else RestartCause.START] += 1
                 how = ended.end_words if ended else "could not be started"
                 self._fail_if_no_use(how)
@@ -328,7 +348,7 @@ class WorkerPool:
         worker.channel.send_encoded(self._encoded)
         worker.channel.send(ServeSockets(self._shared))
         self._workers[slot] = worker
-        if self._draining:
+        if self._drain is not None:
             worker.kill()
         try:
             await worker.listen()
@@ -338,6 +358,8 @@ class WorkerPool:
             self._answered |= worker.ready
             self._retired = total([self._retired, retired(worker.values)])
             await worker.close()
+            cut = worker.ready and worker.process.returncode != 0
+            self._failed |= self._drain is not None and cut
         return worker
 
     async def _watch(self) -> None:
@@ -352,9 +374,15 @@ class WorkerPool:
                     self._unserved.discard(slot)
             self._share_sockets()
 
+    def share_all_sockets(self) -> None:
+        """Have every worker accept from every socket: some are about to be closed."""
+        self._closing_sockets = True
+        self._share_sockets()
+
     def _share_sockets(self) -> None:
         """Have the other workers accept the connections of workers that do not."""
-        if not self._draining and self._unserved != self._shared:
-            self._shared = frozenset(self._unserved)
+        unserved = range(len(self._listeners)) if self._closing_sockets else self._unserved
+        if (shared := frozenset(unserved)) != self._shared:
+            self._shared = shared
             for worker in self._workers.values():
                 worker.channel.send(ServeSockets(self._shared))

@@ -26,6 +26,7 @@ from nearbucket.supervisor.ipc import (
     Channel,
     CredentialsReply,
     CredentialsRequest,
+    Drain,
     ExplainReply,
     ExplainRequest,
     Heartbeat,
@@ -37,7 +38,6 @@ from nearbucket.supervisor.ipc import (
     encoded,
 )
 from nearbucket.supervisor.snapshot import Snapshot
-from nearbucket.supervisor.spare_sockets import SpareSockets
 from nearbucket.supervisor.stack_dump import write_stack_to
 from nearbucket.supervisor.worker import Worker
 from nearbucket.supervisor.worker_silence import HEARTBEAT
@@ -111,13 +111,12 @@ class _MessageHandler:
         channel: Channel,
         worker: Worker,
         credentials: _CredentialsClient,
-        spare: SpareSockets,
     ) -> None:
         self._channel = channel
         self._worker = worker
         self._credentials = credentials
-        self._spare = spare
         self._explaining: set[asyncio.Task[None]] = set()
+        self._drain: Drain | None = None  # None if the supervisor is gone
 
     def handle_message(self, message: Message | None) -> bool:
         """Act on a message, or on None: the supervisor is gone. Returns whether to go on."""
@@ -131,15 +130,18 @@ class _MessageHandler:
                 self._explaining.add(task)
                 task.add_done_callback(self._explaining.discard)
             case ServeSockets(slots):
-                self._spare.use(slots)
+                self._worker.spare.use(slots)
             case CatalogBatch() as batch:
                 self._worker.learn(batch)
             case VersionReport() as report:
                 self._worker.on_report(report)
             case CredentialsReply() as reply:
                 self._credentials.on_reply(reply)
-            case _:  # Drain or None
+            case Drain() | None as last:
+                self._drain = last
                 return False
+            case _:  # what a worker sends
+                pass
         return True
 
     def _apply(self, snapshot: Snapshot) -> None:
@@ -164,26 +166,35 @@ class _MessageHandler:
         values["nearbucket_log_lines_dropped_total"]["process",] = lines_dropped()
         self._channel.send(Stats(number, values, worker.stuck_clients(), worker.down()))
 
-    async def drain(self) -> None:
-        """Drain the worker, and go on handling messages meanwhile."""
-        self._spare.close()
-        draining = asyncio.create_task(self._worker.drain())
+    async def drain(self) -> int:
+        """Drain the worker, and go on handling messages meanwhile; how many answers were cut."""
+        worker = self._worker
+        drain = self._drain or Drain(  # without a supervisor, others may have the socket or not
+            worker.context.settings.limits.drain_timeout, sockets_stay=True
+        )
+        draining = asyncio.create_task(
+            worker.drain(drain.cut_after, drain.grace, sockets_stay=drain.sockets_stay)
+        )
         while not draining.done():
             receiving = asyncio.create_task(self._channel.receive())
             await asyncio.wait({draining, receiving}, return_when=asyncio.FIRST_COMPLETED)
             if not receiving.done():
                 receiving.cancel()
             elif not self.handle_message(receiving.result()):
-                await draining
+                if self._drain is None:
+                    await draining
+                else:
+                    worker.end_drain(self._drain.cut_after)
+        return draining.result()
 
 
-async def _run(given: Inherited) -> None:
-    """Run a worker until the supervisor sends ``Drain`` or is gone."""
+async def _run(given: Inherited) -> int:
+    """Run a worker until the supervisor sends ``Drain`` or is gone; the exit code."""
     listeners = {slot: _listener(number) for slot, number in enumerate(given.listeners)}
     channel = await Channel.over(socket.socket(fileno=given.channel))
     first = await channel.receive()
     if not isinstance(first, Snapshot):
-        return
+        return 0
     logging.getLogger().setLevel(first.settings.log.level.upper())
     credentials = _CredentialsClient(channel)
     worker = Worker(
@@ -192,24 +203,24 @@ async def _run(given: Inherited) -> None:
         redirect_table=SharedTable(given.memory),
         report=channel.send,
     )
-    await worker.start(listeners.pop(given.slot))
+    await worker.start(listeners.pop(given.slot), listeners)
     # Collections hold the event loop. What exists now stays, so they need not visit it, and the
     # caches' many entries form no cycles, so they need visit those rarely.
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 100)
-    spare = SpareSockets(listeners, worker.accept)
-    handler = _MessageHandler(channel, worker, credentials, spare)
+    handler = _MessageHandler(channel, worker, credentials)
     channel.send(Ready())
     beating = asyncio.create_task(_send_heartbeats(channel))
     while handler.handle_message(await channel.receive()):
         pass
-    await handler.drain()
+    cut = await handler.drain()
     handler.send_stats(LAST_STATS)
     await worker.context.log.close()
     handler.send_stats(LAST_STATS)  # again, with the log lines that could not be written
     beating.cancel()
     await channel.close()
+    return int(cut > 0)
 
 
 def _listener(descriptor: int) -> socket.socket:
@@ -235,13 +246,12 @@ def serve(given: Inherited) -> int:
     log.start()
     logging.getLogger().setLevel(logging.INFO)
     try:
-        uvloop.run(_run(given))
+        return uvloop.run(_run(given))
     except BaseException:
         _log.exception("the worker failed")
         return 1
     finally:
         log.close()
-    return 0
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from nearbucket.analysis.report.figures import visible
+from nearbucket.cli.check.drain_check import drain_findings
 from nearbucket.cli.check.exposure_check import exposure_findings
 from nearbucket.cli.check.region_check import region_findings
 from nearbucket.cli.output import (
@@ -58,10 +59,11 @@ def check(
     known = [*exposure_findings(settings), *regions]
     if not as_json:
         _print_configuration(settings, len(unreadable), {finding.place for finding in regions})
+    drain = drain_findings(settings)
     if offline:  # without a list nothing has to be said
-        findings = [finding for finding in known if finding.level != "note"]
+        findings = [*(finding for finding in known if finding.level != "note"), *drain]
     else:
-        findings = [*asyncio.run(_findings(settings, sample, named)), *known]
+        findings = [*asyncio.run(_findings(settings, sample, named)), *known, *drain]
     if as_json:
         files = {"unreadable_files": unreadable} if unreadable else {}
         print_json(_sites(settings) | files | _as_json(findings))

@@ -134,6 +134,7 @@ class Demo:
         return {
             "listen": {"host": "127.0.0.1", "port": self.port, "workers": 2},
             "admin": {"port": self.admin_port},
+            "limits": {"drain_grace": 0},  # no load balancer has to notice
             "client_address": {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
             "regions": {
                 "source": str(folder / "ip-ranges.json"),

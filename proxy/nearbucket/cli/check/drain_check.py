@@ -1,0 +1,21 @@
+"""A finding about the time that the drain takes; the container's stop timeout is not known here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nearbucket.cli.check.finding import Finding, Level
+from nearbucket.supervisor.snapshot import long_drain
+
+if TYPE_CHECKING:
+    from nearbucket.config.settings import Settings
+
+
+def drain_findings(settings: Settings) -> list[Finding]:
+    """A note if a container needs a longer stop timeout than usual."""
+    text = long_drain(settings)
+    fix = (
+        "set the stop timeout above it (ECS StopTimeout, at most 120 s on Fargate; "
+        "terminationGracePeriodSeconds; stop_grace_period; TimeoutStopSec)"
+    )
+    return [Finding(Level.NOTE, "limits.drain_timeout", "drain", text, fix)] if text else []
