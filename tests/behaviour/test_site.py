@@ -277,6 +277,42 @@ async def test_a_tls_client_that_does_not_let_go_holds_up_no_drain(
         sock.close()
 
 
+async def test_a_tls_handshake_in_progress_at_the_drain_is_completed_and_its_request_answered(
+    serve: Serve, tmp_path: Path
+) -> None:
+    tls = make_certificate(tmp_path, "one.example")
+    async with ScriptedS3() as server, serve(scripted(server, tls=tls)) as served:
+        plain = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", served.port), 5)
+        draining = asyncio.create_task(served.drain())
+        async with asyncio.timeout(PATIENCE):
+            while await accepts(served.port):  # noqa: ASYNC110  # another process would see it
+                await asyncio.sleep(0.05)
+        assert not draining.done()
+        answer = await asyncio.to_thread(get_over, plain, client_side(tls))
+        assert answer.startswith(b"HTTP/1.1 301")
+        assert b"Connection: close" in answer
+        await draining
+
+
+async def accepts(port: int) -> bool:
+    try:
+        async with asyncio.timeout(0.2):  # a socket that closes ignores new connections first
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    except TimeoutError:
+        return True
+    writer.close()
+    return True
+
+
+def get_over(plain: socket.socket, context: ssl.SSLContext) -> bytes:
+    """The answer of a client that begins its handshake now."""
+    with context.wrap_socket(plain, server_hostname="one.example") as sock:
+        sock.sendall(head_of("/a.tar.gz", client_at(EAST)))
+        return sock.recv(4096)
+
+
 def blocking_get(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
     """One answered request on a connection that is then left alone, as a pool does."""
     plain = socket.create_connection(("127.0.0.1", port), PATIENCE)

@@ -78,6 +78,17 @@ def test_check_of_one_target_in_shadow_speaks_of_that_target_alone(
     assert "clients in us-west-2 are not redirected (mode: shadow" in out
 
 
+def test_a_drain_that_takes_a_longer_stop_timeout_than_usual_is_a_note(
+    nearbucket: Run, tmp_path: Path
+) -> None:
+    config = write(tmp_path / "a.yaml", limits={"drain_timeout": "110s"})
+    done = nearbucket("check", "--offline", "--config", config)
+    (line,) = [line for line in done.out.splitlines() if line.startswith("note: ")]
+    assert line.startswith("note: limits.drain_timeout: 110 s is longer than containers usually")
+    assert "StopTimeout" in line
+    assert done.code == 0
+
+
 @pytest.mark.parametrize(
     "command",
     [
