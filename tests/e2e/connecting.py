@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CLIENTS = 24
-PAUSE = 0.002
+PAUSE = 0.005
 """Seconds between two connections of a client, in which the server has the processor."""
 
 
