@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import socket
 from contextlib import ExitStack, closing
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tests.conftest import LocalS3
 
 WEST, OUTSIDE = MADE.west, MADE.outside[0]
+WAITING = 12
+"""Clients that wait in the queues of two sockets: enough for both."""
 BIG_PATH = "/big/pack-1.0.tar.xz"
 
 
@@ -141,6 +144,44 @@ def test_a_second_sigint_cuts_what_runs(s3: LocalS3, tmp_path: Path) -> None:
             assert running.stop(signal.SIGINT) == 1  # within less than the grace
         (line,) = running.lines()
         assert line["complete"] is False
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, None], ids=["crashes", "hangs"])
+def test_what_waits_for_a_worker_that_ends_during_the_drain_is_answered_by_another(
+    s3: LocalS3, tmp_path: Path, end: int | None
+) -> None:
+    with instance(s3, tmp_path, drain_grace="500ms") as running:
+        worker = running.ready().workers()[0]
+        running.signal(signal.SIGTERM)
+        running.until("/readyz", lambda status, text: status == 503 and "draining" in text)
+        os.kill(worker, signal.SIGSTOP)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(connect(running)) for _ in range(WAITING)]
+            if end is not None:
+                os.kill(worker, end)
+            assert {answer_of(client, REDIRECTED) for client in clients} == {"closing"}
+        assert running.wait() == 1
+    hung = f"worker process {worker} has not answered for 5 s" in running.said()
+    assert hung == (end is None)
+
+
+def test_a_worker_that_hangs_at_a_take_over_loses_no_connection(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    first = instance(s3, tmp_path / "1")
+    second = instance(s3, tmp_path / "2", before=first, workers=1)
+    with first:
+        hung = first.ready().workers()[1]  # the next instance has no worker for its socket
+        with second:
+            first.until("/healthz", lambda *_: "starts to take over" in first.said())
+            os.kill(hung, signal.SIGSTOP)
+            with ExitStack() as stack:
+                clients = [stack.enter_context(connect(first)) for _ in range(WAITING)]
+                outcomes = {answer_of(client, REDIRECTED) for client in clients}
+            assert first.wait() == 1
+            assert second.get(BIG_PATH, WEST).status == 301
+            assert second.stop() == 0
+    assert outcomes <= {"answered", "closing"}
 
 
 def test_instances_take_over_from_each_other_and_no_connection_is_reset_or_refused(

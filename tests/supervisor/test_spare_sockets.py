@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -87,6 +88,22 @@ async def test_a_socket_that_is_no_longer_wanted_when_it_would_be_opened_is_not(
     assert await said(two.client(2)) == b"hello"
     with pytest.raises(BlockingIOError):
         left.recv(1)
+
+
+async def test_all_sockets_are_accepted_from_before_they_are_closed(two: Two) -> None:
+    waiting = two.client(1), two.client(2)
+    two.spare.use_all()
+    assert [await said(client) for client in waiting] == [b"hello", b"hello"]
+
+
+async def test_a_socket_that_is_closed_before_it_could_be_opened_is_no_error(
+    two: Two, caplog: pytest.LogCaptureFixture
+) -> None:
+    two.spare.use_all()
+    two.spare.close()
+    await asyncio.sleep(0)
+    gc.collect()  # a task that failed says so when it is collected
+    assert not caplog.records
 
 
 async def test_a_worker_has_no_spare_socket_of_its_own(two: Two) -> None:

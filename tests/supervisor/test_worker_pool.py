@@ -299,3 +299,30 @@ async def test_the_drain_does_not_wait_for_a_worker_that_hangs(
         (hung,) = it.made[0]
         hung.hangs = True
     assert hung.returncode == -signal.SIGKILL
+
+
+async def test_during_the_drain_others_accept_for_a_worker_that_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with pool_of(monkeypatch, lambda: Process(drains=False), Process) as it:
+        await it.until(lambda: it.pool.serving == 2)
+        (first,), (second,) = it.made
+        draining = asyncio.create_task(it.pool.drain(Drain(25.0, grace=5.0)))
+        await it.until(lambda: second.returncode == 0)
+        await it.until(lambda: first.slots == {1})
+        first.kill()
+        assert not await draining
+        assert not it.pool.problems
+
+
+async def test_before_sockets_are_closed_every_worker_accepts_from_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with pool_of(monkeypatch, Process, Process) as it:
+        await it.until(lambda: it.pool.serving == 2)
+        it.pool.share_all_sockets()
+        await it.until(lambda: all(made[0].slots == {0, 1} for made in it.made))
+        (first,), (second,) = it.made
+        first.hangs = True
+        await it.until(lambda: it.pool.serving == 1)
+        assert second.slots == {0, 1}
