@@ -287,26 +287,19 @@ async def test_an_answer_names_our_version_whatever_the_request_does(
         assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_what_comes_before_a_broken_request_is_answered_when_it_came_alone(
-    serve: Serve,
+@pytest.mark.parametrize("in_one_chunk", [True, False])
+async def test_what_comes_before_a_broken_request_is_answered_and_nothing_behind_it(
+    serve: Serve, *, in_one_chunk: bool
 ) -> None:
+    first, rest = get(b"/a.txt"), b"evil\r\n\r\n" + EVIL
     async with recorded(serve) as (served, origin):
-        client = await (await served.connect()).send(get(b"/a.txt"))
+        client = await (await served.connect()).send(first + rest if in_one_chunk else first)
         assert (await _ours(client)).status == 200
-        await client.send(b"evil\r\n\r\n" + EVIL)
+        if not in_one_chunk:
+            await client.send(rest)
         assert (await _ours(client)).status == 400
         await _ends(client, closes=True)
         assert origin.asked() == [b"GET /downloads/a.txt"]
-
-
-async def test_what_comes_in_one_chunk_with_a_broken_request_is_refused_with_it(
-    serve: Serve,
-) -> None:
-    async with recorded(serve) as (served, origin):
-        client = await (await served.connect()).send(get(b"/a.txt") + b"evil\r\n\r\n" + EVIL)
-        assert (await _ours(client)).status == 400
-        await _ends(client, closes=True)
-        assert origin.asked() == []
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from nearbucket.config.value_types import (
     Port,
     Section,
     SettingError,
+    Size,
     like,
     nearest,
     network,
@@ -32,6 +33,8 @@ AWS_LIST = "https://ip-ranges.amazonaws.com/ip-ranges.json"
 """Where AWS publishes its prefixes."""
 TRUST_WORDS = ("loopback", "private", "cloudfront")
 """Words that stand for networks in ``client_address.trusted_proxies``."""
+_SMALLEST_HEAD, _LARGEST_HEAD = 8 * 1024, 1024 * 1024
+"""Bytes of a head of one line of the longest URL, and of one with all fields that are read."""
 _HEADER = r"^[A-Za-z0-9-]+$"
 
 
@@ -182,7 +185,9 @@ class Limits(Section):
     """Limits for client connections."""
 
     header_timeout: Duration = 10.0
-    """Time for a request head, from its first byte."""
+    """Time for a request head, from its first byte; and for a TLS handshake."""
+    header_size: Size = 64 * 1024
+    """Bytes of a request head, with its request line, from 8KiB; a larger one gets 431."""
     idle_timeout: Duration = 75.0
     """How long a connection may stay open without a request; longer than the load balancer's."""
     max_connections: Annotated[int, Field(ge=1), NOT_BOOLEAN] = 20000
@@ -203,6 +208,13 @@ class Limits(Section):
                 "drain_grace",
             )
         return self
+
+    @field_validator("header_size")
+    @classmethod
+    def _holds_a_line(cls, value: int) -> int:
+        if not _SMALLEST_HEAD <= value <= _LARGEST_HEAD:
+            raise ValueError("is too small or too large; write a size from 8KiB to 1MiB")
+        return value
 
 
 class Log(Section):

@@ -8,6 +8,7 @@ In reading order:
 
 * ``handler.py``: one request from its decision to its log line; streams objects.
 * ``protocol.py``: aiohttp's protocol of one connection, and answers to malformed requests.
+* ``unparsed.py``: the bytes that are not parsed yet, and the bound on a request's head.
 * ``request_validation.py``: requests that aiohttp accepts but RFC 9112 does not.
 * ``responses.py``: redirects, refusals and error texts as aiohttp responses.
 """

@@ -10,9 +10,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from nearbucket.frontend.aiohttp_lane.responses import refusal
+from nearbucket.frontend.aiohttp_lane.unparsed import UnparsedBytes
 from nearbucket.policy.model import Reason, Refuse, Request
 
 if TYPE_CHECKING:
@@ -28,13 +30,18 @@ MAX_FIELD = 8191  # bytes of a field; not MAX_LINE, so that aiohttp's error tell
 MAX_FIELDS = 128
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.[01]\r\n")
 _ANSWERED = {b"GET", b"HEAD", b"OPTIONS"}
+_NOT_A_HEAD = b"\0"
+"""What no head may contain, at any place: with it aiohttp's parser ends."""
 _FOREVER = 1e7  # seconds; ``ClientConnection`` has the timeouts
 
 
 class AiohttpConnection(RequestHandler):
     """aiohttp's protocol; tells the client connection when an answer is complete."""
 
-    __slots__ = ("_answered", "_body", "_context", "_last", "_start", "_unread", "client")
+    __slots__ = (
+        "_answered", "_body", "_body_left", "_context", "_held", "_is_done", "_last",
+        "_outside_body", "_too_large", "_unparsed", "client",
+    )  # fmt: skip
 
     def __init__(
         self, client: ClientConnection, context: WorkerContext, server: web.Server
@@ -51,13 +58,15 @@ class AiohttpConnection(RequestHandler):
         )
         self.client = client
         self._context = context
+        self._unparsed = UnparsedBytes()
+        self._held = False  # nothing is read: too much waits for an answer to be complete
         self._answered = 0
+        self._is_done = False  # the connection is closed after the last answer
         self._last: StreamReader | None = None
         self._body: StreamReader | None = None  # of the message that was read last
-        # Of the message that is being read, or was read last. None if it is not known where that
-        # begins: in bytes that follow the end of a body.
-        self._start: bytes | None = b""
-        self._unread = False  # whether the end of its head has not come yet
+        self._body_left: int | None = 0  # its bytes that have not come; None if only aiohttp knows
+        self._outside_body = 0  # bytes of chunked framing and trailers since its last byte
+        self._too_large = False  # whether the message is a head over ``limits.header_size``
 
     @property
     def unanswered(self) -> int:
@@ -70,23 +79,77 @@ class AiohttpConnection(RequestHandler):
         return self._request_count - self._answered
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the client; keep the first line, for the answer if they are no request."""
-        if self._body is not None and not self._body.is_eof():
-            self._start = None
-        elif not self._unread:
-            self._start = b""
-        if self._start is not None and b"\n" not in self._start:
-            self._start = (self._start + data)[:MAX_LINE]
+        """Take bytes of the client.
+
+        aiohttp calls it without any to go on with a body.
+        """
+        if not data:
+            super().data_received(data)
+        self._unparsed.add(data)
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has come: the rest of a body, and the next head if no other is answered."""
+        unparsed = self._unparsed
+        while len(unparsed):
+            if self._body is not None and not self._body.is_eof():
+                if self._body_left == 0:
+                    break  # aiohttp has all of it, and its reader has not
+                self._parse_body(self._body, self._body_left)
+            elif self._is_done or self._body_left is None:
+                unparsed.clear()  # nothing behind a chunked body is answered
+            elif self.unanswered:
+                break
+            else:
+                self._parse_head()
+        self._hold()
+
+    def _parse_head(self) -> None:
         count = self._request_count
-        super().data_received(data)
-        self._unread = self._request_count == count
-        if not self._unread:
-            self._body = self._messages[-1][1]
+        taken = self._unparsed.take_head(self._context.settings.limits.header_size, MAX_LINE)
+        self._too_large = not taken
+        super().data_received(taken or _NOT_A_HEAD)
+        if self._request_count == count:
+            return
+        self._unparsed.begin_head()
+        message, self._body = self._messages[-1]
+        self._body_left = self._outside_body = 0
+        if isinstance(message, RawRequestMessage) and not self._body.is_eof():
+            framed = not message.chunked and message.method != "CONNECT"
+            self._body_left = int(message.headers.get("Content-Length", 0)) if framed else None
+
+    def _parse_body(self, body: StreamReader, left: int | None) -> None:
+        """Pass on bytes of a body; too many of chunked framing or trailers end the connection."""
+        taken, before = self._unparsed.take(left), body.total_bytes
+        if left is not None:
+            self._body_left = left - len(taken)
+        else:
+            self._unparsed.start = None
+        super().data_received(taken)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            # it is invalid: that is answered in place of the request, if no answer has begun
+            while len(self._messages) > 1:
+                self._messages.popleft()
+                self._request_count -= 1
+        self._outside_body = 0 if body.total_bytes != before else self._outside_body + len(taken)
+        if left is None and self._outside_body > self._context.settings.limits.header_size:
+            self.client.abort()
+
+    def _hold(self) -> None:
+        """Read no more while too much waits."""
+        held, self._held = self._held, len(self._unparsed) > MAX_LINE
+        if self.transport is None or held is self._held:
+            pass
+        elif self._held:
+            self.transport.pause_reading()
+        elif not self._reading_paused:  # by aiohttp, for a body that is not read
+            self.transport.resume_reading()
 
     @property
     def is_head(self) -> bool:
         """Whether the message that was read last began like a HEAD: its answer has no body."""
-        return self._start is not None and self._start.startswith(b"HEAD ")
+        start = self._unparsed.start
+        return start is not None and start.startswith(b"HEAD ")
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -95,7 +158,9 @@ class AiohttpConnection(RequestHandler):
         resp, reset = await super().finish_response(request, resp, start_time)
         self._answered += 1
         self._last = request.content
+        self._is_done = reset or not resp.keep_alive
         if not reset:
+            self._parse()
             self.client.answered(
                 keep_alive=bool(resp.keep_alive), had_body=bool(request.body_exists)
             )
@@ -117,8 +182,8 @@ class AiohttpConnection(RequestHandler):
             self.client.abort()
             raise ConnectionResetError("failed in the middle of an answer")
         unread = Request("-", "-", {}, request.remote)
-        decision = Refuse(_too_large(exc) or status, Reason.BAD_REQUEST)
-        start = self._start or b""
+        decision = Refuse(431 if self._too_large else _too_large(exc) or status, Reason.BAD_REQUEST)
+        start = self._unparsed.start or b""
         line = _REQUEST_LINE.match(start) if isinstance(exc, BadHttpMethod) else None
         if line is not None and line[1] not in _ANSWERED:  # those are followed by a bad request
             # a method that llhttp does not know; methods have case (RFC 9110 section 9.1)

@@ -30,7 +30,7 @@ TEXT = {
     414: "The address is longer than any object's can be.",
     417: "No expectation but 100-continue is met here.",
     421: "This server does not serve that host.",
-    431: "A header field is too long, or there are too many.",
+    431: "The header fields are too large, or there are too many.",
     502: "The origin gave no usable answer; try again.",
     503: "The origin is overloaded; try again.",
     504: "The origin did not answer in time; try again.",
