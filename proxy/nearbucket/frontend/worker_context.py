@@ -18,6 +18,7 @@ from nearbucket.telemetry.access_log import AccessLog
 from nearbucket.telemetry.metrics import Counters
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from nearbucket.config.settings import Settings
@@ -84,6 +85,7 @@ class WorkerContext:
         recorder: Counts and logs answers.
         warnings: Logs what fails.
         connections: Open client connections.
+        handshakes: Connections in their TLS handshake.
         max_connections: How many there may be.
         date: Value of the Date header, made once a second.
         draining: Whether answers close their connection.
@@ -92,8 +94,8 @@ class WorkerContext:
 
     __slots__ = (
         "_fast_lane", "closing_idle", "connections", "counters", "date", "decider",
-        "decision_cache", "draining", "entries", "log", "max_connections", "origins", "parser",
-        "recorder", "settings", "signed_requests", "warnings",
+        "decision_cache", "draining", "entries", "handshakes", "log", "max_connections", "origins",
+        "parser", "recorder", "settings", "signed_requests", "warnings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -131,6 +133,7 @@ class WorkerContext:
         self.origins: Mapping[str, OriginClient] = {}
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
         self.connections: set[OpenConnection] = set()
+        self.handshakes: set[asyncio.Task[None]] = set()
         self.max_connections = -(-settings.limits.max_connections // workers)
         self.draining = self.closing_idle = False
         self.apply(settings, table, cdn)

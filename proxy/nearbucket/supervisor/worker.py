@@ -9,11 +9,12 @@ import asyncio
 import logging
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nearbucket.frontend.aiohttp_lane.handler import Handler
 from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.live_explanation import live_explanation
+from nearbucket.frontend.tls_handshake import TlsHandshake
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import OriginRegistry
 from nearbucket.replicas.replica_status import ReplicaStatuses
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 TICK = 1.0  # seconds: resolution of the Date header, timeouts and the access log
 BACKLOG = 4096  # connections that the kernel keeps until they are accepted
-SHUTDOWN_MARGIN = 30.0  # seconds beyond idle_timeout, which the connection itself enforces
 
 _NO_OTHERS: Mapping[int, socket.socket] = MappingProxyType({})
 
@@ -91,11 +91,10 @@ class Worker:
         self._report = report
         self._origins: OriginRegistry
         self._replicas: ReplicaStatuses
-        self._handler: Handler
+        self._protocols: Callable[[], asyncio.Protocol]
         self.spare: SpareSockets
         self._listener: socket.socket
         self._server: asyncio.Server
-        self._unfinished: set[asyncio.Task[None]] = set()
         self._drain: WorkerDrain
         self._ticking: asyncio.Task[None]
 
@@ -116,33 +115,27 @@ class Worker:
         )
         self.context.decider.replicas = self._replicas
         self._prepare(self.context.settings)()
-        self._handler = Handler(self.context)
         self._listener = listener
+        self._protocols = self._protocols_for(Handler(self.context))
         self.spare = SpareSockets(others, self._accept)
         self._server = await self._accept(listener)
         self._ticking = asyncio.create_task(self._tick())
 
     async def _accept(self, listener: socket.socket) -> asyncio.Server:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self.context, self._handler.connection),
-            sock=listener,
-            backlog=BACKLOG,
-            **self._tls(),
+        return await asyncio.get_running_loop().create_server(
+            self._protocols, sock=listener, backlog=BACKLOG
         )
-        unfinished = asyncio.create_task(server.wait_closed())
-        self._unfinished.add(unfinished)
-        unfinished.add_done_callback(self._unfinished.discard)
-        return server
 
-    def _tls(self) -> dict[str, Any]:
-        if self._certificate is None:
-            return {}
-        limits = self.context.settings.limits
-        return {
-            "ssl": self._certificate.context,
-            "ssl_handshake_timeout": limits.header_timeout,
-            "ssl_shutdown_timeout": limits.idle_timeout + SHUTDOWN_MARGIN,
-        }
+    def _protocols_for(self, handler: Handler) -> Callable[[], asyncio.Protocol]:
+        """What makes the protocol of a new connection."""
+        context, certificate = self.context, self._certificate
+
+        def connection() -> ClientConnection:
+            return ClientConnection(context, handler.connection)
+
+        if certificate is None:
+            return connection
+        return lambda: TlsHandshake(context, certificate.context, connection)
 
     def apply(self, snapshot: Snapshot) -> None:
         """Decide by a new snapshot from the next request on.
@@ -221,7 +214,7 @@ class Worker:
         self, cut_after: float, grace: float = 0.0, *, sockets_stay: bool = False
     ) -> int:
         """Finish the open connections, and end; see ``WorkerDrain`` for arguments and result."""
-        accepting = Accepting(self._listener, self._server, self.spare, self._unfinished)
+        accepting = Accepting(self._listener, self._server, self.spare)
         self._drain = WorkerDrain(self.context, accepting, cut_after)
         cut = await self._drain.run(grace, sockets_stay=sockets_stay)
         self._ticking.cancel()

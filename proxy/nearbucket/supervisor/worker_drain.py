@@ -17,7 +17,6 @@ from nearbucket.supervisor.accept_queue import emptied, ignore_new_connections
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Collection
 
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.supervisor.spare_sockets import SpareSockets
@@ -32,14 +31,11 @@ class Accepting(NamedTuple):
         listener: Its own socket.
         server: The server on it.
         spare: The sockets of other workers.
-        unfinished: Tasks that end with a server and all of its connections; those that are still
-            in their TLS handshake, too.
     """
 
     listener: socket.socket
     server: asyncio.Server
     spare: SpareSockets
-    unfinished: Collection[asyncio.Task[None]]
 
     async def stop(self) -> None:
         """Accept what is in the queues, and close the sockets."""
@@ -91,8 +87,8 @@ class WorkerDrain:
             await self._accepting.stop()
         self._context.closing_idle = True
         await self._wait(self._deadline)
-        for each in tuple(self._accepting.unfinished):
-            each.cancel()
+        for handshake in tuple(self._context.handshakes):
+            handshake.cancel()
         cut = self._cut()
         await asyncio.sleep(0)
         return cut
@@ -103,10 +99,11 @@ class WorkerDrain:
 
     async def _wait(self, until: float) -> None:
         """Wait for the end of all connections, at most until a time and the end of the drain."""
-        while (self._context.connections or self._accepting.unfinished) and (
+        context = self._context
+        while (context.connections or context.handshakes) and (
             time.monotonic() < min(until, self._deadline)
         ):
-            for connection in tuple(self._context.connections):
+            for connection in tuple(context.connections):
                 connection.check(time.monotonic())
             await asyncio.sleep(0.05)
 

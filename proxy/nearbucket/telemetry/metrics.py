@@ -108,7 +108,8 @@ METRICS = (
     MetricDefinition("nearbucket_connections", "gauge", (),
                      "Open client connections."),
     MetricDefinition("nearbucket_connections_refused_total", "counter", (),
-                     "Connections over limits.max_connections, answered with 503."),
+                     "Connections over limits.max_connections: answered with 503, or closed before "
+                     "their TLS handshake."),
     MetricDefinition("nearbucket_file_limit_seconds_total", "counter", (),
                      "Seconds in which a worker had no free file descriptor, so that new "
                      "connections were closed without an answer."),
