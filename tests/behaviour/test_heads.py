@@ -126,7 +126,12 @@ async def test_an_answer_has_these_fields_and_no_others(  # noqa: PLR0913, PLR09
         (414, "The address is longer than any object's can be.", [], "/" + "a" * 9000),
         (417, "No expectation but 100-continue is met here.", ["Expect: x"], "/a"),
         (421, "This server does not serve that host.", [], "http://other.example/a"),
-        (431, "A header field is too long, or there are too many.", ["X: " + "a" * 9000], "/a"),
+        (
+            431,
+            "The header fields are too large, or there are too many.",
+            ["X: " + "a" * 9000],
+            "/a",
+        ),
     ],
 )
 async def test_a_refusal_says_in_a_line_what_is_wrong(

@@ -31,11 +31,11 @@ async def test_a_refusal_is_asked_for_once_and_its_connection_used_again(
 ) -> None:
     script = Say(framing(said)), Say(framing(said)), Say(IT)
     async with ScriptedS3(*script) as server, serve(scripted(server)) as served:
-        for _ in range(2):
-            answer = await served.get("/a.txt", FROM)
+        for path in ("/a.txt", "/b.txt"):
+            answer = await served.get(path, FROM)
             assert answer.status == status
             assert b"<" not in answer.body
-        assert (await served.get("/a.txt", FROM)).body == b"it"
+        assert (await served.get("/c.txt", FROM)).body == b"it"
         number = said.split(b" ")[1].decode()
         assert served.count("nearbucket_origin_requests_total", "*", number) == 2
     assert (len(server.asked), server.connections) == (3, 1)

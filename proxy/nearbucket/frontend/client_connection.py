@@ -30,6 +30,7 @@ from nearbucket.frontend.handoff import (
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
+from nearbucket.origin.missing_objects import MissingName
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
 from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.telemetry.metrics import HandoffReason
@@ -211,7 +212,12 @@ class ClientConnection(asyncio.Protocol):
         context, (client_entry, object_entry) = self._context, cached
         signed_requests = context.signed_requests.get(client_entry.site)
         relay = None
-        if signed_requests is not None and client_entry.streamable and not object_entry.head:
+        if (
+            signed_requests is not None
+            and client_entry.streamable
+            and not object_entry.head
+            and not self._is_missing(cached, started)
+        ):
             self._writer = self._writer or ClientWriter(self._transport)
             relay = Relay(context, signed_requests, self._writer, self)
         if relay is None or not relay.start(chunk, cached, started):
@@ -220,6 +226,12 @@ class ClientConnection(asyncio.Protocol):
         self._relay = relay
         self.state = STREAMING
         self.timeouts.phase, self.timeouts.since = BUSY, started
+
+    def _is_missing(self, cached: CachedDecision, now: float) -> bool:
+        """Whether the origin has just answered 404 for the object."""
+        missing, (client_entry, object_entry) = self._context.missing_objects, cached
+        name = (client_entry.site, object_entry.key)
+        return len(missing) > 0 and missing.get(MissingName(*name), now) is not None
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
         """The streaming lane's answer is complete: read on when the client has taken it."""

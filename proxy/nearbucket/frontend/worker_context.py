@@ -13,6 +13,7 @@ from nearbucket.frontend.decider import Decider
 from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.frontend.recent_redirects import SharedTable
 from nearbucket.frontend.request_parser import PlainRequestParser
+from nearbucket.origin.missing_objects import MissingObjects
 from nearbucket.policy.engine import Engine
 from nearbucket.telemetry.access_log import AccessLog
 from nearbucket.telemetry.metrics import Counters
@@ -86,6 +87,7 @@ class WorkerContext:
         warnings: Logs what fails.
         connections: Open client connections.
         handshakes: Connections in their TLS handshake.
+        missing_objects: Objects for which an origin has just answered 404.
         max_connections: How many there may be.
         date: Value of the Date header, made once a second.
         draining: Whether answers close their connection.
@@ -94,8 +96,9 @@ class WorkerContext:
 
     __slots__ = (
         "_fast_lane", "closing_idle", "connections", "counters", "date", "decider",
-        "decision_cache", "draining", "entries", "handshakes", "log", "max_connections", "origins",
-        "parser", "recorder", "settings", "signed_requests", "warnings",
+        "decision_cache", "draining", "entries", "handshakes", "log", "max_connections",
+        "missing_objects", "origins", "parser", "recorder", "settings", "signed_requests",
+        "warnings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -134,6 +137,7 @@ class WorkerContext:
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
         self.connections: set[OpenConnection] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
+        self.missing_objects = MissingObjects()
         self.max_connections = -(-settings.limits.max_connections // workers)
         self.draining = self.closing_idle = False
         self.apply(settings, table, cdn)
@@ -150,6 +154,7 @@ class WorkerContext:
         self.decider.use(engine, settings)
         self.settings, self.parser = settings, parser
         self.decision_cache.clear()
+        self.missing_objects.clear()
         self.counters.declare(settings)
         self.entries = EntryBuilder(
             self.counters,

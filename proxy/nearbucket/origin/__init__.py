@@ -14,6 +14,7 @@ In reading order:
 * ``object_response.py``: one response of S3; requests the rest when the body breaks off.
 * ``response_headers.py``: which of S3's header fields a client may see.
 * ``error_response.py``: reads S3's error responses for the streaming lane.
+* ``missing_objects.py``: objects that an origin just did not have.
 * ``registry.py``: the clients and connections for the origins of all sites, kept over a reload.
 * ``pool/``: connections to S3 without aiohttp.
 """

@@ -22,6 +22,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
 )
 from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import ErrorResponse
+from nearbucket.origin.missing_objects import MissingName
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
 from nearbucket.policy.object_keys import split_target
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.client_connection import ClientConnection
     from nearbucket.frontend.worker_context import WorkerContext
+    from nearbucket.origin.missing_objects import Fields
     from nearbucket.origin.object_response import ObjectResponse
     from nearbucket.policy.model import Decision
 
@@ -81,6 +83,7 @@ class _Exchange:
         attempt, client.handed_back = client.handed_back, None
         self._origin_attempt = attempt.origin if attempt else OriginAttempt.NOT_COUNTED
         self._started = attempt.started if attempt else monotonic()
+        self._is_retry = attempt is not None
         self._request = _request(incoming)
         self._decision: Decision = refused(incoming) or context.decider.decide(self._request)
         self._missing = False
@@ -163,13 +166,8 @@ class _Exchange:
         counters = self._context.counters
         origin = self._context.origins[decision.site]
         tried, what = self._origin_attempt, f"origin of {decision.site}, {decision.key!r}"
-        if (
-            self._missing
-            and decision.reason is Reason.ABSENT
-            and not self._incoming.headers.get("Origin")
-        ):  # That HEAD was sent after this request came. A browser gets S3's own response to a GET,
-            # which has CORS fields.
-            return self._instead(decision, HTTPStatus.NOT_FOUND)
+        if (known := self._known_missing(decision)) is not None:
+            return self._not_found(decision, known)
         asked = self._started if isinstance(tried, ErrorResponse) else monotonic()
         if tried is OriginAttempt.TIMED_OUT:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
@@ -197,11 +195,8 @@ class _Exchange:
             if await self._belongs_to_older_copy(decision):
                 return await self.answer()
             if answer.status >= HTTPStatus.BAD_REQUEST:
-                if (
-                    answer.status == HTTPStatus.NOT_FOUND
-                    and decision.reason is Reason.NOT_REPLICATED
-                ):
-                    decision = self._decision = replace(decision, reason=Reason.ABSENT)
+                if answer.status == HTTPStatus.NOT_FOUND:
+                    return self._not_found(decision, answer.headers)
                 if answer.status == HTTPStatus.FORBIDDEN:
                     self._context.warnings.warn(f"{what}: archived, or encrypted with another key")
                 return self._instead(decision, answer.status, answer.headers)
@@ -221,8 +216,34 @@ class _Exchange:
                 self._broke_off = how != "complete"
         return response
 
+    def _known_missing(self, decision: Stream) -> Fields | None:
+        """Fields of a 404 that stands for S3's: of a HEAD just now, or of an earlier request."""
+        if self._is_retry:
+            return None
+        missing, name = self._context.missing_objects, self._missing_name(decision)
+        if self._missing and decision.reason is Reason.ABSENT and name.cors_origin is None:
+            # That HEAD was sent after this request came. A browser gets S3's own response to a
+            # GET, which has CORS fields.
+            missing.put(name, [], self._started)
+            return []
+        return missing.get(name, monotonic())
+
+    def _missing_name(self, decision: Stream) -> MissingName:
+        origin = self._incoming.headers.get("Origin")
+        return MissingName(decision.site, decision.key, decision.query, origin)
+
+    def _not_found(self, decision: Stream, fields: Fields) -> web.StreamResponse:
+        if decision.reason is Reason.NOT_REPLICATED:
+            decision = self._decision = replace(decision, reason=Reason.ABSENT)
+        return self._instead(decision, HTTPStatus.NOT_FOUND, fields)
+
     def _learn(self, decision: Stream, answer: ObjectResponse, asked: float) -> None:
         """Learn which version of the object the origin has, unless a query may name another one."""
+        if answer.status == HTTPStatus.NOT_FOUND:
+            name, fields = self._missing_name(decision), _kept_fields(answer.headers)
+            self._context.missing_objects.put(name, fields, asked)
+        else:
+            self._context.missing_objects.forget(self._missing_name(decision))
         replicas = self._context.decider.replicas
         if replicas is None or decision.query:
             return
@@ -270,9 +291,9 @@ class _Exchange:
         return response
 
     def _instead(
-        self, decision: Stream, status: int, fields: list[tuple[str, str]] | None = None
+        self, decision: Stream, status: int, fields: Fields | None = None
     ) -> web.StreamResponse:
-        kept = [(name, value) for name, value in fields or () if _still_belongs(name)]
+        kept = _kept_fields(fields or [])
         reason_header = self._context.settings.log.reason_header
         return self._finish(instead(decision, status, kept, reason_header=reason_header))
 
@@ -303,5 +324,10 @@ def _named(incoming: web.BaseRequest, names: tuple[str, ...]) -> dict[str, str]:
     return {name: ", ".join(headers.getall(name)) for name in names if name in headers}
 
 
-def _still_belongs(name: str) -> bool:
-    return name.lower() in KEPT or name.lower().startswith("access-control-")
+def _kept_fields(fields: Fields) -> Fields:
+    """Those of S3's fields that a short text in place of its response keeps."""
+    return [
+        (name, value)
+        for name, value in fields
+        if name.lower() in KEPT or name.lower().startswith("access-control-")
+    ]

@@ -14,6 +14,7 @@ from nearbucket.errors import OriginError
 from nearbucket.frontend.handoff import HandedBackRequest
 from nearbucket.frontend.response_heads import head_of
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
+from nearbucket.origin.missing_objects import MissingName
 
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
@@ -79,8 +80,9 @@ class Relay:
     def on_new_head(self, response: ResponseHead) -> None:
         """Learn which version of the object the origin has."""
         replicas = self._context.decider.replicas
+        client_entry, object_entry = self._cached
+        self._context.missing_objects.forget(MissingName(client_entry.site, object_entry.key))
         if replicas is not None:
-            client_entry, object_entry = self._cached
             replicas.origin_versions.on_response(
                 client_entry.site, object_entry.key, response, self._started
             )
