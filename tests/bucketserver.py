@@ -33,6 +33,7 @@ class BucketServer:
         asked: Method and key, empty for the bucket, to how often that was asked.
         gate: Answers wait for it.
         head_gate: Answers to HEAD wait for it.
+        head_delay: Seconds that an answer to HEAD takes.
     """
 
     def __init__(self, **objects: bytes) -> None:
@@ -47,6 +48,7 @@ class BucketServer:
         self.gate.set()
         self.head_gate = asyncio.Event()
         self.head_gate.set()
+        self.head_delay = 0.0
         self.port = 0
         self._released = asyncio.Event()
         self._runner: web.ServerRunner | None = None
@@ -96,6 +98,7 @@ class BucketServer:
         await self.gate.wait()
         if request.method == "HEAD":
             await self.head_gate.wait()
+            await asyncio.sleep(self.head_delay)
         statuses = {"moved": 301, "gone": 404, "failing": 503}
         if self.mode == "hanging":
             await self._released.wait()

@@ -76,10 +76,10 @@ async def _send_all(client: Client, piece: bytes, count: int) -> None:
 async def test_unfinished_heads_and_requests_that_wait_take_no_more_memory_than_the_bound(
     serve: Serve,
 ) -> None:
-    """Eight unfinished heads of 800 KiB, and eight times 4 MiB behind a request."""
+    """Eight unfinished heads of 800 KiB, and eight times 25 MiB behind a request."""
     async with (
-        ScriptedS3(Say(reply("200 OK", length=10))) as server,
-        serve(scripted(server)) as served,
+        ScriptedS3(*[Say(reply("200 OK", length=10), "hang")] * 30) as server,
+        serve(scripted(server, limits={"drain_timeout": "100ms"})) as served,
     ):
         tracemalloc.start()
         try:
@@ -93,7 +93,7 @@ async def test_unfinished_heads_and_requests_that_wait_take_no_more_memory_than_
                 await client.send(behind[: LIMIT // 2])
             sending = [
                 asyncio.ensure_future(_send_all(client, FIELD * 10, 20)) for client in clients[:8]
-            ] + [asyncio.ensure_future(_send_all(client, behind, 64)) for client in clients[8:]]
+            ] + [asyncio.ensure_future(_send_all(client, behind, 400)) for client in clients[8:]]
             await asyncio.wait(sending, timeout=0.5)
             # the senders' own buffers have 64 KiB each at most, beside the piece under way
             peak = tracemalloc.get_traced_memory()[1]
@@ -101,6 +101,8 @@ async def test_unfinished_heads_and_requests_that_wait_take_no_more_memory_than_
             for task in sending:
                 task.cancel()
             await asyncio.gather(*sending, return_exceptions=True)
+            for client in clients:
+                client.writer.transport.abort()  # what waits would never be read
         finally:
             tracemalloc.stop()
 

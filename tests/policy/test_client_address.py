@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.config.settings import ClientAddress
-from nearbucket.policy.client_address import SecretCheck, Trust, plain_address
+from nearbucket.policy.client_address import SecretCheck, Trust, client_network, plain_address
 from nearbucket.policy.model import Request
 from nearbucket.regions.prefixes import packed_address
 from nearbucket.regions.region_table import network_set
@@ -216,3 +216,18 @@ def test_a_network_trusted_by_hand_does_not_make_its_cdn_a_proxy() -> None:
 def test_the_last_of_trusted_networks_is_the_client_though_a_cdn_is_in_them() -> None:
     by_hand = {"from": "x-forwarded-for", "trusted_proxies": ["private", "203.0.113.128/26"]}
     assert trust(**by_hand).client(request(peer=BALANCER, x_forwarded_for=CDN)).address == CDN
+
+
+@pytest.mark.parametrize(
+    ("address", "same", "other"),
+    [
+        ("192.0.2.1", "192.0.2.254", "192.0.3.1"),
+        ("::ffff:192.0.2.1", "192.0.2.254", "::ffff:192.0.3.1"),
+        ("2001:db8:1:200::1", "2001:db8:1:2ff::2", "2001:db8:1:300::1"),
+    ],
+)
+def test_a_client_network_is_a_24_of_ipv4_and_a_56_of_ipv6(
+    address: str, same: str, other: str
+) -> None:
+    assert client_network(address) == client_network(same) != client_network(other)
+    assert client_network(None) == client_network("") == b""

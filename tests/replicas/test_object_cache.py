@@ -263,7 +263,7 @@ async def test_a_fault_of_ours_is_held_back_like_one_of_s3_and_only_it_is_traced
 
 
 async def test_questions_under_way_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_FLIGHTS", 70)
+    monkeypatch.setattr(module, "_MOST_WAITING", 70 - module._AT_ONCE)
     world = World()
     world.east.gate.clear()
     bucket_cache = world.object_cache.buckets["east"]
@@ -278,7 +278,7 @@ async def test_questions_under_way_have_a_bound(monkeypatch: pytest.MonkeyPatch)
 async def test_a_bucket_that_hangs_keeps_nobody_from_asking_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_FLIGHTS", 70)
+    monkeypatch.setattr(module, "_MOST_WAITING", 70 - module._AT_ONCE)
     world = World()
     world.east.gate.clear()
     bucket_cache = world.object_cache.buckets["east"]

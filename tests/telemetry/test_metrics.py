@@ -294,6 +294,7 @@ def test_a_dashboards_series_start_at_zero() -> None:
         },
         "nearbucket_streams_in_progress": {(): 0},
         "nearbucket_connections": {(): 0},
+        "nearbucket_client_limit_total": {(): 0},
         "nearbucket_connections_refused_total": {(): 0},
         "nearbucket_stream_ends_total": {
             ("complete",): 0,
@@ -383,6 +384,7 @@ PROMISED = {
     "nearbucket_request_seconds": ("histogram", ("action",)),
     "nearbucket_streams_in_progress": ("gauge", ()),
     "nearbucket_connections": ("gauge", ()),
+    "nearbucket_client_limit_total": ("counter", ()),
     "nearbucket_connections_refused_total": ("counter", ()),
     "nearbucket_file_limit_seconds_total": ("counter", ()),
     "nearbucket_stream_ends_total": ("counter", ("how",)),

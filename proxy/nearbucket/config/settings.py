@@ -192,6 +192,10 @@ class Limits(Section):
     """How long a connection may stay open without a request; longer than the load balancer's."""
     max_connections: Annotated[int, Field(ge=1), NOT_BOOLEAN] = 20000
     """Client connections of all workers together; further ones get 503."""
+    per_client: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
+    """Streams and checks that may be in progress for one network of clients (IPv4 /24, IPv6 /56) in
+    each worker; further requests that need one get 503. Unset: no limit. Clients behind one NAT
+    gateway are one network."""
     drain_grace: DurationOrZero = 5.0
     """How long connections are still accepted after SIGTERM, while ``/readyz`` answers 503, so that
     load balancers notice; part of ``drain_timeout``."""

@@ -19,6 +19,7 @@ In reading order:
 * ``tls_handshake.py``: a client connection until its TLS handshake is complete.
 * ``request_parser.py``: recognises plain GET and HEAD requests; all others go to aiohttp.
 * ``worker_context.py``: holds what the connections of one worker share.
+* ``client_limit.py``: the streams and checks in progress for one network of clients.
 * ``decider.py``: has the engine decide, with what is known of copies and recent redirects.
 * ``decision_cache.py``: earlier decisions, by client and by object, and why they may be reused.
 * ``cached_decision.py``: the parts of a decision from which answers, metrics and log lines are

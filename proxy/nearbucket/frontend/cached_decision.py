@@ -15,6 +15,7 @@ from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, 
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
 from nearbucket.frontend.sibling_ranges import mark_of_bytes
 from nearbucket.origin.conditional_request import one_range, range_size
+from nearbucket.policy.client_address import client_network
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
 from nearbucket.policy.preconditions import gets_body
 from nearbucket.telemetry.log_format import ClientFields, fitted_client_part, fitted_object_part
@@ -99,6 +100,7 @@ class ClientEntry:
         action: Redirect, stream or refuse.
         reason: The reason of the decision.
         text: The bytes of its redirects; None if it is not redirected.
+        network: Its network, if the number of its streams is limited; otherwise empty.
         range: Its Range in canonical form.
         range_mark: Hash of ``range``; 0 without one, or if answers to ranges are not counted.
         streamable: Whether the streaming lane may answer it.
@@ -119,6 +121,7 @@ class ClientEntry:
     action: Action
     reason: Reason
     text: RedirectText | None
+    network: bytes
     range: str | None
     range_mark: int
     streamable: bool
@@ -152,10 +155,11 @@ class EntryBuilder:
     """Makes cache entries under one configuration."""
 
     __slots__ = (
-        "_counters", "_form", "_host_of", "_reason_header", "_recent_redirects", "_texts",
+        "_counters", "_form", "_host_of", "_limits_clients", "_reason_header",
+        "_recent_redirects", "_texts",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one worker, one call
         self,
         counters: Counters,
         form: LogFormat | None,
@@ -163,6 +167,7 @@ class EntryBuilder:
         host_of: Callable[[Request], str | None],
         *,
         reason_header: bool,
+        limits_clients: bool,
     ) -> None:
         """Prepare.
 
@@ -172,7 +177,9 @@ class EntryBuilder:
             recent_redirects: Those of each site, by its name.
             host_of: The host of the configuration that a request names, or None.
             reason_header: Whether answers have ``X-Nearbucket``.
+            limits_clients: Whether the streams of a network of clients are limited.
         """
+        self._limits_clients = limits_clients
         self._counters = counters
         self._host_of = host_of
         self._form = form
@@ -218,6 +225,7 @@ class EntryBuilder:
             action=action_of(decision),
             reason=decision.reason,
             text=self._text(decision) if isinstance(decision, RedirectTo) else None,
+            network=self._network(decision),
             range=part_asked,
             range_mark=mark_of_bytes(part_asked) if part_asked and counts_ranges else 0,
             streamable=UNRELAYED.isdisjoint(request.headers),
@@ -231,6 +239,11 @@ class EntryBuilder:
             counters=self._counters.decision_counters(decision, self._host_of(request)),
         )
         return client, self._object_entry(request, decision)
+
+    def _network(self, decision: Decision) -> bytes:
+        if self._limits_clients and isinstance(decision, Stream):
+            return client_network(decision.client)
+        return b""
 
     def _object_entry(self, request: Request, decision: Decision) -> ObjectEntry:
         log_part: LinePart = ()

@@ -30,7 +30,6 @@ from nearbucket.frontend.handoff import (
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
-from nearbucket.origin.missing_objects import MissingName
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
 from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.telemetry.metrics import HandoffReason
@@ -73,8 +72,9 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_aiohttp", "_behind", "_build", "_context", "_eof", "_held", "_is_full", "_peer",
-        "_relay", "_transport", "_whole", "_writer", "handed_back", "state", "timeouts",
+        "_aiohttp", "_behind", "_build", "_context", "_eof", "_held", "_is_full",
+        "_network", "_peer", "_relay", "_transport", "_whole", "_writer", "handed_back", "state",
+        "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +96,7 @@ class ClientConnection(asyncio.Protocol):
         self.timeouts: ConnectionTimeouts
         # request
         self._relay: Relay | None = None
+        self._network = b""  # in which the stream counts
         self._behind: tuple[bytes, ...] = ()  # what came during a stream
         self._whole = True  # the last chunk for aiohttp did not end within a head
         self.handed_back: HandedBackRequest | None = None
@@ -119,7 +120,7 @@ class ClientConnection(asyncio.Protocol):
         self._context.counters.connections -= 1
         if self._relay is not None:
             self._relay.client_lost()
-            self._relay = None
+            self._end_stream()
         if self._aiohttp is not None:
             self._aiohttp.connection_lost(exc)
 
@@ -220,22 +221,39 @@ class ClientConnection(asyncio.Protocol):
         ):
             self._writer = self._writer or ClientWriter(self._transport)
             relay = Relay(context, signed_requests, self._writer, self)
-        if relay is None or not relay.start(chunk, cached, started):
+        if relay is None or not self._start(relay, chunk, cached, started):
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         self._relay = relay
         self.state = STREAMING
         self.timeouts.phase, self.timeouts.since = BUSY, started
 
+    def _start(self, relay: Relay, chunk: bytes, cached: CachedDecision, started: float) -> bool:
+        """Start a stream, unless the client's network has too many."""
+        limit, network = self._context.client_limit, cached[0].network
+        if network and not limit.begin(network):
+            return False
+        if relay.start(chunk, cached, started):
+            self._network = network
+            return True
+        limit.end(network)
+        return False
+
+    def _end_stream(self) -> None:
+        self._relay = None
+        if self._network:
+            self._context.client_limit.end(self._network)
+            self._network = b""
+
     def _is_missing(self, cached: CachedDecision, now: float) -> bool:
         """Whether the origin has just answered 404 for the object."""
-        missing, (client_entry, object_entry) = self._context.missing_objects, cached
-        name = (client_entry.site, object_entry.key)
-        return len(missing) > 0 and missing.get(MissingName(*name), now) is not None
+        client_entry, object_entry = cached
+        name = (client_entry.site, object_entry.key, (), None)
+        return self._context.missing_objects.get(name, now) is not None
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
         """The streaming lane's answer is complete: read on when the client has taken it."""
-        self._relay = None
+        self._end_stream()
         self.timeouts.phase, self.timeouts.since = IDLE, now
         if not keep_alive:
             self._close()
@@ -257,7 +275,7 @@ class ClientConnection(asyncio.Protocol):
     def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
         """The streaming lane cannot answer and has sent nothing: have aiohttp answer."""
         self.handed_back = attempt
-        self._relay = None
+        self._end_stream()
         self.timeouts.enter(IDLE)
         behind = self._take_behind()
         until = AIOHTTP_UNTIL_CLOSE if behind else AIOHTTP_ONE_REQUEST
@@ -267,7 +285,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort_response(self) -> None:
         """The streaming lane cannot complete its answer."""
-        self._relay = None
+        self._end_stream()
         self.abort()
 
     def _take_behind(self) -> tuple[bytes, ...]:

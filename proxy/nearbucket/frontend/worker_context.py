@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.frontend.answer_recorder import AnswerRecorder
 from nearbucket.frontend.cached_decision import UNRELAYED, EntryBuilder
+from nearbucket.frontend.client_limit import ClientLimit
 from nearbucket.frontend.decider import Decider
 from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.frontend.recent_redirects import SharedTable
@@ -87,6 +88,7 @@ class WorkerContext:
         warnings: Logs what fails.
         connections: Open client connections.
         handshakes: Connections in their TLS handshake.
+        client_limit: What is in progress for each network of clients.
         missing_objects: Objects for which an origin has just answered 404.
         max_connections: How many there may be.
         date: Value of the Date header, made once a second.
@@ -95,7 +97,7 @@ class WorkerContext:
     """
 
     __slots__ = (
-        "_fast_lane", "closing_idle", "connections", "counters", "date", "decider",
+        "_fast_lane", "client_limit", "closing_idle", "connections", "counters", "date", "decider",
         "decision_cache", "draining", "entries", "handshakes", "log", "max_connections",
         "missing_objects", "origins", "parser", "recorder", "settings", "signed_requests",
         "warnings",
@@ -138,6 +140,7 @@ class WorkerContext:
         self.connections: set[OpenConnection] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
         self.missing_objects = MissingObjects()
+        self.client_limit = ClientLimit()
         self.max_connections = -(-settings.limits.max_connections // workers)
         self.draining = self.closing_idle = False
         self.apply(settings, table, cdn)
@@ -155,6 +158,7 @@ class WorkerContext:
         self.settings, self.parser = settings, parser
         self.decision_cache.clear()
         self.missing_objects.clear()
+        self.client_limit.most = settings.limits.per_client
         self.counters.declare(settings)
         self.entries = EntryBuilder(
             self.counters,
@@ -162,6 +166,7 @@ class WorkerContext:
             self.decider.recent_redirects,
             engine.host_of,
             reason_header=settings.log.reason_header,
+            limits_clients=settings.limits.per_client is not None,
         )
 
     def _on_stuck(self, client: StuckClient, not_saved: int) -> None:

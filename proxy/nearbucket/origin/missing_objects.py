@@ -38,6 +38,10 @@ class MissingName(NamedTuple):
     cors_origin: str | None = None
 
 
+AnyName = tuple[str, str, tuple[tuple[str, str], ...], str | None]
+"""A ``MissingName``, or its values: the streaming lane makes one for each request."""
+
+
 class _Missing(NamedTuple):
     until: float
     fields: Fields
@@ -50,12 +54,12 @@ class MissingObjects:
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._kept: dict[MissingName, _Missing] = {}
+        self._kept: dict[AnyName, _Missing] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, name: MissingName, now: float) -> Fields | None:
+    def get(self, name: AnyName, now: float) -> Fields | None:
         """Fields of the 404 if S3 need not be asked.
 
         When the time of an object is over, the first request has to ask S3 (None); the others get

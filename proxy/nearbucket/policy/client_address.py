@@ -22,6 +22,8 @@ _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?")
 
+_PACKED4 = 4  # bytes of an IPv4 address
+
 FORWARDED_FOR = b"x-forwarded-for"
 VIEWER_ADDRESS = b"cloudfront-viewer-address"
 
@@ -212,3 +214,12 @@ def plain_address(text: str) -> str | None:
     """Canonical text of an address, IPv4-mapped IPv6 as IPv4; None if it is not an address."""
     packed = packed_address(text)
     return None if packed is None else address_text(packed)
+
+
+def client_network(address: str | None) -> bytes:
+    """The network that counts as one client: an IPv4 /24, or an IPv6 /56; empty if not known.
+
+    A provider assigns a /56 or more to one customer (RFC 6177), who can use any address in it.
+    """
+    packed = packed_address(address or "") or b""
+    return packed[:3] if len(packed) == _PACKED4 else packed[:7]

@@ -10,6 +10,7 @@ In reading order:
 * ``replica_status.py``: whether requests for an object may be redirected to a target, until when.
 * ``replica_rule.py``: the reason that follows from the known objects, and how long it is valid.
 * ``object_cache.py``: the known objects of all buckets, bounded; one HEAD request for each.
+* ``check_queue.py``: the checks of one bucket that wait, fairly between networks of clients.
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
 * ``origin_versions.py``: learns from the origin's responses that an object has changed.
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.

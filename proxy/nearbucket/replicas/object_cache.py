@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.errors import OriginError
 from nearbucket.event_loop import clear_incrementally
+from nearbucket.replicas.check_queue import NO_CLIENT, CheckQueue
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from nearbucket.replicas.check_queue import Ticket
     from nearbucket.replicas.object_version import CatalogEntry
 
 FAILURE_PAUSE = 1.0
@@ -29,8 +31,8 @@ FAILURE_PAUSE = 1.0
 
 _AT_ONCE = 64
 """Requests to one bucket at a time."""
-_MOST_FLIGHTS = 2048
-"""Objects of one bucket that are being checked, most of them waiting for their turn."""
+_MOST_WAITING = 2048
+"""Checks of one bucket that wait for their turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +90,9 @@ class BucketCache:
         failure: Why the last HEAD failed; empty if it did not.
     """
 
-    __slots__ = ("_bound", "_forgotten", "_old", "failure", "flights", "probe", "slots", "young")
+    __slots__ = (
+        "_bound", "_forgotten", "_old", "failure", "flights", "probe", "queue", "tickets", "young",
+    )  # fmt: skip
 
     def __init__(self, probe: _Probe, bound: Callable[[], None]) -> None:
         self.probe = probe
@@ -99,7 +103,8 @@ class BucketCache:
         self.failure = ""
         # for each bucket: one that hangs must not block the others
         self.flights: dict[str, asyncio.Task[float | None]] = {}
-        self.slots = asyncio.Semaphore(_AT_ONCE)
+        self.tickets: dict[str, Ticket] = {}  # of the same keys
+        self.queue = CheckQueue(_AT_ONCE, _MOST_WAITING)
 
     def get(self, key: str) -> CachedObject | None:
         """The cached version of a key."""
@@ -278,13 +283,14 @@ class ObjectCache:
             bucket.age()
 
     def check(
-        self, bucket: BucketCache, key: str, *, renews: bool = False
+        self, bucket: BucketCache, key: str, network: bytes = NO_CLIENT, *, renews: bool = False
     ) -> asyncio.Task[float | None] | None:
         """Send a HEAD for an object, unless one is under way.
 
         Args:
             bucket: The bucket.
             key: The object.
+            network: Network of the client that waits for it.
             renews: Whether a cached version is renewed: that is not refused however many
                 objects are being checked.
 
@@ -295,27 +301,38 @@ class ObjectCache:
         flights = bucket.flights
         flight = flights.get(key)
         if flight is not None:
+            bucket.queue.join(bucket.tickets[key], network)
             return flight
-        held_back = self._paused.get((bucket.probe.base_url, key), 0)
-        if (len(flights) >= _MOST_FLIGHTS and not renews) or held_back > monotonic():
+        if self._paused.get((bucket.probe.base_url, key), 0) > monotonic():
             return None
-        flight = flights[key] = asyncio.create_task(self._head_object(bucket, key))
-        flight.add_done_callback(lambda _: flights.pop(key, None))
+        ticket = bucket.queue.enter(network, refusable=not renews)
+        if ticket is None:
+            return None
+        bucket.tickets[key] = ticket
+        flight = flights[key] = asyncio.create_task(self._head_object(bucket, key, ticket))
+        flight.add_done_callback(lambda _: (flights.pop(key, None), bucket.tickets.pop(key, None)))
         return flight
 
-    async def _head_object(self, bucket: BucketCache, key: str) -> float | None:
+    async def _head_object(self, bucket: BucketCache, key: str, ticket: Ticket) -> float | None:
+        if not await ticket.turn:
+            return None
+        try:
+            return await self._learn_object(bucket, key)
+        finally:
+            bucket.queue.leave()
+
+    async def _learn_object(self, bucket: BucketCache, key: str) -> float | None:
         probe = bucket.probe
-        async with bucket.slots:
-            try:
-                version, asked = await _asked(bucket, key)
-            except Exception as error:
-                if not isinstance(error, OriginError):
-                    _log.exception("HEAD to %s", probe.base_url)
-                bucket.failure = str(error) or repr(error)
-                self._paused[probe.base_url, key] = monotonic() + FAILURE_PAUSE
-                self._count("nearbucket_checks_total", "failed")
-                self._health.failed(probe.base_url, str(error))
-                return None
+        try:
+            version, asked = await _asked(bucket, key)
+        except Exception as error:
+            if not isinstance(error, OriginError):
+                _log.exception("HEAD to %s", probe.base_url)
+            bucket.failure = str(error) or repr(error)
+            self._paused[probe.base_url, key] = monotonic() + FAILURE_PAUSE
+            self._count("nearbucket_checks_total", "failed")
+            self._health.failed(probe.base_url, str(error))
+            return None
         self._count("nearbucket_checks_total", "absent" if version == ABSENT else "present")
         if version != ABSENT:
             self._health.answered(probe.base_url, key, version)

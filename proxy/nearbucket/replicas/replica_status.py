@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas.bucket_probe import BucketProbe
+from nearbucket.replicas.check_queue import NO_CLIENT
 from nearbucket.replicas.client_check import ClientChecker
 from nearbucket.replicas.client_target import target_text, target_uses
 from nearbucket.replicas.health_check import HealthChecker
@@ -264,8 +265,10 @@ class ReplicaStatuses:
             rule is not None and rule.clients is not None and self.clients.took_back(rule.clients)
         )
 
-    async def settle(self, site: str, region: str, key: str) -> bool:
+    async def settle(self, site: str, region: str, key: str, network: bytes = NO_CLIENT) -> bool:
         """Ask S3 for what is not known, and wait for at most ``catalog.wait``.
+
+        Checks for one ``network`` of clients wait for each other.
 
         If it is not known that the origin has the object, the origin is asked first, and the target
         only if it has.
@@ -283,7 +286,7 @@ class ReplicaStatuses:
             flights = {
                 bucket: flight
                 for bucket in rule.to_check(key, now)
-                if (flight := self.object_cache.check(bucket, key)) is not None
+                if (flight := self.object_cache.check(bucket, key, network)) is not None
             }
             if not flights:
                 break

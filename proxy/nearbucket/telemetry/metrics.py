@@ -110,6 +110,8 @@ METRICS = (
     MetricDefinition("nearbucket_connections_refused_total", "counter", (),
                      "Connections over limits.max_connections: answered with 503, or closed before "
                      "their TLS handshake."),
+    MetricDefinition("nearbucket_client_limit_total", "counter", (),
+                     "Requests over limits.per_client, answered with 503."),
     MetricDefinition("nearbucket_file_limit_seconds_total", "counter", (),
                      "Seconds in which a worker had no free file descriptor, so that new "
                      "connections were closed without an answer."),
@@ -334,6 +336,7 @@ def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
         if reason.action is Action.REFUSE:
             yield "nearbucket_refusals_total", reason.value
     yield ("nearbucket_connections_refused_total",)
+    yield ("nearbucket_client_limit_total",)
     yield from (("nearbucket_log_lines_dropped_total", log) for log in LOGS)
     yield ("nearbucket_file_limit_seconds_total",)
     yield from (("nearbucket_checks_total", result) for result in CHECKS)

@@ -16,6 +16,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
     decorate,
     instead,
     listing,
+    over_limit,
     redirection,
     refusal,
     unchanged,
@@ -23,6 +24,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
 from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import ErrorResponse
 from nearbucket.origin.missing_objects import MissingName
+from nearbucket.policy.client_address import client_network
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
 from nearbucket.policy.object_keys import split_target
 
@@ -86,6 +88,7 @@ class _Exchange:
         self._is_retry = attempt is not None
         self._request = _request(incoming)
         self._decision: Decision = refused(incoming) or context.decider.decide(self._request)
+        self._network: bytes | None = None  # in which it counts; None until it does
         self._missing = False
         self._status = 0
         self._sent = 0
@@ -96,6 +99,8 @@ class _Exchange:
         context = self._context
         reason_header = context.settings.log.reason_header
         response: web.StreamResponse
+        if (refused := self._over_limit(self._decision)) is not None:
+            return self._finish(refused)
         if self._decision.reason is Reason.UNVERIFIED:
             await self._settle()
         match self._decision:
@@ -115,6 +120,20 @@ class _Exchange:
                 assert_never(self._decision)
         return self._finish(response)
 
+    def _over_limit(self, decision: Decision) -> web.Response | None:
+        """The answer to a request that needs S3, if its client's network has too many of those."""
+        context = self._context
+        if not isinstance(decision, Stream) or decision.reason is Reason.NOT_MODIFIED:
+            return None
+        if self._network is not None or context.client_limit.most is None:
+            return None
+        network = client_network(decision.client)
+        if context.client_limit.begin(network):
+            self._network = network
+            return None
+        context.counters.add("nearbucket_client_limit_total")
+        return over_limit(decision, reason_header=context.settings.log.reason_header)
+
     def _hosts(self) -> list[str]:
         """Hosts to which the site of the request may redirect; those of other sites are private."""
         asked = self._request
@@ -127,7 +146,10 @@ class _Exchange:
         replicas = context.decider.replicas
         if replicas is not None and not isinstance(undecided, Refuse):
             self._missing = await replicas.settle(
-                undecided.site, undecided.region or "", undecided.key
+                undecided.site,
+                undecided.region or "",
+                undecided.key,
+                client_network(undecided.client),
             )
             self._decision = await context.decider.decide_later(self._request, self._started)
 
@@ -137,6 +159,8 @@ class _Exchange:
 
     def record(self) -> None:
         """Count and log the answer, also if it was not completed."""
+        if self._network:
+            self._context.client_limit.end(self._network)
         complete = self._status != 0 and not self._broke_off
         self._context.recorder.record(
             self._entries(), self._status, self._sent, self._started, monotonic(), complete

@@ -36,6 +36,7 @@ TEXT = {
     504: "The origin did not answer in time; try again.",
 }
 
+_OVER_LIMIT = "Too many requests of this network are in progress; try again."
 _UNREADABLE = "The object is archived or encrypted, and cannot be read here."
 
 
@@ -101,6 +102,15 @@ def instead(
     response.headers["Cache-Control"] = SHORT if missing else "no-store"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         response.headers["Retry-After"] = RETRY_AFTER
+    decorate(response, decision, reason_header=reason_header)
+    return response
+
+
+def over_limit(decision: Stream, *, reason_header: bool) -> web.Response:
+    """503 to a request over ``limits.per_client``."""
+    response = _plain(HTTPStatus.SERVICE_UNAVAILABLE.value, _OVER_LIMIT)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Retry-After"] = RETRY_AFTER
     decorate(response, decision, reason_header=reason_header)
     return response
 
