@@ -356,6 +356,11 @@ def give_checks_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("nearbucket.replicas.bucket_probe.HEAD_TIMEOUT", PATIENCE)
 
 
+def check_few_at_once(patch: pytest.MonkeyPatch, count: int) -> None:
+    """Let so many checks of a bucket run at a time."""
+    patch.setattr("nearbucket.replicas.object_cache._AT_ONCE", count)
+
+
 def probe_often(patch: pytest.MonkeyPatch, seconds: float) -> None:
     """Probe targets every so many seconds instead of every three, and scale all other times."""
     usual = {

@@ -11,7 +11,7 @@ from tests.behaviour.test_copies import copies, reason
 from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
 from tests.scripteds3 import Say, ScriptedS3, reply
-from tests.serving import client_at, give_checks_time
+from tests.serving import check_few_at_once, client_at, give_checks_time
 
 if TYPE_CHECKING:
     import pytest
@@ -27,7 +27,7 @@ async def test_a_client_that_asks_for_unknown_keys_at_full_speed_takes_no_redire
 ) -> None:
     """Eighty connections of one network, for which each check takes its place in a full queue."""
     give_checks_time(monkeypatch)
-    monkeypatch.setattr("nearbucket.replicas.object_cache._AT_ONCE", 4)
+    check_few_at_once(monkeypatch, 4)
     regions = {"overrides": {"10.0.0.0/8": "us-west-2"}}
     async with copies(serve, OBJECTS, catalog={"wait": "1s"}, regions=regions) as world:
         world.origin.head_delay = 0.1
