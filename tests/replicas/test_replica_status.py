@@ -57,7 +57,14 @@ class World:
             for url, bucket_cache in self.one.object_cache.buckets.items()
         }
 
-    def ask(self, bucket_cache: BucketCache, _key: str, *, renews: bool = False) -> None:  # noqa: ARG002
+    def ask(
+        self,
+        bucket_cache: BucketCache,
+        _key: str,
+        _network: bytes = b"",
+        *,
+        renews: bool = False,  # noqa: ARG002
+    ) -> None:
         self.asked.append(
             next(name for name, one in self.bucket_caches.items() if one is bucket_cache)
         )
