@@ -293,12 +293,14 @@ def test_a_dashboards_series_start_at_zero() -> None:
             ("secret",): 0,
         },
         "nearbucket_streams_in_progress": {(): 0},
+        "nearbucket_streams_refused_total": {("*",): 0},
         "nearbucket_connections": {(): 0},
         "nearbucket_client_limit_total": {(): 0},
         "nearbucket_connections_refused_total": {(): 0},
         "nearbucket_stream_ends_total": {
             ("complete",): 0,
             ("client-gone",): 0,
+            ("client-slow",): 0,
             ("origin-failed",): 0,
         },
         "nearbucket_handovers_total": {
@@ -383,6 +385,7 @@ PROMISED = {
     "nearbucket_host_requests_total": ("counter", ("host", "action")),
     "nearbucket_request_seconds": ("histogram", ("action",)),
     "nearbucket_streams_in_progress": ("gauge", ()),
+    "nearbucket_streams_refused_total": ("counter", ("site",)),
     "nearbucket_connections": ("gauge", ()),
     "nearbucket_client_limit_total": ("counter", ()),
     "nearbucket_connections_refused_total": ("counter", ()),

@@ -20,6 +20,7 @@ from nearbucket.config.value_types import (
     DurationOrZero,
     Network,
     Port,
+    Rate,
     Section,
     SettingError,
     Size,
@@ -196,6 +197,12 @@ class Limits(Section):
     """Streams and checks that may be in progress for one network of clients (IPv4 /24, IPv6 /56) in
     each worker; further requests that need one get 503. Unset: no limit. Clients behind one NAT
     gateway are one network."""
+    max_streams: Literal["auto"] | Annotated[int, Field(ge=1), NOT_BOOLEAN] = "auto"
+    """Objects that each worker streams from one origin at a time; further requests get 503, unless
+    they are redirected. ``auto`` is what open files and half of the memory allow."""
+    min_rate: Rate = 1024
+    """Bytes a second that a client has to take on average, over twice ``idle_timeout``; 0 for no
+    minimum."""
     drain_grace: DurationOrZero = 5.0
     """How long connections are still accepted after SIGTERM, while ``/readyz`` answers 503, so that
     load balancers notice; part of ``drain_timeout``."""

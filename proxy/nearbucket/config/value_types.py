@@ -98,6 +98,17 @@ def _bytes(value: object) -> int:
     return int(size)
 
 
+def _bytes_a_second(value: object) -> int:
+    """``1KiB/s``, ``64KB/s`` or a plain number, in bytes a second."""
+    size = value.strip().removesuffix("/s") if isinstance(value, str) else value
+    try:
+        return _bytes(size)
+    except ValueError:
+        raise ValueError(
+            "is not a rate; write bytes a second such as 1KiB/s or 64KiB/s, or 0 for none"
+        ) from None
+
+
 def switch(value: object) -> object:
     """The words ``on`` and ``off`` for booleans, as other readers of YAML write them."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
@@ -180,6 +191,12 @@ Size = Annotated[
     Field(examples=["64KiB", "1MiB", "2GB"]),
 ]
 """Bytes, up to the 50 TB of S3's largest object."""
+Rate = Annotated[
+    int,
+    BeforeValidator(_bytes_a_second, json_schema_input_type=str | int),
+    Field(examples=["1KiB/s", "64KiB/s"]),
+]
+"""Bytes a second."""
 Network = Annotated[str, BeforeValidator(network)]
 Port = Annotated[int, Field(ge=0, le=65535), NOT_BOOLEAN]
 

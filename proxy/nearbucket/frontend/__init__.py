@@ -33,6 +33,9 @@ In reading order:
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.
 * ``handoff.py``: what one lane gives another with a request that it passes on.
 * ``connection_timeouts.py``: how long a connection may wait for its client.
+* ``minimum_rate.py``: which clients take less than ``limits.min_rate``.
+* ``client_pace.py``: how much the kernel may keep for a client, by the client's speed.
+* ``stream_limit.py``: how many objects may be streamed at a time.
 * ``streaming/``: the streaming lane.
 * ``aiohttp_lane/``: the aiohttp lane.
 """

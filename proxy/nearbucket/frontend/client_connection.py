@@ -20,6 +20,7 @@ from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
+from nearbucket.frontend.client_pace import ClientPace
 from nearbucket.frontend.connection_timeouts import BUSY, HEAD, IDLE, ConnectionTimeouts
 from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
 from nearbucket.frontend.handoff import (
@@ -27,6 +28,7 @@ from nearbucket.frontend.handoff import (
     AiohttpProtocol,
     peer_address,
 )
+from nearbucket.frontend.minimum_rate import GRACE, ClientCredit
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
@@ -37,6 +39,7 @@ from nearbucket.telemetry.metrics import HandoffReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nearbucket.config.settings import Limits
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.handoff import HandedBackRequest
     from nearbucket.frontend.worker_context import WorkerContext
@@ -67,14 +70,15 @@ class ClientConnection(asyncio.Protocol):
 
     Attributes:
         handed_back: What S3 said about the request that the streaming lane left to aiohttp.
+        is_too_slow: Whether the connection is ended because of ``limits.min_rate``.
         state: Where bytes from the client go.
         timeouts: What the connection waits for, and since when.
     """
 
     __slots__ = (
-        "_aiohttp", "_behind", "_build", "_context", "_eof", "_held", "_is_full",
-        "_network", "_peer", "_relay", "_transport", "_whole", "_writer", "handed_back", "state",
-        "timeouts",
+        "_aiohttp", "_behind", "_build", "_context", "_credit", "_eof", "_held", "_is_full",
+        "_network", "_pace", "_peer", "_relay", "_transport", "_whole", "_writer", "handed_back",
+        "is_too_slow", "state", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +95,10 @@ class ClientConnection(asyncio.Protocol):
         self._is_full = False  # the client has not taken its answers
         self._held = False  # nothing is read for that reason
         self._aiohttp: AiohttpProtocol | None = None  # made for the first request it gets
+        self._pace: ClientPace | None = None  # made for the first long body
         self._writer: ClientWriter | None = None  # made for the first streamed object
+        self._credit: ClientCredit | None = None  # made when bytes wait for the first time
+        self.is_too_slow = False
         self.state = READING
         self.timeouts: ConnectionTimeouts
         # request
@@ -220,7 +227,8 @@ class ClientConnection(asyncio.Protocol):
             and not self._is_missing(cached, started)
         ):
             self._writer = self._writer or ClientWriter(self._transport)
-            relay = Relay(context, signed_requests, self._writer, self)
+            limit = context.stream_limits.by_site[client_entry.site]
+            relay = Relay(context, signed_requests, limit, self._writer, self)
         if relay is None or not self._start(relay, chunk, cached, started):
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
@@ -250,6 +258,12 @@ class ClientConnection(asyncio.Protocol):
         client_entry, object_entry = cached
         name = (client_entry.site, object_entry.key, (), None)
         return self._context.missing_objects.get(name, now) is not None
+
+    def begin_pace(self) -> ClientPace:
+        """The speed of the client, to which a long body is sent from now on, in any lane."""
+        pace = self._pace = self._pace or ClientPace(self._transport)
+        pace.begin()
+        return pace
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
         """The streaming lane's answer is complete: read on when the client has taken it."""
@@ -330,6 +344,8 @@ class ClientConnection(asyncio.Protocol):
         limits = context.settings.limits
         if self.timeouts.stalled(transport, now, limits.idle_timeout):
             self.abort()
+        elif limits.min_rate and self._takes_too_little(now, limits):
+            self._end_slow_client(limits.min_rate)
         elif transport.is_closing():
             pass
         elif self._relay is not None:
@@ -341,6 +357,24 @@ class ClientConnection(asyncio.Protocol):
     def is_answering(self) -> bool:
         """Whether an answer is not complete, or not all of it is with the kernel."""
         return self._working() or self._transport.get_write_buffer_size() > 0
+
+    def _takes_too_little(self, now: float, limits: Limits) -> bool:
+        grace = GRACE * limits.idle_timeout
+        if self._credit is None:
+            if self._transport.get_write_buffer_size():
+                self._credit = ClientCredit(self._transport, now, grace)
+            return False
+        return self._credit.used_up(self._transport, now, limits.min_rate, grace)
+
+    def _end_slow_client(self, rate: int) -> None:
+        self._context.warnings.warn(
+            f"{self._peer} took less than limits.min_rate, {rate} bytes a second: disconnected"
+        )
+        self.is_too_slow = True
+        if self._relay is not None:
+            self._relay.client_too_slow()
+            self._relay = None
+        self.abort()
 
     def abort(self) -> None:
         """Cut the connection: the client must not take what it got for a whole answer."""
@@ -366,6 +400,8 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client is slower than its answers: read no more requests from it."""
         self._is_full = True
+        if self._pace is not None:
+            self._pace.wait()
         if self._aiohttp is not None:
             self._aiohttp.pause_writing()
         if self.state is READING:
@@ -375,6 +411,8 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has taken what waited."""
         self._is_full = False
+        if self._pace is not None:
+            self._pace.caught_up()
         if self._relay is not None:
             self._relay.resume_writing()
         elif self.state is STREAMING:

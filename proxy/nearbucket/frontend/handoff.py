@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     import asyncio
 
+    from nearbucket.frontend.client_pace import ClientPace
     from nearbucket.origin.error_response import ErrorResponse
 
 TOO_MANY_CONNECTIONS = (
@@ -66,6 +67,9 @@ class AiohttpProtocol(Protocol):
 
 class Downstream(Protocol):
     """A client connection, as the relay reports the end of an answer to it."""
+
+    def begin_pace(self) -> ClientPace:
+        """The speed of the client, to which a long body is sent from now on."""
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
         """The whole answer is written, at this monotonic time."""

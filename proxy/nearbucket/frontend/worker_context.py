@@ -14,6 +14,7 @@ from nearbucket.frontend.decider import Decider
 from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.frontend.recent_redirects import SharedTable
 from nearbucket.frontend.request_parser import PlainRequestParser
+from nearbucket.frontend.stream_limit import StreamLimits
 from nearbucket.origin.missing_objects import MissingObjects
 from nearbucket.policy.engine import Engine
 from nearbucket.telemetry.access_log import AccessLog
@@ -91,6 +92,7 @@ class WorkerContext:
         client_limit: What is in progress for each network of clients.
         missing_objects: Objects for which an origin has just answered 404.
         max_connections: How many there may be.
+        stream_limits: How many objects may be streamed, and are.
         date: Value of the Date header, made once a second.
         draining: Whether answers close their connection.
         closing_idle: Whether connections without a request are closed.
@@ -100,7 +102,7 @@ class WorkerContext:
         "_fast_lane", "client_limit", "closing_idle", "connections", "counters", "date", "decider",
         "decision_cache", "draining", "entries", "handshakes", "log", "max_connections",
         "missing_objects", "origins", "parser", "recorder", "settings", "signed_requests",
-        "warnings",
+        "stream_limits", "warnings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -142,6 +144,7 @@ class WorkerContext:
         self.missing_objects = MissingObjects()
         self.client_limit = ClientLimit()
         self.max_connections = -(-settings.limits.max_connections // workers)
+        self.stream_limits = StreamLimits(workers)
         self.draining = self.closing_idle = False
         self.apply(settings, table, cdn)
         self.tick()
@@ -156,6 +159,7 @@ class WorkerContext:
         parser = PlainRequestParser(reads) if self._fast_lane else None
         self.decider.use(engine, settings)
         self.settings, self.parser = settings, parser
+        self.stream_limits.use(settings)
         self.decision_cache.clear()
         self.missing_objects.clear()
         self.client_limit.most = settings.limits.per_client

@@ -12,6 +12,7 @@ import aiohttp
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.response_headers import VISIBLE, VISIBLE_304, body_position, visible_fields
+from nearbucket.s3.receive_buffer import fix_receive_buffer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -137,6 +138,12 @@ class ObjectResponse:
             self._left -= len(piece)
             fruitless = 0
             yield piece
+
+    def fix_receive_buffer(self, *, fixed: bool) -> None:
+        """Keep the receive buffer of the connection from growing, or let it grow again."""
+        connection = None if self._response is None else self._response.connection
+        if connection is not None and connection.transport is not None:
+            fix_receive_buffer(connection.transport.get_extra_info("socket"), fixed=fixed)
 
     def close(self) -> None:
         """Return the connection to aiohttp, which closes it if the body was not read to its end."""

@@ -9,6 +9,7 @@ In reading order:
 * ``presigner.py``: signs URLs for clients that have no credentials.
 * ``tls_trust.py``: which certificate authorities are trusted on the way to S3.
 * ``http_session.py``: the aiohttp session for objects, and the header fields of each request.
+* ``receive_buffer.py``: whether the kernel's receive buffer of a connection to S3 may grow.
 * ``client_request.py``: requests a byte of an object as a redirected client does, by URL alone.
 * ``bucket_location.py``: a bucket of the configuration, its prefix and its credentials.
 * ``copy_mark.py``: the tag (mark) of a copy that equals an origin's object with another ETag.

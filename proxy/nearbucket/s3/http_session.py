@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+from typing import TYPE_CHECKING
+
 import aiohttp
 
 from nearbucket import __version__
+from nearbucket.s3.receive_buffer import fix_receive_buffer
 from nearbucket.s3.tls_trust import trusted
+
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
 
 CONNECT = 5.0
 """Seconds to open a connection."""
@@ -25,6 +32,8 @@ _READ_BUFFER = 64 * 1024
 def client_session(*, read: float = READ) -> aiohttp.ClientSession:
     """Make the session, in a running event loop; the caller closes it.
 
+    The receive buffers of its connections do not grow until ``fix_receive_buffer`` lets them.
+
     It adds no headers, decodes nothing, has no cookies and ignores the environment's proxies. A
     download may take any time as long as bytes come.
 
@@ -35,7 +44,9 @@ def client_session(*, read: float = READ) -> aiohttp.ClientSession:
         ConfigError: As ``trusted``.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_TIMEOUT, ssl=trusted()),
+        connector=aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=IDLE_TIMEOUT, ssl=trusted(), socket_factory=_socket
+        ),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=read),
         headers=COMMON,
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
@@ -44,3 +55,10 @@ def client_session(*, read: float = READ) -> aiohttp.ClientSession:
         trust_env=False,
         read_bufsize=_READ_BUFFER,
     )
+
+
+def _socket(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    fix_receive_buffer(made, fixed=True)
+    return made

@@ -65,7 +65,7 @@ _OF_TARGETS = (
 _SHADOW = ("nearbucket_shadow_bytes_total", "nearbucket_shadow_usd_total")
 MAY_FALL = (*_OF_TARGETS[1:], _SHADOW[1])
 """Counters of savings: failed redirects and costs are subtracted from them."""
-STREAM_ENDS = ("complete", "client-gone", "origin-failed")
+STREAM_ENDS = ("complete", "client-gone", "client-slow", "origin-failed")
 LOGS = ("access", "process")
 
 
@@ -105,6 +105,8 @@ METRICS = (
                      "Time from the head of a request to the end of its response."),
     MetricDefinition("nearbucket_streams_in_progress", "gauge", (),
                      "Objects that are being streamed."),
+    MetricDefinition("nearbucket_streams_refused_total", "counter", ("site",),
+                     "Requests answered with 503 because of limits.max_streams."),
     MetricDefinition("nearbucket_connections", "gauge", (),
                      "Open client connections."),
     MetricDefinition("nearbucket_connections_refused_total", "counter", (),
@@ -327,6 +329,7 @@ class Counters:
 def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
     """The series that there are from the start: each metric's name, and values of its labels."""
     for site in settings.sites:
+        yield "nearbucket_streams_refused_total", site.name
         for region in site.targets:
             yield from ((name, site.name, region) for name in (*_OF_TARGETS, *_SHADOW))
     hosts = {host for site in settings.sites for host in site.hosts} - {"*"}

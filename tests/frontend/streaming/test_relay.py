@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.frontend.client_connection import ClientConnection
+from nearbucket.frontend.client_pace import LEAST
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 from nearbucket.frontend.streaming.read_sizing import ReadSizer
-from tests.behaviour.test_stream import scripted
+from tests.behaviour.test_stream import full, scripted
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, error, reply
@@ -202,18 +203,25 @@ async def test_a_connection_on_which_s3_fell_silent_is_closed(
 async def test_reads_get_smaller_when_the_client_falls_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    held: list[int] = []
-    monkeypatch.setattr(ReadSizer, "on_backpressure", lambda _sizer, left: held.append(left))
+    limits: list[int] = []
+    on_limit = ReadSizer.on_limit
+
+    def note(sizer: ReadSizer, limit: int, left: int) -> None:
+        limits.append(limit)
+        on_limit(sizer, limit, left)
+
+    monkeypatch.setattr(ReadSizer, "on_limit", note)
     size = 64 << 20  # more than all buffers on the way hold
     async with (
         ScriptedS3(Say(reply("200 OK", length=size), mebibytes=size >> 20)) as server,
         serving(scripted(server)) as served,
     ):
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
-        async with asyncio.timeout(PATIENCE):
-            while not held:  # noqa: ASYNC110  # a plain list
-                await asyncio.sleep(0.01)
-        assert 0 < held[0] < size
+        await client.skip(24 << 20)
+        await full(served)
+        for later in (0, 2, 2):
+            served.pass_time(later)
+        assert max(limits) > LEAST == limits[-1]
         await client.close()
 
 

@@ -13,6 +13,7 @@ from nearbucket.errors import OriginError
 from nearbucket.frontend.aiohttp_lane.protocol import AiohttpConnection
 from nearbucket.frontend.aiohttp_lane.request_validation import Incoming, incoming, is_last, refused
 from nearbucket.frontend.aiohttp_lane.responses import (
+    TOO_MANY_STREAMS,
     decorate,
     instead,
     listing,
@@ -21,6 +22,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
     refusal,
     unchanged,
 )
+from nearbucket.frontend.client_pace import LEAST, LIMITED
 from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import ErrorResponse
 from nearbucket.origin.missing_objects import MissingName
@@ -31,6 +33,7 @@ from nearbucket.policy.object_keys import split_target
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.client_connection import ClientConnection
+    from nearbucket.frontend.stream_limit import StreamLimit
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.missing_objects import Fields
     from nearbucket.origin.object_response import ObjectResponse
@@ -84,6 +87,7 @@ class _Exchange:
         # Taken, because it is about this request alone.
         attempt, client.handed_back = client.handed_back, None
         self._origin_attempt = attempt.origin if attempt else OriginAttempt.NOT_COUNTED
+        self._is_handed_back = attempt is not None
         self._started = attempt.started if attempt else monotonic()
         self._is_retry = attempt is not None
         self._request = _request(incoming)
@@ -187,6 +191,27 @@ class _Exchange:
         response.headers.extend(answer.headers)
 
     async def _stream(self, decision: Stream) -> web.StreamResponse:
+        """Stream within ``limits.max_streams``; a HEAD has a connection to S3, too."""
+        limit = self._context.stream_limits.by_site[decision.site]
+        if self._is_handed_back:  # the streaming lane had begun it
+            limit.begin_again()
+        elif not limit.begin():
+            return self._too_many(decision, limit)
+        try:
+            return await self._stream_within_limit(decision)
+        finally:
+            limit.end()
+
+    def _too_many(self, decision: Stream, limit: StreamLimit) -> web.StreamResponse:
+        context = self._context
+        context.counters.add("nearbucket_streams_refused_total", decision.site)
+        context.warnings.warn(
+            f"origin of {decision.site}: {limit.count} objects are being streamed "
+            f"(limits.max_streams, {limit.most}): 503"
+        )
+        return self._instead(decision, HTTPStatus.SERVICE_UNAVAILABLE, text=TOO_MANY_STREAMS)
+
+    async def _stream_within_limit(self, decision: Stream) -> web.StreamResponse:
         counters = self._context.counters
         origin = self._context.origins[decision.site]
         tried, what = self._origin_attempt, f"origin of {decision.site}, {decision.key!r}"
@@ -235,6 +260,8 @@ class _Exchange:
                 self._client.abort()
                 raise ConnectionResetError("the origin failed mid-body") from error
             finally:
+                if how == "client-gone" and self._client.is_too_slow:
+                    how = "client-slow"
                 counters.streams -= 1
                 counters.add("nearbucket_stream_ends_total", how)
                 self._broke_off = how != "complete"
@@ -306,20 +333,36 @@ class _Exchange:
         )
         if tells_of_client:
             self._context.recorder.stream_began(self._entries(), monotonic())
-        async for chunk in answer.body():
-            await response.write(chunk)
-            self._sent += len(chunk)
+        await self._send_body(response, answer)
         await response.write_eof()
         if tells_of_client:
             self._context.recorder.stream_completed(self._entries(), monotonic())
         return response
 
+    async def _send_body(self, response: web.StreamResponse, answer: ObjectResponse) -> None:
+        """Pass the body on; the kernel keeps as much of it as the client's speed is worth."""
+        pace = self._client.begin_pace() if answer.length > LIMITED else None
+        if pace is not None:
+            answer.fix_receive_buffer(fixed=pace.limit == LEAST)
+        unmeasured = 0
+        async for chunk in answer.body():
+            await response.write(chunk)
+            self._sent += len(chunk)
+            unmeasured += len(chunk)
+            if pace is not None and pace.is_due(unmeasured):
+                answer.fix_receive_buffer(fixed=pace.measure(unmeasured) == LEAST)
+                unmeasured = 0
+
     def _instead(
-        self, decision: Stream, status: int, fields: Fields | None = None
+        self,
+        decision: Stream,
+        status: int,
+        fields: Fields | None = None,
+        text: str | None = None,
     ) -> web.StreamResponse:
         kept = _kept_fields(fields or [])
         reason_header = self._context.settings.log.reason_header
-        return self._finish(instead(decision, status, kept, reason_header=reason_header))
+        return self._finish(instead(decision, status, kept, reason_header=reason_header, text=text))
 
     def _finish(self, response: web.StreamResponse) -> web.StreamResponse:
         """Note the status, and close the connection while draining."""

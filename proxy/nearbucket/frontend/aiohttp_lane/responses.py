@@ -37,6 +37,7 @@ TEXT = {
 }
 
 _OVER_LIMIT = "Too many requests of this network are in progress; try again."
+TOO_MANY_STREAMS = "Too many objects are being sent; try again."
 _UNREADABLE = "The object is archived or encrypted, and cannot be read here."
 
 
@@ -85,7 +86,12 @@ def listing(hosts: Sequence[str], *, reason_header: bool) -> web.Response:
 
 
 def instead(
-    decision: Stream, status: int, fields: Iterable[tuple[str, str]], *, reason_header: bool
+    decision: Stream,
+    status: int,
+    fields: Iterable[tuple[str, str]],
+    *,
+    reason_header: bool,
+    text: str | None = None,
 ) -> web.Response:
     """A short text in place of an object or of S3's error document.
 
@@ -94,8 +100,9 @@ def instead(
         status: Status of the answer.
         fields: Fields of S3's response that the answer keeps.
         reason_header: Whether ``X-Nearbucket`` is sent.
+        text: Another text than that of the status.
     """
-    response = _plain(status, _UNREADABLE if status == HTTPStatus.FORBIDDEN else None)
+    response = _plain(status, _UNREADABLE if status == HTTPStatus.FORBIDDEN else text)
     response.headers.extend(fields)
     # 412 and 416 depend on the request, and a failure may be over at the next one.
     missing = status == HTTPStatus.NOT_FOUND

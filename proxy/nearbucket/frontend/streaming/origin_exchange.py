@@ -11,6 +11,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from nearbucket.frontend.client_pace import LEAST
 from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.frontend.streaming.read_sizing import LARGE, ReadSizer
 from nearbucket.origin.error_response import DOCUMENT_TIMEOUT, ErrorResponseReader, means_no_object
@@ -31,8 +32,11 @@ class ExchangeOwner(Protocol):
     def on_new_head(self, response: ResponseHead) -> None:
         """The head differs from the last one for the object; ``on_response`` follows."""
 
-    def on_response(self, response: ResponseHead) -> None:
-        """S3 has the object: the head of its response; ``on_body`` follows."""
+    def on_response(self, response: ResponseHead) -> int:
+        """S3 has the object: the head of its response; ``on_body`` follows.
+
+        Returns how many bytes the kernel may keep for the client, if that is limited.
+        """
 
     def on_body(self, data: memoryview) -> None:
         """Bytes of the body, the first time perhaps none; they are there until this returns."""
@@ -157,12 +161,11 @@ class OriginExchange:
         self.left = length = response.length
         self._reusable = response.reusable
         self._signed_requests.on_status(response.status)
-        if self._owner is not None:
-            self._owner.on_response(response)
+        limit = 0 if self._owner is None else self._owner.on_response(response)
         if length > len(data) and self._upstream is not None:
             if length <= LARGE:
                 return self._upstream.read_now(data)
-            self._read_sizer = ReadSizer(self._upstream, length)
+            self._read_sizer = ReadSizer(self._upstream, limit)
         return data
 
     def _not_an_object(self, head: bytes, data: memoryview) -> None:
@@ -229,13 +232,18 @@ class OriginExchange:
         """Read nothing from S3 until ``resume``: the client is slower."""
         if self._upstream is not None:
             self._upstream.pause()
-            if self._read_sizer is not None:
-                self._read_sizer.on_backpressure(self.left)
 
     def resume(self) -> None:
         """Read from S3 again."""
         if self._upstream is not None:
             self._upstream.resume()
+
+    def on_limit(self, limit: int) -> None:
+        """The kernel may keep so many bytes for the client."""
+        if self._read_sizer is not None:
+            self._read_sizer.on_limit(limit, self.left)
+        elif self._upstream is not None and limit > LEAST:
+            self._upstream.fix_receive_buffer(fixed=False)
 
     def finish(self, now: float) -> None:
         """The body is complete: the connection is free from this monotonic time on."""

@@ -1,13 +1,15 @@
 """How much of a large body is read from S3 at a time.
 
 Few large reads cost less than many small ones. But what a client does not take is copied and waits
-(``client_writer.py``), so reads become large only for a client that took more without a pause than
-both kernels keep for it (``net.ipv4.tcp_wmem`` here, ``tcp_rmem`` there, by default 4 and 6 MiB).
+(``client_writer.py``), so reads become larger as the client shows that it is fast
+(``frontend/client_pace.py``). Only then may the kernel receive more from S3 than at the beginning.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from nearbucket.frontend.client_pace import LEAST
 
 if TYPE_CHECKING:
     from nearbucket.origin.pool.connection import UpstreamConnection
@@ -15,21 +17,21 @@ if TYPE_CHECKING:
 LARGE = 1 << 20
 """Bytes of a body from which on it has a ``ReadSizer``."""
 
-_USUAL, _WIDE = 128 * 1024, 256 * 1024  # bytes that are waited for
-_FAST = 16 << 20  # bytes without a pause that show a fast client
+_MOST = 256 * 1024  # bytes that are waited for
+_SHARE = 4  # of the client's limit, this part is waited for
 
 
 class ReadSizer:
     """Chooses how many bytes of one response body to read at a time (SO_RCVLOWAT)."""
 
-    __slots__ = ("_upstream", "_waits_for", "_widens")
+    __slots__ = ("_limit", "_upstream", "_waits_for")
 
-    def __init__(self, upstream: UpstreamConnection, length: int) -> None:
-        """Read a body of ``length`` bytes from this connection to S3."""
+    def __init__(self, upstream: UpstreamConnection, limit: int) -> None:
+        """Read from this connection to S3, for a client with this limit."""
         self._upstream = upstream
-        self._waits_for = 0
-        self._widens = length - _FAST  # where so many are left, the client is fast
-        self._wait_for(_USUAL)
+        self._limit = limit
+        upstream.fix_receive_buffer(fixed=limit == LEAST)
+        self._wait_for(min(_MOST, limit // _SHARE))
 
     def _wait_for(self, count: int) -> None:
         self._waits_for = count
@@ -37,19 +39,18 @@ class ReadSizer:
 
     def on_passed(self, left: int) -> None:
         """Bytes came from S3; ``left`` are still to come."""
-        waits_for = self._waits_for
-        if not waits_for:
-            return
-        if left < 2 * waits_for:  # soon fewer are left than are waited for
-            self._wait_for(0)
-        elif left < self._widens and waits_for < _WIDE:
-            self._wait_for(_WIDE)
+        if self._waits_for and left < 2 * self._waits_for:
+            self._wait_for(0)  # soon fewer are left than are waited for
 
-    def on_backpressure(self, left: int) -> None:
-        """The client is slower than S3; ``left`` bytes are still to come."""
-        self._widens = left - _FAST
-        if self._waits_for == _WIDE:
-            self._wait_for(_USUAL)
+    def on_limit(self, limit: int, left: int) -> None:
+        """The client has this limit now; ``left`` bytes are still to come."""
+        if limit == self._limit:
+            return
+        self._upstream.fix_receive_buffer(fixed=limit == LEAST)
+        self._limit = limit
+        count = min(_MOST, limit // _SHARE)
+        if self._waits_for not in {0, count} and left >= 2 * count:
+            self._wait_for(count)
 
     def read_immediately(self) -> bool:
         """Read whatever comes, however little, from here on; False if that is so already."""

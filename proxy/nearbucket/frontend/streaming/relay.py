@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
+from nearbucket.frontend.client_pace import FIRST_STEP, LEAST, LIMITED, STEP
 from nearbucket.frontend.handoff import HandedBackRequest
 from nearbucket.frontend.response_heads import head_of
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
@@ -18,7 +19,9 @@ from nearbucket.origin.missing_objects import MissingName
 
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
+    from nearbucket.frontend.client_pace import ClientPace
     from nearbucket.frontend.handoff import Downstream, OriginAttempt
+    from nearbucket.frontend.stream_limit import StreamLimit
     from nearbucket.frontend.streaming.client_writer import ClientWriter
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.error_response import ErrorResponse
@@ -36,19 +39,22 @@ class Relay:
 
     __slots__ = (
         "_cached", "_chunk", "_client", "_context", "_exchange", "_head", "_keep_alive",
-        "_signed_requests", "_started", "_task", "_writer",
+        "_limit", "_measure_at", "_measured", "_pace", "_signed_requests", "_started", "_task",
+        "_writer",
     )  # fmt: skip
 
     def __init__(
         self,
         context: WorkerContext,
         signed_requests: SignedRequestCache,
+        limit: StreamLimit,
         writer: ClientWriter,
         client: Downstream,
     ) -> None:
-        """Relay from the bucket of ``signed_requests`` to this client."""
+        """Relay from the bucket of ``signed_requests``, within its limit, to this client."""
         self._context = context
         self._signed_requests = signed_requests
+        self._limit = limit
         self._writer = writer
         self._client = client
         self._chunk: bytes
@@ -56,6 +62,9 @@ class Relay:
         self._started: float
         self._exchange: OriginExchange
         self._keep_alive: bool
+        self._pace: ClientPace | None = None  # None: the body is too short
+        self._measured = 0  # bytes that were still to come at the last measurement
+        self._measure_at = 0  # bytes still to come, below which the client's speed is measured
         self._head = b""  # of the answer, until it is written
         self._task: asyncio.Task[None] | None = None
 
@@ -69,7 +78,7 @@ class Relay:
         """
         client_entry, object_entry = cached
         signed = self._signed_requests.get(object_entry.key, started)
-        if signed is None:
+        if signed is None or not self._limit.begin():
             return False
         self._chunk, self._cached, self._started = chunk, cached, started
         self._keep_alive = client_entry.keep_alive
@@ -87,7 +96,7 @@ class Relay:
                 client_entry.site, object_entry.key, response, self._started
             )
 
-    def on_response(self, response: ResponseHead) -> None:
+    def on_response(self, response: ResponseHead) -> int:
         """S3 has the object: make the head of the answer."""
         context, client_entry = self._context, self._cached[0]
         context.counters.streams += 1
@@ -95,6 +104,12 @@ class Relay:
             context.recorder.stream_began(self._cached, monotonic())
         keep_alive = self._keep_alive = self._keep_alive and not context.draining
         self._head = head_of(response, client_entry.own_fields, context.date, keep_alive)
+        if response.length <= LIMITED:
+            return 0
+        pace = self._pace = self._client.begin_pace()
+        self._measured = response.length
+        self._measure_at = response.length - FIRST_STEP
+        return pace.limit
 
     def on_body(self, data: memoryview) -> None:
         """Write bytes of the body, behind the head of the answer the first time."""
@@ -104,8 +119,18 @@ class Relay:
             self._abort("client-gone")
         elif not self._exchange.left:
             self._complete()
-        elif waiting:
-            self._exchange.pause()
+        else:
+            if waiting:
+                self._exchange.pause()
+            if self._exchange.left < self._measure_at:
+                self._measure()
+
+    def _measure(self) -> None:
+        """Measure the client's speed, and let the kernel keep as much for it."""
+        if self._pace is not None:
+            left = self._exchange.left
+            self._exchange.on_limit(self._pace.measure(self._measured - left))
+            self._measured, self._measure_at = left, left - STEP
 
     def resume_writing(self) -> None:
         """The client has taken what waited."""
@@ -113,11 +138,15 @@ class Relay:
         self._writer.resume_writing()
 
     def check(self, now: float) -> None:
-        """Once a second: give up if S3 is silent."""
+        """Once a second: give up if S3 is silent; find out if the client has become slow."""
+        pace = self._pace
+        if pace is not None and pace.is_late(now):
+            self._measure()
         self._exchange.check(now)
 
     def _complete(self) -> None:
         now = monotonic()
+        self._limit.end()
         self._exchange.finish(now)
         counters = self._context.counters
         counters.streams -= 1
@@ -129,6 +158,7 @@ class Relay:
 
     def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
         """S3 has no object to pass on, and nothing is sent yet: the aiohttp lane answers."""
+        self._limit.end()
         self._client.hand_back(self._chunk, HandedBackRequest(outcome, self._started))
 
     def on_lost(self, error: Exception | None, rest: ObjectResponse) -> None:
@@ -142,6 +172,9 @@ class Relay:
                 async for piece in rest.body():
                     self._exchange.left -= len(piece)
                     await self._writer.write(piece)
+                    if self._pace is not None and self._exchange.left < self._measure_at:
+                        self._measure()
+                        rest.fix_receive_buffer(fixed=self._pace.limit == LEAST)
         except OriginError as failure:
             self._task = None
             client_entry, object_entry = self._cached
@@ -157,16 +190,22 @@ class Relay:
     def client_lost(self) -> None:
         """The client's connection is closed."""
         if self._exchange.response is None:
+            self._limit.end()
             self._exchange.close()
             self._record(monotonic(), complete=False)
         else:
             self._end("client-gone")
+
+    def client_too_slow(self) -> None:
+        """The client takes less than ``limits.min_rate``."""
+        self._end("client-slow")
 
     def _abort(self, how: str) -> None:
         self._end(how)
         self._client.abort_response()
 
     def _end(self, how: str) -> None:
+        self._limit.end()
         self._exchange.close()
         task, self._task = self._task, None
         if task is not None:

@@ -9,6 +9,7 @@ import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
 from nearbucket.origin.pool.read_buffer import USUAL
+from nearbucket.s3.receive_buffer import fix_receive_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._file = -1
         self._room = self._buffer[:USUAL]
         self._filled = 0  # bytes decrypted in this turn of the loop
+        self._is_fixed = True  # the socket's receive buffer does not grow
         self.paused = False
         self.used = False
         self.moved = False
@@ -75,7 +77,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Begin the TLS handshake, or be ready."""
         self._transport = cast("asyncio.Transport", transport)
         self.closing = transport.is_closing
-        self._file = transport.get_extra_info("socket").fileno()
+        sock = transport.get_extra_info("socket")
+        self._file = sock.fileno()
+        fix_receive_buffer(sock, fixed=True)
         if self._tls is not None:
             self._write(self._tls.to_send())
         elif not self._ready.done():
@@ -200,7 +204,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def set_low_water_mark(self, count: int) -> None:
-        """Read only when ``count`` bytes have come, at most twice as many or ``USUAL`` at a time.
+        """Read only when ``count`` bytes have come, at most four times as many at a time.
+
+        With 1 they are read as they come, at most ``USUAL`` at a time.
 
         The caller lowers the mark before fewer bytes are left. The end of the connection is
         noticed at once all the same (socket(7), SO_RCVLOWAT).
@@ -208,7 +214,13 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if not self.closing():
             sock = self._transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-            self._room = self._buffer[: max(2 * count, USUAL)]
+            self._room = self._buffer[: 4 * count if count > 1 else USUAL]
+
+    def fix_receive_buffer(self, *, fixed: bool) -> None:
+        """Keep the socket's receive buffer from growing, or let it grow again."""
+        if self._is_fixed is not fixed and not self.closing():
+            self._is_fixed = fixed
+            fix_receive_buffer(self._transport.get_extra_info("socket"), fixed=fixed)
 
     def release(self, now: float) -> None:
         """Return to the pool, since the response has been read to its end; ``now`` is monotonic."""
@@ -217,6 +229,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.idle_since = now
         if self.paused:
             self.resume()
+        self.fix_receive_buffer(fixed=True)
         self._on_idle(self)
 
     def close(self) -> None:
