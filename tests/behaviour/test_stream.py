@@ -356,6 +356,22 @@ async def test_an_origin_that_says_nothing_is_a_504(
     assert (answer.status, "retry-after" in answer.headers) == (504, True)
 
 
+async def test_an_origin_that_gives_400_bytes_a_connection_is_asked_nine_times(
+    serve: Serve,
+) -> None:
+    body = bytes(1 << 20)
+    begin = Say(reply("200 OK", body[:400], f"ETag: {ETAG}", length=len(body)), then="close")
+    drips = [Say(rest(body, first, sent=400), then="close") for first in range(400, 16_000, 400)]
+    async with ScriptedS3(begin, *drips) as server, serve(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"\r\n\r\n")
+        assert await client.rest() == body[: 9 * 400]
+        await served.settled()
+        assert served.count("nearbucket_origin_resumes_total", "*") == 8
+        assert served.count("nearbucket_stream_ends_total", "origin-failed") == 1
+    assert len(server.asked) == 9
+
+
 async def full(served: Served) -> None:
     """Wait until everything between server and client that can hold bytes is full."""
     held, same = -1, 0

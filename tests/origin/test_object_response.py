@@ -94,21 +94,21 @@ async def test_a_body_may_drop_often_while_it_gets_on(session: ClientSession) ->
         pytest.param([Say(rest(TEXT, 5))], "S3 answered 206", 2, id="another place"),
         pytest.param([Say(error("404 No", "NoSuchKey"))], "S3 answered 404", 2, id="deleted"),
         pytest.param(
-            [Say(error("503 Slow Down", "SlowDown"))] * 3,
-            "gave up after 3 .*, at last because S3 answered 503",
-            4,
+            [Say(error("503 Slow Down", "SlowDown"))] * 8,
+            "gave up after 8 .*, at last because S3 answered 503",
+            9,
             id="SlowDown",
         ),
         pytest.param(
-            [Say(b"", "close")] * 3,
-            "gave up after 3 .*, at last because .* cannot be reached",
-            4,
+            [Say(b"", "close")] * 8,
+            "gave up after 8 .*, at last because .* cannot be reached",
+            9,
             id="gone for good",
         ),
         pytest.param(
-            [Say(rest(TEXT, 4, sent=0), "close")] * 3,
-            "gave up after 3 .*resume$",
-            4,
+            [Say(rest(TEXT, 4, sent=0), "close")] * 8,
+            "gave up after 8 .*progress$",
+            9,
             id="never a byte",
         ),
     ],
@@ -122,6 +122,29 @@ async def test_a_body_that_cannot_go_on_is_an_error_never_a_short_success(
             with pytest.raises(OriginError, match=f"at byte 4 of 19.*{why}"):
                 await gather_pieces(answer, got)
         assert (b"".join(got), len(server.asked), held(session)) == (TEXT[:4], asked, 0)
+
+
+async def test_a_body_that_gets_on_by_a_few_bytes_a_connection_is_given_up_after_eight_requests(
+    session: ClientSession,
+) -> None:
+    body = bytes(1 << 20)
+    drips = [Say(rest(body, first, sent=400), "close") for first in range(400, 16_000, 400)]
+    begin = Say(reply("200 OK", body[:400], f"ETag: {ETAG}", length=len(body)), "close")
+    async with scripted(session, begin, *drips) as (origin, server, counted):
+        with pytest.raises(OriginError, match="gave up after 8 attempts"):
+            await fetch(origin, "k")
+    assert (len(server.asked), counted.resumes) == (9, 8)
+
+
+async def test_a_body_that_gets_on_by_its_share_may_drop_any_number_of_times(
+    session: ClientSession,
+) -> None:
+    body, step = bytes(range(256)) * 4096, 16 << 10
+    drops = [Say(rest(body, first, sent=step), "close") for first in range(step, len(body), step)]
+    begin = Say(reply("200 OK", body[:step], f"ETag: {ETAG}", length=len(body)), "close")
+    async with scripted(session, begin, *drops) as (origin, _, counted):
+        assert (await fetch(origin, "k")).body == body
+    assert counted.resumes == len(drops)
 
 
 async def gather_pieces(answer: ObjectResponse, into: list[bytes]) -> None:

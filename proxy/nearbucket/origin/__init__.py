@@ -12,6 +12,7 @@ In reading order:
 * ``conditional_request.py``: turns a client's Range and conditions into what every S3 server
   understands. Requests to S3 depend on a Range header only through it.
 * ``object_response.py``: one response of S3; requests the rest when the body breaks off.
+* ``resume_budget.py``: how often that is done.
 * ``response_headers.py``: which of S3's header fields a client may see.
 * ``error_response.py``: reads S3's error responses for the streaming lane.
 * ``missing_objects.py``: objects that an origin just did not have.

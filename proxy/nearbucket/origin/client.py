@@ -320,9 +320,9 @@ class OriginClient:
         return partial(self._rest, path)
 
     async def _rest(self, path: str, attempt: int, extra: dict[str, str]) -> aiohttp.ClientResponse:
-        """Request the rest of a body: at once, after 0.5 s, after 2.5 s."""
+        """Request the rest of a body: at once, and after 0.1, 0.2, 0.4, 0.8, 1, 1 and 1 s."""
         if attempt > 1:
-            await asyncio.sleep(self._pause * 5 ** (attempt - 1))
+            await asyncio.sleep(self._pause * min(2 ** (attempt - 2), 10))
         self.counters.on_resume()
         return await self._send("GET", path, extra)
 

@@ -6,12 +6,14 @@ the rest of the same version is requested and the body goes on.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.response_headers import VISIBLE, VISIBLE_304, body_position, visible_fields
+from nearbucket.origin.resume_budget import ATTEMPTS, ResumeBudget
 from nearbucket.s3.receive_buffer import fix_receive_buffer
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 
     Again = Callable[[int, dict[str, str]], Awaitable[aiohttp.ClientResponse]]
     """Sends the request once more: attempt (from 1) and extra headers -> S3's response."""
-
-_ATTEMPTS = 3
-"""Attempts to resume a body, in a row without a byte, after which it is given up."""
 
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """Exceptions of a connection to S3 that fails."""
@@ -121,22 +120,23 @@ class ObjectResponse:
             OriginError: S3 dropped the body and the rest cannot be had. The caller has to break
                 the client's connection, which has only a part of the object.
         """
-        fruitless = 0
+        budget: ResumeBudget | None = None
         while self._left:
-            piece, problem = b"", "it ended early"
+            piece, problem, began = b"", "it ended early", monotonic()
             try:
                 if self._response is not None:
                     piece = await self._response.content.readany()
             except BROKEN as error:
                 problem = repr(error)
+            if budget is not None:
+                budget.waited(monotonic() - began)
             if not piece:
-                fruitless += 1
-                await self._resume(fruitless, problem)
+                budget = budget or ResumeBudget(self._left)
+                await self._resume(budget, problem)
                 continue
             if len(piece) > self._left:
                 raise OriginError(502, f"S3 sent more than the {self.length} bytes announced")
             self._left -= len(piece)
-            fruitless = 0
             yield piece
 
     def fix_receive_buffer(self, *, fixed: bool) -> None:
@@ -162,7 +162,7 @@ class ObjectResponse:
     ) -> None:
         self.close()
 
-    async def _resume(self, attempt: int, problem: str) -> None:
+    async def _resume(self, budget: ResumeBudget, problem: str) -> None:
         """Request the rest of the body; returns with it, or to be called once more."""
         if self._response is not None:
             self._response.close()
@@ -170,10 +170,12 @@ class ObjectResponse:
         broken = f"S3 dropped the body at byte {first} of {self.total} ({problem})"
         if not self.etag.startswith('"'):
             raise OriginError(502, f"{broken}; without a strong ETag it cannot be resumed")
-        if attempt > _ATTEMPTS:
-            failed = f"gave up after {_ATTEMPTS} attempts to resume{self._why}"
+        attempt, began = budget.next_attempt(self._left), monotonic()
+        if not attempt:
+            failed = f"gave up after {ATTEMPTS} attempts or a minute of little progress{self._why}"
             raise OriginError(502, f"{broken}; {failed}")
         response = await self._rest_from(first, attempt)
+        budget.waited(monotonic() - began)
         if response is None:
             return
         same = response.headers.get("ETag") == self.etag
