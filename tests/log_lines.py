@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.telemetry.log_format import (
     ClientFields,
     JsonFormat,
+    LineFlaws,
     LineParts,
     W3cFormat,
 )
@@ -56,6 +57,7 @@ class LogRecord(NamedTuple):
     referer: str | None
     range: str | None
     protocol: str
+    failover: str | None = None
     complete: bool = True
 
 
@@ -65,7 +67,7 @@ def line_of(form: LogFormat, record: LogRecord) -> bytes:
     object_ = form.object_part(record.method, record.path)
     decision = form.decision_part(record.action, record.reason, record.status)
     parts = LineParts(form.client_part(client), object_, decision)
-    ends = form.ends(record.bytes, parts, complete=record.complete)
+    ends = form.ends(record.bytes, parts, LineFlaws(record.complete, record.failover or ""))
     return form.line(record.time, record.seconds, ends)
 
 
@@ -110,7 +112,7 @@ HEADER = (
     b"#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
     b"cs(Referer) cs(User-Agent) cs-uri-query x-edge-result-type x-host-header cs-protocol "
     b"time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
-    b"x-nearbucket-action x-nearbucket-region x-nearbucket-reason\n"
+    b"x-nearbucket-action x-nearbucket-region x-nearbucket-reason x-nearbucket-failover\n"
 )
 
 

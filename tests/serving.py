@@ -257,6 +257,10 @@ class Served:
             older = state._replace(time=state.time - seconds, minute=state.minute - seconds)
             _STATE.pack_into(askers, place, *older)
 
+    def origins_down(self) -> dict[tuple[str, str], str]:
+        """Why origins are down, by site and key."""
+        return {name: why for name, why in self.worker.down().items() if "-" not in name[1]}
+
     def stuck_clients(self) -> list[str]:
         """The addresses of clients whose redirects fail."""
         return [each.client for each in self.worker.stuck_clients()]
@@ -359,6 +363,11 @@ def give_checks_time(patch: pytest.MonkeyPatch) -> None:
 def check_few_at_once(patch: pytest.MonkeyPatch, count: int) -> None:
     """Let so many checks of a bucket run at a time."""
     patch.setattr("nearbucket.replicas.object_cache._AT_ONCE", count)
+
+
+def shorten_patience(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """How long an origin may take to begin its response where another one can be asked."""
+    patch.setattr("nearbucket.origin.registry.PATIENCE", seconds)
 
 
 def probe_often(patch: pytest.MonkeyPatch, seconds: float) -> None:

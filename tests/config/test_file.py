@@ -89,15 +89,39 @@ def test_the_environment_alone_is_enough() -> None:
     assert load(None, {"NEARBUCKET_SITES": sites}).sites[0].name == "*"
 
 
-@pytest.mark.parametrize(
-    ("site", "key"),
-    [
-        pytest.param("failover: []", "failover", id="failover"),
-    ],
-)
-def test_what_this_version_does_not_do_is_refused(write: Any, site: str, key: str) -> None:
-    with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
-        load(write(MINIMAL + f"    {site}\n"), {})
+def test_failover_buckets_have_the_credentials_of_their_origin_unless_they_have_their_own(
+    write: Any,
+) -> None:
+    text = """\
+sites:
+  - origin: {bucket: downloads, region: us-east-1, credentials: anonymous}
+    failover:
+      - {bucket: west, region: us-west-2}
+      - {bucket: own, region: eu-west-1, credentials: ambient}
+"""
+    failover = load(write(text), {}).sites[0].failover
+    assert [each.credentials for each in failover] == ["anonymous", "ambient"]
+
+
+def test_a_failover_bucket_may_be_that_of_a_target_and_is_no_host_of_redirects(
+    write: Any,
+) -> None:
+    west = "{bucket: west, region: us-west-2}"
+    text = f"""\
+sites:
+  - origin: {{bucket: downloads, region: us-east-1}}
+    failover: [{west}, {{bucket: elsewhere, region: eu-west-1}}]
+    targets:
+      us-west-2: {west}
+"""
+    settings = load(write(text), {})
+    assert settings.sites[0].failover[0].object_base_url == (
+        settings.sites[0].targets["us-west-2"].object_base_url
+    )
+    assert settings.sent_to == [
+        "west.s3.dualstack.us-west-2.amazonaws.com",
+        "west.s3.us-west-2.amazonaws.com",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,16 @@ class Counted:
 
     statuses: list[int] = field(default_factory=list)
     resumes: int = 0
+    failovers: int = 0
 
     def on_status(self, status: int) -> None:
         self.statuses.append(status)
 
     def on_resume(self) -> None:
         self.resumes += 1
+
+    def on_failover(self) -> None:
+        self.failovers += 1
 
 
 @dataclass

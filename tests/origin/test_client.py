@@ -10,6 +10,7 @@ import pytest
 from nearbucket.errors import OriginError
 from nearbucket.origin import bucket_presence
 from nearbucket.origin.client import OriginClient
+from nearbucket.origin.rest_of_body import RestOfBody
 from tests.conftest import BIG
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
 from tests.scripteds3 import ETAG, Say, error, reply
@@ -236,9 +237,10 @@ async def test_the_rest_of_a_body_is_requested_at_once_and_then_after_pauses_of_
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", skip)
-    async with scripted(session, *[OK] * 8, pause=0.1) as (origin, _, _counted):
+    async with scripted(session, *[OK] * 8) as (origin, _, _counted):
+        rest = RestOfBody([(origin, "/bkt/k")])
         for attempt in range(1, 9):
-            (await origin.resumer("/bkt/k")(attempt, {})).release()
+            (await rest(attempt, {"if-match": ETAG})).response.release()
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1, 1])
 
 

@@ -51,7 +51,7 @@ def test_a_w3c_line_has_cloudfronts_columns_in_the_order_of_the_header() -> None
     assert w3c_line(FULL) == (
         b"2026-07-29\t08:27:05\t-\t100\t198.51.100.7\tGET\tdl.example\t/releases/app-1.0.tar.gz\t"
         b"206\thttps://example.org/\tcurl/8.5.0\t-\t-\tdl.example\thttp\t0.012\t-\tHTTP/1.1\t0\t99"
-        b"\tstream\tus-west-2\tshadow\n"
+        b"\tstream\tus-west-2\tshadow\t-\n"
     )
     assert w3c_line(FULL).count(b"\t") + 1 == len(W3C_FIELDS.split())
 
@@ -59,7 +59,7 @@ def test_a_w3c_line_has_cloudfronts_columns_in_the_order_of_the_header() -> None
 def test_a_w3c_line_writes_a_hyphen_for_what_is_not_there_or_empty() -> None:
     assert w3c_line(BARE._replace(user_agent="", host="")) == (
         b"2026-07-29\t08:27:05\t-\t0\t-\t-\t-\t-\t400\t-\t-\t-\t-\t-\thttp\t0.000\t-\tHTTP/1.1\t-"
-        b"\t-\trefuse\t-\tbad-request\n"
+        b"\t-\trefuse\t-\tbad-request\t-\n"
     )
 
 

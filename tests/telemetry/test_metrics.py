@@ -393,6 +393,7 @@ PROMISED = {
     "nearbucket_stream_ends_total": ("counter", ("how",)),
     "nearbucket_origin_requests_total": ("counter", ("site", "status")),
     "nearbucket_origin_resumes_total": ("counter", ("site",)),
+    "nearbucket_origin_failovers_total": ("counter", ("site",)),
     "nearbucket_target_up": ("gauge", ("site", "region")),
     "nearbucket_checks_total": ("counter", ("result",)),
     "nearbucket_handovers_total": ("counter", ("cause",)),

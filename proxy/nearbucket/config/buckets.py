@@ -53,7 +53,8 @@ class Bucket(Section):
     endpoint, and for names with dots."""
     credentials: Literal["ambient", "anonymous"] | KeyFiles = "ambient"
     """``ambient`` uses the AWS SDK's credential chain (environment, profile, task role);
-    ``anonymous`` does not sign requests. A target's default is its origin's value."""
+    ``anonymous`` does not sign requests. By default targets and failover buckets have those of
+    their origin."""
     expected_owner: (
         Annotated[
             str,

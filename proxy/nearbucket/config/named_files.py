@@ -51,6 +51,7 @@ def _named_files(settings: Settings) -> Iterator[NamedFile]:
         yield NamedFile(("regions", "source"), Path(settings.regions.source))
     for number, site in enumerate(settings.sites):
         buckets: dict[Path_, Bucket] = {("origin",): site.origin}
+        buckets |= {("failover", place): bucket for place, bucket in enumerate(site.failover)}
         buckets |= {("targets", region): target for region, target in site.targets.items()}
         for place, bucket in buckets.items():
             key: Path_ = ("sites", number, *place)

@@ -132,6 +132,10 @@ class Site(Section):
     """Names in the Host field, without port; ``*`` stands for all other names."""
     origin: Origin
     """The bucket with all objects of the site."""
+    failover: tuple[Bucket, ...] = ()
+    """Further buckets with the same objects, asked in this order when the origin fails: no
+    connection, no response in time, 5xx or throttling. Never for an object that the origin does not
+    have."""
     targets: dict[str, Target] = Field(default_factory=dict)
     """The bucket to which clients in an AWS region are redirected."""
     redirect: Redirect = Redirect()
@@ -162,6 +166,12 @@ class Site(Section):
         Messages about what is written in a file have the item's number instead, as variables do.
         """
         return f"sites.{self.name}"
+
+    @property
+    def origins(self) -> dict[str, Bucket]:
+        """The origin and its failover buckets in order, each by its key in the site."""
+        further = {f"failover.{place}": bucket for place, bucket in enumerate(self.failover)}
+        return {"origin": self.origin, **further}
 
     @property
     def sent_to(self) -> list[str]:
@@ -228,17 +238,29 @@ class Site(Section):
     @model_validator(mode="before")
     @classmethod
     def _credentials_of_origin(cls, values: Any) -> Any:
-        """A target's credentials default to those of its origin."""
-        match values:
-            case {"origin": {"credentials": credentials}, "targets": dict() as targets}:
-                filled = {
-                    region: {"credentials": credentials, **target}
-                    if isinstance(target, dict)
-                    else target
-                    for region, target in targets.items()
-                }
-                return {**values, "targets": filled}
+        """The credentials of targets and failover buckets default to those of the origin."""
+        if not isinstance(values, dict):
+            return values
+        match values.get("origin"):
+            case {"credentials": credentials}:
+                targets, failover = values.get("targets"), values.get("failover")
+                if isinstance(targets, dict):
+                    filled = {key: _with(credentials, each) for key, each in targets.items()}
+                    values = {**values, "targets": filled}
+                if isinstance(failover, list | tuple):
+                    buckets = [_with(credentials, each) for each in failover]
+                    values = {**values, "failover": buckets}
         return values
+
+    @model_validator(mode="after")
+    def _failover_is_elsewhere(self) -> Self:
+        urls = {self.origin.object_base_url}
+        for place, bucket in enumerate(self.failover):
+            if bucket.object_base_url in urls:
+                text = "is asked before already; write another bucket, or remove it"
+                raise SettingError(text, "failover", place, "bucket", value=bucket.bucket)
+            urls.add(bucket.object_base_url)
+        return self
 
     @model_validator(mode="after")
     def _presign_has_credentials(self) -> Self:
@@ -283,6 +305,11 @@ class Site(Section):
                     value=target.location(),
                 )
         return self
+
+
+def _with(credentials: Any, bucket: Any) -> Any:
+    """The mapping of a bucket, with these credentials unless it has its own."""
+    return {"credentials": credentials, **bucket} if isinstance(bucket, dict) else bucket
 
 
 def _host_cure(name: str) -> str:

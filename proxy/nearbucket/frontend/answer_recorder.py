@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nearbucket.frontend.came_back import Try
 from nearbucket.frontend.sibling_ranges import COUNTED_BEFORE, WITHOUT_COPY, AskedRange
 from nearbucket.policy.model import Reason
-from nearbucket.telemetry.log_format import LineParts
+from nearbucket.telemetry.log_format import FLAWLESS, LineFlaws, LineParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,7 @@ class AnswerRecorder:
         started: float,
         now: float,
         complete: bool = True,  # noqa: FBT001, FBT002  # a name takes the hot path longer
+        failover: str = "",
     ) -> None:
         """Count and log one answer; note it as a recent redirect if it sends to a target.
 
@@ -70,6 +71,7 @@ class AnswerRecorder:
             started: Monotonic time at which the request came.
             now: Monotonic time of the end of the answer.
             complete: Whether the whole answer was handed to the connection.
+            failover: The failover bucket that it comes from; empty if there is none.
         """
         client, entry = cached
         counters, seconds = client.counters, now - started
@@ -89,14 +91,15 @@ class AnswerRecorder:
         log = self._log
         form = log.format
         if form is not None:
-            if complete:
+            if complete and not failover:
                 last = client.last_line
                 if last is None or last[0] is not entry or last[1] != status or last[2] != sent:
                     ends = _line_ends(form, cached, status, sent)
                     last = client.last_line = (entry, status, sent, ends)
                 ends = last[3]
             else:
-                ends = _line_ends(form, cached, status, sent, complete=False)
+                flaws = LineFlaws(complete, failover)
+                ends = _line_ends(form, cached, status, sent, flaws)
             log.keep(form.line(now + log.offset, seconds, ends))
 
     def _count_range(self, client: ClientEntry, entry: ObjectEntry, now: float) -> None:
@@ -143,7 +146,7 @@ class AnswerRecorder:
 
 
 def _line_ends(
-    form: LogFormat, cached: CachedDecision, status: int, sent: int, *, complete: bool = True
+    form: LogFormat, cached: CachedDecision, status: int, sent: int, flaws: LineFlaws = FLAWLESS
 ) -> LineEnds:
     client, entry = cached
     decision_part = client.counters.log_parts.get(status)
@@ -152,4 +155,4 @@ def _line_ends(
             client.action.value, client.reason.value, status
         )
     parts = LineParts(client.log_part, entry.log_part, decision_part)
-    return form.ends(sent, parts, complete=complete)
+    return form.ends(sent, parts, flaws)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from nearbucket.frontend.client_pace import ClientPace
+    from nearbucket.origin.client import OriginClient
     from nearbucket.origin.error_response import ErrorResponse
 
 TOO_MANY_CONNECTIONS = (
@@ -36,10 +37,12 @@ class HandedBackRequest(NamedTuple):
     Attributes:
         origin: What came of the request to S3; S3's error, where it has no object to send.
         started: Monotonic time at which the request came.
+        asked: The origin that the request was sent to.
     """
 
     origin: OriginAttempt | ErrorResponse
     started: float
+    asked: OriginClient
 
 
 class AiohttpProtocol(Protocol):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.frontend.stuck_clients import StuckClient
-    from nearbucket.origin.client import OriginClient
+    from nearbucket.origin.failover import SiteOrigins
     from nearbucket.origin.pool.signed_requests import SignedRequestCache
     from nearbucket.regions.region_table import NetworkSet, RegionTable
 
@@ -81,8 +81,8 @@ class WorkerContext:
         decision_cache: Earlier decisions.
         entries: Makes the entries of the decision cache.
         parser: Recognises plain requests; None when all are to go to aiohttp.
-        origins: The origin of each site.
-        signed_requests: Requests to each site's origin, for the streaming lane; empty without it.
+        origins: The origins of each site.
+        signed_requests: The same for the streaming lane; empty without it.
         counters: Metrics of this process.
         log: Access log of this process.
         recorder: Counts and logs answers.
@@ -137,7 +137,7 @@ class WorkerContext:
         self.warnings = WarningLimiter()
         self.decider = Decider(table_of_redirects, self._on_stuck)
         self.decision_cache = DecisionCache()
-        self.origins: Mapping[str, OriginClient] = {}
+        self.origins: Mapping[str, SiteOrigins] = {}
         self.signed_requests: Mapping[str, SignedRequestCache] = {}
         self.connections: set[OpenConnection] = set()
         self.handshakes: set[asyncio.Task[None]] = set()

@@ -7,9 +7,7 @@ The AWS SDK is not used: it takes 700 us of CPU time a request, aiohttp and a si
 from __future__ import annotations
 
 import asyncio
-import re
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from yarl import URL
@@ -17,9 +15,12 @@ from yarl import URL
 from nearbucket.errors import OriginError
 from nearbucket.origin.bucket_presence import BucketPresence
 from nearbucket.origin.conditional_request import read_conditions
-from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, UNREADABLE, ErrorResponse
+from nearbucket.origin.error_answer import response_to
+from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, ErrorResponse
 from nearbucket.origin.object_response import BROKEN, ObjectResponse
+from nearbucket.origin.origin_counters import NotCounted
 from nearbucket.origin.response_headers import cors_fields
+from nearbucket.origin.rest_of_body import RestOfBody
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer, canonical
@@ -33,31 +34,13 @@ if TYPE_CHECKING:
 
     from nearbucket.config import buckets
     from nearbucket.origin.conditional_request import Conditions
-    from nearbucket.origin.object_response import Again
+    from nearbucket.origin.origin_breaker import OriginBreaker
+    from nearbucket.origin.origin_counters import OriginCounters
 
 _READABLE = frozenset({200, 206, 416})
 """Statuses of an object that can be read; the last is that of an empty one."""
 _UNTOLD = frozenset({400, 403, 404})
 """Statuses of a HEAD that a GET explains."""
-_SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
-
-
-class OriginCounters(Protocol):
-    """Counts responses of S3."""
-
-    def on_status(self, status: int) -> None:
-        """Count a response by its HTTP status; 0 if there was none."""
-
-    def on_resume(self) -> None:
-        """Count a request for the rest of a body that broke off."""
-
-
-class _NotCounted:
-    def on_status(self, status: int) -> None:
-        pass
-
-    def on_resume(self) -> None:
-        pass
 
 
 class OriginClient:
@@ -68,10 +51,13 @@ class OriginClient:
         bucket_path: Encoded path of the bucket, with a slash at its end.
         signer: Signs the requests.
         counters: Counts the responses.
+        breaker: Whether it is asked before other origins of the site; None if there are none.
+        failover: Name of the bucket, if it is asked only when another origin fails; else empty.
+        on_failover: Counts a request that it answers instead of another origin.
         presence: Tells a missing object from a missing bucket.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one origin, one call
         self,
         entry: buckets.Bucket,
         session: aiohttp.ClientSession,
@@ -79,6 +65,9 @@ class OriginClient:
         signer: Signer | None = None,
         counters: OriginCounters | None = None,
         pause: float = 0.1,
+        breaker: OriginBreaker | None = None,
+        failover: str = "",
+        patience: float | None = None,
     ) -> None:
         """Bind a bucket to its session and signer.
 
@@ -88,6 +77,10 @@ class OriginClient:
             signer: By default one made for ``entry``.
             counters: Counts the responses; by default, nothing does.
             pause: Seconds before a request is repeated.
+            breaker: Notes its responses, where the site has other origins.
+            failover: Name of the bucket, unless it is the site's first.
+            patience: Seconds for a connection and the head of a response, if less than the
+                session's.
         """
         base = urlsplit(entry.url())
         self._entry = entry
@@ -96,8 +89,10 @@ class OriginClient:
         self.bucket_path = f"{base.path}/"
         self._session = session
         self.signer = signer or Signer(entry.credentials, entry.region, also=entry.request_fields)
-        self.counters: OriginCounters = counters or _NotCounted()
+        self.counters: OriginCounters = counters or NotCounted()
+        self.on_failover = self.counters.on_failover
         self._pause = pause
+        self.breaker, self.failover, self.patience = breaker, failover, patience
         self.presence = BucketPresence(self._bucket_error)
 
     async def open(  # noqa: PLR0913  # each is a part of a client's request, but for again
@@ -154,6 +149,23 @@ class OriginClient:
         if not full or len(full.encode()) > MAX_KEY:
             return None  # a GET of the empty key would list the bucket
         return self.bucket_path + encode_key(full)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether other origins of the site are asked before it."""
+        return self.breaker is not None and self.breaker.why != ""
+
+    def on_status(self, status: int) -> None:
+        """Count a response by its status; 0 if there was none."""
+        self.counters.on_status(status)
+        if self.breaker is not None:
+            self.breaker.on_status(status)
+
+    def on_no_response(self, *, timed_out: bool) -> None:
+        """Count a request without a response."""
+        self.on_status(0)
+        if timed_out and self.breaker is not None:
+            self.breaker.on_timeout()
 
     async def head(self, path: str) -> aiohttp.ClientResponse:
         """S3's response to one HEAD, with any status; the caller releases it.
@@ -232,7 +244,7 @@ class OriginClient:
         try:
             headers = await self.signer.headers(method, self.host, path)
         except OriginError:
-            self.counters.on_status(0)
+            self.on_no_response(timed_out=False)
             raise
         headers.update(extra)
         return await self._request(method, path, headers)
@@ -243,16 +255,17 @@ class OriginClient:
         headers["via"] = "1.1 nearbucket"
         url = URL(self._base + path, encoded=True)
         try:
-            response = await self._session.request(
-                method, url, headers=headers, allow_redirects=False
-            )
+            async with asyncio.timeout(self.patience):
+                response = await self._session.request(
+                    method, url, headers=headers, allow_redirects=False
+                )
         except TimeoutError as error:
-            self.counters.on_status(0)
+            self.on_no_response(timed_out=True)
             raise OriginError(504, f"{self._base} did not answer in time: {error!r}") from error
         except (*BROKEN, UnicodeError) as error:  # UnicodeError: the host cannot be encoded
-            self.counters.on_status(0)
+            self.on_no_response(timed_out=False)
             raise _UnreachableError(502, f"{self._base} {complaint(error)}") from error
-        self.counters.on_status(response.status)
+        self.on_status(response.status)
         return response
 
     async def _object_response(
@@ -270,13 +283,13 @@ class OriginClient:
                     if refused is not None:
                         response.release()
                         return self.response_to(refused, query)
-                return ObjectResponse.with_object(
-                    response, self.resumer(path), has_body=method != "HEAD"
-                )
+                return self._with_object(path, response, has_body=method != "HEAD")
             case 206 if "range" in prepared.headers:
-                return ObjectResponse.with_object(response, self.resumer(path), has_body=True)
+                return self._with_object(path, response, has_body=True)
             case 304:
-                return ObjectResponse.unchanged(response)
+                answer = ObjectResponse.unchanged(response)
+                answer.failover = self.failover
+                return answer
             case 412:
                 await _error_document(response)
                 return ObjectResponse(412, cors_fields(response.headers))
@@ -315,16 +328,22 @@ class OriginClient:
             raise
         return None
 
-    def resumer(self, path: str) -> Again:
-        """The function that requests the rest of this object's body."""
-        return partial(self._rest, path)
+    def _with_object(
+        self, path: str, response: aiohttp.ClientResponse, *, has_body: bool
+    ) -> ObjectResponse:
+        rest = RestOfBody([(self, path)])
+        answer = ObjectResponse.with_object(response, rest, has_body=has_body)
+        answer.failover = self.failover
+        return answer
 
-    async def _rest(self, path: str, attempt: int, extra: dict[str, str]) -> aiohttp.ClientResponse:
-        """Request the rest of a body: at once, and after 0.1, 0.2, 0.4, 0.8, 1, 1 and 1 s."""
-        if attempt > 1:
-            await asyncio.sleep(self._pause * min(2 ** (attempt - 2), 10))
+    async def rest(self, path: str, wanted: dict[str, str]) -> aiohttp.ClientResponse:
+        """S3's response to one GET for the rest of a body; the caller closes it.
+
+        Raises:
+            OriginError: There was no response.
+        """
         self.counters.on_resume()
-        return await self._send("GET", path, extra)
+        return await self._send("GET", path, wanted)
 
     def response_to(self, error: ErrorResponse, query: str = "") -> ObjectResponse:
         """The client's 403, 404 or 416 for an error of S3; 403 if no request can read the object.
@@ -332,47 +351,12 @@ class OriginClient:
         Raises:
             OriginError: The error is none of the client's; 502, or 503 if S3 is busy.
         """
-        headers = error.headers
-        if error.status == 416:  # noqa: PLR2004  # Range Not Satisfiable
-            size = _SIZE.search(error.document)
-            known = f"bytes */{size[1].decode()}" if size else ""
-            span = headers.get("Content-Range", known)
-            fields = [("Content-Range", span)] if span else []
-            return ObjectResponse(416, [*fields, *cors_fields(headers)])
-        if _is_missing(error, query):
-            return ObjectResponse(404, cors_fields(headers))
-        if error.kind in UNREADABLE:
-            return ObjectResponse(403, cors_fields(headers))
-        status = 503 if error.status in {429, 503} or error.kind is ErrorKind.BUSY else 502
-        region = headers.get("x-amz-bucket-region")
-        elsewhere = region and region != self._entry.region
-        raise OriginError(
-            status,
-            f"S3 answered {error.status} {error.code or '(no code)'} for bucket "
-            f"{self._entry.bucket} in {self._entry.region}"
-            f"{f'; it is in {region}' if elsewhere else ''}",
-        )
+        return response_to(error, query, self._entry)
 
 
 def _is_archived(fields: Mapping[str, str]) -> bool:
     """Whether a GET would be answered 403 InvalidObjectState, though the HEAD was answered 200."""
     return unreadable_by_head(fields, lasting=0.0) is Unreadable.ARCHIVED
-
-
-def _is_missing(error: ErrorResponse, query: str) -> bool:
-    """Whether the error means that there is no such object."""
-    match error.status:
-        case 404:
-            return error.kind is not ErrorKind.NO_BUCKET
-        case 403:
-            # S3's response for a missing key if the bucket may not be listed (GetObject, "403")
-            return error.kind is ErrorKind.NOT_ALLOWED
-        case 405:  # versionId names a delete marker (S3 user guide, "Delete markers")
-            return "x-amz-delete-marker" in error.headers
-        case 400:  # no such version, or no such argument
-            return bool(query) and error.kind not in UNREADABLE
-        case _:
-            return False
 
 
 class _UnreachableError(OriginError):

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from nearbucket.origin.response_headers import ResponseHead
+    from nearbucket.origin.rest_of_body import RestResponse
 
-    Again = Callable[[int, dict[str, str]], Awaitable[aiohttp.ClientResponse]]
-    """Sends the request once more: attempt (from 1) and extra headers -> S3's response."""
+    Again = Callable[[int, dict[str, str]], Awaitable[RestResponse]]
+    """Requests the rest of a body: attempt (from 1) and extra headers -> S3's response."""
 
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 """Exceptions of a connection to S3 that fails."""
@@ -40,9 +41,11 @@ class ObjectResponse:
         etag: ETag of a 200, 206 or 304; empty if there is none.
         total: Bytes of the object; None if the response does not say.
         modified: Last-Modified of a 200, 206 or 304; empty if there is none.
+        failover: The failover bucket that it comes from; empty if it is the first origin's.
+        again: Requests the rest if S3 drops the body.
     """
 
-    _again: Again
+    again: Again
 
     def __init__(self, status: int, headers: list[tuple[str, str]] | None = None) -> None:
         """Make a response without a body."""
@@ -54,7 +57,7 @@ class ObjectResponse:
         self.etag = self.modified = ""
         self.total: int | None = None
         self._end = 0
-        self._why = ""
+        self._why = self.failover = ""
 
     @classmethod
     def unchanged(cls, response: aiohttp.ClientResponse) -> ObjectResponse:
@@ -86,7 +89,7 @@ class ObjectResponse:
         if position is None and length:  # no Content-Range can describe a range of no bytes
             raise OriginError(502, "S3 answered 206 without a Content-Range that fits")
         answer.length = length
-        answer._response, answer._again = response, again
+        answer._response, answer.again = response, again
         answer._take_validators(response)
         answer._left = length if has_body else 0
         answer._end, answer.total = position or (0, None)
@@ -103,7 +106,7 @@ class ObjectResponse:
         """
         answer = cls(dropped.status)
         answer.length = answer._left = left
-        answer._again, answer.etag = again, dropped.etag
+        answer.again, answer.etag = again, dropped.etag
         answer._end, answer.total = dropped.end, dropped.total
         return answer
 
@@ -191,12 +194,8 @@ class ObjectResponse:
         self._why = ""
         wanted = {"range": f"bytes={first}-{self._end - 1}", "if-match": self.etag}
         try:
-            response = await self._again(attempt, wanted)
+            response, self.failover = await self.again(attempt, wanted)
         except OriginError as error:
             self._why = f", at last because {error.detail}"
-            return None
-        if response.status == 429 or response.status >= 500:  # noqa: PLR2004  # not now
-            self._why = f", at last because S3 answered {response.status}"
-            response.close()
             return None
         return response

@@ -1,4 +1,4 @@
-"""Checks that the origin buckets exist: a wrong name fails every request that is streamed.
+"""Checks that origin and failover buckets exist: a wrong name fails requests that are streamed.
 
 The supervisor does this, at the start, after each reload and once a minute, so that there is one
 error in the log before the first client asks. The answers to clients do not depend on it.
@@ -17,6 +17,7 @@ from nearbucket.s3.http_session import client_session
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nearbucket.config.buckets import Bucket
     from nearbucket.config.sites import Site
     from nearbucket.s3.credentials import SdkCredentials
 
@@ -45,38 +46,49 @@ class OriginCheck:
     def use(self, sites: Iterable[Site]) -> None:
         """Check the origins of these sites now, and from now on."""
         self.close()
-        names: dict[str, list[Site]] = {}
+        buckets: dict[str, Bucket] = {}
+        names: dict[str, dict[str, list[str]]] = {}
         for site in sites:
-            names.setdefault(site.origin.object_base_url, []).append(site)
-        self._wrong = {url: text for url, text in self._wrong.items() if url in names}
-        self._task = asyncio.create_task(self._keep_checking(names))
+            for key, bucket in site.origins.items():
+                role = "origin" if key == "origin" else "failover bucket"
+                buckets.setdefault(bucket.object_base_url, bucket)
+                of_url = names.setdefault(bucket.object_base_url, {})
+                of_url.setdefault(role, []).append(site.name)
+        uses = {url: _use_text(of_url) for url, of_url in names.items()}
+        self._wrong = {url: text for url, text in self._wrong.items() if url in buckets}
+        self._task = asyncio.create_task(self._keep_checking(buckets, uses))
 
     def close(self) -> None:
         """Stop the checks."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _keep_checking(self, sites_of: dict[str, list[Site]]) -> None:
+    async def _keep_checking(self, buckets: dict[str, Bucket], uses: dict[str, str]) -> None:
         async with client_session() as session:
             probes = {
-                url: BucketProbe(sites[0].origin, session, self._ambient)
-                for url, sites in sites_of.items()
+                url: BucketProbe(bucket, session, self._ambient) for url, bucket in buckets.items()
             }
             while True:
                 for url, probe in probes.items():
-                    names = ", ".join(site.name for site in sites_of[url])
-                    self._note(url, f"origin of site {names}", await _result_of(probe))
+                    self._note(url, uses[url], await _result_of(probe))
                 await asyncio.sleep(RETRY_INTERVAL if self._wrong else INTERVAL)
 
-    def _note(self, url: str, origin: str, result: ProbeResult) -> None:
+    def _note(self, url: str, use: str, result: ProbeResult) -> None:
         """Log what has changed; a result that may pass by itself changes nothing."""
-        text = f"{origin}: {result.text}; correct sites.*.origin, and run nearbucket check"
+        key = "origin" if use.startswith("origin") else "failover"
+        text = f"{use}: {result.text}; correct sites.*.{key}, and run nearbucket check"
         if result.health is BucketHealth.WRONG and self._wrong.get(url) != text:
             self._wrong[url] = text
             _log.error("%s", text)
         elif result.health in {BucketHealth.GOOD, BucketHealth.FORBIDDEN} and url in self._wrong:
             del self._wrong[url]
-            _log.info("%s: the bucket is there now", origin)
+            _log.info("%s: the bucket is there now", use)
+
+
+def _use_text(sites_of: dict[str, list[str]]) -> str:
+    """How the log names a bucket: by its roles, and the sites in which it has them."""
+    roles = sorted(sites_of.items(), reverse=True)
+    return ", ".join(f"{role} of site {', '.join(sites)}" for role, sites in roles)
 
 
 async def _result_of(probe: BucketProbe) -> ProbeResult:

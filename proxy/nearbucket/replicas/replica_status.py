@@ -73,13 +73,14 @@ class ReplicaStatuses:
         presigners: Signers of Locations, by site and region; for sites with ``presign`` only.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # one worker, one call
         self,
         session: aiohttp.ClientSession,
         ambient: SdkCredentials,
         counters: Counters,
         changed: Callable[[], None],
         report: Callable[[VersionReport], None] = lambda _: None,
+        origin_is_down: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Know nothing yet.
 
@@ -89,6 +90,8 @@ class ReplicaStatuses:
             counters: Counts the checks; bytes that were not saved are subtracted there.
             changed: Called when a status may be new.
             report: Tells the other workers of a new version; by default there are no others.
+            origin_is_down: Whether the origin of a site, by its name, is known not to answer; by
+                default that is never known.
         """
         self._session = session
         self._ambient = ambient
@@ -99,6 +102,7 @@ class ReplicaStatuses:
         self.origin_versions = OriginVersions(self.object_cache, changed, report)
         self._rules: dict[tuple[str, str], ReplicaRule] = {}
         self._wait = 0.0
+        self._origin_is_down = origin_is_down
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Build what a configuration needs; call what is returned to put it to use.
@@ -288,6 +292,8 @@ class ReplicaStatuses:
                 for bucket in rule.to_check(key, now)
                 if (flight := self.object_cache.check(bucket, key, network)) is not None
             }
+            if rule.has_origin and self._origin_is_down(site):
+                flights.pop(rule.buckets[0], None)  # the check goes on, but nothing waits for it
             if not flights:
                 break
             if now >= deadline:

@@ -84,8 +84,15 @@ class CopyEndpoints(NamedTuple):
 
 def origin_of(site: Site) -> BucketLocation:
     """The origin of a site."""
-    entry = site.origin
-    return BucketLocation(f"{site.key}.origin", entry, entry.credentials, entry.expected_owner)
+    return origins_of(site)[0]
+
+
+def origins_of(site: Site) -> list[BucketLocation]:
+    """The origin of a site, and its failover buckets in order."""
+    return [
+        BucketLocation(f"{site.key}.{key}", entry, entry.credentials, entry.expected_owner)
+        for key, entry in site.origins.items()
+    ]
 
 
 def target_of(site: Site, region: str) -> BucketLocation:

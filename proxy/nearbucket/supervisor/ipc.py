@@ -85,9 +85,10 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """From a worker: its metrics, the clients whose redirects fail, and why targets are down.
+    """From a worker: its metrics, the clients whose redirects fail, and which buckets are down.
 
-    ``number`` is that of the request, or ``LAST_STATS``; ``down`` is by site and region.
+    ``number`` is that of the request, or ``LAST_STATS``; ``down`` says why targets and origins are,
+    by site, and region or key of the origin.
     """
 
     number: int

@@ -28,7 +28,7 @@ from nearbucket.regions.region_table import (
 from nearbucket.s3.bucket_location import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from nearbucket.config.settings import Listen, Settings
     from nearbucket.regions.ip_ranges import Ranges
@@ -155,10 +155,20 @@ def fingerprint(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def origins_down(settings: Settings, down: Mapping[tuple[str, str], str]) -> list[str]:
+    """A warning for each origin that is down; ``down`` as in ``status_of``."""
+    return [
+        f"{site.key}.{key}: bucket {bucket.bucket} is down, and other origins are asked: {why}"
+        for site in settings.sites
+        for key, bucket in site.origins.items()
+        if (why := down.get((site.name, key)))
+    ]
+
+
 def uses_ambient_credentials(settings: Settings) -> bool:
     """Whether a bucket is used with the credentials of the AWS SDK's chain."""
     return any(
         bucket.credentials == "ambient"
         for site in settings.sites
-        for bucket in (site.origin, *site.targets.values())
+        for bucket in (*site.origins.values(), *site.targets.values())
     )

@@ -52,7 +52,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         refused: Why the last reload was refused, or None.
         warm_up: The warm-up, or None.
         warnings: What keeps it from working as configured, though traffic may come.
-        down: Why targets are down, by site and region.
+        down: Why targets and origins are down, by site, and region or key of the origin.
         stuck_clients: Clients whose redirects fail.
     """
     settings, table = snapshot.settings, snapshot.table
@@ -97,7 +97,10 @@ def status_of(  # noqa: PLR0913  # one document, one call
 
 
 def _rollout(site: Site, values: Values, down: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """How far the redirects of a site are switched on, and which of its targets are up."""
+    """How far the redirects of a site are switched on, and which buckets are up.
+
+    Whether an only origin is up is not watched: it counts as up.
+    """
     policy, up = SitePolicy.build(site), values.get("nearbucket_target_up", {})
     return {
         "site": site.name,
@@ -105,6 +108,14 @@ def _rollout(site: Site, values: Values, down: Mapping[tuple[str, str], str]) ->
         "percent": site.redirect.percent,
         "verify": site.redirect.verify,
         "bypass": site.bypass.to or "stream",
+        "origins": {
+            key: {
+                "url": bucket.object_base_url,
+                "up": (site.name, key) not in down,
+                "why_down": down.get((site.name, key)),
+            }
+            for key, bucket in site.origins.items()
+        },
         "targets": {
             region: {
                 "location": target.location(),

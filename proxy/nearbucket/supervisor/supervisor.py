@@ -29,6 +29,7 @@ from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
     long_drain,
+    origins_down,
     regions_without_prefixes,
     restart_needed,
     snapshot_of,
@@ -328,8 +329,9 @@ class Supervisor:
         if self._needs_restart is not None:
             found.append(self._needs_restart)
         found += self._feed.warnings()
-        problems = *self._pool.problems, *self._origin_check.problems
-        return [*found, *problems, *self._without_prefixes]
+        found += self._pool.problems
+        found += origins_down(self.settings, self._pool.down)
+        return [*found, *self._origin_check.problems, *self._without_prefixes]
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
         """The explanations of all workers, which ask S3 where they do not know the copy.

@@ -112,6 +112,7 @@ class Worker:
             counters,
             self.context.decision_cache.clear,
             self._report,
+            self._origins.is_down,
         )
         self.context.decider.replicas = self._replicas
         self._prepare(self.context.settings)()
@@ -191,8 +192,8 @@ class Worker:
         return decider.stuck_clients.current(decider.recent_redirects, time.monotonic())
 
     def down(self) -> dict[tuple[str, str], str]:
-        """Why targets are down, by site and region."""
-        return self._replicas.down()
+        """Why targets and origins are down, by site, and region or key of the origin."""
+        return {**self._replicas.down(), **self._origins.down()}
 
     async def explain(self, query: ExplainQuery) -> Explanation:
         """Explain the decision for a request by what this worker knows; may ask S3."""
@@ -246,3 +247,7 @@ class _SiteOriginCounters:
     def on_resume(self) -> None:
         """Count an attempt to resume a stream that the origin dropped."""
         self._counters.add("nearbucket_origin_resumes_total", self._site)
+
+    def on_failover(self) -> None:
+        """Count a request that a failover bucket answers."""
+        self._counters.add("nearbucket_origin_failovers_total", self._site)

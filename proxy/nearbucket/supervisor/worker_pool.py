@@ -159,7 +159,7 @@ class WorkerPool:
 
     @property
     def down(self) -> dict[tuple[str, str], str]:
-        """Why targets are down, by site and region, as of the last ``figures``."""
+        """Why targets and origins are down, as in ``Stats``, as of the last ``figures``."""
         return {name: why for worker in self._workers.values() for name, why in worker.down.items()}
 
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:

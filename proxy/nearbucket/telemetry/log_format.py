@@ -24,9 +24,9 @@ W3C_FIELDS = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
     "cs(Referer) cs(User-Agent) cs-uri-query x-edge-result-type x-host-header cs-protocol "
     "time-taken x-forwarded-for cs-protocol-version sc-range-start sc-range-end "
-    "x-nearbucket-action x-nearbucket-region x-nearbucket-reason"
+    "x-nearbucket-action x-nearbucket-region x-nearbucket-reason x-nearbucket-failover"
 )
-"""The columns: CloudFront's names, then three of our own."""
+"""The columns: CloudFront's names, then four of our own."""
 
 INCOMPLETE = b"Error"
 """``x-edge-result-type`` of an answer that broke off: CloudFront's word for it, where the status is
@@ -88,6 +88,22 @@ class LineParts(NamedTuple):
     decision: LinePart
 
 
+class LineFlaws(NamedTuple):
+    """What few lines say.
+
+    Attributes:
+        complete: Whether the whole answer was handed to the connection.
+        failover: The failover bucket that it comes from; empty if there is none.
+    """
+
+    complete: bool = True
+    failover: str = ""
+
+
+FLAWLESS = LineFlaws()
+"""Of most lines."""
+
+
 class LogFormat(Protocol):
     """A format of access log lines."""
 
@@ -103,13 +119,13 @@ class LogFormat(Protocol):
     def decision_part(self, action: str, reason: str, status: int) -> LinePart:
         """The fields of the decision and the status."""
 
-    def ends(self, sent: int, parts: LineParts, *, complete: bool = True) -> LineEnds:
+    def ends(self, sent: int, parts: LineParts, flaws: LineFlaws = FLAWLESS) -> LineEnds:
         """All of a line but time and duration.
 
         Args:
             sent: Body bytes handed to the connection.
             parts: Client, object and decision.
-            complete: Whether the whole answer was handed to the connection.
+            flaws: What few lines say.
         """
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
@@ -158,10 +174,12 @@ class JsonFormat:
         """The decision's fields."""
         return (b'%b,"status":%d,"bytes":' % (_members(action=action, reason=reason), status),)
 
-    def ends(self, sent: int, parts: LineParts, *, complete: bool = True) -> LineEnds:
+    def ends(self, sent: int, parts: LineParts, flaws: LineFlaws = FLAWLESS) -> LineEnds:
         """The bytes between time and duration, and those behind them."""
         client, object_, decision = parts
-        end = b"" if complete else b',"complete":false'
+        end = _members(failover=flaws.failover or None)
+        if not flaws.complete:
+            end += b',"complete":false'
         right = b"%b%b%b%d%b}\n" % (client[0], object_[0], decision[0], sent, end)
         return b'+00:00","seconds":', right
 
@@ -204,15 +222,15 @@ class W3cFormat:
         """The decision's columns."""
         return _w3c(status), _w3c(action), _w3c(reason)
 
-    def ends(self, sent: int, parts: LineParts, *, complete: bool = True) -> LineEnds:
+    def ends(self, sent: int, parts: LineParts, flaws: LineFlaws = FLAWLESS) -> LineEnds:
         """The columns before and behind the duration."""
         client, host, fields, scheme, protocol, region = parts.client
         method, path = parts.object
         status, action, reason = parts.decision
-        size, result = b"%d" % sent, b"-" if complete else INCOMPLETE
+        size, result = b"%d" % sent, b"-" if flaws.complete else INCOMPLETE
         before = b"", b"-", size, client, method, host, path, status, fields
         left = *before, result, host, scheme, b""
-        right = b"", b"-", protocol, action, region, reason
+        right = b"", b"-", protocol, action, region, reason, _w3c(flaws.failover)
         return b"\t".join(left), b"\t".join(right) + b"\n"
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:

@@ -123,6 +123,8 @@ METRICS = (
                      "Requests to the origin by status; 0: no response or no signature."),
     MetricDefinition("nearbucket_origin_resumes_total", "counter", ("site",),
                      "Requests for the rest of a body that the origin did not send to the end."),
+    MetricDefinition("nearbucket_origin_failovers_total", "counter", ("site",),
+                     "Requests for objects, or the rest of one, that a failover bucket answered."),
     MetricDefinition("nearbucket_target_up", "gauge", ("site", "region"),
                      "Is 0 while the target fails its checks or clients cannot read it, else 1, "
                      "whatever its mode is; the lowest value of all workers."),
@@ -332,6 +334,8 @@ def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
         yield "nearbucket_streams_refused_total", site.name
         for region in site.targets:
             yield from ((name, site.name, region) for name in (*_OF_TARGETS, *_SHADOW))
+        if site.failover:
+            yield "nearbucket_origin_failovers_total", site.name
     hosts = {host for site in settings.sites for host in site.hosts} - {"*"}
     for host, action in product((*sorted(hosts), OTHER_HOST), Action):
         yield "nearbucket_host_requests_total", host, action.value

@@ -14,5 +14,6 @@ In reading order:
 * ``bucket_inspection.py``: the checks of one bucket.
 * ``replica_sample.py``: takes a sample of the objects that would be redirected, and compares the
   copies in the targets with the origin.
+* ``failover_sample.py``: compares a sample of all objects with the failover buckets.
 * ``client_probe.py``: findings about requests of an object as clients send them, by URL alone.
 """

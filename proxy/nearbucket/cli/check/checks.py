@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from nearbucket.cli.check.bucket_inspection import (
     trouble,
 )
 from nearbucket.cli.check.client_probe import cdn_finding, target_finding
+from nearbucket.cli.check.failover_sample import failover_findings
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.cli.check.replica_sample import (
     ReplicaState,
@@ -33,7 +35,7 @@ from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
 from nearbucket.replicas.replica_rule import barriers_of
-from nearbucket.s3.bucket_location import origin_of, target_of
+from nearbucket.s3.bucket_location import origin_of, origins_of, target_of
 from nearbucket.s3.client_request import request_byte
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.http_session import client_session
@@ -91,7 +93,7 @@ def _buckets(settings: Settings) -> dict[_BucketKey, list[BucketLocation]]:
     found: dict[_BucketKey, list[BucketLocation]] = {}
     for site in settings.sites:
         targets = (target_of(site, region) for region in site.targets)
-        for location in (origin_of(site), *targets):
+        for location in (*origins_of(site), *targets):
             found.setdefault(_key(location), []).append(location)
     return found
 
@@ -131,9 +133,18 @@ class _Site:
         found, sample = await self._sample(location, origin)
         targets = (self._target(origin, *target, sample) for target in self._targets())
         found += chain.from_iterable(await asyncio.gather(*targets))
+        further = (self._failover(origin, each) for each in origins_of(self._site)[1:])
+        found += chain.from_iterable(await asyncio.gather(*further))
         if self._site.bypass.to:
             found.append(await self._cdn(self._site.bypass.to, sample))
         return found
+
+    async def _failover(self, origin: InspectedBucket, location: BucketLocation) -> list[Finding]:
+        failover = self._known[_key(location)]
+        if failover.inquiry is None or origin.inquiry is None or not origin.listable:
+            return []
+        inquiry = replace(failover.inquiry, location=location)
+        return await failover_findings(origin.inquiry, inquiry, self._count)
 
     def _targets(self) -> Iterable[tuple[BucketLocation, list[str]]]:
         """Each target with its regions; regions may share one."""

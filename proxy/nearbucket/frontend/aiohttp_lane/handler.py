@@ -25,6 +25,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
 from nearbucket.frontend.client_pace import LEAST, LIMITED
 from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import ErrorResponse
+from nearbucket.origin.failover import EarlierAttempt
 from nearbucket.origin.missing_objects import MissingName
 from nearbucket.policy.client_address import client_network
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
@@ -33,6 +34,7 @@ from nearbucket.policy.object_keys import split_target
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.client_connection import ClientConnection
+    from nearbucket.frontend.handoff import HandedBackRequest
     from nearbucket.frontend.stream_limit import StreamLimit
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.missing_objects import Fields
@@ -86,10 +88,9 @@ class _Exchange:
         self._client = client
         # Taken, because it is about this request alone.
         attempt, client.handed_back = client.handed_back, None
-        self._origin_attempt = attempt.origin if attempt else OriginAttempt.NOT_COUNTED
-        self._is_handed_back = attempt is not None
+        self._earlier = None if attempt is None else _earlier(attempt)
+        self._failover = ""
         self._started = attempt.started if attempt else monotonic()
-        self._is_retry = attempt is not None
         self._request = _request(incoming)
         self._decision: Decision = refused(incoming) or context.decider.decide(self._request)
         self._network: bytes | None = None  # in which it counts; None until it does
@@ -167,7 +168,13 @@ class _Exchange:
             self._context.client_limit.end(self._network)
         complete = self._status != 0 and not self._broke_off
         self._context.recorder.record(
-            self._entries(), self._status, self._sent, self._started, monotonic(), complete
+            self._entries(),
+            self._status,
+            self._sent,
+            self._started,
+            monotonic(),
+            complete,
+            self._failover,
         )
 
     def _entries(self) -> CachedDecision:
@@ -193,7 +200,7 @@ class _Exchange:
     async def _stream(self, decision: Stream) -> web.StreamResponse:
         """Stream within ``limits.max_streams``; a HEAD has a connection to S3, too."""
         limit = self._context.stream_limits.by_site[decision.site]
-        if self._is_handed_back:  # the streaming lane had begun it
+        if self._earlier is not None:  # the streaming lane had begun it
             limit.begin_again()
         elif not limit.begin():
             return self._too_many(decision, limit)
@@ -213,27 +220,19 @@ class _Exchange:
 
     async def _stream_within_limit(self, decision: Stream) -> web.StreamResponse:
         counters = self._context.counters
-        origin = self._context.origins[decision.site]
-        tried, what = self._origin_attempt, f"origin of {decision.site}, {decision.key!r}"
+        earlier, what = self._earlier, f"origin of {decision.site}, {decision.key!r}"
         if (known := self._known_missing(decision)) is not None:
             return self._not_found(decision, known)
-        asked = self._started if isinstance(tried, ErrorResponse) else monotonic()
-        if tried is OriginAttempt.TIMED_OUT:
-            counters.add("nearbucket_stream_ends_total", "origin-failed")
-            self._context.warnings.warn(f"{what}: S3 did not answer in time")
-            return self._instead(decision, HTTPStatus.GATEWAY_TIMEOUT)
+        told = earlier is not None and isinstance(earlier.outcome, ErrorResponse)
+        asked = self._started if told else monotonic()
         try:
-            answer = (
-                origin.response_to(tried)
-                if isinstance(tried, ErrorResponse)
-                else await origin.open(
-                    self._request.method,
-                    decision.key,
-                    _named(self._incoming, CONDITIONS),
-                    query=decision.query,
-                    cors_origin=self._incoming.headers.get("Origin"),
-                    again=tried is OriginAttempt.NOT_COUNTED,
-                )
+            answer = await self._context.origins[decision.site].open(
+                self._request.method,
+                decision.key,
+                _named(self._incoming, CONDITIONS),
+                query=decision.query,
+                cors_origin=self._incoming.headers.get("Origin"),
+                earlier=earlier,
             )
         except OriginError as error:
             counters.add("nearbucket_stream_ends_total", "origin-failed")
@@ -264,12 +263,13 @@ class _Exchange:
                     how = "client-slow"
                 counters.streams -= 1
                 counters.add("nearbucket_stream_ends_total", how)
+                self._failover = answer.failover
                 self._broke_off = how != "complete"
         return response
 
     def _known_missing(self, decision: Stream) -> Fields | None:
         """Fields of a 404 that stands for S3's: of a HEAD just now, or of an earlier request."""
-        if self._is_retry:
+        if self._earlier is not None:
             return None
         missing, name = self._context.missing_objects, self._missing_name(decision)
         if self._missing and decision.reason is Reason.ABSENT and name.cors_origin is None:
@@ -289,7 +289,12 @@ class _Exchange:
         return self._instead(decision, HTTPStatus.NOT_FOUND, fields)
 
     def _learn(self, decision: Stream, answer: ObjectResponse, asked: float) -> None:
-        """Learn which version of the object the origin has, unless a query may name another one."""
+        """Learn which version of the object the origin has, unless a query may name another one.
+
+        A failover bucket shows nothing about the origin.
+        """
+        if answer.failover:
+            return
         if answer.status == HTTPStatus.NOT_FOUND:
             name, fields = self._missing_name(decision), _kept_fields(answer.headers)
             self._context.missing_objects.put(name, fields, asked)
@@ -372,6 +377,19 @@ class _Exchange:
         if self._context.draining or is_last(self._incoming):
             response.force_close()
         return response
+
+
+def _earlier(request: HandedBackRequest) -> EarlierAttempt | None:
+    """What the streaming lane's request to S3 means for the next one."""
+    match request.origin:
+        case OriginAttempt.NOT_COUNTED:
+            return None
+        case OriginAttempt.FAILED:
+            return EarlierAttempt(request.asked, None)
+        case OriginAttempt.TIMED_OUT:
+            return EarlierAttempt(request.asked, OriginError(504, "S3 did not answer in time"))
+        case error:
+            return EarlierAttempt(request.asked, error)
 
 
 def _request(incoming: web.BaseRequest) -> Request:

@@ -97,14 +97,22 @@ class OriginExchange:
     async def _connect(self, request: bytes) -> None:
         try:
             upstream = await self._signed_requests.connect()
+        except TimeoutError:
+            self._no_response(OriginAttempt.TIMED_OUT)
         except (OSError, ValueError):  # ValueError: no certificate can name such a host
-            upstream = None
-        self._task = None
-        if upstream is None or upstream.closing():
-            self._hand_back(OriginAttempt.FAILED)  # aiohttp tries again, and logs why it fails
+            self._no_response(OriginAttempt.FAILED)  # aiohttp tries again, and logs why it fails
         else:
-            self._upstream = upstream
-            upstream.send(request, self)
+            self._task = None
+            if upstream.closing():
+                self._no_response(OriginAttempt.FAILED)
+            else:
+                self._upstream = upstream
+                upstream.send(request, self)
+
+    def _no_response(self, outcome: OriginAttempt) -> None:
+        self._task = None
+        self._signed_requests.origin.on_no_response(timed_out=outcome is OriginAttempt.TIMED_OUT)
+        self._hand_back(outcome)
 
     def received(self, data: memoryview) -> None:
         """S3 sent bytes: of the body, without those behind its end, they go to the owner."""
@@ -149,6 +157,10 @@ class OriginExchange:
         if response is None or (response.status == 206 and self._range is None):  # noqa: PLR2004
             self._not_an_object(head, behind)
             return None
+        accepts = self._signed_requests.accepts
+        if accepts is not None and not accepts(self._signed_request.key, response):
+            self._hand_back(OriginAttempt.NOT_COUNTED)
+            return None
         if self._range is None:
             self._signed_request.remember_head(head, response)
         if self._owner is not None:
@@ -171,7 +183,8 @@ class OriginExchange:
     def _not_an_object(self, head: bytes, data: memoryview) -> None:
         status = status_of(head)
         self._signed_requests.on_status(status)
-        if means_no_object(status):
+        # that a failover bucket has no object is no answer
+        if means_no_object(status) and not self._signed_requests.failover:
             self._error_reader = reader = ErrorResponseReader()
             self._read_error(reader, head + data)
         else:
@@ -200,14 +213,17 @@ class OriginExchange:
         upstream, self._upstream = self._upstream, None
         if self.response is not None:
             if self._owner is not None:
-                path = self._signed_request.path
-                rest = self._signed_requests.resume(path, self.response, self.left)
+                key = self._signed_request.key
+                rest = self._signed_requests.resume(key, self.response, self.left)
                 self._owner.on_lost(error, rest)
         elif self._error_reader is not None:
             self._end_with_error(self._error_reader)
         else:
             stale = upstream is not None and upstream.used and not self._head
-            self._hand_back(OriginAttempt.NOT_COUNTED if stale else OriginAttempt.FAILED)
+            if stale:
+                self._hand_back(OriginAttempt.NOT_COUNTED)
+            else:
+                self._no_response(OriginAttempt.FAILED)
 
     def check(self, now: float) -> None:
         """Once a second: S3 may not be silent for long while bytes of it are wanted."""
@@ -220,13 +236,13 @@ class OriginExchange:
             self._since, upstream.moved = now, False
         elif self._read_sizer is not None and self._read_sizer.read_immediately():
             pass  # S3 is slow: the bytes that are there must not wait for more
+        elif self.response is None:
+            if now - self._since > self._signed_requests.patience:
+                upstream.close()
+                self._no_response(OriginAttempt.TIMED_OUT)
         elif now - self._since > READ:
             upstream.close()
-            if self.response is None:
-                self._signed_requests.on_status(0)
-                self._hand_back(OriginAttempt.TIMED_OUT)
-            else:
-                self.lost(TimeoutError(f"nothing for {READ:g} s"))
+            self.lost(TimeoutError(f"nothing for {READ:g} s"))
 
     def pause(self) -> None:
         """Read nothing from S3 until ``resume``: the client is slower."""

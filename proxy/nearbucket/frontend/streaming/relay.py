@@ -38,9 +38,9 @@ class Relay:
     """
 
     __slots__ = (
-        "_cached", "_chunk", "_client", "_context", "_exchange", "_head", "_keep_alive",
-        "_limit", "_measure_at", "_measured", "_pace", "_signed_requests", "_started", "_task",
-        "_writer",
+        "_cached", "_chunk", "_client", "_context", "_exchange", "_failover", "_head",
+        "_keep_alive", "_limit", "_measure_at", "_measured", "_pace", "_signed_requests",
+        "_started", "_task", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +66,7 @@ class Relay:
         self._measured = 0  # bytes that were still to come at the last measurement
         self._measure_at = 0  # bytes still to come, below which the client's speed is measured
         self._head = b""  # of the answer, until it is written
+        self._failover = signed_requests.failover  # the bucket that its bytes come from
         self._task: asyncio.Task[None] | None = None
 
     def start(self, chunk: bytes, cached: CachedDecision, started: float) -> bool:
@@ -91,7 +92,7 @@ class Relay:
         replicas = self._context.decider.replicas
         client_entry, object_entry = self._cached
         self._context.missing_objects.forget(MissingName(client_entry.site, object_entry.key))
-        if replicas is not None:
+        if replicas is not None and not self._failover:
             replicas.origin_versions.on_response(
                 client_entry.site, object_entry.key, response, self._started
             )
@@ -159,7 +160,8 @@ class Relay:
     def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
         """S3 has no object to pass on, and nothing is sent yet: the aiohttp lane answers."""
         self._limit.end()
-        self._client.hand_back(self._chunk, HandedBackRequest(outcome, self._started))
+        asked = self._signed_requests.origin
+        self._client.hand_back(self._chunk, HandedBackRequest(outcome, self._started, asked))
 
     def on_lost(self, error: Exception | None, rest: ObjectResponse) -> None:
         """S3 dropped the body: write the rest as it comes through the aiohttp client."""
@@ -170,6 +172,7 @@ class Relay:
         try:
             async with rest:
                 async for piece in rest.body():
+                    self._failover = rest.failover
                     self._exchange.left -= len(piece)
                     await self._writer.write(piece)
                     if self._pace is not None and self._exchange.left < self._measure_at:
@@ -220,4 +223,6 @@ class Relay:
         status = sent = 0
         if response is not None:
             status, sent = response.status, response.length - self._exchange.left
-        self._context.recorder.record(self._cached, status, sent, self._started, now, complete)
+        self._context.recorder.record(
+            self._cached, status, sent, self._started, now, complete, self._failover
+        )

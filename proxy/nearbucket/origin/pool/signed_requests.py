@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from nearbucket.origin.failover import SiteOrigins
 from nearbucket.origin.object_response import ObjectResponse
 from nearbucket.origin.pool.response_head import HeadTemplate
-from nearbucket.s3.http_session import COMMON, CONNECT
+from nearbucket.s3.http_session import COMMON, CONNECT, READ
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nearbucket.origin.client import OriginClient
     from nearbucket.origin.pool.connection import UpstreamConnection
     from nearbucket.origin.pool.connection_pool import ConnectionPool
@@ -59,19 +63,46 @@ class SignedRequestCache:
     """The signed requests for one bucket, and the connections to send them on.
 
     Attributes:
-        on_status: Counts a response of S3 by its status; 0 for none.
+        origin: The bucket's client.
+        failover: As of the client.
+        on_status: Counts a response of S3 by its status.
         take: Takes an idle connection; None if there is none.
+        accepts: Whether an object may be sent to the client, by its key and the head of the
+            response; None if it always may, because the site has one origin.
     """
 
-    __slots__ = ("_origin", "_pool", "_requests", "on_status", "take")
+    __slots__ = (
+        "_origins", "_pool", "_requests", "accepts", "failover", "on_status", "origin", "take",
+    )  # fmt: skip
 
-    def __init__(self, origin: OriginClient, pool: ConnectionPool) -> None:
-        """Take the bucket's client, which resumes bodies, and the connections to its host."""
-        self._origin = origin
+    def __init__(
+        self, origin: OriginClient, pool: ConnectionPool, origins: SiteOrigins | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            origin: The bucket's client.
+            pool: The connections to its host.
+            origins: All origins of the site, if there are others; they resume bodies.
+        """
+        self.origin = origin
         self.take = pool.take
         self._pool = pool
+        self._origins = origins or SiteOrigins([origin])
         self._requests: dict[str, SignedRequest] = {}
-        self.on_status = origin.counters.on_status
+        self.failover = origin.failover
+        # with one origin, no call but that of the counters on the hot path
+        self.on_status = origin.counters.on_status if origin.breaker is None else origin.on_status
+        if self.failover:
+            self.on_status = self._on_status_of_failover
+        self.accepts: Callable[[str, ResponseHead], bool] | None = None
+        if origins is not None:
+            self.accepts = partial(origins.accepts, origin)
+
+    def _on_status_of_failover(self, status: int) -> None:
+        self.origin.on_status(status)
+        if status in {200, 206}:
+            self.origin.on_failover()
 
     def get(self, key: str, now: float) -> SignedRequest | None:
         """The signed request for an object, signed anew after a minute or for other credentials.
@@ -85,14 +116,14 @@ class SignedRequestCache:
         Returns:
             None if there can be no such key, or credentials have to be waited for.
         """
-        credentials = self._origin.signer.current()
+        credentials = self.origin.signer.current()
         signed = self._requests.get(key)
         if signed is None or signed.credentials is not credentials or signed.until < now:
             return self._sign(key, credentials, now)
         return signed
 
     def _sign(self, key: str, credentials: Credentials | None, now: float) -> SignedRequest | None:
-        origin = self._origin
+        origin = self.origin
         path = origin.path_of(key)
         if path is None or credentials is None:
             return None
@@ -115,14 +146,23 @@ class SignedRequestCache:
         Raises:
             OSError: S3 cannot be reached in time.
         """
-        return await self._pool.open(CONNECT)
+        return await self._pool.open(self.origin.patience or CONNECT)
 
-    def resume(self, path: str, response: ResponseHead, left: int) -> ObjectResponse:
+    @property
+    def patience(self) -> float:
+        """Seconds for the head of a response."""
+        return self.origin.patience or READ
+
+    def resume(self, key: str, response: ResponseHead, left: int) -> ObjectResponse:
         """The rest of a body that broke off, through ``origin/client.py``.
 
         Args:
-            path: Path of the request.
+            key: Key of the object.
             response: Head of the response that broke off.
             left: Bytes that did not come.
         """
-        return ObjectResponse.rest(self._origin.resumer(path), response, left)
+        return ObjectResponse.rest(self._origins.rest(self.origin, key), response, left)
+
+    def forget_all(self) -> None:
+        """Sign anew, and read the heads of responses anew."""
+        self._requests.clear()

@@ -1,0 +1,79 @@
+"""The versions of objects that an origin has shown, so that a failover bucket shows no others."""
+
+from __future__ import annotations
+
+import re
+from time import monotonic
+from typing import NamedTuple
+
+MOST = 5000
+"""Objects that are kept at least; up to twice as many, about 250 bytes each."""
+
+VALID = 3600.0
+"""Seconds for which a version counts after the origin has shown it last: a client that downloads
+ranges one after the other may take long, but an origin may also be gone for good."""
+
+_MD5 = re.compile("[0-9a-f]{32}")
+_MISSING = -1
+
+
+class _Version(NamedTuple):
+    etag: str
+    size: int | None
+    seen: float
+
+
+class KnownVersions:
+    """ETag and size of the objects of one origin, by key."""
+
+    __slots__ = ("_old", "_young")
+
+    def __init__(self) -> None:
+        self._young: dict[str, _Version] = {}
+        self._old: dict[str, _Version] = {}
+
+    def learn(self, key: str, etag: str, size: int | None) -> None:
+        """Note what a response of the origin shows; ``size`` is None if it does not say."""
+        if etag:
+            self._put(key, _Version(_plain(etag), size, monotonic()))
+
+    def learn_missing(self, key: str) -> None:
+        """Note that the origin has no such object, if it had one."""
+        if self._get(key) is not None:
+            self._put(key, _Version("", _MISSING, monotonic()))
+
+    def allows(self, key: str, etag: str, size: int | None, *, whole: bool) -> bool:
+        """Whether an object of a failover bucket may be sent in place of the origin's.
+
+        Args:
+            key: The object.
+            etag: Its ETag; empty if the response has none.
+            size: Its size; None if the response does not say.
+            whole: Whether it is sent from its first byte to its last. Otherwise the client may
+                join it with other parts, so that the same size is not enough.
+        """
+        known = self._get(key)
+        if known is None:
+            return True
+        if None not in {known.size, size} and known.size != size:
+            return False
+        if not etag:
+            return known.size == size
+        if _plain(etag) == known.etag:
+            return True
+        # of an object in parts, the ETag depends on where the parts end
+        comparable = _MD5.fullmatch(known.etag) and _MD5.fullmatch(_plain(etag))
+        return whole and not comparable and known.size == size
+
+    def _get(self, key: str) -> _Version | None:
+        known = self._young.get(key) or self._old.get(key)
+        return None if known is None or monotonic() - known.seen > VALID else known
+
+    def _put(self, key: str, version: _Version) -> None:
+        if len(self._young) >= MOST:
+            self._old, self._young = self._young, {}
+        self._young[key] = version
+
+
+def _plain(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
