@@ -370,6 +370,11 @@ def shorten_patience(patch: pytest.MonkeyPatch, seconds: float) -> None:
     patch.setattr("nearbucket.origin.registry.PATIENCE", seconds)
 
 
+def resume_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Request the rest of a body without a pause, however often it was requested."""
+    patch.setattr("nearbucket.origin.rest_of_body.PAUSE", 0.0)
+
+
 def probe_often(patch: pytest.MonkeyPatch, seconds: float) -> None:
     """Probe targets every so many seconds instead of every three, and scale all other times."""
     usual = {

@@ -11,7 +11,7 @@ import pytest
 from tests.build import EAST, OUTSIDE, WEST, settings
 from tests.conftest import BIG, SAMPLES
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
-from tests.serving import PATIENCE, client_at, head_of
+from tests.serving import PATIENCE, client_at, head_of, resume_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -357,8 +357,9 @@ async def test_an_origin_that_says_nothing_is_a_504(
 
 
 async def test_an_origin_that_gives_400_bytes_a_connection_is_asked_nine_times(
-    serve: Serve,
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    resume_at_once(monkeypatch)
     body = bytes(1 << 20)
     begin = Say(reply("200 OK", body[:400], f"ETag: {ETAG}", length=len(body)), then="close")
     drips = [Say(rest(body, first, sent=400), then="close") for first in range(400, 16_000, 400)]

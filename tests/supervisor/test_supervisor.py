@@ -52,6 +52,7 @@ class Worker:
         self.modes: list[str] = []
         self.values: Values = {}
         self.stuck_clients: tuple[StuckClient, ...] = ()
+        self.down: dict[tuple[str, str], str] = {}
         self.queries: list[ExplainQuery] = []
         self._refuses, self._after = refuses, after
         self.end, self._end = socket.socketpair()
@@ -71,7 +72,8 @@ class Worker:
                 else:
                     self.modes.append(mode)
             elif isinstance(message, StatsRequest):
-                channel.send(Stats(message.number, self.values, self.stuck_clients))
+                stats = Stats(message.number, self.values, self.stuck_clients, self.down)
+                channel.send(stats)
             elif isinstance(message, ExplainRequest):
                 self.queries.append(message.query)
                 channel.send(ExplainReply(message.number, Explanation("in-region", ())))
@@ -193,6 +195,27 @@ async def test_the_status_names_the_stuck_clients_of_all_workers(tmp_path: Path)
     assert shown == [
         {**fields, "client": f"192.0.2.{number}", "advice": ADVICE} for number in range(2)
     ]
+
+
+async def test_an_origin_that_is_down_in_a_worker_is_a_warning_and_in_the_status(
+    tmp_path: Path,
+) -> None:
+    file, well, ill = tmp_path / "nearbucket.yaml", Worker(), Worker()
+    ill.down = {("*", "origin"): "no connection or response in time"}
+    async with supervised(file, well, ill) as supervisor:
+        document = json.loads(file.read_text("utf-8"))
+        document["sites"][0]["failover"] = [{"bucket": "west", "region": "us-west-2"}]
+        file.write_text(json.dumps(document), encoding="utf-8")
+        await supervisor.reload()
+        (shown,) = (await supervisor.status())["sites"]
+        (warning,) = supervisor.warnings()
+    origin, failover = shown["origins"].values()
+    assert (origin["up"], origin["why_down"]) == (False, "no connection or response in time")
+    assert (failover["up"], failover["why_down"]) == (True, None)
+    assert warning == (
+        "sites.*.origin: bucket downloads is down, and other origins are asked: no connection or "
+        "response in time"
+    )
 
 
 async def test_a_reload_logs_which_settings_it_changes(

@@ -18,9 +18,10 @@ from nearbucket.origin.rest_of_body import RestOfBody
 from nearbucket.s3.sigv4 import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nearbucket.origin.client import OriginClient
+    from nearbucket.origin.known_versions import ShownObject
     from nearbucket.origin.object_response import ObjectResponse
     from nearbucket.origin.response_headers import ResponseHead
 
@@ -45,10 +46,14 @@ class EarlierAttempt(NamedTuple):
 class SiteOrigins:
     """The origins of one site in order; most sites have only one."""
 
-    def __init__(self, origins: Sequence[OriginClient]) -> None:
-        """Take the origins, the first one first."""
+    def __init__(
+        self,
+        origins: Sequence[OriginClient],
+        shared: Callable[[str], ShownObject | None] = lambda _: None,
+    ) -> None:
+        """Take the origins, the first one first; ``shared`` as of ``KnownVersions``."""
         self._origins = tuple(origins)
-        self._versions = KnownVersions() if len(origins) > 1 else None
+        self._versions = KnownVersions(shared) if len(origins) > 1 else None
 
     async def open(  # noqa: PLR0913  # each is a part of a client's request, but for the last
         self,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST = 5000
 """Objects that are kept at least; up to twice as many, about 250 bytes each."""
@@ -17,7 +20,15 @@ _MD5 = re.compile("[0-9a-f]{32}")
 _MISSING = -1
 
 
-class _Version(NamedTuple):
+class ShownObject(NamedTuple):
+    """What a response of the origin has shown of an object.
+
+    Attributes:
+        etag: ETag, without quotes.
+        size: Bytes; None if it did not say, negative if there is no such object.
+        seen: Monotonic time of the response.
+    """
+
     etag: str
     size: int | None
     seen: float
@@ -26,21 +37,27 @@ class _Version(NamedTuple):
 class KnownVersions:
     """ETag and size of the objects of one origin, by key."""
 
-    __slots__ = ("_old", "_young")
+    __slots__ = ("_old", "_shared", "_young")
 
-    def __init__(self) -> None:
-        self._young: dict[str, _Version] = {}
-        self._old: dict[str, _Version] = {}
+    def __init__(self, shared: Callable[[str], ShownObject | None] = lambda _: None) -> None:
+        """Know nothing yet.
+
+        Args:
+            shared: What any worker has seen of an object; by default there are no others.
+        """
+        self._shared = shared
+        self._young: dict[str, ShownObject] = {}
+        self._old: dict[str, ShownObject] = {}
 
     def learn(self, key: str, etag: str, size: int | None) -> None:
         """Note what a response of the origin shows; ``size`` is None if it does not say."""
         if etag:
-            self._put(key, _Version(_plain(etag), size, monotonic()))
+            self._put(key, ShownObject(_plain(etag), size, monotonic()))
 
     def learn_missing(self, key: str) -> None:
         """Note that the origin has no such object, if it had one."""
         if self._get(key) is not None:
-            self._put(key, _Version("", _MISSING, monotonic()))
+            self._put(key, ShownObject("", _MISSING, monotonic()))
 
     def allows(self, key: str, etag: str, size: int | None, *, whole: bool) -> bool:
         """Whether an object of a failover bucket may be sent in place of the origin's.
@@ -65,11 +82,11 @@ class KnownVersions:
         comparable = _MD5.fullmatch(known.etag) and _MD5.fullmatch(_plain(etag))
         return whole and not comparable and known.size == size
 
-    def _get(self, key: str) -> _Version | None:
-        known = self._young.get(key) or self._old.get(key)
+    def _get(self, key: str) -> ShownObject | None:
+        known = self._shared(key) or self._young.get(key) or self._old.get(key)
         return None if known is None or monotonic() - known.seen > VALID else known
 
-    def _put(self, key: str, version: _Version) -> None:
+    def _put(self, key: str, version: ShownObject) -> None:
         if len(self._young) >= MOST:
             self._old, self._young = self._young, {}
         self._young[key] = version

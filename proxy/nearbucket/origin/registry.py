@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.buckets import Bucket
     from nearbucket.config.sites import Site
+    from nearbucket.origin.known_versions import ShownObject
     from nearbucket.origin.origin_counters import OriginCounters
 
 _PORTS = {"http": 80, "https": 443}
@@ -47,10 +48,20 @@ class OriginRegistry:
     """
 
     def __init__(
-        self, counters: Callable[[str], OriginCounters], ambient: SdkCredentials | None = None
+        self,
+        counters: Callable[[str], OriginCounters],
+        ambient: SdkCredentials | None = None,
+        shared: Callable[[str, str], ShownObject | None] = lambda _site, _key: None,
     ) -> None:
-        """Take the counters for each site, by its name, and the credential chain."""
+        """Begin without sites.
+
+        Args:
+            counters: The counters for a site, by its name.
+            ambient: The SDK's credential chain.
+            shared: What any worker has seen of an object of a site's origin, by site and key.
+        """
         self._counters = counters
+        self._shared = shared
         self.session = client_session()
         self.ambient = ambient or SdkCredentials()
         self._pools: dict[_PoolKey, ConnectionPool] = {}
@@ -74,7 +85,9 @@ class OriginRegistry:
             clients = {
                 key: self._client(site, key, entry, breakers) for key, entry in site.origins.items()
             }
-            origins = by_site[site.name] = SiteOrigins([*clients.values()])
+            origins = by_site[site.name] = SiteOrigins(
+                [*clients.values()], partial(self._shared, site.name)
+            )
             of_site[site.name] = {
                 key: SignedRequestCache(
                     client,

@@ -14,6 +14,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from nearbucket.origin.known_versions import ShownObject
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.replicas.object_cache import CachedObject
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion, VersionReport, unix_time
@@ -183,6 +184,14 @@ class OriginVersions:
             modified = unix_time(shown.modified)
             version = ObjectVersion(shown.total, etag, None, modified, unreadable=None)
             self._show(origin, key, CachedObject.of(version, asked))
+
+    def shown(self, site: str, key: str) -> ShownObject | None:
+        """What is known of an object of a site's origin, as any worker has seen it last."""
+        origin = self._by_site.get(site)
+        known = None if origin is None else origin.bucket.get(key)
+        if known is None:
+            return None
+        return ShownObject(known.version.etag, known.version.size, known.seen)
 
     def on_missing(self, site: str, key: str, asked: float) -> None:
         """Learn from a 404 that an object does not exist; arguments as in ``on_response``."""

@@ -104,7 +104,9 @@ class Worker:
         """Accept connections on a bound socket; ``others`` are those of other workers, by slot."""
         counters = self.context.counters
         self._origins = OriginRegistry(
-            lambda site: _SiteOriginCounters(counters, site), self._ambient
+            lambda site: _SiteOriginCounters(counters, site),
+            self._ambient,
+            lambda site, key: self._replicas.origin_versions.shown(site, key),  # noqa: PLW0108  # made below
         )
         self._replicas = ReplicaStatuses(
             self._origins.session,

@@ -93,6 +93,28 @@ def check(s3: LocalS3, nearbucket: Run, tmp_path: Path) -> Check:
     return Check(s3, nearbucket, tmp_path)
 
 
+def test_a_failover_bucket_is_checked_like_the_origin_with_a_sample_of_all_objects(
+    check: Check,
+) -> None:
+    check.put("a.tar.gz", "c.txt", also=b"")
+    check.put("only-at-the-origin.txt")
+    origin = check.site()["origin"]
+    west, gone = origin | {"bucket": check.west}, origin | {"bucket": "failover-not-there"}
+    result = check(failover=[west, gone])
+    lacking = (
+        "1 of 3 sampled objects of the origin: missing: only-at-the-origin.txt; while the origin "
+        "is down, requests for such objects fail; copy all objects of the origin there, as by S3 "
+        "replication"
+    )
+    assert [line for line in result.out.splitlines() if "sites.*.failover" in line] == [
+        f"ok: sites.*.failover.0: bucket {check.west} exists, and can be listed",
+        f"wrong: sites.*.failover.1: bucket failover-not-there: {NO_BUCKET}",
+        "ok: sites.*.failover.0: 2 of 3 sampled objects of the origin are there",
+        f"warning: sites.*.failover.0: {lacking}",
+    ]
+    assert result.code == 1
+
+
 def test_a_good_configuration_is_one_line_a_finding_and_a_summary(check: Check) -> None:
     check.put("a.tar.gz", "ü+b.tar.xz", also=b"")
     check.put("c.txt")
