@@ -257,6 +257,10 @@ class Served:
             older = state._replace(time=state.time - seconds, minute=state.minute - seconds)
             _STATE.pack_into(askers, place, *older)
 
+    def reload(self, settings: Settings) -> None:
+        """Use another configuration from the next request on."""
+        self.worker.apply(snapshot(settings))
+
     def origins_down(self) -> dict[tuple[str, str], str]:
         """Why origins are down, by site and key."""
         return {name: why for name, why in self.worker.down().items() if "-" not in name[1]}

@@ -353,6 +353,44 @@ async def test_a_body_never_goes_on_with_another_version(serve: Serve, says: Say
         assert failovers(served) == 0
 
 
+async def test_an_origin_that_is_down_stays_down_over_a_reload_that_keeps_it(
+    serve: Serve,
+) -> None:
+    async with (
+        ScriptedS3(*[SLOW_DOWN] * 5) as first,
+        ScriptedS3(*[whole()] * 7) as second,
+        serve(site(entry(first), entry(second, bucket="second"))) as served,
+    ):
+        for _ in range(5):
+            assert (await served.get("/a.txt", FROM)).body == BODY
+        served.reload(site(entry(first), entry(second, bucket="second", prefix="copies")))
+        assert (await served.get("/a.txt", FROM)).body == BODY
+        assert second.asked[-1].target == "/second/copies/a.txt"
+        assert ("*", "origin") in served.origins_down()
+        served.reload(site(entry(second, bucket="second")))
+        assert (await served.get("/a.txt", FROM)).body == BODY
+        assert not served.origins_down()
+        assert len(first.asked) == 5
+
+
+async def test_a_failure_that_comes_after_a_reload_changes_nothing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_patience(monkeypatch, 0.3)
+    async with (
+        ScriptedS3(Say(b"", then="hang")) as first,
+        ScriptedS3(*[whole()] * 2) as second,
+        serve(site(entry(first), entry(second, bucket="second"))) as served,
+    ):
+        asking = asyncio.create_task(served.get("/a.txt", FROM))
+        await first.arrived.wait()
+        served.reload(site(entry(second, bucket="second")))
+        for seconds in (0, 1):
+            served.pass_time(seconds)
+        assert (await asking).body == BODY
+        assert not served.origins_down()
+
+
 async def test_the_version_of_an_argument_is_of_the_first_bucket_only(serve: Serve) -> None:
     async with ScriptedS3(SLOW_DOWN, SLOW_DOWN) as first, ScriptedS3(whole()) as second:
         chosen = site(entry(first, query=["versionId"]), entry(second, bucket="second"))

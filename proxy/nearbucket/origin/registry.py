@@ -140,7 +140,9 @@ class OriginRegistry:
 
     def _on_change(self, name: _OriginKey) -> None:
         """An origin has gone down, or is up again."""
-        (site, url), breaker = name, self._breakers[name]
+        (site, url), breaker = name, self._breakers.get(name)
+        if breaker is None:  # a request of before the last reload, to a bucket no longer in use
+            return
         if breaker.why:
             text = "origin down, the next one is asked: site %s, %s: %s"
             _log.error(text, site, url, breaker.why)

@@ -46,7 +46,8 @@ def refuse_variables(settings: Settings, environ: Mapping[str, str] = os.environ
 def _buckets(settings: Settings) -> Iterable[tuple[str, Bucket]]:
     """Each bucket with its key in the configuration."""
     for site in settings.sites:
-        yield f"{site.key}.origin", site.origin
+        for key, bucket in site.origins.items():
+            yield f"{site.key}.{key}", bucket
         for region, target in site.targets.items():
             yield f"{site.key}.targets.{region}", target
 

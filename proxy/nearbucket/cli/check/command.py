@@ -112,6 +112,8 @@ def _print_configuration(settings: Settings, unreadable: int, unlisted: Collecti
     typer.echo(f"configuration: valid{files}")
     for site in settings.sites:
         typer.echo(f"site {site.name}: origin {site.origin.url()}")
+        for bucket in site.failover:
+            typer.echo(f"site {site.name}: while the origin fails, {bucket.url()} is asked")
         for region, target in site.targets.items():
             listed = f"{site.key}.targets.{region}" not in unlisted
             where = _rollout(site, region, target.location(), listed=listed)
