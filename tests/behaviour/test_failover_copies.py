@@ -47,13 +47,13 @@ def reason(answer: Answer) -> str:
 async def test_an_object_that_was_not_verified_before_the_outage_is_streamed_without_a_wait(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten_patience(monkeypatch, 0.2)
+    shorten_patience(monkeypatch, 1.0)
     async with BucketServer() as origin, BucketServer(**OBJECTS) as target:
         origin.mode = "hanging"
         async with serve(site(origin, target, target)) as served:
             asking = asyncio.create_task(served.get("/a.tar.gz", FROM_OUTSIDE))
             await until(lambda: origin.asked["GET", "a.tar.gz"] > 0)
-            for seconds in (0, 1):
+            for seconds in (0, 2):
                 served.pass_time(seconds)
             assert (await asking).status == 200
             assert ("*", "origin") in served.origins_down()

@@ -51,12 +51,22 @@ def test_what_the_origin_has_no_longer_may_not_be_sent_until_it_has_it_again() -
     assert versions.allows("k", ONE, 9, whole=True)
 
 
-def test_what_another_worker_has_seen_counts_before_what_this_one_has() -> None:
-    shown = {"k": ShownObject(OTHER.strip('"'), 9, monotonic())}
+def test_what_any_worker_has_seen_last_counts() -> None:
+    shown: dict[str, ShownObject] = {}
     versions = KnownVersions(shown.get)
-    versions.learn("k", ONE, 9)
-    assert not versions.allows("k", ONE, 9, whole=True)
-    assert versions.allows("k", OTHER, 9, whole=True)
+    for etag, seen in ((OTHER, -9), (ONE, 9)):
+        versions.learn("k", ONE if etag is OTHER else OTHER, 9)
+        shown["k"] = ShownObject(etag.strip('"'), 9, monotonic() + seen)
+        assert versions.allows("k", ONE, 9, whole=True)
+        assert not versions.allows("k", OTHER, 9, whole=True)
+
+
+def test_a_304_shows_no_size_and_leaves_the_known_one() -> None:
+    versions = KnownVersions()
+    versions.learn("k", PARTS, 9)
+    versions.learn("k", PARTS, None)
+    assert versions.allows("k", OTHER_PARTS, 9, whole=True)
+    assert not versions.allows("k", OTHER_PARTS, 8, whole=True)
 
 
 def test_a_version_counts_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:

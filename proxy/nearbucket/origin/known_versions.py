@@ -51,8 +51,11 @@ class KnownVersions:
 
     def learn(self, key: str, etag: str, size: int | None) -> None:
         """Note what a response of the origin shows; ``size`` is None if it does not say."""
-        if etag:
-            self._put(key, ShownObject(_plain(etag), size, monotonic()))
+        if not etag:
+            return
+        if size is None and (known := self._get(key)) and known.etag == _plain(etag):
+            size = known.size
+        self._put(key, ShownObject(_plain(etag), size, monotonic()))
 
     def learn_missing(self, key: str) -> None:
         """Note that the origin has no such object, if it had one."""
@@ -83,8 +86,10 @@ class KnownVersions:
         return whole and not comparable and known.size == size
 
     def _get(self, key: str) -> ShownObject | None:
-        known = self._shared(key) or self._young.get(key) or self._old.get(key)
-        return None if known is None or monotonic() - known.seen > VALID else known
+        """What was seen last of an object, if that is not too long ago."""
+        known = self._shared(key), self._young.get(key) or self._old.get(key)
+        last = max(filter(None, known), key=lambda each: each.seen, default=None)
+        return None if last is None or monotonic() - last.seen > VALID else last
 
     def _put(self, key: str, version: ShownObject) -> None:
         if len(self._young) >= MOST:

@@ -80,7 +80,7 @@ class RestOfBody:
                 continue
             same = response.headers.get("ETag") == wanted["if-match"]
             if response.status == _PARTIAL_CONTENT and same:
-                if source is not self._began:
+                if source.failover and source is not self._began:
                     source.on_failover()
                 return RestResponse(response, source.failover)
             if is_failure(response.status):
