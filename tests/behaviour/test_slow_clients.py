@@ -140,7 +140,7 @@ async def test_a_request_that_s3_does_not_answer_yet_is_one_of_max_streams(serve
         assert (await served.get("/b.txt", FROM)).status == 503
         reset(client)
         async with asyncio.timeout(PATIENCE):
-            while (await served.get("/b.txt", FROM)).status == 503:  # noqa: ASYNC110
+            while (await served.get("/b.txt", FROM)).status == 503:  # noqa: ASYNC110  # no event
                 await asyncio.sleep(0.01)
 
 

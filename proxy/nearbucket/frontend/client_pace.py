@@ -9,6 +9,7 @@ a second when it has shown that it takes as much.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -93,4 +94,5 @@ class ClientPace:
         if limit != self.limit:
             self.limit = limit
             value = 0 if limit == _MOST else limit  # 0: no limit but the kernel's own
-            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, value)
+            with suppress(OSError):  # closed meanwhile
+                self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, value)
