@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help install demo test test-long test-clients story programs spark check format lint types docs compose mutants bench audit ranges lock clean
+.PHONY: help install demo test test-long test-clients story chaos programs spark check format lint types docs compose mutants bench audit ranges lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to t
 	@$(BIN)/nearbucket demo $(ARGS)
 
 test: $(STAMP) ## All tests but the long ones and those that need a container engine; SHUFFLE=7 for another order
-	$(BIN)/python -m pytest -m "not compose and not long and not spark" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
+	$(BIN)/python -m pytest -m "not compose and not long and not spark and not chaos" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
 
 test-long: $(STAMP) ## What takes minutes: the whole matrix, every lane on both event loops, 10,000 objects, more fuzzing
 	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
@@ -35,12 +35,15 @@ test-clients: $(STAMP) ## Install curl, wget, git, Chromium and others, and run 
 story: $(STAMP) ## Plays a team's downloads against the product and a local S3 server, long scenes too
 	$(BIN)/python -m tests.story $(ARGS)
 
+chaos: $(STAMP) ## Faults between the product and S3, killed workers, attacks: every byte is checked; ARGS=--long for minutes of it
+	$(BIN)/python -m pytest tests/chaos -m chaos -s $(ARGS)
+
 spark: $(STAMP) ## The same reports by Apache Spark: installs PySpark (500 MB), needs Java 17
 	-@test $(VENV)/.spark -nt requirements/spark.txt || { \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r requirements/spark.txt && touch $(VENV)/.spark; }
 	$(BIN)/python -m pytest -m spark $(ARGS)
 
-check: format lint types programs test spark docs compose ## What CI runs; as root, it installs the client programs first
+check: format lint types programs test chaos spark docs compose ## What CI runs; as root, it installs the client programs first
 
 programs: $(STAMP)
 	-@$(BIN)/python -m tests.programs # tests that miss one say so at the end

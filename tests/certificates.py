@@ -12,7 +12,7 @@ from tests.programs import program
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Tls", "client_side", "make_certificate", "server_side"]
+__all__ = ["Tls", "client_side", "expire", "make_certificate", "server_side"]
 
 
 def make_certificate(folder: Path, name: str) -> Tls:
@@ -43,6 +43,14 @@ def make_certificate(folder: Path, name: str) -> Tls:
         capture_output=True,
     )
     return Tls(certificate=certificate, key=key)
+
+
+def expire(tls: Tls) -> None:
+    """Replace a certificate by the same one that ended yesterday."""
+    pair = ["-in", str(tls.certificate), "-signkey", str(tls.key), "-out", str(tls.certificate)]
+    subprocess.run(
+        [program("openssl"), "x509", "-days", "-1", *pair], check=True, capture_output=True
+    )
 
 
 def server_side(tls: Tls) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""Tests of behaviour, of equivalence, from end to end and the story see the product from outside.
+"""Tests of behaviour, of equivalence, from end to end, the story and chaos: from outside only.
 
 They are what a change of the internals is held to, so no such change may touch them. What they need
 of the product comes through the modules beside this one: ``build.py``, ``serving.py``,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TESTS = Path(__file__).parent
-FOLDERS = ("behaviour", "equivalence", "e2e", "story")
+FOLDERS = ("behaviour", "chaos", "equivalence", "e2e", "story")
 FILES = [file for folder in FOLDERS for file in sorted((TESTS / folder).rglob("*.py"))]
 
 OURS = {"self", "cls"}

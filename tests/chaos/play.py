@@ -1,0 +1,133 @@
+"""Plays scenes, all at the same time, and makes the table of their results."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.chaos import scenes_of_attack, scenes_of_origin, scenes_of_processes
+from tests.chaos.downloads import Verdict
+from tests.chaos.faults import Act
+from tests.chaos.world import SCENES, world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from tests.chaos.stage import Stage
+    from tests.chaos.world import Scene
+    from tests.s3server import SeaweedFS
+
+__all__ = ["SCENES", "Result", "play", "scenes_of_attack", "scenes_of_origin",
+           "scenes_of_processes", "table"]  # fmt: skip
+
+AT_ONCE = 8
+"""Scenes that play at the same time in the long form."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a scene: its stage, and why it failed, if it did."""
+
+    scene: Scene
+    stage: Stage
+    failure: str
+
+    @property
+    def problems(self) -> list[str]:
+        """Why it failed; empty if it did not."""
+        wrong = self.stage.wrong
+        return [*([self.failure] if self.failure else []),
+                *([f"{len(wrong)} WRONG, such as {wrong[0]}"] if wrong else [])]  # fmt: skip
+
+    @property
+    def row(self) -> list[str]:
+        """Its row of the table."""
+        stage = self.stage
+        faults = sum(n for act, n in stage.proxy.done.items() if act is not Act.NONE)
+        return [
+            self.scene.name,
+            str(stage.verdicts.total()),
+            *(str(stage.verdicts[each]) for each in Verdict),
+            str(faults),
+            "; ".join(self.problems) or ", ".join(["ok", *stage.notes]),
+        ]
+
+
+HEADINGS = ["fault or scene", "downloads", *(each.value for each in Verdict), "faults", "result"]
+
+
+def table(results: Iterable[Result]) -> str:
+    """The results, one scene a line, and their sums."""
+    rows = [result.row for result in results]
+    sums = [str(sum(int(row[column]) for row in rows)) for column in range(1, len(HEADINGS) - 1)]
+    rows = [HEADINGS, *rows, ["all", *sums, ""]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=True)]
+            + row[-1:]
+        ).rstrip()
+        for row in rows
+    )
+
+
+async def play(  # noqa: PLR0913  # what a run is made of
+    server: SeaweedFS,
+    folder: Path,
+    scenes: Iterable[Scene],
+    *,
+    ranges: Path,
+    seed: int,
+    ended: Callable[[Result], None] = lambda _result: None,
+    long: bool = False,
+) -> list[Result]:
+    """Play scenes.
+
+    Args:
+        server: An S3 server that runs.
+        folder: A folder for files.
+        scenes: The scenes.
+        ranges: A list of prefixes.
+        seed: From which faults are drawn.
+        ended: Called with each result when it is there.
+        long: Whether to play the long forms.
+    """
+    chosen = list(scenes)
+    async with world(server, folder, ranges, seed, long=long) as made:
+        stages = await made.stages(chosen)
+        turn = asyncio.Semaphore(AT_ONCE if long else len(chosen))
+
+        async def one(scene: Scene, stage: Stage) -> Result:
+            async with turn:
+                result = Result(scene, stage, await _one(scene, stage))
+            ended(result)
+            return result
+
+        return await asyncio.gather(*map(one, chosen, stages))
+
+
+async def _one(scene: Scene, stage: Stage) -> str:
+    """Play one scene; why it failed."""
+    failures: list[Exception] = []
+    try:
+        await scene.play(stage)
+    except* (AssertionError, TimeoutError) as group:
+        failures = list(_leaves(group))
+    return "; ".join(map(_told, failures[:2]))
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
+
+
+def _told(error: Exception) -> str:
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{line.name}, line {line.lineno}: {line.line} ({error!r})"
