@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help install demo test test-long test-clients story chaos programs spark check format lint types docs compose mutants bench audit ranges lock clean
+.PHONY: help install demo test test-long test-clients story chaos programs spark check format lint types docs compose mutants bench soak audit ranges lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ mutants: $(STAMP) ## Small faults put into copies of the code, and those that no
 
 bench: $(STAMP) ## Side by side with nginx and HAProxy
 	$(BIN)/python -m bench.run $(ARGS)
+
+soak: $(STAMP) ## Mixed load for 20 minutes: whether memory, descriptors or threads grow; ARGS="--minutes 3"
+	$(BIN)/python -m bench.soak $(ARGS)
 
 audit: $(STAMP) ## Known vulnerabilities of the locked packages; what cannot be audited is no pass
 	@test $(VENV)/audit/.installed -nt requirements/audit.txt || { $(PYTHON) -m venv $(VENV)/audit && \
