@@ -91,7 +91,7 @@ class Client:
     tls: ssl.SSLContext | None = None
     lane: str = "streaming"
     pause: float = 0.0
-    piece: int = 1 << 18
+    piece: int = 1 << 16
     leaves: int | None = None
     gate: asyncio.Event | None = None
     address: str = OUTSIDE

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.chaos.faults import Plan
     from tests.story.doors import Head
 
-PIECE = 1 << 18
+PIECE = 1 << 17
 ABORT_WITH_RST = struct.pack("ii", 1, 0)
 """SO_LINGER of no seconds: the kernel drops what is not sent, and sends RST (socket(7))."""
 

@@ -1,4 +1,4 @@
-"""Plays scenes, all at the same time, and makes the table of their results."""
+"""Plays scenes, some at the same time, and makes the table of their results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["SCENES", "Result", "play", "scenes_of_attack", "scenes_of_origin",
            "scenes_of_processes", "table"]  # fmt: skip
 
 AT_ONCE = 8
-"""Scenes that play at the same time in the long form."""
+"""Scenes that play at the same time; more would wait for each other's processor time."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ async def play(  # noqa: PLR0913  # what a run is made of
         ended: Called with each result when it is there.
         long: Whether to play the long forms.
     """
-    chosen = list(scenes)
+    chosen = sorted(scenes, key=lambda scene: not scene.waits)
     async with world(server, folder, ranges, seed, long=long) as made:
         stages = await made.stages(chosen)
-        turn = asyncio.Semaphore(AT_ONCE if long else len(chosen))
+        turn = asyncio.Semaphore(AT_ONCE)
 
         async def one(scene: Scene, stage: Stage) -> Result:
             async with turn:

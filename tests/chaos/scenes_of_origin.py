@@ -228,7 +228,7 @@ for _name in ("expired", "wrong", "unknown"):
     SCENES.append(Scene(f"TLS: {_name} certificate", _not_trusted, tls=_name))
 
 
-@scene()
+@scene(waits=True)
 async def silence_for_good_in_the_body(stage: Stage) -> None:
     """After 30 s the rest is requested, and all are whole."""
     wanted = await stage.put("a.bin")
@@ -237,7 +237,7 @@ async def silence_for_good_in_the_body(stage: Stage) -> None:
     assert found == {Verdict.WHOLE: found.total()}
 
 
-@scene()
+@scene(waits=True)
 async def half_open(stage: Stage) -> None:
     """The pool's connections are dead without a sign: some are refused, and then all is well."""
     wanted = await stage.put("a.bin")

@@ -1,4 +1,4 @@
-"""Every scene of the chaos suite, at the same time."""
+"""Every scene of the chaos suite."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The world of the chaos suite: the real S3 server, fault proxies, and the product as users run it.
 
-All scenes of a run play at the same time, each on a site of its own behind a fault proxy of its
+Scenes of a run play at the same time, each on a site of its own behind a fault proxy of its
 own. A scene that kills, reloads or attacks has a product to itself, the others share one and its
 twin, which serves HTTPS.
 """
@@ -51,6 +51,7 @@ class Scene:
         product: Scenes that name the same product share it.
         settings: Further settings of a product of its own.
         feed: Whether that product's source of prefixes is hostile.
+        waits: Whether it waits long for the product's timeouts; such scenes begin first.
         long: Whether it only plays in the long run.
     """
 
@@ -61,6 +62,7 @@ class Scene:
     product: str = MAIN
     settings: Mapping[str, Any] = field(default_factory=dict)
     feed: bool = False
+    waits: bool = False
     long: bool = False
 
     @property
