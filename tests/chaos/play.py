@@ -7,7 +7,12 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.chaos import scenes_of_attack, scenes_of_origin, scenes_of_processes
+from tests.chaos import (
+    scenes_of_attack,
+    scenes_of_failover,
+    scenes_of_origin,
+    scenes_of_processes,
+)
 from tests.chaos.downloads import Verdict
 from tests.chaos.faults import Act
 from tests.chaos.world import SCENES, world
@@ -20,8 +25,8 @@ if TYPE_CHECKING:
     from tests.chaos.world import Scene
     from tests.s3server import SeaweedFS
 
-__all__ = ["SCENES", "Result", "play", "scenes_of_attack", "scenes_of_origin",
-           "scenes_of_processes", "table"]  # fmt: skip
+__all__ = ["SCENES", "Result", "play", "scenes_of_attack", "scenes_of_failover",
+           "scenes_of_origin", "scenes_of_processes", "table"]  # fmt: skip
 
 AT_ONCE = 8
 """Scenes that play at the same time; more would wait for each other's processor time."""

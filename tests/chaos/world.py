@@ -51,6 +51,7 @@ class Scene:
         product: Scenes that name the same product share it.
         settings: Further settings of a product of its own.
         feed: Whether that product's source of prefixes is hostile.
+        failover: Whether the site has a second origin: the same bucket, past the proxy.
         waits: Whether it waits long for the product's timeouts; such scenes begin first.
         long: Whether it only plays in the long run.
     """
@@ -62,6 +63,7 @@ class Scene:
     product: str = MAIN
     settings: Mapping[str, Any] = field(default_factory=dict)
     feed: bool = False
+    failover: bool = False
     waits: bool = False
     long: bool = False
 
@@ -183,7 +185,10 @@ class World:
     def _site(self, scene: Scene, between: FaultProxy) -> dict[str, Any]:
         origin = {"bucket": ORIGIN, "region": "us-east-1", "prefix": scene.folder}
         target = {"bucket": TARGET, "endpoint": self._server.endpoint, "prefix": scene.folder}
+        second = [{**origin, "endpoint": self._server.endpoint}]
+        more = {"failover": second} if scene.failover else {}
         return {
+            **more,
             "hosts": [scene.host],
             "origin": {**origin, "endpoint": scene.endpoint or between.url},
             "targets": {WEST: target},
