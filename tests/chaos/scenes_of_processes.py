@@ -1,10 +1,11 @@
-"""Scenes about the product's processes: killed, reloaded."""
+"""Scenes about the product's processes: killed, reloaded, hung."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import time
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -12,19 +13,23 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from tests.chaos.downloads import Verdict
+from tests.chaos.downloads import LANES, Verdict
 from tests.chaos.faults import MIB, Act, Kind, drawn
 from tests.chaos.scenes_of_origin import crowd
 from tests.chaos.world import scene
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Awaitable, Callable
 
     from tests.chaos.downloads import Client, Wanted
     from tests.chaos.stage import Stage
 
 UNBUFFERED = 12 * MIB
 """Bytes of a body that the kernel does not buffer at both ends (tcp(7), tcp_rmem, tcp_wmem)."""
+
+CLIENTS = 24
+"""Clients of ``connecting``."""
 
 
 @scene(product="killed")
@@ -81,3 +86,51 @@ def _slow_downloads(
     """Downloads that take two seconds or more."""
     slow = [(replace(client, piece=1 << 15, pause=0.03), each) for client, each in pairs]
     return asyncio.create_task(stage.downloads(slow))
+
+
+@scene(product="hung", waits=True)
+async def a_worker_hangs(stage: Stage) -> None:
+    """SIGSTOP: what it had is broken, what comes is answered, and it is replaced."""
+    wanted = await stage.put("a.bin", MIB // 4)
+    over = asyncio.Event()
+    going = asyncio.create_task(connecting(stage, wanted, over))
+    await stage.until(whole(stage, 100))
+    os.kill(stage.product.workers()[0], signal.SIGSTOP)
+    stopped = time.monotonic()
+    hung = 'nearbucket_worker_restarts_total{cause="hung"}'
+
+    async def replaced() -> bool:
+        figures = await stage.figures()
+        return bool(figures.get(hung)) and figures.get("nearbucket_workers") == 2
+
+    await stage.until(replaced)
+    took = time.monotonic() - stopped
+    await stage.until(whole(stage, stage.verdicts[Verdict.WHOLE] + 100))
+    over.set()
+    stage.notes.append(f"replaced after {took:.0f} s, longest download {await going:.0f} s")
+    assert not stage.verdicts[Verdict.REFUSED]
+    assert stage.verdicts[Verdict.BROKEN] <= CLIENTS
+
+
+async def connecting(stage: Stage, wanted: Wanted, over: asyncio.Event) -> float:
+    """Have clients connect, download and connect again until ``over``; the longest of all, in s."""
+
+    async def one(number: int) -> float:
+        lane, longest = [*LANES][number % len(LANES)], 0.0
+        while not over.is_set():
+            began = time.monotonic()
+            await stage.download(stage.client(lane=lane), wanted)
+            longest = max(longest, time.monotonic() - began)
+            await asyncio.sleep(0.02)
+        return longest
+
+    return max(await asyncio.gather(*map(one, range(CLIENTS))))
+
+
+def whole(stage: Stage, times: int) -> Callable[[], Awaitable[bool]]:
+    """Whether so many downloads of the scene were whole."""
+
+    async def enough() -> bool:
+        return stage.verdicts[Verdict.WHOLE] >= times
+
+    return enough
