@@ -12,6 +12,7 @@ from tests.chaos import (
     scenes_of_failover,
     scenes_of_origin,
     scenes_of_processes,
+    scenes_of_restarts,
 )
 from tests.chaos.downloads import Verdict
 from tests.chaos.faults import Act
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tests.s3server import SeaweedFS
 
 __all__ = ["SCENES", "Result", "play", "scenes_of_attack", "scenes_of_failover",
-           "scenes_of_origin", "scenes_of_processes", "table"]  # fmt: skip
+           "scenes_of_origin", "scenes_of_processes", "scenes_of_restarts", "table"]  # fmt: skip
 
 AT_ONCE = 8
 """Scenes that play at the same time; more would wait for each other's processor time."""
