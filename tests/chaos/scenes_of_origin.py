@@ -101,7 +101,7 @@ async def every_origin_connection_is_cut(stage: Stage) -> None:
         Kind(Act.FIN, at=(size // 8, size // 2)),
     )
     before = await stage.figures()
-    pairs = await crowd(stage, wanted, stage.pick(18, 150))
+    pairs = await crowd(stage, wanted, stage.pick(18, 75))
     slow = [(replace(client, piece=1 << 15, pause=0.01), each) for client, each in pairs[::12]]
     found = await stage.downloads([*pairs, *slow])
     after = await stage.figures()

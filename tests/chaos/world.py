@@ -105,6 +105,7 @@ class World:
         self._stack = AsyncExitStack()
         self._certificates: dict[str, Tls] = {}
         self._feed: Feed | None = None
+        self._running: list[Running] = []
         self._s3: Any = None
 
     async def stages(self, scenes: Iterable[Scene]) -> list[Stage]:
@@ -123,8 +124,8 @@ class World:
             name: self._products(name, [each for each in scenes if each.product == name], proxies)
             for name in names
         }
-        running = [one for pair in products.values() for one in pair if one is not None]
-        await asyncio.gather(*(asyncio.to_thread(each.ready) for each in running))
+        self._running += [one for pair in products.values() for one in pair if one is not None]
+        await asyncio.gather(*(asyncio.to_thread(each.ready) for each in self._running))
         return [self._stage(each, proxies[each.name], *products[each.product]) for each in scenes]
 
     def _make_certificates(self) -> None:
@@ -218,6 +219,7 @@ class World:
 
     async def close(self) -> None:
         """Stop the products and close the proxies."""
+        await asyncio.gather(*(asyncio.to_thread(each.stop) for each in self._running))
         await self._stack.aclose()
 
 
