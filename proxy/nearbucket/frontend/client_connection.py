@@ -77,7 +77,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_aiohttp", "_behind", "_build", "_context", "_credit", "_eof", "_held", "_is_full",
-        "_network", "_pace", "_peer", "_relay", "_transport", "_whole", "_writer", "handed_back",
+        "_pace", "_peer", "_relay", "_transport", "_whole", "_writer", "handed_back",
         "is_too_slow", "state", "timeouts",
     )  # fmt: skip
 
@@ -103,7 +103,6 @@ class ClientConnection(asyncio.Protocol):
         self.timeouts: ConnectionTimeouts
         # request
         self._relay: Relay | None = None
-        self._network = b""  # in which the stream counts
         self._behind: tuple[bytes, ...] = ()  # what came during a stream
         self._whole = True  # the last chunk for aiohttp did not end within a head
         self.handed_back: HandedBackRequest | None = None
@@ -127,7 +126,6 @@ class ClientConnection(asyncio.Protocol):
         self._context.counters.connections -= 1
         if self._relay is not None:
             self._relay.client_lost()
-            self._end_stream()
         if self._aiohttp is not None:
             self._aiohttp.connection_lost(exc)
 
@@ -220,44 +218,16 @@ class ClientConnection(asyncio.Protocol):
         context, (client_entry, object_entry) = self._context, cached
         signed_requests = context.signed_requests.get(client_entry.site)
         relay = None
-        if (
-            signed_requests is not None
-            and client_entry.streamable
-            and not object_entry.head
-            and not self._is_missing(cached, started)
-        ):
+        if signed_requests is not None and client_entry.streamable and not object_entry.head:
             self._writer = self._writer or ClientWriter(self._transport)
             limit = context.stream_limits.by_site[client_entry.site]
             relay = Relay(context, signed_requests, limit, self._writer, self)
-        if relay is None or not self._start(relay, chunk, cached, started):
+        if relay is None or not relay.start(chunk, cached, started):
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
         self._relay = relay
         self.state = STREAMING
         self.timeouts.phase, self.timeouts.since = BUSY, started
-
-    def _start(self, relay: Relay, chunk: bytes, cached: CachedDecision, started: float) -> bool:
-        """Start a stream, unless the client's network has too many."""
-        limit, network = self._context.client_limit, cached[0].network
-        if network and not limit.begin(network):
-            return False
-        if relay.start(chunk, cached, started):
-            self._network = network
-            return True
-        limit.end(network)
-        return False
-
-    def _end_stream(self) -> None:
-        self._relay = None
-        if self._network:
-            self._context.client_limit.end(self._network)
-            self._network = b""
-
-    def _is_missing(self, cached: CachedDecision, now: float) -> bool:
-        """Whether the origin has just answered 404 for the object."""
-        client_entry, object_entry = cached
-        name = (client_entry.site, object_entry.key, (), None)
-        return self._context.missing_objects.get(name, now) is not None
 
     def begin_pace(self) -> ClientPace:
         """The speed of the client, to which a long body is sent from now on, in any lane."""
@@ -267,7 +237,7 @@ class ClientConnection(asyncio.Protocol):
 
     def complete(self, now: float, *, keep_alive: bool) -> None:
         """The streaming lane's answer is complete: read on when the client has taken it."""
-        self._end_stream()
+        self._relay = None
         self.timeouts.phase, self.timeouts.since = IDLE, now
         if not keep_alive:
             self._close()
@@ -289,7 +259,7 @@ class ClientConnection(asyncio.Protocol):
     def hand_back(self, chunk: bytes, attempt: HandedBackRequest) -> None:
         """The streaming lane cannot answer and has sent nothing: have aiohttp answer."""
         self.handed_back = attempt
-        self._end_stream()
+        self._relay = None
         self.timeouts.enter(IDLE)
         behind = self._take_behind()
         until = AIOHTTP_UNTIL_CLOSE if behind else AIOHTTP_ONE_REQUEST
@@ -299,7 +269,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort_response(self) -> None:
         """The streaming lane cannot complete its answer."""
-        self._end_stream()
+        self._relay = None
         self.abort()
 
     def _take_behind(self) -> tuple[bytes, ...]:

@@ -6,6 +6,9 @@ import sys
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from nearbucket.errors import OriginError
+from nearbucket.origin.failover import EarlierAttempt
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -43,6 +46,18 @@ class HandedBackRequest(NamedTuple):
     origin: OriginAttempt | ErrorResponse
     started: float
     asked: OriginClient
+
+    def earlier(self) -> EarlierAttempt | None:
+        """What the request to S3 means for the next one."""
+        match self.origin:
+            case OriginAttempt.NOT_COUNTED:
+                return None
+            case OriginAttempt.FAILED:
+                return EarlierAttempt(self.asked, None)
+            case OriginAttempt.TIMED_OUT:
+                return EarlierAttempt(self.asked, OriginError(504, "S3 did not answer in time"))
+            case error:
+                return EarlierAttempt(self.asked, error)
 
 
 class AiohttpProtocol(Protocol):

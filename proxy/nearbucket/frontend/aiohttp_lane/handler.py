@@ -13,19 +13,18 @@ from nearbucket.errors import OriginError
 from nearbucket.frontend.aiohttp_lane.protocol import AiohttpConnection
 from nearbucket.frontend.aiohttp_lane.request_validation import Incoming, incoming, is_last, refused
 from nearbucket.frontend.aiohttp_lane.responses import (
+    TOO_MANY_OF_NETWORK,
     TOO_MANY_STREAMS,
     decorate,
     instead,
+    kept_fields,
     listing,
-    over_limit,
     redirection,
     refusal,
     unchanged,
 )
 from nearbucket.frontend.client_pace import LEAST, LIMITED
-from nearbucket.frontend.handoff import OriginAttempt
 from nearbucket.origin.error_response import ErrorResponse
-from nearbucket.origin.failover import EarlierAttempt
 from nearbucket.origin.missing_objects import MissingName
 from nearbucket.policy.client_address import client_network
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
@@ -34,7 +33,6 @@ from nearbucket.policy.object_keys import split_target
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.client_connection import ClientConnection
-    from nearbucket.frontend.handoff import HandedBackRequest
     from nearbucket.frontend.stream_limit import StreamLimit
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.missing_objects import Fields
@@ -48,7 +46,6 @@ PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-
 PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
 _TELLING = frozenset({Reason.CAME_BACK, Reason.TARGET_DOWN})
 """Reasons of streams that the rule about a client's redirects uses (``frontend/came_back.py``)."""
-KEPT = frozenset({"content-range", "vary"})  # S3's fields that 404, 412 and 416 keep, beside CORS
 
 
 class Handler:
@@ -88,7 +85,7 @@ class _Exchange:
         self._client = client
         # Taken, because it is about this request alone.
         attempt, client.handed_back = client.handed_back, None
-        self._earlier = None if attempt is None else _earlier(attempt)
+        self._earlier = None if attempt is None else attempt.earlier()
         self._failover = ""
         self._started = attempt.started if attempt else monotonic()
         self._request = _request(incoming)
@@ -105,7 +102,7 @@ class _Exchange:
         reason_header = context.settings.log.reason_header
         response: web.StreamResponse
         if (refused := self._over_limit(self._decision)) is not None:
-            return self._finish(refused)
+            return refused
         if self._decision.reason is Reason.UNVERIFIED:
             await self._settle()
         match self._decision:
@@ -125,7 +122,7 @@ class _Exchange:
                 assert_never(self._decision)
         return self._finish(response)
 
-    def _over_limit(self, decision: Decision) -> web.Response | None:
+    def _over_limit(self, decision: Decision) -> web.StreamResponse | None:
         """The answer to a request that needs S3, if its client's network has too many of those."""
         context = self._context
         if not isinstance(decision, Stream) or decision.reason is Reason.NOT_MODIFIED:
@@ -137,7 +134,7 @@ class _Exchange:
             self._network = network
             return None
         context.counters.add("nearbucket_client_limit_total")
-        return over_limit(decision, reason_header=context.settings.log.reason_header)
+        return self._instead(decision, HTTPStatus.SERVICE_UNAVAILABLE, text=TOO_MANY_OF_NETWORK)
 
     def _hosts(self) -> list[str]:
         """Hosts to which the site of the request may redirect; those of other sites are private."""
@@ -296,7 +293,7 @@ class _Exchange:
         if answer.failover:
             return
         if answer.status == HTTPStatus.NOT_FOUND:
-            name, fields = self._missing_name(decision), _kept_fields(answer.headers)
+            name, fields = self._missing_name(decision), kept_fields(answer.headers)
             self._context.missing_objects.put(name, fields, asked)
         else:
             self._context.missing_objects.forget(self._missing_name(decision))
@@ -365,7 +362,7 @@ class _Exchange:
         fields: Fields | None = None,
         text: str | None = None,
     ) -> web.StreamResponse:
-        kept = _kept_fields(fields or [])
+        kept = kept_fields(fields or [])
         reason_header = self._context.settings.log.reason_header
         return self._finish(instead(decision, status, kept, reason_header=reason_header, text=text))
 
@@ -377,19 +374,6 @@ class _Exchange:
         if self._context.draining or is_last(self._incoming):
             response.force_close()
         return response
-
-
-def _earlier(request: HandedBackRequest) -> EarlierAttempt | None:
-    """What the streaming lane's request to S3 means for the next one."""
-    match request.origin:
-        case OriginAttempt.NOT_COUNTED:
-            return None
-        case OriginAttempt.FAILED:
-            return EarlierAttempt(request.asked, None)
-        case OriginAttempt.TIMED_OUT:
-            return EarlierAttempt(request.asked, OriginError(504, "S3 did not answer in time"))
-        case error:
-            return EarlierAttempt(request.asked, error)
 
 
 def _request(incoming: web.BaseRequest) -> Request:
@@ -407,12 +391,3 @@ def _named(incoming: web.BaseRequest, names: tuple[str, ...]) -> dict[str, str]:
     """The named fields that the request has."""
     headers = incoming.headers
     return {name: ", ".join(headers.getall(name)) for name in names if name in headers}
-
-
-def _kept_fields(fields: Fields) -> Fields:
-    """Those of S3's fields that a short text in place of its response keeps."""
-    return [
-        (name, value)
-        for name, value in fields
-        if name.lower() in KEPT or name.lower().startswith("access-control-")
-    ]

@@ -13,10 +13,13 @@ from nearbucket.policy.model import Action, Reason, RedirectTo, Refuse, Stream
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from nearbucket.origin.missing_objects import Fields
+
 ALLOW = "GET, HEAD, OPTIONS"
 SHORT = "public, max-age=10"  # CloudFront's default for errors: a new object is soon visible
 LONG = "public, max-age=300"
 
+KEPT = frozenset({"content-range", "vary"})  # S3's fields that 404, 412 and 416 keep, beside CORS
 RETRY_AFTER = "5"  # seconds; most failures of S3 are over by then
 
 TEXT = {
@@ -36,7 +39,7 @@ TEXT = {
     504: "The origin did not answer in time; try again.",
 }
 
-_OVER_LIMIT = "Too many requests of this network are in progress; try again."
+TOO_MANY_OF_NETWORK = "Too many requests of this network are in progress; try again."
 TOO_MANY_STREAMS = "Too many objects are being sent; try again."
 _UNREADABLE = "The object is archived or encrypted, and cannot be read here."
 
@@ -85,6 +88,15 @@ def listing(hosts: Sequence[str], *, reason_header: bool) -> web.Response:
     return response
 
 
+def kept_fields(fields: Fields) -> Fields:
+    """Those of S3's fields that a short text in place of its response keeps."""
+    return [
+        (name, value)
+        for name, value in fields
+        if name.lower() in KEPT or name.lower().startswith("access-control-")
+    ]
+
+
 def instead(
     decision: Stream,
     status: int,
@@ -109,15 +121,6 @@ def instead(
     response.headers["Cache-Control"] = SHORT if missing else "no-store"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         response.headers["Retry-After"] = RETRY_AFTER
-    decorate(response, decision, reason_header=reason_header)
-    return response
-
-
-def over_limit(decision: Stream, *, reason_header: bool) -> web.Response:
-    """503 to a request over ``limits.per_client``."""
-    response = _plain(HTTPStatus.SERVICE_UNAVAILABLE.value, _OVER_LIMIT)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Retry-After"] = RETRY_AFTER
     decorate(response, decision, reason_header=reason_header)
     return response
 

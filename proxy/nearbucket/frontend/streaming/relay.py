@@ -78,14 +78,31 @@ class Relay:
             started: Monotonic time at which it came.
         """
         client_entry, object_entry = cached
+        name = (client_entry.site, object_entry.key, (), None)  # a MissingName, made in less time
+        if self._context.missing_objects.get(name, started) is not None:
+            return False
         signed = self._signed_requests.get(object_entry.key, started)
-        if signed is None or not self._limit.begin():
+        if signed is None or not self._begin(client_entry.network):
             return False
         self._chunk, self._cached, self._started = chunk, cached, started
         self._keep_alive = client_entry.keep_alive
         self._exchange = OriginExchange(self._signed_requests, signed, client_entry.range, self)
         self._exchange.start(started)
         return True
+
+    def _begin(self, network: bytes) -> bool:
+        """Count the stream, unless there are too many from this origin or for this network."""
+        if not self._limit.begin():
+            return False
+        if network and not self._context.client_limit.begin(network):
+            self._limit.end()
+            return False
+        return True
+
+    def _count_end(self) -> None:
+        self._limit.end()
+        if network := self._cached[0].network:
+            self._context.client_limit.end(network)
 
     def on_new_head(self, response: ResponseHead) -> None:
         """Learn which version of the object the origin has."""
@@ -147,7 +164,7 @@ class Relay:
 
     def _complete(self) -> None:
         now = monotonic()
-        self._limit.end()
+        self._count_end()
         self._exchange.finish(now)
         counters = self._context.counters
         counters.streams -= 1
@@ -159,7 +176,7 @@ class Relay:
 
     def on_hand_back(self, outcome: OriginAttempt | ErrorResponse) -> None:
         """S3 has no object to pass on, and nothing is sent yet: the aiohttp lane answers."""
-        self._limit.end()
+        self._count_end()
         asked = self._signed_requests.origin
         self._client.hand_back(self._chunk, HandedBackRequest(outcome, self._started, asked))
 
@@ -193,7 +210,7 @@ class Relay:
     def client_lost(self) -> None:
         """The client's connection is closed."""
         if self._exchange.response is None:
-            self._limit.end()
+            self._count_end()
             self._exchange.close()
             self._record(monotonic(), complete=False)
         else:
@@ -208,7 +225,7 @@ class Relay:
         self._client.abort_response()
 
     def _end(self, how: str) -> None:
-        self._limit.end()
+        self._count_end()
         self._exchange.close()
         task, self._task = self._task, None
         if task is not None:
