@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.behaviour.test_copies import copies, reason
 from tests.behaviour.test_stream import scripted
@@ -28,8 +28,12 @@ async def test_a_client_that_asks_for_unknown_keys_at_full_speed_takes_no_redire
     """Eighty connections of one network, for which each check takes its place in a full queue."""
     give_checks_time(monkeypatch)
     check_few_at_once(monkeypatch, 4)
-    regions = {"overrides": {"10.0.0.0/8": "us-west-2"}}
-    async with copies(serve, OBJECTS, catalog={"wait": "1s"}, regions=regions) as world:
+    sections: dict[str, Any] = {
+        "catalog": {"wait": "1s"},
+        "limits": {"drain_timeout": "100ms"},
+        "regions": {"overrides": {"10.0.0.0/8": "us-west-2"}},
+    }
+    async with copies(serve, OBJECTS, **sections) as world:
         world.origin.head_delay = 0.1
         clients = [await world.served.connect() for _ in range(80)]
         greedy = [asyncio.ensure_future(_keys(client, n)) for n, client in enumerate(clients)]
