@@ -36,21 +36,21 @@ async def test_a_client_that_asks_for_unknown_keys_at_full_speed_takes_no_redire
     async with copies(serve, OBJECTS, **sections) as world:
         world.origin.head_delay = 0.1
         clients = [await world.served.connect() for _ in range(80)]
-        greedy = [asyncio.ensure_future(_keys(client, n)) for n, client in enumerate(clients)]
+        over = asyncio.Event()
+        greedy = [asyncio.ensure_future(_keys(client, n, over)) for n, client in enumerate(clients)]
         try:
             await until(lambda: world.origin.asked.total() > 20)
             answers = [await world.served.get(f"/{key}", client_at("10.1.1.1")) for key in OBJECTS]
             assert [reason(answer) for answer in answers] == ["in-region"] * len(OBJECTS)
         finally:
-            for task in greedy:
-                task.cancel()
-            await asyncio.gather(*greedy, return_exceptions=True)
+            over.set()  # Python 3.11's wait_for may swallow a cancellation
+            await asyncio.gather(*greedy)
 
 
-async def _keys(client: Client, name: int) -> None:
+async def _keys(client: Client, name: int, over: asyncio.Event) -> None:
     """Ask for ever new keys, from the addresses of a network in the target's region."""
     number = 0
-    while True:
+    while not over.is_set():
         number += 1
         await client.get(f"/{name}-{number}.tar.gz", client_at(f"10.2.2.{name}"))
 
