@@ -90,6 +90,8 @@ class ConnectionTimeouts:
 def _kernel_queue(transport: asyncio.Transport) -> int:
     """Bytes of a connection that the kernel has and the client has not (SIOCOUTQ)."""
     sock = transport.get_extra_info("socket")
+    if sock is None:  # of TLS: the connection below is lost, and the transport's end is to come
+        return 0
     try:
         packed = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     except OSError:  # closed meanwhile
