@@ -134,6 +134,13 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
             yield each
 
 
+def logged(results: Iterable[Result]) -> list[str]:
+    """What the products logged as an error of their own: none of these faults is one."""
+    running = {one for each in results for one in (each.stage.product, each.stage.secure) if one}
+    texts = [each.errors.read_text(encoding="utf-8") for each in running]
+    return [line for text in texts for line in text.splitlines() if " ERROR " in line]
+
+
 def _told(error: Exception) -> str:
     line = traceback.extract_tb(error.__traceback__)[-1]
     return f"{line.name}, line {line.lineno}: {line.line} ({error!r})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.play import SCENES, play, table
+from tests.chaos.play import SCENES, logged, play, table
 from tests.ranges_lists import MADE
 
 if TYPE_CHECKING:
@@ -41,3 +41,4 @@ async def test_downloads_are_whole_or_visibly_broken_whatever_fails(
     print(f"{table(results)}\nseed {seed}, {time.monotonic() - began:.0f} s")  # noqa: T201
     failed = {result.scene.name: result.problems for result in results if result.problems}
     assert failed == {}
+    assert logged(results) == []
