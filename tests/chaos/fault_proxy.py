@@ -171,8 +171,10 @@ class _Passage:
         return await self._respond(fault, _Response(whole, reader, length))
 
     async def _to_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._server is None:
-            self._server = await asyncio.open_connection(self._host, self._port, limit=PIECE)
+        """A new connection: one that is kept may be closed, and that fault was not planned."""
+        if self._server is not None:
+            self._server[1].transport.abort()
+        self._server = await asyncio.open_connection(self._host, self._port, limit=PIECE)
         return self._server
 
     async def _respond(self, fault: Fault, response: _Response) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tests.chaos import (
@@ -135,10 +136,15 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
 
 
 def logged(results: Iterable[Result]) -> list[str]:
-    """What the products logged as an error of their own: none of these faults is one."""
+    """What the products logged with a traceback: no fault of others should cause one."""
     running = {one for each in results for one in (each.stage.product, each.stage.secure) if one}
-    texts = [each.errors.read_text(encoding="utf-8") for each in running]
-    return [line for text in texts for line in text.splitlines() if " ERROR " in line]
+    texts = [each.errors.read_text(encoding="utf-8").splitlines() for each in running]
+    return [
+        line
+        for lines in texts
+        for line, following in pairwise(lines)
+        if following.startswith("Traceback ")
+    ]
 
 
 def _told(error: Exception) -> str:
