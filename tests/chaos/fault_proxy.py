@@ -191,7 +191,8 @@ class _Passage:
                 return False
             case Act.STALL:
                 await self._pass(response, fault.at)
-                await self._silence(fault.seconds)
+                if response.left:  # after the whole response there may come another request
+                    await self._silence(fault.seconds)
             case Act.DRIP:
                 while response.left:
                     await self._pass(response, max(1, fault.at))
