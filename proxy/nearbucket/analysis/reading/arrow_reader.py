@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nearbucket.analysis.reading.line_reader import LogLine
-    from nearbucket.analysis.reading.log_blocks import LogBlocks
+    from nearbucket.analysis.reading.log_blocks import LogBlock, LogBlocks
 
 pa.enable_signal_handlers(False)  # noqa: FBT003  # Python's own end the command at Ctrl-C
 
@@ -68,14 +68,29 @@ class TableReader:
 
     def tables(self, blocks: LogBlocks) -> Iterator[pa.Table]:
         """The requests of the file, in order."""
-        for block in blocks:
-            for part in _parts(block):
-                for table in self._read(part):
-                    self._before += len(table)
-                    yield table
+        for block in blocks.blocks():
+            for table in self._read_block(block):
+                self._before += len(table)
+                yield table
         if blocks.parquet:
             self.kind = "parquet"
             yield from self._parquet(blocks.parquet)
+
+    def _read_block(self, block: LogBlock) -> Iterator[pa.Table]:
+        """The requests of a block."""
+        first, start = block.pieces[0], 0
+        while first.startswith(b"#", start) and (end := first.find(b"\n", start) + 1):
+            yield from self._read(memoryview(first)[start:end])
+            start = end
+        if self._names is not None and block.is_plain(start):
+            try:
+                if views := block.views(start):
+                    yield self._csv(views)
+            except _REFUSED:
+                yield from self._slowly(memoryview(block.text)[start:])
+            return
+        for part in _parts(block.text, start):
+            yield from self._read(part)
 
     def _read(self, part: memoryview) -> Iterator[pa.Table]:
         """The requests of a part: a header line, or lines without one."""
@@ -93,7 +108,7 @@ class TableReader:
                 names = standard_fields(values)
                 self._names = columns_of(names) if names else None
                 self.kind = self.kind or ("w3c" if names else "s3")
-            read = self._csv
+            read = self._csv_part
         try:
             yield read(part)
         except _REFUSED:
@@ -112,16 +127,21 @@ class TableReader:
         except ValueError as error:
             self._note(str(error), lines=0)
 
-    def _csv(self, part: memoryview) -> pa.Table:
-        if self._names is None or not _ends_lines_once(part):
+    def _csv_part(self, part: memoryview) -> pa.Table:
+        if not _ends_lines_once(part):
+            raise ValueError
+        return self._csv([part])
+
+    def _csv(self, views: Sequence[memoryview]) -> pa.Table:
+        if self._names is None:
             raise ValueError
         names = [name or f"_{number}" for number, name in enumerate(self._names)]
         wanted = [name for name in names if name in self.columns]
         if "x_host_header" in wanted and "cs_host" in wanted:  # a column costs a thirtieth
-            table = _csv_table(part, names, [name for name in wanted if name != "cs_host"])
+            table = _csv_table(views, names, [name for name in wanted if name != "cs_host"])
             if _is_everywhere(table["x_host_header"]):
                 return table
-        return _csv_table(part, names, wanted)
+        return _csv_table(views, names, wanted)
 
     def _json(self, part: memoryview) -> pa.Table:
         first = json.loads(_first_line(part))
@@ -190,14 +210,29 @@ class TableReader:
         self.first_problem = self.first_problem or problem
 
 
-def _csv_table(part: memoryview, names: list[str], wanted: list[str]) -> pa.Table:
-    """Some columns of TAB-separated lines.
+class _Views:
+    """Text in pieces as a file."""
+
+    closed = False
+
+    def __init__(self, views: Iterable[memoryview]) -> None:
+        self._views = iter(views)
+
+    def read(self, _size: int = -1) -> memoryview | bytes:
+        return next(self._views, b"")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _csv_table(views: Sequence[memoryview], names: list[str], wanted: list[str]) -> pa.Table:
+    """Some columns of TAB-separated lines, in pieces.
 
     Raises:
         ArrowInvalid: A line has another number of columns, or text where a number belongs.
     """
     table = pyarrow.csv.read_csv(
-        pa.py_buffer(part),
+        pa.PythonFile(_Views(views), "r"),
         read_options=pyarrow.csv.ReadOptions(
             column_names=names, use_threads=False, block_size=_CSV_BLOCK
         ),
@@ -234,9 +269,9 @@ def table_of(lines: Sequence[LogLine], columns: frozenset[str]) -> pa.Table:
     )
 
 
-def _parts(block: bytes) -> Iterator[memoryview]:
+def _parts(block: bytes, start: int) -> Iterator[memoryview]:
     """The lines of a block that begin with ``#`` each alone, and the lines between them."""
-    view, start = memoryview(block), 0
+    view = memoryview(block)
     while start < len(block):
         if block.startswith(b"#", start):
             end = block.find(b"\n", start) + 1 or len(block)
