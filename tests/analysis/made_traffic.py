@@ -75,7 +75,7 @@ _BURST = Kind("images/disk-{n}.qcow2", 25, 1300 * MIB, 1400, {"ap-southeast-1": 
 
 
 class Fact(NamedTuple):
-    """Requests that are alike; the columns of ``Traffic.facts``."""
+    """Requests that are alike; the columns of ``Traffic.facts``, with host and key."""
 
     day: date
     host: str
@@ -117,37 +117,35 @@ def traffic_of(
 ) -> Traffic:
     """The tables; the size of an object is that of one response, if none is given."""
     rows = list(facts)
-    types = {
-        "day": pa.date32(), "status": pa.int16(), "flags": pa.int8(), "requests": pa.int64(),
-        "bytes": pa.int64(),
-    }  # fmt: skip
-    columns = {
-        name: pa.array([getattr(row, name) for row in rows], types.get(name, pa.string()))
-        for name in Fact._fields
-    }
     if sizes is None:
         sizes = {row.key: row.bytes // row.requests for row in rows if row.status == OK}
-    found = {(row.host, row.key): sizes[row.key] for row in rows if row.key in sizes}
-    networks: Counter[tuple[str, str, str, str]] = Counter()
+    numbers = {(row.host, row.key): 0 for row in rows}
+    numbers = {path: number for number, path in enumerate(numbers)}
+    networks: Counter[tuple[int, str, str]] = Counter()
     for number, row in enumerate(rows):
         if row.region in GEOGRAPHIES and row.region != "UNKNOWN":
             net = f"198.18.{number % networks_of_region}.0/24"
-            networks[row.host, row.key, row.region, net] += row.bytes
+            networks[numbers[row.host, row.key], row.region, net] += row.bytes
+    types = {"object": pa.int32(), "day": pa.date32(), "status": pa.int16(), "flags": pa.int8()}
+    counts = {name: pa.int64() for name in ("size", "requests", "bytes")}
+
+    def table(names: Iterable[str], values: Iterable[Iterable[object]]) -> pa.Table:
+        columns = list(zip(*values, strict=True)) or [() for _ in names]
+        kinds = [(types | counts).get(name, pa.string()) for name in names]
+        return pa.table(list(map(pa.array, columns, kinds)), list(names))
+
     return Traffic(
-        pa.table(columns),
-        pa.table(
-            {
-                "host": pa.array([host for host, _ in found], pa.string()),
-                "key": pa.array([key for _, key in found], pa.string()),
-                "size": pa.array(list(found.values()), pa.int64()),
-            }
+        table(
+            ("object", *(name for name in Fact._fields if name not in {"host", "key"})),
+            ((numbers[row.host, row.key], row.day, *row[3:]) for row in rows),
         ),
-        pa.table(
-            {
-                name: pa.array([row[place] for row in networks], pa.string())
-                for place, name in enumerate(("host", "key", "region", "network"))
-            }
-            | {"bytes": pa.array(list(networks.values()), pa.int64())}
+        table(
+            ("object", "host", "key", "size"),
+            ((number, *path, sizes.get(path[1])) for path, number in numbers.items()),
+        ),
+        table(
+            ("object", "region", "network", "bytes"),
+            ((*of, size) for of, size in networks.items()),
         ),
         days,
     )

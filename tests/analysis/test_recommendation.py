@@ -13,6 +13,7 @@ import yaml
 
 from nearbucket.analysis.answers import Recommendation
 from nearbucket.analysis.policies.recommendation import NothingRecommended, recommend
+from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import usual_policy, what_if
 from nearbucket.cli import main as cli
 from nearbucket.config.prices import Prices
@@ -50,7 +51,7 @@ Advice = Recommendation | NothingRecommended
 
 def advice(traffic: Traffic, prices: Tariff = PAYG, **more: Any) -> Advice:
     origin = more.pop("origin", ORIGIN)
-    return recommend(traffic, origin, prices, month_usage(traffic), **more)
+    return recommend(TrafficTables(traffic), origin, prices, month_usage(traffic), **more)
 
 
 def some(found: Advice) -> Recommendation:
@@ -75,11 +76,11 @@ def first_half(seed: int) -> Recommendation:
 
 def applied(found: Recommendation, traffic: Traffic) -> WhatIf:
     settings = Settings.model_validate(yaml.safe_load(found.yaml))
-    return what_if(traffic, settings, PAYG, month_usage(traffic))
+    return what_if(TrafficTables(traffic), settings, PAYG, month_usage(traffic))
 
 
 def usual(traffic: Traffic) -> WhatIf:
-    return what_if(traffic, usual_policy(ORIGIN), PAYG, month_usage(traffic))
+    return what_if(TrafficTables(traffic), usual_policy(ORIGIN), PAYG, month_usage(traffic))
 
 
 def line(found: Recommendation, name: str) -> RecommendedLine:
@@ -113,7 +114,7 @@ def test_it_saves_nearly_all_that_copies_of_everything_everywhere_save(seed: int
             ]
         }
     )
-    most = what_if(traffic, everything, PAYG, month_usage(traffic))
+    most = what_if(TrafficTables(traffic), everything, PAYG, month_usage(traffic))
     found = applied(first_half(seed), traffic)
     assert found.saving_usd_month >= 0.97 * most.saving_usd_month
     assert found.redirects_month <= 0.6 * most.redirects_month
@@ -154,7 +155,10 @@ def test_checksums_are_never_redirected(seed: int) -> None:
     policy = SitePolicy.build(
         Settings.model_validate(yaml.safe_load(first_half(seed).yaml)).sites[0]
     )
-    names = [*half(seed, 0).facts.column("key").to_pylist(), "releases/2.99/app-2.99.tar.xz.sha256"]
+    names = [
+        *half(seed, 0).objects.column("key").to_pylist(),
+        "releases/2.99/app-2.99.tar.xz.sha256",
+    ]
     checksums = [name for name in names if name.endswith(".sha256")]
     assert checksums
     assert not any(policy.may_redirect(name) for name in checksums)
@@ -233,7 +237,7 @@ def test_on_any_traffic_the_figures_keep_within_the_bill(seed: int) -> None:
     assert found.low <= found.saving_usd_month <= found.high <= whole
     assert found.costs_usd_month >= 0
     again = Settings.model_validate(yaml.safe_load(found.yaml))
-    same = what_if(traffic, again, prices, month_usage(traffic))
+    same = what_if(TrafficTables(traffic), again, prices, month_usage(traffic))
     assert same.saving_usd_month == pytest.approx(found.saving_usd_month)
     chosen = [each for each in found.why if each.chosen and each.kind == "pattern"]
     assert sum(each.saving_usd_month for each in chosen) == pytest.approx(found.saving_usd_month)

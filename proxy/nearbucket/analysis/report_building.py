@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import MONTH_DAYS, BillEstimate, Recommendation, Report
 from nearbucket.analysis.policies.recommendation import recommend
+from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import usual_policy, what_if_and_next_regions
 from nearbucket.analysis.report_notes import report_notes
 from nearbucket.config.prices import GB
@@ -50,8 +51,9 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
     usage = with_other_traffic(monthly_usage(found.geographies, traffic.days), options.tariff)
     tariff, estimate = _bill(usage, options)
     policy = own or usual_policy(region)
-    what_if, next_regions = what_if_and_next_regions(traffic, policy, tariff, usage)
-    recommended = recommend(traffic, region, tariff, usage, own) if options.recommend else None
+    tables = TrafficTables(traffic)
+    what_if, next_regions = what_if_and_next_regions(tables, policy, tariff, usage)
+    recommended = recommend(tables, region, tariff, usage, own) if options.recommend else None
     return Report(
         scope=scope,
         counts=found.counts,

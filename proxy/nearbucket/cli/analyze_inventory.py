@@ -39,20 +39,29 @@ def with_inventory(traffic: Traffic, own: Settings | None, where: str) -> Traffi
     if own is None:
         raise ConfigError("--inventory needs the origin bucket: --config FILE")
     found = asyncio.run(_sizes(own, where))
-    facts = traffic.facts
-    hosts = pc.unique(facts["host"].filter(pc.not_equal(facts["key"], ""))).to_pylist()
+    facts, objects = traffic.facts, traffic.objects
+    logged = objects.filter(pc.is_in(objects["object"], pc.unique(facts["object"])))
+    hosts = pc.unique(logged["host"].filter(pc.not_equal(logged["key"], ""))).to_pylist()
     host = pa.array([name for name in hosts for _ in found], pa.string())
     key = pa.array(list(found) * len(hosts), pa.string())
     size = pa.array(list(found.values()) * len(hosts), pa.int64())
-    listed = pa.table({"host": host, "key": key, "size": size})
+    listed = pa.table({"host": host, "key": key, "listed": size})
     known = ["host", "key"]
-    more = traffic.sizes.join(listed, keys=known, join_type="left anti")
-    asked = facts.select(known).group_by(known).aggregate([])
-    unasked = listed.join(asked, keys=known, join_type="left anti")
+    with_size = logged.join(listed, keys=known, join_type="left outer")
+    with_size = with_size.set_column(
+        with_size.column_names.index("size"),
+        "size",
+        pc.coalesce(with_size["listed"], with_size["size"]),
+    )
+    unasked = listed.join(logged.select(known), keys=known, join_type="left anti")
+    first = (pc.max(objects["object"]).as_py() or 0) + 1
+    number = pa.array(range(first, first + len(unasked)), pa.int32())
+    unasked = unasked.append_column("object", number).rename_columns({"listed": "size"})
+    names = objects.column_names
     return replace(
         traffic,
-        facts=pa.concat_tables([facts, _requested_by_no_one(unasked, facts)]),
-        sizes=pa.concat_tables([listed, more.select(listed.column_names)]),
+        facts=pa.concat_tables([facts, _requested_by_no_one(number, facts)]),
+        objects=pa.concat_tables([with_size.select(names), unasked.select(names)]),
     )
 
 
@@ -67,7 +76,7 @@ async def _sizes(own: Settings, where: str) -> dict[str, int]:
     }
 
 
-def _requested_by_no_one(objects: pa.Table, facts: pa.Table) -> pa.Table:
+def _requested_by_no_one(numbers: pa.Array, facts: pa.Table) -> pa.Table:
     """Rows of facts without requests, on the first day of the log."""
     first = pc.min(facts["day"])
     same = {
@@ -75,9 +84,9 @@ def _requested_by_no_one(objects: pa.Table, facts: pa.Table) -> pa.Table:
         "status": 200, "flags": 0, "requests": 0, "bytes": 0,
     }  # fmt: skip
     columns = {
-        field.name: objects[field.name]
-        if field.name in {"host", "key"}
-        else pa.repeat(pa.scalar(same[field.name], field.type), len(objects))
+        field.name: numbers
+        if field.name == "object"
+        else pa.repeat(pa.scalar(same[field.name], field.type), len(numbers))
         for field in facts.schema
     }
     return pa.table(columns, schema=facts.schema)

@@ -25,9 +25,9 @@ _MOST_FOLDERS = 200
 _EPOCH = date(1970, 1, 1)
 _FACT_SCHEMA = pa.schema(
     {
-        "day": pa.date32(), "host": pa.string(), "key": pa.string(), "region": pa.string(),
-        "geography": pa.string(), "method": pa.string(), "status": pa.int16(), "flags": pa.int8(),
-        "requests": pa.int64(), "bytes": pa.int64(),
+        "day": pa.date32(), "object": pa.int32(), "region": pa.string(), "geography": pa.string(),
+        "method": pa.string(), "status": pa.int16(), "flags": pa.int8(), "requests": pa.int64(),
+        "bytes": pa.int64(),
     }
 )  # fmt: skip
 
@@ -161,7 +161,7 @@ class _Asking:
         facts = self._store.table(sql.FACTS, {"outside": len(OUTSIDE)})
         return Traffic(
             facts=facts.cast(_FACT_SCHEMA),
-            sizes=self._store.table(sql.KNOWN_SIZES),
+            objects=self._store.table(sql.OBJECTS),
             networks=self._network_table(),
             days=days,
         )

@@ -17,7 +17,8 @@ PREPARED = (
     """CREATE TABLE coarse AS SELECT coarse, any_value(day) AS day,
       any_value(geography) AS geography, any_value(method) AS method, any_value(status) AS status,
       any_value(flags) AS flags FROM context GROUP BY coarse""",
-    """CREATE TABLE object AS SELECT object, host, key, size FROM names LEFT JOIN (
+    """CREATE TABLE object AS SELECT object, host, key, size,
+      (row_number() OVER () - 1)::INTEGER AS number FROM names LEFT JOIN (
       SELECT object, coalesce(max(length), max(range_end)) AS size FROM sizes GROUP BY object)
     USING (object)""",
     """CREATE VIEW located AS SELECT object, client, coarse, day, method, status, flags,
@@ -119,21 +120,21 @@ SELECT geography, sum(requests)::BIGINT, sum(bytes)::BIGINT FROM by_context
 JOIN coarse USING (coarse) GROUP BY geography ORDER BY geography
 """
 FACTS = """
-SELECT DATE '1970-01-01' + day AS day, host, key, region_names.name AS region, geography, method,
-  status, flags, requests, bytes
+SELECT DATE '1970-01-01' + day AS day, number AS object, region_names.name AS region, geography,
+  method, status, flags, requests, bytes
 FROM (
   SELECT coarse, object, region, sum(requests)::BIGINT AS requests, sum(bytes)::BIGINT AS bytes
   FROM located WHERE region >= $outside AND status IN (200, 206, 304) GROUP BY ALL)
 JOIN coarse USING (coarse) JOIN object USING (object) JOIN region_names USING (region)
 UNION ALL
-SELECT DATE '1970-01-01' + first_day, host, key, region_names.name, 'unknown', 'GET', 200, 0,
+SELECT DATE '1970-01-01' + first_day, number, region_names.name, 'unknown', 'GET', 200, 0,
   requests, delivered
 FROM by_object JOIN object USING (object) JOIN region_names USING (region)
 WHERE region < $outside AND first_day IS NOT NULL
 UNION ALL
-SELECT DISTINCT DATE '1970-01-01' + day, '', '', 'UNKNOWN', 'unknown', '-', 0, 0, 0, 0 FROM coarse
+SELECT DISTINCT DATE '1970-01-01' + day, NULL, 'UNKNOWN', 'unknown', '-', 0, 0, 0, 0 FROM coarse
 """
-KNOWN_SIZES = "SELECT host, key, size FROM object WHERE size IS NOT NULL"
+OBJECTS = "SELECT number AS object, host, key, size FROM object ORDER BY number"
 LARGE = """
 CREATE TABLE large AS SELECT network FROM by_network GROUP BY network
 HAVING sum(bytes) * 1000 >= (SELECT sum(bytes) FROM by_network) AND sum(bytes) > 0
@@ -141,7 +142,7 @@ HAVING sum(bytes) * 1000 >= (SELECT sum(bytes) FROM by_network) AND sum(bytes) >
 """Networks with a thousandth of the bytes inside AWS: smaller ones are not half of anything that
 matters, and there are never more than a thousand."""
 NETWORK_TABLE = """
-SELECT host, key, region_names.name AS region, text AS network, bytes
+SELECT number AS object, region_names.name AS region, text AS network, bytes
 FROM by_network JOIN network_names USING (network) JOIN object USING (object)
 JOIN region_names USING (region)
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import MONTH_DAYS
@@ -19,7 +20,7 @@ from nearbucket.config.prices import GB
 from nearbucket.policy.rules import SitePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nearbucket.analysis.policies.traffic_tables import TrafficTables
     from nearbucket.config.settings import Settings
@@ -71,10 +72,13 @@ class PolicyFacts:
     networks: dict[Slot, dict[str, dict[str, float]]] = field(default_factory=dict)
     copies: dict[Slot, CopyVolume] = field(default_factory=dict)
 
-    def add(self, slot: Slot, source: Source, day: int, requests: int, gb: float) -> None:
-        """Count the requests of a day."""
+    def add(
+        self, slot: Slot, source: Source, requests: int, days: Sequence[int], sizes: Sequence[int]
+    ) -> None:
+        """Count the requests of some days, with their bytes."""
         daily = self.gb.setdefault(slot, {}).setdefault(source, [0.0] * self.days)
-        daily[day] += gb
+        for day, size in zip(days, sizes, strict=True):
+            daily[day] += size / GB
         counts = self.requests.setdefault(slot, {})
         counts[source.region] = counts.get(source.region, 0) + requests
 
@@ -101,6 +105,11 @@ class PolicyFacts:
                     sums = [one + two for one, two in zip(sums, daily, strict=True)]
         return sums
 
+    def total(self, slot: Slot, region: str) -> float:
+        """GB of the objects of a slot to a region."""
+        sources = self.gb.get(slot, {}).items()
+        return sum(sum(daily) for source, daily in sources if source.region == region)
+
     def by_network(self, slots: Iterable[Slot], regions: Collection[str]) -> dict[str, float]:
         """GB of some objects to the largest networks of some regions."""
         sums: dict[str, float] = defaultdict(float)
@@ -123,18 +132,18 @@ def policy_facts(tables: TrafficTables, base: Settings, regions: Collection[str]
     import pyarrow as pa  # noqa: PLC0415  # of the extra "report"
 
     facts = PolicyFacts(tables.days, MONTH_DAYS / tables.period if tables.period else 0.0)
-    slots, slot_of_path = _slots(tables, base, facts)
+    slots, slot_of_object = _slots(tables, base, facts)
     named = {
         "slots": pa.table(
             {
-                "path": pa.array(range(tables.paths), pa.int32()),
-                "slot": pa.array(slot_of_path, pa.int32()),
+                "object": pa.array(range(tables.numbers), pa.int32()),
+                "slot": pa.array(slot_of_object, pa.int32()),
             }
         ),
         "wanted": pa.table({"region": pa.array(sorted(regions), pa.string())}),
     }
-    for place, region, geography, day, requests, size in tables.rows(_REQUESTS, **named):
-        facts.add(slots[place], Source(region, geography), day, requests, size / GB)
+    for place, region, geography, *counts in tables.rows(_REQUESTS, **named):
+        facts.add(slots[place], Source(region, geography), *counts)
     for place, region, network, size in tables.rows(_LARGEST, **named):
         networks = facts.networks.setdefault(slots[place], {}).setdefault(region, {})
         networks[network] = size / GB
@@ -144,20 +153,23 @@ def policy_facts(tables: TrafficTables, base: Settings, regions: Collection[str]
 def _slots(
     tables: TrafficTables, base: Settings, facts: PolicyFacts
 ) -> tuple[list[Slot], array[int]]:
-    """All slots, and the place of each path's slot among them; -1 if it may not be redirected.
+    """All slots, and the place of each object's slot in them; -1 if it may not be redirected.
 
     Counts the objects of each slot, and the copies that they need.
     """
     finest: dict[tuple[KeyGroup, int], _Objects] = {}
     site, site_of = SitePolicy.build(base.sites[0]), site_by_host(base)
-    places = array("i", [-1]) * tables.paths
+    places = array("i", [-1]) * tables.numbers
+
+    @cache
+    def served(hosts: tuple[str, ...]) -> list[int]:
+        """Places of the hosts of the site."""
+        names = [each.name if (each := site_of(host)) else None for host in hosts]
+        return [place for place, name in enumerate(names) if name == site.name]
+
     for found in tables.objects():
-        paths = [
-            path
-            for path, host in found.paths
-            if (serves := site_of(host)) is not None and serves.name == site.name
-        ]
-        if not paths or not site.may_redirect(found.key):
+        numbers = [found.numbers[place] for place in served(found.hosts)]
+        if not numbers or not site.may_redirect(found.key):
             continue
         kind = finest_group(found.key), (found.size or 0).bit_length() - 1
         if (objects := finest.get(kind)) is None:
@@ -166,8 +178,8 @@ def _slots(
         objects.weight += found.bytes + (found.size or 0)
         if len(objects.examples) < _EXAMPLES:
             objects.examples.append(found.key)
-        for path in paths:
-            places[path] = objects.place
+        for number in numbers:
+            places[number] = objects.place
     return _merge(finest, facts), places
 
 
@@ -201,16 +213,17 @@ def _merge(finest: Mapping[tuple[KeyGroup, int], _Objects], facts: PolicyFacts) 
 
 
 _REQUESTS = """
-SELECT slot, region, geography, (day - (SELECT min(day) FROM facts))::INTEGER AS nth,
-       sum(requests)::BIGINT, sum(bytes)::BIGINT
-FROM facts JOIN paths USING (host, key) JOIN slots USING (path) SEMI JOIN wanted USING (region)
-WHERE slot >= 0 AND method = 'GET' AND status IN (200, 206) AND flags = 0
-GROUP BY ALL ORDER BY ALL
+SELECT slot, region, geography, sum(requests)::BIGINT, list(nth), list(bytes) FROM (
+  SELECT slot, region, geography, (day - (SELECT min(day) FROM facts))::INTEGER AS nth,
+    sum(requests)::BIGINT AS requests, sum(bytes)::BIGINT AS bytes
+  FROM facts JOIN slots USING (object) SEMI JOIN wanted USING (region)
+  WHERE slot >= 0 AND method = 'GET' AND status IN (200, 206) AND flags = 0
+  GROUP BY slot, region, geography, nth)
+GROUP BY slot, region, geography ORDER BY slot, region, geography
 """
 _LARGEST = """
 SELECT slot, region, network, sum(bytes)::BIGINT AS total
-FROM networks JOIN paths USING (host, key) JOIN slots USING (path)
-SEMI JOIN wanted USING (region)
+FROM networks JOIN slots USING (object) SEMI JOIN wanted USING (region)
 WHERE slot >= 0
 GROUP BY slot, region, network
 QUALIFY row_number() OVER (PARTITION BY slot, region ORDER BY total DESC, network) <= 8

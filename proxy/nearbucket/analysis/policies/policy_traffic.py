@@ -17,9 +17,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
-from functools import cache
-from itertools import groupby
-from operator import itemgetter
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.policies.copy_volume import ObjectCount
@@ -32,7 +30,9 @@ from nearbucket.regions.region_table import build_table, network_set
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from nearbucket.analysis.policies.traffic_tables import LoggedObject, TrafficTables
+    import pyarrow as pa
+
+    from nearbucket.analysis.policies.traffic_tables import TrafficTables
     from nearbucket.config.settings import Settings
     from nearbucket.policy.rules import SitePolicy
 
@@ -40,11 +40,24 @@ _OPTED_OUT = b"as logged: opt-out"  # a name that no client can send (RFC 9110 s
 _REDIRECTED = frozenset({Reason.IN_REGION, Reason.SHADOW})
 _MADE_UP = "192.0.2.{}"  # RFC 5737
 _NOWHERE = TargetUrls("https://nowhere.invalid/", "https://nowhere.invalid/")
-_REQUESTS = """
-SELECT path, place, host, key, alike, method, flags, region, geography,
-       sum(requests)::BIGINT, sum(bytes)::BIGINT
-FROM facts JOIN paths USING (host, key) JOIN chosen USING (path) JOIN targets USING (region)
-WHERE status IN (200, 206) GROUP BY ALL ORDER BY path, alike, method, flags
+_ASKED = """
+CREATE OR REPLACE TEMP TABLE asked AS
+SELECT thing, alike, method, flags, region, geography, sum(requests)::BIGINT AS requests,
+  sum(bytes)::BIGINT AS bytes
+FROM facts JOIN chosen USING (object) JOIN targets USING (region) WHERE status IN (200, 206)
+GROUP BY ALL
+"""
+_DISTINCT = """
+SELECT thing, alike, method, flags, host, key FROM
+  (SELECT thing, alike, method, flags FROM asked GROUP BY ALL)
+JOIN (SELECT thing, min(object) AS object FROM chosen GROUP BY thing) USING (thing)
+JOIN objects USING (object) ORDER BY thing, alike, method, flags
+"""
+_SUMS = """
+SELECT site, place, region, geography, sum(requests)::BIGINT, sum(bytes)::BIGINT
+FROM asked JOIN redirected USING (thing, alike, method, flags)
+JOIN (SELECT thing, any_value(place) AS place FROM chosen GROUP BY thing) USING (thing)
+GROUP BY ALL ORDER BY ALL
 """
 
 
@@ -66,6 +79,28 @@ class RedirectedTraffic(NamedTuple):
     geography: str
     requests: float
     bytes: float
+
+
+class _Chosen:
+    """Numbers of objects; those of one object at one site are one thing."""
+
+    def __init__(self) -> None:
+        self._numbers, self._things, self._places = array("i"), array("i"), array("i")
+        self._next = 0
+
+    def add(self, numbers: list[int], place: int) -> None:
+        """Take the numbers of one thing, whose label has a place."""
+        self._numbers.extend(numbers)
+        self._things.extend([self._next] * len(numbers))
+        self._places.extend([place] * len(numbers))
+        self._next += 1
+
+    def table(self) -> pa.Table:
+        """Columns ``object``, ``thing`` and ``place``."""
+        import pyarrow as pa  # noqa: PLC0415  # of the extra "report"
+
+        columns = {"object": self._numbers, "thing": self._things, "place": self._places}
+        return pa.table({name: pa.array(column, pa.int32()) for name, column in columns.items()})
 
 
 class PolicyTraffic:
@@ -97,46 +132,35 @@ class PolicyTraffic:
         self._engine = _engine(settings, self._regions, further)
         self._floors = {site.name: site.redirect.min_size for site in settings.sites}
         self._share = {site.name: site.redirect.percent / 100 for site in settings.sites}
-        self._site_of = site_by_host(settings)
+        self._sites_of = cache(partial(_by_site, site_by_host(settings)))
         self.objects: dict[tuple[str, str], ObjectCount] = {}
         self._labels: list[str] = []
-        self.rows = self._redirected(*self._choose(label))
+        self.rows = self._redirected(self._choose(label))
 
-    def _choose(self, label: Callable[[str], str]) -> tuple[array[int], array[int]]:
-        """The paths of all objects that may be redirected to, and the place of their label."""
-        paths, places = array("i"), array("i")
+    def _choose(self, label: Callable[[str], str]) -> _Chosen:
+        """All objects that may be redirected to."""
+        chosen = _Chosen()
         known: dict[str, int] = {}
         for found in self._tables.objects(min(self._floors.values())):
             name: str | None = None
-            for site, of_site in self._by_site(found):
+            for site, at in self._sites_of(found.hosts):
                 key = _served(site, found.key)
                 if not site.may_redirect(key) or (found.size or 0) < self._floors[site.name]:
                     continue
                 name = label(key) if name is None else name
-                place = known.setdefault(name, len(known))
-                paths.extend(of_site)
-                places.extend([place] * len(of_site))
+                chosen.add(
+                    [found.numbers[place] for place in at], known.setdefault(name, len(known))
+                )
                 of = site.name, name
                 if of not in self.objects:
                     self.objects[of] = ObjectCount(self._tables.days)
                 self.objects[of].add(found.size, found.first_day)
         self._labels = list(known)
-        return paths, places
+        return chosen
 
-    def _by_site(self, found: LoggedObject) -> list[tuple[SitePolicy, list[int]]]:
-        """The paths of an object by the site that serves their hosts."""
-        sites: dict[str, tuple[SitePolicy, list[int]]] = {}
-        for path, host in found.paths:
-            if (site := self._site_of(host)) is not None:
-                sites.setdefault(site.name, (site, []))[1].append(path)
-        return list(sites.values())
-
-    def _redirected(self, paths: array[int], places: array[int]) -> list[RedirectedTraffic]:
+    def _redirected(self, chosen: _Chosen) -> list[RedirectedTraffic]:
         import pyarrow as pa  # noqa: PLC0415  # of the extra "report"
 
-        chosen = pa.table(
-            {"path": pa.array(paths, pa.int32()), "place": pa.array(places, pa.int32())}
-        )
         alike = self._alike()
         targets = pa.table(
             {
@@ -144,17 +168,27 @@ class PolicyTraffic:
                 "alike": pa.array(list(alike.values()), pa.int32()),
             }
         )
-        sums: dict[tuple[str, str, str, str], list[float]] = {}
-        rows = self._tables.rows(_REQUESTS, chosen=chosen, targets=targets)
-        for (_, place, *asked), same in groupby(rows, key=itemgetter(0, 1, 2, 3, 4, 5, 6)):
-            if (site := self._decide(*asked)) is None:
-                continue
-            share, name = self._share[site], self._labels[place]
-            for *_, region, geography, requests, size in same:
-                row = sums.setdefault((site, name, region, geography), [0.0, 0.0])
-                row[0] += requests * share
-                row[1] += size * share
-        return [RedirectedTraffic(*of, *counts) for of, counts in sorted(sums.items())]
+        tables = self._tables
+        tables.make(_ASKED, chosen=chosen.table(), targets=targets)
+        sites: dict[str, int] = {}
+        kept = [
+            (sites.setdefault(site, len(sites)), *asked)
+            for *asked, host, key in tables.rows(_DISTINCT)
+            if (site := self._decide(host, key, *asked[1:])) is not None
+        ]
+        names = ("site", "thing", "alike", "method", "flags")
+        kinds = (pa.int32(), pa.int32(), pa.int32(), pa.string(), pa.int8())
+        columns = zip(*kept, strict=True) if kept else [()] * len(names)
+        redirected = pa.table(list(map(pa.array, columns, kinds)), names)
+        site_names = list(sites)
+        rows = []
+        for place, label, region, geography, *counts in tables.rows(_SUMS, redirected=redirected):
+            site = site_names[place]
+            requests, size = (count * self._share[site] for count in counts)
+            rows.append(
+                RedirectedTraffic(site, self._labels[label], region, geography, requests, size)
+            )
+        return sorted(rows)
 
     def _alike(self) -> dict[str, int]:
         """For each region, the place of the first one for which all answers are the same."""
@@ -188,6 +222,17 @@ def site_by_host(settings: Settings) -> Callable[[str], SitePolicy | None]:
         return engine.site_of(Request("GET", "/", _host(host), None), None)
 
     return site_of
+
+
+def _by_site(
+    site_of: Callable[[str], SitePolicy | None], hosts: tuple[str, ...]
+) -> list[tuple[SitePolicy, list[int]]]:
+    """Sites, and the places of the hosts that each serves."""
+    sites: dict[str, tuple[SitePolicy, list[int]]] = {}
+    for place, host in enumerate(hosts):
+        if (site := site_of(host)) is not None:
+            sites.setdefault(site.name, (site, []))[1].append(place)
+    return list(sites.values())
 
 
 def _served(site: SitePolicy, key: str) -> str:

@@ -12,7 +12,7 @@ from nearbucket.analysis.policies.policy_fit import Worth
 from nearbucket.config.prices import GB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nearbucket.analysis.policies.month_effect import MonthBill
     from nearbucket.analysis.policies.policy_facts import PolicyFacts, Slot
@@ -109,22 +109,18 @@ class Valuation:
             without: Days of the log that are left out; the others stand for the month.
         """
         scale = self.facts.month * self.facts.days / (self.facts.days - len(without))
-        return self._worth(
-            prices, scale, lambda flow: flow.total - sum(flow.daily[day] for day in without)
-        )
+        gb = [flow.total - sum([flow.daily[day] for day in without]) for flow in self.flows]
+        return self._worth(prices, scale, gb)
 
     def worth_of_day(self, prices: Mapping[str, float], day: int) -> Worth:
         """What redirects are worth if the whole month is like one day of the log."""
         scale = self.facts.month * self.facts.days
-        return self._worth(prices, scale, lambda flow: flow.daily[day])
+        return self._worth(prices, scale, [flow.daily[day] for flow in self.flows])
 
-    def _worth(
-        self, prices: Mapping[str, float], scale: float, gb_of: Callable[[Flow], float]
-    ) -> Worth:
+    def _worth(self, prices: Mapping[str, float], scale: float, gb: Iterable[float]) -> Worth:
         by_region = {region: [-usd for usd in costs] for region, costs in self.costs.items()}
-        for flow in self.flows:
-            price = prices.get(flow.geography, 0.0)
-            by_region[flow.region][flow.place] += gb_of(flow) * scale * price
+        for (place, region, geography, _, _), each in zip(self.flows, gb, strict=True):
+            by_region[region][place] += each * scale * prices.get(geography, 0.0)
         return Worth(
             slots=self.slots,
             by_region=by_region,
@@ -153,7 +149,7 @@ def _costs(facts: PolicyFacts, money: MonthBill, site: Site, region: str) -> lis
     per_gb = money.tariff.transfer_per_gb(bucket, region) * facts.month
     return [
         facts.requests.get(slot, {}).get(region, 0) * per_request
-        + sum(facts.daily([slot], {region})) * per_gb
+        + facts.total(slot, region) * per_gb
         + (0.0 if is_origin else money.copies(volume, origin.region, bucket))
         for slot, volume in facts.copies.items()
     ]

@@ -25,14 +25,13 @@ from nearbucket.analysis.policies.recommended_config import (
     with_hosts,
 )
 from nearbucket.analysis.policies.recommended_lines import RecommendationReasons
-from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import PolicyForecast, month_bill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.analysis.policies.policy_fit import FittedPolicy
-    from nearbucket.analysis.traffic import Traffic
+    from nearbucket.analysis.policies.traffic_tables import TrafficTables
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
     from nearbucket.pricing.bill import Usage
@@ -57,7 +56,7 @@ class NothingRecommended(NamedTuple):
 
 
 def recommend(
-    traffic: Traffic,
+    tables: TrafficTables,
     origin_region: str,
     tariff: Tariff,
     usage: Usage,
@@ -66,7 +65,7 @@ def recommend(
     """The policy that saves most, as far as there is evidence; or why there is none.
 
     Args:
-        traffic: The tables of the log.
+        tables: The log.
         origin_region: Region of the origin bucket, if there is no configuration.
         tariff: The prices.
         usage: What the CDN delivers in a month.
@@ -78,7 +77,6 @@ def recommend(
     """
     base = base_settings(origin_region, own)
     site = base.sites[0]
-    tables = TrafficTables(traffic)
     facts = policy_facts(tables, base, possible_regions(site))
     if not facts.gb:
         return NothingRecommended(_NO_TRAFFIC)
@@ -101,7 +99,7 @@ def recommend(
         settings = with_hosts(settings, tables.hosts())
     if own is None or own.sites[0].redirect.mode != "on":
         settings = in_shadow_mode(settings)
-    return replace(found, yaml=_yaml(settings, found, traffic.days))
+    return replace(found, yaml=_yaml(settings, found, tables.period))
 
 
 _SHADOW = "Begin with redirect.mode: shadow, which only counts. With on, it redirects."

@@ -18,22 +18,25 @@ if TYPE_CHECKING:
 
 _BATCH = 10_000
 _PATHS = r"""
-CREATE TEMP TABLE paths AS
-SELECT (row_number() OVER (ORDER BY contains(key, '%') DESC, key, host) - 1)::INTEGER AS path,
-       host, key, max(size) OVER (PARTITION BY key) AS size, first_day, sent
-FROM (SELECT host, key, (min(day) - (SELECT min(day) FROM facts))::INTEGER AS first_day,
-             coalesce(sum(bytes) FILTER (status IN (200, 206)), 0)::BIGINT AS sent
-      FROM facts WHERE status IN (200, 206, 304) GROUP BY host, key)
-LEFT JOIN sizes USING (host, key)
+CREATE TEMP TABLE paths AS SELECT key, max(size) AS size, min(first_day) AS first_day,
+  sum(sent)::BIGINT AS sent, list(object ORDER BY host) AS objects,
+  list(host ORDER BY host) AS hosts
+FROM (SELECT object, (min(day) - (SELECT min(day) FROM facts))::INTEGER AS first_day,
+        coalesce(sum(bytes) FILTER (status IN (200, 206)), 0)::BIGINT AS sent
+      FROM facts WHERE object IS NOT NULL AND status IN (200, 206, 304) GROUP BY object)
+JOIN objects USING (object) GROUP BY key ORDER BY contains(key, '%') DESC, key
 """
 _NUMBERS = """
-SELECT (SELECT coalesce(max(day) - min(day) + 1, 0) FROM facts), (SELECT count(*) FROM paths)
+SELECT (SELECT coalesce(max(day) - min(day) + 1, 0) FROM facts),
+  (SELECT coalesce(max(object) + 1, 0) FROM objects)
 """
 _HOSTS = """
-SELECT host FROM paths WHERE host NOT IN ('', '-') GROUP BY host ORDER BY sum(sent) DESC, host
+SELECT host FROM facts JOIN objects USING (object)
+WHERE status IN (200, 206, 304) AND host NOT IN ('', '-') GROUP BY host
+ORDER BY coalesce(sum(bytes) FILTER (status IN (200, 206)), 0) DESC, host
 """
 _EACH = """
-SELECT path, host, key, size, first_day, sent FROM paths WHERE coalesce(size, 0) >= ? ORDER BY path
+SELECT key, size, first_day, sent, objects, hosts FROM paths WHERE coalesce(size, 0) >= ?
 """
 
 
@@ -45,14 +48,16 @@ class LoggedObject(NamedTuple):
         size: Bytes, or None if the log does not show them.
         first_day: Day of its first request, counted from the log's first day.
         bytes: Bytes that were sent of it.
-        paths: Number and host of each path under which it was requested.
+        numbers: Its numbers in ``Traffic.objects``: it has one for each path and host.
+        hosts: The host of each number.
     """
 
     key: str
     size: int | None
     first_day: int
     bytes: int
-    paths: tuple[tuple[int, str], ...]
+    numbers: tuple[int, ...]
+    hosts: tuple[str, ...]
 
     def with_path(self, other: LoggedObject) -> LoggedObject:
         """The same object, under further paths."""
@@ -61,20 +66,20 @@ class LoggedObject(NamedTuple):
             max(self.size or 0, other.size or 0) or None,
             min(self.first_day, other.first_day),
             self.bytes + other.bytes,
-            self.paths + other.paths,
+            self.numbers + other.numbers,
+            self.hosts + other.hosts,
         )
 
 
 class TrafficTables:
     """The tables of a log, for queries: read the rows of one to their end before the next.
 
-    Besides ``facts``, ``sizes`` and ``networks`` (see ``Traffic``) there is ``paths``: with a
-    number (``path``) for each path of a host that was delivered.
+    They are ``facts``, ``objects`` and ``networks``, as in ``Traffic``.
 
     Attributes:
         period: Days of the log; less than a whole day counts as its part.
         days: Calendar days from the first to the last, both included; 0 without requests.
-        paths: Number of paths.
+        numbers: Above all numbers of objects.
     """
 
     def __init__(self, traffic: Traffic) -> None:
@@ -82,11 +87,11 @@ class TrafficTables:
         import duckdb  # noqa: PLC0415  # of the extra "report"
 
         self._database = duckdb.connect()
-        for name in ("facts", "sizes", "networks"):
+        for name in ("facts", "objects", "networks"):
             self._database.register(name, getattr(traffic, name))
         self._database.execute(_PATHS)
         self.period = traffic.days
-        ((self.days, self.paths),) = self.rows(_NUMBERS)
+        ((self.days, self.numbers),) = self.rows(_NUMBERS)
 
     def rows(
         self, query: str, values: Sequence[object] = (), **tables: Any
@@ -100,9 +105,15 @@ class TrafficTables:
         """
         for name, table in tables.items():
             self._database.register(name, table)
-        result = self._database.execute(query, values)
-        while batch := result.fetchmany(_BATCH):
-            yield from batch
+        # a quarter of the cost of DuckDB's own rows, where there are lists
+        for batch in self._database.sql(query, params=list(values)).to_arrow_reader(_BATCH):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def make(self, query: str, **tables: Any) -> None:
+        """Make a table by an SQL query, of these tables and further ones."""
+        for name, table in tables.items():
+            self._database.register(name, table)
+        self._database.execute(query)
 
     def hosts(self) -> list[str]:
         """The hosts from which anything was delivered, those with most bytes first."""
@@ -115,26 +126,20 @@ class TrafficTables:
             smallest: Objects that are smaller, or of unknown size, are left out if it is over 0.
         """
         encoded: dict[str, LoggedObject] = {}
-        last: LoggedObject | None = None
         for found, in_code in self._each_path(smallest):
             known = encoded.get(found.key)
             if known is not None or in_code:  # these come first
                 encoded[found.key] = known.with_path(found) if known else found
-            elif last is not None and last.key == found.key:
-                last = last.with_path(found)
             else:
-                if last is not None:
-                    yield last
-                last = found
-        if last is not None:
-            yield last
+                yield found
         yield from encoded.values()
 
     def _each_path(self, smallest: int) -> Iterator[tuple[LoggedObject, bool]]:
         """The object of each path, and whether the path is percent-encoded."""
-        for path, host, sent, size, first_day, count in self.rows(_EACH, [smallest]):
+        for sent, size, first_day, count, numbers, hosts in self.rows(_EACH, [smallest]):
             try:
                 key = object_key("/" + sent)
             except RequestError:
                 continue
-            yield LoggedObject(key, size, first_day, count, ((path, host),)), "%" in sent
+            found = LoggedObject(key, size, first_day, count, tuple(numbers), tuple(hosts))
+            yield found, "%" in sent

@@ -9,7 +9,6 @@ from nearbucket.analysis.policies.copy_volume import ObjectCount
 from nearbucket.analysis.policies.month_effect import MonthBill, MonthEffect
 from nearbucket.analysis.policies.policy_text import policy_text
 from nearbucket.analysis.policies.policy_traffic import PolicyTraffic
-from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.config.aws_endpoints import partition_of, unknown_region
 from nearbucket.config.prices import GB
 from nearbucket.config.settings import Settings
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.policies.copy_volume import CopyVolume
     from nearbucket.analysis.policies.policy_traffic import RedirectedTraffic
-    from nearbucket.analysis.traffic import Traffic
+    from nearbucket.analysis.policies.traffic_tables import TrafficTables
     from nearbucket.config.sites import Site
     from nearbucket.pricing.bill import Usage
     from nearbucket.pricing.tariff import Tariff
@@ -161,17 +160,15 @@ def month_bill(tables: TrafficTables, tariff: Tariff, usage: Usage) -> MonthBill
     return MonthBill(tariff, usage, MONTH_DAYS / tables.period if tables.period else 0.0)
 
 
-def what_if(traffic: Traffic, policy: Settings, tariff: Tariff, usage: Usage) -> WhatIf:
+def what_if(tables: TrafficTables, policy: Settings, tariff: Tariff, usage: Usage) -> WhatIf:
     """What a configuration would redirect and save in a month."""
-    tables = TrafficTables(traffic)
     return PolicyForecast(tables, policy, month_bill(tables, tariff, usage)).what_if()
 
 
 def what_if_and_next_regions(
-    traffic: Traffic, policy: Settings, tariff: Tariff, usage: Usage
+    tables: TrafficTables, policy: Settings, tariff: Tariff, usage: Usage
 ) -> tuple[WhatIf, tuple[NextRegion, ...]]:
     """The same, and what each further bucket would bring with the same patterns and size floor."""
-    tables = TrafficTables(traffic)
     further = _regions_without_target(tables, policy)
     forecast = PolicyForecast(tables, policy, month_bill(tables, tariff, usage), further)
     return forecast.what_if(), forecast.next_regions()
