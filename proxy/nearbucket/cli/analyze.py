@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import Annotated, Literal
@@ -101,8 +102,11 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         raise ConfigError(
             f"analyze needs {' and '.join(missing)}: pip install 'nearbucket[report]'"
         )
+    gc.disable()  # imports create no garbage
     from nearbucket.cli.analyze_run import AnalyzeOptions, run  # noqa: PLC0415  # heavy
 
+    gc.freeze()
+    gc.enable()
     options = AnalyzeOptions(
         logs=tuple(logs), config=config, since=since, until=until, hosts=tuple(host or ()),
         form=form, output=output, prices=prices, plan=plan, price_class=price_class, bill=bill,

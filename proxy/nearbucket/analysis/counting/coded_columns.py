@@ -36,7 +36,10 @@ class Coded:
 
     def picked(self, of_value: Callable[[Any], Any], kind: pa.DataType) -> pa.Array:
         """A column of what a function gives for each row's value; called once a value."""
-        return pc.take(pa.array([of_value(value) for value in self.values], kind), self.codes)
+        picked = pa.array([of_value(value) for value in self.values], kind)
+        if len(picked) == 1 and not self.codes.null_count:
+            return pa.repeat(picked[0], len(self.codes))
+        return pc.take(picked, self.codes)
 
 
 def coded(column: pa.ChunkedArray, of_raw: Callable[[Any], Any] | None = None) -> Coded:
@@ -80,22 +83,22 @@ def combined(columns: Sequence[Coded]) -> Coded:
     whole = columns[0].codes
     for column in columns[1:]:
         whole = pc.add(pc.multiply(whole, len(column.values)), column.codes)
-    found = coded(pa.chunked_array([whole]))
+    found = whole.dictionary_encode()
     values = [
-        tuple(
-            column.values[place] for column, place in zip(columns, _split(code, sizes), strict=True)
-        )
-        for code in found.values
+        [column.values[place] for place in places.to_pylist()]
+        for column, places in zip(columns, _split(found.dictionary, sizes), strict=True)
     ]
-    return Coded(found.codes, values)
+    return Coded(found.indices.cast(pa.int64()), list(zip(*values, strict=True)))
 
 
-def _split(code: int, sizes: Sequence[int]) -> list[int]:
+def _split(codes: pa.Array, sizes: Sequence[int]) -> list[pa.Array]:
+    """The codes of each column, of codes that combine them."""
     places = []
-    for size in reversed(sizes):
-        code, place = divmod(code, size)
-        places.append(place)
-    return places[::-1]
+    for size in reversed(sizes[1:]):
+        above = pc.divide(codes, size)
+        places.append(pc.subtract(codes, pc.multiply(above, size)))
+        codes = above
+    return [codes, *places[::-1]]
 
 
 def grouped(
@@ -121,12 +124,7 @@ def grouped(
         whole = pc.add(pc.multiply(whole, size), column.codes)
     table = pa.table({"_": whole, **values}).group_by("_", use_threads=False).aggregate(list(how))
     results = [array_of(table[f"{name}_{function}"]) for name, function in how]
-    rest, codes = array_of(table["_"]), []
-    for size in reversed(sizes[1:]):
-        above = pc.divide(rest, size)
-        codes.append(pc.subtract(rest, pc.multiply(above, size)))
-        rest = above
-    return [rest, *codes[::-1]], results
+    return _split(array_of(table["_"]), sizes), results
 
 
 def _grouped_by_each(

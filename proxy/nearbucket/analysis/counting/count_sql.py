@@ -1,7 +1,7 @@
 """The SQL of ``count_queries.py``.
 
-``located`` is a view of the facts with region and network of the client, and with a number for the
-parts of the context that an answer needs (``coarse``).
+``located`` has the facts with region and network of the client, and with a number for the parts of
+the context that an answer needs (``coarse``). It takes the place of ``facts``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ PREPARED = (
       (row_number() OVER () - 1)::INTEGER AS number FROM names LEFT JOIN (
       SELECT object, coalesce(max(length), max(range_end)) AS size FROM sizes GROUP BY object)
     USING (object)""",
-    """CREATE VIEW located AS SELECT object, client, coarse, day, method, status, flags,
+    """CREATE TABLE located AS SELECT object, client, coarse,
       coalesce(region, 2::SMALLINT) AS region, network, requests, bytes, downloads, aborted
-    FROM facts JOIN context USING (context) LEFT JOIN regions USING (client, amazon)""",
+    FROM facts JOIN (SELECT context, amazon, coarse FROM context) USING (context)
+    LEFT JOIN regions USING (client, amazon)""",
+    "DROP TABLE facts",
     """CREATE TABLE by_object AS SELECT object, region, sum(requests)::BIGINT AS requests,
       sum(bytes)::BIGINT AS bytes, sum(downloads)::BIGINT AS downloads,
       sum(aborted)::BIGINT AS aborted, min(day) FILTER (status IN (200, 206, 304)) AS first_day,
       coalesce(sum(bytes) FILTER (status IN (200, 206)), 0)::BIGINT AS delivered
-    FROM located GROUP BY object, region""",
+    FROM located JOIN coarse USING (coarse) GROUP BY object, region""",
     """CREATE TABLE by_context AS SELECT coarse, region, sum(requests)::BIGINT AS requests,
       sum(bytes)::BIGINT AS bytes FROM located GROUP BY coarse, region""",
     """CREATE TABLE by_network AS SELECT network, region, object,
@@ -62,8 +64,8 @@ SELECT object, host, key, s.bytes, s.requests, s.aws, size FROM (
 JOIN object USING (object) ORDER BY s.bytes DESC, host, key LIMIT ?
 """
 ADDRESSES = """
-SELECT object, count(DISTINCT client) FROM facts WHERE list_contains(?, object) AND client <> 0
-GROUP BY object
+SELECT object, count(DISTINCT client) FROM located SEMI JOIN (SELECT unnest(?) AS object)
+USING (object) WHERE client <> 0 GROUP BY object
 """
 TOP_AGENTS = """
 SELECT any_value(name) AS name, sum(bytes)::BIGINT AS size, sum(requests)::BIGINT,
@@ -124,7 +126,8 @@ SELECT DATE '1970-01-01' + day AS day, number AS object, region_names.name AS re
   method, status, flags, requests, bytes
 FROM (
   SELECT coarse, object, region, sum(requests)::BIGINT AS requests, sum(bytes)::BIGINT AS bytes
-  FROM located WHERE region >= $outside AND status IN (200, 206, 304) GROUP BY ALL)
+  FROM located SEMI JOIN (SELECT coarse FROM coarse WHERE status IN (200, 206, 304))
+  USING (coarse) WHERE region >= $outside GROUP BY coarse, object, region)
 JOIN coarse USING (coarse) JOIN object USING (object) JOIN region_names USING (region)
 UNION ALL
 SELECT DATE '1970-01-01' + first_day, number, region_names.name, 'unknown', 'GET', 200, 0,

@@ -168,8 +168,8 @@ def _scaled(sums: pa.Array, factor: float) -> pa.Array:
 def _facts(rows: RequestColumns, factor: float) -> list[pa.Array]:
     values = {
         "sent": rows.sent,
-        "download": rows.download.cast(pa.int64()),
-        "aborted": rows.aborted.cast(pa.int64()),
+        "download": rows.download,
+        "aborted": rows.aborted,
     }
     how = [("sent", "count"), ("sent", "sum"), ("download", "sum"), ("aborted", "sum")]
     columns: list[Coded | Texts] = [rows.context, rows.host, rows.key, rows.client]
@@ -208,8 +208,8 @@ def _clients(rows: RequestColumns) -> list[pa.Array]:
 def _agents(rows: RequestColumns, factor: float) -> list[pa.Array]:
     values = {
         "sent": rows.sent,
-        "redirected": rows.redirected.cast(pa.int64()),
-        "came_back": rows.came_back.cast(pa.int64()),
+        "redirected": rows.redirected,
+        "came_back": rows.came_back,
     }
     how = [("sent", "count"), ("sent", "sum"), ("redirected", "sum"), ("came_back", "sum")]
     (codes,), sums = grouped([rows.agent], values, how)

@@ -175,9 +175,8 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
         method, status, _flags(table, agent, reason, rules), amazon,
     ])  # fmt: skip
     length = _number(table, "sc_content_len")
-    get = method.picked("GET".__eq__, pa.bool_())
-    ok = pc.and_(get, status.picked(_OK.__eq__, pa.bool_()))
-    partial_ = pc.and_(get, status.picked(_PARTIAL.__eq__, pa.bool_()))
+    ok = context.picked(lambda value: value[2:4] == ("GET", _OK), pa.bool_())
+    partial_ = context.picked(lambda value: value[2:4] == ("GET", _PARTIAL), pa.bool_())
     broken = _broken(result, sent, length)
     client, agent_texts, host, key, contexts = texts_of(
         [

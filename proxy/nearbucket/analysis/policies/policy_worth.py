@@ -12,10 +12,10 @@ from nearbucket.analysis.policies.policy_fit import Worth
 from nearbucket.config.prices import GB
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from nearbucket.analysis.policies.month_effect import MonthBill
-    from nearbucket.analysis.policies.policy_facts import PolicyFacts, Slot
+    from nearbucket.analysis.policies.policy_facts import PolicyFacts, Slot, Source
     from nearbucket.analysis.policies.policy_fit import FittedPolicy
     from nearbucket.config.sites import Site
 
@@ -26,21 +26,21 @@ _LARGEST_FLOOR = 24
 
 
 class Flow(NamedTuple):
-    """The GB of one slot from one source.
+    """The GB from one source, slot by slot.
 
     Attributes:
-        place: Place of the slot among all.
         region: Region of the clients.
         geography: Price geography of the edge.
-        daily: GB by day of the log.
-        total: Their sum.
+        places: Places of the slots among all.
+        totals: GB of each.
+        by_day: The same for each day of the log.
     """
 
-    place: int
     region: str
     geography: str
-    daily: list[float]
-    total: float
+    places: list[int]
+    totals: list[float]
+    by_day: list[tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,15 @@ class Valuation:
     def build(cls, facts: PolicyFacts, money: MonthBill, site: Site) -> Valuation:
         """Propose patterns for the groups of the traffic."""
         slots = tuple(facts.copies)
+        by_source: dict[Source, dict[int, list[float]]] = defaultdict(dict)
+        for place, slot in enumerate(slots):
+            for source, daily in facts.gb.get(slot, {}).items():
+                by_source[source][place] = daily
         flows = tuple(
-            Flow(place, source.region, source.geography, daily, sum(daily))
-            for place, slot in enumerate(slots)
-            for source, daily in facts.gb.get(slot, {}).items()
+            Flow(
+                *source, list(of), list(map(sum, of.values())), list(zip(*of.values(), strict=True))
+            )
+            for source, of in by_source.items()
         )
         patterns = coverage(patterns_for(facts.groups), facts.examples)
         costs = {region: _costs(facts, money, site, region) for region in facts.regions}
@@ -109,18 +114,32 @@ class Valuation:
             without: Days of the log that are left out; the others stand for the month.
         """
         scale = self.facts.month * self.facts.days / (self.facts.days - len(without))
-        gb = [flow.total - sum([flow.daily[day] for day in without]) for flow in self.flows]
-        return self._worth(prices, scale, gb)
+        if not without:
+            return self._worth(prices, scale, lambda flow: flow.totals)
+        return self._worth(
+            prices,
+            scale,
+            lambda flow: [
+                total - sum(out)
+                for total, *out in zip(
+                    flow.totals, *(flow.by_day[day] for day in without), strict=True
+                )
+            ],
+        )
 
     def worth_of_day(self, prices: Mapping[str, float], day: int) -> Worth:
         """What redirects are worth if the whole month is like one day of the log."""
         scale = self.facts.month * self.facts.days
-        return self._worth(prices, scale, [flow.daily[day] for flow in self.flows])
+        return self._worth(prices, scale, lambda flow: flow.by_day[day])
 
-    def _worth(self, prices: Mapping[str, float], scale: float, gb: Iterable[float]) -> Worth:
+    def _worth(
+        self, prices: Mapping[str, float], scale: float, gb_of: Callable[[Flow], Iterable[float]]
+    ) -> Worth:
         by_region = {region: [-usd for usd in costs] for region, costs in self.costs.items()}
-        for (place, region, geography, _, _), each in zip(self.flows, gb, strict=True):
-            by_region[region][place] += each * scale * prices.get(geography, 0.0)
+        for flow in self.flows:
+            price, row = prices.get(flow.geography, 0.0), by_region[flow.region]
+            for place, gb in zip(flow.places, gb_of(flow), strict=True):
+                row[place] += gb * scale * price
         return Worth(
             slots=self.slots,
             by_region=by_region,

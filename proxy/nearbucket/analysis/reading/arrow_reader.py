@@ -249,8 +249,9 @@ def _csv_table(views: Sequence[memoryview], names: list[str], wanted: list[str])
 
 def _is_everywhere(column: pa.ChunkedArray) -> bool:
     """Whether a column of text has a value in each row."""
-    nothing = pa.array([NONE, b""], pa.binary())
-    return not any(pc.any(pc.is_in(chunk.dictionary, nothing)).as_py() for chunk in column.chunks)
+    return not any(
+        value in {NONE, b""} for chunk in column.chunks for value in chunk.dictionary.to_pylist()
+    )
 
 
 def _line_of_row(row: dict[str, Any]) -> list[LogLine]:
