@@ -22,8 +22,8 @@ from nearbucket.analysis.counting.count_queries import Answers, answer, scope_of
 from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.counting.range_sessions import sessions_of
-from nearbucket.analysis.counting.reduce import ReduceOptions, reduce_file
-from nearbucket.analysis.counting.reduced_file import ReducedFile
+from nearbucket.analysis.counting.reduce import ReduceOptions, reduce_parts
+from nearbucket.analysis.counting.reduced_file import ReducedFile, merged
 from nearbucket.analysis.counting.request_columns import CountingRules
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
@@ -310,7 +310,8 @@ def test_a_file_whose_name_is_no_utf_8_is_kept(tmp_path: Path) -> None:
 def test_a_reduced_file_is_pickled_and_comes_back_from_its_table(tmp_path: Path) -> None:
     log = written(tmp_path / "a.log", *mixed(Mixed(500, 1), 0))
     (source,) = local_sources([str(log)], ALWAYS)
-    found = reduce_file(source, pickle.loads(pickle.dumps(ReduceOptions())))  # noqa: S301
+    options = pickle.loads(pickle.dumps(ReduceOptions()))  # noqa: S301
+    found = merged(list(reduce_parts(source, options)))
     assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301
     assert ReducedFile.from_table(found.to_table()) == found
     with pytest.raises(ValueError, match="not a reduced log file"):

@@ -232,6 +232,19 @@ def test_fields_come_in_any_order_and_again_in_mid_file() -> None:
     assert rows == slow(content)
 
 
+@pytest.mark.parametrize("piece", [1, 7, 300, 450, 1000, 1500])
+def test_lines_and_headers_may_be_cut_anywhere(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = w3c(b"9\t/b\t404", header="sc-bytes\tcs-uri-stem\tsc-status")
+    content = w3c(*[LINE] * 20) + other + w3c(*[LINE] * 3, LINE.replace(b"Hit", b"#Hit"), b"odd")
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks._READ", piece)
+    for size in (1 << 22, 2000):
+        monkeypatch.setattr("nearbucket.analysis.reading.log_blocks.BLOCK", size)
+        rows, reader, _ = fast(content)
+        assert rows == slow(content)
+        assert (len(rows), reader.unreadable) == (25, 1)
+        assert reader.first_problem.startswith(f"line {content.count(bytes([10]))}: ")
+
+
 def test_a_header_without_a_needed_field_is_named() -> None:
     rows, reader, _ = fast(w3c(b"1\t2", header="date time"))
     assert rows == []

@@ -29,6 +29,18 @@ def test_the_setting_has_the_geographies_and_plans_of_the_price_list() -> None:
     assert set(plans) == {"pro", "business", "premium"}
 
 
+def test_the_setting_has_no_size_of_a_plan_that_the_price_list_lacks() -> None:
+    def is_allowed(size: int) -> bool:
+        try:
+            Prices(plan=f"flat:premium-{size}")
+        except ValueError:
+            return False
+        return True
+
+    allowed = [size for size in range(1, 1001) if is_allowed(size)]
+    assert allowed == list(price_list().cloudfront.plans["premium"])
+
+
 def test_north_america_has_the_lowest_price_in_each_tier() -> None:
     tiers = price_list().cloudfront.per_gb
     assert all(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from nearbucket.analysis.counting.coded_columns import array_of, grouped, pair_ids
 from nearbucket.analysis.counting.range_sessions import sessions_of
-from nearbucket.analysis.counting.reduced_file import SCHEMAS, FileSummary, ReducedFile, merged
+from nearbucket.analysis.counting.reduced_file import SCHEMAS, FileSummary, ReducedFile
 from nearbucket.analysis.counting.request_columns import EVERY_REQUEST, NO_CLIENT, request_columns
 from nearbucket.analysis.reading import formats
 from nearbucket.analysis.reading.arrow_reader import TableReader
@@ -55,11 +55,6 @@ def columns_read(ids: NewIds | None) -> frozenset[str]:
     return _READ - {"x_edge_request_id"} if ids is None else _READ
 
 
-def reduce_file(source: LogSource, options: ReduceOptions) -> ReducedFile:
-    """Everything that is counted of one file."""
-    return merged(list(reduce_parts(source, options)))
-
-
 def reduce_parts(
     source: LogSource,
     options: ReduceOptions,
@@ -67,7 +62,9 @@ def reduce_parts(
     opened: Callable[[LogSource], Any] = open_file,
     ids: NewIds | None = None,
 ) -> Iterator[ReducedFile]:
-    """The same in parts, so that files of any size fit into memory; the last has the damage.
+    """Everything that is counted of one file; the last part has the damage.
+
+    It comes in parts, so that files of any size fit into memory.
 
     Args:
         source: The file.
