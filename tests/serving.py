@@ -369,6 +369,12 @@ def check_few_at_once(patch: pytest.MonkeyPatch, count: int) -> None:
     patch.setattr("nearbucket.replicas.object_cache._AT_ONCE", count)
 
 
+def forget_missing_objects(patch: pytest.MonkeyPatch) -> None:
+    """Have the origin asked again for each request for an object that it did not have."""
+    patch.setattr("nearbucket.origin.missing_objects.LIFETIME", 0.0)
+    patch.setattr("nearbucket.origin.missing_objects.RENEWAL", 0.0)
+
+
 def shorten_patience(patch: pytest.MonkeyPatch, seconds: float) -> None:
     """How long an origin may take to begin its response where another one can be asked."""
     patch.setattr("nearbucket.origin.registry.PATIENCE", seconds)

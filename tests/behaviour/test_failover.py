@@ -14,7 +14,7 @@ import pytest
 from tests.build import OUTSIDE, settings
 from tests.conftest import BIG
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
-from tests.serving import PATIENCE, client_at, head_of, shorten_patience
+from tests.serving import PATIENCE, client_at, forget_missing_objects, head_of, shorten_patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -300,7 +300,10 @@ async def test_a_failover_bucket_sends_no_other_version_than_the_origin_had(
             assert answer.body == (body if range_ is None else body[9:])
 
 
-async def test_an_object_that_the_origin_no_longer_had_is_not_sent(serve: Serve) -> None:
+async def test_an_object_that_the_origin_no_longer_had_is_not_sent(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_missing_objects(monkeypatch)
     gone = Say(error("404 Not Found", "NoSuchKey"))
     async with (
         ScriptedS3(whole(), gone, SLOW_DOWN, SLOW_DOWN) as first,
