@@ -44,6 +44,7 @@ async def test_the_next_instance_gets_the_sockets_and_says_when_it_is_ready() ->
         assert taken is not None
         named = [each.getsockname() for each in (taken.admin, *taken.public)]
         assert named == [each.getsockname() for each in (running.admin, *running.public)]
+        assert not any(each.get_inheritable() for each in (taken.door, taken.admin, *taken.public))
         assert running.handover.shared
         assert not done.done()
         await taken.confirm(taken.public[1:])

@@ -177,10 +177,12 @@ def _received(running: socket.socket) -> list[socket.socket]:
     with ExitStack() as undo:
         sockets: list[socket.socket] = []
         while True:
-            kind, descriptors, _, _ = socket.recv_fds(running, 1, 1, socket.MSG_CMSG_CLOEXEC)
+            kind, descriptors, _, _ = socket.recv_fds(running, 1, 1)
             if kind != _ONE:
                 break
             sockets += (undo.enter_context(socket.socket(fileno=each)) for each in descriptors)
+            for each in sockets:  # recv_fds ignores MSG_CMSG_CLOEXEC; later workers would get them
+                each.set_inheritable(False)
         if kind != _END:
             raise ConnectionResetError
         undo.pop_all()
