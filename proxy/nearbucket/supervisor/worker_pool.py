@@ -329,12 +329,11 @@ class WorkerPool:
         fewest = min(backoff.failures for backoff in self._backoffs)
         if self.serving or fewest < limit or self._failure:
             return
-        text = (
-            f"no worker process lives for {YOUNG:.0f} s; the last of {fewest} on each socket {how}"
-            if self._answered
-            else f"no worker process could start; the last of {fewest} on each socket {how}"
+        life = f"lives for {YOUNG:.0f} s" if self._answered else "could start"
+        self._failure = ProxyError(
+            f"no worker process {life}; the last of {fewest} on each socket {how}; "
+            "see the log above"
         )
-        self._failure = ProxyError(f"{text}; see the log above")
         self._no_pause.set()
         self._on_failure()
 
@@ -366,13 +365,19 @@ class WorkerPool:
         """Notice workers that hang, until all have ended."""
         while True:
             await asyncio.sleep(STEP)
-            for slot, worker in tuple(self._workers.items()):
-                await worker.check()
-                if worker.is_silent:
-                    self._unserved.add(slot)
-                elif worker.ready:
-                    self._unserved.discard(slot)
-            self._share_sockets()
+            try:
+                await self._check()
+            except Exception:
+                _log.exception("the workers could not be checked")
+
+    async def _check(self) -> None:
+        for slot, worker in tuple(self._workers.items()):
+            await worker.check()
+            if worker.is_silent:
+                self._unserved.add(slot)
+            elif worker.ready:
+                self._unserved.discard(slot)
+        self._share_sockets()
 
     def share_all_sockets(self) -> None:
         """Have every worker accept from every socket: some are about to be closed."""
