@@ -80,12 +80,3 @@ async def test_clients_that_leave_or_send_no_tls_are_forgotten(
             await client.close()
         await until(lambda: served.open_connections() == 0)
         assert served.count("nearbucket_connections_refused_total") == 0
-
-
-async def test_a_drain_does_not_wait_for_handshakes(serve: Serve, tmp_path: Path) -> None:
-    _, limited = with_tls(tmp_path)
-    async with serve(limited) as served:
-        (client,) = await silent(served, 1, HELLO)
-        await until(lambda: served.open_connections() == 1)
-        await asyncio.wait_for(served.drain(), PATIENCE / 2)
-        assert await client.rest() == b""

@@ -97,7 +97,7 @@ def test_at_sigterm_connections_are_answered_until_they_are_refused_and_none_is_
 def test_readiness_ends_at_sigterm_and_connections_are_accepted_during_the_grace(
     s3: LocalS3, tmp_path: Path
 ) -> None:
-    with instance(s3, tmp_path, drain_grace="1s") as running:
+    with instance(s3, tmp_path, drain_grace="20s") as running:
         running.ready()
         with connect(running) as kept:
             assert answer_of(kept, REDIRECTED) == "answered"
@@ -106,7 +106,7 @@ def test_readiness_ends_at_sigterm_and_connections_are_accepted_during_the_grace
             with connect(running) as new:
                 assert answer_of(new, REDIRECTED) == "closing"
             assert answer_of(kept, REDIRECTED) == "closing"
-        assert running.wait() == 0
+        assert running.stop(signal.SIGINT) == 0  # nothing runs that it could cut
 
 
 def test_a_connection_that_was_accepted_last_has_time_for_its_request(
@@ -150,7 +150,7 @@ def test_a_second_sigint_cuts_what_runs(s3: LocalS3, tmp_path: Path) -> None:
 def test_what_waits_for_a_worker_that_ends_during_the_drain_is_answered_by_another(
     s3: LocalS3, tmp_path: Path, end: int | None
 ) -> None:
-    with instance(s3, tmp_path, drain_grace="500ms") as running:
+    with instance(s3, tmp_path, drain_grace="4s") as running:
         worker = running.ready().workers()[0]
         running.signal(signal.SIGTERM)
         running.until("/readyz", lambda status, text: status == 503 and "draining" in text)

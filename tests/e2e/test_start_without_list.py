@@ -109,7 +109,8 @@ def variables_of_a_task(s3: LocalS3, tmp_path: Path, tunnel: AwsUrl) -> dict[str
 def _own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start the server by itself: aiohttp reads the authorities when it is imported."""
 
-    def start(*words: str, **how: Any) -> subprocess.Popen[bytes]:
+    def start(*words: str, sockets: object, **how: Any) -> subprocess.Popen[bytes]:
+        assert not sockets
         return subprocess.Popen([*COMMAND, *words], cwd=ROOT, start_new_session=True, **how)
 
     monkeypatch.setattr("tests.e2e.running.start", start)

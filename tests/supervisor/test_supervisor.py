@@ -86,8 +86,9 @@ SECRET = {"header": "x-origin-verify", "values": ["env:ORIGIN_VERIFY"]}
 
 
 def write(file: Path, mode: str) -> None:
+    nowhere = {"endpoint": "https://127.0.0.1:9", "credentials": "anonymous"}
     site = {
-        "origin": {"bucket": "downloads", "region": "us-east-1"},
+        "origin": {"bucket": "downloads", "region": "us-east-1", **nowhere},
         "targets": {"us-west-2": {"bucket": "west"}},
         "redirect": {"mode": mode},
     }
@@ -204,7 +205,7 @@ async def test_an_origin_that_is_down_in_a_worker_is_a_warning_and_in_the_status
     ill.down = {("*", "origin"): "no connection or response in time"}
     async with supervised(file, well, ill) as supervisor:
         document = json.loads(file.read_text("utf-8"))
-        document["sites"][0]["failover"] = [{"bucket": "west", "region": "us-west-2"}]
+        document["sites"][0]["failover"] = [{**document["sites"][0]["origin"], "bucket": "west"}]
         file.write_text(json.dumps(document), encoding="utf-8")
         await supervisor.reload()
         (shown,) = (await supervisor.status())["sites"]

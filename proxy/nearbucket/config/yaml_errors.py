@@ -94,7 +94,7 @@ def fault_of(error: yaml.YAMLError, text: str) -> Fault:
         about = f"{joined[1]}:{joined[2]} needs a space after the colon: {joined[1]}: {joined[2]}"
         return Fault(number, ".".join([*_parents(lines, number - 1), joined[1]]), about)
     shown = "a secret" if _SECRET.search(line) else _shorten(line.split(" #")[0].strip())
-    found = "a secret" if _SECRET.search(line) else _token(line, column)
+    found = "a secret" if _SECRET.search(line) else _token(line, column) or shown
     about = cure.text if cure else f"{{line}} is not YAML: {error.problem}; put text in quotes"
     filled = about.replace("{found}", found).replace("{line}", quoted(shown))
     stop = error.problem_mark
