@@ -21,13 +21,13 @@ import uvloop
 from aiohttp import ClientTimeout
 
 from nearbucket.config.settings import Listen
-from nearbucket.frontend.came_back import AskerState
 from nearbucket.frontend.client_connection import ClientConnection
-from nearbucket.frontend.recent_redirects import _STATE
+from nearbucket.frontend.returning_clients.came_back import AskerState
+from nearbucket.frontend.returning_clients.recent_redirects import _STATE
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.prefork import open_listeners
-from nearbucket.supervisor.worker import Worker
+from nearbucket.supervisor.worker.worker import Worker
 from nearbucket.telemetry.savings import Savings
 from tests.build import snapshot
 
@@ -382,7 +382,7 @@ def shorten_patience(patch: pytest.MonkeyPatch, seconds: float) -> None:
 
 def resume_at_once(patch: pytest.MonkeyPatch) -> None:
     """Request the rest of a body without a pause, however often it was requested."""
-    patch.setattr("nearbucket.origin.rest_of_body.PAUSE", 0.0)
+    patch.setattr("nearbucket.origin.failover.rest_of_body.PAUSE", 0.0)
 
 
 def probe_often(patch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -18,7 +18,7 @@ import uvloop
 
 from nearbucket.config.settings import Listen
 from nearbucket.supervisor.prefork import open_listeners
-from nearbucket.supervisor.worker import Worker
+from nearbucket.supervisor.worker.worker import Worker
 
 
 def _prepare(lanes: str, snapshot: Path, log: str) -> Worker:

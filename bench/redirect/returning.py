@@ -13,8 +13,13 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from bench.lib.frame import Figure, Row, Table
-from nearbucket.frontend.came_back import GET, HEAD, Try
-from nearbucket.frontend.recent_redirects import STUCK, AskerVerdict, RecentRedirects, SharedTable
+from nearbucket.frontend.returning_clients.came_back import GET, HEAD, Try
+from nearbucket.frontend.returning_clients.recent_redirects import (
+    STUCK,
+    AskerVerdict,
+    RecentRedirects,
+    SharedTable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

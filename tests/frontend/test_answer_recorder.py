@@ -6,8 +6,12 @@ from time import monotonic
 
 import pytest
 
-from nearbucket.frontend.recent_redirects import SharedTable, mark_of_asker, mark_of_object
-from nearbucket.frontend.sibling_ranges import (
+from nearbucket.frontend.returning_clients.recent_redirects import (
+    SharedTable,
+    mark_of_asker,
+    mark_of_object,
+)
+from nearbucket.frontend.returning_clients.sibling_ranges import (
     COUNTED_BEFORE,
     NEXT,
     OLDER,

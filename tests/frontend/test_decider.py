@@ -9,13 +9,17 @@ from typing import Any, cast
 import pytest
 
 from nearbucket.frontend.decider import Decider
-from nearbucket.frontend.recent_redirects import (
+from nearbucket.frontend.returning_clients.recent_redirects import (
     RecentRedirects,
     SharedTable,
     mark_of_asker,
     mark_of_object,
 )
-from nearbucket.frontend.sibling_ranges import COUNTED_BEFORE, AskedRange, mark_of_bytes
+from nearbucket.frontend.returning_clients.sibling_ranges import (
+    COUNTED_BEFORE,
+    AskedRange,
+    mark_of_bytes,
+)
 from nearbucket.policy.model import Reason, RedirectTo, ReplicaStatus, Request, Stream
 from nearbucket.replicas.origin_versions import LATELY
 from nearbucket.replicas.replica_status import OlderCopy

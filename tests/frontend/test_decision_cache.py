@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nearbucket.frontend.client_connection import ClientConnection
-from nearbucket.frontend.recent_redirects import RecentRedirects
+from nearbucket.frontend.returning_clients.recent_redirects import RecentRedirects
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.policy.model import Reason, ReplicaStatus
 from tests import build

@@ -10,7 +10,7 @@ import pytest
 from nearbucket.errors import OriginError
 from nearbucket.origin import bucket_presence
 from nearbucket.origin.client import OriginClient
-from nearbucket.origin.rest_of_body import RestOfBody
+from nearbucket.origin.failover.rest_of_body import RestOfBody
 from tests.conftest import BIG
 from tests.origin.opening import OK, TEXT, Counted, Seen, fetch, held, scripted
 from tests.scripteds3 import ETAG, Say, error, reply

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from nearbucket.config.file import load
-from nearbucket.frontend.stuck_clients import ADVICE, StuckClient
+from nearbucket.frontend.returning_clients.stuck_clients import ADVICE, StuckClient
 from nearbucket.policy.explain import ExplainQuery, Explanation
-from nearbucket.supervisor import worker_pool
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -26,11 +25,12 @@ from nearbucket.supervisor.ipc import (
     Stats,
     StatsRequest,
 )
+from nearbucket.supervisor.pool import worker_pool
+from nearbucket.supervisor.pool.worker_handle import StartedWorker
 from nearbucket.supervisor.prefork import PreforkedWorkers
 from nearbucket.supervisor.snapshot import Snapshot, fingerprint
 from nearbucket.supervisor.stack_dump import StackDump
 from nearbucket.supervisor.supervisor import Supervisor, _stamp
-from nearbucket.supervisor.worker_handle import StartedWorker
 from tests.build import ranges
 
 if TYPE_CHECKING:

@@ -19,23 +19,16 @@ In reading order:
 * ``tls_handshake.py``: a client connection until its TLS handshake is complete.
 * ``request_parser.py``: recognises plain GET and HEAD requests; all others go to aiohttp.
 * ``worker_context.py``: holds what the connections of one worker share.
-* ``client_limit.py``: the streams and checks in progress for one network of clients.
 * ``decider.py``: has the engine decide, with what is known of copies and recent redirects.
 * ``decision_cache.py``: earlier decisions, by client and by object, and why they may be reused.
 * ``cached_decision.py``: the parts of a decision from which answers, metrics and log lines are
   built.
 * ``answer_recorder.py``: counts and logs an answer, whichever lane wrote it.
-* ``sibling_ranges.py``: which download a range belongs to, for ranges of an object that changed.
-* ``recent_redirects.py``: the redirects of the last minutes, in a table that all workers share.
-* ``came_back.py``: the rule that tells clients whose redirects fail from crowds.
 * ``live_explanation.py``: explains a decision by what a worker knows, for ``/api/explain``.
-* ``stuck_clients.py``: the clients whose redirects fail, for the log and the admin port.
 * ``response_heads.py``: the bytes of redirects and of the heads of streamed objects.
 * ``handoff.py``: what one lane gives another with a request that it passes on.
-* ``connection_timeouts.py``: how long a connection may wait for its client.
-* ``minimum_rate.py``: which clients take less than ``limits.min_rate``.
-* ``client_pace.py``: how much the kernel may keep for a client, by the client's speed.
-* ``stream_limit.py``: how many objects may be streamed at a time.
+* ``limits/``: limits on clients: connections, streams, time, memory.
+* ``returning_clients/``: clients that come back because a redirect failed.
 * ``streaming/``: the streaming lane.
 * ``aiohttp_lane/``: the aiohttp lane.
 """

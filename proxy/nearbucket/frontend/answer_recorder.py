@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.came_back import Try
-from nearbucket.frontend.sibling_ranges import COUNTED_BEFORE, WITHOUT_COPY, AskedRange
+from nearbucket.frontend.returning_clients.came_back import Try
+from nearbucket.frontend.returning_clients.sibling_ranges import (
+    COUNTED_BEFORE,
+    WITHOUT_COPY,
+    AskedRange,
+)
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.log_format import FLAWLESS, LineFlaws, LineParts
 
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry, ObjectEntry
-    from nearbucket.frontend.sibling_ranges import SiblingRanges
+    from nearbucket.frontend.returning_clients.sibling_ranges import SiblingRanges
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
     from nearbucket.telemetry.metrics import Counters

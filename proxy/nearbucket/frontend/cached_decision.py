@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.came_back import GET, HEAD
-from nearbucket.frontend.recent_redirects import mark_of_asker, mark_of_object, mark_of_range
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
-from nearbucket.frontend.sibling_ranges import mark_of_bytes
+from nearbucket.frontend.returning_clients.came_back import GET, HEAD
+from nearbucket.frontend.returning_clients.recent_redirects import (
+    mark_of_asker,
+    mark_of_object,
+    mark_of_range,
+)
+from nearbucket.frontend.returning_clients.sibling_ranges import mark_of_bytes
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.client_address import client_network
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
@@ -23,7 +27,7 @@ from nearbucket.telemetry.log_format import ClientFields, fitted_client_part, fi
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nearbucket.frontend.recent_redirects import RecentRedirects
+    from nearbucket.frontend.returning_clients.recent_redirects import RecentRedirects
     from nearbucket.policy.model import Decision, Request
     from nearbucket.telemetry.log_format import LineEnds, LinePart, LogFormat
     from nearbucket.telemetry.metrics import Counters, DecisionCounters

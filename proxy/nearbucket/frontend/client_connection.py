@@ -20,15 +20,15 @@ from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from nearbucket.frontend.client_pace import ClientPace
-from nearbucket.frontend.connection_timeouts import BUSY, HEAD, IDLE, ConnectionTimeouts
 from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
 from nearbucket.frontend.handoff import (
     TOO_MANY_CONNECTIONS,
     AiohttpProtocol,
     peer_address,
 )
-from nearbucket.frontend.minimum_rate import GRACE, ClientCredit
+from nearbucket.frontend.limits.client_pace import ClientPace
+from nearbucket.frontend.limits.connection_timeouts import BUSY, HEAD, IDLE, ConnectionTimeouts
+from nearbucket.frontend.limits.minimum_rate import GRACE, ClientCredit
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay

@@ -11,8 +11,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.came_back import GET, HEAD
-from nearbucket.frontend.recent_redirects import (
+from nearbucket.frontend.returning_clients.came_back import GET, HEAD
+from nearbucket.frontend.returning_clients.recent_redirects import (
     NOTHING,
     STUCK,
     RecentRedirects,
@@ -20,7 +20,7 @@ from nearbucket.frontend.recent_redirects import (
     mark_of_object,
     mark_of_range,
 )
-from nearbucket.frontend.sibling_ranges import (
+from nearbucket.frontend.returning_clients.sibling_ranges import (
     COUNTED_BEFORE,
     NEW,
     NEXT,
@@ -30,7 +30,7 @@ from nearbucket.frontend.sibling_ranges import (
     RangeOf,
     mark_of_bytes,
 )
-from nearbucket.frontend.stuck_clients import StuckClient, StuckClients
+from nearbucket.frontend.returning_clients.stuck_clients import StuckClient, StuckClients
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, ReplicaStatus, Stream
 from nearbucket.replicas.origin_versions import LATELY
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nearbucket.config.settings import Settings
-    from nearbucket.frontend.recent_redirects import SharedTable
+    from nearbucket.frontend.returning_clients.recent_redirects import SharedTable
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.model import Decision, Request
     from nearbucket.replicas.replica_status import OlderCopy, ReplicaStatuses

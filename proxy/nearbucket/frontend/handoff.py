@@ -7,12 +7,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.errors import OriginError
-from nearbucket.origin.failover import EarlierAttempt
+from nearbucket.origin.failover.failover import EarlierAttempt
 
 if TYPE_CHECKING:
     import asyncio
 
-    from nearbucket.frontend.client_pace import ClientPace
+    from nearbucket.frontend.limits.client_pace import ClientPace
     from nearbucket.origin.client import OriginClient
     from nearbucket.origin.error_response import ErrorResponse
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.recent_redirects import mark_of_asker
+from nearbucket.frontend.returning_clients.recent_redirects import mark_of_asker
 from nearbucket.policy.engine import NOT_NEEDED, ExplainStep
 from nearbucket.policy.explain import explanation_of, request_for
 from nearbucket.policy.model import Reason, RedirectTo, Stream

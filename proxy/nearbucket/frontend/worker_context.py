@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.frontend.answer_recorder import AnswerRecorder
 from nearbucket.frontend.cached_decision import UNRELAYED, EntryBuilder
-from nearbucket.frontend.client_limit import ClientLimit
 from nearbucket.frontend.decider import Decider
 from nearbucket.frontend.decision_cache import DecisionCache
-from nearbucket.frontend.recent_redirects import SharedTable
+from nearbucket.frontend.limits.client_limit import ClientLimit
+from nearbucket.frontend.limits.stream_limit import StreamLimits
 from nearbucket.frontend.request_parser import PlainRequestParser
-from nearbucket.frontend.stream_limit import StreamLimits
+from nearbucket.frontend.returning_clients.recent_redirects import SharedTable
 from nearbucket.origin.missing_objects import MissingObjects
 from nearbucket.policy.engine import Engine
 from nearbucket.telemetry.access_log import AccessLog
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.config.settings import Settings
-    from nearbucket.frontend.stuck_clients import StuckClient
-    from nearbucket.origin.failover import SiteOrigins
+    from nearbucket.frontend.returning_clients.stuck_clients import StuckClient
+    from nearbucket.origin.failover.failover import SiteOrigins
     from nearbucket.origin.pool.signed_requests import SignedRequestCache
     from nearbucket.regions.region_table import NetworkSet, RegionTable
 

@@ -17,10 +17,10 @@ from nearbucket.origin.bucket_presence import BucketPresence
 from nearbucket.origin.conditional_request import read_conditions
 from nearbucket.origin.error_answer import response_to
 from nearbucket.origin.error_response import DOCUMENT, DOCUMENT_TIMEOUT, ErrorResponse
+from nearbucket.origin.failover.rest_of_body import RestOfBody
 from nearbucket.origin.object_response import BROKEN, ObjectResponse
 from nearbucket.origin.origin_counters import NotCounted
 from nearbucket.origin.response_headers import cors_fields
-from nearbucket.origin.rest_of_body import RestOfBody
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sigv4 import Signer, canonical
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config import buckets
     from nearbucket.origin.conditional_request import Conditions
-    from nearbucket.origin.origin_breaker import OriginBreaker
+    from nearbucket.origin.failover.origin_breaker import OriginBreaker
     from nearbucket.origin.origin_counters import OriginCounters
 
 _READABLE = frozenset({200, 206, 416})

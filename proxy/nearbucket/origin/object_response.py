@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 
 from nearbucket.errors import OriginError
+from nearbucket.origin.failover.resume_budget import ATTEMPTS, ResumeBudget
 from nearbucket.origin.response_headers import VISIBLE, VISIBLE_304, body_position, visible_fields
-from nearbucket.origin.resume_budget import ATTEMPTS, ResumeBudget
 from nearbucket.s3.receive_buffer import fix_receive_buffer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
+    from nearbucket.origin.failover.rest_of_body import RestResponse
     from nearbucket.origin.response_headers import ResponseHead
-    from nearbucket.origin.rest_of_body import RestResponse
 
     Again = Callable[[int, dict[str, str]], Awaitable[RestResponse]]
     """Requests the rest of a body: attempt (from 1) and extra headers -> S3's response."""

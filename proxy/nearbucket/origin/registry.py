@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
-from nearbucket.origin.failover import SiteOrigins
-from nearbucket.origin.origin_breaker import PATIENCE, OriginBreaker, is_failure
+from nearbucket.origin.failover.failover import SiteOrigins
+from nearbucket.origin.failover.origin_breaker import PATIENCE, OriginBreaker, is_failure
 from nearbucket.origin.pool.connection_pool import ConnectionPool
 from nearbucket.origin.pool.read_buffer import ReadBuffers
 from nearbucket.origin.pool.signed_requests import SignedRequestCache
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.buckets import Bucket
     from nearbucket.config.sites import Site
-    from nearbucket.origin.known_versions import ShownObject
+    from nearbucket.origin.failover.known_versions import ShownObject
     from nearbucket.origin.origin_counters import OriginCounters
 
 _PORTS = {"http": 80, "https": 443}

@@ -14,7 +14,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nearbucket.origin.known_versions import ShownObject
+from nearbucket.origin.failover.known_versions import ShownObject
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.replicas.object_cache import CachedObject
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion, VersionReport, unix_time

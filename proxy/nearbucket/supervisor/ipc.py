@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from nearbucket.frontend.stuck_clients import StuckClient
+    from nearbucket.frontend.returning_clients.stuck_clients import StuckClient
     from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.s3.credentials import Credentials
     from nearbucket.telemetry.metrics import Values

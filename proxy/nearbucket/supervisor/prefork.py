@@ -2,7 +2,7 @@
 
 The first workers are forks because this process has imported everything that they run: imports
 are nine tenths of a worker's start and half of its memory (bench/redirect/startup.py). Later ones
-are new processes (``worker_pool.py``): a fork would not copy the supervisor's threads.
+are new processes (``pool/worker_pool.py``): a fork would not copy the supervisor's threads.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import socket
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from nearbucket.errors import ConfigError
-from nearbucket.frontend.recent_redirects import SIZE
+from nearbucket.frontend.returning_clients.recent_redirects import SIZE
 from nearbucket.s3.tls_trust import trusted
-from nearbucket.supervisor.listener_tls import Certificate
-from nearbucket.supervisor.port_handover import TakenSockets, take_sockets
+from nearbucket.supervisor.pool.worker_handle import ForkedProcess, StartedWorker
 from nearbucket.supervisor.snapshot import worker_count
-from nearbucket.supervisor.socket_activation import PassedSockets
+from nearbucket.supervisor.sockets.listener_tls import Certificate
+from nearbucket.supervisor.sockets.port_handover import TakenSockets, take_sockets
+from nearbucket.supervisor.sockets.socket_activation import PassedSockets
 from nearbucket.supervisor.stack_dump import StackDump
-from nearbucket.supervisor.worker import BACKLOG
-from nearbucket.supervisor.worker_handle import ForkedProcess, StartedWorker
-from nearbucket.supervisor.worker_process import Inherited, serve
+from nearbucket.supervisor.worker.worker import BACKLOG
+from nearbucket.supervisor.worker.worker_process import Inherited, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,16 +8,16 @@ import signal
 from typing import TYPE_CHECKING
 
 from nearbucket.supervisor.ipc import Drain
-from nearbucket.supervisor.port_handover import Handover, open_door
+from nearbucket.supervisor.sockets.port_handover import Handover, open_door
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
     from nearbucket.config.settings import Limits, Settings
-    from nearbucket.supervisor.admin_server import AdminServer
+    from nearbucket.supervisor.admin.admin_server import AdminServer
+    from nearbucket.supervisor.pool.worker_pool import WorkerPool
     from nearbucket.supervisor.prefork import GivenSockets
-    from nearbucket.supervisor.worker_pool import WorkerPool
 
 _log = logging.getLogger(__name__)
 

@@ -21,8 +21,10 @@ from nearbucket.regions.list_guard import RangesUse
 from nearbucket.replicas.origin_check import OriginCheck
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.s3.direct_access import refuse_variables
-from nearbucket.supervisor.admin_api import application
-from nearbucket.supervisor.admin_server import AdminServer
+from nearbucket.supervisor.admin.admin_api import application
+from nearbucket.supervisor.admin.admin_server import AdminServer
+from nearbucket.supervisor.admin.status import status_of
+from nearbucket.supervisor.pool.worker_pool import WorkerPool
 from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.shutdown import Shutdown
 from nearbucket.supervisor.snapshot import (
@@ -38,8 +40,6 @@ from nearbucket.supervisor.snapshot import (
     uses_ambient_credentials,
     without_restart,
 )
-from nearbucket.supervisor.status import status_of
-from nearbucket.supervisor.worker_pool import WorkerPool
 from nearbucket.telemetry.process_log import lines_dropped
 from nearbucket.telemetry.process_totals import HighWater, total
 from nearbucket.telemetry.savings import Savings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearbucket.frontend.client_pace import LEAST
+from nearbucket.frontend.limits.client_pace import LEAST
 from nearbucket.frontend.streaming.read_sizing import LARGE, ReadSizer
 from nearbucket.origin.pool.read_buffer import BUFFER
 

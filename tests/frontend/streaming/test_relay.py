@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.frontend.client_connection import ClientConnection
-from nearbucket.frontend.client_pace import LEAST
+from nearbucket.frontend.limits.client_pace import LEAST
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 from nearbucket.frontend.streaming.read_sizing import ReadSizer
 from tests.behaviour.test_stream import full, scripted

@@ -23,7 +23,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
     refusal,
     unchanged,
 )
-from nearbucket.frontend.client_pace import LEAST, LIMITED
+from nearbucket.frontend.limits.client_pace import LEAST, LIMITED
 from nearbucket.origin.error_response import ErrorResponse
 from nearbucket.origin.missing_objects import MissingName
 from nearbucket.policy.client_address import client_network
@@ -33,7 +33,7 @@ from nearbucket.policy.object_keys import split_target
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.client_connection import ClientConnection
-    from nearbucket.frontend.stream_limit import StreamLimit
+    from nearbucket.frontend.limits.stream_limit import StreamLimit
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.missing_objects import Fields
     from nearbucket.origin.object_response import ObjectResponse
@@ -45,7 +45,7 @@ CONDITIONS = (
 PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
 _TELLING = frozenset({Reason.CAME_BACK, Reason.TARGET_DOWN})
-"""Reasons of streams that the rule about a client's redirects uses (``frontend/came_back.py``)."""
+"""Reasons of streams that the rule in ``frontend/returning_clients/came_back.py`` uses."""
 
 
 class Handler:

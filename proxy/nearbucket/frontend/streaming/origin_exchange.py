@@ -11,8 +11,8 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from nearbucket.frontend.client_pace import LEAST
 from nearbucket.frontend.handoff import OriginAttempt
+from nearbucket.frontend.limits.client_pace import LEAST
 from nearbucket.frontend.streaming.read_sizing import LARGE, ReadSizer
 from nearbucket.origin.error_response import DOCUMENT_TIMEOUT, ErrorResponseReader, means_no_object
 from nearbucket.origin.pool.response_head import MAX_HEAD, read_response, status_of, take_head

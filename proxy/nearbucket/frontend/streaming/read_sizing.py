@@ -2,14 +2,15 @@
 
 Few large reads cost less than many small ones. But what a client does not take is copied and waits
 (``client_writer.py``), so reads become larger as the client shows that it is fast
-(``frontend/client_pace.py``). Only then may the kernel receive more from S3 than at the beginning.
+(``frontend/limits/client_pace.py``). Only then may the kernel receive more from S3 than at the
+beginning.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearbucket.frontend.client_pace import LEAST
+from nearbucket.frontend.limits.client_pace import LEAST
 
 if TYPE_CHECKING:
     from nearbucket.origin.pool.connection import UpstreamConnection

@@ -11,17 +11,17 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.client_pace import FIRST_STEP, LEAST, LIMITED, STEP
 from nearbucket.frontend.handoff import HandedBackRequest
+from nearbucket.frontend.limits.client_pace import FIRST_STEP, LEAST, LIMITED, STEP
 from nearbucket.frontend.response_heads import head_of
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 from nearbucket.origin.missing_objects import MissingName
 
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
-    from nearbucket.frontend.client_pace import ClientPace
     from nearbucket.frontend.handoff import Downstream, OriginAttempt
-    from nearbucket.frontend.stream_limit import StreamLimit
+    from nearbucket.frontend.limits.client_pace import ClientPace
+    from nearbucket.frontend.limits.stream_limit import StreamLimit
     from nearbucket.frontend.streaming.client_writer import ClientWriter
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.origin.error_response import ErrorResponse

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nearbucket.origin.failover import SiteOrigins
+from nearbucket.origin.failover.failover import SiteOrigins
 from nearbucket.origin.object_response import ObjectResponse
 from nearbucket.origin.pool.response_head import HeadTemplate
 from nearbucket.s3.http_session import COMMON, CONNECT, READ

@@ -1,0 +1,12 @@
+"""Limits on clients: how much they may use of a worker at a time, and for how long.
+
+``limits.max_connections`` is not here: ``frontend/worker_context.py`` counts the connections.
+
+In reading order:
+
+* ``connection_timeouts.py``: how long a connection may wait for its client.
+* ``client_limit.py``: the streams and checks in progress for one network of clients.
+* ``stream_limit.py``: how many objects may be streamed at a time.
+* ``client_pace.py``: how much the kernel may keep for a client, by the client's speed.
+* ``minimum_rate.py``: which clients take less than ``limits.min_rate``.
+"""

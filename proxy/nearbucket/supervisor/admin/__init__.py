@@ -1,0 +1,10 @@
+"""The admin port, which the supervisor serves. No request for an object goes through it.
+
+In reading order:
+
+* ``admin_server.py``: serves the admin port on a socket.
+* ``admin_api.py``: the routes: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/…`` and the
+  dashboard (``dashboard.html``).
+* ``admin_protection.py``: keeps web pages of other sites from reading the admin port.
+* ``status.py``: the document that ``/api/status`` returns.
+"""

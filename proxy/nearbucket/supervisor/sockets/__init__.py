@@ -1,0 +1,14 @@
+"""The listening sockets: where they come from, which process accepts, and how they are closed.
+
+Connections that wait in a socket's accept queue are accepted whenever that is possible: by another
+worker, or by the next instance.
+
+In reading order:
+
+* ``port_handover.py``: gets the sockets of the instance before (``--take-over``), and hands them
+  over to the next.
+* ``socket_activation.py``: sockets that systemd has opened.
+* ``spare_sockets.py``: accepts connections for workers that hang or are being replaced.
+* ``accept_queue.py``: closes a listening socket without resetting connections.
+* ``listener_tls.py``: the certificate of the public port, loaded again when its files change.
+"""

@@ -1,0 +1,417 @@
+"""The admin port: what operators and their monitoring read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from multidict import CIMultiDict
+
+from nearbucket.policy.engine import ExplainStep
+from nearbucket.policy.explain import ExplainQuery, Explanation, request_for
+from nearbucket.supervisor.admin.admin_api import application
+from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiohttp.pytest_plugin import AiohttpClient
+    from aiohttp.test_utils import TestClient
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.policy.engine import Engine
+    from nearbucket.telemetry.metrics import Values
+
+NAMED = settings(site={"hosts": ["dl.example", "other.example"]})
+FORWARDED = settings(client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]})
+SECRET_HEADER = {"header": "X-Origin-Verify", "values": ["right"]}
+SECRET = settings(client_address={"from": "x-real-ip", "origin_secret": SECRET_HEADER})
+
+
+class Fake:
+    """A ``SupervisorView`` with fixed values."""
+
+    def __init__(self, chosen: Settings) -> None:
+        self.engine: Engine = engine(chosen)
+        self.reasons: list[str] = []
+        self.problems: list[str] = []
+        self.asked: list[ExplainQuery] = []
+        self.explanations: list[Explanation] = []
+        self.values: Values = {"nearbucket_workers": {(): 2}}
+
+    async def explain(self, query: ExplainQuery) -> list[Explanation]:
+        self.asked.append(query)
+        return self.explanations
+
+    def not_ready(self) -> list[str]:
+        return self.reasons
+
+    def warnings(self) -> list[str]:
+        return self.problems
+
+    def hosts(self) -> list[str]:
+        return ["downloads.s3.us-east-1.amazonaws.com", "eu.example:8080"]
+
+    async def figures(self) -> Values:
+        return self.values
+
+    async def status(self) -> Mapping[str, Any]:
+        return {"ready": not self.reasons, "version": "0"}
+
+
+@pytest.fixture
+def view() -> Fake:
+    return Fake(NAMED)
+
+
+@pytest.fixture
+async def client(view: Fake, aiohttp_client: AiohttpClient) -> TestClient[Any, Any]:
+    return await aiohttp_client(application(view))
+
+
+PROMETHEUS = """\
+# HELP nearbucket_workers Worker processes that answer.
+# TYPE nearbucket_workers gauge
+nearbucket_workers 2.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind", "text"),
+    [
+        pytest.param(None, "text/plain", PROMETHEUS, id="nothing said"),
+        pytest.param("*/*", "text/plain", PROMETHEUS, id="anything"),
+        pytest.param("text/html", "text/plain", PROMETHEUS, id="a browser"),
+        pytest.param("text/plain;version=0.0.4", "text/plain", PROMETHEUS, id="Prometheus 1"),
+        pytest.param("application/openmetrics-text; version=1.0.0",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="OpenMetrics"),
+        pytest.param("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2,*/*;q=0.1",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="Prometheus 2"),
+        pytest.param("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+                     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;"
+                     "q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="Prometheus 3"),
+        pytest.param("application/openmetrics-text;q=0.1, text/plain", "text/plain", PROMETHEUS,
+                     id="rather text"),
+        pytest.param("application/openmetrics-text; version=1.0.0; Q=0, */*", "text/plain",
+                     PROMETHEUS, id="not OpenMetrics"),
+        pytest.param("text/plain;q=0.5, application/openmetrics-text;q=0.9",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="the second"),
+        pytest.param("*/*, text/plain;q=0.5, application/openmetrics-text;q=0.2", "text/plain",
+                     PROMETHEUS, id="a named type counts more than any"),
+        pytest.param("application/openmetrics-text;version=1.0.0;q=0.1,"
+                     "application/openmetrics-text;q=0.9,text/plain;q=0.5",
+                     "application/openmetrics-text", PROMETHEUS + "# EOF\n", id="its best form"),
+        pytest.param("text/*;q=0.2, application/*;q=0.5", "application/openmetrics-text",
+                     PROMETHEUS + "# EOF\n", id="any of a kind"),
+        pytest.param("text/plain;q=0, application/openmetrics-text;q=x", "text/plain", PROMETHEUS,
+                     id="nothing that there is"),
+        pytest.param("Application/OpenMetrics-Text", "application/openmetrics-text",
+                     PROMETHEUS + "# EOF\n", id="in any case"),
+    ],
+)  # fmt: skip
+async def test_a_scraper_gets_the_format_it_asks_for(
+    client: TestClient[Any, Any], accept: str | None, kind: str, text: str
+) -> None:
+    answer = await client.get("/metrics", headers={"Accept": accept} if accept else {})
+    assert (answer.status, await answer.text()) == (200, text)
+    assert answer.content_type == kind
+    assert answer.charset == "utf-8"
+    assert "version=" in answer.headers["Content-Type"]
+
+
+async def test_two_accept_fields_are_one_list(client: TestClient[Any, Any]) -> None:
+    fields = CIMultiDict(
+        [("Accept", "text/plain;q=0.1"), ("Accept", "application/openmetrics-text")]
+    )
+    answer = await client.get("/metrics", headers=fields)
+    assert answer.content_type == "application/openmetrics-text"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9090", 200),
+        ("10.0.0.7", 200),
+        ("[::1]:9090", 200),
+        ("localhost:9090", 200),
+        ("LOCALHOST", 200),
+        ("nearbucket", 200),
+        ("dl.prod.svc.cluster.local:9090", 200),
+        ("dl.prod.svc", 200),
+        ("ip-10-0-0-7.ec2.internal", 200),
+        ("admin.example.com", 200),
+        ("Admin.example.com.:9090", 200),
+        ("evil.example.com", 421),
+        ("admin.example.com.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("evil.example:9090", 421),
+        ("evil.local.example", 421),
+        ("a@localhost", 421),
+        ("localhost, evil.example", 421),
+        ("localhost:evil", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/metrics", "/api/status", "/api/hosts", "/nope"])
+async def test_the_page_of_another_site_cannot_use_a_name_of_its_own_for_this_port(
+    view: Fake, aiohttp_client: AiohttpClient, path: str, host: str, status: int
+) -> None:
+    client = await aiohttp_client(application(view, ["admin.example.com"]))
+    answer = await client.get(path, headers={"Host": host})
+    assert answer.status == (404 if status == 200 and path == "/nope" else status)
+    if status != 200:
+        assert await answer.text() == "add this host name to admin.hosts to use it here\n"
+    for probe in ("/healthz", "/readyz"):  # which tell nothing
+        assert (await client.get(probe, headers={"Host": host})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-origin", 200), ("none", 200)]
+)
+async def test_no_page_of_another_site_can_have_s3_asked(
+    view: Fake, client: TestClient[Any, Any], site: str, status: int
+) -> None:
+    query = {"ip": "192.0.2.7", "path": "/a"}
+    fields = {"Sec-Fetch-Site": site}
+    answer = await client.get("/api/explain", params=query, headers=fields)
+    assert (answer.status, len(view.asked)) == (status, status == 200)
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/readyz", "/api/status", "/nope"])
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+async def test_every_answer_forbids_foreign_scripts_frames_and_guesses_of_its_type(
+    client: TestClient[Any, Any], path: str, host: str
+) -> None:
+    headers = (await client.get(path, headers={"Host": host})).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"]
+    for part in ("default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"):
+        assert part in policy
+    assert "unsafe-inline" not in policy
+
+
+async def test_the_policy_names_the_script_and_the_style_of_the_dashboard(
+    client: TestClient[Any, Any],
+) -> None:
+    answer = await client.get("/")
+    page, policy = await answer.text(), answer.headers["Content-Security-Policy"]
+    for tag in ("script", "style"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+async def test_each_scrape_shows_the_figures_of_its_moment(
+    client: TestClient[Any, Any], view: Fake
+) -> None:
+    await client.get("/metrics")
+    view.values = {"nearbucket_workers": {(): 3}}
+    assert "nearbucket_workers 3.0\n" in await (await client.get("/metrics")).text()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "status", "text"),
+    [
+        pytest.param([], 200, "ready\n", id="ready"),
+        pytest.param(["draining"], 503, "draining\n", id="one reason"),
+        pytest.param(["draining", "no worker"], 503, "draining\nno worker\n", id="two reasons"),
+    ],
+)
+async def test_readiness_is_a_status_and_a_reason_a_line_and_life_is_apart(
+    client: TestClient[Any, Any], view: Fake, reasons: list[str], status: int, text: str
+) -> None:
+    view.reasons = reasons
+    ready, alive = await client.get("/readyz"), await client.get("/healthz")
+    assert (ready.status, await ready.text()) == (status, text)
+    assert (alive.status, await alive.text()) == (200, "alive\n")
+
+
+async def test_readiness_has_a_line_for_each_warning(
+    client: TestClient[Any, Any], view: Fake
+) -> None:
+    view.problems = ["no AWS credentials found"]
+    ready = await client.get("/readyz")
+    assert (ready.status, await ready.text()) == (200, "ready\nwarning: no AWS credentials found\n")
+
+
+async def test_status_and_hosts_are_json(client: TestClient[Any, Any]) -> None:
+    status, hosts = await client.get("/api/status"), await client.get("/api/hosts")
+    assert status.content_type == hosts.content_type == "application/json"
+    assert await status.json() == {"ready": True, "version": "0"}
+    assert await hosts.json() == {
+        "hosts": ["downloads.s3.us-east-1.amazonaws.com", "eu.example:8080"]
+    }
+
+
+async def test_the_root_is_the_dashboard(client: TestClient[Any, Any]) -> None:
+    answer = await client.get("/")
+    assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
+    assert "<title>nearbucket</title>" in await answer.text()
+
+
+@pytest.mark.parametrize("path", ["/nope", "/metrics/", "/api", "/api/explain/x", "/a.tar.gz"])
+async def test_an_unknown_path_is_not_found(client: TestClient[Any, Any], path: str) -> None:
+    assert (await client.get(path)).status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/api/explain", "/api/status"])
+async def test_nothing_can_be_changed_here(client: TestClient[Any, Any], path: str) -> None:
+    for method in ("POST", "PUT", "DELETE"):
+        assert (await client.request(method, path)).status == 405
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"ip": WEST}, id="no path"),
+        pytest.param({"path": "/a"}, id="no address"),
+        pytest.param({"ip": "", "path": "/a"}, id="an empty address"),
+        pytest.param({"ip": "junk", "path": "/a"}, id="not an address"),
+        pytest.param({"ip": "\0é", "path": "/a"}, id="not even text"),
+        pytest.param({"ip": "198.51.100.0/24", "path": "/a"}, id="a network"),
+        pytest.param({"ip": WEST, "path": ""}, id="an empty path"),
+        pytest.param({"ip": WEST, "path": "a.tar.gz"}, id="a path without its slash"),
+        pytest.param({"ip": WEST, "path": "ftp://dl.example/a"}, id="a URL of another scheme"),
+    ],
+)
+async def test_explain_says_what_it_needs(
+    client: TestClient[Any, Any], query: dict[str, str]
+) -> None:
+    answer = await client.get("/api/explain", params=query)
+    assert (answer.status, await answer.json()) == (
+        400,
+        {"errors": ["give ip=, an address, and path=/..."]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        pytest.param({"ip": WEST, "path": "/a.tar.gz"}, "in-region", id="redirect"),
+        pytest.param({"ip": OUTSIDE, "path": "/a.tar.gz"}, "outside-aws", id="outside"),
+        pytest.param({"ip": ELSEWHERE, "path": "/a.tar.gz"}, "no-target", id="elsewhere"),
+        pytest.param({"ip": "2001:db8:1::7", "path": "/a.tar.gz"}, "in-region", id="IPv6"),
+        pytest.param({"ip": WEST, "path": "/a.txt"}, "path", id="path"),
+        pytest.param({"ip": WEST, "path": "/a.tar.gz?redirect=no"}, "opt-out", id="with query"),
+        pytest.param({"ip": WEST, "path": "/a.tar.gz?x=1&redirect=no"}, "opt-out", id="and more"),
+        pytest.param({"ip": WEST, "path": "/a.tar.gz?X-Amz-Signature=x"}, "credentials",
+                     id="signed"),
+        pytest.param({"ip": WEST, "path": "/a.tar.gz", "host": "dl.example"}, "in-region",
+                     id="the site's host"),
+        pytest.param({"ip": WEST, "path": "/a.tar.gz", "host": "OTHER.example:80"}, "in-region",
+                     id="its other host"),
+        pytest.param({"ip": WEST, "path": "/a.tar.gz", "host": "no.example"}, "host",
+                     id="another's host"),
+        pytest.param({"ip": WEST, "path": "https://dl.example/a.tar.gz"}, "in-region",
+                     id="a whole URL"),
+        pytest.param({"ip": WEST, "path": "http://no.example/a"}, "host", id="another's URL"),
+        pytest.param({"ip": WEST, "path": "/../a"}, "path-invalid", id="a path up"),
+        pytest.param({"ip": WEST, "path": "/%00"}, "path-invalid", id="nul, encoded twice"),
+        pytest.param({"ip": WEST, "path": "/é\0"}, "path-invalid", id="not a URL path"),
+        pytest.param({"ip": WEST, "path": "/a", "host": "é\0"}, "host", id="not a host"),
+    ],
+)  # fmt: skip
+async def test_explain_gives_the_reason_and_the_steps_to_it(
+    client: TestClient[Any, Any], query: dict[str, str], reason: str
+) -> None:
+    answer = await client.get("/api/explain", params=query)
+    found = await answer.json()
+    assert answer.status == 200
+    assert found["reason"] == reason
+    first, last = found["steps"][0], found["steps"][-1]
+    assert first == {"name": "request", "value": f"GET {query['path']}", "detail": ""}
+    assert (last["name"], last["value"]) == ("reason", reason)
+
+
+async def test_explain_follows_a_reload(client: TestClient[Any, Any], view: Fake) -> None:
+    query = {"ip": WEST, "path": "/a.tar.gz"}
+    assert (await (await client.get("/api/explain", params=query)).json())["reason"] == "in-region"
+    view.engine = engine(settings(site={"redirect": {"mode": "shadow"}}))
+    assert (await (await client.get("/api/explain", params=query)).json())["reason"] == "shadow"
+
+
+async def test_explain_shows_what_most_workers_know_and_how_many_know_what(
+    client: TestClient[Any, Any], view: Fake
+) -> None:
+    said = [("unverified", "not known"), ("in-region", "good"), ("in-region", "good")]
+    view.explanations = [Explanation(reason, (ExplainStep("copy", copy),)) for reason, copy in said]
+    fields = [("header", "Cookie: a=b"), ("header", "X:y"), ("method", "HEAD"), ("host", "h")]
+    answer = await client.get("/api/explain", params=[("ip", WEST), ("path", "/a"), *fields])
+    assert await answer.json() == {
+        "reason": "in-region",
+        "steps": [{"name": "copy", "value": "good", "detail": ""}],
+        "workers": {"unverified": 1, "in-region": 2},
+    }
+    assert view.asked == [ExplainQuery(WEST, "/a", "h", "HEAD", {"Cookie": "a=b", "X": "y"})]
+
+
+def loopback_with(**headers: str) -> Callable[[Engine], str | None]:
+    """The client that an engine sees behind a trusted proxy with these headers."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def client_of(chosen: Engine) -> str | None:
+        asked, made = request_for(chosen, ip="127.0.0.1", target="/a.tar.gz", headers=names)
+        return asked.trust.client(made).address
+
+    return client_of
+
+
+@pytest.mark.parametrize(
+    ("chosen", "headers", "client"),
+    [
+        pytest.param(NAMED, {}, EAST, id="peer"),
+        pytest.param(NAMED, {"X-Forwarded-For": WEST}, EAST, id="peer never reads it"),
+        pytest.param(FORWARDED, {}, EAST, id="forwarded, no header given"),
+        pytest.param(FORWARDED, {"User-Agent": "x"}, EAST, id="forwarded, another header given"),
+        pytest.param(FORWARDED, {"X-Forwarded-For": WEST}, EAST, id="not from a trusted proxy"),
+        pytest.param(SECRET, {}, EAST, id="secret, no header given"),
+        pytest.param(SECRET, {"X-Real-IP": WEST}, EAST, id="secret not shown"),
+        pytest.param(SECRET, {"X-Real-IP": WEST, "X-Origin-Verify": "right"}, WEST,
+                     id="secret shown"),
+    ],
+)  # fmt: skip
+def test_the_address_asked_about_is_the_client_unless_trust_headers_say_otherwise(
+    chosen: Settings, headers: dict[str, str], client: str
+) -> None:
+    asked, made = request_for(engine(chosen), ip=EAST, target="/a.tar.gz", headers=headers)
+    assert asked.trust.client(made).address == client
+    assert made.peer == EAST
+
+
+def test_behind_a_trusted_proxy_the_header_names_the_client() -> None:
+    chosen = engine(FORWARDED)
+    assert loopback_with(X_Forwarded_For=f"{EAST}, {WEST}")(chosen) == WEST
+    assert loopback_with(x_forwarded_for="junk")(chosen) is None
+    assert loopback_with(User_Agent="x")(chosen) == "127.0.0.1"
+
+
+def test_a_wrong_secret_is_refused_as_in_production() -> None:
+    asked, made = request_for(
+        engine(SECRET), ip=WEST, target="/a.tar.gz", headers={"X-ORIGIN-VERIFY": "wrong"}
+    )
+    assert asked.decide(made).reason.value == "secret"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "host", "headers", "expected"),
+    [
+        pytest.param(NAMED, None, {}, b"dl.example", id="the first site's"),
+        pytest.param(settings(), None, {}, b"localhost", id="any, where any is served"),
+        pytest.param(NAMED, "x.example", {}, b"x.example", id="as given"),
+        pytest.param(NAMED, None, {"Host": "h.example"}, b"h.example", id="as a header"),
+    ],
+)
+def test_the_host_is_the_one_given_or_one_that_is_served(
+    chosen: Settings, host: str | None, headers: dict[str, str], expected: bytes
+) -> None:
+    _, made = request_for(engine(chosen), ip=EAST, target="/", host=host, headers=headers)
+    assert made.headers[b"host"] == expected
+
+
+def test_the_method_and_target_are_asked_as_given() -> None:
+    _, made = request_for(engine(NAMED), ip=EAST, target="/a?b=c", method="POST")
+    assert (made.method, made.target) == ("POST", "/a?b=c")

@@ -1,0 +1,70 @@
+"""The sockets of other workers at the end of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.config.settings import Listen
+from nearbucket.supervisor.prefork import open_listeners
+from nearbucket.supervisor.worker.worker import Worker
+from tests.build import settings, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PATIENCE = 10.0
+REQUEST = b"GET /.well-known/nearbucket/none HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[tuple[Worker, socket.socket]]:
+    """A worker, and the socket of another one that does not accept."""
+    own, other = open_listeners(Listen(host="127.0.0.1", port=0), 1), socket.socket()
+    other.bind(("127.0.0.1", 0))
+    other.listen()
+    for each in (*own, other):
+        each.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    made = Worker(snapshot(settings()))
+    await made.start(own[0], {1: other.dup()})
+    with closing(other):
+        yield made, other
+    await made.context.log.close()
+
+
+def client_of(listener: socket.socket) -> socket.socket:
+    client = socket.create_connection(listener.getsockname())
+    client.sendall(REQUEST)
+    client.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    return client
+
+
+async def test_what_waits_for_another_worker_is_answered_before_the_sockets_are_closed(
+    worker: tuple[Worker, socket.socket],
+) -> None:
+    draining, other = worker
+    with closing(client_of(other)) as client:
+        assert await draining.drain(PATIENCE) == 0
+        async with asyncio.timeout(PATIENCE):
+            answer = await asyncio.get_running_loop().sock_recv(client, 100)
+        assert answer.startswith(b"HTTP/1.1 ")
+    address = other.getsockname()
+    other.close()
+    with pytest.raises(ConnectionRefusedError):  # the worker has no copy any more
+        socket.create_connection(address)
+
+
+async def test_nothing_is_accepted_from_sockets_that_stay_open(
+    worker: tuple[Worker, socket.socket],
+) -> None:
+    draining, other = worker
+    with closing(client_of(other)) as client:
+        assert await draining.drain(PATIENCE, sockets_stay=True) == 0
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+        accepted, _ = other.accept()
+        accepted.close()
