@@ -39,8 +39,8 @@ TEXT = {
     504: "The origin did not answer in time; try again.",
 }
 
-TOO_MANY_OF_NETWORK = "Too many requests of this network are in progress; try again."
-TOO_MANY_STREAMS = "Too many objects are being sent; try again."
+TOO_MANY_OF_NETWORK = "Too many downloads from this network are in progress; try again."
+TOO_MANY_STREAMS = "Too many downloads are in progress; try again."
 _UNREADABLE = "The object is archived or encrypted, and cannot be read here."
 
 
