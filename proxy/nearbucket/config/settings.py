@@ -145,7 +145,8 @@ class Regions(Section):
 
     source: str = AWS_LIST
     """URL of ip-ranges.json, or a file. A URL with a user name or password can only be given in the
-    environment. Only for AWS's own URL there is a built-in list until the first fetch."""
+    environment. With AWS's URL, a built-in list is used until the first fetch, unless ``cache`` has
+    a newer one."""
     refresh: Duration = 3600.0
     """Time between two requests to the source."""
     cache: Path = Path("~/.cache/nearbucket/ip-ranges.json")
@@ -186,23 +187,24 @@ class Limits(Section):
     """Limits for client connections."""
 
     header_timeout: Duration = 10.0
-    """Time for a request head, from its first byte; and for a TLS handshake."""
+    """Time for a request head, from its first byte, and for a TLS handshake."""
     header_size: Size = 64 * 1024
-    """Bytes of a request head, with its request line, from 8KiB; a larger one gets 431."""
+    """Largest request head, with its request line, from 8KiB to 1MiB; a larger one gets 431."""
     idle_timeout: Duration = 75.0
     """How long a connection may stay open without a request; longer than the load balancer's."""
     max_connections: Annotated[int, Field(ge=1), NOT_BOOLEAN] = 20000
-    """Client connections of all workers together; further ones get 503."""
+    """Client connections of all workers together, TLS handshakes included; further ones get 503, or
+    are closed if ``listen.tls`` is set."""
     per_client: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
     """Streams and checks that may be in progress for one network of clients (IPv4 /24, IPv6 /56) in
-    each worker; further requests that need one get 503. Unset: no limit. Clients behind one NAT
-    gateway are one network."""
+    each worker; further requests get 503, unless they are redirected. Unset: no limit. Clients
+    behind one NAT gateway are one network."""
     max_streams: Literal["auto"] | Annotated[int, Field(ge=1), NOT_BOOLEAN] = "auto"
     """Objects that each worker streams from one origin at a time; further requests get 503, unless
-    they are redirected. ``auto`` is what open files and half of the memory allow."""
+    they are redirected. ``auto``: as many as the open files and half of the memory allow."""
     min_rate: Rate = 1024
-    """Bytes a second that a client has to take on average, over twice ``idle_timeout``; 0 for no
-    minimum."""
+    """Bytes a second that a client has to take on average. One that takes less is disconnected when
+    its credit, twice ``idle_timeout``, is used up. 0 for no minimum."""
     drain_grace: DurationOrZero = 5.0
     """How long connections are still accepted after SIGTERM, while ``/readyz`` answers 503, so that
     load balancers notice; part of ``drain_timeout``."""
