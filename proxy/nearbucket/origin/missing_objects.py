@@ -1,8 +1,8 @@
 """Objects for which an origin has just answered 404: they are not requested again for a second.
 
-A client that asks for one key at full speed would otherwise buy a request to S3 with each of its
-own. S3 shows an upload to all requests that follow it, so the time is short (docs/design.md, "A
-missing object costs a request a second").
+Otherwise each request of a client that asks for one key at full speed would cost a request to S3.
+S3 shows an upload to all requests that follow it, so the time is short (docs/design.md, "A missing
+object costs each worker one request a second").
 """
 
 from __future__ import annotations

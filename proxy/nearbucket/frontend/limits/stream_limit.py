@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MEMORY_OF_STREAM = 512 * 1024
 """Bytes of process and kernel for a client that is slower than S3: measured 270 KiB, over TLS 350
-KiB (docs/design.md, "The kernel keeps little for a client that is slow")."""
+KiB (docs/design.md, "The kernel buffers little for a slow client")."""
 
 _FILES_OF_STREAM = 2
 _OTHER_FILES = 256  # descriptors for everything else: idle connections, checks, logs
