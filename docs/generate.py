@@ -81,7 +81,7 @@ RESULTS: Mapping[str, str] = {
 }
 
 RESTARTS: Mapping[str, str] = {
-    RestartCause.HUNG: "it did not answer for 5 s, and was killed",
+    RestartCause.HUNG: "the worker did not answer for 5 s, and was killed",
     RestartCause.SIGNAL: "a signal, such as that of the kernel when memory runs out",
     RestartCause.EXIT: "an error of its own",
     RestartCause.START: "anything before it was ready",

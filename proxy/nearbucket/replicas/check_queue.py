@@ -66,7 +66,7 @@ class CheckQueue:
         return ticket
 
     def join(self, ticket: Ticket, network: bytes) -> None:
-        """A client of another network waits for a check too: the first turn of both is its."""
+        """A client of another network waits for the check too: queue it for that network also."""
         if not ticket.turn.done() and network not in ticket.networks:
             self._append(ticket, network)
 

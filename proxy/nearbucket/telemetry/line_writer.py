@@ -1,8 +1,8 @@
 """Writes lines to a file descriptor in a thread of its own: access log and process log use it.
 
-The reader of a log may be slow or gone, and neither serving nor the end of the process waits for
-it. The thread only writes: one that computes takes the interpreter from the event loop for 5 ms at
-a time (``sys.getswitchinterval``), so callers join lines to pieces.
+The reader of a log may be slow or gone. Serving never waits for it; the end of the process waits a
+few seconds. The thread only writes: one that computes takes the interpreter from the event loop for
+5 ms at a time (``sys.getswitchinterval``), so callers join lines to pieces.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A finding about the time that the drain takes; the container's stop timeout is not known here."""
+"""A finding about ``limits.drain_timeout``, since ``check`` cannot read the stop timeout."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _SENT = {
     ReplicaState.OTHER_PARTS,
     ReplicaState.UNTOLD,
 }
-"""States of copies that are sent while the origin fails: if not by ETag, by size."""
+"""States of copies that are sent while the origin fails: ETag or size equal the origin's."""
 
 
 async def failover_findings(

@@ -123,7 +123,7 @@ class _Exchange:
         return self._finish(response)
 
     def _over_limit(self, decision: Decision) -> web.StreamResponse | None:
-        """The answer to a request that needs S3, if its client's network has too many of those."""
+        """503 if the request needs S3, and its client's network is at ``limits.per_client``."""
         context = self._context
         if not isinstance(decision, Stream) or decision.reason is Reason.NOT_MODIFIED:
             return None

@@ -89,7 +89,7 @@ def listing(hosts: Sequence[str], *, reason_header: bool) -> web.Response:
 
 
 def kept_fields(fields: Fields) -> Fields:
-    """Those of S3's fields that a short text in place of its response keeps."""
+    """S3's header fields that are kept when a short text replaces its response."""
     return [
         (name, value)
         for name, value in fields

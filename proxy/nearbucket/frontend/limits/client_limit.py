@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class ClientLimit:
-    """Counts what is in progress, by network of clients; nothing is kept of others.
+    """Counts streams and checks in progress by network of clients; keeps nothing of other networks.
 
     Attributes:
-        most: How much there may be for a network; None: any number.
+        most: How many there may be for one network; None: no limit.
     """
 
     __slots__ = ("_in_progress", "most")
@@ -17,7 +17,7 @@ class ClientLimit:
         self._in_progress: dict[bytes, int] = {}
 
     def begin(self, network: bytes) -> bool:
-        """Count one more for a network, unless it has as many as it may.
+        """Count one more for a network; False if it has ``most`` already.
 
         Args:
             network: From ``client_network``; empty if not known, which has no limit.
@@ -30,7 +30,7 @@ class ClientLimit:
         return True
 
     def end(self, network: bytes) -> None:
-        """One that was counted is over; nothing to do if it began before there was a limit."""
+        """One for this network has ended. Does nothing if it began before there was a limit."""
         count = self._in_progress.get(network, 0)
         if count > 1:
             self._in_progress[network] = count - 1

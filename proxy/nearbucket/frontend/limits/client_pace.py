@@ -1,9 +1,9 @@
-"""How much the kernel may keep for one client, by the client's speed.
+"""Bounds the bytes that the kernel may keep unsent for one client, by the client's speed.
 
 A proxy that writes as fast as S3 sends fills the client's socket up to ``net.ipv4.tcp_wmem`` (4 MiB
 by default), however slowly the client reads; and because S3 was read that fast, its socket may hold
-``tcp_rmem`` (6 MiB) as well. So a client begins with little, and gets what it takes in a quarter of
-a second when it has shown that it takes as much.
+``tcp_rmem`` (6 MiB) as well. So the limit of a client begins low, and becomes what the client
+takes in a quarter of a second.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Clients that take less than ``limits.min_rate``: each holds buffers, and a connection to S3.
+"""Finds clients that take less than ``limits.min_rate``: each holds buffers and a socket to S3.
 
-A client may pause: it has credit, in seconds, of which every second that bytes wait for it takes
-one off, and every ``min_rate`` bytes that it takes give one back.
+So that a client may pause, it has a credit in seconds. Each second in which bytes wait for it takes
+one off; each ``min_rate`` bytes that it takes give one back.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import asyncio
 
 GRACE = 2.0
-"""How many times ``limits.idle_timeout`` is the most credit: a client that took nothing for nearly
-that time, and was not ended for it, has time to catch up."""
+"""Largest credit, in multiples of ``limits.idle_timeout``: a client that took nothing for nearly
+that time, and was not disconnected for it, has time to catch up."""
 
 _MEASURED_AFTER = 5.0
-"""Seconds of waiting after which is measured what the client took; that costs 10 µs."""
+"""Seconds of waiting after which the bytes that the client took are measured, for 10 µs."""
 
 _TCP_INFO = 192  # bytes that are asked for, linux/tcp.h
 _BYTES_ACKED = slice(120, 128)  # tcpi_bytes_acked: bytes that the other side has confirmed

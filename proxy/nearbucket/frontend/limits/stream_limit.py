@@ -26,7 +26,7 @@ _OTHER_FILES = 256  # descriptors for everything else: idle connections, checks,
 _LEAST = 16
 _SHARE_OF_MEMORY = 0.5
 _SHARE_OF_ORIGIN = 0.75
-"""Of the automatic limit, for one origin: an origin that hangs leaves the others some streams."""
+"""Of the automatic limit, for one origin: one that hangs leaves the others some streams."""
 
 _CGROUPS = (
     Path("/sys/fs/cgroup/memory.max"),

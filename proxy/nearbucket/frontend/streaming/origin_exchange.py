@@ -183,7 +183,7 @@ class OriginExchange:
     def _not_an_object(self, head: bytes, data: memoryview) -> None:
         status = status_of(head)
         self._signed_requests.on_status(status)
-        # that a failover bucket has no object is no answer
+        # a failover bucket may lack objects that the origin has
         if means_no_object(status) and not self._signed_requests.failover:
             self._error_reader = reader = ErrorResponseReader()
             self._read_error(reader, head + data)

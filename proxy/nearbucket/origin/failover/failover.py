@@ -1,10 +1,10 @@
 """The origins of a site: the first, and failover buckets that are asked when it fails.
 
-An origin fails for a request if the client would get 502, 503 or 504 of it. That it has no such
-object is an answer, and so is 403, which stands for that; of a failover bucket neither is, since it
-may lack what the origin has. Nor does it count if the bucket has another version than the origin
-had (``known_versions.py``). The origins whose breaker is open are asked last: what no other has may
-still be had of them.
+An origin fails for a request if its response would give the client 502, 503 or 504. 404 and 403 of
+the first origin are answers: it has no such object. Those of a failover bucket are not, since it
+may lack objects that the origin has; and what it sends is not used if it is another version than
+the origin had (``known_versions.py``). Origins whose breaker is open are asked last: only they may
+have the object.
 """
 
 from __future__ import annotations

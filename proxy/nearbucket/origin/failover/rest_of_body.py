@@ -63,7 +63,7 @@ class RestOfBody:
             wanted: Header fields: ``range`` and ``if-match``.
 
         Returns:
-            The rest; or a response of the only origin left, which shows that it has another
+            The rest; or a response of the one origin left, which shows that it has another
             version of the object, or none.
 
         Raises:

@@ -99,7 +99,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
 def _rollout(site: Site, values: Values, down: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     """How far the redirects of a site are switched on, and which buckets are up.
 
-    Whether an only origin is up is not watched: it counts as up.
+    An origin without failover buckets is not watched: it counts as up.
     """
     policy, up = SitePolicy.build(site), values.get("nearbucket_target_up", {})
     return {

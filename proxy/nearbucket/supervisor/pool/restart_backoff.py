@@ -1,9 +1,9 @@
-"""How long to wait before a worker that ended is replaced, and when that is no use any more."""
+"""The pauses before a worker that ended is replaced, and how many failures end the server."""
 
 from __future__ import annotations
 
 YOUNG = 10.0  # seconds; a worker that lived longer did not die of its start
-FIRST_PAUSE = 1.0  # seconds before the second of such is replaced, then 2, 4, 8 …
+FIRST_PAUSE = 1.0  # seconds before the second failure is replaced, then 2, 4, 8 …
 LONGEST_PAUSE = 30.0  # seconds
 FIRST_STARTS = 3  # failures in a row on every socket that end the server if none was ever ready
 FAILURES = 7  # failures in a row on every socket that end the server: with pauses of 31 s

@@ -31,7 +31,7 @@ class PassedSockets:
         environment: MutableMapping[str, str] = os.environ,
         first: int = _FIRST,
     ) -> None:
-        """Take them from the environment, which has no word of them afterwards.
+        """Take them from the environment, and remove the variables.
 
         Raises:
             ConfigError: One is not a listening TCP socket of ``listen.port`` or ``admin.port``.

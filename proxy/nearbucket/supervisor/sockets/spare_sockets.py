@@ -1,9 +1,9 @@
-"""Accepts connections for workers that do not.
+"""Accepts connections for workers that hang or are being replaced.
 
-With ``SO_REUSEPORT`` the kernel gives each listening socket its share of the connections, also to
-one whose worker hangs or is being replaced. Every worker has inherited all of these sockets, so
-others can take the connections from its accept queue. For the same reason a socket is closed only
-when every worker has closed its copy.
+With ``SO_REUSEPORT`` the kernel gives each listening socket its share of the connections, whether
+its worker accepts them or not. Every worker has inherited all of these sockets, so others can take
+the connections from its accept queue. For the same reason a socket is closed only when every worker
+has closed its copy.
 """
 
 from __future__ import annotations
