@@ -18,7 +18,7 @@ GRACE = 2.0
 that time, and was not disconnected for it, has time to catch up."""
 
 _MEASURED_AFTER = 5.0
-"""Seconds of waiting after which the bytes that the client took are measured, for 10 µs."""
+"""Seconds of waiting after which the bytes that the client took are measured."""
 
 _TCP_INFO = 192  # bytes that are asked for, linux/tcp.h
 _BYTES_ACKED = slice(120, 128)  # tcpi_bytes_acked: bytes that the other side has confirmed
