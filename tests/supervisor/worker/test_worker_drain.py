@@ -58,6 +58,21 @@ async def test_what_waits_for_another_worker_is_answered_before_the_sockets_are_
         socket.create_connection(address)
 
 
+async def test_a_worker_without_a_connection_accepts_new_ones_for_the_whole_grace(
+    worker: tuple[Worker, socket.socket],
+) -> None:
+    draining, other = worker
+    ended = asyncio.create_task(draining.drain(PATIENCE, grace=0.5))
+    with socket.socket() as client:
+        client.setblocking(False)  # noqa: FBT003  # the standard library's signature
+        await asyncio.sleep(0)  # the drain begins
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.get_running_loop().sock_connect(client, other.getsockname())
+        client.sendall(REQUEST)
+        assert await ended == 0
+        assert client.recv(100).startswith(b"HTTP/1.1 ")
+
+
 async def test_nothing_is_accepted_from_sockets_that_stay_open(
     worker: tuple[Worker, socket.socket],
 ) -> None:

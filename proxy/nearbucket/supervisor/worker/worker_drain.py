@@ -82,7 +82,7 @@ class WorkerDrain:
         """
         if sockets_stay:
             self._accepting.stop_now()
-        await self._wait(self._start + grace, accepting=not sockets_stay)
+        await self._wait(self._start + grace, for_new=not sockets_stay)
         if not sockets_stay:
             await self._accepting.stop()
         self._context.closing_idle = True
@@ -97,10 +97,13 @@ class WorkerDrain:
         """Cut the answers that are not complete after so many seconds."""
         self._deadline = min(self._deadline, time.monotonic() + cut_after)
 
-    async def _wait(self, until: float, *, accepting: bool = False) -> None:
-        """Wait until a time or the end of the drain; without accepting, until all is finished."""
+    async def _wait(self, until: float, *, for_new: bool = False) -> None:
+        """Wait for the end of all connections, at most until a time and the end of the drain.
+
+        With ``for_new`` also while there is no connection, because new ones may come.
+        """
         context = self._context
-        while (accepting or context.connections or context.handshakes) and (
+        while (for_new or context.connections or context.handshakes) and (
             time.monotonic() < min(until, self._deadline)
         ):
             for connection in tuple(context.connections):
