@@ -12,10 +12,15 @@ from tests.programs import program
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Tls", "client_side", "expire", "make_certificate", "server_side"]
+__all__ = ["EC", "RSA", "Tls", "client_side", "expire", "make_certificate", "server_side"]
 
 
-def make_certificate(folder: Path, name: str) -> Tls:
+EC = ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+RSA = ("rsa:2048",)
+"""Types of keys, as ``openssl req -newkey`` has them."""
+
+
+def make_certificate(folder: Path, name: str, newkey: tuple[str, ...] = EC) -> Tls:
     """A certificate for ``name`` and 127.0.0.1, over the one that may be in the folder."""
     certificate, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
@@ -24,9 +29,7 @@ def make_certificate(folder: Path, name: str) -> Tls:
             "req",
             "-x509",
             "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
+            *newkey,
             "-nodes",
             "-days",
             "2",

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Certificate:
-    """The certificate in use, in the server's TLS ``context``."""
+    """The certificate in use, in the TLS ``context`` for new connections."""
 
     def __init__(self, settings: Tls) -> None:
         """Load the files.
@@ -46,8 +46,8 @@ class Certificate:
             return
         self._stamps = stamps
         try:
-            _context(*self._files)  # the context in use must not be left half loaded
-            self.context.load_cert_chain(*self._files)
+            # Not loaded into the context in use: that keeps a certificate for each type of key.
+            self.context = _context(*self._files)
         except (ConfigError, OSError) as error:
             _log.error("certificate not reloaded, the old one stays in use: %s", error)
         else:
