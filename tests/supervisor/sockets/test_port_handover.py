@@ -54,6 +54,28 @@ async def test_the_next_instance_gets_the_sockets_and_says_when_it_is_ready() ->
             each.close()
 
 
+async def test_an_instance_that_goes_on_takes_connections_on_all_its_sockets() -> None:
+    with ExitStack() as stack:
+        running = Running(stack)
+        done = asyncio.create_task(running.handover.done())
+        taken = await asyncio.to_thread(take_sockets, running.settings)
+        assert taken is not None
+        confirming = asyncio.create_task(taken.confirm(taken.public))
+        async with asyncio.timeout(5):
+            while not running.fewer:  # noqa: ASYNC110  # no event tells of it
+                await asyncio.sleep(0)
+            confirming.cancel()  # the next instance ends while it closes sockets
+            for each in (taken.running, taken.door, taken.admin, *taken.public):
+                each.close()
+            while running.handover.shared:  # noqa: ASYNC110  # nor of this
+                await asyncio.sleep(0)
+            for each in running.public:
+                with socket.socket() as client:
+                    client.setblocking(False)  # noqa: FBT003  # the standard library's signature
+                    await asyncio.get_running_loop().sock_connect(client, each.getsockname())
+        done.cancel()
+
+
 async def test_without_an_instance_there_is_nothing_to_take() -> None:
     assert take_sockets(settings(listen={"port": 1}, admin={"port": 2})) is None
 

@@ -21,7 +21,8 @@ HANDSHAKE = 0.25  # seconds for a client's answer to the SYN-ACK: longer than mo
 _MOST = 3.0  # seconds to empty the queue, which a worker without free descriptors cannot
 _LOOK = 0.01  # seconds between two looks at the queue
 
-_SO_ATTACH_FILTER = 26  # asm-generic/socket.h; the socket module has no name for it
+# asm-generic/socket.h; the socket module has no names for them
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _INSTRUCTIONS = (  # linux/filter.h: operation, jump if true, jump if false, operand
     (0x30, 0, 0, 13),  # load the byte of the TCP header that has the flags
     (0x45, 0, 1, 0x02),  # is SYN set?
@@ -41,6 +42,12 @@ def ignore_new_connections(listener: socket.socket) -> None:
     program = struct.pack("HP", len(_INSTRUCTIONS), ctypes.addressof(memory))
     with contextlib.suppress(OSError):
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def take_new_connections(listener: socket.socket) -> None:
+    """Undo ``ignore_new_connections``, whichever process has called it."""
+    with contextlib.suppress(OSError):  # there is no filter
+        listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
 async def emptied(*listeners: socket.socket) -> None:

@@ -7,7 +7,8 @@ it is named after both addresses, is as visible as a TCP port, and is gone with 
 1. The next instance connects and gets the sockets. Both instances accept connections.
 2. When it is ready and has fewer workers, it sends a byte: each worker of the running instance then
    accepts from every socket, and those without a worker in the next instance are emptied.
-3. When that is done, it sends another byte. If it ends before, the running instance goes on.
+3. When that is done, it sends another byte. If it ends before, the running instance goes on, with
+   all sockets.
 4. The running instance stops accepting and drains.
 
 Each end makes sure that the other runs as the same user.
@@ -25,7 +26,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import ConfigError
-from nearbucket.supervisor.sockets.accept_queue import emptied, ignore_new_connections
+from nearbucket.supervisor.sockets.accept_queue import (
+    emptied,
+    ignore_new_connections,
+    take_new_connections,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,6 +135,7 @@ class Handover:
         """
         self._on_fewer = on_fewer
         self._door = door
+        self._public = public
         self._sockets = (door, admin, *public)
         self.shared = False
 
@@ -147,6 +153,8 @@ class Handover:
                 if await self._confirmed(successor):
                     return
                 self.shared = False
+            for each in self._public:  # it may have begun to close some
+                take_new_connections(each)
             _log.warning("the other instance has ended before it was ready; this one goes on")
 
     async def _confirmed(self, successor: socket.socket) -> bool:
