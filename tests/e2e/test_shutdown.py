@@ -235,6 +235,25 @@ def test_an_instance_goes_on_if_the_next_one_ends_before_it_is_ready(
         assert first.stop() == 0
 
 
+def test_an_instance_that_is_stopped_before_it_is_ready_leaves_the_admin_port_to_the_other(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    first = instance(s3, tmp_path / "1")
+    second = instance(s3, tmp_path / "2", before=first, drain_grace="1s")
+    second.environment["NEARBUCKET_REGIONS__SOURCE"] = f"http://127.0.0.1:{free_port()}/none"
+    with first, ExitStack() as stack:
+        first.ready()
+        with second:
+            first.until("/healthz", lambda *_: "goes on until this one is ready" in second.said())
+            for _ in range(WAITING):  # some of them are the second one's, which waits for them
+                assert answer_of(stack.enter_context(connect(first)), STREAMED) == "answered"
+            second.signal(signal.SIGTERM)
+            first.until("/healthz", lambda *_: "draining" in second.said())
+            assert {first.admin("/readyz")[0] for _ in range(WAITING)} == {200}
+            assert second.wait() == 0
+        assert first.stop() == 0
+
+
 def test_connections_wait_in_the_socket_of_systemd_for_the_next_instance(
     s3: LocalS3, tmp_path: Path
 ) -> None:

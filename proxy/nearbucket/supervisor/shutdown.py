@@ -59,10 +59,14 @@ class Shutdown:
             self._pool.cut_answers()
         self.requested.set()
 
-    async def take_over(self, not_ready: Callable[[], Sequence[str]]) -> None:
-        """Wait until this instance is ready, and have the one before stop."""
+    async def take_over(self, not_ready: Callable[[], Sequence[str]]) -> bool:
+        """Wait until this instance is ready, and have the one before stop, if there is one.
+
+        Returns:
+            Whether that was done. Otherwise the admin port stays with the one before.
+        """
         if self._given.taken is None:
-            return
+            return False
         if reasons := not_ready():
             _log.info("the running instance goes on until this one is ready: %s", reasons)
         while not_ready() and not self.requested.is_set():  # noqa: ASYNC110  # three causes
@@ -71,11 +75,12 @@ class Shutdown:
             await self._given.taken.confirm(self._given.surplus)
             self._taking_over = False
             _log.info("the ports are taken over from the instance before")
+        return not self._taking_over
 
     async def hand_over(self, settings: Settings, admin: AdminServer) -> None:
         """End when another instance has taken the ports over."""
-        if self._given.stay:
-            return  # the sockets are systemd's
+        if self._given.stay or self._taking_over:
+            return  # the sockets are systemd's, or still those of the instance before
         door = self._given.taken.door if self._given.taken else open_door(settings)
         if door is None:
             return

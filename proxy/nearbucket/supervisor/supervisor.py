@@ -133,8 +133,7 @@ class Supervisor:
         tasks = [asyncio.create_task(each) for each in (self._feed.run(), self._watch_file())]
         try:
             await self._pool.ready(self._stop)
-            if self._given.taken is not None:
-                await self._shutdown.take_over(self.not_ready)
+            if await self._shutdown.take_over(self.not_ready):
                 await admin.start()
             tasks.append(asyncio.create_task(self._shutdown.hand_over(self.settings, admin)))
             self._announce(admin)
