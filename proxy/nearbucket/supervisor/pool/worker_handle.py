@@ -224,7 +224,9 @@ class WorkerHandle:
     async def ended(self) -> None:
         """Wait for the end of the process; log where it crashed."""
         await self.process.wait()
-        if not self.hung and (stack := self._stack.read()):
+        if self.hung:
+            await self._killing  # it may still ask for the stack: the signal can end a new process
+        elif stack := self._stack.read():
             _log.error("worker process %d crashed. Where it was:\n%s", self.process.pid, stack)
 
     @property
