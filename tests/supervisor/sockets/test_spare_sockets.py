@@ -96,6 +96,13 @@ async def test_all_sockets_are_accepted_from_before_they_are_closed(two: Two) ->
     assert [await said(client) for client in waiting] == [b"hello", b"hello"]
 
 
+async def test_then_a_worker_that_ends_does_not_keep_others_from_being_served(two: Two) -> None:
+    two.spare.use_all()
+    assert await said(two.client(2)) == b"hello"
+    two.spare.use([1])  # the supervisor's word when worker 1 has ended its drain
+    assert await said(two.client(2)) == b"hello"
+
+
 async def test_a_socket_that_is_closed_before_it_could_be_opened_is_no_error(
     two: Two, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -35,12 +35,15 @@ class SpareSockets:
         """
         self._listeners = dict(listeners)
         self._accept = accept
+        self._is_last = False
         self._wanted: Collection[int] = ()
         self._servers: dict[int, asyncio.Server] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
 
     def use(self, slots: Collection[int]) -> None:
         """Accept connections on the sockets of these slots, and on no other."""
+        if self._is_last:
+            return
         self._wanted = [slot for slot in slots if slot in self._listeners]
         for slot in [slot for slot in self._servers if slot not in self._wanted]:
             self._servers.pop(slot).close()
@@ -54,11 +57,13 @@ class SpareSockets:
         return list(self._listeners.values())
 
     def use_all(self) -> None:
-        """Accept connections on every socket."""
+        """Accept connections on every socket until ``close``, whatever is wanted meanwhile."""
         self.use(self._listeners)
+        self._is_last = True
 
     def close(self) -> None:
         """Accept nothing any more, and close the sockets."""
+        self._is_last = False
         self.use(())
         for listener in self._listeners.values():
             listener.close()
