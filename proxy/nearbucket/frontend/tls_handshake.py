@@ -8,6 +8,7 @@ bound those that never complete one. Here its plain server accepts connections, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from typing import TYPE_CHECKING, cast
@@ -43,11 +44,12 @@ class TlsHandshake(asyncio.Protocol):
         if len(context.connections) + len(context.handshakes) >= context.max_connections:
             context.counters.add("nearbucket_connections_refused_total")
         else:
-            # A descriptor of our own: the transport closes its own, and has read nothing yet.
-            sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-            task = asyncio.create_task(self._negotiate(sock))
-            context.handshakes.add(task)
-            task.add_done_callback(context.handshakes.discard)
+            with contextlib.suppress(OSError):  # no descriptor is free, which ``FileLimit`` logs
+                # One of our own: the transport closes its own, and has read nothing yet.
+                sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+                task = asyncio.create_task(self._negotiate(sock))
+                context.handshakes.add(task)
+                task.add_done_callback(context.handshakes.discard)
         cast("asyncio.Transport", transport).abort()  # uvloop's is no ``asyncio.Transport``
 
     async def _negotiate(self, sock: socket.socket) -> None:
