@@ -132,6 +132,7 @@ def test_a_warning_is_given_exactly_if_a_client_can_write_its_address(
         pytest.param("localhost", None, id="its name"),
         pytest.param("10.0.0.9", None, id="private"),
         pytest.param("fd00::9", None, id="private, IPv6"),
+        pytest.param("100.64.0.9", None, id="shared: of pods in EKS"),
         pytest.param("0.0.0.0", "note", id="all addresses"),
         pytest.param("::", "note", id="all addresses, IPv6"),
         pytest.param("8.8.8.8", "warning", id="public"),

@@ -81,7 +81,7 @@ def _is_public(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host != "localhost"
-    return address.is_unspecified or not address.is_private
+    return address.is_unspecified or address.is_global
 
 
 def _is_unspecified(host: str) -> bool:
