@@ -96,3 +96,15 @@ async def test_one_that_is_cancelled_leaves_its_turn_to_the_next() -> None:
     queue.leave()
     assert has_turn(first)
     assert has_turn(third)
+
+
+async def test_a_network_whose_only_check_is_given_up_takes_no_turn() -> None:
+    queue = CheckQueue(1, 4)
+    entered(queue, GREEDY, 1)
+    (given_up,) = entered(queue, OTHER, 1)
+    own = [queue.enter(NO_CLIENT, refusable=False) for _ in range(3)]
+    (third,) = entered(queue, THIRD, 1)
+    assert has_turn(given_up) is False
+    for _ in range(4):
+        queue.leave()
+    assert all(has_turn(each) for each in (third, *own))

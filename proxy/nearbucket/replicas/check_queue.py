@@ -91,7 +91,10 @@ class CheckQueue:
 
     def _give_up(self, network: bytes) -> None:
         """Take the last check from the queue of a network."""
-        ticket = self._queues[network].pop()
+        queue = self._queues[network]
+        ticket = queue.pop()
+        if not queue:
+            del self._queues[network]
         self.waiting -= 1
         ticket.networks.remove(network)
         if not ticket.networks and not ticket.turn.done():
