@@ -107,6 +107,26 @@ async def test_unfinished_heads_and_requests_that_wait_take_no_more_memory_than_
             tracemalloc.stop()
 
 
+async def test_what_waits_behind_a_body_that_is_not_read_is_bounded(serve: Serve) -> None:
+    """Aiohttp drops the body after the answer, and reads from the client again."""
+    says = Say(reply("200 OK", b"first")), Say(reply("200 OK", length=10), "hang")
+    async with (
+        ScriptedS3(*says) as server,
+        serve(scripted(server, limits={"drain_timeout": "100ms"})) as served,
+    ):
+        client = await served.connect()
+        body = bytes(10 * LIMIT)
+        with_body = head_of("/a.txt", FROM, f"Content-Length: {len(body)}") + body
+        await client.send(with_body + head_of("/b.txt", FROM) + FIELD * 25)
+        assert (await client.answer()).body == b"first"
+        await client.reader.readuntil(b"\r\n\r\n")
+        flood = asyncio.ensure_future(_send_all(client, FIELD * 250, 25))
+        await asyncio.wait([flood], timeout=0.5)
+        assert not flood.done()
+        flood.cancel()
+        client.writer.transport.abort()
+
+
 async def test_endless_trailers_end_the_connection(serve: Serve) -> None:
     async with recorded(serve) as (served, _):
         client = await served.connect()

@@ -145,6 +145,11 @@ class AiohttpConnection(RequestHandler):
         elif not self._reading_paused:  # by aiohttp, for a body that is not read
             self.transport.resume_reading()
 
+    def _resume_transport_reading(self) -> None:
+        """Aiohttp has read a body: read from the client again, unless too much waits behind it."""
+        if not self._held:
+            super()._resume_transport_reading()
+
     @property
     def is_head(self) -> bool:
         """Whether the message that was read last began like a HEAD: its answer has no body."""
