@@ -242,3 +242,15 @@ async def test_an_error_of_s3_whose_end_does_not_come_is_answered_from_what_has_
         lane.check(monotonic() + 6)
         assert (await asking).status == 404
     assert len(server.asked) == 1
+
+
+async def test_a_client_that_is_too_slow_for_the_answer_before_ends_no_stream() -> None:
+    async with ScriptedS3(Say(b"", then="hang")) as server, serving(scripted(server)) as served:
+        await (await served.connect()).send(head_of("/a.txt", FROM))
+        await until(lambda: len(server.asked) == 1)
+        (lane,) = served.client_connections()
+        lane._end_slow_client(1024)
+        assert served.streams() == 0
+        assert not any(served.figures("nearbucket_stream_ends_total").values())
+        limit = served.worker.context.stream_limits.by_site["*"]
+        assert limit.count == 0

@@ -207,18 +207,18 @@ class Relay:
             self._task = None
             self._complete()
 
-    def client_lost(self) -> None:
+    def client_lost(self, how: str = "client-gone") -> None:
         """The client's connection is closed."""
         if self._exchange.response is None:
             self._count_end()
             self._exchange.close()
             self._record(monotonic(), complete=False)
         else:
-            self._end("client-gone")
+            self._end(how)
 
     def client_too_slow(self) -> None:
-        """The client takes less than ``limits.min_rate``."""
-        self._end("client-slow")
+        """The client takes less than ``limits.min_rate``, perhaps of the answer before."""
+        self.client_lost("client-slow")
 
     def _abort(self, how: str) -> None:
         self._end(how)
