@@ -20,10 +20,12 @@ class Socket(Protocol):
         """See ``socket.socket``."""
 
 
-def fix_receive_buffer(sock: Socket, *, fixed: bool) -> None:
+def fix_receive_buffer(sock: Socket | None, *, fixed: bool) -> None:
     """Keep the buffer from growing, or let the kernel choose its size again.
 
-    Before Linux 5.14 it always grows.
+    Before Linux 5.14 it always grows. A TLS transport whose connection is lost has no socket.
     """
+    if sock is None:
+        return
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, _SOCK_RCVBUF_LOCK if fixed else 0)

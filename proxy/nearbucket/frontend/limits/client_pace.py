@@ -91,8 +91,10 @@ class ClientPace:
         return self.limit
 
     def _use(self, limit: int) -> None:
-        if limit != self.limit:
-            self.limit = limit
+        if limit == self.limit:
+            return
+        self.limit = limit
+        if self._socket is not None:  # of TLS: the connection below is lost
             value = 0 if limit == _MOST else limit  # 0: no limit but the kernel's own
             with suppress(OSError):  # closed meanwhile
                 self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, value)

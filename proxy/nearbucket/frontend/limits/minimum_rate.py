@@ -34,7 +34,7 @@ class ClientCredit:
         self._checked = now
         self._left = grace
         self._waited = 0.0
-        self._acked = _acked(transport)
+        self._acked = _acked(transport) or 0
 
     def used_up(self, transport: asyncio.Transport, now: float, rate: int, grace: float) -> bool:
         """Once a second: whether the client has taken too little for too long.
@@ -48,19 +48,26 @@ class ClientCredit:
         if transport.get_write_buffer_size():  # otherwise S3 is the slower side
             self._waited += now - self._checked
         self._checked = now
-        if self._waited >= _MEASURED_AFTER:
-            acked = _acked(transport)
+        if self._waited < _MEASURED_AFTER:
+            return False
+        acked = _acked(transport)
+        if acked is not None:
             gained = (acked - self._acked) / rate
             self._left = min(grace, self._left + gained - self._waited)
             self._acked, self._waited = acked, 0.0
         return self._left <= 0
 
 
-def _acked(transport: asyncio.Transport) -> int:
-    """Bytes that the client's side has confirmed; always 0 if the kernel does not tell."""
+def _acked(transport: asyncio.Transport) -> int | None:
+    """Bytes that the client's side has confirmed, always 0 if the kernel does not tell.
+
+    None if the connection is lost.
+    """
     sock = transport.get_extra_info("socket")
+    if sock is None:  # of TLS: the transport's end is to come
+        return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO)
     except OSError:  # closed meanwhile
-        return 0
+        return None
     return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
