@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tests.behaviour.test_copies import copies, reason
 from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
-from tests.scripteds3 import Say, ScriptedS3, reply
+from tests.build import OUTSIDE
+from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import check_few_at_once, client_at, give_checks_time
 
 if TYPE_CHECKING:
@@ -90,6 +91,24 @@ async def test_a_network_has_no_more_streams_than_its_limit_and_others_have_thei
         await until(lambda: served.streams() == 4)
         await _streams(served, "203.0.113.250", 1)
         assert (await served.get("/9.txt", client_at("203.0.113.251"))).status == 503
+
+
+async def test_a_request_that_s3_has_answered_is_not_refused_for_its_network(serve: Serve) -> None:
+    """Others of the network come while the streaming lane passes S3's 404 on."""
+    missing = Say(error("404 Not Found", "NoSuchKey"))
+    async with (
+        ScriptedS3(*[missing] * 100) as server,
+        serve(scripted(server, limits={"per_client": 2})) as served,
+    ):
+
+        async def asking(number: int) -> list[int]:
+            client, field = await served.connect(), client_at(OUTSIDE)
+            return [(await client.get(f"/{number}/{n}.txt", field)).status for n in range(10)]
+
+        lists = await asyncio.gather(*map(asking, range(10)))
+        statuses = [status for each in lists for status in each]
+        assert {*statuses} == {404, 503}
+        assert statuses.count(404) == len(server.asked)
 
 
 async def test_without_a_limit_a_network_has_any_number_of_streams(serve: Serve) -> None:

@@ -130,11 +130,13 @@ class _Exchange:
         if self._network is not None or context.client_limit.most is None:
             return None
         network = client_network(decision.client)
-        if context.client_limit.begin(network):
-            self._network = network
-            return None
-        context.counters.add("nearbucket_client_limit_total")
-        return self._instead(decision, HTTPStatus.SERVICE_UNAVAILABLE, text=TOO_MANY_OF_NETWORK)
+        if self._earlier is not None:  # the streaming lane had begun it
+            context.client_limit.begin_again(network)
+        elif not context.client_limit.begin(network):
+            context.counters.add("nearbucket_client_limit_total")
+            return self._instead(decision, HTTPStatus.SERVICE_UNAVAILABLE, text=TOO_MANY_OF_NETWORK)
+        self._network = network
+        return None
 
     def _hosts(self) -> list[str]:
         """Hosts to which the site of the request may redirect; those of other sites are private."""

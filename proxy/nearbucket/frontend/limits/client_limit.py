@@ -23,11 +23,15 @@ class ClientLimit:
             network: From ``client_network``; empty if not known, which has no limit.
         """
         if self.most is not None and network:
-            count = self._in_progress.get(network, 0)
-            if count >= self.most:
+            if self._in_progress.get(network, 0) >= self.most:
                 return False
-            self._in_progress[network] = count + 1
+            self.begin_again(network)
         return True
+
+    def begin_again(self, network: bytes) -> None:
+        """Count one that another lane has begun and passed on, even if there are too many."""
+        if network:
+            self._in_progress[network] = self._in_progress.get(network, 0) + 1
 
     def end(self, network: bytes) -> None:
         """One for this network has ended. Does nothing if it began before there was a limit."""
