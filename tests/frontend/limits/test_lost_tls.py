@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.frontend.client_pace import LEAST, ClientPace
-from nearbucket.frontend.connection_timeouts import ConnectionTimeouts
-from nearbucket.frontend.minimum_rate import ClientCredit
+from nearbucket.frontend.limits.client_pace import LEAST, ClientPace
+from nearbucket.frontend.limits.connection_timeouts import ConnectionTimeouts
+from nearbucket.frontend.limits.minimum_rate import ClientCredit
 from nearbucket.s3.receive_buffer import fix_receive_buffer
 from tests.certificates import Tls, client_side, make_certificate, server_side
 from tests.serving import LOOPS, PATIENCE

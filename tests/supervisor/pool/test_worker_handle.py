@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.supervisor.ipc import Channel
+from nearbucket.supervisor.pool.worker_handle import StartedWorker, WorkerHandle
 from nearbucket.supervisor.stack_dump import StackDump
-from nearbucket.supervisor.worker_handle import StartedWorker, WorkerHandle
 from nearbucket.supervisor.worker_silence import START_LIMIT
 
 if TYPE_CHECKING:
