@@ -6,7 +6,7 @@ import http.client
 import os
 import signal
 import socket
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,6 +133,22 @@ def test_the_exit_code_is_1_when_the_drain_had_to_cut_a_download(
         (line,) = running.lines()
         assert line["complete"] is False
         assert "limits.drain_timeout is over: 1 answers cut" in running.said()
+
+
+def test_a_log_without_a_reader_does_not_make_the_drain_fail(s3: LocalS3, tmp_path: Path) -> None:
+    running = instance(s3, tmp_path, drain_timeout="100ms")
+    os.mkfifo(running.output)
+    pipe = os.open(running.output, os.O_RDWR | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while os.write(pipe, b"full"):
+            pass
+    try:
+        with running:
+            assert running.ready().get(BIG_PATH, WEST).status == 301
+            assert running.stop() == 0
+    finally:
+        os.close(pipe)
+    assert "does not end; killed" not in running.said()
 
 
 def test_a_second_sigint_cuts_what_runs(s3: LocalS3, tmp_path: Path) -> None:

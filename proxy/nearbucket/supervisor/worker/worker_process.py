@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+LOG_PATIENCE = 1.0  # seconds for the reader of each log at the end; both fit in END_MARGIN
 CREDENTIALS_TIMEOUT = 30.0  # seconds; the SDK may have to wait for a slow metadata service
 
 
@@ -217,7 +218,7 @@ async def _run(given: Inherited) -> int:
         pass
     cut = await handler.drain()
     handler.send_stats(LAST_STATS)
-    await worker.context.log.close()
+    await worker.context.log.close(LOG_PATIENCE)
     handler.send_stats(LAST_STATS)  # again, with the log lines that could not be written
     beating.cancel()
     await channel.close()
@@ -252,7 +253,7 @@ def serve(given: Inherited) -> int:
         _log.exception("the worker failed")
         return 1
     finally:
-        log.close()
+        log.close(LOG_PATIENCE)
 
 
 def main() -> None:
