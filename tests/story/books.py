@@ -19,6 +19,8 @@ GB = 1 << 30
 PAUSE = 0.6
 """Seconds after which a second request for an object looks as if the client came back: 0.8 in the
 product (``came_back``), less what a request takes."""
+TELLING = frozenset({"target-down", "came-back"})
+"""Reasons of streams that tell the product, too, that the client asks again."""
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -33,8 +35,8 @@ class Books(NamedTuple):
             truth.
         dead: Bytes of redirects that led nowhere. They count as saved if the client did not come
             back, and until later savings have paid for them.
-        repeated: Bytes of redirects of an object to which the client had just been redirected. They
-            look as if it came back without the object, so they need not count as saved.
+        repeated: Bytes that clients got by a redirect and asked for again, with no other redirect
+            between. They look as if the redirect had failed, so they need not count as saved.
     """
 
     requests: tuple[int, int, int]
@@ -153,13 +155,19 @@ def _books(stage: Stage, figures: dict[str, float], log: list[Line]) -> Books:
 
 
 def _repeated(answered: list[Download]) -> int:
-    """Bytes of redirects that repeat the client's last one after a pause."""
+    """Bytes that clients got by a redirect and asked for again after a pause, with none between."""
     last: dict[tuple[str, str], Download] = {}
     size = 0
-    redirected = (each for each in answered if each.answer.redirected)
-    for each in sorted(redirected, key=lambda download: download.answer.began):
-        before = last.get(each.asker)
-        if before and before.key == each.key and each.answer.began - before.answer.began >= PAUSE:
-            size += len(each.answer.body)
-        last[each.asker] = each
+    for each in sorted(answered, key=lambda download: download.answer.began):
+        before, answer = last.get(each.asker), each.answer
+        if (
+            before
+            and before.key == each.key
+            and answer.began - before.answer.began >= PAUSE
+            and (answer.redirected or answer.reason in TELLING)
+        ):
+            del last[each.asker]
+            size += len(before.answer.body) if before.answer.good else 0
+        if answer.redirected:
+            last[each.asker] = each
     return size
