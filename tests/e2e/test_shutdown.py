@@ -136,6 +136,7 @@ def test_the_exit_code_is_1_when_the_drain_had_to_cut_a_download(
         (line,) = running.lines()
         assert line["complete"] is False
         assert "limits.drain_timeout is over: 1 answers cut" in running.said()
+        assert "drained; answers were cut: exit code 1" in running.said()
 
 
 def test_a_log_without_a_reader_does_not_make_the_drain_fail(s3: LocalS3, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class Supervisor:
             complete = await self._pool.drain(how)
             await admin.close()
         self._pool.raise_failure()
-        _log.info("drained; goodbye")
+        _log.info("drained; %s", "goodbye" if complete else "answers were cut: exit code 1")
         return complete
 
     def _announce(self, admin: AdminServer) -> None:
