@@ -51,6 +51,13 @@ _MOST = 1 << 17
 """Bytes of a request, most of them the environment."""
 
 
+def _readable(descriptor: int, timeout: float | None) -> bool:
+    """Wait for bytes; ``select`` takes no descriptor from 1,024 on."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else timeout * 1000))
+
+
 class Started:
     """A started command, with the methods of ``subprocess.Popen``.
 
@@ -86,7 +93,7 @@ class Started:
             os.kill(self.pid, number)
 
     def _code(self, timeout: float | None) -> int | None:
-        if self.returncode is None and select.select([self._ended], [], [], timeout)[0]:
+        if self.returncode is None and _readable(self._ended, timeout):
             (self.returncode,) = _NUMBER.unpack(os.read(self._ended, _NUMBER.size))
             os.close(self._ended)
         return self.returncode
