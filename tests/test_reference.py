@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TESTS = Path(__file__).parent
-FOLDERS = ("behaviour", "chaos", "equivalence", "e2e", "story")
+FOLDERS = ("behaviour", "cdn", "chaos", "equivalence", "e2e", "story")
 FILES = [file for folder in FOLDERS for file in sorted((TESTS / folder).rglob("*.py"))]
 
 OURS = {"self", "cls"}
