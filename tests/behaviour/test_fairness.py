@@ -76,13 +76,13 @@ async def test_a_network_has_no_more_streams_than_its_limit_and_others_have_thei
     ):
         first, _ = await _streams(served, "203.0.113.250", 2)
         refused = await served.get("/9.txt", client_at("203.0.113.251"))
-        assert refused.status == 503
+        assert refused.status == 429
         assert int(refused.headers["retry-after"]) > 0
         assert refused.headers["cache-control"] == "no-store"
         assert refused.headers["x-nearbucket"].startswith("stream;")
         assert served.count("nearbucket_client_limit_total") == 1
         await _streams(served, "2001:db8:ffff:1::1", 2)
-        assert (await served.get("/9.txt", client_at("2001:db8:ffff:2::1"))).status == 503
+        assert (await served.get("/9.txt", client_at("2001:db8:ffff:2::1"))).status == 429
         await _streams(served, "2001:db8:ffff:100::1", 1)
         assert (await served.get("/a.tar.gz", client_at("192.0.2.7"))).status == 301
         sock = first.writer.get_extra_info("socket")
@@ -90,7 +90,7 @@ async def test_a_network_has_no_more_streams_than_its_limit_and_others_have_thei
         first.writer.transport.abort()  # with a reset: a half-closed client gets its answer
         await until(lambda: served.streams() == 4)
         await _streams(served, "203.0.113.250", 1)
-        assert (await served.get("/9.txt", client_at("203.0.113.251"))).status == 503
+        assert (await served.get("/9.txt", client_at("203.0.113.251"))).status == 429
 
 
 async def test_a_request_that_s3_has_answered_is_not_refused_for_its_network(serve: Serve) -> None:
@@ -107,7 +107,7 @@ async def test_a_request_that_s3_has_answered_is_not_refused_for_its_network(ser
 
         lists = await asyncio.gather(*map(asking, range(10)))
         statuses = [status for each in lists for status in each]
-        assert {*statuses} == {404, 503}
+        assert {*statuses} == {404, 429}
         assert statuses.count(404) == len(server.asked)
 
 

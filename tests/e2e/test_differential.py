@@ -220,9 +220,7 @@ CHANGES = (
 
 _ERROR_FIELDS: dict[str, Callable[[Difference], bool]] = {
     "content-type": lambda d: d.proxied == "text/plain; charset=utf-8",
-    "cache-control": lambda d: (
-        d.proxied == ("public, max-age=10" if d.status == 404 else "no-store")
-    ),
+    "cache-control": lambda d: d.proxied == "no-store",
     "content-length": lambda d: d.proxied is not None,
     "accept-ranges": lambda d: d.proxied is None,
 }

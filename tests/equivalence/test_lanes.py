@@ -31,7 +31,10 @@ _DATE = re.compile(rb"\r\nDate: [^\r]*")
 
 async def _object(request: web.BaseRequest) -> web.StreamResponse:
     """An origin where every key exists, with its path for content."""
-    return web.Response(body=request.raw_path.encode(), headers={"ETag": '"e"'})
+    fields = {"ETag": '"e"', "Cache-Control": "public, max-age=9", "Expires": "x"}
+    if request.raw_path.endswith("xz"):
+        del fields["Cache-Control"]
+    return web.Response(body=request.raw_path.encode(), headers=fields)
 
 
 COUNTED = tuple(
@@ -193,6 +196,9 @@ _PLAIN = b"GET /a.tar.gz HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.
 _LONG = _PLAIN[:-2] + b"User-Agent: " + b"u" * 6000 + b"\r\n\r\n"
 _STREAM = b"GET /a.txt HTTP/1.1\r\nHost: dl.example\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
 
+_OUTSIDE = _PLAIN.replace(b"192.0.2.7", OUTSIDE.encode())
+"""For an object that others are redirected for: its answers are kept by no shared cache."""
+
 
 def same_answers(trio: Trio, pieces: list[bytes]) -> None:
     every, no_relay, plain = trio.answers(pieces)
@@ -213,6 +219,9 @@ def same_answers(trio: Trio, pieces: list[bytes]) -> None:
 @example(pieces=[_LONG, _LONG, _LONG.replace(b".tar.gz", b".txt")])
 @example(pieces=[_PLAIN.replace(b"/a", b"/" + b"%41" * 1000), _LONG])
 @example(pieces=[_STREAM, _STREAM, b"GET /a.txt HTTP/1.1\r\n\r\n"])
+@example(pieces=[_OUTSIDE] * 3)
+@example(pieces=[_OUTSIDE.replace(b".gz", b".xz")] * 3)
+@example(pieces=[_OUTSIDE.replace(b"\r\n\r\n", b"\r\nRange: bytes=0-1\r\n\r\n")] * 2)
 def test_all_lanes_give_the_same_answers(trio: Trio, pieces: list[bytes]) -> None:
     same_answers(trio, pieces)
 

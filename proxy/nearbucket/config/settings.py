@@ -197,7 +197,7 @@ class Limits(Section):
     are closed if ``listen.tls`` is set."""
     per_client: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
     """Streams and checks that may be in progress for one network of clients (IPv4 /24, IPv6 /56) in
-    each worker; further requests get 503, unless they are redirected. Unset: no limit. Clients
+    each worker; further requests get 429, unless they are redirected. Unset: no limit. Clients
     behind one NAT gateway are one network."""
     max_streams: Literal["auto"] | Annotated[int, Field(ge=1), NOT_BOOLEAN] = "auto"
     """Objects that each worker streams from one origin at a time; further requests get 503, unless

@@ -96,6 +96,10 @@ class Bypass(Section):
     """Stream the object from the origin, or redirect to a CDN that has it cached."""
     to: str | None = None
     """URL for ``mode: redirect``, to which the key is appended, such as https://cdn.example.com."""
+    cache_control: Literal["private", "origin"] = "private"
+    """Cache-Control of a streamed object that other clients are redirected for. ``private``: as S3
+    sends it, but no cache that clients share, such as a CDN, may keep the answer, since it would
+    hide the redirects. ``origin``: as S3 sends it."""
 
     @field_validator("to")
     @classmethod

@@ -15,6 +15,7 @@ from nearbucket.origin.failover.origin_breaker import PATIENCE, OriginBreaker, i
 from nearbucket.origin.pool.connection_pool import ConnectionPool
 from nearbucket.origin.pool.read_buffer import ReadBuffers
 from nearbucket.origin.pool.signed_requests import SignedRequestCache
+from nearbucket.policy.rules import SitePolicy
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.sigv4 import Signer
@@ -86,14 +87,12 @@ class OriginRegistry:
                 key: self._client(site, key, entry, breakers) for key, entry in site.origins.items()
             }
             origins = by_site[site.name] = SiteOrigins(
-                [*clients.values()], partial(self._shared, site.name)
+                [*clients.values()],
+                partial(self._shared, site.name),
+                SitePolicy.build(site).is_private,
             )
             of_site[site.name] = {
-                key: SignedRequestCache(
-                    client,
-                    self._pool_of(site.origins[key], used),
-                    origins if len(clients) > 1 else None,
-                )
+                key: SignedRequestCache(client, self._pool_of(site.origins[key], used), origins)
                 for key, client in clients.items()
             }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ VISIBLE = (
 )
 VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
 """Fields of RFC 9110 section 15.4.5 that S3 sends, without Content-Length: there is no content."""
+
+_PLACES = {name: place for place, name in enumerate(VISIBLE)}
+_DIRECTIVE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_SHARED_DIRECTIVES = frozenset({"public", "private", "s-maxage", "proxy-revalidate"})
+"""Directives of Cache-Control that are about shared caches alone (RFC 9111 section 5.2.2)."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
@@ -101,6 +107,26 @@ def visible_fields(headers: Mapping[str, str], names: tuple[str, ...]) -> list[t
         if shown and (shown.isascii() or not _SURROGATES.search(shown)):
             kept.append((name, shown))
     return kept
+
+
+@lru_cache(maxsize=256)
+def private_value(value: str) -> str:
+    """A Cache-Control that forbids shared caches to keep the answer, and tells clients the same."""
+    given = (directive.strip() for directive in _DIRECTIVE.findall(value))
+    kept = [
+        directive
+        for directive in given
+        if directive and directive.partition("=")[0].strip().lower() not in _SHARED_DIRECTIVES
+    ]
+    return ", ".join(["private", *kept])
+
+
+def private_fields(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The fields of ``visible_fields``, in their order, with ``private_value``."""
+    given = dict(fields).get("Cache-Control", "")
+    kept = [field for field in fields if field[0] != "Cache-Control"]
+    kept.append(("Cache-Control", private_value(given)))
+    return sorted(kept, key=lambda field: _PLACES[field[0]])
 
 
 def _content_encoding(value: str) -> str:

@@ -69,6 +69,8 @@ class SitePolicy:
     modes: Mapping[str, str]
     sent_to: tuple[str, ...]
     cdn_url: str | None
+    redirects: bool
+    private: bool
     presign: float | None
     max_key: int
     index: str
@@ -102,6 +104,8 @@ class SitePolicy:
             modes={region: site.mode_of(region) for region in site.targets},
             sent_to=tuple(site.sent_to),
             cdn_url=f"{site.bypass.to}/" if site.bypass.to else None,
+            redirects=redirect.percent > 0 and site.regions_in_use != [],
+            private=site.bypass.cache_control == "private",
             presign=redirect.presign,
             max_key=MAX_KEY - max(len(prefix.encode()) for prefix in prefixes),
             index=site.index or "",
@@ -176,6 +180,12 @@ class SitePolicy:
     def may_redirect(self, key: str) -> bool:
         """Whether there are clients that can be redirected to a copy of an object."""
         return self.matches_paths(key) and not self.is_mutable(key)
+
+    def is_private(self, key: str) -> bool:
+        """Whether no shared cache may keep a streamed object, which others are redirected for."""
+        if not self.private or not key or self.is_mutable(key):
+            return False
+        return self.cdn_url is not None or (self.redirects and self.matches_paths(key))
 
     def answers_head(self, facts: Facts) -> bool:
         """Whether the request is a HEAD, and those are not redirected."""

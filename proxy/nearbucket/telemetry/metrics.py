@@ -113,7 +113,7 @@ METRICS = (
                      "Connections over limits.max_connections: answered with 503, or closed before "
                      "their TLS handshake."),
     MetricDefinition("nearbucket_client_limit_total", "counter", (),
-                     "Requests over limits.per_client, answered with 503."),
+                     "Requests over limits.per_client, answered with 429."),
     MetricDefinition("nearbucket_file_limit_seconds_total", "counter", (),
                      "Seconds in which a worker had no free file descriptor, so that new "
                      "connections were closed without an answer."),

@@ -115,7 +115,8 @@ class _Exchange:
                 if decision.status == HTTPStatus.NO_CONTENT:
                     await self._preflight(response)
             case Stream(reason=Reason.NOT_MODIFIED) as decision:
-                response = unchanged(decision, reason_header=reason_header)
+                private = context.origins[decision.site].is_private(decision.key)
+                response = unchanged(decision, private=private, reason_header=reason_header)
             case Stream() as decision:
                 return await self._stream(decision)
             case _:
@@ -123,7 +124,7 @@ class _Exchange:
         return self._finish(response)
 
     def _over_limit(self, decision: Decision) -> web.StreamResponse | None:
-        """503 if the request needs S3, and its client's network is at ``limits.per_client``."""
+        """429 if the request needs S3, and its client's network is at ``limits.per_client``."""
         context = self._context
         if not isinstance(decision, Stream) or decision.reason is Reason.NOT_MODIFIED:
             return None
@@ -134,7 +135,7 @@ class _Exchange:
             context.client_limit.begin_again(network)
         elif not context.client_limit.begin(network):
             context.counters.add("nearbucket_client_limit_total")
-            return self._instead(decision, HTTPStatus.SERVICE_UNAVAILABLE, text=TOO_MANY_OF_NETWORK)
+            return self._instead(decision, HTTPStatus.TOO_MANY_REQUESTS, text=TOO_MANY_OF_NETWORK)
         self._network = network
         return None
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nearbucket.origin.missing_objects import Fields
 
 ALLOW = "GET, HEAD, OPTIONS"
-SHORT = "public, max-age=10"  # CloudFront's default for errors: a new object is soon visible
+NOT_KEPT = "no-store"  # for all that is no object: docs/request-handling.md, "Caches in front"
 LONG = "public, max-age=300"
 
 KEPT = frozenset({"content-range", "vary"})  # S3's fields that 404, 412 and 416 keep, beside CORS
@@ -63,7 +63,7 @@ def refusal(decision: Refuse, *, reason_header: bool, close: bool = False) -> we
     """A refusal with a line of text; ``close`` closes the connection after it."""
     response = _plain(decision.status)
     response.headers["Server"] = SERVER
-    response.headers["Cache-Control"] = "no-store"
+    response.headers["Cache-Control"] = NOT_KEPT
     if decision.reason is Reason.METHOD:
         response.headers["Allow"] = ALLOW
     if reason_header:
@@ -116,21 +116,23 @@ def instead(
     """
     response = _plain(status, _UNREADABLE if status == HTTPStatus.FORBIDDEN else text)
     response.headers.extend(fields)
-    # 412 and 416 depend on the request, and a failure may be over at the next one.
-    missing = status == HTTPStatus.NOT_FOUND
-    response.headers["Cache-Control"] = SHORT if missing else "no-store"
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    response.headers["Cache-Control"] = NOT_KEPT
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         response.headers["Retry-After"] = RETRY_AFTER
     decorate(response, decision, reason_header=reason_header)
     return response
 
 
-def unchanged(decision: Stream, *, reason_header: bool) -> web.Response:
+def unchanged(decision: Stream, *, private: bool, reason_header: bool) -> web.Response:
     """304 for a client that has the current version.
 
-    It has no Cache-Control, so that of the stored response stays (RFC 9110 section 15.4.5).
+    The object's Cache-Control is not known. Without one, that of the stored response stays (RFC
+    9110 section 15.4.5); if ``private``, a shared cache must not keep that any longer, and the
+    client asks each time rather than guess for how long it may not.
     """
     response = web.Response(status=HTTPStatus.NOT_MODIFIED)
+    if private:
+        response.headers["Cache-Control"] = "private, no-cache"
     response.headers["ETag"] = f'"{decision.etag}"'
     decorate(response, decision, reason_header=reason_header)
     return response

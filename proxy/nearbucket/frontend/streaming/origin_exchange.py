@@ -153,7 +153,7 @@ class OriginExchange:
             return None
         self._head = b""
         behind = data[len(head) - before :]
-        response = read_response(head)
+        response = read_response(head, private=self._signed_request.private)
         if response is None or (response.status == 206 and self._range is None):  # noqa: PLR2004
             self._not_an_object(head, behind)
             return None

@@ -15,6 +15,7 @@ from nearbucket.errors import OriginError
 from nearbucket.origin.error_response import ErrorResponse
 from nearbucket.origin.failover.known_versions import KnownVersions
 from nearbucket.origin.failover.rest_of_body import RestOfBody
+from nearbucket.origin.response_headers import private_fields
 from nearbucket.s3.sigv4 import canonical
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _FROM_FAILOVER = frozenset({200, 206, 304, 416})
 """Statuses of a failover bucket that are passed on. 412 is not: its ETag may be another one."""
+_WITH_OBJECT = frozenset({200, 206, 304})
 _OK, _NOT_FOUND = 200, 404
 _VERSION = "versionId"  # names an object of one bucket only
 
@@ -44,16 +46,24 @@ class EarlierAttempt(NamedTuple):
 
 
 class SiteOrigins:
-    """The origins of one site in order; most sites have only one."""
+    """The origins of one site in order; most sites have only one.
+
+    Attributes:
+        is_private: Whether no shared cache may keep an object, by its key.
+        has_failover: Whether there is more than one.
+    """
 
     def __init__(
         self,
         origins: Sequence[OriginClient],
         shared: Callable[[str], ShownObject | None] = lambda _: None,
+        is_private: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Take the origins, the first one first; ``shared`` as of ``KnownVersions``."""
         self._origins = tuple(origins)
-        self._versions = KnownVersions(shared) if len(origins) > 1 else None
+        self.is_private = is_private
+        self.has_failover = len(origins) > 1
+        self._versions = KnownVersions(shared) if self.has_failover else None
 
     async def open(  # noqa: PLR0913  # each is a part of a client's request, but for the last
         self,
@@ -100,6 +110,8 @@ class SiteOrigins:
             if self._accepts_answer(origin, key, query, answer):
                 if self._versions is not None:
                     answer.again = self.rest(origin, key, query)
+                if answer.status in _WITH_OBJECT and self.is_private(key):
+                    answer.headers = private_fields(answer.headers)
                 return answer
             answer.close()
             text = f"failover bucket {origin.failover} has another version of it, or none"

@@ -10,7 +10,7 @@ from operator import itemgetter
 
 import httptools
 
-from nearbucket.origin.response_headers import VISIBLE, ResponseHead, body_position
+from nearbucket.origin.response_headers import VISIBLE, ResponseHead, body_position, private_value
 
 _SHOWN = {name.lower().encode(): f"{name}: %b\r\n".encode() for name in VISIBLE}
 """Lines of the fields that a client may see, in the order that the aiohttp lane gives them."""
@@ -103,8 +103,12 @@ class _Fields:
             self.found[name] = value
 
 
-def read_response(head: bytes) -> ResponseHead | None:
-    """Read a head, with its empty line, that answers a plain GET.
+def read_response(head: bytes, *, private: bool = False) -> ResponseHead | None:
+    """Read a head that answers a plain GET.
+
+    Args:
+        head: The head with its empty line.
+        private: Whether no shared cache may keep the answer to the client.
 
     Returns:
         None for anything but a 200 or 206 with one valid Content-Length, and with printable ASCII
@@ -124,6 +128,8 @@ def read_response(head: bytes) -> ResponseHead | None:
         return None
     content_range = found.get(b"content-range", b"").decode("latin-1")
     position = body_position(status, content_range, int(length))
+    if private and (given := found.get(b"cache-control", b"")).isascii():
+        found[b"cache-control"] = private_value(given.decode()).encode()
     shown = b"".join([line % found[name] for name, line in _SHOWN.items() if name in found])
     if position is None or not _TEXT.fullmatch(shown) or b"aws-chunked" in shown.lower():
         return None

@@ -37,6 +37,7 @@ class SignedRequest:
         path: Path of the object.
         credentials: Credentials of the signature.
         until: Monotonic time until which the signature is used.
+        private: Whether no shared cache may keep the answer to the client.
         head_template: The last head for the whole object, if it was requested more than once.
     """
 
@@ -45,6 +46,7 @@ class SignedRequest:
     path: str
     credentials: Credentials
     until: float
+    private: bool
     head_template: HeadTemplate | None = None
     _asked_before: bool = False
 
@@ -83,7 +85,7 @@ class SignedRequestCache:
         Args:
             origin: The bucket's client.
             pool: The connections to its host.
-            origins: All origins of the site, if there are others; they resume bodies.
+            origins: All origins of the site; they resume bodies. By default this one alone.
         """
         self.origin = origin
         self.take = pool.take
@@ -96,8 +98,8 @@ class SignedRequestCache:
         if self.failover:
             self.on_status = self._on_status_of_failover
         self.accepts: Callable[[str, ResponseHead], bool] | None = None
-        if origins is not None:
-            self.accepts = partial(origins.accepts, origin)
+        if self._origins.has_failover:
+            self.accepts = partial(self._origins.accepts, origin)
 
     def _on_status_of_failover(self, status: int) -> None:
         self.origin.on_status(status)
@@ -132,8 +134,8 @@ class SignedRequestCache:
         whole = f"GET {path} HTTP/1.1\r\n{lines}via: 1.1 nearbucket\r\n\r\n".encode("ascii")
         if len(self._requests) >= _MOST_REQUESTS:
             self._requests.clear()
-        until = now + SIGNATURE_REUSE
-        made = self._requests[key] = SignedRequest(key, whole, path, credentials, until)
+        until, private = now + SIGNATURE_REUSE, self._origins.is_private(key)
+        made = self._requests[key] = SignedRequest(key, whole, path, credentials, until, private)
         return made
 
     def forget(self, key: str) -> None:
