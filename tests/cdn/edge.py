@@ -99,6 +99,10 @@ class Edge:
         await self._runner.cleanup()
         await self._session.close()
 
+    def invalidate(self) -> None:
+        """Forget all that is kept, as an invalidation of ``/*`` does."""
+        self._entries.clear()
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self
