@@ -124,6 +124,19 @@ sites:
     ]
 
 
+@pytest.mark.parametrize(("mode", "hosts"), [("on", 1), ("shadow", 1), ("off", 0)])
+def test_the_cdn_is_a_host_of_redirects_unless_nothing_is_redirected(
+    write: Any, mode: str, hosts: int
+) -> None:
+    text = f"""\
+sites:
+  - origin: {{bucket: downloads, region: us-east-1}}
+    redirect: {{mode: "{mode}"}}
+    bypass: {{mode: redirect, to: https://cdn.example}}
+"""
+    assert load(write(text), {}).sent_to == ["cdn.example"][:hosts]
+
+
 @pytest.mark.parametrize(
     ("environ", "says"),
     [

@@ -316,6 +316,34 @@ def test_what_the_cdn_is_of_no_use_for_is_not_sent_to_it(asked: Request, reason:
     assert decision.reason is reason
 
 
+class _Against:
+    """Stands for copies that are all not to be used, for one reason."""
+
+    def __init__(self, reason: Reason) -> None:
+        self._reason = reason
+
+    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
+        return ReplicaStatus(self._reason)
+
+    def came_back(
+        self, _site: str, _region: str, _client: str, _key: str, _request: Request
+    ) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.NOT_REPLICATED, Reason.UNREADABLE, Reason.ABSENT, Reason.UNVERIFIED,
+        Reason.TARGET_DOWN, Reason.SMALL,
+    ],
+)  # fmt: skip
+def test_what_depends_on_the_buckets_is_not_sent_to_the_cdn(reason: Reason) -> None:
+    decision = engine(CDN_OF).decide(request(), _Against(reason))
+    assert isinstance(decision, Stream)
+    assert decision.reason is reason
+
+
 def test_what_others_ask_is_sent_to_the_cdn() -> None:
     decision = engine(CDN_OF).decide(request("/a.txt", peer=OUTSIDE, host="cdn.example"))
     assert isinstance(decision, RedirectTo)

@@ -426,8 +426,7 @@ FIGURES = (
     [
         pytest.param(stream("us-west-2", Reason.SHADOW, target=True), [3 << 30, 3 << 30, 0],
                      id="streamed"),
-        pytest.param(replace(WEST, reason=Reason.SHADOW), [0, 3 << 30, 0],
-                     id="redirected to the CDN"),
+        pytest.param(replace(WEST, reason=Reason.PATH), [0, 0, 0], id="redirected to the CDN"),
         pytest.param(stream("us-west-2", Reason.OFF, target=True), [3 << 30, 0, 0], id="off"),
         pytest.param(stream("us-west-2", Reason.PERCENT, target=True), [3 << 30, 0, 0],
                      id="outside the percentage"),

@@ -40,9 +40,11 @@ class Redirect(Section):
     """Which requests are redirected, and how."""
 
     mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
-    """``shadow`` counts what would be redirected, but streams it."""
+    """``shadow`` counts what would be redirected, but streams it. ``off`` and ``shadow`` redirect
+    nothing, not to ``bypass.to`` either."""
     percent: Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN] = 100.0
-    """Share of requests that are redirected, chosen by a stable hash of client and path."""
+    """Share of requests that are redirected, also to ``bypass.to``, chosen by a stable hash of
+    client and path; the others are streamed."""
     paths: KeyPatterns = ("*.tar.*z*",)
     """Shell patterns for object keys that may be redirected; ``*`` matches slashes too."""
     exclude: KeyPatterns = ("*.sha256", "*.sha512", "*.md5", "*.asc", "*.sig")
@@ -93,7 +95,8 @@ class Bypass(Section):
     """The answer to requests that are not redirected to a target."""
 
     mode: Literal["stream", "redirect"] = "stream"
-    """Stream the object from the origin, or redirect to a CDN that has it cached."""
+    """Stream the object from the origin, or redirect to a CDN that has it cached, if
+    ``redirect.mode`` is ``on``."""
     to: str | None = None
     """URL for ``mode: redirect``, to which the key is appended, such as https://cdn.example.com."""
     cache_control: Literal["private", "origin"] = "private"
@@ -184,8 +187,15 @@ class Site(Section):
             self.targets[region].location(dualstack=dualstack)
             for region in self.regions_in_use
             for dualstack in (False, True)
-        } | {self.bypass.to or ""}
+        }
+        if self.redirect.mode != "off":
+            bases.add(self.bypass.to or "")
         return sorted({urlsplit(base).netloc for base in bases if base})
+
+    @property
+    def redirects_to_cdn(self) -> bool:
+        """Whether clients without a target are redirected to ``bypass.to``, if there is one."""
+        return self.redirect.mode == "on" and self.redirect.percent > 0
 
     def mode_of(self, region: str) -> str:
         """``redirect.mode`` for a target: the site's or its own, whichever redirects less."""

@@ -66,7 +66,7 @@ class AnswerRecorder:
         complete: bool = True,  # noqa: FBT001, FBT002  # a name takes the hot path longer
         failover: str = "",
     ) -> None:
-        """Count and log one answer; note it as a recent redirect if it sends to a target.
+        """Count and log one answer; note it as a recent redirect if it is one.
 
         Args:
             cached: The client and the object.
@@ -90,7 +90,7 @@ class AnswerRecorder:
             is_counted = client.range_mark and saved and entry.until != COUNTED_BEFORE
             if is_counted and counters.redirects and status:
                 self._count_range(client, entry, now)
-            if client.free_until < now and counters.redirects and status:
+            if client.free_until < now and status:
                 self._judge(client, Try(entry.mark ^ client.part, entry.method, saved, now))
         log = self._log
         form = log.format
@@ -119,7 +119,7 @@ class AnswerRecorder:
         outcome = client.recent_redirects.after_redirect(client.asker, request)
         client.free_until = outcome.free_until
         self._take_back(client, outcome.taken_back)
-        if outcome.got_through:
+        if outcome.got_through and client.counters.redirects:
             self._on_got_through(client.site, client.region or "")
 
     def stream_began(self, cached: CachedDecision, now: float) -> None:

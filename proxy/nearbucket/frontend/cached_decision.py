@@ -42,7 +42,8 @@ UNRELAYED = frozenset({
 _DEPENDS_ON_CLIENT = frozenset({Reason.IN_REGION, Reason.CAME_BACK, Reason.TARGET_DOWN})
 """Reasons of answers that depend on the client's recent redirects, or change what is known of them.
 
-Most streams are for other reasons: their clients are never looked up in the table.
+All redirects do as well. Most streams are for other reasons: their clients are never looked up in
+the table.
 """
 
 
@@ -211,10 +212,10 @@ class EntryBuilder:
         redirects = self._recent_redirects.get(site)
         asker = part = 0
         if redirects is not None and not isinstance(decision, Refuse):
-            asker = mark_of_asker(site, decision.client, request)
+            asker = mark_of_asker(site, decision.client, request, cdn=decision.is_for_cdn)
             part = mark_of_range(request)
         counts_ranges = redirects is not None and redirects.counts_ranges
-        if decision.reason not in _DEPENDS_ON_CLIENT:
+        if decision.reason not in _DEPENDS_ON_CLIENT and not isinstance(decision, RedirectTo):
             redirects = None
         own_fields = b""
         if isinstance(decision, Stream):

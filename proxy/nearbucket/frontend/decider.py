@@ -143,11 +143,14 @@ class Decider:
         return REPLICA_OK if replicas is None else replicas.status(site, region, key)
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """Whether redirects of the client fail; if it came back, the copy is checked again."""
+        """Whether redirects of the client fail; if it came back, the copy is checked again.
+
+        ``region`` is empty for redirects to the CDN.
+        """
         redirects = self.recent_redirects.get(site)
         if redirects is None:
             return False
-        asker = mark_of_asker(site, client, request)
+        asker = mark_of_asker(site, client, request, cdn=not region)
         asked, now = mark_of_object(key) ^ mark_of_range(request), time.monotonic()
         verdict = redirects.verdict(asker, asked, now, HEAD if request.method == "HEAD" else GET)
         if verdict is NOTHING:

@@ -37,9 +37,9 @@ class _LiveKnowledge:
         self.status = self._decider.replica_status(site, region, key)
         return self.status
 
-    def came_back(self, site: str, _region: str, client: str, _key: str, request: Request) -> bool:
+    def came_back(self, site: str, region: str, client: str, _key: str, request: Request) -> bool:
         redirects = self._decider.recent_redirects.get(site)
-        asker = mark_of_asker(site, client, request)
+        asker = mark_of_asker(site, client, request, cdn=not region)
         return redirects is not None and redirects.is_stuck(asker, monotonic())
 
 

@@ -174,7 +174,8 @@ class WorkerContext:
         )
 
     def _on_stuck(self, client: StuckClient, not_saved: int) -> None:
-        self.counters.take_back(client.site, client.region, not_saved)
+        if not_saved:
+            self.counters.take_back(client.site, client.region, not_saved)
         self.warnings.warn(client.warning())
         if self.decider.replicas is not None:
             self.decider.replicas.client_result(client.site, client.region, got_through=False)

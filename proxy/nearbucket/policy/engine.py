@@ -67,7 +67,10 @@ class ReplicaKnowledge(Protocol):
         """What is known of a site's object in the target bucket of a region; never waits."""
 
     def came_back(self, site: str, region: str, client: str, key: str, request: Request) -> bool:
-        """Whether redirects of this client fail, so that it is streamed."""
+        """Whether redirects of this client fail, so that it is streamed.
+
+        ``region`` is that of the target; empty for redirects to the CDN.
+        """
 
 
 class _AssumeReplicated:
@@ -193,12 +196,16 @@ class Engine:
                 reason = Reason.CAME_BACK
             elif reason is Reason.IN_REGION:
                 base = site.base(client, region)
-        base = base or site.cdn_url_of(facts, reason)
+        to_cdn = False
+        if base is None and (base := site.cdn_url_of(facts, reason)) is not None:
+            to_cdn = True
+            if client is not None and replicas.came_back(site.name, "", client, key, request):
+                base, reason = None, Reason.CAME_BACK
         known = region in site.targets
         if base is None:
             query = facts.origin_query
             tag, size = etag or "", replica.size
-            return Stream(site.name, key, client, region, known, reason, query, tag, size)
+            return Stream(site.name, key, client, region, known, reason, query, tag, size, to_cdn)
         path, browser = encode_key(key), b"origin" in request.headers
         return RedirectTo(
             site.name, key, client, region, known, base, path, site.status, browser, reason, replica

@@ -90,6 +90,11 @@ class RedirectTo:
     replica: ReplicaStatus
 
     @property
+    def is_for_cdn(self) -> bool:
+        """Whether it is a redirect to the CDN."""
+        return self.reason is not Reason.IN_REGION
+
+    @property
     def location(self) -> str:
         """Absolute URL for the Location field."""
         return self.base + self.path
@@ -103,6 +108,7 @@ class Stream:
     there is no redirect. ``query`` has the arguments passed on to S3: names and values, decoded.
     ``etag``, without quotes, is set for ``not-modified``: that of the version that the client has.
     ``size`` is that of the object in bytes, where it is known from the comparison with a copy.
+    ``is_for_cdn`` is set for ``came-back`` if redirects to the CDN fail, and not those to a target.
     """
 
     site: str
@@ -114,6 +120,7 @@ class Stream:
     query: tuple[tuple[str, str], ...] = ()
     etag: str = ""
     size: int | None = None
+    is_for_cdn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,10 @@ SIGNED_QUERY = re.compile(
     r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE
 )
 _BUCKETS = 10_000
-_NOT_FOR_CDN = frozenset({Reason.CAME_BACK, Reason.NOT_MODIFIED})
+_FOR_CDN = frozenset({Reason.CLIENT_UNKNOWN, Reason.OUTSIDE_AWS, Reason.NO_TARGET, Reason.PATH})
+"""Reasons that do not depend on what buckets hold: a client gets an object either from the CDN, or
+from a copy and the origin, which have one version. Else a download could mix the CDN's version with
+theirs. ``shadow``, ``off`` and ``percent`` say that the object is streamed."""
 _ROLLOUT = {"on": Reason.IN_REGION, "shadow": Reason.SHADOW, "off": Reason.OFF}
 
 
@@ -103,7 +106,7 @@ class SitePolicy:
             },
             modes={region: site.mode_of(region) for region in site.targets},
             sent_to=tuple(site.sent_to),
-            cdn_url=f"{site.bypass.to}/" if site.bypass.to else None,
+            cdn_url=f"{site.bypass.to}/" if site.bypass.to and site.redirects_to_cdn else None,
             redirects=redirect.percent > 0 and site.regions_in_use != [],
             private=site.bypass.cache_control == "private",
             presign=redirect.presign,
@@ -149,9 +152,15 @@ class SitePolicy:
 
     def rollout(self, facts: Facts) -> Reason:
         """``PERCENT``, or the reason that stands for the mode of the target."""
-        if self.percent < 100 and rollout_bucket(facts.client or "", facts.key) >= self.percent:  # noqa: PLR2004  # of a hundred
+        if self.is_left_out(facts):
             return Reason.PERCENT
         return _ROLLOUT[self.modes[facts.region or ""]]
+
+    def is_left_out(self, facts: Facts) -> bool:
+        """Whether the request is not in the share that may be redirected."""
+        if self.percent >= 100:  # noqa: PLR2004  # of a hundred
+            return False
+        return rollout_bucket(facts.client or "", facts.key) >= self.percent
 
     @property
     def reads(self) -> frozenset[bytes]:
@@ -233,12 +242,13 @@ class SitePolicy:
     def cdn_url_of(self, facts: Facts, reason: Reason) -> str | None:
         """Base URL of the CDN for a request without a target; None to answer from here.
 
-        Not redirected are clients that do not follow redirects or have the current version,
-        objects that are overwritten often, HEAD requests unless ``redirect.head`` says so, and
-        requests that only this host can answer.
+        Not redirected are requests whose reason is not in ``_FOR_CDN``, or that are left out by
+        ``percent``, objects that are overwritten often, HEAD requests unless ``redirect.head`` says
+        so, and requests that only this host can answer.
         """
-        kept = reason in _NOT_FOR_CDN or self.is_mutable(facts.key) or self.answers_head(facts)
-        if self.cdn_url is None or kept or not facts.key:
+        if self.cdn_url is None or reason not in _FOR_CDN or not facts.key:
+            return None
+        if self.is_mutable(facts.key) or self.answers_head(facts) or self.is_left_out(facts):
             return None
         host = facts.request.headers.get(b"host", b"").decode("latin-1").lower()
         if host == urlsplit(self.cdn_url).netloc.lower():  # from the CDN: it would be a loop

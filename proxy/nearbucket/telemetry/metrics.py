@@ -298,9 +298,9 @@ class Counters:
             answers, size = (self.counter(name, site, region) for name in _OF_TARGETS[:2])
             return DecisionCounters(answers, of_host, times, size=size, redirects=True)
         answers = self.counter("nearbucket_bypasses_total", site, region, reason.value)
-        shadow = self.counter(_SHADOW[0], site, region) if reason is Reason.SHADOW else None
         if isinstance(decision, RedirectTo):  # to the CDN
-            return DecisionCounters(answers, of_host, times, size=shadow)
+            return DecisionCounters(answers, of_host, times)
+        shadow = self.counter(_SHADOW[0], site, region) if reason is Reason.SHADOW else None
         size = self.counter("nearbucket_streamed_bytes_total", site, region)
         return DecisionCounters(answers, of_host, times, size=size, shadow=shadow)
 

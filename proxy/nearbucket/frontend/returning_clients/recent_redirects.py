@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Request
 
 SLOTS = 1 << 16
+_TO_CDN = 1 << 63 | 1
+"""Turns the mark of an asker into that for redirects to the CDN, in the next slot."""
 _STATE = Struct("=QQdddQQHHHBx")
 """An ``AskerState`` in 64 bytes, one cache line of the processor."""
 _ASKERS = SLOTS * _STATE.size
@@ -176,10 +178,14 @@ class RecentRedirects:
         _STATE.pack_into(self._askers, state.asker % SLOTS * _STATE.size, *state)
 
 
-def mark_of_asker(site: str, client: str | None, request: Request) -> int:
-    """The mark of site, client address and User-Agent."""
+def mark_of_asker(site: str, client: str | None, request: Request, *, cdn: bool = False) -> int:
+    """The mark of site, client address and User-Agent; another one for redirects to the CDN.
+
+    A client may reach the CDN and not the target, and ask for objects of both by turns.
+    """
     agent = request.headers.get(b"user-agent", b"")
-    return _hashed(site.encode(), (client or "").encode(), agent)
+    mark = _hashed(site.encode(), (client or "").encode(), agent)
+    return mark ^ _TO_CDN if cdn else mark
 
 
 def mark_of_object(key: str) -> int:

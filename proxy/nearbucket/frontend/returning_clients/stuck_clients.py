@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.frontend.returning_clients.came_back import HOLDS
+from nearbucket.policy.model import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 MOST = 100
 """Clients that are kept: the last ones that were found."""
 ADVICE = "open its egress to the target, or name it in opt_out.networks"
+_ADVICE_FOR_CDN = "let it follow redirects to bypass.to, or name it in opt_out.networks"
 
 _LONGEST = 200  # characters of a User-Agent that are shown
 
@@ -25,7 +27,7 @@ class StuckClient(NamedTuple):
 
     Attributes:
         site: Name of the site.
-        region: The client's region.
+        region: The client's region; ``UNKNOWN`` if redirects to the CDN fail.
         client: Its address.
         user_agent: Its User-Agent, shortened.
         key: The object that it asked for several times.
@@ -41,14 +43,22 @@ class StuckClient(NamedTuple):
 
     @classmethod
     def of(cls, site: str, region: str, client: str, key: str, agent: bytes) -> StuckClient:
-        """A client that is found to be stuck now; ``agent`` is the User-Agent as sent."""
+        """A client that is found to be stuck now.
+
+        ``region`` is empty if redirects to the CDN fail; ``agent`` is the User-Agent as sent.
+        """
         user_agent = agent.decode("utf-8", "replace")[:_LONGEST]
-        return cls(site, region, client, user_agent, key, time.time())
+        return cls(site, region or UNKNOWN, client, user_agent, key, time.time())
+
+    @property
+    def advice(self) -> str:
+        """What helps the client."""
+        return _ADVICE_FOR_CDN if self.region == UNKNOWN else ADVICE
 
     def as_json(self) -> dict[str, str]:
         """The client for ``/api/status``, with the times from when and until when it is stuck."""
         times = {"since": _text(self.since), "until": _text(self.since + HOLDS)}
-        return {**self._asdict(), **times, "advice": ADVICE}
+        return {**self._asdict(), **times, "advice": self.advice}
 
     def warning(self) -> str:
         """A line for the log; what the client sent is quoted."""
@@ -56,7 +66,7 @@ class StuckClient(NamedTuple):
             f"redirects of client {self.client} in {self.region} ({self.user_agent!r}) seem to "
             f"fail at site {self.site}: it asked for {self.key!r} several times in a row. "
             "Everything is streamed to it for an hour, or until it turns out to want the object "
-            f"more than once; {ADVICE}"
+            f"more than once; {self.advice}"
         )
 
 
