@@ -7,17 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-import yaml
-from pydantic import TypeAdapter
-
-from tests.cdn.distribution import Distribution
+from tests.cdn.distribution import distributions
 from tests.cdn.edge import Edge
-
-
-def distributions(file: Path) -> dict[int, Distribution]:
-    """The distributions of a file, by port; an unknown key is an error."""
-    read = TypeAdapter(dict[int, Distribution]).validate_python
-    return read(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 async def main(file: Path) -> None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
+import yaml
+from pydantic import ConfigDict, TypeAdapter
 from yarl import URL
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 DAY, YEAR = 86_400.0, 31_536_000.0
+STRICT = ConfigDict(extra="forbid")
+"""Where a file is read, an unknown key is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,7 @@ class CachePolicy:
         cookies: Whether cookies are part of the key.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     minimum: float = 0.0
     default: float = DAY
     maximum: float = YEAR
@@ -47,6 +56,7 @@ class OriginRequestPolicy:
         viewer_address: Whether CloudFront-Viewer-Address is added.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     headers: tuple[str, ...] = ()
     query: bool = False
     cookies: bool = False
@@ -62,6 +72,7 @@ class CustomOrigin:
         headers: Custom header fields, such as a secret; a viewer's of the same names are replaced.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     url: str
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -77,6 +88,7 @@ class Behaviour:
         request: Its origin request policy.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     origin: str
     pattern: str = "*"
     cache: CachePolicy = CachePolicy()
@@ -104,6 +116,7 @@ class Distribution:
         block: Size of the blocks to which a range that is not in the cache is widened; 0: never.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     origins: dict[str, CustomOrigin]
     behaviours: tuple[Behaviour, ...]
     errors: dict[int, float] = field(default_factory=dict)
@@ -115,6 +128,12 @@ class Distribution:
         return next(
             (each for each in self.behaviours[:-1] if each.matches(path)), self.behaviours[-1]
         )
+
+
+def distributions(file: Path) -> dict[int, Distribution]:
+    """The distributions of a YAML file, by port; an unknown key is an error."""
+    read = TypeAdapter(dict[int, Distribution]).validate_python
+    return read(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def normal_path(target: str) -> str:

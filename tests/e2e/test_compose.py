@@ -54,7 +54,7 @@ class Stack:
     environ: Mapping[str, str] = field(repr=False)
     name: str = f"nearbucket-e2e-{os.getpid()}"
     ports: Mapping[str, int] = field(
-        default_factory=lambda: free_ports("", "ADMIN", "S3", "PROMETHEUS")
+        default_factory=lambda: free_ports("", "ADMIN", "S3", "PROMETHEUS", "CDN")
     )
 
     def run(self, *arguments: str, check: bool = True, limit: float = 120) -> str:
@@ -80,7 +80,9 @@ class Stack:
     def compose(self, *arguments: str, check: bool = True, limit: float = 120) -> str:
         """Output of a docker compose command on this copy."""
         return self.run(
-            "compose", "--ansi", "never", "-p", self.name, *arguments, check=check, limit=limit
+            *("compose", "--ansi", "never", "-p", self.name, "--profile", "cdn", *arguments),
+            check=check,
+            limit=limit,
         )
 
     def python(self, code: str, *, check: bool = True) -> str:
@@ -245,6 +247,23 @@ def test_any_other_download_is_streamed_byte_for_byte(
 def test_range_of_a_streamed_object_is_that_range(stack: Stack) -> None:
     answer = stack.get(DEMO, NO_REGION, Range="bytes=1000000-1000099")
     assert (answer.status, answer.body) == (206, SAMPLES[DEMO][1_000_000:1_000_100])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)], ids=["inside first", "outside first"])
+def test_behind_a_cdns_cache_three_clients_get_three_answers(
+    stack: Stack, order: tuple[int, ...]
+) -> None:
+    places = [(EAST, "downloads"), (WEST, "us-west-2-downloads"), (NO_REGION, "")]
+    for client, bucket in [places[number] for number in order] * 2:
+        answer = ask(stack.url("CDN", DEMO), {"X-Viewer": client})
+        assert answer.headers["x-cache"] == "Miss from cloudfront"
+        if bucket:
+            location = stack.url("S3", f"{bucket}/{DEMO}")
+            assert (answer.status, answer.headers["location"]) == (301, location)
+        else:
+            assert (answer.status, answer.body == SAMPLES[DEMO]) == (200, True)
+    kept = [ask(stack.url("CDN", README), {"X-Viewer": EAST}).headers["x-cache"] for _ in range(2)]
+    assert kept[1] == "Hit from cloudfront"
 
 
 def test_object_that_is_not_there_is_not_found(stack: Stack) -> None:
