@@ -2,10 +2,10 @@
 
 The schemas are those of the configuration (beside its example) and of a report (``analyze``).
 
-The sources are ``Settings``, ``METRICS`` and the package's enums. Each block of a page between
-``<!-- generated: NAME -->`` and ``<!-- end -->`` is made anew; the rest is written by hand. A block
-that is missing or that nothing generates, a reason without a section of advice, and a label, cause
-or result without a text here are errors.
+The sources are ``Settings``, ``METRICS``, ``cdn_costs`` and the package's enums. Each block of a
+page between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is made anew; the rest is written by
+hand. A block that is missing or that nothing generates, a reason without a section of advice, and a
+label, cause or result without a text here are errors.
 
 ``python docs/generate.py`` writes; ``--check`` writes nothing, names stale pages and exits with 1.
 """  # noqa: INP001  # a script, not a package
@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cdn_costs import flat_rows, rows
 from pydantic import TypeAdapter
 
 from nearbucket.analysis.report.json_report import report_schema
@@ -173,6 +174,8 @@ def blocks() -> dict[str, str]:
         "causes": table(
             ("cause", "a chunk goes to aiohttp when"), _explained(HandoffReason, CAUSES)
         ),
+        "cdn costs": table(rows()[0], rows()[1:]),
+        "cdn flat-rate plans": table(flat_rows()[0], flat_rows()[1:]),
         "results": table(("result", "meaning"), _explained(RefreshResult, RESULTS)),
         **{
             f"reason {reason}": f"### `{reason}`\n\n*{reason.action}*: {_prose(reason.help)}\n"

@@ -1,0 +1,100 @@
+"""What the designs behind a CDN cost: the table of ``cdn.md``, from the product's price module.
+
+``python docs/cdn_costs.py`` prints it. ``generate.py`` puts it into the page.
+"""  # noqa: INP001  # a script, not a package
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nearbucket.config.prices import Prices
+from nearbucket.pricing.bill import Usage, bill
+from nearbucket.pricing.price_list import GB_PER_TB
+from nearbucket.pricing.tariff import Tariff, tariff
+
+NEAR, FAR, REST = 0.47, 0.52, 0.01
+"""Shares of the bytes: of keys that match ``redirect.paths``, for clients in a region with a target
+and for all others; of all other keys. 54 % go to AWS, a part of it to regions without a target."""
+MEGABYTES = 20
+"""Average size of a download."""
+HOURS = 730
+ALB_HOUR, ALB_GB = 0.0225, 0.008
+"""Application Load Balancer: an hour, and a GB an hour as a capacity unit (Elastic Load Balancing
+pricing, us-east-1)."""
+TASKS, VCPU_HOUR, MEMORY_GB_HOUR = 2, 0.03238, 0.00356
+"""Fargate tasks of 1 vCPU and 2 GB on ARM (Fargate pricing, us-east-1): also at 600 TB a month half
+a vCPU is enough to stream (0.75 CPU seconds a GB)."""
+VOLUMES = 50, 100, 300, 600
+GEOGRAPHY = "north-america"
+
+
+@dataclass(frozen=True)
+class Design:
+    """Where the bytes go, as shares of all.
+
+    Attributes:
+        name: Its name in the table.
+        streamed: Bytes that the product streams.
+        cdn: Bytes that CloudFront gives to clients.
+        requests: Requests to CloudFront for each download.
+        product: Whether the product runs at all.
+    """
+
+    name: str
+    streamed: float
+    cdn: float
+    requests: float = 1.0
+    product: bool = True
+
+
+DESIGNS = (
+    Design("no nearbucket", 0, 1, product=False),
+    Design("cached behaviour, minimum TTL 0", FAR, FAR + REST),
+    Design("(a) suffixes uncached", FAR, FAR + REST),
+    Design("(b) redirect to a cached distribution", 0, FAR + REST, 2 - NEAR),
+    Design("all uncached", FAR + REST, FAR + REST),
+)
+
+
+def usd(design: Design, tb: float, prices: Tariff) -> float:
+    """What a month costs: CloudFront, requests to S3, load balancer and tasks."""
+    gb = tb * GB_PER_TB
+    downloads = gb * 1024 / MEGABYTES
+    usage = Usage(
+        {GEOGRAPHY: gb * design.cdn},
+        cdn_requests=downloads * design.requests,
+        s3_get_requests=downloads if design.product else 0.0,
+    )
+    own = ALB_HOUR * HOURS + ALB_GB * gb * design.streamed
+    own += TASKS * HOURS * (VCPU_HOUR + 2 * MEMORY_GB_HOUR)
+    return bill(usage, prices) + (own if design.product else 0.0)
+
+
+def rows() -> list[tuple[str, ...]]:
+    """The table, with its head."""
+    payg = tariff(Prices())
+    head = ("design", "streamed", "CDN", "S3 in the region", *(f"{tb} TB" for tb in VOLUMES))
+    return [head, *(_row(design, payg) for design in DESIGNS)]
+
+
+def flat_rows() -> list[tuple[str, ...]]:
+    """The same in CloudFront's flat-rate plans, in the smallest one that fits; with its head."""
+    premium = tariff(Prices(plan="flat:premium-600"))
+    whole, redirected = DESIGNS[0], DESIGNS[2]
+    head = ("TB a month", whole.name, "(a)", "saved")
+    made: list[tuple[str, ...]] = [head]
+    for tb in (50, 125, 350, 600):
+        before, after = usd(whole, tb, premium), usd(redirected, tb, premium)
+        made.append((f"{tb}", f"{before:,.0f}", f"{after:,.0f}", f"{before - after:,.0f}"))
+    return made
+
+
+def _row(design: Design, payg: Tariff) -> tuple[str, ...]:
+    near = NEAR if design.product else 0.0
+    shares = (f"{100 * share:.0f} %" for share in (design.streamed, design.cdn, near))
+    return design.name, *shares, *(f"{usd(design, tb, payg):,.0f}" for tb in VOLUMES)
+
+
+if __name__ == "__main__":
+    for row in (*rows(), *flat_rows()):
+        print(" | ".join(row))  # noqa: T201  # a script
