@@ -125,7 +125,12 @@ async def test_an_answer_has_these_fields_and_no_others(  # noqa: PLR0913, PLR09
         (403, "This request did not come through the expected front.", ["X-Origin-Verify: x"], "/"),
         (414, "The address is longer than any object's can be.", [], "/" + "a" * 9000),
         (417, "No expectation but 100-continue is met here.", ["Expect: x"], "/a"),
-        (421, "This server does not serve that host.", [], "http://other.example/a"),
+        (
+            421,
+            "This server does not serve that host; a CDN has to forward the viewer's Host.",
+            [],
+            "http://other.example/a",
+        ),
         (
             431,
             "The header fields are too large, or there are too many.",

@@ -350,6 +350,26 @@ def test_what_others_ask_is_sent_to_the_cdn() -> None:
     assert decision.location.lower() == "https://cdn.example:8443/files/a.txt"
 
 
+@pytest.mark.parametrize(
+    ("asked", "detail"),
+    [
+        (request(authorization="x", cookie="a=b"), "Authorization"),
+        (request(cookie="_ga=1; session=2"), "Cookie _ga, session; "),
+        (request(cookie=";"), "Cookie without a name; "),
+        (request("/a.tar.gz?X-Amz-Signature=1"), "a signed query"),
+        (request("/a.tar.gz?versionId=1"), "an argument of origin.query"),
+        (request(), ""),
+    ],
+)
+def test_an_explanation_names_what_counts_as_credentials(asked: Request, detail: str) -> None:
+    origin = {"bucket": "downloads", "region": "us-east-1", "query": ["versionId"]}
+    deciding = engine(settings(site={"origin": origin}))
+    steps = {step.name: step for step in deciding.explain(asked, deciding.decide(asked))}
+    assert steps["credentials"].value == ("yes" if detail else "no")
+    assert steps["credentials"].detail.startswith(detail)
+    assert ("redirect.cookies" in steps["credentials"].detail) is ("Cookie" in detail)
+
+
 def test_a_higher_percent_redirects_all_clients_of_a_lower_one() -> None:
     some, more = engine(with_redirect(percent=20)), engine(with_redirect(percent=60))
     for number in range(300):

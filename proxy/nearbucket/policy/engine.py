@@ -286,6 +286,7 @@ class Engine:
         match = self.table.match(client.address) if client.address else None
         share = rollout_bucket(client.address or "", decision.key)
         how = "as given" if self.client_given else client.how
+        credentials = site.credentials_of(facts)
         return [
             ExplainStep("site", site.name),
             ExplainStep("key", decision.key),
@@ -295,7 +296,7 @@ class Engine:
             ExplainStep("path", "matches" if site.matches_paths(decision.key) else "no match"),
             ExplainStep("mutable", "yes" if site.is_mutable(decision.key) else "no"),
             ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
-            ExplainStep("credentials", "yes" if site.has_credentials(facts) else "no"),
+            ExplainStep("credentials", "yes" if credentials else "no", credentials),
             ExplainStep("head", "answered here" if site.answers_head(facts) else "no"),
             ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected if below"),
             ExplainStep("mode", site.modes.get(decision.region or "", "no target")),

@@ -216,21 +216,36 @@ class SitePolicy:
         headers = facts.request.headers
         return (
             b"authorization" in headers
-            or (self.cookies is not None and self._counts(headers.get(b"cookie")))
+            or self._counted_cookies(headers) != []
             or facts.origin_query != ()
             or (facts.query != "" and SIGNED_QUERY.search(facts.query) is not None)
         )
 
-    def _counts(self, cookies: bytes | None) -> bool:
-        """Whether a Cookie field names a cookie that counts; several fields are joined by commas.
+    def credentials_of(self, facts: Facts) -> str:
+        """What counts as credentials, in words; empty if nothing does."""
+        if not self.has_credentials(facts):
+            return ""
+        cookies = self._counted_cookies(facts.request.headers)
+        if b"authorization" in facts.request.headers:
+            return "Authorization"
+        if cookies:
+            names = ", ".join(cookies) or "without a name"
+            return (
+                f"Cookie {names}; a CDN need not forward it, and redirect.cookies says which count"
+            )
+        return "an argument of origin.query" if facts.origin_query else "a signed query"
+
+    def _counted_cookies(self, headers: Mapping[bytes, bytes]) -> list[str]:
+        """Names of the cookies that count; several fields are joined by commas.
 
         A field without a readable name counts as a cookie with an empty name.
         """
+        cookies = headers.get(b"cookie")
         if cookies is None or self.cookies is None:
-            return False
+            return []
         pairs = re.split("[;,]", cookies.decode("latin-1"))
         names = {pair.partition("=")[0].strip() for pair in pairs}
-        return any(self.cookies.fullmatch(name) for name in names - {""} or {""})
+        return sorted(name for name in names - {""} or {""} if self.cookies.fullmatch(name))
 
     def origin_arguments(self, query: str) -> tuple[tuple[str, str], ...]:
         """The arguments of a query that are passed on to S3 (``origin.query``)."""

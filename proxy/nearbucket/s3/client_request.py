@@ -42,7 +42,10 @@ class ClientAnswer(NamedTuple):
 
 
 async def request_byte(
-    session: aiohttp.ClientSession, url: str, seconds: float
+    session: aiohttp.ClientSession,
+    url: str,
+    seconds: float,
+    fields: Mapping[str, str] | None = None,
 ) -> ClientAnswer | Exception:
     """The answer to a GET of the first byte without following redirects, or the error.
 
@@ -50,15 +53,18 @@ async def request_byte(
         session: From ``client_session``.
         url: URL of the object, encoded.
         seconds: Time limit.
+        fields: Further header fields of the request.
     """
     try:
         async with (
             asyncio.timeout(seconds),
             session.get(
-                URL(url, encoded=True), headers={"range": "bytes=0-0"}, allow_redirects=False
+                URL(url, encoded=True),
+                headers={"range": "bytes=0-0", **(fields or {})},
+                allow_redirects=False,
             ) as answer,
         ):
-            fields = {name.lower(): value for name, value in answer.headers.items()}
-            return ClientAnswer(answer.status, fields)
+            shown = {name.lower(): value for name, value in answer.headers.items()}
+            return ClientAnswer(answer.status, shown)
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
         return error

@@ -1,15 +1,13 @@
-"""What answers to requests of targets and the CDN, as of a redirected client, mean."""
+"""What answers to requests of targets, as of a redirected client, mean."""
 
 from __future__ import annotations
 
 import pytest
 
-from nearbucket.cli.check.client_probe import cdn_finding, target_finding
+from nearbucket.cli.check.client_probe import target_finding
 from nearbucket.s3.client_request import ClientAnswer
 
 Answered = tuple[int, dict[str, str]] | Exception
-
-OWN = {"dl.example", "*"}
 
 
 def answered(said: Answered) -> ClientAnswer | Exception:
@@ -49,20 +47,3 @@ def test_what_clients_would_get_is_judged(answer: Answered, level: str, text: st
 def test_a_signed_url_has_no_excuse_for_a_refusal(status: int, level: str) -> None:
     finding = target_finding("t", "https://b.example/a", 5, ClientAnswer(status, {}), signed=True)
     assert finding.level == level
-
-
-@pytest.mark.parametrize(
-    ("answer", "level"),
-    [
-        ((200, {}), "ok"),
-        ((200, {"x-nearbucket": "stream"}), "ok"),
-        ((302, {"location": "https://other.example/a"}), "ok"),
-        ((302, {"location": "https://dl.example/a"}), "wrong"),
-        ((301, {"location": "/b", "x-nearbucket": "redirect"}), "wrong"),
-        ((404, {}), "warning"),
-        (OSError("refused"), "warning"),
-    ],
-    ids=str,
-)
-def test_a_bypass_answers_and_does_not_lead_back(answer: Answered, level: str) -> None:
-    assert cdn_finding("b", "https://cdn.example/a", OWN, answered(answer)).level == level

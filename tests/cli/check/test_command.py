@@ -258,6 +258,27 @@ def test_the_bypass_is_asked_for_an_object(check: Check) -> None:
     assert f"ok: sites.*.bypass.to: {to}/a.tar.gz answers 206" in found
 
 
+def test_an_object_of_the_sample_is_asked_for_through_the_front(check: Check) -> None:
+    assert "note: front: there is no object to ask for" in check("--front", check.endpoint).out
+    check.put("a.tar.gz", also=b"")
+    done = check("--front", f"{check.endpoint}/")
+    url = f"{check.endpoint}/a.tar.gz"
+    assert f"wrong: front: {url} is answered by the front, not by the proxy" in done.out
+    assert done.code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["https://a/b"], "--front https://a/b: is not a URL"),
+        (["https://a", "--offline"], "--offline"),
+    ],
+)
+def test_a_front_is_a_url_and_is_asked(check: Check, options: list[str], why: str) -> None:
+    done = check("--front", *options)
+    assert (done.code, why in done.err) == (2, True)
+
+
 def test_an_object_that_is_empty_is_readable_too(check: Check) -> None:
     check.do(("put_object", check.origin), Key="a.tar.gz", Body=b"")
     assert not [line for line in check.findings() if line.startswith("wrong: ")]

@@ -16,4 +16,5 @@ In reading order:
   copies in the targets with the origin.
 * ``failover_sample.py``: compares a sample of all objects with the failover buckets.
 * ``client_probe.py``: findings about requests of an object as clients send them, by URL alone.
+* ``through_caches/``: requests to the CDN of ``bypass.to``, and through the front.
 """

@@ -18,7 +18,7 @@ from nearbucket.cli.check.bucket_inspection import (
     inspect,
     trouble,
 )
-from nearbucket.cli.check.client_probe import cdn_finding, target_finding
+from nearbucket.cli.check.client_probe import target_finding
 from nearbucket.cli.check.failover_sample import failover_findings
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.cli.check.replica_sample import (
@@ -31,6 +31,8 @@ from nearbucket.cli.check.replica_sample import (
     sample_findings,
     take,
 )
+from nearbucket.cli.check.through_caches.front_check import front_findings, site_of
+from nearbucket.cli.check.through_caches.loop_check import loop_finding
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
@@ -60,7 +62,11 @@ _BucketKey = tuple[object, ...]
 
 
 async def checked(
-    settings: Settings, count: int, progress: Callable[[str], None], named: str
+    settings: Settings,
+    count: int,
+    progress: Callable[[str], None],
+    named: str,
+    front: str | None = None,
 ) -> list[Finding]:
     """The findings of all checks of buckets, in the order of the configuration.
 
@@ -69,6 +75,7 @@ async def checked(
         count: How many objects of each site are compared.
         progress: Called with a text when a part begins.
         named: ``--config FILE`` for commands in the advice, with a space before it; or empty.
+        front: URL by which clients reach the proxy; None to check nothing there.
     """
     async with AsyncExitStack() as stack, client_session() as session:
         buckets = _buckets(settings)
@@ -76,11 +83,26 @@ async def checked(
         inspections = (_inspected(stack, entries) for entries in buckets.values())
         known = dict(zip(buckets, await asyncio.gather(*inspections), strict=True))
         progress("comparing samples of the objects")
-        sites = (_Site(site, settings, known, session, count, named) for site in settings.sites)
+        sites = [_Site(site, settings, known, session, count, named) for site in settings.sites]
         by_site = await asyncio.gather(*(site.findings() for site in sites))
+        through_front = await _through_front(settings, sites, session, front)
     found = [finding for bucket in known.values() for finding in bucket.findings]
     found += chain.from_iterable(by_site)
-    return [*found, *_owners(settings), *_far(settings)]
+    return [*found, *through_front, *_owners(settings), *_far(settings)]
+
+
+async def _through_front(
+    settings: Settings, sites: Sequence[_Site], session: aiohttp.ClientSession, front: str | None
+) -> list[Finding]:
+    """Request an object of the sample through the front."""
+    if front is None:
+        return []
+    site = site_of(settings, front)
+    keys = [key for each in sites if each.site is site and (key := each.sampled_key)]
+    if keys:
+        return await front_findings(session, site, front, keys[0])
+    text = "there is no object to ask for: none that would be redirected was found"
+    return [Finding(Level.NOTE, "front", "front", text)]
 
 
 def _key(location: BucketLocation) -> _BucketKey:
@@ -111,7 +133,12 @@ async def _inspected(stack: AsyncExitStack, locations: Sequence[BucketLocation])
 
 
 class _Site:
-    """The checks of a site; those of its buckets are done."""
+    """The checks of a site; those of its buckets are done.
+
+    Attributes:
+        site: The site.
+        sampled_key: Key, encoded, of an object that would be redirected; empty if there is none.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917  # one site, one call
         self,
@@ -123,20 +150,25 @@ class _Site:
         named: str,
     ) -> None:
         """``named`` is ``--config FILE`` for commands in the advice, with a space before it."""
-        self._site, self._settings, self._known = site, settings, known
+        self.site = site
+        self._settings, self._known, self.sampled_key = settings, known, ""
         self._session, self._count, self._named = session, count, named
 
     async def findings(self) -> list[Finding]:
         """Check the site's patterns, its targets and its CDN."""
-        location = origin_of(self._site)
+        location = origin_of(self.site)
         origin = self._known[_key(location)]
         found, sample = await self._sample(location, origin)
+        self.sampled_key = encode_key(sample.objects[0].key) if sample else ""
         targets = (self._target(origin, *target, sample) for target in self._targets())
         found += chain.from_iterable(await asyncio.gather(*targets))
-        further = (self._failover(origin, each) for each in origins_of(self._site)[1:])
+        further = (self._failover(origin, each) for each in origins_of(self.site)[1:])
         found += chain.from_iterable(await asyncio.gather(*further))
-        if self._site.bypass.to:
-            found.append(await self._cdn(self._site.bypass.to, sample))
+        if self.site.bypass.to:
+            place, to = f"{self.site.key}.bypass.to", self.site.bypass.to
+            found.append(
+                await loop_finding(self._session, self._settings, place, to, self.sampled_key)
+            )
         return found
 
     async def _failover(self, origin: InspectedBucket, location: BucketLocation) -> list[Finding]:
@@ -149,8 +181,8 @@ class _Site:
     def _targets(self) -> Iterable[tuple[BucketLocation, list[str]]]:
         """Each target with its regions; regions may share one."""
         found: dict[_BucketKey, tuple[BucketLocation, list[str]]] = {}
-        for region, target in self._site.targets.items():
-            location = target_of(self._site, region)
+        for region, target in self.site.targets.items():
+            location = target_of(self.site, region)
             entry = found.setdefault((*_key(location), target.location()), (location, []))
             entry[1].append(region)
         return found.values()
@@ -158,12 +190,12 @@ class _Site:
     async def _sample(
         self, location: BucketLocation, origin: InspectedBucket
     ) -> tuple[list[Finding], Sample | None]:
-        if origin.inquiry is None or not self._site.targets:
+        if origin.inquiry is None or not self.site.targets:
             return [], None
         if not origin.listable:
             text = "no objects are compared, because the origin cannot be listed"
             return [Finding(Level.NOTE, location.name, "sample", text)], None
-        sample = await take(origin.inquiry, chooser(self._site), self._count)
+        sample = await take(origin.inquiry, chooser(self.site), self._count)
         if not isinstance(sample, Sample):
             return [Finding(Level.WRONG, location.name, "sample", str(sample))], None
         first = "" if sample.whole else "first "
@@ -207,8 +239,8 @@ class _Site:
         found = [cors] if cors else []
         if sample is None:
             return found
-        redirect = self._site.redirect
-        objects = await compared(origin.inquiry, target.inquiry, sample, barriers_of(self._site))
+        redirect = self.site.redirect
+        objects = await compared(origin.inquiry, target.inquiry, sample, barriers_of(self.site))
         if not location.is_at(origin.inquiry.location) or is_unreadable(objects):
             fix, adopt = self._copying(origin.inquiry.location, location, regions)
             rule = None
@@ -220,12 +252,12 @@ class _Site:
         there = next((each.what for each in objects if each.state in _THERE), None)
         if there is None:
             return found
-        url = f"{self._site.targets[regions[0]].location()}/{encode_key(location.key(there.key))}"
+        url = f"{self.site.targets[regions[0]].location()}/{encode_key(location.key(there.key))}"
         return [*found, await self._as_client(location, url, there.size)]
 
     async def _as_client(self, location: BucketLocation, url: str, size: int) -> Finding:
         """Request an object as a redirected client does."""
-        lifetime = self._site.redirect.presign
+        lifetime = self.site.redirect.presign
         requested: str | None = url
         if lifetime is not None:
             also = location.entry.request_fields
@@ -248,16 +280,9 @@ class _Site:
         if origin.server != target.server:
             return "copy them with another tool; nearbucket sync copies within one server only", ""
         several = len(self._settings.sites) > 1
-        site = f" --site '{self._site.name}'" if several else ""
+        site = f" --site '{self.site.name}'" if several else ""
         command = f"run nearbucket sync{self._named}{site} --region {regions[0]}"
         return command, f"{command} --adopt"
-
-    async def _cdn(self, to: str, sample: Sample | None) -> Finding:
-        key = encode_key(sample.objects[0].key) if sample else ""
-        url = f"{to}/{key}"
-        own = {host for site in self._settings.sites for host in site.hosts}
-        answer = await request_byte(self._session, url, SECONDS)
-        return cdn_finding(f"{self._site.key}.bypass.to", url, own, answer)
 
 
 _THERE = {

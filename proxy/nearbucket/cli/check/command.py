@@ -24,8 +24,10 @@ from nearbucket.cli.output import (
     print_failures,
     print_json,
 )
+from nearbucket.config.buckets import plain_url
 from nearbucket.config.file import load_with_sources
 from nearbucket.config.named_files import unreadable_files
+from nearbucket.errors import ConfigError
 from nearbucket.s3.direct_access import refuse_variables
 
 if TYPE_CHECKING:
@@ -47,9 +49,18 @@ def check(
     sample: Annotated[
         int, typer.Option(min=1, max=1000, help="Number of objects to compare for each site.")
     ] = 20,
+    front: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="URL by which clients reach the proxy, such as https://dl.example.com: an object "
+            "is requested there, through every cache.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the configuration, and whether its buckets are as it says."""
+    url = None if front is None else _front(front, offline=offline)
     settings, sources = load_with_sources(config)
     refuse_variables(settings)
     unreadable = unreadable_files(settings, sources)
@@ -63,7 +74,7 @@ def check(
     if offline:  # without a list nothing has to be said
         findings = [*(finding for finding in known if finding.level != "note"), *drain]
     else:
-        findings = [*asyncio.run(_findings(settings, sample, named)), *known, *drain]
+        findings = [*asyncio.run(_findings(settings, sample, named, url)), *known, *drain]
     if as_json:
         files = {"unreadable_files": unreadable} if unreadable else {}
         print_json(_sites(settings) | files | _as_json(findings))
@@ -75,11 +86,23 @@ def check(
         raise typer.Exit(NEEDS_ATTENTION)
 
 
-async def _findings(settings: Settings, sample: int, named: str) -> list[Finding]:
+def _front(text: str, *, offline: bool) -> str:
+    """The value of ``--front`` without a slash at its end."""
+    if offline:
+        raise ConfigError("--front sends requests; leave out --offline")
+    try:
+        return plain_url(text, path=False)
+    except ValueError as error:
+        raise ConfigError(f"--front {text}: {error}") from None
+
+
+async def _findings(
+    settings: Settings, sample: int, named: str, front: str | None
+) -> list[Finding]:
     from nearbucket.cli.check.checks import checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:
-        return await checked(settings, sample, status.update, named)
+        return await checked(settings, sample, status.update, named, front)
 
 
 def _sites(settings: Settings) -> dict[str, Any]:

@@ -17,8 +17,8 @@ class Level(StrEnum):
 
 
 Subject = Literal[
-    "admin", "bucket", "bypass", "clients", "cors", "credentials", "drain", "list", "owner",
-    "paths", "ranges", "region", "sample", "trust",
+    "admin", "bucket", "bypass", "clients", "cors", "credentials", "drain", "front", "list",
+    "owner", "paths", "ranges", "region", "sample", "trust",
 ]  # fmt: skip
 """What a finding is about."""
 
@@ -29,7 +29,7 @@ class Finding:
 
     Attributes:
         level: How much it matters.
-        place: Key in the configuration, such as ``sites.HOST.targets.us-west-2``.
+        place: Key in the configuration, such as ``sites.HOST.targets.us-west-2``, or ``front``.
         about: What was checked.
         text: What was found.
         fix: How to fix it; empty if there is nothing to fix.

@@ -32,7 +32,7 @@ TEXT = {
     416: "The object has no such range of bytes.",
     414: "The address is longer than any object's can be.",
     417: "No expectation but 100-continue is met here.",
-    421: "This server does not serve that host.",
+    421: "This server does not serve that host; a CDN has to forward the viewer's Host.",
     431: "The header fields are too large, or there are too many.",
     502: "The origin gave no usable answer; try again.",
     503: "The origin is overloaded; try again.",
