@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.story.behind_cdn.stand import make_buckets, running_product
+from tests.story.behind_cdn.stand import SECRET, make_buckets, running_product
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.conftest import LocalS3
@@ -32,5 +32,12 @@ def product(tmp_path_factory: pytest.TempPathFactory, buckets: LocalS3) -> Itera
 
 @pytest.fixture
 def own_product(tmp_path: Path, buckets: LocalS3) -> Iterator[Product]:
-    """A running product for a test that changes it."""
+    """A running product for a test that stops it."""
     yield from running_product(tmp_path, buckets)
+
+
+@pytest.fixture
+async def operated(product: Product) -> AsyncIterator[Product]:
+    """The product, for a test that changes its configuration."""
+    yield product
+    await product.change((SECRET,))

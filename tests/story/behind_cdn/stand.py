@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import signal
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,9 @@ SECRET = "a secret that only the CDN sends"
 STREAM, BYPASS = "stream.example", "bypass.example"
 """Hosts of the two sites: one streams what it does not redirect to a target, the other redirects it
 to the second distribution."""
+
+FRONT = "localhost"
+"""Another host of the first one, by which a command finds the CDN."""
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Product:
             return {"bucket": name, "region": region, "endpoint": self.s3.server.endpoint}
 
         return {
-            "hosts": [host],
+            "hosts": [host, *([FRONT] if host == STREAM else ())],
             "origin": bucket(ORIGIN, EAST),
             "targets": {region: bucket(name, region) for region, name in TARGETS.items()},
             "redirect": {"paths": [SUFFIX], "scheme": "http", **dict(self.redirect)},
@@ -94,17 +96,11 @@ class Product:
         if wanted == (self.values, self.redirect):
             return
         self.values, self.redirect = wanted
-        before = await asyncio.to_thread(self._hash)
+        name = 'nearbucket_config_reloads_total{result="applied"}'
+        before = (await asyncio.to_thread(self.running.figures)).get(name, 0.0)
         self.running.write(self.config())
-        self.running.signal(signal.SIGHUP)
-        is_old = f'nearbucket_config_info{{hash="{before}"}}'
-        await asyncio.to_thread(self.running.until, "/metrics", lambda _, text: is_old not in text)
-
-    def _hash(self) -> str:
-        names = self.running.figures()
-        return next(name for name in names if name.startswith("nearbucket_config_info")).split('"')[
-            1
-        ]
+        sample = f"{name} {before + 1}"
+        await asyncio.to_thread(self.running.until, "/metrics", lambda _, text: sample in text)
 
 
 def running_product(folder: Path, s3: LocalS3) -> Iterator[Product]:

@@ -7,6 +7,8 @@ import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.story.behind_cdn.answers import BODY, new_key
 from tests.story.behind_cdn.designs import DESIGNS
 from tests.story.behind_cdn.stand import behind
@@ -46,6 +48,7 @@ def _streamed(product: Product) -> float:
     return sum(value for each, value in figures.items() if each.startswith(name))
 
 
+@pytest.mark.long
 async def test_the_shares_of_bytes_are_those_that_the_page_reckons_with(product: Product) -> None:
     for name, row in ROWS.items():
         async with behind(DESIGNS[name], product) as stand:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cdn.distribution import ALL_VIEWER_AND_CLOUDFRONT, OriginRequestPolicy
+from tests.command_server import Begun
 from tests.story.behind_cdn.answers import BODY, designs, new_key, wrong
-from tests.story.behind_cdn.designs import DESIGNS, Design
-from tests.story.behind_cdn.stand import Product, Stand, behind
+from tests.story.behind_cdn.designs import DESIGNS, UNSAFE, Design
+from tests.story.behind_cdn.stand import FRONT, Product, Stand, behind
 from tests.story.behind_cdn.visitors import CDN, EAST, OUTSIDE, REGIONS, WEST
 
 if TYPE_CHECKING:
@@ -112,3 +114,21 @@ async def test_a_client_cannot_choose_its_region_by_header_fields(
         }
         got = [await stand.visitors.get(region, f"/{key}", forged) for region in (EAST, OUTSIDE)]
     assert wrong(design, got) == []
+
+
+@pytest.mark.long
+async def test_check_through_the_front_finds_no_fault_in_the_designs_and_the_one_in_an_unsafe_cache(
+    product: Product,
+) -> None:
+    found = []
+    for design in (*DESIGNS.values(), UNSAFE):
+        async with behind(design, product) as stand:
+            await stand.put(new_key(), BODY)
+            front = f"http://{FRONT}:{stand.edge.port}"
+            words = ("check", "--config", str(product.running.config), "--front", front)
+            begun = Begun(*words, env=product.running.environment)
+            said = (await asyncio.to_thread(begun.end)).out.splitlines()
+        found.append(next(line for line in said if ": front: " in line))
+    assert all("answered by the proxy, and kept by no cache" in line for line in found[:-1])
+    assert found[-1].startswith("wrong: front: ")
+    assert "is kept by the front" in found[-1]

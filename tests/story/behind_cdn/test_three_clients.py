@@ -10,6 +10,8 @@ from tests.story.behind_cdn.designs import UNSAFE, Design
 from tests.story.behind_cdn.stand import Product, Stand, behind
 from tests.story.behind_cdn.visitors import CDN, EAST, OUTSIDE, REGIONS, WEST, Got
 
+FIRSTS = [REGIONS[first:] + REGIONS[:first] for first in range(3)]
+"""Orders in which each region is the first one once."""
 EARLY = {(404, False), (200, True)}
 """Status, and whether it is the object, of answers before the product knows of an upload."""
 
@@ -35,10 +37,10 @@ async def test_in_all_six_orders(design: Design, product: Product) -> None:
 @designs
 async def test_at_the_same_time(design: Design, product: Product) -> None:
     async with behind(design, product) as stand:
-        for order in permutations(REGIONS):
+        for order in FIRSTS:
             key = new_key()
             await stand.put(key, BODY)
-            asked = [stand.visitors.get(region, f"/{key}") for region in order * 4]
+            asked = [stand.visitors.get(region, f"/{key}") for region in order * 3]
             assert wrong(design, await asyncio.gather(*asked)) == []
 
 
@@ -55,7 +57,7 @@ async def test_a_cache_with_a_minimum_ttl_of_a_second_gives_them_each_others_ans
 @designs
 async def test_ranges(design: Design, product: Product) -> None:
     async with behind(design, product) as stand:
-        for order in permutations(REGIONS):
+        for order in FIRSTS:
             key = new_key()
             await stand.put(key, BODY)
             for span in (slice(1000, 2000), slice(70_000, 131_072)):
