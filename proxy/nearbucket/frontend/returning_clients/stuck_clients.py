@@ -62,8 +62,9 @@ class StuckClient(NamedTuple):
 
     def warning(self) -> str:
         """A line for the log; what the client sent is quoted."""
+        where = "to the CDN" if self.region == UNKNOWN else f"in {self.region}"
         return (
-            f"redirects of client {self.client} in {self.region} ({self.user_agent!r}) seem to "
+            f"redirects of client {self.client} {where} ({self.user_agent!r}) seem to "
             f"fail at site {self.site}: it asked for {self.key!r} several times in a row. "
             "Everything is streamed to it for an hour, or until it turns out to want the object "
             f"more than once; {self.advice}"

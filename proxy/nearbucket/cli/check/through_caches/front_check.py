@@ -65,13 +65,14 @@ async def front_findings(
     url = f"{front}/{key}"
     first, second = [await request_byte(session, url, SECONDS) for _ in range(2)]
     if isinstance(first, Exception) or isinstance(second, Exception):
-        text = f"{url} cannot be reached from here: {first}"
+        error = first if isinstance(first, Exception) else second
+        text = f"{url} cannot be reached from here: {str(error) or 'no answer in time'}"
         return [_finding(_Problem(text, "correct --front", Level.WARNING))]
     problem = _problem(site, url, first, second)
     if problem is not None:
         return [_finding(problem)]
     shown = first.fields.get("x-nearbucket", f"status {first.status}")
-    good = f"{url} is answered by the proxy, and kept by no cache ({shown})"
+    good = f"{url} is answered by the proxy ({shown}), and no cache shows that it keeps that"
     found = [Finding(Level.OK, "front", "front", good)]
     if is_redirect(first):
         return [*found, *await _fields_passed_on(session, site, url)]
@@ -88,8 +89,8 @@ def _problem(site: Site, url: str, first: ClientAnswer, second: ClientAnswer) ->
     if first.status == _MISDIRECTED:
         return _Problem(
             f"{url} answers 421: the request came with a Host that no site has",
-            "let the front forward the viewer's Host (CloudFront: an origin request policy with "
-            'Host, such as AllViewer), or add the origin\'s host name, or "*", to hosts',
+            "let the front forward the viewer's Host (CloudFront: in the origin request policy), "
+            'or add the origin\'s host name, or "*", to hosts',
         )
     if reason == Reason.SECRET:
         text = f"{url} answers 403: the front sends another origin secret"
@@ -105,8 +106,8 @@ def _problem(site: Site, url: str, first: ClientAnswer, second: ClientAnswer) ->
     if reason == Reason.CLIENT_UNKNOWN:
         text = f"{url}: the front does not say which client asks ({reason})"
         fix = (
-            "let it send the header of client_address.from (CloudFront: an origin request policy "
-            "with CloudFront-Viewer-Address)"
+            "let it send the header of client_address.from (CloudFront: CloudFront-Viewer-Address, "
+            "in the origin request policy)"
         )
         return _Problem(text, fix)
     if first.status >= _ERROR:
@@ -135,7 +136,10 @@ async def _fields_passed_on(session: aiohttp.ClientSession, site: Site, url: str
             f"the front passes cookies on: a client with {ANALYTICS}, which browsers send to all "
             f"hosts of a domain, is streamed ({Reason.CREDENTIALS})"
         )
-        fix = "forward none (CloudFront: in the origin request policy), or set redirect.cookies"
+        fix = (
+            "forward none (CloudFront: an origin request policy of your own; AllViewer has them "
+            "all), or set redirect.cookies"
+        )
         found.append(_finding(_Problem(text, fix, Level.WARNING)))
     return found
 
