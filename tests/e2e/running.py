@@ -46,6 +46,7 @@ class Running:
     Attributes:
         port: The public port.
         admin_port: The admin port.
+        config_name: What the command is told to read; by default the file.
         words: Further arguments of the command.
         sockets: Sockets that it is given as by systemd.
     """
@@ -55,6 +56,7 @@ class Running:
         self.output = folder / "stdout.log"
         self.errors = folder / "stderr.log"
         self.port, self.admin_port = free_port(), free_port()
+        self.config_name = str(self.config)
         self.words: tuple[str, ...] = ()
         self.sockets: tuple[socket.socket, ...] = ()
         self.environment = {
@@ -82,7 +84,7 @@ class Running:
             self._stack.enter_context(path.open("wb")) for path in (self.output, self.errors)
         )
         self._process = start(
-            *("serve", "--config", str(self.config), *self.words),
+            *("serve", "--config", self.config_name, *self.words),
             env=self.environment,
             stdout=out,
             stderr=err,

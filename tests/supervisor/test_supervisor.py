@@ -30,7 +30,7 @@ from nearbucket.supervisor.pool.worker_handle import StartedWorker
 from nearbucket.supervisor.prefork import PreforkedWorkers
 from nearbucket.supervisor.snapshot import Snapshot, fingerprint
 from nearbucket.supervisor.stack_dump import StackDump
-from nearbucket.supervisor.supervisor import Supervisor, _stamp
+from nearbucket.supervisor.supervisor import Supervisor
 from tests.build import ranges
 
 if TYPE_CHECKING:
@@ -324,31 +324,6 @@ async def test_a_reload_never_logs_a_secret(
             await supervisor.reload()
     assert "s3cr3t" not in caplog.text
     assert "; client_address.origin_secret.values: changed" in caplog.messages[-1]
-
-
-async def test_a_file_that_is_gone_is_logged_once_and_read_again_when_it_is_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    file, away = tmp_path / "nearbucket.yaml", tmp_path / "away"
-    async with supervised(file, Worker()) as supervisor:
-        supervisor._file_stamp = _stamp(file)
-        file.rename(away)
-        for _ in range(3):
-            await supervisor._look_at_file()
-        away.rename(file)
-        for _ in range(3):
-            await supervisor._look_at_file()
-        file.unlink()
-        await supervisor._look_at_file()
-        write(file, "off")
-        for _ in range(3):
-            await supervisor._look_at_file()
-        assert supervisor.settings.sites[0].redirect.mode == "off"
-    gone, back = f"{file} is gone; its configuration stays", f"{file} is there again, unchanged"
-    found = [line for line in caplog.messages if line.startswith((str(file), "configuration r"))]
-    starts = [gone, back, gone, "configuration reloaded"]
-    assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 4
 
 
 async def test_dollars_are_computed_from_the_bytes_of_all_workers(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from nearbucket.analysis.answers import DamagedFile, Report
     from nearbucket.analysis.reading.s3_logs import S3Logs
     from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.config.file import ConfigFile
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
     from nearbucket.regions.region_table import RegionTable
@@ -65,7 +66,7 @@ class AnalyzeOptions:
     """The arguments and options of the command, as they were given."""
 
     logs: tuple[str, ...]
-    config: Path | None
+    config: ConfigFile | None
     since: str | None
     until: str | None
     hosts: tuple[str, ...]
@@ -163,7 +164,7 @@ def _period(options: AnalyzeOptions) -> Period:
     return Period(since, until)
 
 
-def _own_settings(config: Path | None) -> Settings | None:
+def _own_settings(config: ConfigFile | None) -> Settings | None:
     """The configuration, if one was given or lies in the current folder."""
     if config is None and not Path("nearbucket.yaml").is_file():
         return None

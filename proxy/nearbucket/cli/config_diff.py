@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearbucket.cli.output import NO_RANGES, AsJson, RangesFile, print_error, ranges_for
-from nearbucket.config.file import load
+from nearbucket.cli.output import (
+    NO_RANGES,
+    AsJson,
+    RangesFile,
+    config_file,
+    print_error,
+    ranges_for,
+)
+from nearbucket.config.file import ConfigFile, load
 from nearbucket.errors import ConfigError
 from nearbucket.pricing.tariff import tariff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from nearbucket.analysis.policy_diff import PolicyDiff, PolicyDiffTotals
     from nearbucket.config.settings import Settings
@@ -28,8 +35,14 @@ _TICK = 5000  # lines between two updates of the progress bar
 
 
 def diff(  # noqa: PLR0913  # one parameter an option
-    before: Annotated[Path, typer.Argument(metavar="A", help="Configuration file in use.")],
-    after: Annotated[Path, typer.Argument(metavar="B", help="Changed configuration file.")],
+    before: Annotated[
+        ConfigFile,
+        typer.Argument(metavar="A", help="Configuration in use.", parser=config_file),
+    ],
+    after: Annotated[
+        ConfigFile,
+        typer.Argument(metavar="B", help="Changed configuration.", parser=config_file),
+    ],
     log: Annotated[list[str] | None, typer.Option("--log", metavar="FILE", help=_LOG)] = None,
     ranges: RangesFile = None,
     limit: Annotated[

@@ -31,6 +31,8 @@ from nearbucket.policy.explain import FAILED, PATH_STARTS, ExplainQuery, explain
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nearbucket.config.file import ConfigFile
+
 _TIMEOUT = 30.0  # seconds: the server may have to ask S3
 
 
@@ -93,7 +95,9 @@ def _refuse_files(context: typer.Context) -> None:
             )
 
 
-def _by_policy(query: ExplainQuery, config: Path | None, ranges: Path | None) -> dict[str, Any]:
+def _by_policy(
+    query: ExplainQuery, config: ConfigFile | None, ranges: Path | None
+) -> dict[str, Any]:
     from nearbucket.supervisor.snapshot import engine_of, snapshot_of  # noqa: PLC0415
 
     settings = load(config)

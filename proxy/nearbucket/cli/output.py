@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from rich.filesize import decimal
 
 from nearbucket.analysis.report.figures import visible
 from nearbucket.config.environment import FILE_VARIABLE
+from nearbucket.config.file import ConfigFile
 from nearbucket.errors import ConfigError, OriginError, RangesError
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 
@@ -29,10 +31,30 @@ logging.getLogger("nearbucket").addHandler(logging.NullHandler())
 _NAMED = 5
 NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 
+
+def config_file(value: str) -> ConfigFile:
+    """What the value of ``--config`` means: a path, or an object in S3, which is read here.
+
+    Raises:
+        ProxyError: The object cannot be read.
+    """
+    if not value.startswith("s3://"):
+        return Path(value)
+    from nearbucket.s3.config_object import fetch  # noqa: PLC0415  # the SDK takes 0.3 s
+
+    return asyncio.run(fetch(value))
+
+
 _DEFAULT = "nearbucket.yaml, if there is one"
 Config = Annotated[
-    Path | None,
-    typer.Option(envvar=FILE_VARIABLE, help="Configuration file.", show_default=_DEFAULT),
+    ConfigFile | None,
+    typer.Option(
+        envvar=FILE_VARIABLE,
+        help="Configuration file, or an object: s3://BUCKET/KEY.",
+        show_default=_DEFAULT,
+        parser=config_file,
+        metavar="FILE",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RangesFile = Annotated[

@@ -36,6 +36,7 @@ from nearbucket.regions.ip_ranges_source import read_ranges_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nearbucket.config.file import ConfigFile
     from nearbucket.config.settings import Regions
     from nearbucket.regions.ip_ranges import PrefixRow, Ranges
     from nearbucket.regions.list_guard import RangesUse
@@ -127,7 +128,7 @@ def ranges_update(
     typer.echo(f"{found.result}: token {token}, kept in {settings.cache}")
 
 
-def _use_of(config: Path | None) -> RangesUse | None:
+def _use_of(config: ConfigFile | None) -> RangesUse | None:
     """What the whole configuration uses of a list; None if there is none that can be used."""
     from nearbucket.regions.list_guard import RangesUse  # noqa: PLC0415
 

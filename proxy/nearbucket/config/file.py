@@ -1,4 +1,4 @@
-"""Reads the configuration: the YAML file, then the environment's overrides.
+"""Reads the configuration: the YAML text of a file or an object, then the environment's overrides.
 
 An error names the file and line, or the variable, the key, the value found and what to write.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
@@ -30,12 +30,46 @@ SOURCE_KEY = "regions.source"
 """The setting that may contain a secret: user name and password of a URL."""
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+class ConfigFile(Protocol):
+    """Where a configuration is: a ``Path``, or an object in S3. As text, it is its name."""
+
+    def read_bytes(self) -> bytes:
+        """The YAML text, in UTF-8.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        ...
+
+
+class ConfigObject(NamedTuple):
+    """A configuration that was read from S3.
+
+    Attributes:
+        name: ``s3://bucket/key``.
+        data: The text, in UTF-8.
+        etag: The object's ETag.
+    """
+
+    name: str
+    data: bytes
+    etag: str
+
+    def __str__(self) -> str:
+        """Its name, as a path shows itself."""
+        return self.name
+
+    def read_bytes(self) -> bytes:
+        """The text that was read."""
+        return self.data
+
+
+def load(path: ConfigFile | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read, merge and check the configuration.
 
     Args:
-        path: The file; by default ``nearbucket.yaml`` in the working folder, if there is one, else
-            the environment alone.
+        path: The file or object; by default ``nearbucket.yaml`` in the working folder, if there is
+            one, else the environment alone.
         environ: ``NEARBUCKET_<SECTION>__<KEY>`` overrides any key; list items have numbers.
 
     Raises:
@@ -45,7 +79,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 
 def load_with_sources(
-    path: Path | None = None, environ: Mapping[str, str] = os.environ
+    path: ConfigFile | None = None, environ: Mapping[str, str] = os.environ
 ) -> tuple[Settings, Sources]:
     """The configuration as ``load`` reads it, and where each value comes from.
 
@@ -68,7 +102,9 @@ def load_with_sources(
         raise ConfigError(messages(error, sources)) from None
 
 
-def load_regions(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Regions:
+def load_regions(
+    path: ConfigFile | None = None, environ: Mapping[str, str] = os.environ
+) -> Regions:
     """The ``regions`` section alone, even if other sections are wrong or there is no file.
 
     Raises:
@@ -98,25 +134,27 @@ def mask(values: Collection[str]) -> list[str]:
     return [MASK] * len(values)
 
 
-def name_of(path: Path | None) -> str:
-    """The name of the configuration in messages: that of its file, or ``environment``."""
+def name_of(path: ConfigFile | None) -> str:
+    """The name of the configuration in messages: that of its file or object, or ``environment``."""
     if path is None and not DEFAULT_FILE.exists():
         return "environment"
     return str(path or DEFAULT_FILE)
 
 
-def _read(path: Path | None) -> YamlDocument:
+def _read(path: ConfigFile | None) -> YamlDocument:
     if path is None and not DEFAULT_FILE.exists():
         return YamlDocument({}, {})
     path = path or DEFAULT_FILE
+    data = b""
     try:
-        document = read_yaml(path.read_text(encoding="utf-8-sig"))
+        data = path.read_bytes()
+        document = read_yaml(data.decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror}; give an existing file with --config"
         ) from None
     except UnicodeDecodeError as error:
-        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from None
     except Fault as fault:
         raise ConfigError(message(f"{path}:{fault.line}", fault.key, fault.text)) from None

@@ -18,4 +18,6 @@ In reading order:
 * ``direct_access.py``: refuses variables that name another way to S3 than the configuration.
 * ``sdk_client.py``: the AWS SDK's client, for listing, copying and bucket settings.
 * ``bucket_listing.py``: the objects of a bucket, page by page.
+* ``ambient_bucket.py``: a bucket that no configuration describes: that of an ``s3://`` URL.
+* ``config_object.py``: a configuration that is an object in S3.
 """

@@ -8,6 +8,7 @@ In reading order:
 
 * ``prefork.py``: binds the public port and forks the first workers, before there is an event loop.
 * ``sockets/``: the listening sockets.
+* ``config_source.py``: the file or object of the configuration, and whether it has changed.
 * ``supervisor.py``: start, reload, refresh of the list, drain; what the admin port shows.
 * ``shutdown.py``: when and how the instance ends: signals, and another that takes over.
 * ``snapshot.py``: the configuration and the prefixes as one immutable value, from which every

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket import __version__
 from nearbucket.config.differences import changes_line
-from nearbucket.config.file import DEFAULT_FILE, load
+from nearbucket.config.file import load
 from nearbucket.errors import OriginError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
@@ -24,6 +24,7 @@ from nearbucket.s3.direct_access import refuse_variables
 from nearbucket.supervisor.admin.admin_api import application
 from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.status import status_of
+from nearbucket.supervisor.config_source import source_of
 from nearbucket.supervisor.pool.worker_pool import WorkerPool
 from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.shutdown import Shutdown
@@ -46,8 +47,8 @@ from nearbucket.telemetry.savings import Savings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
+    from nearbucket.config.file import ConfigFile
     from nearbucket.config.settings import Settings
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.explain import ExplainQuery, Explanation
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
 
-WATCH_INTERVAL = 1.0  # seconds between two checks of the configuration file
+WATCH_INTERVAL = 1.0  # seconds between two looks at the configuration, and at the figures
 EXPLAIN_MARGIN = 2.0  # seconds that a worker may take to explain, beyond catalog.wait
 
 _log = logging.getLogger(__name__)
@@ -69,20 +70,20 @@ class Supervisor:
         engine: The engine that workers use, for ``explain``.
     """
 
-    def __init__(self, path: Path | None, settings: Settings, workers: PreforkedWorkers) -> None:
+    def __init__(
+        self, config: ConfigFile | None, settings: Settings, workers: PreforkedWorkers
+    ) -> None:
         """Prepare; ``run`` starts.
 
         Args:
-            path: The configuration file, or None for the default one.
+            config: Where the configuration is.
             settings: The settings read from it.
             workers: The first worker processes.
 
         Raises:
             ConfigError: The settings cannot be used.
         """
-        self._path = path
-        self._file_stamp = _stamp(path or DEFAULT_FILE)
-        self._file_is_there = self._file_stamp is not None
+        self._config = source_of(config)
         self._address = workers.listeners[0].getsockname()[:2]
         snapshot = snapshot_of(settings, None)
         self._savings = Savings(time.time())
@@ -130,7 +131,8 @@ class Supervisor:
             await admin.start()
         self._pool.start(self._stop.set)
         self._shutdown.watch_signals(self._on_hangup)
-        tasks = [asyncio.create_task(each) for each in (self._feed.run(), self._watch_file())]
+        always = self._feed.run(), self._watch_config(), self._watch_figures()
+        tasks = [asyncio.create_task(each) for each in always]
         try:
             await self._pool.ready(self._stop)
             if await self._shutdown.take_over(self.not_ready):
@@ -155,9 +157,8 @@ class Supervisor:
         return complete
 
     def _announce(self, admin: AdminServer) -> None:
-        file = self._path or DEFAULT_FILE
         name = fingerprint(self.settings)
-        _log.info("nearbucket %s: configuration %s from %s", __version__, name, file)
+        _log.info("nearbucket %s: configuration %s from %s", __version__, name, self._config.name)
         _log.info("listen on %s port %d", *self._address)
         _log.info("admin on %s port %d", *admin.address)
         self._warn_of_targets()
@@ -187,24 +188,18 @@ class Supervisor:
 
     # Reload
 
-    async def _watch_file(self) -> None:
-        """Reload when the configuration file changes."""
+    async def _watch_figures(self) -> None:
+        """Ask the workers for their figures: one that is killed loses what it counted since."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            await self._pool.figures()  # a worker that is killed loses what it counted since
-            await self._look_at_file()
+            await self._pool.figures()
 
-    async def _look_at_file(self) -> None:
-        file = self._path or DEFAULT_FILE
-        stamp = _stamp(file)
-        was_there, self._file_is_there = self._file_is_there, stamp is not None
-        if stamp is None:
-            if was_there:
-                _log.warning("%s is gone; its configuration stays in use until it is back", file)
-        elif stamp != self._file_stamp:
-            await self.reload()
-        elif not was_there:
-            _log.info("%s is there again, unchanged", file)
+    async def _watch_config(self) -> None:
+        """Reload when the configuration changes."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            if await self._config.changed():
+                await self.reload()
 
     def _on_hangup(self) -> None:
         self._reloading = asyncio.create_task(self.reload())
@@ -215,10 +210,9 @@ class Supervisor:
         Settings that are read only at the start stay as they are. The rest is applied all the same:
         a target may have to be switched off at once.
         """
-        self._file_stamp = _stamp(self._path or DEFAULT_FILE)
         before = self.settings
         try:
-            read = load(self._path)
+            read = load(await self._config.read())
             refuse_variables(read)
             settings = without_restart(before, read)
             await self._swap(settings=settings)
@@ -322,6 +316,8 @@ class Supervisor:
         """What keeps it from working as configured, though traffic may come."""
         problem = self._pool.credentials.problem
         found = [problem] if problem and uses_ambient_credentials(self.settings) else []
+        if self._config.problem is not None:
+            found.append(self._config.problem)
         if self._refused is not None:
             text = "the last configuration was refused, the old one stays in use"
             found.append(f"{text}: {self._refused}")
@@ -387,12 +383,3 @@ class Supervisor:
             down=self._pool.down,
             stuck_clients=self._pool.stuck_clients,
         )
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Values that change when a file is written or replaced; None if there is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

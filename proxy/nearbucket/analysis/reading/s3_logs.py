@@ -7,29 +7,21 @@ them all.
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import ValidationError
-
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import S3, LogSource
-from nearbucket.config.buckets import Bucket
-from nearbucket.errors import ConfigError, OriginError
+from nearbucket.s3.ambient_bucket import ambient_bucket, ambient_error
 from nearbucket.s3.bucket_listing import objects_of, pages_of
-from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import FAULTS, as_ours, meaning, opened
+from nearbucket.s3.sdk_client import FAULTS, meaning, opened
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from nearbucket.analysis.reading.sources import Period
-    from nearbucket.errors import ProxyError
-
-_REGION = "us-east-1"
-"""Where S3 is asked; it says if a bucket is elsewhere, and the SDK follows."""
+    from nearbucket.s3.bucket_location import BucketLocation
 
 
 class S3Logs:
@@ -80,7 +72,7 @@ class S3Logs:
     async def _listed(self, bucket: str, prefix: str, period: Period) -> list[LogSource]:
         client, location = await self._client(bucket)
         found = []
-        async for _, page in pages_of(client, location, _error, Prefix=prefix):
+        async for _, page in pages_of(client, location, ambient_error, Prefix=prefix):
             for each in objects_of(page, location):
                 name = f"{S3}{bucket}/{each.key}"
                 if each.size and period.may_hold(name):
@@ -90,20 +82,7 @@ class S3Logs:
     async def _client(self, bucket: str) -> tuple[Any, BucketLocation]:
         """The client for a bucket, made once."""
         if bucket not in self._clients:
-            environ = os.environ
-            try:
-                entry = Bucket(
-                    bucket=bucket,
-                    region=environ.get("AWS_REGION")
-                    or environ.get("AWS_DEFAULT_REGION")
-                    or _REGION,
-                    endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL"),
-                )
-            except ValidationError as error:
-                found = error.errors()[0]
-                why = found["msg"].removeprefix("Value error, ")
-                raise ConfigError(f"{S3}{bucket}: {found['loc'][0]} {why}") from None
-            location = BucketLocation(f"{S3}{bucket}", entry, "ambient")
+            location = ambient_bucket(bucket)
             client = await self._stack.enter_async_context(opened(location, self._connections))
             self._clients[bucket] = client, location
         return self._clients[bucket]
@@ -121,13 +100,6 @@ class S3Logs:
         except FAULTS as error:
             raise OSError(meaning(error)) from error
         return found["Body"]
-
-
-def _error(error: Exception, location: BucketLocation) -> ProxyError:
-    """The error of a bucket that cannot be listed, without the words about a configuration."""
-    found = as_ours(error, location)
-    text = f"{location.name}: {meaning(error)}"
-    return OriginError(503, text) if isinstance(found, OriginError) else ConfigError(text)
 
 
 class _S3File:

@@ -1,0 +1,62 @@
+"""A bucket that no configuration describes: that of an ``s3://`` URL on the command line.
+
+Its credentials are those that the AWS SDK finds, and its region and server are those of the SDK's
+variables: there is no setting for them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from nearbucket.config.buckets import Bucket
+from nearbucket.errors import ConfigError, OriginError
+from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.sdk_client import as_ours, meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nearbucket.errors import ProxyError
+
+SCHEME = "s3://"
+
+_REGION = "us-east-1"
+"""Where S3 is asked; it says if a bucket is elsewhere, and the SDK follows."""
+
+
+def ambient_bucket(name: str, environ: Mapping[str, str] = os.environ) -> BucketLocation:
+    """Where a bucket is.
+
+    Args:
+        name: The bucket's name.
+        environ: ``AWS_REGION``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL_S3`` and
+            ``AWS_ENDPOINT_URL``, as the AWS SDK reads them.
+
+    Raises:
+        ConfigError: It is no name of a bucket, or a variable has a wrong value.
+    """
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    try:
+        entry = Bucket(bucket=name, region=region, endpoint=endpoint)
+    except ValidationError as error:
+        found = error.errors()[0]
+        why = found["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{SCHEME}{name}: {found['loc'][0]} {why}") from None
+    return BucketLocation(f"{SCHEME}{name}", entry, "ambient")
+
+
+def ambient_error(error: Exception, location: BucketLocation, name: str = "") -> ProxyError:
+    """The error of such a bucket, without the words about a configuration.
+
+    Args:
+        error: What the SDK's client raised.
+        location: The bucket.
+        name: What was asked for; by default the bucket.
+    """
+    found = as_ours(error, location)
+    text = f"{name or location.name}: {meaning(error)}"
+    return OriginError(503, text) if isinstance(found, OriginError) else ConfigError(text)

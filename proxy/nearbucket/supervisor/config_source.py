@@ -1,0 +1,131 @@
+"""Where the configuration of a running server is: a file, or an object in S3; and its changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nearbucket.config.file import DEFAULT_FILE, ConfigObject
+from nearbucket.errors import ProxyError
+from nearbucket.s3.config_object import fetch, fetch_changed
+
+if TYPE_CHECKING:
+    from nearbucket.config.file import ConfigFile
+
+ASK_INTERVAL = 10.0
+"""Seconds between two questions for an object: 0.10 USD a month at S3's price of a GET."""
+
+_log = logging.getLogger(__name__)
+
+
+class ConfigSource(Protocol):
+    """A place that a configuration is read from again and again.
+
+    Attributes:
+        name: The place in messages.
+        problem: Why changes cannot be seen now, or None.
+    """
+
+    name: str
+    problem: str | None
+
+    async def changed(self) -> bool:
+        """Whether there may be another configuration than the one last read; asked each second."""
+        ...
+
+    async def read(self) -> ConfigFile | None:
+        """What ``config.file.load`` is to read now.
+
+        Raises:
+            ProxyError: It cannot be had.
+        """
+        ...
+
+
+def source_of(config: ConfigFile | None) -> ConfigSource:
+    """The source that a configuration was read from."""
+    if isinstance(config, ConfigObject):
+        return ObjectSource(config)
+    return FileSource(None if config is None else Path(str(config)))
+
+
+class FileSource:
+    """A local file, looked at each second."""
+
+    problem: str | None = None
+
+    def __init__(self, path: Path | None) -> None:
+        """Take the file's present state as known.
+
+        Args:
+            path: The file; None for the default one.
+        """
+        self._path = path
+        self._file = path or DEFAULT_FILE
+        self.name = str(self._file)
+        self._stamp = _stamp(self._file)
+        self._is_there = self._stamp is not None
+
+    async def changed(self) -> bool:
+        """Whether the file was written or replaced; a file that is gone changes nothing."""
+        stamp = _stamp(self._file)
+        was_there, self._is_there = self._is_there, stamp is not None
+        if stamp is None:
+            if was_there:
+                _log.warning(
+                    "%s is gone; its configuration stays in use until it is back", self.name
+                )
+        elif stamp == self._stamp and not was_there:
+            _log.info("%s is there again, unchanged", self.name)
+        return stamp not in {None, self._stamp}
+
+    async def read(self) -> Path | None:
+        """The file, whose present state is known from now on."""
+        self._stamp = _stamp(self._file)
+        return self._path
+
+
+class ObjectSource:
+    """An object in S3, asked for with its ETag each ten seconds."""
+
+    def __init__(self, known: ConfigObject) -> None:
+        """Take the object that was read for the start."""
+        self.name = known.name
+        self.problem: str | None = None
+        self._known = known
+        self._fetched: ConfigObject | None = None
+        self._asked = time.monotonic()
+
+    async def changed(self) -> bool:
+        """Whether the object has another ETag; while it cannot be read, nothing changes."""
+        if time.monotonic() - self._asked < ASK_INTERVAL:
+            return False
+        try:
+            self._fetched = await fetch_changed(self._known)
+        except ProxyError as error:
+            if self.problem is None:
+                _log.warning("%s; its last configuration stays in use until it can be read", error)
+            self.problem = f"{error}; a change of the configuration is not seen"
+        else:
+            if self.problem is not None:
+                _log.info("%s can be read again", self.name)
+            self.problem = None
+        self._asked = time.monotonic()
+        return self._fetched is not None
+
+    async def read(self) -> ConfigObject:
+        """The changed object, or, when a signal asks, the present one."""
+        self._known = self._fetched or await fetch(self.name)
+        self._fetched, self._asked = None, time.monotonic()
+        return self._known
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Values that change when a file is written or replaced; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,136 @@
+"""Where a running server reads its configuration: a file, and an object of a real S3 server."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.errors import ConfigError, OriginError
+from nearbucket.s3.config_object import fetch
+from nearbucket.supervisor import config_source
+from nearbucket.supervisor.config_source import source_of
+from tests.e2e.running import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import LocalS3
+
+KEY = "settings/nearbucket.yaml"
+
+
+@pytest.fixture
+def url(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address for a configuration, which the SDK's variables lead to."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.server.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.server.secret_key)
+    monkeypatch.setattr(config_source, "ASK_INTERVAL", 0.0)
+    return f"s3://{s3.private}/{KEY}"
+
+
+async def upload(s3: LocalS3, text: str) -> None:
+    async with s3.server.client() as client:
+        await client.put_object(Bucket=s3.private, Key=KEY, Body=text.encode())
+
+
+async def remove(s3: LocalS3) -> None:
+    async with s3.server.client() as client:
+        await client.delete_object(Bucket=s3.private, Key=KEY)
+
+
+async def test_a_file_that_is_gone_is_logged_once_and_read_again_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    file, away = tmp_path / "nearbucket.yaml", tmp_path / "away"
+    file.write_text("one")
+    source = source_of(file)
+    file.rename(away)
+    assert not any([await source.changed() for _ in range(3)])
+    away.rename(file)
+    assert not any([await source.changed() for _ in range(3)])
+    file.unlink()
+    assert not await source.changed()
+    file.write_text("another")
+    assert await source.changed()
+    assert await source.read() == file
+    assert not await source.changed()
+    gone = f"{file} is gone; its configuration stays in use until it is back"
+    assert caplog.messages == [gone, f"{file} is there again, unchanged", gone]
+
+
+async def test_an_upload_is_seen_once_by_its_etag(s3: LocalS3, url: str) -> None:
+    await upload(s3, "one")
+    source = source_of(await fetch(url))
+    assert not await source.changed()
+    long = "#" * 1_000_000
+    await upload(s3, long)
+    assert await source.changed()
+    found = await source.read()
+    assert (str(found), getattr(found, "data", b"").decode()) == (url, long)
+    assert not await source.changed()
+    await remove(s3)
+
+
+async def test_a_signal_reads_the_object_as_it_is_now(s3: LocalS3, url: str) -> None:
+    await upload(s3, "one")
+    source = source_of(await fetch(url))
+    await upload(s3, "two")
+    assert getattr(await source.read(), "data", None) == b"two"
+    assert not await source.changed()
+    await remove(s3)
+
+
+async def test_an_object_that_is_gone_is_a_warning_until_it_is_back(
+    s3: LocalS3, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="nearbucket")
+    await upload(s3, "one")
+    source = source_of(await fetch(url))
+    await remove(s3)
+    assert not any([await source.changed() for _ in range(3)])
+    assert "a change of the configuration is not seen" in (source.problem or "")
+    await upload(s3, "one")
+    assert not await source.changed()
+    assert not source.problem
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith(f"{url}: NoSuchKey")
+    assert caplog.messages[1] == f"{url} can be read again"
+    await remove(s3)
+
+
+async def test_it_is_not_asked_again_within_ten_seconds(
+    s3: LocalS3, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await upload(s3, "one")
+    monkeypatch.setattr(config_source, "ASK_INTERVAL", 10.0)
+    source = source_of(await fetch(url))
+    await upload(s3, "two")
+    assert not await source.changed()
+    await remove(s3)
+
+
+@pytest.mark.parametrize("wrong", ["s3://bucket-only", "s3:///key", "s3://bucket/folder/"])
+async def test_a_url_without_bucket_or_key_is_an_error_that_says_what_to_write(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="write s3://BUCKET/KEY"):
+        await fetch(wrong)
+
+
+async def test_an_object_that_cannot_be_a_configuration_is_not_read_whole(
+    s3: LocalS3, url: str
+) -> None:
+    await upload(s3, "x" * ((4 << 20) + 1))
+    with pytest.raises(ConfigError, match="is larger than 4 MiB"):
+        await fetch(url)
+    await remove(s3)
+
+
+async def test_a_server_that_cannot_be_reached_is_named(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(OriginError, match="Could not connect"):
+        await fetch(url)
