@@ -9,6 +9,7 @@ In reading order:
 * ``main.py``: the entry point, exit codes, and the commands ``serve``, ``demo``, ``config schema``
   and ``config show``.
 * ``output.py``: options that several commands share, and how results are printed.
+* ``init_command.py``: ``init``, which writes a first configuration.
 * ``explain_command.py``: ``explain``, by the policy alone or by what a running server knows.
 * ``ranges.py``: ``lookup`` and ``ranges``, the commands about AWS's list of IP prefixes.
 * ``sync.py``: ``sync``, which copies objects from the origin bucket to the target buckets.

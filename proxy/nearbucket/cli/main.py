@@ -18,6 +18,7 @@ from nearbucket.cli.analyze import analyze
 from nearbucket.cli.check.command import check
 from nearbucket.cli.config_diff import diff
 from nearbucket.cli.explain_command import explain
+from nearbucket.cli.init_command import init
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     AsJson,
@@ -143,6 +144,12 @@ def config_show(config: Config = None, *, as_json: AsJson = False) -> None:
 
 
 for parent, command, *examples in (
+    (
+        app,
+        init,
+        "init",
+        "init --bucket downloads --region us-east-1 --target us-west-2=us-west-2-downloads",
+    ),
     (app, explain, "explain --ip 3.5.140.1 /releases/app.tar.gz"),
     (app, lookup, "lookup --details 3.5.140.1 2600:9000:5201::1"),
     (app, check, "check --offline --config nearbucket.yaml"),

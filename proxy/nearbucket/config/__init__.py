@@ -21,4 +21,5 @@ In reading order:
 * ``expected_values.py``: what the schema expects of a value, in words.
 * ``messages.py``: a line for each wrong setting: file and line, key, value, what to write.
 * ``named_files.py``: which files that a configuration names cannot be read.
+* ``new_config.py``: the text of a first configuration, with comments.
 """
