@@ -21,7 +21,9 @@ COPY requirements/build.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 COPY . .
-RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
+ARG REVISION=
+RUN printf %s "$REVISION" > proxy/nearbucket/commit.txt \
+ && /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
  && pip --python /opt/nearbucket/bin/python install --no-index --no-deps /wheels/*.whl
 
 # Bytecode that needs no look at the source's date: layers may change dates, never contents.

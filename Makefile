@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help install demo test test-long test-clients story chaos programs spark check format lint types docs compose mutants bench soak audit ranges lock clean
+.PHONY: help install demo test test-long test-clients story chaos programs spark check format lint types docs compose mutants bench soak audit release ranges lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,12 @@ audit: $(STAMP) ## Known vulnerabilities of the locked packages; what cannot be 
 	  touch $(VENV)/audit/.installed; }
 	@$(BIN)/python -m tests.audit
 
+release: $(STAMP) ## Wheel, sdist, bill of materials and checksums of the last commit, in dist/
+	@test $(VENV)/release/.installed -nt requirements/release.txt || { $(PYTHON) -m venv $(VENV)/release && \
+	  $(VENV)/release/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/release.txt && \
+	  touch $(VENV)/release/.installed; }
+	@$(BIN)/python deploy/release.py
+
 ranges: $(STAMP) ## Renew the built-in list of AWS's prefixes; before each release
 	rm -rf build/ranges && mkdir -p build/ranges
 	cd build/ranges && NEARBUCKET_REGIONS__CACHE=list.json ../../$(BIN)/nearbucket ranges update
@@ -87,6 +93,7 @@ lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev --constraint requirements/serve.txt pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra spark --constraint requirements/dev.txt pyproject.toml -o requirements/spark.txt
+	echo cyclonedx-bom | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/release.txt
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/audit.txt
 
 clean: ## Remove the virtual environment and caches

@@ -35,6 +35,7 @@ floors, and fails on an import that points upwards:
 * ``config/``: the settings.
 * ``errors.py``: the exceptions, by the side that the failure is on.
 * ``event_loop.py``: keeps long work away from the event loop.
+* ``version.py``: the version, and the commit of a built package.
 """
 
 __version__ = "0.1.0"

@@ -13,7 +13,6 @@ from typing import Annotated
 
 import typer
 
-from nearbucket import __version__
 from nearbucket.cli.analyze import analyze
 from nearbucket.cli.check.command import check
 from nearbucket.cli.config_diff import diff
@@ -34,6 +33,7 @@ from nearbucket.config.schema import json_schema
 from nearbucket.config.yaml_document import write_yaml
 from nearbucket.errors import ProxyError
 from nearbucket.s3.direct_access import refuse_variables
+from nearbucket.version import version_text
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ app.add_typer(config_app, name="config")
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback signature
     if value:
-        typer.echo(f"nearbucket {__version__}")
+        typer.echo(f"nearbucket {version_text()}")
         raise typer.Exit
 
 

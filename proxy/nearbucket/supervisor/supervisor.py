@@ -11,7 +11,6 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from nearbucket import __version__
 from nearbucket.config.differences import changes_line
 from nearbucket.config.file import load
 from nearbucket.errors import OriginError, ProxyError
@@ -44,6 +43,7 @@ from nearbucket.supervisor.snapshot import (
 from nearbucket.telemetry.process_log import lines_dropped
 from nearbucket.telemetry.process_totals import HighWater, total
 from nearbucket.telemetry.savings import Savings
+from nearbucket.version import version_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,7 +158,8 @@ class Supervisor:
 
     def _announce(self, admin: AdminServer) -> None:
         name = fingerprint(self.settings)
-        _log.info("nearbucket %s: configuration %s from %s", __version__, name, self._config.name)
+        made = version_text()
+        _log.info("nearbucket %s: configuration %s from %s", made, name, self._config.name)
         _log.info("listen on %s port %d", *self._address)
         _log.info("admin on %s port %d", *admin.address)
         self._warn_of_targets()

@@ -10,6 +10,7 @@ from nearbucket.config.file import masked
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.pricing.tariff import tariff
 from nearbucket.supervisor.snapshot import fingerprint
+from nearbucket.version import commit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +60,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
     by = tariff(settings.prices)
     return {
         "version": __version__,
+        "commit": commit(),
         "ready": not reasons,
         "reasons": list(reasons),
         "warnings": list(warnings),
