@@ -1,6 +1,7 @@
-"""Writes the generated parts of the documentation, and two JSON Schemas.
+"""Writes the generated parts of the documentation, two JSON Schemas, and the manual page.
 
-The schemas are those of the configuration (beside its example) and of a report (``analyze``).
+The schemas are those of the configuration (beside its example) and of a report (``analyze``). The
+manual page is written whole.
 
 The sources are ``Settings``, ``METRICS``, ``cdn_costs`` and the package's enums. Each block of a
 page between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is made anew; the rest is written by
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdn_costs import flat_rows, rows
+from man_page import man_page
 from pydantic import TypeAdapter
 
 from nearbucket.analysis.report.json_report import report_schema
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 SCHEMA = DOCS.parent / "config" / "nearbucket.schema.json"
 REPORT_SCHEMA = DOCS / "analyze-schema.json"
+MAN_PAGE = DOCS / "nearbucket.1"
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)([^<#]*)", re.DOTALL)
 
 Keys = tuple[str, ...]
@@ -130,6 +133,7 @@ def main(arguments: list[str]) -> int:
     new = renewed(old) | {
         SCHEMA: json.dumps(json_schema(), indent=2) + "\n",
         REPORT_SCHEMA: json.dumps(report_schema(), indent=2) + "\n",
+        MAN_PAGE: man_page(),
     }
     stale = [page for page in new if not page.exists() or page.read_text("utf-8") != new[page]]
     for page in stale:
