@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO := $(VENV)/.demo
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
 .PHONY: help install demo test test-long test-clients story chaos programs spark check format lint types docs compose mutants bench soak audit release ranges lock clean
@@ -12,15 +13,25 @@ ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFF
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
+# Packages of the files named, and the command itself; one line for each package that is fetched.
+define packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "into $(VENV), $$(cat $(1) | grep -c ==) packages by their hashes:"
+	@set -o pipefail; $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check --require-hashes $(addprefix -r ,$(1)) \
+	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected packages.*/  unpacking all of them/p'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+endef
+
+$(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
+	$(call packages,requirements/build.txt requirements/dev.txt)
+
+$(DEMO): requirements/demo.txt requirements/build.txt pyproject.toml
+	$(call packages,requirements/build.txt requirements/demo.txt)
 
 install: $(STAMP) ## The command nearbucket, in .venv/bin; the other targets do this themselves
 
-demo: $(STAMP) ## A real local S3 server, two buckets, the proxy, and lines to try
+demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO)) ## A real local S3 server, two buckets, the proxy, and lines to try
 	@$(BIN)/nearbucket demo $(ARGS)
 
 test: $(STAMP) ## All tests but the long ones and those that need a container engine; SHUFFLE=7 for another order
@@ -92,6 +103,7 @@ ranges: $(STAMP) ## Renew the built-in list of AWS's prefixes; before each relea
 lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev --constraint requirements/serve.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra demo --constraint requirements/dev.txt pyproject.toml -o requirements/demo.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra spark --constraint requirements/dev.txt pyproject.toml -o requirements/spark.txt
 	echo cyclonedx-bom | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/release.txt
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/audit.txt
