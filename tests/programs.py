@@ -3,7 +3,7 @@
 Tests install nothing: where ``program`` does not find what a test asks for, it skips that test
 for a reason that ``tests/skips.py`` lists. ``python -m tests.programs``, a part of
 ``make test-clients`` and ``make check``, installs: as root on Debian with apt-get, and a newer
-pip into the virtual environment. It ends with 1 when something is missing then.
+pip and promtool into the virtual environment. It ends with 1 when something is missing then.
 """
 
 from __future__ import annotations
@@ -35,6 +35,18 @@ RESUMING_PIP = Path(sys.prefix) / "resuming-pip"
 environment's own may be older."""
 
 
+PROMTOOL = Path(sys.prefix) / "promtool"
+"""A folder of the virtual environment: Debian's package would start a server beside it."""
+
+
+def promtool() -> str:
+    """Path of promtool; where it is not installed, the asking test is skipped."""
+    found = shutil.which("promtool", path=f"{PROMTOOL}/usr/bin:{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"promtool is {NO_PROGRAM}")
+    return found
+
+
 def program(name: str) -> str:
     """Path of a program of ``PACKAGES``; where it is not installed, the asking test is skipped."""
     found = shutil.which(name)
@@ -61,13 +73,20 @@ def install() -> list[str]:
     if not (RESUMING_PIP / "pip").exists():
         pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
         _run(*pip, "install", "--no-deps", "--target", str(RESUMING_PIP), "pip>=25.1")
+    if not (PROMTOOL / "usr/bin/promtool").exists() and shutil.which("dpkg-deb"):
+        PROMTOOL.mkdir(exist_ok=True)
+        _run("apt-get", "-q", "download", "prometheus", folder=PROMTOOL)
+        for file in PROMTOOL.glob("*.deb"):
+            _run("dpkg-deb", "--extract", str(file), str(PROMTOOL))
+            file.unlink()
     missing = [name for name in PACKAGES if shutil.which(name) is None]
-    return missing + ["resuming-pip"] * (not (RESUMING_PIP / "pip").exists())
+    folders = {"resuming-pip": RESUMING_PIP / "pip", "promtool": PROMTOOL / "usr/bin/promtool"}
+    return missing + [name for name, path in folders.items() if not path.exists()]
 
 
-def _run(*command: str) -> None:
+def _run(*command: str, folder: Path | None = None) -> None:
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(command, env=env, stdin=subprocess.DEVNULL, check=False)
+    subprocess.run(command, env=env, stdin=subprocess.DEVNULL, check=False, cwd=folder)
 
 
 def main() -> None:

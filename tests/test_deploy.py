@@ -19,6 +19,7 @@ import yaml
 from nearbucket.policy.model import Action, Reason
 from nearbucket.telemetry.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, STREAM_ENDS
 from tests.build import COMMAND
+from tests.programs import promtool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ LABELS = {
 }
 OF_PROMETHEUS = {"job", "instance"}
 """Labels that every series gets by being scraped."""
+RUNBOOKS = "https://docs.example.com/nearbucket/operations/"
 VALUES: dict[str, set[str]] = {
     "nearbucket_bypasses_total.reason": {
         each.value for each in Reason if each.action is Action.STREAM
@@ -98,6 +100,66 @@ def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
             or other["y"] + other["h"] <= one["y"]
         )
         assert apart, (one, other)
+
+
+def _lost(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """What a document had, and another has not."""
+    if isinstance(before, dict):
+        for key, value in before.items():
+            yield from _lost(value, (after or {}).get(key), f"{path}.{key}")
+    elif isinstance(before, list):
+        for number, value in enumerate(before):
+            there = isinstance(after, list) and number < len(after)
+            yield from _lost(value, after[number] if there else None, f"{path}.{number}")
+    elif before != after:
+        yield path
+
+
+def test_grafana_knows_every_key_of_the_dashboard() -> None:
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder  # noqa: PLC0415  # 0.2 s
+    from grafana_foundation_sdk.models.dashboard import Dashboard  # noqa: PLC0415
+
+    text = (DEPLOY / "grafana/dashboards/nearbucket.json").read_text("utf-8")
+    document = json.loads(text)
+    again = json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+    # what the page of a variable shows; the SDK's own query variables have no such key
+    assert list(_lost(document, again)) == [".templating.list.1.definition"]
+    document["panels"][1]["gridpos"] = document["panels"][1].pop("gridPos")
+    again = json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+    assert any("gridpos" in path for path in _lost(document, again))
+
+
+ALERT_TESTS: list[dict[str, Any]] = yaml.safe_load(
+    (DEPLOY / "prometheus/alerts_test.yml").read_text("utf-8")
+)["tests"]
+
+
+def test_every_alert_is_made_to_fire_and_to_stay_silent() -> None:
+    cases = [case for test in ALERT_TESTS for case in test["alert_rule_test"]]
+    fires = {case["alertname"] for case in cases if case.get("exp_alerts")}
+    assert fires == {rule["alert"] for rule in ALERTS}
+    silent = {case["alertname"] for case in cases if not case.get("exp_alerts")}
+    assert fires - silent == {"NearbucketNotReplicated"}  # in its test two of three regions are
+
+
+def test_prometheus_finds_that_they_do() -> None:
+    done = subprocess.run(
+        [promtool(), "test", "rules", "alerts_test.yml"],
+        cwd=DEPLOY / "prometheus",
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout.decode()
+
+
+def test_an_alert_leads_to_its_section_of_the_operations_page() -> None:
+    text = (DEPLOY.parent / "docs/operations.md").read_text("utf-8")
+    headings = {
+        name.lower(): name for name in re.findall(r"^### (Nearbucket\w+)$", text, re.MULTILINE)
+    }
+    for rule in ALERTS:
+        page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert (page, headings.get(anchor)) == (RUNBOOKS, rule["alert"])
 
 
 def test_every_alert_says_how_bad_it_is_and_what_it_means() -> None:

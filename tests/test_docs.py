@@ -267,7 +267,7 @@ def test_every_field_of_the_access_log_is_described(field: str) -> None:
 def test_the_alerts_described_are_the_alerts_there_are() -> None:
     rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text("utf-8"))
     names = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
-    assert re.findall(r"^\| `(Nearbucket\w+)` \|", OPERATIONS, re.MULTILINE) == names
+    assert re.findall(r"^### (Nearbucket\w+)$", OPERATIONS, re.MULTILINE) == names
 
 
 def test_no_file_names_a_package_registry() -> None:
