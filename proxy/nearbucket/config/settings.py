@@ -239,6 +239,9 @@ class Log(Section):
     """Lowest level of the process log."""
     format: Literal["text", "json"] = "text"
     """Format of the process log: text for people, or a JSON object a line."""
+    metrics: Annotated[Literal["emf", "off"], BeforeValidator(switch)] = "off"
+    """Main figures in the process log each minute, from which CloudWatch makes metrics (embedded
+    metric format); for those without Prometheus."""
     reason_header: bool = True
     """Whether answers have the ``X-Nearbucket`` field."""
 

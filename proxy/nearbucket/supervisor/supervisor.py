@@ -40,6 +40,7 @@ from nearbucket.supervisor.snapshot import (
     uses_ambient_credentials,
     without_restart,
 )
+from nearbucket.telemetry.embedded_metrics import write_metrics
 from nearbucket.telemetry.process_log import lines_dropped
 from nearbucket.telemetry.process_totals import HighWater, total
 from nearbucket.telemetry.savings import Savings
@@ -131,7 +132,8 @@ class Supervisor:
             await admin.start()
         self._pool.start(self._stop.set)
         self._shutdown.watch_signals(self._on_hangup)
-        always = self._feed.run(), self._watch_config(), self._watch_figures()
+        embedded = write_metrics(self.figures, lambda: self.settings.log.metrics == "emf")
+        always = self._feed.run(), self._watch_config(), self._watch_figures(), embedded
         tasks = [asyncio.create_task(each) for each in always]
         try:
             await self._pool.ready(self._stop)

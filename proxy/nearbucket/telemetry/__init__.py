@@ -9,6 +9,7 @@ In reading order:
 * ``process_totals.py``: the metrics of all processes together.
 * ``savings.py``: the dollars that the redirected bytes save.
 * ``prometheus.py``: metrics in Prometheus' text format.
+* ``embedded_metrics.py``: main figures as log lines for CloudWatch.
 * ``log_format.py``: the fields of a log line, as JSON or in CloudFront's W3C format.
 * ``access_log.py``: collects lines of the access log.
 * ``process_log.py``: the lines of ``logging``, as text or JSON.

@@ -93,6 +93,14 @@ class ProcessLog(logging.Handler):
         else:
             self._keep(line)
 
+    def write(self, line: str) -> None:
+        """Write a line as it is."""
+        self.acquire()
+        try:
+            self._keep(f"{line}\n".encode(errors="backslashreplace"))
+        finally:
+            self.release()
+
     def close(self, patience: float = 2.0) -> None:
         """Wait for so many seconds until all is written; what the reader did not take is lost."""
         self.start()
@@ -110,5 +118,15 @@ class ProcessLog(logging.Handler):
 
 def lines_dropped() -> int:
     """Lines of this process's log that were not written."""
+    return sum(handler.dropped for handler in _process_logs())
+
+
+def write_line(line: str) -> None:
+    """Write a line into this process's log as it is, whatever ``log.level`` and ``log.format``."""
+    for handler in _process_logs():
+        handler.write(line)
+
+
+def _process_logs() -> list[ProcessLog]:
     handlers = logging.getLogger().handlers
-    return sum(handler.dropped for handler in handlers if isinstance(handler, ProcessLog))
+    return [handler for handler in handlers if isinstance(handler, ProcessLog)]
