@@ -36,6 +36,7 @@ NO_PROGRAM = "not installed; `make test-clients` installs it"
 NO_ENGINE = "no container engine"
 NO_SPARK = "PySpark is not installed; `make spark` installs it"
 NO_JAVA = "Java is not installed, which Spark needs"
+NO_KUBECTL = "kubectl is not installed"
 NO_IPV6 = "this machine has no IPv6"
 
 ALLOWED = (
@@ -58,6 +59,7 @@ ALLOWED = (
         "half a gigabyte, and a Java, for one command that few people need",
         heading="spark: NOT RUN",
     ),
+    Allowed(NO_KUBECTL, "Debian has no package of it; the manifests are read without it"),
     Allowed(NO_IPV6, "containers are often given IPv4 alone"),
     Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),
 )

@@ -57,7 +57,7 @@ the folder of the text that names it."""
 FILE = re.compile(r"`(?P<found>[a-z_*]+\.py)`")
 """A Python file beside the text that names it, or in the package's own folder."""
 
-NO_MODULES = {"html", "json", "md", "py", "toml", "yaml", "yml"}
+NO_MODULES = {"html", "json", "md", "py", "service", "socket", "toml", "yaml", "yml"}
 """Endings of files: ``nearbucket.yaml`` is no module, nor is PyPI's proxy.py."""
 
 OTHER_MEANINGS = {
