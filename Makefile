@@ -68,8 +68,12 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-docs: $(STAMP) ## The generated pages are current
+docs: $(STAMP) ## The generated pages are current, and all pages as a site in build/site
 	$(BIN)/python docs/generate.py --check
+	@test $(VENV)/docs/.installed -nt requirements/docs.txt || { $(PYTHON) -m venv $(VENV)/docs && \
+	  $(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt && \
+	  touch $(VENV)/docs/.installed; }
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict
 
 compose: $(STAMP) ## The image and docker compose, for real where an engine can be had
 	$(BIN)/python -m pytest -m compose $(ARGS)
@@ -105,6 +109,7 @@ lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev --constraint requirements/serve.txt pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra demo --constraint requirements/dev.txt pyproject.toml -o requirements/demo.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra spark --constraint requirements/dev.txt pyproject.toml -o requirements/spark.txt
+	echo mkdocs-material | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/docs.txt
 	echo cyclonedx-bom | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/release.txt
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/audit.txt
 
