@@ -31,7 +31,7 @@ FLOORS = (
     ("supervisor",),
     ("frontend",),
     ("replicas",),
-    ("origin", "telemetry", "analysis", "replication"),
+    ("origin", "telemetry", "analysis", "replication", "edge_function"),
     ("policy",),
     ("regions", "s3", "pricing"),
     ("config",),

@@ -28,6 +28,7 @@ floors, and fails on an import that points upwards:
 * ``telemetry/``: metrics and the access log.
 * ``analysis/``: access logs: reports on them, and their requests decided by another policy.
 * ``replication/``: copies objects to the targets.
+* ``edge_function/``: the policy as a CloudFront Function.
 * ``policy/``: the decision.
 * ``regions/``: AWS's list of IP prefixes.
 * ``s3/``: credentials, signatures, TLS, clients.
