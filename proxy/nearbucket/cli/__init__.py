@@ -16,6 +16,7 @@ In reading order:
 * ``sync_report.py``: the progress lines and the summary of ``sync``.
 * ``config_diff.py``: ``config diff``, which compares two configurations.
 * ``config_diff_report.py``: how the differences are shown.
+* ``compile_cloudfront.py``: ``compile cloudfront``, which writes the policy as an edge function.
 * ``analyze.py``: ``analyze``, which makes a report of access logs.
 * ``analyze_run.py``: what it does: files, counts, report.
 * ``analyze_progress.py``: its progress bar.

@@ -15,6 +15,7 @@ import typer
 
 from nearbucket.cli.analyze import analyze
 from nearbucket.cli.check.command import check
+from nearbucket.cli.compile_cloudfront import compile_app
 from nearbucket.cli.config_diff import diff
 from nearbucket.cli.explain_command import explain
 from nearbucket.cli.init_command import init
@@ -49,6 +50,7 @@ config_app = typer.Typer(
 )
 app.add_typer(ranges_app, name="ranges")
 app.add_typer(config_app, name="config")
+app.add_typer(compile_app, name="compile")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback signature
