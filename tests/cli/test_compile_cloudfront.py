@@ -149,6 +149,10 @@ def test_an_unknown_rule_is_refused(compiled: Compile) -> None:
         ({}, "Nothing is counted"),
         ({"redirect": {**BLIND, "mode": "shadow"}}, "mode: shadow is the same as off"),
         ({"failover": [{"bucket": "more", "region": "us-east-1"}]}, "failover is not used"),
+        (
+            {"bypass": {"mode": "redirect", "to": "https://cdn.example.com"}},
+            "bypass.to is not used",
+        ),
         ({"index": "index.html"}, "index decides only what is redirected"),
     ],
 )

@@ -36,7 +36,7 @@ class Viewer(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a viewer gets, or None if the request goes on, and how often the store was read."""
+    """What a viewer gets, or None if the request goes on; and how often the store was read."""
 
     answer: dict[str, Any] | None
     reads: int
@@ -74,10 +74,9 @@ class EdgeRun:
 def _answer(engine: Engine, viewer: Viewer, *, reason_header: bool) -> dict[str, Any] | None:
     fields = {name.encode(): value.encode() for name, value in viewer.headers.items()}
     decision = engine.decide(Request(viewer.method, viewer.target, fields, viewer.ip))
-    if not isinstance(decision, RedirectTo):
-        return None
-    shown = reason_header and decision.reason is Reason.IN_REGION
-    headers = dict(redirect_fields(decision, reason_header=shown))
+    if not isinstance(decision, RedirectTo) or decision.reason is not Reason.IN_REGION:
+        return None  # the function runs in the CDN, and so redirects to none
+    headers = dict(redirect_fields(decision, reason_header=reason_header))
     del headers["Server"]  # which CloudFront sets
     body = redirect_body(decision.location).decode() if viewer.method == "GET" else ""
     return {

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.regions.list_guard import CLOUDFRONT
 from nearbucket.regions.prefixes import BITS
-from nearbucket.regions.region_table import networks_of
 from tests.build import EAST, EAST_V6, WEST, ranges, settings
 from tests.edge_function.node_runs import EdgeRun, Outcome, Viewer, outcomes
 from tests.ranges_lists import RangesList, each_list
@@ -45,14 +43,13 @@ OVERRIDES = {
 
 SETTINGS: dict[str, Settings] = {
     "percent": with_redirect(percent=37.5),
-    "percent of cdn": of(redirect={"percent": 12.34}, bypass=CDN),
+    "a small percent": with_redirect(percent=12.34),
     "shadow": with_redirect(mode="shadow"),
     "off": with_redirect(mode="off"),
     "one target off": of(targets={**TARGETS, "us-east-1": {"bucket": "downloads", "mode": "off"}}),
     "cdn": of(bypass=CDN),
-    "cdn, and no target": of(targets={}, bypass=CDN),
+    "no target": of(targets={}),
     "opt-out networks": of(opt_out={"networks": NETWORKS}),
-    "opt-out networks and cdn": of(opt_out={"networks": NETWORKS}, bypass=CDN),
     "overrides": of(sections={"regions": {"overrides": OVERRIDES}}),
     "another service": of(sections={"regions": {"services": ["AMAZON"]}}),
     "two services": of(sections={"regions": {"services": ["S3", "CODEBUILD"]}}),
@@ -123,15 +120,7 @@ def addresses(listed: Ranges, number: int) -> Iterator[str]:
 
 
 def run_of(rule: str, listed: Ranges, ips: Iterable[str]) -> EdgeRun:
-    """A run of one rule.
-
-    An address of CloudFront is never opted out: the engine does not take it for a client. The
-    function does not know it, and passes the request on where the engine redirects to a CDN.
-    """
     chosen, viewer = RULES[rule]
-    if rule == "opt-out networks and cdn":
-        cdn = networks_of(listed, CLOUDFRONT)
-        ips = [ip for ip in ips if not cdn.holds(ip)]
     return EdgeRun(chosen, listed, [viewer._replace(ip=ip) for ip in ips])
 
 

@@ -21,25 +21,22 @@ async function handler(event) {
 }
 
 async function redirect(request, ip) {
-    const host = field(request.headers, 'host');
-    const site = siteOf(host);
+    const site = siteOf(field(request.headers, 'host'));
     if (!site || !/^(?:GET|HEAD)$/.test(request.method)) {
         return null;
     }
     const path = request.uri === WELL_KNOWN ? '' : keyPath(site, request.uri);
     const address = packed(ip);
-    if (!path || staysHere(site, path, request) || inside(site.networks, address)) {
+    if (!path || !address || !site.paths.test(path) || site.exclude.test(path) ||
+        staysHere(site, path, request) || inside(site.networks, address)) {
         return null;
     }
-    if (address && site.paths.test(path) && !site.exclude.test(path)) {
-        const region = await regionOf(address);
-        const target = site.targets.find(each => each[0].split(' ').indexOf(region) >= 0);
-        if (target && (site.percent >= 100 || share(address, path) < site.percent)) {
-            return answerOf(request, site, baseOf(target, address, region) + path, region);
-        }
+    const region = await regionOf(address);
+    const target = site.targets.find(each => each[0].split(' ').indexOf(region) >= 0);
+    if (!target || (site.percent < 100 && share(address, path) >= site.percent)) {
+        return null;
     }
-    return site.cdn && host.toLowerCase() !== site.cdnHost
-        ? answerOf(request, site, site.cdn + path, '') : null;
+    return answerOf(request, site, baseOf(target, address, region) + path, region);
 }
 
 // In the URLs of a target a space stands for the region; the second is that for IPv6
@@ -57,7 +54,7 @@ function answerOf(request, site, location, region) {
     if (own(request.headers, 'origin')) {
         headers['access-control-allow-origin'] = {value: '*'};
     }
-    if (region && REASON_HEADER) {
+    if (REASON_HEADER) {
         headers['x-nearbucket'] = {value: 'redirect; region=' + region + '; reason=in-region'};
     }
     const text = 'Moved to ' + location + '\nTo follow redirects with curl, add -L.\n';

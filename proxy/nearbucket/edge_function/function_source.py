@@ -13,7 +13,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from nearbucket.edge_function.address_store import range_text
 from nearbucket.edge_function.pattern_expressions import NOTHING, expression
@@ -87,8 +86,6 @@ def _site(site: Site) -> dict[str, Any]:
         "agents": _fields(opt_out.user_agents, f"{site.key}.opt_out.user_agents"),
         "cookies": _fields(redirect.cookies, f"{where}cookies"),
         "networks": sorted(map(_network, opt_out.networks)),
-        "cdn": policy.cdn_url,
-        "cdnHost": urlsplit(policy.cdn_url).netloc.lower() if policy.cdn_url else "",
         "targets": _targets(policy),
     }
 

@@ -105,6 +105,11 @@ NOTES = (
         "mode: shadow is the same as off, since nothing is counted.",
     ),
     UnkeptNote(
+        lambda site: site.bypass.to is not None,
+        "bypass.to is not used: requests that are not redirected to a target go on to the CDN in "
+        "which the function runs.",
+    ),
+    UnkeptNote(
         lambda site: bool(site.failover),
         "failover is not used: make an origin group in the distribution.",
     ),
