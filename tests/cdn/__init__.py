@@ -4,7 +4,7 @@ It stands between clients and the product in ``tests/story`` and in ``docker com
 and shows what a cache does with the product's answers. The rules are those of the Amazon CloudFront
 Developer Guide; each has a test here. Where the guide leaves a question open, the answer is taken
 that is worse for an origin whose answers depend on the client: a redirect of a HEAD also answers a
-GET.
+GET, and a CloudFront-Viewer-Address of the viewer's own is passed on unless the policy adds one.
 
 Left out: compression, custom error pages, retries, origin groups, regional caches, functions at the
 edge, the signature of origin access control (the bucket is public instead), and viewers' HTTPS.

@@ -64,7 +64,7 @@ def to_origin(
 
 
 def _is_sent(low: str, sent: set[str]) -> bool:
-    if low in _HOP or low in _REMOVED or low.startswith(("x-edge-", "x-amz-cf-", "cloudfront-")):
+    if low in _HOP or low in _REMOVED or low.startswith(("x-edge-", "x-amz-cf-")):
         return False
     if low == "host":
         return "host" in sent

@@ -213,11 +213,12 @@ async def test_ranges_are_answered_from_an_object_that_is_kept_whole() -> None:
         assert (whole.status, whole.body) == (200, BODY)
 
 
-async def test_parts_of_two_versions_are_not_put_together() -> None:
+@pytest.mark.parametrize("etags", [('"one"', '"two"'), ("", "")], ids=["two", "none"])
+async def test_parts_of_two_versions_are_not_put_together(etags: tuple[str, str]) -> None:
     async with viewing(block=256) as viewer:
-        viewer.origin.fields, viewer.origin.ranges = dict(ETAG), True
+        viewer.origin.fields, viewer.origin.ranges = {"ETag": etags[0]}, True
         await viewer.get(Range="bytes=0-255")
-        viewer.origin.fields, viewer.origin.body = {"ETag": '"two"'}, BODY[::-1]
+        viewer.origin.fields, viewer.origin.body = {"ETag": etags[1]}, BODY[::-1]
         await viewer.get(Range="bytes=256-511")
         again = await viewer.get(Range="bytes=0-255")
         assert (again.cache, again.body) == ("Miss", BODY[::-1][:256])
@@ -242,6 +243,18 @@ async def test_head_is_answered_from_a_kept_get_and_a_kept_head_is_no_object() -
         assert (got.cache, got.body) == ("Miss", BODY)
         head = await viewer.get(method="HEAD")
         assert (head.cache, head.body, head.fields["Content-Length"]) == ("Hit", b"", "1024")
+
+
+async def test_a_condition_of_a_viewer_is_no_condition_of_a_revalidation() -> None:
+    async with viewing(Behaviour("origin", cache=CachePolicy(0, 60, 60))) as viewer:
+        viewer.origin.fields, viewer.origin.ranges = {"ETag": '"one"'}, True
+        await viewer.get()
+        viewer.now = 60.0
+        later = {"If_None_Match": '"other"', "If_Modified_Since": "Fri, 02 Jan 2026 00:00:00 GMT"}
+        got = await viewer.get(**later)
+        assert (got.status, got.cache, got.body) == (200, "RefreshHit", BODY)
+        assert viewer.origin.last["If-None-Match"] == '"one"'
+        assert "If-Modified-Since" not in viewer.origin.last
 
 
 async def test_a_redirect_of_a_head_answers_a_get() -> None:
@@ -296,13 +309,14 @@ async def test_without_an_origin_request_policy_the_origin_learns_little_of_the_
 async def test_the_managed_policy_for_all_viewer_headers_adds_the_viewers_address(
     address: str,
 ) -> None:
-    async with viewing(UNCACHED) as viewer:
+    async with viewing(UNCACHED, secret={"x-origin-verify": "secret"}) as viewer:
         await viewer.get(
             "/a.gz?q=1", address=address, Host="dl.example", Cookie="a=b", X_Any="y",
-            CloudFront_Viewer_Address="10.0.0.1:1", User_Agent="curl",
+            CloudFront_Viewer_Address="10.0.0.1:1", User_Agent="curl", X_Origin_Verify="forged",
         )  # fmt: skip
         asked, target = viewer.origin.last, viewer.origin.asked[-1].raw_path
     assert target == "/a.gz?q=1"
+    assert asked.getall("X-Origin-Verify") == ["secret"]
     (named,) = asked.getall("CloudFront-Viewer-Address")
     assert named.rpartition(":")[0] == address
     assert [asked[name] for name in ("Host", "User-Agent", "Cookie", "X-Any")] == [
