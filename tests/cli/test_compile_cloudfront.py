@@ -78,12 +78,13 @@ def test_the_event_is_redirected_as_the_readme_says(compiled: Compile) -> None:
     event = json.loads(compiled.file("event.json"))
     assert event["viewer"]["ip"] == "192.0.2.0"
     request = event["request"]
-    asked = [event["viewer"]["ip"], request["method"], request["uri"], {"host": "x"}]
+    asked = [request["method"], request["uri"], {"host": "x"}]
     store = read_import_document(compiled.file("store.json"))
     run = {"source": compiled.file("function.js"), "store": 0, "requests": [asked]}
+    run["viewers"] = [[event["viewer"]["ip"], 0]]
     given = json.dumps({"stores": [store], "runs": [run]})
     options = "--experimental-vm-modules", "--no-warnings"
-    (((answer, _),),) = json.loads(node("runtime.mjs", given, *options))
+    ((answer,),) = (each["answers"] for each in json.loads(node("runtime.mjs", given, *options)))
     location = answer["headers"]["location"]["value"]
     assert location == f"{EAST_URL}/x.tar.xzx"
     assert location in compiled.file("README.txt")
