@@ -27,7 +27,7 @@ class Traffic:
             (int8), ``requests`` and ``bytes`` (int64). Rows by day are those from AWS regions with
             status 200, 206 or 304. From elsewhere an object has one row for each region, with its
             first day, ``GET``, 200, the bytes of 200 and 206, and the geography ``unknown``. Each
-            day of the log has a row without an object.
+            day of the log has a row without an object. Strings may be dictionary-encoded.
         objects: Columns ``object`` (int32: numbers from 0), ``host``, ``key`` (string: the path
             without its first slash, as sent), ``size`` (int64): the largest content length of a
             whole 200 response; else the highest end of a range + 1; null if it is not known.

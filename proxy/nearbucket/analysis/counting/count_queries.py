@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from nearbucket.analysis import answers
 from nearbucket.analysis.counting import count_sql as sql
-from nearbucket.analysis.counting.client_regions import OUTSIDE, add_regions, network_text
+from nearbucket.analysis.counting.client_regions import add_regions, network_text
 from nearbucket.analysis.counting.range_sessions import GAP
 from nearbucket.analysis.reading.formats import shown_key
 from nearbucket.analysis.traffic import Traffic
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 _DAY = 86400
 _MOST_FOLDERS = 200
 _EPOCH = date(1970, 1, 1)
-_FACT_SCHEMA = pa.schema(
-    {
-        "day": pa.date32(), "object": pa.int32(), "region": pa.string(), "geography": pa.string(),
-        "method": pa.string(), "status": pa.int16(), "flags": pa.int8(), "requests": pa.int64(),
-        "bytes": pa.int64(),
-    }
-)  # fmt: skip
 
 
 class Answers(NamedTuple):
@@ -158,9 +151,8 @@ class _Asking:
 
     def traffic(self, days: float) -> Traffic:
         """The tables for what-ifs."""
-        facts = self._store.table(sql.FACTS, {"outside": len(OUTSIDE)})
         return Traffic(
-            facts=facts.cast(_FACT_SCHEMA),
+            facts=self._store.table(sql.FACTS),
             objects=self._store.table(sql.OBJECTS),
             networks=self._network_table(),
             days=days,
@@ -174,7 +166,7 @@ class _Asking:
         return tuple(found)
 
     def _top_files(self) -> tuple[answers.FileTraffic, ...]:
-        found = self._store.rows(sql.TOP_FILES, [len(OUTSIDE), self._top])
+        found = self._store.rows(sql.TOP_FILES, [self._top])
         addresses = dict(self._store.rows(sql.ADDRESSES, [[row[0] for row in found]]))
         several = self._store.rows("SELECT count(DISTINCT host) FROM object")[0][0] > 1
         return tuple(
@@ -200,7 +192,7 @@ class _Asking:
         )  # fmt: skip
 
     def _folders(self) -> tuple[answers.FolderTraffic, ...]:
-        rows = self._store.rows(sql.FOLDERS, [len(OUTSIDE), _MOST_FOLDERS])
+        rows = self._store.rows(sql.FOLDERS, [_MOST_FOLDERS])
         return tuple(
             answers.FolderTraffic(shown_key(folder), suffix, *sums)
             for folder, suffix, *sums in rows

@@ -7,16 +7,23 @@ the context that an answer needs (``coarse``). It takes the place of ``facts``.
 from __future__ import annotations
 
 PREPARED = (
+    """CREATE TYPE region_name AS ENUM (SELECT name FROM region_names)""",
+    "CREATE TABLE named AS SELECT region, name::region_name AS name FROM region_names",
+    """CREATE TYPE geography_name AS ENUM (
+      SELECT geography FROM edges UNION SELECT 'unknown' ORDER BY geography)""",
+    """CREATE TYPE method_name AS ENUM (
+      SELECT method FROM contexts WHERE method IS NOT NULL
+      UNION SELECT 'GET' UNION SELECT '-' ORDER BY method)""",
     # any_value: the same id stands for the same thing in every file
-    """CREATE TABLE context AS SELECT context, any_value(amazon) AS amazon,
-      dense_rank() OVER (ORDER BY any_value(day), geography, any_value(method), any_value(status),
-        any_value(flags))::INTEGER AS coarse,
-      any_value(day) AS day, geography, any_value(method) AS method, any_value(status) AS status,
-      any_value(flags) AS flags
-    FROM contexts JOIN edges USING (edge) GROUP BY context, geography""",
-    """CREATE TABLE coarse AS SELECT coarse, any_value(day) AS day,
-      any_value(geography) AS geography, any_value(method) AS method, any_value(status) AS status,
-      any_value(flags) AS flags FROM context GROUP BY coarse""",
+    """CREATE TABLE context AS SELECT *, dense_rank() OVER (
+        ORDER BY day, geography, method, status, flags)::INTEGER AS coarse,
+      CASE WHEN status IN (200, 206) THEN 2 WHEN status = 304 THEN 1 ELSE 0 END::TINYINT AS class
+    FROM (SELECT context, any_value(amazon) AS amazon, any_value(day) AS day,
+        geography::geography_name AS geography, any_value(method)::method_name AS method,
+        any_value(status) AS status, any_value(flags) AS flags
+      FROM contexts JOIN edges USING (edge) GROUP BY context, geography)""",
+    """CREATE TABLE coarse AS SELECT DISTINCT coarse, day, geography, method, status, flags, class
+    FROM context""",
     """CREATE TABLE object AS SELECT object, host, key, size,
       (row_number() OVER () - 1)::INTEGER AS number FROM names LEFT JOIN (
       SELECT object, coalesce(max(length), max(range_end)) AS size FROM sizes GROUP BY object)
@@ -26,16 +33,21 @@ PREPARED = (
     FROM facts JOIN (SELECT context, amazon, coarse FROM context) USING (context)
     LEFT JOIN regions USING (client, amazon)""",
     "DROP TABLE facts",
-    """CREATE TABLE by_object AS SELECT object, region, sum(requests)::BIGINT AS requests,
-      sum(bytes)::BIGINT AS bytes, sum(downloads)::BIGINT AS downloads,
-      sum(aborted)::BIGINT AS aborted, min(day) FILTER (status IN (200, 206, 304)) AS first_day,
-      coalesce(sum(bytes) FILTER (status IN (200, 206)), 0)::BIGINT AS delivered
-    FROM located JOIN coarse USING (coarse) GROUP BY object, region""",
+    """CREATE TABLE by_class AS SELECT object, region, class, sum(requests)::BIGINT AS requests,
+      sum(bytes)::BIGINT AS bytes, min(day) AS first_day
+    FROM located JOIN (SELECT coarse, class, day FROM coarse) USING (coarse)
+    GROUP BY object, region, class""",
     """CREATE TABLE by_context AS SELECT coarse, region, sum(requests)::BIGINT AS requests,
-      sum(bytes)::BIGINT AS bytes FROM located GROUP BY coarse, region""",
+      sum(bytes)::BIGINT AS bytes, sum(downloads)::BIGINT AS downloads,
+      sum(aborted)::BIGINT AS aborted FROM located GROUP BY coarse, region""",
     """CREATE TABLE by_network AS SELECT network, region, object,
       sum(requests)::BIGINT AS requests, sum(bytes)::BIGINT AS bytes
     FROM located WHERE network IS NOT NULL GROUP BY network, region, object""",
+    """CREATE TABLE by_object AS FROM (
+      SELECT object, sum(requests)::BIGINT AS requests, sum(bytes)::BIGINT AS bytes,
+        coalesce(sum(bytes) FILTER (region > 2), 0)::BIGINT AS aws
+      FROM by_class GROUP BY object)
+    JOIN object USING (object)""",
 )
 """Statements before all queries."""
 REGIONS = """
@@ -51,17 +63,14 @@ of_region AS (
   GROUP BY ALL),
 people AS (SELECT region, count(DISTINCT client) AS addresses FROM regions GROUP BY region)
 SELECT region, sum(requests)::BIGINT, sum(bytes)::BIGINT AS size,
-  (sum(by_object.downloads) + coalesce(any_value(of_region.downloads), 0))::BIGINT,
+  (sum(by_context.downloads) + coalesce(any_value(of_region.downloads), 0))::BIGINT,
   coalesce(any_value(addresses), 0)
-FROM by_object LEFT JOIN of_region USING (region) LEFT JOIN people USING (region)
+FROM by_context LEFT JOIN of_region USING (region) LEFT JOIN people USING (region)
 GROUP BY region ORDER BY size DESC, region
 """
 TOP_FILES = """
-SELECT object, host, key, s.bytes, s.requests, s.aws, size FROM (
-  SELECT object, sum(bytes)::BIGINT AS bytes, sum(requests)::BIGINT AS requests,
-    coalesce(sum(bytes) FILTER (region >= ?), 0)::BIGINT AS aws
-  FROM by_object GROUP BY object) s
-JOIN object USING (object) ORDER BY s.bytes DESC, host, key LIMIT ?
+SELECT object, host, key, bytes, requests, aws, size FROM by_object
+ORDER BY bytes DESC, host, key LIMIT ?
 """
 ADDRESSES = """
 SELECT object, count(DISTINCT client) FROM located SEMI JOIN (SELECT unnest(?) AS object)
@@ -88,12 +97,8 @@ WHERE list_contains(?, network) GROUP BY network, region
 FOLDERS = r"""
 SELECT CASE WHEN contains(key, '/') THEN split_part(key, '/', 1) ELSE '' END AS folder,
   regexp_extract(key, '(?:\.(?:[A-Za-z][A-Za-z0-9]{0,7}|7z)){1,3}$') AS suffix,
-  sum(s.bytes)::BIGINT AS size, sum(s.aws)::BIGINT, sum(s.requests)::BIGINT, count(*)
-FROM (
-  SELECT object, sum(bytes) AS bytes, sum(requests) AS requests,
-    coalesce(sum(bytes) FILTER (region >= ?), 0) AS aws
-  FROM by_object GROUP BY object) s
-JOIN object USING (object) GROUP BY folder, suffix ORDER BY size DESC, folder, suffix LIMIT ?
+  sum(bytes)::BIGINT AS size, sum(aws)::BIGINT, sum(requests)::BIGINT, count(*)
+FROM by_object GROUP BY folder, suffix ORDER BY size DESC, folder, suffix LIMIT ?
 """
 DAYS = """
 SELECT day, region, sum(requests)::BIGINT, sum(bytes)::BIGINT FROM by_context
@@ -101,13 +106,12 @@ JOIN coarse USING (coarse) GROUP BY day, region ORDER BY day, region
 """
 SIZES = """
 SELECT CASE WHEN size IS NOT NULL THEN 1::BIGINT << greatest(length(bin(size)) - 1, 0) END AS class,
-  sum(requests)::BIGINT, sum(bytes)::BIGINT, count(*) FROM (
-  SELECT object, sum(requests) AS requests, sum(bytes) AS bytes FROM by_object GROUP BY object)
-JOIN object USING (object) GROUP BY class ORDER BY class NULLS LAST
+  sum(requests)::BIGINT, sum(bytes)::BIGINT, count(*)
+FROM by_object GROUP BY class ORDER BY class NULLS LAST
 """
 HOSTS = """
 SELECT host, sum(requests)::BIGINT, sum(bytes)::BIGINT AS size FROM by_object
-JOIN object USING (object) GROUP BY host ORDER BY size DESC, host
+GROUP BY host ORDER BY size DESC, host
 """
 RESULTS = """
 SELECT name, sum(requests)::BIGINT, sum(bytes)::BIGINT AS size FROM results
@@ -115,27 +119,33 @@ GROUP BY name ORDER BY size DESC, name
 """
 TOTALS = """
 SELECT coalesce(sum(requests), 0)::BIGINT, coalesce(sum(bytes), 0)::BIGINT,
-  coalesce(sum(aborted), 0)::BIGINT FROM by_object
+  coalesce(sum(aborted), 0)::BIGINT FROM by_context
 """
 BY_GEOGRAPHY = """
 SELECT geography, sum(requests)::BIGINT, sum(bytes)::BIGINT FROM by_context
 JOIN coarse USING (coarse) GROUP BY geography ORDER BY geography
 """
 FACTS = """
-SELECT DATE '1970-01-01' + day AS day, number AS object, region_names.name AS region, geography,
-  method, status, flags, requests, bytes
+SELECT DATE '1970-01-01' + day AS day, number AS object, name AS region, geography, method, status,
+  flags, requests, bytes
 FROM (
   SELECT coarse, object, region, sum(requests)::BIGINT AS requests, sum(bytes)::BIGINT AS bytes
-  FROM located SEMI JOIN (SELECT coarse FROM coarse WHERE status IN (200, 206, 304))
-  USING (coarse) WHERE region >= $outside GROUP BY coarse, object, region)
-JOIN coarse USING (coarse) JOIN object USING (object) JOIN region_names USING (region)
+  FROM located SEMI JOIN (SELECT coarse FROM coarse WHERE class > 0) USING (coarse)
+  WHERE region > 2 GROUP BY coarse, object, region)
+JOIN coarse USING (coarse) JOIN object USING (object) JOIN named USING (region)
 UNION ALL
-SELECT DATE '1970-01-01' + first_day, number, region_names.name, 'unknown', 'GET', 200, 0,
-  requests, delivered
-FROM by_object JOIN object USING (object) JOIN region_names USING (region)
-WHERE region < $outside AND first_day IS NOT NULL
+SELECT DATE '1970-01-01' + first_day, number, name, 'unknown'::geography_name, 'GET'::method_name,
+  200::SMALLINT, 0::TINYINT, requests, delivered
+FROM (
+  SELECT object, region, sum(requests)::BIGINT AS requests,
+    min(first_day) FILTER (class > 0) AS first_day,
+    coalesce(sum(bytes) FILTER (class = 2), 0)::BIGINT AS delivered
+  FROM by_class WHERE region <= 2 GROUP BY object, region HAVING bool_or(class > 0))
+JOIN object USING (object) JOIN named USING (region)
 UNION ALL
-SELECT DISTINCT DATE '1970-01-01' + day, NULL, 'UNKNOWN', 'unknown', '-', 0, 0, 0, 0 FROM coarse
+SELECT DISTINCT DATE '1970-01-01' + day, NULL::INTEGER, 'UNKNOWN'::region_name,
+  'unknown'::geography_name, '-'::method_name, 0::SMALLINT, 0::TINYINT, 0::BIGINT, 0::BIGINT
+FROM coarse
 """
 OBJECTS = "SELECT number AS object, host, key, size FROM object ORDER BY number"
 LARGE = """
@@ -145,7 +155,7 @@ HAVING sum(bytes) * 1000 >= (SELECT sum(bytes) FROM by_network) AND sum(bytes) >
 """Networks with a thousandth of the bytes inside AWS: smaller ones are not half of anything that
 matters, and there are never more than a thousand."""
 NETWORK_TABLE = """
-SELECT number AS object, region_names.name AS region, text AS network, bytes
+SELECT number AS object, name AS region, text AS network, bytes
 FROM by_network JOIN network_names USING (network) JOIN object USING (object)
-JOIN region_names USING (region)
+JOIN named USING (region)
 """

@@ -128,7 +128,7 @@ def doubt(
         fitted = valuation.worth(prices, without=out).fit(regions, without=weak)
         fits.append(fitted)
         for day in out:
-            values[day] = valuation.worth_of_day(prices, day).of(fitted)
+            values[day] = valuation.worth_of_day(prices, day, fitted.regions).of(fitted)
     error = 2 * stdev(values) * sqrt(1 / days + 1 / MONTH_DAYS)
     return Doubt(
         low=min(saving, mean(values)) - error,

@@ -213,12 +213,14 @@ def _merge(finest: Mapping[tuple[KeyGroup, int], _Objects], facts: PolicyFacts) 
 
 
 _REQUESTS = """
-SELECT slot, region, geography, sum(requests)::BIGINT, list(nth), list(bytes) FROM (
-  SELECT slot, region, geography, (day - (SELECT min(day) FROM facts))::INTEGER AS nth,
-    sum(requests)::BIGINT AS requests, sum(bytes)::BIGINT AS bytes
+SELECT slot, region, geography, sum(requests)::BIGINT, list((day - earliest)::INTEGER), list(bytes)
+FROM (
+  SELECT slot, region, geography, day, sum(requests)::BIGINT AS requests,
+    sum(bytes)::BIGINT AS bytes
   FROM facts JOIN slots USING (object) SEMI JOIN wanted USING (region)
   WHERE slot >= 0 AND method = 'GET' AND status IN (200, 206) AND flags = 0
-  GROUP BY slot, region, geography, nth)
+  GROUP BY slot, region, geography, day),
+  (SELECT min(day) AS earliest FROM facts)
 GROUP BY slot, region, geography ORDER BY slot, region, geography
 """
 _LARGEST = """

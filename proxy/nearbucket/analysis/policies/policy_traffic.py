@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.policies.copy_volume import ObjectCount
@@ -41,11 +41,9 @@ _REDIRECTED = frozenset({Reason.IN_REGION, Reason.SHADOW})
 _MADE_UP = "192.0.2.{}"  # RFC 5737
 _NOWHERE = TargetUrls("https://nowhere.invalid/", "https://nowhere.invalid/")
 _ASKED = """
-CREATE OR REPLACE TEMP TABLE asked AS
-SELECT thing, alike, method, flags, region, geography, sum(requests)::BIGINT AS requests,
-  sum(bytes)::BIGINT AS bytes
+CREATE OR REPLACE TEMP VIEW asked AS
+SELECT thing, place, alike, method, flags, region, geography, requests, bytes
 FROM facts JOIN chosen USING (object) JOIN targets USING (region) WHERE status IN (200, 206)
-GROUP BY ALL
 """
 _DISTINCT = """
 SELECT thing, alike, method, flags, host, key FROM
@@ -56,7 +54,6 @@ JOIN objects USING (object) ORDER BY thing, alike, method, flags
 _SUMS = """
 SELECT site, place, region, geography, sum(requests)::BIGINT, sum(bytes)::BIGINT
 FROM asked JOIN redirected USING (thing, alike, method, flags)
-JOIN (SELECT thing, any_value(place) AS place FROM chosen GROUP BY thing) USING (thing)
 GROUP BY ALL ORDER BY ALL
 """
 
@@ -130,6 +127,7 @@ class PolicyTraffic:
         self._tables = tables
         self._regions = sorted(own | set(further))
         self._engine = _engine(settings, self._regions, further)
+        self._addresses = _addresses(self._regions)
         self._floors = {site.name: site.redirect.min_size for site in settings.sites}
         self._share = {site.name: site.redirect.percent / 100 for site in settings.sites}
         self._sites_of = cache(partial(_by_site, site_by_host(settings)))
@@ -201,12 +199,7 @@ class PolicyTraffic:
 
     def _decide(self, host: str, sent: str, region: int, method: str, flags: int) -> str | None:
         """The site of a request that is redirected to a target; else None."""
-        headers = _host(host)
-        if flags & CREDENTIALS:
-            headers[b"authorization"] = b""
-        if flags & OPTED_OUT:
-            headers[_OPTED_OUT] = b""
-        request = Request(method, "/" + sent, headers, _MADE_UP.format(region))
+        request = Request(method, "/" + sent, _headers(host, flags), self._addresses[region])
         decision = self._engine.decide(request)
         if isinstance(decision, Refuse) or decision.reason not in _REDIRECTED:
             return None
@@ -244,9 +237,25 @@ def _host(name: str) -> dict[bytes, bytes]:
     return {b"host": name.encode("utf-8", "replace")}
 
 
+@lru_cache(1 << 10)
+def _headers(host: str, flags: int) -> Mapping[bytes, bytes]:
+    """The header fields of a request, as far as decisions depend on them."""
+    headers = _host(host)
+    if flags & CREDENTIALS:
+        headers[b"authorization"] = b""
+    if flags & OPTED_OUT:
+        headers[_OPTED_OUT] = b""
+    return headers
+
+
+def _addresses(regions: list[str]) -> list[str]:
+    """An address for each region."""
+    return [_MADE_UP.format(place) for place in range(len(regions))]
+
+
 def _engine(settings: Settings, regions: list[str], further: Collection[str]) -> Engine:
     """An engine with one address in each region, and targets of all sites in ``further``."""
-    overrides = {_MADE_UP.format(place): region for place, region in enumerate(regions)}
+    overrides = dict(zip(_addresses(regions), regions, strict=True))
     engine = Engine.build(settings, build_table(None, (), overrides), network_set(())).for_client()
     modes = {site.name: site.redirect.mode for site in settings.sites}
     sites = {

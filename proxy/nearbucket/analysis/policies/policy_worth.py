@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from math import ceil, log2
+from operator import sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.policies.key_patterns import coverage, patterns_for
@@ -116,28 +117,31 @@ class Valuation:
         scale = self.facts.month * self.facts.days / (self.facts.days - len(without))
         if not without:
             return self._worth(prices, scale, lambda flow: flow.totals)
-        return self._worth(
-            prices,
-            scale,
-            lambda flow: [
-                total - sum(out)
-                for total, *out in zip(
-                    flow.totals, *(flow.by_day[day] for day in without), strict=True
-                )
-            ],
-        )
+        return self._worth(prices, scale, lambda flow: _less(flow, without))
 
-    def worth_of_day(self, prices: Mapping[str, float], day: int) -> Worth:
-        """What redirects are worth if the whole month is like one day of the log."""
+    def worth_of_day(
+        self, prices: Mapping[str, float], day: int, regions: Collection[str]
+    ) -> Worth:
+        """What redirects in some regions are worth if the whole month is like one day."""
         scale = self.facts.month * self.facts.days
-        return self._worth(prices, scale, lambda flow: flow.by_day[day])
+        return self._worth(prices, scale, lambda flow: flow.by_day[day], regions)
 
     def _worth(
-        self, prices: Mapping[str, float], scale: float, gb_of: Callable[[Flow], Iterable[float]]
+        self,
+        prices: Mapping[str, float],
+        scale: float,
+        gb_of: Callable[[Flow], Iterable[float]],
+        regions: Collection[str] | None = None,
     ) -> Worth:
-        by_region = {region: [-usd for usd in costs] for region, costs in self.costs.items()}
+        by_region = {
+            region: [-usd for usd in costs]
+            for region, costs in self.costs.items()
+            if regions is None or region in regions
+        }
         for flow in self.flows:
-            price, row = prices.get(flow.geography, 0.0), by_region[flow.region]
+            if (row := by_region.get(flow.region)) is None:
+                continue
+            price = prices.get(flow.geography, 0.0)
             for place, gb in zip(flow.places, gb_of(flow), strict=True):
                 row[place] += gb * scale * price
         return Worth(
@@ -157,6 +161,14 @@ class Valuation:
         even = self.money.per_redirect / dearest * GB
         smallest = max(0, ceil(log2(even))) if even > 0 else 0
         return range(min(smallest, _LARGEST_FLOOR), _LARGEST_FLOOR + 1)
+
+
+def _less(flow: Flow, without: Collection[int]) -> Iterable[float]:
+    """The GB of a flow without those of some days."""
+    out, *more = (flow.by_day[day] for day in without)
+    if more:
+        out = tuple(map(sum, zip(out, *more, strict=True)))
+    return map(sub, flow.totals, out)
 
 
 def _costs(facts: PolicyFacts, money: MonthBill, site: Site, region: str) -> list[float]:
