@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.config.settings import Settings
+from nearbucket.config.value_types import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,11 +25,16 @@ def json_schema() -> Schema:
     """The schema, for editors and for messages; the caller does not change it."""
     text = json.dumps(Settings.model_json_schema(by_alias=True))
     schema: Schema = json.loads(text.replace("``", "`"))  # as Markdown, which editors show
+    texts = _descriptions()
     for section in (schema, *schema["$defs"].values()):
-        for setting in section["properties"].values():
-            if "$ref" in setting:  # pydantic leaves out a description that the section has too
+        for name, setting in section["properties"].items():
+            description = texts.get((section["title"], name))
+            if description is None and "$ref" in setting:  # then that of the section
                 inner = schema["$defs"][setting["$ref"].rpartition("/")[2]]
-                setting.setdefault("description", inner["description"])
+                description = inner["description"]
+            if description is not None:
+                described = {**setting, "description": description}
+                section["properties"][name] = dict(sorted(described.items()))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:nearbucket:configuration",
@@ -33,6 +42,40 @@ def json_schema() -> Schema:
         # parts of the file that anchors refer to
         "patternProperties": {"^x-": True},
     }
+
+
+def _descriptions() -> dict[tuple[str, str], str]:
+    """The docstring of each setting, by its section's class and its name."""
+    found = {}
+    for section in _subclasses(Section):
+        parents = [each for each in reversed(section.__mro__) if issubclass(each, Section)]
+        for each in parents:
+            for name, text in _attribute_docstrings(each):
+                alias = section.model_fields[name].alias or name
+                found[section.__name__, alias] = text.replace("``", "`")
+    return found
+
+
+def _subclasses(parent: type[Section]) -> Iterator[type[Section]]:
+    for each in parent.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+@cache
+def _attribute_docstrings(section: type[Section]) -> list[tuple[str, str]]:
+    """Names and docstrings of the fields in the body of a class."""
+    (tree,) = ast.parse(inspect.getsource(section)).body
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    return [
+        (field.target.id, inspect.cleandoc(text.value.value))
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    ]
 
 
 def schema_at(path: Path_) -> Schema | None:

@@ -204,4 +204,5 @@ Port = Annotated[int, Field(ge=0, le=65535), NOT_BOOLEAN]
 class Section(BaseModel):
     """Base of every section: immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # use_attribute_docstrings would read the source at each start: ``schema.py`` does it
+    model_config = ConfigDict(frozen=True, extra="forbid")
