@@ -19,10 +19,10 @@ In reading order:
 * ``compile_cloudfront.py``: ``compile cloudfront``, which writes the policy as an edge function.
 * ``analyze.py``: ``analyze``, which makes a report of access logs.
 * ``analyze_run.py``: what it does: files, counts, report.
-* ``analyze_progress.py``: its progress bar.
 * ``analyze_inventory.py``: ``analyze --inventory``, objects that the log does not show.
 * ``analyze_nothing.py``: what ``analyze`` says if no request counts.
 * ``analyze_replay.py``: ``analyze --replay``, which sends a log's requests to a running proxy.
+* ``log_progress.py``: the progress bar of commands that read logs.
 * ``check/``: ``check``, which tests a configuration and its buckets.
 * ``demo/``: ``demo``, which runs the proxy against an S3 server on this machine.
 """

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from nearbucket.analysis.answers import NO_ADDRESS
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.count_queries import answer, scope_of
-from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.counting.reduce import UNREADABLE, ReduceOptions
 from nearbucket.analysis.counting.request_columns import NO_TIME, CountingRules
@@ -30,7 +29,7 @@ from nearbucket.analysis.reading.sources import ALWAYS, S3, Period, local_source
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze_nothing import hours_text, why_nothing
-from nearbucket.cli.analyze_progress import progress
+from nearbucket.cli.log_progress import log_progress
 from nearbucket.cli.output import NO_RANGES, ranges_for
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nearbucket.analysis.answers import DamagedFile, Report
+    from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
     from nearbucket.analysis.reading.s3_logs import S3Logs
     from nearbucket.analysis.reading.sources import LogSource
     from nearbucket.config.file import ConfigFile
@@ -293,7 +293,7 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
     s3: S3Logs | None,
     store: AggregateStore,
 ) -> None:
-    kept = KeptAggregates(options.keep, counting) if options.keep else None
+    kept = _kept(options.keep, counting) if options.keep else None
     name, _, master = options.engine.partition("=")
     if options.dedupe and (name == "spark" or options.keep):
         raise ConfigError("--dedupe compares all files: use it without --keep and --engine spark")
@@ -304,9 +304,15 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
         return
     if name != "local":
         raise ConfigError(f"--engine {options.engine}: there are local, spark and spark=MASTER")
-    with progress(sum(source.size for source in sources)) as show:
+    with log_progress(sum(source.size for source in sources)) as show:
         ids = RequestIds(store).new if options.dedupe else None
         LocalEngine(counting, threads, kept, _opener(s3), show, ids).run(sources, store)
+
+
+def _kept(folder: Path, counting: ReduceOptions) -> KeptAggregates:
+    from nearbucket.analysis.counting.kept_aggregates import KeptAggregates  # noqa: PLC0415
+
+    return KeptAggregates(folder, counting)
 
 
 def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> CountingRules:

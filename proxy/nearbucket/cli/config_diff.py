@@ -103,14 +103,16 @@ def _floors(settings: Settings) -> dict[str, int]:
 
 def _replayed(names: Sequence[str], changes: PolicyDiff, limit: int | None) -> PolicyDiffTotals:
     from nearbucket.analysis.reading.log_reader import LogFiles  # noqa: PLC0415
-    from nearbucket.cli.config_diff_report import progress  # noqa: PLC0415
+    from nearbucket.cli.log_progress import log_progress  # noqa: PLC0415
 
     logs = LogFiles(names)
-    with progress(logs) as show:
+    with log_progress(logs.size or 0) as show:
+        shown = 0
         for number, line in enumerate(islice(logs.entries(), limit)):
             changes.add(line)
             if number % _TICK == 0:
-                show(number)
+                show(logs.position - shown)
+                shown = logs.position
     totals = changes.finish()
     if not totals.requests and (why := totals.first or next(iter(totals.broken), None)):
         raise ConfigError(f"--log: no line is a request: {why}")

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nearbucket.cli.output import print_error, print_json, print_table, size_text
 from nearbucket.supervisor import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from nearbucket.analysis.policy_diff import AnswerChange, PolicyDiffTotals
-    from nearbucket.analysis.reading.log_reader import LogFiles
     from nearbucket.config.differences import SettingDifference
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
@@ -55,19 +51,6 @@ def _print_part(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         print_table(columns, rows)
     else:
         print_table((), [(name, *row) for row in rows])
-
-
-@contextmanager
-def progress(logs: LogFiles) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, if it is a terminal; call it with the requests so far."""
-    name, requests = TextColumn("reading logs"), TextColumn("{task.fields[requests]:,} requests")
-    columns = (name, BarColumn(), DownloadColumn(), TimeRemainingColumn(), requests)
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("", total=logs.size, requests=0)
-        yield lambda count: bar.update(task, completed=logs.position, requests=count)
 
 
 def totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> dict[str, int | float]:
