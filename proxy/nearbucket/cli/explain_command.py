@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import ProxyHandler, build_opener
 
 import typer
 
@@ -109,6 +105,11 @@ def _by_policy(
 
 def _asked(live: str, query: ExplainQuery) -> dict[str, Any]:
     """The answer of a running server's ``/api/explain``."""
+    from http import HTTPStatus  # noqa: PLC0415  # other commands start faster without these
+    from http.client import HTTPException  # noqa: PLC0415
+    from urllib.error import HTTPError, URLError  # noqa: PLC0415
+    from urllib.request import ProxyHandler, build_opener  # noqa: PLC0415
+
     base = live if "://" in live else f"http://{live}"
     try:
         parts = urlsplit(base)

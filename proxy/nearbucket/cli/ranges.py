@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
@@ -112,6 +111,8 @@ def ranges_update(
     ] = False,
 ) -> None:
     """Fetch the list now and keep it."""
+    import asyncio  # noqa: PLC0415  # other commands start faster without these
+
     from rich.console import Console  # noqa: PLC0415
 
     from nearbucket.regions.feed import update  # noqa: PLC0415

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +47,8 @@ def sync(  # noqa: PLR0913  # one parameter an option
     as_json: AsJson = False,
 ) -> None:
     """Copy to the targets the objects that can be redirected and are missing or different there."""
+    import asyncio  # noqa: PLC0415  # other commands start faster without these
+
     from nearbucket.cli.sync_report import SyncReport, print_as_json, print_reports  # noqa: PLC0415
     from nearbucket.replication.plan import steps_of  # noqa: PLC0415
     from nearbucket.replication.replicator import SyncOptions  # noqa: PLC0415  # a second for the SDK
@@ -79,6 +80,8 @@ def sync(  # noqa: PLR0913  # one parameter an option
 
 async def _run(reports: Sequence[SyncReport], options: SyncOptions, *, lists: bool) -> int:
     """Sync the targets one after the other; returns the signal that interrupted it, or 0."""
+    import asyncio  # noqa: PLC0415
+
     running = asyncio.ensure_future(_each(reports, options, lists=lists))
     signals: list[int] = []
 

@@ -5,7 +5,6 @@ A *mark* stands for the version of a document: an ETag, or a file's size, inode 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
@@ -111,6 +110,8 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
         FetchError: The source cannot be read.
         RangesError: The document is larger than ``LARGEST``.
     """
+    import asyncio  # noqa: PLC0415
+
     import aiohttp  # noqa: PLC0415  # takes 0.2 s, and most commands fetch nothing
 
     try:

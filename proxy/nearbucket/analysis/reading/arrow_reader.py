@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
-import pyarrow.parquet
 
 from nearbucket.analysis.counting.coded_columns import coded
 from nearbucket.analysis.reading.formats import (
@@ -164,8 +163,10 @@ class TableReader:
         return self._of_strings(table.drop_columns(unused), names | more)
 
     def _parquet(self, content: bytes) -> Iterator[pa.Table]:
+        from pyarrow.parquet import ParquetFile  # noqa: PLC0415  # few logs are Parquet
+
         try:
-            file = pyarrow.parquet.ParquetFile(pa.py_buffer(content))
+            file = ParquetFile(pa.py_buffer(content))
             columns_of(file.schema_arrow.names)
             names = {name: each for name in file.schema_arrow.names if (each := column_of(name))}
             wanted = [name for name, column in names.items() if column in self.columns]

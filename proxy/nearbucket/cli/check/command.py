@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from nearbucket.analysis.report.figures import visible
-from nearbucket.cli.check.drain_check import drain_findings
-from nearbucket.cli.check.exposure_check import exposure_findings
-from nearbucket.cli.check.region_check import region_findings
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     UNREACHABLE,
@@ -60,6 +55,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check the configuration, and whether its buckets are as it says."""
+    from nearbucket.cli.check.drain_check import drain_findings  # noqa: PLC0415
+    from nearbucket.cli.check.exposure_check import exposure_findings  # noqa: PLC0415
+    from nearbucket.cli.check.region_check import region_findings  # noqa: PLC0415
+
     url = None if front is None else _front(front, offline=offline)
     settings, sources = load_with_sources(config)
     refuse_variables(settings)
@@ -74,6 +73,8 @@ def check(
     if offline:  # without a list nothing has to be said
         findings = [*(finding for finding in known if finding.level != "note"), *drain]
     else:
+        import asyncio  # noqa: PLC0415  # other commands start faster without these
+
         findings = [*asyncio.run(_findings(settings, sample, named, url)), *known, *drain]
     if as_json:
         files = {"unreadable_files": unreadable} if unreadable else {}
@@ -99,6 +100,8 @@ def _front(text: str, *, offline: bool) -> str:
 async def _findings(
     settings: Settings, sample: int, named: str, front: str | None
 ) -> list[Finding]:
+    from rich.console import Console  # noqa: PLC0415
+
     from nearbucket.cli.check.checks import checked  # noqa: PLC0415  # a second for the SDK
 
     with Console(stderr=True).status("") as status:

@@ -1,0 +1,28 @@
+"""What a command loads before it begins: time at each start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_LOADED = "import sys; import {}; print(*sys.modules)"
+
+
+@pytest.mark.parametrize(
+    ("module", "not_needed"),
+    [
+        ("nearbucket.cli.main", {"aiohttp", "asyncio", "botocore", "pyarrow", "rich.console"}),
+        (
+            "nearbucket.cli.analyze_run",
+            {"aiohttp", "asyncio", "botocore", "pyarrow.parquet", "rich.progress", "ssl"},
+        ),
+    ],
+)
+def test_a_start_loads_nothing_that_only_other_commands_need(
+    module: str, not_needed: set[str]
+) -> None:
+    command = [sys.executable, "-c", _LOADED.format(module)]
+    loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert not not_needed & set(loaded.split())
