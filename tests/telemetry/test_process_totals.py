@@ -5,6 +5,9 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.metrics import MAY_FALL, Counters
 from nearbucket.telemetry.process_totals import HighWater, retired, total
@@ -80,3 +83,37 @@ def test_what_is_taken_back_is_paid_by_later_savings_before_a_counter_rises() ->
     assert scraped(4, 2, 1) == [10, 5, 3]
     assert scraped(9, 4.5, 2) == [10, 5, 3]
     assert scraped(11, 5.5, 4) == [11, 5.5, 4]
+
+
+def test_what_one_region_loses_is_not_claimed_in_the_sum_of_all() -> None:
+    shown = HighWater()
+
+    def scraped(west: float, east: float) -> dict[str, float]:
+        (name, *_) = MAY_FALL
+        held = shown.hold({name: {("dl", "west"): west, ("dl", "east"): east}})[name]
+        return {labels[-1]: figure for labels, figure in held.items()}
+
+    assert scraped(10, 0) == {"west": 10, "east": 0}
+    assert scraped(4, 5) == {"west": 10, "east": 0}
+    assert scraped(4, 8) == {"west": 10, "east": 2}
+    assert scraped(4, -20) == {"west": 10, "east": 2}
+    assert scraped(40, -20) == {"west": 18, "east": 2}
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(-9, 99)), max_size=12))
+def test_the_sum_shown_is_the_highest_true_sum_and_no_series_falls(
+    history: list[dict[str, int]],
+) -> None:
+    shown = HighWater()
+    for name in MAY_FALL:
+        latest: dict[str, int] = {}
+        before: dict[tuple[str, ...], float] = {}
+        highest = 0
+        for figures in history:
+            latest |= figures
+            highest = max(highest, sum(latest.values()))
+            held = shown.hold({name: {(each,): figure for each, figure in figures.items()}})
+            after = held.get(name, {})
+            assert all(after[each] >= figure for each, figure in before.items())
+            assert sum(after.values()) == highest
+            before = after

@@ -29,25 +29,33 @@ def total(parts: Iterable[Values]) -> Values:
 
 
 class HighWater:
-    """Shows the counters of savings at their highest values, since a counter must not fall.
+    """Shows the counters of savings so that none falls, and their sum is at most the highest one.
 
     Prometheus takes a fall for a restart, and would count everything before it once more. So after
     a subtraction (``Counters.take_back``, costs in ``Savings``) a counter stands still until later
-    savings have made up for it.
+    savings have made up for it: its own, or those of other series, which then do not count either.
+    Otherwise the sum over regions would claim what one of them has lost again.
     """
 
-    __slots__ = ("_highest",)
+    __slots__ = ("_latest", "_shown")
 
     def __init__(self) -> None:
-        self._highest: Values = {name: {} for name in MAY_FALL}
+        self._shown: Values = {name: {} for name in MAY_FALL}
+        self._latest: Values = {name: {} for name in MAY_FALL}
 
     def hold(self, values: Values) -> Values:
-        """The values, with the highest one so far for each counter of savings."""
-        for name, highest in self._highest.items():
-            for labels, figure in values.get(name, {}).items():
-                highest[labels] = max(figure, highest.get(labels, 0))
-            if highest:
-                values[name] = {**values.get(name, {}), **highest}
+        """The values, with those to show for each counter of savings."""
+        for name, shown in self._shown.items():
+            latest = self._latest[name]
+            latest |= values.get(name, {})
+            left = sum(latest.values()) - sum(shown.values())
+            for labels, figure in latest.items():
+                known = shown.get(labels, 0)
+                rise = max(0, min(figure - known, left))
+                shown[labels] = known + rise
+                left -= rise
+            if shown:
+                values[name] = {**values.get(name, {}), **shown}
         return values
 
 
