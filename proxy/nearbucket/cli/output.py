@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -40,7 +39,9 @@ def config_file(value: str) -> ConfigFile:
     """
     if not value.startswith("s3://"):
         return Path(value)
-    from nearbucket.s3.config_object import fetch  # noqa: PLC0415  # the SDK takes 0.3 s
+    import asyncio  # noqa: PLC0415  # other commands start faster without these
+
+    from nearbucket.s3.config_object import fetch  # noqa: PLC0415
 
     return asyncio.run(fetch(value))
 
