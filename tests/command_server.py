@@ -29,8 +29,9 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import nearbucket
-from nearbucket.cli.main import main
+from nearbucket.cli.main import command_line, main
 from nearbucket.config.buckets import Bucket
+from nearbucket.pricing.price_list import price_list
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk_client import opened
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LATE = (
+    "nearbucket.cli.analyze_run",
     "nearbucket.cli.sync_report",
     "nearbucket.replication.replicator",
     "nearbucket.supervisor.prefork",
@@ -219,6 +221,8 @@ def _prepare() -> None:
             pass
 
     asyncio.run(open_client())
+    command_line()
+    price_list()
     gc.collect()
     gc.freeze()
 

@@ -10,7 +10,7 @@ import os
 import random
 import signal
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ from aiobotocore.session import get_session
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
 from nearbucket.config.buckets import KeyFiles, Origin
 from nearbucket.origin import client as origin_client
+from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.s3.http_session import client_session
 from tests.command_server import command_server
 
@@ -89,6 +90,9 @@ class LocalS3:
         return Origin.model_validate({"bucket": bucket, "endpoint": self.server.endpoint, **values})
 
 
+gc.disable()  # until all tests are collected, which makes nothing that the collector could free
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Processes of ``-n auto``: half as many again as there are cores, because tests often wait."""
@@ -101,6 +105,7 @@ def pytest_collection_finish() -> None:
 
     And have each process choose ports of its own: the plugin that shuffles seeds all alike.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     random.seed()
@@ -136,6 +141,15 @@ def commands() -> Iterator[None]:
 def own_sdk_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that reads the environment anew, and does not keep its keys for other tests."""
     monkeypatch.setattr("nearbucket.s3.sdk_client._session", cache(get_session))
+
+
+_read_once = lru_cache(1)(read_ranges)
+
+
+@pytest.fixture
+def built_in_list_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for every command that a test runs: it takes 60 ms of CPU time."""
+    monkeypatch.setattr("nearbucket.regions.built_in_list.read_ranges", _read_once)
 
 
 def kill(server: SeaweedFS) -> None:

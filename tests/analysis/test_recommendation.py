@@ -586,7 +586,11 @@ def test_odd_names_give_patterns_that_match_them_and_no_more(
 
 
 @pytest.fixture(name="check")
-def _check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def _check(
+    built_in_list_parsed_once: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Any:
     """Runs ``nearbucket check --offline`` on a file."""
 
     def run(path: Path) -> Outcome:

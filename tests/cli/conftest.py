@@ -51,7 +51,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _nothing_of_this_machine(
+    built_in_list_parsed_once: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     for name in os.environ:
         if name.startswith(("NEARBUCKET_", "AWS_")):
             monkeypatch.delenv(name)

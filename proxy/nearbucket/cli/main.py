@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -168,10 +169,16 @@ for parent, command, *examples in (
     parent.command(epilog="\n\n".join(f"Example: nearbucket {each}" for each in examples))(command)
 
 
+@cache
+def command_line() -> typer.core.TyperGroup:
+    """``app`` with all its commands. Takes 20 ms of CPU time, once a process."""
+    return typer.main.get_group(app)
+
+
 def main() -> None:
     """Run the command line; errors end it with a message, with ``--json`` also as JSON."""
     try:
-        app()
+        command_line()()
     except (ProxyError, OSError) as error:
         lines = str(error).splitlines()
         print_failures(lines)
