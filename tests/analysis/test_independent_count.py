@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_requests_and_another_seed_gives_others() -
 
 
 def test_mixed_traffic_has_everything_that_is_hard_to_count() -> None:
-    spec = Mixed(lines=20_000, files=3)
+    spec = Mixed(lines=8000, files=3)
     records = [record for file in range(3) for record in mixed(spec, file)]
     found = count(records, asn=True)
     assert {0, 200, 206, 304, 404} <= {record.status for record in records}
@@ -135,7 +135,7 @@ def test_w3c_json_and_parquet_have_the_same_values(tmp_path: Path) -> None:
 
 
 def test_the_story_has_a_burst_on_one_day_and_a_trickle() -> None:
-    spec = Story(first=4, days=3)
+    spec = Story(first=4, days=2)
     days = [count(records_of(spec, day), asn=False).regions for day in range(spec.files)]
     burst = [day["ap-southeast-1"].bytes for day in days]
     assert burst[BURST_DAY - 4] > 1.5e12

@@ -14,6 +14,8 @@ from tests.analysis.test_truth import analyzed
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("commands")
+
 CENT = 0.005
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import pytest
 from tests.analysis.independent_count import Key, count, top
 from tests.analysis.log_writers import KINDS, records_of, write
 from tests.analysis.made_logs import Mixed
+from tests.command_server import Begun
 from tests.made_ranges import MADE
 
 if TYPE_CHECKING:
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
     from tests.analysis.independent_count import Count, Sum
 
+pytestmark = pytest.mark.usefixtures("commands")
+
 TINY = Mixed(lines=3000, files=5)
-SMALL = Mixed(lines=10_000, files=5)
+SMALL = Mixed(lines=6000, files=5)
 MEDIUM = Mixed(lines=30_000, files=5)
 LARGE = Mixed(lines=2_000_000, files=40, objects=20_000, addresses=200_000)
 
 
 def analyzed(*arguments: str | Path) -> dict[str, Any]:
     """The document of ``nearbucket analyze`` with these arguments."""
-    command = [sys.executable, "-m", "nearbucket", "analyze", *map(str, arguments)]
-    command += ["--format", "json", "--ranges", str(MADE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    words = ["analyze", *map(str, arguments), "--format", "json", "--ranges", str(MADE)]
+    code, out, err = Begun(*words, env=os.environ).end(600)
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
     return found
 
 
