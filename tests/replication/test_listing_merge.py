@@ -120,14 +120,8 @@ async def test_another_server_may_sort_as_it_likes() -> None:
 
 async def test_a_listing_of_several_pages_comes_whole_and_without_the_folder(world: World) -> None:
     keys = [f"{number:04}.gz" for number in range(1003)]
-    many = asyncio.Semaphore(32)
-
-    async def put(key: str) -> None:
-        async with many:
-            await world.put(key)
-
     await world.put("")  # the folder's own entry, as consoles make it
-    await asyncio.gather(*map(put, keys))
+    await world.put_all(keys)
     async with opened(world.origin) as client:
         found = [one async for one in listed(client, world.origin)]
     assert [one.key for one in found] == keys

@@ -41,29 +41,43 @@ async def both(world: World, **more: Any) -> None:
     await world.client.put_object(**world.target.arguments(KEY), Body=BODY, **more)
 
 
-@pytest.mark.parametrize(
-    ("storage_class", "fields", "unreadable"),
-    [
-        ("GLACIER", {}, {"archived": [KEY]}),
-        ("DEEP_ARCHIVE", {}, {"archived": [KEY]}),
-        ("GLACIER", {"x_amz_restore": 'ongoing-request="true"'}, {"archived": [KEY]}),
-        ("GLACIER", {"x_amz_restore": f'{RESTORED}"Fri, 21 Dec 2035 00:00:00 GMT"'}, {}),
-        ("GLACIER", {"x_amz_restore": f'{RESTORED}"x"'}, {"archived": [KEY]}),
-        ("INTELLIGENT_TIERING", {"x_amz_archive_status": "ARCHIVE_ACCESS"}, {"archived": [KEY]}),
-        ("INTELLIGENT_TIERING", {}, {}),
-        ("GLACIER_IR", {}, {}),
-        ("STANDARD_IA", {}, {}),
-    ],
-)
+ARCHIVED = [
+    ("GLACIER", {}, True),
+    ("DEEP_ARCHIVE", {}, True),
+    ("GLACIER", {"x-amz-restore": 'ongoing-request="true"'}, True),
+    ("GLACIER", {"x-amz-restore": f'{RESTORED}"Fri, 21 Dec 2035 00:00:00 GMT"'}, False),
+    ("GLACIER", {"x-amz-restore": f'{RESTORED}"x"'}, True),
+    ("INTELLIGENT_TIERING", {"x-amz-archive-status": "ARCHIVE_ACCESS"}, True),
+    ("INTELLIGENT_TIERING", {}, False),
+    ("GLACIER_IR", {}, False),
+    ("STANDARD_IA", {}, False),
+]
+"""Storage class, further fields of HEAD, and whether that copy is archived."""
+
+
 async def test_an_equal_copy_that_is_archived_is_not_up_to_date_and_not_copied(
-    world: World, storage_class: str, fields: dict[str, str], unreadable: dict[str, list[str]]
+    world: World,
 ) -> None:
-    await both(world, StorageClass=storage_class)
-    Kept(world, **fields)
+    rows = {f"{number}.tar.gz": row for number, row in enumerate(ARCHIVED)}
+    await world.put_all(rows, BODY)
+    for key, (storage_class, _, _) in rows.items():
+        await world.client.put_object(
+            **world.target.arguments(key), Body=BODY, StorageClass=storage_class
+        )
+
+    def alter(asked: Asked, fields: dict[str, str]) -> None:
+        if (asked.name, asked.bucket) == ("HEAD", world.target.entry.bucket):
+            fields |= rows[asked.key.removeprefix(world.target.entry.prefix)][1]
+
+    world.watched.alter = alter
+    archived = [key for key, row in rows.items() if row[2]]
     for dry_run in (True, False):
         progress = await world.run(dry_run=dry_run)
-        assert progress.unreadable == unreadable
-        assert (progress.same, progress.objects, progress.size) == (not unreadable, 0, 0)
+        assert {why: sorted(keys) for why, keys in progress.unreadable.items()} == {
+            "archived": archived
+        }
+        same = len(rows) - len(archived)
+        assert (progress.same, progress.objects, progress.size) == (same, 0, 0)
     assert (world.watched.copies(), progress.failures) == ([], [])
 
 
