@@ -67,38 +67,58 @@ SESSIONS = ["session*", "*_token"]
 
 
 @pytest.mark.parametrize(
-    ("cookies", "fields", "reason"),
+    ("cookies", "rows"),
     [
-        (["*"], ["Cookie: _ga=GA1.1.2"], "credentials"),
-        (["*"], ["Cookie: "], "credentials"),
-        (["*"], ["Cookie: ;"], "credentials"),
-        ([], ["Cookie: session=1"], "in-region"),
-        ([], ["Cookie: session=1", "Authorization: Basic eDp5"], "credentials"),
-        (SESSIONS, ["Cookie: _ga=GA1.1.2; _gid=x"], "in-region"),
-        (SESSIONS, ["Cookie: _ga=session; x=session_token=1"], "in-region"),
-        (SESSIONS, ["Cookie: _ga=GA1.1.2; session=1"], "credentials"),
-        (SESSIONS, ["Cookie: _ga=GA1.1.2;session_id=1"], "credentials"),
-        (SESSIONS, ["Cookie:   a_token  = 1"], "credentials"),
-        (SESSIONS, ["Cookie: session"], "credentials"),
-        (SESSIONS, ["Cookie: Session=1"], "in-region"),
-        (SESSIONS, ["Cookie: _ga=1", "Cookie: session=1"], "credentials"),
-        (SESSIONS, ["cOOKIE: session=1"], "credentials"),
-        (SESSIONS, [], "in-region"),
+        (
+            ["*"],
+            [
+                (["Cookie: _ga=GA1.1.2"], "credentials"),
+                (["Cookie: "], "credentials"),
+                (["Cookie: ;"], "credentials"),
+                (["Cookie: other=1; session=2"], "credentials"),
+            ],
+        ),
+        (
+            [],
+            [
+                (["Cookie: session=1"], "in-region"),
+                (["Cookie: session=1", "Authorization: Basic eDp5"], "credentials"),
+                (["Cookie: other=1; session=2"], "in-region"),
+            ],
+        ),
+        (
+            SESSIONS,
+            [
+                (["Cookie: _ga=GA1.1.2; _gid=x"], "in-region"),
+                (["Cookie: _ga=session; x=session_token=1"], "in-region"),
+                (["Cookie: _ga=GA1.1.2; session=1"], "credentials"),
+                (["Cookie: _ga=GA1.1.2;session_id=1"], "credentials"),
+                (["Cookie:   a_token  = 1"], "credentials"),
+                (["Cookie: session"], "credentials"),
+                (["Cookie: Session=1"], "in-region"),
+                (["Cookie: _ga=1", "Cookie: session=1"], "credentials"),
+                (["cOOKIE: session=1"], "credentials"),
+                ([], "in-region"),
+                (["Cookie: other=1; session=2"], "credentials"),
+            ],
+        ),
     ],
+    ids=["all", "none", "sessions"],
 )
 async def test_the_cookies_that_count_as_credentials_are_a_setting(
-    serve: Serve, cookies: list[str], fields: list[str], reason: str
+    serve: Serve, cookies: list[str], rows: list[tuple[list[str], str]]
 ) -> None:
     async with (
-        ScriptedS3(*3 * [Say(reply("200 OK", b"x"))]) as server,
+        ScriptedS3(*3 * len(rows) * [Say(reply("200 OK", b"x"))]) as server,
         serve(in_front_of(server, redirect={"cookies": cookies})) as served,
     ):
-        for _ in range(2):  # the second one may be answered from the cache of decisions
-            answer = await served.get("/a.tar.gz", client_at(EAST), *fields)
-            assert answer.headers["x-nearbucket"].endswith(f"reason={reason}")
-        other = await served.get("/a.tar.gz", client_at(EAST), "Cookie: other=1; session=2")
-        expected = "in-region" if cookies == [] else "credentials"
-        assert other.headers["x-nearbucket"].endswith(f"reason={expected}")
+        for fields, reason in rows:
+            for _ in range(2):  # the second one may be answered from the cache of decisions
+                answer = await served.get("/a.tar.gz", client_at(EAST), *fields)
+                assert answer.headers["x-nearbucket"].endswith(f"reason={reason}"), fields
+        for fields, reason in reversed(rows):  # whatever was asked before
+            answer = await served.get("/b.txt.tar.gz", client_at(EAST), *fields)
+            assert answer.headers["x-nearbucket"].endswith(f"reason={reason}"), fields
 
 
 @pytest.mark.parametrize(
