@@ -139,23 +139,32 @@ def left(demo: Demo, programs: dict[int, str]) -> list[str]:
     ]
 
 
-def test_the_demo_shows_every_line_and_that_it_is_right(tmp_path: Path) -> None:
+def assert_right(demo: Demo) -> None:
+    """It has shown every command, and that what it printed is right."""
+    lines = demo.text.splitlines()
+    assert sum(line.startswith("$ curl ") for line in lines) == 6
+    assert sum(line.startswith("$ nearbucket analyze ") for line in lines) == 2
+    assert [line for line in lines if line in {"ok", "NOT as expected"}] == ["ok"] * 8
+
+
+@pytest.mark.long
+def test_a_demo_that_does_not_stay_shows_every_line_and_ends(tmp_path: Path) -> None:
     demo = Demo(tmp_path, "--no-stay")
     try:
         assert demo.process.wait(PATIENCE + END) == 0, demo.text
     finally:
         demo.kill()
-    lines = demo.text.splitlines()
-    assert sum(line.startswith("$ curl ") for line in lines) == 6
-    assert sum(line.startswith("$ nearbucket analyze ") for line in lines) == 2
-    assert [line for line in lines if line in {"ok", "NOT as expected"}] == ["ok"] * 8
+    assert_right(demo)
     assert "Still running" not in demo.text
     assert list(demo.temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", endings(signal.SIGINT))
-def test_a_demo_that_stays_ends_cleanly_and_leaves_nothing(demo: Demo, number: int) -> None:
+def test_a_demo_that_stays_shows_every_line_and_ends_cleanly_and_leaves_nothing(
+    demo: Demo, number: int
+) -> None:
     demo.until("Still running")
+    assert_right(demo)
     programs = demo.programs()
     found = [re.search(rf"/weed |{SERVE}", line) for line in programs.values()]
     one_server_one_proxy_two_workers = ["/weed ", SERVE, SERVE, SERVE]

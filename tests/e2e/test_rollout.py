@@ -25,7 +25,7 @@ STEPS: list[tuple[dict[str, Any], str]] = [
     ({"mode": "shadow"}, "shadow"), ({"percent": 0}, "percent"), ({"mode": "off"}, "off"),
     ({"min_size": "1GiB"}, "small"), ({}, "in-region"),
 ]  # fmt: skip
-PAUSE = 0.1
+PAUSE = 0.2
 """Seconds that a client waits after two requests: without, a busy machine is all that is seen."""
 RELOADS = "nearbucket_config_reloads_total"
 

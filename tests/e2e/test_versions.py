@@ -175,11 +175,11 @@ class Downloads:
             else:
                 versions = [await self.part(number, address) for number in range(PARTS)]
             self.versions.append(tuple(versions))
-            await asyncio.sleep(5 * PAUSE)
+            await asyncio.sleep(6 * PAUSE)
 
     async def part(self, number: int, address: str) -> int:
         """The version of one range, after a pause; a redirect is followed."""
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(2 * PAUSE)
         first = number * SIZE // PARTS
         fields = {
             "Range": f"bytes={first}-{first + SIZE // PARTS - 1}",

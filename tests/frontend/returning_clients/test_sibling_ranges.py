@@ -359,7 +359,7 @@ class Shares(NamedTuple):
 RUNS = 40
 
 
-@pytest.fixture(params=[RUNS // 2, pytest.param(RUNS, marks=pytest.mark.long)])
+@pytest.fixture(params=[RUNS // 4, pytest.param(RUNS, marks=pytest.mark.long)])
 def runs(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -367,7 +367,7 @@ def runs(request: pytest.FixtureRequest) -> int:
 def simulate(crowd: int, faults: Faults, runs: int = RUNS) -> Shares:
     """Downloads of a crowd of clients behind each address; so many runs by one client alone."""
     began, mixed = [0, 0], [0, 0]
-    for seed in range(max(runs // 20, runs // crowd)):
+    for seed in range(max(1, runs // 20, runs // crowd)):
         for rule in (True, False):
             simulation = Simulation(seed, faults, rule=rule)
             for client in range(crowd * 5):
