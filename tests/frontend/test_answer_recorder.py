@@ -1,8 +1,10 @@
-"""Answers to requests for ranges are counted once, whether redirected or streamed."""
+"""Each answer is counted once: ranges, statuses, and objects that targets lack."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +23,19 @@ from nearbucket.frontend.returning_clients.sibling_ranges import (
     mark_of_bytes,
 )
 from nearbucket.frontend.worker_context import WorkerContext
-from nearbucket.policy.model import Reason, RedirectTo, ReplicaStatus, Request, Stream
+from nearbucket.policy.model import (
+    Reason,
+    RedirectTo,
+    Refuse,
+    ReplicaStatus,
+    Request,
+    Stream,
+)
 from nearbucket.replicas.replica_status import OlderCopy
 from tests.build import settings, snapshot
+
+if TYPE_CHECKING:
+    from nearbucket.policy.model import Decision
 
 SIZE, FIRST, LAST = 100, "bytes=0-49", "bytes=50-99"
 
@@ -82,3 +94,38 @@ def answered(
     context.recorder.record(context.entries.build(request, decision), status, 50, now, now)
     later = now + TOLD
     return table.ranges.download_of(last, OlderCopy(now, SIZE), later, later)
+
+
+def context_of(**site: object) -> WorkerContext:
+    made = snapshot(settings(site=site, log={"access": "off"}))
+    return WorkerContext(made.settings, made.table, made.cdn)
+
+
+@pytest.mark.parametrize(
+    ("decision", "statuses", "classes"),
+    [
+        pytest.param(streamed(), [200, 206, 304, 404, 503, 0],
+                     {"2xx": 2, "3xx": 1, "4xx": 1, "5xx": 1, "none": 1}, id="streamed"),
+        pytest.param(redirected(float("inf")), [301, 301], {"3xx": 2}, id="redirected"),
+        pytest.param(Refuse(405, Reason.METHOD), [405], {"4xx": 1}, id="refused"),
+    ],
+)  # fmt: skip
+def test_responses_are_counted_by_the_class_of_their_status(
+    decision: Decision, statuses: list[int], classes: dict[str, int]
+) -> None:
+    context = context_of()
+    cached = context.entries.build(asking(FIRST), decision)
+    for status in statuses:
+        context.recorder.record(cached, status, 1, 0.0, 1.0)
+    found = context.counters.snapshot()["nearbucket_responses_total"]
+    assert {name: number for (name,), number in found.items() if number} == classes
+
+
+def test_an_object_that_the_target_lacks_is_noted_whether_streamed_or_sent_to_the_cdn() -> None:
+    context = context_of()
+    to_cdn = replace(redirected(0.0), reason=Reason.NOT_REPLICATED)
+    for decision in (streamed(), to_cdn, streamed(Reason.PATH), redirected(float("inf"))):
+        cached = context.entries.build(asking(FIRST), decision)
+        context.recorder.record(cached, 200, 1, 0.0, 1.0)
+    (copy,) = context.missing_copies.top()
+    assert copy[:4] == ("*", "us-west-2", "a", 2)

@@ -464,3 +464,16 @@ async def test_lines_behind_those_that_a_pipe_took_are_counted_each_once(pipe: P
     pipe.close_reader()
     await log.close()
     assert sum(dropped) == 100
+
+
+def test_the_last_lines_are_kept_however_many_there_are() -> None:
+    with ExitStack() as stack:
+        log = AccessLog("json", descriptor=Pipe(stack, 0).writer)
+        for number in range(3000):
+            log.keep(b"%d\n" % number)
+            if number == 1:
+                log.flush()
+                assert list(log.recent) == [b"0\n", b"1\n"]
+        log.flush()
+        asyncio.run(log.close(0.01))
+    assert list(log.recent) == [b"%d\n" % number for number in range(2980, 3000)]

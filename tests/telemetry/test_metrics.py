@@ -13,6 +13,8 @@ from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, Refuse, Stre
 from nearbucket.telemetry.metrics import (
     GAUGES,
     METRICS,
+    OTHER_AWS_BYTES,
+    OTHER_AWS_REQUESTS,
     SECONDS,
     Counters,
 )
@@ -102,6 +104,14 @@ nearbucket_streamed_bytes_total{region="us-west-2",site="dl"} 0.0
 nearbucket_host_requests_total{action="redirect",host="other"} 2.0
 nearbucket_host_requests_total{action="refuse",host="other"} 1.0
 nearbucket_host_requests_total{action="stream",host="other"} 3.0
+# HELP nearbucket_responses_total Responses, by the class of their status; none: the client left \
+before any.
+# TYPE nearbucket_responses_total counter
+nearbucket_responses_total{class="2xx"} 0.0
+nearbucket_responses_total{class="3xx"} 2.0
+nearbucket_responses_total{class="4xx"} 0.0
+nearbucket_responses_total{class="5xx"} 0.0
+nearbucket_responses_total{class="none"} 0.0
 # HELP nearbucket_streams_in_progress Objects that are being streamed.
 # TYPE nearbucket_streams_in_progress gauge
 nearbucket_streams_in_progress 1.0
@@ -140,6 +150,14 @@ nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
 # HELP nearbucket_host_requests Requests, by the host that they name.
 # TYPE nearbucket_host_requests counter
 nearbucket_host_requests_total{action="redirect",host="other"} 1.0
+# HELP nearbucket_responses Responses, by the class of their status; none: the client left before \
+any.
+# TYPE nearbucket_responses counter
+nearbucket_responses_total{class="2xx"} 0.0
+nearbucket_responses_total{class="3xx"} 1.0
+nearbucket_responses_total{class="4xx"} 0.0
+nearbucket_responses_total{class="5xx"} 0.0
+nearbucket_responses_total{class="none"} 0.0
 # HELP nearbucket_streams_in_progress Objects that are being streamed.
 # TYPE nearbucket_streams_in_progress gauge
 nearbucket_streams_in_progress 0.0
@@ -160,7 +178,8 @@ def test_a_strict_openmetrics_parser_reads_every_family() -> None:
     values = counters.snapshot()
     families = text_string_to_metric_families(openmetrics_of(values))  # type: ignore[no-untyped-call]  # untyped library
     parsed = {family.name for family in families}
-    assert parsed == {name.removesuffix("_total") for name, series in values.items() if series}
+    named = {metric.name for metric in METRICS if values.get(metric.name)}
+    assert parsed == {name.removesuffix("_total") for name in named}
     assert len(parsed) > 8
 
 
@@ -253,6 +272,21 @@ def test_the_region_of_a_bypass_is_a_target_or_one_of_two_words(
     assert values["nearbucket_redirects_total"] == {}
 
 
+def test_regions_without_a_target_are_told_apart_beside_the_metrics() -> None:
+    counters = Counters()
+    for region, size in (("eu-west-1", 9), ("eu-west-1", 1), ("x-evil-1", 5)):
+        for reason in (Reason.NO_TARGET, Reason.PATH):
+            counters.decision_counters(stream(region, reason)).add(0.1, size)
+    counters.decision_counters(stream("us-west-2", Reason.PATH, target=True)).add(0.1, 9)
+    values = counters.snapshot()
+    assert values["nearbucket_streamed_bytes_total"]["dl", "other-aws"] == 30
+    assert values["nearbucket_bypasses_total"]["dl", "other-aws", "path"] == 3
+    assert values[OTHER_AWS_REQUESTS] == {("eu-west-1",): 4, ("x-evil-1",): 2}
+    assert values[OTHER_AWS_BYTES] == {("eu-west-1",): 20, ("x-evil-1",): 10}
+    text = text_of(values)
+    assert "eu-west-1" not in text
+
+
 def test_a_redirect_to_the_cdn_is_a_bypass_of_which_no_bytes_are_counted() -> None:
     counters = Counters()
     counters.decision_counters(replace(WEST, reason=Reason.NOT_REPLICATED)).add(0.1, 9)
@@ -282,6 +316,13 @@ def test_a_dashboards_series_start_at_zero() -> None:
             ("other", "redirect"): 0,
             ("other", "stream"): 0,
             ("other", "refuse"): 0,
+        },
+        "nearbucket_responses_total": {
+            ("2xx",): 0,
+            ("3xx",): 0,
+            ("4xx",): 0,
+            ("5xx",): 0,
+            ("none",): 0,
         },
         "nearbucket_checks_total": {("present",): 0, ("absent",): 0, ("failed",): 0},
         "nearbucket_refusals_total": {
@@ -383,6 +424,7 @@ PROMISED = {
     "nearbucket_shadow_usd_total": ("counter", ("site", "region")),
     "nearbucket_streamed_bytes_total": ("counter", ("site", "region")),
     "nearbucket_host_requests_total": ("counter", ("host", "action")),
+    "nearbucket_responses_total": ("counter", ("class",)),
     "nearbucket_request_seconds": ("histogram", ("action",)),
     "nearbucket_streams_in_progress": ("gauge", ()),
     "nearbucket_streams_refused_total": ("counter", ("site",)),

@@ -21,23 +21,28 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.access_log import AccessLog
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
     from nearbucket.telemetry.metrics import Counters
+    from nearbucket.telemetry.missing_copies import MissingCopies
 
 _PARTIAL_CONTENT, _FIRST_ERROR = 206, 400
 """Statuses, as plain numbers because members of an Enum are slow in Python 3.11."""
+_NOT_REPLICATED = Reason.NOT_REPLICATED
 
 
 class AnswerRecorder:
     """Records the answers of one worker."""
 
-    __slots__ = ("_counters", "_log", "_on_got_through", "_ranges", "_took_back")
+    __slots__ = (
+        "_counters", "_log", "_missing", "_on_got_through", "_ranges", "_statuses", "_took_back",
+    )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # one worker, one call
         self,
         log: AccessLog,
         counters: Counters,
         ranges: SiblingRanges,
         on_got_through: Callable[[str, str], None],
         took_back: Callable[[str, str], bool],
+        missing: MissingCopies,
     ) -> None:
         """Use what answers are recorded in.
 
@@ -49,12 +54,15 @@ class AnswerRecorder:
                 redirect worked.
             took_back: Tells by site and region whether the savings of all clients of a target,
                 which is down, are taken back.
+            missing: Objects that were asked for, and that their target lacks.
         """
         self._log = log
         self._counters = counters
         self._ranges = ranges
         self._on_got_through = on_got_through
         self._took_back = took_back
+        self._missing = missing
+        self._statuses = counters.statuses
 
     def record(  # noqa: PLR0913, PLR0917  # one answer, one call
         self,
@@ -82,6 +90,9 @@ class AnswerRecorder:
         if client.text is None:
             # Text of our own stands in place of S3's errors: no bytes of the origin.
             counters.add(seconds, sent if status < _FIRST_ERROR else 0)
+            self._statuses[status // 100] += 1
+            if client.reason is _NOT_REPLICATED:
+                self._missing.add(client.site, client.region or "", entry.key)
             if status == _PARTIAL_CONTENT and client.reason in WITHOUT_COPY and client.streamable:
                 self._count_range(client, entry, now)  # its siblings may be redirected
         else:
@@ -92,6 +103,8 @@ class AnswerRecorder:
                 self._count_range(client, entry, now)
             if client.free_until < now and status:
                 self._judge(client, Try(entry.mark ^ client.part, entry.method, saved, now))
+            elif client.reason is _NOT_REPLICATED:  # to the CDN
+                self._missing.add(client.site, client.region or "", entry.key)
         log = self._log
         form = log.format
         if form is not None:

@@ -19,6 +19,7 @@ from nearbucket.origin.missing_objects import MissingObjects
 from nearbucket.policy.engine import Engine
 from nearbucket.telemetry.access_log import AccessLog
 from nearbucket.telemetry.metrics import Counters
+from nearbucket.telemetry.missing_copies import MissingCopies
 
 if TYPE_CHECKING:
     import asyncio
@@ -90,6 +91,7 @@ class WorkerContext:
         connections: Open client connections.
         handshakes: Connections in their TLS handshake.
         client_limit: What is in progress for each network of clients.
+        missing_copies: Objects that were asked for, and that their target lacks.
         missing_objects: Objects for which an origin has just answered 404.
         max_connections: How many there may be.
         stream_limits: How many objects may be streamed, and are.
@@ -101,8 +103,8 @@ class WorkerContext:
     __slots__ = (
         "_fast_lane", "client_limit", "closing_idle", "connections", "counters", "date", "decider",
         "decision_cache", "draining", "entries", "handshakes", "log", "max_connections",
-        "missing_objects", "origins", "parser", "recorder", "settings", "signed_requests",
-        "stream_limits", "warnings",
+        "missing_copies", "missing_objects", "origins", "parser", "recorder", "settings",
+        "signed_requests", "stream_limits", "warnings",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # one worker, one call
@@ -127,12 +129,14 @@ class WorkerContext:
             "https" if settings.listen.tls else "http",
         )
         table_of_redirects = redirect_table or SharedTable()
+        self.missing_copies = MissingCopies()
         self.recorder = AnswerRecorder(
             self.log,
             self.counters,
             table_of_redirects.ranges,
             self._on_got_through,
             self._took_back,
+            self.missing_copies,
         )
         self.warnings = WarningLimiter()
         self.decider = Decider(table_of_redirects, self._on_stuck)

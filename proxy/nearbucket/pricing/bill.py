@@ -119,6 +119,17 @@ def removal_usd(tariff: Tariff, geography: str, removed_gb: float) -> float:
     return bill(before, tariff) - bill(after, tariff)
 
 
+def whole_bill(tariff: Tariff, geography: str) -> float | None:
+    """The CDN's bill of a month without redirects; None if its volume is not known.
+
+    Args:
+        tariff: The tariff; ``removal_usd`` is never above this.
+        geography: Price geography of the edges.
+    """
+    volume = _volume(tariff)
+    return None if volume is None else bill(Usage({geography: volume}), tariff)
+
+
 def _volume(tariff: Tariff) -> float | None:
     if tariff.monthly_gb is not None or not tariff.steps:
         return tariff.monthly_gb

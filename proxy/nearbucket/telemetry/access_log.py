@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from nearbucket.telemetry.line_writer import LineWriter
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 100_000
 """Lines kept while standard output is blocked; more are dropped and counted."""
+
+RECENT = 20
+"""Lines that are kept for the dashboard."""
 
 _BATCH = 1024  # lines after which they are written before the tick, while they are in the cache
 
@@ -26,6 +30,7 @@ class AccessLog:
     Attributes:
         format: Format of the lines; None when the log is off.
         offset: Unix time less monotonic time, in seconds.
+        recent: The last lines.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class AccessLog:
         }
         self.format = forms[form]
         self.offset = 0.0
+        self.recent: deque[bytes] = deque(maxlen=RECENT)
         self._lines: list[bytes] = []
         self._dropped = dropped
         self._header = self.format.header() if self.format else b""
@@ -76,6 +82,7 @@ class AccessLog:
 
     def _give(self) -> None:
         self._count_lost()
+        self.recent.extend(self._lines[-RECENT:])
         if self._lines or self._header:
             self._writer.give(self._lines, self._header)
             self._lines, self._header = [], b""

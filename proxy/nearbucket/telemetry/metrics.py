@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from enum import StrEnum
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,6 +58,14 @@ OUTSIDE, OTHER_AWS = "outside", "other-aws"
 OTHER_HOST = "other"
 """Stands for all names that the configuration does not list."""
 CHECKS = ("present", "absent", "failed")
+CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+"""Classes of statuses, by their first digit; ``none``: the client left before any."""
+OTHER_AWS_REQUESTS, OTHER_AWS_BYTES = "other-aws requests", "other-aws bytes"
+"""Values by region of what the metrics count as ``other-aws``; the dashboard alone has them."""
+_BY_REGION = {
+    "nearbucket_bypasses_total": OTHER_AWS_REQUESTS,
+    "nearbucket_streamed_bytes_total": OTHER_AWS_BYTES,
+}
 _OF_TARGETS = (
     "nearbucket_redirects_total",
     "nearbucket_redirected_bytes_total",
@@ -101,6 +110,8 @@ METRICS = (
                      "Body bytes streamed from the origin to clients."),
     MetricDefinition("nearbucket_host_requests_total", "counter", ("host", "action"),
                      "Requests, by the host that they name."),
+    MetricDefinition("nearbucket_responses_total", "counter", ("class",),
+                     "Responses, by the class of their status; none: the client left before any."),
     MetricDefinition("nearbucket_request_seconds", "histogram", ("action",),
                      "Time from the head of a request to the end of its response."),
     MetricDefinition("nearbucket_streams_in_progress", "gauge", (),
@@ -224,17 +235,14 @@ class Counters:
     Attributes:
         up: Whether clients are redirected to a target, by site and region.
         complete: Streams that ended ``complete``.
+        statuses: Responses but redirects, by the first digit of their status. Redirects are
+            counted already.
     """
 
     __slots__ = (
-        "_by_decision",
-        "_counters",
-        "complete",
-        "connections",
-        "seconds",
-        "streams",
-        "up",
-    )
+        "_by_decision", "_counters", "_other_aws", "complete", "connections", "seconds", "statuses",
+        "streams", "up",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._counters: dict[str, defaultdict[Labels, Counter]] = {
@@ -245,6 +253,8 @@ class Counters:
         self.connections = 0
         self.streams = 0
         self.up: Mapping[Labels, bool] = {}
+        self.statuses = [0] * len(CLASSES)
+        self._other_aws: defaultdict[tuple[str, Labels, str], Counter] = defaultdict(Counter)
         self._by_decision: dict[tuple[object, ...], DecisionCounters] = {}
 
     def declare(self, settings: Settings) -> None:
@@ -294,15 +304,28 @@ class Counters:
             answers = self.counter("nearbucket_refusals_total", reason.value)
             return DecisionCounters(answers, of_host, times)
         site, region = decision.site, region_label(decision)
+        counter = partial(self._counter_of, decision.region or "")
         if reason is Reason.IN_REGION:
             answers, size = (self.counter(name, site, region) for name in _OF_TARGETS[:2])
             return DecisionCounters(answers, of_host, times, size=size, redirects=True)
-        answers = self.counter("nearbucket_bypasses_total", site, region, reason.value)
+        answers = counter("nearbucket_bypasses_total", site, region, reason.value)
         if isinstance(decision, RedirectTo):  # to the CDN
             return DecisionCounters(answers, of_host, times)
         shadow = self.counter(_SHADOW[0], site, region) if reason is Reason.SHADOW else None
-        size = self.counter("nearbucket_streamed_bytes_total", site, region)
+        size = counter("nearbucket_streamed_bytes_total", site, region)
         return DecisionCounters(answers, of_host, times, size=size, shadow=shadow)
+
+    def _counter_of(
+        self, client_region: str, name: str, site: str, region: str, *more: str
+    ) -> Counter:
+        """The series of a metric for clients in one region: of ``other-aws`` only a part of it.
+
+        So nothing more is counted for a request, and ``snapshot`` adds up.
+        """
+        labels = site, region, *more
+        if region == OTHER_AWS:
+            return self._other_aws[name, labels, client_region]
+        return self.counter(name, *labels)
 
     def snapshot(self) -> Values:
         """All values, as plain picklable data."""
@@ -310,6 +333,11 @@ class Counters:
             name: {labels: cell.value for labels, cell in series.items()}
             for name, series in self._counters.items()
         }
+        for (name, labels, region), cell in self._other_aws.items():
+            for series, key in ((name, labels), (_BY_REGION[name], (region,))):
+                into = values.setdefault(series, {})
+                into[key] = into.get(key, 0) + cell.value
+        values["nearbucket_responses_total"] = self._responses()
         values["nearbucket_streams_in_progress"] = {(): self.streams}
         values["nearbucket_connections"] = {(): self.connections}
         values["nearbucket_target_up"] = {labels: int(up) for labels, up in self.up.items()}
@@ -323,9 +351,19 @@ class Counters:
     def _histogram(self, action: Action) -> tuple[float, ...]:
         """The sum of seconds, then the count of each bucket."""
         total, *slower = self.seconds[action]
+        return total, self._answers(action) - sum(slower), *slower
+
+    def _answers(self, action: Action) -> float:
         by_host = self._counters["nearbucket_host_requests_total"]
-        answers = sum(cell.value for (_, of), cell in by_host.items() if of == action.value)
-        return total, answers - sum(slower), *slower
+        return sum(cell.value for (_, of), cell in by_host.items() if of == action.value)
+
+    def _responses(self) -> dict[Labels, float]:
+        found: dict[Labels, float] = {
+            (name,): number for name, number in zip(CLASSES, self.statuses, strict=True)
+        }
+        del found["1xx",]
+        found["3xx",] += self._answers(Action.REDIRECT)
+        return found
 
 
 def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:

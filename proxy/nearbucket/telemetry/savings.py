@@ -147,6 +147,28 @@ class Savings:
             values[name] = {**values.get(name, {}), **account.usd}
         return values
 
+    def of_month(self, counted: Values, times: float) -> dict[str, float]:
+        """What a month would save in which this is counted so many times.
+
+        Args:
+            counted: Bytes and redirects of some time, summed over the workers.
+            times: What they are multiplied by.
+
+        Returns:
+            Dollars by metric; by the tiers and the volume of one month.
+        """
+        month: list[tuple[Month, float]] = [((1, 1), 1.0)]
+        scaled: Values = {
+            name: {labels: value * times for labels, value in series.items()}
+            for name, series in counted.items()
+        }
+        usd = {}
+        for name, account in self._accounts.items():
+            alone = _Account(account.of_bytes, account.of_requests, account.reason)
+            alone.add(scaled, month, self._prices)
+            usd[name] = sum(alone.usd.values())
+        return usd
+
 
 def _months(begin: float, end: float) -> Iterator[tuple[Month, float]]:
     """The months between two Unix times, and the share of the time that is in each."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.frontend.returning_clients.came_back import HOLDS
 from nearbucket.policy.model import UNKNOWN
+from nearbucket.telemetry.utc_text import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ class StuckClient(NamedTuple):
 
     def as_json(self) -> dict[str, str]:
         """The client for ``/api/status``, with the times from when and until when it is stuck."""
-        times = {"since": _text(self.since), "until": _text(self.since + HOLDS)}
+        times = {"since": utc_text(self.since), "until": utc_text(self.since + HOLDS)}
         return {**self._asdict(), **times, "advice": self.advice}
 
     def warning(self) -> str:
@@ -69,10 +69,6 @@ class StuckClient(NamedTuple):
             "Everything is streamed to it for an hour, or until it turns out to want the object "
             f"more than once; {self.advice}"
         )
-
-
-def _text(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 class StuckClients:
