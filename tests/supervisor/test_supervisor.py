@@ -31,6 +31,7 @@ from nearbucket.supervisor.prefork import PreforkedWorkers
 from nearbucket.supervisor.snapshot import Snapshot, fingerprint
 from nearbucket.supervisor.stack_dump import StackDump
 from nearbucket.supervisor.supervisor import Supervisor
+from nearbucket.telemetry.missing_copies import MissingCopy
 from tests.build import ranges
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Worker:
         self.values: Values = {}
         self.stuck_clients: tuple[StuckClient, ...] = ()
         self.down: dict[tuple[str, str], str] = {}
+        self.missing_copies: tuple[MissingCopy, ...] = ()
         self.queries: list[ExplainQuery] = []
         self._refuses, self._after = refuses, after
         self.end, self._end = socket.socketpair()
@@ -72,8 +74,8 @@ class Worker:
                 else:
                     self.modes.append(mode)
             elif isinstance(message, StatsRequest):
-                stats = Stats(message.number, self.values, self.stuck_clients, self.down)
-                channel.send(stats)
+                told = self.stuck_clients, self.down, self.missing_copies
+                channel.send(Stats(message.number, self.values, *told))
             elif isinstance(message, ExplainRequest):
                 self.queries.append(message.query)
                 channel.send(ExplainReply(message.number, Explanation("in-region", ())))
@@ -135,6 +137,10 @@ async def test_a_reload_that_one_worker_cannot_apply_is_refused_and_undone_in_al
         assert (await supervisor.status())["config"]["refused"] is None
         reloads = (await supervisor.figures())["nearbucket_config_reloads_total"]
         assert reloads == {("applied",): 1, ("refused",): 1}
+        applied, before = (await supervisor.status())["reloads"]
+        assert (applied["result"], before["result"]) == ("applied", "refused")
+        assert (applied["text"], before["text"]) == ("sites.*.redirect.mode: on -> shadow", refused)
+        assert applied["config"] != before["config"]
     assert good.modes == ["on", "off", "on", "shadow"]
     assert bad.modes == ["on", "on", "shadow"]
 
@@ -358,3 +364,45 @@ async def test_without_a_user_agent_that_of_a_stuck_client_is_explained(tmp_path
             query = ExplainQuery(ip, "/a.tar.gz", None, "GET", headers)
             assert await supervisor.explain(query) == [Explanation("in-region", ())]
     assert [query.headers for query in worker.queries] == [{"User-Agent": "curl/8"}, {}, given]
+
+
+async def test_the_history_of_traffic_survives_a_reload(tmp_path: Path) -> None:
+    file, worker = tmp_path / "nearbucket.yaml", Worker()
+    async with supervised(file, worker) as supervisor:
+        worker.values = {"nearbucket_redirects_total": {("*", "us-west-2"): 3.0}}
+        await supervisor.figures()
+        before = await supervisor.history("hour")
+        write(file, "shadow")
+        await supervisor.reload()
+        worker.values = {"nearbucket_redirects_total": {("*", "us-west-2"): 8.0}}
+        after = await supervisor.history("hour")
+    assert before["began"] == after["began"]
+    assert [each["total"]["redirected"]["requests"] for each in (before, after)] == [3, 8]
+
+
+async def test_the_status_says_since_when_and_why_a_target_is_down(tmp_path: Path) -> None:
+    worker = Worker()
+    worker.values = {"nearbucket_target_up": {("*", "us-west-2"): 0.0}}
+    worker.down = {("*", "us-west-2"): "no connection"}
+    async with supervised(tmp_path / "nearbucket.yaml", worker) as supervisor:
+        found = await supervisor.status()
+        worker.values, worker.down = {"nearbucket_target_up": {("*", "us-west-2"): 1.0}}, {}
+        later = await supervisor.status()
+    (outage,) = found["outages"]
+    assert (outage["target"], outage["until"], outage["why"]) == (
+        "us-west-2",
+        None,
+        "no connection",
+    )
+    assert found["started"] <= outage["since"] <= later["outages"][0]["until"]
+
+
+async def test_the_status_has_the_missing_copies_of_all_workers(tmp_path: Path) -> None:
+    workers = Worker(), Worker()
+    for worker in workers:
+        worker.missing_copies = (MissingCopy("*", "us-west-2", "<a>", 2, 1.5e9),)
+    async with supervised(tmp_path / "nearbucket.yaml", *workers) as supervisor:
+        assert (await supervisor.status())["missing_copies"] == [
+            {"site": "*", "region": "us-west-2", "key": "<a>", "requests": 4,
+             "last": "2017-07-14T02:40:00+00:00"},
+        ]  # fmt: skip

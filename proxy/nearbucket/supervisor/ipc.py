@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.s3.credentials import Credentials
     from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.missing_copies import MissingCopy
 
 LAST_STATS = 1 << 62
 """The number of a worker's last ``Stats``, which answers every request."""
@@ -85,16 +86,18 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """From a worker: its metrics, the clients whose redirects fail, and which buckets are down.
+    """From a worker: its metrics, and what else the admin port shows.
 
     ``number`` is that of the request, or ``LAST_STATS``; ``down`` says why targets and origins are,
-    by site, and region or key of the origin.
+    by site, and region or key of the origin. ``recent`` has the last lines of the access log.
     """
 
     number: int
     values: Values
     stuck_clients: tuple[StuckClient, ...] = ()
     down: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    missing_copies: tuple[MissingCopy, ...] = ()
+    recent: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,13 @@ from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.s3.direct_access import refuse_variables
 from nearbucket.supervisor.admin.admin_api import application
 from nearbucket.supervisor.admin.admin_server import AdminServer
+from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import status_of
 from nearbucket.supervisor.config_source import source_of
+from nearbucket.supervisor.observations import Observations, decisions_of, figures_of_list
 from nearbucket.supervisor.pool.worker_pool import WorkerPool
 from nearbucket.supervisor.prefork import open_listeners
+from nearbucket.supervisor.reload_history import APPLIED, REFUSED, Reload, ReloadHistory
 from nearbucket.supervisor.shutdown import Shutdown
 from nearbucket.supervisor.snapshot import (
     engine_of,
@@ -42,8 +45,7 @@ from nearbucket.supervisor.snapshot import (
 )
 from nearbucket.telemetry.embedded_metrics import write_metrics
 from nearbucket.telemetry.process_log import lines_dropped
-from nearbucket.telemetry.process_totals import HighWater, total
-from nearbucket.telemetry.savings import Savings
+from nearbucket.telemetry.process_totals import total
 from nearbucket.version import version_text
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.recent_answers import RecentAnswer
 
 WATCH_INTERVAL = 1.0  # seconds between two looks at the configuration, and at the figures
 EXPLAIN_MARGIN = 2.0  # seconds that a worker may take to explain, beyond catalog.wait
@@ -87,7 +90,7 @@ class Supervisor:
         self._config = source_of(config)
         self._address = workers.listeners[0].getsockname()[:2]
         snapshot = snapshot_of(settings, None)
-        self._savings = Savings(time.time())
+        self._observations = Observations(time.time())
         self._use(snapshot, engine_of(snapshot))
         self._ranges: Ranges | None = None
         self._feed = RangesFeed(
@@ -98,15 +101,12 @@ class Supervisor:
         self._warm_up: WarmUp | None = None
         self._warm_up_task: asyncio.Task[None] | None = None
         self._swapping = asyncio.Lock()
-        self._reloads: dict[tuple[str, ...], float] = {("applied",): 0, ("refused",): 0}
-        self._refused: str | None = None
+        self._reloads = ReloadHistory()
         self._needs_restart: str | None = None
         self._without_prefixes: list[str] = []
-        self._high_water = HighWater()
         self._given = workers.given
         self._shutdown = Shutdown(workers.given, workers.listeners, self._pool)
         self._stop = self._shutdown.requested
-        self._started = time.time()
 
     @property
     def settings(self) -> Settings:
@@ -159,9 +159,8 @@ class Supervisor:
         return complete
 
     def _announce(self, admin: AdminServer) -> None:
-        name = fingerprint(self.settings)
-        made = version_text()
-        _log.info("nearbucket %s: configuration %s from %s", made, name, self._config.name)
+        config = fingerprint(self.settings), self._config.name
+        _log.info("nearbucket %s: configuration %s from %s", version_text(), *config)
         _log.info("listen on %s port %d", *self._address)
         _log.info("admin on %s port %d", *admin.address)
         self._warn_of_targets()
@@ -195,7 +194,14 @@ class Supervisor:
         """Ask the workers for their figures: one that is killed loses what it counted since."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            await self._pool.figures()
+            await self._note_figures()
+
+    async def _note_figures(self) -> None:
+        """Note what the admin port shows later; a killed worker loses what it counted since."""
+        if self._observations.history.is_due(time.time()):
+            await self.figures()
+        else:
+            self._observations.look(await self._pool.figures(), self._pool.down)
 
     async def _watch_config(self) -> None:
         """Reload when the configuration changes."""
@@ -222,10 +228,9 @@ class Supervisor:
         except Exception as error:
             self._refuse(error)
         else:
-            self._reloads["applied",] += 1
-            self._refused = None
-            changes = changes_line(before, settings)
-            _log.info("configuration reloaded: %s; %s", fingerprint(settings), changes)
+            changes, name = changes_line(before, settings), fingerprint(settings)
+            self._reloads.add(Reload(time.time(), APPLIED, name, changes))
+            _log.info("configuration reloaded: %s; %s", name, changes)
             self._note_restart(restart_needed(before, read))
             self._warn_of_targets()
             self._check_credentials()
@@ -243,11 +248,11 @@ class Supervisor:
 
     def _refuse(self, error: Exception) -> None:
         expected = isinstance(error, ProxyError)
-        self._reloads["refused",] += 1
-        self._refused = "; ".join(str(error).splitlines()) if expected else repr(error)
+        why = "; ".join(str(error).splitlines()) if expected else repr(error)
+        self._reloads.add(Reload(time.time(), REFUSED, fingerprint(self.settings), why))
         _log.error(
             "configuration not reloaded, the old one stays in use: %s",
-            self._refused,
+            why,
             exc_info=None if expected else error,
         )
 
@@ -286,7 +291,7 @@ class Supervisor:
 
     def _use(self, snapshot: Snapshot, engine: Engine) -> None:
         self._snapshot, self.engine = snapshot, engine
-        self._savings.apply(snapshot.settings)
+        self._observations.apply(snapshot.settings)
         logging.getLogger().setLevel(snapshot.settings.log.level.upper())
 
     def _start_warm_up(self) -> None:
@@ -321,9 +326,9 @@ class Supervisor:
         found = [problem] if problem and uses_ambient_credentials(self.settings) else []
         if self._config.problem is not None:
             found.append(self._config.problem)
-        if self._refused is not None:
+        if self._reloads.refused is not None:
             text = "the last configuration was refused, the old one stays in use"
-            found.append(f"{text}: {self._refused}")
+            found.append(f"{text}: {self._reloads.refused}")
         if self._needs_restart is not None:
             found.append(self._needs_restart)
         found += self._feed.warnings()
@@ -349,40 +354,37 @@ class Supervisor:
 
     async def figures(self) -> Values:
         """All metrics, summed over the workers."""
-        table = self._snapshot.table
         own: Values = {
             "nearbucket_log_lines_dropped_total": {("process",): lines_dropped()},
-            "nearbucket_ranges_refreshes_total": {
-                (result.value,): count for result, count in self._feed.results.items()
-            },
-            "nearbucket_config_reloads_total": dict(self._reloads),
+            "nearbucket_config_reloads_total": self._reloads.counts,
             "nearbucket_config_info": {(fingerprint(self.settings),): 1},
+            **figures_of_list(self._feed, self._snapshot.table if self._ranges else None),
         }
-        if self._ranges is not None:
-            now, confirmed = time.time(), self._feed.confirmed_at
-            age = 0.0 if confirmed is None else max(0.0, now - confirmed)
-            own["nearbucket_ranges_age_seconds"] = {(): age}
-            own["nearbucket_ranges_skipped_rows"] = {(): table.skipped}
-            own["nearbucket_ranges_prefixes"] = {
-                ("ipv4",): table.prefixes_v4,
-                ("ipv6",): table.prefixes_v6,
-            }
         values = total([own, await self._pool.figures()])
-        return self._high_water.hold(self._savings.priced(values, time.time()))
+        return self._observations.noted(values, self._pool.down)
 
     async def status(self) -> Mapping[str, Any]:
         """The document of ``/api/status``."""
         # what may change while the workers send their metrics
-        snapshot, reasons, refused = self._snapshot, self.not_ready(), self._refused
+        snapshot, reasons, refused = self._snapshot, self.not_ready(), self._reloads.refused
         warnings = self.warnings()
         return status_of(
             snapshot,
             await self.figures(),
             reasons=reasons,
-            started=self._started,
             refused=refused,
             warm_up=self._warm_up,
             warnings=warnings,
             down=self._pool.down,
             stuck_clients=self._pool.stuck_clients,
+            past=self._observations.past(snapshot.settings, self._reloads.last, self._pool.workers),
         )
+
+    async def history(self, window: str) -> Mapping[str, Any]:
+        """The document of ``/api/history`` for one of ``WINDOWS``."""
+        await self.figures()
+        return history_of(self._observations.history, window)
+
+    def decisions(self) -> Sequence[RecentAnswer]:
+        """The last answers, the last one first; empty if ``log.access`` is off."""
+        return decisions_of(self._pool.workers)

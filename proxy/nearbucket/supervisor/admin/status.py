@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket import __version__
 from nearbucket.config.file import masked
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.pricing.tariff import tariff
 from nearbucket.supervisor.snapshot import fingerprint
+from nearbucket.telemetry.utc_text import utc_text
 from nearbucket.version import commit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nearbucket.config.sites import Site
     from nearbucket.frontend.returning_clients.stuck_clients import StuckClient
     from nearbucket.replicas.warm_up import WarmUp
+    from nearbucket.supervisor.admin.target_times import TargetTimes
+    from nearbucket.supervisor.reload_history import Reload
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.missing_copies import MissingCopy
+    from nearbucket.telemetry.month_estimate import MonthFigures
 
 _FIGURES = (
     "nearbucket_redirects_total", "nearbucket_redirected_bytes_total", "nearbucket_saved_usd_total",
     "nearbucket_shadow_bytes_total", "nearbucket_shadow_usd_total",
     "nearbucket_host_requests_total", "nearbucket_bypasses_total", "nearbucket_refusals_total",
     "nearbucket_streamed_bytes_total", "nearbucket_checks_total",
-    "nearbucket_streams_in_progress", "nearbucket_connections", "nearbucket_stream_ends_total",
-    "nearbucket_config_reloads_total",
+    "nearbucket_responses_total", "nearbucket_streams_in_progress", "nearbucket_connections",
+    "nearbucket_stream_ends_total", "nearbucket_config_reloads_total",
 )  # fmt: skip
+
+
+class Past(NamedTuple):
+    """What the supervisor has noted.
+
+    Attributes:
+        started: Unix time of the start.
+        targets: Since when targets are up or down.
+        reloads: The last reloads.
+        missing_copies: Objects that were asked for most and that targets lack.
+        month: The figures of a month.
+    """
+
+    started: float
+    targets: TargetTimes
+    reloads: Iterable[Reload]
+    missing_copies: Sequence[MissingCopy]
+    month: MonthFigures
 
 
 def status_of(  # noqa: PLR0913  # one document, one call
@@ -36,12 +59,12 @@ def status_of(  # noqa: PLR0913  # one document, one call
     values: Values,
     *,
     reasons: Sequence[str],
-    started: float,
     refused: str | None,
     warm_up: WarmUp | None,
     warnings: Sequence[str],
     down: Mapping[tuple[str, str], str],
     stuck_clients: Sequence[StuckClient],
+    past: Past,
 ) -> dict[str, Any]:
     """The document, as plain data for JSON.
 
@@ -49,12 +72,12 @@ def status_of(  # noqa: PLR0913  # one document, one call
         snapshot: The snapshot in use.
         values: All metrics.
         reasons: Why traffic may not come; empty if it may.
-        started: Unix time of the start.
         refused: Why the last reload was refused, or None.
         warm_up: The warm-up, or None.
         warnings: What keeps it from working as configured, though traffic may come.
         down: Why targets and origins are down, by site, and region or key of the origin.
         stuck_clients: Clients whose redirects fail.
+        past: What the supervisor has noted.
     """
     settings, table = snapshot.settings, snapshot.table
     by = tariff(settings.prices)
@@ -64,12 +87,19 @@ def status_of(  # noqa: PLR0913  # one document, one call
         "ready": not reasons,
         "reasons": list(reasons),
         "warnings": list(warnings),
-        "uptime_seconds": round(time.time() - started, 1),
+        "started": utc_text(past.started),
+        "uptime_seconds": round(time.time() - past.started, 1),
         "workers": {
             "serving": values["nearbucket_workers"][()],
             "configured": snapshot.workers,
         },
-        "sites": [_rollout(site, values, down) for site in settings.sites],
+        "sites": [_rollout(site, values, down, past.targets) for site in settings.sites],
+        "outages": [outage.as_json() for outage in past.targets.outages],
+        "missing_copies": [
+            {**copy._asdict(), "last": utc_text(copy.last)} for copy in past.missing_copies
+        ],
+        "month": past.month._asdict(),
+        "reloads": [reload.as_json() for reload in past.reloads],
         "warm_up": warm_up and warm_up.progress._asdict(),
         "stuck_clients": [client.as_json() for client in stuck_clients],
         "config": {
@@ -98,7 +128,9 @@ def status_of(  # noqa: PLR0913  # one document, one call
     }
 
 
-def _rollout(site: Site, values: Values, down: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+def _rollout(
+    site: Site, values: Values, down: Mapping[tuple[str, str], str], times: TargetTimes
+) -> dict[str, Any]:
     """How far the redirects of a site are switched on, and which buckets are up.
 
     An origin without failover buckets is not watched: it counts as up.
@@ -124,6 +156,9 @@ def _rollout(site: Site, values: Values, down: Mapping[tuple[str, str], str]) ->
                 "mode": policy.modes[region],
                 "up": bool(up[site.name, region]) if (site.name, region) in up else None,
                 "why_down": down.get((site.name, region)),
+                "since": None
+                if (since := times.since(site.name, region)) is None
+                else utc_text(since),
             }
             for region, target in site.targets.items()
         },

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.explain import Explanation
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.missing_copies import MissingCopy
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ class WorkerHandle:
         values: The metrics that it sent last.
         stuck_clients: Clients whose redirects fail, as it sent them last.
         down: Why targets are down, by site and region, as it sent them last.
+        missing_copies: Objects that targets lack, as it sent them last.
+        recent: The last lines of its access log.
         refusal: Why it could not apply the last snapshot; empty if it could.
         explanations: Those that it is asked for, by number.
         hung: Whether it was silent for too long and is killed.
@@ -130,6 +133,8 @@ class WorkerHandle:
         self.values: Values = {}
         self.stuck_clients: Sequence[StuckClient] = ()
         self.down: Mapping[tuple[str, str], str] = {}
+        self.missing_copies: Sequence[MissingCopy] = ()
+        self.recent: Sequence[bytes] = ()
         self.refusal = ""
         self.explanations: dict[int, asyncio.Future[Explanation]] = {}
         self.hung = False
@@ -149,9 +154,9 @@ class WorkerHandle:
                     self.ready = True
                 case SnapshotRefused(error):
                     self.refusal = error
-                case Stats(number, values, stuck_clients, down):
-                    self.values, self.stuck_clients, self.down = values, stuck_clients, down
-                    await self._answered(number)
+                case Stats() as stats:
+                    self._keep(stats)
+                    await self._answered(stats.number)
                 case ExplainReply(number, explanation):
                     waiting = self.explanations.get(number)
                     if waiting is not None and not waiting.done():
@@ -161,6 +166,11 @@ class WorkerHandle:
                 case CredentialsRequest():
                     self._sending_credentials = asyncio.create_task(self._send_credentials())
         await self._answered(LAST_STATS)  # ends all waits for this worker
+
+    def _keep(self, stats: Stats) -> None:
+        self.values = stats.values
+        self.stuck_clients, self.down = stats.stuck_clients, stats.down
+        self.missing_copies, self.recent = stats.missing_copies, stats.recent
 
     async def _send_credentials(self) -> None:
         try:

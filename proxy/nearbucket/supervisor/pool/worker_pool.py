@@ -162,6 +162,11 @@ class WorkerPool:
         """Why targets and origins are down, as in ``Stats``, as of the last ``figures``."""
         return {name: why for worker in self._workers.values() for name, why in worker.down.items()}
 
+    @property
+    def workers(self) -> Iterable[WorkerHandle]:
+        """The worker processes, with what they sent for the last ``figures``."""
+        return self._workers.values()
+
     async def broadcast_snapshot(self, snapshot: Snapshot) -> None:
         """Have every worker, and every later one, decide by ``snapshot``.
 

@@ -166,7 +166,17 @@ class _MessageHandler:
         worker = self._worker
         values = worker.figures()
         values["nearbucket_log_lines_dropped_total"]["process",] = lines_dropped()
-        self._channel.send(Stats(number, values, worker.stuck_clients(), worker.down()))
+        context = worker.context
+        self._channel.send(
+            Stats(
+                number,
+                values,
+                worker.stuck_clients(),
+                worker.down(),
+                context.missing_copies.top(),
+                tuple(context.log.recent),
+            )
+        )
 
     async def drain(self) -> int:
         """Drain the worker, and go on handling messages meanwhile; how many answers were cut."""
