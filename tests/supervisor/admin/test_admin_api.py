@@ -14,9 +14,10 @@ from nearbucket.policy.engine import ExplainStep
 from nearbucket.policy.explain import ExplainQuery, Explanation, request_for
 from nearbucket.supervisor.admin.admin_api import application
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, settings
+from tests.supervisor.admin.made_documents import HOSTILE, documents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp.pytest_plugin import AiohttpClient
     from aiohttp.test_utils import TestClient
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nearbucket.config.settings import Settings
     from nearbucket.policy.engine import Engine
     from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.recent_answers import RecentAnswer
 
 NAMED = settings(site={"hosts": ["dl.example", "other.example"]})
 FORWARDED = settings(client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]})
@@ -59,7 +61,13 @@ class Fake:
         return self.values
 
     async def status(self) -> Mapping[str, Any]:
-        return {"ready": not self.reasons, "version": "0"}
+        return {**documents().status, "ready": not self.reasons, "version": "0"}
+
+    async def history(self, window: str) -> Mapping[str, Any]:
+        return documents().history[window]
+
+    def decisions(self) -> Sequence[RecentAnswer]:
+        return documents().decisions
 
 
 @pytest.fixture
@@ -155,7 +163,10 @@ async def test_two_accept_fields_are_one_list(client: TestClient[Any, Any]) -> N
         ("localhost:evil", 421),
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/metrics", "/api/status", "/api/hosts", "/nope"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/metrics", "/api/status", "/api/hosts", "/api/history", "/api/decisions", "/nope"],
+)
 async def test_the_page_of_another_site_cannot_use_a_name_of_its_own_for_this_port(
     view: Fake, aiohttp_client: AiohttpClient, path: str, host: str, status: int
 ) -> None:
@@ -240,7 +251,8 @@ async def test_readiness_has_a_line_for_each_warning(
 async def test_status_and_hosts_are_json(client: TestClient[Any, Any]) -> None:
     status, hosts = await client.get("/api/status"), await client.get("/api/hosts")
     assert status.content_type == hosts.content_type == "application/json"
-    assert await status.json() == {"ready": True, "version": "0"}
+    found = await status.json()
+    assert (found["ready"], found["version"]) == (True, "0")
     assert await hosts.json() == {
         "hosts": ["downloads.s3.us-east-1.amazonaws.com", "eu.example:8080"]
     }
@@ -249,7 +261,40 @@ async def test_status_and_hosts_are_json(client: TestClient[Any, Any]) -> None:
 async def test_the_root_is_the_dashboard(client: TestClient[Any, Any]) -> None:
     answer = await client.get("/")
     assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
-    assert "<title>nearbucket</title>" in await answer.text()
+    assert "<title>1 down, nearbucket</title>" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("query", "chosen"),
+    [
+        ("", ["last hour", "bytes"]),
+        ("?window=week&show=requests", ["last week", "requests"]),
+        ("?window=%3Cscript%3E&show=%22", ["last hour", "bytes"]),
+    ],
+)
+async def test_the_dashboard_shows_the_window_and_the_unit_of_its_query(
+    client: TestClient[Any, Any], query: str, chosen: list[str]
+) -> None:
+    page = await (await client.get(f"/{query}")).text()
+    assert re.findall(r'aria-current="true">([^<]*)<', page) == chosen
+
+
+async def test_the_history_is_that_of_the_window_that_is_asked_for(
+    client: TestClient[Any, Any],
+) -> None:
+    for query, window in (("", "hour"), ("?window=day", "day"), ("?window=week", "week")):
+        assert (await (await client.get(f"/api/history{query}")).json())["window"] == window
+    answer = await client.get("/api/history?window=year")
+    assert (answer.status, await answer.json()) == (
+        400,
+        {"errors": ["window= is one of hour, day, week"]},
+    )
+
+
+async def test_the_decisions_are_json_whatever_clients_sent(client: TestClient[Any, Any]) -> None:
+    found = (await (await client.get("/api/decisions")).json())["decisions"]
+    assert [each["reason"] for each in found][:2] == ["in-region", "in-region"]
+    assert HOSTILE in {each["user_agent"] for each in found}
 
 
 @pytest.mark.parametrize("path", ["/nope", "/metrics/", "/api", "/api/explain/x", "/a.tar.gz"])
@@ -257,7 +302,10 @@ async def test_an_unknown_path_is_not_found(client: TestClient[Any, Any], path: 
     assert (await client.get(path)).status == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/api/explain", "/api/status"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/metrics", "/readyz", "/api/explain", "/api/status", "/api/history", "/api/decisions"],
+)
 async def test_nothing_can_be_changed_here(client: TestClient[Any, Any], path: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
         assert (await client.request(method, path)).status == 405

@@ -6,7 +6,7 @@ Nothing can be changed through it, and nothing of it is reachable on the public 
 from __future__ import annotations
 
 from collections import Counter
-from importlib.resources import files
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -14,6 +14,8 @@ from aiohttp import web
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.explain import PATH_STARTS, ExplainQuery, explained
 from nearbucket.supervisor.admin.admin_protection import EXPLAIN, protect
+from nearbucket.supervisor.admin.dashboard.dashboard_page import View, own_text, page_of
+from nearbucket.telemetry.traffic_history import WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.explain import Explanation
     from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.recent_answers import RecentAnswer
 
 
 class SupervisorView(Protocol):
@@ -48,12 +51,15 @@ class SupervisorView(Protocol):
     async def status(self) -> Mapping[str, Any]:
         """The document of ``/api/status``."""
 
+    async def history(self, window: str) -> Mapping[str, Any]:
+        """The document of ``/api/history`` for one of ``WINDOWS``."""
+
+    def decisions(self) -> Sequence[RecentAnswer]:
+        """The last answers, the last one first."""
+
 
 def application(view: SupervisorView, names: Collection[str] = ()) -> web.Application:
     """The admin port's routes; ``names`` are those of ``admin.hosts``."""
-    page = (
-        files("nearbucket.supervisor.admin").joinpath("dashboard.html").read_text(encoding="utf-8")
-    )
 
     async def metrics(request: web.Request) -> web.Response:
         # Importing prometheus_client takes a twentieth of the start, so it waits until here.
@@ -99,11 +105,8 @@ def application(view: SupervisorView, names: Collection[str] = ()) -> web.Applic
     async def hosts(_request: web.Request) -> web.Response:
         return web.json_response({"hosts": list(view.hosts())})
 
-    async def dashboard(_request: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
-
     app = web.Application()
-    protect(app, page, names)
+    protect(app, names, script=own_text("dashboard.js"), style=own_text("dashboard.css"))
     app.add_routes(
         [
             web.get("/metrics", metrics),
@@ -112,7 +115,35 @@ def application(view: SupervisorView, names: Collection[str] = ()) -> web.Applic
             web.get("/api/status", status),
             web.get(EXPLAIN, explain),
             web.get("/api/hosts", hosts),
-            web.get("/", dashboard),
+            *_dashboard_routes(view),
         ]
     )
     return app
+
+
+def _dashboard_routes(view: SupervisorView) -> list[web.RouteDef]:
+    """The dashboard, and those of its documents that have no other use."""
+
+    async def history(request: web.Request) -> web.Response:
+        window = request.query.get("window", "hour")
+        if window not in WINDOWS:
+            errors = [f"window= is one of {', '.join(WINDOWS)}"]
+            return web.json_response({"errors": errors}, status=400)
+        return web.json_response(await view.history(window))
+
+    async def decisions(_request: web.Request) -> web.Response:
+        # as fresh as the workers' last messages, once a second
+        return web.json_response({"decisions": [each._asdict() for each in view.decisions()]})
+
+    async def dashboard(request: web.Request) -> web.Response:
+        found = await view.status()
+        chosen = View.of(request.query, found)
+        past = await view.history(chosen.window)
+        page = page_of(found, past, view.decisions(), chosen, datetime.now(UTC))
+        return web.Response(text=page, content_type="text/html")
+
+    return [
+        web.get("/api/history", history),
+        web.get("/api/decisions", decisions),
+        web.get("/", dashboard),
+    ]

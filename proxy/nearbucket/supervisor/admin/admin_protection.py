@@ -37,23 +37,28 @@ def is_private(authority: str, names: Collection[str]) -> bool:
     return plain_address(name) is not None
 
 
-def content_security_policy(page: str) -> str:
-    """Only the script and the style of ``page``, and requests to this host."""
-    script, style = (_digest(page, tag) for tag in ("script", "style"))
+def content_security_policy(script: str, style: str) -> str:
+    """Only this script and this style, and requests to this host."""
     return (
-        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; "
+        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
-def _digest(page: str, tag: str) -> str:
-    text = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
-    return b64encode(sha256(text.encode()).digest()).decode()
+def _digest(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def protect(app: web.Application, page: str, names: Collection[str]) -> None:
-    """Protect an application with one page; ``names`` are those of ``admin.hosts``."""
-    policy = content_security_policy(page)
+def protect(app: web.Application, names: Collection[str], *, script: str, style: str) -> None:
+    """Protect an application whose page has one script and one style.
+
+    Args:
+        app: The application.
+        names: Those of ``admin.hosts``.
+        script: Text of the script.
+        style: Text of the style sheet.
+    """
+    policy = content_security_policy(script, style)
 
     @web.middleware
     async def check_host(

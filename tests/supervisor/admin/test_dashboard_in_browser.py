@@ -1,0 +1,100 @@
+"""The dashboard of a made day in headless Chromium: it fits at every width, and colours contrast.
+
+``python -m tests.supervisor.admin.test_dashboard_in_browser`` takes the screenshots of the
+documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from base64 import b64decode
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.test_clients_browser import chromium
+from tests.e2e.test_dashboard import SCHEMES, WIDTHS, complaints, look, open_quietly
+from tests.supervisor.admin.made_documents import page
+
+if TYPE_CHECKING:
+    from tests.e2e.test_clients_browser import Tab
+
+pytestmark = pytest.mark.clients
+
+DOCS = Path(__file__).parents[3] / "docs"
+PICTURES = (
+    ("light", 1280, 1000, "light"), ("dark", 768, 900, "dark"), ("phone", 390, 1000, "light"),
+)  # fmt: skip
+# Texts with less contrast than WCAG 2.2 wants (AA, 4.5), by their own colour and their background.
+FAINT = """() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [[r, .2126], [g, .7152], [b, .0722]]
+    .map(([c, share]) => [c / 255, share])
+    .map(([c, share]) => share * (c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4))
+    .reduce((sum, c) => sum + c, 0);
+  const paper = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parts(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+  };
+  const own = (element) => [...element.childNodes]
+    .some((node) => node.nodeType === 3 && node.data.trim());
+  return [...document.querySelectorAll("body *")].filter((element) => own(element)
+    && element.checkVisibility() && !["SCRIPT", "TITLE"].includes(element.tagName.toUpperCase()))
+    .filter((element) => {
+      const [low, high] = [light(parts(getComputedStyle(element).color)), light(paper(element))]
+        .sort((x, y) => x - y);
+      return (high + .05) / (low + .05) < 4.5;
+    }).map((element) => element.outerHTML);
+}"""
+# Cells that cannot be seen though they have text: a table must not lose columns on a phone.
+LOST = """() => [...document.querySelectorAll("td, tbody th")]
+  .filter((cell) => cell.textContent && (!cell.checkVisibility()
+    || cell.getBoundingClientRect().right > innerWidth)).length"""
+
+
+async def test_it_fits_with_all_its_columns_and_its_text_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "dashboard.html"
+    file.write_text(page("day"), encoding="utf-8")
+    async with chromium(tmp_path) as tab:
+        await open_quietly(tab)
+        for width in WIDTHS:
+            for scheme in SCHEMES:
+                await look(tab, file.as_uri(), width, scheme)
+                assert await tab.run("() => document.documentElement.scrollWidth") <= width
+                await tab.run("() => { document.querySelector('details').open = true; }")
+                assert await tab.run(LOST) == 0
+                assert await tab.run(FAINT) == []
+        assert await tab.run("() => document.querySelectorAll('main img, main script').length") == 0
+        assert complaints(tab) == []
+
+
+async def take(tab: Tab, file: Path, width: int, height: int) -> None:
+    """Write a picture of the upper left corner of a page."""
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    shot = await tab.call(
+        "Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True
+    )
+    file.write_bytes(b64decode(shot["data"]))  # noqa: ASYNC240  # nothing else runs
+
+
+async def take_screenshots(folder: Path, *, whole: bool) -> None:
+    """Write the pictures of the documentation, or of the whole page."""
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "dashboard.html"
+        file.write_text(page("day"), encoding="utf-8")
+        async with chromium(Path(name)) as tab:
+            await open_quietly(tab)
+            for label, width, height, scheme in PICTURES:
+                await look(tab, file.as_uri(), width, scheme)
+                full = await tab.run("() => document.documentElement.scrollHeight")
+                await take(tab, folder / f"dashboard-{label}.png", width, full if whole else height)
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    asyncio.run(take_screenshots(Path(given[0]) if given else DOCS, whole=bool(given)))
