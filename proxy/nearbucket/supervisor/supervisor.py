@@ -194,7 +194,10 @@ class Supervisor:
         """Ask the workers for their figures: one that is killed loses what it counted since."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            await self._note_figures()
+            try:
+                await self._note_figures()
+            except Exception:
+                _log.exception("the figures of this second are not noted")
 
     async def _note_figures(self) -> None:
         """Note what the admin port shows later; a killed worker loses what it counted since."""
@@ -250,11 +253,8 @@ class Supervisor:
         expected = isinstance(error, ProxyError)
         why = "; ".join(str(error).splitlines()) if expected else repr(error)
         self._reloads.add(Reload(time.time(), REFUSED, fingerprint(self.settings), why))
-        _log.error(
-            "configuration not reloaded, the old one stays in use: %s",
-            why,
-            exc_info=None if expected else error,
-        )
+        trace = None if expected else error
+        _log.error("configuration not reloaded, the old one stays in use: %s", why, exc_info=trace)
 
     # Refresh of the list
 

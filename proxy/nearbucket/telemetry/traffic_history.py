@@ -17,10 +17,10 @@ from nearbucket.telemetry.metrics import OTHER_AWS_BYTES, OTHER_AWS_REQUESTS, OU
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.metrics import Labels, Values
 
-SeriesName = tuple[str, ...]
-"""A short name, and the label by which it is counted."""
+SeriesName = tuple[str, "Labels"]
+"""A short name, and the labels by which it is counted."""
 
 _BY_REGION = {
     "nearbucket_redirects_total": "redirects",
@@ -56,11 +56,11 @@ WINDOWS = {"hour": Window(10, 360), "day": Window(300, 288), "week": Window(3600
 
 
 class Interval(NamedTuple):
-    """What was counted between two Unix times, by column."""
+    """What was counted between two Unix times, by short name and labels."""
 
     begin: float
     end: float
-    counted: Mapping[SeriesName, float]
+    counted: Mapping[str, Mapping[Labels, float]]
 
     @property
     def seconds(self) -> float:
@@ -68,8 +68,8 @@ class Interval(NamedTuple):
         return self.end - self.begin
 
     def of(self, name: str) -> dict[str, float]:
-        """The values of one name by label."""
-        return {column[1]: value for column, value in self.counted.items() if column[0] == name}
+        """The values of one name by its first label."""
+        return {labels[0]: value for labels, value in self.counted.get(name, {}).items()}
 
     def sum(self, name: str) -> float:
         """The sum of one name over its labels."""
@@ -91,10 +91,8 @@ class Interval(NamedTuple):
 
     def seconds_of(self, action: str, share: float) -> float | None:
         """A quantile of the durations of one action, in seconds; None without a request."""
-        counts = [
-            self.counted.get(("seconds", action, str(slot)), 0.0)
-            for slot in range(1, len(SECONDS) + 2)
-        ]
+        counted = self.counted.get("seconds", {})
+        counts = [counted.get((action, str(slot)), 0.0) for slot in range(1, len(SECONDS) + 2)]
         return quantile(counts, share)
 
 
@@ -157,22 +155,22 @@ class TrafficHistory:
         self, begin: tuple[float, array[float]], end: tuple[float, array[float]]
     ) -> Interval:
         (since, before), (until, after) = begin, end
-        counted = {
-            column: difference
-            for column, at in self._columns.items()
-            if at < len(after)
-            and (difference := after[at] - (before[at] if at < len(before) else 0.0))
-        }
+        counted: dict[str, dict[Labels, float]] = {}
+        for (name, labels), at in self._columns.items():
+            if at < len(after):
+                difference = after[at] - (before[at] if at < len(before) else 0.0)
+                if difference:
+                    counted.setdefault(name, {})[labels] = difference
         return Interval(since, until, counted)
 
 
 def _columns(values: Values) -> Iterator[tuple[SeriesName, float]]:
     for name, short in _BY_REGION.items():
         for labels, value in values.get(name, {}).items():
-            yield (short, labels[1]), value
+            yield (short, labels[1:2]), value
     for name, short in _AS_THEY_ARE.items():
         for labels, value in values.get(name, {}).items():
-            yield (short, *labels), value
+            yield (short, labels), value
 
 
 def quantile(counts: list[float], share: float) -> float | None:

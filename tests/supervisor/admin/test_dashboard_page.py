@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,10 @@ from nearbucket.supervisor.admin.dashboard.traffic_chart import (
     columns_of,
     scale_of,
 )
+from nearbucket.telemetry.recent_answers import RecentAnswer
 from tests.supervisor.admin.made_documents import HOSTILE, NOW, documents, page
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 class Tags(HTMLParser):
@@ -152,3 +156,27 @@ def test_durations_are_words(seconds: float, text: str) -> None:
 )
 def test_short_times_have_three_digits(seconds: float | None, text: str) -> None:
     assert short_time(seconds) == text
+
+
+def names_in(found: object) -> set[str]:
+    """All names of members of a document."""
+    if isinstance(found, dict):
+        return {str(name) for name in found}.union(*(names_in(each) for each in found.values()))
+    return set().union(*map(names_in, found)) if isinstance(found, list) else set()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(documents().history["day"], id="history"),
+        pytest.param(list(map(RecentAnswer._asdict, documents().decisions)), id="decisions"),
+        *(
+            pytest.param(documents().status[name], id=name)
+            for name in ("outages", "missing_copies", "reloads", "month")
+        ),
+    ],
+)
+def test_every_field_is_in_the_documentation(part: object) -> None:
+    text = (DOCS / "dashboard.md").read_text("utf-8")
+    values = {"none", "2xx", "3xx", "4xx", "5xx"}  # of a label
+    assert {name for name in names_in(part) - values if f"`{name}`" not in text} == set()
