@@ -68,3 +68,14 @@ def test_the_counts_of_processes_are_added_up() -> None:
         MissingCopy("dl", "us-west-2", "a", 4, 3.0),
     ]
     assert merged(parts) == (MissingCopy("dl", "us-west-2", "a", 6, 5.0), parts[1])
+
+
+def test_a_full_table_makes_room_for_an_object_that_is_asked_for_more_often() -> None:
+    copies = MissingCopies()
+    for number in range(MOST):
+        for _ in range(5):
+            copies.add("dl", "us-west-2", f"earlier-{number}")
+    for _ in range(20):
+        copies.add("dl", "us-west-2", "later")
+    first, *_ = copies.top()
+    assert (first.key, first.requests) == ("later", 15)
