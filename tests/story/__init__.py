@@ -6,4 +6,5 @@ Each scene is a function in ``scenes_of_*.py``; later faults of this kind are ad
 server that count, delay or refuse requests; ``clients`` follow redirects as real ones do;
 ``networks`` gives them addresses; ``versions`` encodes a version in every byte; ``books`` compares
 counters and log with what the clients got; ``play`` plays scenes and prints the results.
+``behind_cdn`` has tests of its own: the product behind a CDN's cache.
 """
