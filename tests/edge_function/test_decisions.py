@@ -105,18 +105,25 @@ RULES = {name: (chosen, REQUESTS["GET"]) for name, chosen in SETTINGS.items()} |
 
 
 def addresses(listed: Ranges, number: int) -> Iterator[str]:
-    """Edges of prefixes and addresses beside them, addresses inside, and any others."""
+    """Edges of prefixes and addresses beside them, addresses inside, and any others; all differ."""
     chance = random.Random(20260729)  # noqa: S311
-    for count in range(number):
-        family, first, length, *_ = chance.choice(listed.rows)
+    counted = [row for row in listed.rows if row.service == "EC2"]
+    seen = set[str]()
+    while len(seen) < number:
+        kind = chance.randrange(12)
+        family, first, length, *_ = chance.choice(counted if kind < 8 else listed.rows)
         bits = BITS[family]
         last = first + (1 << bits - length) - 1
-        value = (first, last, first - 1, last + 1, chance.randint(first, last))[count % 5]
-        if count % 7 == 0:
+        value = (first, last, first - 1, last + 1, chance.randint(first, last))[kind % 5]
+        if kind == 11:
             value = chance.getrandbits(bits)
-        four = family == 4  # of ten, one is mapped into IPv6
+        four = family == 4
         text = str(IPv4Address(value & 2**32 - 1) if four else IPv6Address(value & 2**128 - 1))
-        yield f"::ffff:{text}" if four and count % 10 == 9 else text
+        if four and chance.random() < 0.1:
+            text = f"::ffff:{text}"
+        if text not in seen:
+            seen.add(text)
+            yield text
 
 
 def run_of(rule: str, listed: Ranges, ips: Iterable[str]) -> EdgeRun:
