@@ -17,7 +17,7 @@ from nearbucket.regions.ip_ranges import read_ranges
 from tests.build import BLIND
 from tests.cli.conftest import EAST_URL, SITE, write
 from tests.edge_function.node_runs import node
-from tests.ranges_lists import MADE
+from tests.ranges_lists import MADE, document, row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +88,19 @@ def test_the_event_is_redirected_as_the_readme_says(compiled: Compile) -> None:
     location = answer["headers"]["location"]["value"]
     assert location == f"{EAST_URL}/x.tar.xzx"
     assert location in compiled.file("README.txt")
+
+
+def test_the_event_is_not_of_an_address_of_cloudfront(compiled: Compile) -> None:
+    rows = (
+        row("203.0.113.128/26", "GLOBAL", "CLOUDFRONT_ORIGIN_FACING"),
+        row("203.0.113.128/28", "us-east-1"),  # inside, as in AWS's list
+        row("192.0.2.0/24", "us-east-1"),
+    )
+    path = compiled.folder / "nested.json"
+    path.write_bytes(document(*rows))
+    compiled(*ACCEPTED, "--ranges", str(path))
+    assert json.loads(compiled.file("event.json"))["viewer"]["ip"] == "192.0.2.0"
+    assert read_import_document(compiled.file("store.json")) == {"4c000": "us-east-1 02"}
 
 
 def test_without_anything_to_redirect_there_is_no_event(compiled: Compile) -> None:

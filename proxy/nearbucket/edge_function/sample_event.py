@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket.policy.engine import Engine
 from nearbucket.policy.model import Reason, RedirectTo, Request
 from nearbucket.policy.object_keys import encode_key
+from nearbucket.regions.list_guard import CLOUDFRONT
 from nearbucket.regions.prefixes import BITS, address_text
-from nearbucket.regions.region_table import build_table, network_set
+from nearbucket.regions.region_table import build_table, network_set, networks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +42,13 @@ def sample_event(settings: Settings, ranges: Ranges) -> SampleEvent | None:
 
 def _requests(settings: Settings, ranges: Ranges) -> Iterator[tuple[str, str, str]]:
     """Host, path and address of requests that may be redirected."""
-    services = frozenset(settings.regions.services)
+    services, cdn = frozenset(settings.regions.services), networks_of(ranges, CLOUDFRONT)
     first: dict[str | None, str] = {}
     for family, number, _, region, service, _ in ranges.rows:
         if service in services:
             packed = number.to_bytes(BITS[family] // 8, "big")
-            first.setdefault(region, address_text(packed))
+            if not cdn.holds_packed(packed):
+                first.setdefault(region, address_text(packed))
     for site in settings.sites:
         host = "downloads.example.com" if site.name == "*" else site.name
         for pattern in site.redirect.paths:
