@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import as_ours, meaning
+from nearbucket.s3.sdk_client import as_ours, is_unreachable, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,4 +59,7 @@ def ambient_error(error: Exception, location: BucketLocation, name: str = "") ->
     """
     found = as_ours(error, location)
     text = f"{name or location.name}: {meaning(error)}"
+    if is_unreachable(error):
+        variable = "AWS_ENDPOINT_URL_S3" if location.entry.endpoint else "AWS_REGION"
+        text += f"; is {variable} right, and S3 reachable from here?"
     return OriginError(503, text) if isinstance(found, OriginError) else ConfigError(text)

@@ -51,7 +51,11 @@ def _pay(params: dict[str, Any], **_event: Any) -> None:
 
 @asynccontextmanager
 async def opened(
-    location: BucketLocation, connections: int = 1, *, attempts: int = ATTEMPTS
+    location: BucketLocation,
+    connections: int = 1,
+    *,
+    attempts: int = ATTEMPTS,
+    connect_seconds: float = _CONNECT_SECONDS,
 ) -> AsyncIterator[Any]:
     """Open an aiobotocore client for one bucket.
 
@@ -59,6 +63,7 @@ async def opened(
         location: The bucket.
         connections: How many requests may be under way at once.
         attempts: How often a request is made before its error counts.
+        connect_seconds: How long each may take to connect.
 
     Raises:
         ProxyError: Its credentials or the certificate authorities cannot be read.
@@ -68,7 +73,7 @@ async def opened(
     if entry.path_style is None and entry.endpoint is not None:
         style = "path"
     settings = AioConfig(
-        connect_timeout=_CONNECT_SECONDS,
+        connect_timeout=connect_seconds,
         read_timeout=_READ_SECONDS,
         max_pool_connections=connections,
         retries={"mode": "legacy", "total_max_attempts": attempts},
@@ -184,12 +189,18 @@ def meaning(error: Exception) -> str:
     return str(error)
 
 
+def is_unreachable(error: Exception) -> bool:
+    """Whether an error is that S3 gave no answer at all."""
+    unsafe = isinstance(error, SSLError)
+    return isinstance(error, HTTPClientError | ConnectionError) and not unsafe
+
+
 def as_ours(error: Exception, location: BucketLocation) -> ProxyError:
     """The error of ours for a bucket that cannot be used: ``OriginError`` if S3 is at fault."""
     text = f"{location.name}: bucket {location}: {meaning(error)}"
     if isinstance(error, SSLError):
         return OriginError(503, text)
-    if isinstance(error, HTTPClientError | ConnectionError):
+    if is_unreachable(error):
         return OriginError(503, f"{text}; is the endpoint right, and reachable from here?")
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from nearbucket.analysis.reading.sources import Period
     from nearbucket.s3.bucket_location import BucketLocation
 
+_FIRST_ATTEMPTS, _FIRST_SECONDS = 2, 4
+"""The first request for a bucket fails within ten seconds: later ones are made again for minutes,
+which is right for a long run, but not where a wrong endpoint is waited for."""
+
 
 class S3Logs:
     """Reads log files of buckets, and local ones; a context manager."""
@@ -70,6 +74,7 @@ class S3Logs:
         return _S3File(self, source) if source.name.startswith(S3) else open_file(source)
 
     async def _listed(self, bucket: str, prefix: str, period: Period) -> list[LogSource]:
+        await _reach(ambient_bucket(bucket), prefix)
         client, location = await self._client(bucket)
         found = []
         async for _, page in pages_of(client, location, ambient_error, Prefix=prefix):
@@ -100,6 +105,19 @@ class S3Logs:
         except FAULTS as error:
             raise OSError(meaning(error)) from error
         return found["Body"]
+
+
+async def _reach(location: BucketLocation, prefix: str) -> None:
+    """Ask for the first object of a listing.
+
+    Raises:
+        ProxyError: There is no answer within ten seconds, or the bucket cannot be listed.
+    """
+    async with opened(location, attempts=_FIRST_ATTEMPTS, connect_seconds=_FIRST_SECONDS) as client:
+        try:
+            await client.list_objects_v2(**location.arguments(), Prefix=prefix, MaxKeys=1)
+        except FAULTS as error:
+            raise ambient_error(error, location) from error
 
 
 class _S3File:
