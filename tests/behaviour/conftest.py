@@ -1,8 +1,9 @@
 """Every behaviour is tested through all lanes, with each off, and on both event loops.
 
-On the standard library's loop ``make test`` has all lanes alone: what our own code asks of a loop
-is in the fast lane and the relay. ``make test-long`` has the other lanes on it, which leave
-the loop to aiohttp.
+``make test`` has all lanes on both loops, as what our own code asks of a loop is in the fast lane
+and the relay, and aiohttp alone on uvloop. ``make test-long`` has the rest: aiohttp alone on the
+standard library's loop, and the fast lane without the relay, of which each part is in one of the
+others. That the lanes answer alike is also tested by ``equivalence/test_lanes.py``, here too.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ STANDARD = LOOPS["asyncio"]
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the lanes that are run on the standard library's loop by ``make test-long`` alone."""
+    """Mark what ``make test-long`` alone runs."""
     folder = Path(__file__).parent
     for item in items:
         if folder in item.path.parents and isinstance(item, pytest.Function):
             values = item.callspec.params if hasattr(item, "callspec") else {}
-            if values.get("serve") in {"no-relay", "aiohttp"} and STANDARD in values.values():
+            lanes, standard = values.get("serve"), STANDARD in values.values()
+            if lanes == "no-relay" or (lanes == "aiohttp" and standard):
                 item.add_marker(pytest.mark.long)
 
 
