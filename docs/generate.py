@@ -3,7 +3,7 @@
 The schemas are those of the configuration (beside its example) and of a report (``analyze``). The
 manual page is written whole.
 
-The sources are ``Settings``, ``METRICS``, ``cdn_costs`` and the package's enums. Each block of a
+The sources are ``Settings``, ``METRICS``, ``costs`` and the package's enums. Each block of a
 page between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is made anew; the rest is written by
 hand. A block that is missing or that nothing generates, a reason without a section of advice, and a
 label, cause or result without a text here are errors.
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cdn_costs import flat_rows, rows
+from costs import flat_rows, rows, rows_per_tb
 from man_page import man_page
 from pydantic import TypeAdapter
 
@@ -180,8 +180,9 @@ def blocks() -> dict[str, str]:
         "causes": table(
             ("cause", "a chunk goes to aiohttp when"), _explained(HandoffReason, CAUSES)
         ),
-        "cdn costs": table(rows()[0], rows()[1:]),
-        "cdn flat-rate plans": table(flat_rows()[0], flat_rows()[1:]),
+        "costs": table(rows()[0], rows()[1:]),
+        "costs per TB": table(rows_per_tb()[0], rows_per_tb()[1:]),
+        "flat-rate plans": table(flat_rows()[0], flat_rows()[1:]),
         "results": table(("result", "meaning"), _explained(RefreshResult, RESULTS)),
         **{
             f"reason {reason}": f"### `{reason}`\n\n*{reason.action}*: {_prose(reason.help)}\n"

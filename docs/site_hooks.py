@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 OUTSIDE = {
-    "README.md": "index.md",
-    "deploy/README.md": "deploying.md",
-    "bench/README.md": "measurements.md",
-    "CHANGELOG.md": "changelog.md",
-    "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
+    "README.md": "index",
+    "deploy/README.md": "deploying",
+    "bench/README.md": "measurements",
+    "CHANGELOG.md": "changelog",
+    "CONTRIBUTING.md": "contributing",
+    "SECURITY.md": "security",
 }
 """Files of the repository, and the page of the site that each becomes."""
+
+MARKDOWN = ".md"
 
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:)([^)#\s]*)(#[^)\s]*)?\)")
 _CODE = re.compile(r"(^```.*?^```$|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
@@ -35,13 +37,13 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages from outside."""
     for source, page in OUTSIDE.items():
         text = (ROOT / source).read_text("utf-8")
-        files.append(File.generated(config, page, content=text))
+        files.append(File.generated(config, page + MARKDOWN, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Any, files: Files, **_: Any) -> str:
     """Turn links to files into links to pages, outside of code."""
-    inside = {page: source for source, page in OUTSIDE.items()}
+    inside = {page + MARKDOWN: source for source, page in OUTSIDE.items()}
     source = inside.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
     def linked(match: re.Match[str]) -> str:
@@ -49,7 +51,8 @@ def on_page_markdown(markdown: str, *, page: Any, files: Files, **_: Any) -> str
         if not path:
             return match[0]
         target = normpath(str(PurePosixPath(source).parent / path))
-        name = OUTSIDE.get(target, target.removeprefix("docs/"))
+        outside = OUTSIDE.get(target)
+        name = target.removeprefix("docs/") if outside is None else outside + MARKDOWN
         if files.get_file_from_path(name) is None:
             return match[0] if image else text
         return f"{image}[{text}]({name}{anchor})"

@@ -35,6 +35,8 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "deploy").glob("*.md")),
     ROOT / "bench" / "README.md",

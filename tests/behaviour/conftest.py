@@ -3,7 +3,7 @@
 ``make test`` has all lanes on both loops, as what our own code asks of a loop is in the fast lane
 and the relay, and aiohttp alone on uvloop. ``make test-long`` has the rest: aiohttp alone on the
 standard library's loop, and the fast lane without the relay, of which each part is in one of the
-others. That the lanes answer alike is also tested by ``equivalence/test_lanes.py``, here too.
+others. That the lanes answer alike is also tested by ``tests/equivalence/test_lanes.py``, here too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shares of bytes in ``docs/cdn.md`` are those that the designs carry."""
+"""The shares of bytes in ``docs/money.md`` are those that the designs carry."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from tests.story.behind_cdn.visitors import EAST, OUTSIDE, WEST
 if TYPE_CHECKING:
     from tests.story.behind_cdn.stand import Product, Stand
 
-COSTS: dict[str, Any] = runpy.run_path(
-    str(Path(__file__).resolve().parents[3] / "docs/cdn_costs.py")
-)
+COSTS: dict[str, Any] = runpy.run_path(str(Path(__file__).resolve().parents[3] / "docs/costs.py"))
 REQUESTS = 100
 ROWS = dict(zip(DESIGNS, COSTS["DESIGNS"][1:], strict=True))
 """Those of the page, by the names of the designs here."""

@@ -1,11 +1,12 @@
-"""What the designs behind a CDN cost: the table of ``cdn.md``, from the product's price module.
+"""What the designs cost: the tables of ``money.md``, from the product's price module.
 
-``python docs/cdn_costs.py`` prints it. ``generate.py`` puts it into the page.
+``python docs/costs.py`` prints them. ``generate.py`` puts them into the page.
 """  # noqa: INP001  # a script, not a package
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from nearbucket.config.prices import Prices
 from nearbucket.pricing.bill import Usage, bill
@@ -38,6 +39,8 @@ class Design:
         cdn: Bytes that CloudFront gives to clients.
         requests: Requests to CloudFront for each download.
         product: Whether the product runs at all.
+        internet: Bytes that leave AWS without a CDN, from S3 or the load balancer.
+        regions: Bytes that S3 sends to clients in another region.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Design:
     cdn: float
     requests: float = 1.0
     product: bool = True
+    internet: float = 0.0
+    regions: float = 0.0
 
 
 DESIGNS = (
@@ -54,6 +59,13 @@ DESIGNS = (
     Design("(b) redirect to a cached distribution", 0, FAR + REST, 2 - NEAR),
     Design("all uncached", FAR + REST, FAR + REST),
 )
+WITHOUT_CDN = (
+    Design("no CDN, no nearbucket", 0, 0, 0, product=False, internet=FAR + REST, regions=NEAR / 2),
+    Design("no CDN, nearbucket", FAR + REST, 0, 0, internet=FAR + REST),
+)
+INTERNET_TB, INTERNET_GB = (10, 40, 100, inf), (0.09, 0.085, 0.07, 0.05)
+"""Tiers of a month to the internet without a CDN, and a GB in each (EC2 pricing, us-east-1)."""
+REGIONS_GB = 0.02
 
 
 def usd(design: Design, tb: float, prices: Tariff) -> float:
@@ -67,14 +79,47 @@ def usd(design: Design, tb: float, prices: Tariff) -> float:
     )
     own = ALB_HOUR * HOURS + ALB_GB * gb * design.streamed
     own += TASKS * HOURS * (VCPU_HOUR + 2 * MEMORY_GB_HOUR)
-    return bill(usage, prices) + (own if design.product else 0.0)
+    straight = internet(gb * design.internet) + REGIONS_GB * gb * design.regions
+    return bill(usage, prices) + straight + (own if design.product else 0.0)
+
+
+def internet(gb: float) -> float:
+    """What a month's GB cost that leave AWS without a CDN."""
+    total = 0.0
+    for tier, price in zip(INTERNET_TB, INTERNET_GB, strict=True):
+        part = min(gb, tier * GB_PER_TB)
+        total, gb = total + part * price, gb - part
+    return total
 
 
 def rows() -> list[tuple[str, ...]]:
     """The table, with its head."""
     payg = tariff(Prices())
     head = ("design", "streamed", "CDN", "S3 in the region", *(f"{tb} TB" for tb in VOLUMES))
-    return [head, *(_row(design, payg) for design in DESIGNS)]
+    return [head, *(_row(design, payg) for design in (*DESIGNS, *WITHOUT_CDN))]
+
+
+def rows_per_tb() -> list[tuple[str, ...]]:
+    """Dollars per TB, and the volume from which a design costs less; with its head."""
+    payg = tariff(Prices())
+    head = ("design", *(f"{tb} TB" for tb in VOLUMES), "costs less from")
+    pairs = [*((each, DESIGNS[0]) for each in DESIGNS), *((e, WITHOUT_CDN[0]) for e in WITHOUT_CDN)]
+    return [
+        head,
+        *(
+            (
+                design.name,
+                *(f"{usd(design, tb, payg) / tb:.1f}" for tb in VOLUMES),
+                f"{break_even(design, without, payg)} TB" if design.product else "-",
+            )
+            for design, without in pairs
+        ),
+    ]
+
+
+def break_even(design: Design, without: Design, prices: Tariff) -> int:
+    """The least TB a month, as a whole number, at which a design costs less than another."""
+    return next(tb for tb in range(1, 1000) if usd(design, tb, prices) < usd(without, tb, prices))
 
 
 def flat_rows() -> list[tuple[str, ...]]:
@@ -90,11 +135,11 @@ def flat_rows() -> list[tuple[str, ...]]:
 
 
 def _row(design: Design, payg: Tariff) -> tuple[str, ...]:
-    near = NEAR if design.product else 0.0
+    near = NEAR / 2 if design.regions else NEAR if design.product else 0.0
     shares = (f"{100 * share:.0f} %" for share in (design.streamed, design.cdn, near))
     return design.name, *shares, *(f"{usd(design, tb, payg):,.0f}" for tb in VOLUMES)
 
 
 if __name__ == "__main__":
-    for row in (*rows(), *flat_rows()):
+    for row in (*rows(), *rows_per_tb(), *flat_rows()):
         print(" | ".join(row))  # noqa: T201  # a script
