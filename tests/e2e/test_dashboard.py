@@ -203,6 +203,10 @@ async def test_it_refreshes_itself_and_explains_an_address(scene: Scene, tmp_pat
         await shown(tab, "GET /refreshed/by/itself")
         assert await tab.run("() => document.getElementById('traffic-details').open")
         assert await tab.run("() => document.activeElement.id") == "to-bytes"
+        select = "() => getSelection().selectAllChildren(document.getElementById('money-title'))"
+        await tab.run(select)
+        await shown(tab, "Not refreshed while text is selected: what is shown is ")
+        await tab.run("() => getSelection().empty()")
         await tab.run(fill, [["explain-ip", "<b>no address"]])
         await tab.run("() => { document.querySelector('#explain button').click(); }")
         await shown(tab, "give ip=, an address, and path=/...")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nearbucket.supervisor.admin.dashboard.dashboard_markup import lasted, short_time
+from nearbucket.supervisor.admin.dashboard.dashboard_page import View, page_of
 from nearbucket.supervisor.admin.dashboard.traffic_chart import (
     ChartColumn,
     byte_scale_of,
@@ -17,7 +19,9 @@ from nearbucket.supervisor.admin.dashboard.traffic_chart import (
     columns_of,
     scale_of,
 )
+from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.telemetry.recent_answers import RecentAnswer
+from nearbucket.telemetry.traffic_history import TrafficHistory
 from tests.supervisor.admin.made_documents import HOSTILE, NOW, documents, page
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -84,6 +88,36 @@ def test_nothing_that_clients_sent_becomes_markup(window: str, shown: str) -> No
     assert "&lt;img src=x onerror=alert(1)&gt;\\u202e" in text  # it is shown, harmless
     assert HOSTILE not in text
     assert "\u202e" not in text
+
+
+def test_what_clients_get_meanwhile_depends_on_the_site_and_on_what_is_down() -> None:
+    made = documents()
+    view, now = View("hour", "bytes"), datetime.fromtimestamp(NOW, UTC)
+
+    def text(**site: object) -> str:
+        sites = [{**made.status["sites"][0], **site}]
+        status = {**made.status, "sites": sites}
+        return words(page_of(status, made.history["hour"], (), view, now))
+
+    assert "Its clients are streamed." in text()
+    assert "Its clients are redirected to https://cdn.example" in text(bypass="https://cdn.example")
+    assert "This is an origin: the site's other origins are asked" in text(targets={})
+
+
+def test_a_proxy_that_has_just_started_and_has_no_worker_yet_has_a_page() -> None:
+    made = documents()
+    figures: dict[str, list[object]] = {name: [] for name in made.status["figures"]}
+    status = {
+        **made.status, "figures": figures, "outages": [], "missing_copies": [], "reloads": [],
+        "ready": False, "reasons": ["no worker answers"], "ranges": None,
+    }  # fmt: skip
+    history = history_of(TrafficHistory(NOW), "hour")
+    text = words(
+        page_of(status, history, (), View("hour", "bytes"), datetime.fromtimestamp(NOW, UTC))
+    )
+    assert "Not ready: no worker answers" in text
+    assert "Recent decisions No request yet." in text
+    assert "None was down since the start." in text
 
 
 def test_every_cell_of_a_table_has_the_name_of_its_column() -> None:

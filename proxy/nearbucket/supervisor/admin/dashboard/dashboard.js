@@ -10,6 +10,12 @@ const made = (tag, text, name) => {
 };
 let answered = Date.now();
 
+function say(why) {
+  const ago = Math.round((Date.now() - answered) / 1000);
+  at("stale").textContent = `${why}: what is shown is ${ago} s old.`;
+  at("stale").hidden = false;
+}
+
 function replace(old, now) {
   if (old.innerHTML === now.innerHTML) return;
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
@@ -22,7 +28,8 @@ function replace(old, now) {
 }
 
 async function refresh() {
-  if (document.hidden || String(getSelection())) return;  // nobody looks, or text is being copied
+  if (document.hidden) return;
+  if (String(getSelection())) return say("Not refreshed while text is selected");
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
@@ -32,9 +39,7 @@ async function refresh() {
     answered = Date.now();
     at("stale").hidden = true;
   } catch (error) {
-    const ago = Math.round((Date.now() - answered) / 1000);
-    at("stale").textContent = `The admin port does not answer (${error.message}): what is shown is ${ago} s old.`;
-    at("stale").hidden = false;
+    say(`The admin port does not answer (${error.message})`);
   }
 }
 

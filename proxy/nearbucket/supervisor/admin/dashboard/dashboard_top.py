@@ -58,7 +58,7 @@ def targets_box(status: Mapping[str, Any], now: datetime) -> Html:
     return live(
         "state",
         "Targets",
-        [_down(outage, now) for outage in outages] or _all_up(status, now),
+        [_down(status, outage, now) for outage in outages] or _all_up(status, now),
         element("ul", [element("li", problem) for problem in problems], class_="problems")
         if problems
         else None,
@@ -66,7 +66,7 @@ def targets_box(status: Mapping[str, Any], now: datetime) -> Html:
     )
 
 
-def _down(outage: Mapping[str, Any], now: datetime) -> Html:
+def _down(status: Mapping[str, Any], outage: Mapping[str, Any], now: datetime) -> Html:
     return element(
         "div",
         element("p", element("b", f"{outage['target']} is down"), _of_site(outage), class_="what"),
@@ -75,9 +75,19 @@ def _down(outage: Mapping[str, Any], now: datetime) -> Html:
             class_="figure",
         ),
         element("p", "Why: ", element("bdi", harmless(outage["why"], 400) or "not known yet")),
-        element("p", "Its clients are streamed.", class_="quiet"),
+        element("p", _instead(status, outage), class_="quiet"),
         class_="down",
     )  # fmt: skip
+
+
+def _instead(status: Mapping[str, Any], outage: Mapping[str, Any]) -> str | None:
+    """What clients get meanwhile."""
+    for site in status["sites"]:
+        if site["site"] == outage["site"] and outage["target"] in site["targets"]:
+            if site["bypass"] == "stream":
+                return "Its clients are streamed."
+            return f"Its clients are redirected to {site['bypass']}."
+    return "This is an origin: the site's other origins are asked."
 
 
 def _of_site(outage: Mapping[str, Any]) -> str:
