@@ -140,9 +140,13 @@ class Stand:
     second: Edge
     visitors: Visitors
 
-    async def put(self, key: str, body: bytes, *, copies: bool = True) -> None:
-        """Upload a version of an object to the origin, and to the targets as well."""
-        for bucket in (ORIGIN, *(TARGETS.values() if copies else ())):
+    async def put(self, key: str, body: bytes) -> None:
+        """Upload a version of an object to the origin and the targets."""
+        await self.put_into(key, body, ORIGIN, *TARGETS.values())
+
+    async def put_into(self, key: str, body: bytes, *buckets: str) -> None:
+        """Upload a version of an object to some buckets."""
+        for bucket in buckets:
             await store(self.product.s3.server, bucket, {key: body})
 
 

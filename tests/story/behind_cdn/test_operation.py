@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.story.behind_cdn.answers import BODY, new_key, right_place, wrong
 from tests.story.behind_cdn.designs import DESIGNS
-from tests.story.behind_cdn.stand import SECRET, Product, Stand, behind, behind_all, bucket_url
-from tests.story.behind_cdn.visitors import CDN, OUTSIDE, REGIONS, Got
+from tests.story.behind_cdn.stand import (
+    ORIGIN,
+    SECRET,
+    TARGETS,
+    Product,
+    Stand,
+    behind,
+    behind_all,
+    bucket_url,
+)
+from tests.story.behind_cdn.visitors import CDN, EAST, OUTSIDE, REGIONS, Got
+from tests.story.stage import GRACE
 
 NEXT = "the next secret"
 OLD, NEW = BODY, BODY[::-1]
@@ -116,6 +128,40 @@ async def test_a_download_in_parts_is_of_one_version_after_an_overwrite(product:
                 assert {each.status for each in parts} == {206}
                 whole = b"".join(each.body for each in parts)
                 assert whole in {OLD, NEW}, (stand.design, region)
+
+
+@pytest.mark.long
+async def test_a_download_that_goes_on_at_a_copy_that_came_late_is_of_one_version(
+    product: Product,
+) -> None:
+    """A part from a CDN that has the old version would be mixed with the rest from the copy."""
+    key = new_key()
+
+    async def until(stand: Stand, place: str) -> None:
+        async with asyncio.timeout(15):
+            while True:
+                got = await stand.visitors.get(EAST, f"/{key}")
+                if (got.place, got.body) == (place, NEW):
+                    return
+                await asyncio.sleep(0.2)
+
+    async def part(stand: Stand, number: int, address: str) -> bytes:
+        span = {"Range": f"bytes={number * PART}-{(number + 1) * PART - 1}"}
+        return (await stand.visitors.get(EAST, f"/{key}", span, address=address)).body
+
+    async with behind_all(product) as stands:
+        at = [stand.visitors.address(EAST) for stand in stands]
+        await stands[0].put(key, OLD)
+        for stand in stands:
+            await ask_all(stand, key)
+        await stands[0].put_into(key, NEW, ORIGIN)
+        await asyncio.gather(*(until(stand, CDN) for stand in stands))
+        await asyncio.sleep(GRACE)  # until the other worker knows it as well
+        begun = [await part(stand, 0, each) for stand, each in zip(stands, at, strict=True)]
+        await stands[0].put_into(key, NEW, *TARGETS.values())
+        await asyncio.gather(*(until(stand, EAST) for stand in stands))
+        went_on = [await part(stand, 1, each) for stand, each in zip(stands, at, strict=True)]
+    assert [*zip(begun, went_on, strict=True)] == [(NEW[:PART], NEW[PART : 2 * PART])] * len(stands)
 
 
 async def test_a_client_that_does_not_follow_to_the_second_distribution_gets_it_at_the_third_try(
