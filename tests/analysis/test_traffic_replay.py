@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -21,7 +22,7 @@ from nearbucket.analysis.live_replay.traffic_replay import (
 )
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
-from nearbucket.analysis.reading.sources import ALWAYS, local_sources
+from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
 from nearbucket.cli.analyze_replay import ReplayOptions, replay
 from nearbucket.cli.demo.seaweedfs import allow_anonymous, make_bucket
 from nearbucket.config.file import load
@@ -315,6 +316,32 @@ def test_the_command_prints_prediction_and_counters_side_by_side(
         names = [line.split("\t")[0] for line in out.splitlines()]
         assert names == ["redirects", "bytes", "usd", "decisions"]
         assert out.count("+0.00 %") == 4
+
+
+def test_only_the_requests_of_the_period_are_sent(
+    replayed: Replayed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replayed.log.write_text(log_of(180, replayed.held))  # one a second, from 03:00
+    period = Period(
+        datetime(2026, 11, 2, 3, 1, tzinfo=UTC), datetime(2026, 11, 2, 3, 2, tzinfo=UTC)
+    )
+    minute = [row for row in replayed.log.read_text().splitlines() if "\t03:01:" in row]
+    wanted = len(rows_of(FIELDS + "\n".join(minute) + "\n"))
+    with Running(replayed.folder, replayed.config(), keys_of(replayed.s3)) as running:
+        running.ready()
+        settings = load(running.config)
+        options = ReplayOptions(
+            f"http://127.0.0.1:{running.port}",
+            rate=1500,
+            own_host=False,
+            fields=(),
+            ranges=MADE.path,
+            as_json=True,
+            period=period,
+        )
+        sources = local_sources([str(replayed.log)], period)
+        assert replay(options, settings, tariff(settings.prices), sources, open_file)
+    assert json.loads(capsys.readouterr().out)["sent"] == wanted > 0
 
 
 def test_a_replay_needs_the_configuration_of_the_proxy() -> None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yarl import URL
 
+from nearbucket.analysis.counting.request_columns import TIME_COLUMNS, in_period
 from nearbucket.analysis.live_replay import replay_comparison
 from nearbucket.analysis.live_replay.replay_requests import COLUMNS
 from nearbucket.analysis.live_replay.traffic_replay import ReplayPlan, own_url, replay_logs
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.log_blocks import LogBlocks
+from nearbucket.analysis.reading.sources import ALWAYS
 from nearbucket.cli.output import NO_RANGES, print_error, print_json, print_table, ranges_for
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nearbucket.analysis.live_replay.traffic_replay import ReplayResult
-    from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reading.sources import LogSource, Period
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
 
@@ -44,6 +46,7 @@ class ReplayOptions(NamedTuple):
         fields: Names of the fields of logs without a header.
         ranges: A list of prefixes instead of the one in use.
         as_json: Whether the output is JSON.
+        period: Which requests are sent.
     """
 
     url: str
@@ -52,6 +55,7 @@ class ReplayOptions(NamedTuple):
     fields: Sequence[str]
     ranges: Path | None
     as_json: bool
+    period: Period = ALWAYS
 
 
 def replay(
@@ -83,10 +87,13 @@ def replay(
     if document is None:
         raise ConfigError(NO_RANGES)
 
+    columns = COLUMNS if options.period == ALWAYS else COLUMNS | TIME_COLUMNS
+
     def tables() -> Iterator[pa.Table]:
         for source in sources:
             with opened(source) as file:
-                yield from TableReader(COLUMNS, options.fields).tables(LogBlocks(file))
+                for table in TableReader(columns, options.fields).tables(LogBlocks(file)):
+                    yield in_period(table, options.period)
 
     url = own_url(options.url, own_host=options.own_host)
     plan = ReplayPlan(tables, url, _admin(settings, url), options.rate)

@@ -126,6 +126,7 @@ def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tari
     from nearbucket.cli.analyze_replay import ReplayOptions, replay  # noqa: PLC0415
 
     _refuse_report_options(options)
+    period = _period(options)
     plan = ReplayOptions(
         url,
         options.rate,
@@ -133,10 +134,11 @@ def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tari
         options.field_names,
         options.ranges,
         options.form == "json",
+        period,
     )
     with ExitStack() as stack:
         s3 = _s3(options, 1, stack)
-        sources, _ = _sources(options, _period(options), s3)
+        sources, _ = _sources(options, period, s3)
         return replay(plan, own, money, sources, _opener(s3))
 
 

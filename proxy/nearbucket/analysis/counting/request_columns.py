@@ -328,6 +328,17 @@ def _counts(raw: bytes, cookies: re.Pattern[str]) -> bool:
     return any(cookies.fullmatch(name) for name in names - {""} or {""})
 
 
+TIME_COLUMNS = frozenset({"date", "time", "timestamp", "timestamp_ms"})
+"""The columns of logs that ``in_period`` needs, as far as a log has them."""
+
+
+def in_period(table: pa.Table, period: Period) -> pa.Table:
+    """The requests of a period; without those that have no time, unless it is open at both ends."""
+    if period.since is None and period.until is None:
+        return table
+    return table.filter(_within(pa.chunked_array([_of_logs(_seconds(table))]), period))
+
+
 def _within(seconds: pa.ChunkedArray, period: Period) -> pa.Array:
     kept = pc.is_valid(seconds)
     if period.since is not None:
