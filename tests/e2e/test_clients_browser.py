@@ -97,7 +97,8 @@ class Tab:
         """All events, as they came."""
 
     async def open(self, url: str) -> None:
-        """Show a page and wait until it is there."""
+        """Show a page in a new tab, in place of this one, and wait until it is there."""
+        self._session = {}
         target = await self.call("Target.createTarget", url="about:blank")
         attached = await self.call(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True

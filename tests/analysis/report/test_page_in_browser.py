@@ -28,12 +28,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.clients
 
 DOCS = Path(__file__).parents[3] / "docs"
-LOOKS = [
-    pytest.param(1200, "light", id="light"),
-    pytest.param(1200, "dark", id="dark"),
-    pytest.param(390, "light", id="phone"),
-    pytest.param(390, "dark", id="phone-dark"),
-]
+LOOKS = [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")]
+"""Widths, of which the smaller one is a phone's, and colour schemes."""
 MESSAGES = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
 CHARTS = ["bill-chart", "days-chart", "sizes-chart", "folders-chart"]
 
@@ -107,21 +103,19 @@ def requests(tab: Tab) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-async def test_it_loads_nothing_says_nothing_and_fits(
-    width: int, scheme: str, tmp_path: Path
-) -> None:
+async def test_it_loads_nothing_says_nothing_and_fits(tmp_path: Path) -> None:
     async with chromium(tmp_path) as tab:
-        file = await show(tab, tmp_path, made_report(), width, scheme)
-        assert await tab.run(CUT) == []
-        drawn = "() => [...document.querySelectorAll('.chart:not([hidden]) svg')].length"
-        assert await tab.run(drawn) == len(CHARTS)
-        assert await tab.run("() => document.documentElement.scrollWidth") <= width
-        assert await tab.run(FAINT, PAIRS) == []
-        background = await tab.run("() => getComputedStyle(document.body).backgroundColor")
-        assert (background == "rgb(255, 255, 255)") == (scheme == "light")
-        assert complaints(tab) == []
-        assert requests(tab) == [file.as_uri()]
+        for width, scheme in LOOKS:
+            file = await show(tab, tmp_path, made_report(), width, scheme)
+            assert await tab.run(CUT) == []
+            drawn = "() => [...document.querySelectorAll('.chart:not([hidden]) svg')].length"
+            assert await tab.run(drawn) == len(CHARTS)
+            assert await tab.run("() => document.documentElement.scrollWidth") <= width
+            assert await tab.run(FAINT, PAIRS) == []
+            background = await tab.run("() => getComputedStyle(document.body).backgroundColor")
+            assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+            assert complaints(tab) == []
+            assert requests(tab) == [file.as_uri()]
 
 
 async def test_hostile_text_runs_nothing(tmp_path: Path) -> None:
