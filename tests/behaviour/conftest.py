@@ -1,9 +1,9 @@
 """Every behaviour is tested through all lanes, with each off, and on both event loops.
 
-``make test`` has all lanes on both loops, as what our own code asks of a loop is in the fast lane
-and the relay, and aiohttp alone on uvloop. ``make test-long`` has the rest: aiohttp alone on the
-standard library's loop, and the fast lane without the relay, of which each part is in one of the
-others. That the lanes answer alike is also tested by ``tests/equivalence/test_lanes.py``, here too.
+``make test`` has what serves, all lanes on uvloop, and the reference, aiohttp alone on uvloop.
+``make test-long`` has the rest: the standard library's loop, on which nothing serves, and the fast
+lane without the relay, of which each part is in one of the others. That all lanes answer alike on
+both loops is also tested by ``tests/equivalence/test_lanes.py``, here too.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if folder in item.path.parents and isinstance(item, pytest.Function):
             values = item.callspec.params if hasattr(item, "callspec") else {}
-            lanes, standard = values.get("serve"), STANDARD in values.values()
-            if lanes == "no-relay" or (lanes == "aiohttp" and standard):
+            if values.get("serve") == "no-relay" or STANDARD in values.values():
                 item.add_marker(pytest.mark.long)
 
 
