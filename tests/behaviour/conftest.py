@@ -2,8 +2,8 @@
 
 ``make test`` has what serves, all lanes on uvloop, and the reference, aiohttp alone on uvloop.
 ``make test-long`` has the rest: the standard library's loop, on which nothing serves, and the fast
-lane without the relay, of which each part is in one of the others. That all lanes answer alike on
-both loops is also tested by ``tests/equivalence/test_lanes.py``, here too.
+lane without the relay, of which each part is in one of the others. That all lanes answer alike, on
+both loops, is tested by ``tests/equivalence/test_lanes.py`` each time.
 """
 
 from __future__ import annotations
@@ -23,9 +23,16 @@ if TYPE_CHECKING:
     from tests.serving import Served
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+def _long(config: pytest.Config) -> bool:
+    """Whether long tests may be run: where not, two thirds of all tests here need not be made."""
+    return "not long" not in config.getoption("markexpr")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loops of every test here."""
-    return LOOPS
+    return LOOPS if _long(config) else {"uvloop": LOOPS["uvloop"]}
 
 
 LANES = {"all-lanes": (True, True), "no-relay": (True, False), "aiohttp": (False, False)}
@@ -45,7 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.long)
 
 
-@pytest.fixture(params=LANES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The lanes of every test here that serves."""
+    if "serve" in metafunc.fixturenames:
+        lanes = [name for name in LANES if name != "no-relay" or _long(metafunc.config)]
+        metafunc.parametrize("serve", lanes, indirect=True)
+
+
+@pytest.fixture
 def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[Served]]:
     """``serving``, through these lanes."""
 
