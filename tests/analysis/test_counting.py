@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from nearbucket.analysis.counting import range_sessions
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.count_queries import Answers, answer, scope_of
 from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
@@ -108,6 +109,24 @@ def test_joined_sessions_of_parts_are_those_of_the_whole() -> None:
         (0, 1199), (1800, 1800), (2400, 2400),
     ]  # fmt: skip
     assert len(sessions_of(pa.table({**columns, "time": times}).slice(0, 0))) == 0
+
+
+def test_sessions_of_groups_that_no_number_can_hold_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ranges = {
+        "client": [2, 1, 1, 2, 1, 1], "agent": [0, 1, 1, 0, 0, 1], "object": [5, 5, 5, 5, 5, 4],
+        "time": [100, 50, 0, 799, 20, 60],
+    }  # fmt: skip
+    few = sessions_of(pa.table(ranges)).to_pylist()
+    assert sorted(tuple(each.values()) for each in few) == [
+        (1, 0, 5, 20, 20), (1, 1, 4, 60, 60), (1, 1, 5, 0, 50), (2, 0, 5, 100, 100),
+        (2, 0, 5, 799, 799),
+    ]  # fmt: skip
+    for most in (16_000, 30):  # for all groups with their times; for the groups
+        monkeypatch.setattr(range_sessions, "_MOST", most)
+        found = sessions_of(pa.table(ranges)).to_pylist()
+        assert sorted(map(str, found)) == sorted(map(str, few))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Coded:
     """
 
     codes: pa.Array
-    values: list[Any]
+    values: Sequence[Any]
 
     def picked(self, of_value: Callable[[Any], Any], kind: pa.DataType) -> pa.Array:
         """A column of what a function gives for each row's value; called once a value."""
@@ -40,6 +40,15 @@ class Coded:
         if len(picked) == 1 and not self.codes.null_count:
             return pa.repeat(picked[0], len(self.codes))
         return pc.take(picked, self.codes)
+
+    def mapped(self, of_value: Callable[[Any], Any]) -> Coded:
+        """A column of what a function gives for each value; it may give the same for several."""
+        made = [of_value(value) for value in self.values]
+        place = {value: number for number, value in enumerate(dict.fromkeys(made))}
+        if len(place) == len(made):
+            return Coded(self.codes, made)
+        places = pa.array([place[value] for value in made], pa.int64())
+        return Coded(pc.take(places, self.codes), list(place))
 
 
 def coded(column: pa.ChunkedArray, of_raw: Callable[[Any], Any] | None = None) -> Coded:
@@ -49,23 +58,17 @@ def coded(column: pa.ChunkedArray, of_raw: Callable[[Any], Any] | None = None) -
         column: Dictionaries, or values.
         of_raw: Makes the values of those in the dictionary; None leaves them.
     """
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    array = array_of(column.unify_dictionaries())
-    codes, values = array.indices.cast(pa.int64()), array.dictionary.to_pylist()
-    if of_raw is None:
-        return Coded(codes, values)
-    decoded = [of_raw(value) for value in values]
-    place = {value: number for number, value in enumerate(dict.fromkeys(decoded))}
-    if len(place) == len(decoded):
-        return Coded(codes, decoded)
-    codes = pc.take(pa.array([place[value] for value in decoded], pa.int64()), codes)
-    return Coded(codes, list(place))
+    codes, values = dictionary_of(column)
+    found = Coded(codes, values.to_pylist())
+    return found if of_raw is None else found.mapped(of_raw)
 
 
 def dictionary_of(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """Codes of a column of dictionaries, int64, and the distinct values."""
-    array = array_of(column.unify_dictionaries())
+    """Codes of a column, int64, and the distinct values."""
+    if pa.types.is_dictionary(column.type):
+        array = array_of(column.unify_dictionaries())
+    else:
+        array = array_of(column).dictionary_encode()
     return array.indices.cast(pa.int64()), array.dictionary
 
 
@@ -82,7 +85,8 @@ def combined(columns: Sequence[Coded]) -> Coded:
         return Coded(pair.codes, [(*front, last) for front, last in pair.values])
     whole = columns[0].codes
     for column in columns[1:]:
-        whole = pc.add(pc.multiply(whole, len(column.values)), column.codes)
+        if len(column.values) > 1:
+            whole = pc.add(pc.multiply(whole, len(column.values)), column.codes)
     found = whole.dictionary_encode()
     values = [
         [column.values[place] for place in places.to_pylist()]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +26,7 @@ from nearbucket.analysis.counting.coded_columns import (
     texts_of,
 )
 from nearbucket.analysis.reading import formats
+from nearbucket.analysis.reading.formats import BOUNDS
 from nearbucket.analysis.reading.sources import ALWAYS
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
@@ -166,25 +167,27 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
     sent = pc.fill_null(_number(table, "sc_bytes"), 0)
     agent = _column(table, "cs_user_agent", partial(_agent, own=own), "-")
     method = _column(table, "cs_method", formats.text_of, "GET")
-    status = coded(pa.chunked_array([pc.fill_null(_number(table, "sc_status"), 0)]))
+    # as they are, they are codes
+    status = Coded(pc.fill_null(_number(table, "sc_status"), 0), range(BOUNDS["sc_status"]))
     result = _column(table, "x_edge_result_type", formats.text_of, "")
     amazon = _column(table, "asn", _AMAZON.__contains__, missing=False)
-    context = combined([
-        coded(pa.chunked_array([pc.divide(seconds, _DAY)])),
-        _column(table, "x_edge_location", formats.text_of, ""),
-        method, status, _flags(table, agent, reason, rules), amazon,
-    ])  # fmt: skip
+    action = _column(table, "x_nearbucket_action", formats.text_of, "")
+    kinds = _kinds(
+        [method, status, _flags(table, agent, reason, rules), amazon, result, reason, action]
+    )
+    edge = _column(table, "x_edge_location", formats.text_of, "")
+    context = combined([_days(seconds), edge, kinds.mapped(lambda kind: kind[:4])])
+    context = Coded(context.codes, [(day, edge, *kind) for day, edge, kind in context.values])
     length = _number(table, "sc_content_len")
-    ok = context.picked(lambda value: value[2:4] == ("GET", _OK), pa.bool_())
-    partial_ = context.picked(lambda value: value[2:4] == ("GET", _PARTIAL), pa.bool_())
-    broken = _broken(result, sent, length)
+    ok = kinds.picked(lambda kind: kind[:2] == ("GET", _OK), pa.bool_())
+    partial_ = kinds.picked(lambda kind: kind[:2] == ("GET", _PARTIAL), pa.bool_())
+    broken = _broken(kinds, sent, length)
     client, agent_texts, host, key, contexts = texts_of(
         [
             _client(table), _texts(agent), _texts(_host(table)), _key(table, own=own),
             _texts(Coded(context.codes, [repr(value) for value in context.values])),
         ]
     )  # fmt: skip
-    action = _column(table, "x_nearbucket_action", formats.text_of, "")
     sizes = length if "sc_content_len" in table.column_names and not own else sent
     return RequestColumns(
         left_out=left_out,
@@ -197,18 +200,42 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
         amazon=amazon,
         context=context,
         context_ids=contexts.ids,
-        result=_results(result, status),
+        result=kinds.mapped(lambda kind: f"{kind.result or '-'} {kind.status:03}"),
         download=pc.and_not(ok, broken),
         piece=pc.and_not(partial_, broken),
         aborted=pc.and_(pc.or_(ok, partial_), broken),
         length=pc.if_else(ok, sizes, None),
         range_end=_range_end(table, partial_),
-        redirected=pc.and_(
-            action.picked("redirect".__eq__, pa.bool_()),
-            reason.picked("in-region".__eq__, pa.bool_()),
+        redirected=kinds.picked(
+            lambda kind: (kind.action, kind.reason) == ("redirect", "in-region"), pa.bool_()
         ),
-        came_back=reason.picked("came-back".__eq__, pa.bool_()),
+        came_back=kinds.picked(lambda kind: kind.reason == "came-back", pa.bool_()),
     )
+
+
+class _Kind(NamedTuple):
+    """What requests have in common: few different combinations, so all else is asked of them."""
+
+    method: str
+    status: int
+    flags: int
+    amazon: bool
+    result: str
+    reason: str
+    action: str
+
+
+def _kinds(columns: list[Coded]) -> Coded:
+    found = combined(columns)
+    return Coded(found.codes, [_Kind(*values) for values in found.values])
+
+
+def _days(seconds: pa.Array) -> Coded:
+    """Days since 1970, as codes from the first one on."""
+    days = pc.divide(seconds, _DAY)
+    bounds = pc.min_max(days).as_py()
+    first, last = bounds["min"] or 0, bounds["max"] or 0
+    return Coded(pc.subtract(days, first), range(first, last + 1))
 
 
 def _column(
@@ -271,14 +298,10 @@ def _host(table: pa.Table) -> Coded:
     return coded(pa.chunked_array([pc.take(hosts, pair.codes)]))
 
 
-def _results(result: Coded, status: Coded) -> Coded:
-    pair = combined([result, status])
-    return Coded(pair.codes, [f"{name or '-'} {number:03}" for name, number in pair.values])
-
-
-def _broken(result: Coded, sent: pa.Array, length: pa.Array) -> pa.Array:
+def _broken(kinds: Coded, sent: pa.Array, length: pa.Array) -> pa.Array:
     short = pc.less(pc.multiply(sent, 100), pc.multiply(length, _BROKEN_PERCENT))
-    return pc.or_(result.picked("Error".__eq__, pa.bool_()), pc.fill_null(short, False))  # noqa: FBT003
+    error = kinds.picked(lambda kind: kind.result == "Error", pa.bool_())
+    return pc.or_(error, pc.fill_null(short, False))  # noqa: FBT003
 
 
 def _range_end(table: pa.Table, partial_: pa.Array) -> pa.Array:
@@ -313,7 +336,7 @@ def _flags(table: pa.Table, agent: Coded, reason: Coded, rules: CountingRules) -
     whole = bits[0]
     for more in bits[1:]:
         whole = pc.bit_wise_or(whole, more)
-    return coded(pa.chunked_array([whole]))
+    return Coded(whole.cast(pa.int64()), range((CREDENTIALS | OPTED_OUT) + 1))
 
 
 _BY_REASON = {"credentials": CREDENTIALS, "opt-out": OPTED_OUT}

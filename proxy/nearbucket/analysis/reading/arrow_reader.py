@@ -1,7 +1,7 @@
 """Reads log files into Arrow tables: W3C, JSON and Parquet by Arrow, all else line by line.
 
-A table has those of ``formats.COLUMNS`` that the file has: text as dictionaries of bytes, numbers
-as int64. Where Arrow refuses a part of a file, ``line_reader.py`` reads that part.
+A table has those of ``formats.COLUMNS`` that the file has: text as bytes or dictionaries of bytes,
+numbers as int64. Where Arrow refuses a part of a file, ``line_reader.py`` reads that part.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ def _csv_table(views: Sequence[memoryview], names: list[str], wanted: list[str])
         parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False),
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=wanted,
-            column_types={name: _TYPES.get(name, TEXT) for name in wanted},
+            column_types={name: _CSV_TYPES.get(name, TEXT) for name in wanted},
             null_values=["-", ""],
             strings_can_be_null=False,
         ),
@@ -300,6 +300,8 @@ def _ends_lines_once(part: memoryview) -> bool:
 _TYPES = {
     **dict.fromkeys(NUMBERS, pa.int64()), "date": pa.date32(), "time": pa.time32("s"),
 }  # fmt: skip
+_CSV_TYPES = {**_TYPES, **dict.fromkeys(("c_ip", "cs_uri_stem", "x_edge_request_id"), pa.binary())}
+"""Types of columns. Text with many distinct values becomes a dictionary later, once a table."""
 _SPELLED = {
     name: column
     for name in (*COLUMNS, *(each.replace("_", "-") for each in COLUMNS), *STANDARD)
