@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help install demo test test-long test-clients story chaos programs spark check format lint types docs compose mutants bench soak audit release ranges lock clean
+.PHONY: help install demo test test-long test-clients story chaos programs spark deploy-check check format lint types docs compose mutants bench soak audit release ranges lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,7 +35,7 @@ demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO)) ## A real local S3 server, two
 	@$(BIN)/nearbucket demo $(ARGS)
 
 test: $(STAMP) ## All tests but the long ones and those that need a container engine; SHUFFLE=7 for another order
-	$(BIN)/python -m pytest -m "not compose and not long and not spark and not chaos" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
+	$(BIN)/python -m pytest -m "not compose and not long and not spark and not chaos and not deploy" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
 
 test-long: $(STAMP) ## What takes minutes: the whole matrix, every lane on both event loops, 10,000 objects, more fuzzing
 	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
@@ -54,7 +54,13 @@ spark: $(STAMP) ## The same reports by Apache Spark: installs PySpark (500 MB), 
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r requirements/spark.txt && touch $(VENV)/.spark; }
 	$(BIN)/python -m pytest -m spark $(ARGS)
 
-check: format lint types programs test chaos spark docs compose ## What CI runs; as root, it installs the client programs first
+deploy-check: $(STAMP) ## The Terraform module and the CloudFormation templates: validated, applied to moto, checked
+	-@test $(VENV)/deploy/.installed -nt requirements/deploy.txt || { $(PYTHON) -m venv $(VENV)/deploy && \
+	  $(VENV)/deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.txt && \
+	  touch $(VENV)/deploy/.installed; }
+	$(BIN)/python -m pytest -m deploy $(ARGS)
+
+check: format lint types programs test chaos spark deploy-check docs compose ## What CI runs; as root, it installs the client programs first
 
 programs: $(STAMP)
 	-@$(BIN)/python -m tests.programs # tests that miss one say so at the end
@@ -111,6 +117,7 @@ lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra spark --constraint requirements/dev.txt pyproject.toml -o requirements/spark.txt
 	echo mkdocs-material | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/docs.txt
 	echo cyclonedx-bom | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/release.txt
+	printf '%s\n' 'moto[server]' cfn-lint checkov | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/deploy.txt
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/audit.txt
 
 clean: ## Remove the virtual environment and caches

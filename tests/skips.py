@@ -37,6 +37,8 @@ NO_ENGINE = "no container engine"
 NO_SPARK = "PySpark is not installed; `make spark` installs it"
 NO_JAVA = "Java is not installed, which Spark needs"
 NO_KUBECTL = "kubectl is not installed"
+NO_TERRAFORM = "Terraform, with the AWS provider in a mirror below /opt, is not installed"
+NO_DEPLOY_TOOLS = "moto, cfn-lint and checkov are not installed; `make deploy-check` installs them"
 NO_IPV6 = "this machine has no IPv6"
 
 ALLOWED = (
@@ -60,6 +62,11 @@ ALLOWED = (
         heading="spark: NOT RUN",
     ),
     Allowed(NO_KUBECTL, "Debian has no package of it; the manifests are read without it"),
+    Allowed(
+        f"{re.escape(NO_TERRAFORM)}|{re.escape(NO_DEPLOY_TOOLS)}",
+        "Terraform is no package; the other tools are 300 MB for two folders",
+        heading="deploy: NOT RUN",
+    ),
     Allowed(NO_IPV6, "containers are often given IPv4 alone"),
     Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),
 )

@@ -1,4 +1,4 @@
-"""The files in ``deploy/`` agree with the product: metrics, labels, settings.
+"""Dashboard and alerts in ``deploy/`` agree with the product: metrics, labels, values.
 
 Nothing is started here; ``e2e/test_compose.py`` shows that Prometheus and Grafana accept the files.
 """
@@ -6,9 +6,7 @@ Nothing is started here; ``e2e/test_compose.py`` shows that Prometheus and Grafa
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,6 @@ import yaml
 
 from nearbucket.policy.model import Action, Reason
 from nearbucket.telemetry.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, STREAM_ENDS
-from tests.build import COMMAND
 from tests.programs import promtool
 
 if TYPE_CHECKING:
@@ -53,12 +50,6 @@ VALUES: dict[str, set[str]] = {
     "nearbucket_config_reloads_total.result": {"applied", "refused"},
     "nearbucket_stream_ends_total.how": set(STREAM_ENDS),
 }
-
-
-TEMPLATE: dict[str, Any] = yaml.safe_load(
-    # what !Ref, !Sub and the like are given, without asking what they make of it
-    re.sub(r"!\w+\b", "", (DEPLOY / "cloudformation/nearbucket.yaml").read_text("utf-8"))
-)
 
 
 QUERIES: list[tuple[str, str]] = [
@@ -178,45 +169,3 @@ def test_an_alerts_text_names_only_labels_that_its_query_keeps() -> None:
                 OF_PROMETHEUS, *(LABELS[name] for name, _ in _selectors(rule["expr"]))
             )
         assert named <= labels, rule["alert"]
-
-
-def test_the_task_may_read_and_list_every_bucket_and_use_their_keys() -> None:
-    policies = TEMPLATE["Resources"]["TaskRole"]["Properties"]["Policies"]
-    stated = re.findall(r"'Action': (.*?), 'Resource': (.*?)}", str(policies))
-    assert [action.strip("'") for action, _ in stated] == [
-        "['s3:GetObject', 's3:GetObjectTagging']",
-        "s3:ListBucket",
-        "kms:Decrypt",
-    ]
-    for of, (_, resource) in zip(("Objects", "BucketArns", "KeyArns"), stated, strict=True):
-        assert of in resource
-
-
-def test_a_task_runs_the_images_own_entry_point() -> None:
-    (container,) = TEMPLATE["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
-    assert {"EntryPoint", "Command"}.isdisjoint(container)
-
-
-def test_the_configuration_in_the_template_is_valid_with_the_sites_of_its_example() -> None:
-    (container,) = TEMPLATE["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
-    given = {each["Name"]: each["Value"] for each in container["Environment"]}
-    secrets = {each["Name"]: "example" for each in container["Secrets"]}
-    example = re.search(r"\[.*\]", TEMPLATE["Parameters"]["Sites"]["Description"])
-    assert example is not None
-    assert given["NEARBUCKET_SITES"] == "Sites"
-    done = subprocess.run(
-        [*COMMAND, "check", "--offline"],
-        cwd=DEPLOY,
-        check=False,
-        timeout=60,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(DEPLOY.parent),
-            **secrets,
-            **given,
-            "NEARBUCKET_SITES": example[0],
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -9,18 +9,17 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import json
-import re
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from tests.build import COMMAND
 from tests.certificates import make_certificate, server_side
 from tests.e2e.running import ROOT, Running, keys_of, site_of
+from tests.stacks import PUBLIC, container, stack, variables
 
 if TYPE_CHECKING:
     import ssl
@@ -89,15 +88,12 @@ def aws_url(tmp_path: Path) -> Iterator[AwsUrl]:
 
 def variables_of_a_task(s3: LocalS3, tmp_path: Path, tunnel: AwsUrl) -> dict[str, str]:
     """The variables of the template, with the sites, addresses and folders of this test."""
-    text = (ROOT / "deploy/cloudformation/nearbucket.yaml").read_text("utf-8")
-    resources = yaml.safe_load(re.sub(r"!\w+\b", "", text))["Resources"]
-    (container,) = resources["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    made = stack(**PUBLIC, ConfigurationObject="", Sites=json.dumps([site_of(s3)]))
     address = f"http://127.0.0.1:{tunnel.server_address[1]}"
     return {
-        **{each["Name"]: each["Value"] for each in container["Environment"]},
-        **{each["Name"]: SECRET for each in container["Secrets"]},
+        **variables(made),
+        **{each["Name"]: SECRET for each in container(made)["Secrets"]},
         **keys_of(s3),
-        "NEARBUCKET_SITES": json.dumps([site_of(s3)]),
         "NEARBUCKET_REGIONS__CACHE": str(tmp_path / "ranges.json"),
         "NEARBUCKET_CLIENT_ADDRESS__TRUSTED_PROXIES": "[loopback]",
         **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), address),

@@ -1,0 +1,420 @@
+"""The CloudFormation templates, resolved for the parameters of each design."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.build import COMMAND
+from tests.cloudformation import Stack, read_template
+from tests.stacks import (
+    BUCKET,
+    CERTIFICATE,
+    DEPLOY,
+    OBJECT,
+    PUBLIC,
+    REDIRECT,
+    SECRET,
+    TEMPLATE,
+    VALUES,
+    container,
+    stack,
+    variables,
+)
+
+UNCACHED = ("nearbucket", VALUES["values"]["policies"]["caching_disabled"])
+CACHED = ("bucket", "<BucketCachePolicy>")
+HOSTS = "/.well-known/nearbucket-hosts.json"
+
+
+def config(of: Stack, name: str = "Distribution") -> dict[str, Any]:
+    found: dict[str, Any] = of.resources[name]["Properties"]["DistributionConfig"]
+    return found
+
+
+def behaviours(distribution: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Origin and cache policy of each path."""
+    every = [*distribution.get("CacheBehaviors", ()), distribution["DefaultCacheBehavior"]]
+    return {
+        each.get("PathPattern", "*"): (each["TargetOriginId"], each["CachePolicyId"])
+        for each in every
+    }
+
+
+# ---- what CloudFront keeps
+
+
+def test_everything_but_redirectable_paths_is_cached_from_the_bucket() -> None:
+    found = config(stack(RedirectablePath2="*.iso"))
+    assert behaviours(found) == {
+        "*.tar.*z*": UNCACHED,
+        "*.iso": UNCACHED,
+        HOSTS: UNCACHED,
+        "*": CACHED,
+    }
+    (bucket,) = [each for each in found["Origins"] if each["Id"] == "bucket"]
+    assert bucket["OriginAccessControlId"] == "<BucketAccess>"
+
+
+def test_in_design_redirect_all_asks_nearbucket_and_a_second_distribution_caches() -> None:
+    found = stack(**REDIRECT)
+    assert behaviours(config(found)) == {"*": UNCACHED}
+    cached = config(found, "CachedDistribution")
+    assert behaviours(cached) == {"*": CACHED}
+    assert [each["Id"] for each in cached["Origins"]] == ["bucket"]
+    assert cached["Aliases"] == ["cached.example.com"]
+
+
+def test_what_asks_nearbucket_forwards_host_address_and_query_but_no_cookies() -> None:
+    found = stack(**REDIRECT)
+    for made in (stack(), found):
+        every = [*config(made).get("CacheBehaviors", ()), config(made)["DefaultCacheBehavior"]]
+        for each in every:
+            forwards = each.get("OriginRequestPolicyId") == "<OriginRequestPolicy>"
+            assert forwards == (each["TargetOriginId"] == "nearbucket")
+            assert not each["Compress"]
+    policy = found.resources["OriginRequestPolicy"]["Properties"]["OriginRequestPolicyConfig"]
+    assert policy["HeadersConfig"] == {
+        "HeaderBehavior": "allViewerAndWhitelistCloudFront",
+        "Headers": ["CloudFront-Viewer-Address"],
+    }
+    assert policy["QueryStringsConfig"] == {"QueryStringBehavior": "all"}
+    assert policy["CookiesConfig"] == {"CookieBehavior": "none"}
+
+
+def test_an_objects_own_caching_rules_hold_in_the_cache_of_the_bucket() -> None:
+    policy = stack().resources["BucketCachePolicy"]["Properties"]["CachePolicyConfig"]
+    assert policy["MinTTL"] == 0
+
+
+@pytest.mark.parametrize("name", ["Distribution", "CachedDistribution"])
+def test_no_error_is_kept(name: str) -> None:
+    kept = config(stack(**REDIRECT), name)["CustomErrorResponses"]
+    assert {404, 500, 502, 503, 504} <= {each["ErrorCode"] for each in kept}
+    assert {each["ErrorCachingMinTTL"] for each in kept} == {0}
+
+
+def test_names_that_belong_to_the_account_have_the_region_in_them() -> None:
+    def names(region: str) -> set[str]:
+        made = stack(region)
+        return {
+            made.resources["OriginRequestPolicy"]["Properties"]["OriginRequestPolicyConfig"][
+                "Name"
+            ],
+            made.resources["BucketCachePolicy"]["Properties"]["CachePolicyConfig"]["Name"],
+            made.resources["BucketAccess"]["Properties"]["OriginAccessControlConfig"]["Name"],
+        }
+
+    assert names("us-east-1").isdisjoint(names("eu-west-1"))
+
+
+# ---- the way from CloudFront to the tasks
+
+
+def test_by_default_no_load_balancer_is_public_and_there_is_no_secret() -> None:
+    made = stack()
+    assert made.resources["LoadBalancer"]["Properties"]["Scheme"] == "internal"
+    (origin, _) = config(made)["Origins"]
+    assert origin["VpcOriginConfig"]["VpcOriginId"] == "<VpcOrigin.Id>"
+    assert origin["DomainName"] == "<LoadBalancer.DNSName>"
+    assert "OriginCustomHeaders" not in origin
+    assert "Secrets" not in container(made)
+    assert not [name for name in variables(made) if "SECRET" in name]
+    assert made.resources["Listener"]["Properties"]["Protocol"] == "HTTP"
+
+
+def test_a_public_load_balancer_speaks_https_and_asks_for_the_secret() -> None:
+    made = stack(**PUBLIC)
+    assert "VpcOrigin" not in made.resources
+    assert made.resources["LoadBalancer"]["Properties"]["Scheme"] == "internet-facing"
+    listener = made.resources["Listener"]["Properties"]
+    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    assert listener["Certificates"] == [{"CertificateArn": CERTIFICATE}]
+    (origin, _) = config(made)["Origins"]
+    assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+    assert origin["OriginCustomHeaders"][0]["HeaderName"] == "x-origin-verify"
+
+
+@pytest.mark.parametrize("access", [{}, PUBLIC], ids=["vpc-origin", "public-alb"])
+def test_only_cloudfront_reaches_the_load_balancer_and_only_it_the_tasks(
+    access: dict[str, str],
+) -> None:
+    groups = stack(**access).of_type("EC2::SecurityGroup")
+    (rule,) = groups["LoadBalancerGroup"]["SecurityGroupIngress"]
+    assert rule["SourcePrefixListId"] == "pl-3b927c52"
+    assert rule["FromPort"] == rule["ToPort"] == (443 if access else 80)
+    sources = {
+        each["SourceSecurityGroupId"] for each in groups["TaskGroup"]["SecurityGroupIngress"]
+    }
+    assert sources == {"<LoadBalancerGroup>"}
+
+
+def test_streamed_bytes_go_through_a_gateway_endpoint() -> None:
+    endpoint = stack().resources["S3Endpoint"]["Properties"]
+    assert endpoint["VpcEndpointType"] == "Gateway"
+    assert endpoint["ServiceName"] == "com.amazonaws.us-east-1.s3"
+    assert "S3Endpoint" not in stack(TaskRouteTables="").resources
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refusals"),
+    [
+        ({}, 0),
+        (PUBLIC, 0),
+        (REDIRECT, 0),
+        ({"OriginAccess": "public-alb"}, 4),
+        ({**PUBLIC, "OriginSecretVersion": ""}, 1),
+        ({"OriginBucketDomain": ""}, 1),
+        ({**REDIRECT, "OriginBucketDomain": ""}, 1),
+        ({"ConfigurationObject": ""}, 1),
+    ],
+    ids=str,
+)
+def test_parameters_that_belong_together_are_asked_for(
+    parameters: dict[str, str], refusals: int
+) -> None:
+    assert len(stack(**parameters).refused()) == refusals
+
+
+# ---- the tasks
+
+
+def test_tasks_run_on_arm64() -> None:
+    task = stack().resources["TaskDefinition"]["Properties"]
+    assert task["RuntimePlatform"] == {
+        "CpuArchitecture": "ARM64",
+        "OperatingSystemFamily": "LINUX",
+    }
+
+
+def test_a_task_runs_the_images_own_entry_point() -> None:
+    assert {"EntryPoint", "Command"}.isdisjoint(container(stack()))
+
+
+def test_an_outage_of_the_log_stops_no_download() -> None:
+    options = container(stack())["LogConfiguration"]["Options"]
+    assert (options["mode"], options["max-buffer-size"]) == ("non-blocking", "25m")
+
+
+def test_the_configuration_is_an_object_that_the_task_may_read() -> None:
+    made = stack()
+    given = variables(made)
+    assert given["NEARBUCKET_CONFIG"] == OBJECT
+    assert "NEARBUCKET_SITES" not in given
+    *_, last = statements(made)
+    assert last == {
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{OBJECT.removeprefix('s3://')}",
+    }
+
+
+def statements(made: Stack) -> list[dict[str, Any]]:
+    """What the role of the tasks may do."""
+    (policy,) = made.resources["TaskRole"]["Properties"]["Policies"]
+    return list(policy["PolicyDocument"]["Statement"])
+
+
+def test_the_task_may_read_and_list_every_bucket_and_use_their_keys() -> None:
+    made = stack(ConfigurationObject="", Sites="[{}]", KeyArns="arn:aws:kms:us-east-1:1:key/1")
+    assert [(each["Action"], each["Resource"]) for each in statements(made)] == [
+        (
+            ["s3:GetObject", "s3:GetObjectTagging"],
+            ["arn:aws:s3:::downloads/*", "arn:aws:s3:::us-west-2-downloads/*"],
+        ),
+        ("s3:ListBucket", ["arn:aws:s3:::downloads", "arn:aws:s3:::us-west-2-downloads"]),
+        ("kms:Decrypt", ["arn:aws:kms:us-east-1:1:key/1"]),
+    ]
+
+
+def test_the_execution_role_may_decrypt_a_secret_under_a_key_of_the_customer() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/1"
+    for given, actions in (
+        ("", ["secretsmanager:GetSecretValue"]),
+        (key, ["secretsmanager:GetSecretValue", "kms:Decrypt"]),
+    ):
+        made = stack(**PUBLIC, OriginSecretKey=given)
+        (policy,) = made.resources["ExecutionRole"]["Properties"]["Policies"]
+        found = policy["PolicyDocument"]["Statement"]
+        assert [each["Action"] for each in found] == actions
+        assert [each["Resource"] for each in found] == [SECRET, key][: len(actions)]
+    assert "Policies" not in stack().resources["ExecutionRole"]["Properties"]
+
+
+def test_the_inline_configuration_is_valid_with_the_sites_of_its_example() -> None:
+    described = read_template(TEMPLATE)["Parameters"]["Sites"]["Description"]
+    example = re.search(r"\[.*\]", described)
+    assert example is not None
+    made = stack(**PUBLIC, ConfigurationObject="", Sites=example[0])
+    done = subprocess.run(
+        [*COMMAND, "check", "--offline"],
+        cwd=DEPLOY,
+        check=False,
+        timeout=60,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(DEPLOY.parent),
+            **{each["Name"]: "example" for each in container(made)["Secrets"]},
+            **variables(made),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---- how many tasks
+
+
+def test_tasks_are_added_by_bytes_a_task_by_memory_and_by_cpu() -> None:
+    policies = {
+        each["PolicyName"]: each["TargetTrackingScalingPolicyConfiguration"]
+        for each in stack().of_type("ApplicationAutoScaling::ScalingPolicy").values()
+    }
+    assert policies.keys() == {"bytes-per-task", "cpu", "memory"}
+    metrics = policies["bytes-per-task"]["CustomizedMetricSpecification"]["Metrics"]
+    asked = {
+        each["Id"]: each["MetricStat"]["Metric"]["MetricName"]
+        for each in metrics
+        if "MetricStat" in each
+    }
+    assert asked == {"bytes": "ProcessedBytes", "tasks": "HealthyHostCount"}
+    (result,) = [each for each in metrics if each["ReturnData"]]
+    # 7.2 GB a minute by two tasks are 60 MB a second of each
+    values = {"bytes": 7.2e9, "tasks": 2.0}
+    assert eval(result["Expression"], {}, values) == 60e6  # noqa: S307  # three names and slashes
+    assert policies["memory"]["PredefinedMetricSpecification"] == {
+        "PredefinedMetricType": "ECSServiceAverageMemoryUtilization"
+    }
+
+
+# ---- alarms
+
+DIMENSIONS: dict[str, dict[str, set[str]]] = {
+    "AWS/ApplicationELB": {
+        "HealthyHostCount": {"LoadBalancer", "TargetGroup"},
+        "UnHealthyHostCount": {"LoadBalancer", "TargetGroup"},
+        "HTTPCode_ELB_5XX_Count": {"LoadBalancer"},
+        "HTTPCode_Target_4XX_Count": {"LoadBalancer"},
+        "HTTPCode_Target_5XX_Count": {"LoadBalancer"},
+        "ProcessedBytes": {"LoadBalancer"},
+        "RequestCount": {"LoadBalancer"},
+        "TargetResponseTime": {"LoadBalancer"},
+    },
+    "AWS/ECS": {
+        "CPUUtilization": {"ClusterName", "ServiceName"},
+        "MemoryUtilization": {"ClusterName", "ServiceName"},
+    },
+    "AWS/CloudFront": {"5xxErrorRate": {"DistributionId", "Region"}},
+    "nearbucket/downloads": {name: set() for name in VALUES["metrics"]},
+}
+"""The metrics that there are, with the dimensions under which AWS publishes them."""
+
+
+def test_every_alarm_is_about_a_metric_that_there_is() -> None:
+    alarms = stack(**PUBLIC, **REDIRECT).of_type("CloudWatch::Alarm")
+    assert len(alarms) == len(VALUES["alarms"]) + 4
+    for alarm in alarms.values():
+        for metric in asked_by(alarm):
+            dimensions = {each["Name"] for each in metric.get("Dimensions", ())}
+            assert dimensions == DIMENSIONS[metric["Namespace"]][metric["MetricName"]]
+
+
+def asked_by(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics of an alarm."""
+    if "MetricName" in alarm:
+        return [alarm]
+    return [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+
+
+def test_every_panel_shows_metrics_that_there_are() -> None:
+    of = {
+        "tasks": "AWS/ApplicationELB",
+        "balancer": "AWS/ApplicationELB",
+        "service": "AWS/ECS",
+        "log": "nearbucket/downloads",
+    }
+    for panel in VALUES["panels"]:
+        for kind, metric, *_ in panel["lines"]:
+            assert metric in DIMENSIONS[of[kind]]
+
+
+def test_metrics_of_the_log_are_made_under_the_name_that_alarms_ask_for() -> None:
+    filters = stack().of_type("Logs::MetricFilter")
+    made = [each["MetricTransformations"][0] for each in filters.values()]
+    assert {each["MetricName"] for each in made} == VALUES["metrics"].keys()
+    assert {each["MetricNamespace"] for each in made} == {"nearbucket/downloads"}
+
+
+def test_alarms_reach_those_who_are_told() -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:on-call"
+    for alarm in stack(AlarmActions=topic).of_type("CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+
+
+def test_alarms_on_a_distribution_are_only_where_its_metrics_are() -> None:
+    assert "AlarmDistribution5xx" in stack().resources
+    assert "AlarmDistribution5xx" not in stack("eu-west-1").resources
+
+
+# ---- buckets
+
+
+def test_the_logs_of_each_distribution_are_delivered_under_the_output_for_analyze() -> None:
+    made = stack(**REDIRECT)
+    for name in ("Distribution", "CachedDistribution"):
+        logging = config(made, name)["Logging"]
+        assert logging["Bucket"] == "<CloudFrontLogs.DomainName>"
+        assert logging["Prefix"].startswith("cloudfront/")
+    assert made.outputs["CloudFrontLogs"]["Value"] == "s3://<CloudFrontLogs>/cloudfront/"
+    rules = made.resources["CloudFrontLogs"]["Properties"]["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "BucketOwnerPreferred"}]  # CloudFront writes by an ACL
+
+
+def test_a_bucket_is_versioned_and_private_unless_it_is_for_all() -> None:
+    for clients, public in (("none", False), ("endpoints", False), ("all", True)):
+        made = Stack(BUCKET, BucketName="downloads", Clients=clients, VpcEndpoints="vpce-1")
+        bucket = made.resources["Bucket"]["Properties"]
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        block = bucket["PublicAccessBlockConfiguration"]
+        assert block["RestrictPublicBuckets"] == block["BlockPublicPolicy"] == (not public)
+        policy = {each["Sid"]: each for each in of_bucket(made)}
+        assert ("Clients" in policy) == (clients != "none")
+        if clients == "endpoints":
+            condition = policy["Clients"]["Condition"]
+            assert condition == {"StringEquals": {"aws:SourceVpce": ["vpce-1"]}}
+
+
+def of_bucket(made: Stack) -> list[dict[str, Any]]:
+    """The statements of the bucket's policy."""
+    return list(made.resources["Policy"]["Properties"]["PolicyDocument"]["Statement"])
+
+
+def test_cloudfront_reads_the_origin_only_for_the_named_distributions() -> None:
+    arn = "arn:aws:cloudfront::123456789012:distribution/E1"
+    made = Stack(BUCKET, BucketName="downloads", DistributionArns=arn)
+    *_, found = of_bucket(made)
+    assert found["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+    assert found["Condition"] == {"StringEquals": {"aws:SourceArn": [arn]}}
+    assert "s3:ListBucket" in found["Action"]  # else a missing object is a 403
+
+
+def test_an_origin_replicates_to_each_target_with_a_role_of_its_own() -> None:
+    made = Stack(BUCKET, BucketName="downloads", Target1="west", Target2="europe")
+    found = made.resources["Bucket"]["Properties"]["ReplicationConfiguration"]
+    assert found["Role"] == "<ReplicationRole.Arn>"
+    assert [each["Destination"]["Bucket"] for each in found["Rules"]] == [
+        "arn:aws:s3:::west",
+        "arn:aws:s3:::europe",
+    ]
+    assert len({each["Priority"] for each in found["Rules"]}) == 2
+    (policy,) = made.resources["ReplicationRole"]["Properties"]["Policies"]
+    *_, write = policy["PolicyDocument"]["Statement"]
+    assert write["Resource"] == ["arn:aws:s3:::west/*", "arn:aws:s3:::europe/*"]
+    alone = Stack(BUCKET, BucketName="west")
+    assert "ReplicationRole" not in alone.resources
+    assert "ReplicationConfiguration" not in alone.resources["Bucket"]["Properties"]
