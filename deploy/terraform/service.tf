@@ -48,7 +48,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "configuration" {
 # Without `etag`: Terraform then does not look at what is in S3. A kill switch that was uploaded by
 # hand holds until var.configuration itself changes.
 resource "aws_s3_object" "configuration" {
-  #checkov:skip=CKV_AWS_186:as CKV_AWS_145
   count        = local.in_object ? 1 : 0
   bucket       = aws_s3_bucket.configuration[0].id
   key          = local.config_key

@@ -110,7 +110,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
 data "aws_iam_policy_document" "this" {
   #checkov:skip=CKV_AWS_283:clients all is a public bucket, on purpose
-  #checkov:skip=CKV_AWS_70:as CKV_AWS_283
   statement {
     sid       = "OnlyTls"
     effect    = "Deny"
