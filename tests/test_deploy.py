@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
