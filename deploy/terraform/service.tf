@@ -248,6 +248,11 @@ resource "aws_ecs_service" "this" {
     container_port   = local.values.container.port
   }
 
+  dynamic "service_registries" {
+    for_each = aws_service_discovery_service.tasks
+    content { registry_arn = service_registries.value.arn }
+  }
+
   lifecycle { ignore_changes = [desired_count] } # autoscaling has it
 
   depends_on = [
@@ -257,6 +262,29 @@ resource "aws_ecs_service" "this" {
     aws_iam_role_policy_attachment.execution,
     aws_s3_object.configuration,
   ]
+}
+
+# ---- Prometheus finds each task by DNS: tasks.NAME.internal
+
+resource "aws_service_discovery_private_dns_namespace" "this" {
+  count = var.monitoring_security_group_id == null ? 0 : 1
+  name  = "${var.name}.internal"
+  vpc   = var.vpc_id
+}
+
+resource "aws_service_discovery_service" "tasks" {
+  count = length(aws_service_discovery_private_dns_namespace.this)
+  name  = "tasks"
+
+  dns_config {
+    namespace_id   = aws_service_discovery_private_dns_namespace.this[0].id
+    routing_policy = "MULTIVALUE"
+
+    dns_records {
+      type = "A"
+      ttl  = 10
+    }
+  }
 }
 
 # ---- autoscaling: tasks are added when one of the three asks for it, removed when all agree

@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.build import COMMAND
 from tests.cloudformation import Stack, read_template
@@ -193,6 +194,24 @@ def test_tasks_run_on_arm64() -> None:
 
 def test_a_task_runs_the_images_own_entry_point() -> None:
     assert {"EntryPoint", "Command"}.isdisjoint(container(stack()))
+
+
+def test_prometheus_finds_each_task_by_name_where_it_is_let_in() -> None:
+    watched = stack(MonitoringSecurityGroup="sg-1").resources
+    registries = watched["Service"]["Properties"]["ServiceRegistries"]
+    assert registries == [{"RegistryArn": "<DiscoveryService.Arn>"}]
+    (scrape,) = yaml.safe_load((DEPLOY / "prometheus/ecs.yml").read_text("utf-8"))["scrape_configs"]
+    (found,) = scrape["dns_sd_configs"]
+    name, zone = (
+        watched[f"Discovery{each}"]["Properties"]["Name"] for each in ("Service", "Namespace")
+    )
+    assert found["names"] == [
+        f"{name}.{zone}".replace("downloads", "nearbucket")
+    ]  # the stack's name
+    assert str(found["port"]) == str(VALUES["values"]["container"]["admin_port"])
+    unwatched = stack().resources
+    assert "ServiceRegistries" not in unwatched["Service"]["Properties"]
+    assert "DiscoveryNamespace" not in unwatched
 
 
 def test_an_outage_of_the_log_stops_no_download() -> None:
