@@ -60,14 +60,14 @@ class Moto:
     def __init__(self, url: str) -> None:
         """Create a secret and a certificate, and look up the default VPC."""
         self.url = url
-        secret = self._client("secretsmanager").create_secret(
+        secret = self.client("secretsmanager").create_secret(
             Name="origin", SecretString=json.dumps({"current": "first", "previous": "first"})
         )
         self.secret = {"arn": secret["ARN"], "version_id": secret["VersionId"]}
-        self.certificate: str = self._client("acm").request_certificate(
+        self.certificate: str = self.client("acm").request_certificate(
             DomainName="origin.example.com"
         )["CertificateArn"]
-        ec2 = self._client("ec2")
+        ec2 = self.client("ec2")
         self.inputs = {
             "image": "registry.example.com/nearbucket:1.0.0",
             "buckets": "acme",
@@ -79,7 +79,8 @@ class Moto:
             },
         }
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """A client of an AWS service."""
         return botocore.session.get_session().create_client(
             service,
             region_name="us-east-1",

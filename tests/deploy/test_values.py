@@ -25,7 +25,7 @@ def _seconds(text: str) -> int:
 
 def test_the_template_is_generated_from_the_table() -> None:
     done = subprocess.run(
-        [sys.executable, str(DEPLOY / "generate.py"), "--check"],
+        [sys.executable, str(DEPLOY / "write_template.py"), "--check"],
         capture_output=True,
         text=True,
         check=False,
@@ -35,12 +35,12 @@ def test_the_template_is_generated_from_the_table() -> None:
 
 
 def test_a_changed_value_makes_the_template_outdated(tmp_path: Path) -> None:
-    for name in ("generate.py", "terraform/values.yaml", "cloudformation/nearbucket.yaml"):
+    for name in ("write_template.py", "terraform/values.yaml", "cloudformation/nearbucket.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         text = (DEPLOY / name).read_text("utf-8")
         changed = text.replace("stop_timeout: 120", "stop_timeout: 119")
         (tmp_path / name).write_text(changed, "utf-8")
-    command = [sys.executable, str(tmp_path / "generate.py")]
+    command = [sys.executable, str(tmp_path / "write_template.py")]
     assert subprocess.run([*command, "--check"], check=False, capture_output=True).returncode == 1
     assert subprocess.run(command, check=False).returncode == 0
     written = (tmp_path / "cloudformation/nearbucket.yaml").read_text("utf-8")

@@ -1,7 +1,7 @@
 # noqa: INP001  # a script
 """Writes the parts of the CloudFormation template that come from ``terraform/values.yaml``.
 
-Usage: python deploy/generate.py [--check]
+Usage: python deploy/write_template.py [--check]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
     if "--check" not in sys.argv[1:]:
         TEMPLATE.write_text(after, "utf-8")
     elif after != before:
-        sys.stderr.write(f"{TEMPLATE} is not current: run python deploy/generate.py\n")
+        sys.stderr.write(f"{TEMPLATE} is not current: run python deploy/write_template.py\n")
         return 1
     return 0
 
