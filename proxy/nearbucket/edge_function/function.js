@@ -145,7 +145,7 @@ function queryOf(request) {
 
 function argument(part) {
     try {
-        return decodeURIComponent(part.split('=')[0].split('+').join(' '));
+        return decodeURIComponent(part.split('=')[0]);
     } catch (error) {
         return '';
     }
