@@ -25,8 +25,8 @@ _INSERTS = {
         FROM made ANTI JOIN names USING (object) GROUP BY object""",
 }
 """Texts come again in each file, and are stored once."""
-_WAITING_ROWS = 1 << 19
-"""Rows that wait until they are inserted together: small inserts cost more."""
+_ROWS, _TABLES = 1 << 18, 64
+"""Rows and tables that wait until they are inserted together: small inserts cost more."""
 
 
 class AggregateStore:
@@ -66,7 +66,6 @@ class AggregateStore:
         self._stack.callback(self.connection.close)
         self.summaries: list[FileSummary] = []
         self._waiting: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
-        self._rows = 0
         self._lock = Lock()
         for name, schema in SCHEMAS.items():
             self._run(f"CREATE TABLE {name} AS FROM made", made=schema.empty_table())
@@ -84,25 +83,26 @@ class AggregateStore:
         with self._lock:
             self.summaries.append(part.summary)
             for name, table in part.tables.items():
+                waiting = self._waiting[name]
                 if len(table):
-                    self._waiting[name].append(table)
-                    self._rows += len(table)
-            if self._rows >= _WAITING_ROWS:
-                self._insert()
+                    waiting.append(table)
+                if len(waiting) >= _TABLES or sum(map(len, waiting)) >= _ROWS:
+                    self._insert(name)
 
     def finish(self) -> None:
         """Insert what waits, after the last file."""
         with self._lock:
-            self._insert()
+            for name, waiting in self._waiting.items():
+                if waiting:
+                    self._insert(name)
 
-    def _insert(self) -> None:
-        for name, tables in self._waiting.items():
-            if tables:
-                self._run(
-                    _INSERTS.get(name, f"INSERT INTO {name} FROM made"), pa.concat_tables(tables)
-                )
-                tables.clear()
-        self._rows = 0
+    def _insert(self, name: str) -> None:
+        made = pa.concat_tables(self._waiting[name])
+        self._waiting[name].clear()
+        if name in _INSERTS:
+            self._run(_INSERTS[name], made.combine_chunks())  # DuckDB joins long chunks faster
+        else:
+            self._run(f"INSERT INTO {name} FROM made", made)
 
     def _run(self, query: str, made: pa.Table) -> None:
         self.connection.register("made", made)
