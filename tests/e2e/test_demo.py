@@ -75,7 +75,7 @@ class Demo:
         self._wait(lambda: word in " ".join(self.programs().values()))
 
     def _wait(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE + END
         while not holds():
             assert self.process.poll() is None, self.text
             assert time.monotonic() < deadline, self.text
