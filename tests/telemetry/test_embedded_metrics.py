@@ -106,3 +106,25 @@ async def test_they_are_lines_of_the_process_log_while_they_are_wanted(
     with os.fdopen(reader) as lines:
         found = read([line for line in lines if '"a"' in line])
     assert found["a"]["Redirects"] == 10
+
+
+async def test_figures_that_cannot_be_had_once_are_in_the_lines_of_the_next_minute(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(embedded_metrics, "INTERVAL", 0.0)
+    written: asyncio.Queue[str] = asyncio.Queue()
+    monkeypatch.setattr(embedded_metrics, "write_line", written.put_nowait)
+    counted = iter([5, None, 12])
+
+    async def figures() -> Values:
+        redirects = next(counted, 12)
+        if redirects is None:
+            raise RuntimeError
+        return values(redirects)
+
+    task = asyncio.create_task(write_metrics(figures, lambda: True))
+    async with asyncio.timeout(10):
+        found = [await written.get() for _ in range(6)]  # two minutes: two sites, and the instance
+    task.cancel()
+    assert [read([line])["a"]["Redirects"] for line in found if '"a"' in line] == [6, 7]
+    assert caplog.messages[0].startswith("the figures of this minute are not written")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,8 @@ INTERVAL = 60.0
 NAMESPACE = "nearbucket"
 _SITE = "Site"
 _MILLISECONDS = 1000
+
+_log = logging.getLogger(__name__)
 
 
 class _Figure(NamedTuple):
@@ -94,7 +97,12 @@ async def write_metrics(
     embedded = EmbeddedMetrics()
     while True:
         await asyncio.sleep(INTERVAL)
-        for line in embedded.lines(await figures(), time.time()):
+        try:
+            lines = embedded.lines(await figures(), time.time())
+        except Exception:
+            _log.exception("the figures of this minute are not written; the next lines have them")
+            continue
+        for line in lines:
             if wanted():
                 write_line(line)
 
