@@ -146,6 +146,28 @@ async def test_what_no_client_gets_is_a_warning(unused_tcp_port: int) -> None:
         assert (found.level, "cannot be reached" in found.text) == ("warning", True)
 
 
+@pytest.mark.parametrize(
+    "location",
+    [None, "", "http://[::1", "http://[odd]/", "http://cdn.example:99999/"],
+    ids=["no Location", "empty", "half an address", "no address", "no port"],
+)
+async def test_a_redirect_that_leads_nowhere_is_a_warning_and_no_loop(location: str | None) -> None:
+    async def moved(_: web.BaseRequest) -> web.Response:
+        fields = {} if location is None else {"Location": location}
+        return web.Response(status=301, headers=fields)  # as S3 for a bucket in another region
+
+    server = web.ServerRunner(web.Server(moved))
+    await server.setup()
+    try:
+        await web.TCPSite(server, "127.0.0.1", 0).start()
+        to = f"http://127.0.0.1:{server.addresses[0][1]}"
+        async with client_session() as session:
+            found = await loop_finding(session, settings(), "p", to, "a.tar.gz")
+    finally:
+        await server.cleanup()
+    assert (found.level, found.text) == ("warning", f"{to}/a.tar.gz answers 301")
+
+
 async def test_redirects_without_an_end_are_a_warning() -> None:
     async def further(request: web.BaseRequest) -> web.Response:
         return web.Response(status=302, headers={"Location": f"{request.path}a"})

@@ -66,7 +66,7 @@ async def loop_finding(
     if location:
         text = f"{hops[0].url} is answered by more than {_MOST} redirects, at last to {location}"
         return Finding(Level.WARNING, place, "bypass", text, "write the URL that they lead to")
-    if answer.status >= _ERROR:
+    if answer.status >= _ERROR or is_redirect(answer):
         fix = "check that the CDN can fetch the origin's objects"
         return Finding(Level.WARNING, place, "bypass", f"{url} answers {answer.status}", fix)
     return Finding(Level.OK, place, "bypass", f"{url} answers {answer.status}")
@@ -76,14 +76,29 @@ async def _followed(session: aiohttp.ClientSession, url: str) -> list[_Hop]:
     """Follow redirects, each as a client without an address in the URL of the last."""
     hops: list[_Hop] = []
     while len(hops) <= _MOST:
-        answer, location = await request_byte(session, url, SECONDS), ""
-        if not isinstance(answer, Exception) and is_redirect(answer):
-            location = urljoin(url, answer.fields.get("location", ""))
+        answer = await request_byte(session, url, SECONDS)
+        location = "" if isinstance(answer, Exception) else _location(url, answer)
         hops.append(_Hop(url, answer, location))
         if not location or location in {hop.url for hop in hops}:
             break
         url = location
     return hops
+
+
+def _location(url: str, answer: ClientAnswer) -> str:
+    """Where a redirect leads to; empty if it is none, or has no Location that is a URL.
+
+    S3 answers 301 without one for a bucket in another region.
+    """
+    given = answer.fields.get("location")
+    if not given or not is_redirect(answer):
+        return ""
+    try:
+        location = urljoin(url, given)
+        _ = urlsplit(location).port
+    except ValueError:
+        return ""
+    return location
 
 
 def _loop(settings: Settings, hops: Sequence[_Hop]) -> str | None:
