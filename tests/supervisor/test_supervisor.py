@@ -380,6 +380,21 @@ async def test_the_history_of_traffic_survives_a_reload(tmp_path: Path) -> None:
     assert [each["total"]["redirected"]["requests"] for each in (before, after)] == [3, 8]
 
 
+async def test_the_status_names_the_cdn_only_while_clients_are_redirected_to_it(
+    tmp_path: Path,
+) -> None:
+    file, found = tmp_path / "nearbucket.yaml", []
+    async with supervised(file, Worker()) as supervisor:
+        for mode in ("on", "shadow", "off"):
+            write(file, mode)
+            config = json.loads(file.read_text())
+            config["sites"][0]["bypass"] = {"mode": "redirect", "to": "https://cdn.example"}
+            file.write_text(json.dumps(config))
+            await supervisor.reload()
+            found.append((await supervisor.status())["sites"][0]["bypass"])
+    assert found == ["https://cdn.example", "stream", "stream"]
+
+
 async def test_the_status_says_since_when_and_why_a_target_is_down(tmp_path: Path) -> None:
     worker = Worker()
     worker.values = {"nearbucket_target_up": {("*", "us-west-2"): 0.0}}

@@ -141,7 +141,7 @@ def _rollout(
         "mode": site.redirect.mode,
         "percent": site.redirect.percent,
         "verify": site.redirect.verify,
-        "bypass": site.bypass.to or "stream",
+        "bypass": (site.redirects_to_cdn and site.bypass.to) or "stream",
         "origins": {
             key: {
                 "url": bucket.object_base_url,

@@ -84,9 +84,7 @@ def _instead(status: Mapping[str, Any], outage: Mapping[str, Any]) -> str | None
     """What clients get meanwhile."""
     for site in status["sites"]:
         if site["site"] == outage["site"] and outage["target"] in site["targets"]:
-            if site["bypass"] == "stream":
-                return "Its clients are streamed."
-            return f"Its clients are redirected to {site['bypass']}."
+            return "Its clients are streamed."
     return "This is an origin: the site's other origins are asked."
 
 
