@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nearbucket.config.file import ConfigObject
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.config_object import fetch
 from nearbucket.supervisor import config_source
@@ -82,6 +84,43 @@ async def test_a_signal_reads_the_object_as_it_is_now(s3: LocalS3, url: str) -> 
     assert getattr(await source.read(), "data", None) == b"two"
     assert not await source.changed()
     await remove(s3)
+
+
+async def test_an_object_that_a_signal_could_not_read_is_read_once_it_can_be(
+    s3: LocalS3, url: str
+) -> None:
+    await upload(s3, "one")
+    source = source_of(await fetch(url))
+    await remove(s3)
+    with pytest.raises(ConfigError, match="NoSuchKey"):
+        await source.read()
+    await upload(s3, "one")
+    assert await source.changed()
+    await source.read()
+    assert not await source.changed()
+    await remove(s3)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"ETag: x\r\nContent-Length: 100", b"Content-Length: 1", b"ETag: x\r\nLast-Modified: never"],
+    ids=["breaks off", "has no ETag", "has a wrong date"],
+)
+async def test_an_answer_that_is_no_object_changes_nothing(
+    head: bytes, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n%b\r\n\r\nx" % head)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
+    source = source_of(ConfigObject(url, b"", '"known"'))
+    async with server:
+        assert not await source.changed()
+    assert "no usable answer" in (source.problem or "")
 
 
 async def test_an_object_that_is_gone_is_a_warning_until_it_is_back(

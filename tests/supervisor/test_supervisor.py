@@ -14,6 +14,7 @@ import pytest
 from nearbucket.config.file import load
 from nearbucket.frontend.returning_clients.stuck_clients import ADVICE, StuckClient
 from nearbucket.policy.explain import ExplainQuery, Explanation
+from nearbucket.supervisor import supervisor as supervisor_module
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -364,6 +365,32 @@ async def test_without_a_user_agent_that_of_a_stuck_client_is_explained(tmp_path
             query = ExplainQuery(ip, "/a.tar.gz", None, "GET", headers)
             assert await supervisor.explain(query) == [Explanation("in-region", ())]
     assert [query.headers for query in worker.queries] == [{"User-Agent": "curl/8"}, {}, given]
+
+
+async def test_an_error_that_nothing_expects_does_not_end_the_watch_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, reloaded = tmp_path / "nearbucket.yaml", asyncio.Event()
+    monkeypatch.setattr(supervisor_module, "WATCH_INTERVAL", 0.0)
+    answers = iter([None, True])
+
+    async def changed() -> bool:
+        answer = next(answers)
+        if answer is None:
+            raise RuntimeError
+        return answer
+
+    async def reload() -> None:
+        reloaded.set()
+        await asyncio.Event().wait()
+
+    async with supervised(file, Worker()) as supervisor:
+        monkeypatch.setattr(supervisor._config, "changed", changed)
+        monkeypatch.setattr(supervisor, "reload", reload)
+        watch = asyncio.create_task(supervisor._watch_config())
+        await asyncio.wait_for(reloaded.wait(), 10)
+        watch.cancel()
+    assert "whether the configuration has changed is not known" in caplog.messages
 
 
 async def test_the_history_of_traffic_survives_a_reload(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from botocore.exceptions import ClientError
 
 from nearbucket.config.file import ConfigObject
@@ -74,6 +75,8 @@ async def _ask(url: str, **condition: str) -> ConfigObject:
         ) from None
     except FAULTS as error:
         raise ambient_error(error, location, url) from None
+    except (aiohttp.ClientError, LookupError, ValueError) as error:  # what the SDK lets through
+        raise OriginError(503, f"{url}: no usable answer: {error!r}") from None
 
 
 async def _get(

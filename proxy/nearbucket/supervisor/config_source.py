@@ -88,7 +88,10 @@ class FileSource:
 
 
 class ObjectSource:
-    """An object in S3, asked for with its ETag each ten seconds."""
+    """An object in S3, asked for with its ETag each ten seconds.
+
+    After a signal at which it could not be read, it is read as soon as it can be.
+    """
 
     def __init__(self, known: ConfigObject) -> None:
         """Take the object that was read for the start."""
@@ -96,14 +99,19 @@ class ObjectSource:
         self.problem: str | None = None
         self._known = known
         self._fetched: ConfigObject | None = None
+        self._is_read = True  # whether the last reload could read it
         self._asked = time.monotonic()
 
     async def changed(self) -> bool:
         """Whether the object has another ETag; while it cannot be read, nothing changes."""
         if time.monotonic() - self._asked < ASK_INTERVAL:
             return False
+        self._asked = time.monotonic()
         try:
-            self._fetched = await fetch_changed(self._known)
+            if self._is_read:
+                self._fetched = await fetch_changed(self._known)
+            else:
+                self._fetched = await fetch(self.name)
         except ProxyError as error:
             if self.problem is None:
                 _log.warning("%s; its last configuration stays in use until it can be read", error)
@@ -112,14 +120,16 @@ class ObjectSource:
             if self.problem is not None:
                 _log.info("%s can be read again", self.name)
             self.problem = None
-        self._asked = time.monotonic()
         return self._fetched is not None
 
     async def read(self) -> ConfigObject:
         """The changed object, or, when a signal asks, the present one."""
-        self._known = self._fetched or await fetch(self.name)
-        self._fetched, self._asked = None, time.monotonic()
-        return self._known
+        fetched, self._fetched = self._fetched, None
+        if fetched is None:
+            self._is_read = False
+            fetched = await fetch(self.name)
+        self._known, self._is_read, self._asked = fetched, True, time.monotonic()
+        return fetched
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -210,8 +210,11 @@ class Supervisor:
         """Reload when the configuration changes."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            if await self._config.changed():
-                await self.reload()
+            try:
+                if await self._config.changed():
+                    await self.reload()
+            except Exception:
+                _log.exception("whether the configuration has changed is not known")
 
     def _on_hangup(self) -> None:
         self._reloading = asyncio.create_task(self.reload())
