@@ -142,6 +142,15 @@ def test_a_made_day_adds_up() -> None:
     assert drawn == pytest.approx(history["total"]["redirected"]["requests"], rel=0.02)
 
 
+def test_an_interval_shorter_than_its_unit_is_not_drawn() -> None:
+    history = TrafficHistory(NOW - 10)
+    for at in (NOW, NOW + 0.0003):  # two documents of one page, when a step has just ended
+        history.add(at, {"nearbucket_redirects_total": {("dl", "us-west-2"): 20.0}})
+    document = history_of(history, "hour")
+    assert document["series"]["seconds"] == [10.0]
+    assert columns_of(document, ["redirected_requests"], NOW + 1)[-2].rates == (2.0,)
+
+
 def test_before_the_start_nothing_is_drawn_and_it_is_said() -> None:
     columns = columns_of(documents().history["week"], ["outside_bytes"], NOW)
     known = [column for column in columns if column.rates is not None]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("redirected", "not_redirected", "outside")
 QUANTILES = {"p50": 0.5, "p99": 0.99}
+_LEAST = 0.001
+"""Seconds of the shortest interval in ``series``, whose lengths are rounded to it: none is 0."""
 _OF_REGION = (
     "redirects", "redirected_bytes", "saved_usd", "bypasses", "streamed_bytes", "shadow_bytes",
     "shadow_usd",
@@ -37,7 +39,7 @@ def history_of(history: TrafficHistory, window: str) -> dict[str, Any]:
         "from": utc_text(whole.begin),
         "to": utc_text(whole.end),
         "seconds": round(whole.seconds, 1),
-        "series": _series(each for each in history.intervals(window) if each.seconds > 0),
+        "series": _series(each for each in history.intervals(window) if each.seconds >= _LEAST),
         "total": {name: _both(whole.shares[name]) for name in GROUPS},
         "responses": whole.of("responses"),
         "latency_seconds": {action.value: _latency(whole, action) for action in Action},
