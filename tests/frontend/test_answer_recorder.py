@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -121,10 +120,9 @@ def test_responses_are_counted_by_the_class_of_their_status(
     assert {name: number for (name,), number in found.items() if number} == classes
 
 
-def test_an_object_that_the_target_lacks_is_noted_whether_streamed_or_sent_to_the_cdn() -> None:
+def test_an_object_that_the_target_lacks_is_noted() -> None:
     context = context_of()
-    to_cdn = replace(redirected(0.0), reason=Reason.NOT_REPLICATED)
-    for decision in (streamed(), to_cdn, streamed(Reason.PATH), redirected(float("inf"))):
+    for decision in (streamed(), streamed(), streamed(Reason.PATH), redirected(float("inf"))):
         cached = context.entries.build(asking(FIRST), decision)
         context.recorder.record(cached, 200, 1, 0.0, 1.0)
     (copy,) = context.missing_copies.top()

@@ -103,8 +103,6 @@ class AnswerRecorder:
                 self._count_range(client, entry, now)
             if client.free_until < now and status:
                 self._judge(client, Try(entry.mark ^ client.part, entry.method, saved, now))
-            elif client.reason is _NOT_REPLICATED:  # to the CDN
-                self._missing.add(client.site, client.region or "", entry.key)
         log = self._log
         form = log.format
         if form is not None:
