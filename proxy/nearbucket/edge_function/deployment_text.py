@@ -38,25 +38,21 @@ After a change of the configuration, compile again, and instead of create-functi
 Test and publish it
 -------------------
   ETAG=$(aws cloudfront describe-function --name nearbucket --query ETag --output text)
-  aws cloudfront test-function --name nearbucket --if-match "$ETAG" --stage DEVELOPMENT \\
-    --event-object fileb://event.json \\
-    --query 'TestResult.[FunctionOutput,FunctionErrorMessage,ComputeUtilization]'
-
-EXPECTED
+TEST
 
   aws cloudfront publish-function --name nearbucket --if-match "$ETAG"
 
-Associate it with behaviors
----------------------------
-As viewer-request function, with every cache behavior whose paths may be redirected; the default
-behavior is fine. The function runs before the cache, also for what is cached, and CloudFront caches
-no answer of it. So one distribution with the origin bucket and a cache is all: neither a behavior
-without caching for nearbucket, nor a second distribution for bypass.to is needed.
+Associate it with behaviours
+----------------------------
+As viewer-request function, with every cache behaviour whose paths may be redirected; the default
+behaviour is fine. The function runs before the cache, also for what is cached, and CloudFront
+caches none of its answers. So one distribution with the origin bucket and a cache is all: neither a
+behaviour without caching for nearbucket, nor a second distribution for bypass.to is needed.
 
   aws cloudfront get-distribution-config --id ID --query DistributionConfig > distribution.json
   aws cloudfront get-distribution-config --id ID --query ETag --output text
 
-In distribution.json, in the behavior, with the FunctionARN that publish-function has shown:
+In distribution.json, in the behaviour, with the FunctionARN that publish-function has shown:
 
   "FunctionAssociations": {"Quantity": 1, "Items": [
     {"FunctionARN": "arn:aws:cloudfront::111122223333:function/nearbucket",
@@ -86,6 +82,19 @@ matters:
 If that breaks off, send the remaining files before you compile again.
 """
 
+_TEST = """\
+  aws cloudfront test-function --name nearbucket --if-match "$ETAG" --stage DEVELOPMENT \\
+    --event-object fileb://event.json \\
+    --query 'TestResult.[FunctionOutput,FunctionErrorMessage,ComputeUtilization]'
+
+The output has this Location:
+"""
+
+_NO_TEST = """
+There is no event.json to test it with, because this configuration redirects no request: see its
+mode, percent and targets.
+"""
+
 
 def readme_text(left_out: Sequence[str], sample: SampleEvent | None, list_date: str) -> str:
     """The text of README.txt.
@@ -101,9 +110,5 @@ def readme_text(left_out: Sequence[str], sample: SampleEvent | None, list_date: 
     )
     heading = "What the proxy does and this function does not"
     underlined = f"{title}\n{'=' * len(title)}\n\n{heading}\n{'-' * len(heading)}\n{kept}\n\n"
-    expected = (
-        f"The output has this Location:\n  {sample.location}"
-        if sample
-        else "There is no event.json, as no request is redirected: see mode, percent and targets."
-    )
-    return underlined + _COMMANDS.replace("EXPECTED", expected)
+    test = f"{_TEST}  {sample.location}\n" if sample else _NO_TEST
+    return underlined + _COMMANDS.replace("TEST\n", test)

@@ -98,7 +98,7 @@ NOTES = (
         lambda _site: True,
         "The client is the viewer that CloudFront sees (event.viewer.ip); client_address is not "
         "used. CloudFront's own signed URLs and cookies guard nothing that is redirected: leave "
-        "the function out of behaviors with trusted key groups.",
+        "the function out of behaviours with trusted key groups.",
     ),
     UnkeptNote(
         lambda site: any(site.mode_of(region) == "shadow" for region in site.targets),

@@ -1,4 +1,4 @@
-"""The product behind a CDN's cache: the designs of ``deploy/README.md``, with ``tests.cdn`` as CDN.
+"""The product behind a CDN's cache: the designs of ``docs/cdn.md``, with ``tests.cdn`` as CDN.
 
 Three clients, of two regions and of none, ask for the same URL; each has to get its own answer,
 whatever was asked before. In reading order: ``designs`` are the distributions; ``visitors`` ask

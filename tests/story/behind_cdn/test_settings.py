@@ -1,4 +1,4 @@
-"""What the settings of a distribution have to be: each row is one of ``deploy/README.md``."""
+"""What the settings of a distribution have to be: each row is one of ``docs/cdn.md``."""
 
 from __future__ import annotations
 
