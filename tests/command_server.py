@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LATE = (
-    "nearbucket.cli.analyze_run",
+    "nearbucket.cli.analyze.analyze_run",
     "nearbucket.cli.sync_report",
     "nearbucket.replication.replicator",
     "nearbucket.supervisor.prefork",

@@ -307,7 +307,7 @@ def test_a_file_that_could_not_be_read_is_read_by_the_next_run(tmp_path: Path) -
 def test_what_is_kept_is_found_by_the_next_run_with_the_same_options() -> None:
     script = (
         "from nearbucket.analysis.counting.reduce import ReduceOptions\n"
-        "from nearbucket.cli.analyze_run import _rules\n"
+        "from nearbucket.cli.analyze.analyze_run import _rules\n"
         "from nearbucket.analysis.reading.sources import ALWAYS\n"
         "print(ReduceOptions(_rules(None, ALWAYS, ('b.example', 'A.example', 'c.example'))))"
     )

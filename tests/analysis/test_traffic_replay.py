@@ -23,7 +23,7 @@ from nearbucket.analysis.live_replay.traffic_replay import (
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
-from nearbucket.cli.analyze_replay import ReplayOptions, replay
+from nearbucket.cli.analyze.analyze_replay import ReplayOptions, replay
 from nearbucket.cli.demo.seaweedfs import allow_anonymous, make_bucket
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices

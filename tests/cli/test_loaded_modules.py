@@ -15,7 +15,7 @@ _LOADED = "import sys; import {}; print(*sys.modules)"
     [
         ("nearbucket.cli.main", {"aiohttp", "asyncio", "botocore", "pyarrow", "rich.console"}),
         (
-            "nearbucket.cli.analyze_run",
+            "nearbucket.cli.analyze.analyze_run",
             {"aiohttp", "asyncio", "botocore", "pyarrow.parquet", "rich.progress", "ssl"},
         ),
     ],

@@ -17,11 +17,7 @@ In reading order:
 * ``config_diff.py``: ``config diff``, which compares two configurations.
 * ``config_diff_report.py``: how the differences are shown.
 * ``compile_cloudfront.py``: ``compile cloudfront``, which writes the policy as an edge function.
-* ``analyze.py``: ``analyze``, which makes a report of access logs.
-* ``analyze_run.py``: what it does: files, counts, report.
-* ``analyze_inventory.py``: ``analyze --inventory``, objects that the log does not show.
-* ``analyze_nothing.py``: what ``analyze`` says if no request counts.
-* ``analyze_replay.py``: ``analyze --replay``, which sends a log's requests to a running proxy.
+* ``analyze/``: ``analyze``, which makes a report of access logs.
 * ``log_progress.py``: the progress bar of commands that read logs.
 * ``check/``: ``check``, which tests a configuration and its buckets.
 * ``demo/``: ``demo``, which runs the proxy against an S3 server on this machine.

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from nearbucket.cli.analyze import analyze
+from nearbucket.cli.analyze.analyze_command import analyze
 from nearbucket.cli.check.command import check
 from nearbucket.cli.compile_cloudfront import compile_app
 from nearbucket.cli.config_diff import diff

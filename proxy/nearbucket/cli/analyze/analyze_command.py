@@ -103,7 +103,7 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
             f"analyze needs {' and '.join(missing)}: pip install 'nearbucket[report]'"
         )
     gc.disable()  # imports create no garbage
-    from nearbucket.cli.analyze_run import AnalyzeOptions, run  # noqa: PLC0415  # heavy
+    from nearbucket.cli.analyze.analyze_run import AnalyzeOptions, run  # noqa: PLC0415  # heavy
 
     gc.freeze()
     gc.enable()

@@ -28,7 +28,7 @@ from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, S3, Period, local_sources, moment
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
-from nearbucket.cli.analyze_nothing import hours_text, why_nothing
+from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.log_progress import log_progress
 from nearbucket.cli.output import NO_RANGES, ranges_for
 from nearbucket.config.file import load
@@ -123,7 +123,7 @@ def run(options: AnalyzeOptions) -> bool:
 
 def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tariff) -> bool:
     """Send the requests of the logs to a proxy, and compare."""
-    from nearbucket.cli.analyze_replay import ReplayOptions, replay  # noqa: PLC0415
+    from nearbucket.cli.analyze.analyze_replay import ReplayOptions, replay  # noqa: PLC0415
 
     _refuse_report_options(options)
     period = _period(options)
@@ -219,7 +219,7 @@ def _report(
             raise ConfigError(f"there is no request in the logs: {why}")
         found = answer(store, table, geography_of_edge, scope.days, options.top)
         if options.inventory is not None:
-            from nearbucket.cli.analyze_inventory import with_inventory  # noqa: PLC0415
+            from nearbucket.cli.analyze.analyze_inventory import with_inventory  # noqa: PLC0415
 
             traffic = with_inventory(found.traffic, building.own, options.inventory)
             found = found._replace(traffic=traffic)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Run
     from tests.conftest import LocalS3
 
-SAMPLES = Path(__file__).parent.parent / "data" / "logs"
+SAMPLES = Path(__file__).parents[2] / "data" / "logs"
 LOG = [request for request in mixed(Mixed(400, 1), 0) if request.client]
 NAMES = ", ".join(sorted({request.host for request in LOG}))
 
@@ -174,7 +174,7 @@ def test_a_report_by_the_built_in_list_says_so(nearbucket: Run, log: str) -> Non
 def test_without_its_packages_the_command_to_install_them_is_shown(
     analyze: Any, log: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nearbucket.cli.analyze.find_spec", lambda _name: None)
+    monkeypatch.setattr("nearbucket.cli.analyze.analyze_command.find_spec", lambda _name: None)
     code, _, err = analyze(log)
     assert code == 2
     assert "pip install 'nearbucket[report]'" in err

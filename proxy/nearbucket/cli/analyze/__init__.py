@@ -1,0 +1,10 @@
+"""The command ``nearbucket analyze``.
+
+In reading order:
+
+* ``analyze_command.py``: its options.
+* ``analyze_run.py``: what it does: files, counts, report.
+* ``analyze_inventory.py``: ``--inventory``, objects that the log does not show.
+* ``analyze_nothing.py``: what is said if no request counts.
+* ``analyze_replay.py``: ``--replay``, which sends a log's requests to a running proxy.
+"""
