@@ -33,7 +33,7 @@ from nearbucket.cli.main import command_line, main
 from nearbucket.config.buckets import Bucket
 from nearbucket.pricing.price_list import price_list
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.sdk_client import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

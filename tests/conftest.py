@@ -140,7 +140,7 @@ def commands() -> Iterator[None]:
 @pytest.fixture
 def own_sdk_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that reads the environment anew, and does not keep its keys for other tests."""
-    monkeypatch.setattr("nearbucket.s3.sdk_client._session", cache(get_session))
+    monkeypatch.setattr("nearbucket.s3.sdk.sdk_client._session", cache(get_session))
 
 
 _read_once = lru_cache(1)(read_ranges)

@@ -20,7 +20,7 @@ from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.replicas import inventory_report as inventory
 from nearbucket.replicas.inventory_report import report_of
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.sdk_client import opened
 from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:

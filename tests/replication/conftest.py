@@ -15,7 +15,7 @@ from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.sdk_client import opened
 from tests.conftest import kill
 from tests.replication.watched import WatchedS3
 from tests.storing import store

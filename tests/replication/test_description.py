@@ -11,9 +11,9 @@ from nearbucket.config.buckets import Bucket
 from nearbucket.replication.multipart_copy import MultipartCopy
 from nearbucket.replication.replicator import Replicator, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
-from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.sdk.sdk_client import opened
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some
 from tests.scripteds3 import Say, ScriptedS3, reply

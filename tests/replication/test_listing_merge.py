@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ConfigError
 from nearbucket.replication.listing_merge import listed, matched, merged
-from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.sdk.sdk_client import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from nearbucket.s3.error_codes import ErrorKind, kind_of_code
-from nearbucket.s3.sdk_client import kind_of, meaning
+from nearbucket.s3.sdk.sdk_client import kind_of, meaning
 from tests.test_imports import SOURCE
 
 

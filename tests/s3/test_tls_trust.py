@@ -13,7 +13,7 @@ from nearbucket.origin.client import OriginClient
 from nearbucket.s3 import tls_trust as trust
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.http_session import client_session
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.sdk_client import opened
 from tests.certificates import make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
 

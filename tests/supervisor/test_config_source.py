@@ -10,7 +10,7 @@ import pytest
 
 from nearbucket.config.file import ConfigObject
 from nearbucket.errors import ConfigError, OriginError
-from nearbucket.s3.config_object import fetch
+from nearbucket.s3.sdk.config_object import fetch
 from nearbucket.supervisor import config_source
 from nearbucket.supervisor.config_source import source_of
 from tests.e2e.running import free_port

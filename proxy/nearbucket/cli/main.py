@@ -34,7 +34,7 @@ from nearbucket.config.file import load, masked
 from nearbucket.config.schema import json_schema
 from nearbucket.config.yaml_document import write_yaml
 from nearbucket.errors import ProxyError
-from nearbucket.s3.direct_access import refuse_variables
+from nearbucket.s3.sdk.direct_access import refuse_variables
 from nearbucket.version import version_text
 
 _log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ def config_file(value: str) -> ConfigFile:
         return Path(value)
     import asyncio  # noqa: PLC0415  # other commands start faster without these
 
-    from nearbucket.s3.config_object import fetch  # noqa: PLC0415
+    from nearbucket.s3.sdk.config_object import fetch  # noqa: PLC0415
 
     return asyncio.run(fetch(value))
 

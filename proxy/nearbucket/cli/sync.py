@@ -12,7 +12,7 @@ from nearbucket.cli.output import NEEDS_ATTENTION, AsJson, Config, exit_code, pr
 from nearbucket.config.file import load, name_of
 from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.pricing.tariff import tariff
-from nearbucket.s3.direct_access import refuse_variables
+from nearbucket.s3.sdk.direct_access import refuse_variables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,9 +18,9 @@ from nearbucket.policy.selection import has_url
 from nearbucket.replicas.inventory_report import not_listed, report_of
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.replica_rule import barriers_of
-from nearbucket.s3.bucket_listing import objects_of, pages_of
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import FAULTS, opened
+from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
+from nearbucket.s3.sdk.sdk_client import FAULTS, opened
 from nearbucket.s3.unreadable import maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.s3.bucket_listing import ListedObject
+    from nearbucket.s3.sdk.bucket_listing import ListedObject
 
 _log = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ import aiohttp
 
 from nearbucket.errors import ConfigError
 from nearbucket.replicas.object_version import CatalogBatch
-from nearbucket.s3.bucket_listing import pages_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, opened
+from nearbucket.s3.sdk.bucket_listing import pages_of
+from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours, code_of, kind_of, opened
 from nearbucket.s3.unreadable import maybe_archived, unreadable_by_report
 
 if TYPE_CHECKING:

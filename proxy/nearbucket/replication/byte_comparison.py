@@ -34,8 +34,8 @@ from nearbucket.replication.multipart_copy import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
+    from nearbucket.s3.sdk.bucket_listing import ListedObject
 
     Count = Callable[[int], None]
 

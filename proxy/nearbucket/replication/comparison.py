@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from nearbucket.replication.multipart_copy import parts_of
 from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata, mark_of, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of
 from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from nearbucket.replication.listing_merge import Pair
-    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
+    from nearbucket.s3.sdk.bucket_listing import ListedObject
 
     _Head = Mapping[str, Any]
 

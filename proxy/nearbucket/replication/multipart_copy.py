@@ -15,13 +15,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from nearbucket.s3.sdk_client import FAULTS, code_of, with_fields
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
-    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import CopyEndpoints
+    from nearbucket.s3.sdk.bucket_listing import ListedObject
 
 MIB = 1024**2
 _MOST_PARTS = 10_000

@@ -21,14 +21,14 @@ from nearbucket.replication.multipart_copy import (
     parts_of,
 )
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, with_fields
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nearbucket.replication.comparison import VersionComparison
-    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import CopyEndpoints
+    from nearbucket.s3.sdk.bucket_listing import ListedObject
 
     Moved = Callable[[int], None]
 

@@ -33,7 +33,7 @@ from nearbucket.replication.sync_progress import MovedBytes, SyncFailure
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import FIELD
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, opened
+from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, opened
 from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from nearbucket.replication.listing_merge import Pair
     from nearbucket.replication.sync_progress import SyncProgress
-    from nearbucket.s3.bucket_listing import ListedObject
     from nearbucket.s3.bucket_location import BucketLocation
+    from nearbucket.s3.sdk.bucket_listing import ListedObject
 
 _AHEAD = 50_000
 """How many differences are found ahead of the copies, so that a total and the time left can be

@@ -15,9 +15,5 @@ In reading order:
 * ``copy_mark.py``: the tag (mark) of a copy that equals an origin's object with another ETag.
 * ``error_codes.py``: what S3's error codes mean, and what helps.
 * ``unreadable.py``: why clients could not read an object: archived, or encrypted.
-* ``direct_access.py``: refuses variables that name another way to S3 than the configuration.
-* ``sdk_client.py``: the AWS SDK's client, for listing, copying and bucket settings.
-* ``bucket_listing.py``: the objects of a bucket, page by page.
-* ``ambient_bucket.py``: a bucket that no configuration describes: that of an ``s3://`` URL.
-* ``config_object.py``: a configuration that is an object in S3.
+* ``sdk/``: requests by the AWS SDK: listing, copying, bucket settings, a configuration in S3.
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.config.file import DEFAULT_FILE, ConfigObject
 from nearbucket.errors import ProxyError
-from nearbucket.s3.config_object import fetch, fetch_changed
+from nearbucket.s3.sdk.config_object import fetch, fetch_changed
 
 if TYPE_CHECKING:
     from nearbucket.config.file import ConfigFile

@@ -19,7 +19,7 @@ from nearbucket.regions.feed import RangesFeed
 from nearbucket.regions.list_guard import RangesUse
 from nearbucket.replicas.origin_check import OriginCheck
 from nearbucket.replicas.warm_up import WarmUp
-from nearbucket.s3.direct_access import refuse_variables
+from nearbucket.s3.sdk.direct_access import refuse_variables
 from nearbucket.supervisor.admin.admin_api import application
 from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of

@@ -25,7 +25,7 @@ from nearbucket.cli.check.bucket_inspection import (
 from nearbucket.cli.check.finding import Level
 from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.sdk_client import opened
 from nearbucket.s3.tls_trust import REMEDY
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import S3, LogSource
-from nearbucket.s3.ambient_bucket import ambient_bucket, ambient_error
-from nearbucket.s3.bucket_listing import objects_of, pages_of
-from nearbucket.s3.sdk_client import FAULTS, meaning, opened
+from nearbucket.s3.sdk.ambient_bucket import ambient_bucket, ambient_error
+from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
+from nearbucket.s3.sdk.sdk_client import FAULTS, meaning, opened
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

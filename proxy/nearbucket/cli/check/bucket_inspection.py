@@ -16,7 +16,7 @@ from botocore.exceptions import (
 
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, meaning
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning
 from nearbucket.s3.tls_trust import REMEDY
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ from nearbucket.s3.client_request import request_byte
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
-from nearbucket.s3.sdk_client import kind_of, opened
+from nearbucket.s3.sdk.sdk_client import kind_of, opened
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.supervisor.snapshot import targets_in_other_regions, targets_without_owner
 

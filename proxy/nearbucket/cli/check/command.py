@@ -23,7 +23,7 @@ from nearbucket.config.buckets import plain_url
 from nearbucket.config.file import load_with_sources
 from nearbucket.config.named_files import unreadable_files
 from nearbucket.errors import ConfigError
-from nearbucket.s3.direct_access import refuse_variables
+from nearbucket.s3.sdk.direct_access import refuse_variables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -8,7 +8,7 @@ from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.cli.check.replica_sample import ReplicaState, Sample, compared, take
 from nearbucket.cli.output import first_names
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import kind_of
+from nearbucket.s3.sdk.sdk_client import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,10 +15,10 @@ from nearbucket.cli.output import first_names
 from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
 from nearbucket.replication.listing_merge import listed
-from nearbucket.s3.bucket_listing import ListedObject
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk_client import FAULTS, code_of, kind_of, meaning
+from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning
 from nearbucket.s3.unreadable import Unreadable, unreadable_by_head
 
 if TYPE_CHECKING:

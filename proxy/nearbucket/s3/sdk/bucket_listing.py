@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearbucket.s3.sdk_client import FAULTS, as_ours
+from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator

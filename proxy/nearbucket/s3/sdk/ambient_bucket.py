@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk_client import as_ours, is_unreachable, meaning
+from nearbucket.s3.sdk.sdk_client import as_ours, is_unreachable, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from nearbucket.config.buckets import Origin as Entry
 from nearbucket.config.settings import Settings
 from nearbucket.errors import ConfigError
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.direct_access import refuse_variables
-from nearbucket.s3.sdk_client import opened
+from nearbucket.s3.sdk.direct_access import refuse_variables
+from nearbucket.s3.sdk.sdk_client import opened
 from tests.scripteds3 import Say, ScriptedS3, reply
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from nearbucket.config.file import ConfigObject
 from nearbucket.errors import ConfigError, OriginError
-from nearbucket.s3.ambient_bucket import SCHEME, ambient_bucket, ambient_error
-from nearbucket.s3.sdk_client import FAULTS, opened
+from nearbucket.s3.sdk.ambient_bucket import SCHEME, ambient_bucket, ambient_error
+from nearbucket.s3.sdk.sdk_client import FAULTS, opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ConfigError, ProxyError
-from nearbucket.s3.bucket_listing import ListedObject, objects_of, pages_of
 from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.sdk.bucket_listing import ListedObject, objects_of, pages_of
 
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 ENTRY = Bucket(bucket="downloads", region="us-east-1", prefix="dl")
