@@ -24,7 +24,7 @@ from man_page import man_page
 from pydantic import TypeAdapter
 
 from nearbucket.analysis.report.json_report import report_schema
-from nearbucket.config.schema import json_schema
+from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.value_types import Duration
 from nearbucket.policy.model import Action, Reason
 from nearbucket.regions.list_guard import RefreshResult

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nearbucket.config.file import load, masked
-from nearbucket.config.schema import json_schema
+from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nearbucket.config.file import DEFAULT_FILE, ConfigObject, load
+from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.new_config import SCHEMA_FILE, FirstSite, first_config
-from nearbucket.config.schema import json_schema
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:

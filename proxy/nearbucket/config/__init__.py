@@ -17,9 +17,7 @@ In reading order:
 * ``value_types.py``: types of values: durations, networks, ports.
 * ``aws_endpoints.py``: host names of S3, and the regions that exist.
 * ``prices.py``: the prices by which savings and copies are estimated.
-* ``schema.py``: the JSON Schema of the settings, whole and at one key.
-* ``expected_values.py``: what the schema expects of a value, in words.
-* ``messages.py``: a line for each wrong setting: file and line, key, value, what to write.
+* ``json_schema/``: the JSON Schema of the settings, and the messages about wrong settings.
 * ``named_files.py``: which files that a configuration names cannot be read.
 * ``new_config.py``: the text of a first configuration, with comments.
 """

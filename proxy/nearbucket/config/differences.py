@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.config.file import SECRET_KEY, SOURCE_KEY, mask
-from nearbucket.config.schema import json_schema
+from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.value_types import without_secrets
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.config.messages import message
+from nearbucket.config.json_schema.messages import message
 from nearbucket.config.settings import Settings
 from nearbucket.config.yaml_document import read_yaml
 from nearbucket.config.yaml_errors import Fault

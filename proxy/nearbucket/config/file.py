@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pydantic import ValidationError
 
 from nearbucket.config.environment import FILE_VARIABLE, overlay
-from nearbucket.config.messages import SECRETS, Sources, message, messages, shown
+from nearbucket.config.json_schema.messages import SECRETS, Sources, message, messages, shown
 from nearbucket.config.settings import Regions, Settings
 from nearbucket.config.value_types import MASK, without_secrets
 from nearbucket.config.yaml_document import YamlDocument, read_yaml

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.config.buckets import KeyFiles
-from nearbucket.config.messages import message, shown
+from nearbucket.config.json_schema.messages import message, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nearbucket.config.buckets import Bucket
-    from nearbucket.config.messages import Sources
+    from nearbucket.config.json_schema.messages import Sources
     from nearbucket.config.settings import Settings
     from nearbucket.config.yaml_document import Path_
 

@@ -204,5 +204,5 @@ Port = Annotated[int, Field(ge=0, le=65535), NOT_BOOLEAN]
 class Section(BaseModel):
     """Base of every section: immutable, and unknown keys are errors."""
 
-    # use_attribute_docstrings would read the source at each start: ``schema.py`` does it
+    # use_attribute_docstrings would read the source at each start: ``json_schema.schema`` does
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from nearbucket.config.schema import alternatives
+from nearbucket.config.json_schema.schema import alternatives
 
 if TYPE_CHECKING:
-    from nearbucket.config.schema import Schema
+    from nearbucket.config.json_schema.schema import Schema
 
 _MANY_KEYS = 4
 

@@ -21,8 +21,8 @@ from nearbucket.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLE = Path(__file__).parents[1] / "data" / "broken-configurations.txt"
-EXAMPLE = Path(__file__).parents[2] / "config" / "nearbucket.example.yaml"
+TABLE = Path(__file__).parents[2] / "data" / "broken-configurations.txt"
+EXAMPLE = Path(__file__).parents[3] / "config" / "nearbucket.example.yaml"
 SITE = """\
 sites:
   - origin: {bucket: downloads, region: us-east-1}

@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearbucket.config.expected_values import expected, is_text, words_of
-from nearbucket.config.schema import schema_at, sections
+from nearbucket.config.json_schema.expected_values import expected, is_text, words_of
+from nearbucket.config.json_schema.schema import schema_at, sections
 from nearbucket.config.value_types import SettingError, nearest, without_secrets
 from nearbucket.config.yaml_errors import quoted
 
