@@ -12,7 +12,7 @@ import typer
 
 from nearbucket.config.file import DEFAULT_FILE, ConfigObject, load
 from nearbucket.config.json_schema.schema import json_schema
-from nearbucket.config.new_config import SCHEMA_FILE, FirstSite, first_config
+from nearbucket.config.yaml_text.new_config import SCHEMA_FILE, FirstSite, first_config
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from nearbucket.cli.ranges import lookup, ranges_app
 from nearbucket.cli.sync import sync
 from nearbucket.config.file import load, masked
 from nearbucket.config.json_schema.schema import json_schema
-from nearbucket.config.yaml_document import write_yaml
+from nearbucket.config.yaml_text.yaml_document import write_yaml
 from nearbucket.errors import ProxyError
 from nearbucket.s3.sdk.direct_access import refuse_variables
 from nearbucket.version import version_text

@@ -7,8 +7,7 @@ In reading order:
 
 * ``file.py``: reads the YAML file and the environment into one ``Settings``.
 * ``differences.py``: the settings in which two configurations differ.
-* ``yaml_document.py``: reads YAML 1.2, and keeps the line of each value.
-* ``yaml_errors.py``: says what is wrong in a file that is not YAML.
+* ``yaml_text/``: reads the YAML text, and writes that of a first configuration.
 * ``environment.py``: reads settings from environment variables.
 * ``settings.py``: all settings of the top level.
 * ``sites.py``: the settings of a site: its origin, its targets and its rules.
@@ -19,5 +18,4 @@ In reading order:
 * ``prices.py``: the prices by which savings and copies are estimated.
 * ``json_schema/``: the JSON Schema of the settings, and the messages about wrong settings.
 * ``named_files.py``: which files that a configuration names cannot be read.
-* ``new_config.py``: the text of a first configuration, with comments.
 """

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.config.json_schema.messages import message
 from nearbucket.config.settings import Settings
-from nearbucket.config.yaml_document import read_yaml
-from nearbucket.config.yaml_errors import Fault
+from nearbucket.config.yaml_text.yaml_document import read_yaml
+from nearbucket.config.yaml_text.yaml_errors import Fault
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nearbucket.config.yaml_document import Path_
+    from nearbucket.config.yaml_text.yaml_document import Path_
 
 FILE_VARIABLE = "NEARBUCKET_CONFIG"
 _PREFIX = "NEARBUCKET_"

@@ -15,8 +15,8 @@ from nearbucket.config.environment import FILE_VARIABLE, overlay
 from nearbucket.config.json_schema.messages import SECRETS, Sources, message, messages, shown
 from nearbucket.config.settings import Regions, Settings
 from nearbucket.config.value_types import MASK, without_secrets
-from nearbucket.config.yaml_document import YamlDocument, read_yaml
-from nearbucket.config.yaml_errors import Fault
+from nearbucket.config.yaml_text.yaml_document import YamlDocument, read_yaml
+from nearbucket.config.yaml_text.yaml_errors import Fault
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nearbucket.config.buckets import Bucket
     from nearbucket.config.json_schema.messages import Sources
     from nearbucket.config.settings import Settings
-    from nearbucket.config.yaml_document import Path_
+    from nearbucket.config.yaml_text.yaml_document import Path_
 
 
 class NamedFile(NamedTuple):

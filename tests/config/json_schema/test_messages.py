@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nearbucket.config.file import load
 from nearbucket.config.patterns import pattern_fault
-from nearbucket.config.yaml_document import read_yaml
+from nearbucket.config.yaml_text.yaml_document import read_yaml
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from rich.console import Console
 from nearbucket.cli.demo.child_process import ENDINGS, end, start
 from nearbucket.cli.demo.sample_log import write_sample_log
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
-from nearbucket.config.yaml_document import write_yaml
+from nearbucket.config.yaml_text.yaml_document import write_yaml
 from nearbucket.errors import ConfigError, OriginError
 
 KEY = "releases/demo-1.0.tar.gz"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket.config.json_schema.expected_values import expected, is_text, words_of
 from nearbucket.config.json_schema.schema import schema_at, sections
 from nearbucket.config.value_types import SettingError, nearest, without_secrets
-from nearbucket.config.yaml_errors import quoted
+from nearbucket.config.yaml_text.yaml_errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from nearbucket.config.yaml_document import Entry, Path_
+    from nearbucket.config.yaml_text.yaml_document import Entry, Path_
 
 SECRETS = ("client_address", "origin_secret", "values")
 _OF_THE_LIBRARY = re.compile(r"literal\[.*\]|constrained-.*|function-.*|KeyFiles|\[key\]").fullmatch

@@ -15,7 +15,7 @@ from nearbucket.config.value_types import Section
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nearbucket.config.yaml_document import Path_
+    from nearbucket.config.yaml_text.yaml_document import Path_
 
 Schema = dict[str, Any]
 

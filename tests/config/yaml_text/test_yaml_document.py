@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nearbucket.config.yaml_document import read_yaml, write_yaml
-from nearbucket.config.yaml_errors import Fault
+from nearbucket.config.yaml_text.yaml_document import read_yaml, write_yaml
+from nearbucket.config.yaml_text.yaml_errors import Fault
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from nearbucket.config.yaml_errors import Fault, fault_of, quoted
+from nearbucket.config.yaml_text.yaml_errors import Fault, fault_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
