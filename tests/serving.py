@@ -393,4 +393,4 @@ def probe_often(patch: pytest.MonkeyPatch, seconds: float) -> None:
         "client_check.INTERVAL": 30, "client_check.RETRY_INTERVAL": 5,
     }  # fmt: skip
     for name, length in usual.items():
-        patch.setattr(f"nearbucket.replicas.{name}", seconds * length / 3)
+        patch.setattr(f"nearbucket.replicas.health.{name}", seconds * length / 3)

@@ -12,7 +12,7 @@ from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
-from nearbucket.replicas.canaries import Canaries
+from nearbucket.replicas.health.canaries import Canaries
 from nearbucket.replicas.object_version import ABSENT, LOCKED, ObjectVersion
 from nearbucket.s3.credentials import SdkCredentials
 from tests.conftest import SAMPLES

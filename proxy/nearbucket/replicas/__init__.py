@@ -14,12 +14,7 @@ In reading order:
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
 * ``origin_versions.py``: learns from the origin's responses that an object has changed.
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
-* ``canaries.py``: a few objects of a bucket, by which a probe notices that it was replaced.
-* ``health_check.py``: probes all targets every few seconds, and says which are down.
-* ``origin_check.py``: says at the start and after a reload that an origin bucket does not exist.
-* ``client_check.py``: requests objects as clients do, and says which targets clients cannot read.
-* ``client_target.py``: a target as clients see it, and the sites and regions that use it.
-* ``circuit_breaker.py``: tells when redirects of too many clients fail.
+* ``health/``: which targets are down, and which ones clients cannot read.
 * ``warm_up.py``: fills the object caches of all workers at the start.
 * ``catalog_source.py``: reads one bucket for the warm-up.
 * ``inventory_report.py``: reads an S3 Inventory report, in place of a listing.

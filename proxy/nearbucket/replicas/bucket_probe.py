@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.client import OriginClient
-from nearbucket.replicas.canaries import Sighting
+from nearbucket.replicas.health.canaries import Sighting
 from nearbucket.replicas.object_version import ABSENT, DENIED, LOCKED, ObjectVersion
 from nearbucket.s3.copy_mark import TAG, etag_in_metadata, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from nearbucket.config.buckets import Bucket
-    from nearbucket.replicas.canaries import Canaries
+    from nearbucket.replicas.health.canaries import Canaries
     from nearbucket.s3.credentials import SdkCredentials
 
 HEAD_TIMEOUT = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.policy.model import Reason
-from nearbucket.replicas.client_target import ClientTarget
+from nearbucket.replicas.health.client_target import ClientTarget
 from nearbucket.replicas.object_version import ABSENT
 from nearbucket.s3.unreadable import Unreadable
 

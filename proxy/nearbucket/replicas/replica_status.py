@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.check_queue import NO_CLIENT
-from nearbucket.replicas.client_check import ClientChecker
-from nearbucket.replicas.client_target import target_text, target_uses
-from nearbucket.replicas.health_check import HealthChecker
+from nearbucket.replicas.health.client_check import ClientChecker
+from nearbucket.replicas.health.client_target import target_text, target_uses
+from nearbucket.replicas.health.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.origin_versions import LATELY, OriginVersions
 from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, barriers_of, etags_of

@@ -17,7 +17,7 @@ from nearbucket.errors import OriginError, ProxyError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.regions.list_guard import RangesUse
-from nearbucket.replicas.origin_check import OriginCheck
+from nearbucket.replicas.health.origin_check import OriginCheck
 from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.s3.sdk.direct_access import refuse_variables
 from nearbucket.supervisor.admin.admin_api import application

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.replicas import health_check as module
 from nearbucket.replicas.bucket_probe import BucketHealth, ProbeResult
-from nearbucket.replicas.health_check import RISE, SLOW_RISE, HealthChecker
+from nearbucket.replicas.health import health_check as module
+from nearbucket.replicas.health.health_check import RISE, SLOW_RISE, HealthChecker
 from nearbucket.replicas.object_version import ObjectVersion
 from tests.bucketserver import until
 from tests.serving import PATIENCE
@@ -21,7 +21,7 @@ from tests.serving import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from nearbucket.replicas.canaries import Canaries
+    from nearbucket.replicas.health.canaries import Canaries
 
 TEXT = "site dl in us-west-2, bucket west"
 ONE = ObjectVersion(1, "one")

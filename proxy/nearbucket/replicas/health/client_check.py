@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
-from nearbucket.replicas.circuit_breaker import CircuitBreaker
+from nearbucket.replicas.health.circuit_breaker import CircuitBreaker
 from nearbucket.replicas.object_version import ABSENT
 from nearbucket.s3.client_request import request_byte
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from nearbucket.replicas.client_target import ClientTarget, TargetUse
+    from nearbucket.replicas.health.client_target import ClientTarget, TargetUse
     from nearbucket.telemetry.metrics import Counters
 
 INTERVAL = 30.0

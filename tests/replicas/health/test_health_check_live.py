@@ -11,7 +11,7 @@ from aiohttp import web
 from nearbucket.config.buckets import Target
 from nearbucket.replicas import bucket_probe
 from nearbucket.replicas.bucket_probe import BucketProbe
-from nearbucket.replicas.health_check import HealthChecker
+from nearbucket.replicas.health.health_check import HealthChecker
 from nearbucket.s3.credentials import SdkCredentials
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BUCKET, BucketServer, until

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nearbucket.replicas.circuit_breaker import (
+from nearbucket.replicas.health.circuit_breaker import (
     LEAST,
     LEAST_HALF_OPEN,
     OPEN_TIME,

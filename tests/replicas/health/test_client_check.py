@@ -11,11 +11,11 @@ import pytest
 from nearbucket.config.buckets import Target
 from nearbucket.errors import OriginError
 from nearbucket.policy.model import Reason
-from nearbucket.replicas import client_check as module
 from nearbucket.replicas.bucket_probe import BucketProbe
-from nearbucket.replicas.circuit_breaker import LEAST, OPEN_TIME
-from nearbucket.replicas.client_check import FALL, RISE, ClientChecker
-from nearbucket.replicas.client_target import ClientTarget, TargetUse
+from nearbucket.replicas.health import client_check as module
+from nearbucket.replicas.health.circuit_breaker import LEAST, OPEN_TIME
+from nearbucket.replicas.health.client_check import FALL, RISE, ClientChecker
+from nearbucket.replicas.health.client_target import ClientTarget, TargetUse
 from nearbucket.replicas.replica_status import DOWN, ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters

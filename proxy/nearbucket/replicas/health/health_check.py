@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.replicas.bucket_probe import BucketHealth, ProbeResult
-from nearbucket.replicas.canaries import Canaries
+from nearbucket.replicas.health.canaries import Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

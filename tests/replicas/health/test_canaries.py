@@ -9,7 +9,7 @@ import pytest
 
 from nearbucket.config.buckets import Target
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
-from nearbucket.replicas.canaries import MOST, Canaries
+from nearbucket.replicas.health.canaries import MOST, Canaries
 from nearbucket.s3.credentials import SdkCredentials
 from tests.bucketserver import BucketServer, until
 

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
-from nearbucket.replicas.canaries import Canaries
+from nearbucket.replicas.health.canaries import Canaries
 from nearbucket.s3.http_session import client_session
 
 if TYPE_CHECKING:
