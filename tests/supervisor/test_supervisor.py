@@ -32,7 +32,7 @@ from nearbucket.supervisor.prefork import PreforkedWorkers
 from nearbucket.supervisor.snapshot import Snapshot, fingerprint
 from nearbucket.supervisor.stack_dump import StackDump
 from nearbucket.supervisor.supervisor import Supervisor
-from nearbucket.telemetry.missing_copies import MissingCopy
+from nearbucket.telemetry.history.missing_copies import MissingCopy
 from tests.build import ranges
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry, ObjectEntry
     from nearbucket.frontend.returning_clients.sibling_ranges import SiblingRanges
     from nearbucket.telemetry.access_log import AccessLog
+    from nearbucket.telemetry.history.missing_copies import MissingCopies
     from nearbucket.telemetry.log_format import LineEnds, LogFormat
     from nearbucket.telemetry.metrics import Counters
-    from nearbucket.telemetry.missing_copies import MissingCopies
 
 _PARTIAL_CONTENT, _FIRST_ERROR = 206, 400
 """Statuses, as plain numbers because members of an Enum are slow in Python 3.11."""

@@ -18,8 +18,8 @@ from nearbucket.frontend.returning_clients.recent_redirects import SharedTable
 from nearbucket.origin.missing_objects import MissingObjects
 from nearbucket.policy.engine import Engine
 from nearbucket.telemetry.access_log import AccessLog
+from nearbucket.telemetry.history.missing_copies import MissingCopies
 from nearbucket.telemetry.metrics import Counters
-from nearbucket.telemetry.missing_copies import MissingCopies
 
 if TYPE_CHECKING:
     import asyncio

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from nearbucket.frontend.returning_clients.stuck_clients import StuckClient
     from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.s3.credentials import Credentials
+    from nearbucket.telemetry.history.missing_copies import MissingCopy
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.missing_copies import MissingCopy
 
 LAST_STATS = 1 << 62
 """The number of a worker's last ``Stats``, which answers every request."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from nearbucket.supervisor.admin.status import Past
 from nearbucket.supervisor.admin.target_times import TargetTimes
-from nearbucket.telemetry.missing_copies import merged
-from nearbucket.telemetry.month_estimate import MonthEstimate
+from nearbucket.telemetry.history.missing_copies import merged
+from nearbucket.telemetry.history.month_estimate import MonthEstimate
+from nearbucket.telemetry.history.recent_answers import latest
+from nearbucket.telemetry.history.traffic_history import TrafficHistory
 from nearbucket.telemetry.process_totals import HighWater
-from nearbucket.telemetry.recent_answers import latest
 from nearbucket.telemetry.savings import Savings
-from nearbucket.telemetry.traffic_history import TrafficHistory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from nearbucket.regions.region_table import RegionTable
     from nearbucket.supervisor.pool.worker_handle import WorkerHandle
     from nearbucket.supervisor.reload_history import Reload
+    from nearbucket.telemetry.history.recent_answers import RecentAnswer
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.recent_answers import RecentAnswer
 
 
 class Observations:

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import Ranges
     from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
+    from nearbucket.telemetry.history.recent_answers import RecentAnswer
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.recent_answers import RecentAnswer
 
 WATCH_INTERVAL = 1.0  # seconds between two looks at the configuration, and at the figures
 EXPLAIN_MARGIN = 2.0  # seconds that a worker may take to explain, beyond catalog.wait

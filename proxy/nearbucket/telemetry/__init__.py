@@ -8,14 +8,11 @@ In reading order:
 * ``metrics.py``: every metric, and the counters of one process.
 * ``process_totals.py``: the metrics of all processes together.
 * ``savings.py``: the dollars that the redirected bytes save.
-* ``month_estimate.py``: what a month saves and still costs, from the last 24 hours.
-* ``traffic_history.py``: the last hour, day and week, kept in memory.
-* ``missing_copies.py``: the objects that were asked for and that targets lack.
+* ``history/``: traffic, money, missing copies and answers of the past, kept in memory.
 * ``prometheus.py``: metrics in Prometheus' text format.
 * ``embedded_metrics.py``: main figures as log lines for CloudWatch.
 * ``log_format.py``: the fields of a log line, as JSON or in CloudFront's W3C format.
 * ``access_log.py``: collects lines of the access log.
-* ``recent_answers.py``: the last answers, read from these lines.
 * ``process_log.py``: the lines of ``logging``, as text or JSON.
 * ``line_writer.py``: writes the lines of either log in a thread of its own.
 * ``utc_text.py``: times as text.

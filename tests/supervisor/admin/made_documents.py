@@ -13,12 +13,12 @@ from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import Past, status_of
 from nearbucket.supervisor.admin.target_times import TargetTimes
 from nearbucket.supervisor.reload_history import APPLIED, REFUSED, Reload
+from nearbucket.telemetry.history.missing_copies import MissingCopy
+from nearbucket.telemetry.history.month_estimate import MonthEstimate
+from nearbucket.telemetry.history.recent_answers import RecentAnswer
+from nearbucket.telemetry.history.traffic_history import TrafficHistory
 from nearbucket.telemetry.metrics import SECONDS, Counters
-from nearbucket.telemetry.missing_copies import MissingCopy
-from nearbucket.telemetry.month_estimate import MonthEstimate
-from nearbucket.telemetry.recent_answers import RecentAnswer
 from nearbucket.telemetry.savings import Savings
-from nearbucket.telemetry.traffic_history import TrafficHistory
 from nearbucket.telemetry.utc_text import utc_text
 from tests.build import settings, snapshot
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.policy.engine import Engine
+    from nearbucket.telemetry.history.recent_answers import RecentAnswer
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.recent_answers import RecentAnswer
 
 NAMED = settings(site={"hosts": ["dl.example", "other.example"]})
 FORWARDED = settings(client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]})

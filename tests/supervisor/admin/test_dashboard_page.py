@@ -20,8 +20,8 @@ from nearbucket.supervisor.admin.dashboard.traffic_chart import (
     scale_of,
 )
 from nearbucket.supervisor.admin.history_document import history_of
-from nearbucket.telemetry.recent_answers import RecentAnswer
-from nearbucket.telemetry.traffic_history import TrafficHistory
+from nearbucket.telemetry.history.recent_answers import RecentAnswer
+from nearbucket.telemetry.history.traffic_history import TrafficHistory
 from tests.supervisor.admin.made_documents import HOSTILE, NOW, documents, page
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -15,15 +15,15 @@ from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.explain import PATH_STARTS, ExplainQuery, explained
 from nearbucket.supervisor.admin.admin_protection import EXPLAIN, protect
 from nearbucket.supervisor.admin.dashboard.dashboard_page import View, own_text, page_of
-from nearbucket.telemetry.traffic_history import WINDOWS
+from nearbucket.telemetry.history.traffic_history import WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.explain import Explanation
+    from nearbucket.telemetry.history.recent_answers import RecentAnswer
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.recent_answers import RecentAnswer
 
 
 class SupervisorView(Protocol):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.policy.model import Action
-from nearbucket.telemetry.traffic_history import WINDOWS
+from nearbucket.telemetry.history.traffic_history import WINDOWS
 from nearbucket.telemetry.utc_text import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nearbucket.telemetry.traffic_history import Interval, TrafficHistory
+    from nearbucket.telemetry.history.traffic_history import Interval, TrafficHistory
 
 GROUPS = ("redirected", "not_redirected", "outside")
 QUANTILES = {"p50": 0.5, "p99": 0.99}

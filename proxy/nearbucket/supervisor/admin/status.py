@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from nearbucket.supervisor.admin.target_times import TargetTimes
     from nearbucket.supervisor.reload_history import Reload
     from nearbucket.supervisor.snapshot import Snapshot
+    from nearbucket.telemetry.history.missing_copies import MissingCopy
+    from nearbucket.telemetry.history.month_estimate import MonthFigures
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.missing_copies import MissingCopy
-    from nearbucket.telemetry.month_estimate import MonthFigures
 
 _FIGURES = (
     "nearbucket_redirects_total", "nearbucket_redirected_bytes_total", "nearbucket_saved_usd_total",

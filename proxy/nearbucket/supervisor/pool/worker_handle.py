@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from nearbucket.frontend.returning_clients.stuck_clients import StuckClient
     from nearbucket.policy.explain import Explanation
     from nearbucket.s3.credentials import SdkCredentials
+    from nearbucket.telemetry.history.missing_copies import MissingCopy
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.missing_copies import MissingCopy
 
 _log = logging.getLogger(__name__)
 

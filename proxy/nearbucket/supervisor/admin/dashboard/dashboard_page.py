@@ -14,13 +14,13 @@ from nearbucket.supervisor.admin.dashboard.traffic_section import (
     answers_section,
     traffic_section,
 )
-from nearbucket.telemetry.traffic_history import WINDOWS
+from nearbucket.telemetry.history.traffic_history import WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from nearbucket.telemetry.recent_answers import RecentAnswer
+    from nearbucket.telemetry.history.recent_answers import RecentAnswer
 
 _FORM = (
     ("ip", "address", "192.0.2.7", True),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nearbucket.analysis.report.markup import Part
-    from nearbucket.telemetry.recent_answers import RecentAnswer
+    from nearbucket.telemetry.history.recent_answers import RecentAnswer
 
 _STATES = {True: "up", False: "down", None: "not known"}
 _REDIRECTED = "nearbucket_redirects_total"

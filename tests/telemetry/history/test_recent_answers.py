@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nearbucket.telemetry.history.recent_answers import SHOWN, RecentAnswer, latest
 from nearbucket.telemetry.log_format import (
     ClientFields,
     JsonFormat,
@@ -12,7 +13,6 @@ from nearbucket.telemetry.log_format import (
     LogFormat,
     W3cFormat,
 )
-from nearbucket.telemetry.recent_answers import SHOWN, RecentAnswer, latest
 
 HOSTILE = '"><script>\t\\ é\u202e'
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nearbucket.telemetry.history.traffic_history import WINDOWS, TrafficHistory, quantile
 from nearbucket.telemetry.metrics import SECONDS
-from nearbucket.telemetry.traffic_history import WINDOWS, TrafficHistory, quantile
 
 if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values

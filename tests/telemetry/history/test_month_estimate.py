@@ -8,13 +8,13 @@ import pytest
 
 from nearbucket.pricing.bill import Usage, bill
 from nearbucket.pricing.tariff import tariff
-from nearbucket.telemetry.month_estimate import MONTH, MonthEstimate
+from nearbucket.telemetry.history.month_estimate import MONTH, MonthEstimate
 from nearbucket.telemetry.savings import Savings
 from tests.build import settings
 
 if TYPE_CHECKING:
+    from nearbucket.telemetry.history.month_estimate import MonthFigures
     from nearbucket.telemetry.metrics import Values
-    from nearbucket.telemetry.month_estimate import MonthFigures
 
 GB = 2**30
 HOUR = 3600.0

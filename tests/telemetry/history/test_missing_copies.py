@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from nearbucket.telemetry.missing_copies import (
+from nearbucket.telemetry.history.missing_copies import (
     FORGOTTEN_AFTER,
     MOST,
     SHOWN,
