@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from nearbucket.config.file import ConfigObject
 from nearbucket.errors import ConfigError, OriginError
+from nearbucket.s3.sdk import config_object
+from nearbucket.s3.sdk.ambient_bucket import ambient_bucket
 from nearbucket.s3.sdk.config_object import fetch
 from nearbucket.supervisor import config_source
 from nearbucket.supervisor.config_source import source_of
@@ -163,6 +166,17 @@ async def test_an_object_that_cannot_be_a_configuration_is_not_read_whole(
 ) -> None:
     await upload(s3, "x" * ((4 << 20) + 1))
     with pytest.raises(ConfigError, match="is larger than 4 MiB"):
+        await fetch(url)
+    await remove(s3)
+
+
+async def test_a_right_that_is_missing_is_named(
+    s3: LocalS3, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await upload(s3, "one")
+    without_keys = replace(ambient_bucket(s3.private), credentials="anonymous")
+    monkeypatch.setattr(config_object, "ambient_bucket", lambda _: without_keys)
+    with pytest.raises(ConfigError, match=r"AccessDenied: .* needs s3:GetObject on it"):
         await fetch(url)
     await remove(s3)
 

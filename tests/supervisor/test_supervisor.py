@@ -146,6 +146,18 @@ async def test_a_reload_that_one_worker_cannot_apply_is_refused_and_undone_in_al
     assert bad.modes == ["on", "on", "shadow"]
 
 
+async def test_reloads_of_a_signal_and_of_a_change_take_turns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "nearbucket.yaml"
+    async with supervised(file, Worker()) as supervisor:
+        write(file, "off")
+        await asyncio.gather(supervisor.reload(), supervisor.reload())
+    found = [line for line in caplog.messages if line.startswith("configuration reloaded")]
+    assert [line.endswith("no setting has changed") for line in found] == [False, True]
+
+
 async def test_the_status_is_that_of_one_moment(tmp_path: Path) -> None:
     """Workers take a while to send their metrics, and a reload may come meanwhile."""
     file = tmp_path / "nearbucket.yaml"

@@ -100,7 +100,7 @@ class Supervisor:
         self._origin_check = OriginCheck(self._pool.credentials)
         self._warm_up: WarmUp | None = None
         self._warm_up_task: asyncio.Task[None] | None = None
-        self._swapping = asyncio.Lock()
+        self._swapping, self._reloading_in_turn = asyncio.Lock(), asyncio.Lock()
         self._reloads = ReloadHistory()
         self._needs_restart: str | None = None
         self._without_prefixes: list[str] = []
@@ -225,22 +225,23 @@ class Supervisor:
         Settings that are read only at the start stay as they are. The rest is applied all the same:
         a target may have to be switched off at once.
         """
-        before = self.settings
-        try:
-            read = load(await self._config.read())
-            refuse_variables(read)
-            settings = without_restart(before, read)
-            await self._swap(settings=settings)
-        except Exception as error:
-            self._refuse(error)
-        else:
-            changes, name = changes_line(before, settings), fingerprint(settings)
-            self._reloads.add(Reload(time.time(), APPLIED, name, changes))
-            _log.info("configuration reloaded: %s; %s", name, changes)
-            self._note_restart(restart_needed(before, read))
-            self._warn_of_targets()
-            self._check_credentials()
-            self._origin_check.use(self.settings.sites)
+        async with self._reloading_in_turn:  # a signal, and a change that is seen meanwhile
+            before = self.settings
+            try:
+                read = load(await self._config.read())
+                refuse_variables(read)
+                settings = without_restart(before, read)
+                await self._swap(settings=settings)
+            except Exception as error:
+                self._refuse(error)
+            else:
+                changes, name = changes_line(before, settings), fingerprint(settings)
+                self._reloads.add(Reload(time.time(), APPLIED, name, changes))
+                _log.info("configuration reloaded: %s; %s", name, changes)
+                self._note_restart(restart_needed(before, read))
+                self._warn_of_targets()
+                self._check_credentials()
+                self._origin_check.use(self.settings.sites)
 
     def _note_restart(self, keys: Sequence[str]) -> None:
         """Log and keep which settings of the file are not in use."""

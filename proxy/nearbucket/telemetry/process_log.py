@@ -68,6 +68,8 @@ class ProcessLog(logging.Handler):
         self._refused = 0
         # A fork has its parent's handler. Not closed: what that holds, the parent writes.
         logging.getLogger().handlers = [self]
+        for sdk in ("aiobotocore", "botocore"):  # their debug lines have session tokens
+            logging.getLogger(sdk).setLevel(logging.INFO)
 
     @property
     def dropped(self) -> int:

@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 
 from nearbucket.config.file import ConfigObject
 from nearbucket.errors import ConfigError, OriginError
+from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.ambient_bucket import SCHEME, ambient_bucket, ambient_error
-from nearbucket.s3.sdk.sdk_client import FAULTS, opened
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +75,11 @@ async def _ask(url: str, **condition: str) -> ConfigObject:
             503, f"{url}: no answer within {_PATIENCE:.0f} s; is S3 reachable from here?"
         ) from None
     except FAULTS as error:
+        if kind_of(error) is ErrorKind.NOT_ALLOWED:  # for a missing object too
+            raise ConfigError(
+                f"{url}: {code_of(error)}: not allowed, or missing; the role of this process needs "
+                "s3:GetObject on it"
+            ) from None
         raise ambient_error(error, location, url) from None
     except (aiohttp.ClientError, LookupError, ValueError) as error:  # what the SDK lets through
         raise OriginError(503, f"{url}: no usable answer: {error!r}") from None
