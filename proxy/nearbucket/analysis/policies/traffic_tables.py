@@ -6,8 +6,6 @@ has a ``%``, since one object can be encoded in several ways.
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.errors import RequestError
@@ -20,12 +18,13 @@ if TYPE_CHECKING:
 
 _BATCH = 10_000
 _PATHS = r"""
-CREATE TEMP TABLE paths AS SELECT key, host, object, first_day, sent,
-  max(size) OVER (PARTITION BY key) AS size
+CREATE TEMP TABLE paths AS SELECT key, max(size) AS size, min(first_day) AS first_day,
+  sum(sent)::BIGINT AS sent, list(object ORDER BY host) AS objects,
+  list(host ORDER BY host) AS hosts
 FROM (SELECT object, (min(day) - (SELECT min(day) FROM facts))::INTEGER AS first_day,
         coalesce(sum(bytes) FILTER (status IN (200, 206)), 0)::BIGINT AS sent
       FROM facts WHERE object IS NOT NULL AND status IN (200, 206, 304) GROUP BY object)
-JOIN objects USING (object) ORDER BY contains(key, '%') DESC, key, host
+JOIN objects USING (object) GROUP BY key ORDER BY contains(key, '%') DESC, key
 """
 _NUMBERS = """
 SELECT (SELECT coalesce(max(day) - min(day) + 1, 0) FROM facts),
@@ -37,7 +36,7 @@ WHERE status IN (200, 206, 304) AND host NOT IN ('', '-') GROUP BY host
 ORDER BY coalesce(sum(bytes) FILTER (status IN (200, 206)), 0) DESC, host
 """
 _EACH = """
-SELECT key, size, first_day, sent, object, host FROM paths WHERE coalesce(size, 0) >= ?
+SELECT key, size, first_day, sent, objects, hosts FROM paths WHERE coalesce(size, 0) >= ?
 """
 
 
@@ -137,11 +136,10 @@ class TrafficTables:
 
     def _each_path(self, smallest: int) -> Iterator[tuple[LoggedObject, bool]]:
         """The object of each path, and whether the path is percent-encoded."""
-        for sent, rows in groupby(self.rows(_EACH, [smallest]), itemgetter(0)):
+        for sent, size, first_day, count, numbers, hosts in self.rows(_EACH, [smallest]):
             try:
                 key = object_key("/" + sent)
             except RequestError:
                 continue
-            _, sizes, days, counts, numbers, hosts = zip(*rows, strict=True)
-            found = LoggedObject(key, sizes[0], min(days), sum(counts), numbers, hosts)
+            found = LoggedObject(key, size, first_day, count, tuple(numbers), tuple(hosts))
             yield found, "%" in sent
