@@ -51,6 +51,7 @@ def test_every_command_says_what_it_does(nearbucket: Run, command: str, sentence
 @pytest.mark.parametrize(
     ("command", "options"),
     [
+        ("", ["--version", "--install-completion", "--show-completion"]),
         ("serve", ["--config"]),
         ("check", ["--config", "--offline", "--sample", "--json"]),
         ("explain", ["--config", "--ip", "--host", "--method", "--header", "--json", "URL-PATH"]),

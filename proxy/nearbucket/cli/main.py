@@ -10,7 +10,7 @@ import gc
 import logging
 import sys
 from functools import cache
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +36,9 @@ from nearbucket.config.yaml_text.yaml_document import write_yaml
 from nearbucket.errors import ProxyError
 from nearbucket.s3.sdk.direct_access import refuse_variables
 from nearbucket.version import version_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 
@@ -170,9 +173,9 @@ for parent, command, *examples in (
 
 
 @cache
-def command_line() -> typer.core.TyperGroup:
-    """``app`` with all its commands. Takes 20 ms of CPU time, once a process."""
-    return typer.main.get_group(app)
+def command_line() -> Callable[[], Any]:
+    """``app`` with its commands and shell completion. Takes 20 ms of CPU time, once a process."""
+    return typer.main.get_command(app)
 
 
 def main() -> None:
