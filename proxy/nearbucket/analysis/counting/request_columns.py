@@ -25,6 +25,7 @@ from nearbucket.analysis.counting.coded_columns import (
     ids_of,
     texts_of,
 )
+from nearbucket.analysis.counting.request_times import seconds_of, within
 from nearbucket.analysis.reading import formats
 from nearbucket.analysis.reading.formats import BOUNDS
 from nearbucket.analysis.reading.sources import ALWAYS
@@ -47,7 +48,6 @@ _BROKEN_PERCENT = 95
 _OK, _PARTIAL = 200, 206
 _LONGEST = 1 << 30  # without an end, Arrow 26 fails
 _DAY = 86400
-_FIRST, _END = 946684800, 4102444800  # 2000-01-01 and 2100-01-01
 
 
 NewIds = Callable[[pa.Array], pa.Array]
@@ -140,10 +140,10 @@ def request_columns(
             left_out[reason] = lost
         return table.filter(kept) if lost else table
 
-    table = table.append_column("seconds", _of_logs(_seconds(table)))
+    table = table.append_column("seconds", seconds_of(table))
     table = keep(table, array_of(pc.is_valid(table["seconds"])), NO_TIME)
     if rules.period.since or rules.period.until:
-        table = keep(table, _within(table["seconds"], rules.period), OTHER_TIME)
+        table = keep(table, within(table["seconds"], rules.period), OTHER_TIME)
     if rules.hosts:
         wanted = _host(table).picked(rules.hosts.__contains__, pa.bool_())
         table = keep(table, wanted, OTHER_HOST)
@@ -349,53 +349,3 @@ def _counts(raw: bytes, cookies: re.Pattern[str]) -> bool:
         return False
     names = {pair.partition("=")[0].strip() for pair in re.split("[;,]", text)}
     return any(cookies.fullmatch(name) for name in names - {""} or {""})
-
-
-TIME_COLUMNS = frozenset({"date", "time", "timestamp", "timestamp_ms"})
-"""The columns of logs that ``in_period`` needs, as far as a log has them."""
-
-
-def in_period(table: pa.Table, period: Period) -> pa.Table:
-    """The requests of a period; without those that have no time, unless it is open at both ends."""
-    if period.since is None and period.until is None:
-        return table
-    return table.filter(_within(pa.chunked_array([_of_logs(_seconds(table))]), period))
-
-
-def _within(seconds: pa.ChunkedArray, period: Period) -> pa.Array:
-    kept = pc.is_valid(seconds)
-    if period.since is not None:
-        kept = pc.and_(kept, pc.greater_equal(seconds, int(period.since.timestamp())))
-    if period.until is not None:
-        kept = pc.and_(kept, pc.less(seconds, int(period.until.timestamp())))
-    return array_of(kept)
-
-
-def _seconds(table: pa.Table) -> pa.Array:
-    """Unix times; null where a row has none that can be read."""
-    names = table.column_names
-    if "date" in names and "time" in names:
-        day, clock = (array_of(table[name]).cast(pa.int32()) for name in ("date", "time"))
-        return pc.add(pc.multiply(day.cast(pa.int64()), _DAY), clock.cast(pa.int64()))
-    if "timestamp_ms" in names:
-        return coded(table["timestamp_ms"]).picked(lambda raw: _epoch(raw, 1000), pa.int64())
-    if "timestamp" in names:
-        return coded(table["timestamp"]).picked(lambda raw: _epoch(raw, 1), pa.int64())
-    return pa.nulls(len(table), pa.int64())
-
-
-def _of_logs(seconds: pa.Array) -> pa.Array:
-    """The times of this century: one damaged date would make a log of days one of centuries."""
-    bounds = pc.min_max(seconds).as_py()
-    if bounds["min"] is None or (bounds["min"] >= _FIRST and bounds["max"] < _END):
-        return seconds
-    fits = pc.and_(pc.greater_equal(seconds, _FIRST), pc.less(seconds, _END))
-    return pc.if_else(fits, seconds, None)
-
-
-def _epoch(raw: bytes, unit: int) -> int | None:
-    try:
-        seconds = float(raw) / unit
-    except ValueError:
-        return None
-    return int(seconds) if 0 <= seconds < 1 << 33 else None

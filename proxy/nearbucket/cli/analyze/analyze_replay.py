@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yarl import URL
 
-from nearbucket.analysis.counting.request_columns import TIME_COLUMNS, in_period
+from nearbucket.analysis.counting.request_times import TIME_COLUMNS, in_period
 from nearbucket.analysis.live_replay import replay_comparison
 from nearbucket.analysis.live_replay.replay_requests import COLUMNS
 from nearbucket.analysis.live_replay.traffic_replay import ReplayPlan, own_url, replay_logs
