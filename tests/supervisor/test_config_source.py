@@ -11,7 +11,7 @@ import pytest
 
 from nearbucket.config.file import ConfigObject
 from nearbucket.errors import ConfigError, OriginError
-from nearbucket.s3.sdk import config_object
+from nearbucket.s3.sdk import config_object, sdk_client
 from nearbucket.s3.sdk.ambient_bucket import ambient_bucket
 from nearbucket.s3.sdk.config_object import fetch
 from nearbucket.supervisor import config_source
@@ -19,6 +19,7 @@ from nearbucket.supervisor.config_source import source_of
 from tests.e2e.running import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import LocalS3
@@ -27,13 +28,14 @@ KEY = "settings/nearbucket.yaml"
 
 
 @pytest.fixture
-def url(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> str:
+def url(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An address for a configuration, which the SDK's variables lead to."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.server.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.server.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.server.secret_key)
     monkeypatch.setattr(config_source, "ASK_INTERVAL", 0.0)
-    return f"s3://{s3.private}/{KEY}"
+    yield f"s3://{s3.private}/{KEY}"
+    sdk_client._session()._credentials = None  # the SDK's session keeps what it once found
 
 
 async def upload(s3: LocalS3, text: str) -> None:

@@ -85,7 +85,7 @@ def test_what_is_taken_back_is_paid_by_later_savings_before_a_counter_rises() ->
     assert scraped(11, 5.5, 4) == [11, 5.5, 4]
 
 
-def test_what_one_region_loses_is_not_claimed_in_the_sum_of_all() -> None:
+def test_what_one_region_loses_is_not_claimed_in_the_sum_of_its_site() -> None:
     shown = HighWater()
 
     def scraped(west: float, east: float) -> dict[str, float]:
@@ -100,8 +100,15 @@ def test_what_one_region_loses_is_not_claimed_in_the_sum_of_all() -> None:
     assert scraped(40, -20) == {"west": 18, "east": 2}
 
 
+def test_what_one_site_loses_is_no_loss_of_another() -> None:
+    shown, (name, *_) = HighWater(), MAY_FALL
+    for one, other in ((10, 0), (4, 5)):
+        held = shown.hold({name: {("one", "west"): one, ("other", "west"): other}})[name]
+    assert held == {("one", "west"): 10, ("other", "west"): 5}
+
+
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(-9, 99)), max_size=12))
-def test_the_sum_shown_is_the_highest_true_sum_and_no_series_falls(
+def test_a_sites_sum_shown_is_the_highest_true_sum_and_no_series_falls(
     history: list[dict[str, int]],
 ) -> None:
     shown = HighWater()
@@ -112,7 +119,7 @@ def test_the_sum_shown_is_the_highest_true_sum_and_no_series_falls(
         for figures in history:
             latest |= figures
             highest = max(highest, sum(latest.values()))
-            held = shown.hold({name: {(each,): figure for each, figure in figures.items()}})
+            held = shown.hold({name: {("dl", each): figure for each, figure in figures.items()}})
             after = held.get(name, {})
             assert all(after[each] >= figure for each, figure in before.items())
             assert sum(after.values()) == highest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from nearbucket.telemetry.metrics import GAUGES, MAY_FALL
@@ -29,12 +30,12 @@ def total(parts: Iterable[Values]) -> Values:
 
 
 class HighWater:
-    """Shows the counters of savings so that none falls, and their sum is at most the highest one.
+    """Shows the counters of savings so that none falls, and a site's sum is its highest one.
 
     Prometheus takes a fall for a restart, and would count everything before it once more. So after
     a subtraction (``Counters.take_back``, costs in ``Savings``) a counter stands still until later
-    savings have made up for it: its own, or those of other series, which then do not count either.
-    Otherwise the sum over regions would claim what one of them has lost again.
+    savings have made up for it: its own, or those of the site's other regions, which then do not
+    count either. Otherwise the sum over regions would claim what one of them has lost again.
     """
 
     __slots__ = ("_latest", "_shown")
@@ -48,12 +49,14 @@ class HighWater:
         for name, shown in self._shown.items():
             latest = self._latest[name]
             latest |= values.get(name, {})
-            left = sum(latest.values()) - sum(shown.values())
+            left = defaultdict[str, float](float)  # what may be added, by site
             for labels, figure in latest.items():
-                known = shown.get(labels, 0)
-                rise = max(0, min(figure - known, left))
+                left[labels[0]] += figure - shown.get(labels, 0)
+            for labels, figure in latest.items():
+                known, site = shown.get(labels, 0), labels[0]
+                rise = max(0, min(figure - known, left[site]))
                 shown[labels] = known + rise
-                left -= rise
+                left[site] -= rise
             if shown:
                 values[name] = {**values.get(name, {}), **shown}
         return values

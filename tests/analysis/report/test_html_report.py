@@ -245,7 +245,7 @@ def test_a_wheel_has_everything_that_a_page_is_made_of(tmp_path: Path) -> None:
     made = [sys.executable, "-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation"]
     copied = tmp_path / "source"
     copied.mkdir()
-    for name in (FOLDER_OF_SOURCES, "pyproject.toml", "README.md", "LICENSE"):
+    for name in (FOLDER_OF_SOURCES, "docs", "pyproject.toml", "README.md", "LICENSE"):
         (copied / name).symlink_to(ROOT / name)
     subprocess.run([*made, "-q", "-w", tmp_path, copied], check=True, timeout=100, cwd=tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
