@@ -39,6 +39,7 @@ class Design:
         cdn: Bytes that CloudFront gives to clients.
         requests: Requests to CloudFront for each download.
         product: Whether the product runs at all.
+        function: Whether a CloudFront Function redirects.
         internet: Bytes that leave AWS without a CDN, from S3 or the load balancer.
         regions: Bytes that S3 sends to clients in another region.
     """
@@ -48,6 +49,7 @@ class Design:
     cdn: float
     requests: float = 1.0
     product: bool = True
+    function: bool = False
     internet: float = 0.0
     regions: float = 0.0
 
@@ -59,6 +61,9 @@ DESIGNS = (
     Design("(b) redirect to a cached distribution", 0, FAR + REST, 2 - NEAR),
     Design("all uncached", FAR + REST, FAR + REST),
 )
+FUNCTION = Design("CloudFront Function", 0, FAR + REST, product=False, function=True)
+FUNCTION_REQUEST = (0.10 + 1.1 * 0.03) / 1e6
+"""A run, and 1.1 reads of its store (CloudFront pricing; the reads not verified)."""
 WITHOUT_CDN = (
     Design("no CDN, no nearbucket", 0, 0, 0, product=False, internet=FAR + REST, regions=NEAR / 2),
     Design("no CDN, nearbucket", FAR + REST, 0, 0, internet=FAR + REST),
@@ -75,12 +80,13 @@ def usd(design: Design, tb: float, prices: Tariff) -> float:
     usage = Usage(
         {GEOGRAPHY: gb * design.cdn},
         cdn_requests=downloads * design.requests,
-        s3_get_requests=downloads if design.product else 0.0,
+        s3_get_requests=downloads if design.product else downloads * NEAR * design.function,
     )
     own = ALB_HOUR * HOURS + ALB_GB * gb * design.streamed
     own += TASKS * HOURS * (VCPU_HOUR + 2 * MEMORY_GB_HOUR)
     straight = internet(gb * design.internet) + REGIONS_GB * gb * design.regions
-    return bill(usage, prices) + straight + (own if design.product else 0.0)
+    run = FUNCTION_REQUEST * downloads * design.function
+    return bill(usage, prices) + straight + run + (own if design.product else 0.0)
 
 
 def internet(gb: float) -> float:
@@ -96,21 +102,22 @@ def rows() -> list[tuple[str, ...]]:
     """The table, with its head."""
     payg = tariff(Prices())
     head = ("design", "streamed", "CDN", "S3 in the region", *(f"{tb} TB" for tb in VOLUMES))
-    return [head, *(_row(design, payg) for design in (*DESIGNS, *WITHOUT_CDN))]
+    return [head, *(_row(design, payg) for design in (*DESIGNS, FUNCTION, *WITHOUT_CDN))]
 
 
 def rows_per_tb() -> list[tuple[str, ...]]:
     """Dollars per TB, and the volume from which a design costs less; with its head."""
     payg = tariff(Prices())
     head = ("design", *(f"{tb} TB" for tb in VOLUMES), "costs less from")
-    pairs = [*((each, DESIGNS[0]) for each in DESIGNS), *((e, WITHOUT_CDN[0]) for e in WITHOUT_CDN)]
+    pairs = [(each, DESIGNS[0]) for each in (*DESIGNS, FUNCTION)]
+    pairs += [(each, WITHOUT_CDN[0]) for each in WITHOUT_CDN]
     return [
         head,
         *(
             (
                 design.name,
                 *(f"{usd(design, tb, payg) / tb:.1f}" for tb in VOLUMES),
-                f"{break_even(design, without, payg)} TB" if design.product else "-",
+                f"{break_even(design, without, payg)} TB" if design is not without else "-",
             )
             for design, without in pairs
         ),
@@ -125,17 +132,14 @@ def break_even(design: Design, without: Design, prices: Tariff) -> int:
 def flat_rows() -> list[tuple[str, ...]]:
     """The same in CloudFront's flat-rate plans, in the smallest one that fits; with its head."""
     premium = tariff(Prices(plan="flat:premium-600"))
-    whole, redirected = DESIGNS[0], DESIGNS[2]
-    head = ("TB a month", whole.name, "(a)", "saved")
-    made: list[tuple[str, ...]] = [head]
-    for tb in (50, 125, 350, 600):
-        before, after = usd(whole, tb, premium), usd(redirected, tb, premium)
-        made.append((f"{tb}", f"{before:,.0f}", f"{after:,.0f}", f"{before - after:,.0f}"))
-    return made
+    designs = DESIGNS[0], DESIGNS[2], FUNCTION
+    head = ("TB a month", *(each.name for each in designs))
+    rows = [(tb, [usd(each, tb, premium) for each in designs]) for tb in (50, 125, 300, 350, 600)]
+    return [head, *((f"{tb}", *(f"{each:,.0f}" for each in costs)) for tb, costs in rows)]
 
 
 def _row(design: Design, payg: Tariff) -> tuple[str, ...]:
-    near = NEAR / 2 if design.regions else NEAR if design.product else 0.0
+    near = NEAR / 2 if design.regions else NEAR * (design.product or design.function)
     shares = (f"{100 * share:.0f} %" for share in (design.streamed, design.cdn, near))
     return design.name, *shares, *(f"{usd(design, tb, payg):,.0f}" for tb in VOLUMES)
 
