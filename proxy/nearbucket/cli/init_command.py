@@ -9,7 +9,10 @@ from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
+from nearbucket.cli.output import print_error
+from nearbucket.config.buckets import Bucket
 from nearbucket.config.file import DEFAULT_FILE, ConfigObject, load
 from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.yaml_text.new_config import SCHEMA_FILE, FirstSite, first_config
@@ -78,8 +81,11 @@ def _site(
     missing = [name for name, value in (("--bucket", bucket), ("--region", region)) if not value]
     if missing and not asks:
         raise ConfigError(f"{' and '.join(missing)}: missing; give them, or run it on a terminal")
-    bucket = bucket or typer.prompt("Bucket that has all objects")
-    region = region or typer.prompt("Its AWS region", default="us-east-1")
+    for key, value in (("bucket", bucket), ("region", region)):
+        if value and (why := _why_not(**{key: value})):
+            raise ConfigError(f"--{key}: {why}")
+    bucket = bucket or _asked("Bucket that has all objects", "bucket")
+    region = region or _asked("Its AWS region", "region", "us-east-1")
     if not hosts and asks:
         hosts = _listed(typer.prompt(_HOSTS, default="", show_default=False))
     if targets is None:
@@ -89,8 +95,30 @@ def _site(
     return FirstSite(bucket, region, hosts or ["*"], {region: bucket, **named})
 
 
+def _asked(question: str, key: str, default: str | None = None) -> str:
+    """The answer to a question, which is put again until it can be the value of a setting."""
+    while True:
+        answer: str = typer.prompt(question, default=default)
+        if not (why := _why_not(**{key: answer})):
+            return answer
+        print_error(why)
+
+
+def _why_not(**setting: str) -> str:
+    """Why this cannot be the name or region of a bucket; empty if it can."""
+    try:
+        Bucket.model_validate({"bucket": "downloads", "region": "us-east-1", **setting})
+    except ValidationError as error:
+        (value,) = setting.values()
+        return f"{value!r} {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+    return ""
+
+
 def _asked_target(region: str, bucket: str) -> str:
-    name = typer.prompt(f"Bucket for clients in {region}", default=f"{bucket}-{region}")
+    if why := _why_not(region=region):
+        print_error(why)
+        region = _asked("AWS region", "region")
+    name = _asked(f"Bucket for clients in {region}", "bucket", f"{bucket}-{region}")
     return f"{region}={name}"
 
 

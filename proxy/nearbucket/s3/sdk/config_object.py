@@ -32,6 +32,12 @@ _MOST = 4 << 20
 
 _NOT_MODIFIED = 304
 
+_CURES: dict[ErrorKind | None, str] = {
+    # S3's answer for a missing object too, without the right to list the bucket
+    ErrorKind.NOT_ALLOWED: "not allowed, or missing; this process needs s3:GetObject on it",
+    ErrorKind.NO_OBJECT: "there is no such object; upload it, or correct the URL",
+}
+
 
 async def fetch(url: str) -> ConfigObject:
     """Read a configuration.
@@ -75,11 +81,8 @@ async def _ask(url: str, **condition: str) -> ConfigObject:
             503, f"{url}: no answer within {_PATIENCE:.0f} s; is S3 reachable from here?"
         ) from None
     except FAULTS as error:
-        if kind_of(error) is ErrorKind.NOT_ALLOWED:  # for a missing object too
-            raise ConfigError(
-                f"{url}: {code_of(error)}: not allowed, or missing; the role of this process needs "
-                "s3:GetObject on it"
-            ) from None
+        if (cure := _CURES.get(kind_of(error))) is not None:
+            raise ConfigError(f"{url}: {code_of(error)}: {cure}") from None
         raise ambient_error(error, location, url) from None
     except (aiohttp.ClientError, LookupError, ValueError) as error:  # what the SDK lets through
         raise OriginError(503, f"{url}: no usable answer: {error!r}") from None

@@ -177,8 +177,10 @@ def _paid(month: Mapping[str, Any]) -> tuple[str, str, str]:
         return "not known", "", text
     if month["whole_bill"] is not None:
         return money(month["still_paid"]), "", f"of {money(month['whole_bill'])} without redirects"
+    free = ", which is within CloudFront's free volume" if not month["still_paid"] else ""
     text = (
-        f"for {volume(month['streamed_gb'] * GB)} streamed; what a CDN's cache serves is not seen"
+        f"for {volume(month['streamed_gb'] * GB)} streamed{free}; "
+        "what a CDN's cache serves is not seen"
     )
     return money(month["still_paid"]), "", text
 
