@@ -61,10 +61,11 @@ output "existing_distribution" {
 }
 
 output "check_command" {
-  description = "Runs nearbucket check as the service runs: with its role, from its network. The findings are in the log group."
-  value       = "aws ecs run-task --region ${local.region} --cluster ${aws_ecs_cluster.this.name} --task-definition ${aws_ecs_task_definition.this.family} --launch-type FARGATE --network-configuration ${local.network_argument} --overrides '{\"containerOverrides\": [{\"name\": \"nearbucket\", \"command\": [\"check\"]}]}'"
+  description = "Runs nearbucket check as the service runs: with its role, from its network. With configuration_in object it checks the object whose key ends in .next: upload that first. The findings are in the log group."
+  value       = "aws ecs run-task --region ${local.region} --cluster ${aws_ecs_cluster.this.name} --task-definition ${aws_ecs_task_definition.this.family} --launch-type FARGATE --network-configuration ${local.network_argument} --overrides '{\"containerOverrides\": [{\"name\": \"nearbucket\", \"command\": ${local.check}}]}'"
 }
 
 locals {
+  check            = jsonencode(concat(["check"], local.in_object ? ["--config", "${local.environment.NEARBUCKET_CONFIG}.next"] : []))
   network_argument = "'awsvpcConfiguration={subnets=[${join(",", var.task_subnet_ids)}],securityGroups=[${aws_security_group.tasks.id}],assignPublicIp=${var.task_public_ip ? "ENABLED" : "DISABLED"}}'"
 }

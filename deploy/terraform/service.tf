@@ -136,12 +136,13 @@ data "aws_iam_policy_document" "task" {
       resources = var.key_arns
     }
   }
+  # The object in use, and the next one, for a check before it is in use.
   dynamic "statement" {
     for_each = aws_s3_bucket.configuration[*].arn
     content {
       sid       = "Configuration"
       actions   = ["s3:GetObject"]
-      resources = ["${statement.value}/${local.config_key}"]
+      resources = [for end in ["", ".next"] : "${statement.value}/${local.config_key}${end}"]
     }
   }
 }

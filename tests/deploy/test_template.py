@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 from typing import Any
 
@@ -225,15 +227,32 @@ def test_the_configuration_is_an_object_that_the_task_may_read() -> None:
     assert given["NEARBUCKET_CONFIG"] == OBJECT
     assert "NEARBUCKET_SITES" not in given
     *_, last = statements(made)
+    object_ = f"arn:aws:s3:::{OBJECT.removeprefix('s3://')}"
     assert last == {
         "Effect": "Allow",
         "Action": "s3:GetObject",
-        "Resource": f"arn:aws:s3:::{OBJECT.removeprefix('s3://')}",
+        "Resource": [object_, f"{object_}.next"],
     }
 
 
 def statements(made: Stack) -> list[dict[str, Any]]:
     """What the role of the tasks may do."""
+@pytest.mark.parametrize(
+    ("parameters", "command"),
+    [
+        ({}, ["check", "--config", f"{OBJECT}.next"]),
+        ({"ConfigurationObject": "", "Sites": "[{}]"}, ["check"]),
+    ],
+    ids=["object", "inline"],
+)
+def test_a_check_is_of_the_configuration_that_is_not_yet_in_use(
+    parameters: dict[str, str], command: list[str]
+) -> None:
+    words = shlex.split(stack(**parameters).outputs["CheckCommand"]["Value"])
+    overrides = json.loads(words[words.index("--overrides") + 1])
+    assert overrides == {"containerOverrides": [{"name": "nearbucket", "command": command}]}
+
+
     (policy,) = made.resources["TaskRole"]["Properties"]["Policies"]
     return list(policy["PolicyDocument"]["Statement"])
 

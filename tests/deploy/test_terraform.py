@@ -274,4 +274,4 @@ def test_the_task_role_may_read_buckets_and_the_configuration_and_nothing_else(
     found = {each["Sid"]: each["Resource"] for each in policy["Statement"]}
     assert sorted(found.pop("Objects")) == sorted(f"{bucket}/*" for bucket in buckets)
     assert sorted(found.pop("Buckets")) == sorted(buckets)
-    assert found == {"Configuration": f"arn:aws:s3:::{object_}"}
+    assert found == {"Configuration": [f"arn:aws:s3:::{object_}{end}" for end in (".next", "")]}
