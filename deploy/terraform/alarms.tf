@@ -46,7 +46,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
 resource "aws_cloudwatch_metric_alarm" "target_5xx" {
   alarm_name          = "${var.name}-target-5xx"
-  alarm_description   = "Over ${local.limits.target_5xx} % of requests end in a 5xx of nearbucket: S3 fails, or is slow."
+  alarm_description   = "Over ${local.limits.target_5xx} % of requests end in a 5xx of nearbucket: S3 fails, or is slow. See docs/operations.md#nearbucketoriginerrors"
   comparison_operator = "GreaterThanThreshold"
   threshold           = local.limits.target_5xx
   evaluation_periods  = 1
@@ -78,7 +78,7 @@ resource "aws_cloudwatch_metric_alarm" "target_5xx" {
 # Not one chosen for a redirect, in shadow mode neither: the savings have stopped.
 resource "aws_cloudwatch_metric_alarm" "no_redirects" {
   alarm_name          = "${var.name}-no-redirects"
-  alarm_description   = "Over ${local.limits.requests_without_redirect} requests in half an hour, and none was redirected, or would have been: the mode, the targets' health, the address of clients."
+  alarm_description   = "Over ${local.limits.requests_without_redirect} requests in half an hour, and none was redirected, or would have been: the mode, the targets' health, the address of clients. See docs/operations.md#nearbucketnoredirects"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 1
@@ -117,7 +117,7 @@ resource "aws_cloudwatch_metric_alarm" "distribution_5xx" {
   for_each            = { for key, each in merge(aws_cloudfront_distribution.this, { for each in aws_cloudfront_distribution.cached : "cached" => each }) : key => each.id }
   provider            = aws.us_east_1
   alarm_name          = "${var.name}-${each.key}-5xx"
-  alarm_description   = "Over ${local.limits.distribution_5xx} % of the distribution's requests end in a 5xx."
+  alarm_description   = "Over ${local.limits.distribution_5xx} % of the distribution's requests end in a 5xx. See docs/operations.md#troubleshooting"
   namespace           = "AWS/CloudFront"
   metric_name         = "5xxErrorRate"
   dimensions          = { DistributionId = each.value, Region = "Global" }

@@ -262,7 +262,7 @@ variable "web_acl_arn" {
 # ---- alarms
 
 variable "alarm_actions" {
-  description = "ARNs that are told of alarms, such as an SNS topic of this region."
+  description = "ARNs that are told of alarms, such as an SNS topic of this region. Empty: alarms tell nobody."
   type        = list(string)
   default     = []
 }

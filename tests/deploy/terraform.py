@@ -72,6 +72,7 @@ class Moto:
             "image": "registry.example.com/nearbucket:1.0.0",
             "buckets": "acme",
             "certificates": {"com": CERTIFICATE, "io": CERTIFICATE},
+            "alarm_topic": "arn:aws:sns:us-east-1:123456789012:on-call",
             "network": {
                 "vpc_id": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
                 "subnet_ids": [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2]],

@@ -235,8 +235,6 @@ def test_the_configuration_is_an_object_that_the_task_may_read() -> None:
     }
 
 
-def statements(made: Stack) -> list[dict[str, Any]]:
-    """What the role of the tasks may do."""
 @pytest.mark.parametrize(
     ("parameters", "command"),
     [
@@ -253,6 +251,8 @@ def test_a_check_is_of_the_configuration_that_is_not_yet_in_use(
     assert overrides == {"containerOverrides": [{"name": "nearbucket", "command": command}]}
 
 
+def statements(made: Stack) -> list[dict[str, Any]]:
+    """What the role of the tasks may do."""
     (policy,) = made.resources["TaskRole"]["Properties"]["Policies"]
     return list(policy["PolicyDocument"]["Statement"])
 
@@ -386,6 +386,27 @@ def test_metrics_of_the_log_are_made_under_the_name_that_alarms_ask_for() -> Non
     made = [each["MetricTransformations"][0] for each in filters.values()]
     assert {each["MetricName"] for each in made} == VALUES["metrics"].keys()
     assert {each["MetricNamespace"] for each in made} == {"nearbucket/downloads"}
+
+
+def test_every_alarm_names_the_section_that_says_what_to_do() -> None:
+    page = (DEPLOY.parent / "docs/operations.md").read_text("utf-8")
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+    module = (DEPLOY / "terraform/alarms.tf").read_text("utf-8")
+    alarms = stack(**REDIRECT).of_type("CloudWatch::Alarm").values()
+    for text in (
+        *(alarm["AlarmDescription"] for alarm in alarms),
+        *re.findall(r'alarm_description += "(.*)"', module),
+    ):
+        named = re.search(r" See docs/operations\.md#([\w-]+)$", text.strip())
+        assert named is not None, text
+        assert named[1] in anchors
+
+
+@pytest.mark.parametrize("name", ["Errors", "TargetDown", "ConfigurationRefused"])
+def test_one_line_is_enough_for_an_alarm_on_what_is_logged_once(name: str) -> None:
+    (alarm,) = [each for each in VALUES["alarms"].values() if each["metric"] == name]
+    assert (alarm["compare"], alarm["threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
 
 
 def test_alarms_reach_those_who_are_told() -> None:

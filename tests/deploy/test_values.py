@@ -6,12 +6,14 @@ import json
 import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.log_lines import FULL, json_line
 from tests.stacks import DEPLOY, TEMPLATE, VALUES, stack, variables
+from tests.test_imports import SOURCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,16 +82,24 @@ def test_a_task_ends_by_itself_before_it_is_killed() -> None:
 
 def _matches(pattern: str, line: dict[str, Any]) -> bool:
     """What CloudWatch's filter says of a line, for the patterns that the table has."""
-    terms = re.findall(r'\$\.(\w+) (!?=) "([^"]*)"', pattern)
-    holds = [(str(line.get(name)) == value) == (sign == "=") for name, sign, value in terms]
-    assert holds
-    return any(holds) if "||" in pattern else all(holds)
+
+    def holds(term: re.Match[str]) -> str:
+        name, sign, value = term.groups()
+        return str(fnmatchcase(str(line.get(name)), value) == (sign == "="))
+
+    text = re.sub(r'\$\.(\w+) (!?=) "([^"]*)"', holds, pattern.strip("{ }"))
+    assert re.fullmatch(r"(True|False|&&|\|\||[() ])+", text)
+    return bool(eval(text.replace("&&", "and").replace("||", "or")))  # noqa: S307  # two words and signs
 
 
 def _line(action: str, region: str, reason: str) -> dict[str, Any]:
     record = FULL._replace(action=action, region=region, reason=reason)
     found: dict[str, Any] = json.loads(json_line(record))
     return found
+
+
+def _said(level: str, message: str) -> dict[str, Any]:
+    return {"level": level, "logger": "nearbucket", "message": message}
 
 
 LINES = {
@@ -99,8 +109,16 @@ LINES = {
     "outside": _line("stream", "UNKNOWN", "outside-aws"),
     "without address": _line("stream", "UNKNOWN", "client-unknown"),
     "without secret": _line("refuse", "UNKNOWN", "secret"),
-    "a failed reload": {"level": "error", "logger": "nearbucket", "message": "refused"},
-    "a start": {"level": "info", "logger": "nearbucket", "message": "ready"},
+    "a crash": _said("error", "worker process 7 crashed. Where it was:"),
+    "a target down": _said("error", "target down, clients are no longer redirected to it: a: b"),
+    "a target down for clients": _said(
+        "error", "target down for clients, they are no longer redirected: a: b"
+    ),
+    "a target up": _said("info", "target up again: a"),
+    "a refused configuration": _said(
+        "error", "configuration not reloaded, the old one stays in use: a"
+    ),
+    "a start": _said("info", "ready"),
 }
 
 
@@ -114,12 +132,28 @@ LINES = {
         ("ChosenForRedirect", {"redirected", "in shadow"}),
         ("ClientUnknown", {"without address"}),
         ("WrongSecret", {"without secret"}),
-        ("Errors", {"a failed reload"}),
+        ("TargetDown", {"a target down", "a target down for clients"}),
+        ("ConfigurationRefused", {"a refused configuration"}),
+        ("Errors", {"a crash"}),
     ],
 )
 def test_a_metric_counts_the_log_lines_that_it_is_about(metric: str, counted: set[str]) -> None:
     pattern = VALUES["metrics"][metric]["pattern"]
     assert {name for name, line in LINES.items() if _matches(pattern, line)} == counted
+
+
+@pytest.mark.parametrize(
+    ("path", "metric"),
+    [
+        ("replicas/health/health_check.py", "TargetDown"),
+        ("replicas/health/client_check.py", "TargetDown"),
+        ("supervisor/supervisor.py", "ConfigurationRefused"),
+    ],
+)
+def test_the_product_logs_what_the_metric_looks_for(path: str, metric: str) -> None:
+    (begin,) = re.findall(r'"([^"*]+)\*"', VALUES["metrics"][metric]["pattern"])
+    source = (SOURCE / path).read_text("utf-8")
+    assert f'"{begin}' in source
 
 
 def test_every_metric_of_the_log_is_tested_and_used() -> None:

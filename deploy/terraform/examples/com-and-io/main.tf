@@ -45,6 +45,11 @@ variable "certificates" {
   type        = object({ com = string, io = string })
 }
 
+variable "alarm_topic" {
+  description = "ARN of an SNS topic in us-east-1 that is told of alarms."
+  type        = string
+}
+
 module "origin" {
   source            = "../../modules/bucket"
   name              = "${var.buckets}-downloads"
@@ -94,6 +99,9 @@ module "nearbucket" {
     com = { aliases = ["downloads.example.com"], certificate_arn = var.certificates.com }
     io  = { aliases = ["downloads.example.io"], certificate_arn = var.certificates.io }
   }
+
+  alarm_actions           = [var.alarm_topic]
+  alarm_actions_us_east_1 = [var.alarm_topic]
 }
 
 output "nearbucket" {
