@@ -146,6 +146,16 @@ async def test_a_reload_that_one_worker_cannot_apply_is_refused_and_undone_in_al
     assert bad.modes == ["on", "on", "shadow"]
 
 
+async def test_savings_that_nobody_saw_may_be_taken_back(tmp_path: Path) -> None:
+    labels = ("*", "us-west-2")
+    worker = Worker()
+    async with supervised(tmp_path / "nearbucket.yaml", worker) as supervisor:
+        for seen in (5_000_000, 0):
+            worker.values = {"nearbucket_redirected_bytes_total": {labels: seen}}
+            await supervisor.history("hour")
+        assert (await supervisor.figures())["nearbucket_redirected_bytes_total"][labels] == 0
+
+
 async def test_reloads_of_a_signal_and_of_a_change_take_turns(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

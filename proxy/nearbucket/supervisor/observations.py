@@ -48,7 +48,9 @@ class Observations:
         self._savings.apply(settings)
 
     def noted(self, values: Values, down: Mapping[tuple[str, str], str]) -> Values:
-        """Note all metrics, summed over the workers; returns them with dollars, as they are shown.
+        """Note all metrics, summed over the workers; returns them with dollars, as they are now.
+
+        Savings may have fallen: what is shown to a reader of counters goes through ``held``.
 
         Args:
             values: The metrics.
@@ -59,6 +61,14 @@ class Observations:
         values = self._savings.priced(values, now)
         self.history.add(now, values)
         self._estimate.add(now, values)
+        return values
+
+    def held(self, values: Values) -> Values:
+        """The values of ``noted`` as they are shown: no counter falls.
+
+        Only for values that somebody gets: each is a high-water mark of savings, which may be taken
+        back in the next second.
+        """
         return self._high_water.hold(values)
 
     def look(self, values: Values, down: Mapping[tuple[str, str], str]) -> None:

@@ -132,7 +132,7 @@ class Supervisor:
             await admin.start()
         self._pool.start(self._stop.set)
         self._shutdown.watch_signals(self._on_hangup)
-        embedded = write_metrics(self.figures, lambda: self.settings.log.metrics == "emf")
+        embedded = write_metrics(self._noted, lambda: self.settings.log.metrics == "emf")
         always = self._feed.run(), self._watch_config(), self._watch_figures(), embedded
         tasks = [asyncio.create_task(each) for each in always]
         try:
@@ -202,7 +202,7 @@ class Supervisor:
     async def _note_figures(self) -> None:
         """Note what the admin port shows later; a killed worker loses what it counted since."""
         if self._observations.history.is_due(time.time()):
-            await self.figures()
+            await self._noted()
         else:
             self._observations.look(await self._pool.figures(), self._pool.down)
 
@@ -357,7 +357,11 @@ class Supervisor:
         return self.settings.sent_to
 
     async def figures(self) -> Values:
-        """All metrics, summed over the workers."""
+        """All metrics as they are shown, summed over the workers."""
+        return self._observations.held(await self._noted())
+
+    async def _noted(self) -> Values:
+        """All metrics as they are now; savings may have fallen."""
         own: Values = {
             "nearbucket_log_lines_dropped_total": {("process",): lines_dropped()},
             "nearbucket_config_reloads_total": self._reloads.counts,
@@ -386,7 +390,7 @@ class Supervisor:
 
     async def history(self, window: str) -> Mapping[str, Any]:
         """The document of ``/api/history`` for one of ``WINDOWS``."""
-        await self.figures()
+        await self._noted()
         return history_of(self._observations.history, window)
 
     def decisions(self) -> Sequence[RecentAnswer]:

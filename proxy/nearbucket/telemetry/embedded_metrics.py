@@ -91,7 +91,8 @@ async def write_metrics(
     """Write the lines into the process log each minute, for ever.
 
     Args:
-        figures: The values of ``/metrics``.
+        figures: The metrics as they are now. Where savings have fallen, a line has a negative
+            number, so that the sum of all lines is right.
         wanted: Whether lines are written now. What was counted meanwhile is in no later line.
     """
     embedded = EmbeddedMetrics()
