@@ -22,12 +22,16 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 COPY . .
 ARG REVISION=
+# The date of files in the wheel, whose checksum pip writes down (reproducible-builds.org).
+ARG SOURCE_DATE_EPOCH=315532800
 RUN printf %s "$REVISION" > proxy/nearbucket/commit.txt \
  && /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
  && pip --python /opt/nearbucket/bin/python install --no-index --no-deps /wheels/*.whl
 
-# Bytecode that needs no look at the source's date: layers may change dates, never contents.
-RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/nearbucket/lib
+# Bytecode that needs no look at the source's date: layers may change dates, never contents. In one
+# process, and without random hashes: else the order of sets, and what is shared, differ each time.
+RUN rm -rf /opt/nearbucket/bin/__pycache__ \
+ && PYTHONHASHSEED=0 python -m compileall -q -f -j 1 --invalidation-mode unchecked-hash /opt/nearbucket/lib
 
 
 FROM python:3.13-slim-trixie AS root

@@ -388,6 +388,11 @@ def test_image_holds_what_serving_needs_and_no_packaging_tools(stack: Stack) -> 
     assert found.strip() == f"['{PACKAGE}', 'aiohttp']"
 
 
+BYTECODE = """
+import json, pathlib
+paths = pathlib.Path("/opt/nearbucket").rglob("*.pyc")
+print(json.dumps({path.read_bytes()[4:8].hex(): True for path in paths}))
+"""
 PROGRAMS = """
 import json, os, stat
 found = {"programs": [], "setuid": []}
@@ -412,6 +417,14 @@ def test_image_has_no_program_but_python(stack: Stack) -> None:
     for name in ("sh", "bash", "perl", "apt-get"):
         said = stack.run("run", "--rm", "--entrypoint", name, stack.name, check=False)
         assert "executable file not found" in said
+
+
+def test_bytecode_of_the_image_has_no_date_and_is_not_compared_with_its_source(
+    stack: Stack,
+) -> None:
+    """So two builds of one commit have equal files (PEP 552, "unchecked hash-based")."""
+    said = stack.run("run", "--rm", "--entrypoint", "python", stack.name, "-c", BYTECODE)
+    assert json.loads(said) == {"01000000": True}
 
 
 def test_image_is_configured_by_variables_alone_where_there_is_no_file(stack: Stack) -> None:
