@@ -174,6 +174,8 @@ class SeaweedFS:
             "-admin.ui=false",
             "-master.telemetry=false",
             "-volume.preStopSeconds=0",
+            # by default few on a full disk, and each bucket takes several
+            "-volume.max=10000",
         ]
         for part, plain, grpc in zip(_PARTS, ports, ports[len(_PARTS) :], strict=False):
             arguments += [f"-{part}.port={plain}", f"-{part}.port.grpc={grpc}"]
