@@ -13,6 +13,7 @@ import typer
 from rich.filesize import decimal
 
 from nearbucket.analysis.report.figures import visible
+from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.environment import FILE_VARIABLE
 from nearbucket.config.file import ConfigFile
 from nearbucket.errors import ConfigError, OriginError, RangesError
@@ -37,7 +38,7 @@ def config_file(value: str) -> ConfigFile:
     Raises:
         ProxyError: The object cannot be read.
     """
-    if not value.startswith("s3://"):
+    if not value.startswith(S3_SCHEME):
         return Path(value)
     import asyncio  # noqa: PLC0415  # other commands start faster without these
 

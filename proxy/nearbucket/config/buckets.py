@@ -16,6 +16,9 @@ from nearbucket.config.value_types import Section, SettingError, like, switch
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ACCOUNT = r"^\d{12}$"
 
+S3_SCHEME = "s3://"
+"""How URLs of buckets and their objects begin, in settings and on the command line."""
+
 QueryName = Literal[
     "response-cache-control",
     "response-content-disposition",
@@ -76,7 +79,7 @@ class Bucket(Section):
     @classmethod
     def _legal_name(cls, value: str) -> str:
         if not _BUCKET.fullmatch(value):
-            name = value.removeprefix("s3://").partition("/")[0]
+            name = value.removeprefix(S3_SCHEME).partition("/")[0]
             if name != value and _BUCKET.fullmatch(name):
                 raise ValueError(f"is not a bucket name; write {name}, and a folder as prefix:")
             raise ValueError("is not a bucket name; write 3 to 63 of a-z, 0-9, dot and hyphen")

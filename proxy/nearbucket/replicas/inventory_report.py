@@ -20,6 +20,7 @@ from urllib.parse import unquote_plus
 
 import aiohttp
 
+from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.errors import ConfigError
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.s3.bucket_location import BucketLocation
@@ -218,18 +219,18 @@ class _Manifest:
 async def _opened(location: BucketLocation) -> AsyncIterator[tuple[_Manifest, _Pieces]]:
     """The manifest of a report, and a function that reads a data file by its key."""
     where, name = location.entry.inventory or "", f"{location.name}.inventory"
-    if not where.startswith("s3://"):
+    if not where.startswith(S3_SCHEME):
         path = Path(where).expanduser()  # noqa: ASYNC240  # reads no more than the environment
         data = await _whole(_of_file(path, name))
         # a report that was copied from S3 has all its files in one folder
         yield _manifest(data, where, location), lambda key: _of_file(path.parent / _last(key), name)
         return
-    bucket, _, key = where.removeprefix("s3://").partition("/")
+    bucket, _, key = where.removeprefix(S3_SCHEME).partition("/")
     report = BucketLocation(name, _entry(location.entry, bucket), location.credentials)
     async with opened(report) as client:
         key = await _newest(client, report, key) if key.endswith("/") else key
         data = await _whole(_of_object(client, report, key))
-        manifest = _manifest(data, f"s3://{bucket}/{key}", location)
+        manifest = _manifest(data, f"{S3_SCHEME}{bucket}/{key}", location)
         report = replace(report, entry=_entry(location.entry, manifest.bucket))
         yield manifest, partial(_of_object, client, report)
 

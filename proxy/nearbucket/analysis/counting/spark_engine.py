@@ -22,7 +22,8 @@ import pyarrow as pa
 from nearbucket.analysis.counting.reduce import reduce_parts
 from nearbucket.analysis.counting.reduced_file import ReducedFile, merged
 from nearbucket.analysis.reading.s3_logs import S3Logs
-from nearbucket.analysis.reading.sources import S3, STDIN, LogSource
+from nearbucket.analysis.reading.sources import STDIN, LogSource
+from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _reducing(
         with S3Logs(1) as s3:
 
             def opened(source: LogSource) -> Any:
-                if not source.name.startswith(S3):
+                if not source.name.startswith(S3_SCHEME):
                     source = source._replace(name=str(folder / source.name))
                 return s3.opened(source)
 

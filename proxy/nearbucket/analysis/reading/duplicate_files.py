@@ -17,7 +17,8 @@ from nearbucket.analysis.answers import DamagedFile
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.formats import NEEDED
 from nearbucket.analysis.reading.log_blocks import LogBlocks
-from nearbucket.analysis.reading.sources import S3, STDIN, hour_of
+from nearbucket.analysis.reading.sources import STDIN, hour_of
+from nearbucket.config.buckets import S3_SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -62,7 +63,7 @@ class DuplicateFinder:
                     left_out[each] = f"left out: the same file as {known.name}"
 
     def _checksum(self, source: LogSource) -> str:
-        if source.name.startswith(S3):
+        if source.name.startswith(S3_SCHEME):
             return source.version
         checksum = 0
         try:

@@ -12,7 +12,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from nearbucket.analysis.reading.log_blocks import open_file
-from nearbucket.analysis.reading.sources import S3, LogSource
+from nearbucket.analysis.reading.sources import LogSource
+from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.s3.sdk.ambient_bucket import ambient_bucket, ambient_error
 from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
 from nearbucket.s3.sdk.sdk_client import FAULTS, meaning, opened
@@ -61,7 +62,7 @@ class S3Logs:
         Raises:
             ProxyError: The bucket cannot be listed.
         """
-        bucket, _, prefix = url.removeprefix(S3).partition("/")
+        bucket, _, prefix = url.removeprefix(S3_SCHEME).partition("/")
         found: list[LogSource] = self.wait(self._listed(bucket, prefix, period))
         return found
 
@@ -71,7 +72,7 @@ class S3Logs:
         Raises:
             OSError: S3 does not give it.
         """
-        return _S3File(self, source) if source.name.startswith(S3) else open_file(source)
+        return _S3File(self, source) if source.name.startswith(S3_SCHEME) else open_file(source)
 
     async def _listed(self, bucket: str, prefix: str, period: Period) -> list[LogSource]:
         await _reach(ambient_bucket(bucket), prefix)
@@ -79,7 +80,7 @@ class S3Logs:
         found = []
         async for _, page in pages_of(client, location, ambient_error, Prefix=prefix):
             for each in objects_of(page, location):
-                name = f"{S3}{bucket}/{each.key}"
+                name = f"{S3_SCHEME}{bucket}/{each.key}"
                 if each.size and period.may_hold(name):
                     found.append(LogSource(name, each.size, each.etag))
         return found
@@ -98,7 +99,7 @@ class S3Logs:
         Raises:
             OSError: S3 does not give it.
         """
-        bucket, _, key = source.name.removeprefix(S3).partition("/")
+        bucket, _, key = source.name.removeprefix(S3_SCHEME).partition("/")
         client, _ = await self._client(bucket)
         try:
             found = await client.get_object(Bucket=bucket, Key=key)

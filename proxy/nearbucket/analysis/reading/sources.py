@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 STDIN = "-"
-S3 = "s3://"
 _LATE = timedelta(hours=1)
 """How far requests may be from the hour in the name of their file."""
 _CLOUDFRONT_NAME = re.compile(

@@ -25,12 +25,13 @@ from nearbucket.analysis.counting.request_ids import RequestIds
 from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
 from nearbucket.analysis.reading.formats import field_list
 from nearbucket.analysis.reading.log_blocks import open_file
-from nearbucket.analysis.reading.sources import ALWAYS, S3, Period, local_sources, moment
+from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.log_progress import log_progress
 from nearbucket.cli.output import NO_RANGES, ranges_for
+from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Regions
@@ -244,7 +245,7 @@ def _removed_at_sigterm(folder: Path) -> Iterator[None]:
 
 def _s3(options: AnalyzeOptions, threads: int, stack: ExitStack) -> S3Logs | None:
     """What reads logs in S3; None if there are none, since the SDK takes a second to load."""
-    if not any(name.startswith(S3) for name in options.logs):
+    if not any(name.startswith(S3_SCHEME) for name in options.logs):
         return None
     from nearbucket.analysis.reading.s3_logs import S3Logs  # noqa: PLC0415
 
@@ -269,7 +270,7 @@ def _listed(options: AnalyzeOptions, period: Period, s3: S3Logs | None) -> list[
     for name in options.logs:
         sources += (
             s3.sources(name, period)
-            if s3 is not None and name.startswith(S3)
+            if s3 is not None and name.startswith(S3_SCHEME)
             else _outside(options.keep, local_sources([name], period))
         )
     return list(dict.fromkeys(sources))

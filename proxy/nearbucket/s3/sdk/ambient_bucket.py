@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from nearbucket.config.buckets import Bucket
+from nearbucket.config.buckets import S3_SCHEME, Bucket
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk.sdk_client import as_ours, is_unreachable, meaning
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.errors import ProxyError
-
-SCHEME = "s3://"
 
 _REGION = "us-east-1"
 """Where S3 is asked; it says if a bucket is elsewhere, and the SDK follows."""
@@ -45,8 +43,8 @@ def ambient_bucket(name: str, environ: Mapping[str, str] = os.environ) -> Bucket
     except ValidationError as error:
         found = error.errors()[0]
         why = found["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{SCHEME}{name}: {found['loc'][0]} {why}") from None
-    return BucketLocation(f"{SCHEME}{name}", entry, "ambient")
+        raise ConfigError(f"{S3_SCHEME}{name}: {found['loc'][0]} {why}") from None
+    return BucketLocation(f"{S3_SCHEME}{name}", entry, "ambient")
 
 
 def ambient_error(error: Exception, location: BucketLocation, name: str = "") -> ProxyError:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from botocore.exceptions import ClientError
 
+from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.file import ConfigObject
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.ambient_bucket import SCHEME, ambient_bucket, ambient_error
+from nearbucket.s3.sdk.ambient_bucket import ambient_bucket, ambient_error
 from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, opened
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class _NotModifiedError(Exception):
 
 
 async def _ask(url: str, **condition: str) -> ConfigObject:
-    bucket, _, key = url.removeprefix(SCHEME).partition("/")
+    bucket, _, key = url.removeprefix(S3_SCHEME).partition("/")
     if not bucket or not key or key.endswith("/"):
         raise ConfigError(f"{url}: is not the URL of an object; write s3://BUCKET/KEY")
     location = ambient_bucket(bucket)
