@@ -103,6 +103,13 @@ RULES = {name: (chosen, REQUESTS["GET"]) for name, chosen in SETTINGS.items()} |
     name: (PLAIN, viewer) for name, viewer in REQUESTS.items()
 }
 
+STREAMED = {
+    "shadow", "off", "no target", "HEAD", "POST", "path", "excluded", "mutable", "opt-out query",
+    "opt-out header", "opt-out agent", "authorization", "cookie", "signed", "signed by CloudFront",
+    "argument of the origin",
+}  # fmt: skip
+"""The rules that redirect no address; under each of the others some addresses are redirected."""
+
 
 def addresses(listed: Ranges, number: int) -> Iterator[str]:
     """Edges of prefixes and addresses beside them, addresses inside, and any others; all differ."""
@@ -151,8 +158,12 @@ def test_the_function_decides_as_the_engine_does(ranges_list: RangesList) -> Non
     assert sum(map(len, results)) > 9_900
     for rule, run, found in zip(RULES, runs, results, strict=True):
         assert differences(run, found)[:3] == [], rule
-    redirected = sum(each.answer is not None for found in results for each in found)
-    assert redirected > 1_000, "too few to compare"
+    redirecting = {
+        rule
+        for rule, found in zip(RULES, results, strict=True)
+        if any(each.answer is not None for each in found)
+    }
+    assert redirecting == RULES.keys() - STREAMED
 
 
 @pytest.mark.long
