@@ -23,6 +23,9 @@ NOT_RECORDED = ("e2e", "mutants")
 LIMITS = Limits(900, 4 << 30)
 """For the tests of one file while they are recorded."""
 
+NO_TESTS = 5
+"""Exit code of pytest where every test of a file is deselected: each is a long one."""
+
 SHARE = 0.05
 """How much of the time that all tests took is spent on one mutant at most."""
 
@@ -117,7 +120,7 @@ def record(tree: Path, kept: Path, jobs: int) -> Recording:
         sys.stderr.write(f"recording {name}\n")
         report = tree.parent / f"{name.replace('/', '.')}.json"
         run = await run_pytest(tree, [name], LIMITS, MUTANTS_RECORD=str(report))
-        if run.over or run.code not in {0, 1}:
+        if run.over or run.code not in {0, 1, NO_TESTS}:
             unusable.append(f"{name} cannot be recorded: {run.over or run.code}\n{run.output}")
             return
         reports[name] = {"key": keys[name], **json.loads(report.read_text(encoding="utf-8"))}
