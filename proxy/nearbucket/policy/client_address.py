@@ -23,6 +23,7 @@ _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?")
 
 _PACKED4 = 4  # bytes of an IPv4 address
+_ENTRIES = tuple(f"entry {number} from the right of X-Forwarded-For" for number in range(8))
 
 FORWARDED_FOR = b"x-forwarded-for"
 VIEWER_ADDRESS = b"cloudfront-viewer-address"
@@ -49,6 +50,10 @@ class SecretCheck(Enum):
     RIGHT = auto()
     ABSENT = auto()
     WRONG = auto()
+
+
+NOT_CONFIGURED, WRONG = SecretCheck.NOT_CONFIGURED, SecretCheck.WRONG
+"""As plain names because members of an Enum are slow in Python 3.11."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +98,12 @@ class Trust:
     def secret(self, request: Request) -> SecretCheck:
         """Whether the request has the origin secret, compared in constant time."""
         if self.secret_header is None:
-            return SecretCheck.NOT_CONFIGURED
+            return NOT_CONFIGURED
         shown = request.headers.get(self.secret_header)
         if shown is None:
             return SecretCheck.ABSENT
         right = [hmac.compare_digest(shown, value) for value in self.secret_values]
-        return SecretCheck.RIGHT if any(right) else SecretCheck.WRONG
+        return SecretCheck.RIGHT if any(right) else WRONG
 
     def client(self, request: Request) -> ResolvedAddress:
         """The client's address."""
@@ -177,7 +182,7 @@ class Trust:
         viewer, which CloudFront wrote.
         """
         packed = _with_port(entries[-number])
-        entry = f"entry {number} from the right of X-Forwarded-For"
+        entry = _ENTRIES[number] if number < len(_ENTRIES) else f"entry {number}{_ENTRIES[0][7:]}"
         if packed is None:
             return ResolvedAddress(None, f"{entry} is not an address")
         has_viewer = number < len(entries) and not self.cdn_is_proxy

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 
 from nearbucket.errors import RequestError
-from nearbucket.policy.client_address import SecretCheck, Trust
+from nearbucket.policy.client_address import WRONG, Trust
 from nearbucket.policy.model import (
     REPLICA_OK,
     UNKNOWN,
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from nearbucket.regions.region_table import NetworkSet, PrefixMatch, RegionTable
 
 STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400, "well-known": 200}
+
+IN_REGION, SHADOW = Reason.IN_REGION, Reason.SHADOW
+"""As plain names because members of an Enum are slow in Python 3.11."""
 
 HOSTS_PATH = "/.well-known/nearbucket-hosts.json"
 """Path of the list of hosts that clients may be redirected to (RFC 8615)."""
@@ -157,44 +160,46 @@ class Engine:
     def resolve(self, request: Request) -> ResolvedTarget | Refuse:
         """The site and key of a request, whatever its method; or why it is refused."""
         try:
-            target = split_target(request.target)
+            authority, path, query = split_target(request.target)
         except RequestError:
             return _refuse(Reason.PATH_INVALID)
-        site = self.site_of(request, target.authority)
+        site = self.site_of(request, authority)
         if site is None:
             return _refuse(Reason.HOST)
-        if self.trust.secret(request) is SecretCheck.WRONG:
+        if self.trust.secret(request) is WRONG:
             return _refuse(Reason.SECRET)
-        if target.path == HOSTS_PATH and self.well_known:
+        if path == HOSTS_PATH and self.well_known:
             return _refuse(Reason.WELL_KNOWN)
         try:
-            key = object_key(target.path)
+            key = object_key(path)
         except RequestError:
             return _refuse(Reason.PATH_INVALID)
         if site.index and (not key or key.endswith("/")):
             key += site.index
         if len(key) > site.max_key // 4 and len(key.encode()) > site.max_key:
             return _refuse(Reason.PATH_INVALID)
-        return ResolvedTarget(site, key, target.query)
+        return ResolvedTarget(site, key, query)
 
     def _serve(
         self, request: Request, resolved: ResolvedTarget, replicas: ReplicaKnowledge
     ) -> RedirectTo | Stream:
-        site, key = resolved.site, resolved.key
-        facts = self._facts(request, resolved)
+        site, key, _ = resolved
+        facts, headers = self._facts(request, resolved), request.headers
         client, region = facts.client, facts.region
         reason, replica, base, etag = site.reason(facts), REPLICA_OK, None, None
-        if reason in WITH_COPY and client is not None and region is not None:
+        wants_copy = reason is IN_REGION or reason is SHADOW
+        if wants_copy and client is not None and region is not None:
             replica = replicas.replica_status(site.name, region, key)
-            if replica.against is not None:
-                reason = replica.against
-            elif reason is Reason.IN_REGION and (etag := _version_of_client(request, replica)):
+            against, _, _, etags = replica
+            if against is not None:
+                reason = against
+            elif reason is IN_REGION and (etag := _version_of_client(request, etags)):
                 reason = Reason.NOT_MODIFIED
-            elif names_origin(request.headers, replica.etags):
+            elif len(etags) > 1 and names_origin(headers, etags):
                 reason = Reason.OTHER_ETAG
             elif replicas.came_back(site.name, region, client, key, request):
                 reason = Reason.CAME_BACK
-            elif reason is Reason.IN_REGION:
+            elif reason is IN_REGION:
                 base = site.base(client, region)
         to_cdn = False
         if base is None and (base := site.cdn_url_of(facts, reason)) is not None:
@@ -206,18 +211,17 @@ class Engine:
             query = facts.origin_query
             tag, size = etag or "", replica.size
             return Stream(site.name, key, client, region, known, reason, query, tag, size, to_cdn)
-        path, browser = encode_key(key), b"origin" in request.headers
+        path, browser = encode_key(key), b"origin" in headers
         return RedirectTo(
             site.name, key, client, region, known, base, path, site.status, browser, reason, replica
         )
 
     def _facts(self, request: Request, resolved: ResolvedTarget) -> Facts:
-        client = self.trust.client(request)
-        region = None if client.packed is None else self.table.region_of(client.packed)
-        asked = resolved.site.origin_arguments(resolved.query)
-        return Facts(
-            request, resolved.key, resolved.query, client.address, region, asked, client.packed
-        )
+        address, _, packed = self.trust.client(request)
+        region = None if packed is None else self.table.region_of(packed)
+        site, key, query = resolved
+        asked = site.origin_arguments(query) if query else ()
+        return Facts(request, key, query, address, region, asked, packed)
 
     def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
         """The site that serves the request's host, or None."""
@@ -303,24 +307,27 @@ class Engine:
         ]
 
 
-WITH_COPY = frozenset({Reason.IN_REGION, Reason.SHADOW})
+WITH_COPY = frozenset({IN_REGION, SHADOW})
 """The reasons of the rules with which the decision depends on the copy."""
 
 
-def _version_of_client(request: Request, replica: ReplicaStatus) -> str | None:
+def _version_of_client(request: Request, etags: tuple[str, ...]) -> str | None:
     """The ETag of the current version if the client of a GET has that; otherwise None.
 
     A browser's request from another origin is left to the target, whose CORS rules it needs.
     """
-    if request.method != "GET" or b"origin" in request.headers:
+    headers = request.headers
+    if b"if-none-match" not in headers or request.method != "GET" or b"origin" in headers:
         return None
-    return held_version(request.headers, replica.etags)
+    return held_version(headers, etags)
 
 
 def host_name(authority: str) -> str | None:
     """Host of ``host[:port]``, lower-case, without a trailing dot; None for anything else."""
     if "@" in authority or "," in authority:
         return None
+    if ":" not in authority and "[" not in authority:
+        return authority.lower().rstrip(".")
     host, _, port = authority.partition("]:") if "]" in authority else authority.partition(":")
     if port and not (port.isascii() and port.isdigit()):
         return None

@@ -11,6 +11,7 @@ from nearbucket.errors import RequestError
 MAX_KEY = 1024
 """Longest object key in bytes (S3 user guide, "Creating object key names")."""
 
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_~./-]*")
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_~./-]*")
 _URL_PATH = re.compile(r"/(?:[!-\"$&-\[\]-~]|%[0-9A-Fa-f]{2})*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{1,2}(?:/|$)")
@@ -82,4 +83,4 @@ def encode_key(key: str) -> str:
     S3 signatures prescribe this encoding (S3 API reference, "Create a canonical request"), so it is
     used for Location as well.
     """
-    return quote(key, safe="/~")
+    return key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/~")
