@@ -216,7 +216,7 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
 ) -> None:
     serving = serve()
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
-    first = serving.answer(head)
+    first, _ = serving.answer(head), serving.answer(head)  # nothing is kept of what comes once
     monkeypatch.setattr(type(serving.context.decider.engine), "decide", None)
     assert [serving.answer(head) for _ in range(4)] == [first] * 4
     other = head.replace(b"\r\n\r\n", b"\r\nX-Amz-Cf-Id: 1\r\n\r\n")
@@ -459,6 +459,7 @@ def test_what_is_remembered_is_bounded(serve: Serve, monkeypatch: pytest.MonkeyP
     cache = serving.context.decision_cache
     for number in range(200):
         head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
-        assert b"301" in serving.answer(head.encode())
+        for _ in range(2):  # nothing is kept of what comes once
+            assert b"301" in serving.answer(head.encode())
         assert 0 <= sum(map(len, cache._objects.values())) < 40
     assert any(cache._objects.values())

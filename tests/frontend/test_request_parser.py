@@ -1,8 +1,10 @@
-"""Plain requests: what is parsed, what is left to aiohttp, which lines are remembered."""
+"""Plain requests: what is parsed, what is left to aiohttp, which layouts are compiled."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nearbucket.frontend import request_parser
 from nearbucket.frontend.request_parser import PlainRequest, PlainRequestParser
@@ -100,101 +102,119 @@ def test_fields_that_nothing_depends_on_may_repeat_and_differ() -> None:
         assert head.fields == (b"Host: dl.example", b"X-A: 1")
 
 
-def test_a_head_is_a_repetition_when_each_of_its_fields_came_twice_before() -> None:
-    parser = PlainRequestParser(frozenset({b"x-a"}))
-    heads = [parser.split(PLAIN[:-2] + b"X-A: 1\r\nVia: b\r\n\r\n") for _ in range(3)]
-    heads.append(parser.split(PLAIN[:-2] + b"X-A: 1\r\nVia: c\r\n\r\n"))
-    repeated = [isinstance(head, request_parser.RequestHead) and head.repeated for head in heads]
-    assert repeated == [False, False, True, False]
-
-
 def test_a_request_with_a_field_that_matters_twice_is_not_plain() -> None:
     parser = PlainRequestParser(frozenset({b"x-a"}))
     assert read(parser, PLAIN[:-2] + b"X-A: 1\r\nx-a: 1\r\n\r\n") is HandoffReason.UNUSUAL
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_parser, "_MAX_KNOWN", 3)
-    parser = PlainRequestParser(frozenset({b"x-a"}))
-    for number in range(20):
-        fields = b"X-A: %d\r\nX-B: %d\r\nX-C: %b\r\n\r\n" % (number, number, b"c" * 300)
-        for _ in range(3):  # what comes a second time is remembered
-            head = parser.split(PLAIN[:-2] + fields)
-            assert isinstance(head, request_parser.RequestHead)
-            assert head.fields == (b"Host: dl.example", b"X-A: %d" % number)
-            assert len(parser._kept) + len(parser._dropped) <= 3
-        assert parser._kept or parser._dropped
-
-
 def with_id(value: bytes, name: bytes = b"X-Amz-Cf-Id") -> bytes:
-    return b"GET /a HTTP/1.1\r\nHost: h\r\n%b: %b\r\n\r\n" % (name, value)
+    return b"GET /a HTTP/1.1\r\nHost: h\r\nVia: 1\r\n%b: %b\r\n\r\n" % (name, value)
 
 
-def restless(monkeypatch: pytest.MonkeyPatch, names: frozenset[bytes]) -> PlainRequestParser:
-    """A parser that has seen more values of a field than it remembers."""
-    monkeypatch.setattr(request_parser, "_MANY", 3)
-    parser = PlainRequestParser(names)
-    for number in range(10):
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> PlainRequestParser:
+    """A parser that has compiled the layout of ``with_id``."""
+    monkeypatch.setattr(request_parser, "_LEARNED_AFTER", 3)
+    return learn(PlainRequestParser(frozenset()))
+
+
+def learn(parser: PlainRequestParser) -> PlainRequestParser:
+    for number in range(3):
+        assert not parser._layouts
         assert isinstance(read(parser, with_id(b"%d" % number)), PlainRequest)
+    assert len(parser._layouts) == 1
     return parser
 
 
-def test_a_field_with_a_new_value_each_time_is_not_remembered(
-    monkeypatch: pytest.MonkeyPatch,
+def test_heads_of_a_layout_that_comes_often_are_not_cut_into_lines(
+    learned: PlainRequestParser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parser = restless(monkeypatch, frozenset())
-    before = len(parser._seen_once)
-    for number in range(10, 20):
-        assert isinstance(read(parser, with_id(b"%d" % number)), PlainRequest)
-    assert len(parser._seen_once) == before
-    assert isinstance(read(parser, with_id(b"a\tb")), PlainRequest)
+    monkeypatch.setattr(PlainRequestParser, "_split_lines", None)
+    for value in (b"10", b"", b" a\tb ", b"Content-Length: 1"):
+        head = learned.split(with_id(value))
+        assert head == request_parser.RequestHead(b"GET /a HTTP/1.1", (b"Host: h",))
 
 
 @pytest.mark.parametrize(
-    ("value", "name"),
+    ("value", "name", "why"),
     [
-        pytest.param(b"a\x00b", b"X-Amz-Cf-Id", id="a NUL"),
-        pytest.param(b"a\rb", b"X-Amz-Cf-Id", id="a carriage return"),
-        pytest.param(b"a\nb: c", b"X-Amz-Cf-Id", id="a line feed"),
-        pytest.param(b"a\x7fb", b"X-Amz-Cf-Id", id="DEL"),
-        pytest.param(b"caf\xc3\xa9", b"X-Amz-Cf-Id", id="more than ASCII"),
-        pytest.param(b"1", b"X-Amz-Cf-Id ", id="a space before the colon"),
-        pytest.param(b"1", b" X-Amz-Cf-Id", id="a folded line"),
+        pytest.param(b"a\x00b", b"X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="a NUL"),
+        pytest.param(b"a\rb", b"X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="a carriage return"),
+        pytest.param(b"a\nb: c", b"X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="a line feed"),
+        pytest.param(b"a\x7fb", b"X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="DEL"),
+        pytest.param(b"caf\xc3\xa9", b"X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="not ASCII"),
+        pytest.param(b"1", b"X-Amz-Cf-Id ", HandoffReason.UNPARSABLE, id="a space before a colon"),
+        pytest.param(b"1", b" X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="a folded line"),
+        pytest.param(b"1\r\n 2", b"X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="a folded value"),
+        pytest.param(b"1\r\nX", b"X-Amz-Cf-Id", HandoffReason.UNPARSABLE, id="no colon"),
+        pytest.param(b"1", b"Content-Length", HandoffReason.BODY, id="a body"),
+        pytest.param(b"1\r\ntransfer-encoding: chunked", b"X-Amz-Cf-Id", HandoffReason.BODY,
+                     id="a body behind it"),
+        pytest.param(b"1\r\nTE: x", b"X-Amz-Cf-Id", HandoffReason.UNUSUAL, id="a coding"),
+        pytest.param(b"1\r\nHost: i", b"X-Amz-Cf-Id", HandoffReason.UNUSUAL, id="another host"),
+        pytest.param(b"1\r\n\r\nGET / HTTP/1.1\r\nHost: h", b"X-Amz-Cf-Id",
+                     HandoffReason.PIPELINED, id="two requests"),
+        pytest.param(b"a" * 8190, b"X-Amz-Cf-Id", HandoffReason.UNUSUAL, id="a long one"),
     ],
-)
-def test_what_is_not_remembered_is_checked_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, value: bytes, name: bytes
+)  # fmt: skip
+def test_what_is_skipped_is_checked_all_the_same(
+    learned: PlainRequestParser, value: bytes, name: bytes, why: HandoffReason
 ) -> None:
-    parser = restless(monkeypatch, frozenset())
-    assert read(parser, with_id(value, name)) is HandoffReason.UNPARSABLE
+    assert read(learned, with_id(value, name)) is why
+
+
+_HEADS = st.lists(
+    st.sampled_from([b"Host: h", b"Via: 1", b"X-Amz-Cf-Id: ", b"X-Amz-Cf-Id: 1", b"TE: 1", b"7",
+                     b":", b"\r", b"\n", b"\r\n", b"\t", b"\0", b" ", b"GET /a HTTP/1.1"]),
+    max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(_HEADS, _HEADS, st.integers(0, 60))
+def test_a_layout_changes_no_answer(pieces: list[bytes], more: list[bytes], cut: int) -> None:
+    known = with_id(b"1\r\n" + b"\r\n".join(pieces))
+    broken = known[:cut] + b"".join(more) + known[cut:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request_parser, "_LEARNED_AFTER", 3)
+        parser = learn(PlainRequestParser(frozenset({b"via"})))
+    for chunk in (known, broken, with_id(b"".join(pieces))):
+        assert read(parser, chunk) == read(PlainRequestParser(frozenset({b"via"})), chunk)
 
 
 def test_a_field_that_decides_is_read_whatever_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    parser = restless(monkeypatch, frozenset({b"x-amz-cf-id"}))
-    found = read(parser, with_id(b"77"))
-    assert isinstance(found, PlainRequest)
-    assert found.request.headers[b"x-amz-cf-id"] == b"77"
-    assert read(parser, with_id(b"1", b"Content-Length")) is HandoffReason.BODY
+    monkeypatch.setattr(request_parser, "_LEARNED_AFTER", 3)
+    parser = learn(PlainRequestParser(frozenset({b"x-amz-cf-id"})))
+    for name in (b"X-Amz-Cf-Id", b"x-amz-CF-id"):
+        found = read(parser, with_id(b"77", name))
+        assert isinstance(found, PlainRequest)
+        assert found.request.headers[b"x-amz-cf-id"] == b"77"
 
 
-def test_names_that_are_counted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_parser, "_MANY", 0)
-    monkeypatch.setattr(request_parser, "_MAX_NAMES", 3)
+def test_what_is_remembered_of_heads_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("_LEARNED_AFTER", "_MAX_LAYOUTS", "_MAX_COUNTED", "_MAX_NAMES"):
+        monkeypatch.setattr(request_parser, bound, 3)
     parser = PlainRequestParser(frozenset())
     for number in range(10):
-        read(parser, with_id(b"1", b"X-%d" % number))
-        assert 0 < len(parser._counts) <= 3
-        assert 0 < len(parser._unique_fields) <= 3
+        for _ in range(3):
+            assert isinstance(read(parser, with_id(b"1", b"X-%d" % number)), PlainRequest)
+        read(parser, with_id(b"1", b"Y-%d" % number))
+        assert len(parser._layouts) == min(number + 1, 3)
+        assert len(parser._counts) <= 3
+        assert len(parser._kinds) <= 3
+    for _ in range(6):
+        read(parser, with_id(b"1", b"X" * 1024))
+    assert all(len(name) < 1024 for name in (*parser._counts, *parser._kinds))
 
 
-def test_many_other_names_do_not_keep_a_restless_field_from_being_known(
+def test_a_layout_that_comes_more_often_than_another_is_tried_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(request_parser, "_MANY", 3)
-    monkeypatch.setattr(request_parser, "_MAX_NAMES", 3)
+    monkeypatch.setattr(request_parser, "_LEARNED_AFTER", 1)
     parser = PlainRequestParser(frozenset())
-    for number in range(10):
-        read(parser, with_id(b"1", b"X-%d" % number))
-    for number in range(10):
-        read(parser, with_id(b"%d" % number))
-    assert parser._unique_fields == {b"X-Amz-Cf-Id:"}
+    for name in (b"A", b"B", b"C"):
+        read(parser, with_id(b"1", name))
+    often = parser._layouts[2]
+    for place in (1, 0, 0):
+        read(parser, with_id(b"1", b"C"))
+        assert parser._layouts.index(often) == place

@@ -208,63 +208,58 @@ class EntryBuilder:
             keep_alive: Whether its connection stays open.
             protocol: HTTP version of the request.
         """
-        site = "" if isinstance(decision, Refuse) else decision.site
+        headers, reason, form = request.headers, decision.reason, self._form
+        key, site, region, client = "", "", None, None
+        if not isinstance(decision, Refuse):
+            key, site = decision.key, decision.site
+            region, client = decision.region, decision.client
+        redirect = decision if isinstance(decision, RedirectTo) else None
         redirects = self._recent_redirects.get(site)
-        asker = part = 0
+        asker = part = mark = 0
         if redirects is not None and not isinstance(decision, Refuse):
-            asker = mark_of_asker(site, decision.client, request, cdn=decision.is_for_cdn)
-            part = mark_of_range(request)
+            asker = mark_of_asker(site, client, request, cdn=decision.is_for_cdn)
+            part, mark = mark_of_range(request), mark_of_object(key)
         counts_ranges = redirects is not None and redirects.counts_ranges
-        if decision.reason not in _DEPENDS_ON_CLIENT and not isinstance(decision, RedirectTo):
+        if redirect is None and reason not in _DEPENDS_ON_CLIENT:
             redirects = None
-        own_fields = b""
+        own_fields = network = b""
         if isinstance(decision, Stream):
             own_fields = stamp_of(decision, reason_header=self._reason_header)
-        part_asked = one_range(request.headers.get(b"range", b"").decode("latin-1"))
-        log_part: LinePart = ()
-        if self._form is not None:
-            log_part = fitted_client_part(self._form, _client_fields(request, decision, protocol))
-        client = ClientEntry(
-            site=site,
-            region=None if isinstance(decision, Refuse) else decision.region,
-            action=action_of(decision),
-            reason=decision.reason,
-            text=self._text(decision) if isinstance(decision, RedirectTo) else None,
-            network=self._network(decision),
-            range=part_asked,
-            range_mark=mark_of_bytes(part_asked) if part_asked and counts_ranges else 0,
-            streamable=UNRELAYED.isdisjoint(request.headers),
-            keep_alive=keep_alive,
-            log_part=log_part,
-            own_fields=own_fields,
-            asker=asker,
-            part=part,
-            recent_redirects=redirects,
-            free_until=0.0 if redirects is not None and redirects.window else inf,
-            counters=self._counters.decision_counters(decision, self._host_of(request)),
-        )
-        return client, self._object_entry(request, decision)
-
-    def _network(self, decision: Decision) -> bytes:
-        if self._limits_clients and isinstance(decision, Stream):
-            return client_network(decision.client)
-        return b""
-
-    def _object_entry(self, request: Request, decision: Decision) -> ObjectEntry:
-        log_part: LinePart = ()
-        if self._form is not None:
+            network = client_network(client) if self._limits_clients else b""
+        asked = one_range(headers[b"range"].decode("latin-1")) if b"range" in headers else None
+        client_part: LinePart = ()
+        object_part: LinePart = ()
+        if form is not None:
+            client_part = fitted_client_part(form, _client_fields(request, decision, protocol))
             path = request.target.partition("?")[0]
-            log_part = fitted_object_part(self._form, request.method, path)
-        key = "" if isinstance(decision, Refuse) else decision.key
-        redirect = decision if isinstance(decision, RedirectTo) else None
-        return ObjectEntry(
-            key=key,
-            path=redirect.path.encode("ascii") if redirect else b"",
-            head=request.method == "HEAD",
-            log_part=log_part,
-            mark=mark_of_object(key),
-            size=_size_of(request, decision),
-            until=redirect.replica.until if redirect else inf,
+            object_part = fitted_object_part(form, request.method, path)
+        # by place: names take a third longer
+        return ClientEntry(
+            site,
+            region,
+            action_of(decision),
+            reason,
+            None if redirect is None else self._text(redirect),
+            network,
+            asked,
+            mark_of_bytes(asked) if asked and counts_ranges else 0,
+            UNRELAYED.isdisjoint(headers),
+            keep_alive,
+            client_part,
+            own_fields,
+            asker,
+            part,
+            redirects,
+            0.0 if redirects is not None and redirects.window else inf,
+            self._counters.decision_counters(decision, self._host_of(request)),
+        ), ObjectEntry(
+            key,
+            b"" if redirect is None else redirect.path.encode("ascii"),
+            request.method == "HEAD",
+            object_part,
+            mark,
+            _size_of(request, decision),
+            inf if redirect is None else redirect.replica.until,
         )
 
     def _text(self, decision: RedirectTo) -> RedirectText:

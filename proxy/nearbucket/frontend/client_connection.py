@@ -32,6 +32,7 @@ from nearbucket.frontend.limits.minimum_rate import GRACE, ClientCredit
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
+from nearbucket.policy.engine import IN_REGION
 from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
 from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.telemetry.metrics import HandoffReason
@@ -60,6 +61,9 @@ class ConnectionState(Enum):
     CLOSING = auto()
     """They are dropped: the last answer is written, or the connection is cut."""
 
+
+_NOT_RELAYED = frozenset({Reason.UNVERIFIED, Reason.NOT_MODIFIED})
+"""UNVERIFIED has to wait for S3, NOT_MODIFIED is answered without it."""
 
 # Member access through the class is slow in Python 3.11.
 READING, STREAMING, AIOHTTP_ONE_REQUEST, AIOHTTP_UNTIL_CLOSE, CLOSING = ConnectionState
@@ -155,7 +159,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(head, HandoffReason):
             self._hand_over(chunk, head, AIOHTTP_UNTIL_CLOSE)
             return
-        cached = context.decision_cache.get_parsed(self._peer, head, chunk, started)
+        cached = context.decision_cache.get_parsed(self._peer, head, started)
         if cached is not None:
             self._respond(chunk, cached, started)
             return
@@ -167,25 +171,24 @@ class ClientConnection(asyncio.Protocol):
 
     def _decide(self, chunk: bytes, head: RequestHead, found: PlainRequest, started: float) -> None:
         context = self._context
-        decision = context.decider.decide(found.request)
+        request, keep_alive = found
+        decision = context.decider.decide(request)
         if isinstance(decision, Refuse):
             self._hand_over(chunk, HandoffReason.REFUSE, AIOHTTP_ONE_REQUEST)
             return
-        asks_more = isinstance(decision, Stream) and decision.query != ()
-        # UNVERIFIED has to wait for S3, NOT_MODIFIED is answered without it
-        if asks_more or decision.reason in {Reason.UNVERIFIED, Reason.NOT_MODIFIED}:
+        if isinstance(decision, Stream) and (decision.query or decision.reason in _NOT_RELAYED):
             self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
             return
-        keep_alive = found.keep_alive and not context.draining
-        cached = context.entries.build(found.request, decision, keep_alive=keep_alive)
-        if not context.draining and self._is_cacheable(found.request, decision, started):
+        keep_alive = keep_alive and not context.draining
+        cached = context.entries.build(request, decision, keep_alive=keep_alive)
+        if not context.draining and self._is_cacheable(request, decision, started):
             context.decision_cache.put(self._peer, head, *cached)
         self._respond(chunk, cached, started)
 
     def _is_cacheable(self, request: Request, decision: RedirectTo | Stream, now: float) -> bool:
         """Whether like requests get the same decision, for a while at least."""
         engine = self._context.decider.engine
-        if decision.reason is Reason.IN_REGION and isinstance(decision, RedirectTo):
+        if isinstance(decision, RedirectTo) and decision.reason is IN_REGION:
             certain = decision.site in engine.certain and decision.replica.until > now
             return certain and VERSION_FIELDS.isdisjoint(request.headers)
         return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming

@@ -40,6 +40,7 @@ MAX_REQUESTS = 8192
 """Whole requests that are kept, about 4 MiB; they are as many as clients times objects. When there
 are more, only these are forgotten."""
 
+_IN_REGION = Reason.IN_REGION  # reading a member of an Enum through its class is slow
 _NO_PATTERN = ""  # stands in place of a region: objects that match no pattern
 _REGION_KEYS = {
     Reason.CLIENT_UNKNOWN: None, Reason.OUTSIDE_AWS: None, Reason.NO_TARGET: None,
@@ -50,6 +51,10 @@ _REGION_KEYS = {
 CACHEABLE_REASONS = frozenset(_REGION_KEYS)
 """Reasons for streams that hold for every request of a client, or for an object."""
 
+_MARKS = 1 << 20  # bits: what came once is marked in them
+_MOST_MARKED = 1 << 17  # then all are forgotten
+_ALL_DIFFER = 4096  # requests in a row that are not found by their bytes: then
+_LOOKED_FOR = 8  # only every eighth is looked for until one is found
 _OVERHEAD = 500  # bytes of Python's objects around one entry
 _REDIRECT = 500  # bytes that an object's entry keeps of its redirect, without the path
 _LONGEST_REQUEST = 1024  # bytes of a whole request; longer ones are not kept
@@ -84,7 +89,10 @@ class _Client:
 class DecisionCache:
     """The cached decisions of one worker."""
 
-    __slots__ = ("_bytes", "_clients", "_objects", "_requests", "_sections")
+    __slots__ = (
+        "_bytes", "_clients", "_marked", "_misses", "_objects", "_requests", "_section",
+        "_sections", "_seen",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._begin()
@@ -100,6 +108,10 @@ class DecisionCache:
         self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
         self._objects: dict[tuple[str, str | None], dict[bytes, ObjectEntry]] = {}
         self._bytes = 0
+        self._seen = bytearray(_MARKS // 8)
+        self._marked = 0
+        self._misses = 0  # of ``get`` since it found a request
+        self._section: bytes | None = None  # of a request that ``get`` has not found
 
     def get(self, peer: str | None, chunk: bytes, now: float) -> CachedDecision | None:
         """Look up a request that came before, or its header section, without parsing it.
@@ -109,49 +121,76 @@ class DecisionCache:
             chunk: Bytes as the socket gave them.
             now: Monotonic time.
         """
+        misses = self._misses
+        if misses > _ALL_DIFFER:
+            self._misses = misses + 1
+            if misses % _LOOKED_FOR:
+                return None
         # One look-up instead of a cut and two more: docs/design.md has the figures.
         cached = self._requests.get((peer, chunk))
         if cached is not None:
             client_entry, object_entry = cached
             if object_entry.until >= now and client_entry.free_until >= now:
+                self._misses = 0
                 return cached
+        return self._of_section(peer, chunk, now)
+
+    def _of_section(self, peer: str | None, chunk: bytes, now: float) -> CachedDecision | None:
         line, _, section = chunk.partition(b"\r\n")
         client = self._sections.get((peer, section))
         found = None if client is None else client.decision(line, now)
-        if found is not None and len(chunk) <= _LONGEST_REQUEST:
+        if found is None:
+            self._misses += 1
+            self._section = section
+            return None
+        self._misses = 0
+        if len(chunk) <= _LONGEST_REQUEST:
             if len(self._requests) >= MAX_REQUESTS:
                 clear_incrementally(self._requests)
                 self._requests = {}
             self._requests[peer, chunk] = found
         return found
 
-    def get_parsed(
-        self, peer: str | None, head: RequestHead, chunk: bytes, now: float
-    ) -> CachedDecision | None:
-        """Look up a request by its request line and the field lines that matter.
+    def get_parsed(self, peer: str | None, head: RequestHead, now: float) -> CachedDecision | None:
+        """Look up a request that ``get`` has not found by the lines that matter.
 
         Args:
             peer: The socket's remote address.
             head: The lines of the request head.
-            chunk: The request, as the socket gave it.
             now: Monotonic time.
         """
-        client = self._clients.get((peer, head.fields))
+        line, fields = head
+        client = self._clients.get((peer, fields))
         if client is None:
             return None
-        if head.repeated:
-            self._remember_section(peer, chunk, client)
-        return client.decision(head.line, now)
+        section, self._section = self._section, None
+        if section is not None and self._came_before((peer, section)):
+            self._remember_section(peer, section, client)
+        return client.decision(line, now)
 
-    def _remember_section(self, peer: str | None, chunk: bytes, client: _Client) -> None:
-        section = chunk.partition(b"\r\n")[2]
+    def _remember_section(self, peer: str | None, section: bytes, client: _Client) -> None:
         if (peer, section) not in self._sections and self._fits(section):
             self._sections[peer, section] = client
+
+    def _came_before(self, key: object) -> bool:
+        """Whether something comes for the second time, or at times, by chance, for the first.
+
+        Most clients and objects come once: nothing is kept of them but a bit.
+        """
+        mark = hash(key) % _MARKS
+        place, bit = mark >> 3, 1 << (mark & 7)
+        if self._seen[place] & bit:
+            return True
+        if self._marked >= _MOST_MARKED:
+            self._seen, self._marked = bytearray(_MARKS // 8), 0
+        self._seen[place] |= bit
+        self._marked += 1
+        return False
 
     def put(
         self, peer: str | None, head: RequestHead, entry: ClientEntry, object_entry: ObjectEntry
     ) -> None:
-        """Cache a decision that holds for other requests as well.
+        """Cache a decision that holds for other requests as well, if they have come before.
 
         Args:
             peer: The socket's remote address.
@@ -159,22 +198,26 @@ class DecisionCache:
             entry: The client.
             object_entry: The object.
         """
+        line, fields = head
         site, reason = entry.site, entry.reason
-        kind = entry.region if reason is Reason.IN_REGION else _REGION_KEYS[reason]
-        objects = self._objects.setdefault((site, kind), {})
-        known = objects.get(head.line)
+        kind = entry.region if reason is _IN_REGION else _REGION_KEYS[reason]
+        objects = self._objects.get((site, kind))
+        if objects is None:
+            objects = self._objects[site, kind] = {}
+        known = objects.get(line)
         if known is not None:
             if known.until < object_entry.until:
-                objects[head.line] = object_entry
-        elif self._fits(head.line, object_entry.log_part, _REDIRECT + 2 * len(head.line)):
-            objects[head.line] = object_entry
-        else:  # the cache may have been emptied
-            objects = self._objects.setdefault((site, kind), {})
-        client = self._clients.get((peer, head.fields))
+                objects[line] = object_entry
+        elif self._came_before(line):
+            if self._fits(line, object_entry.log_part, _REDIRECT + 2 * len(line)):
+                objects[line] = object_entry
+            else:  # the cache may have been emptied
+                objects = self._objects.setdefault((site, kind), {})
+        client = self._clients.get((peer, fields))
         if client is None:
-            if self._fits(b"".join(head.fields), entry.log_part):
+            if self._came_before((peer, fields)) and self._fits(b"".join(fields), entry.log_part):
                 unmatched = self._objects.setdefault((site, _NO_PATTERN), {})
-                self._clients[peer, head.fields] = _Client(objects, entry, unmatched)
+                self._clients[peer, fields] = _Client(objects, entry, unmatched)
         elif client.objects is not objects:
             _join(client, objects, entry)
 

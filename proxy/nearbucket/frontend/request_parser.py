@@ -1,18 +1,21 @@
 """Recognises plain requests: a chunk that is exactly one complete GET or HEAD request of HTTP/1.1.
 
 Only heads are taken that no two parsers could read differently (RFC 9112 sections 2.2, 3 and 5).
-That grammar is small enough to be checked line by line without a parser library, and lines repeat:
-a known line is one look-up in a set, so a head of a dozen fields costs less than a dozen callbacks
-of llhttp. All other chunks go to aiohttp unchanged; tests/equivalence compares the answers of both.
+That grammar is small enough to be checked without a parser library: a head of a dozen fields costs
+less than a dozen callbacks of llhttp. All other chunks go to aiohttp unchanged; tests/equivalence
+compares the answers of both.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.policy.model import Request
 from nearbucket.telemetry.metrics import HandoffReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_REQUEST_HEAD = 8190
 """Largest request head in bytes that is read here; aiohttp's own line limit."""
@@ -20,14 +23,17 @@ MAX_REQUEST_HEAD = 8190
 MAX_LINES = 128
 """Most lines of a head; aiohttp refuses as many fields."""
 
-_MAX_KNOWN = 4096  # lines remembered; then all are forgotten
-_LONGEST_KNOWN = 256  # bytes of a line that is remembered
-_MANY = 1024  # values of a field; when it had more, its values are no longer remembered
-_MAX_NAMES = 64  # fields whose values are counted
+_LEARNED_AFTER = 512  # heads with one layout that are read line by line
+_MAX_LAYOUTS = 16
+_LONGEST_LAYOUT = 1024  # bytes of all names; compiling longer ones takes too long
+_MAX_COUNTED = 256  # layouts whose heads are counted; then all are forgotten
+_MAX_NAMES = 1024  # names that are remembered; then all are forgotten
+_LONGEST_NAME = 64  # bytes of one that is
 
 _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[!\"$-~]*) HTTP/1\.1")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[\t -~]*")
+_ANY_VALUE = rb"[\t -~]*+"
+_VALUE = re.compile(_ANY_VALUE)
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _UNUSUAL = frozenset({b"expect", b"upgrade", b"te", b"http2-settings", b"proxy-connection"})
 _CONNECTION = frozenset({b"keep-alive", b"close"})
@@ -39,12 +45,10 @@ class RequestHead(NamedTuple):
     Attributes:
         line: The request line; not checked yet.
         fields: The field lines on which the decision, the answer or the log depends, as sent.
-        repeated: Whether all its field lines were known from earlier requests.
     """
 
     line: bytes
     fields: tuple[bytes, ...]
-    repeated: bool
 
 
 class PlainRequest(NamedTuple):
@@ -57,21 +61,20 @@ class PlainRequest(NamedTuple):
 class PlainRequestParser:
     """Parses request heads; one parser serves all connections.
 
-    Lines that come a second time are remembered, at most ``_MAX_KNOWN`` of them, about 1 MiB. The
-    ids that a CDN writes into every request never do: of an ignored field with many values, only
-    the name is remembered, and each new value is checked.
+    The *layout* of a head is the names of its fields in their order, as sent. Heads of one client,
+    or from one CDN, have one layout, while an id makes each of them another. So the grammar of a
+    layout that comes often is compiled to a regular expression: it checks every byte, and copies
+    only the lines that matter.
     """
 
-    __slots__ = ("_counts", "_dropped", "_kept", "_names", "_seen_once", "_unique_fields")
+    __slots__ = ("_counts", "_kinds", "_layouts", "_names")
 
     def __init__(self, names: frozenset[bytes]) -> None:
         """Take the lower-case names of the fields that matter; all others are ignored."""
         self._names = names | {b"host", b"connection"}
-        self._kept: set[bytes] = set()
-        self._dropped: set[bytes] = set()
-        self._seen_once: set[int] = set()
+        self._kinds: dict[bytes, bool | HandoffReason] = {}
         self._counts: dict[bytes, int] = {}
-        self._unique_fields: set[bytes] = set()
+        self._layouts: list[Callable[[bytes, int], re.Match[bytes] | None]] = []
 
     def split(self, chunk: bytes) -> RequestHead | HandoffReason:
         """Split a chunk into lines and check the field lines.
@@ -79,6 +82,23 @@ class PlainRequestParser:
         Args:
             chunk: Bytes as the socket gave them.
         """
+        if len(chunk) <= MAX_REQUEST_HEAD:
+            end, layouts = chunk.find(b"\r\n"), self._layouts
+            for layout in layouts:
+                found = layout(chunk, end)
+                if found is not None:
+                    if layout is not layouts[0]:
+                        self._bring_forward(layout)
+                    return RequestHead(chunk[:end], found.groups())
+        return self._split_lines(chunk)
+
+    def _bring_forward(self, layout: Callable[[bytes, int], re.Match[bytes] | None]) -> None:
+        """Have a layout tried one place earlier: those that come often are first in the end."""
+        layouts = self._layouts
+        place = layouts.index(layout)
+        layouts[place - 1], layouts[place] = layout, layouts[place - 1]
+
+    def _split_lines(self, chunk: bytes) -> RequestHead | HandoffReason:
         end = chunk.find(b"\r\n\r\n")
         if end < 0:
             return HandoffReason.PARTIAL
@@ -87,64 +107,60 @@ class PlainRequestParser:
         lines = chunk[:end].split(b"\r\n")
         if end > MAX_REQUEST_HEAD - 4 or len(lines) > MAX_LINES:
             return HandoffReason.UNUSUAL
-        fields = []
-        repeated = True
-        kept, dropped, restless = self._kept, self._dropped, self._unique_fields
+        fields, names = [], []
         for line in lines[1:]:
-            if line in dropped:
-                continue
-            if line not in kept:
-                repeated = False
-                start = line[: line.find(b":") + 1]
-                if start in restless and line.isascii() and line.decode().isprintable():
-                    continue  # a value without tabs: _VALUE, in a third of the time
-                matters = self._learn(line)
-                if isinstance(matters, HandoffReason):
-                    return matters
-                if not matters:
-                    continue
-            fields.append(line)
-        return RequestHead(lines[0], tuple(fields), repeated)
+            name = line[: line.find(b":") + 1]
+            kind = self._kinds.get(name)
+            if kind is None:
+                kind = self._learn(name)
+            if not _VALUE.fullmatch(line, len(name)):
+                return HandoffReason.UNPARSABLE
+            if kind is True:
+                fields.append(line)
+            elif kind is not False:
+                return kind
+            names.append(name)
+        self._count(names)
+        return RequestHead(lines[0], tuple(fields))
 
-    def _learn(self, line: bytes) -> bool | HandoffReason:
-        """Check a new field line; say whether it matters, or why the request is not plain."""
-        name, colon, value = line.partition(b":")
-        if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
+    def _learn(self, start: bytes) -> bool | HandoffReason:
+        """Whether a field matters, or why a request with it is not plain.
+
+        Args:
+            start: Its name as sent, with the colon; empty if the line has none.
+        """
+        if not _TOKEN.fullmatch(start[:-1]):
             return HandoffReason.UNPARSABLE
-        name = name.lower()
+        name = start[:-1].lower()
+        kind: bool | HandoffReason = name in self._names
         if name in _BODY:
-            return HandoffReason.BODY
-        if name in _UNUSUAL:
-            return HandoffReason.UNUSUAL
-        matters = name in self._names
-        if len(line) <= _LONGEST_KNOWN:
-            self._remember(line, self._kept if matters else self._dropped)
-        if not matters:
-            self._count(line[: line.find(b":") + 1])
-        return matters
+            kind = HandoffReason.BODY
+        elif name in _UNUSUAL:
+            kind = HandoffReason.UNUSUAL
+        if len(self._kinds) >= _MAX_NAMES:
+            self._kinds.clear()
+        if len(start) <= _LONGEST_NAME:
+            self._kinds[start] = kind
+        return kind
 
-    def _count(self, start: bytes) -> None:
-        """Count a new value of an ignored field."""
-        count = self._counts.get(start, 0) + 1
-        if count > _MANY:
-            if len(self._unique_fields) >= _MAX_NAMES:
-                self._unique_fields.clear()
-            self._unique_fields.add(start)
-        if count == 1 and len(self._counts) >= _MAX_NAMES:
-            self._counts.clear()
-        self._counts[start] = count
-
-    def _remember(self, line: bytes, into: set[bytes]) -> None:
-        mark = hash(line)
-        if mark not in self._seen_once:
-            if len(self._seen_once) >= _MAX_KNOWN:
-                self._seen_once.clear()
-            self._seen_once.add(mark)
+    def _count(self, names: list[bytes]) -> None:
+        """Count a head by its layout, and compile the layout in the end."""
+        mark = b"".join(names)
+        if len(mark) > _LONGEST_LAYOUT:
             return
-        if len(self._kept) + len(self._dropped) >= _MAX_KNOWN:
-            self._kept.clear()
-            self._dropped.clear()
-        into.add(line)
+        count = self._counts.pop(mark, 0) + 1
+        if count < _LEARNED_AFTER:
+            if len(self._counts) >= _MAX_COUNTED:
+                self._counts.clear()
+            self._counts[mark] = count
+            return
+        lines = (
+            rb"\r\n(%b%b)" if name[:-1].lower() in self._names else rb"\r\n%b%b" for name in names
+        )
+        grammar = b"".join(
+            line % (re.escape(name), _ANY_VALUE) for line, name in zip(lines, names, strict=True)
+        )
+        self._layouts[_MAX_LAYOUTS - 1 :] = [re.compile(grammar + rb"\r\n\r\n").fullmatch]
 
     def parse(self, head: RequestHead, peer: str | None) -> PlainRequest | HandoffReason:
         """The request of a head, or why it is not plain.
@@ -160,9 +176,9 @@ class PlainRequestParser:
         for line in head.fields:
             name, _, value = line.partition(b":")
             headers[name.lower()] = value.strip(b" \t")
-        connection = headers.get(b"connection", b"keep-alive").lower()
         if len(headers) != len(head.fields) or b"host" not in headers:
             return HandoffReason.UNUSUAL
+        connection = headers.get(b"connection", b"keep-alive").lower()
         if connection not in _CONNECTION:
             return HandoffReason.UNUSUAL
         method, target = found.groups()

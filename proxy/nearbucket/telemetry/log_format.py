@@ -72,6 +72,9 @@ class ClientFields(NamedTuple):
     protocol: str
 
 
+_MEMBERS = tuple(f',"{name}":' for name in ClientFields._fields)
+"""Beginnings of the members of a JSON object."""
+
 LinePart = tuple[bytes, ...]
 """A part of a line, as the format keeps it: only that format can join it with other parts."""
 
@@ -164,23 +167,31 @@ class JsonFormat:
 
     def client_part(self, fields: ClientFields) -> LinePart:
         """The client's fields."""
-        return (_members(**fields._asdict()),)
+        pairs = zip(_MEMBERS, fields, strict=True)
+        members = [
+            start + encode_basestring_ascii(text) for start, text in pairs if text is not None
+        ]
+        return ("".join(members).encode(),)
 
     def object_part(self, method: str, path: str) -> LinePart:
         """The object's fields."""
-        return (_members(method=method, path=path),)
+        quoted = encode_basestring_ascii(method), encode_basestring_ascii(path)
+        return (b',"method":%b,"path":%b' % (quoted[0].encode(), quoted[1].encode()),)
 
     def decision_part(self, action: str, reason: str, status: int) -> LinePart:
         """The decision's fields."""
-        return (b'%b,"status":%d,"bytes":' % (_members(action=action, reason=reason), status),)
+        return (f',"action":"{action}","reason":"{reason}","status":{status},"bytes":'.encode(),)
 
     def ends(self, sent: int, parts: LineParts, flaws: LineFlaws = FLAWLESS) -> LineEnds:
         """The bytes between time and duration, and those behind them."""
-        client, object_, decision = parts
-        end = _members(failover=flaws.failover or None)
-        if not flaws.complete:
-            end += b',"complete":false'
-        right = b"%b%b%b%d%b}\n" % (client[0], object_[0], decision[0], sent, end)
+        (client,), (object_,), (decision,) = parts
+        end = b""
+        if flaws is not FLAWLESS:
+            end = f',"failover":{encode_basestring_ascii(flaws.failover)}'.encode() * bool(
+                flaws.failover
+            )
+            end += b"" if flaws.complete else b',"complete":false'
+        right = b"%b%b%b%d%b}\n" % (client, object_, decision, sent, end)
         return b'+00:00","seconds":', right
 
     def line(self, moment: float, seconds: float, ends: LineEnds) -> bytes:
@@ -272,17 +283,6 @@ def _fitted(part: LinePart, cut: Callable[[int], LinePart], room: int) -> LinePa
             break
         part = cut(most)
     return part
-
-
-def _members(**fields: str | None) -> bytes:
-    """Members of a JSON object, each with a comma before it."""
-    return "".join(
-        [
-            f',"{name}":{encode_basestring_ascii(value)}'
-            for name, value in fields.items()
-            if value is not None
-        ]
-    ).encode()
 
 
 def _range_bounds(value: str | None) -> tuple[str | None, str | None]:
