@@ -219,7 +219,7 @@ def _stays(decision: RedirectTo) -> None:
     assert (parts.query, parts.fragment) == ("", "")
     assert unquote(parts.path[1:], errors="strict") == decision.key
     made = RedirectText.of(decision, reason_header=True)
-    answer = made.fill_otherwise(decision.path.encode(), b"D", head=True, keep_alive=True)
+    answer = made.fill_head(decision.path.encode(), b"D")
     lines = answer.removesuffix(b"\r\n\r\n").split(b"\r\n")
     assert [line for line in lines if line.startswith(b"Location: ")] == [
         f"Location: {location}".encode()

@@ -136,8 +136,8 @@ def test_a_redirect_to_any_method_and_connection(
     keep_alive: bool,  # noqa: FBT001 - a column of the table
     rest: bytes,
 ) -> None:
-    answer = TEXT.fill_otherwise(b"a.tar.gz", b"D", head=head, keep_alive=keep_alive)
-    assert answer == HEAD + rest
+    text = RedirectText.of(REDIRECT, reason_header=True, keep_alive=keep_alive)
+    assert (text.fill_head if head else text.fill)(b"a.tar.gz", b"D") == HEAD + rest
 
 
 def test_the_text_of_one_redirect_serves_every_path_to_its_target() -> None:

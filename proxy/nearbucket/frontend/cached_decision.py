@@ -80,7 +80,7 @@ class ObjectEntry:
         return HEAD if self.head else GET
 
     def redirect(self, text: RedirectText, date: bytes) -> tuple[bytes, int]:
-        """The answer to a GET on a connection that stays open, and the bytes of its body.
+        """The answer to a GET, and the bytes of its body.
 
         Only for another text or date than those of ``last_redirect``.
         """
@@ -239,7 +239,7 @@ class EntryBuilder:
             region,
             action_of(decision),
             reason,
-            None if redirect is None else self._text(redirect),
+            None if redirect is None else self._text(redirect, keep_alive),
             network,
             asked,
             mark_of_bytes(asked) if asked and counts_ranges else 0,
@@ -262,12 +262,13 @@ class EntryBuilder:
             inf if redirect is None else redirect.replica.until,
         )
 
-    def _text(self, decision: RedirectTo) -> RedirectText:
-        key = decision.site, decision.base, decision.browser, decision.region, decision.reason
+    def _text(self, to: RedirectTo, keep_alive: bool) -> RedirectText:  # noqa: FBT001  # as above
+        key = to.site, to.base, to.browser, to.region, to.reason, keep_alive
         found = self._texts.get(key)
         if found is None:
-            found = RedirectText.of(decision, reason_header=self._reason_header)
-            self._texts[key] = found
+            found = self._texts[key] = RedirectText.of(
+                to, reason_header=self._reason_header, keep_alive=keep_alive
+            )
         return found
 
 

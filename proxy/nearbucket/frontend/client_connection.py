@@ -195,25 +195,22 @@ class ClientConnection(asyncio.Protocol):
 
     def _respond(self, chunk: bytes, cached: CachedDecision, started: float) -> None:
         client_entry, object_entry = cached
-        text, keep_alive = client_entry.text, client_entry.keep_alive
+        text = client_entry.text
         if text is None:
             self._stream(chunk, cached, started)
             return
         context = self._context
-        date, head = context.date, object_entry.head
-        if keep_alive and not head:
-            of_text, of_date, answer, sent = object_entry.last_redirect
-            # No ``==``: the date is the same object for a second, the text for all like clients.
-            if of_date is not date or of_text is not text:
-                answer, sent = object_entry.redirect(text, date)
-        else:
-            path = object_entry.path
-            answer = text.fill_otherwise(path, date, head=head, keep_alive=keep_alive)
-            sent = 0 if head else text.size + len(path)
+        date = context.date
+        of_text, of_date, answer, sent = object_entry.last_redirect
+        if object_entry.head:
+            answer, sent = text.fill_head(object_entry.path, date), 0
+        # No ``==``: the date is the same object for a second, the text for all like clients.
+        elif of_date is not date or of_text is not text:
+            answer, sent = object_entry.redirect(text, date)
         self._transport.write(answer)
         self.timeouts.since = started
         context.recorder.record(cached, text.status, sent, started, monotonic())
-        if not keep_alive:
+        if not client_entry.keep_alive:
             self._close()
 
     def _stream(self, chunk: bytes, cached: CachedDecision, started: float) -> None:

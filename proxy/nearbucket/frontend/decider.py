@@ -135,7 +135,7 @@ class Decider:
         decision = self.engine.decide(request, self)
         if b"range" in request.headers and isinstance(decision, Stream):
             return self._with_siblings(request, decision, came)
-        return self.signed(request, decision), NEW
+        return self.signed(request, decision) if self.presigners else decision, NEW
 
     def replica_status(self, site: str, region: str, key: str) -> ReplicaStatus:
         """What is known of an object's copy; never waits."""
@@ -254,7 +254,7 @@ class Decider:
 
     def signed(self, request: Request, decision: Decision) -> Decision:
         """Sign the Location; without credentials for that, stream: unsigned it would get a 403."""
-        if not self.presigners or not isinstance(decision, RedirectTo):
+        if not isinstance(decision, RedirectTo):
             return decision
         region = decision.region or ""
         presigner = self.presigners.get((decision.site, region))

@@ -199,6 +199,9 @@ class DecisionCache:
             object_entry: The object.
         """
         line, fields = head
+        line_came, client_came = self._came_before(line), self._came_before((peer, fields))
+        if not line_came and not client_came:
+            return
         site, reason = entry.site, entry.reason
         kind = entry.region if reason is _IN_REGION else _REGION_KEYS[reason]
         objects = self._objects.get((site, kind))
@@ -208,14 +211,14 @@ class DecisionCache:
         if known is not None:
             if known.until < object_entry.until:
                 objects[line] = object_entry
-        elif self._came_before(line):
+        elif line_came:
             if self._fits(line, object_entry.log_part, _REDIRECT + 2 * len(line)):
                 objects[line] = object_entry
             else:  # the cache may have been emptied
                 objects = self._objects.setdefault((site, kind), {})
         client = self._clients.get((peer, fields))
         if client is None:
-            if self._came_before((peer, fields)) and self._fits(b"".join(fields), entry.log_part):
+            if client_came and self._fits(b"".join(fields), entry.log_part):
                 unmatched = self._objects.setdefault((site, _NO_PATTERN), {})
                 self._clients[peer, fields] = _Client(objects, entry, unmatched)
         elif client.objects is not objects:

@@ -64,12 +64,15 @@ class RedirectText:
     _end: bytes
 
     @classmethod
-    def of(cls, decision: RedirectTo, *, reason_header: bool) -> RedirectText:
+    def of(
+        cls, decision: RedirectTo, *, reason_header: bool, keep_alive: bool = True
+    ) -> RedirectText:
         """Make a redirect and cut its path out.
 
         Args:
             decision: Any redirect of the site to the target.
             reason_header: Whether ``X-Nearbucket`` is sent.
+            keep_alive: Whether the connection stays open.
         """
         bare = replace(decision, path="\0")  # which no URL holds
         lines = [f"HTTP/1.1 {bare.status} {HTTPStatus(bare.status).phrase}"]
@@ -78,20 +81,18 @@ class RedirectText:
         ]
         head, middle = "\r\n".join([*lines, "Content-Length: "]).encode("ascii").split(b"\0")
         before, after = redirect_body(bare.location).split(b"\0")
-        return cls(bare.status, len(before) + len(after), head, middle, b"\r\n\r\n" + before, after)
+        body = (b"" if keep_alive else b"\r\nConnection: close") + b"\r\n\r\n" + before
+        return cls(bare.status, len(before) + len(after), head, middle, body, after)
 
     def fill(self, path: bytes, date: bytes) -> bytes:
-        """The answer to a GET on a connection that stays open."""
+        """The answer to a GET."""
         length = b"%d\r\nDate: " % (self.size + len(path))
         return b"".join((self._head, path, self._middle, length, date, self._body, path, self._end))
 
-    def fill_otherwise(self, path: bytes, date: bytes, *, head: bool, keep_alive: bool) -> bytes:
-        """The answer to a HEAD, which has no body, or on a connection that closes."""
+    def fill_head(self, path: bytes, date: bytes) -> bytes:
+        """The answer to a HEAD, which has no body."""
         whole = self.fill(path, date)
-        if not keep_alive:
-            end = whole.index(b"\r\n\r\n")
-            whole = whole[:end] + b"\r\nConnection: close" + whole[end:]
-        return whole[: whole.index(b"\r\n\r\n") + 4] if head else whole
+        return whole[: whole.index(b"\r\n\r\n") + 4]
 
 
 def head_of(

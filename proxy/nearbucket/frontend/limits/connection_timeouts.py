@@ -49,8 +49,8 @@ class ConnectionTimeouts:
     __slots__ = ("_connected", "_unread", "_unread_since", "phase", "since")
 
     def __init__(self) -> None:
-        self.enter(IDLE)
-        self._connected = self.since
+        self.phase = IDLE
+        self.since = self._connected = monotonic()
         self._unread = -1  # bytes that the client had not read at the last check; -1: none waited
         self._unread_since = 0.0  # since when it is that many
 
