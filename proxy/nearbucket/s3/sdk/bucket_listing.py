@@ -7,34 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from nearbucket.s3.listing.list_page import ListedObject
 from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
-    from datetime import datetime
 
     from nearbucket.errors import ProxyError
     from nearbucket.s3.bucket_location import BucketLocation
 
-
-class ListedObject(NamedTuple):
-    """One object as a listing has it.
-
-    Attributes:
-        key: Without the prefix of the bucket's entry.
-        size: In bytes.
-        etag: Without quotes; ``…-N`` was uploaded in N parts.
-        modified: When it was written, to the second.
-        storage_class: S3's name of it, such as ``STANDARD``; empty if the server has none.
-    """
-
-    key: str
-    size: int
-    etag: str
-    modified: datetime
-    storage_class: str = ""
+__all__ = ["ListedObject", "objects_of", "pages_of"]
 
 
 async def pages_of(
