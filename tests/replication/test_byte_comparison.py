@@ -11,7 +11,7 @@ from nearbucket.replication import byte_comparison
 from nearbucket.replication.byte_comparison import ByteComparison
 from nearbucket.replication.multipart_copy import head_of_part
 from nearbucket.s3.bucket_location import CopyEndpoints
-from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.listing.list_page import ListedObject
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some
 

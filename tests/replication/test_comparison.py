@@ -14,7 +14,7 @@ from nearbucket.replication.comparison import (
     description,
     equal_by_checksum,
 )
-from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.listing.list_page import ListedObject
 
 EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from nearbucket.replication.multipart_copy import MultipartCopy
 from nearbucket.replication.replicator import Replicator, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
-from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.listing.list_page import ListedObject
 from nearbucket.s3.sdk.sdk_client import opened
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some

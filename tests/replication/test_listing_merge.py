@@ -14,8 +14,8 @@ from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ConfigError
 from nearbucket.replication.listing_merge import listed, matched, merged
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk.bucket_listing import ListedObject
-from nearbucket.s3.sdk.sdk_client import opened
+from nearbucket.s3.listing.list_page import ListedObject, ListPage
+from nearbucket.s3.sdk.sdk_client import PAGE, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -91,10 +91,7 @@ class OnePage:
 
     async def list_objects_v2(self, **_: str) -> dict[str, Any]:
         return {
-            "Contents": [
-                {"Key": key, "Size": 1, "ETag": '"etag"', "LastModified": WRITTEN}
-                for key in self.keys
-            ]
+            PAGE: ListPage([ListedObject(key, 1, "etag", WRITTEN) for key in self.keys], [], "")
         }
 
 

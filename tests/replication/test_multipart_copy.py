@@ -12,7 +12,7 @@ from nearbucket.replication.comparison import VersionComparison
 from nearbucket.replication.multipart_copy import etag_of, layout_of, parts_of
 from nearbucket.replication.object_copy import ObjectCopier
 from nearbucket.s3.bucket_location import CopyEndpoints
-from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.listing.list_page import ListedObject
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some
 

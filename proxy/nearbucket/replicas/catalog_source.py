@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.s3.sdk.bucket_listing import ListedObject
+    from nearbucket.s3.listing.list_page import ListedObject
 
 _log = logging.getLogger(__name__)
 

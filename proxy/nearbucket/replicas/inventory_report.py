@@ -265,8 +265,7 @@ async def _newest(client: Any, report: BucketLocation, folder: str) -> str:
     """Key of the newest manifest below the folder of an inventory configuration."""
     found: list[str] = []
     async for _, page in pages_of(client, report, not_listed, Prefix=folder, Delimiter="/"):
-        names = (item["Prefix"] for item in page.get("CommonPrefixes", ()))
-        found += (name for name in names if _DATED.fullmatch(_last(name[:-1])))
+        found += (name for name in page.prefixes if _DATED.fullmatch(_last(name[:-1])))
     if not found:
         raise ConfigError(
             f"{report.name}: s3://{report}/{folder} holds no report, that is no folder such as "

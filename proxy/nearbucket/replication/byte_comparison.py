@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
-    from nearbucket.s3.sdk.bucket_listing import ListedObject
+    from nearbucket.s3.listing.list_page import ListedObject
 
     Count = Callable[[int], None]
 

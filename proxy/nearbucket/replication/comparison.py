@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from nearbucket.replication.listing_merge import Pair
     from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
-    from nearbucket.s3.sdk.bucket_listing import ListedObject
+    from nearbucket.s3.listing.list_page import ListedObject
 
     _Head = Mapping[str, Any]
 

@@ -12,7 +12,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.errors import ConfigError
-from nearbucket.s3.sdk.bucket_listing import ListedObject, objects_of, pages_of
+from nearbucket.s3.listing.list_page import ListedObject
+from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

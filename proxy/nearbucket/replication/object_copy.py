@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nearbucket.replication.comparison import VersionComparison
     from nearbucket.s3.bucket_location import CopyEndpoints
-    from nearbucket.s3.sdk.bucket_listing import ListedObject
+    from nearbucket.s3.listing.list_page import ListedObject
 
     Moved = Callable[[int], None]
 

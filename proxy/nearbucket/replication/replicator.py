@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nearbucket.replication.listing_merge import Pair
     from nearbucket.replication.sync_progress import SyncProgress
     from nearbucket.s3.bucket_location import BucketLocation
-    from nearbucket.s3.sdk.bucket_listing import ListedObject
+    from nearbucket.s3.listing.list_page import ListedObject
 
 _AHEAD = 50_000
 """How many differences are found ahead of the copies, so that a total and the time left can be

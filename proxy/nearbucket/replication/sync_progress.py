@@ -9,7 +9,7 @@ from nearbucket.replication.multipart_copy import parts_of
 
 if TYPE_CHECKING:
     from nearbucket.errors import ProxyError
-    from nearbucket.s3.sdk.bucket_listing import ListedObject
+    from nearbucket.s3.listing.list_page import ListedObject
 
 
 class SyncFailure(NamedTuple):

@@ -25,7 +25,7 @@ from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ProxyError
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.copy_mark import TAG, mark_of
-from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.listing.list_page import ListedObject
 from nearbucket.s3.sdk.sdk_client import opened
 from nearbucket.s3.unreadable import Unreadable
 from tests.scripteds3 import Say, ScriptedS3, error, reply

@@ -6,15 +6,22 @@ import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
-from nearbucket.errors import ConfigError, ProxyError
+from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk.bucket_listing import ListedObject, objects_of, pages_of
+from nearbucket.s3.listing.list_page import ListedObject, ListPage
+from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
+from nearbucket.s3.sdk.sdk_client import PAGE, opened
+from tests.bucketserver import BucketServer
+
+if TYPE_CHECKING:
+    from tests.conftest import LocalS3
 
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 ENTRY = Bucket(bucket="downloads", region="us-east-1", prefix="dl")
@@ -40,9 +47,8 @@ class Pages:
         last = page == self.number - 1
         if last and self.code:
             raise ClientError({"Error": {"Code": self.code}}, "ListObjectsV2")
-        item = {"Key": f"dl/{page}", "Size": page, "ETag": '"e"', "LastModified": WRITTEN}
-        more = {} if last else {"IsTruncated": True, "NextContinuationToken": str(page + 1)}
-        return {"Contents": [item], **more}
+        objects = [ListedObject(f"dl/{page}", page, "e", WRITTEN)]
+        return {PAGE: ListPage(objects, [], "" if last else str(page + 1))}
 
 
 async def test_all_pages_come_with_the_time_of_their_request() -> None:
@@ -77,7 +83,7 @@ async def test_a_caller_that_stops_early_leaves_no_request_behind() -> None:
 async def test_arguments_of_the_caller_win() -> None:
     client = Pages(1)
     async for _, page in pages_of(client, PLACE, Prefix="reports/", Delimiter="/"):
-        assert page["Contents"]
+        assert page.objects
     assert client.asked[0].items() >= {"Prefix": "reports/", "Delimiter": "/"}.items()
 
 
@@ -94,6 +100,44 @@ async def test_pages_before_an_error_come_and_the_caller_words_the_error() -> No
 
 
 def test_the_folders_own_entry_is_no_object() -> None:
-    item = {"Key": "dl/", "Size": 0, "ETag": '"e"', "LastModified": WRITTEN}
-    assert list(objects_of({"Contents": [item]}, PLACE)) == []
-    assert list(objects_of({}, PLACE)) == []
+    page = ListPage([ListedObject("dl/", 0, "e", WRITTEN)], [], "")
+    assert objects_of(page, PLACE) == []
+
+
+ODD = ("a b", "a+b", "a%20b", "%2B", "é/😀", "<b>&amp;", "tab\tand\nfeed", "~!*'();:@$,[]", "x//y")
+
+
+async def test_keys_of_a_real_server_are_those_that_the_sdk_reads(s3: LocalS3) -> None:
+    bucket = "odd-keys"
+    async with s3.server.client() as client:
+        await make_bucket(client, bucket)
+        for key in ODD:
+            await client.put_object(Bucket=bucket, Key=f"dl/{key}", Body=key.encode())
+        page = await client.list_objects_v2(Bucket=bucket, Prefix="dl/")
+    location = BucketLocation("x", s3.entry(bucket, prefix="dl"), s3.files)
+    async with opened(location) as client:
+        found = [
+            each
+            async for _, page in pages_of(client, location)
+            for each in objects_of(page, location)
+        ]
+    assert found == [
+        ListedObject(
+            item["Key"].removeprefix("dl/"),
+            item["Size"],
+            item["ETag"].strip('"'),
+            item["LastModified"],
+            item["StorageClass"],
+        )
+        for item in page["Contents"]
+    ]
+    assert {each.key for each in found} >= {"a b", "é/😀", "<b>&amp;"}
+
+
+async def test_a_document_that_is_no_listing_is_an_error_with_the_name_of_the_bucket() -> None:
+    async with BucketServer() as server:  # whose answer for the bucket itself is empty
+        location = BucketLocation("sites.0.origin", Bucket(**server.entry()), "anonymous")
+        async with opened(location) as client:
+            with pytest.raises(OriginError) as raised:
+                _ = [page async for page in pages_of(client, location)]
+    assert "sites.0.origin: bucket bucket: the listing is not XML" in raised.value.detail

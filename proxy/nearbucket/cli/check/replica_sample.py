@@ -17,7 +17,7 @@ from nearbucket.replication.comparison import Verdict, VersionComparison, compar
 from nearbucket.replication.listing_merge import listed
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.bucket_listing import ListedObject
+from nearbucket.s3.listing.list_page import ListedObject
 from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning
 from nearbucket.s3.unreadable import Unreadable, unreadable_by_head
 

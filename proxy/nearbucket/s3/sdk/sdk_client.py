@@ -25,6 +25,7 @@ from botocore.exceptions import (
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
+from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sigv4 import PAYER, Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
 
@@ -41,7 +42,23 @@ ATTEMPTS = 8
 """With pauses of up to 127 s in total. The SDK's mode is ``legacy``, because ``standard`` has a
 retry quota and gives up when many requests at once are told to slow down."""
 
-_SERVER_ERROR = 500
+PAGE = "ListPage"
+"""Name under which a client's response to ListObjectsV2 has its ``ListPage``, and nothing else."""
+
+_OK, _SERVER_ERROR = 200, 500
+
+
+def _read_page(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_event: Any
+) -> None:
+    """Read a page of a listing in place of the SDK's parsers, which take ten times as long.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    if response_dict["status_code"] == _OK:
+        customized_response_dict[PAGE] = parse_page(response_dict["body"])
+        response_dict["body"] = b"<ListBucketResult/>"
 
 
 def _pay(params: dict[str, Any], **_event: Any) -> None:
@@ -103,6 +120,7 @@ async def opened(
         verify=authorities(),
         **keys,
     ) as client:
+        client.meta.events.register_first("before-parse.s3.ListObjectsV2", _read_page)
         if entry.request_payer:
             client.meta.events.register("before-call.s3", _pay)
         yield client
