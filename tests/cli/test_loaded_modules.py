@@ -18,6 +18,7 @@ _LOADED = "import sys; import {}; print(*sys.modules)"
             "nearbucket.cli.analyze.analyze_run",
             {"aiohttp", "asyncio", "botocore", "pyarrow.parquet", "rich.progress", "ssl"},
         ),
+        ("nearbucket.replication.replicator", {"aiobotocore", "botocore.client"}),
     ],
 )
 def test_a_start_loads_nothing_that_only_other_commands_need(

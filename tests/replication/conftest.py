@@ -15,7 +15,9 @@ from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk.sdk_client import opened
+from nearbucket.s3.sdk.bucket_listing import objects_of
+from nearbucket.s3.sdk.light_client import opened_light
+from nearbucket.s3.sdk.sdk_client import PAGE, opened
 from tests.conftest import kill
 from tests.replication.watched import WatchedS3
 from tests.storing import store
@@ -114,7 +116,7 @@ class World:
         answer = await self.client.list_objects_v2(
             Bucket=place.entry.bucket, Prefix=place.entry.prefix
         )
-        keys = [item["Key"].removeprefix(place.entry.prefix) for item in answer.get("Contents", ())]
+        keys = [each.key for each in objects_of(answer[PAGE], place)]
         return {key: await self.described(place, key) for key in keys}
 
     async def described(self, place: BucketLocation, key: str) -> dict[str, Any]:
@@ -186,5 +188,5 @@ async def usual_world(s3: LocalS3, tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def clients(world: World) -> AsyncIterator[tuple[Any, Any]]:
-    async with opened(world.origin, 8) as reads, opened(world.target, 8) as writes:
+    async with opened_light(world.origin, 8) as reads, opened_light(world.target, 8) as writes:
         yield reads, writes

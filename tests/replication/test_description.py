@@ -13,7 +13,7 @@ from nearbucket.replication.replicator import Replicator, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
 from nearbucket.s3.listing.list_page import ListedObject
-from nearbucket.s3.sdk.sdk_client import opened
+from nearbucket.s3.sdk.light_client import opened_light
 from tests.replication.conftest import MIB
 from tests.replication.test_replicator import some
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -86,7 +86,7 @@ async def test_an_expires_that_is_no_date_is_sent_as_it_came(expires: str) -> No
     async with ScriptedS3(Say(reply("200 OK", STARTED))) as server:
         entry = Bucket(bucket="copies", region="us-east-1", endpoint=server.endpoint)
         location = BucketLocation("target", entry, "anonymous")
-        async with opened(location) as client:
+        async with opened_light(location) as client:
             what = ListedObject(KEY, 2, "e-2", datetime.now(UTC))
             upload = MultipartCopy(CopyEndpoints(location, location, client, client), what, (1, 1))
             await upload.begin({"expires": expires, "x-amz-meta-a": "b"}, {"tag": "c d"})

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, with_fields
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -166,8 +166,9 @@ class MultipartCopy:
     async def begin(self, description: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Start an upload of an object with these header fields and tags."""
         tagging = {"Tagging": urlencode(tags, quote_via=quote)} if tags else {}
-        with with_fields(self._client, "CreateMultipartUpload", description):
-            answer = await self._client.create_multipart_upload(**self._arguments, **tagging)
+        answer = await self._client.create_multipart_upload(
+            description, **self._arguments, **tagging
+        )
         self._id = answer["UploadId"]
 
     async def fill(

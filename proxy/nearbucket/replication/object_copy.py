@@ -21,7 +21,7 @@ from nearbucket.replication.multipart_copy import (
     parts_of,
 )
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, with_fields
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,19 +110,20 @@ class ObjectCopier:
             await upload.begin(fields, await self._comparison.tags(what.key))
             await upload.fill(self._gate, self._parallel, lambda _: None, any_etags=True)
             return await upload.finish()
-        client = self._endpoints.target_client
         async with self._gate:
-            with with_fields(client, "CopyObject", fields):
-                return await self._copy_object(what, "REPLACE")
+            return await self._copy_object(what, "REPLACE", fields)
 
     async def _in_one_piece(self, what: ListedObject, moved: Moved) -> str:
         async with self._gate:
-            etag = await self._copy_object(what, "COPY")
+            etag = await self._copy_object(what, "COPY", {})
         moved(what.size)
         return etag
 
-    async def _copy_object(self, what: ListedObject, metadata: Literal["COPY", "REPLACE"]) -> str:
+    async def _copy_object(
+        self, what: ListedObject, metadata: Literal["COPY", "REPLACE"], fields: Mapping[str, str]
+    ) -> str:
         answer = await self._endpoints.target_client.copy_object(
+            fields,
             MetadataDirective=metadata,
             TaggingDirective="COPY",
             CopySourceIfMatch=f'"{what.etag}"',

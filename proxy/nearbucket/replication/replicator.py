@@ -33,7 +33,8 @@ from nearbucket.replication.sync_progress import MovedBytes, SyncFailure
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import FIELD
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, opened
+from nearbucket.s3.sdk.light_client import opened_light
+from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning
 from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
@@ -140,8 +141,8 @@ class Replicator:
             await _try(location)
         self._progress.begun = True
         async with (
-            opened(self._origin, 2 * parallel) as reads,
-            opened(self._target, 2 * parallel) as writes,
+            opened_light(self._origin, 2 * parallel) as reads,
+            opened_light(self._target, 2 * parallel) as writes,
         ):
             self._endpoints = CopyEndpoints(self._origin, self._target, reads, writes)
             self._comparison = VersionComparison(self._endpoints, self._options.barriers)
@@ -337,7 +338,7 @@ async def _try(location: BucketLocation) -> None:
     """
     arguments: dict[str, Any] = {"MaxKeys": 1, **location.arguments()}
     try:
-        async with opened(location, attempts=2) as client:
+        async with opened_light(location, attempts=2) as client:
             await client.list_objects_v2(Prefix=location.entry.prefix, **arguments)
     except FAULTS as error:
         raise as_ours(error, location) from error

@@ -5,7 +5,7 @@ Nothing here knows the proxy's clients.
 In reading order:
 
 * ``credentials.py``: credentials from the AWS SDK's chain or from files.
-* ``sigv4.py``: signs GET and HEAD requests (AWS Signature Version 4).
+* ``sigv4.py``: signs requests without a body (AWS Signature Version 4).
 * ``presigner.py``: signs URLs for clients that have no credentials.
 * ``tls_trust.py``: which certificate authorities are trusted on the way to S3.
 * ``http_session.py``: the aiohttp session for objects, and the header fields of each request.

@@ -1,4 +1,4 @@
-"""Signs GET and HEAD requests to S3 (AWS Signature Version 4).
+"""Signs requests without a body to S3 (AWS Signature Version 4).
 
 The rules are AWS's: "Signature Version 4 signing process" and, for S3, "Authenticating Requests:
 Using the Authorization Header" and "... Using Query Parameters". S3 signs the path exactly as it is
@@ -83,7 +83,7 @@ def sign(
 
     Args:
         scope: Credentials, region and time.
-        method: ``GET`` or ``HEAD``.
+        method: Such as ``GET``.
         path: Encoded path as it is sent; it is not normalised.
         headers: Lower-case name to value of every header to sign; ``host`` must be one.
         query: Canonical query string: encoded, sorted.

@@ -5,18 +5,16 @@ It lists, describes and copies. Clients get their objects through ``origin/clien
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore import UNSIGNED
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,  # noqa: A004  # botocore's own
+    CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     SSLError,
@@ -30,12 +28,13 @@ from nearbucket.s3.sigv4 import PAYER, Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator
 
     from nearbucket.s3.bucket_location import BucketLocation
+    from nearbucket.s3.credentials import Credentials
 
 _CONNECT_SECONDS = 10
-_READ_SECONDS = 900
+READ_SECONDS = 900
 """A copy of 5 GiB takes minutes, and S3 answers when it is done (API reference, "CopyObject")."""
 
 ATTEMPTS = 8
@@ -45,7 +44,7 @@ retry quota and gives up when many requests at once are told to slow down."""
 PAGE = "ListPage"
 """Name under which a client's response to ListObjectsV2 has its ``ListPage``, and nothing else."""
 
-_OK, _SERVER_ERROR = 200, 500
+_OK, _SERVER_ERROR, _NO_KEYS = 200, 500, 502
 
 
 def _read_page(
@@ -85,13 +84,15 @@ async def opened(
     Raises:
         ProxyError: Its credentials or the certificate authorities cannot be read.
     """
+    from aiobotocore.config import AioConfig  # noqa: PLC0415  # a third of a second, as below
+
     entry = location.entry
     style = {None: "auto", True: "path", False: "virtual"}[entry.path_style]
     if entry.path_style is None and entry.endpoint is not None:
         style = "path"
     settings = AioConfig(
         connect_timeout=connect_seconds,
-        read_timeout=_READ_SECONDS,
+        read_timeout=READ_SECONDS,
         max_pool_connections=connections,
         retries={"mode": "legacy", "total_max_attempts": attempts},
         # the hosts are those of the configuration, whatever a profile says (see direct_access)
@@ -129,48 +130,41 @@ async def opened(
 @cache
 def _session() -> Any:
     """One for all clients: parsing the API's description takes half a second."""
+    from aiobotocore.session import get_session  # noqa: PLC0415
+
     return get_session()
+
+
+async def sdk_credentials() -> Any:
+    """The credentials that the SDK finds; one chain for all clients."""
+    return await _session().get_credentials()
 
 
 async def _keys(location: BucketLocation) -> dict[str, str]:
     """Static keys from files; the SDK's chain finds all others."""
     if isinstance(location.credentials, str):
         return {}
-    try:
-        known = await Signer(location.credentials, location.entry.region).credentials()
-    except OriginError as error:
-        detail = error.detail.removeprefix("origin.")
-        raise ConfigError(f"{location.name}.{detail}") from None
+    known = await keys_of(Signer(location.credentials, location.entry.region), location)
     if known is None:
         return {}
     return {"aws_access_key_id": known.access_key, "aws_secret_access_key": known.secret_key}
 
 
-_fields: ContextVar[Mapping[str, str]] = ContextVar("header fields of a request")
+async def keys_of(signer: Signer, location: BucketLocation) -> Credentials | None:
+    """Credentials to sign with now; None if requests are anonymous.
 
-
-@contextmanager
-def with_fields(client: Any, operation: str, fields: Mapping[str, str]) -> Iterator[None]:
-    """Add header fields to a request as they are, before it is signed.
-
-    The SDK refuses or changes some values: an Expires that is no date, metadata that is not ASCII.
-
-    Args:
-        client: A client of ``opened``.
-        operation: The API's name of the request, such as ``CopyObject``.
-        fields: The fields.
+    Raises:
+        ConfigError: The files of a bucket hold none.
+        BotoCoreError: The SDK finds none.
     """
-    events, name = client.meta.events, f"before-call.s3.{operation}"
-    events.register(name, _add_fields, unique_id=name)
-    token = _fields.set(fields)
     try:
-        yield
-    finally:
-        _fields.reset(token)
-
-
-def _add_fields(params: dict[str, Any], **_: Any) -> None:
-    params["headers"].update(_fields.get({}))
+        return await signer.credentials()
+    except OriginError as error:
+        if location.credentials != "ambient":
+            raise ConfigError(f"{location.name}.{error.detail}") from None
+        if error.status == _NO_KEYS:
+            raise NoCredentialsError from None
+        raise CredentialRetrievalError(provider="AWS", error_msg=error.detail) from None
 
 
 FAULTS = (BotoCoreError, ClientError)

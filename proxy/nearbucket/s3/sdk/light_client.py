@@ -1,0 +1,342 @@
+"""A client for ``sync`` that does without the SDK where many requests are made.
+
+Listings and the requests for single objects are signed and sent as ``serve`` does it, for a sixth
+of the CPU time (docs/design.md, "Objects are copied without the SDK"). Arguments, responses, errors
+and attempts are those of the SDK's client, which makes all other requests, and is loaded for the
+first of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from email.utils import parsedate_to_datetime
+from functools import partial
+from http.client import responses
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit
+from xml.etree import ElementTree as ET
+
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
+from yarl import URL
+
+from nearbucket.s3.credentials import SdkCredentials
+from nearbucket.s3.http_session import client_session
+from nearbucket.s3.listing.list_page import parse_page
+from nearbucket.s3.sdk.sdk_client import (
+    ATTEMPTS,
+    PAGE,
+    READ_SECONDS,
+    keys_of,
+    opened,
+    sdk_credentials,
+)
+from nearbucket.s3.sigv4 import Signer, SigningScope, canonical, sign
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from nearbucket.config.buckets import Bucket
+    from nearbucket.s3.bucket_location import BucketLocation
+
+_FIELDS = {
+    "ChecksumMode": "x-amz-checksum-mode",
+    "CopySourceIfMatch": "x-amz-copy-source-if-match",
+    "CopySourceRange": "x-amz-copy-source-range",
+    "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
+    "ExpectedSourceBucketOwner": "x-amz-source-expected-bucket-owner",
+    "IfMatch": "if-match",
+    "MetadataDirective": "x-amz-metadata-directive",
+    "Tagging": "x-amz-tagging",
+    "TaggingDirective": "x-amz-tagging-directive",
+}
+"""Arguments of the SDK that are header fields."""
+
+_QUERY = {
+    "ContinuationToken": "continuation-token",
+    "Delimiter": "delimiter",
+    "MaxKeys": "max-keys",
+    "PartNumber": "partNumber",
+    "Prefix": "prefix",
+    "UploadId": "uploadId",
+}
+"""Arguments of the SDK that are in the query."""
+
+_MEMBERS = {
+    "content-encoding": "ContentEncoding",
+    "etag": "ETag",
+    "x-amz-checksum-type": "ChecksumType",
+    "x-amz-server-side-encryption": "ServerSideEncryption",
+    "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
+    "x-amz-storage-class": "StorageClass",
+    **{
+        f"x-amz-checksum-{name.lower()}": f"Checksum{name}"
+        for name in ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1")
+    },
+}
+"""Header fields of the response to a HEAD that are members of the SDK's."""
+
+_SAFE = "/~"
+_GOOD = 300
+_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
+"""The start of a document that is an error; a copy may fail after S3 has begun to answer 200."""
+_ELSEWHERE = {301, 307, 400}
+_AGAIN = {200, 429, 500, 502, 503, 504, 509}
+_LATE = "RequestTimeout"
+"""Statuses of an error, and a code, for which the SDK repeats a request (mode ``legacy``)."""
+
+
+class _Answer(NamedTuple):
+    """A response of S3; names of header fields are in lower case."""
+
+    status: int
+    fields: dict[str, str]
+    body: bytes
+
+    @property
+    def is_good(self) -> bool:
+        return self.status < _GOOD and _ERROR.match(self.body) is None
+
+    def texts(self, name: str) -> list[dict[str, str]]:
+        """The texts in each element of a name, by theirs; of what is no XML there is none."""
+        try:
+            root = ET.fromstring(self.body)  # noqa: S314  # from the configured server
+        except ET.ParseError:
+            return []
+        return [
+            {_local(each): each.text or "" for each in element}
+            for element in root.iter()
+            if _local(element) == name
+        ]
+
+    def document(self, name: str) -> dict[str, str]:
+        """The texts in the document.
+
+        Raises:
+            BotoCoreError: Its root has another name.
+        """
+        if not (found := self.texts(name)):
+            raise _NoDocumentError(name=name)
+        return found[0]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What each response of the SDK has."""
+        return {"ResponseMetadata": {"HTTPStatusCode": self.status, "HTTPHeaders": self.fields}}
+
+
+class _NoDocumentError(BotoCoreError):  # type: ignore[misc]
+    """A response without its document."""
+
+    fmt = "the response of S3 has no {name}"
+
+
+def _local(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+class LightClient:
+    """A client of one bucket."""
+
+    def __init__(
+        self,
+        location: BucketLocation,
+        session: aiohttp.ClientSession,
+        sdk: Callable[[], AbstractAsyncContextManager[Any]],
+        attempts: int,
+    ) -> None:
+        """Prepare for requests.
+
+        Args:
+            location: The bucket.
+            session: From ``client_session``.
+            sdk: Opens the SDK's client.
+            attempts: How often a request is made before its error counts.
+        """
+        self._location, self._session, self._attempts = location, session, attempts
+        self._open, self._opened, self._opening = sdk, AsyncExitStack(), asyncio.Lock()
+        self._sdk: Any = None
+        self._aim(location.entry)
+
+    async def close(self) -> None:
+        """Close the SDK's client, if there is one."""
+        await self._opened.aclose()
+
+    def _aim(self, entry: Bucket) -> None:
+        base = urlsplit(entry.url())
+        self._base, self._path = f"{base.scheme}://{base.netloc}", base.path
+        self._host = URL(self._base).host_port_subcomponent or base.netloc
+        self._signer = Signer(
+            self._location.credentials, entry.region, ambient=SdkCredentials(sdk_credentials)
+        )
+
+    def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
+        """All other requests, by the SDK."""
+
+        async def request(**asked: Any) -> Any:
+            async with self._opening:
+                self._sdk = self._sdk or await self._opened.enter_async_context(self._open())
+            return await getattr(self._sdk, operation)(**asked)
+
+        return request
+
+    async def list_objects_v2(self, **asked: Any) -> dict[str, Any]:
+        """As ``opened`` has it."""
+        fixed = {"list-type": "2", "encoding-type": "url"}
+        answer = await self._ask("ListObjectsV2", "GET", asked, query=fixed)
+        return answer.metadata | {PAGE: parse_page(answer.body)}
+
+    async def copy_object(self, fields: Mapping[str, str] = {}, **asked: Any) -> dict[str, Any]:
+        """As the SDK's; ``fields`` are the new object's, if it does not keep the source's."""
+        answer = await self._ask("CopyObject", "PUT", asked, fields)
+        return answer.metadata | {"CopyObjectResult": answer.document("CopyObjectResult")}
+
+    async def upload_part_copy(self, **asked: Any) -> dict[str, Any]:
+        """As the SDK's."""
+        answer = await self._ask("UploadPartCopy", "PUT", asked)
+        return answer.metadata | {"CopyPartResult": answer.document("CopyPartResult")}
+
+    async def create_multipart_upload(
+        self, fields: Mapping[str, str], **asked: Any
+    ) -> dict[str, Any]:
+        """As the SDK's; ``fields`` are the object's."""
+        answer = await self._ask(
+            "CreateMultipartUpload", "POST", asked, fields, query={"uploads": ""}
+        )
+        return answer.metadata | answer.document("InitiateMultipartUploadResult")
+
+    async def head_object(self, **asked: Any) -> dict[str, Any]:
+        """As the SDK's, with the members that are used."""
+        answer = await self._ask("HeadObject", "HEAD", asked)
+        fields, found = answer.fields, answer.metadata
+        found |= {name: fields[field] for field, name in _MEMBERS.items() if field in fields}
+        found["ContentLength"] = int(fields.get("content-length", 0))
+        if count := fields.get("x-amz-mp-parts-count"):
+            found["PartsCount"] = int(count)
+        if written := fields.get("last-modified"):
+            found["LastModified"] = parsedate_to_datetime(written)
+        return found
+
+    async def get_object_tagging(self, **asked: Any) -> dict[str, Any]:
+        """As the SDK's."""
+        answer = await self._ask("GetObjectTagging", "GET", asked, query={"tagging": ""})
+        answer.document("Tagging")
+        return answer.metadata | {"TagSet": answer.texts("Tag")}
+
+    async def _ask(
+        self,
+        operation: str,
+        method: str,
+        asked: Mapping[str, Any],
+        fields: Mapping[str, str] = {},
+        *,
+        query: Mapping[str, str] = {},
+    ) -> _Answer:
+        """S3's response to a request; it is repeated while that may help.
+
+        Raises:
+            botocore's errors: There is none, or it is an error.
+        """
+        sent = {name: asked[given] for given, name in _FIELDS.items() if given in asked}
+        sent.update(fields)
+        if source := asked.get("CopySource"):
+            sent["x-amz-copy-source"] = quote(f"{source['Bucket']}/{source['Key']}", safe=_SAFE)
+        found = [(name, str(asked[given])) for given, name in _QUERY.items() if given in asked]
+        target = f"/{quote(asked.get('Key', ''), safe=_SAFE)}", canonical([*query.items(), *found])
+        for attempt in range(1, self._attempts + 1):
+            last = attempt == self._attempts
+            try:
+                answer = await self._once(method, *target, sent)
+            except UnicodeError as error:
+                raise HTTPClientError(error=error) from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if last:
+                    raise self._unreachable(error) from error
+            else:
+                if answer.is_good:
+                    return answer
+                if not (self._is_elsewhere(answer) or _may_pass(answer)) or last:
+                    raise _error(operation, answer)
+            await asyncio.sleep(random.random() * 2 ** (attempt - 1))  # noqa: S311  # no secret
+        raise AssertionError
+
+    async def _once(self, method: str, key: str, query: str, fields: Mapping[str, str]) -> _Answer:
+        path = self._path + key
+        headers = {"host": self._host, **self._location.entry.request_fields, **fields}
+        if credentials := await keys_of(self._signer, self._location):
+            scope = SigningScope.of(credentials, self._signer.region, time.time())
+            headers = sign(scope, method, path, headers, query)
+        url = URL(f"{self._base}{path}?{query}" if query else self._base + path, encoded=True)
+        async with self._session.request(
+            method, url, headers=headers, allow_redirects=False
+        ) as response:
+            body = await response.read()
+        shown = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
+        return _Answer(response.status, shown, body)
+
+    def _is_elsewhere(self, answer: _Answer) -> bool:
+        """Whether S3 names another region of the bucket, where it is asked from now on."""
+        region = answer.fields.get("x-amz-bucket-region")
+        if answer.status not in _ELSEWHERE or region in {None, self._signer.region}:
+            return False
+        self._aim(self._location.entry.model_copy(update={"region": region}))
+        return True
+
+    def _unreachable(self, error: Exception) -> BotoCoreError:
+        """The SDK's error where there was no response."""
+        kind = ConnectionClosedError
+        if isinstance(error, aiohttp.ClientSSLError):
+            kind = SSLError
+        elif isinstance(error, TimeoutError):
+            kind = ReadTimeoutError
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            kind = EndpointConnectionError
+        return kind(endpoint_url=self._base, error=error)
+
+
+def _may_pass(answer: _Answer) -> bool:
+    """Whether an error may pass by itself."""
+    return answer.status in _AGAIN or _LATE in [each.get("Code") for each in answer.texts("Error")]
+
+
+def _error(operation: str, answer: _Answer) -> ClientError:
+    """The SDK's error of a response; one without a document has its status for a code."""
+    usual = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
+    error = next(iter(answer.texts("Error")), usual)
+    return ClientError({"Error": error, **answer.metadata}, operation)
+
+
+@asynccontextmanager
+async def opened_light(
+    location: BucketLocation, connections: int = 1, *, attempts: int = ATTEMPTS
+) -> AsyncIterator[LightClient]:
+    """Open a client for one bucket.
+
+    Args:
+        location: The bucket.
+        connections: How many requests of the SDK may be under way at once.
+        attempts: How often a request is made before its error counts.
+
+    Raises:
+        ProxyError: The certificate authorities cannot be read.
+    """
+    async with client_session(read=READ_SECONDS) as session:
+        sdk = partial(opened, location, connections, attempts=attempts)
+        client = LightClient(location, session, sdk, attempts)
+        try:
+            yield client
+        finally:
+            await client.close()

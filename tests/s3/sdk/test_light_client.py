@@ -1,0 +1,255 @@
+"""The client of sync: its own requests and their answers are those of the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from nearbucket.cli.demo.seaweedfs import make_bucket
+from nearbucket.config.buckets import Bucket
+from nearbucket.errors import ConfigError
+from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.sdk.light_client import opened_light
+from nearbucket.s3.sdk.sdk_client import PAGE, is_unreachable, meaning, opened
+from tests.scripteds3 import Say, ScriptedS3
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from tests.conftest import LocalS3
+
+BUCKET = "light-client"
+ODD = ("a b", "a+b", "%2B", "é/😀", "<b>&amp;", "~!*'();:@$,[]", "x//y")
+MANY: dict[str, Any] = {
+    "ContentType": "application/gzip",
+    "ContentEncoding": "gzip",
+    "CacheControl": "public",
+    "Metadata": {"build": "42"},
+    "Tagging": "team=core&note=a%20b%2Bc",
+    "ChecksumAlgorithm": "CRC32",
+}
+ASKED = {"ChecksumMode": "ENABLED", "PartNumber": 1}
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have attempts follow at once: pauses are shorter than so many seconds, by chance."""
+    monkeypatch.setattr(random, "random", lambda: 0.0)
+
+
+@pytest.fixture(scope="module")
+def place(s3: LocalS3) -> BucketLocation:
+    async def fill() -> None:
+        async with s3.server.client() as client:
+            await make_bucket(client, BUCKET)
+            for key in ODD:
+                await client.put_object(Bucket=BUCKET, Key=f"dl/{key}", Body=key.encode(), **MANY)
+
+    asyncio.run(fill())
+    return BucketLocation("x", s3.entry(BUCKET, prefix="dl"), s3.files, owner="123456789012")
+
+
+def compared(answer: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """The members of the SDK's answer that the other has, too, without date and id."""
+    found = {name: known[name] for name in answer if name != "ResponseMetadata"}
+    told = {name: known["ResponseMetadata"][name] for name in ("HTTPStatusCode", "HTTPHeaders")}
+    return found | {"ResponseMetadata": told}
+
+
+def plain(answer: dict[str, Any]) -> dict[str, Any]:
+    for name in ("date", "x-amz-request-id"):
+        answer["ResponseMetadata"]["HTTPHeaders"].pop(name, None)
+    return answer
+
+
+async def test_objects_are_described_as_by_the_sdk(place: BucketLocation) -> None:
+    async with opened_light(place) as light, opened(place) as sdk:
+        for key in ODD:
+            asked = place.arguments(key)
+            head = plain(await light.head_object(**asked, **ASKED))
+            assert head == compared(head, plain(await sdk.head_object(**asked, **ASKED)))
+            assert head.keys() >= {"ETag", "LastModified", "ContentEncoding", "ContentLength"}
+            tags = plain(await light.get_object_tagging(**asked))
+            assert tags == compared(tags, plain(await sdk.get_object_tagging(**asked)))
+            assert len(tags["TagSet"]) == 2
+
+
+@pytest.mark.parametrize("key", ODD[:4])
+async def test_a_copy_has_all_of_its_source_or_the_fields_that_are_sent(
+    place: BucketLocation, key: str
+) -> None:
+    copy = {**place.arguments(f"copy/{key}"), **place.copy_source(key)}
+    async with opened_light(place) as light:
+        head = await light.head_object(**place.arguments(key))
+        made = await light.copy_object(
+            CopySourceIfMatch=head["ETag"],
+            MetadataDirective="COPY",
+            TaggingDirective="COPY",
+            **copy,
+        )
+        assert made["CopyObjectResult"]["ETag"].strip('"') == head["ETag"].strip('"')
+        arguments = place.arguments(f"copy/{key}")
+        fields = (await light.head_object(**arguments))["ResponseMetadata"]["HTTPHeaders"]
+        assert (fields["x-amz-meta-build"], fields["cache-control"]) == ("42", "public")
+        assert len((await light.get_object_tagging(**arguments))["TagSet"]) == 2
+        sent = {"x-amz-meta-build": "43", "content-type": "text/plain"}
+        await light.copy_object(sent, MetadataDirective="REPLACE", **copy)
+        fields = (await light.head_object(**arguments))["ResponseMetadata"]["HTTPHeaders"]
+        assert fields.items() >= sent.items()
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            await light.copy_object(CopySourceIfMatch='"other"', MetadataDirective="COPY", **copy)
+
+
+async def test_a_listing_is_that_of_the_sdk(place: BucketLocation) -> None:
+    asked = {**place.arguments(), "Prefix": "dl/", "MaxKeys": 3}
+    async with opened_light(place) as light, opened(place) as sdk:
+        page = (await light.list_objects_v2(**asked))[PAGE]
+        assert page == (await sdk.list_objects_v2(**asked))[PAGE]
+        assert len(page.objects) == 3
+        asked["ContinuationToken"] = page.next_token
+        rest = (await light.list_objects_v2(**asked))[PAGE]
+    assert rest.objects[0] not in page.objects
+
+
+async def test_all_other_requests_are_those_of_the_sdk(place: BucketLocation) -> None:
+    async with opened_light(place) as light:
+        await light.put_object(**place.arguments("other"), Body=b"by the SDK")
+        answer = await light.get_object(**place.arguments("other"))
+        assert await answer["Body"].read() == b"by the SDK"
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda client: client.head_object(Bucket=BUCKET, Key="dl/nowhere"),
+        lambda client: client.head_object(Bucket=BUCKET, Key="dl/a b", IfMatch='"x"'),
+        lambda client: client.get_object_tagging(Bucket=BUCKET, Key="dl/nowhere"),
+        lambda client: client.copy_object(
+            Bucket=BUCKET, Key="c", CopySource={"Bucket": BUCKET, "Key": "nowhere"}
+        ),
+    ],
+)
+async def test_an_error_has_the_code_and_the_text_of_the_sdk(
+    place: BucketLocation, request_of: Callable[[Any], Awaitable[Any]]
+) -> None:
+    found = []
+    async with opened_light(place) as light, opened(place) as sdk:
+        for client in (light, sdk):
+            with pytest.raises(ClientError) as caught:
+                await request_of(client)
+            found.append((caught.value.response["Error"]["Code"], str(caught.value)))
+    assert found[0] == found[1]
+
+
+# ---- what no real server does on demand
+
+COPIED = b"<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>"
+SLOW = b"<?xml version='1.0'?>\n<Error><Code>SlowDown</Code><Message>m</Message></Error>"
+COPY: dict[str, Any] = {"Bucket": "bkt", "Key": "k", "CopySource": {"Bucket": "o", "Key": "k"}}
+
+
+def reply(status: str, body: bytes = b"", *fields: str) -> Say:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields, "", ""]
+    return Say("\r\n".join(lines).encode() + body)
+
+
+def at(server: ScriptedS3, **more: Any) -> BucketLocation:
+    entry = Bucket(bucket="bkt", region="us-east-1", endpoint=server.endpoint, **more)
+    return BucketLocation("sites.0.targets.x", entry, entry.credentials)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(reply("503 Slow Down", SLOW), id="busy"),
+        pytest.param(reply("200 OK", SLOW), id="an error after the head"),
+        pytest.param(reply("500 Oops", b"no XML"), id="an error without a document"),
+        pytest.param(Say(b"", then="close"), id="no answer"),
+        pytest.param(
+            Say(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n<Cop", then="close"), id="broken off"
+        ),
+        pytest.param(
+            reply("400 Bad", b"<Error><Code>RequestTimeout</Code></Error>"), id="too slow"
+        ),
+    ],
+)
+async def test_what_may_pass_is_asked_again(first: Say) -> None:
+    async with ScriptedS3(first, first, reply("200 OK", COPIED)) as server:
+        async with opened_light(at(server, credentials="anonymous")) as light:
+            answer = await light.copy_object(**COPY)
+        assert answer["CopyObjectResult"]["ETag"] == '"e"'
+        assert len(server.asked) == 3
+
+
+async def test_after_all_attempts_the_error_counts() -> None:
+    async with ScriptedS3(*[reply("200 OK", SLOW)] * 3) as server:
+        async with opened_light(at(server, credentials="anonymous"), attempts=2) as light:
+            with pytest.raises(ClientError, match=r"SlowDown.* CopyObject"):
+                await light.copy_object(**COPY)
+        assert len(server.asked) == 2
+
+
+async def test_what_will_not_pass_is_asked_once() -> None:
+    refused = reply("403 Forbidden", b"<Error><Code>AccessDenied</Code></Error>")
+    async with ScriptedS3(refused, refused) as server:
+        async with opened_light(at(server, credentials="anonymous")) as light:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                await light.copy_object(**COPY)
+        assert len(server.asked) == 1
+
+
+async def test_a_copy_without_its_document_is_an_error() -> None:
+    async with (
+        ScriptedS3(reply("200 OK", b"<html/>")) as server,
+        opened_light(at(server, credentials="anonymous")) as light,
+    ):
+        with pytest.raises(BotoCoreError, match="no CopyObjectResult"):
+            await light.copy_object(**COPY)
+
+
+async def test_a_bucket_is_asked_in_the_region_that_s3_names(s3: LocalS3) -> None:
+    moved = reply("301 Moved", SLOW, "x-amz-bucket-region: eu-west-1")
+    done = reply("200 OK", COPIED)
+    async with ScriptedS3(moved, done, done) as server:
+        async with opened_light(at(server, credentials=s3.files)) as light:
+            await light.copy_object(**COPY)
+            await light.copy_object(**COPY)
+        scopes = [asked.headers["authorization"].split("/")[2] for asked in server.asked]
+    assert scopes == ["us-east-1", "eu-west-1", "eu-west-1"]
+
+
+async def test_a_server_that_cannot_be_reached_is_named_as_by_the_sdk() -> None:
+    async with ScriptedS3() as server:
+        location = at(server, credentials="anonymous")
+    found = []
+    for open_client in (opened_light, opened):
+        async with open_client(location, attempts=1) as client:
+            with pytest.raises(BotoCoreError) as caught:
+                await client.head_object(Bucket="bkt", Key="k")
+        assert is_unreachable(caught.value)
+        found.append(meaning(caught.value).partition('"')[0])
+    assert found[0] == found[1] != ""
+
+
+async def test_files_without_keys_are_named(tmp_path: Path) -> None:
+    files = {"access_key_file": tmp_path / "none", "secret_key_file": tmp_path / "none"}
+    async with ScriptedS3() as server, opened_light(at(server, credentials=files)) as light:
+        with pytest.raises(ConfigError, match=r"^sites\.0\.targets\.x\.credentials\.access_key"):
+            await light.copy_object(**COPY)
+
+
+async def test_the_account_that_pays_and_the_owner_are_sent(s3: LocalS3) -> None:
+    async with ScriptedS3(reply("200 OK", COPIED)) as server:
+        location = at(server, credentials=s3.files, request_payer=True, expected_owner="1" * 12)
+        async with opened_light(location) as light:
+            await light.copy_object(**COPY, ExpectedSourceBucketOwner="2" * 12)
+        headers = server.asked[0].headers
+    assert headers["x-amz-request-payer"] == "requester"
+    assert headers["x-amz-expected-bucket-owner"] == "1" * 12
+    assert headers["x-amz-source-expected-bucket-owner"] == "2" * 12
+    assert headers["x-amz-copy-source"] == "o/k"
