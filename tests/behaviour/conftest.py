@@ -1,9 +1,10 @@
 """Every behaviour is tested through all lanes, with each off, and on both event loops.
 
-``make test`` has what serves, all lanes on uvloop, and the reference, aiohttp alone on uvloop.
-``make test-long`` has the rest: the standard library's loop, on which nothing serves, and the fast
-lane without the relay, of which each part is in one of the others. That all lanes answer alike, on
-both loops, is tested by ``tests/equivalence/test_lanes.py`` each time.
+``make test`` has what serves, all lanes on uvloop, and the reference, aiohttp alone on uvloop, with
+the first row of each test that has several. ``make test-long`` has the rest: the reference with
+every row, the standard library's loop, on which nothing serves, and the fast lane without the
+relay, of which each part is in one of the others. That all lanes answer alike, on both loops, is
+tested by ``tests/equivalence/test_lanes.py`` each time.
 """
 
 from __future__ import annotations
@@ -45,11 +46,16 @@ STANDARD = LOOPS["asyncio"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what ``make test-long`` alone runs."""
     folder = Path(__file__).parent
+    begun: set[object] = set()
     for item in items:
         if folder in item.path.parents and isinstance(item, pytest.Function):
             values = item.callspec.params if hasattr(item, "callspec") else {}
-            if values.get("serve") == "no-relay" or STANDARD in values.values():
+            lane, test = values.get("serve"), (item.cls, item.obj.__code__)
+            further = lane == "aiohttp" and test in begun
+            if lane == "no-relay" or further or STANDARD in values.values():
                 item.add_marker(pytest.mark.long)
+            elif lane == "aiohttp":
+                begun.add(test)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
