@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
-pytest_plugins = ("tests.environment", "tests.leaks", "tests.peak_memory", "tests.skips")
+pytest_plugins = (
+    "tests.environment",
+    "tests.leaks",
+    "tests.peak_memory",
+    "tests.skips",
+    "tests.browser",
+)
 
 BIG = random.Random(20).randbytes(5 * 1024 * 1024 + 333)  # noqa: S311 - content, not a secret
 

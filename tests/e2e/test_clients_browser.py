@@ -1,27 +1,23 @@
 """Headless Chromium: a page that fetches an object, and a download, whole and after a break.
 
-The browser is driven through its DevTools protocol. The page is there only to have an origin.
+The page is there only to have an origin.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import tempfile
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
-from tests.e2e.clients import KEY, MIDDLE, PAYLOAD, Way, open_way, quiet, store
+from tests.browser import new_tab
+from tests.e2e.clients import KEY, MIDDLE, PAYLOAD, Way, open_way, store
 from tests.e2e.running import PATIENCE
-from tests.programs import program
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.conftest import LocalS3
 
@@ -54,12 +50,6 @@ async (url, cache) => {
 """
 DIGEST = hashlib.sha256(PAYLOAD).hexdigest()
 ERROR = "TypeError: network error"
-FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--disable-extensions", "--disable-default-apps",
-    "--no-proxy-server", "--remote-debugging-port=0",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["redirect", "stream"])
@@ -85,127 +75,17 @@ async def _allow_pages(s3: LocalS3) -> None:
         await client.put_bucket_cors(Bucket=s3.public, CORSConfiguration={"CORSRules": [rule]})
 
 
-class Tab:
-    """One page of a running browser."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._number = 0
-        self._session: dict[str, str] = {}
-        self._events: list[dict[str, Any]] = []
-        self.seen: list[dict[str, Any]] = []
-        """All events, as they came."""
-
-    async def open(self, url: str) -> None:
-        """Show a page in a new tab, in place of this one, and wait until it is there."""
-        self._session = {}
-        target = await self.call("Target.createTarget", url="about:blank")
-        attached = await self.call(
-            "Target.attachToTarget", targetId=target["targetId"], flatten=True
-        )
-        self._session = {"sessionId": attached["sessionId"]}
-        await self.call("Page.enable")
-        await self.call("Page.navigate", url=url)
-        await self.event("Page.loadEventFired")
-
-    async def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Do something, and return its result."""
-        self._number += 1
-        sent = {"id": self._number, "method": method, "params": params, **self._session}
-        await self._socket.send_json(sent)
-        while True:
-            message = await self._socket.receive_json(timeout=PATIENCE)
-            if message.get("id") == self._number:
-                assert "result" in message, message
-                result: dict[str, Any] = message["result"]
-                return result
-            self._events.append(message)
-            self.seen.append(message)
-
-    async def event(self, method: str, **having: Any) -> dict[str, Any]:
-        """Wait for an event that has these values."""
-        while True:
-            while self._events:
-                message = self._events.pop(0)
-                params: dict[str, Any] = message.get("params", {})
-                if message.get("method") == method and having.items() <= params.items():
-                    return params
-            self._events.append(await self._socket.receive_json(timeout=PATIENCE))
-            self.seen.append(self._events[-1])
-
-    async def run(self, function: str, *arguments: Any) -> Any:
-        """Call a function of JavaScript there, and return what it comes to."""
-        given = ", ".join(json.dumps(argument) for argument in arguments)
-        done = await self.call(
-            "Runtime.evaluate",
-            expression=f"({function})({given})",
-            awaitPromise=True,
-            returnByValue=True,
-        )
-        assert "exceptionDetails" not in done, done
-        return done["result"].get("value")
-
-
-@asynccontextmanager
-async def chromium(folder: Path) -> AsyncIterator[Tab]:
-    """A browser that leaves its log in ``folder``, and nothing else."""
-    # It has a socket at home, whose name the kernel bounds to 107 bytes.
-    home = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-    profile = Path(home.name) / "profile"
-    with (folder / "chromium.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            program("chromium"),
-            *FLAGS,
-            f"--user-data-dir={profile}",
-            "about:blank",
-            cwd=home.name,
-            env=quiet(Path(home.name)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        async with aiohttp.ClientSession() as session:
-            async with asyncio.timeout(PATIENCE):
-                address = await _devtools(profile / "DevToolsActivePort")
-            async with session.ws_connect(address, max_msg_size=0) as socket:
-                yield Tab(socket)
-    finally:
-        await _end(process)
-        home.cleanup()
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-async def _devtools(file: Path) -> str:
-    """Where the browser listens, which it writes into a file of two lines."""
-    while True:
-        with suppress(FileNotFoundError, ValueError):
-            port, path = file.read_text(encoding="ascii").split()  # noqa: ASYNC240 - 60 bytes
-            return f"ws://127.0.0.1:{port}{path}"
-        await asyncio.sleep(0.05)
-
-
-async def test_a_page_fetches_identical_bytes(way: Way, tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_a_page_fetches_identical_bytes(way: Way, browser: str) -> None:
+    async with new_tab(browser) as tab:
         await tab.open(way.url(PAGE, HOST))
         assert await tab.run(FETCH, way.url(KEY, HOST), "no-store") == [[200], DIGEST]
     assert way.taken()
 
 
 async def test_a_page_whose_fetch_breaks_is_told_and_asks_for_the_rest(
-    way: Way, tmp_path: Path
+    way: Way, browser: str
 ) -> None:
-    async with chromium(tmp_path) as tab:
+    async with new_tab(browser) as tab:
         await tab.open(way.url(PAGE, HOST))
         way.cut()
         found = await tab.run(FETCH, way.url(KEY, HOST), "no-store")
@@ -216,9 +96,9 @@ async def test_a_page_whose_fetch_breaks_is_told_and_asks_for_the_rest(
 
 
 async def test_the_browsers_cache_asks_for_the_rest_of_a_broken_fetch(
-    way: Way, tmp_path: Path
+    way: Way, browser: str
 ) -> None:
-    async with chromium(tmp_path) as tab:
+    async with new_tab(browser) as tab:
         await tab.open(way.url(PAGE, HOST))
         way.cut()
         found = await tab.run(FETCH, way.url(KEY, HOST), "default")
@@ -227,12 +107,15 @@ async def test_the_browsers_cache_asks_for_the_rest_of_a_broken_fetch(
     assert MIDDLE // 2 < int(way.last.ranges[-1].partition("-")[0]) < MIDDLE
 
 
-async def test_a_download_that_breaks_goes_on_by_itself(way: Way, tmp_path: Path) -> None:
+async def test_a_download_that_breaks_goes_on_by_itself(
+    way: Way, tmp_path: Path, browser: str
+) -> None:
     folder = tmp_path / "got"
-    async with chromium(tmp_path) as tab:
+    async with new_tab(browser) as tab:
         await tab.call(
             "Browser.setDownloadBehavior",
             behavior="allow",
+            browserContextId=tab.context,
             downloadPath=str(folder),
             eventsEnabled=True,
         )

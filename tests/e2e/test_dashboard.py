@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.browser import Tab, new_tab
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, ranges_document
 from tests.e2e.running import PATIENCE, Running, keys_of, site_of
-from tests.e2e.test_clients_browser import Tab, chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,9 +140,9 @@ async def open_quietly(tab: Tab) -> None:
 
 
 async def test_it_says_what_is_down_what_is_saved_and_what_happened(
-    scene: Scene, tmp_path: Path
+    scene: Scene, browser: str
 ) -> None:
-    async with chromium(tmp_path) as tab:
+    async with new_tab(browser) as tab:
         await tab.open(f"http://127.0.0.1:{scene.running.admin_port}/?show=requests")
         await shown(
             tab,
@@ -171,10 +171,10 @@ async def test_it_says_what_is_down_what_is_saved_and_what_happened(
 
 
 async def test_it_fits_says_nothing_and_loads_nothing_at_every_width(
-    scene: Scene, tmp_path: Path
+    scene: Scene, browser: str
 ) -> None:
     url = f"http://127.0.0.1:{scene.running.admin_port}/"
-    async with chromium(tmp_path) as tab:
+    async with new_tab(browser) as tab:
         await open_quietly(tab)
         papers = set()
         for width in WIDTHS:
@@ -188,8 +188,8 @@ async def test_it_fits_says_nothing_and_loads_nothing_at_every_width(
         assert {each for each in requests(tab) if each != url} == set()
 
 
-async def test_it_refreshes_itself_and_explains_an_address(scene: Scene, tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_it_refreshes_itself_and_explains_an_address(scene: Scene, browser: str) -> None:
+    async with new_tab(browser) as tab:
         await open_quietly(tab)
         await look(tab, f"http://127.0.0.1:{scene.running.admin_port}/", 1280, "light")
         await tab.run("() => { document.getElementById('traffic-table').click(); }")
@@ -214,9 +214,9 @@ async def test_it_refreshes_itself_and_explains_an_address(scene: Scene, tmp_pat
 
 
 async def test_it_can_be_read_without_javascript_and_printed_from_a_dark_screen(
-    scene: Scene, tmp_path: Path
+    scene: Scene, browser: str
 ) -> None:
-    async with chromium(tmp_path) as tab:
+    async with new_tab(browser) as tab:
         await open_quietly(tab)
         await tab.call("Emulation.setScriptExecutionDisabled", value=True)
         url = f"http://127.0.0.1:{scene.running.admin_port}/?window=week&show=requests"

@@ -19,8 +19,8 @@ from rich.text import Text
 
 from nearbucket.analysis.report import render
 from tests.analysis.made_report import YAML, hostile_report, made_report
+from tests.browser import Tab, chromium, new_tab
 from tests.e2e.running import PATIENCE
-from tests.e2e.test_clients_browser import Tab, chromium
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Report
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.clients
 
 DOCS = Path(__file__).parents[3] / "docs"
-LOOKS = [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")]
-"""Widths, of which the smaller one is a phone's, and colour schemes."""
+LOOKS = [(1200, "light"), (390, "dark")]
+"""Widths, of which the smaller one is a phone's, and colour schemes: each is seen once."""
 MESSAGES = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
 CHARTS = ["bill-chart", "days-chart", "sizes-chart", "folders-chart"]
 
@@ -103,8 +103,8 @@ def requests(tab: Tab) -> list[str]:
     ]
 
 
-async def test_it_loads_nothing_says_nothing_and_fits(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_it_loads_nothing_says_nothing_and_fits(tmp_path: Path, browser: str) -> None:
+    async with new_tab(browser) as tab:
         for width, scheme in LOOKS:
             file = await show(tab, tmp_path, made_report(), width, scheme)
             assert await tab.run(CUT) == []
@@ -118,8 +118,8 @@ async def test_it_loads_nothing_says_nothing_and_fits(tmp_path: Path) -> None:
             assert requests(tab) == [file.as_uri()]
 
 
-async def test_hostile_text_runs_nothing(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_hostile_text_runs_nothing(tmp_path: Path, browser: str) -> None:
+    async with new_tab(browser) as tab:
         file = await show(tab, tmp_path, hostile_report(), 1200, "light")
         assert "obeyed" in await tab.run("() => document.body.innerText")
         assert (await tab.run("() => document.title")).startswith("<script>")
@@ -128,8 +128,10 @@ async def test_hostile_text_runs_nothing(tmp_path: Path) -> None:
         assert requests(tab) == [file.as_uri()]
 
 
-async def test_a_tooltip_shows_figures_and_breaks_no_rule_of_the_page(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_a_tooltip_shows_figures_and_breaks_no_rule_of_the_page(
+    tmp_path: Path, browser: str
+) -> None:
+    async with new_tab(browser) as tab:
         await show(tab, tmp_path, hostile_report(), 1200, "light")
         for chart, words in (("days", "all"), ("bill", "a month"), ("sizes", "requests")):
             place = f"document.getElementById('{chart}-chart')"
@@ -144,8 +146,8 @@ async def test_a_tooltip_shows_figures_and_breaks_no_rule_of_the_page(tmp_path: 
         assert complaints(tab) == []
 
 
-async def test_the_button_copies_the_policy(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_the_button_copies_the_policy(tmp_path: Path, browser: str) -> None:
+    async with new_tab(browser) as tab:
         await show(tab, tmp_path, made_report(), 1200, "light")
         await tab.run(
             "() => { navigator.clipboard.writeText = async (text) => { window.copied = text; } }"
@@ -155,8 +157,10 @@ async def test_the_button_copies_the_policy(tmp_path: Path) -> None:
         assert await tab.run("() => document.getElementById('copied').textContent") == "Copied"
 
 
-async def test_where_copying_is_not_allowed_the_policy_is_selected(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_where_copying_is_not_allowed_the_policy_is_selected(
+    tmp_path: Path, browser: str
+) -> None:
+    async with new_tab(browser) as tab:
         await show(tab, tmp_path, made_report(), 1200, "light")
         await tab.run("() => { navigator.clipboard.writeText = async () => { throw Error(); } }")
         await tab.run("() => document.getElementById('copy').click()")
@@ -164,8 +168,8 @@ async def test_where_copying_is_not_allowed_the_policy_is_selected(tmp_path: Pat
         assert "Ctrl-C" in await tab.run("() => document.getElementById('copied').textContent")
 
 
-async def test_it_can_be_read_without_javascript(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_it_can_be_read_without_javascript(tmp_path: Path, browser: str) -> None:
+    async with new_tab(browser) as tab:
         await tab.open("about:blank")
         await tab.call("Emulation.setScriptExecutionDisabled", value=True)
         file = tmp_path / "report.html"
@@ -179,8 +183,8 @@ async def test_it_can_be_read_without_javascript(tmp_path: Path) -> None:
         assert "Copy\n" not in text
 
 
-async def test_it_prints_dark_on_light_from_a_dark_screen(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_it_prints_dark_on_light_from_a_dark_screen(tmp_path: Path, browser: str) -> None:
+    async with new_tab(browser) as tab:
         await show(tab, tmp_path, made_report(), 1200, "dark")
         pdf = await tab.call("Page.printToPDF")
         assert b64decode(pdf["data"]).startswith(b"%PDF")
@@ -197,8 +201,10 @@ async def test_it_prints_dark_on_light_from_a_dark_screen(tmp_path: Path) -> Non
         assert complaints(tab) == []
 
 
-async def test_a_change_of_the_colour_scheme_changes_the_charts(tmp_path: Path) -> None:
-    async with chromium(tmp_path) as tab:
+async def test_a_change_of_the_colour_scheme_changes_the_charts(
+    tmp_path: Path, browser: str
+) -> None:
+    async with new_tab(browser) as tab:
         await show(tab, tmp_path, made_report(), 1200, "light")
         fill = "() => document.querySelector('#bill-chart svg text').getAttribute('fill')"
         await tab.run(f"() => {{ window.before = ({fill})(); }}")
@@ -220,9 +226,9 @@ def terminal() -> str:
 
 async def take_screenshots() -> None:
     """Write the pictures of the documentation."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, chromium() as browser:
         folder = Path(name)
-        async with chromium(folder) as tab:
+        async with new_tab(browser) as tab:
             for label, width, height, scheme in (
                 ("light", 1000, 1330, "light"),
                 ("dark", 1000, 1330, "dark"),

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.test_clients_browser import chromium
+from tests.browser import chromium, new_tab
 from tests.e2e.test_dashboard import SCHEMES, WIDTHS, complaints, look, open_quietly
 from tests.supervisor.admin.made_documents import page
 
 if TYPE_CHECKING:
-    from tests.e2e.test_clients_browser import Tab
+    from tests.browser import Tab
 
 pytestmark = pytest.mark.clients
 
@@ -57,10 +57,12 @@ LOST = """() => [...document.querySelectorAll("td, tbody th")]
     || cell.getBoundingClientRect().right > innerWidth)).length"""
 
 
-async def test_it_fits_with_all_its_columns_and_its_text_can_be_read(tmp_path: Path) -> None:
+async def test_it_fits_with_all_its_columns_and_its_text_can_be_read(
+    tmp_path: Path, browser: str
+) -> None:
     file = tmp_path / "dashboard.html"
     file.write_text(page("day"), encoding="utf-8")
-    async with chromium(tmp_path) as tab:
+    async with new_tab(browser) as tab:
         await open_quietly(tab)
         for width in WIDTHS:
             for scheme in SCHEMES:
@@ -84,10 +86,10 @@ async def take(tab: Tab, file: Path, width: int, height: int) -> None:
 
 async def take_screenshots(folder: Path, *, whole: bool) -> None:
     """Write the pictures of the documentation, or of the whole page."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, chromium() as browser:
         file = Path(name) / "dashboard.html"
         file.write_text(page("day"), encoding="utf-8")
-        async with chromium(Path(name)) as tab:
+        async with new_tab(browser) as tab:
             await open_quietly(tab)
             for label, width, height, scheme in PICTURES:
                 await look(tab, file.as_uri(), width, scheme)
