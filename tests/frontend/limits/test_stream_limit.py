@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,9 @@ from nearbucket.config.settings import Settings
 from nearbucket.frontend.limits import stream_limit
 from nearbucket.frontend.limits.stream_limit import MEMORY_OF_STREAM, StreamLimits, automatic_limit
 from tests.build import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def of(*buckets: str, **limits: Any) -> Settings:
@@ -73,6 +76,14 @@ def test_streams_that_run_count_after_a_reload() -> None:
     assert limits.by_site["0.example"].count == 5
 
 
+def test_a_reload_changes_the_limit_of_an_origin_that_stays() -> None:
+    limits = StreamLimits(1)
+    limits.use(of("one", max_streams=5))
+    assert begun(limits, "0.example") == 5
+    limits.use(of("one", max_streams=7))
+    assert begun(limits, "0.example") == 2
+
+
 def test_a_stream_that_another_lane_has_begun_keeps_its_place() -> None:
     limits = StreamLimits(1)
     limits.use(of("one", max_streams=1))
@@ -101,6 +112,16 @@ def test_the_automatic_limit_is_what_memory_and_open_files_allow(
     monkeypatch.setattr(stream_limit, "_memory", lambda: memory)
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (files, files))
     assert automatic_limit(workers) == limit
+
+
+def test_a_control_group_may_have_less_memory_than_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{32 << 20}\n", encoding="ascii")
+    (tmp_path / "other").write_text("max\n", encoding="ascii")
+    files = tmp_path / "other", tmp_path / "none", tmp_path / "memory.max"
+    monkeypatch.setattr(stream_limit, "_CGROUPS", files)
+    assert automatic_limit(1) == (16 << 20) // MEMORY_OF_STREAM
 
 
 def test_it_is_made_of_the_memory_that_there_is() -> None:

@@ -246,6 +246,14 @@ def test_a_stuck_asker_that_gets_other_objects_stays_stuck() -> None:
         assert asker.asks(A) == "stream"
 
 
+def test_complete_streams_are_counted_from_none_when_a_stuck_asker_wants_another_object() -> None:
+    asker = stuck()
+    assert asker.asks(B) == "stream"
+    for _ in range(COMPLETE - 1):
+        asker.gets(B)
+        assert asker.asks(B) == "stream"
+
+
 def test_nothing_counts_as_saved_for_a_client_that_does_not_get_through() -> None:
     asker, counted = Asker(), []
     for _ in range(TRIES):
