@@ -63,7 +63,10 @@ def sync(  # noqa: PLR0913  # one parameter an option
     reports = [SyncReport(step, dry_run, adopt) for step in steps]
     if not reports and not as_json:
         print_error("nothing to do: the only target is the origin itself")
-    options = SyncOptions(parallel=parallel, dry_run=dry_run, delete=delete, adopt=adopt)
+    memory = settings.regions.cache.parent / "sync"
+    options = SyncOptions(
+        parallel=parallel, dry_run=dry_run, delete=delete, adopt=adopt, memory=memory
+    )
     signalled = asyncio.run(_run(reports, options, lists=dry_run and not as_json))
     if as_json:
         print_as_json(reports, tariff(settings.prices), interrupted=signalled != 0)

@@ -19,7 +19,7 @@ from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of
 from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from nearbucket.replication.listing_merge import Pair
     from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
@@ -74,8 +74,13 @@ _KEY_IS_MISSING = {"InvalidRequest", "InvalidArgument"}
 """Codes of a GET without the customer's key (S3, SeaweedFS); the response to a HEAD has none."""
 
 
-def compare_listings(pair: Pair) -> Verdict:
-    """The verdict of two listings."""
+def compare_listings(pair: Pair, known: Callable[[Pair], bool] = lambda _: False) -> Verdict:
+    """The verdict of two listings.
+
+    Args:
+        pair: The two objects.
+        known: Whether an earlier run has found these two to have equal headers, metadata and tags.
+    """
     origin, target = pair
     if origin is None:
         return Verdict.DELETE
@@ -83,7 +88,7 @@ def compare_listings(pair: Pair) -> Verdict:
         return Verdict.COPY
     if origin.etag != target.etag:
         return Verdict.TAGGED
-    if origin.modified > target.modified:
+    if origin.modified > target.modified and not known(pair):
         return Verdict.DESCRIBED
     return Verdict.STORED if maybe_archived(target.storage_class) else Verdict.SAME
 

@@ -3,13 +3,14 @@
 Copies that another tool made in other parts are left as they are, or adopted: their bytes are
 compared, and equal ones get a mark.
 
-No state is kept between runs: what an interrupted run had copied is found equal, and what it had
-begun is continued.
+No run needs what another has kept: what an interrupted run had copied is found equal, and what it
+had begun is continued. Only requests are saved by what is remembered (``alike_pairs.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from botocore.exceptions import ClientError
 
 from nearbucket.errors import ProxyError
+from nearbucket.replication.alike_pairs import AlikePairs
 from nearbucket.replication.byte_comparison import ByteComparison
 from nearbucket.replication.comparison import (
     UNREADABLE,
@@ -39,6 +41,7 @@ from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import Any
 
     from nearbucket.replication.listing_merge import Pair
@@ -88,6 +91,7 @@ class SyncOptions:
         adopt: Whether copies of other tools are read, and get a mark if they are equal.
         largest_piece: Bytes that one request can copy.
         barriers: What keeps the site's clients from reading a copy.
+        memory: Folder for what is remembered between runs; None for nothing.
     """
 
     parallel: int = 32
@@ -96,6 +100,7 @@ class SyncOptions:
     adopt: bool = False
     largest_piece: int = LARGEST_PIECE
     barriers: frozenset[Unreadable] = frozenset(Unreadable)
+    memory: Path | None = None
 
 
 class Replicator:
@@ -124,6 +129,9 @@ class Replicator:
         self._jobs: asyncio.Queue[SyncJob | None] = asyncio.Queue(_AHEAD)
         self._in_a_row = 0
         self._tag_refused: Exception | None = None
+        self._alike = AlikePairs(
+            options.memory, *(each.entry.object_base_url for each in locations)
+        )
         # from ``run`` on
         self._endpoints: CopyEndpoints
         self._comparison: VersionComparison
@@ -150,7 +158,11 @@ class Replicator:
                 self._endpoints, self._comparison, parallel, self._options.largest_piece
             )
             self._bytes = ByteComparison(self._endpoints, parallel)
-            await together([self._plan(), *(self._work() for _ in range(parallel))])
+            try:
+                await together([self._plan(), *(self._work() for _ in range(parallel))])
+            finally:
+                if not self._options.dry_run:
+                    self._alike.save(whole=self._progress.listed)
 
     async def _plan(self) -> None:
         """Fill the queue with what differs."""
@@ -171,7 +183,7 @@ class Replicator:
         what = origin or target
         if what is None or not self._chosen(what.key, what.size):
             return
-        verdict = compare_listings(pair)
+        verdict = compare_listings(pair, self._alike.knows)
         if verdict is Verdict.SAME:
             self._progress.same += 1
         elif verdict is not Verdict.DELETE:
@@ -185,7 +197,10 @@ class Replicator:
     async def _work(self) -> None:
         while (job := await self._jobs.get()) is not None:
             try:
+                asked = time.time()
                 verdict = await self._comparison.settle(job.verdict, (job.what, job.copy))
+                if job.verdict is Verdict.DESCRIBED and verdict is Verdict.SAME:
+                    self._alike.note((job.what, job.copy), asked)
                 await self._act(job._replace(verdict=verdict))
             except FAULTS as error:
                 self._failed(job.what, error)

@@ -1,0 +1,116 @@
+"""Copies that are like the origin's object, but older, are compared once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.replication.alike_pairs import AlikePairs
+from nearbucket.s3.listing.list_page import ListedObject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.replication.conftest import World
+
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = WRITTEN + timedelta(seconds=1)
+ORIGIN = ListedObject("a", 1, "e", LATER)
+COPY = ListedObject("a", 1, "e", WRITTEN)
+
+
+async def test_objects_that_are_written_again_with_equal_bytes_cost_requests_once(
+    world: World, tmp_path: Path
+) -> None:
+    keys = [f"{number}.tar.gz" for number in range(3)]
+    await world.put_all(keys)
+    await world.run(memory=tmp_path)
+    await world.next_second()
+    await world.put_all(keys)
+    await world.next_second()
+    for requests in (4 + 4 * 3, 4, 4):
+        world.watched.forget()
+        progress = await world.run(memory=tmp_path)
+        assert (progress.same, progress.copied, len(world.watched.asked)) == (3, 0, requests)
+
+
+async def test_a_later_change_of_what_was_remembered_is_copied(
+    world: World, tmp_path: Path
+) -> None:
+    await world.put("a.tar.gz")
+    await world.run(memory=tmp_path)
+    await world.next_second()
+    await world.put("a.tar.gz")
+    await world.next_second()
+    await world.run(memory=tmp_path)
+    await world.put("a.tar.gz", ContentType="text/plain")
+    assert (await world.run(memory=tmp_path)).copied == 1
+    assert await world.in_step()
+
+
+async def test_a_dry_run_remembers_nothing(world: World, tmp_path: Path) -> None:
+    await world.put("a.tar.gz")
+    await world.run(memory=tmp_path)
+    await world.next_second()
+    await world.put("a.tar.gz")
+    await world.next_second()
+    for _ in range(2):
+        world.watched.forget()
+        await world.run(memory=tmp_path, dry_run=True)
+        assert len(world.watched.asked) == 4 + 4
+
+
+def kept(folder: Path, *, whole: bool = True) -> AlikePairs:
+    pairs = AlikePairs(folder, "one", "two")
+    pairs.note((ORIGIN, COPY), LATER.timestamp() + 1)
+    pairs.save(whole=whole)
+    return AlikePairs(folder, "one", "two")
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (ORIGIN._replace(key="b"), COPY._replace(key="b")),
+        (ORIGIN._replace(etag="f"), COPY._replace(etag="f")),
+        (ORIGIN._replace(modified=LATER + timedelta(seconds=1)), COPY),
+        (ORIGIN, COPY._replace(modified=LATER)),
+    ],
+)
+def test_what_is_no_longer_the_same_is_not_known(
+    tmp_path: Path, pair: tuple[ListedObject, ListedObject]
+) -> None:
+    pairs = kept(tmp_path)
+    assert pairs.knows((ORIGIN, COPY))
+    assert not pairs.knows(pair)
+
+
+def test_other_buckets_have_a_memory_of_their_own(tmp_path: Path) -> None:
+    kept(tmp_path)
+    assert not AlikePairs(tmp_path, "one", "three").knows((ORIGIN, COPY))
+
+
+def test_what_was_compared_in_the_second_of_its_date_is_not_remembered(tmp_path: Path) -> None:
+    pairs = AlikePairs(tmp_path, "one", "two")
+    pairs.note((ORIGIN, COPY), LATER.timestamp() + 0.9)
+    pairs.save(whole=True)
+    assert not AlikePairs(tmp_path, "one", "two").knows((ORIGIN, COPY))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_only_a_run_that_saw_all_objects_forgets(tmp_path: Path, *, whole: bool) -> None:
+    pairs = kept(tmp_path)
+    pairs.save(whole=whole)
+    assert AlikePairs(tmp_path, "one", "two").knows((ORIGIN, COPY)) is not whole
+
+
+def test_a_folder_that_cannot_be_written_and_a_file_of_anything_are_no_errors(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+    assert not kept(tmp_path / "file").knows((ORIGIN, COPY))
+    kept(tmp_path)
+    (file,) = (each for each in tmp_path.iterdir() if each.name != "file")
+    file.write_bytes(b"cut off")
+    assert not AlikePairs(tmp_path, "one", "two").knows((ORIGIN, COPY))
