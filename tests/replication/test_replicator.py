@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.errors import ConfigError, OriginError, ProxyError
-from nearbucket.replication.comparison import Verdict
+from nearbucket.replication.comparison import Verdict, VersionComparison
+from nearbucket.replication.listing_merge import listed, matched
+from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import TAG, mark_of
 from tests.replication.conftest import MIB
 from tests.replication.watched import COPIES, Asked, Gate
@@ -104,6 +107,76 @@ async def test_the_same_bytes_with_another_description_are_copied_again(
     progress = await world.run()
     assert (progress.copied, progress.same, progress.objects) == (1, 1, 1)
     assert await world.in_step()
+
+
+async def test_changed_objects_cost_their_copies_alone_once_etags_are_known_to_be_sums(
+    world: World,
+) -> None:
+    keys = [f"{number}.tar.gz" for number in range(9)]
+    await world.put_all(keys, b"one")
+    await world.run()
+    await world.next_second()
+    await world.put_all(keys, b"two")
+    world.watched.forget()
+    assert (await world.run()).copied == 9
+    asked = Counter(asked.name for asked in world.watched.asked)
+    assert asked == {"GET List": 4, "CopyObject": 9, "GET Tagging": 1, "HEAD": 2}
+    assert await world.in_step()
+
+
+@pytest.mark.parametrize("name", ["origin", "target"])
+async def test_etags_under_a_kms_key_are_no_sums_so_marks_are_read(world: World, name: str) -> None:
+    """SeaweedFS has no KMS: the field is added, and copies are given other ETags by hand."""
+
+    def alter(asked: Asked, fields: dict[str, str]) -> None:
+        if (asked.name, asked.bucket) == ("HEAD", name):
+            fields["x-amz-server-side-encryption"] = "aws:kms"
+
+    keys = [f"{number}.tar.gz" for number in range(3)]
+    await world.put_all(keys, b"one")
+    await world.run()
+    for key in keys:
+        await world.client.put_object(**world.target.arguments(key), Body=b"sum")
+    await world.next_second()
+    await world.put_all(keys, b"one")
+    world.watched.alter = alter
+    world.watched.forget()
+    await world.run(barriers=frozenset())
+    asked = Counter(asked.name for asked in world.watched.asked)
+    assert (asked["GET Tagging"], asked["HEAD"]) == (3, 6)
+
+
+async def test_where_tags_cannot_be_read_no_changed_object_is_copied(world: World) -> None:
+    keys = [f"{number}.tar.gz" for number in range(3)]
+    await world.put_all(keys, b"one")
+    await world.run()
+    await world.next_second()
+    await world.put_all(keys, b"two")
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.name == "GET Tagging" else None
+    progress = await world.run()
+    assert codes(progress.failures) == dict.fromkeys(keys, "AccessDenied")
+
+
+async def test_a_copy_that_gets_an_etag_of_its_own_ends_the_trust_in_sums(
+    world: World, clients: tuple[Any, Any]
+) -> None:
+    keys = ["a.tar.gz", "b.tar.gz", "c.tar.gz"]
+    await world.put_all(keys, b"one")
+    await world.run()
+    await world.next_second()
+    await world.put_all(keys, b"two")
+    listings = (listed(clients[0], world.origin), listed(clients[1], world.target))
+    pairs = [pair async for pair in matched(*listings)]
+    comparison = VersionComparison(CopyEndpoints(world.origin, world.target, *clients))
+    costs = []
+    for pair in pairs:
+        world.watched.forget()
+        assert await comparison.settle(Verdict.TAGGED, pair) is Verdict.COPY
+        costs.append(len(world.watched.asked))
+        if len(costs) == 2:
+            assert pair[0] is not None
+            comparison.note_copy(pair[0], "0" * 32)
+    assert costs == [3, 0, 3]
 
 
 async def test_an_object_too_large_for_one_request_is_copied_in_parts_and_remembered(

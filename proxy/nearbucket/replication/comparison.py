@@ -9,6 +9,7 @@ objects again each time (cobbzilla/s3s3mirror#64).
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,12 @@ def compare_listings(pair: Pair, known: Callable[[Pair], bool] = lambda _: False
     return Verdict.STORED if maybe_archived(target.storage_class) else Verdict.SAME
 
 
+def _is_replaced(origin: ListedObject, copy: ListedObject) -> bool:
+    """Whether the origin's object was written after the copy, and both ETags may be MD5 sums."""
+    newer = origin.modified > copy.modified
+    return newer and parts_of(origin.etag) is None and parts_of(copy.etag) is None
+
+
 _NOT_FINAL = {Verdict.TAGGED, Verdict.DESCRIBED, Verdict.STORED}
 
 
@@ -110,9 +117,14 @@ class VersionComparison:
         """
         self._origin, self._target, self._origin_client, self._target_client = endpoints
         self._barriers = barriers
+        self._etags_are_sums: bool | None = None
+        self._first = asyncio.Lock()
 
     async def settle(self, first: Verdict, pair: Pair) -> Verdict:
         """The final verdict about two objects; ``first`` is that of their listings.
+
+        The first object that was replaced shows whether ETags are MD5 sums of all bytes in both
+        buckets; if so, all others need only be copied.
 
         Raises:
             botocore's errors: One of them cannot be asked for, or has changed since.
@@ -120,6 +132,20 @@ class VersionComparison:
         origin, copy = pair
         if origin is None or copy is None or first not in _NOT_FINAL:
             return first
+        if first is Verdict.TAGGED and _is_replaced(origin, copy):
+            async with self._first:
+                if self._etags_are_sums is None:
+                    return await self._settle(first, origin, copy)
+            if self._etags_are_sums:
+                return Verdict.COPY
+        return await self._settle(first, origin, copy)
+
+    def note_copy(self, origin: ListedObject, etag: str) -> None:
+        """Note the ETag of a new copy: with a KMS key it is no MD5 sum."""
+        if origin.etag != etag and parts_of(origin.etag) is None and parts_of(etag) is None:
+            self._etags_are_sums = False
+
+    async def _settle(self, first: Verdict, origin: ListedObject, copy: ListedObject) -> Verdict:
         marked, untold = None, None
         if first is Verdict.TAGGED:
             try:
@@ -133,6 +159,8 @@ class VersionComparison:
         theirs, ours = await self._heads_or_none(origin, copy)
         if ours is None:
             return Verdict.CUSTOMER_KEY
+        if self._etags_are_sums is None and _is_replaced(origin, copy):
+            self._etags_are_sums = _is_md5(theirs) and _is_md5(ours) and not untold
         verdict = await self._compared(first, (theirs, ours), origin)
         if untold and verdict not in {Verdict.SAME, Verdict.MARK}:
             raise untold  # a mark could say that they are equal

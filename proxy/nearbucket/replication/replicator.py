@@ -284,6 +284,7 @@ class Replicator:
             raise
         self._progress.copied += 1
         self._progress.copied_size += what.size
+        self._comparison.note_copy(what, etag)
         if etag != what.etag:
             self._progress.other_etag += 1
             await self._look(what, await self._remember(what, etag))
