@@ -32,7 +32,7 @@ from botocore.exceptions import (
 )
 from yarl import URL
 
-from nearbucket.s3.credentials import SdkCredentials
+from nearbucket.s3.credentials import ANONYMOUS, SdkCredentials
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sdk.sdk_client import (
@@ -276,7 +276,8 @@ class LightClient:
     async def _once(self, method: str, key: str, query: str, fields: Mapping[str, str]) -> _Answer:
         path = self._path + key
         headers = {"host": self._host, **self._location.entry.request_fields, **fields}
-        if credentials := await keys_of(self._signer, self._location):
+        credentials = self._signer.current() or await keys_of(self._signer, self._location)
+        if credentials is not None and credentials is not ANONYMOUS:
             scope = SigningScope.of(credentials, self._signer.region, time.time())
             headers = sign(scope, method, path, headers, query)
         url = URL(f"{self._base}{path}?{query}" if query else self._base + path, encoded=True)
