@@ -366,7 +366,7 @@ def give_checks_time(patch: pytest.MonkeyPatch) -> None:
 
 def check_few_at_once(patch: pytest.MonkeyPatch, count: int) -> None:
     """Let so many checks of a bucket run at a time."""
-    patch.setattr("nearbucket.replicas.object_cache._AT_ONCE", count)
+    patch.setattr("nearbucket.replicas.bucket_cache._AT_ONCE", count)
 
 
 def forget_missing_objects(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.event_loop import clear_incrementally
 from nearbucket.frontend.decision_cache import DecisionCache
-from nearbucket.replicas.object_cache import BucketCache
+from nearbucket.replicas.bucket_cache import BucketCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable

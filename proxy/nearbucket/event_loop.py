@@ -6,6 +6,8 @@ lowest priority it gives way at once. On Linux each thread has its own priority 
 library/kernel differences"), and cannot raise it again without privileges, so these threads do
 nothing else. Workers are started by the event loop's thread, and have its priority.
 
+``CpuShare`` lets a long task rest, so that it takes only a share of one core.
+
 ``clear_incrementally`` empties large dictionaries bit by bit. Freeing 20,000 cached requests at
 once would hold a worker's event loop for 8 ms.
 """
@@ -17,6 +19,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -45,6 +48,26 @@ async def in_background(
     """Like ``asyncio.to_thread``, at the lowest priority."""
     call = partial(work, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+
+
+class CpuShare:
+    """Has a task that runs in the event loop rest for as long as bounds its share of one core."""
+
+    def __init__(self, share: float, shortest: float) -> None:
+        """Begin now.
+
+        Args:
+            share: Share of a core that the thread of the event loop may use.
+            shortest: Seconds that each rest takes at least.
+        """
+        self._factor = 1 / share - 1
+        self._shortest = shortest
+        self._used = time.thread_time()
+
+    async def rest(self) -> None:
+        """Rest after the work since the last time."""
+        before, self._used = self._used, time.thread_time()
+        await asyncio.sleep(max(self._shortest, (self._used - before) * self._factor))
 
 
 _BATCH = 256

@@ -8,6 +8,7 @@ import gzip
 import io
 import itertools
 import json
+import time
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,8 @@ class Shelf:
     async def read(self, where: str | None = None, **entry: Any) -> list[tuple[str, int, str]]:
         found: list[tuple[str, int, str]] = []
         async for page in report_of(self.place(where, **entry)):
-            assert page.seen == CREATED
+            age = time.time() - CREATED
+            assert time.monotonic() - page.seen == pytest.approx(max(0, age), abs=1)
             assert {modified for *_, modified in page.objects} <= {MODIFIED}
             found += [each[:3] for each in page.objects]
         return found

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.errors import OriginError
-from nearbucket.replicas import object_cache as module
-from nearbucket.replicas.object_cache import FAILURE_PAUSE, CachedObject, ObjectCache
+from nearbucket.replicas import bucket_cache as module
+from nearbucket.replicas import object_cache
+from nearbucket.replicas.bucket_cache import CachedObject
+from nearbucket.replicas.object_cache import FAILURE_PAUSE, ObjectCache
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 from tests.bucketserver import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nearbucket.replicas.object_cache import BucketCache
+    from nearbucket.replicas.bucket_cache import BucketCache
 
 ONE = ObjectVersion(1, "one")
 WALL = 1_790_000_000.0
@@ -82,7 +84,8 @@ class World:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A monotonic clock that tests set."""
     clock = [1000.0]
-    monkeypatch.setattr(module, "monotonic", lambda: clock[0])
+    for each in (module, object_cache):
+        monkeypatch.setattr(each, "monotonic", lambda: clock[0])
     monkeypatch.setattr(module, "time", lambda: WALL + clock[0] - 1000.0)
     return clock
 

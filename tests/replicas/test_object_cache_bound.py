@@ -8,7 +8,8 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearbucket.replicas.object_cache import CachedObject, ObjectCache
+from nearbucket.replicas.bucket_cache import CachedObject
+from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.object_version import ObjectVersion
 
 

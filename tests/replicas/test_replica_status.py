@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from nearbucket.policy.model import Reason, ReplicaStatus
 from nearbucket.replicas import object_cache, replica_status
-from nearbucket.replicas.object_cache import CachedObject
+from nearbucket.replicas.bucket_cache import CachedObject
 from nearbucket.replicas.object_version import ABSENT, LOCKED, ObjectVersion
 from nearbucket.replicas.replica_status import UNVERIFIED, ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
@@ -24,7 +24,7 @@ from tests import build
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nearbucket.replicas.object_cache import BucketCache
+    from nearbucket.replicas.bucket_cache import BucketCache
 
 KEY, TTL, NOW = "a.tar.gz", 600.0, 10_000.0
 OBJECT, OTHER = ObjectVersion(100, "e"), ObjectVersion(100, "f")

@@ -438,6 +438,7 @@ PROMISED = {
     "nearbucket_origin_failovers_total": ("counter", ("site",)),
     "nearbucket_target_up": ("gauge", ("site", "region")),
     "nearbucket_checks_total": ("counter", ("result",)),
+    "nearbucket_verification_usd_total": ("counter", ("request",)),
     "nearbucket_handovers_total": ("counter", ("cause",)),
     "nearbucket_log_lines_dropped_total": ("counter", ("log",)),
     "nearbucket_workers": ("gauge", ()),

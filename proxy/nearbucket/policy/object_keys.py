@@ -13,6 +13,7 @@ MAX_KEY = 1024
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_~./-]*")
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_~./-]*")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_~./-]*")
 _URL_PATH = re.compile(r"/(?:[!-\"$&-\[\]-~]|%[0-9A-Fa-f]{2})*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{1,2}(?:/|$)")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -75,6 +76,11 @@ def object_key(path: str) -> str:
     if len(key) > MAX_KEY // 4 and len(key.encode()) > MAX_KEY:
         raise RequestError(f"the path is longer than an object key ({MAX_KEY} bytes)")
     return key
+
+
+def is_plain(key: str) -> bool:
+    """Whether the URL path of a key is the key itself behind a slash."""
+    return not key.startswith(".") and "/." not in key and _PLAIN_KEY.fullmatch(key) is not None
 
 
 def encode_key(key: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import RequestError
-from nearbucket.policy.object_keys import encode_key, object_key
+from nearbucket.policy.object_keys import encode_key, is_plain, object_key
 from nearbucket.policy.rules import SitePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from nearbucket.config.sites import Site
 
@@ -32,7 +33,21 @@ def has_url(key: str, policy: SitePolicy) -> bool:
     """Whether a URL exists that gets exactly this key."""
     if (policy.index and key.endswith("/")) or len(key.encode()) > policy.max_key:
         return False
+    if is_plain(key):
+        return True
     try:
         return object_key(f"/{encode_key(key)}") == key
     except RequestError:
         return False
+
+
+def key_prefixes(patterns: Iterable[str]) -> list[str]:
+    """What the keys begin with that shell patterns match; none of them begins with another one.
+
+    Empty, and so every key, if there is a pattern that begins with a wildcard.
+    """
+    found: list[str] = []
+    for prefix in sorted({re.split(r"[*?[]", pattern, maxsplit=1)[0] for pattern in patterns}):
+        if not found or not prefix.startswith(found[-1]):
+            found.append(prefix)
+    return found

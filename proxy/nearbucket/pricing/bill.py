@@ -53,8 +53,16 @@ def saving(before: Usage, after: Usage, costs: float, tariff: Tariff) -> float:
 
 
 def s3_get_per_request(tariff: Tariff) -> float:
-    """The price of a GET request to S3 in USD; the bucket's owner pays it, also for a redirect."""
+    """The price of a GET or HEAD request to S3 in USD.
+
+    The bucket's owner pays it, also for a redirect.
+    """
     return tariff.prices.s3.per_1000_gets / 1000
+
+
+def s3_list_per_request(tariff: Tariff) -> float:
+    """The price of a LIST request to S3 in USD: that of a PUT."""
+    return tariff.prices.s3.per_1000_puts / 1000
 
 
 def marginal_per_gb(

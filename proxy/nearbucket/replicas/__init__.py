@@ -10,12 +10,14 @@ In reading order:
 * ``replica_status.py``: whether requests for an object may be redirected to a target, until when.
 * ``replica_rule.py``: the reason that follows from the known objects, and how long it is valid.
 * ``object_cache.py``: the known objects of all buckets, bounded; one HEAD request for each.
+* ``bucket_cache.py``: the known objects of one bucket.
 * ``check_queue.py``: the checks of one bucket that wait, fairly between networks of clients.
 * ``object_version.py``: size, ETag and checksums of an object, and whether two copies are equal.
 * ``origin_versions.py``: learns from the origin's responses that an object has changed.
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
 * ``health/``: which targets are down, and which ones clients cannot read.
 * ``warm_up.py``: fills the object caches of all workers at the start.
-* ``catalog_source.py``: reads one bucket for the warm-up.
+* ``list_verification.py``: lists buckets again where that costs less than HEAD requests.
+* ``catalog_source.py``: reads one bucket for these two.
 * ``inventory_report.py``: reads an S3 Inventory report, in place of a listing.
 """

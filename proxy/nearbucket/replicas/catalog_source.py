@@ -1,4 +1,4 @@
-"""Reads what a bucket holds, for the warm-up: from its listing, or from an S3 Inventory report.
+"""Reads what a bucket holds, from its listing, or for the warm-up from an S3 Inventory report.
 
 Importing this imports the AWS SDK, which takes a third of a second.
 """
@@ -6,15 +6,15 @@ Importing this imports the AWS SDK, which takes a third of a second.
 from __future__ import annotations
 
 import logging
-import time
 from collections import defaultdict
 from contextlib import aclosing
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.errors import ConfigError
 from nearbucket.policy.rules import SitePolicy
-from nearbucket.policy.selection import has_url
+from nearbucket.policy.selection import has_url, key_prefixes
 from nearbucket.replicas.inventory_report import not_listed, report_of
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.replica_rule import barriers_of
@@ -33,30 +33,53 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+_ENCRYPTED = (
+    "warm-up: %s: clients cannot read the objects of bucket %s, which are encrypted; a listing "
+    "does not show that, so each object is checked when a client requests it"
+)
+
+_Listed = tuple[float, "Sequence[ListedObject]"]
+"""Monotonic time at which a listing began, and objects of one of its pages."""
+
+
 class CatalogSource:
     """The objects of one bucket that may be redirected to, in batches.
 
     Attributes:
         location: The first entry that names the bucket, or the first with an inventory.
+        verify_ttl: The shortest of the sites that use it.
         read: Objects read so far, those that no site's policy chooses among them.
     """
 
     def __init__(
-        self, uses: Sequence[tuple[BucketLocation, Site]], barriers: frozenset[str]
+        self,
+        uses: Sequence[tuple[BucketLocation, Site]],
+        barriers: frozenset[str],
+        on_page: Callable[[], None],
     ) -> None:
         """Prepare to read a bucket.
 
         Args:
             uses: All entries of the configuration that name the bucket, each with its site.
             barriers: What keeps clients from reading an object there; empty for an origin.
+            on_page: Called for each LIST request.
         """
         self.location = next((each for each, _ in uses if each.entry.inventory), uses[0][0])
         self.read = 0
-        self._choices = [_choice(site) for _, site in uses]
-        self._valid_for = max(site.redirect.verify_ttl for _, site in uses)
-        pages_of_source = report_of if self.location.entry.inventory else _listing_of
-        self._pages = pages_of_source(self.location, barriers)
+        policies = [SitePolicy.build(site) for _, site in uses]
+        self._choices = [_choice(policy) for policy in policies]
+        ttls = [site.redirect.verify_ttl for _, site in uses]
+        self.verify_ttl, self._valid_for = min(ttls), max(ttls)
+        self._barriers, self._on_page = barriers, on_page
+        self._prefixes = key_prefixes([path for _, site in uses for path in site.redirect.paths])
+        if self.location.entry.inventory:
+            self._pages = report_of(self.location, barriers)
+        else:
+            self._pages = self._readable()
         self._page: CatalogBatch | None = None
+
+    def __str__(self) -> str:
+        return self.location.name
 
     async def take(self, most: int) -> CatalogBatch | None:
         """The next objects, up to so many; None at the end.
@@ -69,15 +92,34 @@ class CatalogSource:
             if page is None:
                 return None
             self._check_age(page.seen)
-            self.read += len(page.objects)
-            chosen = [each for each in page.objects if any(ask(each[0]) for ask in self._choices)]
-            self._page = replace(page, objects=tuple(chosen))
+            self._page = self._chosen(page)
         page = self._page
         self._page = replace(page, objects=page.objects[most:])
         return replace(page, objects=page.objects[:most])
 
+    async def listing(self) -> AsyncGenerator[CatalogBatch]:
+        """The pages of another listing, with which workers renew what they know.
+
+        Raises:
+            ProxyError: The bucket cannot be listed.
+        """
+        async with opened(self.location) as client, aclosing(self._listed(client)) as pages:
+            async for page in pages:
+                yield replace(self._chosen(self._batch(page)), renews=True)
+
+    def _chosen(self, page: CatalogBatch) -> CatalogBatch:
+        """The objects of a page that a policy may redirect to."""
+        self.read += len(page.objects)
+        first, *others = self._choices
+        chosen = [
+            each
+            for each in page.objects
+            if first(each[0]) or any(choice(each[0]) for choice in others)
+        ]
+        return replace(page, objects=tuple(chosen))
+
     def _check_age(self, seen: float) -> None:
-        if self.location.entry.inventory and (age := time.time() - seen) > self._valid_for:
+        if self.location.entry.inventory and (age := monotonic() - seen) > self._valid_for:
             raise ConfigError(
                 f"{self.location.name}.inventory: the report is {age / 3600:.1f} hours old, and "
                 f"what it says holds for redirect.verify_ttl, {self._valid_for / 3600:.1f} hours; "
@@ -85,13 +127,67 @@ class CatalogSource:
                 "listed"
             )
 
+    async def _listed(self, client: Any) -> AsyncGenerator[_Listed]:
+        """The pages of a listing, without objects that may be archived.
+
+        All of them are valid from its begin on: a server may go on with what it found then.
+        """
+        began = monotonic()
+        for prefix in self._prefixes:
+            name = self.location.entry.prefix + prefix
+            async with aclosing(pages_of(client, self.location, not_listed, Prefix=name)) as pages:
+                async for page in pages:
+                    self._on_page()
+                    objects = objects_of(page, self.location)
+                    if self._barriers:
+                        objects = [o for o in objects if not maybe_archived(o.storage_class)]
+                    yield began, objects
+
+    async def _readable(self) -> AsyncGenerator[CatalogBatch]:
+        """The objects of a listing, without those that may be unreadable."""
+        warned = False
+        async with opened(self.location) as client, aclosing(self._listed(client)) as pages:
+            async for began, objects in pages:
+                found = objects
+                if self._barriers and await self._is_encrypted(client, objects):
+                    found = []
+                    if not warned:
+                        _log.warning(_ENCRYPTED, self.location.name, self.location)
+                    warned = True
+                yield self._batch((began, found))
+
+    def _batch(self, page: _Listed) -> CatalogBatch:
+        began, found = page
+        objects = tuple([(*each[:3], each.modified.timestamp()) for each in found])
+        return CatalogBatch(self.location.entry.object_base_url, objects, began)
+
+    async def _is_encrypted(self, client: Any, objects: Sequence[ListedObject]) -> bool:
+        """Whether clients cannot read the newest of these objects, by a HEAD.
+
+        A bucket's default encryption holds for all objects that are uploaded after it was set.
+        """
+        if not objects:
+            return False
+        newest = max(objects, key=lambda each: each.modified)
+        try:
+            answer = await client.head_object(**self.location.arguments(newest.key))
+        except FAULTS:
+            return True
+        fields = answer["ResponseMetadata"]["HTTPHeaders"]
+        return unreadable_by_head(fields) in self._barriers
+
     async def close(self) -> None:
         """Close the connections to S3."""
         await self._pages.aclose()
 
 
-def sources_of(settings: Settings) -> list[CatalogSource]:
-    """A source for each bucket that a redirect depends on, however many entries name it."""
+def sources_of(settings: Settings, on_page: Callable[[], None]) -> list[CatalogSource]:
+    """A source for each bucket that a redirect depends on, however many entries name it.
+
+    Args:
+        settings: The configuration.
+        on_page: Called for each LIST request.
+    """
     uses: dict[str, list[tuple[BucketLocation, Site]]] = {}
     barriers: dict[str, frozenset[str]] = defaultdict(frozenset)
     for site in settings.sites:
@@ -103,58 +199,9 @@ def sources_of(settings: Settings) -> list[CatalogSource]:
             uses.setdefault(entry.object_base_url, []).append((location, site))
             if name != "origin":
                 barriers[entry.object_base_url] |= barriers_of(site)
-    return [CatalogSource(each, barriers[url]) for url, each in uses.items()]
+    return [CatalogSource(each, barriers[url], on_page) for url, each in uses.items()]
 
 
-def _choice(site: Site) -> Callable[[str], bool]:
+def _choice(policy: SitePolicy) -> Callable[[str], bool]:
     """Whether a request for a key may be redirected, whatever the object's size."""
-    policy = SitePolicy.build(site)
     return lambda key: policy.may_redirect(key) and has_url(key, policy)
-
-
-async def _listing_of(
-    location: BucketLocation, barriers: frozenset[str]
-) -> AsyncGenerator[CatalogBatch]:
-    """The objects of a listing, without those that may be unreadable."""
-    url = location.entry.object_base_url
-    async with (
-        opened(location) as client,
-        aclosing(pages_of(client, location, not_listed)) as pages,
-    ):
-        warned = False
-        async for seen, page in pages:
-            found = [each for each in objects_of(page, location) if not _left_out(each, barriers)]
-            if barriers and await _is_encrypted(client, location, found, barriers):
-                found = []
-                if not warned:
-                    _log.warning(_ENCRYPTED, location.name, location)
-                warned = True
-            objects = [(*each[:3], each.modified.timestamp()) for each in found]
-            yield CatalogBatch(url, tuple(objects), seen)
-
-
-_ENCRYPTED = (
-    "warm-up: %s: clients cannot read the objects of bucket %s, which are encrypted; a listing "
-    "does not show that, so each object is checked when a client requests it"
-)
-
-
-def _left_out(each: ListedObject, barriers: frozenset[str]) -> bool:
-    return bool(barriers) and maybe_archived(each.storage_class)
-
-
-async def _is_encrypted(
-    client: Any, location: BucketLocation, objects: Sequence[ListedObject], barriers: frozenset[str]
-) -> bool:
-    """Whether clients cannot read the newest of these objects, by a HEAD.
-
-    A bucket's default encryption holds for all objects that are uploaded after it was set.
-    """
-    if not objects:
-        return False
-    newest = max(objects, key=lambda each: each.modified)
-    try:
-        answer = await client.head_object(**location.arguments(newest.key))
-    except FAULTS:
-        return True
-    return unreadable_by_head(answer["ResponseMetadata"]["HTTPHeaders"]) in barriers

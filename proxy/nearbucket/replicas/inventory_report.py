@@ -9,6 +9,7 @@ import asyncio
 import csv
 import json
 import re
+import time
 import zlib
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -101,12 +102,13 @@ async def report_of(
     async with _opened(location) as (manifest, pieces_of):
         if barriers:
             manifest.check_columns(_OF_TARGETS, location)
+        seen = time.monotonic() - max(0.0, time.time() - manifest.created)
         for file in manifest.files:
             try:
                 async with aclosing(pieces_of(file)) as pieces:
                     async for lines in _lines(_unzipped(pieces)):
                         objects = _objects(lines, manifest, location.entry.prefix, barriers)
-                        yield CatalogBatch(url, tuple(objects), manifest.created)
+                        yield CatalogBatch(url, tuple(objects), seen)
                         await asyncio.sleep(0)
             except (ValueError, IndexError, csv.Error, zlib.error) as error:
                 raise ConfigError(
@@ -264,7 +266,7 @@ async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
 async def _newest(client: Any, report: BucketLocation, folder: str) -> str:
     """Key of the newest manifest below the folder of an inventory configuration."""
     found: list[str] = []
-    async for _, page in pages_of(client, report, not_listed, Prefix=folder, Delimiter="/"):
+    async for page in pages_of(client, report, not_listed, Prefix=folder, Delimiter="/"):
         found += (name for name in page.prefixes if _DATED.fullmatch(_last(name[:-1])))
     if not found:
         raise ConfigError(

@@ -11,28 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from math import inf
-from time import monotonic, time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.errors import OriginError
-from nearbucket.event_loop import clear_incrementally
-from nearbucket.replicas.check_queue import NO_CLIENT, CheckQueue
+from nearbucket.replicas.bucket_cache import BucketCache, CachedObject
+from nearbucket.replicas.check_queue import NO_CLIENT
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
+    from nearbucket.replicas.bucket_cache import Probe
     from nearbucket.replicas.check_queue import Ticket
     from nearbucket.replicas.object_version import CatalogEntry
 
+RENEWALS = "renewals"
+"""Name of ``ObjectCache.renewals`` among the values that workers send to the supervisor."""
+
 FAILURE_PAUSE = 1.0
 """Seconds for which a HEAD that failed is not repeated."""
-
-_AT_ONCE = 64
-"""Requests to one bucket at a time."""
-_MOST_WAITING = 2048
-"""Checks of one bucket that wait for their turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,148 +38,6 @@ _log = logging.getLogger(__name__)
 class _Health(Protocol):  # ``HealthChecker``, as far as it is needed here
     def answered(self, base_url: str, key: str, version: ObjectVersion | None) -> None: ...
     def failed(self, base_url: str, why: str) -> None: ...
-
-
-class _Probe(Protocol):  # ``BucketProbe``, as far as it is needed here
-    base_url: str
-
-    @property
-    def barriers(self) -> Collection[str]: ...
-    async def head_object(self, key: str) -> ObjectVersion: ...
-
-
-class CachedObject(NamedTuple):
-    """The version of an object, and when it was that.
-
-    Attributes:
-        version: The version.
-        seen: Monotonic time at which the bucket certainly had this version.
-        since: Monotonic time since which it has had it: that of Last-Modified; for a missing object
-            that of the first of the answers in a row without it; for an archive with a newer side
-            file that of the side file.
-    """
-
-    version: ObjectVersion
-    seen: float
-    since: float
-
-    @classmethod
-    def of(cls, version: ObjectVersion, seen: float) -> CachedObject:
-        """An entry that was seen at this monotonic time, and is as old as Last-Modified says."""
-        modified = version.modified
-        since = min(seen, modified - (time() - monotonic())) if modified else seen
-        return cls(version, seen, since)
-
-    @property
-    def age(self) -> float:
-        """Age of this version in seconds when it was seen."""
-        return self.seen - self.since
-
-
-_Kept = tuple[int, str, str | None, str | None, float, float]
-"""An entry as it is kept: a tuple of plain values, which the garbage collector does not visit.
-200,000 of anything else would hold the event loop for 50 ms at each full collection."""
-
-
-class BucketCache:
-    """The cached objects of one bucket, and the checks under way.
-
-    Attributes:
-        failure: Why the last HEAD failed; empty if it did not.
-    """
-
-    __slots__ = (
-        "_bound", "_forgotten", "_old", "failure", "flights", "probe", "queue", "tickets", "young",
-    )  # fmt: skip
-
-    def __init__(self, probe: _Probe, bound: Callable[[], None]) -> None:
-        self.probe = probe
-        self.young: dict[str, _Kept] = {}
-        self._old: dict[str, _Kept] = {}
-        self._bound = bound
-        self._forgotten = -inf
-        self.failure = ""
-        # for each bucket: one that hangs must not block the others
-        self.flights: dict[str, asyncio.Task[float | None]] = {}
-        self.tickets: dict[str, Ticket] = {}  # of the same keys
-        self.queue = CheckQueue(_AT_ONCE, _MOST_WAITING)
-
-    def get(self, key: str) -> CachedObject | None:
-        """The cached version of a key."""
-        found = self.young.get(key)
-        if found is None:
-            found = self._old.pop(key, None)
-            if found is None:
-                return None
-            self._keep(key, found)
-        size, etag, sums, unreadable, seen, since = found
-        version = ObjectVersion(size, etag, sums, unreadable=unreadable)
-        return CachedObject(version, seen, since)
-
-    def has(self, key: str, size: int | None, etag: str) -> bool:
-        """Whether this version of a key is cached, of this size if one is given."""
-        found = self.young.get(key) or self._old.get(key)
-        return found is not None and found[1] == etag and (size is None or size == found[0])
-
-    def make_younger(self, key: str, since: float) -> bool:
-        """Treat a key as uploaded at a later time; does nothing unless that halves its age.
-
-        Returns whether it did.
-        """
-        found = self.get(key)
-        if found is None or monotonic() - since > (monotonic() - found.since) / 2:
-            return False
-        version, seen, _ = found
-        self._keep(key, (*version[:3], version.unreadable, seen, since))
-        return True
-
-    def forget(self, key: str) -> None:
-        """Drop a key."""
-        self.young.pop(key, None)
-        self._old.pop(key, None)
-
-    def put(self, key: str, entry: CachedObject) -> bool:
-        """Keep a version, unless a newer one is known.
-
-        The version that is known already keeps its age, and what else is known of it.
-
-        Returns:
-            Whether it has taken the place of another version.
-        """
-        known, replaces = self.get(key), False
-        if entry.seen < self._forgotten:
-            return False
-        (size, etag, sums, _, unreadable), seen, since = entry
-        if known is not None:
-            if known.seen > seen:
-                return False
-            replaces = known.version[:2] != (size, etag)
-            if not replaces:
-                since = known.since
-                if sums is None:  # not from a HEAD, which has all
-                    sums = known.version.checksums
-                    if known.version.unreadable is not None:
-                        unreadable = known.version.unreadable
-        self._keep(key, (size, etag, sums, unreadable, seen, since))
-        return replaces
-
-    def _keep(self, key: str, kept: _Kept) -> None:
-        self.young[key] = kept
-        self._bound()
-
-    def clear(self) -> None:
-        """Drop all objects, and the answers to requests that were sent before."""
-        self._forgotten = monotonic()
-        clear_incrementally(self.young, self._old)
-        self.young, self._old = {}, {}
-
-    def age(self) -> None:
-        """Drop the old half; the young half becomes the old one."""
-        clear_incrementally(self._old)
-        self._old, self.young = self.young, {}
-
-    def __len__(self) -> int:
-        return len(self.young) + len(self._old)
 
 
 class ObjectCache:
@@ -215,7 +71,7 @@ class ObjectCache:
         self._entries = 0
         self._paused: dict[tuple[str, str], float] = {}
 
-    def prepare(self, probes: Iterable[_Probe]) -> list[tuple[_Probe, BucketCache]]:
+    def prepare(self, probes: Iterable[Probe]) -> list[tuple[Probe, BucketCache]]:
         """Each probe with the cache of its bucket, which is new where the bucket is."""
         caches = []
         for probe in probes:
@@ -225,7 +81,7 @@ class ObjectCache:
             caches.append((probe, cache))
         return caches
 
-    def use(self, caches: Iterable[tuple[_Probe, BucketCache]], entries: int) -> None:
+    def use(self, caches: Iterable[tuple[Probe, BucketCache]], entries: int) -> None:
         """Use these buckets from now on; what is cached of them stays.
 
         Args:
@@ -269,6 +125,13 @@ class ObjectCache:
             bucket.clear()
         for key in keys or ():
             bucket.forget(key)
+
+    def renewals(self) -> dict[tuple[str, ...], float]:
+        """By bucket, ``BucketCache.renewals`` as ``head`` and ``spared`` as ``list``."""
+        found: dict[tuple[str, ...], float] = {}
+        for url, bucket in self.buckets.items():
+            found[url, "head"], found[url, "list"] = bucket.renewals, bucket.spared
+        return found
 
     def __len__(self) -> int:
         return sum(map(len, self.buckets.values()))
@@ -324,7 +187,7 @@ class ObjectCache:
     async def _learn_object(self, bucket: BucketCache, key: str) -> float | None:
         probe = bucket.probe
         try:
-            version, asked = await _asked(bucket, key)
+            version, asked = await bucket.ask(key)
         except Exception as error:
             if not isinstance(error, OriginError):
                 _log.exception("HEAD to %s", probe.base_url)
@@ -337,6 +200,8 @@ class ObjectCache:
         if version != ABSENT:
             self._health.answered(probe.base_url, key, version)
         known, bucket.failure = bucket.get(key), ""
+        if known is not None and known.version[:2] == version[:2]:
+            bucket.renewals += asked - known.seen >= bucket.interval
         bucket.put(key, CachedObject.of(version, asked))
         if known is None or version.ends(known.version, probe.barriers):
             if known is not None:
@@ -355,17 +220,3 @@ class ObjectCache:
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-
-
-async def _asked(bucket: BucketCache, key: str) -> tuple[ObjectVersion, float]:
-    """Send a HEAD for an object; again, if another version became known meanwhile.
-
-    Returns:
-        The version, and the monotonic time of the request, since later changes may not show.
-    """
-    while True:
-        before, asked = bucket.get(key), monotonic()
-        version = await bucket.probe.head_object(key)
-        now = bucket.get(key)
-        if now == before or (now is not None and now.version[:2] == version[:2]):
-            return version, asked

@@ -119,12 +119,15 @@ class CatalogBatch:
     Attributes:
         base_url: ``Bucket.object_base_url``.
         objects: One entry an object.
-        seen: Unix time after which changes may be missing.
+        seen: Monotonic time after which changes may be missing; it is the same in all processes of
+            a machine.
+        renews: Whether only what a worker knows already is renewed; else it learns all objects.
     """
 
     base_url: str
     objects: tuple[CatalogEntry, ...]
     seen: float
+    renews: bool = False
 
 
 class VersionReport(NamedTuple):

@@ -11,19 +11,21 @@ the archive is checked, and from then on counts as no older than its side file.
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.origin.failover.known_versions import ShownObject
 from nearbucket.policy.rules import SitePolicy
-from nearbucket.replicas.object_cache import CachedObject
+from nearbucket.replicas.bucket_cache import CachedObject
 from nearbucket.replicas.object_version import ABSENT, ObjectVersion, VersionReport, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from nearbucket.config.sites import Site
-    from nearbucket.replicas.object_cache import BucketCache, ObjectCache
+    from nearbucket.replicas.bucket_cache import BucketCache
+    from nearbucket.replicas.object_cache import ObjectCache
+    from nearbucket.replicas.object_version import CatalogBatch
 
 
 SIDE_FILES = ("sha256", "sha512", "md5", "asc", "sig")
@@ -227,6 +229,32 @@ class OriginVersions:
         else:
             self._check_beside(origin, report.key, entry)
         self._agree(report)
+
+    def on_listing(self, batch: CatalogBatch) -> None:
+        """Learn what a listing has shown of a bucket; what was learned since it began wins."""
+        url, bucket = batch.base_url, self._cache.buckets.get(batch.base_url)
+        if bucket is None:
+            return
+        if not batch.renews:
+            late = {
+                key
+                for (of, key), each in self._replaced.items()
+                if of == url and batch.seen < each.doubted
+            }
+            news = [each for each in batch.objects if each[0] not in late]
+            self._cache.learn(url, news, batch.seen)
+            return
+        origin, offset, changed = self._by_url.get(url), time() - monotonic(), False
+        for key, size, etag, modified in batch.objects:
+            if bucket.confirm(key, size, etag, modified - offset, batch.seen):
+                version = ObjectVersion(size, etag, None, modified, unreadable=None)
+                entry = CachedObject.of(version, batch.seen)
+                if origin is not None:
+                    self._learn(origin, key, entry)
+                else:
+                    changed |= bucket.put(key, entry)
+        if changed:
+            self._changed()
 
     def _learn_copy(self, base_url: str, key: str, entry: CachedObject) -> None:
         """Keep what another worker has seen of a copy, so that all redirect to it or none."""

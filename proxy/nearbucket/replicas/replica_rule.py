@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nearbucket.config.sites import Site
-    from nearbucket.replicas.object_cache import BucketCache, CachedObject
+    from nearbucket.replicas.bucket_cache import BucketCache, CachedObject
 
 SHORTEST = 2.0
 """Seconds for which every result is valid at least, unless ``verify_ttl`` is shorter."""

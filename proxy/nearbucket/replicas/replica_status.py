@@ -10,6 +10,7 @@ so: from 2 s to 30 s. After that the copy is unknown; ``settle`` asks S3 and wai
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from nearbucket.config.buckets import Bucket
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
-    from nearbucket.replicas.object_cache import BucketCache, CachedObject
+    from nearbucket.replicas.bucket_cache import BucketCache, CachedObject
     from nearbucket.replicas.object_version import VersionReport
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.telemetry.metrics import Counters
@@ -132,6 +133,9 @@ class ReplicaStatuses:
             self.health.use((probes[base_url], text) for base_url, text in watched.items())
             self.clients.use(uses)
             self._rules, self.presigners = rules, presigners
+            for bucket in by_url.values():
+                longest = [rule.longest for rule in rules.values() if bucket in rule.buckets]
+                bucket.interval = min(longest, default=inf) / 2
             self._wait = settings.catalog.wait
 
         return use

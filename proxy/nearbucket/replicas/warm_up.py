@@ -1,9 +1,9 @@
 """Reads at the start what the buckets hold, so that first requests need not wait for S3.
 
-Runs once, in the supervisor, and sends batches of objects to the object caches of all workers. A
-batch holds a worker's event loop for 0.4 ms and goes out at most every 2.5 ms; reading it holds the
-supervisor's own loop for 5 to 10 ms. A bucket that cannot be read is logged and left out: its
-objects are asked for when a client comes.
+Runs once, in the supervisor, and sends batches of objects to the object caches of all workers. It
+takes a quarter of a core of each process at most: a batch holds a worker's event loop for 0.4 ms,
+and a page of a listing the supervisor's for 10 ms. A bucket that cannot be read is logged and left
+out: its objects are asked for when a client comes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nearbucket.errors import ProxyError
+from nearbucket.event_loop import CpuShare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 250  # objects
-_PAUSE = 0.0025  # seconds between two batches, of whatever buckets
+BATCH = 250  # objects
+PAUSE = 0.0025  # seconds between two batches, of whatever buckets
+SHARE = 0.25  # of one core
 _LOG_INTERVAL = 5.0  # seconds
 
 
@@ -54,19 +56,25 @@ class WarmUpProgress(NamedTuple):
 class WarmUp:
     """One run over all buckets."""
 
-    def __init__(self, settings: Settings, send: Callable[[CatalogBatch], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        send: Callable[[CatalogBatch], None],
+        on_page: Callable[[], None] = lambda: None,
+    ) -> None:
         """Prepare a run.
 
         Args:
             settings: The configuration; ``catalog.warm_up`` is the caller's to obey.
             send: Sends a batch of at most 250 objects to all workers.
+            on_page: Called for each LIST request.
         """
-        self._settings, self._send = settings, send
+        self._settings, self._send, self._on_page = settings, send, on_page
         self._sources: list[CatalogSource] = []
         self._state: _State = "waiting"
         self._learned, self._done = 0, 0
         self._problem: str | None = None
-        self._turn = asyncio.Lock()
+        self._turn, self._pace = asyncio.Lock(), CpuShare(SHARE, PAUSE)
 
     @property
     def progress(self) -> WarmUpProgress:
@@ -78,7 +86,7 @@ class WarmUp:
         """Read every bucket, to its end or to its share of the object caches; never raises."""
         from nearbucket.replicas.catalog_source import sources_of  # noqa: PLC0415  # slow to import
 
-        self._sources, self._state = sources_of(self._settings), "running"
+        self._sources, self._state = sources_of(self._settings, self._on_page), "running"
         _log.info("warm-up: reads %d buckets", len(self._sources))
         began, ticker = time.monotonic(), asyncio.create_task(self._log_progress())
         try:
@@ -112,12 +120,12 @@ class WarmUp:
         """Send up to ``share`` objects of a bucket; returns how many: fewer if it has no more."""
         sent = 0
         try:
-            while sent < share and (batch := await source.take(min(_BATCH, share - sent))):
+            while sent < share and (batch := await source.take(min(BATCH, share - sent))):
                 async with self._turn:
                     self._send(batch)
                     sent += len(batch.objects)
                     self._learned += len(batch.objects)
-                    await asyncio.sleep(_PAUSE)
+                    await self._pace.rest()
         except ProxyError as error:
             self._fail(str(error))
         except Exception:

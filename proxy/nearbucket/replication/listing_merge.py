@@ -32,7 +32,7 @@ async def listed(client: Any, location: BucketLocation) -> AsyncGenerator[Listed
     """
     before = ""
     async with aclosing(pages_of(client, location)) as pages:
-        async for _, page in pages:
+        async for page in pages:
             for each in objects_of(page, location):
                 if location.on_aws and each.key <= before:
                     raise ConfigError(

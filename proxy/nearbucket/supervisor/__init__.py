@@ -10,6 +10,7 @@ In reading order:
 * ``sockets/``: the listening sockets.
 * ``config_source.py``: the file or object of the configuration, and whether it has changed.
 * ``supervisor.py``: start, reload, refresh of the list, drain; what the admin port shows.
+* ``bucket_listings.py``: the tasks that list buckets for the workers.
 * ``reload_history.py``: the last reloads.
 * ``observations.py``: the figures of the past, for the admin port.
 * ``shutdown.py``: when and how the instance ends: signals, and another that takes over.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from nearbucket.pricing.bill import s3_get_per_request, s3_list_per_request
+from nearbucket.pricing.tariff import tariff
 from nearbucket.supervisor.admin.status import Past
 from nearbucket.supervisor.admin.target_times import TargetTimes
 from nearbucket.telemetry.history.missing_copies import merged
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nearbucket.config.settings import Settings
+    from nearbucket.pricing.tariff import Tariff
     from nearbucket.regions.feed import RangesFeed
     from nearbucket.regions.region_table import RegionTable
     from nearbucket.supervisor.pool.worker_handle import WorkerHandle
     from nearbucket.supervisor.reload_history import Reload
     from nearbucket.telemetry.history.recent_answers import RecentAnswer
-    from nearbucket.telemetry.metrics import Values
+    from nearbucket.telemetry.metrics import Labels, Values
+
+LIST_REQUESTS = "LIST requests"
+"""Name of a value that only ``verification_usd`` needs."""
 
 
 class Observations:
@@ -46,6 +52,7 @@ class Observations:
     def apply(self, settings: Settings) -> None:
         """Price by these settings what is counted from now on."""
         self._savings.apply(settings)
+        self._tariff = tariff(settings.prices)
 
     def noted(self, values: Values, down: Mapping[tuple[str, str], str]) -> Values:
         """Note all metrics, summed over the workers; returns them with dollars, as they are now.
@@ -59,6 +66,7 @@ class Observations:
         now = time.time()
         self.look(values, down)
         values = self._savings.priced(values, now)
+        values["nearbucket_verification_usd_total"] = verification_usd(values, self._tariff)
         self.history.add(now, values)
         self._estimate.add(now, values)
         return values
@@ -86,6 +94,13 @@ class Observations:
             merged(copy for worker in workers for copy in worker.missing_copies),
             self._estimate.figures(settings, self._savings),
         )
+
+
+def verification_usd(values: Values, by: Tariff) -> dict[Labels, float]:
+    """What the requests cost that verify copies, in USD by kind."""
+    heads = sum(values.get("nearbucket_checks_total", {}).values())
+    lists = sum(values.get(LIST_REQUESTS, {}).values())
+    return {("head",): heads * s3_get_per_request(by), ("list",): lists * s3_list_per_request(by)}
 
 
 def decisions_of(workers: Iterable[WorkerHandle]) -> Sequence[RecentAnswer]:

@@ -18,14 +18,19 @@ from nearbucket.event_loop import in_background
 from nearbucket.regions.feed import RangesFeed
 from nearbucket.regions.list_guard import RangesUse
 from nearbucket.replicas.health.origin_check import OriginCheck
-from nearbucket.replicas.warm_up import WarmUp
 from nearbucket.s3.sdk.direct_access import refuse_variables
 from nearbucket.supervisor.admin.admin_api import application
 from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import status_of
+from nearbucket.supervisor.bucket_listings import BucketListings
 from nearbucket.supervisor.config_source import source_of
-from nearbucket.supervisor.observations import Observations, decisions_of, figures_of_list
+from nearbucket.supervisor.observations import (
+    LIST_REQUESTS,
+    Observations,
+    decisions_of,
+    figures_of_list,
+)
 from nearbucket.supervisor.pool.worker_pool import WorkerPool
 from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.reload_history import APPLIED, REFUSED, Reload, ReloadHistory
@@ -98,8 +103,7 @@ class Supervisor:
         )
         self._pool = WorkerPool(workers.listeners, snapshot, workers.first, workers.memory)
         self._origin_check = OriginCheck(self._pool.credentials)
-        self._warm_up: WarmUp | None = None
-        self._warm_up_task: asyncio.Task[None] | None = None
+        self._listings = BucketListings(self._pool)
         self._swapping, self._reloading_in_turn = asyncio.Lock(), asyncio.Lock()
         self._reloads = ReloadHistory()
         self._needs_restart: str | None = None
@@ -143,11 +147,11 @@ class Supervisor:
             self._announce(admin)
             self._check_credentials()
             self._origin_check.use(self.settings.sites)
-            self._start_warm_up()
+            self._listings.use(self.settings)
             await self._stop.wait()
         finally:
             self._stop.set()
-            self._stop_warm_up()
+            self._listings.stop()
             self._origin_check.close()
             how = self._shutdown.drain(self.settings.limits, serving=self._pool.serving > 0)
             for task in tasks:
@@ -284,7 +288,7 @@ class Supervisor:
             self._use(snapshot, engine)
             self._ranges = ranges  # not before the workers have it: /readyz depends on it
             if (settings.sites, settings.catalog) != (before.sites, before.catalog):
-                self._start_warm_up()
+                self._listings.use(self.settings)
             self._without_prefixes = [
                 f"{key}: the list of prefixes has no address in this region, so no client is "
                 f"redirected there; {advice}"
@@ -297,18 +301,6 @@ class Supervisor:
         self._snapshot, self.engine = snapshot, engine
         self._observations.apply(snapshot.settings)
         logging.getLogger().setLevel(snapshot.settings.log.level.upper())
-
-    def _start_warm_up(self) -> None:
-        """Tell the workers what the buckets hold, if the configuration wants that."""
-        self._stop_warm_up()
-        self._warm_up = None
-        if self.settings.catalog.warm_up == "list":
-            self._warm_up = WarmUp(self.settings, self._pool.broadcast_batch)
-            self._warm_up_task = asyncio.create_task(self._warm_up.run())
-
-    def _stop_warm_up(self) -> None:
-        if self._warm_up_task is not None:
-            self._warm_up_task.cancel()
 
     # What the admin port shows
 
@@ -366,6 +358,7 @@ class Supervisor:
             "nearbucket_log_lines_dropped_total": {("process",): lines_dropped()},
             "nearbucket_config_reloads_total": self._reloads.counts,
             "nearbucket_config_info": {(fingerprint(self.settings),): 1},
+            LIST_REQUESTS: {(): self._listings.requests},
             **figures_of_list(self._feed, self._snapshot.table if self._ranges else None),
         }
         values = total([own, await self._pool.figures()])
@@ -381,7 +374,7 @@ class Supervisor:
             await self.figures(),
             reasons=reasons,
             refused=refused,
-            warm_up=self._warm_up,
+            warm_up=self._listings.warm_up,
             warnings=warnings,
             down=self._pool.down,
             stuck_clients=self._pool.stuck_clients,

@@ -78,7 +78,7 @@ class S3Logs:
         await _reach(ambient_bucket(bucket), prefix)
         client, location = await self._client(bucket)
         found = []
-        async for _, page in pages_of(client, location, ambient_error, Prefix=prefix):
+        async for page in pages_of(client, location, ambient_error, Prefix=prefix):
             for each in objects_of(page, location):
                 name = f"{S3_SCHEME}{bucket}/{each.key}"
                 if each.size and period.may_hold(name):

@@ -7,7 +7,6 @@ not read the documents (``sdk_client.opened``): that would take ten times as lon
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.errors import OriginError
@@ -26,8 +25,8 @@ async def pages_of(
     location: BucketLocation,
     error_of: Callable[[Exception, BucketLocation], ProxyError] = as_ours,
     **arguments: str,
-) -> AsyncGenerator[tuple[float, ListPage]]:
-    """Every page of a listing, and the Unix time of its request.
+) -> AsyncGenerator[ListPage]:
+    """Every page of a listing.
 
     Args:
         client: A client of ``sdk_client.opened``.
@@ -40,16 +39,16 @@ async def pages_of(
     """
     request = {"Prefix": location.entry.prefix, **location.arguments(), **arguments}
 
-    def fetch(**token: str) -> tuple[float, asyncio.Task[Any]]:
-        return time.time(), asyncio.ensure_future(client.list_objects_v2(**request, **token))
+    def fetch(**token: str) -> asyncio.Task[Any]:
+        return asyncio.ensure_future(client.list_objects_v2(**request, **token))
 
-    requested, response = fetch()
+    response = fetch()
     try:
         while True:
-            seen, page = requested, (await response)[PAGE]
+            page: ListPage = (await response)[PAGE]
             if page.next_token:
-                requested, response = fetch(ContinuationToken=page.next_token)
-            yield seen, page
+                response = fetch(ContinuationToken=page.next_token)
+            yield page
             if not page.next_token:
                 return
     except FAULTS as error:

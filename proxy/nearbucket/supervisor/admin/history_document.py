@@ -45,6 +45,7 @@ def history_of(history: TrafficHistory, window: str) -> dict[str, Any]:
         "latency_seconds": {action.value: _latency(whole, action) for action in Action},
         "regions": _regions(whole),
         "other_aws": _other_aws(whole),
+        "verification_usd_hour": whole.sum("verification_usd") * 3600 / max(whole.seconds, _LEAST),
     }
 
 

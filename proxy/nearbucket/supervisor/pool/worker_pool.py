@@ -198,10 +198,11 @@ class WorkerPool:
             worker.channel.send_encoded(data)
 
     def broadcast_batch(self, batch: CatalogBatch) -> None:
-        """Tell every worker that runs now what a bucket holds."""
+        """Tell every worker that runs now what a bucket holds, unless it has stopped reading."""
         data = encoded(batch)
         for worker in self._workers.values():
-            worker.channel.send_encoded(data)
+            if not worker.channel.is_behind:
+                worker.channel.send_encoded(data)
 
     def _pass_on(self, sender: Channel, report: VersionReport) -> None:
         """Tell the other workers what one has learned of an object.

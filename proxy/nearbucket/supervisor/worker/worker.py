@@ -17,6 +17,7 @@ from nearbucket.frontend.live_explanation import live_explanation
 from nearbucket.frontend.tls_handshake import TlsHandshake
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import OriginRegistry
+from nearbucket.replicas.object_cache import RENEWALS
 from nearbucket.replicas.replica_status import ReplicaStatuses
 from nearbucket.supervisor.sockets.listener_tls import Certificate
 from nearbucket.supervisor.sockets.spare_sockets import SpareSockets
@@ -176,8 +177,7 @@ class Worker:
 
     def learn(self, learned: CatalogBatch) -> None:
         """Remember what a listing said of a bucket."""
-        seen = time.monotonic() - max(0.0, time.time() - learned.seen)
-        self._replicas.object_cache.learn(learned.base_url, learned.objects, seen)
+        self._replicas.origin_versions.on_listing(learned)
 
     def on_report(self, report: VersionReport) -> None:
         """Learn a version of an object that another worker has seen."""
@@ -186,7 +186,9 @@ class Worker:
     def figures(self) -> Values:
         """All metrics of now."""
         self.context.counters.up = dict(self._replicas.up())
-        return self.context.counters.snapshot()
+        values = self.context.counters.snapshot()
+        values[RENEWALS] = self._replicas.object_cache.renewals()
+        return values
 
     def stuck_clients(self) -> tuple[StuckClient, ...]:
         """Clients whose redirects fail, as this worker found."""

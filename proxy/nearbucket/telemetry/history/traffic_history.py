@@ -37,6 +37,7 @@ _AS_THEY_ARE = {
     OTHER_AWS_BYTES: "other_aws_bytes",
     "nearbucket_responses_total": "responses",
     "nearbucket_request_seconds": "seconds",
+    "nearbucket_verification_usd_total": "verification_usd",
 }
 
 

@@ -84,7 +84,7 @@ def page_of(
     access = status["config"]["settings"]["log"]["access"]
     main = [
         element("p", id="stale", role="alert", hidden=""),
-        element("div", targets_box(status, now), money_box(status), class_="top"),
+        element("div", targets_box(status, now), money_box(status, history), class_="top"),
         traffic_section(history, view.shown, list(WINDOWS), now),
         answers_section(history),
         tables.regions_section(history),

@@ -126,8 +126,8 @@ def _problems(status: Mapping[str, Any]) -> Iterator[Part]:
         yield f"Warm-up: {warm_up['problem']}"
 
 
-def money_box(status: Mapping[str, Any]) -> Html:
-    """What a month saves, what shadow would save, and what is still paid."""
+def money_box(status: Mapping[str, Any], history: Mapping[str, Any]) -> Html:
+    """What a month saves, what shadow would save, and what is still paid; what checks cost."""
     month = status["month"]
     saved = sum(row["value"] for row in status["figures"]["nearbucket_saved_usd_total"])
     cards = [_card("saved a month", _most(month, month["saved"]), "best", _saved_text(month))]
@@ -139,7 +139,13 @@ def money_box(status: Mapping[str, Any]) -> Html:
         "money",
         "Money",
         element("div", cards, class_="cards"),
-        element("p", _basis(month), f" Since the start {money(saved)} saved.", class_="quiet"),
+        element(
+            "p",
+            _basis(month),
+            f" Since the start {money(saved)} saved. Requests to S3 that verify copies cost "
+            f"{money(history['verification_usd_hour'])} an hour.",
+            class_="quiet",
+        ),
     )
 
 

@@ -1,0 +1,228 @@
+"""Cached object versions of one bucket, and the HEAD requests for them that are under way."""
+
+from __future__ import annotations
+
+from math import inf
+from time import monotonic, time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from nearbucket.event_loop import clear_incrementally
+from nearbucket.replicas.check_queue import CheckQueue
+from nearbucket.replicas.object_version import ObjectVersion
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Collection
+
+    from nearbucket.replicas.check_queue import Ticket
+
+CLOCK_SKEW = 900.0
+"""Seconds by which the clocks of S3 and of this machine may differ: over that, S3 refuses requests
+(``RequestTimeTooSkewed``)."""
+
+_SAME_TIME = 2.0
+"""Seconds by which two times of one Last-Modified may differ: a HEAD has whole seconds."""
+
+_AT_ONCE = 64
+"""Requests to one bucket at a time."""
+_MOST_WAITING = 2048
+"""Checks of one bucket that wait for their turn."""
+
+
+class Probe(Protocol):
+    """``BucketProbe``, as far as it is needed here."""
+
+    base_url: str
+
+    @property
+    def barriers(self) -> Collection[str]:
+        """What keeps clients from reading objects there."""
+
+    async def head_object(self, key: str) -> ObjectVersion:
+        """The version of an object."""
+
+
+class CachedObject(NamedTuple):
+    """The version of an object, and when it was that.
+
+    Attributes:
+        version: The version.
+        seen: Monotonic time at which the bucket certainly had this version.
+        since: Monotonic time since which it has had it: that of Last-Modified; for a missing object
+            that of the first of the answers in a row without it; for an archive with a newer side
+            file that of the side file.
+    """
+
+    version: ObjectVersion
+    seen: float
+    since: float
+
+    @classmethod
+    def of(cls, version: ObjectVersion, seen: float) -> CachedObject:
+        """An entry that was seen at this monotonic time, and is as old as Last-Modified says."""
+        modified = version.modified
+        since = min(seen, modified - (time() - monotonic())) if modified else seen
+        return cls(version, seen, since)
+
+    @property
+    def age(self) -> float:
+        """Age of this version in seconds when it was seen."""
+        return self.seen - self.since
+
+
+_Kept = tuple[int, str, str | None, str | None, float, float, bool]
+"""An entry as it is kept: a tuple of plain values, which the garbage collector does not visit.
+200,000 of anything else would hold the event loop for 50 ms at each full collection. The last says
+that a listing has renewed it, and no request has needed it since."""
+
+
+class BucketCache:
+    """The cached objects of one bucket, and the checks under way.
+
+    Attributes:
+        failure: Why the last HEAD failed; empty if it did not.
+        interval: Seconds after which a HEAD renews what a listing might have renewed.
+        renewals: How many HEADs did so, without showing a change.
+        spared: How many HEADs listings have made unnecessary.
+    """
+
+    __slots__ = (
+        "_bound", "_forgotten", "_old", "failure", "flights", "interval", "probe", "queue",
+        "renewals", "spared", "tickets", "young",
+    )  # fmt: skip
+
+    def __init__(self, probe: Probe, bound: Callable[[], None]) -> None:
+        self.probe = probe
+        self.young: dict[str, _Kept] = {}
+        self._old: dict[str, _Kept] = {}
+        self._bound = bound
+        self._forgotten = -inf
+        self.failure = ""
+        self.interval = inf
+        self.renewals = self.spared = 0
+        # for each bucket: one that hangs must not block the others
+        self.flights: dict[str, asyncio.Task[float | None]] = {}
+        self.tickets: dict[str, Ticket] = {}  # of the same keys
+        self.queue = CheckQueue(_AT_ONCE, _MOST_WAITING)
+
+    def get(self, key: str) -> CachedObject | None:
+        """The cached version of a key."""
+        found = self.young.get(key)
+        if found is None:
+            found = self._old.pop(key, None)
+            if found is None:
+                return None
+            self._keep(key, found)
+        size, etag, sums, unreadable, seen, since, listed = found
+        if listed:
+            self.spared += 1
+            self.young[key] = (*found[:-1], False)
+        version = ObjectVersion(size, etag, sums, unreadable=unreadable)
+        return CachedObject(version, seen, since)
+
+    def confirm(self, key: str, size: int, etag: str, since: float, seen: float) -> bool:
+        """Note that a listing has shown an object; only what is known already is renewed.
+
+        A listing does not show checksums, marks and encryption. They change only when the object is
+        written again, so it renews nothing if that may have happened: unless it was written when it
+        was known to be, or so long before it was last seen that no clock is as wrong as that.
+
+        Args:
+            key: The object.
+            size: In bytes.
+            etag: Without quotes.
+            since: Monotonic time at which it was written, by the clock of S3.
+            seen: Monotonic time at which the listing began.
+
+        That it was missing is known for seconds only, and left to HEADs.
+
+        Returns:
+            Whether another version was known before the listing began.
+        """
+        generation = self.young if key in self.young else self._old
+        known = generation.get(key)
+        if known is None or known[0] < 0 or known[4] >= seen:
+            return False
+        if known[0] != size or known[1] != etag:
+            return True
+        if since < known[4] - CLOCK_SKEW or abs(since - known[5]) < _SAME_TIME:
+            generation[key] = (*known[:4], seen, known[5], True)
+        return False
+
+    def has(self, key: str, size: int | None, etag: str) -> bool:
+        """Whether this version of a key is cached, of this size if one is given."""
+        found = self.young.get(key) or self._old.get(key)
+        return found is not None and found[1] == etag and (size is None or size == found[0])
+
+    def make_younger(self, key: str, since: float) -> bool:
+        """Treat a key as uploaded at a later time; does nothing unless that halves its age.
+
+        Returns whether it did.
+        """
+        found = self.get(key)
+        if found is None or monotonic() - since > (monotonic() - found.since) / 2:
+            return False
+        version, seen, _ = found
+        self._keep(key, (*version[:3], version.unreadable, seen, since, False))
+        return True
+
+    def forget(self, key: str) -> None:
+        """Drop a key."""
+        self.young.pop(key, None)
+        self._old.pop(key, None)
+
+    def put(self, key: str, entry: CachedObject) -> bool:
+        """Keep a version, unless a newer one is known.
+
+        The version that is known already keeps its age, and what else is known of it.
+
+        Returns:
+            Whether it has taken the place of another version.
+        """
+        known, replaces = self.get(key), False
+        if entry.seen < self._forgotten:
+            return False
+        (size, etag, sums, _, unreadable), seen, since = entry
+        if known is not None:
+            if known.seen > seen:
+                return False
+            replaces = known.version[:2] != (size, etag)
+            if not replaces:
+                since = known.since
+                if sums is None:  # not from a HEAD, which has all
+                    sums = known.version.checksums
+                    if known.version.unreadable is not None:
+                        unreadable = known.version.unreadable
+        self._keep(key, (size, etag, sums, unreadable, seen, since, False))
+        return replaces
+
+    def _keep(self, key: str, kept: _Kept) -> None:
+        self.young[key] = kept
+        self._bound()
+
+    def clear(self) -> None:
+        """Drop all objects, and the answers to requests that were sent before."""
+        self._forgotten = monotonic()
+        clear_incrementally(self.young, self._old)
+        self.young, self._old = {}, {}
+
+    def age(self) -> None:
+        """Drop the old half; the young half becomes the old one."""
+        clear_incrementally(self._old)
+        self._old, self.young = self.young, {}
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self._old)
+
+    async def ask(self, key: str) -> tuple[ObjectVersion, float]:
+        """Send a HEAD for an object; again, if another version became known meanwhile.
+
+        Returns:
+            The version, and the monotonic time of the request, since later changes may not show.
+        """
+        while True:
+            before, asked = self.get(key), monotonic()
+            version = await self.probe.head_object(key)
+            now = self.get(key)
+            if now == before or (now is not None and now.version[:2] == version[:2]):
+                return version, asked

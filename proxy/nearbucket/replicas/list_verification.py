@@ -1,0 +1,202 @@
+"""Lists buckets again where that costs less than the HEAD requests of all workers.
+
+Runs in the supervisor. Each bucket is decided on by itself, once in about three quarters of
+``redirect.verify_ttl``, which is when workers renew what they know of an object by a HEAD. Workers
+count the HEADs that a listing might have made unnecessary, and those that the last listing did. A
+listing renews only what a worker knows already: what is new, young, or not shown in a listing is
+left to HEADs (``BucketCache.confirm``). It takes a quarter of one core at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from nearbucket.errors import ProxyError
+from nearbucket.event_loop import CpuShare
+from nearbucket.pricing.bill import s3_get_per_request, s3_list_per_request
+from nearbucket.pricing.tariff import tariff
+from nearbucket.replicas.replica_status import RENEW_AFTER
+from nearbucket.replicas.warm_up import BATCH, PAUSE, SHARE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from nearbucket.config.settings import Settings
+    from nearbucket.replicas.catalog_source import CatalogSource
+    from nearbucket.replicas.object_version import CatalogBatch
+
+_log = logging.getLogger(__name__)
+
+ADVANTAGE = 2.0
+"""How many times the price of a listing the HEADs have to cost before the first listing."""
+
+MOST_SKIPPED = 64
+"""Turns after which a bucket is tried again at the latest, whose listings brought nothing."""
+
+_MARGIN = 1.0
+"""Seconds by which a listing has to be through before workers would send HEADs."""
+
+_SLOWER = 1.5
+"""How much longer the next listing may take than the last one."""
+
+
+class Renewals(NamedTuple):
+    """What all workers have counted of a bucket.
+
+    Attributes:
+        heads: HEADs that a listing might have made unnecessary.
+        spared: HEADs that listings did make unnecessary.
+    """
+
+    heads: float = 0.0
+    spared: float = 0.0
+
+    def since(self, before: Renewals) -> Renewals:
+        """What was counted after ``before``; of workers that ended meanwhile it is not known."""
+        heads, spared = self.heads - before.heads, self.spared - before.spared
+        return Renewals(max(0.0, heads), max(0.0, spared))
+
+
+@dataclass(slots=True)
+class ListingDecision:
+    """Whether one bucket is listed again, by what HEADs and pages cost.
+
+    Attributes:
+        heads_per_page: How many HEADs cost as much as a page of a listing.
+        pages: Pages that a listing takes, at least: those of the last one; 0 if there was none.
+        active: Whether the last listing was whole, and the next one is due.
+    """
+
+    heads_per_page: float
+    pages: int = 0
+    active: bool = False
+    _skip: int = field(default=0)
+    _skip_next: int = field(default=1)
+
+    def budget(self, counted: Renewals) -> int:
+        """How many pages the next listing may have; 0 if there is to be none.
+
+        Args:
+            counted: What workers have counted since the last call.
+        """
+        if self.active:
+            worth = int(counted.spared / self.heads_per_page)
+            if worth >= self.pages:
+                self._skip_next = 1
+                return worth
+            self.give_up()
+        if self._skip > 0:
+            self._skip -= 1
+            return 0
+        worth = int(counted.heads / self.heads_per_page / ADVANTAGE)
+        return worth if worth >= self.pages else 0
+
+    def listed(self, pages: int) -> None:
+        """Note that a listing of so many pages was whole."""
+        self.active, self.pages = True, pages
+
+    def too_long(self, pages: int) -> None:
+        """Note that a listing had more than these pages, and was given up."""
+        self.pages = pages + 1
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Note that a listing failed or brought too little: pause, twice as long each time."""
+        self.active, self._skip = False, self._skip_next
+        self._skip_next = min(2 * self._skip_next, MOST_SKIPPED)
+
+
+class ListVerification:
+    """Verifies the objects of all buckets by listings, where that costs less."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        send: Callable[[CatalogBatch], None],
+        on_page: Callable[[], None],
+        renewals: Callable[[], Awaitable[Mapping[tuple[str, ...], float]]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Prepare; ``run`` starts.
+
+        Args:
+            settings: The configuration.
+            send: Sends a batch of at most 250 objects to all workers.
+            on_page: Called for each LIST request.
+            renewals: What workers have counted, as ``ObjectCache.renewals``, added up.
+            sleep: Waits for so many seconds until the next turn of a bucket.
+        """
+        self._settings, self._send, self._renewals = settings, send, renewals
+        self._on_page, self._sleep = on_page, sleep
+        self._pace = CpuShare(SHARE, PAUSE)
+
+    async def run(self) -> None:
+        """Decide and list for ever; a bucket that cannot be listed is logged."""
+        # it imports the AWS SDK, which would hold the event loop for a third of a second
+        module = await asyncio.to_thread(importlib.import_module, _SOURCES)
+        sources = module.sources_of(self._settings, self._on_page)
+        async with asyncio.TaskGroup() as group:
+            for source in sources:
+                if not source.location.entry.inventory:
+                    group.create_task(self._keep_verified(source))
+
+    async def _keep_verified(self, source: CatalogSource) -> None:
+        by = tariff(self._settings.prices)
+        decision = ListingDecision(s3_list_per_request(by) / s3_get_per_request(by))
+        counted, took = Renewals(), 0.0
+        while True:
+            # what a listing renews is renewed again before workers would send HEADs for it
+            due = source.verify_ttl * RENEW_AFTER - took * _SLOWER - _MARGIN
+            await self._sleep(max(due, source.verify_ttl / 4) - took)
+            began, before = monotonic(), counted
+            try:
+                counted = await self._counted(source)
+                await self._decide(source, decision, counted.since(before))
+            except ProxyError as error:
+                _log.warning("verification: %s is left to HEAD requests: %s", source, error)
+                decision.give_up()
+            except Exception:
+                _log.exception("verification: %s is left to HEAD requests", source)
+                decision.give_up()
+            took = monotonic() - began
+
+    async def _counted(self, source: CatalogSource) -> Renewals:
+        url, found = source.location.entry.object_base_url, await self._renewals()
+        return Renewals(found.get((url, "head"), 0.0), found.get((url, "list"), 0.0))
+
+    async def _decide(
+        self, source: CatalogSource, decision: ListingDecision, counted: Renewals
+    ) -> None:
+        was_active, budget = decision.active, decision.budget(counted)
+        if budget > 0:
+            await self._list(source, decision, budget)
+        if was_active and not decision.active:
+            _log.info("verification: %s is left to HEAD requests, which cost less now", source)
+        if decision.active and not was_active:
+            text = "verification: %s is listed each time: %d pages cost less than HEAD requests"
+            _log.info(text, source, decision.pages)
+
+    async def _list(self, source: CatalogSource, decision: ListingDecision, budget: int) -> None:
+        pages = 0
+        async with aclosing(source.listing()) as listing:
+            async for page in listing:
+                pages += 1
+                if pages > budget:
+                    decision.too_long(budget)
+                    return
+                await self._send_page(page)
+        decision.listed(pages)
+
+    async def _send_page(self, page: CatalogBatch) -> None:
+        for first in range(0, len(page.objects), BATCH):
+            self._send(replace(page, objects=page.objects[first : first + BATCH]))
+            await self._pace.rest()
+
+
+_SOURCES = "nearbucket.replicas.catalog_source"
