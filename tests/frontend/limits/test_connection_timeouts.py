@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from typing import Any
 
 from nearbucket.frontend.limits.connection_timeouts import CLOSE_GRACE, ConnectionTimeouts
 
@@ -22,3 +24,34 @@ def test_a_tls_connection_that_is_lost_below_is_aborted_after_the_grace() -> Non
     assert not timeouts.stalled(LostBelow(), 100.0, 75.0)
     assert not timeouts.stalled(LostBelow(), 100.0 + CLOSE_GRACE, 75.0)
     assert timeouts.stalled(LostBelow(), 101.0 + CLOSE_GRACE, 75.0)
+
+
+class Written(asyncio.Transport):
+    """A transport that has passed everything on, and is closed."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._sock = sock
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._sock if name == "socket" else default
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return True
+
+
+def test_a_closed_connection_stays_while_its_client_takes_bytes_from_the_kernel() -> None:
+    sender, receiver = socket.socketpair()
+    with sender, receiver:
+        sender.settimeout(0)
+        for _ in range(4):
+            sender.send(b"x" * 4096)
+        transport, timeouts = Written(sender), ConnectionTimeouts()
+        assert not timeouts.stalled(transport, 100.0, 75.0)
+        receiver.recv(4096)
+        assert not timeouts.stalled(transport, 174.0, 75.0)
+        assert not timeouts.stalled(transport, 248.0, 75.0), "the client has taken some meanwhile"
+        assert timeouts.stalled(transport, 250.0, 75.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import sys
 from fcntl import ioctl
@@ -76,6 +77,21 @@ async def asked(upstream: UpstreamConnection, wanted: int = len(SAID)) -> Taker:
     upstream.send(ASK, taker)
     await taker.end()
     return taker
+
+
+async def test_the_receive_buffer_may_grow_until_the_connection_is_freed() -> None:
+    lock, locked = 72, 2  # SO_BUF_LOCK and SOCK_RCVBUF_LOCK of linux/socket.h
+    async with ScriptedS3(Say(SAID)) as server:
+        upstream = await pool_of(server).open(PATIENCE)
+        sock = upstream._transport.get_extra_info("socket")
+        seen = [sock.getsockopt(socket.SOL_SOCKET, lock)]
+        upstream.fix_receive_buffer(fixed=False)
+        seen.append(sock.getsockopt(socket.SOL_SOCKET, lock))
+        await asked(upstream)
+        upstream.release(monotonic())
+        seen.append(sock.getsockopt(socket.SOL_SOCKET, lock))
+        upstream.close()
+    assert seen == [locked, 0, locked]
 
 
 async def test_a_connection_that_was_freed_is_asked_again(tls: Certificate | None) -> None:

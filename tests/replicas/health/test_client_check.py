@@ -14,7 +14,7 @@ from nearbucket.policy.model import Reason
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.health import client_check as module
 from nearbucket.replicas.health.circuit_breaker import LEAST, OPEN_TIME
-from nearbucket.replicas.health.client_check import FALL, RISE, ClientChecker
+from nearbucket.replicas.health.client_check import FALL, ClientChecker
 from nearbucket.replicas.health.client_target import ClientTarget, TargetUse
 from nearbucket.replicas.replica_status import DOWN, ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
@@ -79,12 +79,15 @@ async def test_a_target_that_refuses_what_it_gave_is_down_after_the_second_check
     caplog.set_level(logging.INFO)
     assert await world.check()
     world.close(*KEYS, status=status)
-    assert await world.check(FALL - 1)
+    assert await world.check()  # the first
+    assert not world.checker.took_back(world.target)
     assert not await world.check()
     assert not await world.check(3)
+    assert world.checker.took_back(world.target)
     world.server.statuses.clear()
-    assert not await world.check(RISE - 1)
+    assert not await world.check()
     assert await world.check()
+    assert not world.checker.took_back(world.target)
     url = f"{world.server.endpoint}/{BUCKET}"
     text = "site one in us-west-2, site two in us-west-2, bucket west"
     down = (
@@ -119,6 +122,10 @@ async def test_a_target_is_checked_again_soon_while_it_may_be_or_is_down(world: 
     assert settled == [True, True]
     world.close(*KEYS)
     assert [await world.checker._check(checked) for _ in range(FALL + 1)] == [False] * (FALL + 1)
+
+
+async def test_a_target_that_is_not_checked_took_nothing_back(world: World) -> None:
+    assert not world.checker.took_back(ClientTarget("https://other.example", "", signed=False))
 
 
 async def test_one_object_that_clients_can_read_is_enough(world: World) -> None:
@@ -213,7 +220,7 @@ async def test_what_was_saved_since_an_object_could_be_read_is_taken_back(world:
     await world.check(FALL)
     assert saved() == [1000, 1000]
     world.server.statuses.clear()
-    await world.check(RISE)
+    await world.check(2)
     assert saved() == [1000, 1000]
 
 
