@@ -31,7 +31,7 @@ def run(context: Context) -> Sequence[Table]:
         servers=_SERVERS,
         heads=varied,
         clients=CLIENTS,
-        warm_up=KEYS,
+        warm_up=3 * KEYS,
     )
     unknown = Case(
         name="fresh",

@@ -288,16 +288,16 @@ def _client_fields(request: Request, decision: Decision, protocol: str) -> Clien
         client, region, site = decision.client, decision.region, decision.site
     referer = headers.get(b"referer")
     return ClientFields(
-        client=client,
-        peer=request.peer,
-        host=_text(headers.get(b"host")),
-        region=region or UNKNOWN,
-        site=site,
-        user_agent=_text(headers.get(b"user-agent")),
+        client,
+        request.peer,
+        _text(headers.get(b"host")),
+        region or UNKNOWN,
+        site,
+        _text(headers.get(b"user-agent")),
         # Queries are never logged: they may be signatures.
-        referer=_text(referer and referer.partition(b"?")[0]) or None,
-        range=_text(headers.get(b"range")),
-        protocol=protocol,
+        _text(referer and referer.partition(b"?")[0]) or None,
+        _text(headers.get(b"range")),
+        protocol,
     )
 
 

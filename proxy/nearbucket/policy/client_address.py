@@ -9,6 +9,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.regions.prefixes import address_text, packed_address
@@ -24,6 +25,8 @@ _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?")
 
 _PACKED4 = 4  # bytes of an IPv4 address
 _ENTRIES = tuple(f"entry {number} from the right of X-Forwarded-For" for number in range(8))
+
+_packed_peer = lru_cache(256)(packed_address)  # few peers, if they are proxies
 
 FORWARDED_FOR = b"x-forwarded-for"
 VIEWER_ADDRESS = b"cloudfront-viewer-address"
@@ -107,7 +110,7 @@ class Trust:
 
     def client(self, request: Request) -> ResolvedAddress:
         """The client's address."""
-        peer = packed_address(request.peer or "")
+        peer = _packed_peer(request.peer or "")
         if peer is None:
             return ResolvedAddress(None, "the peer has no IP address")
         only_peer = self._only_peer(request, peer)

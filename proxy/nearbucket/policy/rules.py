@@ -17,7 +17,7 @@ from nearbucket.policy.object_keys import MAX_KEY, encode_key
 from nearbucket.regions.region_table import NetworkSet, network_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nearbucket.config.sites import Site
     from nearbucket.policy.model import Request
@@ -82,8 +82,8 @@ class SitePolicy:
     index: str
     origin_query: frozenset[str]
     paths: ShellPatterns
-    exclude: ShellPatterns
-    mutable: ShellPatterns
+    exclude: ShellPatterns | None
+    mutable: ShellPatterns | None
     cookies: ShellPatterns | None
     percent: float
     redirects_head: bool
@@ -117,15 +117,15 @@ class SitePolicy:
             index=site.index or "",
             origin_query=frozenset(site.origin.query),
             paths=ShellPatterns.of(redirect.paths),
-            exclude=ShellPatterns.of(redirect.exclude),
-            mutable=ShellPatterns.of(redirect.mutable),
-            cookies=ShellPatterns.of(redirect.cookies) if redirect.cookies else None,
+            exclude=ShellPatterns.of_any(redirect.exclude),
+            mutable=ShellPatterns.of_any(redirect.mutable),
+            cookies=ShellPatterns.of_any(redirect.cookies),
             percent=redirect.percent,
             redirects_head=redirect.head == "redirect",
             status=redirect.status,
             opt_out_query=opt_out.query,
             opt_out_header=opt_out.header.lower().encode() if opt_out.header else None,
-            opt_out_agents=ShellPatterns.of(opt_out.user_agents) if opt_out.user_agents else None,
+            opt_out_agents=ShellPatterns.of_any(opt_out.user_agents),
             opt_out_networks=network_set(opt_out.networks) if opt_out.networks else None,
         )
 
@@ -182,11 +182,12 @@ class SitePolicy:
 
     def matches_paths(self, key: str) -> bool:
         """Whether ``paths`` matches and ``exclude`` does not; never for the empty key."""
-        return key != "" and self.paths.match(key) and not self.exclude.match(key)
+        exclude = self.exclude
+        return key != "" and self.paths.match(key) and (exclude is None or not exclude.match(key))
 
     def is_mutable(self, key: str) -> bool:
         """Whether an object is always streamed."""
-        return self.mutable.match(key)
+        return self.mutable is not None and self.mutable.match(key)
 
     def may_redirect(self, key: str) -> bool:
         """Whether there are clients that can be redirected to a copy of an object."""
@@ -318,6 +319,11 @@ class ShellPatterns:
             else:
                 others.append(pattern)
         return cls(tuple(beginnings), tuple(ends), any_pattern(others) if others else None)
+
+    @classmethod
+    def of_any(cls, patterns: Sequence[str]) -> ShellPatterns | None:
+        """The same; None if there are no patterns, so that no text matches."""
+        return cls.of(patterns) if patterns else None
 
     def match(self, text: str) -> bool:
         """Whether the whole text matches one of them."""

@@ -13,12 +13,9 @@ import re
 import time
 from json.encoder import encode_basestring_ascii
 from math import floor
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from nearbucket.policy.model import UNKNOWN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 W3C_FIELDS = (
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status "
@@ -255,33 +252,27 @@ class W3cFormat:
 
 def fitted_client_part(form: LogFormat, fields: ClientFields) -> LinePart:
     """The client's part of a line; what the client sent is cut when it is too long."""
-
-    def cut(most: int) -> LinePart:
+    part = form.client_part(fields)
+    for most in _CUTS:
+        if sum(map(len, part)) <= _CLIENT_ROOM:
+            break
         host, agent, referer, range_ = (
             text and text[:most]
             for text in (fields.host, fields.user_agent, fields.referer, fields.range)
         )
-        return form.client_part(
+        part = form.client_part(
             fields._replace(host=host, user_agent=agent, referer=referer, range=range_)
         )
-
-    return _fitted(form.client_part(fields), cut, _CLIENT_ROOM)
+    return part
 
 
 def fitted_object_part(form: LogFormat, method: str, path: str) -> LinePart:
     """The object's part of a line; what the client sent is cut when it is too long."""
-    return _fitted(
-        form.object_part(method, path),
-        lambda most: form.object_part(method[:most], path[:most]),
-        _OBJECT_ROOM,
-    )
-
-
-def _fitted(part: LinePart, cut: Callable[[int], LinePart], room: int) -> LinePart:
+    part = form.object_part(method, path)
     for most in _CUTS:
-        if sum(map(len, part)) <= room:
+        if sum(map(len, part)) <= _OBJECT_ROOM:
             break
-        part = cut(most)
+        part = form.object_part(method[:most], path[:most])
     return part
 
 
