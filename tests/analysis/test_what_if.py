@@ -15,6 +15,7 @@ from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.config.prices import GB, Prices
 from nearbucket.config.settings import Settings
 from nearbucket.errors import ConfigError
+from nearbucket.policy.engine import Engine
 from nearbucket.policy.model import Reason, Request
 from nearbucket.pricing.bill import Usage, bill
 from nearbucket.pricing.tariff import tariff
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nearbucket.analysis.answers import WhatIf
+    from nearbucket.policy.model import Decision
     from tests.analysis.made_traffic import Fact
 
 PAYG = tariff(Prices())
@@ -52,6 +54,7 @@ def redirects(**odd: Any) -> float:
 ODD_KEYS = (
     "a.tar.gz", "x/b%20c.tar.xz", "d%252F.tar.gz", "e+f.tar.bz2", "g.tar.gz.sha256", "h.zip", "",
     "..%2Fi.tar.gz", "%C3%A9.tar.gz", "%FF.tar.gz", "latest/j.tar.gz", "a" * 1100 + ".tar.gz", "k/",
+    "l.tar.gz?m", "n" * 1000 + ".tar.gz", ".well-known/nearbucket-hosts.json", "/o.tar.gz",
 )  # fmt: skip
 POLICIES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -62,6 +65,9 @@ POLICIES: dict[str, dict[str, Any]] = {
     "index": {"redirect": {"paths": ["*"]}, "index": "index.html"},
     "a CDN": {"bypass": {"mode": "redirect", "to": "https://cdn.example.com"}},
     "one host": {"hosts": [HOST]},
+    "a prefix": {
+        "targets": {"us-west-2": {"bucket": "us-west-2-downloads", "prefix": "p" * 50 + "/"}}
+    },
 }
 
 
@@ -89,6 +95,22 @@ def test_what_is_redirected_is_what_the_engine_decides_request_by_request(name: 
     found = forecast(rows, **site)
     assert (found.redirects_month, found.bytes_month) == pytest.approx((requests, size))
     assert (requests > 0) == (name != "off")
+
+
+def test_the_engine_is_asked_once_for_objects_of_which_it_cannot_answer_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    decide = Engine.decide
+
+    def noted(self: Engine, request: Request) -> Decision:
+        asked.append(request.target)
+        return decide(self, request)
+
+    monkeypatch.setattr(Engine, "decide", noted)
+    keys = [f"{number}.tar.gz" for number in range(100)] + ["b%20c.tar.gz"]
+    assert forecast([fact(key, "us-west-2") for key in keys]).redirects_month == len(keys)
+    assert sorted(asked) == ["/0.tar.gz", "/b%20c.tar.gz"]
 
 
 @pytest.mark.parametrize(

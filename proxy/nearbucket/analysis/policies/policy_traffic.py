@@ -1,9 +1,10 @@
 """Which of the logged requests a policy redirects, by the product's own ``Engine.decide``.
 
-It is asked once for each distinct site, object, region, method and flags, with an address made up
-for the region; regions in which all targets have the same mode get the same answers, so that one of
-them is asked about. No rule depends on anything else in the tables of ``Traffic``. What is not in
-them is taken as follows:
+It is asked once for each distinct site, kind of object, region, method and flags, with an address
+made up for the region; regions in which all targets have the same mode get the same answers, so
+that one of them is asked about. Objects that a site may redirect have the same answers, too, but
+for those with an unusual path, each of which is asked about. No rule depends on anything else in
+the tables of ``Traffic``. What is not in them is taken as follows:
 
 * ``redirect.percent``: as expectation. With 25 percent every redirect counts a quarter.
 * ``redirect.mode: shadow``: as ``on``, since the question is what redirects would save.
@@ -15,6 +16,7 @@ them is taken as follows:
 
 from __future__ import annotations
 
+import re
 from array import array
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -38,22 +40,24 @@ if TYPE_CHECKING:
 
 _OPTED_OUT = b"as logged: opt-out"  # a name that no client can send (RFC 9110 section 5.1)
 _REDIRECTED = frozenset({Reason.IN_REGION, Reason.SHADOW})
+_USUAL_KEY = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_~./-]*")
+"""Keys of which a request is neither refused for its path nor answered otherwise."""
 _MADE_UP = "192.0.2.{}"  # RFC 5737
 _NOWHERE = TargetUrls("https://nowhere.invalid/", "https://nowhere.invalid/")
 _ASKED = """
 CREATE OR REPLACE TEMP VIEW asked AS
-SELECT thing, place, alike, method, flags, region, geography, requests, bytes
+SELECT kind, place, alike, method, flags, region, geography, requests, bytes
 FROM facts JOIN chosen USING (object) JOIN targets USING (region) WHERE status IN (200, 206)
 """
 _DISTINCT = """
-SELECT thing, alike, method, flags, host, key FROM
-  (SELECT thing, alike, method, flags FROM asked GROUP BY ALL)
-JOIN (SELECT thing, min(object) AS object FROM chosen GROUP BY thing) USING (thing)
-JOIN objects USING (object) ORDER BY thing, alike, method, flags
+SELECT kind, alike, method, flags, host, key FROM
+  (SELECT kind, alike, method, flags FROM asked GROUP BY ALL)
+JOIN (SELECT kind, min(object) AS object FROM chosen GROUP BY kind) USING (kind)
+JOIN objects USING (object) ORDER BY kind, alike, method, flags
 """
 _SUMS = """
 SELECT site, place, region, geography, sum(requests)::BIGINT, sum(bytes)::BIGINT
-FROM asked JOIN redirected USING (thing, alike, method, flags)
+FROM asked JOIN redirected USING (kind, alike, method, flags)
 GROUP BY ALL ORDER BY ALL
 """
 
@@ -79,24 +83,25 @@ class RedirectedTraffic(NamedTuple):
 
 
 class _Chosen:
-    """Numbers of objects; those of one object at one site are one thing."""
+    """Numbers of objects, and which of them get the same answers: those are of one kind."""
 
     def __init__(self) -> None:
-        self._numbers, self._things, self._places = array("i"), array("i"), array("i")
-        self._next = 0
+        self._numbers, self._kinds, self._places = array("i"), array("i"), array("i")
+        self._kind_of: dict[tuple[str, str], int] = {}
 
-    def add(self, numbers: list[int], place: int) -> None:
-        """Take the numbers of one thing, whose label has a place."""
+    def add(self, site: SitePolicy, key: str, numbers: list[int], place: int) -> None:
+        """Take the numbers of an object that a site may redirect; its label has a place."""
+        usual = _USUAL_KEY.fullmatch(key) is not None and len(key) <= site.max_key
+        kind = site.name, "" if usual else key
         self._numbers.extend(numbers)
-        self._things.extend([self._next] * len(numbers))
+        self._kinds.extend([self._kind_of.setdefault(kind, len(self._kind_of))] * len(numbers))
         self._places.extend([place] * len(numbers))
-        self._next += 1
 
     def table(self) -> pa.Table:
-        """Columns ``object``, ``thing`` and ``place``."""
+        """Columns ``object``, ``kind`` and ``place``."""
         import pyarrow as pa  # noqa: PLC0415  # of the extra "report"
 
-        columns = {"object": self._numbers, "thing": self._things, "place": self._places}
+        columns = {"object": self._numbers, "kind": self._kinds, "place": self._places}
         return pa.table({name: pa.array(column, pa.int32()) for name, column in columns.items()})
 
 
@@ -146,9 +151,8 @@ class PolicyTraffic:
                 if not site.may_redirect(key) or (found.size or 0) < self._floors[site.name]:
                     continue
                 name = label(key) if name is None else name
-                chosen.add(
-                    [found.numbers[place] for place in at], known.setdefault(name, len(known))
-                )
+                numbers = [found.numbers[place] for place in at]
+                chosen.add(site, key, numbers, known.setdefault(name, len(known)))
                 of = site.name, name
                 if of not in self.objects:
                     self.objects[of] = ObjectCount(self._tables.days)
@@ -174,7 +178,7 @@ class PolicyTraffic:
             for *asked, host, key in tables.rows(_DISTINCT)
             if (site := self._decide(host, key, *asked[1:])) is not None
         ]
-        names = ("site", "thing", "alike", "method", "flags")
+        names = ("site", "kind", "alike", "method", "flags")
         kinds = (pa.int32(), pa.int32(), pa.int32(), pa.string(), pa.int8())
         columns = zip(*kept, strict=True) if kept else [()] * len(names)
         redirected = pa.table(list(map(pa.array, columns, kinds)), names)
