@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import Annotated, Literal
@@ -15,6 +16,8 @@ from nearbucket.errors import ConfigError
 _LOGS = "Access logs: files, folders, patterns, s3://bucket/prefix; - is standard input."
 _DEFAULT_TOP = 20
 _PACKAGES = ("duckdb", "pyarrow")
+_ARROW_MEMORY = {"MIMALLOC_PURGE_DELAY": "-1", "MIMALLOC_ALLOW_LARGE_OS_PAGES": "1"}
+"""Has Arrow keep freed memory for the next block, in huge pages; read when it is loaded."""
 
 
 def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
@@ -102,6 +105,8 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         raise ConfigError(
             f"analyze needs {' and '.join(missing)}: pip install 'nearbucket[report]'"
         )
+    for name, value in _ARROW_MEMORY.items():
+        os.environ.setdefault(name, value)
     gc.disable()  # imports create no garbage
     from nearbucket.cli.analyze.analyze_run import AnalyzeOptions, run  # noqa: PLC0415  # heavy
 
