@@ -29,23 +29,26 @@ IDLE_TIMEOUT = 12.0
 _READ_BUFFER = 64 * 1024
 
 
-def client_session(*, read: float = READ) -> aiohttp.ClientSession:
+def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.ClientSession:
     """Make the session, in a running event loop; the caller closes it.
-
-    The receive buffers of its connections do not grow until ``fix_receive_buffer`` lets them.
 
     It adds no headers, decodes nothing, has no cookies and ignores the environment's proxies. A
     download may take any time as long as bytes come.
 
     Args:
         read: Seconds without a byte from S3, while one is wanted.
+        grows: Whether the kernel may let receive buffers grow before ``fix_receive_buffer`` does:
+            for long listings from another region.
 
     Raises:
         ConfigError: As ``trusted``.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=IDLE_TIMEOUT, ssl=trusted(), socket_factory=_socket
+            limit=0,
+            keepalive_timeout=IDLE_TIMEOUT,
+            ssl=trusted(),
+            socket_factory=None if grows else _socket,
         ),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=read),
         headers=COMMON,

@@ -334,7 +334,7 @@ async def opened_light(
     Raises:
         ProxyError: The certificate authorities cannot be read.
     """
-    async with client_session(read=READ_SECONDS) as session:
+    async with client_session(read=READ_SECONDS, grows=True) as session:
         sdk = partial(opened, location, connections, attempts=attempts)
         client = LightClient(location, session, sdk, attempts)
         try:
