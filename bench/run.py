@@ -37,6 +37,7 @@ from bench.redirect import (
 from bench.report import report
 from bench.slow import slow
 from bench.streaming import streaming
+from bench.sync import sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,7 @@ BENCHES: dict[str, Bench] = {
     "lookup": lookup,
     "returning": returning,
     "report": report,
+    "sync": sync,
 }
 """Benches by their name on the command line and in result files, in the order of a run."""
 

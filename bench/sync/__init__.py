@@ -1,0 +1,1 @@
+"""``nearbucket sync`` beside s5cmd, the AWS CLI and rclone."""
