@@ -38,7 +38,7 @@ test: $(STAMP) ## All tests but the long ones and those that need a container en
 	$(BIN)/python -m pytest -m "not compose and not long and not spark and not chaos and not deploy" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
 
 test-long: $(STAMP) ## What takes minutes: the whole matrix, every lane on both event loops, 10,000 objects, more fuzzing
-	$(BIN)/python -m pytest -m long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest -m "long or hypothesis" --hypothesis-profile=long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 test-clients: $(STAMP) ## Install curl, wget, git, Chromium and others, and run the tests that use them
 	$(BIN)/python -m tests.programs; had=$$?; $(BIN)/python -m pytest -m clients $(ARGS) && exit $$had

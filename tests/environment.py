@@ -3,7 +3,8 @@
 A pytest plugin, loaded by ``tests/conftest.py``. Variables that change what the product, the AWS
 SDK, curl, git or a terminal library do are removed; the home folder is an empty one, so that no
 ``.aws``, ``.curlrc``, ``.netrc`` or ``.gitconfig`` of the user takes part. No property test fails
-because a machine is slow.
+because a machine is slow; each tries 30 examples where it asks for no other number, and with
+``--hypothesis-profile=long``, as ``make test-long`` has it, Hypothesis's usual 100.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ def pytest_configure() -> None:
     home = tempfile.TemporaryDirectory(prefix="nearbucket-home-")
     atexit.register(home.cleanup)  # worker processes of pytest-xdist run no cleanup of pytest's
     os.environ["HOME"] = home.name
-    settings.register_profile(
-        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    settings.load_profile("any machine")
+    for name, examples in (("short", 30), ("long", 100)):
+        settings.register_profile(
+            name,
+            deadline=None,
+            max_examples=examples,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
+    settings.load_profile("short")
