@@ -24,7 +24,7 @@ from nearbucket.s3.http_session import client_session
 from tests.command_server import command_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
     from pathlib import Path
 
     from aiohttp import ClientSession
@@ -128,12 +128,14 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
         kill(server)
 
 
-@pytest.fixture(autouse=True)
-def _log_level() -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
     """The product sets the level of all loggers by ``log.level``: no other test shall see that."""
     level = logging.getLogger().level
-    yield
-    logging.getLogger().setLevel(level)
+    try:
+        return (yield)
+    finally:
+        logging.getLogger().setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -149,13 +151,14 @@ def own_sdk_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nearbucket.s3.sdk.sdk_client._session", cache(get_session))
 
 
-_read_once = lru_cache(1)(read_ranges)
+_read_once = lru_cache(4)(read_ranges)
 
 
 @pytest.fixture
-def built_in_list_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not for every command that a test runs: it takes 60 ms of CPU time."""
-    monkeypatch.setattr("nearbucket.regions.built_in_list.read_ranges", _read_once)
+def lists_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for every command that a test runs: a list takes 60 ms of CPU time."""
+    for module in ("built_in_list", "ip_ranges_source"):
+        monkeypatch.setattr(f"nearbucket.regions.{module}.read_ranges", _read_once)
 
 
 def kill(server: SeaweedFS) -> None:

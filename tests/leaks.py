@@ -109,8 +109,8 @@ class Leaks:
         self, fixturedef: pytest.FixtureDef[Any]
     ) -> Generator[None, object, object]:
         """Note what a fixture of a wider scope makes."""
-        if fixturedef.scope == "function":
-            return (yield)
+        if fixturedef.scope == "function" or fixturedef.argname == "_asyncio_loop_factory":
+            return (yield)  # pytest-asyncio sets up its own, a name of a loop, for each test
         before = held_now()
         try:
             return (yield)

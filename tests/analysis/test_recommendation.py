@@ -211,7 +211,9 @@ def test_it_never_saves_more_than_the_bill() -> None:
 PLANS = ("payg", "payg", "flat:premium-50", "flat:premium-600", "flat:business")
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))]
+)
 def test_on_any_traffic_the_figures_keep_within_the_bill(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  # a seed repeats
     regions = ["UNKNOWN", *chance.sample(sorted(GEOGRAPHIES), 3), "sa-east-1"]
@@ -587,7 +589,7 @@ def test_odd_names_give_patterns_that_match_them_and_no_more(
 
 @pytest.fixture(name="check")
 def _check(
-    built_in_list_parsed_once: None,  # noqa: ARG001
+    lists_parsed_once: None,  # noqa: ARG001
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Any:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_this_machine(
-    built_in_list_parsed_once: None,  # noqa: ARG001
+    lists_parsed_once: None,  # noqa: ARG001
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
