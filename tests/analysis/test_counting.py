@@ -78,7 +78,10 @@ def rules(**changes: Any) -> ReduceOptions:
     return ReduceOptions(replace(CountingRules(), **changes))
 
 
-@pytest.mark.parametrize("gap", [0, 599, 600, 3000])
+@pytest.mark.parametrize(
+    "gap",
+    [pytest.param(0, marks=pytest.mark.long), 599, 600, pytest.param(3000, marks=pytest.mark.long)],
+)
 @pytest.mark.parametrize("files", [1, 2])
 def test_ranges_are_one_download_unless_ten_minutes_are_between_them(
     tmp_path: Path, gap: int, files: int

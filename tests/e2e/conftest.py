@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from tests.e2e.clients import Way
 
 
+_SHORT = {"test_clients_browser.py", "test_clients_git.py", "test_clients_packages.py"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave to ``make test-long`` what these programs are streamed.
+
+    ``test_clients.py`` has five others stream each time.
+    """
+    values = (
+        item.callspec.params
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else {}
+    )
+    if item.path.name in _SHORT and values.get("the_way") is False:
+        item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _commands(commands: None) -> None:
     """Have commands of the product started as forks."""

@@ -193,7 +193,9 @@ class Downloads:
         return version
 
 
-@pytest.mark.parametrize("crowd", [1, 5], ids=["single", "behind one address"])
+@pytest.mark.parametrize(
+    "crowd", [pytest.param(1, marks=pytest.mark.long), 5], ids=["single", "behind one address"]
+)
 async def test_of_many_downloads_in_ranges_at_a_change_none_is_mixed(
     world: World, crowd: int
 ) -> None:

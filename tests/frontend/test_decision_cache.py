@@ -177,7 +177,7 @@ class Serving:
         ("w3c", 100, "off", 3000),
     ],
 )
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(heads=st.lists(_HEADS, min_size=1, max_size=6), order=st.randoms(use_true_random=False))
 def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917  # a table's columns
     form: str, percent: int, came_back: str, room: int, heads: list[bytes], order: Any

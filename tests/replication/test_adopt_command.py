@@ -141,6 +141,7 @@ async def test_a_document_has_what_was_adopted_and_what_differs(team: Team) -> N
     assert target | found | {"differing": ["b.tar.xz"], "other_headers": 0} == target
 
 
+@pytest.mark.long
 async def test_a_copy_that_differs_is_named(team: Team) -> None:
     await team.world.put_by_another_tool("b.tar.xz", BODY[::-1], PART, **DESCRIBED)
     code, out, err = await team.run("sync", "--adopt")
@@ -171,6 +172,7 @@ async def test_an_interrupted_run_goes_on_with_what_is_not_marked(team: Team, nu
     assert (len(reads(team.world)), writes(team.world)) == (1, [])
 
 
+@pytest.mark.long
 async def test_a_dry_run_lists_what_it_would_adopt(team: Team) -> None:
     code, out, _ = await team.run("sync", "--adopt", "--dry-run")
     listed = out.splitlines()[:2]

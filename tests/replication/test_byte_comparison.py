@@ -103,7 +103,14 @@ async def test_a_copy_of_one_piece_is_read_in_the_origins_parts(both: Both) -> N
     assert (both.read_of(both.world.target), both.read_of(both.world.origin)) == (3, 0)
 
 
-@pytest.mark.parametrize("where", [0, 7 * MIB, len(BODY) - 1])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(0, marks=pytest.mark.long),
+        7 * MIB,
+        pytest.param(len(BODY) - 1, marks=pytest.mark.long),
+    ],
+)
 async def test_one_other_byte_is_found_wherever_it_is(both: Both, where: int) -> None:
     other = bytearray(BODY)
     other[where] ^= 1
@@ -113,7 +120,7 @@ async def test_one_other_byte_is_found_wherever_it_is(both: Both, where: int) ->
     assert both.counted <= len(BODY)
 
 
-@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("same", [pytest.param(True, marks=pytest.mark.long), False])
 async def test_where_the_origins_etag_does_not_tell_both_are_read(
     both: Both,
     unknown: None,  # noqa: ARG001  # changes what the server says

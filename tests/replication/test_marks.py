@@ -28,11 +28,13 @@ def refused(*names: str, code: str = "AccessDenied") -> Callable[[Asked], str | 
 
 
 NO_ROOM = pytest.param({"Tagging": TEN_TAGS}, (), id="ten tags")
-NO_RIGHT = pytest.param({}, ("PUT Tagging",), id="no right to write tags")
+NO_RIGHT = pytest.param({}, ("PUT Tagging",), id="no right to write tags", marks=pytest.mark.long)
 NO_RIGHTS = pytest.param({}, ("PUT Tagging", "GET Tagging"), id="no right to read them either")
 
 
-@pytest.mark.parametrize("code", ["NotImplemented", "MethodNotAllowed"])
+@pytest.mark.parametrize(
+    "code", ["NotImplemented", pytest.param("MethodNotAllowed", marks=pytest.mark.long)]
+)
 async def test_on_a_server_without_tags_a_second_run_copies_nothing(
     world: World, code: str
 ) -> None:

@@ -105,7 +105,9 @@ async def test_an_archived_copy_of_another_tool_is_not_read(world: World) -> Non
     assert (progress.unreadable, progress.failures) == ({"archived": [KEY]}, [])
 
 
-@pytest.mark.parametrize("scheme", ["aws:kms", "aws:kms:dsse"])
+@pytest.mark.parametrize(
+    "scheme", ["aws:kms", pytest.param("aws:kms:dsse", marks=pytest.mark.long)]
+)
 async def test_copies_under_a_kms_key_are_up_to_date_only_for_signed_urls(
     world: World, scheme: str
 ) -> None:

@@ -397,7 +397,7 @@ def test_no_download_is_mixed_whose_client_gets_one_range_after_the_other(
 
 
 @pytest.mark.parametrize("faults", [Faults(), GIVES_UP, UNEVEN, ALL, LONG, ONCE])
-@pytest.mark.parametrize("crowd", [3, 20])
+@pytest.mark.parametrize("crowd", [3, pytest.param(20, marks=pytest.mark.long)])
 def test_no_download_of_a_crowd_behind_one_address_is_mixed(
     crowd: int, faults: Faults, runs: int
 ) -> None:
