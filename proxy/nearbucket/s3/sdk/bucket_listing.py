@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.errors import OriginError
+from nearbucket.s3.listing.list_page import ListedObject
 from nearbucket.s3.sdk.sdk_client import FAULTS, PAGE, as_ours
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from nearbucket.errors import ProxyError
     from nearbucket.s3.bucket_location import BucketLocation
-    from nearbucket.s3.listing.list_page import ListedObject, ListPage
+    from nearbucket.s3.listing.list_page import ListPage
 
 
 async def pages_of(
@@ -67,8 +68,9 @@ def objects_of(page: ListPage, location: BucketLocation) -> list[ListedObject]:
     prefix = location.entry.prefix
     if not prefix:
         return page.objects
+    begin = len(prefix)
     return [
-        each._replace(key=each.key.removeprefix(prefix))
-        for each in page.objects
-        if each.key != prefix
+        ListedObject(key[begin:], size, etag, modified, storage_class)
+        for key, size, etag, modified, storage_class in page.objects
+        if key != prefix
     ]

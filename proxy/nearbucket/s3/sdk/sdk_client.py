@@ -48,14 +48,17 @@ _OK, _SERVER_ERROR, _NO_KEYS = 200, 500, 502
 
 
 def _read_page(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_event: Any
+    operation_model: Any,
+    response_dict: dict[str, Any],
+    customized_response_dict: dict[str, Any],
+    **_event: Any,
 ) -> None:
     """Read a page of a listing in place of the SDK's parsers, which take ten times as long.
 
     Raises:
         ValueError: It is not one.
     """
-    if response_dict["status_code"] == _OK:
+    if operation_model.name == "ListObjectsV2" and response_dict["status_code"] == _OK:
         customized_response_dict[PAGE] = parse_page(response_dict["body"])
         response_dict["body"] = b"<ListBucketResult/>"
 
@@ -121,7 +124,8 @@ async def opened(
         verify=authorities(),
         **keys,
     ) as client:
-        client.meta.events.register_first("before-parse.s3.ListObjectsV2", _read_page)
+        # before the SDK's handler of the same name, which looks for errors in the whole document
+        client.meta.events.register_first("before-parse.s3.*", _read_page)
         if entry.request_payer:
             client.meta.events.register("before-call.s3", _pay)
         yield client
