@@ -19,10 +19,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+sys.path.append(str(Path(__file__).parent.parent))  # for bench
+
 from costs import flat_rows, rows, rows_per_tb
 from man_page import man_page
 from pydantic import TypeAdapter
 
+from bench import capacity
 from nearbucket.analysis.report.json_report import report_schema
 from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.value_types import Duration
@@ -185,6 +188,9 @@ def blocks() -> dict[str, str]:
         "costs": table(rows()[0], rows()[1:]),
         "costs per TB": table(rows_per_tb()[0], rows_per_tb()[1:]),
         "flat-rate plans": table(flat_rows()[0], flat_rows()[1:]),
+        "capacity": table(capacity.rows()[0], capacity.rows()[1:]),
+        "capacity dollars": table(capacity.dollar_rows()[0], capacity.dollar_rows()[1:]),
+        "capacity day": table(capacity.day_rows()[0], capacity.day_rows()[1:]),
         "results": table(("result", "meaning"), _explained(RefreshResult, RESULTS)),
         **{
             f"reason {reason}": f"### `{reason}`\n\n*{reason.action}*: {_prose(reason.help)}\n"
