@@ -223,6 +223,49 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
     assert serving.answer(other) == first
 
 
+def test_what_comes_once_is_not_kept_and_what_came_before_the_cache_was_emptied_is(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    cache = serving.context.decision_cache
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    first = serving.answer(head)
+    assert not cache._clients
+    assert not any(cache._objects.values())
+    cache.clear()
+    serving.answer(head)
+    monkeypatch.setattr(type(serving.context.decider.engine), "decide", None)
+    assert serving.answer(head) == first
+
+
+def test_what_came_once_is_forgotten_in_the_end(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.frontend.decision_cache._MOST_MARKED", 8)
+    serving = serve()
+    cache = serving.context.decision_cache
+    for number in range(50):
+        head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+        assert b"301" in serving.answer(head.encode())
+        assert cache._marked <= 8
+        assert sum(byte.bit_count() for byte in cache._seen) == cache._marked
+
+
+def test_requests_are_looked_for_again_when_one_comes_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.frontend.decision_cache._ALL_DIFFER", 8)
+    serving = serve()
+    fields = f"Host: b\r\nX-Forwarded-For: {EAST}"
+    for number in range(50):
+        head = f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\nX-Amz-Cf-Id: {number}\r\n\r\n"
+        assert b"301" in serving.answer(head.encode())
+    head = f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\n\r\n"
+    answers = {serving.answer(head.encode()) for _ in range(40)}
+    monkeypatch.setattr(serving.context, "parser", None)
+    assert {serving.answer(head.encode()) for _ in range(20)} == answers
+
+
 def test_a_redirect_that_comes_again_has_the_location_for_its_client_and_the_date_of_now(
     serve: Serve,
 ) -> None:

@@ -95,6 +95,8 @@ class DecisionCache:
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self._seen = bytearray(_MARKS // 8)  # also of what the cache has lost: it may come back
+        self._marked = 0
         self._begin()
 
     def clear(self) -> None:
@@ -108,8 +110,6 @@ class DecisionCache:
         self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
         self._objects: dict[tuple[str, str | None], dict[bytes, ObjectEntry]] = {}
         self._bytes = 0
-        self._seen = bytearray(_MARKS // 8)
-        self._marked = 0
         self._misses = 0  # of ``get`` since it found a request
         self._section: bytes | None = None  # of a request that ``get`` has not found
 
