@@ -288,11 +288,8 @@ def test_a_configuration_that_does_not_let_this_machine_name_a_client_is_refused
         replayed.replay(Running(replayed.folder, config, {}))
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_the_command_prints_prediction_and_counters_side_by_side(
-    replayed: Replayed, capsys: pytest.CaptureFixture[str], *, as_json: bool
-) -> None:
-    replayed.log.write_text(log_of(150, replayed.held))
+def replay_by_command(replayed: Replayed, *, as_json: bool, period: Period = ALWAYS) -> None:
+    """What the command does, with a proxy that runs for it; every decision is as predicted."""
     with Running(replayed.folder, replayed.config(), keys_of(replayed.s3)) as running:
         running.ready()
         settings = load(running.config)
@@ -303,9 +300,18 @@ def test_the_command_prints_prediction_and_counters_side_by_side(
             fields=(),
             ranges=MADE.path,
             as_json=as_json,
+            period=period,
         )
-        sources = local_sources([str(replayed.log)], ALWAYS)
+        sources = local_sources([str(replayed.log)], period)
         assert replay(options, settings, tariff(settings.prices), sources, open_file)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_prints_prediction_and_counters_side_by_side(
+    replayed: Replayed, capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    replayed.log.write_text(log_of(150, replayed.held))
+    replay_by_command(replayed, as_json=as_json)
     out, err = capsys.readouterr()
     assert err == ""
     if as_json:
@@ -327,20 +333,7 @@ def test_only_the_requests_of_the_period_are_sent(
     )
     minute = [row for row in replayed.log.read_text().splitlines() if "\t03:01:" in row]
     wanted = len(rows_of(FIELDS + "\n".join(minute) + "\n"))
-    with Running(replayed.folder, replayed.config(), keys_of(replayed.s3)) as running:
-        running.ready()
-        settings = load(running.config)
-        options = ReplayOptions(
-            f"http://127.0.0.1:{running.port}",
-            rate=1500,
-            own_host=False,
-            fields=(),
-            ranges=MADE.path,
-            as_json=True,
-            period=period,
-        )
-        sources = local_sources([str(replayed.log)], period)
-        assert replay(options, settings, tariff(settings.prices), sources, open_file)
+    replay_by_command(replayed, as_json=True, period=period)
     assert json.loads(capsys.readouterr().out)["sent"] == wanted > 0
 
 
