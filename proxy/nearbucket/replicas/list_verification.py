@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from nearbucket.config.settings import Settings
+    from nearbucket.pricing.tariff import Tariff
     from nearbucket.replicas.catalog_source import CatalogSource
     from nearbucket.replicas.object_version import CatalogBatch
 
@@ -41,6 +42,9 @@ MOST_SKIPPED = 64
 
 _MARGIN = 1.0
 """Seconds by which a listing has to be through before workers would send HEADs."""
+
+_PAGE = 1000
+"""Objects of a page of a listing (API reference, "ListObjectsV2")."""
 
 _SLOWER = 1.5
 """How much longer the next listing may take than the last one."""
@@ -110,6 +114,17 @@ class ListingDecision:
         """Note that a listing failed or brought too little: pause, twice as long each time."""
         self.active, self._skip = False, self._skip_next
         self._skip_next = min(2 * self._skip_next, MOST_SKIPPED)
+
+
+def verification_usd_hour(objects: int, verify_ttl: float, by: Tariff) -> tuple[float, float]:
+    """What it costs an hour to verify objects of one bucket that are requested all the time.
+
+    Returns:
+        USD by the HEADs of one worker, and by the listings for all workers, if the bucket has no
+        other objects.
+    """
+    turns, pages = 3600 / (verify_ttl * RENEW_AFTER), -(-objects // _PAGE)
+    return objects * turns * s3_get_per_request(by), pages * turns * s3_list_per_request(by)
 
 
 class ListVerification:

@@ -36,6 +36,8 @@ from nearbucket.cli.check.through_caches.loop_check import loop_finding
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
+from nearbucket.pricing.tariff import tariff
+from nearbucket.replicas.list_verification import verification_usd_hour
 from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import origin_of, origins_of, target_of
 from nearbucket.s3.client_request import request_byte
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from nearbucket.config.sites import Site
     from nearbucket.s3.bucket_location import BucketLocation
 
+_MANY = 1000
+"""Objects of an origin from which on it is said what their verification costs."""
 _CONNECTIONS = 8
 _ATTEMPTS = 2
 
@@ -203,10 +207,25 @@ class _Site:
         if sample.seen == 0:
             text = f"{location} has no objects"
         if sample.chosen:
+            text += self._verification(sample.chosen)
             found = [Finding(Level.OK, location.name, "paths", text)]
             return [*found, *await self._read(origin.inquiry, location, sample)], sample
         fix = "check redirect.paths, exclude and min_size, and the bucket's prefix"
         return [Finding(Level.WARNING, location.name, "paths", text, fix)], None
+
+    def _verification(self, objects: int) -> str:
+        """What it costs to verify many objects and their copies, as the end of a text."""
+        site, by = self.site, tariff(self._settings.prices)
+        asked = [each for region in site.regions_in_use for each in site.buckets_to_check(region)]
+        buckets = len({entry.object_base_url for _, entry in asked})
+        heads, lists = verification_usd_hour(objects, site.redirect.verify_ttl, by)
+        if objects < _MANY or not buckets:
+            return ""
+        return (
+            f"; while all of them are in demand, to verify them in {buckets} buckets costs "
+            f"${heads * buckets:.3f} an hour for each worker by HEAD requests, or from "
+            f"${lists * buckets:.3f} for all by listings"
+        )
 
     async def _read(
         self, origin: BucketInquiry, location: BucketLocation, sample: Sample
