@@ -27,6 +27,7 @@ from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
 from tests import build
 from tests.replication.watched import WatchedS3
+from tests.serving import give_checks_time
 from tests.storing import store
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         monkeypatch.setattr(each, "monotonic", made.monotonic)
     for each in (bucket_cache, origin_versions):
         monkeypatch.setattr(each, "time", made.time)
+    give_checks_time(monkeypatch)
     return made
 
 
