@@ -110,11 +110,13 @@ class Clock:
     Attributes:
         now: Seconds since the start.
         sleepers: When to wake the tasks that sleep.
+        tasks: The most that have slept at a time.
     """
 
     def __init__(self) -> None:
         self.now = 0.0
         self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
+        self.tasks = 1
         self._monotonic, self._time = monotonic(), time()
 
     def monotonic(self) -> float:
@@ -130,6 +132,7 @@ class Clock:
 
     def wake(self) -> None:
         """Wake the tasks whose time has come."""
+        self.tasks = max(self.tasks, len(self.sleepers))
         for due, waits in self.sleepers:
             if due <= self.now:
                 waits.set_result(None)
@@ -213,7 +216,7 @@ class World:
         """Wait until no HEAD is under way, and each bucket waits for its next turn."""
         async with asyncio.timeout(60):
             while (  # noqa: ASYNC110  # plain state of other tasks
-                self._listing is not None and len(self.clock.sleepers) < 2
+                self._listing is not None and len(self.clock.sleepers) < self.clock.tasks
             ) or any(
                 bucket.flights
                 for worker in self.workers

@@ -43,6 +43,9 @@ MOST_SKIPPED = 64
 _MARGIN = 1.0
 """Seconds by which a listing has to be through before workers would send HEADs."""
 
+_IDLE = 10.0
+"""Seconds after which it is seen again whether workers have renewed anything at all."""
+
 _PAGE = 1000
 """Objects of a page of a listing (API reference, "ListObjectsV2")."""
 
@@ -153,6 +156,8 @@ class ListVerification:
 
     async def run(self) -> None:
         """Decide and list for ever; a bucket that cannot be listed is logged."""
+        while not any((await self._renewals()).values()):
+            await self._sleep(_IDLE)
         # it imports the AWS SDK, which would hold the event loop for a third of a second
         module = await asyncio.to_thread(importlib.import_module, _SOURCES)
         sources = module.sources_of(self._settings, self._on_page)
