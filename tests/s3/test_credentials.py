@@ -274,6 +274,28 @@ async def test_nothing_is_wrong_while_nobody_asks(monkeypatch: pytest.MonkeyPatc
     assert chain.problem == "gone"
 
 
+async def test_nothing_is_wrong_while_credentials_that_could_not_be_renewed_still_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lent = Credentials("AKID", "secret", "token", time.time() + 3600)
+    answers: list[Credentials | OriginError] = [lent, OriginError(503, "gone")]
+
+    async def fetch() -> Credentials:
+        answer = answers.pop(0)
+        if isinstance(answer, OriginError):
+            raise answer
+        return answer
+
+    chain = SdkCredentials(fetch=fetch)
+    await chain.get()
+    soon = time.monotonic() + module._HOLD + 1
+    monkeypatch.setattr(time, "monotonic", lambda: soon)
+    assert chain.current() is lent  # asks anew
+    for _ in range(3):  # turns of the loop in which it fails
+        await asyncio.sleep(0)
+    assert (chain.current(), chain.problem, answers) == (lent, None, [])
+
+
 async def test_a_process_without_a_chain_of_its_own_is_given_the_credentials_of_another() -> None:
     lent = Credentials("AKID", "secret", "token", time.time() + 3600)
     asked = 0

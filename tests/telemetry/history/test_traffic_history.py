@@ -48,6 +48,19 @@ def test_what_was_counted_between_two_steps_is_in_one_interval() -> None:
     assert whole.of("redirects") == {"us-west-2": 21}
 
 
+def test_bypasses_of_a_region_are_added_up_over_their_reasons_and_sites() -> None:
+    history = TrafficHistory(START)
+    counted: Values = {
+        "nearbucket_bypasses_total": {
+            ("a", "us-west-2", "path"): 2.0,
+            ("b", "us-west-2", "size"): 3.0,
+        }
+    }
+    history.add(START + 10, counted)
+    (found,) = history.intervals("hour")
+    assert found.counted["bypasses"] == {("us-west-2",): 5}
+
+
 def test_values_between_two_steps_change_only_the_last_interval() -> None:
     history = TrafficHistory(START)
     for second in range(1, 26):
