@@ -20,7 +20,8 @@ from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
-from nearbucket.s3.sdk.sdk_client import FAULTS, opened
+from nearbucket.s3.sdk.light_client import opened_light
+from nearbucket.s3.sdk.sdk_client import FAULTS
 from nearbucket.s3.unreadable import maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class CatalogSource:
         Raises:
             ProxyError: The bucket cannot be listed.
         """
-        async with opened(self.location) as client, aclosing(self._listed(client)) as pages:
+        async with opened_light(self.location) as client, aclosing(self._listed(client)) as pages:
             async for page in pages:
                 yield replace(self._chosen(self._batch(page)), renews=True)
 
@@ -146,7 +147,7 @@ class CatalogSource:
     async def _readable(self) -> AsyncGenerator[CatalogBatch]:
         """The objects of a listing, without those that may be unreadable."""
         warned = False
-        async with opened(self.location) as client, aclosing(self._listed(client)) as pages:
+        async with opened_light(self.location) as client, aclosing(self._listed(client)) as pages:
             async for began, objects in pages:
                 found = objects
                 if self._barriers and await self._is_encrypted(client, objects):

@@ -15,6 +15,7 @@ In reading order:
 * ``copy_mark.py``: the tag (mark) of a copy that equals an origin's object with another ETag.
 * ``error_codes.py``: what S3's error codes mean, and what helps.
 * ``unreadable.py``: why clients could not read an object: archived, or encrypted.
-* ``listing/``: lists a bucket.
-* ``sdk/``: requests by the AWS SDK: listing, copying, bucket settings, a configuration in S3.
+* ``listing/``: reads the pages of a bucket's listing.
+* ``sdk/``: clients with the AWS SDK's interface: listing, copying, bucket settings, a configuration
+  in S3.
 """

@@ -1,4 +1,4 @@
-"""Lists a bucket with ListObjectsV2. Everything that lists a bucket does so here.
+"""Reads listings (responses to ListObjectsV2); ``s3/sdk/bucket_listing.py`` requests them.
 
 In reading order:
 

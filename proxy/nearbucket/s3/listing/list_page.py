@@ -62,10 +62,10 @@ def parse_page(document: bytes) -> ListPage:
             hold all characters that a key may have.
 
     Raises:
-        ValueError: It is not such a document, or is not whole.
+        ValueError: It is no listing, or is incomplete.
     """
-    # 11,000 new objects, without a cycle, would set off collections, which visit all that the SDK
-    # keeps in memory: a third of the time of a listing
+    # 11,000 new objects, none of them in a cycle, would start garbage collections, which visit all
+    # objects that the SDK keeps in memory: a third of the time of a listing
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -1,9 +1,9 @@
-"""A client for ``sync`` that does without the SDK where many requests are made.
+"""A client of one bucket that lists and copies without the AWS SDK, with the SDK's interface.
 
-Listings and the requests for single objects are signed and sent as ``serve`` does it, for a sixth
-of the CPU time (docs/design.md, "Objects are copied without the SDK"). Arguments, responses, errors
-and attempts are those of the SDK's client, which makes all other requests, and is loaded for the
-first of them.
+Listings and the requests for single objects are signed by ``s3/sigv4.py`` and sent by aiohttp, in
+a quarter to a half of the CPU time that the SDK needs (docs/design.md, "Objects are copied without
+the SDK"). Arguments, responses, exceptions and retries are those of the SDK's client. That client
+makes all other requests; it is loaded for the first of them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _FIELDS = {
     "Tagging": "x-amz-tagging",
     "TaggingDirective": "x-amz-tagging-directive",
 }
-"""Arguments of the SDK that are header fields."""
+"""The SDK's names of arguments that are sent as header fields, and these fields."""
 
 _QUERY = {
     "ContinuationToken": "continuation-token",
@@ -73,7 +73,7 @@ _QUERY = {
     "Prefix": "prefix",
     "UploadId": "uploadId",
 }
-"""Arguments of the SDK that are in the query."""
+"""The SDK's names of arguments that are sent in the query, and their names there."""
 
 _MEMBERS = {
     "content-encoding": "ContentEncoding",
@@ -87,16 +87,17 @@ _MEMBERS = {
         for name in ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1")
     },
 }
-"""Header fields of the response to a HEAD that are members of the SDK's."""
+"""Header fields of a response to HeadObject, and the SDK's names of them."""
 
 _SAFE = "/~"
 _GOOD = 300
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
-"""The start of a document that is an error; a copy may fail after S3 has begun to answer 200."""
+"""The start of an error document. It may come with status 200, if a copy fails after S3 has sent the
+response's head."""
 _ELSEWHERE = {301, 307, 400}
 _AGAIN = {200, 429, 500, 502, 503, 504, 509}
 _LATE = "RequestTimeout"
-"""Statuses of an error, and a code, for which the SDK repeats a request (mode ``legacy``)."""
+"""Statuses of error responses, and an error code, for which the SDK retries (mode ``legacy``)."""
 
 
 class _Answer(NamedTuple):
@@ -111,7 +112,7 @@ class _Answer(NamedTuple):
         return self.status < _GOOD and _ERROR.match(self.body) is None
 
     def texts(self, name: str) -> list[dict[str, str]]:
-        """The texts in each element of a name, by theirs; of what is no XML there is none."""
+        """For each element of this name, the texts of its children by name; none if it is no XML."""
         try:
             root = ET.fromstring(self.body)  # noqa: S314  # from the configured server
         except ET.ParseError:
@@ -123,10 +124,10 @@ class _Answer(NamedTuple):
         ]
 
     def document(self, name: str) -> dict[str, str]:
-        """The texts in the document.
+        """The texts of the first element of this name, by the names of its children.
 
         Raises:
-            BotoCoreError: Its root has another name.
+            BotoCoreError: There is no such element.
         """
         if not (found := self.texts(name)):
             raise _NoDocumentError(name=name)
@@ -134,12 +135,12 @@ class _Answer(NamedTuple):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What each response of the SDK has."""
+        """``ResponseMetadata``, as in each response of the SDK."""
         return {"ResponseMetadata": {"HTTPStatusCode": self.status, "HTTPHeaders": self.fields}}
 
 
 class _NoDocumentError(BotoCoreError):  # type: ignore[misc]
-    """A response without its document."""
+    """A response without the element that it must have."""
 
     fmt = "the response of S3 has no {name}"
 
@@ -149,7 +150,7 @@ def _local(element: ET.Element) -> str:
 
 
 class LightClient:
-    """A client of one bucket."""
+    """A client of one bucket; its methods have the names, arguments and results of the SDK's."""
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class LightClient:
             location: The bucket.
             session: From ``client_session``.
             sdk: Opens the SDK's client.
-            attempts: How often a request is made before its error counts.
+            attempts: How often a request is sent before its error is raised.
         """
         self._location, self._session, self._attempts = location, session, attempts
         self._open, self._opened, self._opening = sdk, AsyncExitStack(), asyncio.Lock()
@@ -184,7 +185,7 @@ class LightClient:
         )
 
     def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
-        """All other requests, by the SDK."""
+        """A method of the SDK's client, for requests that have no method here."""
 
         async def request(**asked: Any) -> Any:
             async with self._opening:
@@ -194,32 +195,32 @@ class LightClient:
         return request
 
     async def list_objects_v2(self, **asked: Any) -> dict[str, Any]:
-        """As ``opened`` has it."""
+        """ListObjectsV2; the response has a ``ListPage`` under ``PAGE``."""
         fixed = {"list-type": "2", "encoding-type": "url"}
         answer = await self._ask("ListObjectsV2", "GET", asked, query=fixed)
         return answer.metadata | {PAGE: parse_page(answer.body)}
 
     async def copy_object(self, fields: Mapping[str, str] = {}, **asked: Any) -> dict[str, Any]:
-        """As the SDK's; ``fields`` are the new object's, if it does not keep the source's."""
+        """CopyObject; ``fields`` are header fields of the new object, for ``REPLACE``."""
         answer = await self._ask("CopyObject", "PUT", asked, fields)
         return answer.metadata | {"CopyObjectResult": answer.document("CopyObjectResult")}
 
     async def upload_part_copy(self, **asked: Any) -> dict[str, Any]:
-        """As the SDK's."""
+        """UploadPartCopy."""
         answer = await self._ask("UploadPartCopy", "PUT", asked)
         return answer.metadata | {"CopyPartResult": answer.document("CopyPartResult")}
 
     async def create_multipart_upload(
         self, fields: Mapping[str, str], **asked: Any
     ) -> dict[str, Any]:
-        """As the SDK's; ``fields`` are the object's."""
+        """CreateMultipartUpload; ``fields`` are header fields of the object."""
         answer = await self._ask(
             "CreateMultipartUpload", "POST", asked, fields, query={"uploads": ""}
         )
         return answer.metadata | answer.document("InitiateMultipartUploadResult")
 
     async def head_object(self, **asked: Any) -> dict[str, Any]:
-        """As the SDK's, with the members that are used."""
+        """HeadObject; the response has only the members that sync and the warm-up use."""
         answer = await self._ask("HeadObject", "HEAD", asked)
         fields, found = answer.fields, answer.metadata
         found |= {name: fields[field] for field, name in _MEMBERS.items() if field in fields}
@@ -231,7 +232,7 @@ class LightClient:
         return found
 
     async def get_object_tagging(self, **asked: Any) -> dict[str, Any]:
-        """As the SDK's."""
+        """GetObjectTagging."""
         answer = await self._ask("GetObjectTagging", "GET", asked, query={"tagging": ""})
         answer.document("Tagging")
         return answer.metadata | {"TagSet": answer.texts("Tag")}
@@ -245,10 +246,11 @@ class LightClient:
         *,
         query: Mapping[str, str] = {},
     ) -> _Answer:
-        """S3's response to a request; it is repeated while that may help.
+        """Send a request, with retries; the response.
 
         Raises:
-            botocore's errors: There is none, or it is an error.
+            BotoCoreError: S3 could not be reached, or did not respond.
+            ClientError: The response is an error.
         """
         sent = {name: asked[given] for given, name in _FIELDS.items() if given in asked}
         sent.update(fields)
@@ -289,7 +291,7 @@ class LightClient:
         return _Answer(response.status, shown, body)
 
     def _is_elsewhere(self, answer: _Answer) -> bool:
-        """Whether S3 names another region of the bucket, where it is asked from now on."""
+        """Whether the bucket is in another region, by S3's response; later requests go there."""
         region = answer.fields.get("x-amz-bucket-region")
         if answer.status not in _ELSEWHERE or region in {None, self._signer.region}:
             return False
@@ -297,7 +299,7 @@ class LightClient:
         return True
 
     def _unreachable(self, error: Exception) -> BotoCoreError:
-        """The SDK's error where there was no response."""
+        """The SDK's exception for a request without a response."""
         kind = ConnectionClosedError
         if isinstance(error, aiohttp.ClientSSLError):
             kind = SSLError
@@ -309,12 +311,12 @@ class LightClient:
 
 
 def _may_pass(answer: _Answer) -> bool:
-    """Whether an error may pass by itself."""
+    """Whether a retry may help after this error."""
     return answer.status in _AGAIN or _LATE in [each.get("Code") for each in answer.texts("Error")]
 
 
 def _error(operation: str, answer: _Answer) -> ClientError:
-    """The SDK's error of a response; one without a document has its status for a code."""
+    """The SDK's exception for a response; without an error document, its code is the status."""
     usual = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
     error = next(iter(answer.texts("Error")), usual)
     return ClientError({"Error": error, **answer.metadata}, operation)
@@ -324,12 +326,12 @@ def _error(operation: str, answer: _Answer) -> ClientError:
 async def opened_light(
     location: BucketLocation, connections: int = 1, *, attempts: int = ATTEMPTS
 ) -> AsyncIterator[LightClient]:
-    """Open a client for one bucket.
+    """Open a client for one bucket, for listings and for many requests for single objects.
 
     Args:
         location: The bucket.
         connections: How many requests of the SDK may be under way at once.
-        attempts: How often a request is made before its error counts.
+        attempts: How often a request is sent before its error is raised.
 
     Raises:
         ProxyError: The certificate authorities cannot be read.

@@ -1,6 +1,6 @@
 """The AWS SDK's client for one bucket, and its errors in words that name the fix.
 
-It lists, describes and copies. Clients get their objects through ``origin/client.py``.
+For commands and other control requests. Clients get their objects through ``origin/client.py``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ATTEMPTS = 8
 retry quota and gives up when many requests at once are told to slow down."""
 
 PAGE = "ListPage"
-"""Name under which a client's response to ListObjectsV2 has its ``ListPage``, and nothing else."""
+"""Key of the ``ListPage`` in a client's response to ListObjectsV2; the SDK's own members are absent."""
 
 _OK, _SERVER_ERROR, _NO_KEYS = 200, 500, 502
 
@@ -53,10 +53,10 @@ def _read_page(
     customized_response_dict: dict[str, Any],
     **_event: Any,
 ) -> None:
-    """Read a page of a listing in place of the SDK's parsers, which take ten times as long.
+    """Read a page of a listing in place of the SDK's parsers, which take eight times as long.
 
     Raises:
-        ValueError: It is not one.
+        ValueError: It is no listing, or is incomplete.
     """
     if operation_model.name == "ListObjectsV2" and response_dict["status_code"] == _OK:
         customized_response_dict[PAGE] = parse_page(response_dict["body"])
@@ -158,7 +158,7 @@ async def keys_of(signer: Signer, location: BucketLocation) -> Credentials | Non
     """Credentials to sign with now; None if requests are anonymous.
 
     Raises:
-        ConfigError: The files of a bucket hold none.
+        ConfigError: The bucket's credential files hold none.
         BotoCoreError: The SDK finds none.
     """
     try:
