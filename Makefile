@@ -37,7 +37,7 @@ demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO)) ## A real local S3 server, two
 test: $(STAMP) ## All tests but the long ones and those that need a container engine; SHUFFLE=7 for another order
 	$(BIN)/python -m pytest -m "not compose and not long and not spark and not chaos and not deploy" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
 
-test-long: $(STAMP) ## What takes minutes: the whole matrix, every lane on both event loops, 10,000 objects, more fuzzing
+test-long: $(STAMP) ## What takes minutes: the whole matrix, every lane on both event loops, 10,000 objects, more examples and fuzzing
 	$(BIN)/python -m pytest -m "long or hypothesis" --hypothesis-profile=long -n auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 test-clients: $(STAMP) ## Install curl, wget, git, Chromium and others, and run the tests that use them
