@@ -1,4 +1,4 @@
-"""What one task carries, and ten, and a hundred: a model, from measured costs of a request.
+"""How much traffic one task, ten and a hundred can serve, by a model of measured costs.
 
 ``python -m bench.capacity`` prints the tables of ``docs/scale.md``. CPU times are those of the
 newest file in ``bench/results``; what is not measured there is a constant with its source.
@@ -26,7 +26,7 @@ VCPU_HOUR, MEMORY_GB_HOUR, MEMORY_GB = 0.03238, 0.00356, 2
 DOWNLOAD_MB = 20
 """Average size of a download, as in ``docs/costs.py``."""
 REDIRECTED = 0.47
-"""Share of the requests that are redirected, as there."""
+"""Share of the requests that are redirected, as in ``docs/costs.py``."""
 STREAM_KIB = 512
 """Memory that ``limits.max_streams: auto`` counts for a stream; half of all memory is for them."""
 READER_KIB, READER_KERNEL_KIB = 140, 200
@@ -41,7 +41,7 @@ BUCKETS = 2
 
 
 class Load(NamedTuple):
-    """What a number of tasks carries at ``BUSY``.
+    """How much traffic a number of tasks can serve, when their CPUs are ``BUSY``.
 
     Attributes:
         redirects: Redirects a second, if there is nothing else: connections kept, all heads
@@ -83,7 +83,7 @@ def measured(table: str, figure: str, *labels: str) -> float:
 
 
 def load_of(tasks: int) -> Load:
-    """What so many tasks carry; they share nothing, so all of it grows with their number."""
+    """How much traffic so many tasks can serve; they share nothing, so it grows with them."""
     redirect_us = measured("varied", "cpu_us", "json")
     connection_us = measured("connections", "cpu_us", "json")
     gb_seconds = measured("streaming-10m", "cpu", "TLS", "off")
@@ -109,7 +109,7 @@ def load_of(tasks: int) -> Load:
 
 
 def rows() -> list[tuple[str, ...]]:
-    """The table of what tasks carry, its heading first."""
+    """The table of how much traffic tasks can serve, its heading first."""
     loads = [load_of(tasks) for tasks in TASKS]
     lines: list[tuple[str, list[float], str]] = [
         ("redirects a second, nothing else", [each.redirects for each in loads], ",.0f"),
@@ -146,7 +146,7 @@ HOT_KEYS, KEYS = (100, 2_000, 100_000), (2_000, 100_000, 10_000_000)
 
 
 def simulated_day(hot: int, keys: int) -> tuple[float, float]:
-    """Requests of a day for one bucket, by the product's own decision each turn.
+    """Requests of a day that verify one bucket, by the product's own decision each turn.
 
     By night a tenth of the ``hot`` objects is requested. The bucket has ``keys`` objects below the
     folders of the patterns.

@@ -109,8 +109,8 @@ LABELS: Mapping[str, str] = {
     "how": ", ".join(f"`{how}`" for how in STREAM_ENDS)
     + "; the last also where it failed before the first byte, and the client got 502, 503 or 504.",
     "status": "HTTP status of S3's answer.",
-    "request": "`head`: checks of one object. `list`: pages of listings, by which many are checked "
-    "at once where that costs less; those of the warm-up too.",
+    "request": "`head`: HEAD requests, one for each object. `list`: LIST requests, one for 1,000 "
+    "objects, for verification by listings and for the warm-up.",
     "class": "First digit of the response's status, `2xx` to `5xx`; a redirect is `3xx`. `none`: "
     "the client left before any.",
     "cause": (

@@ -6,7 +6,7 @@ lowest priority it gives way at once. On Linux each thread has its own priority 
 library/kernel differences"), and cannot raise it again without privileges, so these threads do
 nothing else. Workers are started by the event loop's thread, and have its priority.
 
-``CpuShare`` lets a long task rest, so that it takes only a share of one core.
+``CpuShare`` makes a long task sleep between steps, so that it takes only a share of one core.
 
 ``clear_incrementally`` empties large dictionaries bit by bit. Freeing 20,000 cached requests at
 once would hold a worker's event loop for 8 ms.
@@ -51,21 +51,21 @@ async def in_background(
 
 
 class CpuShare:
-    """Has a task that runs in the event loop rest for as long as bounds its share of one core."""
+    """Limits the share of a core that a long task in the event loop uses, by sleeps."""
 
     def __init__(self, share: float, shortest: float) -> None:
-        """Begin now.
+        """Begin to measure.
 
         Args:
-            share: Share of a core that the thread of the event loop may use.
-            shortest: Seconds that each rest takes at least.
+            share: Share of a core that the event loop's thread may use, such as 0.25.
+            shortest: Seconds that each sleep takes at least.
         """
         self._factor = 1 / share - 1
         self._shortest = shortest
         self._used = time.thread_time()
 
     async def rest(self) -> None:
-        """Rest after the work since the last time."""
+        """Sleep for as long as the CPU time since the last call requires."""
         before, self._used = self._used, time.thread_time()
         await asyncio.sleep(max(self._shortest, (self._used - before) * self._factor))
 

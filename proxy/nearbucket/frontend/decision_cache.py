@@ -51,8 +51,8 @@ _REGION_KEYS = {
 CACHEABLE_REASONS = frozenset(_REGION_KEYS)
 """Reasons for streams that hold for every request of a client, or for an object."""
 
-_MARKS = 1 << 20  # bits: what came once is marked in them
-_MOST_MARKED = 1 << 17  # then all are forgotten
+_MARKS = 1 << 20  # bits of a Bloom filter with one hash: one is set for what came once
+_MOST_MARKED = 1 << 17  # when so many are set, all are cleared
 _ALL_DIFFER = 4096  # requests in a row that are not found by their bytes: then
 _LOOKED_FOR = 8  # only every eighth is looked for until one is found
 _OVERHEAD = 500  # bytes of Python's objects around one entry
@@ -173,9 +173,9 @@ class DecisionCache:
             self._sections[peer, section] = client
 
     def _came_before(self, key: object) -> bool:
-        """Whether something comes for the second time, or at times, by chance, for the first.
+        """Whether this was passed before; at times True for something new (a Bloom filter).
 
-        Most clients and objects come once: nothing is kept of them but a bit.
+        Most clients and objects come once: only a bit is kept of them, no entry.
         """
         mark = hash(key) % _MARKS
         place, bit = mark >> 3, 1 << (mark & 7)

@@ -17,7 +17,7 @@ In reading order:
 * ``bucket_probe.py``: HEAD requests, for an object and for the bucket itself.
 * ``health/``: which targets are down, and which ones clients cannot read.
 * ``warm_up.py``: fills the object caches of all workers at the start.
-* ``list_verification.py``: lists buckets again where that costs less than HEAD requests.
-* ``catalog_source.py``: reads one bucket for these two.
+* ``list_verification.py``: renews cached objects by listings where that costs less than HEADs.
+* ``catalog_source.py``: reads one bucket, for the warm-up and for ``list_verification.py``.
 * ``inventory_report.py``: reads an S3 Inventory report, in place of a listing.
 """

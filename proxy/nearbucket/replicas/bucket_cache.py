@@ -72,8 +72,8 @@ class CachedObject(NamedTuple):
 
 _Kept = tuple[int, str, str | None, str | None, float, float, bool]
 """An entry as it is kept: a tuple of plain values, which the garbage collector does not visit.
-200,000 of anything else would hold the event loop for 50 ms at each full collection. The last says
-that a listing has renewed it, and no request has needed it since."""
+200,000 of anything else would hold the event loop for 50 ms at each full collection. The last one
+is whether a listing has renewed the entry, and it was not looked up since."""
 
 
 class BucketCache:
@@ -81,9 +81,11 @@ class BucketCache:
 
     Attributes:
         failure: Why the last HEAD failed; empty if it did not.
-        interval: Seconds after which a HEAD renews what a listing might have renewed.
-        renewals: How many HEADs did so, without showing a change.
-        spared: How many HEADs listings have made unnecessary.
+        interval: Least age in seconds of an entry that a listing could have renewed in time.
+        renewals: HEADs that renewed entries of at least that age and found no change; listings
+            could have replaced them.
+        spared: HEADs that listings have replaced: entries that one has renewed, and that were
+            looked up afterwards.
     """
 
     __slots__ = (
@@ -106,7 +108,7 @@ class BucketCache:
         self.queue = CheckQueue(_AT_ONCE, _MOST_WAITING)
 
     def get(self, key: str) -> CachedObject | None:
-        """The cached version of a key."""
+        """The cached version of a key; counts a spared HEAD if a listing has renewed the entry."""
         found = self.young.get(key)
         if found is None:
             found = self._old.pop(key, None)
@@ -121,23 +123,22 @@ class BucketCache:
         return CachedObject(version, seen, since)
 
     def confirm(self, key: str, size: int, etag: str, since: float, seen: float) -> bool:
-        """Note that a listing has shown an object; only what is known already is renewed.
+        """Renew the entry of an object that a listing has shown; adds no entry.
 
         A listing does not show checksums, marks and encryption. They change only when the object is
-        written again, so it renews nothing if that may have happened: unless it was written when it
-        was known to be, or so long before it was last seen that no clock is as wrong as that.
+        written again, so the entry is renewed only if that has certainly not happened since it was
+        last seen: Last-Modified is the known one, or earlier than that by more than ``CLOCK_SKEW``.
+        Missing objects are left to HEADs: that they are missing is known for seconds only.
 
         Args:
             key: The object.
             size: In bytes.
             etag: Without quotes.
-            since: Monotonic time at which it was written, by the clock of S3.
+            since: Last-Modified as monotonic time.
             seen: Monotonic time at which the listing began.
 
-        That it was missing is known for seconds only, and left to HEADs.
-
         Returns:
-            Whether another version was known before the listing began.
+            Whether the listing shows another version than an entry that is older than the listing.
         """
         generation = self.young if key in self.young else self._old
         known = generation.get(key)

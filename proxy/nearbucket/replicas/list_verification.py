@@ -1,10 +1,10 @@
 """Lists buckets again where that costs less than the HEAD requests of all workers.
 
-Runs in the supervisor. Each bucket is decided on by itself, once in about three quarters of
-``redirect.verify_ttl``, which is when workers renew what they know of an object by a HEAD. Workers
-count the HEADs that a listing might have made unnecessary, and those that the last listing did. A
-listing renews only what a worker knows already: what is new, young, or not shown in a listing is
-left to HEADs (``BucketCache.confirm``). It takes a quarter of one core at most.
+Runs in the supervisor. It decides for each bucket, about every three quarters of
+``redirect.verify_ttl``: at that age workers renew an entry by a HEAD. Workers count the HEADs that
+a listing could have replaced, and those that listings did replace (``Renewals``). A listing renews
+only entries that a worker has already; what is new, young, or not shown in a listing is left to
+HEADs (``BucketCache.confirm``). It takes a quarter of one core at most.
 """
 
 from __future__ import annotations
@@ -35,49 +35,49 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ADVANTAGE = 2.0
-"""How many times the price of a listing the HEADs have to cost before the first listing."""
+"""A bucket begins to be listed when its HEADs cost this many times as much as a listing."""
 
 MOST_SKIPPED = 64
-"""Turns after which a bucket is tried again at the latest, whose listings brought nothing."""
+"""Most turns for which a bucket is not listed after listings that failed or did not pay."""
 
 _MARGIN = 1.0
-"""Seconds by which a listing has to be through before workers would send HEADs."""
+"""Seconds between the end of a listing and the time when workers would send HEADs."""
 
 _IDLE = 10.0
-"""Seconds after which it is seen again whether workers have renewed anything at all."""
+"""Seconds between checks whether workers have renewed any entry at all."""
 
 _PAGE = 1000
 """Objects of a page of a listing (API reference, "ListObjectsV2")."""
 
 _SLOWER = 1.5
-"""How much longer the next listing may take than the last one."""
+"""The next listing is expected to take at most this many times as long as the last one."""
 
 
 class Renewals(NamedTuple):
-    """What all workers have counted of a bucket.
+    """HEADs for one bucket, counted by all workers.
 
     Attributes:
-        heads: HEADs that a listing might have made unnecessary.
-        spared: HEADs that listings did make unnecessary.
+        heads: HEADs that a listing could have replaced (``BucketCache.renewals``).
+        spared: HEADs that listings have replaced (``BucketCache.spared``).
     """
 
     heads: float = 0.0
     spared: float = 0.0
 
     def since(self, before: Renewals) -> Renewals:
-        """What was counted after ``before``; of workers that ended meanwhile it is not known."""
+        """The difference to an earlier count; not below 0, where workers have ended meanwhile."""
         heads, spared = self.heads - before.heads, self.spared - before.spared
         return Renewals(max(0.0, heads), max(0.0, spared))
 
 
 @dataclass(slots=True)
 class ListingDecision:
-    """Whether one bucket is listed again, by what HEADs and pages cost.
+    """Decides whether one bucket is listed in the next turn, by the prices of HEADs and LISTs.
 
     Attributes:
         heads_per_page: How many HEADs cost as much as a page of a listing.
-        pages: Pages that a listing takes, at least: those of the last one; 0 if there was none.
-        active: Whether the last listing was whole, and the next one is due.
+        pages: Fewest pages that the next listing takes: those of the last one; 0 without one.
+        active: Whether the last listing was complete, and the bucket is listed every turn.
     """
 
     heads_per_page: float
@@ -87,7 +87,7 @@ class ListingDecision:
     _skip_next: int = field(default=1)
 
     def budget(self, counted: Renewals) -> int:
-        """How many pages the next listing may have; 0 if there is to be none.
+        """The most pages that the next listing may have; 0 for no listing.
 
         Args:
             counted: What workers have counted since the last call.
@@ -105,26 +105,26 @@ class ListingDecision:
         return worth if worth >= self.pages else 0
 
     def listed(self, pages: int) -> None:
-        """Note that a listing of so many pages was whole."""
+        """Note that a listing was complete, with so many pages."""
         self.active, self.pages = True, pages
 
     def too_long(self, pages: int) -> None:
-        """Note that a listing had more than these pages, and was given up."""
+        """Note that a listing was stopped because it had more than these pages."""
         self.pages = pages + 1
         self.give_up()
 
     def give_up(self) -> None:
-        """Note that a listing failed or brought too little: pause, twice as long each time."""
+        """Note that a listing failed or did not pay: pause, twice as many turns each time."""
         self.active, self._skip = False, self._skip_next
         self._skip_next = min(2 * self._skip_next, MOST_SKIPPED)
 
 
 def verification_usd_hour(objects: int, verify_ttl: float, by: Tariff) -> tuple[float, float]:
-    """What it costs an hour to verify objects of one bucket that are requested all the time.
+    """What it costs to verify objects of one bucket that are requested all the time.
 
     Returns:
-        USD by the HEADs of one worker, and by the listings for all workers, if the bucket has no
-        other objects.
+        USD an hour for the HEADs of one worker, and for the listings, which serve all workers;
+        the latter for a bucket that has no other objects.
     """
     turns, pages = 3600 / (verify_ttl * RENEW_AFTER), -(-objects // _PAGE)
     return objects * turns * s3_get_per_request(by), pages * turns * s3_list_per_request(by)
@@ -148,14 +148,14 @@ class ListVerification:
             send: Sends a batch of at most 250 objects to all workers.
             on_page: Called for each LIST request.
             renewals: What workers have counted, as ``ObjectCache.renewals``, added up.
-            sleep: Waits for so many seconds until the next turn of a bucket.
+            sleep: Sleeps for so many seconds, until the next turn of a bucket.
         """
         self._settings, self._send, self._renewals = settings, send, renewals
         self._on_page, self._sleep = on_page, sleep
         self._pace = CpuShare(SHARE, PAUSE)
 
     async def run(self) -> None:
-        """Decide and list for ever; a bucket that cannot be listed is logged."""
+        """Decide and list until cancelled; a bucket that cannot be listed is logged."""
         while not any((await self._renewals()).values()):
             await self._sleep(_IDLE)
         # it imports the AWS SDK, which would hold the event loop for a third of a second
@@ -171,7 +171,7 @@ class ListVerification:
         decision = ListingDecision(s3_list_per_request(by) / s3_get_per_request(by))
         counted, took = Renewals(), 0.0
         while True:
-            # what a listing renews is renewed again before workers would send HEADs for it
+            # in time for the next listing to end before workers would send HEADs
             due = source.verify_ttl * RENEW_AFTER - took * _SLOWER - _MARGIN
             await self._sleep(max(due, source.verify_ttl / 4) - took)
             began, before = monotonic(), counted

@@ -119,9 +119,9 @@ class CatalogBatch:
     Attributes:
         base_url: ``Bucket.object_base_url``.
         objects: One entry an object.
-        seen: Monotonic time after which changes may be missing; it is the same in all processes of
-            a machine.
-        renews: Whether only what a worker knows already is renewed; else it learns all objects.
+        seen: Monotonic time of the state that is shown: later changes may be missing. All processes
+            of a machine have the same monotonic clock.
+        renews: True: workers only renew entries that they have. False: they add all objects.
     """
 
     base_url: str

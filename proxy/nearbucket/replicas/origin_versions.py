@@ -231,7 +231,7 @@ class OriginVersions:
         self._agree(report)
 
     def on_listing(self, batch: CatalogBatch) -> None:
-        """Learn what a listing has shown of a bucket; what was learned since it began wins."""
+        """Apply a listing to the object cache; what was learned after it began takes precedence."""
         url, bucket = batch.base_url, self._cache.buckets.get(batch.base_url)
         if bucket is None:
             return

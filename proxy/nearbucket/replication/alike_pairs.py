@@ -1,13 +1,12 @@
-"""Remembers copies that an earlier run found to be like the origin's object, though older.
+"""Remembers between runs which copies are equal to the origin's object, though older.
 
-An object that was written again with the same bytes has the same ETag and a later date, and
-listings do not show headers, metadata and tags. Comparing them takes four requests; without a
-memory it would take them in each run for ever, because nothing makes the copy newer but another
-copy.
+An object that was written again with the same bytes has the same ETag and a later date. Whether its
+headers, metadata and tags are the same too is not in the listings, and takes four requests to find
+out. Without this file every run would send them again, because the copy stays older.
 
-A file has a digest of each such pair: of the key, the ETag and the dates of both objects. If either
-of them is written again, its date differs, and the pair is not known. The file may be lost or
-deleted at any time, which costs requests.
+The file has a digest of each such pair: of the key, the ETag and the dates of both objects. If
+either object is written again, its date changes, and the pair is compared again. Without the file,
+which may be deleted at any time, pairs are compared once more.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ _BYTES = 16
 """Bytes of a digest."""
 
 _SECOND = 1.0
-"""Dates of objects are whole seconds: what was compared within that of its date may have changed
-in it."""
+"""Dates of objects are whole seconds, so an object that was compared within the second of its date
+may have been written again in that second, which its date does not show."""
 
 
 class AlikePairs:
-    """The pairs of one origin and one target."""
+    """The equal pairs of one origin and one target, read from a file and saved to it."""
 
     def __init__(self, folder: Path | None, *urls: str) -> None:
         """Read the file of two buckets.
 
         Args:
-            folder: Where files are; None for no memory.
-            urls: What identifies the buckets.
+            folder: Folder of these files; None to remember nothing.
+            urls: ``Bucket.object_base_url`` of origin and target; they give the file its name.
         """
         self._file: Path | None = None
         self._before: frozenset[bytes] = frozenset()
@@ -53,20 +52,29 @@ class AlikePairs:
             )
 
     def knows(self, pair: Pair) -> bool:
-        """Whether these two were found to be alike; those are kept."""
+        """Whether an earlier run found these two to be equal; if so, ``save`` keeps the pair."""
         found = bool(self._before) and (name := _name(pair)) in self._before
         if found:
             self._now.add(name)
         return found
 
     def note(self, pair: Pair, asked: float) -> None:
-        """Remember two that are alike, by what was asked for from this Unix time on."""
+        """Remember an equal pair.
+
+        Args:
+            pair: The two objects.
+            asked: Unix time at which the first request of the comparison was sent.
+        """
         origin, _ = pair
         if origin is not None and origin.modified.timestamp() + _SECOND <= asked:
             self._now.add(_name(pair))
 
     def save(self, *, whole: bool) -> None:
-        """Write the file, if that is possible; after a run that did not see all objects, add."""
+        """Write the file; that it cannot be written is no error.
+
+        Args:
+            whole: Whether the run has seen all objects; else the file keeps the other pairs too.
+        """
         digests = self._now if whole else self._now | self._before
         if self._file is None or digests == self._before:
             return

@@ -123,8 +123,9 @@ class VersionComparison:
     async def settle(self, first: Verdict, pair: Pair) -> Verdict:
         """The final verdict about two objects; ``first`` is that of their listings.
 
-        The first object that was replaced shows whether ETags are MD5 sums of all bytes in both
-        buckets; if so, all others need only be copied.
+        The first pair whose origin was written again shows whether ETags are MD5 sums in both
+        buckets. If they are, different ETags mean different bytes, and all further such pairs are
+        copied without a request for comparison.
 
         Raises:
             botocore's errors: One of them cannot be asked for, or has changed since.
@@ -141,7 +142,7 @@ class VersionComparison:
         return await self._settle(first, origin, copy)
 
     def note_copy(self, origin: ListedObject, etag: str) -> None:
-        """Note the ETag of a new copy: with a KMS key it is no MD5 sum."""
+        """Note the ETag of a new copy; if it is not the origin's, ETags are not MD5 sums (KMS)."""
         if origin.etag != etag and parts_of(origin.etag) is None and parts_of(etag) is None:
             self._etags_are_sums = False
 

@@ -91,7 +91,7 @@ class SyncOptions:
         adopt: Whether copies of other tools are read, and get a mark if they are equal.
         largest_piece: Bytes that one request can copy.
         barriers: What keeps the site's clients from reading a copy.
-        memory: Folder for what is remembered between runs; None for nothing.
+        memory: Folder of the files of ``AlikePairs``; None to remember nothing.
     """
 
     parallel: int = 32

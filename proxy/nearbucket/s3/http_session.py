@@ -37,8 +37,8 @@ def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.Client
 
     Args:
         read: Seconds without a byte from S3, while one is wanted.
-        grows: Whether the kernel may let receive buffers grow before ``fix_receive_buffer`` does:
-            for long listings from another region.
+        grows: Whether the kernel may enlarge the receive buffers, as long listings from another
+            region need; otherwise only after ``fix_receive_buffer(fixed=False)``.
 
     Raises:
         ConfigError: As ``trusted``.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Labels, Values
 
 LIST_REQUESTS = "LIST requests"
-"""Name of a value that only ``verification_usd`` needs."""
+"""Name of a value that is no metric: the supervisor's LIST requests, for ``verification_usd``."""
 
 
 class Observations:

@@ -17,7 +17,8 @@ _LOGS = "Access logs: files, folders, patterns, s3://bucket/prefix; - is standar
 _DEFAULT_TOP = 20
 _PACKAGES = ("duckdb", "pyarrow")
 _ARROW_MEMORY = {"MIMALLOC_PURGE_DELAY": "-1", "MIMALLOC_ALLOW_LARGE_OS_PAGES": "1"}
-"""Has Arrow keep freed memory for the next block, in huge pages; read when it is loaded."""
+"""Environment of Arrow's allocator (mimalloc), read when it is loaded: it keeps freed memory for
+the next block, in huge pages."""
 
 
 def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option

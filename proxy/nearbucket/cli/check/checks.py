@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from nearbucket.s3.bucket_location import BucketLocation
 
 _MANY = 1000
-"""Objects of an origin from which on it is said what their verification costs."""
+"""Fewest redirectable objects of an origin for which the cost of their verification is shown."""
 _CONNECTIONS = 8
 _ATTEMPTS = 2
 
@@ -214,7 +214,7 @@ class _Site:
         return [Finding(Level.WARNING, location.name, "paths", text, fix)], None
 
     def _verification(self, objects: int) -> str:
-        """What it costs to verify many objects and their copies, as the end of a text."""
+        """The end of a finding: the cost of verifying objects and their copies; empty for few."""
         site, by = self.site, tariff(self._settings.prices)
         asked = [each for region in site.regions_in_use for each in site.buckets_to_check(region)]
         buckets = len({entry.object_base_url for _, entry in asked})

@@ -92,8 +92,8 @@ _MEMBERS = {
 _SAFE = "/~"
 _GOOD = 300
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
-"""The start of an error document. It may come with status 200, if a copy fails after S3 has sent the
-response's head."""
+"""The start of an error document; it may come with status 200, if a copy fails after S3 has sent
+the response's head."""
 _ELSEWHERE = {301, 307, 400}
 _AGAIN = {200, 429, 500, 502, 503, 504, 509}
 _LATE = "RequestTimeout"
@@ -112,7 +112,7 @@ class _Answer(NamedTuple):
         return self.status < _GOOD and _ERROR.match(self.body) is None
 
     def texts(self, name: str) -> list[dict[str, str]]:
-        """For each element of this name, the texts of its children by name; none if it is no XML."""
+        """For each element of this name, its children's texts by name; none if it is no XML."""
         try:
             root = ET.fromstring(self.body)  # noqa: S314  # from the configured server
         except ET.ParseError:
@@ -220,7 +220,7 @@ class LightClient:
         return answer.metadata | answer.document("InitiateMultipartUploadResult")
 
     async def head_object(self, **asked: Any) -> dict[str, Any]:
-        """HeadObject; the response has only the members that sync and the warm-up use."""
+        """HeadObject; the response has only the members that callers use."""
         answer = await self._ask("HeadObject", "HEAD", asked)
         fields, found = answer.fields, answer.metadata
         found |= {name: fields[field] for field, name in _MEMBERS.items() if field in fields}

@@ -42,7 +42,7 @@ ATTEMPTS = 8
 retry quota and gives up when many requests at once are told to slow down."""
 
 PAGE = "ListPage"
-"""Key of the ``ListPage`` in a client's response to ListObjectsV2; the SDK's own members are absent."""
+"""Key of the ``ListPage`` in a client's response to ListObjectsV2, without the SDK's members."""
 
 _OK, _SERVER_ERROR, _NO_KEYS = 200, 500, 502
 
