@@ -17,6 +17,8 @@ client (the peer and the field lines), and the first rule that prevents a redire
 Everything else is decided each time: streams because of the state of a bucket, signed Locations,
 and redirects to the CDN, which depend on the query as well.
 
+A client or an object gets its entry with its second request; of the first one only a bit is kept.
+
 tests/frontend/test_decision_cache.py compares all this with the engine.
 """
 
@@ -190,7 +192,7 @@ class DecisionCache:
     def put(
         self, peer: str | None, head: RequestHead, entry: ClientEntry, object_entry: ObjectEntry
     ) -> None:
-        """Cache a decision that holds for other requests as well, if they have come before.
+        """Cache a decision that holds for other requests as well, if client or object came before.
 
         Args:
             peer: The socket's remote address.

@@ -62,9 +62,9 @@ class PlainRequestParser:
     """Parses request heads; one parser serves all connections.
 
     The *layout* of a head is the names of its fields in their order, as sent. Heads of one client,
-    or from one CDN, have one layout, while an id makes each of them another. So the grammar of a
-    layout that comes often is compiled to a regular expression: it checks every byte, and copies
-    only the lines that matter.
+    or from one CDN, have one layout, also where an id makes every head different. The grammar of a
+    frequent layout is compiled to a regular expression, which checks every byte, and copies only
+    the lines that matter.
     """
 
     __slots__ = ("_counts", "_kinds", "_layouts", "_names")
@@ -93,7 +93,7 @@ class PlainRequestParser:
         return self._split_lines(chunk)
 
     def _bring_forward(self, layout: Callable[[bytes, int], re.Match[bytes] | None]) -> None:
-        """Have a layout tried one place earlier: those that come often are first in the end."""
+        """Try this layout one place earlier from now on: frequent ones are first in the end."""
         layouts = self._layouts
         place = layouts.index(layout)
         layouts[place - 1], layouts[place] = layout, layouts[place - 1]
@@ -144,7 +144,7 @@ class PlainRequestParser:
         return kind
 
     def _count(self, names: list[bytes]) -> None:
-        """Count a head by its layout, and compile the layout in the end."""
+        """Count a head by its layout; compile the layout after ``_LEARNED_AFTER`` heads."""
         mark = b"".join(names)
         if len(mark) > _LONGEST_LAYOUT:
             return

@@ -16,7 +16,8 @@ else:
     def value(*, frozen: bool, slots: bool) -> type:
         """A dataclass that only mypy keeps frozen: each request makes four of them.
 
-        A frozen one takes three times as long to make: its fields are set by a call each.
+        A frozen one sets each field by a call, and takes several times as long to make
+        (docs/design.md, "A first request makes few objects").
         """
         return dataclass(slots=slots, unsafe_hash=frozen)
 

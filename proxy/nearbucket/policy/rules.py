@@ -26,7 +26,7 @@ SIGNED_QUERY = re.compile(
     r"(?:^|&)(?:x-amz-|awsaccesskeyid=|signature=|key-pair-id=)", re.IGNORECASE
 )
 _SPECIAL = re.compile(r"[*?[]")
-"""What is not literal in a shell pattern."""
+"""Characters that are not literal in a shell pattern."""
 _BUCKETS = 10_000
 _FOR_CDN = frozenset({Reason.CLIENT_UNKNOWN, Reason.OUTSIDE_AWS, Reason.NO_TARGET, Reason.PATH})
 """Reasons that do not depend on what buckets hold: a client gets an object either from the CDN, or
@@ -300,7 +300,13 @@ def any_pattern(patterns: Iterable[str]) -> re.Pattern[str]:
 class ShellPatterns:
     """Shell patterns, in which ``*`` matches slashes too.
 
-    Most are a beginning or an end: tests of strings take a third of a regular expression's time.
+    Most are a prefix (``pool/*``) or a suffix (``*.gz``), which are tested without a regular
+    expression, in a third of its time.
+
+    Attributes:
+        beginnings: The prefixes.
+        ends: The suffixes.
+        others: All other patterns as one expression; None if there are none.
     """
 
     beginnings: tuple[str, ...]

@@ -42,9 +42,10 @@ def has_url(key: str, policy: SitePolicy) -> bool:
 
 
 def key_prefixes(patterns: Iterable[str]) -> list[str]:
-    """What the keys begin with that shell patterns match; none of them begins with another one.
+    """The prefixes of all keys that shell patterns match, for listings.
 
-    Empty, and so every key, if there is a pattern that begins with a wildcard.
+    Each key has one of them, since none begins with another one. A pattern that begins with a
+    wildcard makes the only prefix the empty one, so that all keys are listed.
     """
     found: list[str] = []
     for prefix in sorted({re.split(r"[*?[]", pattern, maxsplit=1)[0] for pattern in patterns}):

@@ -1,6 +1,6 @@
 """Reads what a bucket holds, from its listing, or for the warm-up from an S3 Inventory report.
 
-Importing this imports the AWS SDK, which takes a third of a second.
+Only an inventory report is read with the AWS SDK, whose first use takes a third of a second.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _OPTED_OUT = b"as logged: opt-out"  # a name that no client can send (RFC 9110 section 5.1)
 _REDIRECTED = frozenset({Reason.IN_REGION, Reason.SHADOW})
 _USUAL_KEY = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_~./-]*")
-"""Keys of which a request is neither refused for its path nor answered otherwise."""
+"""Keys whose path gives no reason to refuse the request or to answer it in another way."""
 _MADE_UP = "192.0.2.{}"  # RFC 5737
 _NOWHERE = TargetUrls("https://nowhere.invalid/", "https://nowhere.invalid/")
 _ASKED = """
