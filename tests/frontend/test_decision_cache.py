@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import re
 from math import inf
 from tempfile import TemporaryFile
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nearbucket.frontend import decision_cache
 from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.returning_clients.recent_redirects import RecentRedirects
 from nearbucket.frontend.worker_context import WorkerContext
@@ -221,6 +223,26 @@ def test_a_redirect_that_comes_again_is_not_decided_again(
     assert [serving.answer(head) for _ in range(4)] == [first] * 4
     other = head.replace(b"\r\n\r\n", b"\r\nX-Amz-Cf-Id: 1\r\n\r\n")
     assert serving.answer(other) == first
+
+
+@pytest.mark.parametrize("field", ["Authorization: x", "Cookie: session=b", "X-No-Redirect: 1"])
+def test_a_client_among_many_requests_that_all_differ_keeps_its_own_decision(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.setattr(decision_cache, "_ALL_DIFFER", 64)
+    serving, chance, ids = serve(cookies=["session"]), random.Random(2), itertools.count()  # noqa: S311
+    start = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n"
+
+    def another() -> bytes:
+        return serving.answer(f"{start}X-Amz-Cf-Id: {next(ids)}\r\n\r\n".encode())
+
+    redirect, *_ = [another() for _ in range(80)]
+    own = serving.answer(f"{start}{field}\r\n\r\n".encode())
+    assert own[:20] != redirect[:20]
+    for _ in range(300):
+        for _ in range(chance.randrange(3)):
+            assert another() == redirect
+        assert serving.answer(f"{start}{field}\r\n\r\n".encode()) == own
 
 
 def test_what_comes_once_is_not_kept_and_what_came_before_the_cache_was_emptied_is(

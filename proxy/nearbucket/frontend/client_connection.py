@@ -159,7 +159,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(head, HandoffReason):
             self._hand_over(chunk, head, AIOHTTP_UNTIL_CLOSE)
             return
-        cached = context.decision_cache.get_parsed(self._peer, head, started)
+        cached = context.decision_cache.get_parsed(self._peer, head, chunk, started)
         if cached is not None:
             self._respond(chunk, cached, started)
             return

@@ -92,8 +92,7 @@ class DecisionCache:
     """The cached decisions of one worker."""
 
     __slots__ = (
-        "_bytes", "_clients", "_marked", "_misses", "_objects", "_requests", "_section",
-        "_sections", "_seen",
+        "_bytes", "_clients", "_marked", "_misses", "_objects", "_requests", "_sections", "_seen",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -113,7 +112,6 @@ class DecisionCache:
         self._objects: dict[tuple[str, str | None], dict[bytes, ObjectEntry]] = {}
         self._bytes = 0
         self._misses = 0  # of ``get`` since it found a request
-        self._section: bytes | None = None  # of a request that ``get`` has not found
 
     def get(self, peer: str | None, chunk: bytes, now: float) -> CachedDecision | None:
         """Look up a request that came before, or its header section, without parsing it.
@@ -124,10 +122,9 @@ class DecisionCache:
             now: Monotonic time.
         """
         misses = self._misses
-        if misses > _ALL_DIFFER:
+        if misses > _ALL_DIFFER and misses % _LOOKED_FOR:
             self._misses = misses + 1
-            if misses % _LOOKED_FOR:
-                return None
+            return None
         # One look-up instead of a cut and two more: docs/design.md has the figures.
         cached = self._requests.get((peer, chunk))
         if cached is not None:
@@ -143,7 +140,6 @@ class DecisionCache:
         found = None if client is None else client.decision(line, now)
         if found is None:
             self._misses += 1
-            self._section = section
             return None
         self._misses = 0
         if len(chunk) <= _LONGEST_REQUEST:
@@ -153,25 +149,30 @@ class DecisionCache:
             self._requests[peer, chunk] = found
         return found
 
-    def get_parsed(self, peer: str | None, head: RequestHead, now: float) -> CachedDecision | None:
+    def get_parsed(
+        self, peer: str | None, head: RequestHead, chunk: bytes, now: float
+    ) -> CachedDecision | None:
         """Look up a request that ``get`` has not found by the lines that matter.
 
         Args:
             peer: The socket's remote address.
             head: The lines of the request head.
+            chunk: The request, as the socket gave it.
             now: Monotonic time.
         """
         line, fields = head
         client = self._clients.get((peer, fields))
         if client is None:
             return None
-        section, self._section = self._section, None
-        if section is not None and self._came_before((peer, section)):
-            self._remember_section(peer, section, client)
+        # not for the seven of eight that ``get`` has not looked for
+        if self._misses <= _ALL_DIFFER or self._misses % _LOOKED_FOR == 1:
+            self._remember_section(peer, chunk, client)
         return client.decision(line, now)
 
-    def _remember_section(self, peer: str | None, section: bytes, client: _Client) -> None:
-        if (peer, section) not in self._sections and self._fits(section):
+    def _remember_section(self, peer: str | None, chunk: bytes, client: _Client) -> None:
+        section = chunk.partition(b"\r\n")[2]
+        known = (peer, section) in self._sections
+        if not known and self._came_before((peer, section)) and self._fits(section):
             self._sections[peer, section] = client
 
     def _came_before(self, key: object) -> bool:

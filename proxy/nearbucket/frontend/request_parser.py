@@ -24,7 +24,8 @@ MAX_LINES = 128
 """Most lines of a head; aiohttp refuses as many fields."""
 
 _LEARNED_AFTER = 512  # heads with one layout that are read line by line
-_MAX_LAYOUTS = 16
+_MAX_LAYOUTS = 8  # each that does not fit may read the whole head again
+_LONGEST_FOR_LAYOUTS = 2048  # bytes of a head that is compared with layouts
 _LONGEST_LAYOUT = 1024  # bytes of all names; compiling longer ones takes too long
 _MAX_COUNTED = 256  # layouts whose heads are counted; then all are forgotten
 _MAX_NAMES = 1024  # names that are remembered; then all are forgotten
@@ -82,7 +83,7 @@ class PlainRequestParser:
         Args:
             chunk: Bytes as the socket gave them.
         """
-        if len(chunk) <= MAX_REQUEST_HEAD:
+        if len(chunk) <= _LONGEST_FOR_LAYOUTS:
             end, layouts = chunk.find(b"\r\n"), self._layouts
             for layout in layouts:
                 found = layout(chunk, end)
