@@ -13,7 +13,6 @@ MAX_KEY = 1024
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_~./-]*")
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_~./-]*")
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_~./-]*")
 _URL_PATH = re.compile(r"/(?:[!-\"$&-\[\]-~]|%[0-9A-Fa-f]{2})*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{1,2}(?:/|$)")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
