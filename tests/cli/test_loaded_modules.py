@@ -18,6 +18,8 @@ _LOADED = "import sys; import {}; print(*sys.modules)"
             "nearbucket.cli.analyze.analyze_run",
             {"aiohttp", "asyncio", "botocore", "pyarrow.parquet", "rich.progress", "ssl"},
         ),
+        ("nearbucket.supervisor.prefork", {"aiobotocore", "botocore.client"}),
+        ("nearbucket.supervisor.supervisor", {"aiobotocore", "botocore.client"}),
         ("nearbucket.replication.replicator", {"aiobotocore", "botocore.client"}),
     ],
 )
