@@ -24,9 +24,13 @@ _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?")
 
 _PACKED4 = 4  # bytes of an IPv4 address
-_ENTRIES = tuple(f"entry {number} from the right of X-Forwarded-For" for number in range(8))
-
 _packed_peer = lru_cache(256)(packed_address)  # few peers, if they are proxies
+
+
+@lru_cache(8)
+def _entry_name(number: int) -> str:
+    return f"entry {number} from the right of X-Forwarded-For"
+
 
 FORWARDED_FOR = b"x-forwarded-for"
 VIEWER_ADDRESS = b"cloudfront-viewer-address"
@@ -185,7 +189,7 @@ class Trust:
         viewer, which CloudFront wrote.
         """
         packed = _with_port(entries[-number])
-        entry = _ENTRIES[number] if number < len(_ENTRIES) else f"entry {number}{_ENTRIES[0][7:]}"
+        entry = _entry_name(number)
         if packed is None:
             return ResolvedAddress(None, f"{entry} is not an address")
         has_viewer = number < len(entries) and not self.cdn_is_proxy

@@ -10,10 +10,10 @@ from nearbucket.policy.reasons import Action, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from dataclasses import dataclass as value
+    from dataclasses import dataclass as record
 else:
 
-    def value(*, frozen: bool, slots: bool) -> type:
+    def record(*, frozen: bool, slots: bool) -> type:
         """A dataclass that only mypy keeps frozen: each request makes four of them.
 
         A frozen one sets each field by a call, and takes several times as long to make
@@ -24,14 +24,14 @@ else:
 
 __all__ = [
     "REPLICA_OK", "UNKNOWN", "Action", "Decision", "Reason", "RedirectTo", "Refuse",
-    "ReplicaStatus", "Request", "Stream", "action_of", "value",
+    "ReplicaStatus", "Request", "Stream", "action_of", "record",
 ]  # fmt: skip
 
 UNKNOWN = "UNKNOWN"
 """Shown in place of the region when a client has none."""
 
 
-@value(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Request:
     """The parts of an HTTP request that a decision depends on.
 
@@ -70,7 +70,7 @@ REPLICA_OK = ReplicaStatus()
 """The copy may be used, without an expiry."""
 
 
-@value(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RedirectTo:
     """Redirect the client to a target bucket or to the CDN.
 
@@ -111,7 +111,7 @@ class RedirectTo:
         return self.base + self.path
 
 
-@value(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Stream:
     """Stream the object from the origin bucket.
 

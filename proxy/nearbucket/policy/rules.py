@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
-from nearbucket.policy.model import Reason, value
+from nearbucket.policy.model import Reason, record
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
 from nearbucket.regions.region_table import NetworkSet, network_set
 
@@ -35,7 +35,7 @@ theirs. ``shadow``, ``off`` and ``percent`` say that the object is streamed."""
 _ROLLOUT = {"on": Reason.IN_REGION, "shadow": Reason.SHADOW, "off": Reason.OFF}
 
 
-@value(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Facts:
     """What the rules depend on.
 

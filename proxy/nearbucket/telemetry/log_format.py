@@ -184,10 +184,10 @@ class JsonFormat:
         (client,), (object_,), (decision,) = parts
         end = b""
         if flaws is not FLAWLESS:
-            end = f',"failover":{encode_basestring_ascii(flaws.failover)}'.encode() * bool(
-                flaws.failover
-            )
-            end += b"" if flaws.complete else b',"complete":false'
+            if flaws.failover:
+                end = f',"failover":{encode_basestring_ascii(flaws.failover)}'.encode()
+            if not flaws.complete:
+                end += b',"complete":false'
         right = b"%b%b%b%d%b}\n" % (client, object_, decision, sent, end)
         return b'+00:00","seconds":', right
 

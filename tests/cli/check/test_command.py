@@ -140,13 +140,13 @@ def test_of_many_objects_it_says_what_their_verification_costs_an_hour(
     check.put("a.tar.gz", "b.tar.gz", also=b"")
     monkeypatch.setattr("nearbucket.cli.check.checks._MANY", 2)
     costs = (
-        "ok: sites.*.origin: 2 of the 2 objects would be redirected; while all of them are in "
-        "demand, to verify them in 2 buckets costs $0.002 an hour for each worker by HEAD "
-        "requests, or from $0.012 for all by listings"
+        "ok: sites.*.origin: 2 of the 2 objects would be redirected; verifying them in 2 buckets "
+        "costs up to $0.002 an hour for each worker by HEAD requests, or at least $0.012 in all by "
+        "listings"
     )
     # 2 objects (1 page) x 2 buckets x 1,200 turns an hour of 3/4 of 4 s; 0.4 and 5 USD a million
     assert costs in lines_of(check(redirect={"verify_ttl": "4s"}))
-    assert "verify them" not in check(redirect={"verify": "none"}).out
+    assert "verifying them" not in check(redirect={"verify": "none"}).out
 
 
 def test_json_has_every_part_of_a_finding(check: Check) -> None:

@@ -222,9 +222,9 @@ class _Site:
         if objects < _MANY or not buckets:
             return ""
         return (
-            f"; while all of them are in demand, to verify them in {buckets} buckets costs "
-            f"${heads * buckets:.3f} an hour for each worker by HEAD requests, or from "
-            f"${lists * buckets:.3f} for all by listings"
+            f"; verifying them in {buckets} buckets costs up to ${heads * buckets:.3f} an hour "
+            f"for each worker by HEAD requests, or at least ${lists * buckets:.3f} in all by "
+            "listings"
         )
 
     async def _read(
