@@ -28,5 +28,11 @@ def test_2000_objects_of_2000_cost_a_fiftieth_by_listings() -> None:
     assert dollars(2000, 2000) * 50 < dollars(2000, 10**12)
 
 
+def test_heads_of_a_task_are_two_for_each_hot_object_and_turn() -> None:
+    turns = 8  # an hour, of three quarters of ten minutes
+    assert load_of(1).heads == pytest.approx(100_000 * 2 * turns)
+    assert load_of(3).heads == pytest.approx(3 * 100_000 * 2 * turns)
+
+
 def test_all_that_tasks_carry_grows_with_their_number() -> None:
     assert load_of(10) == pytest.approx([10 * figure for figure in load_of(1)])
