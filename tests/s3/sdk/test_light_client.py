@@ -11,8 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.sdk.bucket_listing import pages_of
 from nearbucket.s3.sdk.light_client import opened_light
 from nearbucket.s3.sdk.sdk_client import PAGE, is_unreachable, meaning, opened
 from tests.scripteds3 import Say, ScriptedS3
@@ -173,6 +174,11 @@ def at(server: ScriptedS3, **more: Any) -> BucketLocation:
         pytest.param(
             Say(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n<Cop", then="close"), id="broken off"
         ),
+        pytest.param(reply("200 OK", b"<?xml version='1.0'?>\n  "), id="cut document"),
+        pytest.param(reply("200 OK", COPIED[:-9]), id="cut element"),
+        pytest.param(
+            reply("200 OK", b"<?xml version='1.0' encoding='shift_jis'?><html/>"), id="no copy"
+        ),
         pytest.param(
             reply("400 Bad", b"<Error><Code>RequestTimeout</Code></Error>"), id="too slow"
         ),
@@ -184,6 +190,32 @@ async def test_what_may_pass_is_asked_again(first: Say) -> None:
             answer = await light.copy_object(**COPY)
         assert answer["CopyObjectResult"]["ETag"] == '"e"'
         assert len(server.asked) == 3
+
+
+LISTED = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+
+
+@pytest.mark.parametrize("first", [LISTED[:40], b"", b"<html/>", b"<html>"])
+async def test_a_listing_that_is_none_is_asked_for_again(first: bytes) -> None:
+    cut = reply("200 OK", first)
+    async with ScriptedS3(
+        cut, cut, reply("200 OK", b"\n  <?xml version='1.0'?>" + LISTED)
+    ) as server:
+        async with opened_light(at(server, credentials="anonymous")) as light:
+            assert (await light.list_objects_v2(Bucket="bkt"))[PAGE].objects == []
+        assert len(server.asked) == 3
+
+
+async def test_a_server_that_never_lists_is_an_error_of_the_server() -> None:
+    async with ScriptedS3(*[reply("200 OK", b"<html/>")] * 2) as server:
+        location = at(server, credentials="anonymous")
+        async with opened_light(location, attempts=2) as light:
+            with pytest.raises(
+                OriginError,
+                match=r"x: bucket bkt.*: the document is not a listing; is the endpoint",
+            ):
+                await anext(pages_of(light, location))
+        assert len(server.asked) == 2
 
 
 async def test_after_all_attempts_the_error_counts() -> None:
@@ -205,8 +237,8 @@ async def test_what_will_not_pass_is_asked_once() -> None:
 
 async def test_a_copy_without_its_document_is_an_error() -> None:
     async with (
-        ScriptedS3(reply("200 OK", b"<html/>")) as server,
-        opened_light(at(server, credentials="anonymous")) as light,
+        ScriptedS3(*[reply("200 OK", b"<html/>")] * 2) as server,
+        opened_light(at(server, credentials="anonymous"), attempts=2) as light,
     ):
         with pytest.raises(BotoCoreError, match="no CopyObjectResult"):
             await light.copy_object(**COPY)

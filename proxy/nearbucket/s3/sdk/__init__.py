@@ -9,6 +9,7 @@ In reading order:
 
 * ``sdk_client.py``: the SDK's client, and what its exceptions mean.
 * ``light_client.py``: a client with its interface that lists and copies without the SDK.
+* ``light_request.py``: what that client sends for each operation, and what the response must have.
 * ``direct_access.py``: refuses variables that name another way to S3 than the configuration.
 * ``bucket_listing.py``: the objects of a bucket, page by page.
 * ``ambient_bucket.py``: a bucket that no configuration describes: that of an ``s3://`` URL.

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http.client import responses
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from botocore.exceptions import (
@@ -34,16 +31,26 @@ from yarl import URL
 
 from nearbucket.s3.credentials import ANONYMOUS, SdkCredentials
 from nearbucket.s3.http_session import client_session
-from nearbucket.s3.listing.list_page import parse_page
+from nearbucket.s3.sdk.light_request import (
+    BEGIN,
+    COPY,
+    COPY_PART,
+    HEAD,
+    LIST,
+    TAGS,
+    Answer,
+    NoDocumentError,
+    read,
+    request_of,
+)
 from nearbucket.s3.sdk.sdk_client import (
     ATTEMPTS,
-    PAGE,
     READ_SECONDS,
     keys_of,
     opened,
     sdk_credentials,
 )
-from nearbucket.s3.sigv4 import Signer, SigningScope, canonical, sign
+from nearbucket.s3.sigv4 import Signer, SigningScope, sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -51,102 +58,12 @@ if TYPE_CHECKING:
 
     from nearbucket.config.buckets import Bucket
     from nearbucket.s3.bucket_location import BucketLocation
+    from nearbucket.s3.sdk.light_request import Operation
 
-_FIELDS = {
-    "ChecksumMode": "x-amz-checksum-mode",
-    "CopySourceIfMatch": "x-amz-copy-source-if-match",
-    "CopySourceRange": "x-amz-copy-source-range",
-    "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
-    "ExpectedSourceBucketOwner": "x-amz-source-expected-bucket-owner",
-    "IfMatch": "if-match",
-    "MetadataDirective": "x-amz-metadata-directive",
-    "Tagging": "x-amz-tagging",
-    "TaggingDirective": "x-amz-tagging-directive",
-}
-"""The SDK's names of arguments that are sent as header fields, and these fields."""
-
-_QUERY = {
-    "ContinuationToken": "continuation-token",
-    "Delimiter": "delimiter",
-    "MaxKeys": "max-keys",
-    "PartNumber": "partNumber",
-    "Prefix": "prefix",
-    "UploadId": "uploadId",
-}
-"""The SDK's names of arguments that are sent in the query, and their names there."""
-
-_MEMBERS = {
-    "content-encoding": "ContentEncoding",
-    "etag": "ETag",
-    "x-amz-checksum-type": "ChecksumType",
-    "x-amz-server-side-encryption": "ServerSideEncryption",
-    "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
-    "x-amz-storage-class": "StorageClass",
-    **{
-        f"x-amz-checksum-{name.lower()}": f"Checksum{name}"
-        for name in ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1")
-    },
-}
-"""Header fields of a response to HeadObject, and the SDK's names of them."""
-
-_SAFE = "/~"
-_GOOD = 300
-_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
-"""The start of an error document; it may come with status 200, if a copy fails after S3 has sent
-the response's head."""
 _ELSEWHERE = {301, 307, 400}
 _AGAIN = {200, 429, 500, 502, 503, 504, 509}
 _LATE = "RequestTimeout"
 """Statuses of error responses, and an error code, for which the SDK retries (mode ``legacy``)."""
-
-
-class _Answer(NamedTuple):
-    """A response of S3; names of header fields are in lower case."""
-
-    status: int
-    fields: dict[str, str]
-    body: bytes
-
-    @property
-    def is_good(self) -> bool:
-        return self.status < _GOOD and _ERROR.match(self.body) is None
-
-    def texts(self, name: str) -> list[dict[str, str]]:
-        """For each element of this name, its children's texts by name; none if it is no XML."""
-        try:
-            root = ET.fromstring(self.body)  # noqa: S314  # from the configured server
-        except ET.ParseError:
-            return []
-        return [
-            {_local(each): each.text or "" for each in element}
-            for element in root.iter()
-            if _local(element) == name
-        ]
-
-    def document(self, name: str) -> dict[str, str]:
-        """The texts of the first element of this name, by the names of its children.
-
-        Raises:
-            BotoCoreError: There is no such element.
-        """
-        if not (found := self.texts(name)):
-            raise _NoDocumentError(name=name)
-        return found[0]
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """``ResponseMetadata``, as in each response of the SDK."""
-        return {"ResponseMetadata": {"HTTPStatusCode": self.status, "HTTPHeaders": self.fields}}
-
-
-class _NoDocumentError(BotoCoreError):  # type: ignore[misc]
-    """A response without the element that it must have."""
-
-    fmt = "the response of S3 has no {name}"
-
-
-def _local(element: ET.Element) -> str:
-    return element.tag.rpartition("}")[2]
 
 
 class LightClient:
@@ -196,86 +113,61 @@ class LightClient:
 
     async def list_objects_v2(self, **asked: Any) -> dict[str, Any]:
         """ListObjectsV2; the response has a ``ListPage`` under ``PAGE``."""
-        fixed = {"list-type": "2", "encoding-type": "url"}
-        answer = await self._ask("ListObjectsV2", "GET", asked, query=fixed)
-        return answer.metadata | {PAGE: parse_page(answer.body)}
+        return await self._ask(LIST, asked)
 
     async def copy_object(self, fields: Mapping[str, str] = {}, **asked: Any) -> dict[str, Any]:
         """CopyObject; ``fields`` are header fields of the new object, for ``REPLACE``."""
-        answer = await self._ask("CopyObject", "PUT", asked, fields)
-        return answer.metadata | {"CopyObjectResult": answer.document("CopyObjectResult")}
+        return await self._ask(COPY, asked, fields)
 
     async def upload_part_copy(self, **asked: Any) -> dict[str, Any]:
         """UploadPartCopy."""
-        answer = await self._ask("UploadPartCopy", "PUT", asked)
-        return answer.metadata | {"CopyPartResult": answer.document("CopyPartResult")}
+        return await self._ask(COPY_PART, asked)
 
     async def create_multipart_upload(
         self, fields: Mapping[str, str], **asked: Any
     ) -> dict[str, Any]:
         """CreateMultipartUpload; ``fields`` are header fields of the object."""
-        answer = await self._ask(
-            "CreateMultipartUpload", "POST", asked, fields, query={"uploads": ""}
-        )
-        return answer.metadata | answer.document("InitiateMultipartUploadResult")
+        return await self._ask(BEGIN, asked, fields)
 
     async def head_object(self, **asked: Any) -> dict[str, Any]:
         """HeadObject; the response has only the members that callers use."""
-        answer = await self._ask("HeadObject", "HEAD", asked)
-        fields, found = answer.fields, answer.metadata
-        found |= {name: fields[field] for field, name in _MEMBERS.items() if field in fields}
-        found["ContentLength"] = int(fields.get("content-length", 0))
-        if count := fields.get("x-amz-mp-parts-count"):
-            found["PartsCount"] = int(count)
-        if written := fields.get("last-modified"):
-            found["LastModified"] = parsedate_to_datetime(written)
-        return found
+        return await self._ask(HEAD, asked)
 
     async def get_object_tagging(self, **asked: Any) -> dict[str, Any]:
         """GetObjectTagging."""
-        answer = await self._ask("GetObjectTagging", "GET", asked, query={"tagging": ""})
-        answer.document("Tagging")
-        return answer.metadata | {"TagSet": answer.texts("Tag")}
+        return await self._ask(TAGS, asked)
 
     async def _ask(
-        self,
-        operation: str,
-        method: str,
-        asked: Mapping[str, Any],
-        fields: Mapping[str, str] = {},
-        *,
-        query: Mapping[str, str] = {},
-    ) -> _Answer:
-        """Send a request, with retries; the response.
+        self, operation: Operation, asked: Mapping[str, Any], fields: Mapping[str, str] = {}
+    ) -> dict[str, Any]:
+        """Send a request, with retries; the response as the SDK has it.
 
         Raises:
-            BotoCoreError: S3 could not be reached, or did not respond.
+            BotoCoreError: S3 could not be reached, did not respond, or sent no whole document.
             ClientError: The response is an error.
         """
-        sent = {name: asked[given] for given, name in _FIELDS.items() if given in asked}
-        sent.update(fields)
-        if source := asked.get("CopySource"):
-            sent["x-amz-copy-source"] = quote(f"{source['Bucket']}/{source['Key']}", safe=_SAFE)
-        found = [(name, str(asked[given])) for given, name in _QUERY.items() if given in asked]
-        target = f"/{quote(asked.get('Key', ''), safe=_SAFE)}", canonical([*query.items(), *found])
+        target, sent = request_of(operation, asked, fields)
         for attempt in range(1, self._attempts + 1):
             last = attempt == self._attempts
             try:
-                answer = await self._once(method, *target, sent)
+                answer = await self._once(operation.method, *target, sent)
+                if answer.is_good:
+                    return read(operation, answer)
+            except NoDocumentError:
+                if last:
+                    raise
             except UnicodeError as error:
                 raise HTTPClientError(error=error) from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if last:
                     raise self._unreachable(error) from error
             else:
-                if answer.is_good:
-                    return answer
                 if not (self._is_elsewhere(answer) or _may_pass(answer)) or last:
-                    raise _error(operation, answer)
+                    raise _error(operation.name, answer)
             await asyncio.sleep(random.random() * 2 ** (attempt - 1))  # noqa: S311  # no secret
         raise AssertionError
 
-    async def _once(self, method: str, key: str, query: str, fields: Mapping[str, str]) -> _Answer:
+    async def _once(self, method: str, key: str, query: str, fields: Mapping[str, str]) -> Answer:
         path = self._path + key
         headers = {"host": self._host, **self._location.entry.request_fields, **fields}
         credentials = self._signer.current() or await keys_of(self._signer, self._location)
@@ -288,9 +180,9 @@ class LightClient:
         ) as response:
             body = await response.read()
         shown = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
-        return _Answer(response.status, shown, body)
+        return Answer(response.status, shown, body.strip())  # blanks may come before <?xml
 
-    def _is_elsewhere(self, answer: _Answer) -> bool:
+    def _is_elsewhere(self, answer: Answer) -> bool:
         """Whether the bucket is in another region, by S3's response; later requests go there."""
         region = answer.fields.get("x-amz-bucket-region")
         if answer.status not in _ELSEWHERE or region in {None, self._signer.region}:
@@ -310,12 +202,12 @@ class LightClient:
         return kind(endpoint_url=self._base, error=error)
 
 
-def _may_pass(answer: _Answer) -> bool:
+def _may_pass(answer: Answer) -> bool:
     """Whether a retry may help after this error."""
     return answer.status in _AGAIN or _LATE in [each.get("Code") for each in answer.texts("Error")]
 
 
-def _error(operation: str, answer: _Answer) -> ClientError:
+def _error(operation: str, answer: Answer) -> ClientError:
     """The SDK's exception for a response; without an error document, its code is the status."""
     usual = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
     error = next(iter(answer.texts("Error")), usual)

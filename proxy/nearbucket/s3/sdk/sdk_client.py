@@ -206,7 +206,7 @@ def meaning(error: Exception) -> str:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether an error is that S3 gave no answer at all."""
+    """Whether an error is that S3 gave no answer at all, or none that is whole."""
     unsafe = isinstance(error, SSLError)
     return isinstance(error, HTTPClientError | ConnectionError) and not unsafe
 
