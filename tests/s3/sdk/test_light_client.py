@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,6 +254,19 @@ async def test_a_bucket_is_asked_in_the_region_that_s3_names(s3: LocalS3) -> Non
             await light.copy_object(**COPY)
         scopes = [asked.headers["authorization"].split("/")[2] for asked in server.asked]
     assert scopes == ["us-east-1", "eu-west-1", "eu-west-1"]
+
+
+async def test_requests_under_way_are_all_sent_again_to_the_region_that_s3_names(
+    s3: LocalS3,
+) -> None:
+    moved = reply("301 Moved", b"", "x-amz-bucket-region: eu-west-1")
+    # each is under way before the first response comes
+    script = [replace(moved, after=0.5)] * 8 + [reply("200 OK", COPIED)] * 8
+    async with ScriptedS3(*script) as server:
+        async with opened_light(at(server, credentials=s3.files)) as light:
+            await asyncio.gather(*(light.copy_object(**COPY) for _ in range(8)))
+        scopes = [asked.headers["authorization"].split("/")[2] for asked in server.asked]
+    assert scopes == ["us-east-1"] * 8 + ["eu-west-1"] * 8
 
 
 async def test_a_server_that_cannot_be_reached_is_named_as_by_the_sdk() -> None:

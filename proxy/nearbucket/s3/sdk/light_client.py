@@ -168,11 +168,12 @@ class LightClient:
         raise AssertionError
 
     async def _once(self, method: str, key: str, query: str, fields: Mapping[str, str]) -> Answer:
-        path = self._path + key
-        headers = {"host": self._host, **self._location.entry.request_fields, **fields}
         credentials = self._signer.current() or await keys_of(self._signer, self._location)
+        # from here on nothing waits, so that host and region are of one region
+        path, region = self._path + key, self._signer.region
+        headers = {"host": self._host, **self._location.entry.request_fields, **fields}
         if credentials is not None and credentials is not ANONYMOUS:
-            scope = SigningScope.of(credentials, self._signer.region, time.time())
+            scope = SigningScope.of(credentials, region, time.time())
             headers = sign(scope, method, path, headers, query)
         url = URL(f"{self._base}{path}?{query}" if query else self._base + path, encoded=True)
         async with self._session.request(
@@ -180,14 +181,15 @@ class LightClient:
         ) as response:
             body = await response.read()
         shown = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
-        return Answer(response.status, shown, body.strip())  # blanks may come before <?xml
+        return Answer(response.status, shown, body.strip(), region)  # blanks may come before <?xml
 
     def _is_elsewhere(self, answer: Answer) -> bool:
         """Whether the bucket is in another region, by S3's response; later requests go there."""
         region = answer.fields.get("x-amz-bucket-region")
-        if answer.status not in _ELSEWHERE or region in {None, self._signer.region}:
+        if answer.status not in _ELSEWHERE or region in {None, answer.region}:
             return False
-        self._aim(self._location.entry.model_copy(update={"region": region}))
+        if region != self._signer.region:  # not yet by the response to another request
+            self._aim(self._location.entry.model_copy(update={"region": region}))
         return True
 
     def _unreachable(self, error: Exception) -> BotoCoreError:

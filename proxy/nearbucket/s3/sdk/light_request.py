@@ -65,11 +65,19 @@ the response's head."""
 
 
 class Answer(NamedTuple):
-    """A response of S3; names of header fields are in lower case."""
+    """A response of S3.
+
+    Attributes:
+        status: Of HTTP.
+        fields: Header fields, their names in lower case.
+        body: Without blanks around it.
+        region: The one that was asked, which need not be the bucket's.
+    """
 
     status: int
     fields: dict[str, str]
     body: bytes
+    region: str
 
     @property
     def is_good(self) -> bool:
