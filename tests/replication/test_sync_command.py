@@ -193,6 +193,29 @@ def _read_all(descriptor: int) -> str:
     return shown.decode()
 
 
+async def test_sites_that_share_their_buckets_remember_their_objects_apart(
+    world: World, command: Command, tmp_path: Path
+) -> None:
+    [site] = command.document["sites"]
+    redirect = {"scheme": "http"}
+    sites = [
+        {**site, "hosts": [name], "redirect": {**redirect, "paths": [f"{name}/*"]}}
+        for name in ("one", "two")
+    ]
+    document = {"sites": sites, "regions": {"cache": str(tmp_path / "ranges.json")}}
+    command.config.write_text(yaml.safe_dump(document), encoding="utf-8")
+    keys = ("one/a.tar.gz", "two/a.tar.gz")
+    await world.put_all(keys)
+    assert (await command.run("sync")).code == 0
+    await world.next_second()
+    await world.put_all(keys)
+    await world.next_second()
+    for heads in (4, 0):
+        world.watched.forget()
+        assert (await command.run("sync")).code == 0
+        assert world.watched.count("HEAD") == heads
+
+
 @pytest.mark.long
 async def test_thousands_of_objects_and_large_ones_end_in_step(
     world: World, tmp_path: Path

@@ -114,7 +114,7 @@ async def _each(reports: Sequence[SyncReport], options: SyncOptions, *, lists: b
             (step.origin, step.target),
             step.chosen,
             report.progress,
-            replace(options, barriers=step.barriers),
+            replace(options, barriers=step.barriers, site=step.site),
             **found,
         )
         try:

@@ -30,14 +30,16 @@ may have been written again in that second, which its date does not show."""
 
 
 class AlikePairs:
-    """The equal pairs of one origin and one target, read from a file and saved to it."""
+    """The equal pairs of one step of a run, read from a file and saved to it."""
 
-    def __init__(self, folder: Path | None, *urls: str) -> None:
-        """Read the file of two buckets.
+    def __init__(self, folder: Path | None, *names: str) -> None:
+        """Read the file of a step.
 
         Args:
             folder: Folder of these files; None to remember nothing.
-            urls: ``Bucket.object_base_url`` of origin and target; they give the file its name.
+            names: The site, and ``Bucket.object_base_url`` of origin and target; they give the file
+                its name. Two sites may choose different objects of the same two buckets, and a
+                step forgets all pairs that it does not see.
         """
         self._file: Path | None = None
         self._before: frozenset[bytes] = frozenset()
@@ -45,7 +47,7 @@ class AlikePairs:
         if folder is None:
             return
         with suppress(OSError, RuntimeError):  # the user may have no home directory
-            self._file = folder.expanduser() / _digest(*urls).hex()
+            self._file = folder.expanduser() / _digest(*names).hex()
             found = self._file.read_bytes()
             self._before = frozenset(
                 found[first : first + _BYTES] for first in range(0, len(found), _BYTES)

@@ -92,6 +92,7 @@ class SyncOptions:
         largest_piece: Bytes that one request can copy.
         barriers: What keeps the site's clients from reading a copy.
         memory: Folder of the files of ``AlikePairs``; None to remember nothing.
+        site: Name of the site; each has files of its own there.
     """
 
     parallel: int = 32
@@ -101,6 +102,7 @@ class SyncOptions:
     largest_piece: int = LARGEST_PIECE
     barriers: frozenset[Unreadable] = frozenset(Unreadable)
     memory: Path | None = None
+    site: str = ""
 
 
 class Replicator:
@@ -130,7 +132,7 @@ class Replicator:
         self._in_a_row = 0
         self._tag_refused: Exception | None = None
         self._alike = AlikePairs(
-            options.memory, *(each.entry.object_base_url for each in locations)
+            options.memory, options.site, *(each.entry.object_base_url for each in locations)
         )
         # from ``run`` on
         self._endpoints: CopyEndpoints
