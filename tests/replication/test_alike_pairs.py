@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,7 +65,7 @@ async def test_a_dry_run_remembers_nothing(world: World, tmp_path: Path) -> None
 
 def kept(folder: Path, *, whole: bool = True) -> AlikePairs:
     pairs = AlikePairs(folder, "one", "two")
-    pairs.note((ORIGIN, COPY), LATER.timestamp() + 1)
+    pairs.note((ORIGIN, COPY), format_datetime(LATER + timedelta(seconds=1), usegmt=True))
     pairs.save(whole=whole)
     return AlikePairs(folder, "one", "two")
 
@@ -91,11 +92,32 @@ def test_other_buckets_have_a_memory_of_their_own(tmp_path: Path) -> None:
     assert not AlikePairs(tmp_path, "one", "three").knows((ORIGIN, COPY))
 
 
-def test_what_was_compared_in_the_second_of_its_date_is_not_remembered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("date", [format_datetime(LATER, usegmt=True), "", "now"])
+def test_what_was_compared_in_the_second_of_its_date_is_not_remembered(
+    tmp_path: Path, date: str
+) -> None:
     pairs = AlikePairs(tmp_path, "one", "two")
-    pairs.note((ORIGIN, COPY), LATER.timestamp() + 0.9)
+    pairs.note((ORIGIN, COPY), date)
     pairs.save(whole=True)
     assert not AlikePairs(tmp_path, "one", "two").knows((ORIGIN, COPY))
+
+
+@pytest.mark.parametrize(("seconds", "requests"), [(0, 4 + 4), (1, 4)])
+async def test_the_clock_of_s3_tells_in_which_second_a_pair_was_compared(
+    world: World, tmp_path: Path, seconds: int, requests: int
+) -> None:
+    await world.put("a.tar.gz")
+    await world.run()
+    await world.next_second()
+    await world.put("a.tar.gz")
+    head = await world.client.head_object(**world.origin.arguments("a.tar.gz"))
+    date = format_datetime(head["LastModified"] + timedelta(seconds=seconds))
+    world.watched.alter = lambda _asked, fields: fields.update(Date=date)
+    await world.next_second()  # by the clock of this machine it is always the next one
+    await world.run(memory=tmp_path)
+    world.watched.forget()
+    await world.run(memory=tmp_path)
+    assert len(world.watched.asked) == requests
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -60,16 +61,19 @@ class AlikePairs:
             self._now.add(name)
         return found
 
-    def note(self, pair: Pair, asked: float) -> None:
+    def note(self, pair: Pair, date: str) -> None:
         """Remember an equal pair.
 
         Args:
             pair: The two objects.
-            asked: Unix time at which the first request of the comparison was sent.
+            date: Date field of a response of the origin that came before the first request of the
+                comparison: dates of objects are of S3's clock, and this machine's may be wrong.
         """
         origin, _ = pair
-        if origin is not None and origin.modified.timestamp() + _SECOND <= asked:
-            self._now.add(_name(pair))
+        with suppress(ValueError):  # there is no such field
+            asked = parsedate_to_datetime(date).timestamp()
+            if origin is not None and origin.modified.timestamp() + _SECOND <= asked:
+                self._now.add(_name(pair))
 
     def save(self, *, whole: bool) -> None:
         """Write the file; that it cannot be written is no error.

@@ -10,7 +10,6 @@ had begun is continued. Only requests are saved by what is remembered (``alike_p
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -199,10 +198,10 @@ class Replicator:
     async def _work(self) -> None:
         while (job := await self._jobs.get()) is not None:
             try:
-                asked = time.time()
+                date = self._endpoints.origin_client.date
                 verdict = await self._comparison.settle(job.verdict, (job.what, job.copy))
                 if job.verdict is Verdict.DESCRIBED and verdict is Verdict.SAME:
-                    self._alike.note((job.what, job.copy), asked)
+                    self._alike.note((job.what, job.copy), date)
                 await self._act(job._replace(verdict=verdict))
             except FAULTS as error:
                 self._failed(job.what, error)

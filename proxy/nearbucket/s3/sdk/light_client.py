@@ -67,7 +67,11 @@ _LATE = "RequestTimeout"
 
 
 class LightClient:
-    """A client of one bucket; its methods have the names, arguments and results of the SDK's."""
+    """A client of one bucket; its methods have the names, arguments and results of the SDK's.
+
+    Attributes:
+        date: The Date field of the latest response; empty before the first.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class LightClient:
         self._location, self._session, self._attempts = location, session, attempts
         self._open, self._opened, self._opening = sdk, AsyncExitStack(), asyncio.Lock()
         self._sdk: Any = None
+        self.date = ""
         self._aim(location.entry)
 
     async def close(self) -> None:
@@ -181,6 +186,7 @@ class LightClient:
         ) as response:
             body = await response.read()
         shown = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
+        self.date = shown.get("date", "")
         return Answer(response.status, shown, body.strip(), region)  # blanks may come before <?xml
 
     def _is_elsewhere(self, answer: Answer) -> bool:
