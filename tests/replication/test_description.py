@@ -1,4 +1,4 @@
-"""Header fields and metadata of copies in parts: the same bytes as at the origin."""
+"""Header fields, metadata and tags of copies: the same bytes as at the origin."""
 
 from __future__ import annotations
 
@@ -93,6 +93,25 @@ async def test_an_expires_that_is_no_date_is_sent_as_it_came(expires: str) -> No
     headers = server.asked[0].headers
     assert (headers["expires"], headers["x-amz-meta-a"]) == (expires, "b")
     assert headers["x-amz-tagging"] == "tag=c%20d"
+
+
+async def test_the_same_bytes_with_another_description_are_copied_again(world: World) -> None:
+    usual: dict[str, Any] = {"ContentType": "application/gzip"}
+    changes: dict[str, dict[str, Any]] = {
+        "type.tar.gz": {"ContentType": "text/plain"},
+        "metadata.tar.gz": {"Metadata": {"a": "b"}},
+        "tags.tar.gz": {"Tagging": "a=b"},
+        "untouched.tar.gz": {},
+    }
+    for key in changes:
+        await world.put(key, **usual)
+    await world.run()
+    await world.next_second()
+    for key, change in changes.items():
+        await world.put(key, **{**usual, **change})
+    progress = await world.run()
+    assert (progress.copied, progress.same, progress.objects) == (3, 1, 3)
+    assert await world.in_step()
 
 
 def listing(modified: str) -> Say:

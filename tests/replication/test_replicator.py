@@ -92,25 +92,6 @@ async def test_what_changed_is_copied_again(
     assert await world.in_step()
 
 
-async def test_the_same_bytes_with_another_description_are_copied_again(world: World) -> None:
-    usual: dict[str, Any] = {"ContentType": "application/gzip"}
-    changes: dict[str, dict[str, Any]] = {
-        "type.tar.gz": {"ContentType": "text/plain"},
-        "metadata.tar.gz": {"Metadata": {"a": "b"}},
-        "tags.tar.gz": {"Tagging": "a=b"},
-        "untouched.tar.gz": {},
-    }
-    for key in changes:
-        await world.put(key, **usual)
-    await world.run()
-    await world.next_second()
-    for key, change in changes.items():
-        await world.put(key, **{**usual, **change})
-    progress = await world.run()
-    assert (progress.copied, progress.same, progress.objects) == (3, 1, 3)
-    assert await world.in_step()
-
-
 async def test_changed_objects_cost_their_copies_alone_once_etags_are_known_to_be_sums(
     world: World,
 ) -> None:
