@@ -59,7 +59,7 @@ _MEMBERS = {
 
 _SAFE = "/~"
 _GOOD = 300
-_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
+_ERROR = re.compile(rb"(?:<\?xml[^>]*>\s*)?<Error\b")
 """The start of an error document; it may come with status 200, if a copy fails after S3 has sent
 the response's head."""
 
