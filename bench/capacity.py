@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from nearbucket.config.prices import Prices
 from nearbucket.pricing.bill import s3_get_per_request, s3_list_per_request
 from nearbucket.pricing.tariff import tariff
+from nearbucket.replicas.bucket_cache import RENEW_AFTER
 from nearbucket.replicas.list_verification import ListingDecision, Renewals
-from nearbucket.replicas.replica_status import RENEW_AFTER
 
 TASKS = 1, 10, 100
 BUSY = 0.6

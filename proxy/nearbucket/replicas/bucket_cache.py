@@ -23,6 +23,9 @@ CLOCK_SKEW = 900.0
 _SAME_TIME = 2.0
 """Seconds by which two times of one Last-Modified may differ: a HEAD has whole seconds."""
 
+RENEW_AFTER = 0.75
+"""Share of the time for which a good result is valid, after which the copy is checked again."""
+
 _AT_ONCE = 64
 """Requests to one bucket at a time."""
 _MOST_WAITING = 2048
@@ -81,15 +84,15 @@ class BucketCache:
 
     Attributes:
         failure: Why the last HEAD failed; empty if it did not.
-        interval: Least age in seconds of an entry that a listing could have renewed in time.
-        renewals: HEADs that renewed entries of at least that age and found no change; listings
+        longest: Seconds for which a result is valid at most, by any rule.
+        renewals: HEADs that renewed entries of at least half that age and found no change; listings
             could have replaced them.
         spared: HEADs that listings have replaced: entries that one has renewed, and that were
-            looked up afterwards.
+            looked up before they were due again.
     """
 
     __slots__ = (
-        "_bound", "_forgotten", "_old", "failure", "flights", "interval", "probe", "queue",
+        "_bound", "_forgotten", "_old", "failure", "flights", "longest", "probe", "queue",
         "renewals", "spared", "tickets", "young",
     )  # fmt: skip
 
@@ -100,7 +103,7 @@ class BucketCache:
         self._bound = bound
         self._forgotten = -inf
         self.failure = ""
-        self.interval = inf
+        self.longest = inf
         self.renewals = self.spared = 0
         # for each bucket: one that hangs must not block the others
         self.flights: dict[str, asyncio.Task[float | None]] = {}
@@ -115,12 +118,15 @@ class BucketCache:
             if found is None:
                 return None
             self._keep(key, found)
-        size, etag, sums, unreadable, seen, since, listed = found
-        if listed:
-            self.spared += 1
-            self.young[key] = (*found[:-1], False)
-        version = ObjectVersion(size, etag, sums, unreadable=unreadable)
-        return CachedObject(version, seen, since)
+        if found[6]:
+            self.spared += monotonic() - found[4] < self.longest * RENEW_AFTER
+            self.young[key] = (*found[:6], False)
+        return _entry(found)
+
+    def peek(self, key: str) -> CachedObject | None:
+        """The same, for no request: counts nothing, and an old entry stays old."""
+        found = self.young.get(key) or self._old.get(key)
+        return None if found is None else _entry(found)
 
     def confirm(self, key: str, size: int, etag: str, since: float, seen: float) -> bool:
         """Renew the entry of an object that a listing has shown; adds no entry.
@@ -160,7 +166,7 @@ class BucketCache:
 
         Returns whether it did.
         """
-        found = self.get(key)
+        found = self.peek(key)
         if found is None or monotonic() - since > (monotonic() - found.since) / 2:
             return False
         version, seen, _ = found
@@ -180,7 +186,7 @@ class BucketCache:
         Returns:
             Whether it has taken the place of another version.
         """
-        known, replaces = self.get(key), False
+        known, replaces = self.peek(key), False
         if entry.seen < self._forgotten:
             return False
         (size, etag, sums, _, unreadable), seen, since = entry
@@ -222,8 +228,13 @@ class BucketCache:
             The version, and the monotonic time of the request, since later changes may not show.
         """
         while True:
-            before, asked = self.get(key), monotonic()
+            before, asked = self.peek(key), monotonic()
             version = await self.probe.head_object(key)
-            now = self.get(key)
+            now = self.peek(key)
             if now == before or (now is not None and now.version[:2] == version[:2]):
                 return version, asked
+
+
+def _entry(kept: _Kept) -> CachedObject:
+    size, etag, sums, unreadable, seen, since, _ = kept
+    return CachedObject(ObjectVersion(size, etag, sums, unreadable=unreadable), seen, since)

@@ -21,7 +21,7 @@ from nearbucket.errors import ProxyError
 from nearbucket.event_loop import CpuShare
 from nearbucket.pricing.bill import s3_get_per_request, s3_list_per_request
 from nearbucket.pricing.tariff import tariff
-from nearbucket.replicas.replica_status import RENEW_AFTER
+from nearbucket.replicas.bucket_cache import RENEW_AFTER
 from nearbucket.replicas.warm_up import BATCH, PAUSE, SHARE
 
 if TYPE_CHECKING:

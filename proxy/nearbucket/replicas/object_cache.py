@@ -199,9 +199,9 @@ class ObjectCache:
         self._count("nearbucket_checks_total", "absent" if version == ABSENT else "present")
         if version != ABSENT:
             self._health.answered(probe.base_url, key, version)
-        known, bucket.failure = bucket.get(key), ""
+        known, bucket.failure = bucket.peek(key), ""
         if known is not None and known.version[:2] == version[:2]:
-            bucket.renewals += asked - known.seen >= bucket.interval
+            bucket.renewals += asked - known.seen >= bucket.longest / 2
         bucket.put(key, CachedObject.of(version, asked))
         if known is None or version.ends(known.version, probe.barriers):
             if known is not None:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.policy.model import Reason, ReplicaStatus
+from nearbucket.replicas.bucket_cache import RENEW_AFTER
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.check_queue import NO_CLIENT
 from nearbucket.replicas.health.client_check import ClientChecker
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from nearbucket.replicas.object_version import VersionReport
     from nearbucket.s3.credentials import SdkCredentials
     from nearbucket.telemetry.metrics import Counters
-
-RENEW_AFTER = 0.75
-"""Share of the time for which a good result is valid, after which the copy is checked again."""
 
 REVALIDATE_PAUSE = 1.0
 """Age in seconds from which an answer is checked again when a client came back."""
@@ -135,7 +133,7 @@ class ReplicaStatuses:
             self._rules, self.presigners = rules, presigners
             for bucket in by_url.values():
                 longest = [rule.longest for rule in rules.values() if bucket in rule.buckets]
-                bucket.interval = min(longest, default=inf) / 2
+                bucket.longest = min(longest, default=inf)
             self._wait = settings.catalog.wait
 
         return use
