@@ -43,7 +43,7 @@ def test_workers_are_told_what_listings_show_and_dollars_are_counted(
             for key in KEYS:
                 assert running.get(f"/{key}", MADE.west).status == 301
         log = running.said()
-        assert "verification: sites.*.origin is listed each time: 1 pages cost less" in log
+        assert "verification: sites.*.origin is now verified by listings of 1 page\n" in log
         before, began = running.figures(), time.monotonic()
         for _ in range(5):
             for key in KEYS:

@@ -10,7 +10,6 @@ HEADs (``BucketCache.confirm``). It takes a quarter of one core at most.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from nearbucket.event_loop import CpuShare
 from nearbucket.pricing.bill import s3_get_per_request, s3_list_per_request
 from nearbucket.pricing.tariff import tariff
 from nearbucket.replicas.bucket_cache import RENEW_AFTER
+from nearbucket.replicas.catalog_source import sources_of
 from nearbucket.replicas.warm_up import BATCH, PAUSE, SHARE
 
 if TYPE_CHECKING:
@@ -152,31 +152,29 @@ class ListVerification:
         """
         self._settings, self._send, self._renewals = settings, send, renewals
         self._on_page, self._sleep = on_page, sleep
-        self._pace = CpuShare(SHARE, PAUSE)
+        self._turn, self._pace = asyncio.Lock(), CpuShare(SHARE, PAUSE)
 
     async def run(self) -> None:
         """Decide and list until cancelled; a bucket that cannot be listed is logged."""
+        before = await self._renewals()  # workers go on counting when a configuration is reloaded
         while not any((await self._renewals()).values()):
             await self._sleep(_IDLE)
-        # it imports the AWS SDK, which would hold the event loop for a third of a second
-        module = await asyncio.to_thread(importlib.import_module, _SOURCES)
-        sources = module.sources_of(self._settings, self._on_page)
         async with asyncio.TaskGroup() as group:
-            for source in sources:
+            for source in sources_of(self._settings, self._on_page):
                 if not source.location.entry.inventory:
-                    group.create_task(self._keep_verified(source))
+                    group.create_task(self._keep_verified(source, _counted(source, before)))
 
-    async def _keep_verified(self, source: CatalogSource) -> None:
+    async def _keep_verified(self, source: CatalogSource, counted: Renewals) -> None:
         by = tariff(self._settings.prices)
         decision = ListingDecision(s3_list_per_request(by) / s3_get_per_request(by))
-        counted, took = Renewals(), 0.0
+        took = 0.0
         while True:
             # in time for the next listing to end before workers would send HEADs
             due = source.verify_ttl * RENEW_AFTER - took * _SLOWER - _MARGIN
             await self._sleep(max(due, source.verify_ttl / 4) - took)
             began, before = monotonic(), counted
             try:
-                counted = await self._counted(source)
+                counted = _counted(source, await self._renewals())
                 await self._decide(source, decision, counted.since(before))
             except ProxyError as error:
                 _log.warning("verification: %s is left to HEAD requests: %s", source, error)
@@ -185,10 +183,6 @@ class ListVerification:
                 _log.exception("verification: %s is left to HEAD requests", source)
                 decision.give_up()
             took = monotonic() - began
-
-    async def _counted(self, source: CatalogSource) -> Renewals:
-        url, found = source.location.entry.object_base_url, await self._renewals()
-        return Renewals(found.get((url, "head"), 0.0), found.get((url, "list"), 0.0))
 
     async def _decide(
         self, source: CatalogSource, decision: ListingDecision, counted: Renewals
@@ -199,8 +193,8 @@ class ListVerification:
         if was_active and not decision.active:
             _log.info("verification: %s is left to HEAD requests, which cost less now", source)
         if decision.active and not was_active:
-            text = "verification: %s is listed each time: %d pages cost less than HEAD requests"
-            _log.info(text, source, decision.pages)
+            pages = "1 page" if decision.pages == 1 else f"{decision.pages} pages"
+            _log.info("verification: %s is now verified by listings of %s", source, pages)
 
     async def _list(self, source: CatalogSource, decision: ListingDecision, budget: int) -> None:
         pages = 0
@@ -214,9 +208,14 @@ class ListVerification:
         decision.listed(pages)
 
     async def _send_page(self, page: CatalogBatch) -> None:
-        for first in range(0, len(page.objects), BATCH):
-            self._send(replace(page, objects=page.objects[first : first + BATCH]))
-            await self._pace.rest()
+        for first in range(0, len(page.objects) or 1, BATCH):
+            batch = replace(page, objects=page.objects[first : first + BATCH])
+            async with self._turn:
+                if batch.objects:
+                    self._send(batch)
+                await self._pace.rest()  # a page costs time even if no policy chooses its objects
 
 
-_SOURCES = "nearbucket.replicas.catalog_source"
+def _counted(source: CatalogSource, found: Mapping[tuple[str, ...], float]) -> Renewals:
+    url = source.location.entry.object_base_url
+    return Renewals(found.get((url, "head"), 0.0), found.get((url, "list"), 0.0))
