@@ -12,9 +12,10 @@ from nearbucket.replicas.object_version import ObjectVersion
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from nearbucket.replicas.check_queue import Ticket
+    from nearbucket.replicas.object_version import CatalogBatch
 
 CLOCK_SKEW = 900.0
 """Seconds by which the clocks of S3 and of this machine may differ: over that, S3 refuses requests
@@ -83,7 +84,7 @@ class BucketCache:
     """The cached objects of one bucket, and the checks under way.
 
     Attributes:
-        failure: Why the last HEAD failed; empty if it did not.
+        failure: Why the last HEAD failed; empty if it did not, or if a listing came after it.
         longest: Seconds for which a result is valid at most, by any rule.
         renewals: HEADs that renewed entries of at least half that age and found no change; listings
             could have replaced them.
@@ -127,6 +128,31 @@ class BucketCache:
         """The same, for no request: counts nothing, and an old entry stays old."""
         found = self.young.get(key) or self._old.get(key)
         return None if found is None else _entry(found)
+
+    def renew(self, batch: CatalogBatch, origins: Iterable[BucketCache]) -> list[str]:
+        """Renew the entries of objects that a listing shows, as ``confirm`` does.
+
+        Not those of copies that differ from their origin's object: a mark that makes them equal
+        shows in HEADs alone.
+
+        Args:
+            batch: What the listing shows.
+            origins: Origins with copies in this bucket.
+
+        Returns:
+            The keys of which it shows another version than the known one. It may be the older one.
+        """
+        self.failure, offset, others = "", time() - monotonic(), []
+        for key, size, etag, modified in batch.objects:
+            if any(not o.has(key, size, etag) and self._differs(o, key) for o in origins):
+                continue
+            if self.confirm(key, size, etag, modified - offset, batch.seen):
+                others.append(key)
+        return others
+
+    def _differs(self, origin: BucketCache, key: str) -> bool:
+        ours, theirs = self.peek(key), origin.peek(key)
+        return ours is not None and theirs is not None and not ours.version.equals(theirs.version)
 
     def confirm(self, key: str, size: int, etag: str, since: float, seen: float) -> bool:
         """Renew the entry of an object that a listing has shown; adds no entry.

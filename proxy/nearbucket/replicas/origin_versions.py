@@ -11,7 +11,7 @@ the archive is checked, and from then on counts as no older than its side file.
 
 from __future__ import annotations
 
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearbucket.origin.failover.known_versions import ShownObject
@@ -244,17 +244,21 @@ class OriginVersions:
             news = [each for each in batch.objects if each[0] not in late]
             self._cache.learn(url, news, batch.seen)
             return
-        origin, offset, changed = self._by_url.get(url), time() - monotonic(), False
-        for key, size, etag, modified in batch.objects:
-            if bucket.confirm(key, size, etag, modified - offset, batch.seen):
-                version = ObjectVersion(size, etag, None, modified, unreadable=None)
-                entry = CachedObject.of(version, batch.seen)
-                if origin is not None:
-                    self._learn(origin, key, entry)
-                else:
-                    changed |= bucket.put(key, entry)
-        if changed:
+        origins = [each.bucket for each in self._by_url.values() if bucket in each.copies]
+        if others := bucket.renew(batch, origins):
             self._changed()
+        for key in others:
+            self._forget_all(bucket, key)
+
+    def _forget_all(self, bucket: BucketCache, key: str) -> None:
+        """Forget an object, its copies, its archive and its side files: requests check them."""
+        origin = self._by_url.get(bucket.probe.base_url)
+        if origin is not None:
+            self._forget(origin, key)
+        for each in (bucket, *(origin.copies if origin else ())):
+            each.forget(key)
+        for name in (key.rpartition(".")[0], *[f"{key}.{each}" for each in SIDE_FILES]):
+            bucket.forget(name)
 
     def _learn_copy(self, base_url: str, key: str, entry: CachedObject) -> None:
         """Keep what another worker has seen of a copy, so that all redirect to it or none."""
@@ -332,21 +336,26 @@ class OriginVersions:
         Returns:
             Whether the version is unknown now.
         """
-        bucket, now = origin.bucket, monotonic()
-        known, replaced = bucket.get(key), self.replaced(bucket.probe.base_url, key)
-        if known is None:
+        bucket, replaced = origin.bucket, self.replaced(origin.bucket.probe.base_url, key)
+        if bucket.get(key) is None:
             return False
         late = replaced is not None and replaced.is_shown_late(etag, asked)
         if not late:
-            bucket.forget(key)
+            self._forget(origin, key)
             self._changed()
-            if replaced is None or now - replaced.changed > LATELY:
-                self._replace(origin, key, known)
-            else:
-                self._replaced[bucket.probe.base_url, key] = replaced._replace(doubted=now)
-            self._check_copies(origin, key, now)
+            self._check_copies(origin, key, monotonic())
         self._cache.check(bucket, key, renews=True)
         return not late
+
+    def _forget(self, origin: _Origin, key: str) -> None:
+        """Forget the known version; responses to earlier requests do not bring it back."""
+        bucket, now = origin.bucket, monotonic()
+        known, replaced = bucket.peek(key), self.replaced(bucket.probe.base_url, key)
+        bucket.forget(key)
+        if replaced is not None and now - replaced.changed <= LATELY:
+            self._replaced[bucket.probe.base_url, key] = replaced._replace(doubted=now)
+        elif known is not None:
+            self._replace(origin, key, known)
 
     def _replace(self, origin: _Origin, key: str, known: CachedObject) -> None:
         now = monotonic()
