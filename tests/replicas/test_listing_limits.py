@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic, time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from nearbucket.event_loop import CpuShare
-from nearbucket.replicas import bucket_cache, list_verification
+from nearbucket.policy.model import Reason
+from nearbucket.replicas import (
+    bucket_cache,
+    list_verification,
+    object_cache,
+    origin_versions,
+    replica_status,
+)
 from nearbucket.replicas.bucket_cache import BucketCache, CachedObject
 from nearbucket.replicas.list_verification import ListVerification
 from nearbucket.replicas.object_version import CatalogBatch, ObjectVersion
+from nearbucket.replicas.replica_status import ReplicaStatuses
+from nearbucket.s3.copy_mark import FIELD
+from nearbucket.s3.credentials import SdkCredentials
+from nearbucket.telemetry.metrics import Counters
 from tests import build
+from tests.bucketserver import BucketServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from aiohttp import ClientSession
+
 KNOWN = ObjectVersion(7, "e", "", unreadable="")
 WRITTEN, SEEN, LISTED = 1_000.0, 5_000.0, 6_000.0
 VERIFY_TTL = 600.0
+KEYS = ["a.tar.gz", "a.tar.gz.sha256", *[f"{number}.tar.gz" for number in range(8)]]
+ARCHIVE, SUM, *_ = KEYS
+LONG = time() - 1_577_836_800  # since the objects of ``BucketServer`` were uploaded
 
 
 class Probe:
@@ -144,3 +162,152 @@ async def test_listings_of_several_buckets_rest_in_turn_also_after_pages_without
     await read_in(Turns(1, 0, 10_000, 0), sources := [Source(5), Source(5)], monkeypatch)
     assert [each.read for each in sources] == [5, 5]
     assert (rests, together) == (10, 1)
+
+
+class Shown(NamedTuple):
+    """What a response shows."""
+
+    etag: str
+    total: int | None
+    modified: str = ""
+
+
+class World:
+    """A worker that knows the objects of an origin and a target, and gets listings of both.
+
+    Attributes:
+        later: Seconds by which the worker's clock is advanced.
+        changes: How often the worker has dropped its decisions.
+    """
+
+    def __init__(self, session: ClientSession, origin: BucketServer, target: BucketServer) -> None:
+        self.origin, self.target = origin, target
+        self.later, self.changes = 0.0, 0
+        self.worker = ReplicaStatuses(session, SdkCredentials(), Counters(), self.changed)
+        site = {
+            "origin": origin.entry(),
+            "targets": {"us-west-2": target.entry()},
+            "redirect": {"verify": "match", "scheme": "http", "verify_ttl": VERIFY_TTL},
+        }
+        self.worker.prepare(build.settings(site=site, catalog={"wait": "5s"}))()
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    def monotonic(self) -> float:
+        return monotonic() + self.later
+
+    def listing(self, of: BucketServer, *only: str, age: float = LONG) -> None:
+        """The worker gets a listing of a bucket, whose objects are that old."""
+        modified = time() + self.later - age
+        held = {key: each for key, each in of.objects.items() if not only or key in only}
+        found = tuple((key, len(data), etag, modified) for key, (data, etag) in held.items())
+        batch = CatalogBatch(self.url(of), found, self.monotonic(), renews=True)
+        self.worker.origin_versions.on_listing(batch)
+
+    def url(self, of: BucketServer) -> str:
+        return next(url for url in self.worker.object_cache.buckets if str(of.port) in url)
+
+    async def settle(self, *keys: str) -> list[tuple[str, str]]:
+        """Clients request keys; the requests to the buckets that this takes."""
+        self.origin.asked.clear()
+        self.target.asked.clear()
+        for key in keys:
+            await self.worker.settle("*", "us-west-2", key)
+        return [
+            (name, key)
+            for name, server in (("origin", self.origin), ("target", self.target))
+            for method, key in server.asked
+            if method == "HEAD"
+        ]
+
+    def against(self, *keys: str) -> list[Reason | None]:
+        return [self.worker.status("*", "us-west-2", key).against for key in keys]
+
+
+@pytest.fixture
+async def world(session: ClientSession, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    held = dict.fromkeys(KEYS, b"old")
+    async with BucketServer(**held) as origin, BucketServer(**held) as target:
+        made = World(session, origin, target)
+        for module in (bucket_cache, object_cache, origin_versions, replica_status):
+            monkeypatch.setattr(module, "monotonic", made.monotonic)
+        monkeypatch.setattr(bucket_cache, "time", lambda: time() + made.later)
+        await made.settle(*KEYS)
+        assert set(made.against(*KEYS)) == {None}
+        made.changes = 0
+        yield made
+        await made.worker.close()
+
+
+async def test_changes_that_a_listing_shows_start_no_heads_but_those_of_later_requests(
+    world: World,
+) -> None:
+    world.origin.objects |= dict.fromkeys(KEYS, (b"newer", "etag-5"))
+    world.origin.asked.clear()
+    world.listing(world.origin, age=0)
+    assert world.changes == 1
+    assert not any(bucket.flights for bucket in world.worker.object_cache.buckets.values())
+    assert set(world.against(*KEYS)) == {Reason.UNVERIFIED}
+    assert await world.settle(KEYS[0]) == [("origin", KEYS[0]), ("target", KEYS[0])]
+    assert world.against(*KEYS[:2]) == [Reason.NOT_REPLICATED, Reason.UNVERIFIED]
+
+
+async def test_a_response_to_a_request_before_the_listing_does_not_bring_an_old_version_back(
+    world: World,
+) -> None:
+    asked = world.monotonic()
+    world.origin.objects |= {ARCHIVE: (b"newer", "etag-5")}
+    world.listing(world.origin, age=0)
+    world.worker.origin_versions.on_response("*", ARCHIVE, Shown('"etag-3"', 3), asked)
+    assert await world.settle(ARCHIVE) == [("origin", ARCHIVE), ("target", ARCHIVE)]
+    assert world.against(ARCHIVE) == [Reason.NOT_REPLICATED]
+
+
+@pytest.mark.parametrize(("changed", "beside"), [(ARCHIVE, SUM), (SUM, ARCHIVE)])
+async def test_a_change_in_a_listing_has_archive_and_side_file_checked(
+    world: World, changed: str, beside: str
+) -> None:
+    world.origin.objects[changed] = b"newer", "etag-5"
+    world.listing(world.origin, changed, age=0)
+    assert world.against(changed, beside) == [Reason.UNVERIFIED] * 2
+    assert ("origin", beside) in await world.settle(beside)
+    assert world.against(beside, *KEYS[2:]) == [None] * (len(KEYS) - 1)
+
+
+async def test_a_listing_that_lags_behind_does_not_replace_what_a_head_has_shown(
+    world: World,
+) -> None:
+    world.origin.objects[ARCHIVE] = b"older", "etag-5"
+    world.listing(world.origin, ARCHIVE, age=2 * LONG)
+    world.origin.objects[ARCHIVE] = b"old", "etag-3"
+    assert world.against(ARCHIVE) == [Reason.UNVERIFIED]
+    assert ("origin", ARCHIVE) in await world.settle(ARCHIVE)
+    assert world.against(ARCHIVE) == [None]
+
+
+async def test_a_copy_that_differs_is_not_renewed_by_listings_so_that_a_head_finds_its_mark(
+    world: World,
+) -> None:
+    key = ARCHIVE
+    world.target.objects[key] = b"old", "other-parts"
+    world.worker.object_cache.forget(world.url(world.target), [key])
+    await world.settle(key)
+    assert world.against(key) == [Reason.NOT_REPLICATED]
+    world.target.headers[key] = {FIELD: "etag-3"}
+    for _ in range(2):
+        world.later += 20
+        world.listing(world.origin)
+        world.listing(world.target)
+    assert await world.settle(key) == [("target", key)]
+    assert world.against(*KEYS) == [None] * len(KEYS)
+
+
+async def test_an_outage_of_the_origin_ends_with_a_listing(world: World) -> None:
+    """An object that the listing does not show may have been deleted."""
+    world.later += VERIFY_TTL + 1
+    world.origin.mode = "failing"
+    await world.settle(*KEYS)
+    assert world.against(*KEYS) == [None] * len(KEYS)
+    world.listing(world.origin, *KEYS[1:])
+    assert world.against(*KEYS) == [Reason.UNVERIFIED] + [None] * (len(KEYS) - 1)
