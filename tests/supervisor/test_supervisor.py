@@ -15,6 +15,7 @@ from nearbucket.config.file import load
 from nearbucket.frontend.returning_clients.stuck_clients import ADVICE, StuckClient
 from nearbucket.policy.explain import ExplainQuery, Explanation
 from nearbucket.supervisor import supervisor as supervisor_module
+from nearbucket.supervisor.bucket_listings import BucketListings
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -246,6 +247,23 @@ async def test_an_origin_that_is_down_in_a_worker_is_a_warning_and_in_the_status
         "sites.*.origin: bucket downloads is down, and other origins are asked: no connection or "
         "response in time"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "begins"), [({"prices": {"plan": "flat:pro"}}, 1), ({"log": {"access": "off"}}, 0)]
+)
+async def test_listings_begin_again_when_what_they_depend_on_changes(
+    more: dict[str, Any], begins: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    monkeypatch.setattr(BucketListings, "use", lambda _, settings: used.append(settings))
+    file = tmp_path / "nearbucket.yaml"
+    async with supervised(file, Worker()) as supervisor:
+        before = supervisor.settings
+        file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | more))
+        await supervisor.reload()
+        assert supervisor.settings != before
+        assert used == [supervisor.settings] * begins
 
 
 async def test_a_reload_logs_which_settings_it_changes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from nearbucket.replicas.list_verification import ListVerification
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Settings
     from nearbucket.supervisor.pool.worker_pool import WorkerPool
+
+LISTED_BY = attrgetter("sites", "catalog", "prices")
+"""The settings that what is listed depends on; ``prices`` decide whether listings cost less."""
 
 
 class BucketListings:

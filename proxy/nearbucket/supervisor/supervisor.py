@@ -23,7 +23,7 @@ from nearbucket.supervisor.admin.admin_api import application
 from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import status_of
-from nearbucket.supervisor.bucket_listings import BucketListings
+from nearbucket.supervisor.bucket_listings import LISTED_BY, BucketListings
 from nearbucket.supervisor.config_source import source_of
 from nearbucket.supervisor.observations import (
     LIST_REQUESTS,
@@ -287,7 +287,7 @@ class Supervisor:
             await self._pool.broadcast_snapshot(snapshot)
             self._use(snapshot, engine)
             self._ranges = ranges  # not before the workers have it: /readyz depends on it
-            if (settings.sites, settings.catalog) != (before.sites, before.catalog):
+            if LISTED_BY(settings) != LISTED_BY(before):
                 self._listings.use(self.settings)
             self._without_prefixes = [
                 f"{key}: the list of prefixes has no address in this region, so no client is "
