@@ -113,6 +113,7 @@ async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     try:
         yield supervisor
     finally:
+        supervisor._listings.stop()
         supervisor._origin_check.close()
         await pool.drain(Drain(25.0))
         await asyncio.gather(*running)
@@ -250,7 +251,7 @@ async def test_an_origin_that_is_down_in_a_worker_is_a_warning_and_in_the_status
 
 
 @pytest.mark.parametrize(
-    ("more", "begins"), [({"prices": {"plan": "flat:pro"}}, 1), ({"log": {"access": "off"}}, 0)]
+    ("more", "begins"), [({"prices": {"plan": "flat:pro"}}, 1), ({"limits": {"drain_grace": "7s"}}, 0)]
 )
 async def test_listings_begin_again_when_what_they_depend_on_changes(
     more: dict[str, Any], begins: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
