@@ -251,7 +251,8 @@ async def test_an_origin_that_is_down_in_a_worker_is_a_warning_and_in_the_status
 
 
 @pytest.mark.parametrize(
-    ("more", "begins"), [({"prices": {"plan": "flat:pro"}}, 1), ({"limits": {"drain_grace": "7s"}}, 0)]
+    ("more", "begins"),
+    [({"prices": {"plan": "flat:pro"}}, 1), ({"limits": {"drain_grace": "7s"}}, 0)],
 )
 async def test_listings_begin_again_when_what_they_depend_on_changes(
     more: dict[str, Any], begins: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,8 +3,9 @@
 Runs in the supervisor. It decides for each bucket, about every three quarters of
 ``redirect.verify_ttl``: at that age workers renew an entry by a HEAD. Workers count the HEADs that
 a listing could have replaced, and those that listings did replace (``Renewals``). A listing renews
-only entries that a worker has already; what is new, young, or not shown in a listing is left to
-HEADs (``BucketCache.confirm``). It takes a quarter of one core at most.
+only entries that a worker has already; what is new, young, has changed, differs from the origin's
+object, or is not shown in a listing is left to HEADs (``BucketCache.renew``). It takes a quarter of
+one core at most.
 """
 
 from __future__ import annotations
