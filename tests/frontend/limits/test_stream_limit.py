@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,17 @@ def test_a_control_group_may_have_less_memory_than_the_machine(
     files = tmp_path / "other", tmp_path / "none", tmp_path / "memory.max"
     monkeypatch.setattr(stream_limit, "_CGROUPS", files)
     assert automatic_limit(1) == (16 << 20) // MEMORY_OF_STREAM
+
+
+def test_a_machine_without_a_limit_of_a_control_group_has_all_its_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So it is on a machine with version 2 outside of containers: the root has no memory.max."""
+    (tmp_path / "memory.max").write_text("max\n", encoding="ascii")
+    monkeypatch.setattr(stream_limit, "_CGROUPS", (tmp_path / "none", tmp_path / "memory.max"))
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (resource.RLIM_INFINITY,) * 2)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert automatic_limit(1) == machine // 2 // MEMORY_OF_STREAM
 
 
 def test_it_is_made_of_the_memory_that_there_is() -> None:

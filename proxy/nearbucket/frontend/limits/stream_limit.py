@@ -121,7 +121,8 @@ def automatic_limit(workers: int) -> int:
 
 def _memory() -> int:
     """Bytes that the processes may use: those of the machine, or of the control group."""
-    return min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_group_limits())
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *_group_limits()])  # a list: there may be no limit
 
 
 def _group_limits() -> Iterator[int]:
