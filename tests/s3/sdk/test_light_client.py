@@ -44,7 +44,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "random", lambda: 0.0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # a module's may be made again in another order of tests
 def place(s3: LocalS3) -> BucketLocation:
     async def fill() -> None:
         async with s3.server.client() as client:
