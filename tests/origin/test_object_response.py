@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from nearbucket.origin.object_response import ObjectResponse
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their lengths are those of ``test_client``."""
+    monkeypatch.setattr("nearbucket.origin.failover.rest_of_body.PAUSE", 0.001)
+
+
 def part(sent: int) -> Say:
     """A 200 that breaks off after ``sent`` bytes."""
     return Say(reply("200 OK", TEXT[:sent], f"ETag: {ETAG}", length=len(TEXT)), "close")
