@@ -29,3 +29,26 @@ def test_a_start_loads_nothing_that_only_other_commands_need(
     command = [sys.executable, "-c", _LOADED.format(module)]
     loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     assert not not_needed & set(loaded.split())
+
+
+_TRUSTED = """
+import {}
+from aiohttp import connector
+context = connector._SSL_CONTEXT_VERIFIED
+print(context.verify_mode.name, context.check_hostname, len(context.get_ca_certs()))
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "nearbucket.supervisor.prefork",
+        "nearbucket.supervisor.worker.worker_process",
+        "nearbucket.cli.check.checks",
+        "nearbucket.cli.sync_report",
+    ],
+)
+def test_a_tls_context_that_no_session_uses_is_made_without_authorities(module: str) -> None:
+    command = [sys.executable, "-c", _TRUSTED.format(module)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert said.split() == ["CERT_REQUIRED", "True", "0"]

@@ -13,7 +13,9 @@ from aiohttp.test_utils import RawTestServer
 from nearbucket.errors import RangesError
 from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.ip_ranges_source import LARGEST, FetchError, RangesCache, fetch
+from tests.certificates import make_certificate
 from tests.ranges_lists import GOOD, document
+from tests.scripteds3 import Say, ScriptedS3, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +81,21 @@ async def test_anything_but_a_whole_200_is_no_document(answer: bytes) -> None:
 async def test_a_source_that_cannot_be_read_is_a_failure_not_a_crash(source: str) -> None:
     with pytest.raises(FetchError, match=r"^regions\.source: "):
         await fetch(source, None, 10.0)
+
+
+async def test_a_server_is_trusted_if_the_authorities_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = make_certificate(tmp_path, "lists.example")
+    async with ScriptedS3(Say(reply("200 OK", ONE)), tls=tls) as server:
+        with pytest.raises(FetchError, match="self-signed certificate"):
+            await fetch(f"{server.endpoint}/", None, 10.0)
+        assert server.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls.certificate))
+        body, _ = await fetch(f"{server.endpoint}/", None, 10.0)
+        assert body == ONE
+        with pytest.raises(FetchError, match="Hostname mismatch"):
+            await fetch(f"{server.endpoint.replace('127.0.0.1', 'localhost')}/", None, 10.0)
 
 
 async def test_a_file_is_read_again_only_when_it_changed(tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
         return await asyncio.to_thread(_read_changed, source, mark)
     except TimeoutError as error:
         raise FetchError(f"regions.source: no whole answer within {patience:g} s") from error
+    except aiohttp.ClientConnectorCertificateError as error:  # a ValueError, too
+        raise FetchError(f"regions.source: {error}") from error
     except ValueError as error:  # its text may be the URL, with a password
         raise FetchError("regions.source: not a URL or path that can be read") from error
     except (aiohttp.ClientError, OSError) as error:
@@ -128,14 +130,20 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
 
 async def _download(url: str, mark: str | None) -> tuple[bytes | None, str | None]:
     """GET, with the ETag as mark. Redirects are refused: they come from captive portals."""
-    import aiohttp  # noqa: PLC0415  # as in ``fetch``
+    import asyncio  # noqa: PLC0415  # as in ``fetch``
+    import ssl  # noqa: PLC0415
+    from urllib.request import getproxies  # noqa: PLC0415
 
+    import aiohttp  # noqa: PLC0415
+
+    secure = url.startswith("https:") or bool(getproxies())
+    tls = await asyncio.to_thread(ssl.create_default_context) if secure else None
     headers = {"User-Agent": f"nearbucket/{__version__}"}
     if mark is not None:
         headers["If-None-Match"] = mark
     async with (
         aiohttp.ClientSession(trust_env=True) as session,
-        session.get(url, headers=headers, allow_redirects=False) as answer,
+        session.get(url, headers=headers, allow_redirects=False, ssl=tls or True) as answer,
     ):
         if answer.status == _NOT_MODIFIED and mark is not None:
             return None, mark

@@ -1,14 +1,37 @@
-"""Certificate authorities that are trusted for S3: by our own connections, aiohttp and the SDK."""
+"""Certificate authorities that are trusted for S3: by our own connections, aiohttp and the SDK.
+
+This module is imported before aiohttp. When it is imported, aiohttp makes two TLS contexts for
+sessions that are given none, and reads the authorities for each: an eighth of the start of
+``serve``. All our sessions are given one, so here those two contexts are made without authorities.
+One that trusts no authority refuses every server.
+"""
 
 from __future__ import annotations
 
 import os
 import ssl
+from contextlib import contextmanager
 from functools import cache
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def _without_authorities() -> Iterator[None]:
+    """Have new TLS contexts read no authorities."""
+    ssl.SSLContext.set_default_verify_paths = lambda _: None  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        del ssl.SSLContext.set_default_verify_paths  # that of its base class
+
+
+with _without_authorities():
+    import aiohttp
 
 NAMES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
 """Variables that name a file of certificate authorities: OpenSSL's, then the AWS SDK's."""

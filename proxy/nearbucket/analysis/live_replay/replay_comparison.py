@@ -6,6 +6,7 @@ ask for meanwhile counts, too.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
@@ -58,7 +59,9 @@ async def counted(admin: URL) -> ReplayFigures:
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.get(admin / "metrics", raise_for_status=True) as answer,
+            session.get(
+                admin / "metrics", raise_for_status=True, ssl=ssl.create_default_context()
+            ) as answer,
         ):
             text = await answer.text()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -8,6 +8,7 @@ on this machine is asked, unless the user says that the other one is theirs.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -250,7 +251,7 @@ def _refuse_distrust(url: URL, trust: Trust) -> None:
 def _session() -> aiohttp.ClientSession:
     """No headers, cookies or decoding of its own."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context()),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
         skip_auto_headers=("user-agent", "accept", "accept-encoding"),

@@ -9,3 +9,5 @@ In reading order:
 * ``worker_drain.py``: the end of a worker.
 * ``file_limit.py``: notices that a worker has no free file descriptor.
 """
+
+from nearbucket.s3 import tls_trust as tls_trust  # before anything else imports aiohttp
