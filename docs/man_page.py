@@ -22,7 +22,7 @@ _EXIT_CODES = (
 
 def man_page() -> str:
     """The page in roff, without a date: what has not changed makes no difference."""
-    top: Any = typer.main.get_command(app)
+    top: Any = typer.main.get_command(app())
     lines = [
         f'.TH NEARBUCKET 1 "" "nearbucket {__version__}" "User commands"',
         ".SH NAME",

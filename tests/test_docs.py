@@ -245,7 +245,7 @@ def test_every_metric_is_described(name: str) -> None:
 ANALYZE = (ROOT / "docs" / "analyze.md").read_text("utf-8")
 ANALYZE_OPTIONS = [
     option
-    for parameter in typer.main.get_command(app).commands["analyze"].params  # type: ignore[attr-defined]
+    for parameter in typer.main.get_command(app()).commands["analyze"].params  # type: ignore[attr-defined]
     for option in (*parameter.opts, *parameter.secondary_opts)
     if option.startswith("--")
 ]

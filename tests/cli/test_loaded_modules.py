@@ -8,6 +8,7 @@ import sys
 import pytest
 
 _LOADED = "import sys; import {}; print(*sys.modules)"
+_LOADED_BY = "from nearbucket.cli.main import command_line; command_line({!r}); " + _LOADED
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,20 @@ def test_a_start_loads_nothing_that_only_other_commands_need(
     module: str, not_needed: set[str]
 ) -> None:
     command = [sys.executable, "-c", _LOADED.format(module)]
+    loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert not not_needed & set(loaded.split())
+
+
+@pytest.mark.parametrize(
+    ("word", "not_needed"),
+    [
+        ("--version", {"nearbucket.cli.output", "pydantic", "yaml"}),
+        ("serve", {"nearbucket.cli.ranges", "nearbucket.edge_function", "nearbucket.pricing"}),
+        ("lookup", {"nearbucket.cli.config_diff", "nearbucket.edge_function", "nearbucket.s3"}),
+    ],
+)
+def test_a_command_loads_no_other_command(word: str, not_needed: set[str]) -> None:
+    command = [sys.executable, "-c", _LOADED_BY.format(word, "sys")]
     loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     assert not not_needed & set(loaded.split())
 

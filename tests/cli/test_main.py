@@ -121,7 +121,7 @@ def test_an_error_is_a_line_a_finding_and_an_exit_code_that_says_whose_it_is(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(cli, "command_line", lambda: fail)
+    monkeypatch.setattr(cli, "command_line", lambda *_: fail)
     assert nearbucket() == (code, "", text)
 
 

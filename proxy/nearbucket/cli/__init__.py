@@ -6,14 +6,15 @@ about a request: ``explain`` and ``config diff`` call the same engine as a worke
 
 In reading order:
 
-* ``main.py``: the entry point, exit codes, and the commands ``serve``, ``demo``, ``config schema``
-  and ``config show``.
+* ``main.py``: the entry point and exit codes; loads the command that is called.
 * ``output.py``: options that several commands share, and how results are printed.
+* ``serve_command.py``: ``serve``, which runs the proxy.
 * ``init_command.py``: ``init``, which writes a first configuration.
 * ``explain_command.py``: ``explain``, by the policy alone or by what a running server knows.
 * ``ranges.py``: ``lookup`` and ``ranges``, the commands about AWS's list of IP prefixes.
 * ``sync.py``: ``sync``, which copies objects from the origin bucket to the target buckets.
 * ``sync_report.py``: the progress lines and the summary of ``sync``.
+* ``config_commands.py``: ``config``, which shows the configuration or its schema.
 * ``config_diff.py``: ``config diff``, which compares two configurations.
 * ``config_diff_report.py``: how the differences are shown.
 * ``compile_cloudfront.py``: ``compile cloudfront``, which writes the policy as an edge function.

@@ -6,6 +6,7 @@ and no file of it is left.
 
 In reading order:
 
+* ``demo_command.py``: the command and its option.
 * ``demo.py``: sets everything up, runs the ``curl`` commands, and cleans up.
 * ``sample_log.py``: makes the access log of the report.
 * ``seaweedfs.py``: starts and stops SeaweedFS, the S3 server. The tests use it, too.

@@ -1,0 +1,57 @@
+"""The command ``nearbucket serve``."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import Annotated
+
+import typer
+
+from nearbucket.cli.output import NEEDS_ATTENTION, Config, exit_code
+from nearbucket.config.file import load
+from nearbucket.errors import ProxyError
+from nearbucket.s3.sdk.direct_access import refuse_variables
+
+_log = logging.getLogger(__name__)
+
+
+def serve(
+    config: Config = None,
+    *,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Get the ports of the instance that has the same addresses, which then ends.",
+        ),
+    ] = False,
+) -> None:
+    """Run the proxy. SIGTERM drains and stops it, SIGHUP reloads the configuration.
+
+    Exit code 1 if the drain had to cut answers.
+    """
+    gc.disable()  # until the workers are forked (see gc.freeze); imports create no garbage
+    import uvloop  # noqa: PLC0415  # these imports would make every other command slower
+
+    from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
+    from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
+    from nearbucket.telemetry.process_log import ProcessLog  # noqa: PLC0415
+
+    settings = load(config)
+    refuse_variables(settings)
+    log = ProcessLog(settings.log.format, "supervisor")
+    logging.getLogger().setLevel(settings.log.level.upper())
+    try:
+        workers = launch(settings, take_over=take_over)
+        log.start()
+        try:
+            complete = uvloop.run(Supervisor(config, settings, workers).run())
+        except Exception as error:  # standard error may have no reader: only the log may write
+            expected = isinstance(error, ProxyError | OSError)
+            _log.critical("%s", error, exc_info=None if expected else error)
+            raise typer.Exit(exit_code(error)) from None
+    finally:
+        log.close()
+    if not complete:
+        raise typer.Exit(NEEDS_ATTENTION)
