@@ -20,7 +20,10 @@ _LOADED_BY = "from nearbucket.cli.main import command_line; command_line({!r}); 
             {"aiohttp", "asyncio", "botocore", "pyarrow.parquet", "rich.progress", "ssl"},
         ),
         ("nearbucket.supervisor.prefork", {"aiobotocore", "botocore.client"}),
-        ("nearbucket.supervisor.supervisor", {"aiobotocore", "botocore.client"}),
+        (
+            "nearbucket.supervisor.supervisor",
+            {"aiobotocore", "botocore.client", "nearbucket.replicas.catalog_source"},
+        ),
         ("nearbucket.replication.replicator", {"aiobotocore", "botocore.client"}),
     ],
 )

@@ -22,7 +22,6 @@ from nearbucket.event_loop import CpuShare
 from nearbucket.pricing.bill import s3_get_per_request, s3_list_per_request
 from nearbucket.pricing.tariff import tariff
 from nearbucket.replicas.bucket_cache import RENEW_AFTER
-from nearbucket.replicas.catalog_source import sources_of
 from nearbucket.replicas.warm_up import BATCH, PAUSE, SHARE
 
 if TYPE_CHECKING:
@@ -160,6 +159,8 @@ class ListVerification:
         before = await self._renewals()  # workers go on counting when a configuration is reloaded
         while not any((await self._renewals()).values()):
             await self._sleep(_IDLE)
+        from nearbucket.replicas.catalog_source import sources_of  # noqa: PLC0415  # heavy
+
         async with asyncio.TaskGroup() as group:
             for source in sources_of(self._settings, self._on_page):
                 if not source.location.entry.inventory:

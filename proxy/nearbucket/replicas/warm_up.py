@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nearbucket.errors import ProxyError
 from nearbucket.event_loop import CpuShare
-from nearbucket.replicas.catalog_source import sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +84,8 @@ class WarmUp:
 
     async def run(self) -> None:
         """Read every bucket, to its end or to its share of the object caches; never raises."""
+        from nearbucket.replicas.catalog_source import sources_of  # noqa: PLC0415  # heavy
+
         self._sources, self._state = sources_of(self._settings, self._on_page), "running"
         _log.info("warm-up: reads %d buckets", len(self._sources))
         began, ticker = time.monotonic(), asyncio.create_task(self._log_progress())
