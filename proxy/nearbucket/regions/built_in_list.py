@@ -1,6 +1,7 @@
 """AWS's list as it was when this version was released, for use until the first fetch.
 
-``ip-ranges.json.gz`` is the document as AWS published it; ``make ranges`` renews it.
+``ip-ranges.json.gz`` is the document as AWS published it, and ``ip-ranges.prepared.gz`` the
+prepared list of it; ``make ranges`` renews both.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from nearbucket.config.settings import AWS_LIST
-from nearbucket.regions.ip_ranges import read_ranges
+from nearbucket.regions.prepared_list import read_list
 
 if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import Ranges
@@ -24,7 +25,7 @@ _START = 200
 def built_in_list(source: str, *, newer_than: int | None = None) -> Ranges | None:
     """The built-in list, or None if it does not apply.
 
-    Takes 60 ms of CPU time; less than 1 if the list does not apply.
+    Takes 20 ms of CPU time; less than 1 if the list does not apply.
 
     Args:
         source: ``regions.source``. The list applies to AWS's URL alone: lists of different sources
@@ -33,12 +34,14 @@ def built_in_list(source: str, *, newer_than: int | None = None) -> Ranges | Non
     """
     if source != AWS_LIST:
         return None
-    file = files("nearbucket.regions") / "ip-ranges.json.gz"
-    with file.open("rb") as packed, gzip.open(packed) as document:
+    folder = files("nearbucket.regions")
+    with (folder / "ip-ranges.json.gz").open("rb") as packed, gzip.open(packed) as document:
         start = document.read(_START)
         if newer_than is not None and _token(start) <= newer_than:
             return None
-        return replace(read_ranges(start + document.read()), built_in=True)
+        body = start + document.read()
+    prepared = gzip.decompress((folder / "ip-ranges.prepared.gz").read_bytes())
+    return replace(read_list(body, prepared), built_in=True)
 
 
 def _token(start: bytes) -> int:
