@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-ENTITY_TAG = re.compile(r'(W/)?"([!#-~\x80-\U0010ffff]*)"')
+ENTITY_TAG = re.compile(r'(W/)?"([^\x00-\x20"\x7f]*)"')
 PRECONDITIONS = frozenset(
     {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
 )
