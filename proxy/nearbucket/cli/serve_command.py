@@ -31,7 +31,7 @@ def serve(
 
     Exit code 1 if the drain had to cut answers.
     """
-    gc.disable()  # until the workers are forked (see gc.freeze); imports create no garbage
+    gc.disable()  # until it is ready; there is no garbage before, and freezing it helps the forks
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415

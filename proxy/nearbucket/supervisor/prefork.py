@@ -68,7 +68,8 @@ class PreforkedWorkers(NamedTuple):
 def launch(settings: Settings, *, take_over: bool = False) -> PreforkedWorkers:
     """Bind the public port, or get it from another process, and fork the workers.
 
-    Must be called before there are threads or an event loop. Switches the garbage collector on.
+    Must be called before there are threads or an event loop, and with the garbage collector off: it
+    is on in the workers.
 
     Raises:
         ConfigError: The certificate or the authorities cannot be used, or the address cannot be
@@ -81,7 +82,6 @@ def launch(settings: Settings, *, take_over: bool = False) -> PreforkedWorkers:
     listeners, given = _listeners(settings, count, take_over=take_over)
     trusted()  # read once for all workers
     gc.freeze()  # a collection writes to every object it visits, which would end its being shared
-    gc.enable()
     memory = os.memfd_create("nearbucket")
     os.ftruncate(memory, SIZE)
     first = _fork(listeners, memory, settings.log.format, given.sockets)
@@ -177,6 +177,7 @@ def _fork(
 def _be_worker(given: Inherited, others: Iterable[socket.socket]) -> NoReturn:
     """Run a worker in the forked process, and end the process."""
     status = 1
+    gc.enable()
     try:
         for each in others:
             each.close()  # a copy of a channel would keep it open when the supervisor is gone

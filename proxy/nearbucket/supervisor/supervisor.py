@@ -7,6 +7,7 @@ every worker apply it, and uses it for the admin port. Clients' requests never c
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,8 @@ class Supervisor:
         tasks = [asyncio.create_task(each) for each in always]
         try:
             await self._pool.ready(self._stop)
+            gc.freeze()  # the list, above all; off until here, see ``serve_command``
+            gc.enable()
             if await self._shutdown.take_over(self.not_ready):
                 await admin.start()
             tasks.append(asyncio.create_task(self._shutdown.hand_over(self.settings, admin)))
