@@ -15,8 +15,7 @@ import gc
 import io
 import pickle
 import struct
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.replicas.object_version import CatalogBatch, VersionReport
 from nearbucket.supervisor.snapshot import Snapshot
@@ -41,15 +40,13 @@ _LENGTH = struct.Struct("!I")
 _MORE = 1 << 31  # bit of a length: more parts of the message follow
 
 
-@dataclass(frozen=True, slots=True)
-class StatsRequest:
+class StatsRequest(NamedTuple):
     """To a worker: send your metrics, with this number."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(NamedTuple):
     """To a worker: finish the open connections, and end (``Worker.drain``).
 
     If it drains already, ``cut_after`` counts anew, and the rest has no meaning.
@@ -60,32 +57,27 @@ class Drain:
     sockets_stay: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ServeSockets:
+class ServeSockets(NamedTuple):
     """To a worker: accept connections on the sockets of these workers too, and on no others."""
 
     slots: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(NamedTuple):
     """From a worker, once a second: its event loop runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """From a worker: it accepts connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotRefused:
+class SnapshotRefused(NamedTuple):
     """From a worker: the last snapshot cannot be applied, and the one before is in use."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(NamedTuple):
     """From a worker: its metrics, and what else the admin port shows.
 
     ``number`` is that of the request, or ``LAST_STATS``; ``down`` says why targets and origins are,
@@ -95,34 +87,30 @@ class Stats:
     number: int
     values: Values
     stuck_clients: tuple[StuckClient, ...] = ()
-    down: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    down: Mapping[tuple[str, str], str] = {}
     missing_copies: tuple[MissingCopy, ...] = ()
     recent: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainRequest:
+class ExplainRequest(NamedTuple):
     """To a worker: explain the decision for a request; ``number`` is for the reply."""
 
     number: int
     query: ExplainQuery
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainReply:
+class ExplainReply(NamedTuple):
     """From a worker: the explanation, by what it knows of the copies."""
 
     number: int
     explanation: Explanation
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialsRequest:
+class CredentialsRequest(NamedTuple):
     """From a worker: send the credentials of the AWS SDK's chain."""
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialsReply:
+class CredentialsReply(NamedTuple):
     """To a worker: credentials, or status and detail of an ``OriginError``."""
 
     credentials: Credentials | None
