@@ -103,8 +103,10 @@ class _Builder:
             else:
                 width = 1 << below * _BYTE - length
                 values[place : place + width] = [value] * width
-        spread = {value: self._reach(value, below) for value in set(values)}
-        node = [spread[value] for value in values]
+        node: list[object] = list(values)
+        if below not in self._stops:
+            spread = {value: self._reach(value, below) for value in set(values)}
+            node = [spread[value] for value in values]
         for place, listed in longer.items():
             node[place] = self._node(below, values[place], listed)
         return tuple(node)
