@@ -210,7 +210,7 @@ def same_answers(trio: Trio, pieces: list[bytes]) -> None:
     assert others_counts == [counts, counts]
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @given(pieces=_pieces())
 @example(pieces=[_PLAIN, _STREAM, _PLAIN])
 @example(pieces=[_STREAM, _PLAIN + _STREAM, _PLAIN])

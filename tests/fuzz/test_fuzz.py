@@ -1,7 +1,7 @@
 """Whatever bytes come, the pure core does not fail, and sends no client to a foreign host.
 
 Hypothesis makes bytes and values around the grammar; each target has a law that has to hold. ``make
-test`` runs 200 examples of each; ``make test-long`` runs every target again with new ones for its
+test`` runs 100 examples of each; ``make test-long`` runs every target again with new ones for its
 part of ``FUZZ_SECONDS``, by default 60, and prints how many ran.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
-EXAMPLES = 200
+EXAMPLES = 100
 HOSTS = {
     f"{bucket}.s3.{stack}{region}.amazonaws.com"
     for bucket, region in (("downloads", "us-east-1"), ("us-west-2-downloads", "us-west-2"))

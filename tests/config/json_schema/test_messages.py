@@ -194,7 +194,7 @@ EDITS = st.lists(
 
 
 @given(EDITS)
-@profile(max_examples=150, database=None)
+@profile(max_examples=50, database=None)
 def test_a_file_with_any_mistakes_is_valid_or_named_with_its_lines(
     tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, int, str]]
 ) -> None:
