@@ -151,7 +151,7 @@ class SiteOrigins:
 
     def _failure(self, failures: Mapping[OriginClient, OriginError]) -> OriginError:
         """The failure of all origins: the status of the first, and what happened at each."""
-        first = failures.get(self._origins[0]) or next(iter(failures.values()))
+        first = failures[self._origins[0]]
         others = [error.detail for error in failures.values() if error is not first]
         return OriginError(first.status, "; ".join([first.detail, *others]))
 
