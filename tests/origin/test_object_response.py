@@ -8,6 +8,7 @@ import pytest
 
 from nearbucket.errors import OriginError
 from nearbucket.s3.http_session import client_session
+from tests.bucketserver import until
 from tests.origin.opening import OK, TEXT, fetch, held, scripted
 from tests.scripteds3 import ETAG, Say, error, reply, rest
 
@@ -175,3 +176,17 @@ async def test_bytes_beyond_the_announced_length_are_not_served(session: ClientS
     async with scripted(session, Say(raw), OK, OK) as (origin, _, _counted):
         assert (await fetch(origin, "k")).body == TEXT
         assert (await fetch(origin, "k")).body == TEXT
+
+
+async def test_a_receive_buffer_may_be_fixed_when_its_connection_was_just_lost(
+    session: ClientSession,
+) -> None:
+    async with (
+        scripted(session, part(4)) as (origin, _, _counted),
+        await origin.open("GET", "k", {}) as answer,
+    ):
+        assert answer._response is not None
+        connection = answer._response.connection
+        assert connection is not None
+        await until(lambda: connection.transport is None)
+        answer.fix_receive_buffer(fixed=True)

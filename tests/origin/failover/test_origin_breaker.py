@@ -50,14 +50,18 @@ def test_a_timeout_opens_it_at_once_and_once() -> None:
     assert changes == ["no connection or response in time"]
 
 
-@pytest.mark.parametrize("status", [0, 429, 500, 503])
-def test_five_failures_in_a_row_open_it(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "last"),
+    [(0, "no connection, or no response")]
+    + [(status, f"it answered {status}") for status in (429, 500, 503)],
+)
+def test_five_failures_in_a_row_open_it_and_it_tells_the_last(status: int, last: str) -> None:
     breaker, changes = made()
     for _ in range(FALL - 1):
         breaker.on_status(status)
     assert not changes
     breaker.on_status(status)
-    assert len(changes) == 1
+    assert changes == [f"5 failures in a row, at last {last}"]
 
 
 @pytest.mark.parametrize("answer", [200, 206, 304, 403, 404, 412, 416])
