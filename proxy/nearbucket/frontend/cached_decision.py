@@ -86,9 +86,7 @@ class ObjectEntry:
         """
         of_text, of_date, answer, sent = self.last_redirect
         if of_text is text:
-            answer = answer.replace(
-                of_date, date, 1
-            )  # URLs before it have no spaces, as a date has
+            answer = answer.replace(of_date, date)  # URLs have no spaces, as a date has
         else:
             answer, sent = text.fill(self.path, date), text.size + len(self.path)
         self.last_redirect = text, date, answer, sent

@@ -103,8 +103,9 @@ class _Exchange:
         response: web.StreamResponse
         if (refused := self._over_limit(self._decision)) is not None:
             return refused
-        if self._decision.reason is Reason.UNVERIFIED:
-            await self._settle()
+        match self._decision:
+            case Stream(reason=Reason.UNVERIFIED) as undecided:
+                await self._settle(undecided)
         match self._decision:
             case RedirectTo() as decision:
                 response = redirection(decision, reason_header=reason_header)
@@ -145,18 +146,17 @@ class _Exchange:
         policy = self._context.decider.engine.site_of(asked, split_target(asked.target).authority)
         return [] if policy is None else list(policy.sent_to)
 
-    async def _settle(self) -> None:
+    async def _settle(self, undecided: Stream) -> None:
         """Wait for the check of the copy, at most ``catalog.wait``, and decide again."""
-        undecided, context = self._decision, self._context
-        replicas = context.decider.replicas
-        if replicas is not None and not isinstance(undecided, Refuse):
-            self._missing = await replicas.settle(
+        decider = self._context.decider
+        if decider.replicas is not None:
+            self._missing = await decider.replicas.settle(
                 undecided.site,
                 undecided.region or "",
                 undecided.key,
                 client_network(undecided.client),
             )
-            self._decision = await context.decider.decide_later(self._request, self._started)
+            self._decision = await decider.decide_later(self._request, self._started)
 
     def failed(self) -> None:
         """Note an error of our own: unless an answer has begun, the client gets 500."""

@@ -163,7 +163,7 @@ class AiohttpConnection(RequestHandler):
         resp, reset = await super().finish_response(request, resp, start_time)
         self._answered += 1
         self._last = request.content
-        self._is_done = reset or not resp.keep_alive
+        self._is_done = not resp.keep_alive
         if not reset:
             self._parse()
             self.client.answered(
