@@ -511,7 +511,7 @@ def test_what_is_redirected_to_the_cdn_says_nothing_of_what_only_this_host_can_a
     made = build.snapshot(build.settings(site={"bypass": bypass}))
     serving.context.apply(made.settings, made.table, made.cdn)
     fields = "HTTP/1.1\r\nHost: b\r\n\r\n"
-    first = serving.answer(f"GET /a.tar.gz {fields}".encode())
+    first, _ = [serving.answer(f"GET /a.tar.gz {fields}".encode()) for _ in range(2)]
     assert b"Location: https://cdn.example/a.tar.gz\r\n" in first
     for _ in range(3):
         head = f"GET /a.tar.gz?X-Amz-Signature=1 {fields}".encode()

@@ -6,7 +6,18 @@ import asyncio
 import socket
 from typing import Any
 
-from nearbucket.frontend.limits.connection_timeouts import CLOSE_GRACE, ConnectionTimeouts
+import pytest
+
+from nearbucket.config.settings import Limits
+from nearbucket.frontend.limits.connection_timeouts import (
+    BUSY,
+    CLOSE_GRACE,
+    FIRST_REQUEST,
+    HEAD,
+    IDLE,
+    ConnectionTimeouts,
+    Phase,
+)
 
 
 class LostBelow(asyncio.Transport):
@@ -55,3 +66,25 @@ def test_a_closed_connection_stays_while_its_client_takes_bytes_from_the_kernel(
         assert not timeouts.stalled(transport, 174.0, 75.0)
         assert not timeouts.stalled(transport, 248.0, 75.0), "the client has taken some meanwhile"
         assert timeouts.stalled(transport, 250.0, 75.0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "closing_idle", "most"),
+    [
+        (IDLE, False, 75.0),
+        (HEAD, False, 10.0),
+        (HEAD, True, 10.0),
+        (IDLE, True, FIRST_REQUEST),
+        (BUSY, True, None),
+    ],
+)
+def test_a_connection_expires_when_it_has_waited_longer_than_its_phase_allows(
+    phase: Phase, most: float | None, *, closing_idle: bool
+) -> None:
+    timeouts, limits = ConnectionTimeouts(), Limits(idle_timeout="75s", header_timeout="10s")
+    timeouts.phase = phase
+    timeouts.since = timeouts._connected = 1000.0
+    for waited in (10.0, 75.0, FIRST_REQUEST, 1e6):
+        for more in (0.0, 0.25):
+            expired = timeouts.expired(1000.0 + waited + more, limits, closing_idle=closing_idle)
+            assert expired is (most is not None and waited + more > most)

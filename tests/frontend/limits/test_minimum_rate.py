@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +22,7 @@ class Connection:
     def __init__(self) -> None:
         self.acked = 0
         self.waiting = 1
+        self.is_closed = False
 
     def get_extra_info(self, _name: str) -> Connection:
         return self
@@ -29,6 +31,8 @@ class Connection:
         return self.waiting
 
     def getsockopt(self, _level: int, _option: int, size: int) -> bytes:
+        if self.is_closed:
+            raise OSError(errno.EBADF, "Bad file descriptor")
         return struct.pack("=120xQ", self.acked).ljust(size, b"\0")
 
 
@@ -68,3 +72,11 @@ def test_a_pause_that_idle_timeout_allows_is_made_good() -> None:
 
 def test_nothing_is_taken_off_while_s3_is_the_slower_side() -> None:
     assert ended_after(0, waiting=0) is None
+
+
+def test_a_connection_that_was_closed_meanwhile_keeps_its_credit() -> None:
+    connection = Connection()
+    transport = cast("asyncio.Transport", connection)
+    credit = ClientCredit(transport, 0.0, GRACE)
+    connection.is_closed = True
+    assert not credit.used_up(transport, 2 * GRACE, KIB, GRACE)
