@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nearbucket.replicas import bucket_cache
 from nearbucket.replicas.bucket_cache import CLOCK_SKEW, BucketCache, CachedObject
 from nearbucket.replicas.object_version import ABSENT, LOCKED, ObjectVersion
 
@@ -84,3 +85,22 @@ def test_a_head_is_spared_once_for_each_listing_and_only_if_a_request_needs_the_
         assert cache.spared == number
     cache.confirm("a", 7, "e", WRITTEN, LISTED + 9)
     assert cache.spared == 3
+
+
+@pytest.mark.parametrize(
+    ("upload", "since"),
+    [
+        pytest.param(SEEN + 600, SEEN + 600, id="two fifths of the age"),
+        pytest.param(SEEN + 500, SEEN + 500, id="half the age"),
+        pytest.param(SEEN + 499, SEEN, id="more than half of it"),
+        pytest.param(SEEN - 1, SEEN, id="it would be older"),
+    ],
+)
+def test_an_upload_counts_if_it_makes_the_version_half_as_old(
+    monkeypatch: pytest.MonkeyPatch, upload: float, since: float
+) -> None:
+    cache = BucketCache(Probe(), lambda: None)
+    cache.put("a", CachedObject(KNOWN, LISTED, SEEN))
+    monkeypatch.setattr(bucket_cache, "monotonic", lambda: SEEN + 1000)
+    assert cache.make_younger("a", upload) is (since != SEEN)
+    assert cache.get("a") == CachedObject(KNOWN, LISTED, since)

@@ -381,8 +381,10 @@ async def test_a_head_is_an_error_if_s3_refuses_more_than_the_object(
     session: ClientSession, head: str, get: bytes, why: str
 ) -> None:
     async with ScriptedS3(Say(reply(head)), Say(get)) as server:
-        with pytest.raises(OriginError, match=f"bucket bkt in us-east-1 answered {why}"):
+        named = f"bucket bkt in us-east-1 answered {why}"
+        with pytest.raises(OriginError, match=named) as raised:
             await scripted(session, server).head_object("a")
+    assert raised.value.status == 502
 
 
 @pytest.mark.parametrize(
