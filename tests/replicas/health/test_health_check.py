@@ -197,6 +197,23 @@ async def test_questions_that_fail_one_after_the_other_cause_few_about_the_bucke
     await world.checker.close()
 
 
+async def test_a_failure_long_after_the_last_probe_is_followed_by_a_probe_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "INTERVAL", 600.0)
+    monkeypatch.setattr(module, "RETRY_INTERVAL", 60.0)
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    bucket = Bucket("east", [GOOD])
+    world = World(bucket)
+    world.checker.use([(bucket, TEXT)])
+    await until(lambda: bucket.asked == 1)
+    now[0] += 60.0
+    world.checker.failed("east", "no answer")
+    await until(lambda: bucket.asked == 2)
+    await world.checker.close()
+
+
 async def test_a_key_that_was_there_tells_a_closed_bucket_from_one_we_may_not_list() -> None:
     bucket = Bucket("east", [FORBIDDEN])
     world = World(bucket)
