@@ -193,7 +193,8 @@ def _outcome(mutant: Mutant, run: Run, count: int, seconds: float) -> Outcome:
         return Outcome(mutant, run.over, "", seconds)
     if run.code == 0:
         return Outcome(mutant, "survived", f"{count} tests passed", seconds)
-    if run.code not in {1, 2}:  # pytest's codes of failed tests, and of files it cannot import
+    # pytest's codes of failed tests, and of files it cannot import; of a conftest.py that is 4
+    if run.code not in {1, 2} and "ImportError while loading conftest" not in run.output:
         return Outcome(mutant, "error", f"pytest ended with exit code {run.code}", seconds)
     failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", run.output, re.MULTILINE)
     return Outcome(mutant, "killed", failed[1] if failed else f"exit code {run.code}", seconds)
