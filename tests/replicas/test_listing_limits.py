@@ -117,8 +117,10 @@ class Turns:
 
     def __init__(self, counted: int, *each_turn: int) -> None:
         self.heads, self._left, self.over = counted, [*each_turn], asyncio.Event()
+        self.slept: list[float] = []
 
-    async def sleep(self, _: float) -> None:
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
         if not self._left:
             self.over.set()
             await asyncio.Event().wait()
@@ -144,6 +146,28 @@ async def test_heads_that_workers_have_counted_before_a_reload_pay_for_no_listin
     source = Source(pages=50)
     await read_in(Turns(1 + before, 250), [source], monkeypatch)
     assert source.read == 11  # ten pages cost half of these HEADs; the next one is too many
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 449.0), (20.0, 399.0), (240.0, -90.0)])
+async def test_a_listing_begins_early_enough_to_take_half_as_long_again_as_the_last_one(
+    took: float, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, times = Turns(1, 250), iter([0.0, took])  # before and after the listing
+    monkeypatch.setattr(list_verification, "monotonic", lambda: next(times))
+    await read_in(turns, [Source(pages=1)], monkeypatch)
+    assert turns.slept == [449.0, pause]
+
+
+async def test_the_log_tells_when_a_bucket_begins_to_be_listed_and_when_that_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", list_verification.__name__)
+    source = Source(pages=1)
+    await read_in(Turns(1, 0, 250, 0, 0), [source], monkeypatch)
+    assert caplog.messages == [
+        f"verification: {source} is now verified by listings of 1 page",
+        f"verification: {source} is left to HEAD requests, which cost less now",
+    ]
 
 
 async def test_listings_of_several_buckets_rest_in_turn_also_after_pages_without_objects(
