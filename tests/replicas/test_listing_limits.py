@@ -221,12 +221,19 @@ class World:
     def monotonic(self) -> float:
         return monotonic() + self.later
 
-    def listing(self, of: BucketServer, *only: str, age: float = LONG) -> None:
-        """The worker gets a listing of a bucket, whose objects are that old."""
+    def listing(
+        self, of: BucketServer, *only: str, age: float = LONG, first_began: float | None = None
+    ) -> None:
+        """The worker gets a listing of a bucket, whose objects are that old.
+
+        One that renews, and began now; or the first one, which began at a monotonic time.
+        """
         modified = time() + self.later - age
         held = {key: each for key, each in of.objects.items() if not only or key in only}
         found = tuple((key, len(data), etag, modified) for key, (data, etag) in held.items())
-        batch = CatalogBatch(self.url(of), found, self.monotonic(), renews=True)
+        renews = first_began is None
+        began = self.monotonic() if first_began is None else first_began
+        batch = CatalogBatch(self.url(of), found, began, renews=renews)
         self.worker.origin_versions.on_listing(batch)
 
     def url(self, of: BucketServer) -> str:
@@ -325,6 +332,30 @@ async def test_a_copy_that_differs_is_not_renewed_by_listings_so_that_a_head_fin
         world.listing(world.target)
     assert await world.settle(key) == [("target", key)]
     assert world.against(*KEYS) == [None] * len(KEYS)
+
+
+async def test_a_first_listing_brings_no_version_back_that_is_in_doubt_since_it_began(
+    world: World,
+) -> None:
+    before = world.monotonic()
+    shown = Shown('"etag-5"', None)  # a 304 with another ETag: S3 is asked which is newer
+    world.worker.origin_versions.on_response("*", ARCHIVE, shown, world.monotonic())
+    world.listing(world.origin, first_began=before)
+    assert world.against(ARCHIVE) == [Reason.UNVERIFIED]
+    world.origin.objects[ARCHIVE] = (b"newer", "etag-5")
+    world.listing(world.origin, first_began=world.monotonic())
+    assert world.against(ARCHIVE) == [Reason.NOT_REPLICATED]
+
+
+@pytest.mark.parametrize("renews", [True, False])
+async def test_a_listing_of_a_bucket_that_a_reload_has_removed_changes_nothing(
+    world: World, *, renews: bool
+) -> None:
+    objects = ((ARCHIVE, 9, "etag-5", time()),)
+    batch = CatalogBatch("http://removed.example/", objects, world.monotonic(), renews=renews)
+    world.worker.origin_versions.on_listing(batch)
+    assert world.changes == 0
+    assert set(world.against(*KEYS)) == {None}
 
 
 async def test_an_outage_of_the_origin_ends_with_a_listing(world: World) -> None:
