@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
@@ -163,3 +165,16 @@ def test_a_page_names_the_next_one() -> None:
 def test_what_is_no_page_is_an_error(data: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_page(data)
+
+
+@pytest.mark.parametrize("data", [document(item()), b"no page"], ids=["a page", "no page"])
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_afterwards_if_it_was_before(data: bytes, *, collects: bool) -> None:
+    if not collects:
+        gc.disable()
+    try:
+        with suppress(ValueError):
+            parse_page(data)
+        assert gc.isenabled() is collects
+    finally:
+        gc.enable()
