@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.telemetry.history.traffic_history import WINDOWS, TrafficHistory, quantile
-from nearbucket.telemetry.metrics import SECONDS
+from nearbucket.telemetry.metrics import OTHER_AWS_BYTES, OTHER_AWS_REQUESTS, SECONDS
 
 if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
@@ -134,3 +134,26 @@ def test_a_quantile_lies_in_the_bucket_of_the_answer_that_it_is() -> None:
 )
 def test_a_quantile_of_one_bucket(counts: list[float], expected: float | None) -> None:
     assert quantile(counts, 0.5) == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("nearbucket_redirects_total", "redirects"),
+        ("nearbucket_redirected_bytes_total", "redirected_bytes"),
+        ("nearbucket_saved_usd_total", "saved_usd"),
+        ("nearbucket_bypasses_total", "bypasses"),
+        ("nearbucket_streamed_bytes_total", "streamed_bytes"),
+        ("nearbucket_shadow_bytes_total", "shadow_bytes"),
+        ("nearbucket_shadow_usd_total", "shadow_usd"),
+        (OTHER_AWS_REQUESTS, "other_aws_requests"),
+        (OTHER_AWS_BYTES, "other_aws_bytes"),
+        ("nearbucket_responses_total", "responses"),
+        ("nearbucket_request_seconds", "seconds"),
+        ("nearbucket_verification_usd_total", "verification_usd"),
+    ],
+)
+def test_each_metric_is_found_by_its_short_name(metric: str, name: str) -> None:
+    history = TrafficHistory(START)
+    history.add(START + 10, {metric: {("dl", "us-west-2"): 7.0}})
+    assert history.whole("hour").sum(name) == 7.0
