@@ -63,7 +63,10 @@ class Client:
     """One machine, or many behind one address.
 
     Attributes:
+        port: Port of the product.
+        host: Host that it asks for.
         address: By which the product knows it.
+        turns: How many requests of all clients may be under way at a time.
         agent: Its User-Agent.
         fields: Further fields of each request.
         follows: Whether it follows redirects; a script without ``curl -L`` does not.
@@ -74,6 +77,7 @@ class Client:
     port: int
     host: str
     address: str
+    turns: asyncio.Semaphore
     agent: str = CURL
     fields: Mapping[str, str] = field(default_factory=dict)
     follows: bool = True
@@ -132,7 +136,7 @@ class Client:
             lines.append("Connection: close")
         lines += [f"{name}: {value}" for name, value in fields.items()]
         raw = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        async with asyncio.timeout(PATIENCE):
+        async with self.turns, asyncio.timeout(PATIENCE):
             kept = self._kept.pop(parts.netloc, None)
             if kept is not None:
                 try:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 16
 HEAD_LIMIT = 1 << 17
+KEPT = 4
+"""Idle connections to the S3 server that a door keeps."""
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Mode(Enum):
@@ -102,7 +106,7 @@ class Door:
         self.copied: Counter[str] = Counter()
         self.sent = 0
         self.port = port
-        self._to = urlsplit(endpoint)
+        self._to_server = _ToServer(endpoint)
         self._mode = Mode.OPEN
         self._passes = asyncio.Event()
         self._passes.set()
@@ -158,6 +162,7 @@ class Door:
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._to_server.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -183,7 +188,7 @@ class Door:
         task = asyncio.current_task()
         assert task is not None
         self._tasks[task] = writer
-        visit = _Visit(self, self._to.hostname or "", self._to.port or 80, reader, writer)
+        visit = _Visit(self, self._to_server, reader, writer)
         try:
             while await visit.one():
                 pass
@@ -191,7 +196,7 @@ class Door:
             writer.transport.abort()
         finally:
             del self._tasks[task]
-            visit.end()
+            writer.close()
 
     def note(self, head: Head) -> Asker:
         """Count a request."""
@@ -219,20 +224,52 @@ def _asker(head: Head) -> Asker:
     return Asker.PRODUCT if signed else Asker.UNSIGNED
 
 
+class _ToServer:
+    """A door's connections to the S3 server: held while a request needs one, few are kept.
+
+    The product keeps many idle connections to each door; with one behind each, a story would need
+    more descriptors than the 1,024 that a user usually has.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        parts = urlsplit(endpoint)
+        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._idle: list[Streams] = []
+
+    async def take(self) -> Streams:
+        """One on which no request is under way."""
+        while self._idle:
+            streams = self._idle.pop()
+            if not streams[0].at_eof() and not streams[1].is_closing():
+                return streams
+        return await asyncio.open_connection(self._host, self._port, limit=HEAD_LIMIT)
+
+    def give_back(self, streams: Streams) -> None:
+        """Keep one whose response has been read whole."""
+        if len(self._idle) < KEPT:
+            self._idle.append(streams)
+        else:
+            streams[1].transport.abort()
+
+    def close(self) -> None:
+        """Close those that are kept."""
+        for _, writer in self._idle:
+            writer.transport.abort()
+        self._idle.clear()
+
+
 class _Visit:
     """One connection through a door."""
 
     def __init__(
         self,
         door: Door,
-        host: str,
-        port: int,
+        to_server: _ToServer,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        self._door, self._host, self._port = door, host, port
+        self._door, self._to_server = door, to_server
         self._reader, self._writer = reader, writer
-        self._server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def one(self) -> bool:
         """Pass on one request and its response; whether another may come."""
@@ -246,23 +283,36 @@ class _Visit:
             self._writer.write(_error(*refused, body=head.method != "HEAD"))
             await self._writer.drain()
             return False
-        reader, writer = await self._to_server()
+        streams = await self._to_server.take()
+        try:
+            response, sent = await self._exchange(head, *streams)
+        except BaseException:
+            streams[1].transport.abort()
+            raise
+        if response is None or _closes(response):
+            streams[1].transport.abort()
+        else:
+            self._to_server.give_back(streams)
+        if response is None:
+            return False
+        if asker is Asker.CLIENT and response.status in {200, 206}:
+            self._door.sent += sent
+        await self._writer.drain()
+        return not (_closes(head) or _closes(response))
+
+    async def _exchange(
+        self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[Head | None, int]:
+        """Pass on a request and its response; the response's head, and how many bytes of body."""
         writer.write(head.raw)
         await _pass_on(self._reader, writer, _length(head.fields))
         response = await read_head(reader)
         if response is None:
-            return False
+            return None, 0
         self._writer.write(response.raw)
-        sent = 0
-        if head.method != "HEAD" and response.status not in {204, 304}:
-            sent = await self._body(reader, response)
-        if asker is Asker.CLIENT and response.status in {200, 206}:
-            self._door.sent += sent
-        await self._writer.drain()
-        return "close" not in (
-            head.fields.get("connection", "").lower(),
-            response.fields.get("connection", "").lower(),
-        )
+        if head.method == "HEAD" or response.status in {204, 304}:
+            return response, 0
+        return response, await self._body(reader, response)
 
     async def _body(self, reader: asyncio.StreamReader, response: Head) -> int:
         if response.fields.get("transfer-encoding", "").lower() != "chunked":
@@ -275,16 +325,9 @@ class _Visit:
             if not size:
                 return 0
 
-    async def _to_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._server is None:
-            self._server = await asyncio.open_connection(self._host, self._port, limit=HEAD_LIMIT)
-        return self._server
 
-    def end(self) -> None:
-        """Close both ends."""
-        self._writer.close()
-        if self._server is not None:
-            self._server[1].transport.abort()
+def _closes(head: Head) -> bool:
+    return head.fields.get("connection", "").lower() == "close"
 
 
 def _length(fields: Mapping[str, str]) -> int:

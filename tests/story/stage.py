@@ -65,6 +65,7 @@ class Stage:
         target_bucket: Name of the target bucket.
         s3: A client with all rights, past the doors.
         networks: Addresses for clients.
+        turns: How many requests of the clients of all scenes may be under way at a time.
         histories: What the origin had, by key.
         downloads: What clients got.
         mixed: Segmented downloads that have an older version from the copy than from the origin.
@@ -81,6 +82,7 @@ class Stage:
     target_bucket: str
     s3: Any
     networks: Networks
+    turns: asyncio.Semaphore
     histories: dict[str, History] = field(default_factory=dict)
     downloads: list[Download] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
@@ -95,7 +97,7 @@ class Stage:
     def client(self, region: str = "us-west-2", **more: Any) -> Client:
         """A client with an address of its own in a region, or ``outside``, ``vpc``, ``ipv6``."""
         address = self.networks.address(region, next(self._addresses))
-        made = Client(self.product.port, self.host, address, **{"agent": CURL, **more})
+        made = Client(self.product.port, self.host, address, self.turns, **{"agent": CURL, **more})
         self.clients.append(made)
         return made
 

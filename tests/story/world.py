@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Play = Callable[[Stage], Awaitable[None]]
 
 ORIGIN, TARGET = "story-origin", "story-us-west-2"
+AT_ONCE = 64
+"""Requests of clients that are under way at a time: more need too many descriptors."""
 CDN_PER_GB = 85.0
 """So much that the requests to S3, which are subtracted from savings, cost next to nothing."""
 
@@ -98,6 +100,7 @@ class World:
         self._folder = folder
         self._ranges = ranges
         self._networks = Networks.of(ranges)
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._stack = AsyncExitStack()
         self._s3: Any = None
 
@@ -160,6 +163,7 @@ class World:
             _target_bucket(scene),
             self._s3,
             self._networks,
+            self._turns,
         )
 
     async def close(self) -> None:
