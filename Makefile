@@ -111,7 +111,7 @@ ranges: $(STAMP) ## Renew the built-in list of AWS's prefixes; before each relea
 	rm -rf build/ranges && mkdir -p build/ranges
 	cd build/ranges && NEARBUCKET_REGIONS__CACHE=list.json ../../$(BIN)/nearbucket ranges update
 	gzip -9nc build/ranges/list.json > proxy/nearbucket/regions/ip-ranges.json.gz
-	gzip -9nc build/ranges/list.json.prepared > proxy/nearbucket/regions/ip-ranges.prepared.gz
+	$(BIN)/python -m nearbucket.regions.prepared_list < build/ranges/list.json | gzip -9n > proxy/nearbucket/regions/ip-ranges.prepared.gz
 
 lock: $(STAMP) ## Renew the hashed requirement files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serve.txt

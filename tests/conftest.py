@@ -157,7 +157,7 @@ _read_once = lru_cache(4)(read_ranges)
 @pytest.fixture
 def lists_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for every command that a test runs: a list takes 60 ms of CPU time."""
-    monkeypatch.setattr("nearbucket.regions.prepared_list.read_ranges", _read_once)
+    monkeypatch.setattr("nearbucket.regions.ip_ranges_source.read_ranges", _read_once)
 
 
 def kill(server: SeaweedFS) -> None:

@@ -1,7 +1,7 @@
 """AWS's list as it was when this version was released, for use until the first fetch.
 
-``ip-ranges.json.gz`` is the document as AWS published it, and ``ip-ranges.prepared.gz`` the
-prepared list of it; ``make ranges`` renews both.
+``ip-ranges.json.gz`` is the document as AWS published it, and ``ip-ranges.prepared.gz`` the form
+of it that is read; ``make ranges`` renews both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from nearbucket.config.settings import AWS_LIST
-from nearbucket.regions.prepared_list import read_list
+from nearbucket.regions.prepared_list import read_prepared
 
 if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import Ranges
@@ -36,12 +36,10 @@ def built_in_list(source: str, *, newer_than: int | None = None) -> Ranges | Non
         return None
     folder = files("nearbucket.regions")
     with (folder / "ip-ranges.json.gz").open("rb") as packed, gzip.open(packed) as document:
-        start = document.read(_START)
-        if newer_than is not None and _token(start) <= newer_than:
+        if newer_than is not None and _token(document.read(_START)) <= newer_than:
             return None
-        body = start + document.read()
     prepared = gzip.decompress((folder / "ip-ranges.prepared.gz").read_bytes())
-    return replace(read_list(body, prepared), built_in=True)
+    return replace(read_prepared(prepared), built_in=True)
 
 
 def _token(start: bytes) -> int:

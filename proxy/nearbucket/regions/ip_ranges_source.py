@@ -16,7 +16,7 @@ from nearbucket import __version__
 from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, ProxyError, RangesError
 from nearbucket.regions.built_in_list import built_in_list
-from nearbucket.regions.prepared_list import prepare, read_list
+from nearbucket.regions.ip_ranges import read_ranges
 
 if TYPE_CHECKING:
     from nearbucket.config.settings import Regions
@@ -50,11 +50,11 @@ class CachedRanges:
 
 
 class RangesCache:
-    """The last good document on disk, a file ``.meta`` about it, and its prepared list.
+    """The last good document on disk, and a file ``.meta`` about it.
 
     ``.meta`` has the source, because tokens of different sources cannot be compared; the token,
     because the files are not replaced at one instant; the mark; and whether the document was
-    confirmed by ``ranges update --force``. ``.prepared`` is only a faster way to read the document.
+    confirmed by ``ranges update --force``.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -68,7 +68,7 @@ class RangesCache:
             RangesError: It is not a list, or it is from another source.
         """
         path = _expanded(self._path)
-        ranges, changed = read_list(_read(path), _prepared_of(path)), path.stat().st_mtime
+        ranges, changed = read_ranges(_read(path)), path.stat().st_mtime
         try:
             meta = json.loads(_beside(path, "meta").read_bytes())
             source, token, mark = without_secrets(meta["source"]), meta["token"], meta["mark"]
@@ -97,7 +97,6 @@ class RangesCache:
         _replace(path, body)
         meta = {"source": self._source, "token": ranges.token, "mark": mark, "forced": forced}
         _replace(_beside(path, "meta"), json.dumps(meta).encode())
-        _replace(_beside(path, "prepared"), prepare(ranges, body))
 
     def touch(self, now: float) -> None:
         """Set the time at which the source last confirmed the copy; raises OSError."""
@@ -193,14 +192,6 @@ def _beside(path: Path, kind: str) -> Path:
     return path.with_name(f"{path.name}.{kind}")
 
 
-def _prepared_of(path: Path) -> bytes:
-    """The prepared list of a document, or nothing."""
-    try:
-        return _read(_beside(path, "prepared"))
-    except (OSError, RangesError):
-        return b""
-
-
 def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
@@ -216,7 +207,7 @@ def read_ranges_file(path: Path) -> Ranges:
         RangesError: It is not a list.
     """
     try:
-        return read_list(path.read_bytes(), _prepared_of(path))
+        return read_ranges(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except RangesError as error:
