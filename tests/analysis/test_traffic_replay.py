@@ -347,7 +347,7 @@ def test_a_replay_needs_the_configuration_of_the_proxy() -> None:
 
 def test_a_proxy_that_is_not_there_is_an_error(replayed: Replayed) -> None:
     replayed.log.write_text(log_of(5, replayed.held))
-    with pytest.raises(OriginError, match="/metrics cannot be read"):
+    with pytest.raises(OriginError, match="/metrics cannot be reached: Connection refused"):
         replayed.replay(Running(replayed.folder, replayed.config(), {}))
 
 

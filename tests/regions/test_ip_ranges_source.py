@@ -83,6 +83,24 @@ async def test_a_source_that_cannot_be_read_is_a_failure_not_a_crash(source: str
         await fetch(source, None, 10.0)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_why_a_server_is_not_reached_is_told_in_words(scheme: str) -> None:
+    with pytest.raises(FetchError) as raised:
+        await fetch(f"{scheme}://127.0.0.1:1/ranges.json", None, 10.0)
+    assert str(raised.value) == "regions.source: 127.0.0.1 cannot be reached: Connection refused"
+
+
+async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
+    def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(FetchError, match=r"cannot be reached: \[SSL: WRONG_VERSION_NUMBER\]"):
+            await fetch(f"https://127.0.0.1:{port}/", None, 10.0)
+
+
 async def test_a_server_is_trusted_if_the_authorities_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +228,7 @@ def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     with pytest.raises(OSError, match="No space"):
         cache.save(TWO, None, read_ranges(TWO))
     assert cache.load().ranges.token == 1
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_user_without_a_home_has_no_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -121,11 +121,21 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
     except TimeoutError as error:
         raise FetchError(f"regions.source: no whole answer within {patience:g} s") from error
     except aiohttp.ClientConnectorCertificateError as error:  # a ValueError, too
-        raise FetchError(f"regions.source: {error}") from error
+        raise FetchError(f"regions.source: {error.certificate_error}") from error
+    except aiohttp.ClientConnectorError as error:
+        why = _reason(error.os_error)
+        raise FetchError(f"regions.source: {error.host} cannot be reached: {why}") from error
     except ValueError as error:  # its text may be the URL, with a password
         raise FetchError("regions.source: not a URL or path that can be read") from error
     except (aiohttp.ClientError, OSError) as error:
         raise FetchError(f"regions.source: {error or type(error).__name__}") from error
+
+
+def _reason(error: OSError) -> str:
+    """Why a connection failed. asyncio's own text of a system error has only the address."""
+    number = error.errno or 0
+    is_of_system = number > 0 and type(error).__module__ == "builtins"  # not of TLS
+    return os.strerror(number) if is_of_system else error.strerror or str(error)
 
 
 async def _download(url: str, mark: str | None) -> tuple[bytes | None, str | None]:

@@ -6,7 +6,6 @@ ask for meanwhile counts, too.
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
@@ -14,6 +13,7 @@ import aiohttp
 from nearbucket.config.prices import GB
 from nearbucket.errors import OriginError
 from nearbucket.pricing.bill import removal_usd, s3_get_per_request
+from nearbucket.s3.tls_trust import complaint, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +59,11 @@ async def counted(admin: URL) -> ReplayFigures:
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.get(
-                admin / "metrics", raise_for_status=True, ssl=ssl.create_default_context()
-            ) as answer,
+            session.get(admin / "metrics", raise_for_status=True, ssl=trusted()) as answer,
         ):
             text = await answer.text()
+    except aiohttp.ClientConnectorError as error:
+        raise OriginError(_BAD_GATEWAY, f"--replay: {admin}/metrics {complaint(error)}") from None
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         why = f"--replay: {admin}/metrics cannot be read: {error or type(error).__name__}"
         raise OriginError(_BAD_GATEWAY, why) from None

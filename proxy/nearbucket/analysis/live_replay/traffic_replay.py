@@ -8,7 +8,6 @@ on this machine is asked, unless the user says that the other one is theirs.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from nearbucket.analysis.live_replay.replay_requests import Expectation, request
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.client_address import VIEWER_ADDRESS
 from nearbucket.policy.model import Request
+from nearbucket.s3.tls_trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -251,7 +251,7 @@ def _refuse_distrust(url: URL, trust: Trust) -> None:
 def _session() -> aiohttp.ClientSession:
     """No headers, cookies or decoding of its own."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context()),
+        connector=aiohttp.TCPConnector(limit=0, ssl=trusted()),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
         skip_auto_headers=("user-agent", "accept", "accept-encoding"),
