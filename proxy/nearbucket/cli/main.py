@@ -91,7 +91,7 @@ def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
 @cache
 def command_line(word: str | None = None) -> Callable[[], Any]:
     """The command line for a first argument: with that subcommand, or else with all of them."""
-    gc.disable()  # what imports make stays, and collections would visit it
+    gc.disable()  # what imports make stays, so collections would be in vain
     one = [word] if word in COMMANDS else []
     made = typer.main.get_command(app(one if one or word == "--version" else COMMANDS))
     gc.freeze()

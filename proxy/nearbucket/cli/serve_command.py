@@ -31,7 +31,7 @@ def serve(
 
     Exit code 1 if the drain had to cut answers.
     """
-    gc.disable()  # until it is ready; there is no garbage before, and freezing it helps the forks
+    gc.disable()  # the supervisor enables it when it is ready; there is little garbage before
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415

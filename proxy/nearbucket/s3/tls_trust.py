@@ -1,9 +1,9 @@
-"""Certificate authorities that are trusted for S3: by our own connections, aiohttp and the SDK.
+"""Certificate authorities that are trusted: by our own connections, aiohttp and the SDK.
 
-This module is imported before aiohttp. When it is imported, aiohttp makes two TLS contexts for
-sessions that are given none, and reads the authorities for each: an eighth of the start of
-``serve``. All our sessions are given one, so here those two contexts are made without authorities.
-One that trusts no authority refuses every server.
+When aiohttp is imported, it makes two TLS contexts for sessions that are given none, and reads the
+authorities for each: an eighth of the start of ``serve``. All our sessions are given one, so those
+two are made without authorities where this module is imported first, as by ``serve``; a session
+without a context of its own then trusts no server.
 """
 
 from __future__ import annotations

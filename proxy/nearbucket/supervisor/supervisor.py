@@ -142,7 +142,7 @@ class Supervisor:
         tasks = [asyncio.create_task(each) for each in always]
         try:
             await self._pool.ready(self._stop)
-            gc.freeze()  # the list, above all; off until here, see ``serve_command``
+            gc.freeze()  # the list and the modules stay: collections need not visit them
             gc.enable()
             if await self._shutdown.take_over(self.not_ready):
                 await admin.start()
