@@ -46,15 +46,27 @@ def analyze(nearbucket: Run) -> Any:
     return run
 
 
+@pytest.fixture
+def whole(analyze: Any, log: str) -> dict[str, Any]:
+    """The report of the log without options, which is made once: tests only read it."""
+    if not _whole:
+        _whole.update(report(analyze(log, "--format", "json")))
+    return _whole
+
+
+_whole: dict[str, Any] = {}
+
+
 def report(done: Outcome, code: int = 0) -> dict[str, Any]:
     assert (done.code, done.err) == (code, "")
     found: dict[str, Any] = json.loads(done.out)
     return found
 
 
-def test_all_formats_show_the_same_counts(analyze: Any, log: str, tmp_path: Path) -> None:
-    document = report(analyze(log, "--format", "json"))
-    assert document["scope"]["lines"] == len(LOG)
+def test_all_formats_show_the_same_counts(
+    analyze: Any, whole: dict[str, Any], log: str, tmp_path: Path
+) -> None:
+    assert whole["scope"]["lines"] == len(LOG)
     text = analyze(log)
     assert text.code == 0
     assert f"scope.lines\t{len(LOG)}" in text.out.splitlines()
@@ -63,19 +75,20 @@ def test_all_formats_show_the_same_counts(analyze: Any, log: str, tmp_path: Path
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_an_origin_region_that_nothing_says_is_told(analyze: Any, log: str, tmp_path: Path) -> None:
+def test_an_origin_region_that_nothing_says_is_told(
+    analyze: Any, whole: dict[str, Any], log: str, tmp_path: Path
+) -> None:
     def notes(*arguments: str) -> str:
         return " ".join(report(analyze(log, "--format", "json", *arguments))["notes"])
 
     assumed = "The origin is taken to be in us-east-1; --origin-region names another."
-    assert assumed in notes()
+    assert assumed in " ".join(whole["notes"])
     assert "The origin is taken" not in notes("--origin-region", "us-east-1")
     config = write_config(tmp_path / "own.yaml", sites=[SITE])
     assert "The origin is taken" not in notes("--config", config)
 
 
-def test_standard_input_is_a_log(analyze: Any, log: str) -> None:
-    whole = report(analyze(log, "--format", "json"))
+def test_standard_input_is_a_log(analyze: Any, whole: dict[str, Any], log: str) -> None:
     piped = report(analyze("-", "--format", "json", stdin=Path(log).read_bytes()))
     assert piped == whole
 
@@ -181,36 +194,40 @@ def test_without_its_packages_the_command_to_install_them_is_shown(
 
 
 def test_hosts_and_times_choose_the_requests(analyze: Any, log: str) -> None:
-    document = report(analyze(log, "--format", "json", "--host", HOSTS[1].upper()))
+    options = (log, "--format", "json", "--no-recommend")
+    document = report(analyze(*options, "--host", HOSTS[1].upper()))
     assert [each["name"] for each in document["hosts"]] == [HOSTS[1]]
     assert document["scope"]["left_out"] == {
         "of other hosts": sum(each.host != HOSTS[1] for each in LOG)
     }
-    late = report(analyze(log, "--format", "json", "--since", "2026-11-02T00:30"))
+    late = report(analyze(*options, "--since", "2026-11-02T00:30"))
     assert late["scope"]["from"] >= "2026-11-02T00:30"
     assert 0 < late["scope"]["lines"] < len(LOG)
 
 
-def test_the_same_requests_count_once_with_dedupe(analyze: Any, log: str) -> None:
+def test_the_same_requests_count_once_with_dedupe(
+    analyze: Any, whole: dict[str, Any], log: str
+) -> None:
     other = Path(log).with_name("other-name.log")
     other.write_bytes(gzip.decompress(Path(log).read_bytes()) + b"\n")
-    once = report(analyze(log, "--format", "json"))
-    assert report(analyze(log, str(other), "--format", "json"))["scope"]["lines"] == 2 * len(LOG)
-    found = report(analyze(log, str(other), "--format", "json", "--dedupe"))
+    options = (log, str(other), "--format", "json", "--no-recommend")
+    assert report(analyze(*options))["scope"]["lines"] == 2 * len(LOG)
+    found = report(analyze(*options, "--dedupe"))
     assert found["scope"]["left_out"] == {"repeated": len(LOG)}
-    assert (found["regions"], found["top_files"]) == (once["regions"], once["top_files"])
+    assert (found["regions"], found["top_files"]) == (whole["regions"], whole["top_files"])
 
 
-def test_kept_aggregates_give_the_same_report(analyze: Any, log: str, tmp_path: Path) -> None:
+def test_kept_aggregates_give_the_same_report(
+    analyze: Any, whole: dict[str, Any], log: str, tmp_path: Path
+) -> None:
     keep = str(tmp_path / "keep")
-    first = report(analyze(log, "--format", "json", "--keep", keep))
-    assert report(analyze(log, "--format", "json", "--keep", keep)) == first
-    assert report(analyze(log, "--format", "json")) == first
+    for _ in range(2):
+        assert report(analyze(log, "--format", "json", "--keep", keep)) == whole
 
 
 def test_kept_aggregates_in_the_folder_of_the_logs_are_no_logs(analyze: Any, log: str) -> None:
     folder = Path(log).parent
-    options = (str(folder), "--format", "json", "--keep", str(folder / "kept"))
+    options = (str(folder), "--format", "json", "--keep", str(folder / "kept"), "--no-recommend")
     first = report(analyze(*options))
     assert any((folder / "kept").iterdir())
     assert report(analyze(*options)) == first
@@ -218,7 +235,8 @@ def test_kept_aggregates_in_the_folder_of_the_logs_are_no_logs(analyze: Any, log
 
 def test_the_real_bill_scales_the_dollars(analyze: Any, tmp_path: Path) -> None:
     w3c(tmp_path / "a.log", [request._replace(bytes=10**12) for request in LOG])
-    bill = report(analyze(str(tmp_path / "a.log"), "--format", "json", "--bill", "12345"))["bill"]
+    options = (str(tmp_path / "a.log"), "--format", "json", "--no-recommend")
+    bill = report(analyze(*options, "--bill", "12345"))["bill"]
     assert (bill["usd_month"], bill["scaled"]) == (12345, True)
 
 
@@ -259,11 +277,12 @@ def test_logs_are_read_from_s3(
         "AWS_SECRET_ACCESS_KEY": s3.server.secret_key,
     }.items():
         monkeypatch.setenv(name, value)
-    local = report(analyze(str(tmp_path / "logs"), "--format", "json"))
-    remote = report(analyze("s3://cdn-logs/cf/", "--format", "json"))
+    options = ("--format", "json", "--no-recommend")
+    local = report(analyze(str(tmp_path / "logs"), *options))
+    remote = report(analyze("s3://cdn-logs/cf/", *options))
     assert remote == local
     assert remote["scope"]["files"] == 3
-    later = report(analyze("s3://cdn-logs/cf/", "--format", "json", "--since", "2026-11-02T17:00"))
+    later = report(analyze("s3://cdn-logs/cf/", *options, "--since", "2026-11-02T17:00"))
     assert later["scope"]["files"] == 1
     code, _, err = analyze("s3://no-such-bucket-here/x")
     assert code == 2
