@@ -20,6 +20,7 @@ from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucke
 from nearbucket.config.buckets import KeyFiles, Origin
 from nearbucket.origin import client as origin_client
 from nearbucket.regions.ip_ranges import read_ranges
+from nearbucket.regions.prepared_list import read_prepared
 from nearbucket.s3.http_session import client_session
 from tests.command_server import command_server
 
@@ -152,12 +153,14 @@ def own_sdk_session(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _read_once = lru_cache(4)(read_ranges)
+_read_prepared_once = lru_cache(4)(read_prepared)
 
 
 @pytest.fixture
 def lists_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for every command that a test runs: a list takes 60 ms of CPU time."""
     monkeypatch.setattr("nearbucket.regions.ip_ranges_source.read_ranges", _read_once)
+    monkeypatch.setattr("nearbucket.regions.built_in_list.read_prepared", _read_prepared_once)
 
 
 def kill(server: SeaweedFS) -> None:
