@@ -359,7 +359,7 @@ class Shares(NamedTuple):
 RUNS = 40
 
 
-@pytest.fixture(params=[RUNS // 4, pytest.param(RUNS, marks=pytest.mark.long)])
+@pytest.fixture(params=[RUNS // 6, pytest.param(RUNS, marks=pytest.mark.long)])
 def runs(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -418,13 +418,16 @@ def test_no_download_is_mixed_whose_client_gets_several_ranges_at_a_time(
     assert simulate(crowd, faults, runs).mixed == 0
 
 
-def test_of_a_large_crowd_that_gets_eight_ranges_at_a_time_hardly_any_download_is_mixed() -> None:
-    assert simulate(20, EIGHT).mixed < 0.0005
+def test_of_a_large_crowd_that_gets_eight_ranges_at_a_time_hardly_any_download_is_mixed(
+    runs: int,
+) -> None:
+    assert simulate(20, EIGHT, runs).mixed < 0.0005
 
 
 @pytest.mark.parametrize("faults", [REPEATS, FOUR._replace(repeats=0.003)])
+@pytest.mark.parametrize("runs", [RUNS // 2, pytest.param(RUNS, marks=pytest.mark.long)])
 def test_ranges_that_a_crowd_repeats_mix_fewer_downloads_than_without_the_rule(
-    faults: Faults,
+    faults: Faults, runs: int
 ) -> None:
-    found = simulate(3, faults)
+    found = simulate(3, faults, runs)
     assert found.mixed < found.without_rule / 1.5
