@@ -249,7 +249,7 @@ class World:
 
 TTL = 600.0
 HOURS = 3600.0
-HOT = [f"hot/{number:04}.gz" for number in range(30)]
+HOT = [f"hot/{number:04}.gz" for number in range(15)]
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ class Model:
         self.used.append((place, key))
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(STEPS)
 def test_it_keeps_to_its_bound_and_what_was_used_among_the_last_half_of_it(
     steps: list[tuple[str, str, list[str]]],
@@ -84,7 +84,6 @@ def test_it_keeps_to_its_bound_and_what_was_used_among_the_last_half_of_it(
             assert all(knows(model.one, *used) for used in model.used[-(ENTRIES // 2) :])
 
 
-@settings(max_examples=100)
 @given(st.lists(st.tuples(PLACES, st.lists(KEYS, max_size=40, unique=True)), max_size=10))
 def test_it_keeps_to_its_bound_whatever_a_listing_holds(
     pages: list[tuple[str, list[str]]],
@@ -148,7 +147,7 @@ def entry(number: int, sums: str) -> CachedObject:
 
 def bytes_an_entry(sums: str) -> float:
     """Bytes for each entry: keys of 60 characters, each in two buckets, checked by HEAD."""
-    objects = 12_500  # 50,000 fill the dictionaries as far, and cost the same bytes an entry
+    objects = 3125  # 50,000 fill the dictionaries as far, and cost the same bytes an entry
     one = cache_of(4 * objects)
     gc.collect()
     tracemalloc.start()

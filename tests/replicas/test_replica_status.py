@@ -336,7 +336,7 @@ WORLDS = st.tuples(
 )
 
 
-@hypothesis_settings(max_examples=500)
+@hypothesis_settings(max_examples=4 * hypothesis_settings().max_examples)
 @given(WORLDS)
 def test_it_follows_from_the_rules_on_the_page(
     case: tuple[str, Known | None, Known | None, int],
@@ -346,7 +346,7 @@ def test_it_follows_from_the_rules_on_the_page(
     assert found.against is expected(verify, origin, target, smallest)
 
 
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=3 * hypothesis_settings().max_examples)
 @given(WORLDS, HELD, HELD)
 def test_waiting_asks_what_is_open_and_nothing_else(
     case: tuple[str, Known | None, Known | None, int], here: ObjectVersion, there: ObjectVersion
