@@ -32,6 +32,7 @@ from nearbucket.pricing.tariff import tariff
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of
 from tests.e2e.running import Running, keys_of
 from tests.ranges_lists import MADE
+from tests.storing import store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,8 +116,7 @@ class Replayed:
             for bucket in BUCKETS:
                 await make_bucket(client, bucket)
                 await allow_anonymous(client, bucket)
-                for key, size in self.held:
-                    await client.put_object(Bucket=bucket, Key=key, Body=bytes(size))
+                await store(self.s3.server, bucket, {key: bytes(size) for key, size in self.held})
 
     def config(self, **more: Any) -> dict[str, Any]:
         def bucket(name: str, region: str) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def test_requests_that_come_back_sooner_than_in_the_log_are_explained(replayed: 
     config = replayed.config(redirect={"came_back": "5m"})
     with Running(replayed.folder, config, keys_of(replayed.s3)) as running:
         running.ready()
-        counts, _, _ = replayed.replay(running, rate=1)
+        counts, _, _ = replayed.replay(running, rate=0.7)
     (pair,) = counts.differing
     assert pair == ("redirect in-region us-west-2", "stream came-back us-west-2")
     (note,) = notes(counts)

@@ -23,9 +23,10 @@ from nearbucket.replicas.inventory_report import report_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk.sdk_client import opened
 from nearbucket.s3.unreadable import Unreadable
+from tests.storing import store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tests.conftest import LocalS3
@@ -74,13 +75,11 @@ class Shelf:
     """A new folder for reports, in a bucket or on disk.
 
     Attributes:
-        client: Writes to the bucket; None for a folder on disk.
         base: The folder's keys begin with this.
-        folder: The one on disk.
+        folder: The one on disk; None in a bucket.
     """
 
     s3: LocalS3
-    client: Any
     base: str
     folder: Path | None
 
@@ -95,7 +94,7 @@ class Shelf:
         if self.folder:
             (self.folder / key.rpartition("/")[2]).write_bytes(data)
         else:
-            await self.client.put_object(Bucket=BUCKET, Key=key, Body=data)
+            await store(self.s3.server, BUCKET, {key: data})
 
     async def store(self, *data: bytes, day: int = 1, **changed: Any) -> None:
         """Store a whole report."""
@@ -132,20 +131,14 @@ def with_buckets(s3: LocalS3) -> LocalS3:
 
 
 @pytest.fixture(params=["bucket", "folder"])
-async def shelf(
-    request: pytest.FixtureRequest, with_buckets: LocalS3, tmp_path: Path
-) -> AsyncIterator[Shelf]:
+def shelf(request: pytest.FixtureRequest, with_buckets: LocalS3, tmp_path: Path) -> Shelf:
     base = f"inv-{next(_NUMBERS)}/listed/daily/"
-    if request.param == "folder":
-        yield Shelf(with_buckets, None, base, tmp_path)
-        return
-    async with with_buckets.server.client() as client:
-        yield Shelf(with_buckets, client, base, None)
+    return Shelf(with_buckets, base, tmp_path if request.param == "folder" else None)
 
 
 async def test_all_objects_of_all_files_are_read(shelf: Shelf) -> None:
-    rows = [row(f"pack-{number:05}.tar.gz", number, f"{number:032x}") for number in range(5000)]
-    await shelf.store(packed(rows[:3000]), packed(rows[3000:]))
+    rows = [row(f"pack-{number:05}.tar.gz", number, f"{number:032x}") for number in range(1000)]
+    await shelf.store(packed(rows[:600]), packed(rows[600:]))
     assert await shelf.read() == [(each[1], each[2], each[4]) for each in rows]
 
 
@@ -154,7 +147,7 @@ async def test_the_destination_bucket_holds_the_data_wherever_the_manifest_is(sh
     other = f"{BUCKET}-copy"
     await shelf.store(packed([row("a")]))
     said = manifest([f"{shelf.base}data/1-0.csv.gz"], BUCKET)
-    await shelf.client.put_object(Bucket=other, Key="manifest.json", Body=said)
+    await store(shelf.s3.server, other, {"manifest.json": said})
     assert await shelf.read(f"s3://{other}/manifest.json") == [("a", 1, "e")]
 
 
@@ -212,7 +205,7 @@ async def test_a_file_is_read_in_pieces(shelf: Shelf, monkeypatch: pytest.Monkey
 async def test_pages_are_small_however_well_a_file_is_packed_and_the_loop_goes_on_between_them(
     shelf: Shelf,
 ) -> None:
-    await shelf.store(packed([row(f"{number}{'x' * 900}") for number in range(5_000)]))
+    await shelf.store(packed([row(f"{number}{'x' * 900}") for number in range(2_000)]))
     loop = asyncio.get_running_loop()
     sizes: list[int] = []
     turns: list[int] = []
@@ -220,7 +213,7 @@ async def test_pages_are_small_however_well_a_file_is_packed_and_the_loop_goes_o
         assert len(turns) == len(sizes)
         sizes.append(len(page.objects))
         loop.call_soon(turns.append, len(sizes))
-    assert sum(sizes) == 5_000
+    assert sum(sizes) == 2_000
     assert max(sizes) < 200
 
 
