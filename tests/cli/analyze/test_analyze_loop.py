@@ -14,6 +14,7 @@ import yaml
 from nearbucket.cli.demo.seaweedfs import allow_anonymous, make_bucket
 from tests.e2e.running import Running, keys_of
 from tests.ranges_lists import MADE
+from tests.storing import store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
     from tests.conftest import LocalS3
 
-MIB, GB = 1 << 20, 1 << 30
+KIB, GB = 1 << 10, 1 << 30
 S3_GET = 0.0004 / 1000
-CDN_PER_GB = 8.5
-"""A hundred times the list price, so that some megabytes are worth a bucket."""
+CDN_PER_GB = 85.0
+"""A thousand times the list price, so that less than a megabyte is worth a bucket."""
 FIELDS = (
     "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) "
     "cs-uri-stem sc-status cs(User-Agent) sc-content-len\n"
 )
 OBJECTS = {
-    **{f"dcos/pack-{number}.tar.xz": (1 + number % 3) * MIB for number in range(9)},
+    **{f"dcos/pack-{number}.tar.xz": (1 + number % 3) * 100 * KIB for number in range(9)},
     **{f"dcos/pack-{number}.tar.xz.sha256": 90 for number in range(9)},
     **{f"docs/page-{number}.json": 3000 for number in range(20)},
 }
@@ -80,8 +81,9 @@ class Loop:
             for bucket in BUCKETS.values():
                 await make_bucket(client, bucket)
                 await allow_anonymous(client, bucket)
-                for key, size in OBJECTS.items():
-                    await client.put_object(Bucket=bucket, Key=key, Body=bytes(size))
+                await store(
+                    self.s3.server, bucket, {key: bytes(size) for key, size in OBJECTS.items()}
+                )
 
     def entry(self, region: str) -> dict[str, Any]:
         return {
