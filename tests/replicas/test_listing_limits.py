@@ -131,7 +131,7 @@ class Turns:
 
 
 async def read_in(turns: Turns, sources: list[Source], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(list_verification, "sources_of", lambda *_: sources)
+    monkeypatch.setattr("nearbucket.replicas.catalog_source.sources_of", lambda *_: sources)
     told = lambda _: None, lambda: None, turns.renewals, turns.sleep
     running = asyncio.create_task(ListVerification(build.settings(), *told).run())
     async with asyncio.timeout(10):

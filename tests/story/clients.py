@@ -97,15 +97,15 @@ class Client:
             fields: Further fields of this request, such as Range; they go to S3 as well.
             method: GET or HEAD.
         """
-        began = time.monotonic()
         own = {**self.fields, **(fields or {})}
         url = f"http://127.0.0.1:{self.port}/{quote(key)}"
-        try:
-            head, data = await self._ask(
-                url, method, {**own, "Host": self.host, "X-Forwarded-For": self.address}
-            )
-        except FAILURES:
-            return Answer(began)
+        named = {**own, "Host": self.host, "X-Forwarded-For": self.address}
+        async with self.turns:
+            began = time.monotonic()
+            try:
+                head, data = await self._ask(url, method, named)
+            except FAILURES:
+                return Answer(began)
         if head.status not in REDIRECTS or not self.follows:
             return _answer(began, head, head, data)
         return await self._follow(began, head, method, own)
@@ -121,10 +121,11 @@ class Client:
         # as curl does: credentials and cookies stay with the host that they are for
         passed = {k: v for k, v in own.items() if k.lower() not in {"cookie", "authorization"}}
         host = urlsplit(location).netloc
-        try:
-            last, data = await self._ask(location, method, {**passed, "Host": host})
-        except FAILURES:
-            return failed
+        async with self.turns:
+            try:
+                last, data = await self._ask(location, method, {**passed, "Host": host})
+            except FAILURES:
+                return failed
         return _answer(began, head, last, data, redirected=True)
 
     async def _ask(self, url: str, method: str, fields: Mapping[str, str]) -> tuple[Head, bytes]:
@@ -136,7 +137,7 @@ class Client:
             lines.append("Connection: close")
         lines += [f"{name}: {value}" for name, value in fields.items()]
         raw = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        async with self.turns, asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             kept = self._kept.pop(parts.netloc, None)
             if kept is not None:
                 try:
