@@ -64,11 +64,8 @@ def source() -> Source:
 
 
 @pytest.fixture
-async def settings(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Regions]:
+async def settings(source: Source, tmp_path: Path) -> AsyncIterator[Regions]:
     """Settings that point at a running server and an empty folder."""
-    monkeypatch.setenv("NO_PROXY", "*")  # not through the proxy of the machine
     app = web.Application()
     app.router.add_get("/ip-ranges.json", source.answer)
     async with TestServer(app) as server:
