@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "shared" / "data"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RangesList:
     """A whole list, and clients whose regions are known.
 
