@@ -13,6 +13,7 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cache
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,6 +143,11 @@ class Regions:
         return None
 
 
+@cache
+def _made_regions() -> Regions:
+    return Regions()
+
+
 def count(records: Iterable[Record], *, asn: bool, regions: Regions | None = None) -> Count:
     """Count all records.
 
@@ -150,7 +156,7 @@ def count(records: Iterable[Record], *, asn: bool, regions: Regions | None = Non
         asn: Whether the log has the field ``asn``.
         regions: AWS's list; the made one if None.
     """
-    counting = _Counting(Count(), regions or Regions(), asn=asn)
+    counting = _Counting(Count(), regions or _made_regions(), asn=asn)
     for record in records:
         counting.add(record)
     return counting.finished()

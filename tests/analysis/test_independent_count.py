@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_requests_and_another_seed_gives_others() -
 
 
 def test_mixed_traffic_has_everything_that_is_hard_to_count() -> None:
-    spec = Mixed(lines=8000, files=3)
+    spec = Mixed(lines=4000, files=3)
     records = [record for file in range(3) for record in mixed(spec, file)]
     found = count(records, asn=True)
     assert {0, 200, 206, 304, 404} <= {record.status for record in records}
