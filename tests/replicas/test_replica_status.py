@@ -336,7 +336,7 @@ WORLDS = st.tuples(
 )
 
 
-@hypothesis_settings(max_examples=4 * hypothesis_settings().max_examples)
+@hypothesis_settings(max_examples=5 * hypothesis_settings().max_examples)
 @given(WORLDS)
 def test_it_follows_from_the_rules_on_the_page(
     case: tuple[str, Known | None, Known | None, int],
