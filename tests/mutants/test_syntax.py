@@ -87,9 +87,8 @@ def test_a_mutant_knows_the_functions_that_a_test_of_it_executes() -> None:
 def test_a_sample_is_that_of_its_seed_one_a_line_and_spread_over_the_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "tests.mutants.__main__.mutants", cache(mutants)
-    )  # each file is parsed once
+    # each file is parsed once
+    monkeypatch.setattr("tests.mutants.__main__.mutants", cache(mutants))
     paths = [ROOT / f"proxy/nearbucket/policy/{name}.py" for name in ("preconditions", "selection")]
     drawn = draw(paths, 40, 1)
     assert drawn == draw(paths, 40, 1)
