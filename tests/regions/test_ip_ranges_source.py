@@ -90,6 +90,15 @@ async def test_why_a_server_is_not_reached_is_told_in_words(scheme: str) -> None
     assert str(raised.value) == "regions.source: 127.0.0.1 cannot be reached: Connection refused"
 
 
+async def test_no_authorities_are_read_for_a_server_without_tls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr("ssl.create_default_context", None)
+    async with ScriptedS3(Say(reply("200 OK", ONE))) as server:
+        assert (await fetch(f"{server.endpoint}/", None, 10.0))[0] == ONE
+
+
 async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
     def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
