@@ -146,8 +146,8 @@ async def _download(url: str, mark: str | None) -> tuple[bytes | None, str | Non
 
     import aiohttp  # noqa: PLC0415
 
-    proxy = getproxies().get("http", "")
-    secure = url.startswith("https:") or proxy.startswith("https:")
+    by_way_of = getproxies().get("http", "")
+    secure = url.startswith("https:") or by_way_of.startswith("https:")
     tls = await asyncio.to_thread(ssl.create_default_context) if secure else None
     headers = {"User-Agent": f"nearbucket/{__version__}"}
     if mark is not None:
