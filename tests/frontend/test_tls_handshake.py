@@ -16,12 +16,11 @@ from tests.build import settings, snapshot
 if TYPE_CHECKING:
     import pytest
 
-    from nearbucket.frontend.client_connection import ClientConnection
 
 PATIENCE = 10.0
 
 
-def never() -> ClientConnection:
+def never() -> asyncio.Protocol:
     """No handshake is completed."""
     raise AssertionError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nearbucket.frontend.returning_clients.came_back import Try
 from nearbucket.frontend.returning_clients.sibling_ranges import (
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PARTIAL_CONTENT, _FIRST_ERROR = 206, 400
 """Statuses, as plain numbers because members of an Enum are slow in Python 3.11."""
-_NOT_REPLICATED = Reason.NOT_REPLICATED
+_NOT_REPLICATED: Final = Reason.NOT_REPLICATED
 
 
 class AnswerRecorder:

@@ -23,6 +23,7 @@ from nearbucket.policy.client_address import client_network
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
 from nearbucket.policy.preconditions import gets_body
 from nearbucket.telemetry.log_format import ClientFields, fitted_client_part, fitted_object_part
+from nearbucket.telemetry.metrics import DecisionCounters  # noqa: TC001  # for mypyc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from nearbucket.frontend.returning_clients.recent_redirects import RecentRedirects
     from nearbucket.policy.model import Decision, Request
     from nearbucket.telemetry.log_format import LineEnds, LinePart, LogFormat
-    from nearbucket.telemetry.metrics import Counters, DecisionCounters
+    from nearbucket.telemetry.metrics import Counters
 
 UNRELAYED = frozenset({
     b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range",

@@ -15,10 +15,9 @@ limit and the drain are handled here for all lanes.
 
 from __future__ import annotations
 
-import asyncio
 from enum import Enum, auto
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
 from nearbucket.frontend.handoff import (
@@ -38,6 +37,7 @@ from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.telemetry.metrics import HandoffReason
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from nearbucket.config.settings import Limits
@@ -66,10 +66,14 @@ _NOT_RELAYED = frozenset({Reason.UNVERIFIED, Reason.NOT_MODIFIED})
 """UNVERIFIED has to wait for S3, NOT_MODIFIED is answered without it."""
 
 # Member access through the class is slow in Python 3.11.
-READING, STREAMING, AIOHTTP_ONE_REQUEST, AIOHTTP_UNTIL_CLOSE, CLOSING = ConnectionState
+READING: Final = ConnectionState.READING
+STREAMING: Final = ConnectionState.STREAMING
+AIOHTTP_ONE_REQUEST: Final = ConnectionState.AIOHTTP_ONE_REQUEST
+AIOHTTP_UNTIL_CLOSE: Final = ConnectionState.AIOHTTP_UNTIL_CLOSE
+CLOSING: Final = ConnectionState.CLOSING
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection:
     """One client connection.
 
     Attributes:

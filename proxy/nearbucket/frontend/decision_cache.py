@@ -25,13 +25,14 @@ tests/frontend/test_decision_cache.py compares all this with the engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nearbucket.event_loop import clear_incrementally
+from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry  # noqa: TC001  # for mypyc
 from nearbucket.policy.model import Reason
 
 if TYPE_CHECKING:
-    from nearbucket.frontend.cached_decision import CachedDecision, ClientEntry, ObjectEntry
+    from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.request_parser import RequestHead
     from nearbucket.telemetry.log_format import LinePart
 
@@ -42,7 +43,7 @@ MAX_REQUESTS = 8192
 """Whole requests that are kept, about 4 MiB; they are as many as clients times objects. When there
 are more, only these are forgotten."""
 
-_IN_REGION = Reason.IN_REGION  # reading a member of an Enum through its class is slow
+_IN_REGION: Final = Reason.IN_REGION  # reading a member of an Enum through its class is slow
 _NO_PATTERN = ""  # stands in place of a region: objects that match no pattern
 _REGION_KEYS = {
     Reason.CLIENT_UNKNOWN: None, Reason.OUTSIDE_AWS: None, Reason.NO_TARGET: None,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from nearbucket.frontend.client_connection import ClientConnection
     from nearbucket.frontend.worker_context import WorkerContext
 
 SHUTDOWN_MARGIN = 30.0
@@ -31,7 +30,7 @@ class TlsHandshake(asyncio.Protocol):
     __slots__ = ("_context", "_make", "_tls")
 
     def __init__(
-        self, context: WorkerContext, tls: ssl.SSLContext, make: Callable[[], ClientConnection]
+        self, context: WorkerContext, tls: ssl.SSLContext, make: Callable[[], asyncio.Protocol]
     ) -> None:
         """``make`` makes the protocol of a connection whose handshake is complete."""
         self._context = context

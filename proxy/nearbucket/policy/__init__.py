@@ -8,6 +8,7 @@ there is one policy. What is known of the target buckets comes in through an int
 In reading order:
 
 * ``model.py``: what a request and a decision are.
+* ``record.py``: the decorator of values that are made for each request.
 * ``reasons.py``: every reason for a decision, with its action and its meaning.
 * ``engine.py``: decides a request from its method to its answer, and explains each step.
 * ``object_keys.py``: from the path of a URL to the key of an object, and back.

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nearbucket.regions.prefixes import address_text, packed_address
 from nearbucket.regions.region_table import NetworkSet, network_set
@@ -59,7 +59,8 @@ class SecretCheck(Enum):
     WRONG = auto()
 
 
-NOT_CONFIGURED, WRONG = SecretCheck.NOT_CONFIGURED, SecretCheck.WRONG
+NOT_CONFIGURED: Final = SecretCheck.NOT_CONFIGURED
+WRONG: Final = SecretCheck.WRONG
 """As plain names because members of an Enum are slow in Python 3.11."""
 
 

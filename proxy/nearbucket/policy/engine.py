@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, assert_never
 
 from nearbucket.errors import RequestError
 from nearbucket.policy.client_address import WRONG, Trust
@@ -27,17 +27,16 @@ from nearbucket.policy.model import (
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
 from nearbucket.policy.preconditions import held_version, names_origin
 from nearbucket.policy.rules import Facts, SitePolicy, rollout_bucket
-from nearbucket.regions.region_table import network_set
+from nearbucket.regions.region_table import RegionTable, network_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nearbucket.config.settings import Settings
-    from nearbucket.regions.region_table import NetworkSet, PrefixMatch, RegionTable
+    from nearbucket.regions.region_table import NetworkSet, PrefixMatch
 
 STATUS = {"method": 405, "host": 421, "secret": 403, "path-invalid": 400, "well-known": 200}
 
-IN_REGION, SHADOW = Reason.IN_REGION, Reason.SHADOW
+IN_REGION: Final = Reason.IN_REGION
+SHADOW: Final = Reason.SHADOW
 """As plain names because members of an Enum are slow in Python 3.11."""
 
 HOSTS_PATH = "/.well-known/nearbucket-hosts.json"
@@ -116,7 +115,7 @@ class Engine:
 
     table: RegionTable
     trust: Trust
-    sites: Mapping[str, SitePolicy]
+    sites: dict[str, SitePolicy]
     certain: frozenset[str]
     streaming: frozenset[str]
     reads: frozenset[bytes]

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nearbucket.policy.reasons import Action, Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from dataclasses import dataclass as record
-else:
-
-    def record(*, frozen: bool, slots: bool) -> type:
-        """A dataclass that only mypy keeps frozen: each request makes four of them.
-
-        A frozen one sets each field by a call, and takes several times as long to make
-        (docs/design.md, "A first request makes few objects").
-        """
-        return dataclass(slots=slots, unsafe_hash=frozen)
-
+from nearbucket.policy.record import record
 
 __all__ = [
     "REPLICA_OK", "UNKNOWN", "Action", "Decision", "Reason", "RedirectTo", "Refuse",
-    "ReplicaStatus", "Request", "Stream", "action_of", "record",
+    "ReplicaStatus", "Request", "Stream", "action_of",
 ]  # fmt: skip
 
 UNKNOWN = "UNKNOWN"
@@ -45,7 +32,7 @@ class Request:
 
     method: str
     target: str
-    headers: Mapping[bytes, bytes]
+    headers: dict[bytes, bytes]
     peer: str | None
 
 

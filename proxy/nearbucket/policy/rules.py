@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
-from nearbucket.policy.model import Reason, record
+from nearbucket.policy.model import Reason
 from nearbucket.policy.object_keys import MAX_KEY, encode_key
+from nearbucket.policy.record import record
 from nearbucket.regions.region_table import NetworkSet, network_set
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class SitePolicy:
     """The rules of one site, compiled once per configuration."""
 
     name: str
-    targets: Mapping[str, TargetUrls]
-    modes: Mapping[str, str]
+    targets: dict[str, TargetUrls]
+    modes: dict[str, str]
     sent_to: tuple[str, ...]
     cdn_url: str | None
     redirects: bool

@@ -242,7 +242,7 @@ def _host(name: str) -> dict[bytes, bytes]:
 
 
 @lru_cache(1 << 10)
-def _headers(host: str, flags: int) -> Mapping[bytes, bytes]:
+def _headers(host: str, flags: int) -> dict[bytes, bytes]:
     """The header fields of a request, as far as decisions depend on them."""
     headers = _host(host)
     if flags & CREDENTIALS:

@@ -10,7 +10,7 @@ import sys
 import termios
 from enum import Enum, auto
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,7 +35,10 @@ class Phase(Enum):
     """The end of an answer."""
 
 
-IDLE, HEAD, BUSY = Phase  # member access through the class is slow in Python 3.11
+# member access through the class is slow in Python 3.11
+IDLE: Final = Phase.IDLE
+HEAD: Final = Phase.HEAD
+BUSY: Final = Phase.BUSY
 
 
 class ConnectionTimeouts:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nearbucket.frontend.aiohttp_lane.handler import Handler
 from nearbucket.frontend.client_connection import ClientConnection
@@ -134,8 +134,9 @@ class Worker:
         """What makes the protocol of a new connection."""
         context, certificate = self.context, self._certificate
 
-        def connection() -> ClientConnection:
-            return ClientConnection(context, handler.connection)
+        def connection() -> asyncio.Protocol:
+            # compiled, it has no parent, but all methods of one
+            return cast("asyncio.Protocol", ClientConnection(context, handler.connection))
 
         if certificate is None:
             return connection
