@@ -10,7 +10,7 @@ DEMO := $(VENV)/.demo
 unexport PYTHONDONTWRITEBYTECODE
 ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFFLE))
 
-.PHONY: help install demo test test-long test-clients story chaos programs spark deploy-check check format lint types docs compose mutants bench soak audit release ranges lock clean
+.PHONY: help install demo test test-long test-clients story chaos programs spark deploy-check check format lint types docs compose compiled mutants bench soak audit release ranges lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,11 @@ docs: $(STAMP) ## The generated pages are current, and all pages as a site in bu
 
 compose: $(STAMP) ## The image and docker compose, for real where an engine can be had
 	$(BIN)/python -m pytest -m compose $(ARGS)
+
+compiled: $(STAMP) ## The optional build, its policy and fast lane as C extensions, in build/compiled; tests of it: needs gcc and Python.h
+	COMPILE_NEARBUCKET=1 $(BIN)/python setup.py -q build --build-base build/compiled/c --build-lib build/compiled/lib
+	COMPILE_NEARBUCKET=1 PYTHONPATH=build/compiled/lib $(BIN)/python -m pytest -m "not long" -n auto --maxprocesses=4 --dist=worksteal \
+	  tests/test_compiled.py tests/test_version.py tests/policy tests/regions tests/telemetry tests/frontend tests/behaviour tests/equivalence $(ARGS)
 
 mutants: $(STAMP) ## Small faults put into copies of the code, and those that no test notices
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -55,7 +55,7 @@ PATH = re.compile(
 the folder of the text that names it."""
 
 FILE = re.compile(r"`(?P<found>[a-z_*]+\.py)`")
-"""A Python file beside the text that names it, or in the package's own folder."""
+"""A Python file beside the text that names it, or in the folder of the package or the project."""
 
 NO_MODULES = {"html", "json", "md", "py", "service", "socket", "toml", "yaml", "yml"}
 """Endings of files: ``nearbucket.yaml`` is no module, nor is PyPI's proxy.py."""
@@ -120,7 +120,7 @@ def _is_path(path: str, file: Path) -> bool:
 
 
 def _is_file(name: str, file: Path) -> bool:
-    return any(any(base.glob(name)) for base in (SOURCE, file.parent))
+    return any(any(base.glob(name)) for base in (ROOT, SOURCE, file.parent))
 
 
 RULES: dict[re.Pattern[str], Callable[[str, Path], bool]] = {

@@ -23,6 +23,7 @@ from nearbucket.frontend.returning_clients.sibling_ranges import (
 from nearbucket.policy.model import Reason, RedirectTo, ReplicaStatus, Request, Stream
 from nearbucket.replicas.origin_versions import LATELY
 from nearbucket.replicas.replica_status import OlderCopy
+from tests.skips import interpreted_only
 
 REQUEST = Request("GET", "/a", {b"range": b"bytes=0-9", b"user-agent": b"x"}, "192.0.2.7")
 
@@ -65,6 +66,7 @@ class Known:
 
 
 @pytest.mark.parametrize("size", [20, None], ids=["older", "being checked"])
+@interpreted_only
 async def test_a_waiting_request_is_decided_once_before_and_once_after(size: int | None) -> None:
     known = Known(6, size)
     known.count()
@@ -74,6 +76,7 @@ async def test_a_waiting_request_is_decided_once_before_and_once_after(size: int
     assert known.decisions == 2
 
 
+@interpreted_only
 async def test_no_request_waits_longer_than_the_older_copy_counts() -> None:
     known = Known(1_000_000)
     known.count()
@@ -81,10 +84,12 @@ async def test_no_request_waits_longer_than_the_older_copy_counts() -> None:
     assert isinstance(decision, Stream)
 
 
+@interpreted_only
 def test_without_a_download_under_way_no_range_waits_for_the_check_of_a_copy() -> None:
     assert Known(9, None).decider.decide(REQUEST).reason is Reason.NOT_REPLICATED
 
 
+@interpreted_only
 def test_a_client_whose_redirects_fail_is_not_redirected_to_the_older_copy() -> None:
     known, rest = Known(9), {**REQUEST.headers, b"range": b"bytes=10-19"}
     request = replace(REQUEST, headers=rest)

@@ -22,6 +22,7 @@ from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.policy.model import Reason, ReplicaStatus
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
+from tests.skips import interpreted_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -365,6 +366,7 @@ def test_a_client_that_comes_back_is_decided_again(
     assert [b"301" in serving.answer(other) for _ in range(4)] == [True] * 4  # a crowd's
 
 
+@interpreted_only
 def test_a_client_that_comes_back_with_equal_bytes_is_decided_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, Client, client_at, head_of, serving
+from tests.skips import interpreted_only
 
 if TYPE_CHECKING:
     from tests.serving import Served
@@ -125,6 +126,7 @@ async def test_behind_a_stream_that_waits_for_its_client_no_requests_are_read() 
 
 
 @pytest.mark.parametrize("target", ["/a.txt", "/../a"], ids=["streaming", "aiohttp"])
+@interpreted_only
 async def test_requests_are_read_again_when_the_client_has_taken_its_answers(
     monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
