@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from nearbucket.version import is_compiled
-
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -42,7 +40,6 @@ NO_KUBECTL = "kubectl is not installed"
 NO_TERRAFORM = "Terraform, with the AWS provider in a mirror below /opt, is not installed"
 NO_DEPLOY_TOOLS = "moto, cfn-lint and checkov are not installed; `make deploy-check` installs them"
 NO_IPV6 = "this machine has no IPv6"
-CALLED_DIRECTLY = "replaces what compiled code calls directly"
 
 ALLOWED = (
     Allowed(
@@ -70,14 +67,9 @@ ALLOWED = (
         "Terraform is no package; the other tools are 300 MB for two folders",
         heading="deploy: NOT RUN",
     ),
-    Allowed(CALLED_DIRECTLY, "`make test` runs these on the same sources, interpreted"),
     Allowed(NO_IPV6, "containers are often given IPv4 alone"),
     Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),
 )
-
-interpreted_only = pytest.mark.skipif(is_compiled(), reason=CALLED_DIRECTLY)
-"""Marks a test that replaces a method, or an object by one of another class, inside code that the
-optional build compiles."""
 
 
 class Skips:

@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 
 from nearbucket.frontend import decision_cache
 from nearbucket.frontend.client_connection import ClientConnection
-from nearbucket.frontend.returning_clients.recent_redirects import RecentRedirects
+from nearbucket.frontend.returning_clients.recent_redirects import STUCK, RecentRedirects
 from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.policy.model import Reason, ReplicaStatus
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
-from tests.skips import interpreted_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -366,7 +365,6 @@ def test_a_client_that_comes_back_is_decided_again(
     assert [b"301" in serving.answer(other) for _ in range(4)] == [True] * 4  # a crowd's
 
 
-@interpreted_only
 def test_a_client_that_comes_back_with_equal_bytes_is_decided_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,11 +374,8 @@ def test_a_client_that_comes_back_with_equal_bytes_is_decided_again(
     assert serving.context.decision_cache._requests
     for client, _ in serving.context.decision_cache._requests.values():
         client.free_until = 0.0
-        monkeypatch.setattr(type(client), "came_back", lambda *_: True)
-    decided: list[object] = []
-    monkeypatch.setattr(ClientConnection, "_decide", lambda *_: decided.append(None))
-    serving.answer(head)
-    assert decided
+    monkeypatch.setattr(RecentRedirects, "verdict", lambda *_: STUCK)
+    assert serving.answer(head).startswith(b"<handed over>")
 
 
 def test_a_stream_that_no_redirect_changes_is_served_without_a_look_at_recent_redirects(
