@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket import __version__
 from nearbucket.cli import main as cli
 from nearbucket.errors import ConfigError, OriginError, ProxyError, RangesError
+from nearbucket.version import version_text
 from tests.build import COMMAND, WEST
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_the_promised_options_are_there(nearbucket: Run, command: str, options: 
 
 
 def test_the_version_is_said(nearbucket: Run) -> None:
-    assert nearbucket("--version") == (0, f"nearbucket {__version__}\n", "")
+    assert nearbucket("--version") == (0, f"nearbucket {version_text()}\n", "")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD
 from tests.behaviour.test_redirect import chosen
 from tests.behaviour.test_stream import scripted
@@ -14,6 +17,12 @@ from tests.serving import client_at, head_of, serving
 
 FROM = client_at(EAST)
 PLAIN = head_of("/a.tar.gz", FROM)
+
+
+def test_a_connection_has_the_methods_that_event_loops_call() -> None:
+    names = {name for name in dir(asyncio.Protocol) if not name.startswith("_")}
+    assert names <= set(dir(ClientConnection))
+    assert not hasattr(ClientConnection, "get_buffer")  # loops would use it, not data_received
 
 
 @pytest.mark.parametrize(
