@@ -86,10 +86,16 @@ docs: $(STAMP) ## The generated pages are current, and all pages as a site in bu
 compose: $(STAMP) ## The image and docker compose, for real where an engine can be had
 	$(BIN)/python -m pytest -m compose $(ARGS)
 
-compiled: $(STAMP) ## The optional build, its policy and fast lane as C extensions, in build/compiled; tests of it: needs gcc and Python.h
-	COMPILE_NEARBUCKET=1 $(BIN)/python setup.py -q build --build-base build/compiled/c --build-lib build/compiled/lib
+compiled: $(STAMP) ## The optional build, its policy and fast lane as C extensions: a wheel in build/compiled, and tests of it; needs gcc and Python.h
+	@test $(VENV)/compile/.installed -nt requirements/compile.txt || { $(BIN)/python -m venv $(VENV)/compile && \
+	  $(VENV)/compile/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/compile.txt && \
+	  touch $(VENV)/compile/.installed; }
+	rm -rf build/compiled build/lib.*
+	COMPILE_NEARBUCKET=1 $(VENV)/compile/bin/python -m pip wheel --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --wheel-dir build/compiled .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target build/compiled/lib build/compiled/*.whl
 	COMPILE_NEARBUCKET=1 PYTHONPATH=build/compiled/lib $(BIN)/python -m pytest -m "not long" -n auto --maxprocesses=4 --dist=worksteal \
-	  tests/test_compiled.py tests/test_version.py tests/policy tests/regions tests/telemetry tests/frontend tests/behaviour tests/equivalence $(ARGS)
+	  tests/test_compiled.py tests/test_version.py tests/policy tests/regions tests/telemetry tests/frontend tests/behaviour tests/equivalence \
+	  tests/supervisor/test_ipc.py tests/supervisor/pool tests/supervisor/worker tests/cli/test_explain.py tests/cli/test_main.py $(ARGS)
 
 mutants: $(STAMP) ## Small faults put into copies of the code, and those that no test notices
 	$(BIN)/python -m tests.mutants $(ARGS)
@@ -126,6 +132,7 @@ lock: $(STAMP) ## Renew the hashed requirement files
 	echo mkdocs-material | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/docs.txt
 	echo cyclonedx-bom | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/release.txt
 	printf '%s\n' 'moto[server]' cfn-lint checkov kubernetes-validate | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/deploy.txt
+	echo mypy | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --constraint requirements/dev.txt - -o requirements/compile.txt
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements/audit.txt
 
 clean: ## Remove the virtual environment and caches

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 ROOT = Path(__file__).parents[1]
-FILES = ("requirements/serve.txt", "requirements/dev.txt", "requirements/build.txt")
-"""What is served, what develops and tests it, and what builds it."""
+FILES = tuple(f"requirements/{name}.txt" for name in ("serve", "dev", "build", "compile"))
+"""What is served, what develops and tests it, and what builds and compiles it."""
 
 PIP_AUDIT = Path(sys.prefix) / "audit" / "bin" / "pip-audit"
 VULNERABLE, NOT_AUDITED = 1, 3
