@@ -26,7 +26,8 @@ COMPILED = (
 """What each request passes in the fast lane.
 
 mypyc looks up the types of a dataclass's fields when the class is made, so they are imported, not
-only for the type checker. Its classes have no parents but compiled ones."""
+only for the type checker. Its classes have no parents but compiled ones. Frozen dataclasses cannot
+be pickled or copied when they are compiled: what goes from one process to another is not here."""
 
 _OPTIONS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")
 """mypy's: ``make types`` checks, and what it needs for that need not be installed here."""
