@@ -20,12 +20,24 @@ RUN find /opt/nearbucket/lib/python3.13/site-packages/botocore/data -mindepth 1 
 COPY requirements/build.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
+# Compiled as well with --build-arg COMPILED=1, by a compiler and mypy that stay in this stage too
+# (docs/operations.md, "The compiled build").
+ARG COMPILED=0
+COPY requirements/compile.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    case "$COMPILED" in \
+      0) ;; \
+      1) apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
+         && /opt/build/bin/pip install --require-hashes -r requirements/compile.txt ;; \
+      *) echo "COMPILED is 0 or 1" >&2; exit 1 ;; \
+    esac
 COPY . .
 ARG REVISION=
 # The date of files in the wheel, whose checksum pip writes down (reproducible-builds.org).
 ARG SOURCE_DATE_EPOCH=315532800
 RUN printf %s "$REVISION" > proxy/nearbucket/commit.txt \
- && /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && COMPILE_NEARBUCKET="$COMPILED" PYTHONHASHSEED=0 \
+    /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
  && pip --python /opt/nearbucket/bin/python install --no-index --no-deps /wheels/*.whl
 
 # Bytecode that needs no look at the source's date: layers may change dates, never contents. In one

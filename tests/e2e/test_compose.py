@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.build import PACKAGE
+from tests.build import PACKAGE, VERSION
 from tests.e2e.running import Answer, ask
 from tests.skips import NO_ENGINE
 
@@ -40,6 +40,9 @@ IMAGES = ("python:3.13-slim-trixie", "chrislusf/seaweedfs:latest", "prom/prometh
 SAMPLES: dict[str, bytes] = runpy.run_path(str(ROOT / "deploy/compose/fill.py"))["samples"]()
 
 DEMO, PLUSES, README = "releases/demo-1.0.tar.gz", "releases/c++ tools-2.0.tar.gz", "README.txt"
+COMPILED = os.environ.get("NEARBUCKET_COMPILED", "0")
+"""``1`` to have these tests of the compiled build: ``NEARBUCKET_COMPILED=1 make compose``."""
+
 EAST, WEST = "192.0.2.10", "198.51.100.10"
 NO_TARGET, NO_REGION = "203.0.113.10", "203.0.113.200"
 
@@ -66,7 +69,12 @@ class Stack:
         done = subprocess.run(
             ["docker", *arguments],
             cwd=ROOT,
-            env={**self.environ, **ports, "NEARBUCKET_IMAGE": self.name},
+            env={
+                **self.environ,
+                **ports,
+                "NEARBUCKET_IMAGE": self.name,
+                "NEARBUCKET_COMPILED": COMPILED,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -376,6 +384,7 @@ def test_image_holds_what_serving_needs_and_no_packaging_tools(stack: Stack) -> 
         "pip",
         "ensurepip",
         "setuptools",
+        "mypy",
         "wheel",
         "uv",
         "pytest",
@@ -386,6 +395,11 @@ def test_image_holds_what_serving_needs_and_no_packaging_tools(stack: Stack) -> 
     probe = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     found = stack.run("run", "--rm", "--entrypoint", "python", stack.name, "-c", probe)
     assert found.strip() == f"['{PACKAGE}', 'aiohttp']"
+
+
+def test_image_is_compiled_only_if_that_was_asked_for(stack: Stack) -> None:
+    said = stack.run("run", "--rm", stack.name, "--version")
+    assert said == f"nearbucket {VERSION}{' (compiled)' if COMPILED == '1' else ''}\n"
 
 
 BYTECODE = """
