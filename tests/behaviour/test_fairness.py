@@ -30,12 +30,12 @@ async def test_a_client_that_asks_for_unknown_keys_at_full_speed_takes_no_redire
     give_checks_time(monkeypatch)
     check_few_at_once(monkeypatch, 4)
     sections: dict[str, Any] = {
-        "catalog": {"wait": "1s"},
+        "catalog": {"wait": "2s"},
         "limits": {"drain_timeout": "100ms"},
         "regions": {"overrides": {"10.0.0.0/8": "us-west-2"}},
     }
     async with copies(serve, OBJECTS, **sections) as world:
-        world.origin.head_delay = 0.1
+        world.origin.head_delay = 0.2  # all 80 that wait take 4 s
         clients = [await world.served.connect() for _ in range(80)]
         over = asyncio.Event()
         greedy = [asyncio.ensure_future(_keys(client, n, over)) for n, client in enumerate(clients)]
