@@ -39,6 +39,7 @@ NO_JAVA = "Java is not installed, which Spark needs"
 NO_KUBECTL = "kubectl is not installed"
 NO_TERRAFORM = "Terraform, with the AWS provider in a mirror below /opt, is not installed"
 NO_DEPLOY_TOOLS = "moto, cfn-lint and checkov are not installed; `make deploy-check` installs them"
+NO_FILTERS = "the kernel attaches no filter to a TCP socket of this user"
 NO_IPV6 = "this machine has no IPv6"
 
 ALLOWED = (
@@ -67,6 +68,7 @@ ALLOWED = (
         "Terraform is no package; the other tools are 300 MB for two folders",
         heading="deploy: NOT RUN",
     ),
+    Allowed(NO_FILTERS, "some kernels keep that to root; downloads go on without it"),
     Allowed(NO_IPV6, "containers are often given IPv4 alone"),
     Allowed(r"a thread's priority is Linux's|reads /proc", "the product runs on Linux"),
 )

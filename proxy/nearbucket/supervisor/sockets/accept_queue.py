@@ -31,17 +31,24 @@ _INSTRUCTIONS = (  # linux/filter.h: operation, jump if true, jump if false, ope
 )
 
 
-def ignore_new_connections(listener: socket.socket) -> None:
+def ignore_new_connections(listener: socket.socket) -> bool:
     """Have the kernel drop the SYN packets for a listening socket; handshakes in progress go on.
 
-    This holds in all processes that have the socket. Does nothing where the kernel has no filters
-    (gVisor); the few handshakes in progress may then be reset.
+    This holds in all processes that have the socket.
+
+    Returns:
+        Whether the kernel does. It does not where it has no filters (gVisor), or keeps those of
+        TCP sockets to root (seen with Linux 6.18); the few handshakes in progress may then be
+        reset.
     """
     code = b"".join(struct.pack("HBBI", *each) for each in _INSTRUCTIONS)
     memory = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HP", len(_INSTRUCTIONS), ctypes.addressof(memory))
-    with contextlib.suppress(OSError):
+    try:
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError:
+        return False
+    return True
 
 
 def take_new_connections(listener: socket.socket) -> None:
