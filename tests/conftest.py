@@ -102,9 +102,9 @@ gc.disable()  # until all tests are collected, which makes nothing that the coll
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Processes of ``-n auto``: twice as many as there are cores, because tests often wait."""
+    """Processes of ``-n auto``: half as many again as there are cores, because tests often wait."""
     cores = len(os.sched_getaffinity(0))
-    return 2 * cores
+    return cores + cores // 2
 
 
 def pytest_collection_finish() -> None:
