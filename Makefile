@@ -83,7 +83,7 @@ docs: $(STAMP) ## The generated pages are current, and all pages as a site in bu
 	  touch $(VENV)/docs/.installed; }
 	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict
 
-compose: $(STAMP) ## The image and docker compose, for real where an engine can be had; NEARBUCKET_COMPILED=1 for the compiled build
+compose: $(STAMP) ## The image and docker compose, for real where an engine can be had; COMPILE_NEARBUCKET=1 for the compiled build
 	$(BIN)/python -m pytest -m compose $(ARGS)
 
 compiled: $(STAMP) ## The optional build, its policy and fast lane as C extensions: a wheel in build/compiled, and tests of it; needs gcc and Python.h

@@ -40,8 +40,8 @@ IMAGES = ("python:3.13-slim-trixie", "chrislusf/seaweedfs:latest", "prom/prometh
 SAMPLES: dict[str, bytes] = runpy.run_path(str(ROOT / "deploy/compose/fill.py"))["samples"]()
 
 DEMO, PLUSES, README = "releases/demo-1.0.tar.gz", "releases/c++ tools-2.0.tar.gz", "README.txt"
-COMPILED = os.environ.get("NEARBUCKET_COMPILED", "0")
-"""``1`` to have these tests of the compiled build: ``NEARBUCKET_COMPILED=1 make compose``."""
+COMPILED = os.environ.get("COMPILE_NEARBUCKET", "0")
+"""``1`` to have these tests of the compiled build: ``COMPILE_NEARBUCKET=1 make compose``."""
 
 EAST, WEST = "192.0.2.10", "198.51.100.10"
 NO_TARGET, NO_REGION = "203.0.113.10", "203.0.113.200"
@@ -73,7 +73,7 @@ class Stack:
                 **self.environ,
                 **ports,
                 "NEARBUCKET_IMAGE": self.name,
-                "NEARBUCKET_COMPILED": COMPILED,
+                "COMPILE_NEARBUCKET": COMPILED,
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
