@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -27,9 +28,11 @@ from nearbucket.frontend.returning_clients.recent_redirects import _STATE
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.prefork import open_listeners
+from nearbucket.supervisor.sockets.accept_queue import ignore_new_connections
 from nearbucket.supervisor.worker.worker import Worker
 from nearbucket.telemetry.savings import Savings
 from tests.build import snapshot
+from tests.skips import NO_FILTERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -46,6 +49,15 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
 }
 """The event loops: the one that serves, and the standard library's."""
+
+
+def _takes_filters() -> bool:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return ignore_new_connections(listener)
+
+
+needs_socket_filters = pytest.mark.skipif(not _takes_filters(), reason=NO_FILTERS)
+"""Where a listening socket cannot be closed without resetting handshakes in progress."""
 
 
 @dataclass(frozen=True, slots=True)

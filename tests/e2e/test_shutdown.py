@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.connecting import CLIENTS, Connecting, answer_of
 from tests.e2e.running import PATIENCE, Running, free_port, keys_of, site_of
 from tests.ranges_lists import MADE
+from tests.serving import needs_socket_filters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +77,7 @@ def slow_download(running: Running) -> http.client.HTTPConnection:
     return client
 
 
+@needs_socket_filters
 @pytest.mark.parametrize("grace", ["400ms", "0s"])
 def test_at_sigterm_connections_are_answered_until_they_are_refused_and_none_is_reset(
     s3: LocalS3, tmp_path: Path, grace: str
@@ -185,6 +187,7 @@ def test_what_waits_for_a_worker_that_ends_during_the_drain_is_answered_by_anoth
     assert hung == (end is None)
 
 
+@needs_socket_filters
 def test_a_worker_that_hangs_at_a_take_over_loses_no_connection(
     s3: LocalS3, tmp_path: Path
 ) -> None:
@@ -204,6 +207,7 @@ def test_a_worker_that_hangs_at_a_take_over_loses_no_connection(
     assert outcomes <= {"answered", "closing"}
 
 
+@needs_socket_filters
 def test_instances_take_over_from_each_other_and_no_connection_is_reset_or_refused(
     s3: LocalS3, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.supervisor.sockets.accept_queue import emptied, ignore_new_connections
-from tests.skips import NO_FILTERS
+from tests.serving import needs_socket_filters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +24,10 @@ def listener() -> Iterator[socket.socket]:
         yield made
 
 
+@needs_socket_filters
 def test_new_connections_are_ignored_and_those_in_the_queue_stay(listener: socket.socket) -> None:
     with socket.create_connection(listener.getsockname()) as early:
-        if not ignore_new_connections(listener):
-            pytest.skip(NO_FILTERS)
+        assert ignore_new_connections(listener)
         with socket.socket() as late:
             late.settimeout(0.1)
             with pytest.raises(TimeoutError):  # neither accepted nor reset
