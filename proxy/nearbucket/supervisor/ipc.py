@@ -15,7 +15,8 @@ import gc
 import io
 import pickle
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from nearbucket.replicas.object_version import CatalogBatch, VersionReport
 from nearbucket.supervisor.snapshot import Snapshot
@@ -40,13 +41,15 @@ _LENGTH = struct.Struct("!I")
 _MORE = 1 << 31  # bit of a length: more parts of the message follow
 
 
-class StatsRequest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StatsRequest:
     """To a worker: send your metrics, with this number."""
 
     number: int
 
 
-class Drain(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Drain:
     """To a worker: finish the open connections, and end (``Worker.drain``).
 
     If it drains already, ``cut_after`` counts anew, and the rest has no meaning.
@@ -57,27 +60,32 @@ class Drain(NamedTuple):
     sockets_stay: bool = False
 
 
-class ServeSockets(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ServeSockets:
     """To a worker: accept connections on the sockets of these workers too, and on no others."""
 
     slots: frozenset[int]
 
 
-class Heartbeat(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
     """From a worker, once a second: its event loop runs."""
 
 
-class Ready(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ready:
     """From a worker: it accepts connections."""
 
 
-class SnapshotRefused(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SnapshotRefused:
     """From a worker: the last snapshot cannot be applied, and the one before is in use."""
 
     error: str
 
 
-class Stats(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stats:
     """From a worker: its metrics, and what else the admin port shows.
 
     ``number`` is that of the request, or ``LAST_STATS``; ``down`` says why targets and origins are,
@@ -87,30 +95,34 @@ class Stats(NamedTuple):
     number: int
     values: Values
     stuck_clients: tuple[StuckClient, ...] = ()
-    down: Mapping[tuple[str, str], str] = {}
+    down: Mapping[tuple[str, str], str] = field(default_factory=dict)
     missing_copies: tuple[MissingCopy, ...] = ()
     recent: tuple[bytes, ...] = ()
 
 
-class ExplainRequest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ExplainRequest:
     """To a worker: explain the decision for a request; ``number`` is for the reply."""
 
     number: int
     query: ExplainQuery
 
 
-class ExplainReply(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ExplainReply:
     """From a worker: the explanation, by what it knows of the copies."""
 
     number: int
     explanation: Explanation
 
 
-class CredentialsRequest(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CredentialsRequest:
     """From a worker: send the credentials of the AWS SDK's chain."""
 
 
-class CredentialsReply(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CredentialsReply:
     """To a worker: credentials, or status and detail of an ``OriginError``."""
 
     credentials: Credentials | None
