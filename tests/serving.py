@@ -57,7 +57,7 @@ def _takes_filters() -> bool:
 
 
 needs_socket_filters = pytest.mark.skipif(not _takes_filters(), reason=NO_FILTERS)
-"""Where a listening socket cannot be closed without resetting handshakes in progress."""
+"""For tests in which no connection is reset when a listening socket is closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def worker_count(listen: Listen) -> int:
 
 
 def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
-    """A snapshot. Takes a tenth of a second of CPU time, so call it ``in_background``."""
+    """A snapshot. Takes 25 ms of CPU time, so call it ``in_background``."""
     return Snapshot(
         settings,
         build_table(ranges, settings.regions.services, settings.regions.overrides),

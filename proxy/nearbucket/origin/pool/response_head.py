@@ -19,7 +19,7 @@ _FRAMING = frozenset({b"transfer-encoding", b"trailer", b"upgrade"})
 _RELEVANT = frozenset(_SHOWN) | _FRAMING | {b"connection", b"keep-alive"}
 """Fields that are read; all others are ignored."""
 
-_USUAL_HEAD = 2 << 10  # bytes in which S3's heads end, so that not more has to be copied
+_USUAL_HEAD = 2048  # bytes in which S3's heads end, so that not more has to be copied
 
 MAX_HEAD = 16 * 1024
 """Bytes of a head at most; S3's have about 1,000."""

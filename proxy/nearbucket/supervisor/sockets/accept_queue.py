@@ -38,8 +38,8 @@ def ignore_new_connections(listener: socket.socket) -> bool:
 
     Returns:
         Whether the kernel does. It does not where it has no filters (gVisor), or keeps those of
-        TCP sockets to root (seen with Linux 6.18); the few handshakes in progress may then be
-        reset.
+        TCP sockets to root (seen with Linux 6.18); connections that are not accepted yet when
+        the socket is closed may then be reset.
     """
     code = b"".join(struct.pack("HBBI", *each) for each in _INSTRUCTIONS)
     memory = ctypes.create_string_buffer(code, len(code))
