@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.cli import config_diff_report as report
+from nearbucket.cli.config import config_diff_report as report
 from nearbucket.telemetry.log_format import JsonFormat
 from tests.analysis.test_log_reader import FULL
 from tests.build import EAST

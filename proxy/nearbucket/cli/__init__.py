@@ -14,12 +14,10 @@ In reading order:
 * ``ranges.py``: ``lookup`` and ``ranges``, the commands about AWS's list of IP prefixes.
 * ``sync.py``: ``sync``, which copies objects from the origin bucket to the target buckets.
 * ``sync_report.py``: the progress lines and the summary of ``sync``.
-* ``config_commands.py``: ``config``, which shows the configuration or its schema.
-* ``config_diff.py``: ``config diff``, which compares two configurations.
-* ``config_diff_report.py``: how the differences are shown.
 * ``compile_cloudfront.py``: ``compile cloudfront``, which writes the policy as an edge function.
 * ``analyze/``: ``analyze``, which makes a report of access logs.
 * ``log_progress.py``: the progress bar of commands that read logs.
+* ``config/``: ``config``, which shows the configuration or its schema, or compares two.
 * ``check/``: ``check``, which tests a configuration and its buckets.
 * ``demo/``: ``demo``, which runs the proxy against an S3 server on this machine.
 """

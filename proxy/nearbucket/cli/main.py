@@ -42,7 +42,7 @@ COMMANDS = {
         ],
     ),
     "ranges": ("ranges", []),
-    "config": ("config_commands", []),
+    "config": ("config.config_commands", []),
     "compile": ("compile_cloudfront", []),
 }
 """The module of each subcommand, in this package, with examples; without, it is a group."""

@@ -55,7 +55,7 @@ def diff(  # noqa: PLR0913  # one parameter an option
 
     NEARBUCKET_... variables of the environment apply to both files.
     """
-    from nearbucket.cli import config_diff_report as report  # noqa: PLC0415
+    from nearbucket.cli.config import config_diff_report as report  # noqa: PLC0415
     from nearbucket.config.differences import differences  # noqa: PLC0415
 
     old, new = load(before), load(after)

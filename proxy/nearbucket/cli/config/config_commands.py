@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nearbucket.cli.config_diff import diff
+from nearbucket.cli.config.config_diff import diff
 from nearbucket.cli.output import AsJson, Config, print_json
 from nearbucket.config.file import load, masked
 from nearbucket.config.json_schema.schema import json_schema
