@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from ssl import SSLContext
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import SSLError
 
 from nearbucket.config.buckets import Origin as Entry
 from nearbucket.errors import ConfigError, OriginError
@@ -58,6 +60,33 @@ async def test_whoever_is_named_is_trusted_on_every_way(
         async with opened(place, attempts=1) as client:
             await client.head_object(Bucket="downloads", Key="a")
     assert [each.method for each in server.asked] == ["GET", "HEAD"]
+
+
+async def test_the_sdk_asks_no_server_that_nobody_vouches_for(tmp_path: Path) -> None:
+    async with ScriptedS3(tls=make_certificate(tmp_path, "s3.example")) as server:
+        place = BucketLocation("origin", entry(server.endpoint), "anonymous")
+        async with opened(place, attempts=1) as client:
+            with pytest.raises(SSLError):
+                await client.head_object(Bucket="downloads", Key="a")
+    assert not server.asked
+
+
+async def test_the_sdk_reads_the_authorities_no_more_than_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = 0
+
+    def count(*_: object) -> None:
+        nonlocal read
+        read += 1
+
+    async with ScriptedS3(Say(reply("200 OK")), Say(reply("200 OK"))) as server:
+        place = BucketLocation("origin", entry(server.endpoint), "anonymous")
+        monkeypatch.setattr(SSLContext, "load_verify_locations", count)
+        for _ in range(2):
+            async with opened(place, attempts=1) as client:
+                await client.head_object(Bucket="downloads", Key="a")
+    assert (len(server.asked), read) == (2, 1)
 
 
 def test_openssls_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
