@@ -45,6 +45,9 @@ LATE = (
     "nearbucket.replication.replicator",
     "nearbucket.supervisor.prefork",
     "nearbucket.supervisor.supervisor",
+    "nearbucket.supervisor.worker.worker_process",
+    "nearbucket.telemetry.prometheus",
+    "encodings.idna",  # of a host's name
 )
 """Modules that commands import only when they need them."""
 
