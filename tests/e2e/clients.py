@@ -15,6 +15,7 @@ import os
 import random
 import re
 import socket
+import struct
 import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -38,6 +39,8 @@ STREAMED = "clients/kept.git/info/"
 MIDDLE = 3 * 2**20
 _SOCKET = 2**16
 _HOST = "127.0.0.1"
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER of no seconds: close sends RST, and drops what is not sent (socket(7))."""
 HEAD = 4096
 """More bytes than the heads of a few answers have."""
 _RANGE = re.compile(r"^range: *bytes=(\S+)", re.MULTILINE | re.IGNORECASE)
@@ -125,6 +128,8 @@ class Relay:
 
     def _relay(self, client: socket.socket) -> None:
         with client, suppress(OSError), socket.create_connection((_HOST, self._to)) as server:
+            # a server with bytes that nobody takes would otherwise wait until it gives up
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             with self._lock:
                 self._open |= {client, server}
             up = self._start(self._up, client, server)
