@@ -103,6 +103,7 @@ async def shown(tab: Tab, *wanted: str) -> None:
         text = re.sub(r"\s+", " ", await tab.run("() => document.body.innerText"))
         missing = [part for part in wanted if part not in text]
         assert not missing or time.monotonic() < deadline, (missing, text)
+        await asyncio.sleep(0.05 if missing else 0)
 
 
 async def look(tab: Tab, url: str, width: int, scheme: str) -> None:

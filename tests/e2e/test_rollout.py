@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -106,10 +107,12 @@ def test_configurations_are_swapped_under_load_and_no_request_fails(
             for number, (redirect, reason) in enumerate(STEPS, 1):
                 load.reasons.clear()
                 running.write(config_of(s3, tmp_path, redirect=redirect))
+                running.signal(signal.SIGHUP)
                 applied = f'{RELOADS}{{result="applied"}} {float(number)}'
                 running.until("/metrics", lambda _, text, applied=applied: applied in text)
                 load.seen(reason)
                 running.config.write_text("sites: [{hosts: []}]", encoding="utf-8")
+                running.signal(signal.SIGHUP)
                 refused = f'{RELOADS}{{result="refused"}} {float(number)}'
                 running.until("/metrics", lambda _, text, refused=refused: refused in text)
                 status = json.loads(running.admin("/api/status")[1])
