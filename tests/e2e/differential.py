@@ -194,7 +194,9 @@ def sample() -> Iterator[Cell]:
     cells = list(matrix())
     Random(5).shuffle(cells)  # noqa: S311 - a choice, not a secret
     met: set[tuple[tuple[int, str], ...]] = set()
-    for cell in sorted(cells, key=lambda cell: cell.kind in _LARGE and 1 + (cell.span not in _BYTE)):
+    for cell in sorted(
+        cells, key=lambda cell: cell.kind in _LARGE and 1 + (cell.span not in _BYTE)
+    ):
         if not pairs(cell) <= met:
             met |= pairs(cell)
             yield cell

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,9 +74,11 @@ def make_traffic(scene: Scene) -> None:
         answer = running.get(path, client, {"User-Agent": ALERT})
         assert answer.status in {200, 301, 404}
     running.config.write_text("sites: [{hosts: []}]", encoding="utf-8")
+    running.signal(signal.SIGHUP)
     refused = 'nearbucket_config_reloads_total{result="refused"} 1.0'
     running.until("/metrics", lambda _, text: refused in text)
     running.write({**scene.config, "log": {"level": "warning"}})
+    running.signal(signal.SIGHUP)
     applied = 'nearbucket_config_reloads_total{result="applied"} 1.0'
     running.until("/metrics", lambda _, text: applied in text)
     running.until("/api/decisions", lambda _, text: "/not/there" in text)

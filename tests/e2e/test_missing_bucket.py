@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 from tests.build import OUTSIDE, WEST, ranges_document
@@ -45,11 +46,13 @@ def test_a_wrong_name_of_the_origin_bucket_is_an_error_and_a_warning_until_it_is
         assert "404 NoSuchBucket for bucket download in us-east-1" in json.dumps(steps)
 
         running.write(config_of(tmp_path, right))
+        running.signal(signal.SIGHUP)
         running.until("/readyz", lambda _, text: text == "ready\n")
         assert running.get(PATH, WEST).status == 301
         assert running.errors.read_text(encoding="utf-8").count(WARNING) == 1
 
         running.write(config_of(tmp_path, wrong))  # the same by a reload
+        running.signal(signal.SIGHUP)
         running.until("/readyz", lambda _, text: WARNING in text)
         assert running.errors.read_text(encoding="utf-8").count(WARNING) == 2
 
