@@ -71,8 +71,10 @@ async def with_a_target(
 async def until_answered(served: Served, reason: str) -> None:
     async with asyncio.timeout(PATIENCE):
         client = await served.connect()
-        while not (await client.get(PATH, FROM)).headers["x-nearbucket"].endswith(f"={reason}"):
-            pass
+        said = ""
+        while not said.endswith(f"={reason}"):
+            await asyncio.sleep(0.01)
+            said = (await client.get(PATH, FROM)).headers["x-nearbucket"]
         await client.close()
 
 

@@ -65,8 +65,10 @@ class Clients:
     async def until(self, *wanted: str) -> None:
         """Ask until all answers have one of these reasons."""
         async with asyncio.timeout(PATIENCE):
-            while not await self.round() <= set(wanted):
-                pass
+            reasons = await self.round()
+            while not reasons <= set(wanted):
+                await asyncio.sleep(0.01)
+                reasons = await self.round()
 
 
 @asynccontextmanager

@@ -143,11 +143,13 @@ class Running:
     def until(self, path: str, holds: Any) -> str:
         """Ask the admin port until ``holds(status, text)``; fails with the log's tail."""
         deadline = time.monotonic() + PATIENCE
+        pause = 0.02
         while time.monotonic() < deadline and self._process.poll() is None:
             status, text = self.admin(path)
             if holds(status, text):
                 return text
-            time.sleep(0.05)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.2)
         raise AssertionError(self.errors.read_text(encoding="utf-8")[-3000:])
 
     def ready(self, workers: int = 2) -> Self:
