@@ -12,8 +12,20 @@ from nearbucket.s3.sigv4 import SigningScope, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-__all__ = ["SeaweedFS", "allow_anonymous", "make_bucket", "signer_of"]
+__all__ = ["LargeChunks", "SeaweedFS", "allow_anonymous", "make_bucket", "signer_of"]
+
+
+class LargeChunks(SeaweedFS):
+    """SeaweedFS whose copied parts have the ETags that S3 gives them: the MD5 of their bytes.
+
+    With its usual chunks of 4 MiB, a copied part of more than one chunk has the MD5 of the
+    chunks' MD5s (``weed/s3api/s3api_object_handlers_copy.go``, read in 4.48).
+    """
+
+    def _arguments(self, ports: list[int], config: Path) -> list[str]:
+        return [*super()._arguments(ports, config), "-filer.maxMB=64"]
 
 
 def signer_of(server: SeaweedFS) -> Callable[[str, str], dict[str, str]]:

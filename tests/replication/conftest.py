@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.cli.demo.seaweedfs import SeaweedFS, make_bucket
 from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
@@ -20,27 +19,17 @@ from nearbucket.s3.sdk.light_client import opened_light
 from nearbucket.s3.sdk.sdk_client import PAGE, opened
 from tests.conftest import kill
 from tests.replication.watched import WatchedS3
+from tests.s3server import SeaweedFS, make_bucket
 from tests.storing import store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from tests.conftest import LocalS3
 
 MIB = 1024**2
 _NUMBERS = itertools.count()
-
-
-class LargeChunks(SeaweedFS):
-    """SeaweedFS whose copied parts have the ETags that S3 gives them: the MD5 of their bytes.
-
-    With its usual chunks of 4 MiB, a copied part of more than one chunk has the MD5 of the
-    chunks' MD5s (``weed/s3api/s3api_object_handlers_copy.go``, read in 4.48).
-    """
-
-    def _arguments(self, ports: list[int], config: Path) -> list[str]:
-        return [*super()._arguments(ports, config), "-filer.maxMB=64"]
 
 
 @dataclass
@@ -145,13 +134,6 @@ def _commands(commands: None) -> None:
     """Have commands of the product started as forks."""
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    with LargeChunks(tmp_path_factory.mktemp("sync") / "data") as running:
-        yield running
-        kill(running)
-
-
 async def _world(server: SeaweedFS, folder: Path) -> AsyncIterator[World]:
     access, secret = folder / "access", folder / "secret"
     access.write_text(server.access_key)
@@ -175,15 +157,18 @@ async def _world(server: SeaweedFS, folder: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def world(server: SeaweedFS, tmp_path: Path) -> AsyncIterator[World]:
-    async for one in _world(server, tmp_path):
+async def world(s3: LocalS3, tmp_path: Path) -> AsyncIterator[World]:
+    async for one in _world(s3.server, tmp_path):
         yield one
 
 
 @pytest.fixture
-async def usual_world(s3: LocalS3, tmp_path: Path) -> AsyncIterator[World]:
-    async for one in _world(s3.server, tmp_path):
-        yield one
+async def usual_world(tmp_path: Path) -> AsyncIterator[World]:
+    """On a server of its own, which splits what is larger than 4 MiB; see ``LargeChunks``."""
+    with SeaweedFS(tmp_path / "data") as server:
+        async for one in _world(server, tmp_path):
+            yield one
+        kill(server)
 
 
 @pytest.fixture
