@@ -28,13 +28,13 @@ class LargeChunks(SeaweedFS):
         return [*super()._arguments(ports, config), "-filer.maxMB=64"]
 
 
-def signer_of(server: SeaweedFS) -> Callable[[str, str], dict[str, str]]:
-    """Makes the header fields of a request to the server, of its method and path."""
+def signer_of(server: SeaweedFS) -> Callable[..., dict[str, str]]:
+    """Makes the header fields of a request to the server, of its method, path and query."""
     credentials = Credentials(server.access_key, server.secret_key)
     host = {"host": urlsplit(server.endpoint).netloc}
 
-    def signed(method: str, path: str) -> dict[str, str]:
+    def signed(method: str, path: str, query: str = "") -> dict[str, str]:
         scope = SigningScope.of(credentials, "us-east-1", time.time())
-        return sign(scope, method, path, host)
+        return sign(scope, method, path, host, query)
 
     return signed
