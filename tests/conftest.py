@@ -82,7 +82,7 @@ class LocalS3:
         public: The regional bucket of us-west-2: its objects are public.
     """
 
-    server: SeaweedFS
+    server: LargeChunks
     files: KeyFiles
     objects: dict[str, bytes] = field(
         default_factory=lambda: {key: sample["Body"] for key, sample in SAMPLES.items()},

@@ -22,10 +22,18 @@ class LargeChunks(SeaweedFS):
 
     With its usual chunks of 4 MiB, a copied part of more than one chunk has the MD5 of the
     chunks' MD5s (``weed/s3api/s3api_object_handlers_copy.go``, read in 4.48).
+
+    Attributes:
+        filer: The address below which its filer has the buckets, for ``tests.storing``.
     """
 
+    filer: str
+
     def _arguments(self, ports: list[int], config: Path) -> list[str]:
-        return [*super()._arguments(ports, config), "-filer.maxMB=64"]
+        arguments = super()._arguments(ports, config)
+        (port,) = (word for word in arguments if word.startswith("-filer.port="))
+        self.filer = f"http://127.0.0.1:{port.partition('=')[2]}/buckets"
+        return [*arguments, "-filer.maxMB=64", "-filer.saveToFilerLimit=1024"]
 
 
 def signer_of(server: SeaweedFS) -> Callable[..., dict[str, str]]:

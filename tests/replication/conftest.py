@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 MIB = 1024**2
 _NUMBERS = itertools.count()
-_OTHER_FIELDS = re.compile("date$|last-modified$|x-amz-request-id$|x-amz-tagging-")
-"""Fields of a response with an object that say nothing of it, or repeat its tags."""
+_OTHER_FIELDS = re.compile("date$|last-modified$|x-amz-request-id$|x-amz-tagging-|seaweed-")
+"""Fields of a response that do not describe the object, repeat its tags, or are no fields of S3."""
 _STORED: WeakKeyDictionary[SeaweedFS, dict[bytes, dict[str, str]]] = WeakKeyDictionary()
 """Per server: the large bodies that parts are copied from, and where they are."""
 
@@ -72,6 +72,7 @@ class World:
 
     async def put_all(self, keys: Iterable[str], body: bytes = b"x") -> None:
         """Many objects of the origin."""
+        assert isinstance(self.server, LargeChunks)
         entry = self.origin.entry
         await store(self.server, entry.bucket, {entry.prefix + key: body for key in keys})
 
