@@ -123,7 +123,7 @@ async def test_a_copy_older_than_the_origins_object_is_copied(world: World) -> N
 async def test_a_copy_that_is_marked_for_another_object_is_copied_whatever_its_date(
     world: World,
 ) -> None:
-    await fill(world, "a.tar.xz")
+    await fill_in_parts(world, "a.tar.xz")
     copy = await world.described(world.target, "a.tar.xz")
     mark = {"Key": TAG, "Value": mark_of("of-the-last-version-3", copy["ETag"].strip('"'))}
     asked = world.target.arguments("a.tar.xz")
