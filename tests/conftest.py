@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiobotocore.session import get_session
 
-from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
 from nearbucket.config.buckets import KeyFiles, Origin
 from nearbucket.origin import client as origin_client
 from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.prepared_list import read_prepared
 from nearbucket.s3.http_session import client_session
 from tests.command_server import command_server
+from tests.s3server import LargeChunks, SeaweedFS, allow_anonymous, make_bucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -82,7 +82,7 @@ class LocalS3:
         public: The regional bucket of us-west-2: its objects are public.
     """
 
-    server: SeaweedFS
+    server: LargeChunks
     files: KeyFiles
     objects: dict[str, bytes] = field(
         default_factory=lambda: {key: sample["Body"] for key, sample in SAMPLES.items()},
@@ -122,7 +122,7 @@ def pytest_collection_finish() -> None:
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
     """SeaweedFS with the samples in both buckets: read it, but write only new keys."""
     folder = tmp_path_factory.mktemp("s3")
-    with SeaweedFS(folder / "data") as server:
+    with LargeChunks(folder / "data") as server:
         local = LocalS3(server, _key_files(server, folder))
         asyncio.run(_fill(local))
         yield local

@@ -12,17 +12,37 @@ from nearbucket.s3.sigv4 import SigningScope, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-__all__ = ["SeaweedFS", "allow_anonymous", "make_bucket", "signer_of"]
+__all__ = ["LargeChunks", "SeaweedFS", "allow_anonymous", "make_bucket", "signer_of"]
 
 
-def signer_of(server: SeaweedFS) -> Callable[[str, str], dict[str, str]]:
-    """Makes the header fields of a request to the server, of its method and path."""
+class LargeChunks(SeaweedFS):
+    """SeaweedFS whose copied parts have the ETags that S3 gives them: the MD5 of their bytes.
+
+    With its usual chunks of 4 MiB, a copied part of more than one chunk has the MD5 of the
+    chunks' MD5s (``weed/s3api/s3api_object_handlers_copy.go``, read in 4.48).
+
+    Attributes:
+        filer: The address below which its filer has the buckets, for ``tests.storing``.
+    """
+
+    filer: str
+
+    def _arguments(self, ports: list[int], config: Path) -> list[str]:
+        arguments = super()._arguments(ports, config)
+        (port,) = (word for word in arguments if word.startswith("-filer.port="))
+        self.filer = f"http://127.0.0.1:{port.partition('=')[2]}/buckets"
+        return [*arguments, "-filer.maxMB=64", "-filer.saveToFilerLimit=1024"]
+
+
+def signer_of(server: SeaweedFS) -> Callable[..., dict[str, str]]:
+    """Makes the header fields of a request to the server, of its method, path and query."""
     credentials = Credentials(server.access_key, server.secret_key)
     host = {"host": urlsplit(server.endpoint).netloc}
 
-    def signed(method: str, path: str) -> dict[str, str]:
+    def signed(method: str, path: str, query: str = "") -> dict[str, str]:
         scope = SigningScope.of(credentials, "us-east-1", time.time())
-        return sign(scope, method, path, host)
+        return sign(scope, method, path, host, query)
 
     return signed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bench.lib.processes import free_port
-from nearbucket.cli.demo.seaweedfs import SeaweedFS, make_bucket
+from tests.s3server import LargeChunks, make_bucket
 from tests.storing import store
 
 if TYPE_CHECKING:
@@ -25,15 +25,14 @@ _REQUESTS = re.compile(r'^SeaweedFS_s3_request_total\{bucket="[^"]+".*\} (\S+)$'
 """The server's counters of requests to buckets."""
 
 
-class CountedS3(SeaweedFS):
-    """SeaweedFS with metrics, and with chunks that leave copied parts the ETags that S3 gives."""
+class CountedS3(LargeChunks):
+    """SeaweedFS with metrics."""
 
     metrics = 0
 
     def _arguments(self, ports: list[int], config: Path) -> list[str]:
         self.metrics = free_port()
-        more = [f"-metricsPort={self.metrics}", "-filer.maxMB=64"]
-        return [*super()._arguments(ports, config), *more]
+        return [*super()._arguments(ports, config), f"-metricsPort={self.metrics}"]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ import pytest
 from nearbucket.cli.demo.seaweedfs import allow_anonymous
 from tests.e2e.running import Running
 from tests.ranges_lists import MADE
-from tests.replication.conftest import MIB
-from tests.replication.test_adopt import BODY, PART, fill, reads, writes
+from tests.replication.test_adopt import BODY, LARGE, fill, fill_in_parts, reads, writes
 from tests.replication.test_replicator import DESCRIBED
 from tests.replication.test_sync_command import Command
 from tests.replication.watched import Gate
@@ -72,6 +71,12 @@ async def team(world: World, tmp_path: Path) -> Team:
 
 
 @pytest.fixture
+async def in_parts(team: Team) -> None:
+    """The first object and its copy have several parts."""
+    await fill_in_parts(team.world, KEYS[0])
+
+
+@pytest.fixture
 async def serving(team: Team, tmp_path: Path) -> AsyncIterator[Serving]:
     with Running(tmp_path, {**team.command.document, **_regions(tmp_path)}, {}) as server:
         await asyncio.to_thread(server.ready)
@@ -84,11 +89,14 @@ def _regions(folder: Path) -> dict[str, Any]:
 
 
 async def test_it_is_redirected_to_after_what_check_advises_and_no_byte_is_copied(
-    team: Team, serving: Serving
+    team: Team,
+    in_parts: None,  # noqa: ARG001  # before the server starts
+    serving: Serving,
 ) -> None:
-    for key in KEYS:
+    bodies = dict(zip(KEYS, (LARGE, BODY), strict=True))
+    for key, body in bodies.items():
         answer = await serving.get(key)
-        assert (answer.status, answer.body) == (200, BODY)
+        assert (answer.status, answer.body) == (200, body)
         assert "reason=not-replicated" in answer.headers["x-nearbucket"]
     checked = await team.run("check")
     assert checked.code == 1
@@ -97,14 +105,14 @@ async def test_it_is_redirected_to_after_what_check_advises_and_no_byte_is_copie
     assert advice is not None
     plain = await team.run("sync")
     assert plain.code == 1
-    assert "us-west-2: 2 objects (12.6 MB) have the origin's size, but were uploaded" in plain.err
+    assert "us-west-2: 2 objects (5.2 MB) have the origin's size, but were uploaded" in plain.err
     assert "with --adopt, sync reads them and marks those that are equal" in plain.err
     done = await team.run(*shlex.split(advice[1]))
     assert (done.code, done.err) == (0, "")
-    assert "us-west-2\tadopted\t2\nus-west-2\tadopted bytes\t12584912\n" in done.out
-    for key in KEYS:
+    assert "us-west-2\tadopted\t2\nus-west-2\tadopted bytes\t5245880\n" in done.out
+    for key, body in bodies.items():
         await serving.until(key, "in-region")
-        assert (await serving.get(key, follow=True)).body == BODY
+        assert (await serving.get(key, follow=True)).body == body
     assert (await team.run("check")).code == 0
     assert (await team.run("sync")).code == 0
     assert writes(team.world) == []
@@ -118,7 +126,7 @@ async def test_a_new_version_at_the_origin_is_streamed_and_then_copied(
     assert (await team.run("sync", "--adopt")).code == 0
     await serving.until("a.tar.xz", "in-region")
     new = BODY[::-1]
-    await team.world.put_in_parts("a.tar.xz", new[: 5 * MIB], new[5 * MIB :])
+    await team.world.put_in_parts("a.tar.xz", new)
     assert (await serving.until("a.tar.xz", "not-replicated")).body == new
     assert (await team.run("sync")).code == 0
     await serving.until("a.tar.xz", "in-region")
@@ -128,7 +136,7 @@ async def test_a_new_version_at_the_origin_is_streamed_and_then_copied(
 async def test_a_document_has_what_was_adopted_and_what_differs(team: Team) -> None:
     other = bytearray(BODY)
     other[0] ^= 1
-    await team.world.put_by_another_tool("b.tar.xz", bytes(other), PART, **DESCRIBED)
+    await team.world.put_by_another_tool("b.tar.xz", bytes(other), **DESCRIBED)
     code, out, _ = await team.run("sync", "--json")
     (target,) = json.loads(out)["targets"]
     assert code == 1
@@ -143,7 +151,7 @@ async def test_a_document_has_what_was_adopted_and_what_differs(team: Team) -> N
 
 @pytest.mark.long
 async def test_a_copy_that_differs_is_named(team: Team) -> None:
-    await team.world.put_by_another_tool("b.tar.xz", BODY[::-1], PART, **DESCRIBED)
+    await team.world.put_by_another_tool("b.tar.xz", BODY[::-1], **DESCRIBED)
     code, out, err = await team.run("sync", "--adopt")
     assert (code, "us-west-2\tadopted\t1\n" in out) == (0, True)
     assert err == (

@@ -9,8 +9,6 @@ import pytest
 from nearbucket.replication.plan import steps_of
 from nearbucket.s3.unreadable import Unreadable
 from tests.build import settings
-from tests.replication.conftest import MIB
-from tests.replication.test_replicator import some
 from tests.replication.test_sync_command import Command
 
 if TYPE_CHECKING:
@@ -98,9 +96,8 @@ async def test_an_archived_copy_of_an_older_version_is_replaced(world: World) ->
 
 
 async def test_an_archived_copy_of_another_tool_is_not_read(world: World) -> None:
-    body = some(11 * MIB)
-    await world.put(KEY, body)
-    await world.put_by_another_tool(KEY, body, 8 * MIB, StorageClass="GLACIER")
+    await world.put(KEY, BODY)
+    await world.put_by_another_tool(KEY, BODY, StorageClass="GLACIER")
     progress = await world.run(adopt=True)
     assert (progress.unreadable, progress.failures) == ({"archived": [KEY]}, [])
 
@@ -112,14 +109,14 @@ async def test_copies_under_a_kms_key_are_up_to_date_only_for_signed_urls(
     world: World, scheme: str
 ) -> None:
     """SeaweedFS without a KMS: the field is added, and parts give the copy another ETag."""
-    await world.put(KEY, some(11 * MIB))
+    await world.put(KEY, BODY)
     Kept(world, x_amz_server_side_encryption=scheme)
     signed = frozenset(Unreadable) - {Unreadable.KMS}
-    first = await world.run(largest_piece=6 * MIB)
+    first = await world.run(largest_piece=5)
     assert (first.copied, first.other_etag, first.unreadable) == (1, 1, {"kms": [KEY]})
-    second = await world.run(largest_piece=6 * MIB)
+    second = await world.run(largest_piece=5)
     assert (second.same, second.copied, second.unreadable) == (0, 0, {"kms": [KEY]})
-    third = await world.run(largest_piece=6 * MIB, barriers=signed)
+    third = await world.run(largest_piece=5, barriers=signed)
     assert (third.same, third.copied, third.unreadable) == (1, 0, {})
 
 
