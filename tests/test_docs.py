@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
+import shlex
 import subprocess
 import sys
-from fnmatch import fnmatch
+from fnmatch import translate
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import typer
@@ -23,11 +25,9 @@ from nearbucket.regions.region_table import build_table
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of
 from nearbucket.telemetry.log_format import W3C_FIELDS
 from nearbucket.telemetry.metrics import METRICS
+from tests.command_server import Begun
 from tests.log_lines import LogRecord
 from tests.test_imports import FILES, SOURCE, floor_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -72,49 +72,39 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+@cache
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", _without_code(page.read_text("utf-8")), re.MULTILINE)
     return {_anchor(heading) for heading in headings}
 
 
-def _text_files() -> Iterator[tuple[Path, str]]:
+@cache
+def _text_files() -> list[tuple[Path, str]]:
     """Every file that belongs to the project, as .gitignore has it."""
-    ignored = [
-        line.rstrip("/")
-        for line in (ROOT / ".gitignore").read_text("utf-8").splitlines()
-        if line and not line.startswith("#")
-    ]
+    lines = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    patterns = [line.rstrip("/") for line in lines if line and not line.startswith("#")]
+    ignored = re.compile("|".join(map(translate, patterns)))
+    found = []
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = [
-            name
-            for name in folders
-            if name != ".git" and not any(fnmatch(name, each) for each in ignored)
-        ]
-        for name in names:
-            path = Path(folder, name)
-            if not any(fnmatch(name, each) for each in ignored):
-                yield path, path.read_bytes().decode("utf-8", "replace")
+        folders[:] = [name for name in folders if name != ".git" and not ignored.match(name)]
+        paths = [Path(folder, name) for name in names if not ignored.match(name)]
+        found += [(path, path.read_bytes().decode("utf-8", "replace")) for path in paths]
+    return found
 
 
 def _page_id(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def _generate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "docs/generate.py", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-def test_the_generated_pages_are_current() -> None:
-    done = _generate("--check")
-    assert done.returncode == 0, done.stderr
+def test_the_generated_pages_are_current(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = ROOT / "docs" / "generate.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--check"])
+    monkeypatch.setattr(sys, "path", [str(script.parent), *sys.path])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 0, capsys.readouterr().err
 
 
 def test_the_readme_has_at_most_150_lines() -> None:
@@ -146,7 +136,7 @@ CITATION = re.compile(r"([\w./-]*\w\.md\b)(?:`*, \"([^\"]+)\")?")
 
 def test_what_code_cites_is_a_page_and_a_section_of_it() -> None:
     for path, text in _text_files():
-        if path.suffix == ".py" and ROOT / "tests" not in path.parents:
+        if path.suffix == ".py" and ".md" in text and ROOT / "tests" not in path.parents:
             for name, heading in CITATION.findall(re.sub(r"\s+(?:# )?", " ", text)):
                 cited = f"{path.relative_to(ROOT)}: {name} {heading}"
                 page = next((page for page in PAGES if page.match(name)), None)
@@ -158,24 +148,25 @@ def test_the_readme_shows_commands_to_run() -> None:
     assert len(_commands()) > 5
 
 
+def test_the_command_that_the_readme_shows_is_installed() -> None:
+    command = [str(Path(sys.executable).with_name("nearbucket")), "--version"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout
+
+
 @pytest.mark.parametrize("line", _commands())
+@pytest.mark.usefixtures("commands")
 def test_a_command_of_the_readme_runs(line: str, tmp_path: Path) -> None:
-    line = ENDLESS.sub(r"nearbucket \1 --help", line)
+    words = shlex.split(ENDLESS.sub(r"nearbucket \1 --help", line))
+    at = words.index("nearbucket")
+    variables = dict(word.split("=", 1) for word in words[:at])  # and nothing else of a shell's
+    assert not {"|", "&&", ";", ">", "<"} & set(words)
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith("NEARBUCKET_")
     }
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line],
-        cwd=ROOT,
-        env={**clean, "HOME": str(tmp_path), "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    done = Begun(*words[at + 1 :], env={**clean, "HOME": str(tmp_path), **variables}).end()
+    assert done.code == 0, done.err
+    assert done.out
 
 
 @pytest.mark.parametrize("block", _blocks(README, "yaml"))

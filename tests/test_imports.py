@@ -12,7 +12,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
 from pydantic import BaseModel
@@ -64,15 +64,42 @@ FILES = {
 Names = dict[str, set[str]]
 
 
-def imports_of(path: Path) -> set[str]:
-    """Dotted names that a file imports, those for the type checker alone among them."""
+class Parsed(NamedTuple):
+    """What is asked of a file, which is parsed once.
+
+    Attributes:
+        imports: Dotted names that it imports, those for the type checker alone among them.
+        types: Its public types (``public_types``).
+    """
+
+    imports: set[str]
+    types: tuple[str, ...]
+
+
+@cache
+def parsed(path: Path) -> Parsed:
+    """What is asked of this file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return Parsed(imports_of(tree), tuple(public_types(tree)))
+
+
+def imports_of(tree: ast.Module) -> set[str]:
+    """Dotted names that a module imports, in whatever statement."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Every statement in a module, in classes and functions too, but no expression."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for each in getattr(node, block, ()):
+            yield each
+            yield from statements(each)
 
 
 def _module(imported: str) -> str | None:
@@ -89,7 +116,7 @@ def _module(imported: str) -> str | None:
 def arrows() -> Names:
     """Module to the modules that it imports."""
     return {
-        name: {found for each in imports_of(path) if (found := _module(each))} - {name}
+        name: {found for each in parsed(path).imports if (found := _module(each))} - {name}
         for name, path in FILES.items()
     }
 
@@ -128,6 +155,37 @@ def test_imports_point_down_or_stay_in_their_folder(name: str) -> None:
     assert not up, f"{PACKAGE}.{name} imports from the same floor or above: {sorted(up)}"
 
 
+def test_an_import_is_found_in_whatever_statement() -> None:
+    source = """
+import a
+class K:
+    def f(self):
+        if 1:
+            from b import c
+        elif 2:
+            import d
+        for _ in ():
+            import e
+        else:
+            import f
+        try:
+            import g
+        except E:
+            import h
+        finally:
+            import i
+        match 1:
+            case 1:
+                import j
+async def f():
+    async with x:
+        import k
+    while 1:
+        import l
+"""
+    assert imports_of(ast.parse(source)) == {*"adefghijkl", "b.c"}
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert not circle(arrows())
 
@@ -142,7 +200,7 @@ def test_a_circle_is_found_however_long_it_is() -> None:
 )
 def test_deciding_does_no_io(name: str) -> None:
     path = FILES[name]
-    assert not {each.partition(".")[0] for each in imports_of(path)} & IMPURE
+    assert not {each.partition(".")[0] for each in parsed(path).imports} & IMPURE
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(tree))
 
@@ -167,9 +225,9 @@ def shared(named: Iterable[tuple[str, str]]) -> Names:
     return {name: set(found) for name, found in modules.items() if len(found) > 1}
 
 
-def public_types(source: str) -> Iterator[str]:
+def public_types(tree: ast.Module) -> Iterator[str]:
     """Public classes of a module, and its names for types, such as ``Pair = tuple[int, int]``."""
-    for node in ast.parse(source).body:
+    for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -180,9 +238,7 @@ def public_types(source: str) -> Iterator[str]:
 
 def test_no_public_class_has_the_name_of_another() -> None:
     assert not shared(
-        (name, module)
-        for module, path in FILES.items()
-        for name in public_types(path.read_text(encoding="utf-8"))
+        (name, module) for module, path in FILES.items() for name in parsed(path).types
     )
 
 
@@ -193,7 +249,7 @@ def test_no_module_has_the_name_of_another() -> None:
 
 def test_a_name_for_two_things_is_found() -> None:
     source = "class Pool: ...\nclass _Own: ...\nPair = tuple[int, int]\nMOST = 1\n"
-    assert list(public_types(source)) == ["Pool", "Pair"]
+    assert list(public_types(ast.parse(source))) == ["Pool", "Pair"]
     assert shared([("Pool", "a"), ("Pair", "a"), ("Pool", "b")]) == {"Pool": {"a", "b"}}
 
 

@@ -28,6 +28,8 @@ LEFT = {
         KEPT = []
         def test_it():
             KEPT.append(socket.socket())
+        def test_next():
+            pass
         """,
         "descriptor of socket:*",
     ),
@@ -84,8 +86,24 @@ LEFT = {
         """,
         "descriptor of socket:*",
     ),
+    "beside the error of a teardown": (
+        """
+        import pytest, socket
+        KEPT = []
+        @pytest.fixture
+        def it():
+            yield
+            KEPT.append(socket.socket())
+            raise ValueError("the teardown's own error")
+        def test_it(it):
+            pass
+        def test_next():
+            pass
+        """,
+        "descriptor of socket:*",
+    ),
 }
-"""What is left to a module of one test, and the line that names it."""
+"""What is left to a module by its first test, and the line that names it."""
 
 
 @pytest.fixture
@@ -108,40 +126,15 @@ def test_what_a_test_leaves_is_an_error_that_names_it(run: pytest.Pytester) -> N
     """One run has them all, so that each is blamed on its own test and on no other."""
     modules = {re.sub(r"\W", "_", name): LEFT[name] for name in LEFT}
     done = inner(run, **{name: source for name, (source, _) in modules.items()})
-    done.assert_outcomes(passed=len(LEFT), errors=len(LEFT))
+    tests = sum(source.count("def test_") for source, _ in LEFT.values())
+    done.assert_outcomes(passed=tests, errors=len(LEFT))
     errors = re.split(r"^_+ ERROR at teardown of ", done.stdout.str(), flags=re.MULTILINE)[1:]
     for (name, (_, named)), error in zip(sorted(modules.items()), errors, strict=True):
         lines = error.partition("short test summary")[0].splitlines()
-        assert any(fnmatch(line, f"  {named}") for line in lines), name
-
-
-def test_a_leak_is_the_error_of_one_test_alone(run: pytest.Pytester) -> None:
-    source, _ = LEFT["socket"]
-    code = f"{dedent(source)}\ndef test_next(): pass"
-    inner(run, it=code).assert_outcomes(passed=2, errors=1)
-
-
-def test_a_leak_is_told_beside_the_error_of_a_teardown_and_blamed_on_no_other_test(
-    run: pytest.Pytester,
-) -> None:
-    done = inner(
-        run,
-        it="""
-        import pytest, socket
-        KEPT = []
-        @pytest.fixture
-        def it():
-            yield
-            KEPT.append(socket.socket())
-            raise ValueError("the teardown's own error")
-        def test_it(it):
-            pass
-        def test_next():
-            pass
-        """,
-    )
-    done.assert_outcomes(passed=2, errors=1)
-    done.stdout.fnmatch_lines(["*the teardown's own error", "*descriptor of socket:*"])
+        assert lines[0].startswith("test_it "), name
+        own = any(line.endswith("the teardown's own error") for line in lines)
+        assert own == (name == "beside_the_error_of_a_teardown")
+        assert any(fnmatch(line, f"{'E  *' * own}  {named}") for line in lines), name
 
 
 def test_what_ends_in_time_and_what_a_wider_fixture_holds_is_no_error(run: pytest.Pytester) -> None:

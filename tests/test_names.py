@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,14 +38,16 @@ PLACES = (
 
 _NAME = rf"(?:{'|'.join(sorted({PACKAGE, FOLDER}))})"
 _ALONE = r"(?<![\w./@-])"  # not the rest of a longer path, host or name
+_NAME_ALONE = "|".join(rf"{name}(?<![\w./@-]{name})" for name in sorted({PACKAGE, FOLDER}))
+"""As ``_ALONE`` and ``_NAME``; looking behind only where the name is takes a third of the time."""
 
-DOTTED = re.compile(rf"{_ALONE}(?P<found>{_NAME}(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?)")
+DOTTED = re.compile(rf"(?P<found>(?:{_NAME_ALONE})(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?)")
 """A module or an attribute; with a colon, an entry point."""
 
 RUN = re.compile(rf"-m[\"',\s]{{1,4}}(?P<found>{_NAME})(?![\w.])")
 QUOTED = re.compile(rf"(?P<quote>[\"'])(?P<found>{_NAME})(?P=quote)")
 PROCESS = re.compile(
-    rf"{_ALONE}(?P<found>{_NAME}) (?:serve|demo|sync|check|ranges|config|explain|lookup)\b"
+    rf"(?P<found>{_NAME_ALONE}) (?:serve|demo|sync|check|ranges|config|explain|lookup)\b"
 )
 """The name in a list of processes, which is how it was started."""
 
@@ -78,10 +81,13 @@ OTHER_FILES = {
 
 def resolves(name: str) -> bool:
     """Whether a dotted name, of the package and perhaps with an entry point's colon, exists."""
+    return name.partition(".")[0].partition(":")[0] == PACKAGE and _exists(name)
+
+
+@cache
+def _exists(name: str) -> bool:
     module, _, attribute = name.partition(":")
     parts = module.split(".")
-    if parts[0] != PACKAGE:
-        return False
     for length in range(len(parts), 0, -1):
         try:
             known = find_spec(".".join(parts[:length])) is not None

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import peak_memory
+
 pytest_plugins = ("pytester",)
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +33,10 @@ def test_a_run_that_takes_too_much_memory_fails(  # noqa: PLR0913, PLR0917  # co
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(peak_memory, "MOST", most)  # for a run in this process
     pytester.makeconftest(f"from tests import peak_memory\npeak_memory.MOST = {most}")
     pytester.makepyfile(test_inner="def test_it(): pass\ndef test_more(): pass")
-    done = pytester.runpytest_subprocess("-p", "tests.peak_memory", *workers)
+    run = pytester.runpytest_subprocess if workers else pytester.runpytest_inprocess
+    done = run("-p", "tests.peak_memory", *workers)
     assert done.ret == code
     done.stdout.re_match_lines([f"peak memory of test processes: .*{told}"])

@@ -7,69 +7,78 @@ import sys
 
 import pytest
 
-_LOADED = "import sys; import {}; print(*sys.modules)"
-_LOADED_BY = "from nearbucket.cli.main import command_line; command_line({!r}); " + _LOADED
-
-
-@pytest.mark.parametrize(
-    ("module", "not_needed"),
-    [
-        ("nearbucket.cli.main", {"aiohttp", "asyncio", "botocore", "pyarrow", "rich.console"}),
-        (
-            "nearbucket.cli.analyze.analyze_run",
-            {"aiohttp", "asyncio", "botocore", "pyarrow.parquet", "rich.progress", "ssl"},
-        ),
-        ("nearbucket.supervisor.prefork", {"aiobotocore", "botocore.client"}),
-        (
-            "nearbucket.supervisor.supervisor",
-            {"aiobotocore", "botocore.client", "nearbucket.replicas.catalog_source"},
-        ),
-        ("nearbucket.replication.replicator", {"aiobotocore", "botocore.client"}),
-    ],
-)
-def test_a_start_loads_nothing_that_only_other_commands_need(
-    module: str, not_needed: set[str]
-) -> None:
-    command = [sys.executable, "-c", _LOADED.format(module)]
-    loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    assert not not_needed & set(loaded.split())
-
-
-@pytest.mark.parametrize(
-    ("word", "not_needed"),
-    [
-        ("--version", {"nearbucket.cli.output", "pydantic", "yaml"}),
-        ("serve", {"nearbucket.cli.ranges", "nearbucket.edge_function", "nearbucket.pricing"}),
-        (
-            "lookup",
-            {"nearbucket.cli.config", "nearbucket.edge_function", "nearbucket.s3"},
-        ),
-    ],
-)
-def test_a_command_loads_no_other_command(word: str, not_needed: set[str]) -> None:
-    command = [sys.executable, "-c", _LOADED_BY.format(word, "sys")]
-    loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    assert not not_needed & set(loaded.split())
-
-
+_COMMAND = "nearbucket.cli.main.command_line({!r})"
+_STEP = "{}\nprint(*sys.modules)\n"
 _TRUSTED = """
-import {}
 from aiohttp import connector
 context = connector._SSL_CONTEXT_VERIFIED
 print(context.verify_mode.name, context.check_hostname, len(context.get_ca_certs()))
 """
 
 
+def _said_by(code: str) -> list[str]:
+    """The lines that a process of this code prints."""
+    command = [sys.executable, "-c", f"import os, sys\n{code}\nsys.stdout.flush(); os._exit(0)"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout.splitlines()
+
+
 @pytest.mark.parametrize(
-    "module",
+    "steps",
     [
-        "nearbucket.supervisor.prefork",
-        "nearbucket.supervisor.worker.worker_process",
-        "nearbucket.cli.check.checks",
-        "nearbucket.cli.sync_report",
+        pytest.param(
+            {
+                "import nearbucket.cli.main": {
+                    "aiohttp", "asyncio", "botocore", "pyarrow", "rich.console",
+                },
+                _COMMAND.format("--version"): {"nearbucket.cli.output", "pydantic", "yaml"},
+                _COMMAND.format("serve"): {
+                    "nearbucket.cli.ranges", "nearbucket.edge_function", "nearbucket.pricing",
+                },
+                "import nearbucket.cli.analyze.analyze_run": {
+                    "aiohttp", "asyncio", "botocore", "pyarrow.parquet", "rich.progress", "ssl",
+                },
+            },
+            id="command line",
+        ),
+        pytest.param(
+            {
+                f"import nearbucket.cli.main; {_COMMAND.format('lookup')}": {
+                    "nearbucket.cli.config", "nearbucket.edge_function", "nearbucket.s3",
+                },
+            },
+            id="lookup",
+        ),
+        pytest.param(
+            {
+                "import nearbucket.supervisor.supervisor": {
+                    "aiobotocore", "botocore.client", "nearbucket.replicas.catalog_source",
+                },
+                "import nearbucket.replication.replicator": {"aiobotocore", "botocore.client"},
+            },
+            id="supervisor and replicator",
+        ),
+    ],
+)  # fmt: skip
+def test_a_start_loads_nothing_that_only_other_commands_need(steps: dict[str, set[str]]) -> None:
+    """One process takes all steps: what a step must not load, those before it do not either."""
+    said = _said_by("".join(map(_STEP.format, steps)))
+    for (step, not_needed), loaded in zip(steps.items(), said, strict=True):
+        assert not not_needed & set(loaded.split()), step
+
+
+@pytest.mark.parametrize(
+    ("module", "not_needed"),
+    [
+        ("nearbucket.supervisor.prefork", {"aiobotocore", "botocore.client"}),
+        ("nearbucket.supervisor.worker.worker_process", set()),
+        ("nearbucket.cli.check.checks", set()),
+        ("nearbucket.cli.sync_report", set()),
     ],
 )
-def test_a_tls_context_that_no_session_uses_is_made_without_authorities(module: str) -> None:
-    command = [sys.executable, "-c", _TRUSTED.format(module)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    assert said.split() == ["CERT_REQUIRED", "True", "0"]
+def test_a_tls_context_that_no_session_uses_is_made_without_authorities(
+    module: str, not_needed: set[str]
+) -> None:
+    loaded, trusted = _said_by(_STEP.format(f"import {module}") + _TRUSTED)
+    assert trusted.split() == ["CERT_REQUIRED", "True", "0"]
+    assert not not_needed & set(loaded.split())

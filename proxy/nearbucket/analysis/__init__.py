@@ -9,6 +9,7 @@ In reading order:
 
 * ``answers.py``: the answers of a report, as plain values.
 * ``traffic.py``: the tables from which what-ifs and recommendations are computed.
+* ``shared_database.py``: connections to the database in which tables are asked.
 * ``reading/``: finds and reads the files, in every format.
 * ``counting/``: reduces each file to sums, and adds them up.
 * ``policies/``: what policies would redirect and save, and the one that is recommended.

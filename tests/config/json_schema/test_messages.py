@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -102,6 +104,15 @@ def paths(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | i
             yield from paths(value, (*path, key))
 
 
+@cache
+def example_paths() -> list[tuple[str | int, ...]]:
+    """The paths of all values in the example, where every setting is."""
+    return list(paths(read_yaml(EXAMPLE.read_text("utf-8")).data))
+
+
+DOCUMENT = yaml.safe_load(SITE)
+
+
 def put(document: Any, path: tuple[Any, ...], value: Any) -> None:
     """Set the value at a path; what is missing on the way is made."""
     for part, following in pairwise(path):
@@ -121,8 +132,8 @@ def test_no_wrong_value_of_any_setting_gets_a_message_without_line_and_key(
     file: Path, junk: Any
 ) -> None:
     refused = 0
-    for path in paths(read_yaml(EXAMPLE.read_text("utf-8")).data):
-        document = yaml.safe_load(SITE)
+    for path in example_paths():
+        document = deepcopy(DOCUMENT)
         put(document, path, junk)
         file.write_text(yaml.dump(document, Dumper=yaml.CSafeDumper), encoding="utf-8")
         for message in said_of(file):
@@ -186,6 +197,7 @@ def test_no_message_shows_a_secret(file: Path, text: str) -> None:
     assert "s3cr3t" not in "\n".join(said)
 
 
+EXAMPLE_TEXT = re.sub(r"^ *#.*\n|^\n", "", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
 EDITS = st.lists(
     st.tuples(st.integers(0), st.integers(0, 12), st.text("*&!%@{}[]:,-?#|>'\"\\ \t\n\x00é0a<~=`")),
     min_size=1,
@@ -194,11 +206,11 @@ EDITS = st.lists(
 
 
 @given(EDITS)
-@profile(max_examples=50, database=None)
+@profile(database=None)
 def test_a_file_with_any_mistakes_is_valid_or_named_with_its_lines(
     tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, int, str]]
 ) -> None:
-    text = re.sub(r"^ *#.*\n|^\n", "", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+    text = EXAMPLE_TEXT
     for place, removed, added in edits:
         position = place % len(text)
         text = text[:position] + added + text[position + removed :]

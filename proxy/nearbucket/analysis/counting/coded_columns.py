@@ -5,14 +5,14 @@ Codes of several columns are combined into one number, by which Arrow groups fas
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from nearbucket.analysis.shared_database import new_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,17 +174,11 @@ def texts_of(columns: Sequence[tuple[pa.Array, pa.Array]]) -> list[Texts]:
     return found
 
 
-_threads = threading.local()
-
-
 def ids_of(texts: pa.Array) -> pa.Array:
     """The ids of texts, uint64: DuckDB's hash, which is the same in all processes."""
-    connection = getattr(_threads, "connection", None)
-    if connection is None:
-        connection = _threads.connection = duckdb.connect(config={"threads": 1})
-    connection.register("texts", pa.table({"text": texts}))
-    found = connection.sql("SELECT hash(text) AS id FROM texts").to_arrow_table()
-    connection.unregister("texts")
+    with new_connection() as connection:
+        connection.register("texts", pa.table({"text": texts}))
+        found = connection.sql("SELECT hash(text) AS id FROM texts").to_arrow_table()
     return array_of(found["id"])
 
 

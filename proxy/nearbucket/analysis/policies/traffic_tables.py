@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nearbucket.analysis.shared_database import new_connection
 from nearbucket.errors import RequestError
 from nearbucket.policy.object_keys import object_key
 
@@ -84,9 +85,7 @@ class TrafficTables:
 
     def __init__(self, traffic: Traffic) -> None:
         """Take the tables of a log."""
-        import duckdb  # noqa: PLC0415  # of the extra "report"
-
-        self._database = duckdb.connect()
+        self._database = new_connection()
         for name in ("facts", "objects", "networks"):
             self._database.register(name, getattr(traffic, name))
         self._database.execute(_PATHS)
