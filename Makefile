@@ -15,13 +15,14 @@ ORDER = $(if $(SHUFFLE),--random-order-bucket=global --random-order-seed=$(SHUFF
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-# Packages of the files named, and the command itself; one line for each package that is fetched.
+# Packages of the files named, and the command itself, compiled; one line for each package that is fetched.
 define packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "into $(VENV), $$(cat $(1) | grep -c ==) packages by their hashes:"
 	@set -o pipefail; $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check --require-hashes $(addprefix -r ,$(1)) \
 	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected packages.*/  unpacking all of them/p'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q -j 0 -x /test_ proxy $(wildcard tests)
 	@touch $@
 endef
 
