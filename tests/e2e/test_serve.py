@@ -273,6 +273,13 @@ def test_a_port_in_use_is_named_with_the_key(plain: Running, s3: LocalS3, tmp_pa
     assert "listen.port" in second.errors.read_text(encoding="utf-8")
 
 
+def test_certificate_authorities_that_cannot_be_read_are_named(s3: LocalS3, tmp_path: Path) -> None:
+    environ = {**keys_of(s3), "SSL_CERT_FILE": "/no/such.pem"}
+    with Running(tmp_path, config_for(s3, tmp_path), environ) as running:
+        assert running.wait() == 2
+    assert "SSL_CERT_FILE: /no/such.pem cannot be read" in running.said()
+
+
 def test_without_a_list_everybody_is_unknown_and_served_but_not_ready(
     s3: LocalS3, tmp_path: Path
 ) -> None:
