@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -26,8 +27,8 @@ def test_one_connection_sees_no_table_of_another() -> None:
 def test_threads_share_one_database_and_get_the_same_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def connect() -> duckdb.DuckDBPyConnection:
-        made.append(opened())
+    def connect(config: Any) -> duckdb.DuckDBPyConnection:
+        made.append(opened(config=config))
         return made[-1]
 
     opened = duckdb.connect

@@ -86,6 +86,7 @@ class TrafficTables:
     def __init__(self, traffic: Traffic) -> None:
         """Take the tables of a log."""
         self._database = new_connection()
+        self._database.execute("RESET threads")  # one for each core
         for name in ("facts", "objects", "networks"):
             self._database.register(name, getattr(traffic, name))
         self._database.execute(_PATHS)
