@@ -72,8 +72,9 @@ async def test_the_sdk_asks_no_server_that_nobody_vouches_for(tmp_path: Path) ->
 
 
 async def test_the_sdk_reads_the_authorities_no_more_than_once(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(trust.NAMES[0], str(make_certificate(tmp_path, "s3.example").certificate))
     read = 0
 
     def count(*_: object) -> None:

@@ -25,7 +25,7 @@ from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sigv4 import PAYER, Signer
-from nearbucket.s3.tls_trust import REMEDY, trusted
+from nearbucket.s3.tls_trust import REMEDY, authorities, trusted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -124,6 +124,7 @@ async def opened(
         region_name=entry.region,
         endpoint_url=entry.endpoint,
         config=settings,
+        verify=authorities(),
         **keys,
     ) as client:
         # before the SDK's handler of the same name, which looks for errors in the whole document
