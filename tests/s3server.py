@@ -24,16 +24,18 @@ class LargeChunks(SeaweedFS):
     chunks' MD5s (``weed/s3api/s3api_object_handlers_copy.go``, read in 4.48).
 
     Attributes:
+        inline: Objects of fewer bytes are kept in its filer, which costs less than a chunk.
         filer: The address below which its filer has the buckets, for ``tests.storing``.
     """
 
+    inline = 1024
     filer: str
 
     def _arguments(self, ports: list[int], config: Path) -> list[str]:
         arguments = super()._arguments(ports, config)
         (port,) = (word for word in arguments if word.startswith("-filer.port="))
         self.filer = f"http://127.0.0.1:{port.partition('=')[2]}/buckets"
-        return [*arguments, "-filer.maxMB=64", "-filer.saveToFilerLimit=1024"]
+        return [*arguments, "-filer.maxMB=64", f"-filer.saveToFilerLimit={self.inline}"]
 
 
 def signer_of(server: SeaweedFS) -> Callable[..., dict[str, str]]:

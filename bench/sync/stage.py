@@ -26,8 +26,9 @@ _REQUESTS = re.compile(r'^SeaweedFS_s3_request_total\{bucket="[^"]+".*\} (\S+)$'
 
 
 class CountedS3(LargeChunks):
-    """SeaweedFS with metrics."""
+    """SeaweedFS with metrics, which stores small objects as it does by default."""
 
+    inline = 0
     metrics = 0
 
     def _arguments(self, ports: list[int], config: Path) -> list[str]:
