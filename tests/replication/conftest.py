@@ -7,6 +7,7 @@ import itertools
 import re
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -111,7 +112,7 @@ class World:
             return str(answer["ETag"])
         stored = _STORED.setdefault(self.server, {})
         if body not in stored:
-            source = {"Bucket": self.origin.entry.bucket, "Key": f"{len(stored)}.bin"}
+            source = {"Bucket": self.origin.entry.bucket, "Key": f"{sha256(body).hexdigest()}.bin"}
             await self.client.put_object(**source, Body=body)
             stored[body] = source
         answer = await self.client.upload_part_copy(**part, CopySource=stored[body])

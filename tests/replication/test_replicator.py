@@ -363,7 +363,7 @@ async def test_a_dry_run_finds_the_same_and_changes_nothing(world: World) -> Non
 
 
 async def test_a_run_that_was_ended_is_continued_part_by_part(world: World) -> None:
-    parts = some(5 * MIB), some(5 * MIB, 1), some(5 * MIB), b"x"
+    parts = some(5 * MIB), some(5 * MIB, 1), some(5 * MIB, 2), b"x"
     await world.put_in_parts("parts.tar.xz", *parts)
     await world.next_second()  # an upload of the same second could be for an older object
     gate = Gate(2, lambda asked: asked.name == "UploadPartCopy")

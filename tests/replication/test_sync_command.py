@@ -75,7 +75,7 @@ async def filled(world: World) -> World:
     """Forty small objects, and among them one of four parts."""
     for number in range(40):
         await world.put(f"{number:02}.tar.gz", some(number), **DESCRIBED)
-    parts = some(5 * MIB), some(5 * MIB, 1), some(5 * MIB), b"x"
+    parts = some(5 * MIB), some(5 * MIB, 1), some(5 * MIB, 2), b"x"
     await world.put_in_parts("05-large.tar.xz", *parts, **DESCRIBED)
     await world.next_second()
     return world
