@@ -112,7 +112,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Those of one folder are alike, and each process begins with a part of the whole in its order.
     """
-    shuffled = config.getoption("random_order_bucket") == "global"  # SHUFFLE
+    bucket = config.getoption("random_order_bucket", default="default:")
+    shuffled = not bucket.startswith("default:")  # as by SHUFFLE
     if hasattr(config, "workerinput") and not shuffled:
         items.sort(key=lambda item: crc32(item.nodeid.partition("::")[0].encode()))
 
