@@ -157,10 +157,10 @@ def test_the_command_that_the_readme_shows_is_installed() -> None:
 @pytest.mark.parametrize("line", _commands())
 @pytest.mark.usefixtures("commands")
 def test_a_command_of_the_readme_runs(line: str, tmp_path: Path) -> None:
+    assert not re.search(r"[|&;<>*`]", line), "not run by a shell"
     words = shlex.split(ENDLESS.sub(r"nearbucket \1 --help", line))
     at = words.index("nearbucket")
-    variables = dict(word.split("=", 1) for word in words[:at])  # and nothing else of a shell's
-    assert not {"|", "&&", ";", ">", "<"} & set(words)
+    variables = dict(word.split("=", 1) for word in words[:at])
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith("NEARBUCKET_")
     }
