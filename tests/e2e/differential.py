@@ -83,6 +83,7 @@ RANGES = {
 }
 """Name to the value of Range."""
 _BYTE = ("first byte", "last byte", "leading zeros")
+"""Ranges of one byte."""
 
 CONDITIONS: dict[str, dict[str, str]] = {
     "none": {},
@@ -185,6 +186,13 @@ def pairs(cell: Cell) -> set[tuple[tuple[int, str], ...]]:
     return set(combinations(enumerate(astuple(cell)), 2))
 
 
+def _bytes_moved(cell: Cell) -> int:
+    """0 for a small object, 1 for a byte of a large one, and 2 for all of it."""
+    if cell.kind not in _LARGE:
+        return 0
+    return 1 if cell.span in _BYTE else 2
+
+
 def sample() -> Iterator[Cell]:
     """Cells of the matrix that together have every pair of two coordinates in it.
 
@@ -194,9 +202,7 @@ def sample() -> Iterator[Cell]:
     cells = list(matrix())
     Random(5).shuffle(cells)  # noqa: S311 - a choice, not a secret
     met: set[tuple[tuple[int, str], ...]] = set()
-    for cell in sorted(
-        cells, key=lambda cell: cell.kind in _LARGE and 1 + (cell.span not in _BYTE)
-    ):
+    for cell in sorted(cells, key=_bytes_moved):
         if not pairs(cell) <= met:
             met |= pairs(cell)
             yield cell
