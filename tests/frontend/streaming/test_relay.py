@@ -62,8 +62,8 @@ async def test_a_finished_stream_leaves_nothing_to_the_garbage_collector() -> No
 async def test_nothing_is_written_to_a_connection_that_is_closing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    script = Say(SAID[:-5], then="hang"), Say(error("404 Not Found", "NoSuchKey"))
-    async with ScriptedS3(*script) as server, serving(scripted(server)) as served:
+    half = Say(SAID[:-5], then="hang")
+    async with ScriptedS3(half) as server, serving(scripted(server)) as served:
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await client.reader.readuntil(b"01234")
         lane = await relaying(served)
