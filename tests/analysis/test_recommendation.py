@@ -1,25 +1,18 @@
-"""Recommended policies: on traffic for which the best one is known, and on odd traffic."""
+"""What is recommended: on traffic for which the best policy is known, and on odd traffic."""
 
 from __future__ import annotations
 
 import random
-import sys
-from collections import deque
 from dataclasses import replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
-from nearbucket.analysis.answers import Recommendation
-from nearbucket.analysis.policies.recommendation import NothingRecommended, recommend
-from nearbucket.analysis.policies.traffic_tables import TrafficTables
-from nearbucket.analysis.policies.what_if import usual_policy, what_if
-from nearbucket.cli import main as cli
+from nearbucket.analysis.policies.recommendation import NothingRecommended
+from nearbucket.analysis.policies.what_if import what_if
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Settings
-from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.rules import SitePolicy
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.tariff import tariff
@@ -29,78 +22,23 @@ from tests.analysis.made_traffic import (
     MIB,
     fact,
     month_usage,
-    story,
     traffic_of,
 )
-from tests.cli.conftest import Outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from nearbucket.analysis.answers import RecommendedLine, WhatIf
-    from nearbucket.analysis.traffic import Traffic
-    from nearbucket.pricing.tariff import Tariff
-
-ORIGIN = "us-east-1"
-PAYG = tariff(Prices())
-SEEDS = pytest.mark.parametrize("seed", [16, pytest.param(7, marks=pytest.mark.long)])
-
-
-Advice = Recommendation | NothingRecommended
-
-
-def advice(traffic: Traffic, prices: Tariff = PAYG, **more: Any) -> Advice:
-    origin = more.pop("origin", ORIGIN)
-    return recommend(tables_of(traffic), origin, prices, month_usage(traffic), **more)
-
-
-_tables: deque[tuple[Traffic, TrafficTables]] = deque(maxlen=4)
-
-
-def tables_of(traffic: Traffic) -> TrafficTables:
-    """The tables in a database, where they are kept for the next test of the same traffic."""
-    for known, tables in _tables:
-        if known is traffic:
-            return tables
-    _tables.append((traffic, TrafficTables(traffic)))
-    return _tables[-1][1]
-
-
-def some(found: Advice) -> Recommendation:
-    assert isinstance(found, Recommendation), found
-    return found
-
-
-def why_nothing(found: Advice) -> str:
-    assert isinstance(found, NothingRecommended), found
-    return found.why
-
-
-@cache
-def half(seed: int, first: int) -> Traffic:
-    return story(seed, first)
-
-
-@cache
-def first_half(seed: int) -> Recommendation:
-    return some(advice(half(seed, 0)))
-
-
-def applied(found: Recommendation, traffic: Traffic) -> WhatIf:
-    settings = Settings.model_validate(yaml.safe_load(found.yaml))
-    return what_if(tables_of(traffic), settings, PAYG, month_usage(traffic))
-
-
-def usual(traffic: Traffic) -> WhatIf:
-    return what_if(tables_of(traffic), usual_policy(ORIGIN), PAYG, month_usage(traffic))
-
-
-def line(found: Recommendation, name: str) -> RecommendedLine:
-    return next(each for each in found.why if each.name == name)
-
-
-# ---- the story of which the best policy is known
+from tests.analysis.recommending import (
+    ORIGIN,
+    PAYG,
+    SEEDS,
+    advice,
+    applied,
+    first_half,
+    half,
+    line,
+    some,
+    steady,
+    tables_of,
+    usual,
+    why_nothing,
+)
 
 
 @SEEDS
@@ -258,20 +196,6 @@ def test_on_any_traffic_the_figures_keep_within_the_bill(seed: int) -> None:
     assert sum(each.saving_usd_month for each in chosen) == pytest.approx(found.saving_usd_month)
 
 
-# ---- what is left out, and why
-
-
-def steady(region: str = ORIGIN, key: str = "a.iso", requests: int = 3000) -> Iterable[Any]:
-    return (fact(key, region, 200 * MIB, day=day, requests=requests) for day in range(14))
-
-
-@cache
-def from_two_regions() -> Traffic:
-    """56 TB a month."""
-    rows = (row for region in (ORIGIN, "us-west-2") for row in steady(region, requests=4750))
-    return traffic_of(rows, 14)
-
-
 def test_a_region_whose_bytes_go_to_one_network_is_not_chosen() -> None:
     traffic = traffic_of([*steady(), *steady("us-west-2")], 14)
     alone = traffic.networks.to_pylist()
@@ -351,9 +275,6 @@ def test_requests_that_the_proxy_never_redirects_do_not_count() -> None:
     assert why_nothing(advice(traffic_of(rows, 14))) == NOBODY
 
 
-# ---- plans, origins, configurations
-
-
 def test_a_flat_rate_plan_saves_what_a_smaller_size_of_it_costs_less() -> None:
     traffic = half(16, 14)
     premium = tariff(Prices(plan="flat:premium-75"))
@@ -374,181 +295,6 @@ def test_the_origin_may_be_anywhere() -> None:
     assert line(found, "eu-west-1").why == "the origin's own bucket: no copies"
 
 
-def test_the_configuration_in_use_keeps_its_buckets_and_exclusions() -> None:
-    own = Settings.model_validate(
-        {
-            "sites": [
-                {
-                    "hosts": ["downloads.example.com"],
-                    "origin": {"bucket": "ours", "region": ORIGIN},
-                    "targets": {"us-west-2": {"bucket": "ours-in-oregon"}},
-                    "redirect": {"mutable": ["nightly/*"], "exclude": ["*.qcow2"], "status": 302},
-                }
-            ]
-        }
-    )
-    found = some(advice(half(16, 0), own=own))
-    site = Settings.model_validate(yaml.safe_load(found.yaml)).sites[0]
-    assert (site.name, site.origin.bucket) == ("downloads.example.com", "ours")
-    assert site.targets["us-west-2"].bucket == "ours-in-oregon"
-    assert site.targets[ORIGIN].bucket == "ours"
-    assert site.redirect.status == 302
-    assert site.redirect.mutable == ("nightly/*",)
-    assert found.exclude[0] == "*.qcow2"
-    assert not {"*.qcow2", "*.tar.gz", "nightly/*"} & set(found.paths)
-
-
-OURS = {"bucket": "ours", "region": ORIGIN}
-
-
-def with_own(**more: Any) -> Settings:
-    sites = more.pop("sites", None) or [{"origin": OURS, **more.pop("site", {})}]
-    return Settings.model_validate({"sites": sites, **more})
-
-
-def loaded(found: Recommendation) -> Settings:
-    return Settings.model_validate(yaml.safe_load(found.yaml))
-
-
-def test_only_the_hosts_of_the_site_count() -> None:
-    mine = [row._replace(host="mine.example") for row in steady(requests=300)]
-    traffic = traffic_of([*mine, *steady("us-west-2", "b.rpm")], 14)
-    found = some(advice(traffic, own=with_own(site={"hosts": ["mine.example"]})))
-    assert (found.paths, found.regions) == (("*.iso",), (ORIGIN,))
-    assert found.low == pytest.approx(found.high) == pytest.approx(found.saving_usd_month)
-
-
-def test_hosts_of_other_sites_do_not_count_for_a_site_for_all_hosts() -> None:
-    sites = [
-        {"origin": OURS},
-        {"hosts": ["other.example"], "origin": {"bucket": "theirs", "region": ORIGIN}},
-    ]
-    other = [row._replace(host="other.example") for row in steady("us-west-2", "b.iso")]
-    traffic = traffic_of([*steady(requests=300), *other], 14)
-    found = some(advice(traffic, own=with_own(sites=sites)))
-    assert found.regions == (ORIGIN,)
-    assert found.redirects_month == pytest.approx(300 * 30.4)
-    assert [site.name for site in loaded(found).sites] == ["*"]
-    assert "# This is the first site: keep those for other.example.\n" in found.yaml
-
-
-@pytest.mark.parametrize(("price", "regions"), [(0.019, (ORIGIN,)), (0.03, (ORIGIN, "us-west-2"))])
-def test_a_target_from_which_transfer_costs_more_than_the_cdn_is_not_recommended(
-    price: float, regions: tuple[str, ...]
-) -> None:
-    own = with_own(site={"targets": {"us-west-2": OURS}})
-    traffic = traffic_of([*steady(), *steady("us-west-2")], 14)
-    found = some(advice(traffic, tariff(Prices(cdn_per_gb=price)), own=own))
-    assert found.regions == regions
-    gb = 3000 * 30.4 * 200 / 1024
-    transfer = 0.02 * gb if "us-west-2" in regions else 0
-    gets = 0.0004 / 1000 * found.redirects_month
-    assert found.costs_usd_month == pytest.approx(transfer + gets)
-
-
-@pytest.mark.parametrize("mode", ["off", "shadow"])
-def test_a_target_that_is_recommended_is_in_use(mode: str) -> None:
-    west = {"bucket": "west", "mode": mode}
-    own = with_own(site={"targets": {"us-west-2": west}})
-    found = some(advice(traffic_of([*steady(), *steady("us-west-2")], 14), own=own))
-    assert loaded(found).sites[0].mode_of("us-west-2") == "on"
-    assert line(found, "us-west-2").saving_usd_month > 1000
-
-
-def test_without_a_configuration_it_is_in_shadow_mode_and_has_the_hosts_of_the_log(
-    tmp_path: Path, check: Any
-) -> None:
-    rows = [
-        fact("a.iso", day=day, size=200 * MIB, requests=3000, host=host)
-        for day in range(14)
-        for host in ("DL.example.com:443", "b.example")
-    ]
-    found = some(advice(traffic_of(rows, 14)))
-    site = loaded(found).sites[0]
-    assert site.redirect.mode == "shadow"
-    assert set(site.hosts) == {"dl.example.com", "b.example"}
-    assert "# Begin with redirect.mode: shadow, which only counts." in found.yaml
-    path = tmp_path / "nearbucket.yaml"
-    path.write_text(found.yaml, encoding="utf-8")
-    assert check(path).code == 0
-
-
-@pytest.mark.parametrize("hosts", [["not a host", "b.example"], [f"h{n}" for n in range(21)]])
-def test_made_up_hosts_are_not_recommended(hosts: list[str]) -> None:
-    rows = [
-        fact("a.iso", day=day, size=200 * MIB, requests=3000, host=host)
-        for day in range(14)
-        for host in hosts
-    ]
-    assert loaded(some(advice(traffic_of(rows, 14)))).sites[0].hosts == ("*",)
-
-
-@pytest.mark.parametrize(("mode", "recommended"), [("on", "on"), ("shadow", "shadow")])
-def test_a_configuration_that_redirects_goes_on_to_do_so(mode: str, recommended: str) -> None:
-    own = with_own(site={"hosts": ["mine.example", "*"], "redirect": {"mode": mode}})
-    site = loaded(some(advice(traffic_of(steady(), 14), own=own))).sites[0]
-    assert site.redirect.mode == recommended
-    assert site.hosts == ("mine.example", "*")
-
-
-def test_a_requester_pays_bucket_gets_signed_urls(tmp_path: Path, check: Any) -> None:
-    own = with_own(site={"origin": {**OURS, "request_payer": True}})
-    found = some(advice(traffic_of(steady(), 14), own=own))
-    path = tmp_path / "nearbucket.yaml"
-    path.write_text(found.yaml, encoding="utf-8")
-    assert check(path).code == 0
-    assert loaded(found).sites[0].redirect.presign == 900
-
-
-def test_its_prices_are_those_that_its_figures_are_computed_with() -> None:
-    traffic = from_two_regions()
-    for terms in (
-        {"plan": "flat:premium-75"}, {"discount": 30, "price_class": 100}, {"cdn_per_gb": 0.05},
-        {"region_per_gb": {"us-west-2": 0.01}},
-    ):  # fmt: skip
-        prices = Prices.model_validate(terms)
-        again = loaded(some(advice(traffic, tariff(prices)))).prices
-        assert again.model_copy(update={"monthly_gb": None}) == prices
-        assert again.monthly_gb == pytest.approx(sum(month_usage(traffic).gb.values()), abs=1)
-
-
-def test_the_real_bill_is_said_as_a_discount_but_never_raises_a_price() -> None:
-    traffic = from_two_regions()
-    for ratio, discount in ((0.8, 20), (3, 0)):
-        scaled = replace(PAYG, factor=ratio)
-        assert loaded(some(advice(traffic, scaled))).prices.discount == pytest.approx(discount)
-
-
-def test_a_larger_volume_of_the_configuration_stays() -> None:
-    for volume in (1, 999_999):
-        own = with_own(prices={"monthly_gb": volume})
-        again = loaded(some(advice(from_two_regions(), own=own))).prices
-        assert again.monthly_gb == pytest.approx(max(volume, 56_640), rel=0.01)
-
-
-def test_at_a_server_that_is_not_aws_no_bucket_is_made_up(tmp_path: Path, check: Any) -> None:
-    there = {"endpoint": "http://127.0.0.1:8333", "credentials": "anonymous"}
-    own = Settings.model_validate(
-        {
-            "sites": [
-                {
-                    "origin": {"bucket": "ours", "region": ORIGIN, "prefix": "pub", **there},
-                    "targets": {"eu-west-1": {"bucket": "copies", **there}},
-                    "redirect": {"scheme": "http"},
-                }
-            ]
-        }
-    )
-    found = some(advice(half(16, 0), own=own))
-    assert found.regions == (ORIGIN, "eu-west-1")
-    path = tmp_path / "nearbucket.yaml"
-    path.write_text(found.yaml, encoding="utf-8")
-    assert check(path).code == 0
-    site = Settings.model_validate(yaml.safe_load(found.yaml)).sites[0]
-    assert site.targets[ORIGIN].location() == site.origin.url()
-    assert site.targets[ORIGIN].prefix == "pub/"
-
-
 @pytest.mark.parametrize("days", [1, 2])
 def test_days_too_few_for_evidence_give_a_range_from_nothing(days: int) -> None:
     rows = [row for row in half(16, 0).facts.to_pylist() if (row["day"].day - 5) < days]
@@ -567,59 +313,3 @@ def test_two_days_from_noon_to_noon_are_recommended_for_like_two_calendar_days()
     found = some(advice(traffic_of(noons, 2)))
     assert found.paths == ("*.iso",)
     assert found.low == 0
-
-
-# ---- YAML
-
-
-@SEEDS
-def test_check_accepts_the_configuration(seed: int, tmp_path: Path, check: Any) -> None:
-    path = tmp_path / "nearbucket.yaml"
-    path.write_text(first_half(seed).yaml, encoding="utf-8")
-    assert check(path).code == 0
-
-
-HOSTILE = (
-    "a: b #c/", "*x*/", "[a]/", "{a,b}/", "(a|b)/", "x$/", "<script>/", "\u202egnp/", "größe/",
-    "'\"/", "- x/", "%s/", "~/",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("folder", HOSTILE)
-def test_odd_names_give_patterns_that_match_them_and_no_more(
-    folder: str, tmp_path: Path, check: Any
-) -> None:
-    rows = [
-        fact(encode_key(f"{folder}{number}"), size=200 * MIB, day=day, requests=300)
-        for day in range(14)
-        for number in "abc"
-    ]
-    found = advice(traffic_of(rows, 14))
-    if isinstance(found, NothingRecommended):  # no pattern of the configuration can say it
-        assert folder in {"{a,b}/", "(a|b)/"}
-        return
-    assert found.yaml.isascii()
-    path = tmp_path / "nearbucket.yaml"
-    path.write_text(found.yaml, encoding="utf-8")
-    assert check(path).code == 0
-    policy = SitePolicy.build(Settings.model_validate(yaml.safe_load(found.yaml)).sites[0])
-    assert policy.may_redirect(f"{folder}a")
-    assert not policy.may_redirect("other/a")
-
-
-@pytest.fixture(name="check")
-def _check(
-    lists_parsed_once: None,  # noqa: ARG001
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Any:
-    """Runs ``nearbucket check --offline`` on a file."""
-
-    def run(path: Path) -> Outcome:
-        arguments = ["nearbucket", "check", "--config", str(path), "--offline"]
-        monkeypatch.setattr(sys, "argv", arguments)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Outcome(ended.value.code, *capsys.readouterr())
-
-    return run
