@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nearbucket.analysis.counting import coded_columns
-from nearbucket.analysis.counting.coded_columns import Coded, combined, grouped
+from nearbucket.analysis.reducing import coded_columns
+from nearbucket.analysis.reducing.coded_columns import Coded, combined, grouped
 
 if TYPE_CHECKING:
     import pytest

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from nearbucket.analysis.counting import range_sessions
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.count_queries import Answers, answer, scope_of
 from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
 from nearbucket.analysis.counting.local_engine import LocalEngine
-from nearbucket.analysis.counting.range_sessions import sessions_of
-from nearbucket.analysis.counting.reduce import ReduceOptions, reduce_parts
-from nearbucket.analysis.counting.reduced_file import ReducedFile, merged
-from nearbucket.analysis.counting.request_columns import CountingRules
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
+from nearbucket.analysis.reducing import range_sessions
+from nearbucket.analysis.reducing.range_sessions import sessions_of
+from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
+from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
+from nearbucket.analysis.reducing.request_columns import CountingRules
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.cli.analyze.analyze_run import _rules
 from nearbucket.pricing.geographies import geography_of_edge
@@ -316,7 +316,7 @@ def test_a_file_that_could_not_be_read_is_read_by_the_next_run(tmp_path: Path) -
 def test_what_is_kept_is_found_by_the_next_run_with_the_same_options() -> None:
     hosts = tuple(f"{name}.example" for name in "bAcdefghijklmnop")
     script = (
-        "from nearbucket.analysis.counting.reduce import ReduceOptions\n"
+        "from nearbucket.analysis.reducing.reduce import ReduceOptions\n"
         "from nearbucket.cli.analyze.analyze_run import _rules\n"
         "from nearbucket.analysis.reading.sources import ALWAYS\n"
         f"print(ReduceOptions(_rules(None, ALWAYS, {hosts})))"
@@ -352,7 +352,7 @@ def test_counts_do_not_depend_on_the_size_of_blocks(
     whole = counted([log])
     monkeypatch.setattr("nearbucket.analysis.reading.log_blocks.BLOCK", 30_000)
     monkeypatch.setattr("nearbucket.analysis.reading.log_blocks._TEXT", 10_000)
-    monkeypatch.setattr("nearbucket.analysis.counting.reduce._ROWS", 700)
+    monkeypatch.setattr("nearbucket.analysis.reducing.reduce._ROWS", 700)
     assert counted([log])[1].counts == whole[1].counts
 
 
@@ -410,7 +410,7 @@ def test_small_files_that_are_read_together_count_as_each_alone(
     (tmp_path / "cut.log.gz").write_bytes((tmp_path / "1.log.gz").read_bytes()[:-20])
     (tmp_path / "empty.log").touch()
     together = counted([tmp_path])
-    monkeypatch.setattr("nearbucket.analysis.counting.small_files._SMALL", -1)
+    monkeypatch.setattr("nearbucket.analysis.reducing.small_files._SMALL", -1)
     alone = counted([tmp_path])
     assert together[0] == alone[0]
     assert together[1].counts == alone[1].counts

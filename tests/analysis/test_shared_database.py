@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from nearbucket.analysis import shared_database
-from nearbucket.analysis.counting.coded_columns import ids_of
+from nearbucket.analysis.reducing.coded_columns import ids_of
 from nearbucket.analysis.shared_database import new_connection
 
 

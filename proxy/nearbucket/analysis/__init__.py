@@ -11,7 +11,8 @@ In reading order:
 * ``traffic.py``: the tables from which what-ifs and recommendations are computed.
 * ``shared_database.py``: connections to the database in which tables are asked.
 * ``reading/``: finds and reads the files, in every format.
-* ``counting/``: reduces each file to sums, and adds them up.
+* ``reducing/``: reduces each file to sums.
+* ``counting/``: adds up the sums of all files, here or on Spark, and answers from them.
 * ``policies/``: what policies would redirect and save, and the one that is recommended.
 * ``report_building.py``: makes a report of the counts: bill, what-ifs, recommendation, notes.
 * ``report_notes.py``: the sentences that a reader of a report must see first.

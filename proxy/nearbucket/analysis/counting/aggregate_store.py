@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 import pyarrow as pa
 
-from nearbucket.analysis.counting.reduced_file import SCHEMAS, FileSummary
+from nearbucket.analysis.reducing.reduced_file import SCHEMAS, FileSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearbucket.analysis.counting.reduced_file import ReducedFile
+    from nearbucket.analysis.reducing.reduced_file import ReducedFile
 
 _TYPES = {
     pa.uint64(): "UBIGINT", pa.int64(): "BIGINT", pa.int32(): "INTEGER", pa.int16(): "SMALLINT",

@@ -10,8 +10,8 @@ import pyarrow as pa
 from nearbucket.analysis import answers
 from nearbucket.analysis.counting import count_sql as sql
 from nearbucket.analysis.counting.client_regions import add_regions, network_text
-from nearbucket.analysis.counting.range_sessions import GAP
 from nearbucket.analysis.reading.formats import shown_key
+from nearbucket.analysis.reducing.range_sessions import GAP
 from nearbucket.analysis.traffic import Traffic
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearbucket import __version__
-from nearbucket.analysis.counting.reduced_file import HEAD, UNION_SCHEMA, ReducedFile
+from nearbucket.analysis.reducing.reduced_file import HEAD, UNION_SCHEMA, ReducedFile
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nearbucket.analysis.counting.reduce import ReduceOptions
     from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reducing.reduce import ReduceOptions
 
 
 _REPEATED = ["host", "edge", "method", "head"]

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.counting.reduce import reduce_parts
-from nearbucket.analysis.counting.reduced_file import merged
-from nearbucket.analysis.counting.small_files import groups, reduce_small
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import STDIN
+from nearbucket.analysis.reducing.reduce import reduce_parts
+from nearbucket.analysis.reducing.reduced_file import merged
+from nearbucket.analysis.reducing.small_files import groups, reduce_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nearbucket.analysis.counting.aggregate_store import AggregateStore
     from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
-    from nearbucket.analysis.counting.reduce import ReduceOptions
-    from nearbucket.analysis.counting.request_columns import NewIds
     from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reducing.reduce import ReduceOptions
+    from nearbucket.analysis.reducing.request_columns import NewIds
 
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nearbucket.analysis.counting.reduce import reduce_parts
-from nearbucket.analysis.counting.reduced_file import ReducedFile, merged
 from nearbucket.analysis.reading.s3_logs import S3Logs
 from nearbucket.analysis.reading.sources import STDIN, LogSource
+from nearbucket.analysis.reducing.reduce import reduce_parts
+from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
 from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.errors import ConfigError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.counting.aggregate_store import AggregateStore
     from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
-    from nearbucket.analysis.counting.reduce import ReduceOptions
+    from nearbucket.analysis.reducing.reduce import ReduceOptions
 
 LOCAL = "local[*]"
 """Spark on all cores of this machine."""

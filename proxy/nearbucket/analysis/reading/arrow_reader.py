@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
-from nearbucket.analysis.counting.coded_columns import coded
 from nearbucket.analysis.reading.formats import (
     BOUNDS,
     COLUMNS,
@@ -30,6 +29,7 @@ from nearbucket.analysis.reading.formats import (
 )
 from nearbucket.analysis.reading.line_reader import NONE, LineReader, line_of_object
 from nearbucket.analysis.reading.log_blocks import LONGEST
+from nearbucket.analysis.reducing.coded_columns import coded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.local_engine import LocalEngine
-from nearbucket.analysis.counting.reduce import ReduceOptions
-from nearbucket.analysis.counting.request_columns import OTHER_HOST, OTHER_TIME
 from nearbucket.analysis.reading.formats import shown_key
 from nearbucket.analysis.reading.sources import STDIN, hour_of
+from nearbucket.analysis.reducing.reduce import ReduceOptions
+from nearbucket.analysis.reducing.request_columns import OTHER_HOST, OTHER_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

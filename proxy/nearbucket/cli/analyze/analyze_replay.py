@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yarl import URL
 
-from nearbucket.analysis.counting.request_times import TIME_COLUMNS, in_period
 from nearbucket.analysis.live_replay import replay_comparison
 from nearbucket.analysis.live_replay.replay_requests import COLUMNS
 from nearbucket.analysis.live_replay.traffic_replay import ReplayPlan, own_url, replay_logs
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.log_blocks import LogBlocks
 from nearbucket.analysis.reading.sources import ALWAYS
+from nearbucket.analysis.reducing.request_times import TIME_COLUMNS, in_period
 from nearbucket.cli.output import NO_RANGES, print_error, print_json, print_table, ranges_for
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of

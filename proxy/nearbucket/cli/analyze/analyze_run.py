@@ -19,13 +19,13 @@ from nearbucket.analysis.answers import NO_ADDRESS
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.count_queries import answer, scope_of
 from nearbucket.analysis.counting.local_engine import LocalEngine
-from nearbucket.analysis.counting.reduce import UNREADABLE, ReduceOptions
-from nearbucket.analysis.counting.request_columns import NO_TIME, CountingRules
 from nearbucket.analysis.counting.request_ids import RequestIds
 from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
 from nearbucket.analysis.reading.formats import field_list
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
+from nearbucket.analysis.reducing.reduce import UNREADABLE, ReduceOptions
+from nearbucket.analysis.reducing.request_columns import NO_TIME, CountingRules
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing

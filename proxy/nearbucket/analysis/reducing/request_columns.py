@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearbucket.analysis.counting.coded_columns import (
+from nearbucket.analysis.reading import formats
+from nearbucket.analysis.reading.formats import BOUNDS
+from nearbucket.analysis.reading.sources import ALWAYS
+from nearbucket.analysis.reducing.coded_columns import (
     Coded,
     Texts,
     array_of,
@@ -25,10 +28,7 @@ from nearbucket.analysis.counting.coded_columns import (
     ids_of,
     texts_of,
 )
-from nearbucket.analysis.counting.request_times import seconds_of, within
-from nearbucket.analysis.reading import formats
-from nearbucket.analysis.reading.formats import BOUNDS
-from nearbucket.analysis.reading.sources import ALWAYS
+from nearbucket.analysis.reducing.request_times import seconds_of, within
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
 

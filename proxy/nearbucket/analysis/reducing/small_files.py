@@ -10,25 +10,25 @@ import json
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.counting.reduce import (
+from nearbucket.analysis.reading.arrow_reader import TableReader
+from nearbucket.analysis.reading.log_blocks import LogBlocks
+from nearbucket.analysis.reading.sources import STDIN
+from nearbucket.analysis.reducing.reduce import (
     columns_read,
     joined,
     reduce_parts,
     reduce_table,
     without_requests,
 )
-from nearbucket.analysis.counting.reduced_file import FileSummary
-from nearbucket.analysis.reading.arrow_reader import TableReader
-from nearbucket.analysis.reading.log_blocks import LogBlocks
-from nearbucket.analysis.reading.sources import STDIN
+from nearbucket.analysis.reducing.reduced_file import FileSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from nearbucket.analysis.counting.reduce import ReduceOptions
-    from nearbucket.analysis.counting.reduced_file import ReducedFile
-    from nearbucket.analysis.counting.request_columns import NewIds
     from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reducing.reduce import ReduceOptions
+    from nearbucket.analysis.reducing.reduced_file import ReducedFile
+    from nearbucket.analysis.reducing.request_columns import NewIds
 
 _SMALL, _TOGETHER = 1 << 19, 1 << 22
 """Stored bytes of a small file, and of those that are joined."""

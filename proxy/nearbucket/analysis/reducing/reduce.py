@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearbucket.analysis.counting.coded_columns import array_of, grouped, pair_ids
-from nearbucket.analysis.counting.range_sessions import sessions_of
-from nearbucket.analysis.counting.reduced_file import SCHEMAS, FileSummary, ReducedFile
-from nearbucket.analysis.counting.request_columns import EVERY_REQUEST, NO_CLIENT, request_columns
 from nearbucket.analysis.reading import formats
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
+from nearbucket.analysis.reducing.coded_columns import array_of, grouped, pair_ids
+from nearbucket.analysis.reducing.range_sessions import sessions_of
+from nearbucket.analysis.reducing.reduced_file import SCHEMAS, FileSummary, ReducedFile
+from nearbucket.analysis.reducing.request_columns import EVERY_REQUEST, NO_CLIENT, request_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from nearbucket.analysis.counting.coded_columns import Coded, Texts
-    from nearbucket.analysis.counting.request_columns import CountingRules, NewIds, RequestColumns
     from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reducing.coded_columns import Coded, Texts
+    from nearbucket.analysis.reducing.request_columns import CountingRules, NewIds, RequestColumns
 
 UNREADABLE = "unreadable"
 """Reason for lines that do not count."""

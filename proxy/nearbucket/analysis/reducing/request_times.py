@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearbucket.analysis.counting.coded_columns import array_of, coded
+from nearbucket.analysis.reducing.coded_columns import array_of, coded
 
 if TYPE_CHECKING:
     from nearbucket.analysis.reading.sources import Period

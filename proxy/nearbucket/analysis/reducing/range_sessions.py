@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearbucket.analysis.counting.coded_columns import array_of
+from nearbucket.analysis.reducing.coded_columns import array_of
 
 GAP = 600
 """Seconds between two ranges from which on they are two downloads."""
