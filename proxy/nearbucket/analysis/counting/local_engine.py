@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import STDIN
+from nearbucket.analysis.reducing.joined_files import JoinedFiles, groups
 from nearbucket.analysis.reducing.reduce import reduce_parts
 from nearbucket.analysis.reducing.reduced_file import merged
-from nearbucket.analysis.reducing.small_files import groups, reduce_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,35 +75,41 @@ class LocalEngine:
                 raise CancelledError
             self.progress(size)
 
-        work = [[source] for source in sources] if self.kept else groups(sources)
+        idle = [JoinedFiles(self.options, told, self.opened, self.ids) for _ in range(self.threads)]
+
+        def join(group: Sequence[LogSource]) -> None:
+            files = idle.pop()  # there is one for each thread
+            for part in files.add(group):
+                store.add(part)
+            idle.append(files)
+
+        def finish(files: JoinedFiles) -> None:
+            for part in files.rest():
+                store.add(part)
+
         with ThreadPoolExecutor(self.threads, "reduce") as pool:
             try:
-                for _ in pool.map(lambda group: self._add(group, store, told), work):
-                    pass
+                if self.kept is not None:
+                    deque(pool.map(partial(self._add_kept, store, told), sources), 0)
+                else:
+                    deque(pool.map(join, groups(sources)), 0)
+                    deque(pool.map(finish, idle), 0)
             except BaseException:
                 stopped.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         store.finish()
 
-    def _add(
-        self, group: Sequence[LogSource], store: AggregateStore, told: Callable[[int], None]
+    def _add_kept(
+        self, store: AggregateStore, told: Callable[[int], None], source: LogSource
     ) -> None:
-        if len(group) > 1:
-            for part in reduce_small(group, self.options, told, self.opened, self.ids):
-                store.add(part)
-            return
-        (source,) = group
+        """Add a file as it is kept; if it is not, keep it."""
         kept = self.kept if source.name != STDIN else None
         if kept is not None and (known := kept.get(source)) is not None:
             store.add(known)
             told(source.size)
             return
-        parts = reduce_parts(source, self.options, told, self.opened, self.ids)
-        if kept is None:
-            for part in parts:
-                store.add(part)
-            return
-        whole = merged(list(parts))
-        kept.put(source, whole)
+        whole = merged(list(reduce_parts(source, self.options, told, self.opened, self.ids)))
+        if kept is not None:
+            kept.put(source, whole)
         store.add(whole)

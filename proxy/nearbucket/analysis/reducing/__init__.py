@@ -10,5 +10,5 @@ In reading order:
 * ``range_sessions.py``: joins the ranges of one download.
 * ``reduced_file.py``: the tables that a file is reduced to.
 * ``reduce.py``: reduces one file.
-* ``small_files.py``: reduces small files together.
+* ``joined_files.py``: reduces files together.
 """

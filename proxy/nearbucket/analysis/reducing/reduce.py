@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 UNREADABLE = "unreadable"
 """Reason for lines that do not count."""
-_ROWS = 1 << 17
-"""Rows that are reduced together."""
+ROWS = 1 << 18
+"""Rows that are reduced together: each distinct text of them costs once."""
+REFUSED = (pa.ArrowException, ValueError, OverflowError)
+"""What reading and counting raise for a file that is like no log."""
 _READ = frozenset(formats.COLUMNS)
 
 
@@ -73,27 +75,69 @@ def reduce_parts(
         opened: Opens the file.
         ids: Tells which request ids are new; None if requests are not told by their ids.
     """
-    reader, lines, failed = TableReader(columns_read(ids), options.fields), 0, False
+    file, lines = FileReading(source, options, progress, opened, ids), 0
     try:
-        with opened(source) as file:
-            blocks = LogBlocks(file, progress)
-            for table in joined(reader.tables(blocks)):
-                part = reduce_table(table, options, source.name, ids)
-                lines += part.summary.lines + sum(part.summary.left_out.values())
-                yield part
-            damage, failed = blocks.damage, blocks.failed
-    except OSError as error:
-        failed = True
-        damage = f"cannot be read: {error.strerror or error}"
-    except (pa.ArrowException, ValueError, OverflowError) as error:  # no other file suffers
-        damage = f"cannot be counted: {error}"
-    if not damage and reader.first_problem:
-        damage = f"{reader.unreadable} lines cannot be read: {reader.first_problem}"
-    if not damage and not lines:
-        damage = "has no request"
-    left_out = {UNREADABLE: reader.unreadable} if reader.unreadable else {}
-    summary = FileSummary(source.name, reader.kind, 0, left_out, None, None, damage, failed)
+        for table in joined(file.tables()):
+            part = reduce_table(table, options, source.name, ids)
+            lines += part.summary.lines + sum(part.summary.left_out.values())
+            yield part
+    except REFUSED as error:  # no other file suffers
+        file.damage = f"cannot be counted: {error}"
+    if not file.damage and not lines:
+        file.damage = "has no request"
+    left_out = {UNREADABLE: file.unreadable} if file.unreadable else {}
+    summary = FileSummary(source.name, file.kind, 0, left_out, None, None, file.damage, file.failed)
     yield without_requests(summary)
+
+
+class FileReading:
+    """Reads one file.
+
+    Attributes:
+        damage: What is wrong with it, once it was read to its end; empty if nothing is.
+        failed: Whether it could not be read this time, whatever is in it.
+    """
+
+    def __init__(
+        self,
+        source: LogSource,
+        options: ReduceOptions,
+        progress: Callable[[int], None] | None,
+        opened: Callable[[LogSource], Any],
+        ids: NewIds | None,
+    ) -> None:
+        """Take what ``reduce_parts`` takes."""
+        self.damage, self.failed = "", False
+        self._source, self._progress, self._opened = source, progress, opened
+        self._reader = TableReader(columns_read(ids), options.fields)
+
+    @property
+    def kind(self) -> str:
+        """Its format (``TableReader.kind``)."""
+        return self._reader.kind
+
+    @property
+    def unreadable(self) -> int:
+        """Lines that could not be read so far."""
+        return self._reader.unreadable
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Its requests; what is wrong with it is known after them.
+
+        Raises:
+            ArrowException, ValueError, OverflowError: It is like no log.
+        """
+        reader = self._reader
+        try:
+            with self._opened(self._source) as file:
+                blocks = LogBlocks(file, self._progress)
+                yield from reader.tables(blocks)
+                self.damage, self.failed = blocks.damage, blocks.failed
+        except OSError as error:
+            self.failed = True
+            self.damage = f"cannot be read: {error.strerror or error}"
+        if not self.damage and reader.first_problem:
+            self.damage = f"{reader.unreadable} lines cannot be read: {reader.first_problem}"
 
 
 def joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -101,7 +145,7 @@ def joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for table in tables:
         if waiting and (
-            table.schema != waiting[0].schema or sum(map(len, waiting)) + len(table) > _ROWS
+            table.schema != waiting[0].schema or sum(map(len, waiting)) + len(table) > ROWS
         ):
             yield pa.concat_tables(waiting)
             waiting = []

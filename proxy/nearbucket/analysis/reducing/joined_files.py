@@ -1,0 +1,224 @@
+"""Reduces files together: each distinct text in them then costs once, not once a file.
+
+CloudFront writes thousands of files, each of a few hundred lines, and a file costs some
+milliseconds to read, whatever is in it: so the texts of small files with the same header are
+joined, and read as one. Of other files, the requests are joined. A file of which a line cannot be
+read, or that is damaged, is reduced alone.
+"""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from nearbucket.analysis.reading.arrow_reader import TableReader
+from nearbucket.analysis.reading.log_blocks import LogBlocks
+from nearbucket.analysis.reading.sources import STDIN
+from nearbucket.analysis.reducing.reduce import (
+    REFUSED,
+    ROWS,
+    FileReading,
+    columns_read,
+    joined,
+    reduce_parts,
+    reduce_table,
+    without_requests,
+)
+from nearbucket.analysis.reducing.reduced_file import FileSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reducing.reduce import ReduceOptions
+    from nearbucket.analysis.reducing.reduced_file import ReducedFile
+    from nearbucket.analysis.reducing.request_columns import NewIds
+
+_SMALL, _TOGETHER = 1 << 19, 1 << 22
+"""Stored bytes of a small file, and of those whose texts are joined."""
+_WHOLE = 1 << 23
+"""Stored bytes of a file whose requests are joined with others; a larger one has enough itself."""
+
+
+def groups(sources: Sequence[LogSource]) -> list[list[LogSource]]:
+    """Files in order, small ones in groups."""
+    found: list[list[LogSource]] = []
+    room = -1
+    for source in sources:
+        small = source.size <= _SMALL and source.name != STDIN
+        if small and room >= source.size:
+            found[-1].append(source)
+            room -= source.size
+        else:
+            found.append([source])
+            room = _TOGETHER - source.size if small else -1
+    return found
+
+
+class JoinedFiles:
+    """Reduces files together that one thread reads one after the other."""
+
+    def __init__(
+        self,
+        options: ReduceOptions,
+        progress: Callable[[int], None],
+        opened: Callable[[LogSource], Any],
+        ids: NewIds | None,
+    ) -> None:
+        """Take what ``reduce_parts`` takes."""
+        self._options, self._progress, self._opened, self._ids = options, progress, opened, ids
+        # samples are rounded file by file on all engines, and ids of requests are new only once
+        self._joins = options.factor == 1 and ids is None
+        self._waiting: list[_Requests] = []
+
+    def add(self, group: Sequence[LogSource]) -> Iterator[ReducedFile]:
+        """Read one group of ``groups``.
+
+        Returns:
+            What ``reduce_parts`` gives for files that are finished: some of those that were added.
+        """
+        alone: list[LogSource] = []
+        if len(group) > 1:
+            read = self._small(group, alone)
+        elif self._joins and group[0].size <= _WHOLE and group[0].name != STDIN:
+            read = self._whole(group[0], alone)
+        else:
+            for source in group:
+                yield from reduce_parts(
+                    source, self._options, self._progress, self._opened, self._ids
+                )
+            return
+        if read is not None:
+            yield from self._join(read)
+        yield from self._each(alone)
+
+    def rest(self) -> Iterator[ReducedFile]:
+        """What it gives for all other files that were added."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        names = [source.name for read in waiting for source in read.sources]
+        table = pa.concat_tables([table for read in waiting for table in read.tables])
+        try:
+            part = reduce_table(table, self._options, names[0], self._ids)
+        except REFUSED:  # each one alone tells which it is
+            if self._ids is not None:
+                raise
+            for read in waiting:
+                yield from self._each(read.sources)
+            return
+        yield part
+        for read in waiting:
+            for source in read.sources:
+                yield without_requests(FileSummary(source.name, read.kind))
+
+    def _join(self, read: _Requests) -> Iterator[ReducedFile]:
+        waiting = self._waiting
+        if waiting and (
+            read.tables[0].schema != waiting[0].tables[0].schema
+            or sum(each.rows for each in waiting) + read.rows > ROWS
+        ):
+            yield from self.rest()
+        self._waiting.append(read)
+        if not self._joins:
+            yield from self.rest()
+
+    def _each(self, sources: Sequence[LogSource]) -> Iterator[ReducedFile]:
+        """Files alone; their bytes were told already."""
+        for source in sources:
+            yield from reduce_parts(source, self._options, None, self._opened, self._ids)
+
+    def _whole(self, source: LogSource, alone: list[LogSource]) -> _Requests | None:
+        """The requests of a file, or the file to those that are reduced alone."""
+        file = FileReading(source, self._options, self._progress, self._opened, self._ids)
+        try:
+            tables = list(joined(file.tables()))
+        except REFUSED:
+            tables = []
+        if file.damage or len({table.schema for table in tables}) != 1:
+            alone.append(source)
+            return None
+        return _Requests([source], file.kind, tables)
+
+    def _small(self, group: Sequence[LogSource], alone: list[LogSource]) -> _Requests | None:
+        """The requests of files whose texts are joined; the others to those reduced alone."""
+        texts = _JoinedTexts()
+        for source in group:
+            text = _text(source, self._progress, self._opened)
+            if text is None or not texts.take(source, text):
+                alone.append(source)
+        read = texts.requests(self._options, self._ids) if texts.sources else None
+        if read is None:
+            alone[:0] = texts.sources
+        return read
+
+
+class _Requests(NamedTuple):
+    """The requests of some files: ``tables`` of one schema."""
+
+    sources: list[LogSource]
+    kind: str
+    tables: list[pa.Table]
+
+    @property
+    def rows(self) -> int:
+        return sum(map(len, self.tables))
+
+
+def _text(
+    source: LogSource, progress: Callable[[int], None], opened: Callable[[LogSource], Any]
+) -> bytes | None:
+    """The text of a file; None if it is damaged, empty or no text."""
+    try:
+        with opened(source) as file:
+            blocks = LogBlocks(file, progress)
+            text = b"".join(blocks)
+    except OSError:
+        return None
+    return text if text and not blocks.damage else None
+
+
+def _names(body: bytes) -> bytes | None:
+    """What tells apart files without a header: the names in the first JSON object, if it is one."""
+    if not body.startswith(b"{"):
+        return b""
+    try:
+        return repr(list(json.loads(body[: body.find(b"\n") + 1]))).encode()
+    except (ValueError, RecursionError):
+        return None
+
+
+class _JoinedTexts:
+    """Texts of files with one header."""
+
+    def __init__(self) -> None:
+        self.sources: list[LogSource] = []
+        self._header = b""
+        self._kind: bytes | None = None
+        self._bodies: list[bytes] = []
+
+    def take(self, source: LogSource, text: bytes) -> bool:
+        """Take a file, if it can be joined with those before."""
+        end = 0
+        while text.startswith(b"#", end):
+            end = text.find(b"\n", end) + 1 or len(text)
+        header, body = text[:end], text[end:]
+        kind = header or _names(body)
+        if not body or b"\n#" in body or kind is None or (self.sources and kind != self._kind):
+            return False
+        self._header, self._kind = header, kind
+        self._bodies.append(body if body.endswith(b"\n") else body + b"\n")
+        self.sources.append(source)
+        return True
+
+    def requests(self, options: ReduceOptions, ids: NewIds | None) -> _Requests | None:
+        """Their requests; None if a line cannot be read."""
+        reader = TableReader(columns_read(ids), options.fields)
+        text = b"".join((self._header, *self._bodies))
+        tables = list(joined(reader.tables(LogBlocks(BytesIO(text)))))
+        if reader.unreadable or reader.first_problem or len({each.schema for each in tables}) != 1:
+            return None
+        return _Requests(self.sources, reader.kind, tables)
