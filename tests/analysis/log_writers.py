@@ -88,7 +88,7 @@ def _request_id(record: Record, number: int) -> str:
 
 
 def w3c_line(record: Record, number: int, *, asn: bool = False) -> str:
-    """One line, without its end.
+    """One line, without its end. Ports and times differ from line to line, as CloudFront's do.
 
     Args:
         record: The request.
@@ -102,15 +102,18 @@ def w3c_line(record: Record, number: int, *, asn: bool = False) -> str:
     query = logged(record.query) if record.query else "-"
     cookie = logged(record.cookie) if record.cookie else "-"
     result = record.result
-    taken = size / 30_000_000 + 0.031
+    noise = (number * 2654435761 ^ record.time * 40503) & 0xFFFFFFFF
+    taken = size / 30_000_000 + 0.001 + (noise >> 16) / 500_000
+    port, first_byte = 1024 + noise % 64512, min(taken, taken / 2 + 0.02)
+    sent = 150 + len(record.object.sent) + len(record.agent)
     return (
         f"{_minute(minute)}{second:02}\t{record.edge}\t{size}\t{record.client or '-'}\t"
         f"{record.method}\td111111abcdef8.cloudfront.net\t{record.object.logged}\t"
         f"{record.status:03}\t-\t{_agent(record.agent, record.encoded)}\t{query}\t{cookie}\t"
-        f"{result}\t{_request_id(record, number)}\t{record.host}\thttps\t"
-        f"{200 + len(record.object.sent)}\t{taken:.3f}\t-\tTLSv1.3\tTLS_AES_128_GCM_SHA256\t"
-        f"{result}\tHTTP/1.1\t-\t-\t{1024 + number % 60000}\t{taken / 2:.3f}\t{result}\t"
-        f"application/octet-stream\t{length}\t{start}\t{end}" + (f"\t{record.asn}" if asn else "")
+        f"{result}\t{_request_id(record, number)}\t{record.host}\thttps\t{sent}\t{taken:.3f}\t-\t"
+        f"TLSv1.3\tTLS_AES_128_GCM_SHA256\t{result}\tHTTP/1.1\t-\t-\t{port}\t{first_byte:.3f}\t"
+        f"{result}\tapplication/octet-stream\t{length}\t{start}\t{end}"
+        + (f"\t{record.asn}" if asn else "")
     )
 
 

@@ -125,7 +125,14 @@ EDGES = (
 AGENTS = (
     *("curl/8.5.0", "curl/7.88.1", "Wget/1.21.3", "aria2/1.36.0", "Go-http-client/1.1"),
     *("Python-urllib/3.11", "python-requests/2.32.3", "Debian APT-HTTP/1.3 (2.6.1)"),
-    *("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36", "docker/26.1.4 go/go1.21"),
+    (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/131.0.0.0 Safari/537.36"
+    ),
+    (
+        "docker/26.1.4 go/go1.21.11 git-commit/de5c9cf kernel/6.1.0-21-cloud-amd64 os/linux "
+        "arch/amd64 UpstreamClient(Docker-Client/26.1.4 \\(linux\\))"
+    ),
     *('NewsBlur Feed Fetcher ("Mozilla/5.0 (Macintosh)")', "libdnf (Fedora 41; server)"),
     *("Größe/1.0 (ü)", "Artifactory/7.84.17 78417900", "nixpkgs <fetchurl>", "100% cpu|agent"),
 )
