@@ -3,136 +3,37 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pytest
 
-from nearbucket.analysis.answers import DamagedFile
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
-from nearbucket.analysis.counting.count_queries import Answers, answer, scope_of
 from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
-from nearbucket.analysis.reducing import joined_files, range_sessions
-from nearbucket.analysis.reducing import reduce as reducing
-from nearbucket.analysis.reducing.range_sessions import sessions_of
-from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts, reduce_table
+from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
 from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
-from nearbucket.analysis.reducing.request_columns import CountingRules
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.cli.analyze.analyze_run import _rules
-from nearbucket.pricing.geographies import geography_of_edge
-from nearbucket.regions.ip_ranges import read_ranges
-from nearbucket.regions.region_table import build_table
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
-from tests.analysis.log_writers import w3c
-from tests.analysis.made_logs import Mixed, Record, mixed
+from tests.analysis.counting import BASE, counted, rules, written
+from tests.analysis.made_logs import Mixed, mixed
 from tests.analysis.test_log_reader import FULL
 from tests.build import EAST, WEST
 from tests.log_lines import line_of
-from tests.made_ranges import MADE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nearbucket.analysis.answers import Scope
     from nearbucket.analysis.reading.sources import LogSource
 
 _NO_FORMAT = "neither JSON, nor W3C below a #Fields line, nor S3's format"
-TABLE = build_table(read_ranges(MADE.read_bytes()), ["EC2"], {})
-BASE = next(mixed(Mixed(1), 0))._replace(
-    time=1793577600, client=WEST, method="GET", status=200, result="Hit", agent="curl", encoded=1,
-    query="", cookie="", bytes=1412, length=1000, start=-1, end=-1,
-)  # fmt: skip
-
-
-def counted(
-    names: Iterable[Path | str], options: ReduceOptions | None = None, kept: Path | None = None
-) -> tuple[Scope, Answers]:
-    """The answers for some files."""
-    options = options or ReduceOptions()
-    keep = KeptAggregates(kept, options) if kept else None
-    with AggregateStore(128 << 20, 1) as store:
-        sources = local_sources(map(str, names), ALWAYS)
-        LocalEngine(options, 2, keep).run(sources, store)
-        scope = scope_of(store, (), "2026-11")
-        return scope, answer(store, TABLE, geography_of_edge, scope.days)
-
-
-def written(path: Path, *records: Record) -> Path:
-    """A log file of these requests."""
-    w3c(path, records)
-    return path
-
-
-def rules(**changes: Any) -> ReduceOptions:
-    """Options with these rules."""
-    return ReduceOptions(replace(CountingRules(), **changes))
-
-
-@pytest.mark.parametrize(
-    "gap",
-    [pytest.param(0, marks=pytest.mark.long), 599, 600, pytest.param(3000, marks=pytest.mark.long)],
-)
-@pytest.mark.parametrize("files", [1, 2])
-def test_ranges_are_one_download_unless_ten_minutes_are_between_them(
-    tmp_path: Path, gap: int, files: int
-) -> None:
-    first = BASE._replace(status=206, start=0, end=999)
-    second = first._replace(time=first.time + gap, start=1000, end=1999)
-    other = second._replace(agent="wget")
-    broken = second._replace(agent="broken", result="Error")
-    if files == 1:
-        names = [written(tmp_path / "a.log", second, first, other, broken)]
-    else:
-        names = [
-            written(tmp_path / "a.log", second, broken),
-            written(tmp_path / "b.log", first, other),
-        ]
-    _, found = counted(names)
-    (region,) = found.counts.regions
-    assert (region.region, region.downloads) == (TABLE.region(WEST), 2 + (gap >= 600))
-    assert (found.counts.downloads, found.counts.aborted) == (region.downloads, 1)
-    assert found.counts.top_files[0].size == 2000
-
-
-def test_joined_sessions_of_parts_are_those_of_the_whole() -> None:
-    times = [0, 1199, 600, 599, 1800, 2400]
-    columns = {name: [1] * len(times) for name in ("client", "agent", "object")}
-    whole = sessions_of(pa.table({**columns, "time": times}))
-    assert list(zip(whole["first"].to_pylist(), whole["last"].to_pylist(), strict=True)) == [
-        (0, 1199), (1800, 1800), (2400, 2400),
-    ]  # fmt: skip
-    assert len(sessions_of(pa.table({**columns, "time": times}).slice(0, 0))) == 0
-
-
-def test_sessions_of_groups_that_no_number_can_hold_are_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ranges = {
-        "client": [2, 1, 1, 2, 1, 1], "agent": [0, 1, 1, 0, 0, 1], "object": [5, 5, 5, 5, 5, 4],
-        "time": [100, 50, 0, 799, 20, 60],
-    }  # fmt: skip
-    few = sessions_of(pa.table(ranges)).to_pylist()
-    assert sorted(tuple(each.values()) for each in few) == [
-        (1, 0, 5, 20, 20), (1, 1, 4, 60, 60), (1, 1, 5, 0, 50), (2, 0, 5, 100, 100),
-        (2, 0, 5, 799, 799),
-    ]  # fmt: skip
-    for most in (16_000, 30):  # for all groups with their times; for the groups
-        monkeypatch.setattr(range_sessions, "_MOST", most)
-        found = sessions_of(pa.table(ranges)).to_pylist()
-        assert sorted(map(str, found)) == sorted(map(str, few))
 
 
 def test_only_whole_responses_to_get_are_downloads(tmp_path: Path) -> None:
@@ -391,80 +292,3 @@ def test_what_ends_a_run_ends_it_within_a_file(tmp_path: Path) -> None:
     with AggregateStore(128 << 20, 1) as store, pytest.raises(MemoryError):
         engine.run(local_sources(names, ALWAYS), store)
     assert 1 <= len(told) <= 2 < log.stat().st_size >> 20
-
-
-def test_small_files_that_are_read_together_count_as_each_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    requests = list(mixed(Mixed(300, 1), 0))
-    for number in range(6):
-        written(tmp_path / f"{number}.log.gz", *requests[number * 50 : number * 50 + 50])
-    headers = (b"cs-uri-stem sc-status sc-bytes", b"sc-status cs-uri-stem sc-bytes")
-    for number, header in enumerate(headers):
-        row = b"2026-11-02\t03:00:00\t" + b"\t".join((b"1", b"2", b"3"))
-        (tmp_path / f"other-{number}.log").write_bytes(
-            b"#Fields: date time " + header + b"\n" + row + b"\n"
-        )
-    for number, name in enumerate(("c-ip", "cs(Referer)")):
-        value = {"date": "2026-11-02", "time": "03:00:00", "sc-bytes": "1", "sc-status": "200"}
-        value |= {"cs-uri-stem": "/x", name: WEST}
-        (tmp_path / f"json-{number}.log").write_text(json.dumps(value) + "\n", encoding="ascii")
-    (tmp_path / "cut.log.gz").write_bytes((tmp_path / "1.log.gz").read_bytes()[:-20])
-    (tmp_path / "empty.log").touch()
-    together = counted([tmp_path])
-    for limit in ("_SMALL", "_WHOLE"):  # first only the requests are joined, then nothing
-        monkeypatch.setattr(joined_files, limit, -1)
-        alone = counted([tmp_path])
-        assert together[0] == alone[0]
-        assert together[1].counts == alone[1].counts
-    assert {Path(each.name).name for each in alone[0].damaged} == {"cut.log.gz", "empty.log"}
-    (tmp_path / "2.log").write_bytes(gzip.decompress((tmp_path / "2.log.gz").read_bytes()) + b"x\n")
-    bad = counted([tmp_path])
-    monkeypatch.setattr(joined_files, "_WHOLE", 1 << 20)
-    assert counted([tmp_path])[0] == bad[0]
-    monkeypatch.undo()
-    assert counted([tmp_path])[0] == bad[0]
-
-
-def test_files_are_reduced_together_up_to_some_requests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = [written(tmp_path / f"{number}.log", BASE) for number in range(7)]
-    sources = local_sources(map(str, names), ALWAYS)
-    monkeypatch.setattr(joined_files, "ROWS", 3)
-    files = joined_files.JoinedFiles(ReduceOptions(), lambda _: None, open_file, None)
-    parts = [[part.summary.lines for part in files.add([source])] for source in sources]
-    parts.append([part.summary.lines for part in files.rest()])
-    assert parts == [[], [], [], [3, 0, 0, 0], [], [], [3, 0, 0, 0], [1, 0]]
-    assert list(files.rest()) == []
-
-
-@pytest.mark.parametrize("options", [ReduceOptions(factor=2.5), ReduceOptions()])
-def test_samples_and_requests_told_by_ids_are_reduced_file_by_file(
-    tmp_path: Path, options: ReduceOptions
-) -> None:
-    (source,) = local_sources([str(written(tmp_path / "a.log", BASE))], ALWAYS)
-    new = None if options.factor > 1 else lambda ids: pa.array([True] * len(ids))
-    files = joined_files.JoinedFiles(options, lambda _: None, open_file, new)
-    found = merged(list(files.add([source])))
-    assert found == merged(list(reduce_parts(source, options, ids=new)))
-    assert list(files.rest()) == []
-
-
-def test_a_file_that_cannot_be_counted_costs_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def counting(table: pa.Table, options: ReduceOptions, name: str, ids: Any) -> ReducedFile:
-        if b"/bad" in table["cs_uri_stem"].to_pylist():
-            raise OverflowError("too much")
-        return reduce_table(table, options, name, ids)
-
-    for module in (joined_files, reducing):
-        monkeypatch.setattr(module, "reduce_table", counting)
-    bad = BASE._replace(object=BASE.object._replace(logged="/bad"))
-    names = [written(tmp_path / "a.log", BASE), written(tmp_path / "b.log", bad)]
-    for small in (-1, 1 << 19):
-        monkeypatch.setattr(joined_files, "_SMALL", small)
-        scope, _ = counted(names)
-        assert scope.lines == 1
-        assert scope.damaged == (DamagedFile(str(names[1]), "cannot be counted: too much", 0),)

@@ -1,0 +1,99 @@
+"""Files that are reduced together count as each alone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nearbucket.analysis.answers import DamagedFile
+from nearbucket.analysis.reading.log_blocks import open_file
+from nearbucket.analysis.reading.sources import ALWAYS, local_sources
+from nearbucket.analysis.reducing import joined_files
+from nearbucket.analysis.reducing import reduce as reducing
+from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts, reduce_table
+from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
+from tests.analysis.counting import BASE, counted, written
+from tests.analysis.made_logs import Mixed, mixed
+from tests.build import WEST
+
+
+def test_small_files_that_are_read_together_count_as_each_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = list(mixed(Mixed(300, 1), 0))
+    for number in range(6):
+        written(tmp_path / f"{number}.log.gz", *requests[number * 50 : number * 50 + 50])
+    headers = (b"cs-uri-stem sc-status sc-bytes", b"sc-status cs-uri-stem sc-bytes")
+    for number, header in enumerate(headers):
+        row = b"2026-11-02\t03:00:00\t" + b"\t".join((b"1", b"2", b"3"))
+        (tmp_path / f"other-{number}.log").write_bytes(
+            b"#Fields: date time " + header + b"\n" + row + b"\n"
+        )
+    for number, name in enumerate(("c-ip", "cs(Referer)")):
+        value = {"date": "2026-11-02", "time": "03:00:00", "sc-bytes": "1", "sc-status": "200"}
+        value |= {"cs-uri-stem": "/x", name: WEST}
+        (tmp_path / f"json-{number}.log").write_text(json.dumps(value) + "\n", encoding="ascii")
+    (tmp_path / "cut.log.gz").write_bytes((tmp_path / "1.log.gz").read_bytes()[:-20])
+    (tmp_path / "empty.log").touch()
+    together = counted([tmp_path])
+    for limit in ("_SMALL", "_WHOLE"):  # first only the requests are joined, then nothing
+        monkeypatch.setattr(joined_files, limit, -1)
+        alone = counted([tmp_path])
+        assert together[0] == alone[0]
+        assert together[1].counts == alone[1].counts
+    assert {Path(each.name).name for each in alone[0].damaged} == {"cut.log.gz", "empty.log"}
+    (tmp_path / "2.log").write_bytes(gzip.decompress((tmp_path / "2.log.gz").read_bytes()) + b"x\n")
+    bad = counted([tmp_path])
+    monkeypatch.setattr(joined_files, "_WHOLE", 1 << 20)
+    assert counted([tmp_path])[0] == bad[0]
+    monkeypatch.undo()
+    assert counted([tmp_path])[0] == bad[0]
+
+
+def test_files_are_reduced_together_up_to_some_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [written(tmp_path / f"{number}.log", BASE) for number in range(7)]
+    sources = local_sources(map(str, names), ALWAYS)
+    monkeypatch.setattr(joined_files, "ROWS", 3)
+    files = joined_files.JoinedFiles(ReduceOptions(), lambda _: None, open_file, None)
+    parts = [[part.summary.lines for part in files.add([source])] for source in sources]
+    parts.append([part.summary.lines for part in files.rest()])
+    assert parts == [[], [], [], [3, 0, 0, 0], [], [], [3, 0, 0, 0], [1, 0]]
+    assert list(files.rest()) == []
+
+
+@pytest.mark.parametrize("options", [ReduceOptions(factor=2.5), ReduceOptions()])
+def test_samples_and_requests_told_by_ids_are_reduced_file_by_file(
+    tmp_path: Path, options: ReduceOptions
+) -> None:
+    (source,) = local_sources([str(written(tmp_path / "a.log", BASE))], ALWAYS)
+    new = None if options.factor > 1 else lambda ids: pa.array([True] * len(ids))
+    files = joined_files.JoinedFiles(options, lambda _: None, open_file, new)
+    found = merged(list(files.add([source])))
+    assert found == merged(list(reduce_parts(source, options, ids=new)))
+    assert list(files.rest()) == []
+
+
+def test_a_file_that_cannot_be_counted_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counting(table: pa.Table, options: ReduceOptions, name: str, ids: Any) -> ReducedFile:
+        if b"/bad" in table["cs_uri_stem"].to_pylist():
+            raise OverflowError("too much")
+        return reduce_table(table, options, name, ids)
+
+    for module in (joined_files, reducing):
+        monkeypatch.setattr(module, "reduce_table", counting)
+    bad = BASE._replace(object=BASE.object._replace(logged="/bad"))
+    names = [written(tmp_path / "a.log", BASE), written(tmp_path / "b.log", bad)]
+    for small in (-1, 1 << 19):
+        monkeypatch.setattr(joined_files, "_SMALL", small)
+        scope, _ = counted(names)
+        assert scope.lines == 1
+        assert scope.damaged == (DamagedFile(str(names[1]), "cannot be counted: too much", 0),)
