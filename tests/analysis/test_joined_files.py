@@ -17,6 +17,7 @@ from nearbucket.analysis.reducing import joined_files
 from nearbucket.analysis.reducing import reduce as reducing
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts, reduce_table
 from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
+from nearbucket.analysis.reducing.request_columns import RequestColumns, request_columns
 from tests.analysis.counting import BASE, counted, written
 from tests.analysis.made_logs import Mixed, mixed
 from tests.build import WEST
@@ -97,3 +98,31 @@ def test_a_file_that_cannot_be_counted_costs_no_other(
         scope, _ = counted(names)
         assert scope.lines == 1
         assert scope.damaged == (DamagedFile(str(names[1]), "cannot be counted: too much", 0),)
+
+
+def test_requests_are_given_back_once_their_columns_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {}
+
+    def columns_of(table: pa.Table, *rest: Any) -> RequestColumns:
+        columns = request_columns(table, *rest)
+        held["of table"] = table.nbytes
+        held["with columns"] = pa.total_allocated_bytes()
+        return columns
+
+    def sums(*given: Any) -> list[pa.Array]:
+        held["while adding up"] = pa.total_allocated_bytes()
+        return added(*given)
+
+    added = reducing._facts
+    monkeypatch.setattr(reducing, "request_columns", columns_of)
+    monkeypatch.setattr(reducing, "_facts", sums)
+    monkeypatch.setattr(joined_files, "ROWS", 8000)
+    files = joined_files.JoinedFiles(ReduceOptions(), lambda _: None, open_file, None)
+    names = [written(tmp_path / f"{each}.log", *mixed(Mixed(4000, 1), 0)) for each in range(2)]
+    for source in local_sources(map(str, names), ALWAYS):
+        assert list(files.add([source])) == []
+    assert len(list(files.rest())) == 3
+    assert held["of table"] > 300_000
+    assert held["while adding up"] < held["with columns"] - 0.9 * held["of table"]

@@ -27,7 +27,7 @@ class Coded:
     """A column.
 
     Attributes:
-        codes: Place of each row's value in ``values``, int64.
+        codes: Place of each row's value in ``values``, int32 or int64.
         values: The values; all different, unless ``coded`` was told otherwise.
     """
 
@@ -64,12 +64,12 @@ def coded(column: pa.ChunkedArray, of_raw: Callable[[Any], Any] | None = None) -
 
 
 def dictionary_of(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """Codes of a column, int64, and the distinct values."""
+    """Codes of a column, int32, and the distinct values."""
     if pa.types.is_dictionary(column.type):
         array = array_of(column.unify_dictionaries())
     else:
         array = array_of(column).dictionary_encode()
-    return array.indices.cast(pa.int64()), array.dictionary
+    return array.indices, array.dictionary
 
 
 def constant(value: Any, rows: int) -> Coded:
@@ -92,7 +92,7 @@ def combined(columns: Sequence[Coded]) -> Coded:
         [column.values[place] for place in places.to_pylist()]
         for column, places in zip(columns, _split(found.dictionary, sizes), strict=True)
     ]
-    return Coded(found.indices.cast(pa.int64()), list(zip(*values, strict=True)))
+    return Coded(found.indices, list(zip(*values, strict=True)))
 
 
 def _split(codes: pa.Array, sizes: Sequence[int]) -> list[pa.Array]:
@@ -155,7 +155,7 @@ class Texts:
     """A column of text with many distinct values: as codes, with their ids and text.
 
     Attributes:
-        codes: Place of each row's value in ``ids`` and ``texts``, int64.
+        codes: Place of each row's value in ``ids`` and ``texts``, int32 or int64.
         texts: The values; the same may come twice.
         ids: Id of each value, uint64.
     """

@@ -99,32 +99,35 @@ class JoinedFiles:
         """What it gives for all other files that were added."""
         if not self._waiting:
             return
-        waiting, self._waiting = self._waiting, []
-        names = [source.name for read in waiting for source in read.sources]
-        table = pa.concat_tables([table for read in waiting for table in read.tables])
+        sources = [(source, read.kind) for read in self._waiting for source in read.sources]
         try:
-            part = reduce_table(table, self._options, names[0], self._ids)
+            yield reduce_table(self._take_table(), self._options, sources[0][0].name, self._ids)
         except REFUSED:  # each one alone tells which it is
             if self._ids is not None:
                 raise
-            for read in waiting:
-                yield from self._each(read.sources)
+            yield from self._each([source for source, _ in sources])
             return
-        yield part
-        for read in waiting:
-            for source in read.sources:
-                yield without_requests(FileSummary(source.name, read.kind))
+        for source, kind in sources:
+            yield without_requests(FileSummary(source.name, kind))
+
+    def _take_table(self) -> pa.Table:
+        """The requests that wait, which are not kept here."""
+        waiting, self._waiting = self._waiting, []
+        return pa.concat_tables([table for read in waiting for table in read.tables])
 
     def _join(self, read: _Requests) -> Iterator[ReducedFile]:
-        waiting = self._waiting
-        if waiting and (
-            read.tables[0].schema != waiting[0].tables[0].schema
-            or sum(each.rows for each in waiting) + read.rows > ROWS
-        ):
+        if self._waiting and not self._fits(read):
             yield from self.rest()
         self._waiting.append(read)
         if not self._joins:
             yield from self.rest()
+
+    def _fits(self, read: _Requests) -> bool:
+        waiting = self._waiting
+        return (
+            read.tables[0].schema == waiting[0].tables[0].schema
+            and sum(each.rows for each in waiting) + read.rows <= ROWS
+        )
 
     def _each(self, sources: Sequence[LogSource]) -> Iterator[ReducedFile]:
         """Files alone; their bytes were told already."""
