@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
@@ -126,3 +128,73 @@ def test_requests_are_given_back_once_their_columns_are_made(
     assert len(list(files.rest())) == 3
     assert held["of table"] > 300_000
     assert held["while adding up"] < held["with columns"] - 0.9 * held["of table"]
+
+
+def test_a_file_of_many_requests_is_reduced_in_parts_though_it_is_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks.BLOCK", 30_000)
+    monkeypatch.setattr("nearbucket.analysis.reading.log_blocks._TEXT", 10_000)
+    monkeypatch.setattr("nearbucket.analysis.reducing.reduce.ROWS", 300)
+    monkeypatch.setattr(joined_files, "ROWS", 300)
+    log = written(tmp_path / "a.log.gz", *mixed(Mixed(2000, 1), 0))
+    (source,) = local_sources([str(log)], ALWAYS)
+    files = joined_files.JoinedFiles(ReduceOptions(), lambda _: None, open_file, None)
+    parts = [part.summary.lines for part in (*files.add([source]), *files.rest())]
+    assert sum(parts) == 2000
+    assert max(parts) <= 300
+
+
+def test_texts_of_small_files_are_joined_up_to_some_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [written(tmp_path / f"{number}.log.gz", *[BASE] * 100) for number in range(4)]
+    long = written(tmp_path / "long.log.gz", *[BASE] * 400)
+    sources = local_sources(map(str, (*names, long)), ALWAYS)
+    monkeypatch.setattr(joined_files, "_LONG", 100_000)
+    monkeypatch.setattr(joined_files, "_MOST_TEXT", 80_000)
+    monkeypatch.setattr(joined_files, "ROWS", 200)
+    assert joined_files.groups(sources, ReduceOptions()) == [sources]
+    files = joined_files.JoinedFiles(ReduceOptions(), lambda _: None, open_file, None)
+    parts = [part.summary.lines for part in (*files.add(sources), *files.rest())]
+    assert [lines for lines in parts if lines] == [200, 400, 200]  # a line has 330 bytes
+
+
+def test_what_is_compressed_twice_is_damage_of_its_file_alone(tmp_path: Path) -> None:
+    line = (
+        b"o b [02/Nov/2026:03:00:00 +0000] 192.0.2.1 - r REST.GET.OBJECT k "
+        b'"GET /k HTTP/1.1" 200 - 5 5 1 1 "-" "curl" -\n'
+    )
+    (tmp_path / "a.log").write_bytes(gzip.compress(gzip.compress(line * 5)))
+    for number in range(3):
+        (tmp_path / f"b{number}.log").write_bytes(line * 100)
+    scope, _ = counted([tmp_path])
+    assert scope.lines == 300
+    assert [Path(each.name).name for each in scope.damaged] == ["a.log"]
+
+
+def test_a_small_file_without_a_request_is_named_beside_others(tmp_path: Path) -> None:
+    names = [written(tmp_path / f"{number}.log", BASE) for number in range(2)]
+    names[1].write_bytes(b"\n".join(names[1].read_bytes().split(b"\n")[:2]) + b"\n\n")
+    scope, _ = counted(names)
+    assert scope.damaged == (DamagedFile(str(names[1]), "has no request", 0),)
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    log = written(tmp_path / "a.log", *[BASE] * 20)
+    pipes = [tmp_path / "one", tmp_path / "two"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+        Thread(target=pipe.write_bytes, args=(log.read_bytes() + b"bad\n",), daemon=True).start()
+    scope, _ = counted([*pipes, log])
+    assert scope.lines == 60
+    assert [each.lines for each in scope.damaged] == [20, 20]
+
+
+def test_small_files_of_a_sample_are_reduced_file_by_file(tmp_path: Path) -> None:
+    names = [written(tmp_path / f"{number}.log", BASE) for number in range(2)]
+    sources = local_sources(map(str, names), ALWAYS)
+    options = ReduceOptions(factor=1 / 0.6)
+    assert joined_files.groups(sources, options) == [[source] for source in sources]
+    kept = counted(names, options, tmp_path / "keep")[1]
+    assert counted(names, options)[1].counts == kept.counts

@@ -11,7 +11,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.reading.log_blocks import open_file
-from nearbucket.analysis.reading.sources import STDIN
 from nearbucket.analysis.reducing.joined_files import JoinedFiles, groups
 from nearbucket.analysis.reducing.reduce import reduce_parts
 from nearbucket.analysis.reducing.reduced_file import merged
@@ -92,7 +91,7 @@ class LocalEngine:
                 if self.kept is not None:
                     deque(pool.map(partial(self._add_kept, store, told), sources), 0)
                 else:
-                    deque(pool.map(join, groups(sources)), 0)
+                    deque(pool.map(join, groups(sources, self.options)), 0)
                     deque(pool.map(finish, idle), 0)
             except BaseException:
                 stopped.set()
@@ -104,7 +103,7 @@ class LocalEngine:
         self, store: AggregateStore, told: Callable[[int], None], source: LogSource
     ) -> None:
         """Add a file as it is kept; if it is not, keep it."""
-        kept = self.kept if source.name != STDIN else None
+        kept = self.kept if source.size else None  # pipes have none
         if kept is not None and (known := kept.get(source)) is not None:
             store.add(known)
             told(source.size)

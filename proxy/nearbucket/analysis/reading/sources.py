@@ -32,7 +32,7 @@ class LogSource(NamedTuple):
 
     Attributes:
         name: Path, ``-`` or ``s3://bucket/key``.
-        size: Bytes as stored; 0 for standard input.
+        size: Bytes as stored; 0 for standard input and other pipes.
         version: What changes when the file does: its time of modification, or its ETag.
     """
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.log_blocks import LogBlocks
-from nearbucket.analysis.reading.sources import STDIN
 from nearbucket.analysis.reducing.reduce import (
     REFUSED,
     ROWS,
@@ -41,14 +40,22 @@ _SMALL, _TOGETHER = 1 << 19, 1 << 22
 """Stored bytes of a small file, and of those whose texts are joined."""
 _WHOLE = 1 << 23
 """Stored bytes of a file whose requests are joined with others; a larger one has enough itself."""
+_LONG, _MOST_TEXT = 1 << 23, 1 << 25
+"""Bytes of text of a file that is joined as text, and of all that is joined: some logs are stored
+in a hundredth of their bytes."""
 
 
-def groups(sources: Sequence[LogSource]) -> list[list[LogSource]]:
-    """Files in order, small ones in groups."""
+def groups(sources: Sequence[LogSource], options: ReduceOptions) -> list[list[LogSource]]:
+    """Files in order, small ones in groups; none of a sample, which is rounded file by file.
+
+    Pipes have no size, and can be read only once: they are alone.
+    """
+    if options.factor != 1:
+        return [[source] for source in sources]
     found: list[list[LogSource]] = []
     room = -1
     for source in sources:
-        small = source.size <= _SMALL and source.name != STDIN
+        small = 0 < source.size <= _SMALL
         if small and room >= source.size:
             found[-1].append(source)
             room -= source.size
@@ -82,18 +89,16 @@ class JoinedFiles:
         """
         alone: list[LogSource] = []
         if len(group) > 1:
-            read = self._small(group, alone)
-        elif self._joins and group[0].size <= _WHOLE and group[0].name != STDIN:
-            read = self._whole(group[0], alone)
+            yield from self._small(group, alone)
+        elif self._joins and 0 < group[0].size <= _WHOLE:
+            yield from self._join(self._whole(group[0]), group, alone)
         else:
             for source in group:
                 yield from reduce_parts(
                     source, self._options, self._progress, self._opened, self._ids
                 )
-            return
-        if read is not None:
-            yield from self._join(read)
-        yield from self._each(alone)
+        for source in alone:  # its bytes were told already
+            yield from reduce_parts(source, self._options, None, self._opened, self._ids)
 
     def rest(self) -> Iterator[ReducedFile]:
         """What it gives for all other files that were added."""
@@ -105,7 +110,8 @@ class JoinedFiles:
         except REFUSED:  # each one alone tells which it is
             if self._ids is not None:
                 raise
-            yield from self._each([source for source, _ in sources])
+            for source, _ in sources:
+                yield from reduce_parts(source, self._options, None, self._opened, self._ids)
             return
         for source, kind in sources:
             yield without_requests(FileSummary(source.name, kind))
@@ -115,7 +121,13 @@ class JoinedFiles:
         waiting, self._waiting = self._waiting, []
         return pa.concat_tables([table for read in waiting for table in read.tables])
 
-    def _join(self, read: _Requests) -> Iterator[ReducedFile]:
+    def _join(
+        self, read: _Requests | None, sources: Sequence[LogSource], alone: list[LogSource]
+    ) -> Iterator[ReducedFile]:
+        """Join what was read of files; where nothing was, each is reduced alone."""
+        if read is None:
+            alone += sources
+            return
         if self._waiting and not self._fits(read):
             yield from self.rest()
         self._waiting.append(read)
@@ -129,34 +141,38 @@ class JoinedFiles:
             and sum(each.rows for each in waiting) + read.rows <= ROWS
         )
 
-    def _each(self, sources: Sequence[LogSource]) -> Iterator[ReducedFile]:
-        """Files alone; their bytes were told already."""
-        for source in sources:
-            yield from reduce_parts(source, self._options, None, self._opened, self._ids)
-
-    def _whole(self, source: LogSource, alone: list[LogSource]) -> _Requests | None:
-        """The requests of a file, or the file to those that are reduced alone."""
+    def _whole(self, source: LogSource) -> _Requests | None:
+        """The requests of a file; None if they cannot be joined, or are too many."""
         file = FileReading(source, self._options, self._progress, self._opened, self._ids)
+        tables: list[pa.Table] = []
+        rows = 0
         try:
-            tables = list(joined(file.tables()))
+            for table in file.tables():
+                tables.append(table)
+                rows += len(table)
+                if rows > ROWS:
+                    return None
         except REFUSED:
-            tables = []
-        if file.damage or len({table.schema for table in tables}) != 1:
-            alone.append(source)
             return None
-        return _Requests([source], file.kind, tables)
+        one_schema = len({table.schema for table in tables}) == 1
+        return _Requests([source], file.kind, tables) if one_schema and not file.damage else None
 
-    def _small(self, group: Sequence[LogSource], alone: list[LogSource]) -> _Requests | None:
-        """The requests of files whose texts are joined; the others to those reduced alone."""
+    def _small(self, group: Sequence[LogSource], alone: list[LogSource]) -> Iterator[ReducedFile]:
+        """Join the texts of small files."""
         texts = _JoinedTexts()
         for source in group:
             text = _text(source, self._progress, self._opened)
+            if text is not None and texts.size + len(text) > _MOST_TEXT:
+                yield from self._join_texts(texts, alone)
+                texts = _JoinedTexts()
             if text is None or not texts.take(source, text):
                 alone.append(source)
-        read = texts.requests(self._options, self._ids) if texts.sources else None
-        if read is None:
-            alone[:0] = texts.sources
-        return read
+        yield from self._join_texts(texts, alone)
+
+    def _join_texts(self, texts: _JoinedTexts, alone: list[LogSource]) -> Iterator[ReducedFile]:
+        if texts.sources:
+            read = texts.requests(self._options, self._ids)
+            yield from self._join(read, texts.sources, alone)
 
 
 class _Requests(NamedTuple):
@@ -174,18 +190,28 @@ class _Requests(NamedTuple):
 def _text(
     source: LogSource, progress: Callable[[int], None], opened: Callable[[LogSource], Any]
 ) -> bytes | None:
-    """The text of a file; None if it is damaged, empty or no text."""
+    """The text of a file; None if it is damaged, empty, long or no text."""
+    parts, size = [], 0
     try:
         with opened(source) as file:
             blocks = LogBlocks(file, progress)
-            text = b"".join(blocks)
+            for part in blocks:
+                parts.append(part)
+                size += len(part)
+                if size > _LONG:
+                    return None
     except OSError:
         return None
-    return text if text and not blocks.damage else None
+    return b"".join(parts) if size and not blocks.damage else None
 
 
 def _names(body: bytes) -> bytes | None:
-    """What tells apart files without a header: the names in the first JSON object, if it is one."""
+    """What tells apart files without a header: the names in the first JSON object, if it is one.
+
+    None for what is read otherwise than its lines would be: gzip again, or a line without text.
+    """
+    if body.startswith((b"\x1f\x8b", b"\n", b"\r", b" ")):
+        return None
     if not body.startswith(b"{"):
         return b""
     try:
@@ -199,6 +225,7 @@ class _JoinedTexts:
 
     def __init__(self) -> None:
         self.sources: list[LogSource] = []
+        self.size = 0
         self._header = b""
         self._kind: bytes | None = None
         self._bodies: list[bytes] = []
@@ -210,18 +237,27 @@ class _JoinedTexts:
             end = text.find(b"\n", end) + 1 or len(text)
         header, body = text[:end], text[end:]
         kind = header or _names(body)
-        if not body or b"\n#" in body or kind is None or (self.sources and kind != self._kind):
+        if (
+            not body.strip()
+            or b"\n#" in body
+            or kind is None
+            or (self.sources and kind != self._kind)
+        ):
             return False
         self._header, self._kind = header, kind
         self._bodies.append(body if body.endswith(b"\n") else body + b"\n")
         self.sources.append(source)
+        self.size += len(body)
         return True
 
     def requests(self, options: ReduceOptions, ids: NewIds | None) -> _Requests | None:
         """Their requests; None if a line cannot be read."""
         reader = TableReader(columns_read(ids), options.fields)
-        text = b"".join((self._header, *self._bodies))
-        tables = list(joined(reader.tables(LogBlocks(BytesIO(text)))))
-        if reader.unreadable or reader.first_problem or len({each.schema for each in tables}) != 1:
+        blocks = LogBlocks(BytesIO(b"".join((self._header, *self._bodies))))
+        try:
+            tables = list(joined(reader.tables(blocks)))
+        except REFUSED:
+            return None
+        if blocks.damage or reader.first_problem or len({each.schema for each in tables}) != 1:
             return None
         return _Requests(self.sources, reader.kind, tables)
