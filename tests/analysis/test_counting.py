@@ -92,6 +92,21 @@ def test_other_times_and_hosts_are_left_out_and_told(tmp_path: Path) -> None:
     assert scope.first == scope.last == period.since
 
 
+def test_the_period_of_one_host_is_that_of_the_log(tmp_path: Path) -> None:
+    other = BASE._replace(time=BASE.time + 7 * 86400 - 1, host="other.example")
+    path = written(tmp_path / "a.log", BASE, other)
+    scope, _ = counted([path], rules(hosts=(BASE.host,)))
+    assert (scope.lines, scope.days) == (1, 7)
+
+
+def test_a_host_is_one_with_a_port_a_dot_or_capitals(tmp_path: Path) -> None:
+    names = ["dl.example", "dl.example:8080", "DL.example.", "[2001:db8::1]:80", "a b:c", ".."]
+    path = written(tmp_path / "a.log", *(BASE._replace(host=name) for name in names))
+    hosts = {host.name: host.requests for host in counted([path])[1].counts.hosts}
+    assert hosts == {"dl.example": 3, "[2001:db8::1]": 1, "a b:c": 1, "..": 1}
+    assert counted([path], ReduceOptions(_rules(None, ALWAYS, ("DL.example:443",))))[0].lines == 3
+
+
 def test_addresses_are_those_of_requests_that_count(tmp_path: Path) -> None:
     others = [BASE._replace(host="other.example", client=f"10.0.0.{n}") for n in range(9)]
     _, found = counted([written(tmp_path / "a.log", BASE, *others)], rules(hosts=(BASE.host,)))

@@ -46,8 +46,9 @@ class Scope:
         files: Files read.
         lines: Requests counted.
         left_out: Lines that are no requests, by the reason why they do not count.
-        first: Time of the first request, UTC; ``from`` in JSON. None without requests.
-        last: Time of the last request, UTC; ``to`` in JSON.
+        first: Time of the first request of the period, to any host, UTC; ``from`` in JSON. None
+            without requests.
+        last: Time of the last one, UTC; ``to`` in JSON.
         days: Days of the period; less than a whole day counts as its part.
         damaged: Files that are damaged or left out, with the reason.
         prices_of: Month of the prices, such as ``2026-11``.

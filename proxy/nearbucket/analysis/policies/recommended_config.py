@@ -12,6 +12,7 @@ from nearbucket.config.aws_endpoints import known_regions, partition_of
 from nearbucket.config.buckets import Target
 from nearbucket.config.settings import Settings
 from nearbucket.config.sites import Site
+from nearbucket.policy.engine import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def with_hosts(settings: Settings, logged: Sequence[str]) -> Settings:
     With those for all hosts if they are very many, or a name is none: then clients made them up.
     """
     first, *others = settings.sites
-    names = tuple(dict.fromkeys(name.lower().partition(":")[0] for name in logged))
+    names = tuple(dict.fromkeys(host_name(name) or name for name in logged))
     if not 0 < len(names) <= _MOST_HOSTS:
         return settings
     try:

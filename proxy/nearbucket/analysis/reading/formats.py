@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from nearbucket.errors import ConfigError, RequestError
+from nearbucket.policy.engine import host_name
 from nearbucket.policy.object_keys import encode_key, object_key
 
 if TYPE_CHECKING:
@@ -124,8 +125,9 @@ def agent_of(raw: bytes, *, own: bool) -> str:
 
 
 def host_of(raw: bytes) -> str:
-    """A host in lower case."""
-    return text_of(raw).lower()
+    """A host as sites name it: in lower case, without a port and a dot at its end."""
+    text = text_of(raw)
+    return host_name(text) or text.lower()
 
 
 def sent_text(raw: bytes, *, own: bool) -> str:

@@ -165,10 +165,7 @@ def reduce_table(
     """The requests of a table of ``TableReader``, as part of the file with this name."""
     rows = request_columns(table, options.rules, ids)
     del table  # a third of the memory, if it is no one else's
-    bounds = pc.min_max(rows.seconds)
-    summary = FileSummary(
-        name, "", len(rows.seconds), rows.left_out, bounds["min"].as_py(), bounds["max"].as_py()
-    )
+    summary = FileSummary(name, "", len(rows.seconds), rows.left_out, *rows.bounds)
     if not len(rows.seconds):
         return without_requests(summary)
     names, sizes = _objects(rows)

@@ -77,8 +77,8 @@ class FileSummary:
         kind: Format (``TableReader.kind``).
         lines: Requests that count.
         left_out: Lines that do not, by the reason.
-        first: Unix time of the first request; None without requests.
-        last: Unix time of the last request.
+        first: Unix time of the first request of the period, to any host; None without one.
+        last: Unix time of the last one.
         damage: What is wrong with the file; empty if nothing is.
         failed: Whether it could not be read this time, whatever is in it.
     """

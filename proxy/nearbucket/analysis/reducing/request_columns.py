@@ -83,6 +83,8 @@ class RequestColumns:
 
     Attributes:
         left_out: Number of those that do not, by the reason.
+        bounds: Unix times of the first and the last request of the period, to any host; None
+            without one.
         seconds: Unix time, int64.
         sent: Bytes of the response.
         client: Address; ``NO_CLIENT`` for none.
@@ -103,6 +105,7 @@ class RequestColumns:
     """
 
     left_out: dict[str, int]
+    bounds: tuple[int | None, int | None]
     seconds: pa.Array
     sent: pa.Array
     client: Texts
@@ -144,12 +147,13 @@ def request_columns(
     table = keep(table, array_of(pc.is_valid(table["seconds"])), NO_TIME)
     if rules.period.since or rules.period.until:
         table = keep(table, within(table["seconds"], rules.period), OTHER_TIME)
+    times = pc.min_max(table["seconds"]).as_py()
     if rules.hosts:
         wanted = _host(table).picked(rules.hosts.__contains__, pa.bool_())
         table = keep(table, wanted, OTHER_HOST)
     if ids is not None and "x_edge_request_id" in table.column_names:
         table = keep(table, _is_new(table["x_edge_request_id"], ids), REPEATED)
-    return _decoded(table, rules, left_out)
+    return _decoded(table, rules, left_out, (times["min"], times["max"]))
 
 
 def _is_new(column: pa.ChunkedArray, ids: NewIds) -> pa.Array:
@@ -160,7 +164,12 @@ def _is_new(column: pa.ChunkedArray, ids: NewIds) -> pa.Array:
     return pc.or_(ids(rows), pc.take(nameless, codes))
 
 
-def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) -> RequestColumns:
+def _decoded(
+    table: pa.Table,
+    rules: CountingRules,
+    left_out: dict[str, int],
+    bounds: tuple[int | None, int | None],
+) -> RequestColumns:
     reason = _column(table, formats.OWN, formats.text_of, "")
     own = any(reason.values)
     seconds = array_of(table["seconds"])
@@ -191,6 +200,7 @@ def _decoded(table: pa.Table, rules: CountingRules, left_out: dict[str, int]) ->
     sizes = length if "sc_content_len" in table.column_names and not own else sent
     return RequestColumns(
         left_out=left_out,
+        bounds=bounds,
         seconds=seconds,
         sent=sent,
         client=client,

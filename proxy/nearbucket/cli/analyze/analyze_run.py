@@ -21,7 +21,7 @@ from nearbucket.analysis.counting.count_queries import answer, scope_of
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.counting.request_ids import RequestIds
 from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
-from nearbucket.analysis.reading.formats import field_list
+from nearbucket.analysis.reading.formats import field_list, host_of
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
 from nearbucket.analysis.reducing.reduce import UNREADABLE, ReduceOptions
@@ -320,7 +320,7 @@ def _kept(folder: Path, counting: ReduceOptions) -> KeptAggregates:
 
 def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> CountingRules:
     """What counts, and as what, by the configuration's sites."""
-    wanted = tuple(sorted({host.lower() for host in hosts}))
+    wanted = tuple(sorted({host_of(host.encode()) for host in hosts}))
     if own is None:
         return CountingRules(period, wanted)
     queries = [site.opt_out.query for site in own.sites]
