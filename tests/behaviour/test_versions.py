@@ -116,6 +116,21 @@ async def test_the_missing_ranges_of_a_download_are_of_the_version_that_the_othe
             )
 
 
+@pytest.mark.parametrize("shown_before", [False, True])
+async def test_ranges_after_a_head_are_of_the_version_that_it_showed(
+    serve: Serve, *, shown_before: bool
+) -> None:
+    async with copies(serve, OBJECTS) as world:
+        assert await world.ask() == "in-region"
+        world.origin.objects["a.tar.gz"] = NEW
+        if shown_before:  # a moment ago, to another client
+            await show(world)
+        head = await world.served.get(PATH, client_at(WEST), method="HEAD")
+        assert (head.headers["content-length"], reason(head)) == (str(len(NEW[0])), "head")
+        for part in ("0-1", "2-3"):
+            assert await world.ask(PATH, f"Range: bytes={part}") == "not-replicated"
+
+
 @pytest.mark.parametrize(
     "field",
     [

@@ -25,6 +25,7 @@ from nearbucket.frontend.returning_clients.sibling_ranges import (
     NEW,
     NEXT,
     OLDER,
+    TOLD,
     WITHOUT_COPY,
     AskedRange,
     RangeOf,
@@ -193,6 +194,17 @@ class Decider:
             if download is not NEXT:
                 return made
             await self._wait_for_older(request, decision, came)
+
+    async def until_told(self, request: Request, decision: Stream) -> None:
+        """Hold the answer to a HEAD while ranges of an object that changed go to the older copy.
+
+        A client may ask for the ranges of the size that it is told, and at once.
+        """
+        if request.method != "HEAD" or self.replicas is None:
+            return
+        older = self.replicas.older_copy(decision.site, decision.region or "", decision.key)
+        if older is not None:
+            await asyncio.sleep(older.changed + TOLD - time.monotonic())
 
     async def _wait_for_older(self, request: Request, decision: Stream, came: float) -> None:
         """Wait for the older downloads of a client."""

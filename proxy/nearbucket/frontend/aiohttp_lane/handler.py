@@ -242,6 +242,7 @@ class _Exchange:
         async with answer:
             if await self._belongs_to_older_copy(decision):
                 return await self.answer()
+            await self._context.decider.until_told(self._request, decision)
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 if answer.status == HTTPStatus.NOT_FOUND:
                     return self._not_found(decision, answer.headers)
