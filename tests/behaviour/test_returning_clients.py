@@ -111,6 +111,42 @@ async def test_a_stuck_client_that_asks_twice_at_once_is_a_crowd(serve: Serve) -
             assert await world.ask() == expected
 
 
+@pytest.mark.parametrize("fields", [(), ("Range: bytes=2-5",)], ids=["whole", "range"])
+async def test_a_redirect_to_a_copy_that_is_gone_is_not_saved(
+    serve: Serve, fields: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recheck_at_once(monkeypatch)
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        assert await world.ask(PATH, *fields) == "in-region"
+        del world.target.objects["a.tar.gz"]
+        world.served.age_redirects(2)
+        assert await world.ask(PATH, *fields) == "in-region"
+        await until(lambda: world.target.asked["HEAD", "a.tar.gz"] == 2)
+        assert world.served.count(*SAVED) == (4 if fields else 10)
+        world.served.age_redirects(2)
+        for _ in range(2):
+            assert await world.ask(PATH, *fields) == "not-replicated"
+            assert world.served.count(*SAVED) == 0
+
+
+async def test_an_object_that_is_streamed_after_its_redirect_is_not_saved(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        for agent in ("one", "other"):
+            assert await world.ask(PATH, f"User-Agent: {agent}") == "in-region"
+        opted_out = f"{PATH}?redirect=no"
+        assert await world.ask(opted_out, "User-Agent: one") == "opt-out"  # at the same moment
+        assert world.served.count(*SAVED) == 20
+        world.served.age_redirects(2)
+        assert await world.ask(opted_out, "User-Agent: one", method="HEAD") == "opt-out"
+        assert world.served.count(*SAVED) == 20
+        for _ in range(2):
+            assert await world.ask(opted_out, "User-Agent: one") == "opt-out"
+            assert world.served.count(*SAVED) == 10
+        world.served.age_redirects(600)
+        assert await world.ask(opted_out, "User-Agent: other") == "opt-out"
+        assert world.served.count(*SAVED) == 10
+
+
 async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: Serve) -> None:
     redirect = JUDGED | {"head": "redirect"}
     async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}, redirect=redirect) as world:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from nearbucket.frontend.returning_clients.came_back import Try
+from nearbucket.frontend.returning_clients.recent_redirects import STREAMED_INSTEAD
 from nearbucket.frontend.returning_clients.sibling_ranges import (
     COUNTED_BEFORE,
     WITHOUT_COPY,
@@ -146,6 +147,8 @@ class AnswerRecorder:
             not_saved = redirects.target_down(client.asker, asked, now)
             if not_saved and not self._took_back(client.site, client.region or ""):
                 self._take_back(client, not_saved)
+        elif client.reason in STREAMED_INSTEAD:
+            self._take_back(client, redirects.streamed_instead(client.asker, asked, now))
 
     def stream_completed(self, cached: CachedDecision, now: float) -> None:
         """Note that a streamed object was sent completely, at this monotonic time."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nearbucket.frontend.response_heads import RedirectText, stamp_of
 from nearbucket.frontend.returning_clients.came_back import GET, HEAD
 from nearbucket.frontend.returning_clients.recent_redirects import (
+    STREAMED_INSTEAD,
     mark_of_asker,
     mark_of_object,
     mark_of_range,
@@ -40,7 +41,7 @@ UNRELAYED = frozenset({
 """Header fields that change S3's answer in ways that only the aiohttp lane handles."""
 
 
-_DEPENDS_ON_CLIENT = frozenset({Reason.IN_REGION, Reason.CAME_BACK, Reason.TARGET_DOWN})
+_DEPENDS_ON_CLIENT = STREAMED_INSTEAD | {Reason.IN_REGION, Reason.CAME_BACK, Reason.TARGET_DOWN}
 """Reasons of answers that depend on the client's recent redirects, or change what is known of them.
 
 All redirects do as well. Most streams are for other reasons: their clients are never looked up in

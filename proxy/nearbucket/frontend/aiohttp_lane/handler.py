@@ -24,6 +24,7 @@ from nearbucket.frontend.aiohttp_lane.responses import (
     unchanged,
 )
 from nearbucket.frontend.limits.client_pace import LEAST, LIMITED
+from nearbucket.frontend.returning_clients.recent_redirects import STREAMED_INSTEAD
 from nearbucket.origin.error_response import ErrorResponse
 from nearbucket.origin.missing_objects import MissingName
 from nearbucket.policy.client_address import client_network
@@ -44,7 +45,7 @@ CONDITIONS = (
 )  # fmt: skip
 PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
-_TELLING = frozenset({Reason.CAME_BACK, Reason.TARGET_DOWN})
+_TELLING = STREAMED_INSTEAD | {Reason.CAME_BACK, Reason.TARGET_DOWN}
 """Reasons of streams that the rule in ``frontend/returning_clients/came_back.py`` uses."""
 
 

@@ -30,9 +30,17 @@ from nearbucket.frontend.returning_clients.came_back import (
     target_down,
 )
 from nearbucket.frontend.returning_clients.sibling_ranges import RANGES_SIZE, SiblingRanges
+from nearbucket.policy.model import Reason
 
 if TYPE_CHECKING:
     from nearbucket.policy.model import Request
+
+STREAMED_INSTEAD = frozenset({
+    Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.UNREADABLE, Reason.ABSENT, Reason.SMALL,
+    Reason.OPT_OUT, Reason.PERCENT, Reason.SHADOW, Reason.OFF,
+})  # fmt: skip
+"""Reasons of streams of what may have been redirected before: the copy, the client's request or the
+configuration is another one now."""
 
 SLOTS = 1 << 16
 _TO_CDN = 1 << 63 | 1
@@ -159,6 +167,19 @@ class RecentRedirects:
         self._write(after)
         is_recent = state.asked == asked and now - state.time < OUTAGE_BEGAN
         return state.claimed if is_recent else 0
+
+    def streamed_instead(self, asker: int, asked: int, now: float) -> int:
+        """Note a stream of what may be redirected at other times; return the bytes not saved.
+
+        If it was redirected a short time ago, the client has not got it there.
+        """
+        state = self._slot(asker)
+        if state.asker != asker or state.asked != asked or state.until or not state.claimed:
+            return 0
+        if not SAME_MOMENT <= now - state.time < self.window:
+            return 0
+        self._write(AskerState(asker))
+        return state.claimed
 
     def _streamed(self, before: AskerState, after: AskerState, now: float) -> int:
         if not before.is_stuck(now):
