@@ -129,6 +129,15 @@ async def test_a_redirect_to_a_copy_that_is_gone_is_not_saved(
             assert world.served.count(*SAVED) == 0
 
 
+async def test_a_download_that_is_resumed_is_saved_once(serve: Serve) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        for fields in ((), ("Range: bytes=4-",), ("Range: bytes=7-",)):
+            assert await world.ask(PATH, *fields) == "in-region"
+            assert world.served.count(*SAVED) == 10
+        assert await world.ask(PATH, "Range: bytes=7-8") == "in-region"
+        assert world.served.count(*SAVED) == 12
+
+
 async def test_an_object_that_is_streamed_after_its_redirect_is_not_saved(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         for agent in ("one", "other"):

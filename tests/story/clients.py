@@ -72,6 +72,7 @@ class Client:
         follows: Whether it follows redirects; a script without ``curl -L`` does not.
         blocked: Seconds after which a connection to S3 fails, where a firewall keeps it from S3.
         keeps: Whether it keeps its connections, as a browser does.
+        takes: Bytes of a body after which its connection breaks; None to take all.
     """
 
     port: int
@@ -83,6 +84,7 @@ class Client:
     follows: bool = True
     blocked: float | None = None
     keeps: bool = False
+    takes: int | None = None
     _kept: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(
         default_factory=dict
     )
@@ -163,8 +165,12 @@ class Client:
                 raise EOFError("no answer")
             bodiless = method == "HEAD" or head.status in {204, 304}
             length = 0 if bodiless else int(head.fields.get("content-length", "0"))
-            data = await reader.readexactly(length)
-            keep = self.keeps and head.fields.get("connection", "").lower() != "close"
+            data = await reader.readexactly(min(length, self.takes or length))
+            keep = (
+                self.keeps
+                and len(data) == length
+                and head.fields.get("connection", "").lower() != "close"
+            )
         finally:
             if not keep:
                 writer.transport.abort()

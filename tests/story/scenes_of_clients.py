@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -139,12 +140,12 @@ async def downloads_that_are_resumed(stage: Stage) -> None:
     """A download breaks off in the middle; the rest is asked for with and without If-Range."""
     await stage.publish(ARCHIVE)
     for client in stage.cluster(10):
-        half = await stage.fetch(client, ARCHIVE, {"Range": f"bytes=0-{SIZE // 2 - 1}"})
+        half = await stage.fetch(replace(client, takes=SIZE // 2), ARCHIVE)
         rest = {"Range": f"bytes={SIZE // 2}-"}
         if client.address.endswith(("1", "3", "5")):
             rest["If-Range"] = half.etag
         end = await stage.fetch(client, ARCHIVE, rest)
-        assert (half.status, end.status) == (206, 206)
+        assert (half.status, end.status) == (200, 206)
         assert len(half.body + end.body) == SIZE
     assert stage.share() == 1
 

@@ -99,7 +99,7 @@ class AnswerRecorder:
         else:
             saved = entry.size if client.range is None else client.bytes_saved(entry)
             counters.add(seconds, saved)
-            is_counted = client.range_mark and saved and entry.until != COUNTED_BEFORE
+            is_counted = client.range_mark and entry.until != COUNTED_BEFORE
             if is_counted and counters.redirects and status:
                 self._count_range(client, entry, now)
             if client.free_until < now and status:
@@ -120,7 +120,7 @@ class AnswerRecorder:
 
     def _count_range(self, client: ClientEntry, entry: ObjectEntry, now: float) -> None:
         """Count an answer to a request for a range, by which downloads are told apart."""
-        mark, length = client.asker ^ entry.mark, client.bytes_saved(entry)
+        mark, length = client.asker ^ entry.mark, client.bytes_asked(entry)
         if client.range_mark and entry.size and length:
             self._ranges.record(AskedRange(mark, client.range_mark, length), entry.size, now)
 

@@ -147,9 +147,20 @@ class ClientEntry:
             redirects.verdict(self.asker, entry.mark ^ self.part, now, entry.method)
         )
 
-    def bytes_saved(self, entry: ObjectEntry) -> int:
-        """Bytes that a redirect keeps off this host, where the object's size is known."""
+    def bytes_asked(self, entry: ObjectEntry) -> int:
+        """Bytes of the object that are asked for, where its size is known."""
         return entry.size if self.range is None else range_size(self.range, entry.size)
+
+    def bytes_saved(self, entry: ObjectEntry) -> int:
+        """Those that a redirect keeps off this host, as far as none can be counted twice.
+
+        The rest of an object from a later byte on is what a client asks for that goes on with a
+        download: the redirect before counts with all of its bytes.
+        """
+        part = self.range
+        if part is not None and part.endswith("-") and part != "bytes=0-":
+            return 0
+        return self.bytes_asked(entry)
 
 
 CachedDecision = tuple[ClientEntry, ObjectEntry]
