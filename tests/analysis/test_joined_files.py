@@ -139,10 +139,12 @@ def test_a_file_of_many_requests_is_reduced_in_parts_though_it_is_small(
     monkeypatch.setattr(joined_files, "ROWS", 300)
     log = written(tmp_path / "a.log.gz", *mixed(Mixed(2000, 1), 0))
     (source,) = local_sources([str(log)], ALWAYS)
-    files = joined_files.JoinedFiles(ReduceOptions(), lambda _: None, open_file, None)
+    told: list[int] = []
+    files = joined_files.JoinedFiles(ReduceOptions(), told.append, open_file, None)
     parts = [part.summary.lines for part in (*files.add([source]), *files.rest())]
     assert sum(parts) == 2000
     assert max(parts) <= 300
+    assert sum(told) == source.size
 
 
 def test_texts_of_small_files_are_joined_up_to_some_bytes(
@@ -155,8 +157,10 @@ def test_texts_of_small_files_are_joined_up_to_some_bytes(
     monkeypatch.setattr(joined_files, "_MOST_TEXT", 80_000)
     monkeypatch.setattr(joined_files, "ROWS", 200)
     assert joined_files.groups(sources, ReduceOptions()) == [sources]
-    files = joined_files.JoinedFiles(ReduceOptions(), lambda _: None, open_file, None)
+    told: list[int] = []
+    files = joined_files.JoinedFiles(ReduceOptions(), told.append, open_file, None)
     parts = [part.summary.lines for part in (*files.add(sources), *files.rest())]
+    assert sum(told) == sum(source.size for source in sources)
     assert [lines for lines in parts if lines] == [200, 400, 200]  # a line has 330 bytes
 
 

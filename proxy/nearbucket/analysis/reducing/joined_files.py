@@ -97,8 +97,8 @@ class JoinedFiles:
                 yield from reduce_parts(
                     source, self._options, self._progress, self._opened, self._ids
                 )
-        for source in alone:  # its bytes were told already
-            yield from reduce_parts(source, self._options, None, self._opened, self._ids)
+        for source in alone:
+            yield from self._alone(source)
 
     def rest(self) -> Iterator[ReducedFile]:
         """What it gives for all other files that were added."""
@@ -111,10 +111,14 @@ class JoinedFiles:
             if self._ids is not None:
                 raise
             for source, _ in sources:
-                yield from reduce_parts(source, self._options, None, self._opened, self._ids)
+                yield from self._alone(source)
             return
         for source, kind in sources:
             yield without_requests(FileSummary(source.name, kind))
+
+    def _alone(self, source: LogSource) -> Iterator[ReducedFile]:
+        """Reduce a file that was read before: its bytes were told then."""
+        return reduce_parts(source, self._options, None, self._opened, self._ids)
 
     def _take_table(self) -> pa.Table:
         """The requests that wait, which are not kept here."""
@@ -151,6 +155,7 @@ class JoinedFiles:
                 tables.append(table)
                 rows += len(table)
                 if rows > ROWS:
+                    self._progress(max(0, source.size - file.read))
                     return None
         except REFUSED:
             return None
@@ -199,6 +204,7 @@ def _text(
                 parts.append(part)
                 size += len(part)
                 if size > _LONG:
+                    progress(max(0, source.size - blocks.read))
                     return None
     except OSError:
         return None

@@ -96,6 +96,7 @@ class FileReading:
     Attributes:
         damage: What is wrong with it, once it was read to its end; empty if nothing is.
         failed: Whether it could not be read this time, whatever is in it.
+        read: Stored bytes that were read.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class FileReading:
         ids: NewIds | None,
     ) -> None:
         """Take what ``reduce_parts`` takes."""
-        self.damage, self.failed = "", False
+        self.damage, self.failed, self.read = "", False, 0
         self._source, self._progress, self._opened = source, progress, opened
         self._reader = TableReader(columns_read(ids), options.fields)
 
@@ -131,7 +132,9 @@ class FileReading:
         try:
             with self._opened(self._source) as file:
                 blocks = LogBlocks(file, self._progress)
-                yield from reader.tables(blocks)
+                for table in reader.tables(blocks):
+                    self.read = blocks.read
+                    yield table
                 self.damage, self.failed = blocks.damage, blocks.failed
         except OSError as error:
             self.failed = True
