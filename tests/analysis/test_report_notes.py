@@ -124,6 +124,28 @@ def test_a_volume_or_a_bill_beyond_the_logs_is_told() -> None:
         assert len(notes(tb=700, counts=counts, by=fair)) == 1
 
 
+def results(**requests: int) -> Counts:
+    """100 requests, of which some have another result than ``Hit 200``."""
+    some = {name.replace("_", " "): number for name, number in requests.items()}
+    some["Hit 200"] = 100 - sum(some.values())
+    return replace(COUNTS, results=tuple(NamedTraffic(*each, 0) for each in some.items()))
+
+
+def test_requests_that_were_redirected_already_are_told_first() -> None:
+    found = notes("flat:premium-75", counts=results(Miss_301=1, **{"-_308": 2}))
+    assert found[0] == (
+        "3 of 100 requests were answered with a redirect. Bytes that clients then got elsewhere "
+        "are not in these logs, so bill and savings are those of the rest. Take logs from before, "
+        "or of a time in redirect.mode: shadow."
+    )
+    assert found[1:] == notes("flat:premium-75")
+
+
+@pytest.mark.parametrize("few", [{"Miss_301": 1}, {"Redirect_301": 9, "Redirect_307": 9}], ids=str)
+def test_few_redirects_and_those_from_http_to_https_are_not_told(few: dict[str, int]) -> None:
+    assert notes(tb=700, counts=results(Miss_304=20, **few)) == notes(tb=700)
+
+
 def test_gaps_in_the_counts_are_told() -> None:
     regions = (
         *COUNTS.regions,

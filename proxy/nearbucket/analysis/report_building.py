@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import MONTH_DAYS, BillEstimate, Recommendation, Report
-from nearbucket.analysis.policies.recommendation import recommend
+from nearbucket.analysis.policies.recommendation import NothingRecommended, recommend
 from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import usual_policy, what_if_and_next_regions
-from nearbucket.analysis.report_notes import report_notes
+from nearbucket.analysis.report_notes import redirected_requests, report_notes
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import Usage, bill
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nearbucket.pricing.tariff import Tariff
 
 _ASSUMED = "The origin is taken to be in {}; --origin-region names another."
+_UNSEEN = "it could stop redirects that are on, whose bytes these logs do not have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,13 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
     policy = own or usual_policy(region)
     tables = TrafficTables(traffic)
     what_if, next_regions = what_if_and_next_regions(tables, policy, tariff, usage)
-    recommended = recommend(tables, region, tariff, usage, own) if options.recommend else None
+    recommended: Recommendation | NothingRecommended | None = None
+    if options.recommend:
+        redirects = own is not None and own.sites[0].redirect.mode == "on"
+        if redirects and redirected_requests(found.counts):
+            recommended = NothingRecommended(_UNSEEN)
+        else:
+            recommended = recommend(tables, region, tariff, usage, own)
     return Report(
         scope=scope,
         counts=found.counts,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.analysis.answers import AMAZON_NO_REGION, MONTH_DAYS, NO_ADDRESS
 from nearbucket.analysis.policies.policy_text import days_text, percent
 from nearbucket.analysis.policies.recommendation import NothingRecommended
+from nearbucket.analysis.reading.formats import REDIRECTS, TO_HTTPS
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB
@@ -26,7 +27,7 @@ _NAT = (
     "the S3 gateway endpoint, which is free: then a redirect saves them that, too."
 )
 _WORTH_A_WORD = 0.01
-"""Share of the bytes from which a gap in the counts is told."""
+"""Share of the bytes or requests from which a gap in the counts is told."""
 
 
 class FlatRate(NamedTuple):
@@ -79,7 +80,27 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     else:
         plan = iter(())
     volume = _volume(scope, counts, tariff)
-    return (*plan, *none, *volume, *_evidence(scope), *_gaps(counts, own), _NAT)
+    moved = _redirected(counts)
+    return (*moved, *plan, *none, *volume, *_evidence(scope), *_gaps(counts, own), _NAT)
+
+
+def redirected_requests(counts: Counts) -> int:
+    """Requests that were answered with a redirect already; 0 if they are not worth a word."""
+    found = 0
+    for each in counts.results:
+        result, _, status = each.name.rpartition(" ")
+        if result != TO_HTTPS and int(status) in REDIRECTS:
+            found += each.requests
+    return found if found > counts.requests * _WORTH_A_WORD else 0
+
+
+def _redirected(counts: Counts) -> Iterator[str]:
+    if found := redirected_requests(counts):
+        yield (
+            f"{found:,} of {counts.requests:,} requests were answered with a redirect. Bytes that "
+            "clients then got elsewhere are not in these logs, so bill and savings are those of "
+            "the rest. Take logs from before, or of a time in redirect.mode: shadow."
+        )
 
 
 def _flat_rate(tariff: Tariff, total: float, left: float) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.analysis.log_writers import w3c, write
-from tests.analysis.made_logs import HOSTS, Mixed, mixed
+from tests.analysis.made_logs import HEADER, HOSTS, Mixed, mixed
 from tests.cli.conftest import BUILT_IN_DATE, MIRROR, SITE
 from tests.cli.conftest import write as write_config
 from tests.made_ranges import MADE
@@ -238,6 +238,25 @@ def test_the_real_bill_scales_the_dollars(analyze: Any, tmp_path: Path) -> None:
     options = (str(tmp_path / "a.log"), "--format", "json", "--no-recommend")
     bill = report(analyze(*options, "--bill", "12345"))["bill"]
     assert (bill["usd_month"], bill["scaled"]) == (12345, True)
+
+
+def test_redirects_whose_bytes_the_log_does_not_have_are_not_stopped_by_a_recommendation(
+    analyze: Any, tmp_path: Path
+) -> None:
+    moved = [
+        request._replace(status=301, bytes=HEADER, result="Miss") if number % 3 == 0 else request
+        for number, request in enumerate(LOG)
+    ]
+    w3c(tmp_path / "a.log", [each._replace(bytes=each.bytes * 1000) for each in moved])
+    options = (str(tmp_path / "a.log"), "--format", "json")
+    for mode, told in (("on", True), ("shadow", False)):
+        site = {**SITE, "redirect": {"mode": mode}}
+        config = write_config(tmp_path / f"{mode}.yaml", sites=[site])
+        found = report(analyze(*options, "--config", config))
+        assert " requests were answered with a redirect. " in found["notes"][0]
+        why = "No policy is recommended: it could stop redirects that are on"
+        assert any(note.startswith(why) for note in found["notes"]) == told
+        assert not (told and found["recommendation"])
 
 
 def test_sizes_of_objects_come_from_an_inventory_report(

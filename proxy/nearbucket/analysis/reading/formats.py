@@ -33,6 +33,10 @@ NEEDED = ("sc_bytes", "cs_uri_stem", "sc_status")
 """Columns without which a file cannot be counted."""
 OWN = "x_nearbucket_reason"
 """The column that only nearbucket's own log has."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Statuses of redirects."""
+TO_HTTPS = "Redirect"
+"""CloudFront's result of its own redirect from http to https; the client comes again."""
 
 STANDARD = (  # noqa: SIM905  # as in the file
     "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "

@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.reading.formats import COLUMNS, agent_of, sent_text, text_of
+from nearbucket.analysis.reading.formats import (
+    COLUMNS,
+    REDIRECTS,
+    TO_HTTPS,
+    agent_of,
+    sent_text,
+    text_of,
+)
 from nearbucket.analysis.reading.line_reader import NONE, LineReader, line_of_object
 from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.reading.sources import ALWAYS, STDIN, local_sources
@@ -20,7 +27,6 @@ if TYPE_CHECKING:
     from nearbucket.analysis.reading.line_reader import LogLine
     from nearbucket.analysis.reading.sources import LogSource
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NEEDS_EXTRA = "is Parquet, which needs: pip install 'nearbucket[report]'"
 
 
@@ -173,8 +179,7 @@ def _entry(line: LogLine) -> LogEntry:
         text_of(found["cs_cookie"]) or None,
         text_of(found["x_nearbucket_reason"]) or None,
     )
-    # "Redirect" is CloudFront's own, from http to https; the client comes again
-    moved = status in _REDIRECTS and found["x_edge_result_type"] != b"Redirect"
+    moved = status in REDIRECTS and found["x_edge_result_type"] != TO_HTTPS.encode()
     length, start, end = (found[name] for name in _LENGTHS)
     return LogEntry(
         request,
