@@ -20,7 +20,7 @@ from nearbucket.analysis.reducing import reduce as reducing
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts, reduce_table
 from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
 from nearbucket.analysis.reducing.request_columns import RequestColumns, request_columns
-from tests.analysis.counting import BASE, counted, written
+from tests.analysis.counting import BASE, counted, rules, written
 from tests.analysis.made_logs import Mixed, mixed
 from tests.build import WEST
 
@@ -56,6 +56,28 @@ def test_small_files_that_are_read_together_count_as_each_alone(
     assert counted([tmp_path])[0] == bad[0]
     monkeypatch.undo()
     assert counted([tmp_path])[0] == bad[0]
+
+
+def test_the_formats_of_files_that_have_requests_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = "owner {} [02/Nov/2026:03:00:00 +0000] 192.0.2.3 - ID REST.GET.OBJECT k"
+    row += ' "GET /k HTTP/1.1" 200 - 5 5 1 1 "-" "curl" -\n'
+    for number in range(2):
+        (tmp_path / f"0-{number}.log").write_text(row.format("a-bucket"), encoding="ascii")
+        lines = written(tmp_path / f"c-{number}.log", BASE).read_text("ascii").splitlines()
+        (tmp_path / f"a-{number}.log").write_text(f"{lines[-1]}\n", encoding="ascii")
+        (tmp_path / f"f-{number}.log").write_text("\n".join(lines[1:]), encoding="ascii")
+    (tmp_path / "d.log").write_text("no log\n", encoding="ascii")
+    (tmp_path / "e.json").write_text("{}\n", encoding="ascii")
+    for limit in ("", "_SMALL", "_WHOLE"):
+        if limit:
+            monkeypatch.setattr(joined_files, limit, -1)
+        for keep in (None, tmp_path / "keep"):
+            files = sorted(tmp_path.glob("*.*"))
+            assert counted(files, kept=keep)[0].kinds == ("s3", "w3c", "w3c-v2")
+            assert counted(files, rules(hosts=("a-bucket",)), keep)[0].kinds == ("s3",)
+            assert counted(files, rules(hosts=(BASE.host,)), keep)[0].kinds == ("w3c", "w3c-v2")
 
 
 def test_files_are_reduced_together_up_to_some_requests(

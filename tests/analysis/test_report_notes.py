@@ -146,6 +146,19 @@ def test_few_redirects_and_those_from_http_to_https_are_not_told(few: dict[str, 
     assert notes(tb=700, counts=results(Miss_304=20, **few)) == notes(tb=700)
 
 
+def test_logs_of_s3_are_told_and_that_other_logs_may_have_the_same_requests() -> None:
+    found = notes(tb=700, scope=replace(SCOPE, kinds=("s3",)))
+    assert found[0] == (
+        "These are S3 server access logs. Dollars hold only if a CDN delivered their bytes: from "
+        "S3 to CloudFront, and to clients in the bucket's region, they are free."
+    )
+    assert found[1:] == notes(tb=700)
+    both = notes(tb=700, scope=replace(SCOPE, kinds=("s3", "w3c")))
+    assert both[0] == found[0].replace("These", "Some of these", 1)
+    assert both[1].startswith("S3 logs what a CDN or a proxy fetches, too, so requests may be in")
+    assert both[2:] == notes(tb=700, scope=replace(SCOPE, kinds=("json", "w3c")))
+
+
 def test_gaps_in_the_counts_are_told() -> None:
     regions = (
         *COUNTS.regions,

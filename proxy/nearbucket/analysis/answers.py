@@ -52,6 +52,9 @@ class Scope:
         days: Days of the period; less than a whole day counts as its part.
         damaged: Files that are damaged or left out, with the reason.
         prices_of: Month of the prices, such as ``2026-11``.
+        kinds: Formats of the files that have these requests: ``w3c``, ``w3c-v2`` (CloudFront's
+            standard logs v2), ``json``, ``parquet``, ``s3`` (S3 server access logs), or ``fields``
+            for columns named with ``--fields``.
     """
 
     files: int
@@ -62,6 +65,7 @@ class Scope:
     days: float
     damaged: tuple[DamagedFile, ...]
     prices_of: str
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from nearbucket.analysis.answers import MONTH_DAYS, BillEstimate, Recommendation
 from nearbucket.analysis.policies.recommendation import NothingRecommended, recommend
 from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import usual_policy, what_if_and_next_regions
+from nearbucket.analysis.reading.formats import S3_LOG
 from nearbucket.analysis.report_notes import redirected_requests, report_notes
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import Usage, bill
@@ -60,7 +61,8 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
         if redirects and redirected_requests(found.counts):
             recommended = NothingRecommended(_UNSEEN)
         else:
-            recommended = recommend(tables, region, tariff, usage, own)
+            names = S3_LOG not in scope.kinds
+            recommended = recommend(tables, region, tariff, usage, own, with_names=names)
     return Report(
         scope=scope,
         counts=found.counts,

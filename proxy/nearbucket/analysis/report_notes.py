@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.analysis.answers import AMAZON_NO_REGION, MONTH_DAYS, NO_ADDRESS
 from nearbucket.analysis.policies.policy_text import days_text, percent
 from nearbucket.analysis.policies.recommendation import NothingRecommended
-from nearbucket.analysis.reading.formats import REDIRECTS, TO_HTTPS
+from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
 from nearbucket.config.prices import GB
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB
@@ -81,7 +81,16 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         plan = iter(())
     volume = _volume(scope, counts, tariff)
     moved = _redirected(counts)
-    return (*moved, *plan, *none, *volume, *_evidence(scope), *_gaps(counts, own), _NAT)
+    return (
+        *moved,
+        *_of_s3(scope),
+        *plan,
+        *none,
+        *volume,
+        *_evidence(scope),
+        *_gaps(counts, own),
+        _NAT,
+    )
 
 
 def redirected_requests(counts: Counts) -> int:
@@ -100,6 +109,23 @@ def _redirected(counts: Counts) -> Iterator[str]:
             f"{found:,} of {counts.requests:,} requests were answered with a redirect. Bytes that "
             "clients then got elsewhere are not in these logs, so bill and savings are those of "
             "the rest. Take logs from before, or of a time in redirect.mode: shadow."
+        )
+
+
+def _of_s3(scope: Scope) -> Iterator[str]:
+    """On what S3's own logs do not say: who delivered the bytes."""
+    if S3_LOG not in scope.kinds:
+        return
+    mixed = len(scope.kinds) > 1
+    yield (
+        f"{'Some of these' if mixed else 'These'} are S3 server access logs. Dollars hold only if "
+        "a CDN delivered their bytes: from S3 to CloudFront, and to clients in the bucket's "
+        "region, they are free."
+    )
+    if mixed:
+        yield (
+            "S3 logs what a CDN or a proxy fetches, too, so requests may be in its logs and in the "
+            "others, and count twice: give only the logs of one."
         )
 
 

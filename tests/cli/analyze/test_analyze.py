@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from tests.analysis.log_writers import w3c, write
 from tests.analysis.made_logs import HEADER, HOSTS, Mixed, mixed
+from tests.cli.analyze.test_analyze_loop import addresses
 from tests.cli.conftest import BUILT_IN_DATE, MIRROR, SITE
 from tests.cli.conftest import write as write_config
 from tests.made_ranges import MADE
@@ -257,6 +259,25 @@ def test_redirects_whose_bytes_the_log_does_not_have_are_not_stopped_by_a_recomm
         why = "No policy is recommended: it could stop redirects that are on"
         assert any(note.startswith(why) for note in found["notes"]) == told
         assert not (told and found["recommendation"])
+
+
+def test_the_bucket_of_logs_of_s3_is_no_host_of_the_recommended_configuration(
+    analyze: Any, tmp_path: Path
+) -> None:
+    clients = cycle(addresses("us-east-1"))
+    size = 100 << 30
+    rows = (
+        f"owner a-bucket [{day:02}/Nov/2026:{hour:02}:00:00 +0000] {next(clients)} - ID "
+        f'REST.GET.OBJECT a-{hour}.iso "GET /a-{hour}.iso HTTP/1.1" 200 - {size} {size} 9 9 "-" '
+        '"curl" -\n'
+        for day, hour in product(range(1, 15), range(12))
+    )
+    (tmp_path / "s3.log").write_text("".join(rows), encoding="ascii")
+    found = report(analyze(str(tmp_path / "s3.log"), "--format", "json"))
+    assert found["notes"][0].startswith("These are S3 server access logs. ")
+    assert found["scope"]["kinds"] == ["s3"]
+    assert "- origin:" in found["recommendation"]["yaml"]
+    assert "hosts" not in found["recommendation"]["yaml"]
 
 
 def test_sizes_of_objects_come_from_an_inventory_report(

@@ -52,6 +52,7 @@ def scope_of(
     lines: dict[str, int] = {}
     reasons: dict[str, int] = {}
     damage: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     times = []
     for part in store.summaries:
         lines[part.name] = lines.get(part.name, 0) + part.lines
@@ -59,6 +60,7 @@ def scope_of(
             reasons[reason] = reasons.get(reason, 0) + number
         if part.damage:
             damage[part.name] = part.damage
+        kinds[part.name] = part.kind or kinds.get(part.name, "")
         times += [each for each in (part.first, part.last) if each is not None]
     damaged = [answers.DamagedFile(name, damage[name], lines[name]) for name in sorted(damage)]
     first, last = min(times, default=None), max(times, default=None)
@@ -71,6 +73,7 @@ def scope_of(
         days=0.0 if first is None or last is None else (last - first + 1) / _DAY,
         damaged=(*damaged, *left_out),
         prices_of=prices_of,
+        kinds=tuple(sorted({kinds[name] or "fields" for name in lines if lines[name]})),
     )
 
 

@@ -55,12 +55,14 @@ class NothingRecommended(NamedTuple):
     why: str
 
 
-def recommend(
+def recommend(  # noqa: PLR0913  # what a recommendation depends on
     tables: TrafficTables,
     origin_region: str,
     tariff: Tariff,
     usage: Usage,
     own: Settings | None = None,
+    *,
+    with_names: bool = True,
 ) -> Recommendation | NothingRecommended:
     """The policy that saves most, as far as there is evidence; or why there is none.
 
@@ -71,6 +73,7 @@ def recommend(
         usage: What the CDN delivers in a month.
         own: The configuration in use. Its first site gives origin, buckets, exclusions and
             whatever else is not recommended.
+        with_names: Whether the log's hosts are those that clients ask for, and not buckets.
 
     Raises:
         ConfigError: There is no such region.
@@ -95,7 +98,7 @@ def recommend(
     volume = sum(usage.gb.values())
     prices = recommended_prices(settings.prices, tariff, volume)
     settings = settings.model_copy(update={"prices": prices})
-    if own is None:
+    if own is None and with_names:
         settings = with_hosts(settings, tables.hosts())
     if own is None or own.sites[0].redirect.mode != "on":
         settings = in_shadow_mode(settings)

@@ -22,6 +22,7 @@ from nearbucket.analysis.reading.formats import (
     COLUMNS,
     NEEDED,
     NUMBERS,
+    S3_LOG,
     STANDARD,
     column_of,
     columns_of,
@@ -106,7 +107,7 @@ class TableReader:
                 values = _first_line(part).split(b"\t")
                 names = standard_fields(values)
                 self._names = columns_of(names) if names else None
-                self.kind = self.kind or ("w3c" if names else "s3")
+                self.kind = self.kind or ("w3c" if names else S3_LOG)
             read = self._csv_part
         try:
             yield read(part)

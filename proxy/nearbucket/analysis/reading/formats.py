@@ -33,6 +33,8 @@ NEEDED = ("sc_bytes", "cs_uri_stem", "sc_status")
 """Columns without which a file cannot be counted."""
 OWN = "x_nearbucket_reason"
 """The column that only nearbucket's own log has."""
+S3_LOG = "s3"
+"""The kind of S3 server access logs (``TableReader.kind``)."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses of redirects."""
 TO_HTTPS = "Redirect"

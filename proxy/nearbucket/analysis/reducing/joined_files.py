@@ -141,7 +141,8 @@ class JoinedFiles:
     def _fits(self, read: _Requests) -> bool:
         waiting = self._waiting
         return (
-            read.tables[0].schema == waiting[0].tables[0].schema
+            read.kind == waiting[0].kind  # the requests of all count as the first file's
+            and read.tables[0].schema == waiting[0].tables[0].schema
             and sum(each.rows for each in waiting) + read.rows <= ROWS
         )
 
