@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from nearbucket.pricing.tariff import Tariff
 
 _ASSUMED = "The origin is taken to be in {}; --origin-region names another."
+_UNUSED = (
+    "The bill given could not be used: by these prices, {:.3g} GB a month cost nothing, so there "
+    "is nothing to scale to it. Say with prices.monthly_gb in a configuration what the CDN carries "
+    "in all."
+)
 _UNSEEN = "it could stop redirects that are on, whose bytes these logs do not have"
 
 
@@ -71,10 +76,18 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
         next_regions=next_regions,
         recommendation=recommended if isinstance(recommended, Recommendation) else None,
         notes=(
+            *_unused_bill(estimate, options.bill_usd),
             *report_notes(scope, found.counts, tariff, usage, what_if, recommended, own),
             *((_ASSUMED.format(region),) if options.origin_is_assumed else ()),
         ),
     )
+
+
+def _unused_bill(estimate: BillEstimate, given: float | None) -> tuple[str, ...]:
+    """That a bill was given to which nothing could be scaled."""
+    if not given or estimate.scaled:
+        return ()
+    return (_UNUSED.format(estimate.bytes_month / GB),)
 
 
 def monthly_usage(geographies: Mapping[str, tuple[int, int]], days: float) -> Usage:

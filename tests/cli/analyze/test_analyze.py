@@ -280,6 +280,57 @@ def test_the_bucket_of_logs_of_s3_is_no_host_of_the_recommended_configuration(
     assert "hosts" not in found["recommendation"]["yaml"]
 
 
+def test_a_bill_of_what_is_free_is_told_to_be_of_no_use(analyze: Any, log: str) -> None:
+    options = (log, "--format", "json", "--no-recommend", "--bill")
+    some, none = (report(analyze(*options, usd)) for usd in ("60", "0"))
+    assert (some["bill"]["usd_month"], some["bill"]["scaled"]) == (0, False)
+    first, *others = some["notes"]
+    assert first.startswith("The bill given could not be used: by these prices, ")
+    assert none["notes"] == others
+
+
+@pytest.mark.parametrize(
+    ("prices", "options", "message"),
+    [
+        ({}, "--bill inf", "--bill inf: is no amount"),
+        ({}, "--bill 9 --plan flat:pro", "--bill: without effect on the plan flat:pro, which "),
+        ({"plan": "flat:pro"}, "--bill 9", "--bill: without effect on the plan flat:pro, which "),
+        (
+            {"plan": "flat:premium-75"},
+            "--price-class 100 --discount 0",
+            "--price-class, --discount: without effect on the plan flat:premium-75, which costs ",
+        ),
+        (
+            {"cdn_per_gb": 0.02},
+            "--plan payg --price-class 100 --discount 9 --bill 5",
+            "--plan, --price-class, --discount: without effect beside prices.cdn_per_gb in the",
+        ),
+    ],
+)
+def test_prices_that_have_no_effect_are_refused_before_a_log_is_read(
+    analyze: Any, tmp_path: Path, prices: dict[str, Any], options: str, message: str
+) -> None:
+    config = write_config(tmp_path / "own.yaml", sites=[SITE], prices=prices)
+    code, out, err = analyze("no-such.log", "--config", config, *options.split())
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("prices", "options"),
+    [
+        ({"plan": "flat:pro"}, "--plan payg --discount 9 --bill 5"),
+        ({"cdn_per_gb": 0.02}, "--bill 5"),
+        ({"discount": 9, "price_class": 100}, "--plan flat:pro"),
+    ],
+)
+def test_prices_that_have_an_effect_are_used(
+    analyze: Any, tmp_path: Path, prices: dict[str, Any], options: str
+) -> None:
+    config = write_config(tmp_path / "own.yaml", sites=[SITE], prices=prices)
+    assert "no such file" in analyze("no.log", "--config", config, *options.split()).err
+
+
 def test_sizes_of_objects_come_from_an_inventory_report(
     analyze: Any, tmp_path: Path, log: str
 ) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,32 @@ def _tariff(options: AnalyzeOptions, own: Settings | None, origin: str) -> Tarif
         raise ConfigError(
             f"--{name} {found['input']}: {found['msg'].removeprefix('Value error, ')}"
         ) from None
-    return tariff(prices, options.prices, origin)
+    money = tariff(prices, options.prices, origin)
+    _refuse_idle_prices(options, money)
+    return money
+
+
+def _refuse_idle_prices(options: AnalyzeOptions, money: Tariff) -> None:
+    """Prices on the command line that something else leaves without effect."""
+    if options.bill is not None and not isfinite(options.bill):
+        raise ConfigError(f"--bill {options.bill}: is no amount")
+    given = {
+        "--plan": options.plan if money.cdn_per_gb is not None else None,
+        "--price-class": options.price_class,
+        "--discount": options.discount,
+        "--bill": options.bill if money.steps else None,
+    }
+    idle = ", ".join(name for name, value in given.items() if value is not None)
+    if idle and money.steps:
+        raise ConfigError(
+            f"{idle}: without effect on the plan {money.plan}, which costs the same for all "
+            "that is delivered; leave it out, or give --plan payg"
+        )
+    if idle and money.cdn_per_gb is not None:
+        raise ConfigError(
+            f"{idle}: without effect beside prices.cdn_per_gb in the configuration, which is "
+            "the price of each GB; leave out one of them"
+        )
 
 
 def _report(
