@@ -12,6 +12,7 @@ from nearbucket.analysis.reading.log_reader import LogEntry, UnreadableInput
 from nearbucket.analysis.replay import HELD, Replay
 from nearbucket.config.prices import GB, Prices
 from nearbucket.policy.model import RedirectTo, Refuse, ReplicaStatus
+from nearbucket.pricing.bill import Usage, bill
 from nearbucket.pricing.tariff import tariff
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.analysis.test_log_reader import ASKED, FULL, KEY, lines
@@ -276,8 +277,8 @@ def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
     found = [line(GB, client=EAST), line(GB), line(GB, client=OUTSIDE)]
     more, less = count(Replay(before, site()), found), count(Replay(site(), before), found)
     assert [row.region for row in more.rows] == ["us-east-1", "us-west-2"]
-    assert [row.usd(by) for row in more.rows] == [0.1, 0.2]
-    assert [row.usd(by) for row in less.rows] == [-0.1, -0.2]
+    assert list(more.saved_usd(by).values()) == [0.1, 0.2]
+    assert list(less.saved_usd(by).values()) == [-0.1, -0.2]
 
 
 @pytest.mark.parametrize("status", [0, 304, 403, 404, 416, 500])
@@ -297,6 +298,36 @@ def test_a_request_that_was_refused_counts_if_it_is_now_redirected() -> None:
     assert [(row.requests, row.size) for row in totals.rows] == [(2, 1400)]
 
 
+TB = GB * 1024
+
+
+def usd_of(before: Engine, after: Engine, found: Sequence[LogEntry], gb: float | None) -> float:
+    by = tariff(Prices(monthly_gb=gb))
+    return sum(count(Replay(before, after), found).saved_usd(by).values())
+
+
+def test_no_more_is_saved_than_the_bill_of_the_month() -> None:
+    off, east, both = site(mode="off"), site(paths=["east/*"]), site(paths=["*"])
+    found = [
+        line(TB, target="/east/a", client=EAST),
+        line(TB, target="/a", client=EAST),
+        line(900 * GB, target="/b"),
+    ]
+    volume = (2 * TB + 900 * GB) / GB
+    whole = bill(Usage({"north-america": volume}), tariff(Prices()))
+    assert usd_of(off, both, found, volume) == pytest.approx(whole)
+    assert usd_of(both, off, found, volume) == pytest.approx(-whole)
+    first = usd_of(off, east, found, volume)
+    assert first == pytest.approx(TB / GB * 0.085)
+    assert usd_of(east, both, found, volume) == pytest.approx(whole - first)
+    other = site(paths=["east/*"], status=302)
+    assert usd_of(other, both, found, volume) == pytest.approx(whole - first)
+    moved = [gone(target="/east/a", client=EAST), line(TB, target="/east/a", client=OUTSIDE)]
+    assert usd_of(east, both, [*moved, *found[1:]], volume) == pytest.approx(whole - first)
+    assert usd_of(off, both, found, 100) == 0
+    assert usd_of(off, both, found, None) == pytest.approx(volume * 0.085)
+
+
 def test_the_transfer_from_a_bucket_in_another_region_is_subtracted() -> None:
     by = tariff(Prices(cdn_per_gb=0.1))
     near = settings(site={"targets": {"us-west-2": {"bucket": "west"}}})
@@ -306,7 +337,7 @@ def test_the_transfer_from_a_bucket_in_another_region_is_subtracted() -> None:
     for before, after in ((off, near), (off, far), (far, off), (near, far)):
         counted = PolicyDiff(Replay(engine(before), engine(after)), before, after)
         counted.add(line(GB))
-        saved.append(round(sum(row.usd(by) for row in counted.finish().rows), 6))
+        saved.append(round(sum(counted.finish().saved_usd(by).values()), 6))
     assert saved == [0.1, 0.08, -0.08, -0.02]
 
 

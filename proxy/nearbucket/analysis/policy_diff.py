@@ -8,12 +8,13 @@ that is about 150 MB at most. What does not fit counts as of unknown size.
 from __future__ import annotations
 
 from bisect import bisect
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.reading.log_reader import UnreadableInput
 from nearbucket.config.prices import GB
-from nearbucket.pricing.bill import saved_per_gb
+from nearbucket.pricing.bill import removal_usd
 
 if TYPE_CHECKING:
     from nearbucket.analysis.reading.log_reader import LogEntry, LoggedRequest
@@ -58,10 +59,10 @@ class AnswerChange:
         """1 if targets gain these requests, -1 if they lose them, else 0."""
         return self.after.to_target - self.before.to_target
 
-    def usd(self, tariff: Tariff) -> float:
-        """What the change saves, in dollars, at the price of the next GB; negative if it costs."""
+    def transfer_usd(self, tariff: Tariff) -> float:
+        """What the transfer from buckets in other regions costs more, in dollars."""
         before, after = (
-            saved_per_gb(tariff, self.region, bucket) if answer.to_target else 0.0
+            tariff.transfer_per_gb(bucket, self.region) if answer.to_target else 0.0
             for answer, bucket in zip((self.before, self.after), self.buckets, strict=True)
         )
         return (after - before) * self.size / GB
@@ -83,6 +84,7 @@ class PolicyDiffTotals:
         first: Where and why the first of them cannot be read.
         broken: Files whose rest is lost, and why.
         rows: The changes, in the order of the log.
+        redirected: Bytes that both configurations redirect in the same way, by region.
     """
 
     requests: int = 0
@@ -95,6 +97,35 @@ class PolicyDiffTotals:
     first: str | None = None
     broken: list[str] = field(default_factory=list)
     rows: list[AnswerChange] = field(default_factory=list)
+    redirected: Counter[str] = field(default_factory=Counter)
+
+    def saved_usd(self, tariff: Tariff) -> dict[AnswerChange, float]:
+        """What each change saves, in dollars; negative if it costs.
+
+        By the bills of a month in which nothing else is redirected: with what only one of the
+        configurations redirects, and without. All GB of that have the same part in the difference.
+        """
+        own = tariff.region_per_gb
+        both = sum(size for region, size in self.redirected.items() if region not in own) / GB
+        one = {1: 0.0, -1: 0.0}
+        for row in self.rows:
+            if row.region in own:
+                continue
+            if row.way:
+                one[row.way] += row.size / GB
+            elif row.after.to_target:
+                both += row.size / GB
+
+        def off_the_bill(row: AnswerChange) -> float:
+            if not row.way or not row.size:
+                return 0.0
+            if row.region in own:
+                return row.way * own[row.region] * row.size / GB
+            near, all_gb = tariff.geography_of_clients(row.region), one[row.way]
+            of_all = removal_usd(tariff, near, both + all_gb) - removal_usd(tariff, near, both)
+            return row.way * of_all * (row.size / GB / all_gb)
+
+        return {row: off_the_bill(row) - row.transfer_usd(tariff) or 0.0 for row in self.rows}
 
 
 def _bucket_regions(settings: Settings | None) -> dict[tuple[str, str], str]:
@@ -111,6 +142,11 @@ class _Fate(NamedTuple):
 
     replayed: ReplayedRequest
     row: AnswerChange | None
+
+    @property
+    def redirected(self) -> bool:
+        """Whether both configurations redirect it in the same way."""
+        return self.row is None and self.replayed.after.to_target
 
 
 @dataclass(slots=True)
@@ -164,7 +200,7 @@ class PolicyDiff:
         none = int(entry.served and entry.status not in _WITH_BYTES)
         size, unsized = (0, 0) if none else _bytes_of(entry)
         self.totals.requests += 1
-        if len(fates) == 1 and (fates[0].row is None or not unsized):
+        if len(fates) == 1 and not (unsized and (fates[0].row or fates[0].redirected)):
             self._settle(fates[0], _Pending(1, size, 0, none), None)
             return
         key = fates, site_path
@@ -191,6 +227,7 @@ class PolicyDiff:
         """Add requests to the totals; ``size`` is that of the object, if it is known."""
         replayed, row = fate
         totals = self.totals
+        whole = counted.size + (size or 0) * counted.unsized
         totals.as_logged += replayed.kept * counted.requests
         totals.other += replayed.other * counted.requests
         if row is not None:
@@ -198,8 +235,10 @@ class PolicyDiff:
             totals.without_bytes += none
             totals.changed += counted.requests - none
             row.requests += counted.requests - none
-            row.size += counted.size + (size or 0) * counted.unsized
+            row.size += whole
             row.unknown += counted.unsized if size is None else 0
+        elif fate.redirected:
+            totals.redirected[replayed.region] += whole
         elif replayed.before.reason != replayed.after.reason:
             totals.reason_changed += counted.requests
 

@@ -66,7 +66,7 @@ def totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> dict[str, int | flo
         sums[name] = sum(row.requests for row in rows)
         sums[f"{name}_bytes"] = sum(row.size for row in rows)
     return sums | {
-        "saved_usd": round(sum(row.usd(tariff) for row in diff_totals.rows), 6),
+        "saved_usd": round(sum(diff_totals.saved_usd(tariff).values()), 6),
         "without_bytes": diff_totals.without_bytes,
         "size_unknown": sum(row.unknown for row in diff_totals.rows),
         "reason_from_log": diff_totals.as_logged,
@@ -82,7 +82,8 @@ def print_totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> None:
     """Print the changed answers, those with most bytes first, and the sums."""
     rows, terminal = _sorted(diff_totals), sys.stdout.isatty()
     shown = rows[:_SHOWN] if terminal else rows
-    cells = [_cells(row, tariff) for row in shown]
+    saved = diff_totals.saved_usd(tariff)
+    cells = [_cells(row, saved[row]) for row in shown]
     if terminal and rows:
         columns = ("requests", "bytes", "saved USD", "region", "before, after, example")
         print_table(columns, [line for row in cells for line in _lines(row)])
@@ -96,10 +97,10 @@ def print_totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> None:
     )
 
 
-def _cells(row: AnswerChange, tariff: Tariff) -> tuple[str, ...]:
-    usd = f"{row.usd(tariff):.2f}"
+def _cells(row: AnswerChange, saved: float) -> tuple[str, ...]:
     answers = str(row.before), str(row.after)
-    return (str(row.requests), size_text(row.size), usd, row.region, *answers, row.example)
+    figures = str(row.requests), size_text(row.size), f"{saved:.2f}"
+    return (*figures, row.region, *answers, row.example)
 
 
 def _lines(cells: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -153,8 +154,9 @@ def notes(
         )
         volume = ", at most: prices.monthly_gb is not set" if tariff.at_most else ""
         yield (
-            "USD are for the requests of these logs, not for a month, by the prices of B: the next "
-            f"GB of the CDN ({tariff.words}{volume})"
+            "USD are for the requests of these logs, not for a month, by the prices of B: how "
+            "these redirects change the CDN's bill, if there are no others in the month "
+            f"({tariff.words}{volume})"
         )
 
 
@@ -167,16 +169,17 @@ def print_as_json(
     """Print everything as one JSON document."""
     replay = None
     if diff_totals is not None:
+        saved = diff_totals.saved_usd(tariff)
         replay = {
             **totals(diff_totals, tariff),
             "notes": list(notes(diff_totals, found, tariff)),
-            "answers": [_as_json(row, tariff) for row in _sorted(diff_totals)],
+            "answers": [_as_json(row, saved[row]) for row in _sorted(diff_totals)],
         }
     settings = [each._asdict() for each in found]
     print_json({"settings": settings, "restart": restart, "replay": replay})
 
 
-def _as_json(row: AnswerChange, tariff: Tariff) -> dict[str, Any]:
+def _as_json(row: AnswerChange, saved: float) -> dict[str, Any]:
     return {
         "before": row.before._asdict(),
         "after": row.after._asdict(),
@@ -184,6 +187,6 @@ def _as_json(row: AnswerChange, tariff: Tariff) -> dict[str, Any]:
         "requests": row.requests,
         "bytes": row.size,
         "size_unknown": row.unknown,
-        "saved_usd": round(row.usd(tariff), 6),
+        "saved_usd": round(saved, 6),
         "path": row.example,
     }
