@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from nearbucket.analysis.answers import (
     AMAZON_NO_REGION,
     NO_ADDRESS,
     Counts,
+    DayTraffic,
     NamedTraffic,
     RegionTraffic,
     Scope,
@@ -107,6 +109,20 @@ def test_too_few_days_are_told(days: float, text: str | None) -> None:
     found = notes(tb=700, scope=replace(SCOPE, days=days))[:-1]
     assert [text in each for each in found if text] == [True] * (text is not None)
     assert bool(found) == (text is not None)
+
+
+@pytest.mark.parametrize(("last", "told"), [(28, False), (29, True)])
+def test_a_period_that_is_mostly_without_requests_is_told(last: int, *, told: bool) -> None:
+    days = tuple(DayTraffic(date(2026, 11, 1 + number), 1, 1, {}) for number in range(14))
+    first = datetime(2026, 11, 1, 23, 59, tzinfo=UTC)
+    scope = replace(SCOPE, first=first, last=first.replace(day=last, hour=0), days=27.0)
+    found = notes(tb=700, scope=scope, counts=replace(COUNTS, days=days))
+    text = (
+        "Only 14 of the 29 days from 2026-11-01 to 2026-11-29 have requests, and figures of a "
+        "month count the others as well. If lines with a wrong time or missing files are the "
+        "reason, name the period with --since and --until."
+    )
+    assert found[:-1] == [text] * told
 
 
 def test_a_volume_or_a_bill_beyond_the_logs_is_told() -> None:

@@ -84,6 +84,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     return (
         *moved,
         *_of_s3(scope),
+        *_empty_days(scope, counts),
         *plan,
         *none,
         *volume,
@@ -126,6 +127,20 @@ def _of_s3(scope: Scope) -> Iterator[str]:
         yield (
             "S3 logs what a CDN or a proxy fetches, too, so requests may be in its logs and in the "
             "others, and count twice: give only the logs of one."
+        )
+
+
+def _empty_days(scope: Scope, counts: Counts) -> Iterator[str]:
+    """On a period that is mostly without requests, such as after a stray line of another year."""
+    if scope.first is None or scope.last is None:
+        return
+    first, last = scope.first.date(), scope.last.date()
+    days, busy = (last - first).days + 1, len(counts.days)
+    if 2 * busy < days:
+        yield (
+            f"Only {busy:,} of the {days:,} days from {first} to {last} have requests, and figures "
+            "of a month count the others as well. If lines with a wrong time or missing files are "
+            "the reason, name the period with --since and --until."
         )
 
 
