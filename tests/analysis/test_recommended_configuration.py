@@ -130,6 +130,15 @@ def test_without_a_configuration_it_is_in_shadow_mode_and_has_the_hosts_of_the_l
     assert check(path).code == 0
 
 
+@pytest.mark.parametrize("own", [None, 5.0])
+def test_a_log_without_the_bytes_of_all_requests_does_not_tell_the_volume(
+    own: float | None,
+) -> None:
+    settings = with_own(prices={"monthly_gb": own})
+    found = some(advice(traffic_of(steady(), 14), own=settings, whole=False))
+    assert loaded(found).prices.monthly_gb == own
+
+
 @pytest.mark.parametrize("hosts", [["not a host", "b.example"], [f"h{n}" for n in range(21)]])
 def test_made_up_hosts_are_not_recommended(hosts: list[str]) -> None:
     rows = [

@@ -62,12 +62,14 @@ def build_report(scope: Scope, found: Answers, options: ReportOptions) -> Report
     what_if, next_regions = what_if_and_next_regions(tables, policy, tariff, usage)
     recommended: Recommendation | NothingRecommended | None = None
     if options.recommend:
-        redirects = own is not None and own.sites[0].redirect.mode == "on"
-        if redirects and redirected_requests(found.counts):
+        whole = not redirected_requests(found.counts)
+        if not whole and own is not None and own.sites[0].redirect.mode == "on":
             recommended = NothingRecommended(_UNSEEN)
         else:
             names = S3_LOG not in scope.kinds
-            recommended = recommend(tables, region, tariff, usage, own, with_names=names)
+            recommended = recommend(
+                tables, region, tariff, usage, own, with_names=names, whole=whole
+            )
     return Report(
         scope=scope,
         counts=found.counts,

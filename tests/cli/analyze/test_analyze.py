@@ -245,20 +245,46 @@ def test_the_real_bill_scales_the_dollars(analyze: Any, tmp_path: Path) -> None:
 def test_redirects_whose_bytes_the_log_does_not_have_are_not_stopped_by_a_recommendation(
     analyze: Any, tmp_path: Path
 ) -> None:
-    moved = [
-        request._replace(status=301, bytes=HEADER, result="Miss") if number % 3 == 0 else request
-        for number, request in enumerate(LOG)
+    clients = cycle(addresses("us-east-1"))
+    size = 100 << 30
+    hit = LOG[0]._replace(
+        method="GET",
+        status=200,
+        result="Hit",
+        bytes=size,
+        length=size,
+        start=-1,
+        query="",
+        cookie="",
+    )
+    moved = hit._replace(status=301, bytes=HEADER, length=-1)
+    requests = [
+        (moved if number % 9 == 8 else hit)._replace(
+            time=hit.time + 7200 * number, client=next(clients)
+        )
+        for number in range(168)
     ]
-    w3c(tmp_path / "a.log", [each._replace(bytes=each.bytes * 1000) for each in moved])
-    options = (str(tmp_path / "a.log"), "--format", "json")
-    for mode, told in (("on", True), ("shadow", False)):
-        site = {**SITE, "redirect": {"mode": mode}}
-        config = write_config(tmp_path / f"{mode}.yaml", sites=[site])
-        found = report(analyze(*options, "--config", config))
-        assert " requests were answered with a redirect. " in found["notes"][0]
-        why = "No policy is recommended: it could stop redirects that are on"
-        assert any(note.startswith(why) for note in found["notes"]) == told
-        assert not (told and found["recommendation"])
+    w3c(tmp_path / "a.log", requests)
+    w3c(tmp_path / "whole.log", [each for each in requests if each.status == 200])
+    site = {**SITE, "redirect": {"mode": "shadow"}}
+    shadow = write_config(tmp_path / "shadow.yaml", sites=[site])
+    live = write_config(tmp_path / "live.yaml", sites=[SITE])
+
+    def found(log: str, config: str) -> tuple[list[str], str | None]:
+        options = ("--config", config, "--format", "json")
+        document = report(analyze(str(tmp_path / log), *options))
+        return document["notes"], (document["recommendation"] or {}).get("yaml")
+
+    notes, policy = found("a.log", live)
+    assert notes[0].startswith("18 of 168 requests were answered with a redirect. ")
+    why = "No policy is recommended: it could stop redirects that are on, whose bytes"
+    assert (any(note.startswith(why) for note in notes), policy) == (True, None)
+    notes, policy = found("a.log", shadow)
+    assert notes[0].startswith("18 of 168 requests were answered with a redirect. ")
+    assert policy is not None
+    assert "monthly_gb" not in policy, "the log has not all"
+    for config in (live, shadow):
+        assert "monthly_gb" in (found("whole.log", config)[1] or "")
 
 
 def test_the_bucket_of_logs_of_s3_is_no_host_of_the_recommended_configuration(

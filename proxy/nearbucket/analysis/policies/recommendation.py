@@ -63,6 +63,7 @@ def recommend(  # noqa: PLR0913  # what a recommendation depends on
     own: Settings | None = None,
     *,
     with_names: bool = True,
+    whole: bool = True,
 ) -> Recommendation | NothingRecommended:
     """The policy that saves most, as far as there is evidence; or why there is none.
 
@@ -74,6 +75,7 @@ def recommend(  # noqa: PLR0913  # what a recommendation depends on
         own: The configuration in use. Its first site gives origin, buckets, exclusions and
             whatever else is not recommended.
         with_names: Whether the log's hosts are those that clients ask for, and not buckets.
+        whole: Whether the log has the bytes of all requests; else it does not tell a month's GB.
 
     Raises:
         ConfigError: There is no such region.
@@ -95,7 +97,7 @@ def recommend(  # noqa: PLR0913  # what a recommendation depends on
     found = _recommendation(settings.sites[0], valuation, fit, forecast)
     if found.saving_usd_month < valuation.least:
         return NothingRecommended(too_little)
-    volume = sum(usage.gb.values())
+    volume = sum(usage.gb.values()) if whole else 0.0
     prices = recommended_prices(settings.prices, tariff, volume)
     settings = settings.model_copy(update={"prices": prices})
     if own is None and with_names:

@@ -134,7 +134,8 @@ def recommended_prices(own: Prices, by: Tariff, monthly_gb: float) -> Prices:
     Args:
         own: The configuration's own.
         by: The tariff, with what the command line says.
-        monthly_gb: GB a month in the log. It may have less than the bill that ``own`` is from.
+        monthly_gb: GB a month in the log; 0 if it does not tell. It may have less than the bill
+            that ``own`` is from.
     """
     return own.model_copy(
         update={
@@ -144,7 +145,7 @@ def recommended_prices(own: Prices, by: Tariff, monthly_gb: float) -> Prices:
             "discount": round(max(0.0, 100 * (1 - by.factor)), 2),
             "cdn_per_gb": None if by.cdn_per_gb is None else round(by.cdn_per_gb, _DIGITS),
             "region_per_gb": {name: round(usd, _DIGITS) for name, usd in by.region_per_gb.items()},
-            "monthly_gb": max(monthly_gb, own.monthly_gb or 0.0),
+            "monthly_gb": max(monthly_gb, own.monthly_gb or 0.0) or None,
         }
     )
 
@@ -166,7 +167,8 @@ def recommended_yaml(settings: Settings, heading: Sequence[str]) -> str:
                 del target["region"]  # the default
         if "min_size" in site["redirect"]:
             site["redirect"]["min_size"] = size_words(site["redirect"]["min_size"])
-    if (volume := document["prices"].get("monthly_gb")) is not None:
-        document["prices"]["monthly_gb"] = round(volume)
+    prices = document.get("prices", {})
+    if "monthly_gb" in prices:
+        prices["monthly_gb"] = round(prices["monthly_gb"])
     text: str = yaml.safe_dump(document, sort_keys=False, width=_WIDE)
     return "".join(f"# {line}\n" for line in heading) + text
