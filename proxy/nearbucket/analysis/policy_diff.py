@@ -2,7 +2,7 @@
 
 Memory is bounded: decisions are cached for up to ``_MOST_KNOWN`` different requests, sizes are
 kept of ``_MOST_PATHS`` objects, and as many counts wait for a size. With lines of usual length
-that is about 150 MB at most. What does not fit counts as of unknown size.
+that is about 300 MB at most. What does not fit counts as of unknown size.
 """
 
 from __future__ import annotations
