@@ -149,6 +149,8 @@ def test_w3c_json_and_parquet_of_the_same_requests_give_the_same_report(tmp_path
     for kind in ("w3c-asn", "json", "parquet"):
         write(tmp_path / kind, TINY, kind)
         reports.append(analyzed(tmp_path / kind))
+    formats = [report["scope"].pop("kinds") for report in reports]
+    assert formats == [["w3c"], ["json"], ["parquet"]]
     assert reports[0] == reports[1] == reports[2]
     assert_equal(reports[0], counted(TINY, asn=True))
 
