@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 from math import inf
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nearbucket.frontend import decision_cache
+from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
 from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.frontend.request_parser import RequestHead
-from nearbucket.policy.model import Reason
+from nearbucket.policy.model import Action, Reason, Refuse
+from nearbucket.telemetry.metrics import Counters
 
 if TYPE_CHECKING:
     import pytest
 
 ARCHIVE, PAGE = b"GET /a.tar.gz HTTP/1.1", b"GET /a.txt HTTP/1.1"
-OBJECT: Any = SimpleNamespace(log_part=(), until=inf)
+OBJECT = ObjectEntry(key="a", path=b"", head=False, log_part=(), mark=0, size=0, until=inf)
 
 
-def client(reason: Reason = Reason.IN_REGION) -> Any:
+def client(reason: Reason = Reason.IN_REGION) -> ClientEntry:
     """A client's entry; by default of one that is redirected."""
-    region = "us-east-1" if reason is Reason.IN_REGION else None
-    return SimpleNamespace(site="*", region=region, reason=reason, log_part=(), free_until=inf)
+    return ClientEntry(
+        site="*",
+        region="us-east-1" if reason is Reason.IN_REGION else None,
+        action=Action.REDIRECT if reason is Reason.IN_REGION else Action.STREAM,
+        reason=reason,
+        text=None,
+        network=b"",
+        range=None,
+        range_mark=0,
+        streamable=True,
+        keep_alive=True,
+        log_part=(),
+        own_fields=b"",
+        asker=0,
+        part=0,
+        recent_redirects=None,
+        free_until=inf,
+        counters=Counters().decision_counters(Refuse(405, Reason.METHOD)),
+    )
 
 
-def put(cache: DecisionCache, peer: str, line: bytes, entry: Any) -> None:
+def put(cache: DecisionCache, peer: str, line: bytes, entry: ClientEntry) -> None:
     """Cache a decision on one request."""
     cache.put(peer, RequestHead(line, ()), entry, OBJECT)
 
 
-def found(cache: DecisionCache, peer: str, line: bytes) -> Any:
+def found(cache: DecisionCache, peer: str, line: bytes) -> ClientEntry | None:
     """The client's entry that is found for a request."""
     decision = cache.get_parsed(peer, RequestHead(line, ()), request(line), 0.0)
     return None if decision is None else decision[0]
