@@ -1,29 +1,38 @@
-"""Streams are bounded: how many there are, what the kernel holds for each, and how slow one is."""
+"""Streams are bounded: how many there are, what the kernel holds for each, and how slow one is.
+
+A drain waits for slow clients, until it cuts them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import struct
 import sys
-from contextlib import suppress
+import termios
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.behaviour.test_stream import FROM, full, scripted
+from tests.bucketserver import until
 from tests.build import EAST
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import PATIENCE, Client, client_at, head_of
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.behaviour.test_stream import Serve
 
 MIB = 1 << 20
 LONG = 200 * MIB
 """Bytes of an object: more than all buffers on the way hold."""
+
+SHORT = 150_000
+"""Bytes of an object that the kernel holds for one client."""
 
 SO_MEMINFO, TCP_NOTSENT_LOWAT = 55, 25  # linux/socket.h, linux/tcp.h
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER
@@ -186,3 +195,62 @@ async def test_a_client_that_pauses_and_goes_on_is_not_below_min_rate(serve: Ser
         assert served.open_connections() == 1
         assert served.count(ENDS, "client-slow") == 0
         client.writer.transport.abort()
+
+
+def short_object(after: float = 0.0) -> Say:
+    return Say(reply("200 OK", b"x" * SHORT, 'ETag: "e"'), after=after)
+
+
+def received(sock: socket.socket) -> int:
+    """Bytes that a client's kernel has and the client has not read."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.parametrize("after", [0.1, 0.0], ids=["answers", "idles"])
+async def test_a_drain_ends_when_a_slow_client_has_the_last_byte(
+    serve: Serve, after: float
+) -> None:
+    async with ScriptedS3(short_object(after)) as server, serve(scripted(server)) as served:
+        with closing(await slow_client(served.port)) as client:
+            await until(lambda: bool(server.asked))
+            draining, loop = asyncio.create_task(served.drain()), asyncio.get_running_loop()
+            size = 0
+            while not draining.done():
+                size += len(await loop.sock_recv(client, 4096))
+                await asyncio.sleep(0.02)  # it takes longer than a drain without clients
+            sent = received(client)
+            size += sent
+            while sent:  # and then the end, without waiting
+                sent -= len(client.recv(1 << 16))
+            assert size > SHORT
+            assert client.recv(1) == b""
+
+
+async def test_a_drain_cuts_a_client_that_does_not_take_what_the_kernel_has(serve: Serve) -> None:
+    async with ScriptedS3(short_object()) as server, serve(scripted(server)) as served:
+        with closing(await slow_client(served.port)) as client:
+            await until(lambda: bool(server.asked) and not served.streams() and not served.unsent())
+            assert await served.worker.drain(0.5) == 1
+            assert received(client) < SHORT
+
+
+async def test_a_drain_does_not_wait_for_a_client_that_has_gone(serve: Serve) -> None:
+    async with ScriptedS3(short_object()) as server, serve(scripted(server)) as served:
+        client = await slow_client(served.port)
+        draining = asyncio.create_task(served.worker.drain(PATIENCE))
+        await until(lambda: bool(server.asked) and not served.open_connections())
+        assert not draining.done()
+        client.close()
+        assert await draining == 0
+
+
+async def test_a_drain_does_not_wait_for_what_was_sent_to_a_connection_that_is_cut(
+    serve: Serve,
+) -> None:
+    async with ScriptedS3(long_object()) as server, serve(scripted(server)) as served:
+        with closing(await slow_client(served.port)):
+            await full(served)
+            served.worker.context.drain()
+            (connection,) = served.client_connections()
+            connection.abort()
+            await until(lambda: not served.worker.context.connections)

@@ -17,6 +17,7 @@ In reading order:
 
 * ``client_connection.py``: one client connection: the fast lane, and which lane gets a request.
 * ``tls_handshake.py``: a client connection until its TLS handshake is complete.
+* ``closing_connection.py``: one that was closed in a drain, until its client has all bytes.
 * ``request_parser.py``: recognises plain GET and HEAD requests; all others go to aiohttp.
 * ``worker_context.py``: holds what the connections of one worker share.
 * ``decider.py``: has the engine decide, with what is known of copies and recent redirects.

@@ -20,14 +20,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
-from nearbucket.frontend.handoff import (
-    TOO_MANY_CONNECTIONS,
-    AiohttpProtocol,
-    peer_address,
-)
+from nearbucket.frontend.handoff import TOO_MANY_CONNECTIONS, AiohttpProtocol, peer_address
 from nearbucket.frontend.limits.client_pace import ClientPace
 from nearbucket.frontend.limits.connection_timeouts import BUSY, HEAD, IDLE, ConnectionTimeouts
 from nearbucket.frontend.limits.minimum_rate import GRACE, ClientCredit
+from nearbucket.frontend.limits.unread_bytes import unread_bytes
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
@@ -84,8 +81,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_aiohttp", "_behind", "_build", "_context", "_credit", "_eof", "_held", "_is_full",
-        "_pace", "_peer", "_relay", "_transport", "_whole", "_writer", "handed_back",
+        "_aiohttp", "_behind", "_build", "_context", "_credit", "_eof", "_held", "_is_cut",
+        "_is_full", "_pace", "_peer", "_relay", "_transport", "_whole", "_writer", "handed_back",
         "is_too_slow", "state", "timeouts",
     )  # fmt: skip
 
@@ -100,6 +97,7 @@ class ClientConnection:
         self._transport: asyncio.Transport
         self._peer: str | None = None
         self._eof = False  # the client has closed its side
+        self._is_cut = False  # nothing waits for the client any more
         self._is_full = False  # the client has not taken its answers
         self._held = False  # nothing is read for that reason
         self._aiohttp: AiohttpProtocol | None = None  # made for the first request it gets
@@ -130,8 +128,7 @@ class ClientConnection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
-        self._context.connections.discard(self)
-        self._context.counters.connections -= 1
+        self._context.on_connection_lost(self, self._transport, is_cut=self._is_cut)
         if self._relay is not None:
             self._relay.client_lost()
         if self._aiohttp is not None:
@@ -329,8 +326,8 @@ class ClientConnection:
 
     @property
     def is_answering(self) -> bool:
-        """Whether an answer is not complete, or not all of it is with the kernel."""
-        return self._working() or self._transport.get_write_buffer_size() > 0
+        """Whether an answer is not complete, or the client has not all of it."""
+        return self._working() or unread_bytes(self._transport) > 0
 
     def _takes_too_little(self, now: float, limits: Limits) -> bool:
         grace = GRACE * limits.idle_timeout
@@ -353,6 +350,7 @@ class ClientConnection:
     def abort(self) -> None:
         """Cut the connection: the client must not take what it got for a whole answer."""
         self.state = CLOSING
+        self._is_cut = True
         self._transport.abort()
 
     def _close(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.frontend.answer_recorder import AnswerRecorder
 from nearbucket.frontend.cached_decision import UNRELAYED, EntryBuilder
+from nearbucket.frontend.closing_connection import closing_connection
 from nearbucket.frontend.decider import Decider
 from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.frontend.limits.client_limit import ClientLimit
@@ -43,7 +44,7 @@ class OpenConnection(Protocol):
 
     @property
     def is_answering(self) -> bool:
-        """Whether an answer is not complete."""
+        """Whether an answer is not complete, or the client has not all of it."""
 
     def check(self, now: float) -> None:
         """Once a second, at this monotonic time: end what takes too long."""
@@ -88,7 +89,7 @@ class WorkerContext:
         log: Access log of this process.
         recorder: Counts and logs answers.
         warnings: Logs what fails.
-        connections: Open client connections.
+        connections: Open client connections, in a drain also those that only send their last bytes.
         handshakes: Connections in their TLS handshake.
         client_limit: What is in progress for each network of clients.
         missing_copies: Objects that were asked for, and that their target lacks.
@@ -191,6 +192,18 @@ class WorkerContext:
     def _took_back(self, site: str, region: str) -> bool:
         replicas = self.decider.replicas
         return replicas is not None and replicas.took_back(site, region)
+
+    def on_connection_lost(
+        self, connection: OpenConnection, transport: asyncio.Transport, *, is_cut: bool
+    ) -> None:
+        """A client connection has ended. Unless it ``is_cut``, a drain waits for its last bytes."""
+        self.connections.discard(connection)
+        self.counters.connections -= 1
+        if self.draining and not is_cut:
+            timeout = self.settings.limits.idle_timeout
+            closing = closing_connection(transport, timeout, self.connections.discard)
+            if closing is not None:
+                self.connections.add(closing)
 
     def tick(self) -> None:
         """Once a second: set the clocks, and log how many warnings were left out."""

@@ -5,6 +5,7 @@
 In reading order:
 
 * ``connection_timeouts.py``: how long a connection may wait for its client.
+* ``unread_bytes.py``: how much of what was sent the client has not taken.
 * ``client_limit.py``: the streams and checks in progress for one network of clients.
 * ``stream_limit.py``: how many objects may be streamed at a time.
 * ``client_pace.py``: how much the kernel may keep for a client, by the client's speed.

@@ -5,12 +5,11 @@ The connection is checked once a second, so no connection has timers of its own.
 
 from __future__ import annotations
 
-import fcntl
-import sys
-import termios
 from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING, Final
+
+from nearbucket.frontend.limits.unread_bytes import unread_bytes
 
 if TYPE_CHECKING:
     import asyncio
@@ -78,25 +77,13 @@ class ConnectionTimeouts:
         can write again. A closed connection stays open until the other side closes, too; over TLS
         a pooled client never does.
         """
-        waiting, closing = transport.get_write_buffer_size(), transport.is_closing()
-        if not waiting and not closing:
+        closing = transport.is_closing()
+        if not closing and not transport.get_write_buffer_size():
             self._unread = -1
             return False
-        unread = waiting + _kernel_queue(transport)
+        unread = unread_bytes(transport)
         if unread != self._unread:
             self._unread, self._unread_since = unread, now
         if closing and not unread:
             most = min(most, CLOSE_GRACE)
         return now - self._unread_since > most
-
-
-def _kernel_queue(transport: asyncio.Transport) -> int:
-    """Bytes of a connection that the kernel has and the client has not (SIOCOUTQ)."""
-    sock = transport.get_extra_info("socket")
-    if sock is None:  # of TLS: the connection below is lost, and the transport's end is to come
-        return 0
-    try:
-        packed = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except OSError:  # closed meanwhile
-        return 0
-    return int.from_bytes(packed, sys.byteorder)
