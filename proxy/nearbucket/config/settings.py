@@ -191,7 +191,8 @@ class Limits(Section):
     header_size: Size = 64 * 1024
     """Largest request head, with its request line, from 8KiB to 1MiB; a larger one gets 431."""
     idle_timeout: Duration = 75.0
-    """How long a connection may stay open without a request; longer than the load balancer's."""
+    """How long a connection may stay open without a request, or its client take no byte of an
+    answer; longer than the load balancer's, and than the window steps of slow clients."""
     max_connections: Annotated[int, Field(ge=1), NOT_BOOLEAN] = 20000
     """Client connections of all workers together, TLS handshakes included; further ones get 503, or
     are closed if ``listen.tls`` is set."""
