@@ -296,9 +296,22 @@ class Served:
                     await asyncio.sleep(0.001)
                 log.flush()
 
-    async def drain(self) -> None:
-        """Shut down as at SIGTERM."""
-        await self.worker.drain(self.worker.context.settings.limits.drain_timeout)
+    async def drain(self, seconds: float | None = None) -> int:
+        """Shut down as at SIGTERM, within ``limits.drain_timeout`` or so many seconds.
+
+        Returns:
+            The number of answers that were cut.
+        """
+        limit = self.worker.context.settings.limits.drain_timeout
+        return await self.worker.drain(limit if seconds is None else seconds)
+
+    def begin_drain(self) -> None:
+        """Take no further requests, as at SIGTERM, without an end."""
+        self.worker.context.drain()
+
+    def kept_connections(self) -> int:
+        """Connections that a drain waits for, or closes: open ones, and those being closed."""
+        return len(self.worker.context.connections)
 
     async def settled(self) -> None:
         """Wait until no answer is under way."""

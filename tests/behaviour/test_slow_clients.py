@@ -230,14 +230,14 @@ async def test_a_drain_cuts_a_client_that_does_not_take_what_the_kernel_has(serv
     async with ScriptedS3(short_object()) as server, serve(scripted(server)) as served:
         with closing(await slow_client(served.port)) as client:
             await until(lambda: bool(server.asked) and not served.streams() and not served.unsent())
-            assert await served.worker.drain(0.5) == 1
+            assert await served.drain(0.5) == 1
             assert received(client) < SHORT
 
 
 async def test_a_drain_does_not_wait_for_a_client_that_has_gone(serve: Serve) -> None:
     async with ScriptedS3(short_object()) as server, serve(scripted(server)) as served:
         client = await slow_client(served.port)
-        draining = asyncio.create_task(served.worker.drain(PATIENCE))
+        draining = asyncio.create_task(served.drain(PATIENCE))
         await until(lambda: bool(server.asked) and not served.open_connections())
         assert not draining.done()
         client.close()
@@ -250,7 +250,7 @@ async def test_a_drain_does_not_wait_for_what_was_sent_to_a_connection_that_is_c
     async with ScriptedS3(long_object()) as server, serve(scripted(server)) as served:
         with closing(await slow_client(served.port)):
             await full(served)
-            served.worker.context.drain()
+            served.begin_drain()
             (connection,) = served.client_connections()
             connection.abort()
-            await until(lambda: not served.worker.context.connections)
+            await until(lambda: not served.kept_connections())

@@ -19,7 +19,10 @@ GB = 1 << 30
 PAUSE = 0.6
 """Seconds after which a second request for an object looks as if the client came back: 0.8 in the
 product (``came_back``), less what a request takes."""
-TELLING = frozenset({"target-down", "came-back"})
+TELLING = frozenset({
+    "target-down", "came-back", "not-replicated", "unverified", "unreadable", "absent", "small",
+    "opt-out", "percent", "shadow", "off",
+})  # fmt: skip
 """Reasons of streams that tell the product, too, that the client asks again."""
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
