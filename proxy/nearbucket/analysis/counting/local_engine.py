@@ -108,7 +108,11 @@ class LocalEngine:
             store.add(known)
             told(source.size)
             return
-        whole = merged(list(reduce_parts(source, self.options, told, self.opened, self.ids)))
-        if kept is not None:
-            kept.put(source, whole)
+        parts = reduce_parts(source, self.options, told, self.opened, self.ids)
+        if kept is None:
+            for part in parts:  # of any number
+                store.add(part)
+            return
+        whole = merged(list(parts))
+        kept.put(source, whole)
         store.add(whole)
