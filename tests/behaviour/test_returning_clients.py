@@ -129,6 +129,22 @@ async def test_a_redirect_to_a_copy_that_is_gone_is_not_saved(
             assert world.served.count(*SAVED) == 0
 
 
+async def test_a_redirect_to_a_withdrawn_object_is_not_saved(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recheck_at_once(monkeypatch)
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        assert await world.ask() == "in-region"
+        del world.origin.objects["a.tar.gz"], world.target.objects["a.tar.gz"]
+        world.served.age_redirects(2)
+        assert await world.ask() == "in-region"
+        await until(lambda: world.target.asked["HEAD", "a.tar.gz"] == 2)
+        world.served.age_redirects(2)
+        answer = await world.served.get(PATH, FROM)
+        assert (answer.status, reason(answer)) == (404, "absent")
+        assert world.served.count(*SAVED) == 0
+
+
 async def test_a_download_that_is_resumed_is_saved_once(serve: Serve) -> None:
     async with copies(serve, OBJECTS, redirect=JUDGED) as world:
         for fields in ((), ("Range: bytes=4-",), ("Range: bytes=7-",)):

@@ -46,7 +46,7 @@ CONDITIONS = (
 PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
 _TELLING = STREAMED_INSTEAD | {Reason.CAME_BACK, Reason.TARGET_DOWN}
-"""Reasons of streams that the rule in ``frontend/returning_clients/came_back.py`` uses."""
+"""Reasons of streams that tell whether the client's redirects fail (``returning_clients/``)."""
 
 
 class Handler:
@@ -288,6 +288,8 @@ class _Exchange:
     def _not_found(self, decision: Stream, fields: Fields) -> web.StreamResponse:
         if decision.reason is Reason.NOT_REPLICATED:
             decision = self._decision = replace(decision, reason=Reason.ABSENT)
+        if decision.reason in STREAMED_INSTEAD and self._request.method != "HEAD":
+            self._context.recorder.stream_began(self._entries(), monotonic())
         return self._instead(decision, HTTPStatus.NOT_FOUND, fields)
 
     def _learn(self, decision: Stream, answer: ObjectResponse, asked: float) -> None:
