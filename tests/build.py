@@ -20,6 +20,7 @@ from nearbucket.supervisor.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from nearbucket.regions.ip_ranges import Ranges
 
@@ -112,3 +113,18 @@ def request(
         for name, value in {"host": "dl.example", **fields}.items()
     }
     return Request(method, target, headers, peer)
+
+
+def lone_config(folder: Path) -> Path:
+    """A configuration file for one worker on a free port, which reaches neither S3 nor AWS."""
+    nowhere = {"endpoint": "http://127.0.0.1:9", "credentials": "anonymous"}
+    sections = {
+        "listen": {"host": "127.0.0.1", "port": 0, "workers": 1},
+        "admin": {"port": 0},
+        "limits": {"drain_grace": 0},
+        "regions": {"source": str(folder / "none"), "cache": str(folder / "cache")},
+        "sites": [{"origin": {"bucket": "downloads", "region": "us-east-1", **nowhere}}],
+    }
+    config = folder / "nearbucket.yaml"
+    config.write_text(json.dumps(sections), encoding="utf-8")
+    return config

@@ -51,14 +51,20 @@ def full(pair: tuple[socket.socket, socket.socket]) -> tuple[socket.socket, sock
     return pair
 
 
+def left_of(sock: socket.socket, ended: list[ClosingConnection]) -> ClosingConnection:
+    """What stays of a connection whose transport closes its socket."""
+    closing = closing_connection(Closed(sock), IDLE, ended.append)
+    assert closing is not None
+    sock.close()
+    return closing
+
+
 def test_it_stays_open_while_the_client_takes_bytes_and_ends_when_it_takes_none(
     full: tuple[socket.socket, socket.socket],
 ) -> None:
     sock, client = full
     ended: list[ClosingConnection] = []
-    closing = closing_connection(Closed(sock), IDLE, ended.append)
-    assert closing is not None
-    sock.close()  # as the transport does
+    closing = left_of(sock, ended)
     start = closing._since
     for step in range(1, 4):
         client.recv(8 * BUFFER, socket.MSG_WAITALL)  # more than its kernel holds
@@ -76,9 +82,7 @@ def test_the_client_gets_everything_and_then_the_end(
 ) -> None:
     sock, client = full
     ended: list[ClosingConnection] = []
-    closing = closing_connection(Closed(sock), IDLE, ended.append)
-    assert closing is not None
-    sock.close()
+    closing = left_of(sock, ended)
     while client.recv(1 << 20):
         assert not ended
     while not ended:  # the client's kernel confirms the end at once, or after a moment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build import COMMAND
+from tests.build import COMMAND, lone_config
 
 PATIENCE = 30.0
 
@@ -38,16 +37,7 @@ def status_of(port: int) -> int:
 def test_a_worker_that_dies_is_replaced_where_standard_streams_are_closed(
     tmp_path: Path, closed: str
 ) -> None:
-    config, log = tmp_path / "nearbucket.yaml", tmp_path / "stderr.log"
-    nowhere = {"endpoint": "http://127.0.0.1:9", "credentials": "anonymous"}
-    sections = {
-        "listen": {"host": "127.0.0.1", "port": 0, "workers": 1},
-        "admin": {"port": 0},
-        "limits": {"drain_grace": 0},
-        "regions": {"source": str(tmp_path / "none"), "cache": str(tmp_path / "cache")},
-        "sites": [{"origin": {"bucket": "downloads", "region": "us-east-1", **nowhere}}],
-    }
-    config.write_text(json.dumps(sections), encoding="utf-8")
+    config, log = lone_config(tmp_path), tmp_path / "stderr.log"
     command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "serve", "--config", str(config)]
     with log.open("wb") as errors, subprocess.Popen(command, stderr=errors) as process:
         try:
