@@ -47,15 +47,15 @@ class ClosingConnection:
 
     @property
     def is_answering(self) -> bool:
-        """True: it is closed when the client has the last byte."""
-        return True
+        """Whether the client is there, and has not all of what was sent."""
+        return kernel_queue(self._socket) > 0 and not self._is_lost()
 
     def check(self, now: float) -> None:
         """Close it if the client has everything, has gone, or takes nothing for too long."""
         unread = kernel_queue(self._socket)
         if unread != self._unread:
             self._unread, self._since = unread, now
-        if not unread or now - self._since > self._idle_timeout or self._is_lost():
+        if now - self._since > self._idle_timeout or not self.is_answering:
             self.abort()
 
     def _is_lost(self) -> bool:
