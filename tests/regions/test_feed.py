@@ -104,6 +104,7 @@ async def test_a_good_list_is_published_and_kept_on_disk(source: Source, setting
     assert sorted(path.name for path in settings.cache.parent.iterdir()) == [
         "list.json",
         "list.json.meta",
+        "list.json.prepared",
     ]
 
 

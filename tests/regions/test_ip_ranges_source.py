@@ -11,8 +11,10 @@ from aiohttp import encode_basic_auth, web
 from aiohttp.test_utils import RawTestServer
 
 from nearbucket.errors import RangesError
+from nearbucket.regions import ip_ranges_source, prepared_list
 from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.ip_ranges_source import LARGEST, FetchError, RangesCache, fetch
+from nearbucket.regions.prepared_list import prepare_beside
 from tests.certificates import make_certificate
 from tests.ranges_lists import GOOD, document
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -224,6 +226,48 @@ def test_a_copy_without_a_note_that_fits_is_used_without_a_mark(
     assert (cache.load().ranges.token, cache.load().mark) == (1, None)
 
 
+def test_a_copy_is_read_from_its_prepared_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
+    cache.save(ONE, '"one"', read_ranges(ONE))
+    monkeypatch.setattr(ip_ranges_source, "read_ranges", None)
+    copy = cache.load()
+    assert (copy.ranges, copy.mark) == (read_ranges(ONE), '"one"')
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.unlink(), id="missing"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-1]), id="cut"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-1] + b" "), id="changed"),
+        pytest.param(
+            lambda path: path.write_bytes(prepare_beside(ONE, read_ranges(ONE))),
+            id="of-the-document-before",
+        ),
+    ],
+)
+def test_a_prepared_form_that_does_not_fit_its_copy_is_not_used(
+    spoil: Callable[[Path], object], tmp_path: Path
+) -> None:
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
+    cache.save(TWO, None, read_ranges(TWO))
+    spoil(tmp_path / "list.json.prepared")
+    assert cache.load().ranges == read_ranges(TWO)
+
+
+def test_a_prepared_form_of_another_version_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
+    cache.save(ONE, None, read_ranges(TWO))  # as if that version had read it otherwise
+    assert cache.load().ranges == read_ranges(TWO)
+    monkeypatch.setattr(prepared_list, "__version__", "0.0.9")
+    assert cache.load().ranges == read_ranges(ONE)
+
+
 def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +281,7 @@ def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     with pytest.raises(OSError, match="No space"):
         cache.save(TWO, None, read_ranges(TWO))
     assert cache.load().ranges.token == 1
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_user_without_a_home_has_no_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

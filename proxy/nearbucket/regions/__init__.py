@@ -5,7 +5,7 @@ The lookup does no I/O. Nothing here depends on what an address's region is used
 In reading order:
 
 * ``ip_ranges.py``: checks an ``ip-ranges.json`` document and turns it into rows.
-* ``prepared_list.py``: the rows of the built-in list in a form that is read faster.
+* ``prepared_list.py``: the built-in list and the copy on disk in a form that is read faster.
 * ``region_table.py``: the lookup from an address to its region.
 * ``prefix_tree.py``: the tree in which that lookup searches.
 * ``prefixes.py``: addresses and prefixes as bytes and numbers.

@@ -17,6 +17,7 @@ from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, ProxyError, RangesError
 from nearbucket.regions.built_in_list import built_in_list
 from nearbucket.regions.ip_ranges import read_ranges
+from nearbucket.regions.prepared_list import prepare_beside, read_beside
 
 if TYPE_CHECKING:
     from nearbucket.config.settings import Regions
@@ -50,11 +51,12 @@ class CachedRanges:
 
 
 class RangesCache:
-    """The last good document on disk, and a file ``.meta`` about it.
+    """The last good document on disk, with two files beside it.
 
-    ``.meta`` has the source, because tokens of different sources cannot be compared; the token,
-    because the files are not replaced at one instant; the mark; and whether the document was
-    confirmed by ``ranges update --force``.
+    ``.prepared`` has the same list in the form that ``prepared_list.py`` reads. ``.meta`` has the
+    source, because tokens of different sources cannot be compared; the token, because the files are
+    not replaced at one instant; the mark; and whether the document was confirmed by ``ranges update
+    --force``.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -68,7 +70,8 @@ class RangesCache:
             RangesError: It is not a list, or it is from another source.
         """
         path = _expanded(self._path)
-        ranges, changed = read_ranges(_read(path)), path.stat().st_mtime
+        document, changed = _read(path), path.stat().st_mtime
+        ranges = self._prepared(path, document) or read_ranges(document)
         try:
             meta = json.loads(_beside(path, "meta").read_bytes())
             source, token, mark = without_secrets(meta["source"]), meta["token"], meta["mark"]
@@ -80,6 +83,13 @@ class RangesCache:
         good = token == ranges.token
         usable = mark if good and isinstance(mark, str) else None
         return CachedRanges(ranges, usable, changed, forced=good and forced)
+
+    @staticmethod
+    def _prepared(path: Path, document: bytes) -> Ranges | None:
+        try:
+            return read_beside(document, _read(_beside(path, "prepared")))
+        except (OSError, RangesError):
+            return None
 
     def confirms(self, ranges: Ranges) -> bool:
         """Whether the copy is this list, and was written by ``ranges update --force``."""
@@ -95,6 +105,7 @@ class RangesCache:
         path = _expanded(self._path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, body)
+        _replace(_beside(path, "prepared"), prepare_beside(body, ranges))
         meta = {"source": self._source, "token": ranges.token, "mark": mark, "forced": forced}
         _replace(_beside(path, "meta"), json.dumps(meta).encode())
 

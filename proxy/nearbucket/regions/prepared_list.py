@@ -1,22 +1,27 @@
-"""The built-in list in a form that is read in a third of the time that AWS's document takes.
+"""A list in a form that is read in a fifth of the time that AWS's document takes.
 
 It is JSON with a column for each field of the rows. Nothing in it is checked again, so it is only
-for files that are as trusted as the code: those of the package. ``make ranges`` writes it with
-``python -m nearbucket.regions.prepared_list < ip-ranges.json``.
+for files whose document was checked: that of the built-in list, which ``make ranges`` writes with
+``python -m nearbucket.regions.prepared_list < ip-ranges.json``, and that of the copy on disk, which
+starts with a hash of the document, of itself and of this version.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from nearbucket import __version__
 from nearbucket.regions.ip_ranges import PrefixRow, Ranges, read_ranges
 from nearbucket.regions.prefixes import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_SEAL = 32  # bytes of SHA-256
 
 
 def prepare(ranges: Ranges) -> bytes:
@@ -47,6 +52,25 @@ def read_prepared(prepared: bytes) -> Ranges:
         for row in _rows(family, top["names"], *columns)
     )
     return Ranges(top["token"], top["created"], rows, tuple(top["skipped"]), top["skipped_rows"])
+
+
+def prepare_beside(document: bytes, ranges: Ranges) -> bytes:
+    """The prepared form of a document's list, for a file beside the document."""
+    prepared = prepare(ranges)
+    return _seal(document, prepared) + prepared
+
+
+def read_beside(document: bytes, kept: bytes) -> Ranges | None:
+    """The list of a document, from what ``prepare_beside`` made; None if it is of another one."""
+    seal, prepared = kept[:_SEAL], kept[_SEAL:]
+    return read_prepared(prepared) if seal == _seal(document, prepared) else None
+
+
+def _seal(document: bytes, prepared: bytes) -> bytes:
+    found = hashlib.sha256(__version__.encode())
+    found.update(document)
+    found.update(prepared)
+    return found.digest()
 
 
 def _rows(
