@@ -15,7 +15,7 @@ import pytest
 from nearbucket.config.settings import AWS_LIST, Regions
 from nearbucket.regions import built_in_list as module
 from nearbucket.regions.built_in_list import built_in_list
-from nearbucket.regions.feed import RangesFeed, update
+from nearbucket.regions.feed import RangesFeed, stored_list, update
 from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.ip_ranges_source import RangesCache, ranges_in_use
 from nearbucket.regions.list_guard import RangesUse, RefreshResult, refusal
@@ -75,11 +75,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Regions:
 
 
 class Started:
-    """A feed, and the lists that it published: their tokens, and whether they were built in."""
+    """A feed, and the lists that were used: their tokens, and whether they were built in."""
 
     def __init__(self, settings: Regions, now: float) -> None:
         self.published: list[tuple[int, bool]] = []
         self.feed = RangesFeed(settings, self._take, clock=lambda: now)
+        stored = stored_list(settings)
+        if stored is not None:
+            self.feed.adopt(stored)
+            self._take(stored.ranges)
 
     def _take(self, ranges: Ranges) -> None:
         self.published.append((ranges.token, ranges.built_in))
@@ -104,7 +108,6 @@ async def test_without_a_copy_the_built_in_list_is_used_and_its_age_is_since_its
 ) -> None:
     caplog.set_level(logging.INFO)
     started = Started(settings, NOW)
-    assert await started.feed.load_stored()
     assert started.published == [(RANGES.token, True)]
     assert started.feed.confirmed_at == RANGES.token
     (warning,) = started.feed.warnings()
@@ -130,19 +133,16 @@ async def test_the_first_fetch_ends_it(
     settings: Regions, token: int, result: RefreshResult
 ) -> None:
     started = Started(settings, NOW)
-    await started.feed.load_stored()
     publish(settings, as_of(token))
     assert await started.feed.refresh() is result
     assert started.published == [(RANGES.token, True), (token, False)]
     assert (started.feed.warnings(), started.feed.confirmed_at) == ([], NOW)
     again = Started(settings, NOW)
-    await again.feed.load_stored()
     assert again.published == [(token, False)]
 
 
 async def test_a_first_list_that_would_be_held_back_does_not_replace_it(settings: Regions) -> None:
     started = Started(settings, NOW)
-    await started.feed.load_stored()
     publish(settings, document(row("198.51.100.0/24"), syncToken=str(RANGES.token + 1)))
     assert await started.feed.refresh() is RefreshResult.SHRUNK
     assert started.published == [(RANGES.token, True)]
@@ -164,7 +164,6 @@ async def test_the_newer_one_of_the_copy_and_the_built_in_list_is_used(
 ) -> None:
     keep(settings, as_of(token), NOW - 5)
     started = Started(settings, NOW)
-    assert await started.feed.load_stored()
     assert started.published == [used]
     assert started.feed.confirmed_at == (RANGES.token if used[1] else NOW - 5)
     ranges = ranges_in_use(settings, None)
@@ -176,7 +175,6 @@ async def test_a_copy_that_cannot_be_used_leaves_the_built_in_list(settings: Reg
     settings.cache.parent.mkdir()
     settings.cache.write_bytes(b"{")
     started = Started(settings, NOW)
-    assert await started.feed.load_stored()
     assert started.published == [(RANGES.token, True)]
 
 
@@ -184,4 +182,4 @@ async def test_another_source_than_aws_has_no_built_in_list(tmp_path: Path) -> N
     settings = Regions(source="http://mirror.example/list.json", cache=tmp_path / "list.json")
     assert built_in_list(settings.source) is None
     assert ranges_in_use(settings, None) is None
-    assert not await Started(settings, NOW).feed.load_stored()
+    assert not Started(settings, NOW).published

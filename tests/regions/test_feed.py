@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from nearbucket.config.settings import Regions
-from nearbucket.regions.feed import RangesFeed, update
+from nearbucket.regions.feed import RangesFeed, stored_list, update
 from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.ip_ranges_source import LARGEST
 from nearbucket.regions.list_guard import RangesUse, RefreshResult
@@ -76,7 +76,7 @@ async def settings(source: Source, tmp_path: Path) -> AsyncIterator[Regions]:
 
 
 class Desk:
-    """A feed, the lists that it published, and its clock."""
+    """A feed that starts with the stored list, the lists that were used, and its clock."""
 
     def __init__(self, settings: Regions, patience: float = 10.0) -> None:
         self.published: list[Ranges] = []
@@ -84,6 +84,10 @@ class Desk:
         self.feed = RangesFeed(
             settings, self.published.append, patience=patience, clock=lambda: self.now
         )
+        stored = stored_list(settings)
+        if stored is not None:
+            self.feed.adopt(stored)
+            self.published.append(stored.ranges)
 
     @property
     def tokens(self) -> list[int]:
@@ -132,7 +136,6 @@ async def test_the_etag_survives_a_restart(source: Source, settings: Regions) ->
     await Desk(settings).feed.refresh()
     os.utime(settings.cache, (500, 500))
     desk = Desk(settings)
-    assert await desk.feed.load_stored()
     assert (desk.tokens, desk.feed.confirmed_at) == ([5], 500.0)
     assert await desk.feed.refresh() is RefreshResult.UNCHANGED
     assert (source.asked[-1], desk.tokens, desk.feed.confirmed_at) == ('"five"', [5], 1000.0)
@@ -298,7 +301,6 @@ async def test_without_network_at_start_the_copy_on_disk_serves(
     settings.cache.parent.mkdir()
     settings.cache.write_bytes(listed(3))
     desk = Desk(nowhere)
-    assert await desk.feed.load_stored()
     assert await desk.feed.refresh() is RefreshResult.FAILED
     assert (desk.tokens, desk.feed.confirmed_at) == ([3], settings.cache.stat().st_mtime)
 
@@ -321,7 +323,7 @@ async def test_a_copy_that_cannot_be_used_costs_nothing_but_a_download(
     settings.cache.parent.mkdir()
     spoil(settings.cache)
     desk = Desk(settings)
-    assert not await desk.feed.load_stored()
+    assert not desk.published
     assert ("regions.cache is not used" in caplog.text) is warned
     assert await desk.feed.refresh() is RefreshResult.UPDATED
     assert desk.tokens == [5]

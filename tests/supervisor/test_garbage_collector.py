@@ -17,9 +17,9 @@ from nearbucket.cli.main import main
 from nearbucket.supervisor import prefork
 from nearbucket.supervisor.supervisor import Supervisor
 
-def serve(given):
+def serve(*given):
     print("worker", gc.isenabled(), flush=True)
-    return started(given)
+    return started(*given)
 
 def announce(supervisor, admin):
     print("supervisor", gc.isenabled(), flush=True)

@@ -30,7 +30,7 @@ from nearbucket.supervisor.ipc import (
 from nearbucket.supervisor.pool import worker_pool
 from nearbucket.supervisor.pool.worker_handle import StartedWorker
 from nearbucket.supervisor.prefork import PreforkedWorkers
-from nearbucket.supervisor.snapshot import Snapshot, fingerprint
+from nearbucket.supervisor.snapshot import Snapshot, fingerprint, snapshot_of
 from nearbucket.supervisor.stack_dump import StackDump
 from nearbucket.supervisor.supervisor import Supervisor
 from nearbucket.telemetry.history.missing_copies import MissingCopy
@@ -105,7 +105,9 @@ async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     write(file, "on")
     first = [StartedWorker(cast("Any", worker), worker.end, StackDump()) for worker in workers]
     listeners = [socket.socket() for _ in workers]
-    supervisor = Supervisor(file, load(file), PreforkedWorkers(listeners, first, 0))
+    supervisor = Supervisor(
+        file, snapshot_of(load(file), None), PreforkedWorkers(listeners, first, 0)
+    )
     pool = supervisor._pool
     pool.start()
     running = [asyncio.create_task(worker.run()) for worker in workers]

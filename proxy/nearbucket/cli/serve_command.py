@@ -36,7 +36,9 @@ def serve(
     gc.disable()  # the supervisor enables it when it is ready; there is little garbage before
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
+    from nearbucket.regions.feed import stored_list  # noqa: PLC0415
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
+    from nearbucket.supervisor.snapshot import snapshot_of  # noqa: PLC0415
     from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
     from nearbucket.telemetry.process_log import ProcessLog  # noqa: PLC0415
 
@@ -45,10 +47,12 @@ def serve(
     log = ProcessLog(settings.log.format, "supervisor")
     logging.getLogger().setLevel(settings.log.level.upper())
     try:
-        workers = launch(settings, take_over=take_over)
+        stored = stored_list(settings.regions)
+        snapshot = snapshot_of(settings, stored.ranges if stored else None)
+        workers = launch(snapshot, take_over=take_over)
         log.start()
         try:
-            complete = uvloop.run(Supervisor(config, settings, workers).run())
+            complete = uvloop.run(Supervisor(config, snapshot, workers, stored).run())
         except Exception as error:  # standard error may have no reader: only the log may write
             expected = isinstance(error, ProxyError | OSError)
             _log.critical("%s", error, exc_info=None if expected else error)

@@ -12,13 +12,12 @@ import logging
 import os
 import resource
 import socket
-from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from nearbucket.errors import ConfigError
 from nearbucket.frontend.returning_clients.recent_redirects import SIZE
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.pool.worker_handle import ForkedProcess, StartedWorker
-from nearbucket.supervisor.snapshot import worker_count
 from nearbucket.supervisor.sockets.listener_tls import Certificate
 from nearbucket.supervisor.sockets.port_handover import TakenSockets, take_sockets
 from nearbucket.supervisor.sockets.socket_activation import PassedSockets
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nearbucket.config.settings import Admin, Listen, Settings
+    from nearbucket.supervisor.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +65,10 @@ class PreforkedWorkers(NamedTuple):
     given: GivenSockets = GivenSockets()
 
 
-def launch(settings: Settings, *, take_over: bool = False) -> PreforkedWorkers:
+def launch(snapshot: Snapshot, *, take_over: bool = False) -> PreforkedWorkers:
     """Bind the public port, or get it from another process, and fork the workers.
+
+    They decide by the snapshot, whose table they share with this process until another one comes.
 
     Must be called before there are threads or an event loop, and with the garbage collector off: it
     is on in the workers.
@@ -75,16 +77,17 @@ def launch(settings: Settings, *, take_over: bool = False) -> PreforkedWorkers:
         ConfigError: The certificate or the authorities cannot be used, or the address cannot be
             bound.
     """
+    settings = snapshot.settings
     if settings.listen.tls is not None:
         Certificate(settings.listen.tls)  # an error shows here, and once
-    count = worker_count(settings.listen)
+    count = snapshot.workers
     _raise_file_limit(settings.limits.max_connections, count)
     listeners, given = _listeners(settings, count, take_over=take_over)
     trusted()  # read once for all workers
     gc.freeze()  # a collection writes to every object it visits, which would end its being shared
     memory = os.memfd_create("nearbucket")
     os.ftruncate(memory, SIZE)
-    first = _fork(listeners, memory, settings.log.format, given.sockets)
+    first = _fork(listeners, memory, snapshot, given.sockets)
     return PreforkedWorkers(listeners, first, memory, given)
 
 
@@ -156,7 +159,7 @@ def _beside(first: socket.socket) -> socket.socket:
 def _fork(
     listeners: Sequence[socket.socket],
     memory: int,
-    log_format: Literal["text", "json"],
+    snapshot: Snapshot,
     of_supervisor: Iterable[socket.socket],
 ) -> Sequence[StartedWorker]:
     made: list[StartedWorker] = []
@@ -167,21 +170,22 @@ def _fork(
         pid = os.fork()
         if pid == 0:
             sockets = tuple(listener.detach() for listener in listeners)
+            log_format = snapshot.settings.log.format
             given = Inherited(sockets, slot, theirs.detach(), memory, stack.descriptor, log_format)
-            _be_worker(given, others)
+            _be_worker(given, snapshot, others)
         theirs.close()
-        made.append(StartedWorker(ForkedProcess(pid), ours, stack))
+        made.append(StartedWorker(ForkedProcess(pid), ours, stack, snapshot))
     return made
 
 
-def _be_worker(given: Inherited, others: Iterable[socket.socket]) -> NoReturn:
+def _be_worker(given: Inherited, snapshot: Snapshot, others: Iterable[socket.socket]) -> NoReturn:
     """Run a worker in the forked process, and end the process."""
     status = 1
     gc.enable()
     try:
         for each in others:
             each.close()  # a copy of a channel would keep it open when the supervisor is gone
-        status = serve(given)
+        status = serve(given, snapshot)
     finally:
         os._exit(status)  # without the supervisor's own clean-up
 

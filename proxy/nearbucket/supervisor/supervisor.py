@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.regions.ip_ranges import Ranges
+    from nearbucket.regions.ip_ranges_source import CachedRanges
     from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.history.recent_answers import RecentAnswer
@@ -81,26 +82,27 @@ class Supervisor:
     """
 
     def __init__(
-        self, config: ConfigFile | None, settings: Settings, workers: PreforkedWorkers
+        self,
+        config: ConfigFile | None,
+        snapshot: Snapshot,
+        workers: PreforkedWorkers,
+        stored: CachedRanges | None = None,
     ) -> None:
         """Prepare; ``run`` starts.
 
         Args:
             config: Where the configuration is.
-            settings: The settings read from it.
+            snapshot: The settings read from it, and the stored list.
             workers: The first worker processes.
-
-        Raises:
-            ConfigError: The settings cannot be used.
+            stored: The stored list.
         """
         self._config = source_of(config)
         self._address = workers.listeners[0].getsockname()[:2]
-        snapshot = snapshot_of(settings, None)
         self._observations = Observations(time.time())
         self._use(snapshot, engine_of(snapshot))
-        self._ranges: Ranges | None = None
+        self._ranges = stored.ranges if stored else None
         self._feed = RangesFeed(
-            settings.regions, self._publish, use=lambda: RangesUse.of(self.settings)
+            snapshot.settings.regions, self._publish, use=lambda: RangesUse.of(self.settings)
         )
         self._pool = WorkerPool(workers.listeners, snapshot, workers.first, workers.memory)
         self._origin_check = OriginCheck(self._pool.credentials)
@@ -109,6 +111,9 @@ class Supervisor:
         self._reloads = ReloadHistory()
         self._needs_restart: str | None = None
         self._without_prefixes: list[str] = []
+        if stored is not None:
+            self._feed.adopt(stored)
+            self._note_prefixes()
         self._given = workers.given
         self._shutdown = Shutdown(workers.given, workers.listeners, self._pool)
         self._stop = self._shutdown.requested
@@ -130,7 +135,6 @@ class Supervisor:
             ConfigError: The admin port cannot be opened.
             ProxyError: No worker could start, or none lives long.
         """
-        await self._feed.load_stored()
         listener = self._given.admin or open_listeners(self.settings.admin)[0]
         admin = AdminServer(listener, application(self, self.settings.admin.hosts))
         if self._given.taken is None:
@@ -292,13 +296,16 @@ class Supervisor:
             self._ranges = ranges  # not before the workers have it: /readyz depends on it
             if LISTED_BY(settings) != LISTED_BY(before):
                 self._listings.use(self.settings)
-            self._without_prefixes = [
-                f"{key}: the list of prefixes has no address in this region, so no client is "
-                f"redirected there; {advice}"
-                for key, advice in regions_without_prefixes(settings, ranges).items()
-            ]
-            for warning in self._without_prefixes:
-                _log.warning("%s", warning)
+            self._note_prefixes()
+
+    def _note_prefixes(self) -> None:
+        self._without_prefixes = [
+            f"{key}: the list of prefixes has no address in this region, so no client is "
+            f"redirected there; {advice}"
+            for key, advice in regions_without_prefixes(self.settings, self._ranges).items()
+        ]
+        for warning in self._without_prefixes:
+            _log.warning("%s", warning)
 
     def _use(self, snapshot: Snapshot, engine: Engine) -> None:
         self._snapshot, self.engine = snapshot, engine

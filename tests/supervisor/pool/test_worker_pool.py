@@ -25,6 +25,7 @@ from nearbucket.supervisor.pool import restart_backoff, worker_handle, worker_po
 from nearbucket.supervisor.pool.restart_backoff import FAILURES
 from nearbucket.supervisor.pool.worker_handle import StartedWorker
 from nearbucket.supervisor.pool.worker_pool import WorkerPool
+from nearbucket.supervisor.snapshot import Snapshot
 from nearbucket.supervisor.stack_dump import StackDump
 from tests.build import settings, snapshot
 
@@ -41,12 +42,14 @@ class Process:
 
     Attributes:
         slots: Sockets of other workers that it accepts from.
+        snapshots: Those that it was sent.
         hangs: Whether it says nothing any more.
     """
 
     def __init__(self, *, starts: bool = True, crashes: bool = False, drains: bool = True) -> None:
         self.pid, self.returncode = NO_PROCESS, cast("int | None", None)
         self.slots: frozenset[int] = frozenset()
+        self.snapshots: list[Snapshot] = []
         self.hangs = False
         self._starts, self._crashes, self._drains = starts, crashes, drains
         self._ended = asyncio.Event()
@@ -89,6 +92,8 @@ class Process:
                 return
             if isinstance(message, ServeSockets):
                 self.slots = message.slots
+            if isinstance(message, Snapshot):
+                self.snapshots.append(message)
             if isinstance(message, StatsRequest) and not self.hangs:
                 channel.send(Stats(message.number, {}))
 
@@ -104,18 +109,22 @@ class Pool:
 
     Attributes:
         made: All processes, by socket.
+        snapshot: The first snapshot.
+        forked_with: The snapshot that a new process has from its start.
     """
 
     def __init__(self, *makers: Callable[[], Process]) -> None:
         self.makers = makers
         self.made: list[list[Process]] = [[] for _ in makers]
         self.failed = asyncio.Event()
-        self.pool = WorkerPool([socket.socket() for _ in makers], snapshot(settings()), (), 0)
+        self.snapshot = snapshot(settings())
+        self.forked_with: Snapshot | None = None
+        self.pool = WorkerPool([socket.socket() for _ in makers], self.snapshot, (), 0)
 
     async def start_worker(self, _listeners: object, slot: int, *_more: object) -> StartedWorker:
         made = self.makers[slot]()
         self.made[slot].append(made)
-        return StartedWorker(cast("Any", made), made.end, StackDump())
+        return StartedWorker(cast("Any", made), made.end, StackDump(), self.forked_with)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -150,6 +159,23 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_handle, "SUSPECT_AFTER", 0.2)
     monkeypatch.setattr(worker_handle, "HUNG_AFTER", 0.6)
     monkeypatch.setattr(worker_handle, "START_LIMIT", 0.6)
+
+
+async def test_a_worker_that_was_forked_with_the_snapshot_is_not_sent_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = snapshot(settings(site={"redirect": {"mode": "off"}}))
+    async with pool_of(monkeypatch, Process, Process) as it:
+        it.forked_with = it.snapshot
+        await it.pool.ready(asyncio.Event())
+        (forked,), (other,) = it.made
+        it.forked_with = None
+        forked.kill()
+        await it.until(lambda: len(it.made[0]) == 2 and it.pool.serving == 2)
+        await it.pool.broadcast_snapshot(later)
+        assert not forked.snapshots
+        assert it.made[0][1].snapshots == [it.snapshot, later]
+        assert other.snapshots == [later]
 
 
 def crashing() -> Process:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nearbucket.frontend.returning_clients.stuck_clients import StuckClient
     from nearbucket.policy.explain import Explanation
     from nearbucket.s3.credentials import SdkCredentials
+    from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.telemetry.history.missing_copies import MissingCopy
     from nearbucket.telemetry.metrics import Values
 
@@ -67,11 +68,19 @@ class ForkedProcess:
 
 
 class StartedWorker(NamedTuple):
-    """A worker process, the supervisor's end of the channel to it, and its stack when it hangs."""
+    """A worker process that was started.
+
+    Attributes:
+        process: The process.
+        end: The supervisor's end of the channel to it.
+        stack: Its stack when it hangs.
+        snapshot: What it decides by; None if it waits for a snapshot.
+    """
 
     process: asyncio.subprocess.Process | ForkedProcess
     end: socket.socket
     stack: StackDump
+    snapshot: Snapshot | None = None
 
 
 async def start_worker(

@@ -71,7 +71,8 @@ class WorkerPool:
         self._listeners = listeners
         self._first = dict(enumerate(first))
         self._memory = memory
-        self._encoded = encoded(snapshot)
+        self._snapshot = snapshot
+        self._encoded: bytes | None = None  # made for the first worker that needs it
         self._log_format = snapshot.settings.log.format
         self.credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
         self._workers: dict[int, WorkerHandle] = {}
@@ -175,8 +176,8 @@ class WorkerPool:
         Raises:
             ProxyError: A worker cannot apply it; all of them use the snapshot before again.
         """
-        before, data = self._encoded, await in_background(encoded, snapshot)
-        self._send_snapshot(data)
+        before = self._snapshot, self._encoded
+        self._send_snapshot(snapshot, await in_background(encoded, snapshot))
         for _ in range(APPLY_ATTEMPTS):
             workers = [worker for worker in self._workers.values() if not worker.is_silent]
             await self._ask(workers)  # they handle messages in order: who answers has applied it
@@ -188,14 +189,19 @@ class WorkerPool:
             if worker.refusal
         ]
         if refusals:
-            self._send_snapshot(before)
+            self._send_snapshot(*before)
             raise ProxyError("; ".join(refusals))
 
-    def _send_snapshot(self, data: bytes) -> None:
-        self._encoded = data
+    def _send_snapshot(self, snapshot: Snapshot, data: bytes | None) -> None:
+        self._snapshot, self._encoded = snapshot, data
         for worker in self._workers.values():
             worker.refusal = ""
-            worker.channel.send_encoded(data)
+            worker.channel.send_encoded(self._snapshot_message())
+
+    def _snapshot_message(self) -> bytes:
+        if self._encoded is None:
+            self._encoded = encoded(self._snapshot)
+        return self._encoded
 
     def broadcast_batch(self, batch: CatalogBatch) -> None:
         """Tell every worker that runs now what a bucket holds, unless it has stopped reading."""
@@ -350,7 +356,8 @@ class WorkerPool:
         )
         channel = await Channel.over(started.end)
         worker = WorkerHandle(started, channel, self.credentials, self._pass_on)
-        worker.channel.send_encoded(self._encoded)
+        if started.snapshot is not self._snapshot:
+            worker.channel.send_encoded(self._snapshot_message())
         worker.channel.send(ServeSockets(self._shared))
         self._workers[slot] = worker
         if self._drain is not None:

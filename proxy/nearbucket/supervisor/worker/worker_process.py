@@ -200,11 +200,11 @@ class _MessageHandler:
         return draining.result()
 
 
-async def _run(given: Inherited) -> int:
+async def _run(given: Inherited, snapshot: Snapshot | None) -> int:
     """Run a worker until the supervisor sends ``Drain`` or is gone; the exit code."""
     listeners = {slot: _listener(number) for slot, number in enumerate(given.listeners)}
     channel = await Channel.over(socket.socket(fileno=given.channel))
-    first = await channel.receive()
+    first = snapshot or await channel.receive()
     if not isinstance(first, Snapshot):
         return 0
     logging.getLogger().setLevel(first.settings.log.level.upper())
@@ -248,8 +248,13 @@ async def _send_heartbeats(channel: Channel) -> None:
         await asyncio.sleep(HEARTBEAT)
 
 
-def serve(given: Inherited) -> int:
-    """Run a worker in this process; returns the exit code."""
+def serve(given: Inherited, snapshot: Snapshot | None = None) -> int:
+    """Run a worker in this process; returns the exit code.
+
+    Args:
+        given: What it has from the supervisor.
+        snapshot: What it decides by at first; by default, what the supervisor sends.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A terminal or orchestrator may signal the whole group: only the supervisor acts.
         signal.signal(number, signal.SIG_IGN)
@@ -258,7 +263,7 @@ def serve(given: Inherited) -> int:
     log.start()
     logging.getLogger().setLevel(logging.INFO)
     try:
-        return uvloop.run(_run(given))
+        return uvloop.run(_run(given, snapshot))
     except BaseException:
         _log.exception("the worker failed")
         return 1
