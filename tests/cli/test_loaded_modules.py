@@ -67,6 +67,11 @@ def test_a_start_loads_nothing_that_only_other_commands_need(steps: dict[str, se
         assert not not_needed & set(loaded.split()), step
 
 
+def test_pydantic_looks_for_no_plugins() -> None:
+    loading = "import nearbucket.config.settings\nfrom pydantic.plugin import _loader"
+    assert _said_by(f"{loading}\nprint(_loader._plugins)") == ["None"]
+
+
 @pytest.mark.parametrize(
     ("module", "not_needed"),
     [

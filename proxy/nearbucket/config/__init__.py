@@ -19,3 +19,8 @@ In reading order:
 * ``json_schema/``: the JSON Schema of the settings, and the messages about wrong settings.
 * ``named_files.py``: which files that a configuration names cannot be read.
 """
+
+import os
+
+# else pydantic reads the metadata of all installed packages, to find plugins; none is used here
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

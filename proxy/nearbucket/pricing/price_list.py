@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GB_PER_TB = 1024.0
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time, where it was built
 
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -107,7 +108,7 @@ def _built_in() -> PriceList:
 
 def _list_prices() -> dict[str, Any]:
     text = files("nearbucket").joinpath("pricing/list_prices.yaml").read_text("utf-8")
-    prices: dict[str, Any] = yaml.safe_load(text)
+    prices: dict[str, Any] = yaml.load(text, _LOADER)  # noqa: S506  # it is a safe one
     return prices
 
 
