@@ -38,7 +38,7 @@ class BucketListings:
     def use(self, settings: Settings) -> None:
         """List the buckets of these settings from now on, and no others."""
         self.stop()
-        told, self.warm_up = (self._pool.broadcast_batch, self._count), None
+        told, self.warm_up = (self._pool.broadcast, self._count), None
         if settings.catalog.warm_up == "list":
             self.warm_up = WarmUp(settings, *told)
             self._tasks.append(asyncio.create_task(self.warm_up.run()))

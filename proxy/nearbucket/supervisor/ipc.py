@@ -16,6 +16,7 @@ import io
 import pickle
 import struct
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nearbucket.replicas.object_version import CatalogBatch, VersionReport
@@ -160,6 +161,22 @@ def encoded(message: Message) -> bytes:
         body.seek(0)
         body.truncate()
     return bytes(frames)
+
+
+class SnapshotMessage:
+    """A snapshot, and its bytes once they are needed.
+
+    Attributes:
+        snapshot: The snapshot.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The bytes; the first time as slow as ``encoded``."""
+        return encoded(self.snapshot)
 
 
 class Channel:

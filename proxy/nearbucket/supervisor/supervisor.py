@@ -110,10 +110,9 @@ class Supervisor:
         self._swapping, self._reloading_in_turn = asyncio.Lock(), asyncio.Lock()
         self._reloads = ReloadHistory()
         self._needs_restart: str | None = None
-        self._without_prefixes: list[str] = []
         if stored is not None:
             self._feed.adopt(stored)
-            self._note_prefixes()
+        self._note_prefixes()
         self._given = workers.given
         self._shutdown = Shutdown(workers.given, workers.listeners, self._pool)
         self._stop = self._shutdown.requested

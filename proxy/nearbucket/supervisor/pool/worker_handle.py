@@ -133,7 +133,7 @@ class WorkerHandle:
         started: StartedWorker,
         channel: Channel,
         credentials: SdkCredentials,
-        on_report: Callable[[Channel, VersionReport], None],
+        on_report: Callable[[VersionReport, Channel], None],
     ) -> None:
         self.process = started.process
         self.channel = channel
@@ -171,7 +171,7 @@ class WorkerHandle:
                     if waiting is not None and not waiting.done():
                         waiting.set_result(explanation)
                 case VersionReport() as report:
-                    self._on_report(self.channel, report)
+                    self._on_report(report, self.channel)
                 case CredentialsRequest():
                     self._sending_credentials = asyncio.create_task(self._send_credentials())
         await self._answered(LAST_STATS)  # ends all waits for this worker

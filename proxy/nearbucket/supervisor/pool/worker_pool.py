@@ -13,6 +13,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ProxyError
@@ -23,6 +24,7 @@ from nearbucket.supervisor.ipc import (
     Drain,
     ExplainRequest,
     ServeSockets,
+    SnapshotMessage,
     StatsRequest,
     encoded,
 )
@@ -71,8 +73,7 @@ class WorkerPool:
         self._listeners = listeners
         self._first = dict(enumerate(first))
         self._memory = memory
-        self._snapshot = snapshot
-        self._encoded: bytes | None = None  # made for the first worker that needs it
+        self._message = SnapshotMessage(snapshot)
         self._log_format = snapshot.settings.log.format
         self.credentials = SdkCredentials()  # of all workers: the SDK takes 8 MiB of memory
         self._workers: dict[int, WorkerHandle] = {}
@@ -176,8 +177,9 @@ class WorkerPool:
         Raises:
             ProxyError: A worker cannot apply it; all of them use the snapshot before again.
         """
-        before = self._snapshot, self._encoded
-        self._send_snapshot(snapshot, await in_background(encoded, snapshot))
+        before, message = self._message, SnapshotMessage(snapshot)
+        await in_background(attrgetter("encoded"), message)
+        self._send_snapshot(message)
         for _ in range(APPLY_ATTEMPTS):
             workers = [worker for worker in self._workers.values() if not worker.is_silent]
             await self._ask(workers)  # they handle messages in order: who answers has applied it
@@ -189,33 +191,23 @@ class WorkerPool:
             if worker.refusal
         ]
         if refusals:
-            self._send_snapshot(*before)
+            self._send_snapshot(before)
             raise ProxyError("; ".join(refusals))
 
-    def _send_snapshot(self, snapshot: Snapshot, data: bytes | None) -> None:
-        self._snapshot, self._encoded = snapshot, data
+    def _send_snapshot(self, message: SnapshotMessage) -> None:
+        self._message = message
         for worker in self._workers.values():
             worker.refusal = ""
-            worker.channel.send_encoded(self._snapshot_message())
+            worker.channel.send_encoded(message.encoded)
 
-    def _snapshot_message(self) -> bytes:
-        if self._encoded is None:
-            self._encoded = encoded(self._snapshot)
-        return self._encoded
-
-    def broadcast_batch(self, batch: CatalogBatch) -> None:
-        """Tell every worker that runs now what a bucket holds, unless it has stopped reading."""
-        data = encoded(batch)
-        for worker in self._workers.values():
-            if not worker.channel.is_behind:
-                worker.channel.send_encoded(data)
-
-    def _pass_on(self, sender: Channel, report: VersionReport) -> None:
-        """Tell the other workers what one has learned of an object.
+    def broadcast(
+        self, message: CatalogBatch | VersionReport, sender: Channel | None = None
+    ) -> None:
+        """Tell every worker that runs now, but the sender, what is known of objects.
 
         One that has stopped reading is not told: its own checks show the change to it later.
         """
-        data = encoded(report)
+        data = encoded(message)
         for worker in self._workers.values():
             if worker.channel is not sender and not worker.channel.is_behind:
                 worker.channel.send_encoded(data)
@@ -355,9 +347,9 @@ class WorkerPool:
             self._listeners, slot, self._memory, self._log_format
         )
         channel = await Channel.over(started.end)
-        worker = WorkerHandle(started, channel, self.credentials, self._pass_on)
-        if started.snapshot is not self._snapshot:
-            worker.channel.send_encoded(self._snapshot_message())
+        worker = WorkerHandle(started, channel, self.credentials, self.broadcast)
+        if started.snapshot is not self._message.snapshot:
+            worker.channel.send_encoded(self._message.encoded)
         worker.channel.send(ServeSockets(self._shared))
         self._workers[slot] = worker
         if self._drain is not None:
