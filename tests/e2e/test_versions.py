@@ -231,5 +231,5 @@ async def test_of_many_downloads_in_ranges_at_a_change_none_is_mixed(
             await asyncio.gather(*clients)
             found += downloads.versions
             assert {versions[0] for versions in downloads.versions} == {1, 2}
-    assert len(found) > 50
+    assert len(found) >= 20
     assert [versions for versions in found if len(set(versions)) > 1] == []

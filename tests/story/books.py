@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.story.clients import REDIRECTS
 from tests.story.world import CDN_PER_GB
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class Books(NamedTuple):
         streamed: Bytes from the origin: by the metrics, by the log, and as clients received them.
         saved: Bytes that clients got at the target: as the dollars of the metrics say, and in
             truth.
-        dead: Bytes of redirects that led nowhere. They count as saved if the client did not come
-            back, and until later savings have paid for them.
+        dead: Bytes of redirects that led nowhere, or that the client did not follow. They count as
+            saved if it did not come back, and until later savings have paid for them.
         repeated: Bytes that clients got by a redirect and asked for again, with no other redirect
             between. They look as if the redirect had failed, so they need not count as saved.
     """
@@ -151,7 +152,7 @@ def _books(stage: Stage, figures: dict[str, float], log: list[Line]) -> Books:
         sum(
             stage.histories[each.key].size if each.key in stage.histories else 0
             for each in answered
-            if each.answer.dead
+            if each.answer.dead or (each.answer.host_status in REDIRECTS and not each.follows)
         ),
         _repeated(answered),
     )
