@@ -125,6 +125,7 @@ def test_without_a_configuration_it_is_in_shadow_mode_and_has_the_hosts_of_the_l
     assert site.redirect.mode == "shadow"
     assert set(site.hosts) == {"dl.example.com", "b.example"}
     assert "# Begin with redirect.mode: shadow, which only counts." in found.yaml
+    assert "# Behind a load balancer or CDN, also set client_address: " in found.yaml
     path = tmp_path / "nearbucket.yaml"
     path.write_text(found.yaml, encoding="utf-8")
     assert check(path).code == 0

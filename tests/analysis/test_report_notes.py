@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +21,13 @@ from nearbucket.analysis.answers import (
     WhatIf,
 )
 from nearbucket.analysis.policies.recommendation import NothingRecommended
-from nearbucket.analysis.report_notes import report_notes
+from nearbucket.analysis.report_notes import _OWN_USD, report_notes
 from nearbucket.config.prices import GB, Prices
 from nearbucket.pricing.bill import Usage
 from nearbucket.pricing.tariff import tariff
 from tests.build import settings
 
+MONEY = Path(__file__).parents[2] / "docs" / "money.md"
 TB = 1024.0
 SCOPE = Scope(1, 1, {}, None, None, 14.0, (), "2026-11")
 COUNTS = Counts(
@@ -41,7 +43,7 @@ def notes(plan: str = "payg", tb: float = 65, removed: float = 0, **odd: Any) ->
             odd.get("counts", COUNTS),
             odd.get("by") or tariff(Prices(plan=plan, cdn_per_gb=odd.get("own_price"))),
             Usage({"north-america": tb * TB}),
-            WhatIf("*", 1, removed * TB * GB, 1, odd.get("saving", 100.0)),
+            WhatIf("*", 1, removed * TB * GB, 1, odd.get("saving", 0.0)),
             odd.get("advice"),
             odd.get("own"),
         )
@@ -49,18 +51,19 @@ def notes(plan: str = "payg", tb: float = 65, removed: float = 0, **odd: Any) ->
 
 
 def test_a_flat_rate_plan_comes_first() -> None:
-    first, nat = notes("flat:premium-75", removed=30)
+    first, own, nat = notes("flat:premium-75", removed=30, saving=100.0)
     assert first == (
         "With the flat-rate plan Premium 75 TB, redirects save only what a smaller plan costs "
         "less: 65 TB a month need the plan of 1,450 USD, and 35 TB that of 1,000 USD. The plan "
         "has to be changed for it."
     )
+    assert own.startswith("What nearbucket itself costs is not subtracted: about 74 USD a month")
     assert nat.startswith("Clients behind a NAT gateway")
 
 
 @pytest.mark.parametrize(("plan", "tb"), [("flat:premium-50", 40), ("flat:pro", 40)])
 def test_a_plan_that_stays_saves_nothing(plan: str, tb: float) -> None:
-    first, _ = notes(plan, tb=tb, removed=30)
+    first, *_ = notes(plan, tb=tb, removed=30)
     assert re.search(r"save nothing: it costs [\d,]+ USD with 10 TB a month, as with 40 TB", first)
 
 
@@ -87,7 +90,7 @@ def test_a_plan_that_costs_more_than_what_redirects_leave_is_told_without_a_verd
 
 @pytest.mark.parametrize("odd", [{"tb": 700}, {"own_price": 0.05}], ids=str)
 def test_where_no_plan_fits_or_the_price_is_the_users_own_no_plan_is_told(odd: Any) -> None:
-    assert len(notes(**odd)) == 1
+    assert not [each for each in notes(**odd) if "plan" in each]
 
 
 def test_why_no_policy_is_recommended_is_told() -> None:
@@ -96,12 +99,40 @@ def test_why_no_policy_is_recommended_is_told() -> None:
     assert found[1:] == notes(tb=700)
 
 
+def test_a_log_of_less_than_a_day_says_so_first_and_chooses_no_plan() -> None:
+    short = replace(SCOPE, days=1 / 1440)
+    first, *others = notes(tb=200, scope=short)
+    assert first.startswith("A log of 1 minute is no evidence for a month")
+    assert not [each for each in others if "plan" in each]
+
+
+@pytest.mark.parametrize(
+    ("saving", "verdict"),
+    [(0.0, None), (42.83, ", more than this policy saves."), (100.0, "a load balancer.")],
+)
+def test_what_nearbucket_itself_costs_is_told_with_a_saving(
+    saving: float, verdict: str | None
+) -> None:
+    found = [each for each in notes(saving=saving) if each.startswith("What nearbucket itself")]
+    assert [verdict in each for each in found if verdict] == [True] * (verdict is not None)
+
+
+def test_it_is_what_the_page_on_money_says() -> None:
+    rows = MONEY.read_text(encoding="utf-8").splitlines()
+    tasks, balancer = (
+        int(row.split("|")[2].split(",")[0])
+        for row in rows
+        if row.startswith(("| two tasks on Fargate", "| load balancer |"))
+    )
+    assert tasks + balancer == _OWN_USD
+
+
 @pytest.mark.parametrize(
     ("days", "text"),
     [
-        (1.5, "are no evidence"),
-        (2.9999, "do not tell weekends"),
-        (7.0, "do not tell weekends"),
+        (1.5, "is no evidence"),
+        (2.9999, "does not tell weekends"),
+        (7.0, "does not tell weekends"),
         (13.99, None),
     ],
 )

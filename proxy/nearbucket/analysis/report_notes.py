@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nearbucket.pricing.tariff import Tariff
 
 _FEWEST_DAYS, _FORTNIGHT = 3, 14
+_OWN_USD = 74
+"""A month of two Fargate tasks and a load balancer (``docs/costs.py``)."""
 _NAT = (
     "Clients behind a NAT gateway pay it per GB for S3 as for the CDN, unless their subnets have "
     "the S3 gateway endpoint, which is free: then a redirect saves them that, too."
@@ -73,22 +75,23 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     removed, saving = best.bytes_month, best.saving_usd_month
     total = sum(usage.gb.values())
     left = max(0.0, total - removed / GB)
+    plan: Iterator[str] = iter(())
     if tariff.steps:
         plan = _flat_rate(tariff, total, left)
-    elif tariff.plan == PAY_AS_YOU_GO and tariff.cdn_per_gb is None:
+    elif tariff.plan == PAY_AS_YOU_GO and tariff.cdn_per_gb is None and scope.days >= 1:
         plan = _pay_as_you_go(tariff, usage, saving)
-    else:
-        plan = iter(())
     volume = _volume(scope, counts, tariff)
     moved = _redirected(counts)
     return (
         *moved,
         *_of_s3(scope),
         *_empty_days(scope, counts),
+        *_too_short(scope),
         *plan,
         *none,
+        *_own_costs(saving),
         *volume,
-        *_evidence(scope),
+        *_less_than_a_fortnight(scope),
         *_gaps(counts, own),
         _NAT,
     )
@@ -215,12 +218,31 @@ def _volume(scope: Scope, counts: Counts, tariff: Tariff) -> Iterator[str]:
         )
 
 
-def _evidence(scope: Scope) -> Iterator[str]:
-    days = f"{days_text(scope.days)} of logs"
+def _too_short(scope: Scope) -> Iterator[str]:
     if round(scope.days) < _FEWEST_DAYS:
-        yield f"{days} are no evidence for a month: their traffic may never return. Take two weeks."
-    elif round(scope.days) < _FORTNIGHT:
-        yield f"{days} do not tell weekends from weekdays, nor what is usual. Take two weeks."
+        yield (
+            f"A log of {days_text(scope.days)} is no evidence for a month: its traffic may never "
+            "return. Take two weeks."
+        )
+
+
+def _less_than_a_fortnight(scope: Scope) -> Iterator[str]:
+    if _FEWEST_DAYS <= round(scope.days) < _FORTNIGHT:
+        yield (
+            f"A log of {days_text(scope.days)} does not tell weekends from weekdays, nor what is "
+            "usual. Take two weeks."
+        )
+
+
+def _own_costs(saving: float) -> Iterator[str]:
+    """On what a saving is not yet free of."""
+    if saving <= 0:
+        return
+    more = ", more than this policy saves" if saving < _OWN_USD else ""
+    yield (
+        f"What nearbucket itself costs is not subtracted: about {_OWN_USD} USD a month for two "
+        f"tasks on Fargate and a load balancer{more}. As a CloudFront Function it needs neither."
+    )
 
 
 def _gaps(counts: Counts, own: Settings | None) -> Iterator[str]:

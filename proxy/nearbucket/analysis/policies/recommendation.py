@@ -26,6 +26,7 @@ from nearbucket.analysis.policies.recommended_config import (
 )
 from nearbucket.analysis.policies.recommended_lines import RecommendationReasons
 from nearbucket.analysis.policies.what_if import PolicyForecast, month_bill
+from nearbucket.config.settings import ClientAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +109,9 @@ def recommend(  # noqa: PLR0913  # what a recommendation depends on
 
 
 _SHADOW = "Begin with redirect.mode: shadow, which only counts. With on, it redirects."
+_CLIENT_ADDRESS = (
+    "Behind a load balancer or CDN, also set client_address: else all clients have its address.",
+)
 
 
 class _Fit(NamedTuple):
@@ -168,5 +172,6 @@ def _yaml(settings: Settings, recommended: Recommendation, days: float) -> str:
         "Put in the names of your buckets, and fill them with nearbucket sync.",
         *((_SHADOW,) if settings.sites[0].redirect.mode == "shadow" else ()),
         *([f"This is the first site: keep those for {others}."] if others else ()),
+        *(_CLIENT_ADDRESS if settings.client_address == ClientAddress() else ()),
     )
     return recommended_yaml(settings, heading)
