@@ -177,8 +177,8 @@ def test_a_target_that_is_its_origin_needs_nothing(sync: Sync) -> None:
 @pytest.mark.parametrize(
     ("change", "options", "code", "says"),
     [
-        pytest.param({}, ["--region", "eu-west-1"], 2, "--region eu-west-1: there is", id="region"),
-        pytest.param({}, ["--site", "x"], 2, "--site x: there is *", id="site"),
+        pytest.param({}, ["--region", "eu-west-1"], 2, "eu-west-1: not configured", id="region"),
+        pytest.param({}, ["--site", "x"], 2, "--site x: not configured; choose from: *", id="site"),
         pytest.param({"bucket": "nonesuch"}, [], 2,
                      "sites.*.targets.us-west-2: bucket nonesuch/", id="no bucket"),
         pytest.param({"bucket": "sync-origin", "prefix": ""}, [], 2,

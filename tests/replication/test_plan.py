@@ -62,9 +62,12 @@ def test_site_and_region_narrow_the_choice() -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"sites": ["b"]}, r"--site b: there is \*"),
-        ({"sites": ["*", "b"]}, r"--site b: there is \*"),
-        ({"regions": ["eu-west-2"]}, "--region eu-west-2: there is us-east-1 us-west-2 eu-west-1"),
+        ({"sites": ["b"]}, r"--site b: not configured; choose from: \*"),
+        ({"sites": ["*", "b"]}, r"--site b: not configured; choose from: \*"),
+        (
+            {"regions": ["eu-west-2"]},
+            "--region eu-west-2: not configured; choose from: us-east-1 us-west-2 eu-west-1",
+        ),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known(asked: dict[str, Any], says: str) -> None:
@@ -74,7 +77,9 @@ def test_an_unknown_name_is_answered_with_the_known(asked: dict[str, Any], says:
 
 def test_a_region_of_several_sites_is_named_once() -> None:
     sites = [{"hosts": [host], "targets": {"us-west-2": WEST}} for host in ("a", "b")]
-    with pytest.raises(ConfigError, match=r"--region eu-west-2: there is us-west-2$"):
+    with pytest.raises(
+        ConfigError, match=r"--region eu-west-2: not configured; choose from: us-west-2$"
+    ):
         plan(*sites, regions=["eu-west-2"])
 
 

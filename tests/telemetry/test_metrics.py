@@ -310,6 +310,7 @@ def test_a_dashboards_series_start_at_zero() -> None:
         "nearbucket_redirects_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
         "nearbucket_redirected_bytes_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
         "nearbucket_saved_usd_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
+        "nearbucket_origin_resumes_total": {("*",): 0},
         "nearbucket_shadow_bytes_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
         "nearbucket_shadow_usd_total": {("*", "us-east-1"): 0, ("*", "us-west-2"): 0},
         "nearbucket_host_requests_total": {

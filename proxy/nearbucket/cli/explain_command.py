@@ -134,7 +134,8 @@ def _asked(live: str, query: ExplainQuery) -> dict[str, Any]:
         raise ConfigError(f"--live {live}: status {error.code}: {said}{hint}") from None
     except (URLError, OSError) as error:
         why = getattr(error, "reason", error)
-        raise OriginError(503, f"--live {live}: cannot be reached: {why}") from None
+        advice = "start `nearbucket serve`, or give the address of its admin port"
+        raise OriginError(503, f"--live {live}: cannot be reached: {why}; {advice}") from None
     except (HTTPException, ValueError, KeyError, TypeError):
         raise ConfigError(f"--live {live}: this is not nearbucket's admin port") from None
     return found

@@ -73,7 +73,7 @@ def _refuse_unknown(option: str, asked: Iterable[str], known: Sequence[str]) -> 
     for name in asked:
         if name not in known:
             names = " ".join(dict.fromkeys(known))  # two sites may have targets in one region
-            raise ConfigError(f"{option} {name}: there is {names or 'none'}")
+            raise ConfigError(f"{option} {name}: not configured; choose from: {names or 'none'}")
 
 
 def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:

@@ -370,6 +370,7 @@ def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
     """The series that there are from the start: each metric's name, and values of its labels."""
     for site in settings.sites:
         yield "nearbucket_streams_refused_total", site.name
+        yield "nearbucket_origin_resumes_total", site.name
         for region in site.targets:
             yield from ((name, site.name, region) for name in (*_OF_TARGETS, *_SHADOW))
         if site.failover:

@@ -42,7 +42,7 @@ _TEXT = """\
 #   nearbucket serve --config {file}
 #       runs the proxy
 #
-# Every other setting has a default: see docs/settings.md, or config/nearbucket.example.yaml.
+# Every other setting has a default: `nearbucket config schema` lists them all.
 
 client_address:
   # The address of the socket. Behind a load balancer or CDN every client has its address: then
