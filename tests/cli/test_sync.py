@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
+from tests.build import COMMAND
 from tests.cli.conftest import TITLE, write
 
 if TYPE_CHECKING:
@@ -166,6 +168,15 @@ def test_only_delete_deletes(sync: Sync) -> None:
     assert sync.held() == ["old.tar.gz", "old.txt"]
     assert "deleted\t1" in sync("--delete").out
     assert sync.held() == ["old.txt"]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_objects_are_copied_where_a_standard_stream_is_closed(sync: Sync, closed: str) -> None:
+    sync.put("a.tar.gz")
+    config = write(sync.folder / "n.yaml", sites=[sync.site()])
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "sync", "--config", config]
+    ended = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr, sync.held()) == (0, b"", ["a.tar.gz"])
 
 
 def test_a_target_that_is_its_origin_needs_nothing(sync: Sync) -> None:

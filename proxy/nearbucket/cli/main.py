@@ -7,6 +7,7 @@ service that is needed cannot be reached.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from functools import cache
 from importlib import import_module
@@ -101,6 +102,8 @@ def command_line(word: str | None = None) -> Callable[[], Any]:
 
 def main() -> None:
     """Run the command line; errors end it with a message, with ``--json`` also as JSON."""
+    if None in {sys.stdin, sys.stdout, sys.stderr}:
+        _open_standard_streams()
     try:
         command_line(*sys.argv[1:2])()
     except (ProxyError, OSError) as error:
@@ -111,3 +114,17 @@ def main() -> None:
         if "--json" in sys.argv and isinstance(error, ProxyError):
             print_json({"errors": lines})  # a program reads standard output
         sys.exit(exit_code(error))
+
+
+def _open_standard_streams() -> None:
+    """Open the standard streams that the caller has closed, on /dev/null.
+
+    Otherwise printing would fail, and a socket of ``serve`` would get such a number, and lose it in
+    a worker that replaces another: that is a new process with standard streams of its own.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  # standard error
+        os.set_inheritable(descriptor, True)  # noqa: FBT003  # the standard library's signature
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

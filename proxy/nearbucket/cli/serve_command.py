@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 from typing import Annotated
 
 import typer
@@ -32,7 +31,6 @@ def serve(
 
     Exit code 1 if the drain had to cut answers.
     """
-    _open_standard_streams()
     gc.disable()  # the supervisor enables it when it is ready; there is little garbage before
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
@@ -61,14 +59,3 @@ def serve(
         log.close()
     if not complete:
         raise typer.Exit(NEEDS_ATTENTION)
-
-
-def _open_standard_streams() -> None:
-    """Open the standard streams that the caller has closed, on /dev/null.
-
-    Otherwise a listening socket would get such a number, and lose it in a worker that replaces
-    another: that is a new process with standard streams of its own.
-    """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  # standard error
-        os.set_inheritable(descriptor, True)  # noqa: FBT003  # the standard library's signature
-    os.close(descriptor)
