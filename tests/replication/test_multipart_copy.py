@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.replication.conftest import World
+    from tests.replication.watched import Asked
 
 EARLIER = datetime.now(UTC) - timedelta(hours=1)
 SIZES = (5 * MIB, 3)
@@ -105,6 +106,16 @@ class Unfinished:
         for number, body in enumerate(bodies, 1):
             await self.world.put_part(asked, upload, number, body)
 
+    async def abort(self) -> None:
+        """Abort all unfinished uploads: after that, S3 answers as for completed ones."""
+        client, bucket = self.world.client, self.world.target.entry.bucket
+        prefix = self.world.target.entry.prefix
+        found = await client.list_multipart_uploads(Bucket=bucket, Prefix=prefix)
+        for each in found.get("Uploads", ()):
+            await client.abort_multipart_upload(
+                Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"]
+            )
+
     async def copied(self, modified: datetime = EARLIER) -> list[int]:
         """Copy the object as if it had been written then; returns the numbers of copied parts."""
         head = await self.world.client.head_object(**self.world.origin.arguments("a.tar.xz"))
@@ -175,18 +186,53 @@ async def test_parts_of_other_bytes_show_before_anything_is_completed(
     assert await unfinished.world.in_step()
 
 
-async def test_an_upload_that_another_run_completed_is_no_failure(unfinished: Unfinished) -> None:
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        pytest.param("UploadPartCopy", 2, id="while parts are copied"),
+        pytest.param("POST Upload", 0, id="before this one completes it"),
+    ],
+)
+async def test_an_upload_that_another_run_completed_is_no_failure(
+    unfinished: Unfinished, name: str, part: int
+) -> None:
     """S3 forgets an upload when it is complete, so a second run finds none."""
-    done = iter(["NoSuchUpload"])
-    unfinished.world.watched.refuse = lambda asked: (
-        next(done, None) if asked.name == "POST Upload" else None
-    )
     await unfinished.world.client.copy_object(
         **unfinished.world.origin.copy_source("a.tar.xz"),
         **unfinished.world.target.arguments("a.tar.xz"),
     )
-    head = await unfinished.world.client.head_object(
-        **unfinished.world.origin.arguments("a.tar.xz")
-    )
-    what = ListedObject("a.tar.xz", head["ContentLength"], head["ETag"].strip('"'), EARLIER)
-    assert await unfinished.copier.copy(what, lambda _: None) == what.etag
+    await unfinished.upload(GOOD[:1])
+
+    async def complete(asked: Asked) -> None:
+        if (asked.name, asked.part) == (name, part):
+            await unfinished.abort()
+
+    unfinished.world.watched.before = complete
+    assert await unfinished.copied() == ([] if part else [2])
+
+
+async def test_an_upload_that_ends_before_its_parts_are_listed_is_not_used(
+    unfinished: Unfinished,
+) -> None:
+    await unfinished.upload(GOOD[:1])
+
+    async def complete(asked: Asked) -> None:
+        if asked.name == "GET Upload":
+            await unfinished.abort()
+
+    unfinished.world.watched.before = complete
+    assert await unfinished.copied() == [1, 2]
+
+
+async def test_an_upload_that_was_aborted_meanwhile_is_a_failure(unfinished: Unfinished) -> None:
+    await unfinished.upload(GOOD[:1])
+
+    async def abort(asked: Asked) -> None:
+        if asked.name == "UploadPartCopy":
+            await unfinished.abort()
+
+    unfinished.world.watched.before = abort
+    (failure,) = (await unfinished.world.run()).failures
+    assert "another run has completed or aborted the upload; run sync again" in failure.text
+    unfinished.world.watched.before = None
+    assert (await unfinished.world.run()).copied == 1

@@ -15,10 +15,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk.sdk_client import FAULTS, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+    from datetime import datetime
 
     from nearbucket.s3.bucket_location import CopyEndpoints
     from nearbucket.s3.listing.list_page import ListedObject
@@ -149,9 +151,14 @@ class MultipartCopy:
         etags: dict[int, str] = {}
         marker = 0
         while True:
-            page = await self._client.list_parts(
-                UploadId=upload, PartNumberMarker=marker, **self._arguments
-            )
+            try:
+                page = await self._client.list_parts(
+                    UploadId=upload, PartNumberMarker=marker, **self._arguments
+                )
+            except FAULTS as error:
+                if kind_of(error) is not ErrorKind.NO_UPLOAD:
+                    raise
+                return False  # another run has completed or aborted it
             for part in page.get("Parts", ()):
                 number, etag = part["PartNumber"], part["ETag"].strip('"')
                 fits = number <= len(self._sizes) and part["Size"] == self._sizes[number - 1]
@@ -231,13 +238,25 @@ class MultipartCopy:
                 UploadId=self._id, MultipartUpload={"Parts": parts}, **self._arguments
             )
         except FAULTS as error:
-            if code_of(error) != "NoSuchUpload":
-                raise
-            # completed already: a response was lost, or another run was faster
-            answer = await self._client.head_object(**self._arguments)
-            if answer["ETag"].strip('"') != self.etag:
-                raise
+            etag = self.etag
+            if kind_of(error) is ErrorKind.NO_UPLOAD and etag and await self.is_done(etag):
+                return etag  # a response was lost, or another run was faster
+            raise
         return str(answer["ETag"]).strip('"')
+
+    async def is_done(self, etag: str) -> bool:
+        """Whether the target has a copy with this ETag that is not older than the origin's object.
+
+        Another run that continues the same upload may complete it first.
+        """
+        try:
+            copy = await self._client.head_object(**self._arguments)
+        except FAULTS:
+            return False
+        written: datetime = copy["LastModified"]
+        return copy["ETag"].strip('"') == etag and written >= self._what.modified.replace(
+            microsecond=0
+        )
 
     async def abort(self) -> None:
         """Abort the upload, which deletes its parts."""
@@ -247,7 +266,7 @@ class MultipartCopy:
         try:
             await self._client.abort_multipart_upload(UploadId=upload, **self._arguments)
         except FAULTS as error:
-            if code_of(error) != "NoSuchUpload":
+            if kind_of(error) is not ErrorKind.NO_UPLOAD:
                 raise
 
 

@@ -151,6 +151,9 @@ class ObjectCopier:
         except FAULTS as error:
             if kind_of(error) in _GONE:
                 await _give_up(upload, moved)
+            if kind_of(error) is ErrorKind.NO_UPLOAD and await upload.is_done(what.etag):
+                moved(what.size - upload.arrived)
+                return what.etag
             raise
         if upload.resumed and upload.etag != what.etag:
             await _give_up(upload, moved)

@@ -39,6 +39,8 @@ class ErrorKind(Enum):
         "there is no such object", "if it was deleted meanwhile, run the command again")
     REPLACED = ("PreconditionFailed 412", "bucket",
         "it was replaced while it was read", "run sync again")
+    NO_UPLOAD = ("NoSuchUpload", "bucket",
+        "another run has completed or aborted the upload", "run sync again when that has ended")
     ARCHIVED = ("InvalidObjectState", "bucket",
         "archived at the origin", "restore it there, or exclude it")
     # of codes with many meanings, where the text names the encryption (``kind_of_error``)
