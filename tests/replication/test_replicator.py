@@ -276,6 +276,15 @@ async def test_a_server_that_asks_to_slow_down_is_asked_again(world: World) -> N
     assert sum(asked.name == "CopyObject" for asked in world.watched.asked) == 2
 
 
+async def test_a_server_that_is_slowed_down_at_the_start_is_asked_again(world: World) -> None:
+    await world.put("a.tar.gz")
+    times = iter(range(3))
+    world.watched.refuse = lambda asked: (
+        "SlowDown" if asked.name == "GET List" and next(times, None) is not None else None
+    )
+    assert (await world.run()).copied == 1
+
+
 async def test_a_run_in_which_nothing_works_ends(world: World) -> None:
     await world.put_all(f"{number}.tar.gz" for number in range(130))
     world.watched.refuse = lambda asked: "AccessDenied" if asked.name == "CopyObject" else None

@@ -358,4 +358,5 @@ async def _try(location: BucketLocation) -> None:
         async with opened_light(location, attempts=2) as client:
             await client.list_objects_v2(Prefix=location.entry.prefix, **arguments)
     except FAULTS as error:
-        raise as_ours(error, location) from error
+        if kind_of(error) is not ErrorKind.BUSY:  # the listing will ask again, for two minutes
+            raise as_ours(error, location) from error
