@@ -136,3 +136,12 @@ def test_a_folder_that_cannot_be_written_and_a_file_of_anything_are_no_errors(
     (file,) = (each for each in tmp_path.iterdir() if each.name != "file")
     file.write_bytes(b"cut off")
     assert not AlikePairs(tmp_path, "one", "two").knows((ORIGIN, COPY))
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_other_behind(tmp_path: Path) -> None:
+    kept(tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    file.mkdir()
+    kept(tmp_path)
+    assert list(tmp_path.iterdir()) == [file]

@@ -87,8 +87,11 @@ class AlikePairs:
         new = self._file.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            new.write_bytes(b"".join(digests))
-            new.replace(self._file)
+            try:
+                new.write_bytes(b"".join(digests))
+                new.replace(self._file)
+            finally:  # the disk may be full
+                new.unlink(missing_ok=True)
 
 
 def _name(pair: Pair) -> bytes:
