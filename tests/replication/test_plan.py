@@ -13,6 +13,7 @@ from tests.build import settings
 
 ORIGIN = {"bucket": "downloads", "region": "us-east-1"}
 WEST = {"bucket": "west"}
+FAILOVER = {"bucket": "west", "region": "us-west-2"}
 
 
 def plan(site: dict[str, Any], *more: dict[str, Any], delete: bool = False, **asked: Any) -> Any:
@@ -143,6 +144,7 @@ SHARED = {"hosts": ["b"], "origin": {"bucket": "others", "region": "us-east-1"}}
                      "sites.b.targets.us-west-2", id="a folder in it"),
         pytest.param({"origin": {"bucket": "west", "region": "us-west-2"}}, "sites.b.origin",
                      id="an origin"),
+        pytest.param({"failover": [FAILOVER]}, "sites.b.failover.0", id="a failover bucket"),
     ],
 )  # fmt: skip
 def test_nothing_is_deleted_where_another_site_keeps_its_objects(
@@ -155,7 +157,7 @@ def test_nothing_is_deleted_where_another_site_keeps_its_objects(
 
 
 def test_sites_with_the_same_origin_and_target_may_delete() -> None:
-    site = {"targets": {"us-west-2": WEST}}
+    site = {"targets": {"us-west-2": WEST}, "failover": [FAILOVER]}
     assert plan({"hosts": ["a"], **site}, {"hosts": ["b"], **site}, delete=True)
 
 

@@ -7,11 +7,11 @@ bucket.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
 from nearbucket.policy.selection import chooser
-from nearbucket.s3.bucket_location import BucketLocation, origin_of, target_of
+from nearbucket.s3.bucket_location import BucketLocation, origin_of, origins_of, target_of
 from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ def _refuse_impossible(step: SyncStep) -> None:
 def _refuse_shared(step: SyncStep, settings: Settings) -> None:
     """With ``--delete``, refuse a target that holds objects of another site's origin."""
     for site in settings.sites:
-        origin = origin_of(site)
-        others = [target_of(site, region) for region in site.targets]
-        shared: list[Any] = [origin] if step.target.overlaps(origin) else []
-        if not step.origin.is_at(origin):
+        origins = origins_of(site)
+        others = [*origins[1:], *(target_of(site, region) for region in site.targets)]
+        shared = [origins[0]] if step.target.overlaps(origins[0]) else []
+        if not step.origin.is_at(origins[0]):
             shared += [other for other in others if step.target.overlaps(other)]
         for other in shared:
             raise ConfigError(
