@@ -292,11 +292,24 @@ async def test_a_run_in_which_nothing_works_ends(world: World) -> None:
         await world.run(parallel=4)
 
 
-async def test_objects_that_are_archived_at_the_origin_do_not_end_a_run(world: World) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("InvalidObjectState", id="archived"),
+        pytest.param(
+            "InvalidRequest: The object was stored using a form of Server Side Encryption. The "
+            "correct parameters must be provided to retrieve the object.",
+            id="encrypted with a customer's key",
+        ),
+    ],
+)
+async def test_objects_that_cannot_be_read_at_the_origin_do_not_end_a_run(
+    world: World, code: str
+) -> None:
     await world.put_all(f"{number:03}.tar.gz" for number in range(130))
     await world.put("z.tar.gz")
     world.watched.refuse = lambda asked: (
-        "InvalidObjectState" if asked.name == "CopyObject" and "z.tar" not in asked.key else None
+        code if asked.name == "CopyObject" and "z.tar" not in asked.key else None
     )
     progress = await world.run(parallel=4)
     assert (progress.copied, len(progress.failures)) == (1, 130)

@@ -44,7 +44,7 @@ class WatchedS3:
         self.answered: list[Asked] = []
         self.most = 0
         self.refuse: Callable[[Asked], str | None] = lambda _: None
-        """Gives the error code of a request that is not forwarded."""
+        """Gives the error code of a request that is not forwarded; after ": " S3's message."""
         self.cut: Callable[[Asked], int | None] = lambda _: None
         """Gives the bytes of a body after which the connection is closed."""
         self.alter: Callable[[Asked, dict[str, str]], None] = lambda _asked, _fields: None
@@ -171,8 +171,9 @@ def _named(request: web.BaseRequest) -> Asked:
 
 
 def _error(code: str, *, head: bool) -> web.Response:
+    code, _, said = code.partition(": ")
     status = {"SlowDown": 503, "AccessDenied": 403, "InvalidObjectState": 403}.get(code, 400)
-    text = f"<Error><Code>{code}</Code><Message>told to</Message></Error>"
+    text = f"<Error><Code>{code}</Code><Message>{said or 'told to'}</Message></Error>"
     return web.Response(status=status, text="" if head else text, content_type="application/xml")
 
 

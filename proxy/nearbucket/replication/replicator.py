@@ -55,7 +55,13 @@ shown; they take 25 MB."""
 _IN_A_ROW = 100
 """Failures without a success after which a run ends, if the objects are not the reason."""
 
-_OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.NO_OBJECT, ErrorKind.NO_UPLOAD, ErrorKind.REPLACED}
+_OF_THE_OBJECT = {
+    ErrorKind.ARCHIVED,
+    ErrorKind.CUSTOMER_KEY,
+    ErrorKind.NO_OBJECT,
+    ErrorKind.NO_UPLOAD,
+    ErrorKind.REPLACED,
+}
 """Failures that say nothing about other objects."""
 
 
