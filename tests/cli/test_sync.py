@@ -179,10 +179,20 @@ def test_objects_are_copied_where_a_standard_stream_is_closed(sync: Sync, closed
     assert (ended.returncode, ended.stderr, sync.held()) == (0, b"", ["a.tar.gz"])
 
 
-def test_a_target_that_is_its_origin_needs_nothing(sync: Sync) -> None:
-    code, out, err = sync("--region", "us-east-1")
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        pytest.param(["--region", "us-east-1"], {}, id="the origin"),
+        pytest.param([], {"targets": {}}, id="none"),
+    ],
+)
+def test_without_a_target_besides_the_origin_there_is_nothing_to_do(
+    sync: Sync, options: list[str], more: dict[str, Any]
+) -> None:
+    code, out, err = sync(*options, **more)
     assert (code, out) == (0, "")
-    assert err == "nearbucket: nothing to do: the only target is the origin itself\n"
+    why = "sites[].targets has no bucket besides the origin"
+    assert err == f"nearbucket: {sync.folder / 'n.yaml'}: nothing to do: {why}\n"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,3 +64,17 @@ async def test_without_a_terminal_lines_come_now_and_then(
             await asyncio.sleep(0.01)
             said += capsys.readouterr().err
     assert set(said.splitlines()) == {"nearbucket: us-west-2: 0 bytes of 10.0 GB, 0 of 100 objects"}
+
+
+async def test_lines_that_cannot_be_written_do_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = asyncio.Event()
+
+    def full(_text: str) -> None:
+        written.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("nearbucket.cli.sync_report.print_error", full)
+    async with asyncio.timeout(10), progress(report(FOUND), line_seconds=0):
+        await written.wait()

@@ -62,7 +62,7 @@ def sync(  # noqa: PLR0913  # one parameter an option
         raise ConfigError(f"{file}: {error}") from None
     reports = [SyncReport(step, dry_run, adopt) for step in steps]
     if not reports and not as_json:
-        print_error("nothing to do: the only target is the origin itself")
+        print_error(f"{file}: nothing to do: sites[].targets has no bucket besides the origin")
     memory = settings.regions.cache.parent / "sync"
     options = SyncOptions(
         parallel=parallel, dry_run=dry_run, delete=delete, adopt=adopt, memory=memory

@@ -122,14 +122,17 @@ class SyncReport:
 async def progress(
     report: SyncReport, *, line_seconds: float = _LINE_SECONDS
 ) -> AsyncIterator[None]:
-    """Show the progress on standard error: a bar on a terminal, else a line now and then."""
+    """Show the progress on standard error: a bar on a terminal, else a line now and then.
+
+    That it cannot be written, for example because a disk is full, does not end the run.
+    """
     shown = _bar(report) if sys.stderr.isatty() else _lines(report, line_seconds)
     task = asyncio.create_task(shown)
     try:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, OSError):
             await task
 
 
