@@ -132,6 +132,14 @@ async def test_a_copy_under_a_customers_key_is_named(world: World) -> None:
     assert (progress.unreadable, progress.failures) == ({"customer key": [KEY]}, [])
 
 
+async def test_an_object_of_the_origin_under_a_customers_key_is_named(world: World) -> None:
+    """A HEAD of it has the status 400, and no code."""
+    await world.put(KEY, BODY, SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32)
+    await world.client.put_object(**world.target.arguments(KEY), Body=BODY[::-1])
+    (failure,) = (await world.run()).failures
+    assert "encrypted with a customer-provided key; encrypt it in another way" in failure.text
+
+
 async def test_the_command_says_what_helps_and_ends_with_1(world: World, tmp_path: Path) -> None:
     await both(world, StorageClass="GLACIER")
     end = await Command(world, tmp_path).run("sync")

@@ -64,6 +64,8 @@ _OF_THE_OBJECT = {
 }
 """Failures that say nothing about other objects."""
 
+_BAD_REQUEST = "400"
+"""Code of a HEAD of an object under a customer's key."""
 
 _FULL = (
     "the copy has ten tags, and the mark needs one; remove one, or delete the copy and run sync "
@@ -210,7 +212,7 @@ class Replicator:
                     self._alike.note((job.what, job.copy), date)
                 await self._act(job._replace(verdict=verdict))
             except FAULTS as error:
-                self._failed(job.what, error)
+                self._failed(job.what, await self._reason(job.what, error))
             else:
                 self._in_a_row = 0
 
@@ -339,6 +341,18 @@ class Replicator:
         if not self._options.dry_run:
             await endpoints.target_client.delete_object(**endpoints.target.arguments(key))
             self._progress.deleted += 1
+
+    async def _reason(self, what: ListedObject, error: Exception) -> Exception:
+        """The error that says why; a response to a HEAD has no code, so a GET of a byte tells."""
+        if code_of(error) != _BAD_REQUEST:
+            return error
+        origin, _, client, _ = self._endpoints
+        try:
+            answer = await client.get_object(Range="bytes=0-0", **origin.arguments(what.key))
+            answer["Body"].close()
+        except FAULTS as told:
+            error = told
+        return error
 
     def _failed(self, what: ListedObject, error: Exception) -> None:
         self._progress.failures.append(SyncFailure(what.key, code_of(error), meaning(error)))
