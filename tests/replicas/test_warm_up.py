@@ -8,10 +8,13 @@ import json
 import logging
 import re
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
+from http.client import HTTPConnection
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +24,7 @@ from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.warm_up import WarmUp, WarmUpProgress
 from tests.build import settings
 from tests.replicas.test_inventory_report import manifest, packed, row
+from tests.s3server import signer_of
 from tests.storing import store
 
 if TYPE_CHECKING:
@@ -231,7 +235,29 @@ async def test_a_bucket_whose_newest_object_is_encrypted_is_left_to_the_requests
     assert world.keys("origin") == ["a.tar.gz", "b.tar.gz"]
     assert world.keys("west") == []
     (line,) = [line for line in caplog.messages if "encrypted" in line]
-    assert re.match(r"warm-up: sites\.h\d+\.targets\.us-west-2: clients cannot read", line)
+    assert re.match(
+        r"warm-up: sites\.h\d+\.targets\.us-west-2: clients may be unable to read", line
+    )
+    assert "b.tar.gz: encrypted with a customer-provided key; a listing does not show" in line
+
+
+async def test_an_object_that_was_deleted_since_the_listing_is_not_called_encrypted(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in ("origin", "west"):
+        await world.fill(folder, ["a.tar.gz"])
+    path = f"/{BUCKET}/{world.name}/west/a.tar.gz"
+    host = urlsplit(world.s3.server.endpoint).netloc
+
+    def delete() -> None:
+        with closing(HTTPConnection(host)) as connection:
+            connection.request("DELETE", path, headers=signer_of(world.s3.server)("DELETE", path))
+            assert connection.getresponse().status == 204
+
+    run = WarmUp(world.settings(world.site("west")), world.sent.append, on_page=delete)
+    await run.run()
+    (line,) = [line for line in caplog.messages if "unable to read" in line]
+    assert "a.tar.gz: 404: there is no such object" in line
 
 
 async def test_a_target_that_is_off_is_not_read(world: World) -> None:

@@ -21,8 +21,8 @@ from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
 from nearbucket.s3.sdk.light_client import opened_light
-from nearbucket.s3.sdk.sdk_client import FAULTS
-from nearbucket.s3.unreadable import maybe_archived, unreadable_by_head
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, meaning
+from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-_ENCRYPTED = (
-    "warm-up: %s: clients cannot read the objects of bucket %s, which are encrypted; a listing "
-    "does not show that, so each object is checked when a client requests it"
+_NOT_READABLE = (
+    "warm-up: %s: clients may be unable to read objects of bucket %s: %s; a listing does not show "
+    "that, so each object is checked when a client requests it"
 )
+
+_BAD_REQUEST = "400"
+"""Code of a HEAD of an object under a customer's key."""
 
 _Listed = tuple[float, "Sequence[ListedObject]"]
 """Monotonic time at which a listing began, and objects of one of its pages."""
@@ -150,10 +153,10 @@ class CatalogSource:
         async with opened_light(self.location) as client, aclosing(self._listed(client)) as pages:
             async for began, objects in pages:
                 found = objects
-                if self._barriers and await self._is_encrypted(client, objects):
+                if self._barriers and (why := await self._why_unreadable(client, objects)):
                     found = []
                     if not warned:
-                        _log.warning(_ENCRYPTED, self.location.name, self.location)
+                        _log.warning(_NOT_READABLE, self.location.name, self.location, why)
                     warned = True
                 yield self._batch((began, found))
 
@@ -162,20 +165,21 @@ class CatalogSource:
         objects = tuple([(*each[:3], each.modified.timestamp()) for each in found])
         return CatalogBatch(self.location.entry.object_base_url, objects, began)
 
-    async def _is_encrypted(self, client: Any, objects: Sequence[ListedObject]) -> bool:
-        """Whether clients cannot read the newest of these objects, by a HEAD.
+    async def _why_unreadable(self, client: Any, objects: Sequence[ListedObject]) -> str:
+        """Why clients may be unable to read the newest of these objects, by a HEAD; or nothing.
 
         A bucket's default encryption holds for all objects that are uploaded after it was set.
         """
         if not objects:
-            return False
+            return ""
         newest = max(objects, key=lambda each: each.modified)
         try:
             answer = await client.head_object(**self.location.arguments(newest.key))
-        except FAULTS:
-            return True
-        fields = answer["ResponseMetadata"]["HTTPHeaders"]
-        return unreadable_by_head(fields) in self._barriers
+        except FAULTS as error:
+            locked = code_of(error) == _BAD_REQUEST
+            return f"{newest.key}: {Unreadable.CUSTOMER_KEY if locked else meaning(error)}"
+        found = unreadable_by_head(answer["ResponseMetadata"]["HTTPHeaders"])
+        return f"{newest.key}: {found}" if found in self._barriers else ""
 
     async def close(self) -> None:
         """Close the connections to S3."""
