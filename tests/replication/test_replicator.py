@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -410,6 +411,14 @@ async def test_a_bucket_that_is_not_there_is_the_operators_to_mend(world: World)
     gone = world.target.entry.model_copy(update={"bucket": "nonesuch"})
     world.target = world.target.__class__("sites.0.targets.us-west-2", gone, "anonymous")
     with pytest.raises(ConfigError, match=r"targets\.us-west-2: bucket nonesuch"):
+        await world.run()
+
+
+async def test_a_bucket_that_refuses_may_be_of_another_account(world: World) -> None:
+    world.target = replace(world.target, owner="111122223333")
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.bucket == "target" else None
+    why = "if the bucket is not of account 111122223333, correct expected_owner"
+    with pytest.raises(ConfigError, match=f"target: .*: not allowed; .*, and {why}"):
         await world.run()
 
 

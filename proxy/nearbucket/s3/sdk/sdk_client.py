@@ -232,6 +232,8 @@ def is_unreachable(error: Exception) -> bool:
 def as_ours(error: Exception, location: BucketLocation) -> ProxyError:
     """The error of ours for a bucket that cannot be used: ``OriginError`` if S3 is at fault."""
     text = f"{location.name}: bucket {location}: {meaning(error)}"
+    if location.owner and kind_of(error) is ErrorKind.NOT_ALLOWED:
+        text += f", and if the bucket is not of account {location.owner}, correct expected_owner"
     if isinstance(error, SSLError):
         return OriginError(503, text)
     if is_unreachable(error):
