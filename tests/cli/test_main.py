@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pty
 import re
@@ -192,3 +193,18 @@ def test_a_terminal_shows_the_place_of_an_error_in_bold_unless_told_not_to(
     os.close(theirs)
     assert done.returncode == 2
     assert shown in text
+
+
+def test_an_interrupt_while_modules_are_loaded_is_no_traceback(
+    nearbucket: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_word: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "import_module", interrupted)
+    cli.command_line.cache_clear()
+    try:
+        assert nearbucket("sync") == (130, "", "")
+    finally:
+        cli.command_line.cache_clear()
+        gc.enable()

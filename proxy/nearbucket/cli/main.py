@@ -48,6 +48,9 @@ COMMANDS = {
 }
 """The module of each subcommand, in this package, with examples; without, it is a group."""
 
+_INTERRUPTED = 130
+"""Exit code after SIGINT, as in shells."""
+
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback signature
     if value:
@@ -106,6 +109,8 @@ def main() -> None:
         _open_standard_streams()
     try:
         command_line(*sys.argv[1:2])()
+    except KeyboardInterrupt:  # while modules are loaded; Typer does the same after that
+        sys.exit(_INTERRUPTED)
     except (ProxyError, OSError) as error:
         from nearbucket.cli.output import exit_code, print_failures, print_json  # noqa: PLC0415
 
