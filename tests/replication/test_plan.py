@@ -156,6 +156,16 @@ def test_nothing_is_deleted_where_another_site_keeps_its_objects(
         plan(*sites, delete=True)
 
 
+@pytest.mark.parametrize("one", ["", "x"])
+def test_nothing_is_deleted_where_one_target_is_a_folder_of_another(one: str) -> None:
+    """The objects of one would count as missing at the origin for the other."""
+    other = "x" if one == "" else ""
+    targets = {"us-west-2": WEST | {"prefix": one}, "eu-west-1": WEST | {"prefix": other}}
+    assert len(plan({"targets": targets})) == 2
+    with pytest.raises(ConfigError, match=r"could delete objects of sites\.\*\.targets\.eu-west-1"):
+        plan({"targets": targets}, delete=True, regions=["us-west-2"])
+
+
 def test_sites_with_the_same_origin_and_target_may_delete() -> None:
     site = {"targets": {"us-west-2": WEST}, "failover": [FAILOVER]}
     assert plan({"hosts": ["a"], **site}, {"hosts": ["b"], **site}, delete=True)

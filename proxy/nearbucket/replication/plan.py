@@ -112,15 +112,12 @@ def _refuse_impossible(step: SyncStep) -> None:
 
 
 def _refuse_shared(step: SyncStep, settings: Settings) -> None:
-    """With ``--delete``, refuse a target that holds objects of another site's origin."""
+    """With ``--delete``, refuse a target that holds other objects than copies from its origin."""
     for site in settings.sites:
-        origins = origins_of(site)
-        others = [*origins[1:], *(target_of(site, region) for region in site.targets)]
-        shared = [origins[0]] if step.target.overlaps(origins[0]) else []
-        if not step.origin.is_at(origins[0]):
-            shared += [other for other in others if step.target.overlaps(other)]
-        for other in shared:
-            raise ConfigError(
-                f"{step.target.name}: --delete could delete objects of {other.name} ({other}); "
-                "give each of them a prefix of its own, or delete by hand"
-            )
+        same = step.origin.is_at(origin_of(site))
+        for other in (*origins_of(site), *(target_of(site, region) for region in site.targets)):
+            if step.target.overlaps(other) and not (same and step.target.is_at(other)):
+                raise ConfigError(
+                    f"{step.target.name}: --delete could delete objects of {other.name} ({other}); "
+                    "give each of them a prefix of its own, or delete by hand"
+                )
