@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata
+from tests.replication.conftest import MIB
 from tests.replication.test_replicator import DESCRIBED, codes, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.replication.conftest import World
     from tests.replication.watched import Asked
@@ -43,6 +45,24 @@ async def test_on_a_server_without_tags_a_second_run_copies_nothing(
     world.watched.forget()
     progress = await world.run(largest_piece=LARGEST)
     assert (progress.same, progress.objects, progress.failures) == (1, 0, [])
+
+
+async def test_on_a_server_without_tags_objects_in_parts_and_equal_bytes_are_no_failures(
+    world: World, tmp_path: Path
+) -> None:
+    world.watched.refuse = lambda asked: "NotImplemented" if "Tagging" in asked.name else None
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), b"x")
+    await world.put(KEY, BODY)
+    progress = await world.run()
+    assert (progress.copied, progress.failures) == (2, [])
+    await world.next_second()
+    await world.put(KEY, BODY)
+    await world.next_second()
+    for requests in (4 + 4, 4):  # HEAD and tags of both; then the pair is remembered
+        world.watched.forget()
+        progress = await world.run(memory=tmp_path)
+        assert (progress.same, progress.failures) == (2, [])
+        assert len(world.watched.asked) == requests
 
 
 @pytest.mark.parametrize(("more", "denied"), [NO_ROOM, NO_RIGHT, NO_RIGHTS])

@@ -68,7 +68,10 @@ UNREADABLE = {
 
 _MOST_TAGS = 10
 
-_NO_TAG = {"BadRequest", "InvalidTag", "NotImplemented", "MethodNotAllowed"}
+_TAGLESS = {"NotImplemented", "MethodNotAllowed"}
+"""Codes of servers without tags."""
+
+_NO_TAG = {"BadRequest", "InvalidTag", *_TAGLESS}
 """Codes of a tag that is one too many (S3, SeaweedFS), and of servers without tags."""
 
 _KEY_IS_MISSING = {"InvalidRequest", "InvalidArgument"}
@@ -253,14 +256,15 @@ class VersionComparison:
 
     async def has_room(self, copy: ListedObject) -> bool:
         """Whether the copy's tags leave room for a mark; S3 allows ten."""
-        return len((await self._target_tags(copy.key)).keys() - {TAG}) < _MOST_TAGS
+        tags = await _tags(self._target_client, self._target, copy.key)
+        return len(tags.keys() - {TAG}) < _MOST_TAGS
 
     async def tags(self, key: str) -> dict[str, str]:
-        """The tags of the origin's object."""
-        return _tags(await self._origin_client.get_object_tagging(**self._origin.arguments(key)))
+        """The tags of the origin's object; none if the server has no tags."""
+        return await _tags_or_none(self._origin_client, self._origin, key)
 
     async def _target_tags(self, key: str) -> dict[str, str]:
-        return _tags(await self._target_client.get_object_tagging(**self._target.arguments(key)))
+        return await _tags_or_none(self._target_client, self._target, key)
 
 
 async def _head(client: Any, location: BucketLocation, what: ListedObject) -> _Head:
@@ -275,8 +279,19 @@ def cannot_tag(error: Exception) -> bool:
     return kind_of(error) is ErrorKind.NOT_ALLOWED or code_of(error) in _NO_TAG
 
 
-def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
+async def _tags(client: Any, location: BucketLocation, key: str) -> dict[str, str]:
+    answer = await client.get_object_tagging(**location.arguments(key))
     return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+
+async def _tags_or_none(client: Any, location: BucketLocation, key: str) -> dict[str, str]:
+    """The tags of an object; none if the server has no tags."""
+    try:
+        return await _tags(client, location, key)
+    except FAULTS as error:
+        if code_of(error) not in _TAGLESS:
+            raise
+        return {}
 
 
 def description(head: _Head) -> dict[str, str]:
