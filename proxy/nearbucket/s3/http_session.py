@@ -29,6 +29,11 @@ IDLE_TIMEOUT = 12.0
 _READ_BUFFER = 64 * 1024
 
 
+def timeout_of(read: float) -> aiohttp.ClientTimeout:
+    """The timeout of a request that fails after ``read`` seconds without a byte from S3."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=read)
+
+
 def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.ClientSession:
     """Make the session, in a running event loop; the caller closes it.
 
@@ -36,7 +41,7 @@ def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.Client
     download may take any time as long as bytes come.
 
     Args:
-        read: Seconds without a byte from S3, while one is wanted.
+        read: Seconds without a byte from S3, while one is wanted; a request may have its own.
         grows: Whether the kernel may enlarge the receive buffers, as long listings from another
             region need; otherwise only after ``fix_receive_buffer(fixed=False)``.
 
@@ -50,7 +55,7 @@ def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.Client
             ssl=trusted(),
             socket_factory=None if grows else _socket,
         ),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=read),
+        timeout=timeout_of(read),
         headers=COMMON,
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         auto_decompress=False,

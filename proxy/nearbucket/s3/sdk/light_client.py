@@ -30,7 +30,7 @@ from botocore.exceptions import (
 from yarl import URL
 
 from nearbucket.s3.credentials import ANONYMOUS, SdkCredentials
-from nearbucket.s3.http_session import client_session
+from nearbucket.s3.http_session import client_session, timeout_of
 from nearbucket.s3.sdk.light_request import (
     BEGIN,
     COPY,
@@ -45,7 +45,6 @@ from nearbucket.s3.sdk.light_request import (
 )
 from nearbucket.s3.sdk.sdk_client import (
     ATTEMPTS,
-    READ_SECONDS,
     keys_of,
     opened,
     sdk_credentials,
@@ -155,7 +154,7 @@ class LightClient:
         for attempt in range(1, self._attempts + 1):
             last = attempt == self._attempts
             try:
-                answer = await self._once(operation.method, *target, sent)
+                answer = await self._once(operation, *target, sent)
                 if answer.is_good:
                     return read(operation, answer)
             except NoDocumentError:
@@ -172,17 +171,20 @@ class LightClient:
             await asyncio.sleep(random.random() * 2 ** (attempt - 1))  # noqa: S311  # no secret
         raise AssertionError
 
-    async def _once(self, method: str, key: str, query: str, fields: Mapping[str, str]) -> Answer:
+    async def _once(
+        self, operation: Operation, key: str, query: str, fields: Mapping[str, str]
+    ) -> Answer:
         credentials = self._signer.current() or await keys_of(self._signer, self._location)
         # from here on nothing waits, so that host and region are of one region
         path, region = self._path + key, self._signer.region
         headers = {"host": self._host, **self._location.entry.request_fields, **fields}
         if credentials is not None and credentials is not ANONYMOUS:
             scope = SigningScope.of(credentials, region, time.time())
-            headers = sign(scope, method, path, headers, query)
+            headers = sign(scope, operation.method, path, headers, query)
         url = URL(f"{self._base}{path}?{query}" if query else self._base + path, encoded=True)
+        timeout = timeout_of(operation.read_seconds)
         async with self._session.request(
-            method, url, headers=headers, allow_redirects=False
+            operation.method, url, headers=headers, allow_redirects=False, timeout=timeout
         ) as response:
             body = await response.read()
         shown = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
@@ -236,7 +238,7 @@ async def opened_light(
     Raises:
         ProxyError: The certificate authorities cannot be read.
     """
-    async with client_session(read=READ_SECONDS, grows=True) as session:
+    async with client_session(grows=True) as session:
         sdk = partial(opened, location, connections, attempts=attempts)
         client = LightClient(location, session, sdk, attempts)
         try:
