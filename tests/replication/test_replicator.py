@@ -236,6 +236,34 @@ async def test_a_change_during_the_run_is_noticed_and_mended_by_the_next(world: 
 
 
 @pytest.mark.parametrize(
+    ("kept", "counts"),
+    [pytest.param(True, (1, 0), id="copied"), pytest.param(False, (0, 1), id="deleted")],
+)
+async def test_a_copy_that_another_run_has_written_meanwhile_is_compared_again(
+    world: World, *, kept: bool, counts: tuple[int, int]
+) -> None:
+    there = world.target.arguments("a.tar.gz")
+    await world.put("a.tar.gz", b"newer")
+    await world.client.put_object(**there, Body=b"older")
+    asked_before = False
+
+    async def write(asked: Asked) -> None:
+        nonlocal asked_before
+        if asked.name == "GET Tagging" and not asked_before:
+            asked_before = True
+            await world.client.delete_object(**there)
+            if kept:
+                source = world.origin.copy_source("a.tar.gz")
+                await world.client.copy_object(**there, **source)
+
+    world.watched.before = write
+    progress = await world.run()
+    assert (progress.same, progress.copied) == counts
+    assert progress.failures == []
+    assert await world.in_step()
+
+
+@pytest.mark.parametrize(
     ("code", "says"),
     [("InvalidObjectState", "restore it there, or exclude it"), ("AccessDenied", "permissions")],
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nearbucket.replication.multipart_copy import parts_of
 from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata, mark_of, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.listing.list_page import ListedObject
 from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of
 from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from nearbucket.replication.listing_merge import Pair
     from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
-    from nearbucket.s3.listing.list_page import ListedObject
 
     _Head = Mapping[str, Any]
 
@@ -230,6 +230,17 @@ class VersionComparison:
             return code_of(error) in _KEY_IS_MISSING
         answer["Body"].close()
         return False
+
+    async def present(self, key: str) -> ListedObject | None:
+        """The target's object as it is now."""
+        try:
+            head = await self._target_client.head_object(**self._target.arguments(key))
+        except FAULTS as error:
+            if kind_of(error) is not ErrorKind.NO_OBJECT:
+                raise
+            return None
+        etag, kind = head["ETag"].strip('"'), head.get("StorageClass", "")
+        return ListedObject(key, head["ContentLength"], etag, head["LastModified"], kind)
 
     async def mark(self, origin: ListedObject, copy_etag: str) -> None:
         """Tag the copy that has this ETag as equal to the origin's object, beside its own tags."""

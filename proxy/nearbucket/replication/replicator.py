@@ -55,13 +55,10 @@ shown; they take 25 MB."""
 _IN_A_ROW = 100
 """Failures without a success after which a run ends, if the objects are not the reason."""
 
-_OF_THE_OBJECT = {
-    ErrorKind.ARCHIVED,
-    ErrorKind.CUSTOMER_KEY,
-    ErrorKind.NO_OBJECT,
-    ErrorKind.NO_UPLOAD,
-    ErrorKind.REPLACED,
-}
+_CHANGED = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
+"""Failures of requests for a version that is no longer there."""
+
+_OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.CUSTOMER_KEY, ErrorKind.NO_UPLOAD, *_CHANGED}
 """Failures that say nothing about other objects."""
 
 _BAD_REQUEST = "400"
@@ -206,15 +203,27 @@ class Replicator:
     async def _work(self) -> None:
         while (job := await self._jobs.get()) is not None:
             try:
-                date = self._endpoints.origin_client.date
-                verdict = await self._comparison.settle(job.verdict, (job.what, job.copy))
-                if job.verdict is Verdict.DESCRIBED and verdict is Verdict.SAME:
-                    self._alike.note((job.what, job.copy), date)
-                await self._act(job._replace(verdict=verdict))
+                await self._act(await self._settled(job))
             except FAULTS as error:
                 self._failed(job.what, await self._reason(job.what, error))
             else:
                 self._in_a_row = 0
+
+    async def _settled(self, job: SyncJob) -> SyncJob:
+        """The job with its final verdict."""
+        date = self._endpoints.origin_client.date
+        try:
+            verdict = await self._comparison.settle(job.verdict, (job.what, job.copy))
+        except FAULTS as error:
+            if kind_of(error) not in _CHANGED:
+                raise
+            # another run may have written the copy meanwhile; if it was the origin, it fails again
+            copy = await self._comparison.present(job.what.key)
+            job = SyncJob(compare_listings((job.what, copy)), job.what, copy)
+            verdict = await self._comparison.settle(job.verdict, (job.what, copy))
+        if job.verdict is Verdict.DESCRIBED and verdict is Verdict.SAME:
+            self._alike.note((job.what, job.copy), date)
+        return job._replace(verdict=verdict)
 
     async def _act(self, job: SyncJob) -> None:
         verdict, what, copy = job
