@@ -23,6 +23,7 @@ from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
 from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.cli.analyze.analyze_run import _rules
+from nearbucket.errors import ConfigError
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.analysis.counting import BASE, counted, rules, written
 from tests.analysis.made_logs import Mixed, mixed
@@ -216,6 +217,17 @@ def test_kept_aggregates_are_used_while_the_file_is_the_same(tmp_path: Path) -> 
     os.utime(log, ns=(changed, changed))
     aggregates.write_bytes(aggregates.read_bytes()[:-9])
     assert counted([log], kept=keep)[1].counts == first[1].counts
+
+
+def test_a_kept_file_that_cannot_be_replaced_leaves_no_other_behind(tmp_path: Path) -> None:
+    log, keep = written(tmp_path / "a.log", BASE), tmp_path / "keep"
+    counted([log], kept=keep)
+    (aggregates,) = keep.iterdir()
+    aggregates.unlink()
+    aggregates.mkdir()
+    with pytest.raises(ConfigError, match="Is a directory"):
+        counted([log], kept=keep)
+    assert list(keep.iterdir()) == [aggregates]
 
 
 def test_a_file_that_could_not_be_read_is_read_by_the_next_run(tmp_path: Path) -> None:

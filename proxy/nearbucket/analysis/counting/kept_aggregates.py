@@ -72,7 +72,8 @@ class KeptAggregates:
                 for section in reduced.sections():  # each is a row group
                     file.write_table(section)
             part.replace(path)
-        except OSError as error:
+        except OSError as error:  # the disk may be full
+            part.unlink(missing_ok=True)
             raise ConfigError(f"--keep {path}: {error.strerror or error}") from None
 
     def _path(self, source: LogSource) -> Path:
