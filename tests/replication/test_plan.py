@@ -50,6 +50,15 @@ def test_any_host_of_a_site_names_it(sites: list[str]) -> None:
     assert shape(plan(first, second, sites=sites)) == [("a", ("us-west-2",), "west")]
 
 
+def test_a_target_is_filled_before_those_that_have_it_as_their_origin() -> None:
+    west = {**WEST, "region": "us-west-2"}
+    last = {"hosts": ["b"], "origin": west, "targets": {"eu-west-1": {"bucket": "ireland"}}}
+    first = {"hosts": ["a"], "targets": {"us-west-2": WEST}}
+    assert [step.site for step in plan(last, first)] == ["a", "b"]
+    circle = {"hosts": ["c"], "origin": west, "targets": {"us-east-1": {"bucket": "downloads"}}}
+    assert [step.site for step in plan(circle, first)] == ["c", "a"]
+
+
 def test_site_and_region_narrow_the_choice() -> None:
     first = {"hosts": ["a"], "targets": TWO}
     second = {"hosts": ["b"], "targets": {"us-west-2": {"bucket": "other"}}}

@@ -45,7 +45,9 @@ class SyncStep:
 def steps_of(
     settings: Settings, sites: Sequence[str], regions: Sequence[str], *, delete: bool
 ) -> list[SyncStep]:
-    """One step for each target that is not its own origin.
+    """One step for each target that is not its own origin, in the order of the configuration.
+
+    But a target that is the origin of other steps comes before them.
 
     Args:
         settings: The configuration.
@@ -66,7 +68,7 @@ def steps_of(
         _refuse_impossible(step)
         if delete:
             _refuse_shared(step, settings)
-    return steps
+    return _in_order(steps)
 
 
 def _refuse_unknown(option: str, asked: Iterable[str], known: Sequence[str]) -> None:
@@ -91,6 +93,18 @@ def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
         origin = origin_of(site)
         if not target.is_at(origin):
             yield SyncStep(site.name, tuple(names), origin, target, chooser(site), barriers)
+
+
+def _in_order(steps: list[SyncStep]) -> list[SyncStep]:
+    found, left = [], list(steps)
+    while left:
+        ready = (
+            number
+            for number, step in enumerate(left)
+            if not any(other.target.overlaps(step.origin) for other in left)
+        )
+        found.append(left.pop(next(ready, 0)))  # if none is ready, they form a circle
+    return found
 
 
 def _refuse_impossible(step: SyncStep) -> None:
