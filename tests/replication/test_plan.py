@@ -55,8 +55,18 @@ def test_a_target_is_filled_before_those_that_have_it_as_their_origin() -> None:
     last = {"hosts": ["b"], "origin": west, "targets": {"eu-west-1": {"bucket": "ireland"}}}
     first = {"hosts": ["a"], "targets": {"us-west-2": WEST}}
     assert [step.site for step in plan(last, first)] == ["a", "b"]
-    circle = {"hosts": ["c"], "origin": west, "targets": {"us-east-1": {"bucket": "downloads"}}}
-    assert [step.site for step in plan(circle, first)] == ["c", "a"]
+
+
+def test_buckets_that_are_copied_to_each_other_are_refused() -> None:
+    """Of an object that differs, the run does not know which one is newer."""
+    east, west = {**ORIGIN}, {**WEST, "region": "us-west-2"}
+    one = {"hosts": ["a"], "targets": {"us-west-2": WEST}}
+    two = {"hosts": ["b"], "origin": west, "targets": {"us-east-1": east}}
+    more = {"hosts": ["c"], "origin": east, "targets": {"eu-west-1": {"bucket": "ireland"}}}
+    says = r"sites\.b\.targets\.us-east-1 and sites\.a\.targets\.us-west-2: downloads and west are"
+    with pytest.raises(ConfigError, match=says):
+        plan(more, two, one)
+    assert [step.site for step in plan(more, two, one, sites=["a", "c"])] == ["c", "a"]
 
 
 def test_site_and_region_narrow_the_choice() -> None:

@@ -95,16 +95,41 @@ def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
             yield SyncStep(site.name, tuple(names), origin, target, chooser(site), barriers)
 
 
-def _in_order(steps: list[SyncStep]) -> list[SyncStep]:
+def _in_order(steps: Sequence[SyncStep]) -> list[SyncStep]:
+    """The steps; one that fills the origin of another comes before that.
+
+    Raises:
+        ConfigError: Some fill each other's origins.
+    """
     found, left = [], list(steps)
     while left:
-        ready = (
-            number
-            for number, step in enumerate(left)
-            if not any(other.target.overlaps(step.origin) for other in left)
-        )
-        found.append(left.pop(next(ready, 0)))  # if none is ready, they form a circle
+        ready = (step for step in left if not any(_fills(other, step) for other in left))
+        if (step := next(ready, None)) is None:
+            raise _circle(left)
+        found.append(step)
+        left = [other for other in left if other is not step]
     return found
+
+
+def _fills(one: SyncStep, other: SyncStep) -> bool:
+    """Whether one step writes to the origin of the other."""
+    return one.target.overlaps(other.origin)
+
+
+def _circle(steps: Sequence[SyncStep]) -> ConfigError:
+    """The error for steps each of whose origins is filled by another one."""
+
+    def source_of(step: SyncStep) -> SyncStep:
+        return next(other for other in steps if _fills(other, step))
+
+    step = steps[0]
+    for _ in steps:  # now it is one of those that fill each other's origins
+        step = source_of(step)
+    return ConfigError(
+        f"{step.target.name} and {source_of(step).target.name}: {step.target} and {step.origin} "
+        "are copied to each other, so an older object could replace a newer one; with --site, copy "
+        "only from the bucket that objects are uploaded to"
+    )
 
 
 def _refuse_impossible(step: SyncStep) -> None:
