@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -201,7 +202,7 @@ def test_ranges_update_refuses_a_worse_list_with_1_and_keeps_the_good_one(
     code, out, err = nearbucket(*update)
     assert (code, out) == (1, "")
     assert err.startswith(f"nearbucket: {word}")
-    assert str(source.path) in err
+    assert err.endswith(f" ({source.path}); the copy on disk of 2023-11-14 stays in use\n")
     assert source.cache.read_bytes() == a_list(5)
 
 
@@ -232,6 +233,18 @@ def test_ranges_update_ends_with_3_when_the_source_cannot_be_reached(
     assert url in err
 
 
+def test_ranges_update_without_network_says_that_the_built_in_list_is_used(
+    nearbucket: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    config = write(tmp_path / "aws.yaml", regions={"cache": str(tmp_path / "list.json")})
+    code, out, err = nearbucket("ranges", "update", "--config", config)
+    assert (code, out) == (3, "")
+    assert re.search(r"\); the built-in list of \d{4}-\d\d-\d\d stays in use\n$", err)
+
+
 def test_ranges_update_shows_no_password(
     nearbucket: Run, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,7 +252,7 @@ def test_ranges_update_shows_no_password(
     monkeypatch.setenv("NEARBUCKET_REGIONS__SOURCE", f"http://user:s3cr3t@{host}/?sig=s3cr3t")
     code, out, err = nearbucket("ranges", "update", "--config", source.config)
     assert (code, out) == (3, "")
-    assert err.endswith(f"(http://********@{host}/?********)\n")
+    assert err.endswith(f"(http://********@{host}/?********)\n")  # there is no list yet
     assert "s3cr3t" not in err
 
 

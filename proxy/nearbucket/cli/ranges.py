@@ -123,7 +123,9 @@ def ranges_update(
     with Console(stderr=True).status(f"fetching {source}"):
         found = asyncio.run(update(settings, use=_use_of(config), force=force))
     if not found.result.good:
-        print_error(f"{found.result}: {found.problem} ({source})")
+        kept = "built-in list" if found.ranges and found.ranges.built_in else "copy on disk"
+        stays = f"; the {kept} of {found.ranges.date} stays in use" if found.ranges else ""
+        print_error(f"{found.result}: {found.problem} ({source}){stays}")
         raise typer.Exit(UNREACHABLE if found.result is RefreshResult.FAILED else NEEDS_ATTENTION)
     token = found.ranges.token if found.ranges else "-"
     typer.echo(f"{found.result}: token {token}, kept in {settings.cache}")
