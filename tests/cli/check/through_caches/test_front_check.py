@@ -17,6 +17,8 @@ from tests.serving import serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from nearbucket.cli.check.finding import Finding
+
 SECRET = {"client_address": {"from": "x-forwarded-for", "origin_secret": {"values": ["right"]}}}
 PROXIED = {"client_address": {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}}
 
@@ -27,13 +29,17 @@ class World:
     def __init__(self, chosen: Any, front: Front, bucket: BucketServer) -> None:
         self.chosen, self.front, self.bucket = chosen, front, bucket
 
-    async def found(self) -> list[tuple[str, str]]:
-        """Level and text of each finding."""
+    async def findings(self) -> list[Finding]:
+        """The findings."""
         async with client_session() as session:
             site = site_of(self.chosen, self.front.url)
             found = await front_findings(session, site, self.front.url, "a.tar.gz")
         assert {finding.place for finding in found} == {"front"}
-        return [(str(each.level), f"{each.text}; {each.fix}") for each in found]
+        return found
+
+    async def found(self) -> list[tuple[str, str]]:
+        """Level and text of each finding."""
+        return [(str(each.level), f"{each.text}; {each.fix}") for each in await self.findings()]
 
     async def problem(self) -> str:
         """The text of what is wrong, the only finding."""
@@ -140,11 +146,12 @@ async def test_a_front_that_forwards_cookies_is_warned_of_unless_they_do_not_cou
         assert [level for level, _ in await made.found()] == ["ok"]
 
 
-async def test_a_front_that_is_not_there_is_warned_of(unused_tcp_port: int) -> None:
+async def test_a_front_that_cannot_be_reached_is_not_a_passed_check(unused_tcp_port: int) -> None:
     async with world() as made:
         made.front.url = f"http://127.0.0.1:{unused_tcp_port}"
-        ((level, text),) = await made.found()
-    assert (level, "cannot be reached" in text) == ("warning", True)
+        (finding,) = await made.findings()
+    assert (finding.level, finding.reached) == ("wrong", False)
+    assert "cannot be reached" in finding.text
 
 
 def test_the_site_is_that_of_the_host_or_the_one_for_all_hosts() -> None:

@@ -67,7 +67,8 @@ async def front_findings(
     if isinstance(first, Exception) or isinstance(second, Exception):
         error = first if isinstance(first, Exception) else second
         text = f"{url} cannot be reached from here: {str(error) or 'no answer in time'}"
-        return [_finding(_Problem(text, "correct --front", Level.WARNING))]
+        fix = "correct --front, or check the network from here"
+        return [Finding(Level.WRONG, "front", "front", text, fix, reached=False)]
     problem = _problem(site, url, first, second)
     if problem is not None:
         return [_finding(problem)]
