@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from random import Random
 
 from nearbucket.analysis.answers import (
-    MONTH_DAYS,
     AgentTraffic,
     BillEstimate,
     Counts,
@@ -30,6 +29,7 @@ from nearbucket.analysis.answers import (
     SizeTraffic,
     WhatIf,
 )
+from nearbucket.config.prices import MONTH_DAYS
 
 TB = 1024**4
 GB = 1024**3

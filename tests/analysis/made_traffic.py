@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from nearbucket.analysis.answers import MONTH_DAYS
 from nearbucket.analysis.traffic import Traffic
-from nearbucket.config.prices import GB
+from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import Usage
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nearbucket.analysis.answers import MONTH_DAYS
 from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import usual_policy, what_if, what_if_and_next_regions
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
-from nearbucket.config.prices import GB, Prices
+from nearbucket.config.prices import GB, MONTH_DAYS, Prices
 from nearbucket.config.settings import Settings
 from nearbucket.errors import ConfigError
 from nearbucket.policy.engine import Engine

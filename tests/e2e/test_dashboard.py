@@ -155,7 +155,7 @@ async def test_it_says_what_is_down_what_is_saved_and_what_happened(
             "saved a month at most $0.3",
             "shadow would save at most $0.3",
             "still paid a month ",
-            "30 days like the first",
+            "A month like the first",
             "redirected 1, 12 %",
             "not redirected, in AWS 5, 62 %",
             "outside AWS 2, 25 %",

@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-MONTH_DAYS = 30.4
-"""Days of a month, to which figures of other periods are scaled."""
-
 AMAZON_NO_REGION = "AMAZON-NO-REGION"
 """In place of a region: the log has Amazon's ASN, and AWS's list has no region for the address."""
 NO_ADDRESS = "NO-ADDRESS"

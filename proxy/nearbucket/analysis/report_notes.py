@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.answers import AMAZON_NO_REGION, MONTH_DAYS, NO_ADDRESS
+from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
 from nearbucket.analysis.policies.policy_text import days_text, percent
 from nearbucket.analysis.policies.recommendation import NothingRecommended
 from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
-from nearbucket.config.prices import GB
+from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB
 from nearbucket.pricing.tariff import PAY_AS_YOU_GO

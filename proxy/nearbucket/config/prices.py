@@ -10,6 +10,8 @@ from nearbucket.config.value_types import NOT_BOOLEAN, Section, like
 
 GB = 1024**3
 """Bytes of a GB on AWS's bills."""
+MONTH_DAYS = 30.4
+"""Days of a month, to which figures of other periods are scaled."""
 
 _PLAN = r"^(payg|flat:pro|flat:business|flat:premium-(50|75|125|200|350|600))$"
 _PLANS = "payg, flat:pro, flat:business, or flat:premium- and its TB, such as flat:premium-75"

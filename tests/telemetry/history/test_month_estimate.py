@@ -45,19 +45,19 @@ def figures(
     return estimate.figures(chosen, savings)
 
 
-def test_a_day_counts_thirty_times() -> None:
+def test_a_day_counts_as_often_as_a_month_has_days() -> None:
     found = figures(100, 24 * HOUR, cdn_per_gb=0.02)
-    assert found.redirected_gb == pytest.approx(3000)
-    assert found.saved == pytest.approx(60)
-    assert found.would_save == pytest.approx(120)
-    assert found.still_paid == pytest.approx(180)
+    assert found.redirected_gb == pytest.approx(3040)
+    assert found.saved == pytest.approx(60.8)
+    assert found.would_save == pytest.approx(121.6)
+    assert found.still_paid == pytest.approx(182.4)
     assert not found.at_most
 
 
 def test_only_the_last_24_hours_count() -> None:
     found = figures(100, 50 * HOUR, cdn_per_gb=0.02)
     assert found.seconds == 24 * HOUR
-    assert found.saved == pytest.approx(100 / 50 * 24 * 30 * 0.02)
+    assert found.saved == pytest.approx(100 / 50 * 24 * 30.4 * 0.02)
 
 
 def test_a_burst_after_the_start_counts_as_that_of_an_hour() -> None:
@@ -72,7 +72,7 @@ def test_with_the_volume_of_a_month_no_more_is_saved_than_is_paid(gb: float) -> 
     by = tariff(settings(prices={"monthly_gb": 40_000}).prices, origin_region="us-east-1")
     whole = bill(Usage({by.geography: 40_000}), by)
     assert found.whole_bill == pytest.approx(whole)
-    left = max(0.0, 40_000 - 30 * gb)
+    left = max(0.0, 40_000 - 30.4 * gb)
     assert found.saved == pytest.approx(whole - bill(Usage({by.geography: left}), by))
     assert found.still_paid == pytest.approx(whole - found.saved)
     assert found.saved <= whole
@@ -98,7 +98,7 @@ def test_without_the_volume_savings_are_upper_bounds_and_streamed_bytes_are_pric
     assert found.at_most
     assert found.whole_bill is None
     by = tariff(settings().prices, origin_region="us-east-1")
-    assert found.still_paid == pytest.approx(bill(Usage({by.geography: 9000}), by))
+    assert found.still_paid == pytest.approx(bill(Usage({by.geography: 9120}), by))
 
 
 def test_what_a_cdn_serves_behind_redirects_to_it_is_not_known() -> None:
@@ -110,4 +110,4 @@ def test_what_a_cdn_serves_behind_redirects_to_it_is_not_known() -> None:
 def test_transfer_to_another_region_is_subtracted() -> None:
     site = {"targets": {"us-west-2": {"bucket": "downloads", "region": "us-east-1"}}}
     assert figures(100, 24 * HOUR, site=site, cdn_per_gb=0.02).saved == pytest.approx(0)
-    assert figures(100, 24 * HOUR, site=site, cdn_per_gb=0.01).saved == pytest.approx(-30)
+    assert figures(100, 24 * HOUR, site=site, cdn_per_gb=0.01).saved == pytest.approx(-30.4)

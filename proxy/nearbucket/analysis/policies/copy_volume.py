@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nearbucket.analysis.answers import MONTH_DAYS
-from nearbucket.config.prices import GB
+from nearbucket.config.prices import GB, MONTH_DAYS
 
 _STOCK_MONTHS = 12
 """Objects that were there before are copied once; that is paid for by the savings of a year."""

@@ -6,8 +6,8 @@ from math import sqrt
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.answers import MONTH_DAYS
 from nearbucket.analysis.policies.policy_text import percent
+from nearbucket.config.prices import MONTH_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.answers import MONTH_DAYS
 from nearbucket.analysis.policies.copy_volume import CopyVolume, ObjectCount
 from nearbucket.analysis.policies.key_patterns import KeyGroup, KeyGrouping, finest_group
 from nearbucket.analysis.policies.policy_traffic import site_by_host
-from nearbucket.config.prices import GB
+from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.policy.rules import SitePolicy
 
 if TYPE_CHECKING:

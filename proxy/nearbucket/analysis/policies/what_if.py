@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearbucket.analysis.answers import MONTH_DAYS, NextRegion, WhatIf
+from nearbucket.analysis.answers import NextRegion, WhatIf
 from nearbucket.analysis.policies.copy_volume import ObjectCount
 from nearbucket.analysis.policies.month_effect import MonthBill, MonthEffect
 from nearbucket.analysis.policies.policy_text import policy_text
 from nearbucket.analysis.policies.policy_traffic import PolicyTraffic
 from nearbucket.config.aws_endpoints import partition_of, unknown_region
-from nearbucket.config.prices import GB
+from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.config.settings import Settings
 from nearbucket.errors import ConfigError
 

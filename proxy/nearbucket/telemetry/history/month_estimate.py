@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.config.prices import GB
+from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import Usage, bill, whole_bill
 from nearbucket.pricing.tariff import tariff
 from nearbucket.telemetry.metrics import OTHER_AWS, OUTSIDE
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Labels, Values
     from nearbucket.telemetry.savings import Savings
 
-MONTH = 30 * 86400
+MONTH = MONTH_DAYS * 86400
 LEAST = 3600
 """Seconds: the shortest time that a month is computed from."""
 _HOURS = 24
@@ -33,7 +33,7 @@ _NAMES = (
 
 
 class MonthFigures(NamedTuple):
-    """Figures of a month of 30 days in USD, of this instance alone.
+    """Figures of a month (``MONTH_DAYS``) in USD, of this instance alone.
 
     Attributes:
         seconds: Length of the time that they are computed from.

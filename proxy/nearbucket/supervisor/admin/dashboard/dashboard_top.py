@@ -199,4 +199,4 @@ def _basis(month: Mapping[str, Any]) -> str:
         basis = f"the last {seconds / _YOUNG:.3g} h"
     most = " at most, since prices.monthly_gb is not set;" if month["at_most"] else ""
     plan = month["plan"][0].upper() + month["plan"][1:]
-    return f"30 days like {basis}. {plan};{most} this instance alone."
+    return f"A month like {basis}. {plan};{most} this instance alone."
