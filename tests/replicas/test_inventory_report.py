@@ -383,3 +383,18 @@ async def test_a_report_of_a_target_needs_the_columns_that_tell(shelf: Shelf) ->
     await shelf.store(packed([row("a.tar.gz")]))
     with pytest.raises(ConfigError, match="no column EncryptionStatus, which shows whether"):
         _ = [page async for page in report_of(shelf.place(), frozenset(Unreadable))]
+
+
+@pytest.mark.usefixtures("own_sdk_session")
+def test_a_profile_that_is_not_there_is_an_error_of_one_line(
+    s3: LocalS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    entry = s3.entry("listed", inventory=f"s3://{BUCKET}/daily/")
+
+    async def read() -> None:
+        async for _ in report_of(BucketLocation("sites.0.origin", entry, "ambient")):
+            pass
+
+    with pytest.raises(ConfigError, match=r"inventory: .*The config profile \(missing\)"):
+        asyncio.run(read())

@@ -11,7 +11,7 @@ import json
 import re
 import time
 import zlib
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -229,7 +229,11 @@ async def _opened(location: BucketLocation) -> AsyncIterator[tuple[_Manifest, _P
         return
     bucket, _, key = where.removeprefix(S3_SCHEME).partition("/")
     report = BucketLocation(name, _entry(location.entry, bucket), location.credentials)
-    async with opened(report) as client:
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(opened(report))
+        except FAULTS as error:  # of a profile that is not there
+            raise as_ours(error, report) from error
         key = await _newest(client, report, key) if key.endswith("/") else key
         data = await _whole(_of_object(client, report, key))
         manifest = _manifest(data, f"{S3_SCHEME}{bucket}/{key}", location)

@@ -11,12 +11,15 @@ from contextlib import AsyncExitStack
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
+import aiohttp
+
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import LogSource
 from nearbucket.config.buckets import S3_SCHEME
-from nearbucket.s3.sdk.ambient_bucket import ambient_bucket, ambient_error
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk.ambient_bucket import ambient_bucket, ambient_error, ambient_meaning
 from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
-from nearbucket.s3.sdk.sdk_client import FAULTS, meaning, opened
+from nearbucket.s3.sdk.sdk_client import FAULTS, kind_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 _FIRST_ATTEMPTS, _FIRST_SECONDS = 2, 4
 """The first request for a bucket fails within ten seconds: later ones are made again for minutes,
 which is right for a long run, but not where a wrong endpoint is waited for."""
+_READ_SECONDS = 60
+"""A body of which nothing comes for so long is given up; the rest of the run goes on."""
+_BROKEN = (TimeoutError, *FAULTS, aiohttp.ClientError, OSError)
+"""What a request for an object, or its body, can end with."""
 
 
 class S3Logs:
@@ -75,8 +82,12 @@ class S3Logs:
         return _S3File(self, source) if source.name.startswith(S3_SCHEME) else open_file(source)
 
     async def _listed(self, bucket: str, prefix: str, period: Period) -> list[LogSource]:
-        await _reach(ambient_bucket(bucket), prefix)
-        client, location = await self._client(bucket)
+        location = ambient_bucket(bucket)
+        try:
+            await _reach(location, prefix)
+            client, _ = await self._client(bucket)
+        except FAULTS as error:
+            raise ambient_error(error, location) from error
         found = []
         async for page in pages_of(client, location, ambient_error, Prefix=prefix):
             for each in objects_of(page, location):
@@ -89,7 +100,9 @@ class S3Logs:
         """The client for a bucket, made once."""
         if bucket not in self._clients:
             location = ambient_bucket(bucket)
-            client = await self._stack.enter_async_context(opened(location, self._connections))
+            client = await self._stack.enter_async_context(
+                opened(location, self._connections, read_seconds=_READ_SECONDS)
+            )
             self._clients[bucket] = client, location
         return self._clients[bucket]
 
@@ -100,25 +113,26 @@ class S3Logs:
             OSError: S3 does not give it.
         """
         bucket, _, key = source.name.removeprefix(S3_SCHEME).partition("/")
-        client, _ = await self._client(bucket)
         try:
+            client, _ = await self._client(bucket)
             found = await client.get_object(Bucket=bucket, Key=key)
-        except FAULTS as error:
-            raise OSError(meaning(error)) from error
+        except _BROKEN as error:
+            raise OSError(ambient_meaning(error)) from error
         return found["Body"]
 
 
 async def _reach(location: BucketLocation, prefix: str) -> None:
-    """Ask for the first object of a listing.
+    """Ask for the first object of a listing; a server that is busy is there.
 
     Raises:
-        ProxyError: There is no answer within ten seconds, or the bucket cannot be listed.
+        ClientError, BotoCoreError: There is no answer within ten seconds, or it is another error.
     """
     async with opened(location, attempts=_FIRST_ATTEMPTS, connect_seconds=_FIRST_SECONDS) as client:
         try:
             await client.list_objects_v2(**location.arguments(), Prefix=prefix, MaxKeys=1)
         except FAULTS as error:
-            raise ambient_error(error, location) from error
+            if kind_of(error) is not ErrorKind.BUSY:
+                raise
 
 
 class _S3File:
@@ -127,6 +141,7 @@ class _S3File:
     def __init__(self, logs: S3Logs, source: LogSource) -> None:
         self._logs, self._source = logs, source
         self._body: Any = None
+        self._failure: OSError | None = None
 
     def __enter__(self) -> Self:
         self._body = self._logs.wait(self._logs.body(self._source))
@@ -140,11 +155,17 @@ class _S3File:
         return bytes(self._logs.wait(self._read(size)))
 
     async def _read(self, size: int) -> bytes:
+        """What comes before a failure is given first; the failure, at the next call."""
+        if self._failure is not None:
+            raise self._failure
         parts: list[bytes] = []
         try:
             while size > 0 and (part := await self._body.read(size)):
                 parts.append(part)
                 size -= len(part)
-        except (TimeoutError, *FAULTS, OSError) as error:
-            raise OSError(f"the connection to S3 failed: {error}") from error
+        except _BROKEN as error:
+            why = str(error) or type(error).__name__
+            self._failure = OSError(f"the connection to S3 failed: {why}")
+            if not parts:
+                raise self._failure from error
         return b"".join(parts)

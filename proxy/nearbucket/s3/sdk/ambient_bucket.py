@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from nearbucket.config.buckets import S3_SCHEME, Bucket
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk.sdk_client import as_ours, is_unreachable, meaning
+from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk.sdk_client import as_ours, code_of, is_unreachable, kind_of, meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 _REGION = "us-east-1"
 """Where S3 is asked; it says if a bucket is elsewhere, and the SDK follows."""
+_TEXTS = {
+    ErrorKind.NOT_ALLOWED: "not allowed; the credentials need s3:ListBucket on the bucket and "
+    "s3:GetObject on its objects, and kms:Decrypt where KMS encrypts them",
+    ErrorKind.ARCHIVED: "archived; restore it, or leave it out",
+    ErrorKind.BUSY: "S3 asks to slow down; try again later",
+}
+"""What helps where the fix in the table of errors is one for ``sync``."""
 
 
 def ambient_bucket(name: str, environ: Mapping[str, str] = os.environ) -> BucketLocation:
@@ -47,6 +55,13 @@ def ambient_bucket(name: str, environ: Mapping[str, str] = os.environ) -> Bucket
     return BucketLocation(f"{S3_SCHEME}{name}", entry, "ambient")
 
 
+def ambient_meaning(error: Exception) -> str:
+    """What an error means for one who reads such a bucket, and what helps, in one line."""
+    if (kind := kind_of(error)) in _TEXTS:
+        return f"{code_of(error)}: {_TEXTS[kind]}"
+    return meaning(error) or type(error).__name__
+
+
 def ambient_error(error: Exception, location: BucketLocation, name: str = "") -> ProxyError:
     """The error of such a bucket, without the words about a configuration.
 
@@ -56,7 +71,7 @@ def ambient_error(error: Exception, location: BucketLocation, name: str = "") ->
         name: What was asked for; by default the bucket.
     """
     found = as_ours(error, location)
-    text = f"{name or location.name}: {meaning(error)}"
+    text = f"{name or location.name}: {ambient_meaning(error)}"
     if is_unreachable(error):
         variable = "AWS_ENDPOINT_URL_S3" if location.entry.endpoint else "AWS_REGION"
         text += f"; is {variable} right, and S3 reachable from here?"

@@ -76,6 +76,7 @@ async def opened(
     *,
     attempts: int = ATTEMPTS,
     connect_seconds: float = _CONNECT_SECONDS,
+    read_seconds: float = READ_SECONDS,
 ) -> AsyncIterator[Any]:
     """Open an aiobotocore client for one bucket.
 
@@ -84,6 +85,7 @@ async def opened(
         connections: How many requests may be under way at once.
         attempts: How often a request is made before its error counts.
         connect_seconds: How long each may take to connect.
+        read_seconds: How long nothing may come of an answer.
 
     Raises:
         ProxyError: Its credentials or the certificate authorities cannot be read.
@@ -96,7 +98,7 @@ async def opened(
         style = "path"
     settings = AioConfig(
         connect_timeout=connect_seconds,
-        read_timeout=READ_SECONDS,
+        read_timeout=read_seconds,
         max_pool_connections=connections,
         retries={"mode": "legacy", "total_max_attempts": attempts},
         # the hosts are those of the configuration, whatever a profile says (see direct_access)
