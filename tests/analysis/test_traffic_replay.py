@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
+import os
 import random
 from datetime import UTC, datetime
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from yarl import URL
 
+from nearbucket.analysis.answers import DamagedFile
 from nearbucket.analysis.live_replay.replay_comparison import as_json, lines, notes
-from nearbucket.analysis.live_replay.replay_requests import COLUMNS, SentRequest, requests_of
+from nearbucket.analysis.live_replay.replay_requests import SentRequest, requests_of, sizes_of
 from nearbucket.analysis.live_replay.traffic_replay import (
     ReplayPlan,
     ReplayResult,
@@ -21,6 +25,7 @@ from nearbucket.analysis.live_replay.traffic_replay import (
     replay_logs,
 )
 from nearbucket.analysis.reading.arrow_reader import TableReader
+from nearbucket.analysis.reading.formats import COLUMNS
 from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
 from nearbucket.cli.analyze.analyze_replay import ReplayOptions, replay
@@ -143,7 +148,7 @@ class Replayed:
 
     def tables(self) -> Iterator[pa.Table]:
         with self.log.open("rb") as file:
-            yield from TableReader(COLUMNS).tables(LogBlocks(file))
+            yield from TableReader(frozenset(COLUMNS)).tables(LogBlocks(file))
 
     def replay(self, running: Running, *, url: str = "", rate: float = 1500) -> ReplayResult:
         settings = load(running.config)
@@ -228,7 +233,9 @@ def test_requests_that_come_back_sooner_than_in_the_log_are_explained(replayed: 
 def rows_of(text: str) -> list[SentRequest]:
     blocks = LogBlocks(io.BytesIO(text.encode()))
     return [
-        request for table in TableReader(COLUMNS).tables(blocks) for request in requests_of(table)
+        request
+        for table in TableReader(frozenset(COLUMNS)).tables(blocks)
+        for request in requests_of(table)
     ]
 
 
@@ -237,10 +244,13 @@ def rows_of(text: str) -> list[SentRequest]:
     [
         ("200\t999\t900\t-\t-", "", 900),
         ("200\t999\t-\t-\t-", "", 999),
+        ("200\t480\t0\t-\t-", "", 0),
         ("206\t999\t100\t0\t99", "bytes=0-99", 100),
+        ("206\t999\t100\t100\t199", "bytes=100-199", 200),
         ("206\t999\t100\t50\t-", "bytes=50-", 999),
-        ("206\t999\t100\t-\t100", "bytes=-100", 100),
+        ("206\t999\t100\t-\t100", "bytes=-100", 999),
         ("206\t999\t-\t-\t-", "bytes=0-998", 999),
+        ("200\t999\t900\t5\t2", "", 900),
     ],
 )
 def test_a_request_asks_for_the_range_that_was_logged(
@@ -252,24 +262,59 @@ def test_a_request_asks_for_the_range_that_was_logged(
     assert found == SentRequest("192.0.2.1", "dl.example", "GET", "/a%20b", "", "", asks_for, size)
 
 
-def test_of_answers_without_an_object_only_redirects_in_the_own_log_are_sent() -> None:
-    def line(action: str, status: int, **more: str) -> str:
-        own = {"time": "2026-11-02T03:00:00Z", "client": "192.0.2.1", "host": "dl.example"}
-        asked = {"method": "GET", "path": "/a.tar.gz?x=1", "bytes": 0, "status": status}
-        return json.dumps(own | asked | {"action": action, "reason": "in-region"} | more) + "\n"
+@pytest.mark.parametrize("target", ["@other.example/a", ".other.example/a", "80/a", "*", "a", "-"])
+def test_a_target_without_a_slash_is_not_sent_since_it_could_name_another_host(target: str) -> None:
+    head = "#Fields: c-ip cs-method cs-uri-stem x-host-header sc-status sc-bytes\n"
+    line = "192.0.2.1\tGET\t{}\tdl.example\t200\t9\n"
+    assert rows_of(head + line.format(target)) == []
+    assert [each.target for each in rows_of(head + line.format("/" + target))] == ["/" + target]
 
+
+def own_line(action: str, status: int, **more: Any) -> str:
+    """A line of nearbucket's own log."""
+    own = {"time": "2026-11-02T03:00:00Z", "client": "192.0.2.1", "host": "dl.example"}
+    asked = {"method": "GET", "path": "/a.tar.gz?x=1", "bytes": 0, "status": status}
+    return json.dumps(own | asked | {"action": action, "reason": "in-region"} | more) + "\n"
+
+
+def test_of_answers_without_an_object_only_redirects_in_the_own_log_are_sent() -> None:
     found = rows_of(
-        line("redirect", 301)
-        + line("redirect", 301, range="bytes=0-9")
-        + line("stream", 200, user_agent="curl/8")
-        + line("stream", 404)
-        + line("refuse", 405, method="POST")
+        own_line("redirect", 301)
+        + own_line("redirect", 301, range="bytes=0-9")
+        + own_line("stream", 200, user_agent="curl/8")
+        + own_line("stream", 404)
+        + own_line("refuse", 405, method="POST")
     )
     assert [(each.target, each.agent, each.range, each.size) for each in found] == [
         ("/a.tar.gz?x=1", "", "", None),
-        ("/a.tar.gz?x=1", "", "bytes=0-9", 10),
+        ("/a.tar.gz?x=1", "", "bytes=0-9", None),
         ("/a.tar.gz?x=1", "curl/8", "", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("range_", "saved", "of_unknown"),
+    [
+        (None, 300, None),
+        ("bytes=0-", 300, None),
+        ("bytes=0-99", 100, 100),
+        ("bytes=250-349", 50, 100),
+        ("bytes=400-500", 0, 101),
+        ("bytes=-100", 100, 100),
+        ("bytes=-900", 300, 900),
+        ("bytes=100-", 0, 0),
+    ],
+)
+def test_a_redirect_saves_the_bytes_that_the_proxy_counts(
+    range_: str | None, saved: int, of_unknown: int | None
+) -> None:
+    lines_ = own_line("stream", 206, range="bytes=200-9999", bytes=100)
+    *others, redirect_ = rows_of(lines_ + own_line("redirect", 301, range=range_))
+    size = sizes_of(others)[redirect_.object]
+    assert size == 300
+    assert redirect_.bytes_saved(size) == saved
+    assert redirect_.bytes_saved(None) == of_unknown
+    assert redirect_._replace(method="HEAD").bytes_saved(size) == 0
 
 
 @pytest.mark.parametrize(
@@ -337,12 +382,82 @@ def test_only_the_requests_of_the_period_are_sent(
     assert json.loads(capsys.readouterr().out)["sent"] == wanted > 0
 
 
+def replay_of(replayed: Replayed, *names: str) -> bool:
+    """What the command does with some files, with a proxy that runs for it."""
+    config = replayed.config(redirect={"min_size": 16384})
+    with Running(replayed.folder, config, keys_of(replayed.s3)) as running:
+        running.ready()
+        settings = load(running.config)
+        url = f"http://127.0.0.1:{running.port}"
+        left_out = (DamagedFile("copy.log", "left out: the same file as a.log", 0),)
+        options = ReplayOptions(
+            *(url, 1500, False, (), MADE.path, True, ALWAYS, left_out if len(names) > 1 else ())
+        )
+        sources = local_sources(names, ALWAYS)
+        return replay(options, settings, tariff(settings.prices), sources, open_file)
+
+
+def test_what_cannot_be_read_is_named_and_needs_attention(
+    replayed: Replayed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = log_of(60, replayed.held).encode()
+    replayed.log.write_bytes(whole)
+    cut = replayed.folder / "cut.gz"
+    cut.write_bytes(gzip.compress(whole)[:-9])
+    assert not replay_of(replayed, str(replayed.log), str(cut))
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["agreed"] == document["sent"] > 60
+    named = {each["name"]: each["why"] for each in document["damaged"]}
+    assert named == {
+        str(cut): "its gzip data ends too early",
+        "copy.log": "left out: the same file as a.log",
+    }
+    assert all(f"{name}: {why}" in err for name, why in named.items())
+
+
+def test_logs_with_nothing_to_send_are_an_error(
+    replayed: Replayed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replayed.log.write_text("no log\n")
+    with pytest.raises(ConfigError, match="there is nothing to send"):
+        replay_of(replayed, str(replayed.log))
+    assert "1 lines cannot be read" in capsys.readouterr().err
+
+
+def test_a_pipe_is_read_for_sizes_and_for_requests(
+    replayed: Replayed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = log_of(60, replayed.held)
+    pipe = replayed.folder / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    assert replay_of(replayed, str(pipe))
+    writer.join()
+    assert json.loads(capsys.readouterr().out)["sent"] == len(rows_of(text))
+
+
 def test_a_replay_needs_the_configuration_of_the_proxy() -> None:
     options = ReplayOptions(
         "http://127.0.0.1:1", rate=1, own_host=False, fields=(), ranges=None, as_json=False
     )
     with pytest.raises(ConfigError, match="--config FILE"):
         replay(options, None, tariff(Prices()), [], open_file)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "says"), [("http", "cannot be reached: Connection refused"), ("https", "no TLS")]
+)
+def test_a_proxy_that_does_not_answer_is_an_error_with_the_reason(
+    replayed: Replayed, scheme: str, says: str
+) -> None:
+    replayed.log.write_text(log_of(5, replayed.held))
+    with Running(replayed.folder, replayed.config(), keys_of(replayed.s3)) as running:
+        running.ready()
+        port = running.port if scheme == "https" else 1
+        with pytest.raises(OriginError, match=says):
+            replayed.replay(running, url=f"{scheme}://127.0.0.1:{port}")
 
 
 def test_a_proxy_that_is_not_there_is_an_error(replayed: Replayed) -> None:
@@ -361,6 +476,10 @@ def test_a_proxy_that_is_not_there_is_an_error(replayed: Replayed) -> None:
         ("ftp://127.0.0.1", False, "not the URL of a proxy"),
         ("127.0.0.1:8080", True, "not the URL of a proxy"),
         ("http://127.0.0.1/a", False, "not the URL of a proxy"),
+        ("http://127.0.0.1:99999", False, "not the URL of a proxy"),
+        ("http://user:word@127.0.0.1", False, "not the URL of a proxy"),
+        ("http://127.0.0.1?x", False, "not the URL of a proxy"),
+        ("http://127.0.0.1\\@other.example", False, "not the URL of a proxy"),
     ],
 )
 def test_requests_go_to_this_machine_only(url: str, own: bool, says: str) -> None:  # noqa: FBT001

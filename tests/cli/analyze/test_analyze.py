@@ -157,8 +157,11 @@ def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> N
         (["{log}", "--output", "."], "--output .: Is a directory"),
         (["{log}", "--replay", "http://127.0.0.1:1"], "--replay needs the configuration"),
         (
-            ["{log}", "--replay", "http://127.0.0.1:1", "--host", "a", "--dedupe"],
-            "--host, --dedupe: without effect on --replay",
+            [
+                *("{log}", "--replay", "http://127.0.0.1:1", "--host", "a", "--dedupe"),
+                *("--sample", "50", "--no-recommend"),
+            ],
+            "--host, --dedupe, --sample, --no-recommend: without effect on --replay",
         ),
     ],
 )

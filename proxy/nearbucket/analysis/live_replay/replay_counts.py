@@ -36,7 +36,7 @@ class ReplayCounts:
         agreed: Those with the expected action, reason and region.
         unanswered: Those without an answer.
         redirects: Expected redirects by site and region of the client.
-        bytes: Bytes that they ask for, by site and region.
+        bytes: Bytes that they save, by site and region.
         unknown: Expected redirects for which the log does not know the bytes.
         answered_redirects: Redirects to a target that were answered.
         differing: Other requests by expected and given answer.
@@ -51,14 +51,14 @@ class ReplayCounts:
     answered_redirects: int = 0
     differing: dict[tuple[str, str], DifferingAnswers] = field(default_factory=dict)
 
-    def expect(self, request: SentRequest, expected: ExpectedAnswer) -> None:
-        """Count a request that is sent."""
+    def expect(self, expected: ExpectedAnswer, size: int | None) -> None:
+        """Count a request that is sent, and the bytes that a redirect of it saves."""
         self.sent += 1
         if expected.to_target:
             labels = expected.site, expected.region
             self.redirects[labels] += 1
-            self.bytes[labels] += request.size or 0
-            self.unknown += request.size is None
+            self.bytes[labels] += size or 0
+            self.unknown += size is None
 
     def answer(self, request: SentRequest, expected: ExpectedAnswer, given: str) -> None:
         """Count an answer, in words like those of ``X-Nearbucket``."""

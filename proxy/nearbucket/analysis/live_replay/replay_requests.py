@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 
     from nearbucket.policy.engine import Engine, ReplicaKnowledge
 
-COLUMNS = frozenset(
-    {
-        "c_ip", "cs_method", "cs_host", "x_host_header", "cs_uri_stem", "cs_uri_query", "cs_cookie",
-        "cs_user_agent", "x_nearbucket_action", "x_nearbucket_reason",
-        "sc_status", "sc_bytes", "sc_content_len", "sc_range_start", "sc_range_end",
-    }
-)  # fmt: skip
-"""The columns of logs that are read."""
-
 _METHODS = frozenset({"GET", "HEAD"})
 _OK, _PARTIAL = 200, 206
 
@@ -51,7 +42,7 @@ class SentRequest(NamedTuple):
         agent: User-Agent; empty without one.
         cookie: Cookie; empty without one.
         range: Range; empty for the whole object.
-        size: Bytes that it asks for, as far as the log knows; else None.
+        size: Bytes of the object, as far as the line shows them; else None.
     """
 
     client: str
@@ -67,6 +58,25 @@ class SentRequest(NamedTuple):
     def object(self) -> tuple[str, str]:
         """Host and path of the object."""
         return self.host, self.target.partition("?")[0]
+
+    def bytes_saved(self, size: int | None) -> int | None:
+        """Bytes that count as saved if it is redirected; None if nothing tells.
+
+        As the proxy counts them: none of a HEAD, nor of the rest of an object from a later byte on,
+        with which a client goes on with a download that has been counted.
+
+        Args:
+            size: Bytes of the object; None if not known.
+        """
+        if self.method == "HEAD":
+            return 0
+        first, dash, last = self.range.removeprefix("bytes=").partition("-")
+        if not dash or (first, last) == ("0", ""):
+            return size
+        if not last:
+            return 0
+        end = int(last) if size is None else min(int(last), size - 1 if first else size)
+        return max(0, end - int(first) + 1) if first else end
 
 
 class ExpectedAnswer(NamedTuple):
@@ -114,9 +124,10 @@ def _request(row: Mapping[str, Any]) -> SentRequest | None:
     if not client or method not in _METHODS or not (redirected or status in {_OK, _PARTIAL}):
         return None
     target = formats.sent_text(raw("cs_uri_stem"), own=own)
+    if not target.startswith("/"):  # behind the proxy's URL it could name another host
+        return None
     if (query := raw("cs_uri_query")) != b"-":
         target += "?" + formats.sent_text(query, own=own)
-    bounds, size = _range(row, redirected=redirected)
     return SentRequest(
         client,
         formats.host_of(raw("x_host_header")) or formats.host_of(raw("cs_host")),
@@ -124,29 +135,37 @@ def _request(row: Mapping[str, Any]) -> SentRequest | None:
         target,
         formats.agent_of(raw("cs_user_agent"), own=own),
         formats.text_of(raw("cs_cookie")),
-        bounds,
-        0 if method == "HEAD" else size,
+        _range(row, redirected=redirected),
+        None if redirected or method == "HEAD" else _object_size(row, own=own),
     )
 
 
-def _range(row: Mapping[str, Any], *, redirected: bool) -> tuple[str, int | None]:
-    """The Range of a request, and the bytes that it asks for."""
-    sent, start, end = row.get("sc_bytes"), row.get("sc_range_start"), row.get("sc_range_end")
-    if start is not None and end is not None:
-        return f"bytes={start}-{end}", max(0, end - start + 1)
-    if start is not None:
-        return f"bytes={start}-", None if redirected else sent
-    if end is not None:
-        return f"bytes=-{end}", end
-    if redirected:
-        return "", None
-    if row.get("sc_status") == _PARTIAL and sent:  # older logs have no ranges
-        return f"bytes=0-{sent - 1}", sent
-    return "", row.get("sc_content_len") or sent
+def _range(row: Mapping[str, Any], *, redirected: bool) -> str:
+    """The Range of a request; empty for the whole object, and if the proxy ignores it."""
+    start, end = row.get("sc_range_start"), row.get("sc_range_end")
+    if start is None and end is None:
+        sent = row.get("sc_bytes")
+        if sent and not redirected and row.get("sc_status") == _PARTIAL:
+            return f"bytes=0-{sent - 1}"  # older logs have no ranges
+        return ""
+    if start is not None and end is not None and start > end:
+        return ""
+    return f"bytes={'' if start is None else start}-{'' if end is None else end}"
+
+
+def _object_size(row: Mapping[str, Any], *, own: bool) -> int | None:
+    """Bytes of the object, or of it as far as a line shows it."""
+    sent, length = row.get("sc_bytes"), row.get("sc_content_len")
+    if row.get("sc_status") != _PARTIAL:
+        return sent if length is None else length
+    start, end = row.get("sc_range_start"), row.get("sc_range_end")
+    if own:  # its range is what the client asked for, which may end behind the object
+        return None if sent is None else (start or 0) + sent
+    return sent if start is None or end is None else end + 1
 
 
 def sizes_of(requests: Iterable[SentRequest]) -> dict[tuple[str, str], int]:
-    """Bytes of objects by host and path: the most that a request asked for."""
+    """Bytes of objects by host and path, as far as requests show them."""
     sizes: dict[tuple[str, str], int] = {}
     for request in requests:
         if request.size is not None and request.size > sizes.get(request.object, -1):
@@ -183,8 +202,12 @@ class Expectation:
     floors: Mapping[str, int]
     sizes: Mapping[tuple[str, str], int]
 
+    def bytes_saved(self, request: SentRequest) -> int | None:
+        """Bytes that count as saved if a request is redirected; None if the logs do not tell."""
+        return request.bytes_saved(self.sizes.get(request.object))
+
     def answer(self, request: SentRequest) -> ExpectedAnswer:
-        """What the policy does with a request."""
+        """What the policy does with a request; objects of unknown size are not small."""
         headers = {b"host": request.host.encode("utf-8", "replace")}
         for name, value in ((b"user-agent", request.agent), (b"cookie", request.cookie)):
             if value:
@@ -192,8 +215,8 @@ class Expectation:
         asked = Request(request.method, request.target, headers, request.client)
         decision = self.engine.decide(asked, ASSUME_REPLICATED)
         if not isinstance(decision, Refuse):
-            size = self.sizes.get(request.object, 0)
-            if size < self.floors.get(decision.site, 0):
+            size = self.sizes.get(request.object)
+            if size is not None and size < self.floors.get(decision.site, 0):
                 decision = self.engine.decide(asked, _SMALL)
         if isinstance(decision, Refuse):
             return ExpectedAnswer("refuse", decision.reason.value)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -21,7 +20,7 @@ from nearbucket.analysis.live_replay.replay_requests import Expectation, request
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.policy.client_address import VIEWER_ADDRESS
 from nearbucket.policy.model import Request
-from nearbucket.s3.tls_trust import trusted
+from nearbucket.s3.tls_trust import complaint, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -93,7 +92,8 @@ async def replay_logs(
         progress: Told of the number of requests that were sent.
 
     Raises:
-        ConfigError: The configuration does not let this machine name a client.
+        ConfigError: The configuration does not let this machine name a client, or the logs have
+            no request to send.
         OriginError: The proxy does not answer.
     """
 
@@ -101,10 +101,15 @@ async def replay_logs(
         return (request for table in plan.tables() for request in requests_of(table))
 
     floors = {site.name: site.redirect.min_size for site in settings.sites}
-    sizes = sizes_of(requests()) if any(floors.values()) else {}
+    sizes = sizes_of(requests())
     replay = TrafficReplay(plan.url, engine.trust, Expectation(engine.for_client(), floors, sizes))
     before = await replay_comparison.counted(plan.admin)
     await replay.run(requests(), plan.rate, progress)
+    if not replay.counts.sent:
+        raise ConfigError(
+            "--replay: there is nothing to send: the logs have no GET or HEAD that got an object, "
+            "with the client's address"
+        )
     found = (await replay_comparison.counted(plan.admin)).less(before)
     predicted = replay_comparison.expected(replay.counts, settings, tariff)
     return ReplayResult(replay.counts, predicted, found)
@@ -120,15 +125,18 @@ def own_url(url: str, *, own_host: bool) -> URL:
     Raises:
         ConfigError: It is none, or of another machine.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
+    try:
+        parts = URL(url)
+    except ValueError:  # a port of six digits, for example
+        parts = URL()
+    if parts.scheme not in {"http", "https"} or not parts.host or parts != parts.origin():
         raise ConfigError(f"--replay {url}: not the URL of a proxy; write http://127.0.0.1:8080")
-    if not own_host and not _is_loopback(parts.hostname):
+    if not own_host and not _is_loopback(parts.host):
         raise ConfigError(
             f"--replay {url}: requests are sent to this machine only; if the proxy there is yours, "
             "add --i-own-this-host"
         )
-    return URL(url).origin()
+    return parts.origin()
 
 
 def _is_loopback(host: str) -> bool:
@@ -157,6 +165,7 @@ class TrafficReplay:
             ConfigError: The configuration does not let this machine name a client.
         """
         self.counts = ReplayCounts()
+        self._trouble = ""
         self._url, self._trust, self._expectation = url, trust, expectation
         _refuse_distrust(url, trust)
 
@@ -186,12 +195,12 @@ class TrafficReplay:
                 if self._silent(_ENOUGH):
                     break
                 expected = self._expectation.answer(request)
-                self.counts.expect(request, expected)
+                self.counts.expect(expected, self._expectation.bytes_saved(request))
                 task = tasks.create_task(self._send(session, request, expected))
                 task.add_done_callback(lambda _: free.release())
                 progress(number + 1)
         if self._silent(1):
-            raise OriginError(_BAD_GATEWAY, f"--replay {self._url}: the proxy does not answer")
+            raise OriginError(_BAD_GATEWAY, f"--replay {self._url}: the proxy {self._trouble}")
 
     def _silent(self, least: int) -> bool:
         """Whether none of so many requests was answered."""
@@ -210,8 +219,8 @@ class TrafficReplay:
                     await answer.read()
                 else:
                     answer.close()
-        except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
-            given = NO_ANSWER
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            given, self._trouble = NO_ANSWER, complaint(error)
         self.counts.answer(request, expected, given)
 
     def _headers(self, request: SentRequest) -> dict[str, str]:

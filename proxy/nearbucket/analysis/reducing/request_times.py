@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 _DAY = 86400
 _FIRST, _END = 946684800, 4102444800  # 2000-01-01 and 2100-01-01
 
-TIME_COLUMNS = frozenset({"date", "time", "timestamp", "timestamp_ms"})
-"""The columns of logs that ``in_period`` needs, as far as a log has them."""
-
 
 def in_period(table: pa.Table, period: Period) -> pa.Table:
     """The requests of a period; without those that have no time, unless it is open at both ends."""

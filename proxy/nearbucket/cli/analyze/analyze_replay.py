@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yarl import URL
 
 from nearbucket.analysis.live_replay import replay_comparison
-from nearbucket.analysis.live_replay.replay_requests import COLUMNS
+from nearbucket.analysis.live_replay.replayed_logs import ReplayedLogs
 from nearbucket.analysis.live_replay.traffic_replay import ReplayPlan, own_url, replay_logs
-from nearbucket.analysis.reading.arrow_reader import TableReader
-from nearbucket.analysis.reading.log_blocks import LogBlocks
 from nearbucket.analysis.reading.sources import ALWAYS
-from nearbucket.analysis.reducing.request_times import TIME_COLUMNS, in_period
 from nearbucket.cli.output import NO_RANGES, print_error, print_json, print_table, ranges_for
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import pyarrow as pa
-
+    from nearbucket.analysis.answers import DamagedFile
     from nearbucket.analysis.live_replay.traffic_replay import ReplayResult
     from nearbucket.analysis.reading.sources import LogSource, Period
     from nearbucket.config.settings import Settings
@@ -47,6 +44,7 @@ class ReplayOptions(NamedTuple):
         ranges: A list of prefixes instead of the one in use.
         as_json: Whether the output is JSON.
         period: Which requests are sent.
+        left_out: Files that are not read, such as copies of others.
     """
 
     url: str
@@ -56,6 +54,7 @@ class ReplayOptions(NamedTuple):
     ranges: Path | None
     as_json: bool
     period: Period = ALWAYS
+    left_out: tuple[DamagedFile, ...] = ()
 
 
 def replay(
@@ -75,7 +74,8 @@ def replay(
         opened: Opens one.
 
     Returns:
-        Whether all decisions are the expected ones and the counters within 2 % of the prediction.
+        Whether all decisions are the expected ones, the counters within 2 % of the prediction, and
+        all files and lines could be read.
 
     Raises:
         ConfigError: The replay is not possible with these options and this configuration.
@@ -87,26 +87,30 @@ def replay(
     if document is None:
         raise ConfigError(NO_RANGES)
 
-    columns = COLUMNS if options.period == ALWAYS else COLUMNS | TIME_COLUMNS
-
-    def tables() -> Iterator[pa.Table]:
-        for source in sources:
-            with opened(source) as file:
-                for table in TableReader(columns, options.fields).tables(LogBlocks(file)):
-                    yield in_period(table, options.period)
-
     url = own_url(options.url, own_host=options.own_host)
-    plan = ReplayPlan(tables, url, _admin(settings, url), options.rate)
     engine = engine_of(snapshot_of(settings, document))
-    result = asyncio.run(replay_logs(plan, settings, engine, tariff, _progress))
+    with ExitStack() as stack:
+        logs = ReplayedLogs(sources, opened, options.fields, options.period, stack)
+        plan = ReplayPlan(logs.tables, url, _admin(settings, url), options.rate)
+        try:
+            result = asyncio.run(replay_logs(plan, settings, engine, tariff, _progress))
+        finally:
+            damaged = {each.name: each.why for each in options.left_out} | logs.damaged
+            for name, why in damaged.items():
+                print_error(f"{name}: {why}")
     if options.as_json:
-        print_json(replay_comparison.as_json(*result))
+        rows = [{"name": name, "why": why} for name, why in damaged.items()]
+        print_json(replay_comparison.as_json(*result) | {"damaged": rows})
     else:
-        heading, *rows = replay_comparison.lines(*result)
-        print_table(heading, rows)
+        print_table(*_table(result))
     for note in replay_comparison.notes(result.counts):
         print_error(note)
-    return _agrees(result)
+    return _agrees(result) and not damaged
+
+
+def _table(result: ReplayResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    heading, *rows = replay_comparison.lines(*result)
+    return heading, rows
 
 
 def _admin(settings: Settings, url: URL) -> URL:

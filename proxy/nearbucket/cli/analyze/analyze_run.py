@@ -60,6 +60,8 @@ _OURS = 768 << 20
 """
 _A_THREAD = 128 << 20
 _LEAST = 128 << 20
+_WHOLE = 100
+"""Percent of the requests in a log that is no sample."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -130,18 +132,19 @@ def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tari
 
     _refuse_report_options(options)
     period = _period(options)
-    plan = ReplayOptions(
-        url,
-        options.rate,
-        options.i_own_this_host,
-        options.field_names,
-        options.ranges,
-        options.form == "json",
-        period,
-    )
     with ExitStack() as stack:
         s3 = _s3(options, 1, stack)
-        sources, _ = _sources(options, period, s3)
+        sources, left_out = _sources(options, period, s3)
+        plan = ReplayOptions(
+            url,
+            options.rate,
+            options.i_own_this_host,
+            options.field_names,
+            options.ranges,
+            options.form == "json",
+            period,
+            left_out,
+        )
         return replay(plan, own, money, sources, _opener(s3))
 
 
@@ -154,8 +157,10 @@ def _refuse_report_options(options: AnalyzeOptions) -> None:
         "--bill": options.bill is not None,
         "--inventory": options.inventory,
         "--dedupe": options.dedupe,
+        "--sample": options.sample != _WHOLE,
         "--engine": options.engine != "local",
         "--keep": options.keep,
+        "--no-recommend": not options.recommend,
     }
     if names := [name for name, value in given.items() if value]:
         raise ConfigError(f"{', '.join(names)}: without effect on --replay; leave it out")
@@ -233,7 +238,7 @@ def _report(
     counting = ReduceOptions(
         _rules(own, period, options.hosts),
         options.field_names,
-        100 / options.sample,
+        _WHOLE / options.sample,
     )
     with ExitStack() as stack:
         s3 = _s3(options, threads, stack)
