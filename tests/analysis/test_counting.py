@@ -188,6 +188,16 @@ def test_nearbuckets_own_log_tells_who_does_not_follow(tmp_path: Path) -> None:
         assert found.counts.top_files[0].size == 1000
 
 
+@pytest.mark.parametrize("form", [JsonFormat(), W3cFormat()], ids=["json", "w3c"])
+def test_a_range_that_ends_behind_the_object_makes_it_no_larger(
+    tmp_path: Path, form: JsonFormat | W3cFormat
+) -> None:
+    part = FULL._replace(status=206, range="bytes=400-999999999999", bytes=600)
+    (tmp_path / "own.log").write_bytes(form.header() + line_of(form, part))
+    _, found = counted([tmp_path])
+    assert found.counts.top_files[0].size == 1000
+
+
 def test_a_damaged_file_costs_no_other(tmp_path: Path) -> None:
     good = written(tmp_path / "good.log", BASE, BASE)
     (tmp_path / "cut.log.gz").write_bytes(gzip.compress(good.read_bytes() * 9)[:-30])

@@ -104,7 +104,9 @@ def test_what_the_access_log_writes_is_read_as_it_was_sent(
     [
         pytest.param({"range": "bytes=0-99", "status": 206}, 100, True, id="a range"),
         pytest.param({"range": "bytes=-7", "status": 206}, 7, True, id="the last bytes"),
-        pytest.param({"range": "bytes=5-"}, None, True, id="an open range"),
+        pytest.param({"range": "bytes=5-"}, 0, True, id="the rest of an object"),
+        pytest.param({"range": "bytes=0-"}, None, True, id="an open range"),
+        pytest.param({"range": "bytes=5-2"}, None, True, id="a range that is ignored"),
         pytest.param({"range": "bytes=0-1,5-6"}, None, True, id="two ranges"),
         pytest.param({"status": 301, "action": "redirect"}, None, False, id="a redirect"),
         pytest.param({"status": 421, "action": "refuse"}, None, False, id="a refusal"),
@@ -122,6 +124,15 @@ def test_ranges_and_what_is_no_object_are_told_apart(
     record = FULL._replace(**changes_)
     line = only(lines(tmp_path, form.header() + line_of(form, record)))
     assert (line.status, line.range_size, line.served) == (record.status, span, served)
+
+
+@pytest.mark.parametrize("form", [JsonFormat(), W3cFormat()], ids=["json", "w3c"])
+@pytest.mark.parametrize(("range_", "end"), [("5-99999", 105), ("5-", 105), ("-999", None)])
+def test_the_end_of_a_range_is_that_of_the_bytes_that_were_sent(
+    tmp_path: Path, form: JsonFormat | W3cFormat, range_: str, end: int | None
+) -> None:
+    record = FULL._replace(status=206, bytes=100, range=f"bytes={range_}")
+    assert only(lines(tmp_path, form.header() + line_of(form, record))).range_end == end
 
 
 def test_cloudfronts_files_are_read_by_their_column_names(tmp_path: Path) -> None:

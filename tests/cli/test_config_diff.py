@@ -283,6 +283,28 @@ def test_a_size_floor_changes_the_answers_for_objects_that_the_log_shows_to_be_s
         assert replay["no_longer_redirected_bytes"] == lost * 1000
 
 
+@pytest.mark.parametrize(
+    ("ranges", "size"),
+    [
+        (["0-999999999999"], 1000),
+        (["0-999999999999", None], 2000),
+        (["0-9", "-5"], 15),
+        (["400-"], 0),
+        (["0-"], 1000),
+    ],
+)
+def test_redirects_of_ranges_count_no_more_than_the_object_has(
+    compare: Diff, ranges: list[str | None], size: int
+) -> None:
+    form = JsonFormat()
+    streamed = FULL._replace(reason="opt-out", status=206, range="bytes=400-9999999", bytes=600)
+    shown = line_of(form, streamed)
+    sent = [SENT._replace(range=each and f"bytes={each}") for each in ranges]
+    log = shown + b"".join(line_of(form, each) for each in sent)
+    done = compare("--log", compare.log(log), "--json", sites=off())
+    assert json.loads(done.out)["replay"]["no_longer_redirected_bytes"] == size
+
+
 def test_a_terminal_of_80_characters_shows_every_character_of_a_change(
     compare: Diff, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,13 +157,32 @@ class _Pending:
         requests: Number of requests.
         size: Their bytes, as far as known.
         unsized: Number of requests with as many bytes as the object has.
+        ranges: Number of redirected requests for a range.
+        asked: Bytes of these ranges, which may end behind the object.
         without_bytes: Number of requests that got no bytes of the object.
     """
 
     requests: int = 0
     size: int = 0
     unsized: int = 0
+    ranges: int = 0
+    asked: int = 0
     without_bytes: int = 0
+
+    def add(self, other: _Pending) -> None:
+        """Add further requests."""
+        self.requests += other.requests
+        self.size += other.size
+        self.unsized += other.unsized
+        self.ranges += other.ranges
+        self.asked += other.asked
+        self.without_bytes += other.without_bytes
+
+    def bytes_of(self, size: int | None) -> int:
+        """Their bytes for an object of this size; what is not known is 0."""
+        if size is None:
+            return self.size + self.asked
+        return self.size + size * self.unsized + min(self.asked, size * self.ranges)
 
 
 class PolicyDiff:
@@ -197,21 +216,17 @@ class PolicyDiff:
         site_path = fates[0].replayed.site, fates[0].replayed.path
         if (shown := _object_size(entry)) is not None:
             self._note_size(site_path, shown)
-        none = int(entry.served and entry.status not in _WITH_BYTES)
-        size, unsized = (0, 0) if none else _bytes_of(entry)
+        counted = _counted(entry)
         self.totals.requests += 1
-        if len(fates) == 1 and not (unsized and (fates[0].row or fates[0].redirected)):
-            self._settle(fates[0], _Pending(1, size, 0, none), None)
+        sized = not (counted.unsized or counted.ranges)
+        if len(fates) == 1 and (sized or not (fates[0].row or fates[0].redirected)):
+            self._settle(fates[0], counted, None)
             return
         key = fates, site_path
         if key not in self._pending and len(self._pending) >= _MOST_PATHS:
-            self._settle(fates[0], _Pending(1, size, unsized, none), None)
+            self._settle(fates[0], counted, None)
             return
-        pending = self._pending.setdefault(key, _Pending())
-        pending.requests += 1
-        pending.size += size
-        pending.unsized += unsized
-        pending.without_bytes += none
+        self._pending.setdefault(key, _Pending()).add(counted)
 
     def finish(self) -> PolicyDiffTotals:
         """The totals; each object has the size that the log shows."""
@@ -227,7 +242,7 @@ class PolicyDiff:
         """Add requests to the totals; ``size`` is that of the object, if it is known."""
         replayed, row = fate
         totals = self.totals
-        whole = counted.size + (size or 0) * counted.unsized
+        whole = counted.bytes_of(size)
         totals.as_logged += replayed.kept * counted.requests
         totals.other += replayed.other * counted.requests
         if row is not None:
@@ -293,10 +308,13 @@ def _object_size(entry: LogEntry) -> int | None:
     return entry.range_end if entry.status == _PARTIAL else None
 
 
-def _bytes_of(entry: LogEntry) -> tuple[int, int]:
-    """Bytes of a request, as sent or of the range; and 1 if they are those of the object."""
+def _counted(entry: LogEntry) -> _Pending:
+    """One request, with its bytes as far as its line tells them."""
     if entry.served:
-        return entry.size, 0
+        none = entry.status not in _WITH_BYTES
+        return _Pending(1, 0 if none else entry.size, without_bytes=int(none))
     if entry.request.method == "HEAD":
-        return 0, 0
-    return (0, 1) if entry.range_size is None else (entry.range_size, 0)
+        return _Pending(1)
+    if entry.range_size is None:
+        return _Pending(1, unsized=1)
+    return _Pending(1, ranges=1, asked=entry.range_size)

@@ -59,10 +59,12 @@ class LogEntry(NamedTuple):
         request: The request.
         status: Status of the response.
         size: Bytes of the response.
-        range_size: Bytes of the requested range if it has an end; else None.
+        range_size: Bytes of the requested range if it has an end, which may be behind the object's;
+            0 for the rest of an object from a later byte on: a client goes on with a download, of
+            which a redirect has been counted. None for the whole object.
         served: Whether ``size`` are bytes of the object, not of a redirect or a refusal.
         length: Content length of the response, where the log has one; else None.
-        range_end: End of the requested range + 1, if it has a start and an end; else None.
+        range_end: End of the range that was sent + 1, if the line shows it; else None.
     """
 
     request: LoggedRequest
@@ -188,7 +190,7 @@ def _entry(line: LogLine) -> LogEntry:
         _span(start, end),
         found["x_nearbucket_action"] != b"refuse" and not moved,
         None if length in _NOTHING else int(length),
-        None if start in _NOTHING or end in _NOTHING else int(end) + 1,
+        _range_end(start, end, _number(found["sc_bytes"]) if own else None),
     )
 
 
@@ -202,7 +204,17 @@ def _number(value: bytes) -> int:
 
 
 def _span(start: bytes, end: bytes) -> int | None:
-    """Bytes of a range, ``0-99`` or ``-100``; None if it has no end."""
+    """Bytes of a range, ``0-99``, ``-100`` or ``100-``; None for the whole object."""
+    first = None if start in _NOTHING else int(start)
     if end in _NOTHING:
+        return 0 if first else None
+    if first is None:
+        return int(end)
+    return int(end) - first + 1 if first <= int(end) else None  # what a server ignores
+
+
+def _range_end(start: bytes, end: bytes, sent: int | None) -> int | None:
+    """The range in nearbucket's own log is the requested one, and may end behind the object."""
+    if start in _NOTHING or (sent is None and end in _NOTHING):
         return None
-    return max(0, int(end) - int(start) + 1) if start not in _NOTHING else int(end)
+    return int(end) + 1 if sent is None else int(start) + sent

@@ -215,7 +215,7 @@ def _decoded(
         piece=pc.and_not(partial_, broken),
         aborted=pc.and_(pc.or_(ok, partial_), broken),
         length=pc.if_else(ok, sizes, None),
-        range_end=_range_end(table, partial_),
+        range_end=_range_end(table, partial_, sent if own else None),
         redirected=kinds.picked(
             lambda kind: (kind.action, kind.reason) == ("redirect", "in-region"), pa.bool_()
         ),
@@ -314,11 +314,15 @@ def _broken(kinds: Coded, sent: pa.Array, length: pa.Array) -> pa.Array:
     return pc.or_(error, pc.fill_null(short, False))  # noqa: FBT003
 
 
-def _range_end(table: pa.Table, partial_: pa.Array) -> pa.Array:
-    """A range without a start is of the last bytes, so its end says nothing of the size."""
-    start, end = _number(table, "sc_range_start"), _number(table, "sc_range_end")
-    known = pc.and_(partial_, pc.is_valid(start))
-    return pc.if_else(known, pc.add(end, 1), None)
+def _range_end(table: pa.Table, partial_: pa.Array, sent: pa.Array | None) -> pa.Array:
+    """A range without a start is of the last bytes, so its end says nothing of the size.
+
+    That in nearbucket's own log is what the client asked for, and may end behind the object; its
+    bytes, ``sent``, are those of the object.
+    """
+    start = _number(table, "sc_range_start")
+    end = pc.add(_number(table, "sc_range_end"), 1) if sent is None else pc.add(start, sent)
+    return pc.if_else(pc.and_(partial_, pc.is_valid(start)), end, None)
 
 
 def _flags(table: pa.Table, agent: Coded, reason: Coded, rules: CountingRules) -> Coded:

@@ -149,8 +149,8 @@ def notes(
     if diff_totals.rows:
         yield (
             "bytes are those sent; for redirected requests the requested range, or the size of the "
-            "object as far as these logs show it (200 and ranges), or 0 (size unknown). "
-            "CloudFront's logs count header fields too"
+            "object as far as these logs show it (200 and ranges), or 0 (size unknown, or the rest "
+            "of an object from a later byte on). CloudFront's logs count header fields too"
         )
         volume = ", at most: prices.monthly_gb is not set" if tariff.at_most else ""
         yield (
