@@ -8,12 +8,23 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
 from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
 from nearbucket.analysis.reading.log_blocks import open_file
-from nearbucket.analysis.reading.sources import ALWAYS, Period, hour_of, local_sources, moment
+from nearbucket.analysis.reading.sources import (
+    ALWAYS,
+    LogSource,
+    Period,
+    hour_of,
+    local_sources,
+    moment,
+)
+from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
+from nearbucket.analysis.reducing.reduced_file import merged
 from nearbucket.errors import ConfigError
 
 SAMPLES = Path(__file__).parent.parent / "data" / "logs"
@@ -108,6 +119,43 @@ def test_a_copy_of_a_file_is_left_out_and_named(tmp_path: Path) -> None:
     assert [(each.name, each.why) for each in left_out] == [
         (copy, f"left out: the same file as {first}")
     ]
+
+
+def test_a_copy_in_s3_of_a_file_is_left_out_too(tmp_path: Path) -> None:
+    here, other, copy = map(Path, made(tmp_path, "a/x.log", "b/x.log", "s3/c/x.log"))
+    other.write_bytes(b"y" * other.stat().st_size)
+    sources = local_sources([str(here), str(other)], ALWAYS)
+    sources.append(LogSource("s3://logs/c/x.log", copy.stat().st_size, "etag-of-parts-2"))
+
+    def opened(source: LogSource) -> Any:
+        return (copy if source.name.startswith("s3:") else Path(source.name)).open("rb")
+
+    kept, left_out = DuplicateFinder(opened).split(sources)
+    assert kept == sources[:2]
+    assert [each.why for each in left_out] == [f"left out: the same file as {here}"]
+
+
+def test_of_files_that_are_kept_reduced_none_is_opened(tmp_path: Path) -> None:
+    w3c = (SAMPLES / "cloudfront-w3c-33.log").read_bytes()
+    junk, one, two = made(tmp_path, *(f"E2EXAMPLE.2026-11-02-12.{n}.log" for n in range(3)))
+    Path(junk).write_bytes(b"junk\n")
+    Path(one).write_bytes(w3c)
+    Path(two).write_bytes(w3c + b"\n")
+    (again,) = made(
+        tmp_path,
+        "E2EXAMPLE.2026-11-02-12.3.json",
+        content=(SAMPLES / "cloudfront-v2.json").read_bytes(),
+    )
+    sources = local_sources([str(tmp_path)], ALWAYS)
+    options = ReduceOptions()
+    aggregates = KeptAggregates(tmp_path / "kept", options)
+    assert {aggregates.kind(each) for each in sources} == {None}
+    for each in sources:
+        aggregates.put(each, merged(list(reduce_parts(each, options))))
+    expected = DuplicateFinder(open_file).split(sources)
+    assert [each.name for each in expected[1]] == [again]
+    never = Mock(side_effect=AssertionError)
+    assert DuplicateFinder(never, kind=aggregates.kind).split(sources) == expected
 
 
 def test_a_second_delivery_of_an_hour_is_left_out_and_named(tmp_path: Path) -> None:

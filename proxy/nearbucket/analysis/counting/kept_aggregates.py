@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from itertools import count
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearbucket import __version__
-from nearbucket.analysis.reducing.reduced_file import HEAD, UNION_SCHEMA, ReducedFile
+from nearbucket.analysis.reducing.reduce import UNREADABLE
+from nearbucket.analysis.reducing.reduced_file import HEAD, UNION_SCHEMA, FileSummary, ReducedFile
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _REPEATED = ["host", "edge", "method", "head"]
 """Columns with few distinct values."""
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+"""What reading a kept file raises that is missing, damaged, or of another program."""
 
 
 class KeptAggregates:
@@ -56,8 +60,19 @@ class KeptAggregates:
                 return ReducedFile.from_sections(
                     head, lambda columns, _: file.read_row_group(next(numbers), columns=columns)
                 )
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        except _UNUSABLE:
             return None
+
+    def kind(self, source: LogSource) -> str | None:
+        """The format of a log file; empty if it has no request, None if it is not kept."""
+        try:
+            with pq.ParquetFile(self._path(source)) as file:
+                head = file.read_row_group(0, columns=[HEAD])[HEAD][0].as_py()
+            found = FileSummary(**json.loads(head)["summary"])
+        except _UNUSABLE:
+            return None
+        others = sum(found.left_out.values()) - found.left_out.get(UNREADABLE, 0)
+        return found.kind if found.lines or others else ""
 
     def put(self, source: LogSource, reduced: ReducedFile) -> None:
         """Keep a reduced file, unless reading failed; under its name only once it is whole."""

@@ -27,16 +27,27 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _START = 1 << 16
-_AT_ONCE = 8
+AT_ONCE = 8
 """Files of which the beginning is read at the same time: S3 takes a moment for each."""
 
 
 class DuplicateFinder:
     """Finds them by names and sizes first; only files that look alike are opened."""
 
-    def __init__(self, opened: Callable[[LogSource], Any], fields: Sequence[str] = ()) -> None:
-        """Take what opens a file, and the names of the fields of files without a header."""
-        self._opened, self._fields = opened, fields
+    def __init__(
+        self,
+        opened: Callable[[LogSource], Any],
+        fields: Sequence[str] = (),
+        kind: Callable[[LogSource], str | None] = lambda _source: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            opened: Opens a file.
+            fields: Names of the fields of files without a header.
+            kind: The format of a file that was read before; None of others, which are opened.
+        """
+        self._opened, self._fields, self._known_kind = opened, fields, kind
 
     def split(
         self, sources: Sequence[LogSource]
@@ -57,14 +68,13 @@ class DuplicateFinder:
                 alike.setdefault((PurePosixPath(each.name).name, each.size), []).append(each)
         for group in alike.values():
             first: dict[str, LogSource] = {}
+            in_s3 = all(each.name.startswith(S3_SCHEME) for each in group)
             for each in group if len(group) > 1 else ():
-                known = first.setdefault(self._checksum(each), each)
+                known = first.setdefault(each.version if in_s3 else self._checksum(each), each)
                 if known is not each:
                     left_out[each] = f"left out: the same file as {known.name}"
 
     def _checksum(self, source: LogSource) -> str:
-        if source.name.startswith(S3_SCHEME):
-            return source.version
         checksum = 0
         try:
             with self._opened(source) as file:
@@ -84,7 +94,7 @@ class DuplicateFinder:
             if hour is not None and hour.distribution:
                 hours.setdefault(hour, []).append(each)
         several = {hour: files for hour, files in hours.items() if len(files) > 1}
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             kinds = pool.map(self._kind, chain.from_iterable(several.values()))
             for hour, files in several.items():
                 of_hour = [(each, next(kinds)) for each in files]
@@ -97,6 +107,8 @@ class DuplicateFinder:
 
     def _kind(self, source: LogSource) -> str:
         """The format of a file; empty if its beginning has no request."""
+        if (known := self._known_kind(source)) is not None:
+            return known
         reader = TableReader(frozenset(NEEDED), self._fields)
         try:
             with self._opened(source) as file:

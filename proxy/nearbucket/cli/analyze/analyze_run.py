@@ -21,7 +21,7 @@ from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.count_queries import answer, scope_of
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.counting.request_ids import RequestIds
-from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
+from nearbucket.analysis.reading.duplicate_files import AT_ONCE, DuplicateFinder
 from nearbucket.analysis.reading.formats import field_list, host_of
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
@@ -136,15 +136,9 @@ def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tari
         s3 = _s3(options, 1, stack)
         sources, left_out = _sources(options, period, s3)
         plan = ReplayOptions(
-            url,
-            options.rate,
-            options.i_own_this_host,
-            options.field_names,
-            options.ranges,
-            options.form == "json",
-            period,
-            left_out,
-        )
+            url, options.rate, options.i_own_this_host, options.field_names, options.ranges,
+            options.form == "json", period, left_out,
+        )  # fmt: skip
         return replay(plan, own, money, sources, _opener(s3))
 
 
@@ -241,11 +235,12 @@ def _report(
         _WHOLE / options.sample,
     )
     with ExitStack() as stack:
-        s3 = _s3(options, threads, stack)
-        sources, left_out = _sources(options, period, s3)
+        s3 = _s3(options, max(threads, AT_ONCE), stack)
+        kept = _kept(options.keep, counting)
+        sources, left_out = _sources(options, period, s3, kept)
         store = stack.enter_context(AggregateStore(memory, threads))
         stack.enter_context(_removed_at_sigterm(store.folder))
-        _count(options, counting, threads, sources, s3, store)
+        _count(options, counting, threads, sources, s3, store, kept)
         scope = scope_of(store, left_out, building.tariff.prices.date)
         if not scope.lines:
             why = why_nothing(scope, sources, _opener(s3), options.field_names)
@@ -285,9 +280,13 @@ def _s3(options: AnalyzeOptions, threads: int, stack: ExitStack) -> S3Logs | Non
 
 
 def _sources(
-    options: AnalyzeOptions, period: Period, s3: S3Logs | None
+    options: AnalyzeOptions,
+    period: Period,
+    s3: S3Logs | None,
+    known: KeptAggregates | None = None,
 ) -> tuple[list[LogSource], tuple[DamagedFile, ...]]:
-    finder = DuplicateFinder(_opener(s3), options.field_names)
+    kind = known.kind if known else lambda _: None
+    finder = DuplicateFinder(_opener(s3), options.field_names, kind)
     kept, left_out = finder.split(_listed(options, period, s3))
     if not kept:
         hours = hours_text(_listed(options, ALWAYS, s3))
@@ -327,8 +326,8 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
     sources: list[LogSource],
     s3: S3Logs | None,
     store: AggregateStore,
+    kept: KeptAggregates | None,
 ) -> None:
-    kept = _kept(options.keep, counting) if options.keep else None
     name, _, master = options.engine.partition("=")
     if options.dedupe and (name == "spark" or options.keep):
         raise ConfigError("--dedupe compares all files: use it without --keep and --engine spark")
@@ -344,7 +343,9 @@ def _count(  # noqa: PLR0913, PLR0917  # what counting takes
         LocalEngine(counting, threads, kept, _opener(s3), show, ids).run(sources, store)
 
 
-def _kept(folder: Path, counting: ReduceOptions) -> KeptAggregates:
+def _kept(folder: Path | None, counting: ReduceOptions) -> KeptAggregates | None:
+    if folder is None:
+        return None
     from nearbucket.analysis.counting.kept_aggregates import KeptAggregates  # noqa: PLC0415
 
     return KeptAggregates(folder, counting)
