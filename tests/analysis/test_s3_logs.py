@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nearbucket.analysis.reading import s3_logs
 from nearbucket.analysis.reading.s3_logs import S3Logs
-from nearbucket.analysis.reading.sources import ALWAYS, LogSource
+from nearbucket.analysis.reading.sources import ALWAYS, LogSource, Period
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
 from nearbucket.errors import ConfigError
 from tests.scripteds3 import Say, ScriptedS3, error, reply
@@ -90,6 +91,28 @@ def test_a_server_that_is_busy_at_first_is_asked_again(scripted: Callable[..., A
         *(busy, busy, busy, Say(reply("200 OK", LISTING, "Content-Type: application/xml"))),
     )
     assert found == [SOURCE]
+
+
+EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "says"),
+    [("typo/", "s3://cdn-logs/typo/: no object has a key that begins so$"), ("*.gz", "patterns")],
+)
+def test_a_prefix_of_nothing_is_an_error(
+    scripted: Callable[..., Any], prefix: str, says: str
+) -> None:
+    nothing = Say(reply("200 OK", EMPTY, "Content-Type: application/xml"))
+    with pytest.raises(ConfigError, match=says):
+        scripted(lambda logs: logs.sources(f"s3://cdn-logs/{prefix}", ALWAYS), nothing, nothing)
+
+
+def test_objects_of_other_hours_are_no_error(scripted: Callable[..., Any]) -> None:
+    named = LISTING.replace(b"a.log", b"E1EXAMPLE.2026-11-02-03.abcd.log")
+    page = Say(reply("200 OK", named, "Content-Type: application/xml"))
+    later = Period(since=datetime(2026, 11, 3, tzinfo=UTC))
+    assert scripted(lambda logs: logs.sources("s3://cdn-logs/cf/", later), page, page) == []
 
 
 def test_a_profile_that_is_not_there_is_an_error_of_one_line(

@@ -7,6 +7,7 @@ them all.
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +17,7 @@ import aiohttp
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import LogSource
 from nearbucket.config.buckets import S3_SCHEME
+from nearbucket.errors import ConfigError
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.ambient_bucket import ambient_bucket, ambient_error, ambient_meaning
 from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
@@ -32,6 +34,7 @@ _FIRST_ATTEMPTS, _FIRST_SECONDS = 2, 4
 which is right for a long run, but not where a wrong endpoint is waited for."""
 _READ_SECONDS = 60
 """A body of which nothing comes for so long is given up; the rest of the run goes on."""
+_PATTERN = re.compile(r"[*?\[]")
 _BROKEN = (TimeoutError, *FAULTS, aiohttp.ClientError, OSError)
 """What a request for an object, or its body, can end with."""
 
@@ -67,7 +70,7 @@ class S3Logs:
         """The files below a URL that may have requests of a period, in order.
 
         Raises:
-            ProxyError: The bucket cannot be listed.
+            ProxyError: The bucket cannot be listed, or no key begins so.
         """
         bucket, _, prefix = url.removeprefix(S3_SCHEME).partition("/")
         found: list[LogSource] = self.wait(self._listed(bucket, prefix, period))
@@ -88,12 +91,18 @@ class S3Logs:
             client, _ = await self._client(bucket)
         except FAULTS as error:
             raise ambient_error(error, location) from error
-        found = []
+        found, none = [], True
         async for page in pages_of(client, location, ambient_error, Prefix=prefix):
             for each in objects_of(page, location):
+                none = none and not each.size
                 name = f"{S3_SCHEME}{bucket}/{each.key}"
                 if each.size and period.may_hold(name):
                     found.append(LogSource(name, each.size, each.etag))
+        if none:
+            hint = "; patterns are for local files only" if _PATTERN.search(prefix) else ""
+            raise ConfigError(
+                f"{S3_SCHEME}{bucket}/{prefix}: no object has a key that begins so{hint}"
+            )
         return found
 
     async def _client(self, bucket: str) -> tuple[Any, BucketLocation]:

@@ -290,8 +290,8 @@ def _sources(
     kept, left_out = finder.split(_listed(options, period, s3))
     if not kept:
         hours = hours_text(_listed(options, ALWAYS, s3))
-        names = ", ".join(options.logs)
-        raise ConfigError(f"{names}: there is no log file of this period{hours}")
+        names, when = ", ".join(options.logs), "" if period == ALWAYS else " of this period"
+        raise ConfigError(f"{names}: there is no log file{when}{hours}")
     return kept, left_out
 
 
