@@ -376,6 +376,31 @@ def test_sizes_of_objects_come_from_an_inventory_report(
     assert with_report["top_files"] == without["top_files"]
 
 
+def test_an_inventory_report_is_about_the_first_site_alone(
+    analyze: Any, tmp_path: Path, log: str
+) -> None:
+    cold = [row(f"cold/never-asked-{number}.tar.xz", 1 << 38) for number in range(4)]
+    (tmp_path / "data.csv.gz").write_bytes(packed(cold))
+    where = tmp_path / "manifest.json"
+    where.write_bytes(manifest(["data.csv.gz"], "reports"))
+
+    def costs(*hosts: str) -> float:
+        """With the first site for these hosts, and another bucket's for all others."""
+        site = {**SITE, "redirect": {"paths": ["*"]}}
+        listed = {"origin": {"bucket": "listed", "region": "us-east-1"}, "hosts": list(hosts)}
+        config = write_config(tmp_path / "own.yaml", sites=[{**site, **listed}, site])
+        options = (log, "--config", config, "--format", "json", "--no-recommend")
+        without, found = (
+            report(analyze(*options, *more))["what_if"]["costs_usd_month"]
+            for more in ((), ("--inventory", str(where)))
+        )
+        return round(found - without, 6)
+
+    first, second = HOSTS[:2]
+    assert costs(first, second) == costs(first) > 20  # a terabyte more to store
+    assert costs("other.example") == 0
+
+
 @pytest.mark.usefixtures("own_sdk_session")
 def test_logs_are_read_from_s3(
     analyze: Any, s3: LocalS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearbucket.analysis.policies.policy_traffic import site_by_host
 from nearbucket.errors import ConfigError
 from nearbucket.policy.model import UNKNOWN
 from nearbucket.policy.object_keys import encode_key
@@ -38,42 +39,58 @@ def with_inventory(traffic: Traffic, own: Settings | None, where: str) -> Traffi
     """
     if own is None:
         raise ConfigError("--inventory needs the origin bucket: --config FILE")
-    found = asyncio.run(_sizes(own, where))
+    listed = asyncio.run(_listed(own, where))
     facts, objects = traffic.facts, traffic.objects
     logged = objects.filter(pc.is_in(objects["object"], pc.unique(facts["object"])))
-    hosts = pc.unique(logged["host"].filter(pc.not_equal(logged["key"], ""))).to_pylist()
-    host = pa.array([name for name in hosts for _ in found], pa.string())
-    key = pa.array(list(found) * len(hosts), pa.string())
-    size = pa.array(list(found.values()) * len(hosts), pa.int64())
-    listed = pa.table({"host": host, "key": key, "listed": size})
-    known = ["host", "key"]
-    with_size = logged.join(listed, keys=known, join_type="left outer")
-    with_size = with_size.set_column(
-        with_size.column_names.index("size"),
-        "size",
-        pc.coalesce(with_size["listed"], with_size["size"]),
+    hosts = _hosts_of_first_site(own, logged)
+    is_ours = pc.is_in(logged["host"], pa.array(hosts, pa.string()))
+    ours = logged.filter(is_ours).join(listed, keys="key", join_type="left outer")
+    ours = ours.set_column(
+        ours.column_names.index("size"), "size", pc.coalesce(ours["listed"], ours["size"])
     )
-    unasked = listed.join(logged.select(known), keys=known, join_type="left anti")
+    # an object of the bucket is one for all hosts of its site
+    unasked = listed.join(ours.select(["key"]), keys="key", join_type="left anti")
+    unasked = unasked.slice(0, None if hosts else 0)
     first = (pc.max(objects["object"]).as_py() or 0) + 1
     number = pa.array(range(first, first + len(unasked)), pa.int32())
-    unasked = unasked.append_column("object", number).rename_columns({"listed": "size"})
+    host = pa.repeat(pa.scalar(hosts[0] if hosts else "", pa.string()), len(unasked))
+    unasked = unasked.append_column("object", number).append_column("host", host)
     names = objects.column_names
     return replace(
         traffic,
         facts=pa.concat_tables([facts, _requested_by_no_one(number, facts)]),
-        objects=pa.concat_tables([with_size.select(names), unasked.select(names)]),
+        objects=pa.concat_tables(
+            [
+                logged.filter(pc.invert(is_ours)),
+                ours.select(names),
+                unasked.rename_columns({"listed": "size"}).select(names),
+            ]
+        ),
     )
 
 
-async def _sizes(own: Settings, where: str) -> dict[str, int]:
-    """Size of each object by its key, encoded as in a URL."""
+def _hosts_of_first_site(own: Settings, logged: pa.Table) -> list[str]:
+    """The hosts of the log that the first site serves."""
+    site_of, first = site_by_host(own), own.sites[0].name
+    hosts = pc.unique(logged["host"].filter(pc.not_equal(logged["key"], ""))).to_pylist()
+    return [host for host in hosts if (site := site_of(host)) is not None and site.name == first]
+
+
+async def _listed(own: Settings, where: str) -> pa.Table:
+    """Keys, encoded as in a URL, and sizes of the objects of a report."""
     location = origin_of(own.sites[0])
     location = replace(location, entry=location.entry.model_copy(update={"inventory": where}))
-    return {
-        encode_key(key): size
+    pages = [
+        pa.table(
+            {
+                "key": pa.array([encode_key(key) for key, *_ in batch.objects], pa.string()),
+                "listed": pa.array([size for _, size, *_ in batch.objects], pa.int64()),
+            }
+        )
         async for batch in report_of(location)
-        for key, size, _, _ in batch.objects
-    }
+    ]
+    schema = pa.schema({"key": pa.string(), "listed": pa.int64()})
+    return pa.concat_tables([schema.empty_table(), *pages]).combine_chunks()
 
 
 def _requested_by_no_one(numbers: pa.Array, facts: pa.Table) -> pa.Table:
