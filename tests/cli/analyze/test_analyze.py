@@ -394,7 +394,7 @@ def test_an_inventory_report_is_about_the_first_site_alone(
             report(analyze(*options, *more))["what_if"]["costs_usd_month"]
             for more in ((), ("--inventory", str(where)))
         )
-        return round(found - without, 6)
+        return float(round(found - without, 6))
 
     first, second = HOSTS[:2]
     assert costs(first, second) == costs(first) > 20  # a terabyte more to store
