@@ -249,6 +249,12 @@ def test_a_log_that_cannot_be_used_ends_with_2(
     assert finding in err
 
 
+def test_a_log_in_s3_is_told_to_be_piped(compare: Diff) -> None:
+    code, _, err = compare("--log", "s3://logs/cdn/", sites=off())
+    assert code == 2
+    assert "s3://logs/cdn/: logs in S3 are read by nearbucket analyze alone; pipe them" in err
+
+
 def test_an_empty_log_changes_nothing(compare: Diff) -> None:
     done = compare("--log", compare.log(b""), sites=off())
     assert (done.code, done.err) == (0, "")

@@ -19,6 +19,7 @@ from nearbucket.analysis.reading.formats import (
 from nearbucket.analysis.reading.line_reader import NONE, LineReader, line_of_object
 from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.reading.sources import ALWAYS, STDIN, local_sources
+from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ class LogFiles:
         Raises:
             ConfigError: A name is of nothing.
         """
+        if there := [name for name in self.names if name.startswith(S3_SCHEME)]:
+            raise ConfigError(
+                f"{there[0]}: logs in S3 are read by nearbucket analyze alone; pipe them: "
+                "aws s3 cp … - | nearbucket config diff … --log -"
+            )
         self._sources = local_sources(self.names, ALWAYS)
         sizes = [source.size for source in self._sources]
         self.size = None if STDIN in self.names else sum(sizes)
