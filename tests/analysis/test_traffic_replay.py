@@ -322,6 +322,7 @@ def test_a_redirect_saves_the_bytes_that_the_proxy_counts(
     [
         ({"from": "peer"}, "client_address.from: peer"),
         ({"from": "x-forwarded-for", "trusted_proxies": ["10.0.0.0/8"]}, "add loopback"),
+        ({"from": "x-forwarded-for", "trusted_hops": 2}, "trusted_hops is 2; write 1"),
     ],
 )
 def test_a_configuration_that_does_not_let_this_machine_name_a_client_is_refused(

@@ -251,9 +251,13 @@ def _refuse_distrust(url: URL, trust: Trust) -> None:
         headers[trust.secret_header] = trust.secret_values[0]
     local = _is_loopback(url.host or "")
     if local and trust.client(Request("GET", "/", headers, _LOOPBACK)).address != client:
+        cure = (
+            f"it is one hop, and client_address.trusted_hops is {trust.hops}; write 1"
+            if trust.hops
+            else "add loopback to client_address.trusted_proxies"
+        )
         raise ConfigError(
-            "--replay: the configuration does not let this machine name a client; add loopback to "
-            "client_address.trusted_proxies"
+            f"--replay: the configuration does not let this machine name a client; {cure}"
         )
 
 
