@@ -155,6 +155,10 @@ def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> N
         (["{log}", "--plan", "gold"], "--plan gold: "),
         (["{log}", "--output", "none/r.html"], "--output none/r.html: there is no such folder"),
         (["{log}", "--output", "."], "--output .: Is a directory"),
+        (
+            [str(SAMPLES / "cloudfront-realtime.tsv")],
+            "below a #Fields line; --fields names the columns of logs without one",
+        ),
         (["{log}", "--replay", "http://127.0.0.1:1"], "--replay needs the configuration"),
         (
             [

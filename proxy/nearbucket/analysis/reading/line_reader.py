@@ -32,6 +32,8 @@ LogLine = tuple[bytes | None, ...]
 column, ``-`` where the column has no value."""
 
 NONE = b"-"
+NO_HEADER = "neither JSON, nor W3C below a #Fields line"
+"""What is wrong with TAB-separated values whose names nothing tells."""
 _NO_NUMBER = (NONE, b"", None)
 _STATUS = COLUMNS.index("sc_status")
 _FIRST_NUMBER = len(COLUMNS) - len(NUMBERS)
@@ -92,7 +94,7 @@ class LineReader:
         if pick is None:
             names = standard(raw.split(b"\t"))
             if names is None:
-                raise ValueError(self._problem or "neither JSON, nor W3C below a #Fields line")
+                raise ValueError(self._problem or NO_HEADER)
             pick = self._take(columns_of(names))
         if len(values) != self._count + 1:
             raise ValueError(f"{len(values) - 1} columns, and #Fields names {self._count}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.reading.formats import shown_key
+from nearbucket.analysis.reading.line_reader import NO_HEADER
 from nearbucket.analysis.reading.sources import STDIN, hour_of
 from nearbucket.analysis.reducing.reduce import ReduceOptions
 from nearbucket.analysis.reducing.request_columns import OTHER_HOST, OTHER_TIME
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _MEMORY = 128 << 20
 _HOSTS = 10
+_NEED_FIELDS = (
+    "; --fields names the columns of logs without one, such as CloudFront's real-time logs"
+)
 
 
 def hours_text(sources: Iterable[LogSource]) -> str:
@@ -43,7 +47,8 @@ def why_nothing(
         fields: Names of the fields of files without a header.
     """
     if not {OTHER_HOST, OTHER_TIME} & set(scope.left_out):
-        return next((f"{each.name}: {each.why}" for each in scope.damaged), "no file has any")
+        why = next((f"{each.name}: {each.why}" for each in scope.damaged), "no file has any")
+        return why + ("" if fields or NO_HEADER not in why else _NEED_FIELDS)
     reasons = ", ".join(f"{number} {why}" for why, number in scope.left_out.items())
     return f"{reasons}{_found(sources, opened, fields)}"
 
