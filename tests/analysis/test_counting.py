@@ -198,15 +198,23 @@ def test_a_range_that_ends_behind_the_object_makes_it_no_larger(
     assert found.counts.top_files[0].size == 1000
 
 
+_NO_PARQUET = (
+    "Parquet that cannot be read: Parquet magic bytes not found in footer. Either the file is "
+    "corrupted or this is not a parquet file."
+)
+
+
 def test_a_damaged_file_costs_no_other(tmp_path: Path) -> None:
     good = written(tmp_path / "good.log", BASE, BASE)
     (tmp_path / "cut.log.gz").write_bytes(gzip.compress(good.read_bytes() * 9)[:-30])
     (tmp_path / "none.log").write_bytes(b"\0" * 100)
     (tmp_path / "bad.log").write_bytes(good.read_bytes() + b"x\n")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1" + bytes(100))
     scope, found = counted([tmp_path])
     assert {Path(each.name).name: (each.lines > 0, each.why) for each in scope.damaged} == {
         "bad.log": (True, "1 lines cannot be read: line 5: 1 columns, and #Fields names 33"),
         "cut.log.gz": (True, "its gzip data ends too early"),
+        "cut.parquet": (False, _NO_PARQUET),
         "none.log": (False, f"1 lines cannot be read: line 1: {_NO_FORMAT}"),
     }  # fmt: skip
     assert found.counts.requests == scope.lines > 4

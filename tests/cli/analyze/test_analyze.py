@@ -33,6 +33,10 @@ LOG = [request for request in mixed(Mixed(400, 1), 0) if request.client]
 NAMES = ", ".join(sorted({request.host for request in LOG}))
 
 
+_REALTIME = ["x-clock", "c-ip", "-", "sc-status", "sc-bytes", "cs-method", "-", "-", "cs-uri-stem"]
+_OTHER_CLOCK = ",".join([*_REALTIME, *["-"] * 28])
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> str:
     path = tmp_path / "E2EXAMPLE.2026-11-02-00.0000abcd.gz"
@@ -158,6 +162,10 @@ def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> N
         (
             [str(SAMPLES / "cloudfront-realtime.tsv")],
             "below a #Fields line; --fields names the columns of logs without one",
+        ),
+        (
+            [str(SAMPLES / "cloudfront-realtime.tsv"), "--fields", _OTHER_CLOCK],
+            "1 without a time; it is in the fields date and time, or in timestamp (seconds)",
         ),
         (["{log}", "--replay", "http://127.0.0.1:1"], "--replay needs the configuration"),
         (

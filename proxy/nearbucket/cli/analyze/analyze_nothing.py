@@ -11,7 +11,7 @@ from nearbucket.analysis.reading.formats import shown_key
 from nearbucket.analysis.reading.line_reader import NO_HEADER
 from nearbucket.analysis.reading.sources import STDIN, hour_of
 from nearbucket.analysis.reducing.reduce import ReduceOptions
-from nearbucket.analysis.reducing.request_columns import OTHER_HOST, OTHER_TIME
+from nearbucket.analysis.reducing.request_columns import NO_TIME, OTHER_HOST, OTHER_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,10 +46,12 @@ def why_nothing(
         opened: Opens one.
         fields: Names of the fields of files without a header.
     """
+    reasons = ", ".join(f"{number} {why}" for why, number in scope.left_out.items())
     if not {OTHER_HOST, OTHER_TIME} & set(scope.left_out):
+        if NO_TIME in scope.left_out:
+            return f"{reasons}; it is in the fields date and time, or in timestamp (seconds)"
         why = next((f"{each.name}: {each.why}" for each in scope.damaged), "no file has any")
         return why + ("" if fields or NO_HEADER not in why else _NEED_FIELDS)
-    reasons = ", ".join(f"{number} {why}" for why, number in scope.left_out.items())
     return f"{reasons}{_found(sources, opened, fields)}"
 
 
