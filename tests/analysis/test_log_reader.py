@@ -127,6 +127,27 @@ def test_ranges_and_what_is_no_object_are_told_apart(
 
 
 @pytest.mark.parametrize("form", [JsonFormat(), W3cFormat()], ids=["json", "w3c"])
+@pytest.mark.parametrize(
+    ("range_", "size"),
+    [
+        (f"bytes=0-{10**15}", 10**15),
+        (f"bytes=-{10**40}", 10**15 - 1),
+        ("Bytes= 0000000000000000005-9", 5),
+        ("bytes=\u0665-9", None),
+    ],
+)
+def test_no_range_that_a_client_asks_for_makes_its_line_unreadable(
+    tmp_path: Path, form: JsonFormat | W3cFormat, range_: str, size: int | None
+) -> None:
+    record = FULL._replace(status=301, action="redirect", range=range_)
+    written = form.header() + line_of(form, record)
+    assert only(lines(tmp_path, written)).range_size == size
+    long = b"\t0\t" + b"9" * 16
+    older = written.replace(b"\t0\t" + b"9" * 15, long).replace(b"\t-\t" + b"9" * 15, long)
+    assert only(lines(tmp_path, older)).status == 301
+
+
+@pytest.mark.parametrize("form", [JsonFormat(), W3cFormat()], ids=["json", "w3c"])
 @pytest.mark.parametrize(("range_", "end"), [("5-99999", 105), ("5-", 105), ("-999", None)])
 def test_the_end_of_a_range_is_that_of_the_bytes_that_were_sent(
     tmp_path: Path, form: JsonFormat | W3cFormat, range_: str, end: int | None

@@ -37,7 +37,9 @@ _CLIENT_ROOM = MAX_LINE // 2 - 256  # for the client; decision, time and sizes h
 _CUTS = (2000, 1000, 300, 100, 20)  # characters that are left of what the client sent
 
 _W3C_UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"#%'<>\[\\\]^`{|}~]")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
+_LONGEST = "9" * 15
+"""In place of a longer bound of a range, which readers of logs take for no number."""
 _THOUSANDTHS = tuple(b"%03d" % number for number in range(1000))
 _MICROSECONDS = tuple(b"%.6f" % (number / 1e6) for number in range(1000))
 _TABLED = 0.001  # seconds: the end of the table above
@@ -278,7 +280,12 @@ def fitted_object_part(form: LogFormat, method: str, path: str) -> LinePart:
 
 def _range_bounds(value: str | None) -> tuple[str | None, str | None]:
     found = _RANGE.fullmatch(value or "")
-    return (found[1], found[2]) if found else (None, None)
+    return (_bound(found[1]), _bound(found[2])) if found else (None, None)
+
+
+def _bound(digits: str) -> str:
+    number = digits.lstrip("0") or digits[:1]
+    return number if len(number) <= len(_LONGEST) else _LONGEST
 
 
 def _w3c(value: str | int | None) -> bytes:

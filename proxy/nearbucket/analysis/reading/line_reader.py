@@ -44,7 +44,10 @@ _S3_LINE = re.compile(
     rb"(?P<size>\d+|-) \S+ \S+ (?P<quoted>.*)"
 )
 _S3_TIME = "%d/%b/%Y:%H:%M:%S %z"
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
+_START, _END = map(COLUMNS.index, ("sc_range_start", "sc_range_end"))
+_LONGEST = b"9" * 15
+"""In place of a longer bound of a range, which only a client asks for."""
 
 
 class LineReader:
@@ -118,6 +121,10 @@ def _shown(value: bytes) -> str:
 
 
 def _checked(line: LogLine) -> LogLine:
+    start, end = line[_START] or NONE, line[_END] or NONE
+    if len(start) > len(_LONGEST) or len(end) > len(_LONGEST):
+        bounds = {_START: _bound(start), _END: _bound(end)}
+        line = tuple(bounds.get(place, value) for place, value in enumerate(line))
     for value in line[_FIRST_NUMBER:]:
         if value not in _NO_NUMBER and not NUMBER.fullmatch(value):
             name = COLUMNS[line.index(value, _FIRST_NUMBER)].replace("_", "-")
@@ -126,6 +133,12 @@ def _checked(line: LogLine) -> LogLine:
     if status not in _NO_NUMBER and int(status) >= BOUNDS["sc_status"]:
         raise ValueError(f"{_shown(status)} in sc-status is no status")
     return line
+
+
+def _bound(value: bytes) -> bytes:
+    """A bound of a range, no longer than numbers in logs are; what is none stays as it is."""
+    number = value.lstrip(b"0") or value[:1]
+    return _LONGEST if number.isdigit() and len(number) > len(_LONGEST) else number
 
 
 def _of_json(raw: bytes) -> list[LogLine]:
