@@ -108,11 +108,20 @@ def test_a_prefix_of_nothing_is_an_error(
         scripted(lambda logs: logs.sources(f"s3://cdn-logs/{prefix}", ALWAYS), nothing, nothing)
 
 
-def test_objects_of_other_hours_are_no_error(scripted: Callable[..., Any]) -> None:
-    named = LISTING.replace(b"a.log", b"E1EXAMPLE.2026-11-02-03.abcd.log")
-    page = Say(reply("200 OK", named, "Content-Type: application/xml"))
+def test_objects_of_other_hours_are_no_error_and_the_first_and_last_are_known(
+    scripted: Callable[..., Any],
+) -> None:
+    names = [f"E1EXAMPLE.2026-11-02-0{hour}.abcd.log" for hour in range(3)]
+    object_ = LISTING[LISTING.index(b"<Contents>") : LISTING.index(b"</ListBucketResult>")]
+    listed = b"".join(object_.replace(b"a.log", name.encode()) for name in names)
+    page = Say(reply("200 OK", LISTING.replace(object_, listed), "Content-Type: application/xml"))
     later = Period(since=datetime(2026, 11, 3, tzinfo=UTC))
-    assert scripted(lambda logs: logs.sources("s3://cdn-logs/cf/", later), page, page) == []
+
+    def outside(logs: S3Logs) -> list[str]:
+        assert logs.sources("s3://cdn-logs/cf/", later) == []
+        return [each.name.rpartition("/")[2] for each in logs.outside]
+
+    assert scripted(outside, page, page) == [names[0], names[2]]
 
 
 def test_a_profile_that_is_not_there_is_an_error_of_one_line(

@@ -40,10 +40,15 @@ _BROKEN = (TimeoutError, *FAULTS, aiohttp.ClientError, OSError)
 
 
 class S3Logs:
-    """Reads log files of buckets, and local ones; a context manager."""
+    """Reads log files of buckets, and local ones; a context manager.
+
+    Attributes:
+        outside: The first and the last file of each listing that is outside its period.
+    """
 
     def __init__(self, connections: int) -> None:
         """Take how many files are read at once."""
+        self.outside: list[LogSource] = []
         self._connections = connections
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="s3-logs", daemon=True)
@@ -91,18 +96,21 @@ class S3Logs:
             client, _ = await self._client(bucket)
         except FAULTS as error:
             raise ambient_error(error, location) from error
-        found, none = [], True
+        found: list[LogSource] = []
+        outside: list[LogSource] = []
         async for page in pages_of(client, location, ambient_error, Prefix=prefix):
             for each in objects_of(page, location):
-                none = none and not each.size
-                name = f"{S3_SCHEME}{bucket}/{each.key}"
-                if each.size and period.may_hold(name):
-                    found.append(LogSource(name, each.size, each.etag))
-        if none:
+                source = LogSource(f"{S3_SCHEME}{bucket}/{each.key}", each.size, each.etag)
+                if each.size and period.may_hold(source.name):
+                    found.append(source)
+                elif each.size:
+                    outside[1:] = [source]
+        if not found and not outside:
             hint = "; patterns are for local files only" if _PATTERN.search(prefix) else ""
             raise ConfigError(
                 f"{S3_SCHEME}{bucket}/{prefix}: no object has a key that begins so{hint}"
             )
+        self.outside += outside
         return found
 
     async def _client(self, bucket: str) -> tuple[Any, BucketLocation]:

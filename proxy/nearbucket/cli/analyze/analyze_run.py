@@ -289,7 +289,8 @@ def _sources(
     finder = DuplicateFinder(_opener(s3), options.field_names, kind)
     kept, left_out = finder.split(_listed(options, period, s3))
     if not kept:
-        hours = hours_text(_listed(options, ALWAYS, s3))
+        local = [name for name in options.logs if not name.startswith(S3_SCHEME)]
+        hours = hours_text([*local_sources(local, ALWAYS), *(s3.outside if s3 else ())])
         names, when = ", ".join(options.logs), "" if period == ALWAYS else " of this period"
         raise ConfigError(f"{names}: there is no log file{when}{hours}")
     return kept, left_out
