@@ -59,7 +59,7 @@ def test_that_there_are_no_aws_credentials_is_said_at_the_start_and_by_readiness
         text = running.until(
             "/readyz", lambda status, text: status == 200 and "no AWS credentials" in text
         )
-        assert text.startswith("ready\nwarning: no AWS credentials found: give the task")
+        assert text.startswith("ready\nwarning: no AWS credentials found: give this process")
         (warning,) = json.loads(running.admin("/api/status")[1])["warnings"]
         assert warning in text
         assert running.get(PATH, OUTSIDE).status == 502

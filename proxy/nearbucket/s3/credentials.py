@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
     from nearbucket.config.buckets import KeyFiles
 
+GIVE_KEYS = (
+    "give this process a role, or keys as for the AWS CLI (`aws configure`, AWS_PROFILE, or "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+)
+"""What helps where the chain has no credentials."""
+OR_CONFIGURE = "or set the bucket's credentials: to anonymous or to key files"
+"""What helps as well for a bucket of the configuration."""
+
 _HOLD = 1.0
 """Seconds until the chain or the files are asked again, whether they had credentials or not."""
 _GOOD = 540.0
@@ -125,9 +133,7 @@ class SdkCredentials:
         if not frozen:
             raise OriginError(
                 502,
-                "no AWS credentials found: give the task or instance a role, set "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or set the bucket's credentials "
-                "to anonymous or to key files",
+                f"no AWS credentials found: {GIVE_KEYS}, {OR_CONFIGURE}",
             )
         ends = _expiry(self._chain)
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token, ends)

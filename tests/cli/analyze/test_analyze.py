@@ -64,7 +64,7 @@ _whole: dict[str, Any] = {}
 
 
 def report(done: Outcome, code: int = 0) -> dict[str, Any]:
-    assert (done.code, done.err) == (code, "")
+    assert (done.code, bool(done.err)) == (code, code == 1)
     found: dict[str, Any] = json.loads(done.out)
     return found
 
@@ -123,14 +123,17 @@ def _handles_sigterm(pid: int) -> bool:
 def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
     done = analyze(str(SAMPLES / "cloudfront-v2-no-client.log"), "--format", "json")
     assert [each["region"] for each in report(done, 1)["regions"]] == ["NO-ADDRESS"]
+    assert "no request has the address of a client" in done.err
 
 
 def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> None:
     cut = Path(log).with_name("cut.gz")
     cut.write_bytes(Path(log).read_bytes()[:-50])
-    document = report(analyze(log, str(cut), "--format", "json"), 1)
+    done = analyze(log, str(cut), "--format", "json")
+    document = report(done, 1)
     (damaged,) = document["scope"]["damaged"]
     assert (damaged["name"], damaged["why"]) == (str(cut), "its gzip data ends too early")
+    assert f"nearbucket: {cut}: its gzip data ends too early\n" in done.err
     assert document["scope"]["lines"] > len(LOG)
 
 

@@ -201,7 +201,7 @@ def test_without_credentials_each_bucket_says_so(
     del site["origin"]["credentials"]
     done = check(sites=[site])
     assert done.code == 1
-    assert done.out.count("no AWS credentials found; give this process a role or keys") == 2
+    assert done.out.count("no AWS credentials found; give this process a role, or keys") == 2
 
 
 def test_key_files_that_cannot_be_read_are_named(check: Check) -> None:

@@ -6,17 +6,14 @@ import os
 import re
 import shutil
 import signal
-import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from pydantic import ValidationError
 
-from nearbucket.analysis.answers import NO_ADDRESS
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.count_queries import answer, scope_of
 from nearbucket.analysis.counting.local_engine import LocalEngine
@@ -25,11 +22,11 @@ from nearbucket.analysis.reading.duplicate_files import AT_ONCE, DuplicateFinder
 from nearbucket.analysis.reading.formats import field_list, host_of
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
-from nearbucket.analysis.reducing.reduce import UNREADABLE, ReduceOptions
-from nearbucket.analysis.reducing.request_columns import NO_TIME, CountingRules
-from nearbucket.analysis.report import render
+from nearbucket.analysis.reducing.reduce import ReduceOptions
+from nearbucket.analysis.reducing.request_columns import CountingRules
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing
+from nearbucket.cli.analyze.analyze_output import put_out
 from nearbucket.cli.log_progress import log_progress
 from nearbucket.cli.output import NO_RANGES, ranges_for
 from nearbucket.config.buckets import S3_SCHEME
@@ -122,8 +119,7 @@ def run(options: AnalyzeOptions) -> bool:
         money, origin, own, options.bill, options.recommend,
         origin_is_assumed=own is None and options.origin_region is None,
     ))  # fmt: skip
-    _write(report, options)
-    return _is_whole(report)
+    return put_out(report, options.form, options.output)
 
 
 def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tariff) -> bool:
@@ -374,27 +370,3 @@ def _bytes_of(text: str) -> int:
     if found is None:
         raise ConfigError(f"--memory: {text!r} is no size such as 1GiB or 800MiB")
     return int(float(found[1]) * (1 << _UNITS[found[2].upper()]))
-
-
-def _write(report: Report, options: AnalyzeOptions) -> None:
-    if options.output is not None:
-        try:
-            options.output.write_text(render(report, options.form), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"--output {options.output}: {error.strerror or error}") from None
-    elif options.form == "text" and sys.stdout.isatty():
-        from rich.console import Console  # noqa: PLC0415
-
-        colour = not os.environ.get("NO_COLOR")
-        typer.echo(render(report, "text", width=Console().width, colour=colour), nl=False)
-    else:
-        typer.echo(render(report, options.form), nl=False)
-
-
-def _is_whole(report: Report) -> bool:
-    """Whether every line was counted or left out by an option, and the log has addresses."""
-    return (
-        not report.scope.damaged
-        and not {UNREADABLE, NO_TIME} & set(report.scope.left_out)
-        and any(each.region != NO_ADDRESS for each in report.counts.regions)
-    )

@@ -15,6 +15,7 @@ from botocore.exceptions import (
 )
 
 from nearbucket.cli.check.finding import Finding, Level
+from nearbucket.s3.credentials import GIVE_KEYS, OR_CONFIGURE
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning
 from nearbucket.s3.tls_trust import REMEDY
@@ -179,10 +180,8 @@ def trouble(error: Exception, location: BucketLocation) -> Finding:
     if isinstance(error, ClientError):
         return Finding(Level.WRONG, location.name, "bucket", f"{name}: {meaning(error)}")
     text = "no AWS credentials found" if isinstance(error, NoCredentialsError) else meaning(error)
-    return Finding(Level.WRONG, location.name, "credentials", f"{name}: {text}", _GIVE_KEYS)
-
-
-_GIVE_KEYS = "give this process a role or keys, or set credentials: to anonymous or to key files"
+    fix = f"{GIVE_KEYS}, {OR_CONFIGURE}"
+    return Finding(Level.WRONG, location.name, "credentials", f"{name}: {text}", fix)
 
 
 def _headers(answer: Any | Exception) -> dict[str, str]:

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, OriginError, ProxyError
+from nearbucket.s3.credentials import GIVE_KEYS
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sigv4 import PAYER, Signer
@@ -219,7 +220,7 @@ def meaning(error: Exception) -> str:
         said = error.response.get("Error", {}).get("Message", "")
         return f"{code_of(error)}: {kind_of(error) or said or 'no reason given'}"
     if isinstance(error, NoCredentialsError):
-        return "no AWS credentials found; give this process a role, keys, or credentials: files"
+        return f"no AWS credentials found; {GIVE_KEYS}"
     if isinstance(error, SSLError):
         return f"{error}; {REMEDY}"
     return str(error)
