@@ -13,7 +13,8 @@ from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
 from tests.build import WEST, settings
 from tests.s3server import allow_anonymous, make_bucket
-from tests.serving import PATIENCE, client_at, give_checks_time, probe_often
+from tests.serving import PATIENCE, client_at
+from tests.tuning import give_checks_time, probe_often
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

@@ -12,7 +12,8 @@ import pytest
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
 from tests.build import EAST, OUTSIDE, WEST, settings
-from tests.serving import PATIENCE, client_at, give_checks_time, head_of
+from tests.serving import PATIENCE, client_at, head_of
+from tests.tuning import give_checks_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

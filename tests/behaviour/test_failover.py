@@ -14,7 +14,8 @@ import pytest
 from tests.build import OUTSIDE, settings
 from tests.conftest import BIG
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
-from tests.serving import PATIENCE, client_at, forget_missing_objects, head_of, shorten_patience
+from tests.serving import PATIENCE, client_at, head_of
+from tests.tuning import forget_missing_objects, shorten_patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable

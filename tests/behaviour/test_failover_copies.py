@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
 from tests.build import OUTSIDE, WEST, settings
-from tests.serving import client_at, shorten_patience
+from tests.serving import client_at
+from tests.tuning import shorten_patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable

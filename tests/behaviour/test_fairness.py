@@ -12,7 +12,8 @@ from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
 from tests.build import OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, error, reply
-from tests.serving import check_few_at_once, client_at, give_checks_time
+from tests.serving import client_at
+from tests.tuning import check_few_at_once, give_checks_time
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,8 @@ import pytest
 from tests.behaviour.test_copies import FROM, JUDGED, OBJECTS, PATH, SAVED, copies, reason
 from tests.bucketserver import until
 from tests.build import WEST
-from tests.serving import head_of, recheck_at_once
+from tests.serving import head_of
+from tests.tuning import recheck_at_once
 
 if TYPE_CHECKING:
     from tests.behaviour.test_copies import Serve

@@ -11,7 +11,8 @@ import pytest
 from tests.build import EAST, OUTSIDE, WEST, settings
 from tests.conftest import BIG, SAMPLES
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
-from tests.serving import PATIENCE, client_at, head_of, resume_at_once
+from tests.serving import PATIENCE, client_at, head_of
+from tests.tuning import resume_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,8 +27,8 @@ from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
 from tests import build
 from tests.replication.watched import WatchedS3
-from tests.serving import give_checks_time
 from tests.storing import store
+from tests.tuning import give_checks_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

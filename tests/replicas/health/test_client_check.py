@@ -21,7 +21,7 @@ from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
 from tests import build
 from tests.bucketserver import BUCKET, BucketServer, until
-from tests.serving import probe_often
+from tests.tuning import probe_often
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,7 +16,8 @@ from nearbucket.s3.credentials import SdkCredentials
 from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BUCKET, BucketServer, until
 from tests.build import WEST, settings
-from tests.serving import client_at, probe_often, serving
+from tests.serving import client_at, serving
+from tests.tuning import probe_often
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
