@@ -37,10 +37,14 @@ from tests.skips import NO_FILTERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from nearbucket.config.settings import Settings
     from nearbucket.telemetry.metrics import Labels
+
+    Serve = Callable[..., AbstractAsyncContextManager["Served"]]
+    """``serving``, through the lanes of a test."""
 
 PATIENCE = 10.0
 """Seconds before a silent server fails a test."""

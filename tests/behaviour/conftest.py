@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from tests.serving import Served
+    from tests.serving import Serve, Served
 
 
 def _long(config: pytest.Config) -> bool:
@@ -66,7 +66,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[Served]]:
+def serve(request: pytest.FixtureRequest) -> Serve:
     """``serving``, through these lanes."""
 
     def start(*arguments: Any, **options: Any) -> AbstractAsyncContextManager[Served]:

@@ -13,8 +13,8 @@ from tests.serving import client_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.behaviour.test_copies import Copies, Serve
-    from tests.serving import Answer
+    from tests.behaviour.test_copies import Copies
+    from tests.serving import Answer, Serve
 
 CDN = {"bypass": {"mode": "redirect", "to": "https://cdn.example"}}
 TO_CDN = "https://cdn.example/"

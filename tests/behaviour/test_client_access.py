@@ -17,13 +17,10 @@ from tests.serving import PATIENCE, client_at
 from tests.tuning import give_checks_time, probe_often
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Mapping
 
     from tests.conftest import LocalS3
-    from tests.serving import Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Serve, Served
 
 FROM, PATH, KEY = client_at(WEST), "/a.tar.gz", "a.tar.gz"
 SAVED = ("nearbucket_redirected_bytes_total", "*", "us-west-2")

@@ -16,12 +16,9 @@ from tests.serving import PATIENCE, client_at, head_of
 from tests.tuning import give_checks_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Mapping
 
-    from tests.serving import Answer, Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Answer, Serve, Served
 
 FROM = client_at(WEST)
 PATH = "/a.tar.gz"

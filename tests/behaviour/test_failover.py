@@ -18,13 +18,8 @@ from tests.serving import PATIENCE, client_at, head_of
 from tests.tuning import forget_missing_objects, shorten_patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-
     from tests.conftest import LocalS3
-    from tests.serving import Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Serve, Served
 
 FROM = client_at(OUTSIDE)
 BODY = bytes(range(256)) * 1024

@@ -12,14 +12,9 @@ from tests.serving import client_at
 from tests.tuning import shorten_patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-
     import pytest
 
-    from tests.serving import Answer, Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Answer, Serve
 
 FROM, FROM_OUTSIDE = client_at(WEST), client_at(OUTSIDE)
 OBJECTS = {f"{name}.tar.gz": name.encode() * 9 for name in "abc"}

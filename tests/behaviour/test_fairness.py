@@ -18,8 +18,7 @@ from tests.tuning import check_few_at_once, give_checks_time
 if TYPE_CHECKING:
     import pytest
 
-    from tests.behaviour.test_hostile import Serve
-    from tests.serving import Client, Served
+    from tests.serving import Client, Serve, Served
 
 OBJECTS = {f"{number}.tar.gz": b"x" * 10 for number in range(3)}
 

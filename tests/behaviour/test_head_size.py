@@ -14,8 +14,7 @@ from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import PATIENCE, head_of
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_hostile import Serve
-    from tests.serving import Client
+    from tests.serving import Client, Serve
 
 LIMIT = 64 * 1024
 FIELD = b"X: %b\r\n" % (b"v" * 4000)

@@ -12,7 +12,7 @@ from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import client_at
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_stream import Serve
+    from tests.serving import Serve
 
 TEXT = {"content-type": "text/plain; charset=utf-8"}
 NOT_KEPT = {"cache-control": "no-store"}

@@ -31,13 +31,10 @@ from tests.build import settings
 from tests.serving import PATIENCE, head_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Sequence
 
     from tests.behaviour.vectors import Vector
-    from tests.serving import Answer, Client, Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Answer, Client, Serve, Served
 
 ONLY_OURS = {b"host", b"accept-encoding", b"user-agent", b"via", b"accept", b"range"}
 

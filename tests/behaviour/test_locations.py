@@ -16,8 +16,8 @@ from tests.build import OUTSIDE, settings
 from tests.serving import client_at
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_copies import Serve
     from tests.conftest import LocalS3
+    from tests.serving import Serve
 
 
 async def test_what_has_no_target_can_be_sent_to_the_cdn(serve: Serve) -> None:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.behaviour.test_stream import Serve
-    from tests.serving import Client, Served
+    from tests.serving import Client, Serve, Served
 
 FROM = client_at(OUTSIDE)
 

@@ -16,8 +16,7 @@ from tests.serving import client_at
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.behaviour.test_hostile import Serve
-    from tests.serving import Client, Served
+    from tests.serving import Client, Serve, Served
 
 KEY = "none.tar.gz"
 WAYS = {

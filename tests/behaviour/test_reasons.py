@@ -14,12 +14,7 @@ from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import client_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-
-    from tests.serving import Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Serve
 
 TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
 

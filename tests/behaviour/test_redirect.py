@@ -13,12 +13,7 @@ from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, settings
 from tests.serving import client_at, head_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-
-    from tests.serving import Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Serve
 
 TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
 NO_ORIGIN = {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous",

@@ -11,7 +11,7 @@ from tests.scripteds3 import Say, ScriptedS3, chunked, error, reply
 from tests.serving import PATIENCE, head_of, serving
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_stream import Serve
+    from tests.serving import Serve
 
 MISSING = error("404 Not Found", "NoSuchKey")
 IT = reply("200 OK", b"it")

@@ -14,7 +14,7 @@ from tests.serving import head_of
 from tests.tuning import recheck_at_once
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_copies import Serve
+    from tests.serving import Serve
 
 WATCHED = {**JUDGED, "watch": True}
 

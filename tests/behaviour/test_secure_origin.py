@@ -13,14 +13,11 @@ from tests.scripteds3 import ETAG, Say, ScriptedS3, reply, rest
 from tests.serving import PATIENCE, client_at, head_of, trusting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.certificates import Tls
-    from tests.serving import Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Serve
 
 FROM = client_at(OUTSIDE)
 LARGE = bytes(range(256)) * 12_288  # 3 MiB: taken in larger pieces

@@ -12,7 +12,7 @@ from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply
 from tests.serving import client_at
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_stream import Serve
+    from tests.serving import Serve
 
 ASKED = client_at(OUTSIDE)
 STORED = "public, max-age=60"

@@ -15,15 +15,11 @@ from tests.serving import PATIENCE, Answer, Client, client_at, head_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from tests.certificates import Tls
     from tests.conftest import LocalS3
-    from tests.serving import Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Serve, Served
 
 FROM = client_at(OUTSIDE)
 ORIGIN = "Origin: https://app.example"

@@ -25,7 +25,7 @@ from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import PATIENCE, Client, client_at, head_of
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_stream import Serve
+    from tests.serving import Serve
 
 MIB = 1 << 20
 LONG = 200 * MIB

@@ -15,13 +15,8 @@ from tests.serving import PATIENCE, client_at, head_of
 from tests.tuning import resume_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-
     from tests.conftest import LocalS3
-    from tests.serving import Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Serve, Served
 
 FROM = client_at(OUTSIDE)
 BIG_PATH = "/big/pack-1.0.tar.xz"

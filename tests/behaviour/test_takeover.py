@@ -21,13 +21,10 @@ from tests.serving import PATIENCE, client_at
 from tests.tuning import give_checks_time, probe_often
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Mapping
 
     from tests.conftest import LocalS3
-    from tests.serving import Answer, Served
-
-    Serve = Callable[..., AbstractAsyncContextManager[Served]]
+    from tests.serving import Answer, Serve, Served
 
 FROM = client_at(WEST)
 KEYS = tuple(f"release-{number}.tar.gz" for number in range(8))

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from tests.behaviour.test_hostile import Serve
-    from tests.serving import Client, Served
+    from tests.serving import Client, Serve, Served
 
 HELLO = b"\x16\x03\x01\x02\x00\x01"
 """How a ClientHello begins."""

@@ -13,7 +13,7 @@ from tests.behaviour.vectors import fields
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.behaviour.test_hostile import Serve
+    from tests.serving import Serve
 
 UNPARSABLE = {
     "no Host": b"%b /a.txt HTTP/1.1\r\n\r\n",

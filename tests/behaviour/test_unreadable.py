@@ -13,7 +13,7 @@ from tests.build import OUTSIDE
 from tests.serving import client_at
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_copies import Serve
+    from tests.serving import Serve
 
 KEY = PATH.removeprefix("/")
 CLASS, RESTORE = "x-amz-storage-class", "x-amz-restore"

@@ -15,8 +15,7 @@ from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
 from tests.serving import PATIENCE, client_at, head_of
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_stream import Serve
-    from tests.serving import Client
+    from tests.serving import Client, Serve
 
 IT = reply("200 OK", b"it", f"ETag: {ETAG}")
 MISSING = error("404 Not Found", "NoSuchKey")

@@ -13,7 +13,8 @@ from tests.build import OUTSIDE, WEST
 from tests.serving import client_at, head_of
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_copies import Copies, Serve
+    from tests.behaviour.test_copies import Copies
+    from tests.serving import Serve
 
 OTHER = client_at(OUTSIDE)
 NEW = (b"the new object", "new")
