@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_copies import FROM, JUDGED, OBJECTS, PATH, SAVED, copies, reason
+from tests.behaviour.two_buckets import FROM, JUDGED, OBJECTS, PATH, SAVED, copies, reason
 from tests.build import ELSEWHERE, OUTSIDE, WEST
 from tests.serving import client_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.behaviour.test_copies import Copies
+    from tests.behaviour.two_buckets import Copies
     from tests.serving import Answer, Serve
 
 CDN = {"bypass": {"mode": "redirect", "to": "https://cdn.example"}}

@@ -3,81 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.behaviour.test_redirect import TRUSTED
-from tests.bucketserver import BucketServer, until
-from tests.build import EAST, OUTSIDE, WEST, settings
+from tests.behaviour.two_buckets import FROM, OBJECTS, PATH, copies, reason
+from tests.bucketserver import until
+from tests.build import EAST, OUTSIDE
 from tests.serving import PATIENCE, client_at, head_of
 from tests.tuning import give_checks_time
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from tests.serving import Answer, Serve, Served
-
-FROM = client_at(WEST)
-PATH = "/a.tar.gz"
-
-
-def reason(answer: Answer) -> str:
-    return answer.headers["x-nearbucket"].rpartition("=")[2]
-
-
-class Copies:
-    """An origin, a target, and a worker in front of them."""
-
-    def __init__(self, origin: BucketServer, target: BucketServer, served: Served) -> None:
-        self.origin, self.target, self.served = origin, target, served
-
-    async def ask(self, path: str = PATH, *fields: str, method: str = "GET") -> str:
-        """The reason of one answer; what is redirected is a 301, all else the object."""
-        answer = await self.served.get(path, FROM, *fields, method=method)
-        assert (answer.status == 301) is (reason(answer) == "in-region")
-        return reason(answer)
-
-    async def ends(self, reason: str, *, within: float) -> None:
-        """Ask until the reason is another one: no request that comes later may still have it.
-
-        By the time before each request, so that a slow machine makes no difference.
-        """
-        began = asked = monotonic()
-        while await self.ask() == reason:
-            assert asked - began < within
-            await asyncio.sleep(0.02)
-            asked = monotonic()
-
-
-@asynccontextmanager
-async def copies(
-    serve: Serve,
-    objects: Mapping[str, bytes],
-    *,
-    site: Mapping[str, Any] | None = None,
-    redirect: Mapping[str, Any] | None = None,
-    **sections: Any,
-) -> AsyncIterator[Copies]:
-    """A target that holds what the origin holds."""
-    async with BucketServer(**objects) as origin, BucketServer(**objects) as target:
-        entry = {"targets": {"us-west-2": target.entry()}, **(site or {})}
-        chosen = settings(
-            site={
-                "origin": origin.entry(),
-                **entry,
-                "redirect": {"verify": "match", "scheme": "http", **(redirect or {})},
-            },
-            client_address=TRUSTED,
-            **{"catalog": {"wait": "5s"}, **sections},
-        )
-        async with serve(chosen) as served:
-            yield Copies(origin, target, served)
-
-
-OBJECTS = {"a.tar.gz": b"the object"}
+    from tests.serving import Serve
 
 
 async def test_an_object_that_both_hold_is_redirected_and_asked_about_once(serve: Serve) -> None:
@@ -312,106 +249,6 @@ async def test_one_target_can_be_off_or_in_the_shadow(serve: Serve) -> None:
         ) as world:
             assert await world.ask() == mode
             assert reason(await world.served.get(PATH, client_at(EAST))) == "in-region"
-
-
-JUDGED = {"came_back": "5m"}
-SAVED = "nearbucket_redirected_bytes_total", "*", "us-west-2"
-
-
-CHECKSUM = {
-    "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=", "x-amz-checksum-type": "FULL_OBJECT",
-    "Last-Modified": "Wed, 01 Jan 2020 00:00:00 GMT",
-}  # fmt: skip
-
-
-async def test_shadow_counts_no_client_that_resumes_by_an_etag_that_the_copy_lacks(
-    serve: Serve,
-) -> None:
-    async with copies(serve, OBJECTS, redirect={"mode": "shadow"}) as world:
-        for bucket in (world.origin, world.target):
-            bucket.headers["a.tar.gz"] = CHECKSUM
-        world.target.objects["a.tar.gz"] = (OBJECTS["a.tar.gz"], "copy")
-        for fields in (['If-Match: "etag-10"'], ["Range: bytes=4-", 'If-Range: "etag-10"']):
-            assert reason(await world.served.get(PATH, FROM, *fields)) == "other-etag"
-        assert reason(await world.served.get(PATH, FROM)) == "shadow"
-        shadow = "nearbucket_shadow_bytes_total", "*", "us-west-2"
-        await world.served.settled()
-        assert world.served.count(*shadow) == len(OBJECTS["a.tar.gz"])
-
-
-@pytest.mark.parametrize(
-    ("fields", "answer"),
-    [
-        (['If-Match: "etag-10"'], "other-etag"),
-        (["Range: bytes=4-", 'If-Range: "etag-10"'], "other-etag"),
-        (["Range: bytes=4-", 'If-Range: "copy"'], "in-region"),
-        (['If-Match: "copy"'], "in-region"),
-        (['If-Match: "neither"'], "in-region"),
-        (["Range: bytes=4-"], "in-region"),
-    ],
-)
-async def test_a_client_that_resumes_by_the_origins_etag_is_not_sent_to_a_copy_with_another(
-    serve: Serve, fields: list[str], answer: str
-) -> None:
-    """Whether or not a redirect of this or another object to such a client is cached."""
-    async with copies(serve, {**OBJECTS, "b.tar.gz": b"b"}) as world:
-        for bucket in (world.origin, world.target):
-            bucket.headers["a.tar.gz"] = CHECKSUM
-        world.target.objects["a.tar.gz"] = (OBJECTS["a.tar.gz"], "copy")
-        for path in (PATH, "/b.tar.gz") * 3:
-            assert reason(await world.served.get(path, FROM)) == "in-region"
-        for path, expected in [("/b.tar.gz", "in-region")] * 3 + [(PATH, answer)] * 2:
-            found = await world.served.get(path, FROM, *fields)
-            assert reason(found) == expected
-            assert (found.status == 301) is (expected == "in-region")
-
-
-@pytest.mark.parametrize("cached", [1, 2])
-@pytest.mark.parametrize(
-    ("condition", "answer"),
-    [
-        ('If-None-Match: "etag-10"', "not-modified"),
-        ('If-None-Match: "x", W/"etag-10"', "not-modified"),
-        ("If-None-Match: *", "not-modified"),
-        ('If-None-Match: "x"', "in-region"),
-        ("If-Modified-Since: Mon, 01 Jan 2035 00:00:00 GMT", "in-region"),
-        ('If-Match: "etag-10"', "in-region"),
-    ],
-)
-async def test_a_client_that_has_the_version_gets_304_and_saves_nothing(
-    serve: Serve, condition: str, answer: str, cached: int
-) -> None:
-    """Whether or not a redirect of the object is cached."""
-    async with copies(serve, OBJECTS) as world:
-        for _ in range(cached):
-            assert await world.ask() == "in-region"
-        saved = world.served.count(*SAVED)
-        for _ in range(3):
-            found = await world.served.get(PATH, FROM, condition)
-            assert reason(found) == answer
-            if answer == "not-modified":
-                assert found.status == 304
-                assert found.headers["etag"] == '"etag-10"'
-                assert not found.headers.keys() & {"content-length", "location"}
-        assert not world.origin.asked["GET", "a.tar.gz"]
-        certain = 'None-Match: "x"' in condition and "W/" not in condition
-        assert world.served.count(*SAVED) - saved == 3 * 10 * certain
-        bypasses = world.served.count("nearbucket_bypasses_total", "*", "us-west-2", "not-modified")
-        assert bypasses == 3 * (answer == "not-modified")
-        saved = world.served.count(*SAVED)
-        assert await world.ask() == "in-region"
-        assert world.served.count(*SAVED) - saved == 10
-
-
-async def test_a_condition_is_compared_with_each_object_that_its_client_asks_for(
-    serve: Serve,
-) -> None:
-    async with copies(serve, {**OBJECTS, "b.tar.gz": b"another one"}) as world:
-        for path in (PATH, "/b.tar.gz") * 3:  # until redirects are cached
-            assert await world.ask(path) == "in-region"
-        for _ in range(2):
-            assert await world.ask("/b.tar.gz", 'If-None-Match: "etag-10"') == "in-region"
-            assert await world.ask(PATH, 'If-None-Match: "etag-10"') == "not-modified"
 
 
 async def test_bytes_and_money_are_counted_where_the_size_is_known(serve: Serve) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from tests.behaviour.test_redirect import TRUSTED
+from tests.behaviour.two_buckets import reason
 from tests.bucketserver import BucketServer, until
 from tests.build import OUTSIDE, WEST, settings
 from tests.serving import client_at
@@ -14,7 +15,7 @@ from tests.tuning import shorten_patience
 if TYPE_CHECKING:
     import pytest
 
-    from tests.serving import Answer, Serve
+    from tests.serving import Serve
 
 FROM, FROM_OUTSIDE = client_at(WEST), client_at(OUTSIDE)
 OBJECTS = {f"{name}.tar.gz": name.encode() * 9 for name in "abc"}
@@ -34,10 +35,6 @@ def site(origin: BucketServer, target: BucketServer, failover: BucketServer) -> 
         client_address=TRUSTED,
         catalog={"wait": f"{WAIT}s"},
     )
-
-
-def reason(answer: Answer) -> str:
-    return answer.headers["x-nearbucket"].rpartition("=")[2]
 
 
 async def test_an_object_that_was_not_verified_before_the_outage_is_streamed_without_a_wait(

@@ -7,8 +7,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from tests.behaviour.test_copies import copies, reason
 from tests.behaviour.test_stream import scripted
+from tests.behaviour.two_buckets import copies, reason
 from tests.bucketserver import until
 from tests.build import OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, error, reply

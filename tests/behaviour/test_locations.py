@@ -9,8 +9,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.behaviour.test_copies import FROM, OBJECTS, copies, reason
 from tests.behaviour.test_redirect import TRUSTED
+from tests.behaviour.two_buckets import FROM, OBJECTS, copies, reason
 from tests.bucketserver import BucketServer
 from tests.build import OUTSIDE, settings
 from tests.serving import client_at

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.behaviour.test_copies import FROM, JUDGED, OBJECTS, PATH, SAVED, copies, reason
+from tests.behaviour.two_buckets import FROM, JUDGED, OBJECTS, PATH, SAVED, copies, reason
 from tests.bucketserver import until
 from tests.build import WEST
 from tests.serving import head_of

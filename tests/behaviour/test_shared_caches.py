@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_copies import FROM, OBJECTS, copies, reason
+from tests.behaviour.two_buckets import FROM, OBJECTS, copies, reason
 from tests.build import OUTSIDE, settings
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply
 from tests.serving import client_at

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_copies import FROM, OBJECTS, PATH, copies, reason
+from tests.behaviour.two_buckets import FROM, OBJECTS, PATH, copies, reason
 from tests.build import OUTSIDE
 from tests.serving import client_at
 

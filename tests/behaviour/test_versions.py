@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_copies import OBJECTS, PATH, copies, reason
+from tests.behaviour.two_buckets import OBJECTS, PATH, copies, reason
 from tests.bucketserver import until
 from tests.build import OUTSIDE, WEST
 from tests.serving import client_at, head_of
 
 if TYPE_CHECKING:
-    from tests.behaviour.test_copies import Copies
+    from tests.behaviour.two_buckets import Copies
     from tests.serving import Serve
 
 OTHER = client_at(OUTSIDE)
