@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from tests.behaviour.test_stream import scripted
+from tests.behaviour.streaming import scripted
 from tests.behaviour.two_buckets import copies, reason
 from tests.bucketserver import until
 from tests.build import OUTSIDE

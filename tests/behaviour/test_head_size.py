@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.behaviour.streaming import FROM, scripted
 from tests.behaviour.test_hostile import recorded
-from tests.behaviour.test_stream import FROM, scripted
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import PATIENCE, head_of
 

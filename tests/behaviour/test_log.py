@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_stream import scripted
+from tests.behaviour.streaming import scripted
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest

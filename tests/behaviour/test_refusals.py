@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.behaviour.test_stream import FROM, scripted
+from tests.behaviour.streaming import FROM, scripted
 from tests.scripteds3 import Say, ScriptedS3, chunked, error, reply
 from tests.serving import PATIENCE, head_of, serving
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.behaviour.test_stream import FROM, full, scripted
+from tests.behaviour.streaming import FROM, full, scripted
 from tests.bucketserver import until
 from tests.build import EAST
 from tests.scripteds3 import Say, ScriptedS3, reply

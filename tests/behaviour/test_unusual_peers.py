@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.behaviour.test_stream import FROM, scripted
+from tests.behaviour.streaming import FROM, scripted
 from tests.build import EAST
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
 from tests.serving import PATIENCE, client_at, head_of

@@ -8,8 +8,8 @@ import pytest
 
 from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD
+from tests.behaviour.streaming import scripted
 from tests.behaviour.test_redirect import chosen
-from tests.behaviour.test_stream import scripted
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, reply

@@ -8,7 +8,7 @@ import pytest
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.object_response import ObjectResponse
-from tests.behaviour.test_stream import FROM, scripted
+from tests.behaviour.streaming import FROM, scripted
 from tests.bucketserver import until
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import head_of, serving

@@ -14,7 +14,7 @@ import pytest
 from nearbucket.frontend.limits.client_pace import LEAST
 from nearbucket.frontend.streaming.origin_exchange import OriginExchange
 from nearbucket.frontend.streaming.read_sizing import ReadSizer
-from tests.behaviour.test_stream import full, scripted
+from tests.behaviour.streaming import full, scripted
 from tests.bucketserver import until
 from tests.build import EAST, OUTSIDE
 from tests.scripteds3 import Say, ScriptedS3, error, reply
