@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import re
 from math import inf
-from tempfile import TemporaryFile
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,30 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nearbucket.frontend import decision_cache
-from nearbucket.frontend.client_connection import ClientConnection
 from nearbucket.frontend.returning_clients.recent_redirects import STUCK, RecentRedirects
-from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.policy.model import Reason, ReplicaStatus
 from tests import build
 from tests.build import CDN, EAST, EAST_V6, ELSEWHERE, OUTSIDE, WEST
+from tests.frontend.socketless_lane import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from tests.frontend.socketless_lane import Serve
 
-    from nearbucket.frontend.handoff import AiohttpProtocol
-    from nearbucket.replicas.replica_status import ReplicaStatuses
-
-    Serve = Callable[..., "Serving"]
-
-_SITES = [
-    {"hosts": ["a.example"],
-     "origin": {"bucket": "origin-one", "region": "us-east-1", "query": ["versionId"]},
-     "targets": {"us-east-1": {"bucket": "east-one"}, "us-west-2": {"bucket": "west-one"}},
-     "opt_out": {"user_agents": ["old*"], "networks": [f"{WEST}/32"]}},
-    {"hosts": ["*"], "origin": {"bucket": "origin-two", "region": "us-east-1"},
-     "index": "index.tar.gz",
-     "targets": {"us-east-1": {"bucket": "east-two"}}, "redirect": {"exclude": ["x/*"]}},
-]  # fmt: skip
 _TARGETS = st.sampled_from([
     "/a.tar.gz", "/b%20c.tar.xz", "/a.txt", "/x/a.tar.gz", "/", "/d/", "/a.tar.gz?redirect=no",
     "/a.tar.gz?versionId=1", "/a.tar.gz?X-Amz-Signature=1", "/a.tar.gz?q=1", "/../a",
@@ -63,111 +46,6 @@ _HEADS = st.builds(
     st.sampled_from(["a.example", "b.example"]),
     _FIELDS,
 )
-_VARYING = re.compile(rb'"time":"[^"]*","seconds":[0-9.]*|\d\d:\d\d:\d\d\t|\t\d\.\d{3}\t')
-
-
-class _Replicas:
-    """Stands for ``ReplicaStatuses``: answers hold for a short time, some prevent a redirect."""
-
-    def status(self, _site: str, region: str, key: str) -> ReplicaStatus:
-        if key == "b c.tar.xz":
-            return ReplicaStatus(Reason.NOT_REPLICATED, 7, inf)
-        if key == "x/a.tar.gz":
-            return ReplicaStatus(None, 7, 0.0)
-        down = region == "us-west-2" and key == "d/index.tar.gz"
-        return ReplicaStatus(Reason.TARGET_DOWN if down else None, 5, inf)
-
-    def revalidate(self, _site: str, _region: str, _key: str) -> None:
-        """See ``ReplicaStatuses``."""
-
-    def client_result(self, _site: str, _region: str, *, got_through: bool) -> None:
-        """See ``ReplicaStatuses``."""
-
-    def took_back(self, _site: str, _region: str) -> bool:
-        return False
-
-    def older_copy(self, _site: str, _region: str, _key: str) -> None:
-        """No object has changed."""
-
-
-class _Sink:
-    """A client's transport that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.sent = b""
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def close(self) -> None:
-        self.sent += b"<closed>"
-
-    def is_closing(self) -> bool:
-        return self.sent.endswith(b"<closed>")
-
-    def get_extra_info(self, _name: str) -> object:
-        return "127.0.0.1", 1
-
-
-class _Elsewhere:
-    """Stands for the aiohttp lane: records that it got the request."""
-
-    unanswered = 0
-
-    def __init__(self, lane: ClientConnection, sink: _Sink) -> None:
-        self._lane, self._sink = lane, sink
-
-    def connection_made(self, _transport: object) -> None:
-        """See ``asyncio.Protocol``."""
-
-    def data_received(self, chunk: bytes) -> None:
-        self._sink.write(b"<handed over>" + chunk)
-        self._lane.answered(keep_alive=True, had_body=False)
-
-
-class Serving:
-    """A worker's lane without sockets."""
-
-    def __init__(self, form: str, *, forgetful: bool, **more: Any) -> None:
-        sites: list[dict[str, Any]] = [
-            {**site, "redirect": {**cast("dict[str, Any]", site.get("redirect", {})), **more}}
-            for site in _SITES
-        ]
-        chosen = build.settings(
-            site=sites[0],
-            more=sites[1:],
-            log={"access": form},
-            client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
-        )
-        made = build.snapshot(chosen)
-        self._log = TemporaryFile()  # noqa: SIM115  # closed by log
-        self.context = WorkerContext(
-            made.settings, made.table, made.cdn, descriptor=self._log.fileno()
-        )
-        self.context.date = b"D"
-        self.context.decider.replicas = cast("ReplicaStatuses", _Replicas())
-        self._forgetful = forgetful
-
-    def answer(self, head: bytes) -> bytes:
-        """The answer to the only request of a connection."""
-        if self._forgetful:
-            self.context.decision_cache.clear()
-        sink = _Sink()
-        lane = ClientConnection(
-            self.context, lambda lane: cast("AiohttpProtocol", _Elsewhere(lane, sink))
-        )
-        lane.connection_made(cast("asyncio.Transport", sink))
-        lane.data_received(head)
-        lane._aiohttp = None
-        lane.connection_lost(None)
-        return sink.sent
-
-    async def log(self) -> list[bytes]:
-        """All lines, but for time and duration."""
-        await self.context.log.close()
-        with self._log as file:
-            file.seek(0)
-            return [_VARYING.sub(b"", line) for line in file]
 
 
 @pytest.mark.parametrize(
@@ -197,20 +75,6 @@ def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917 
         del each["nearbucket_request_seconds"]
     assert figures[0] == figures[1]
     assert asyncio.run(remembering.log()) == asyncio.run(forgetful.log())
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Makes lanes of workers with a decision cache, and closes their logs."""
-    made: list[Serving] = []
-
-    def make(form: str = "off", **more: Any) -> Serving:
-        made.append(Serving(form, forgetful=False, **{"percent": 100, **more}))
-        return made[-1]
-
-    yield make
-    for serving in made:
-        asyncio.run(serving.log())
 
 
 def test_a_redirect_that_comes_again_is_not_decided_again(
@@ -243,49 +107,6 @@ def test_a_client_among_many_requests_that_all_differ_keeps_its_own_decision(
         for _ in range(chance.randrange(3)):
             assert another() == redirect
         assert serving.answer(f"{start}{field}\r\n\r\n".encode()) == own
-
-
-def test_what_comes_once_is_not_kept_and_what_came_before_the_cache_was_emptied_is(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serving = serve()
-    cache = serving.context.decision_cache
-    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
-    first = serving.answer(head)
-    assert not cache._clients
-    assert not any(cache._objects.values())
-    cache.clear()
-    serving.answer(head)
-    monkeypatch.setattr(type(serving.context.decider.engine), "decide", None)
-    assert serving.answer(head) == first
-
-
-def test_what_came_once_is_forgotten_in_the_end(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nearbucket.frontend.decision_cache._MOST_MARKED", 8)
-    serving = serve()
-    cache = serving.context.decision_cache
-    for number in range(50):
-        head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
-        assert b"301" in serving.answer(head.encode())
-        assert cache._marked <= 8
-        assert sum(byte.bit_count() for byte in cache._seen) == cache._marked
-
-
-def test_requests_are_looked_for_again_when_one_comes_again(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nearbucket.frontend.decision_cache._ALL_DIFFER", 8)
-    serving = serve()
-    fields = f"Host: b\r\nX-Forwarded-For: {EAST}"
-    for number in range(50):
-        head = f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\nX-Amz-Cf-Id: {number}\r\n\r\n"
-        assert b"301" in serving.answer(head.encode())
-    head = f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\n\r\n"
-    answers = {serving.answer(head.encode()) for _ in range(40)}
-    monkeypatch.setattr(serving.context, "parser", None)
-    assert {serving.answer(head.encode()) for _ in range(20)} == answers
 
 
 def test_a_redirect_that_comes_again_has_the_location_for_its_client_and_the_date_of_now(
@@ -390,80 +211,6 @@ def test_a_stream_that_no_redirect_changes_is_served_without_a_look_at_recent_re
     assert [serving.answer(head), serving.answer(path)] == first
 
 
-@pytest.mark.parametrize("client", [EAST, OUTSIDE])
-def test_a_header_section_that_came_before_is_not_parsed(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, client: str
-) -> None:
-    serving = serve()
-    heads = [
-        f"GET /{key}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
-        for key in "ab"
-    ]
-    first = [serving.answer(head) for head in heads]
-    for _ in range(2):
-        assert [serving.answer(head) for head in heads] == first
-    monkeypatch.setattr(serving.context, "parser", None)
-    assert [serving.answer(head) for head in heads] == first
-    assert len(serving.context.decision_cache._sections) == 1
-
-
-def test_a_header_section_takes_room_once_whatever_is_asked_for(serve: Serve) -> None:
-    serving = serve()
-    fields = f"HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
-    for _ in range(4):
-        serving.answer(f"GET /a.tar.gz {fields}".encode())
-    before = serving.context.decision_cache._bytes
-    for number in range(4):  # decided each time
-        serving.answer(f"GET /a.tar.gz?redirect=no&{number} {fields}".encode())
-    assert serving.context.decision_cache._bytes == before
-
-
-def test_a_header_section_with_an_id_of_its_own_is_not_remembered(serve: Serve) -> None:
-    serving = serve()
-    for number in range(20):
-        fields = f"Host: b\r\nX-Forwarded-For: {EAST}\r\nX-Amz-Cf-Id: {number}"
-        serving.answer(f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\n\r\n".encode())
-    assert not serving.context.decision_cache._sections
-
-
-def test_a_request_that_came_before_is_found_without_a_look_at_its_lines(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serving = serve()
-    heads = [
-        f"GET /a.{end} HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
-        for client in (EAST, OUTSIDE)
-        for end in ("tar.gz", "txt")
-    ]
-    first = [serving.answer(head) for head in heads * 4][-len(heads) :]
-    cache = serving.context.decision_cache
-    monkeypatch.setattr(cache, "_sections", {})
-    monkeypatch.setattr(serving.context, "parser", None)
-    assert [serving.answer(head) for head in heads] == first
-    cache.clear()
-    assert not cache._requests
-
-
-def test_too_many_or_too_long_requests_are_not_kept_whole(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nearbucket.frontend.decision_cache.MAX_REQUESTS", 3)
-    serving = serve()
-    cache = serving.context.decision_cache
-    fields = f"HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
-    heads = [f"GET /{number}.tar.gz {fields}".encode() for number in range(8)]
-    first = [serving.answer(head) for head in heads]
-    for _ in range(4):
-        for head, answer in zip(heads, first, strict=True):
-            assert serving.answer(head) == answer
-            assert len(cache._requests) <= 3
-    assert cache._requests
-    before = len(cache._requests)
-    long = f"GET /{'a' * 1000}.tar.gz {fields}".encode()
-    assert len({serving.answer(long) for _ in range(4)}) == 1
-    assert len(cache._requests) == before
-
-
 def test_a_percentage_is_kept_to_whatever_was_decided_before(serve: Serve) -> None:
     serving = serve(percent=50)
     clients = [f"192.0.2.{number}" for number in range(8)]
@@ -513,15 +260,3 @@ def test_what_is_redirected_to_the_cdn_says_nothing_of_what_only_this_host_can_a
     for _ in range(3):
         head = f"GET /a.tar.gz?X-Amz-Signature=1 {fields}".encode()
         assert serving.answer(head).startswith(b"<handed over>")
-
-
-def test_what_is_remembered_is_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nearbucket.frontend.decision_cache.MAX_BYTES", 20_000)
-    serving = serve("json")
-    cache = serving.context.decision_cache
-    for number in range(200):
-        head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
-        for _ in range(2):  # nothing is kept of what comes once
-            assert b"301" in serving.answer(head.encode())
-        assert 0 <= sum(map(len, cache._objects.values())) < 40
-    assert any(cache._objects.values())

@@ -1,9 +1,11 @@
-"""Which entries the decision cache makes, and which of them it finds."""
+"""Which entries the decision cache makes, how many, and which of them it finds."""
 
 from __future__ import annotations
 
 from math import inf
 from typing import TYPE_CHECKING
+
+import pytest
 
 from nearbucket.frontend import decision_cache
 from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
@@ -11,9 +13,10 @@ from nearbucket.frontend.decision_cache import DecisionCache
 from nearbucket.frontend.request_parser import RequestHead
 from nearbucket.policy.model import Action, Reason, Refuse
 from nearbucket.telemetry.metrics import Counters
+from tests.build import EAST, OUTSIDE
 
 if TYPE_CHECKING:
-    import pytest
+    from tests.frontend.socketless_lane import Serve
 
 ARCHIVE, PAGE = b"GET /a.tar.gz HTTP/1.1", b"GET /a.txt HTTP/1.1"
 OBJECT = ObjectEntry(key="a", path=b"", head=False, log_part=(), mark=0, size=0, until=inf)
@@ -89,3 +92,132 @@ def test_a_request_is_looked_for_until_too_many_in_a_row_were_not_found(
     for _ in range(8):
         assert cache.get("second", request(ARCHIVE), 0.0) is None
     assert cache.get("first", request(ARCHIVE), 0.0) == (entry, OBJECT)
+
+
+def test_what_comes_once_is_not_kept_and_what_came_before_the_cache_was_emptied_is(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    cache = serving.context.decision_cache
+    head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+    first = serving.answer(head)
+    assert not cache._clients
+    assert not any(cache._objects.values())
+    cache.clear()
+    serving.answer(head)
+    monkeypatch.setattr(type(serving.context.decider.engine), "decide", None)
+    assert serving.answer(head) == first
+
+
+def test_what_came_once_is_forgotten_in_the_end(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.frontend.decision_cache._MOST_MARKED", 8)
+    serving = serve()
+    cache = serving.context.decision_cache
+    for number in range(50):
+        head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+        assert b"301" in serving.answer(head.encode())
+        assert cache._marked <= 8
+        assert sum(byte.bit_count() for byte in cache._seen) == cache._marked
+
+
+def test_requests_are_looked_for_again_when_one_comes_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.frontend.decision_cache._ALL_DIFFER", 8)
+    serving = serve()
+    fields = f"Host: b\r\nX-Forwarded-For: {EAST}"
+    for number in range(50):
+        head = f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\nX-Amz-Cf-Id: {number}\r\n\r\n"
+        assert b"301" in serving.answer(head.encode())
+    head = f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\n\r\n"
+    answers = {serving.answer(head.encode()) for _ in range(40)}
+    monkeypatch.setattr(serving.context, "parser", None)
+    assert {serving.answer(head.encode()) for _ in range(20)} == answers
+
+
+@pytest.mark.parametrize("client", [EAST, OUTSIDE])
+def test_a_header_section_that_came_before_is_not_parsed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    serving = serve()
+    heads = [
+        f"GET /{key}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
+        for key in "ab"
+    ]
+    first = [serving.answer(head) for head in heads]
+    for _ in range(2):
+        assert [serving.answer(head) for head in heads] == first
+    monkeypatch.setattr(serving.context, "parser", None)
+    assert [serving.answer(head) for head in heads] == first
+    assert len(serving.context.decision_cache._sections) == 1
+
+
+def test_a_header_section_takes_room_once_whatever_is_asked_for(serve: Serve) -> None:
+    serving = serve()
+    fields = f"HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+    for _ in range(4):
+        serving.answer(f"GET /a.tar.gz {fields}".encode())
+    before = serving.context.decision_cache._bytes
+    for number in range(4):  # decided each time
+        serving.answer(f"GET /a.tar.gz?redirect=no&{number} {fields}".encode())
+    assert serving.context.decision_cache._bytes == before
+
+
+def test_a_header_section_with_an_id_of_its_own_is_not_remembered(serve: Serve) -> None:
+    serving = serve()
+    for number in range(20):
+        fields = f"Host: b\r\nX-Forwarded-For: {EAST}\r\nX-Amz-Cf-Id: {number}"
+        serving.answer(f"GET /a.tar.gz HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+    assert not serving.context.decision_cache._sections
+
+
+def test_a_request_that_came_before_is_found_without_a_look_at_its_lines(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    heads = [
+        f"GET /a.{end} HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
+        for client in (EAST, OUTSIDE)
+        for end in ("tar.gz", "txt")
+    ]
+    first = [serving.answer(head) for head in heads * 4][-len(heads) :]
+    cache = serving.context.decision_cache
+    monkeypatch.setattr(cache, "_sections", {})
+    monkeypatch.setattr(serving.context, "parser", None)
+    assert [serving.answer(head) for head in heads] == first
+    cache.clear()
+    assert not cache._requests
+
+
+def test_too_many_or_too_long_requests_are_not_kept_whole(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearbucket.frontend.decision_cache.MAX_REQUESTS", 3)
+    serving = serve()
+    cache = serving.context.decision_cache
+    fields = f"HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+    heads = [f"GET /{number}.tar.gz {fields}".encode() for number in range(8)]
+    first = [serving.answer(head) for head in heads]
+    for _ in range(4):
+        for head, answer in zip(heads, first, strict=True):
+            assert serving.answer(head) == answer
+            assert len(cache._requests) <= 3
+    assert cache._requests
+    before = len(cache._requests)
+    long = f"GET /{'a' * 1000}.tar.gz {fields}".encode()
+    assert len({serving.answer(long) for _ in range(4)}) == 1
+    assert len(cache._requests) == before
+
+
+def test_what_is_remembered_is_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearbucket.frontend.decision_cache.MAX_BYTES", 20_000)
+    serving = serve("json")
+    cache = serving.context.decision_cache
+    for number in range(200):
+        head = f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n"
+        for _ in range(2):  # nothing is kept of what comes once
+            assert b"301" in serving.answer(head.encode())
+        assert 0 <= sum(map(len, cache._objects.values())) < 40
+    assert any(cache._objects.values())
