@@ -1,4 +1,4 @@
-"""Decisions on requests, and explanations that agree with them."""
+"""Decisions on requests: redirect, stream or refuse, for which reason, and to which location."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearbucket.policy.engine import host_name
-from nearbucket.policy.model import Reason, RedirectTo, Refuse, ReplicaStatus, Request, Stream
+from nearbucket.policy.model import Reason, RedirectTo, Refuse, Request, Stream
 from nearbucket.policy.rules import rollout_bucket
 from tests.build import (
     CDN,
@@ -266,177 +266,12 @@ def test_percent_chooses_by_client_and_path_together() -> None:
         assert {sent[client, path] for path in paths} == {True, False}, client
 
 
-CDN_OF = settings(site={"bypass": {"mode": "redirect", "to": "https://CDN.example:8443/files"}})
-
-
-@pytest.mark.parametrize("host", ["cdn.example:8443", "CDN.Example:8443"])
-def test_what_the_cdn_itself_asks_is_never_sent_back_to_it(host: str) -> None:
-    asked = request("/a.txt", peer=OUTSIDE, host=host)
-    assert isinstance(engine(CDN_OF).decide(asked), Stream)
-
-
-def test_what_is_mutable_is_not_sent_to_the_cdn_either() -> None:
-    bypass = {"mode": "redirect", "to": "https://cdn.example"}
-    deciding = engine(settings(site={"bypass": bypass, "redirect": {"mutable": ["a.*"]}}))
-    for peer, reason in ((EAST, Reason.MUTABLE), (OUTSIDE, Reason.OUTSIDE_AWS)):
-        decision = deciding.decide(request("/a.tar.gz", peer=peer))
-        assert isinstance(decision, Stream)
-        assert decision.reason is reason
-        assert isinstance(deciding.decide(request("/b.tar.gz", peer=OUTSIDE)), RedirectTo)
-
-
-class _Copies:
-    """Stands for what is known of the copies: all have one version."""
-
-    def __init__(self, *, back: bool) -> None:
-        """``back``: whether the client was redirected to its object a moment ago."""
-        self._back = back
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return ReplicaStatus(etags=("e",))
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return self._back
-
-
-@pytest.mark.parametrize(
-    ("asked", "reason"),
-    [
-        pytest.param(request(), Reason.CAME_BACK, id="a client that came back"),
-        pytest.param(request(if_none_match='"e"'), Reason.NOT_MODIFIED, id="unchanged"),
-        pytest.param(request("/", peer=OUTSIDE), Reason.OUTSIDE_AWS, id="no object"),
-    ],
-)
-def test_what_the_cdn_is_of_no_use_for_is_not_sent_to_it(asked: Request, reason: Reason) -> None:
-    copies = _Copies(back=reason is Reason.CAME_BACK)
-    decision = engine(CDN_OF).decide(asked, copies)
-    assert isinstance(decision, Stream)
-    assert decision.reason is reason
-
-
-class _Against:
-    """Stands for copies that are all not to be used, for one reason."""
-
-    def __init__(self, reason: Reason) -> None:
-        self._reason = reason
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return ReplicaStatus(self._reason)
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return False
-
-
-@pytest.mark.parametrize(
-    "reason",
-    [
-        Reason.NOT_REPLICATED, Reason.UNREADABLE, Reason.ABSENT, Reason.UNVERIFIED,
-        Reason.TARGET_DOWN, Reason.SMALL,
-    ],
-)  # fmt: skip
-def test_what_depends_on_the_buckets_is_not_sent_to_the_cdn(reason: Reason) -> None:
-    decision = engine(CDN_OF).decide(request(), _Against(reason))
-    assert isinstance(decision, Stream)
-    assert decision.reason is reason
-
-
-def test_what_others_ask_is_sent_to_the_cdn() -> None:
-    decision = engine(CDN_OF).decide(request("/a.txt", peer=OUTSIDE, host="cdn.example"))
-    assert isinstance(decision, RedirectTo)
-    assert decision.location.lower() == "https://cdn.example:8443/files/a.txt"
-
-
-@pytest.mark.parametrize(
-    ("asked", "detail"),
-    [
-        (request(authorization="x", cookie="a=b"), "Authorization"),
-        (request(cookie="_ga=1; session=2"), "Cookie _ga, session; "),
-        (request(cookie=";"), "Cookie without a name; "),
-        (request("/a.tar.gz?X-Amz-Signature=1"), "a signed query"),
-        (request("/a.tar.gz?versionId=1"), "an argument of origin.query"),
-        (request(), ""),
-    ],
-)
-def test_an_explanation_names_what_counts_as_credentials(asked: Request, detail: str) -> None:
-    origin = {"bucket": "downloads", "region": "us-east-1", "query": ["versionId"]}
-    deciding = engine(settings(site={"origin": origin}))
-    steps = {step.name: step for step in deciding.explain(asked, deciding.decide(asked))}
-    assert steps["credentials"].value == ("yes" if detail else "no")
-    assert steps["credentials"].detail.startswith(detail)
-    assert ("redirect.cookies" in steps["credentials"].detail) is ("Cookie" in detail)
-
-
 def test_a_higher_percent_redirects_all_clients_of_a_lower_one() -> None:
     some, more = engine(with_redirect(percent=20)), engine(with_redirect(percent=60))
     for number in range(300):
         asked = request(f"/{number}.tar.gz")
         if some.decide(asked).reason is Reason.IN_REGION:
             assert more.decide(asked).reason is Reason.IN_REGION
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [request(), request(peer=OUTSIDE), request(method="PUT"), request("/%00"),
-     request(x_no_redirect="1"), request(peer=None)],
-)  # fmt: skip
-def test_an_explanation_ends_in_the_decision(asked: Request) -> None:
-    made = engine(PLAIN)
-    steps = made.explain(asked, made.decide(asked))
-    assert steps[0].name == "request"
-    assert steps[-1][:2] == ("reason", made.decide(asked).reason.value)
-
-
-@pytest.mark.parametrize(
-    ("asked", "decision"),
-    [
-        (request(), "redirect: 301 to https://downloads.s3.us-east-1.amazonaws.com/a.tar.gz"),
-        (request(peer=OUTSIDE), "stream: the object, streamed from the origin"),
-        (request(method="PUT"), "refuse: status 405"),
-    ],
-)
-def test_an_explanation_says_what_the_client_gets(asked: Request, decision: str) -> None:
-    made = engine(PLAIN)
-    assert made.explain(asked, made.decide(asked))[-2] == ("decision", decision, "")
-
-
-@pytest.mark.parametrize(
-    ("asked", "changed"),
-    [
-        (request(), {}),
-        (request(peer=ELSEWHERE), {"target": "no", "mode": "no target"}),
-        (request("/a.txt"), {"path": "no match"}),
-        (request(x_no_redirect=""), {"opt-out": "yes"}),
-        (request(cookie="a"), {"credentials": "yes"}),
-    ],
-)
-def test_an_explanation_says_what_each_rule_found(asked: Request, changed: dict[str, str]) -> None:
-    made = engine(PLAIN)
-    found = {step.name: step.value for step in made.explain(asked, made.decide(asked))}
-    plain = {"target": "yes", "path": "matches", "opt-out": "no", "credentials": "no", "mode": "on"}
-    assert {name: found[name] for name in plain} == {**plain, **changed}
-
-
-def test_an_explanation_says_how_the_client_is_known() -> None:
-    made = engine(PLAIN)
-    for asks, how in ((made, "the socket's peer"), (made.for_client(), "as given")):
-        asked = request(peer=WEST)
-        steps = {step.name: step for step in asks.explain(asked, asks.decide(asked))}
-        assert steps["client"][1:] == (WEST, how)
-
-
-def test_an_explanation_names_every_step() -> None:
-    made, asked = engine(PLAIN), request(peer=WEST)
-    steps = {step.name: step for step in made.explain(asked, made.decide(asked))}
-    names = (
-        "request site key client region target path mutable opt-out credentials head percent mode "
-        "copy"
-    )
-    assert list(steps) == [*names.split(), "decision", "reason"]
-    assert steps["region"][1:] == ("us-west-2", "198.51.100.0/24")
 
 
 _FIELDS = st.dictionaries(
