@@ -1,10 +1,10 @@
-"""Probes of objects and buckets, on a real server and on one that misbehaves."""
+"""Probes of buckets, on a real server and on one that misbehaves: which bucket is good."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,10 +13,9 @@ from nearbucket.errors import OriginError
 from nearbucket.replicas import bucket_probe as module
 from nearbucket.replicas.bucket_probe import BucketHealth, BucketProbe, ProbeResult
 from nearbucket.replicas.health.canaries import Canaries
-from nearbucket.replicas.object_version import ABSENT, LOCKED, ObjectVersion
+from nearbucket.replicas.object_version import ABSENT
 from nearbucket.s3.credentials import SdkCredentials
-from tests.conftest import SAMPLES
-from tests.origin.test_error_response import encrypted
+from tests.replicas.probing import OWNER, knowing, probe_at, probe_of, scripted
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
@@ -25,32 +24,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from tests.conftest import LocalS3
-
-OWNER = "123456789012"
-
-
-def probe_of(session: ClientSession, entry: Bucket, **more: Any) -> BucketProbe:
-    return BucketProbe(entry, session, SdkCredentials(), **more)
-
-
-def probe_at(
-    session: ClientSession, endpoint: str, *, reads_marks: bool = False, **more: Any
-) -> BucketProbe:
-    values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous", **more}
-    entry = Bucket.model_validate({"endpoint": endpoint, **values})
-    return probe_of(session, entry, reads_marks=reads_marks)
-
-
-def knowing(*keys: str) -> Canaries:
-    """Canaries that know these keys, from a listing."""
-    canaries = Canaries()
-    for key in keys:
-        canaries.note(key, None)
-    return canaries
-
-
-def scripted(session: ClientSession, server: ScriptedS3, **more: Any) -> BucketProbe:
-    return probe_at(session, server.endpoint, **more)
 
 
 @pytest.fixture
@@ -61,31 +34,6 @@ def wrong_keys(tmp_path: Path) -> KeyFiles:
 
 
 # the real server
-
-
-@pytest.mark.parametrize("key", SAMPLES)
-async def test_what_a_listing_says_a_head_says_too(
-    s3: LocalS3, session: ClientSession, key: str
-) -> None:
-    async with s3.server.client() as client:
-        listing = await client.list_objects_v2(Bucket=s3.private, Prefix=key)
-    listed = {one["Key"]: (one["Size"], one["ETag"].strip('"')) for one in listing["Contents"]}
-    held = await probe_of(session, s3.entry()).head_object(key)
-    assert (held.size, held.etag) == listed[key]
-    assert held.size == len(s3.objects[key])
-
-
-async def test_both_buckets_hold_the_same(s3: LocalS3, session: ClientSession) -> None:
-    east = probe_of(session, s3.entry())
-    west = probe_of(session, s3.entry(s3.public, region="us-west-2", credentials="anonymous"))
-    for key in SAMPLES:
-        assert (await east.head_object(key)).equals(await west.head_object(key))
-    assert not (await east.head_object("one.bin")).equals(await west.head_object("text.txt"))
-
-
-@pytest.mark.parametrize("key", ["nothing.bin", "one.bin/", "ONE.BIN", "", "x" * 1025, "ü" * 513])
-async def test_what_is_not_there_is_absent(s3: LocalS3, session: ClientSession, key: str) -> None:
-    assert await probe_of(session, s3.entry()).head_object(key) == ABSENT
 
 
 async def test_keys_are_below_the_folder(s3: LocalS3, session: ClientSession) -> None:
@@ -148,14 +96,6 @@ async def test_nobody_there_is_a_failure(session: ClientSession) -> None:
     assert "cannot be reached" in found.text
 
 
-async def test_keys_that_cannot_be_read_are_not_taken_for_an_answer(
-    s3: LocalS3, session: ClientSession, tmp_path: Path
-) -> None:
-    files = KeyFiles(access_key_file=tmp_path / "none", secret_key_file=tmp_path / "none")
-    with pytest.raises(OriginError, match="access_key_file"):
-        await probe_of(session, s3.entry(credentials=files)).head_object("one.bin")
-
-
 @pytest.mark.parametrize("needed", [True, False])
 async def test_without_credentials_a_bucket_fails_if_redirects_to_it_need_them(
     session: ClientSession,
@@ -180,67 +120,6 @@ async def test_without_credentials_a_bucket_fails_if_redirects_to_it_need_them(
         found = await asks.probe(knowing())  # and now there are none
     assert found.health is health
     assert "bucket bkt in us-east-1 cannot be asked: no AWS credentials found" in found.text
-
-
-async def tagged(s3: LocalS3, key: str, **tags: str) -> ObjectVersion:
-    """Make a copy with these tags, in which COPY stands for its ETag; the origin's object."""
-    async with s3.server.client() as client:
-        made = await client.put_object(Bucket=s3.private, Key=key, Body=b"copy")
-        etag = made["ETag"].strip('"')
-        values = {name: value.replace("COPY", etag) for name, value in tags.items()}
-        pairs = [{"Key": name.replace("_", "-"), "Value": value} for name, value in values.items()]
-        await client.put_object_tagging(Bucket=s3.private, Key=key, Tagging={"TagSet": pairs})
-    return ObjectVersion(4, "origin-2")
-
-
-@pytest.mark.parametrize(
-    ("tags", "equal"),
-    [
-        pytest.param({"nearbucket_origin_etag": "origin-2 COPY"}, True, id="marked"),
-        pytest.param({"a": "b = @ /", "nearbucket_origin_etag": "origin-2 COPY", "z": "ü"}, True,
-                     id="among other tags"),
-        pytest.param({"nearbucket_origin_etag": "other-2 COPY"}, False, id="for another object"),
-        pytest.param({"nearbucket_origin_etag": "origin-2 0cc1"}, False, id="of another copy"),
-        pytest.param({"nearbucket_origin_etag": "origin-2"}, False, id="of no copy"),
-        pytest.param({"nearbucket_origin_etag": ""}, False, id="empty"),
-        pytest.param({"nearbucket_origin": "origin-2 COPY"}, False, id="another tag"),
-    ],
-)  # fmt: skip
-async def test_a_mark_makes_a_copy_equal_to_what_it_names(
-    s3: LocalS3,
-    session: ClientSession,
-    tags: dict[str, str],
-    equal: bool,  # noqa: FBT001  # a cell
-) -> None:
-    origin = await tagged(s3, "marks/a.bin", **tags)
-    version = await probe_of(session, s3.entry(), reads_marks=True).head_object("marks/a.bin")
-    assert origin.equals(version) is equal
-    assert origin.equals(await probe_of(session, s3.entry()).head_object("marks/a.bin")) is False
-
-
-@pytest.mark.parametrize(("etag", "equal"), [("origin-2", True), ("other-2", False), ("", False)])
-async def test_a_mark_in_metadata_makes_a_copy_equal_without_reading_its_tags(
-    s3: LocalS3,
-    session: ClientSession,
-    etag: str,
-    equal: bool,  # noqa: FBT001  # a cell
-) -> None:
-    key, metadata = "marks/m.bin", {"nearbucket-origin-etag": etag}
-    async with s3.server.client() as client:
-        await client.put_object(Bucket=s3.private, Key=key, Body=b"copy", Metadata=metadata)
-    origin = ObjectVersion(4, "origin-2")
-    version = await probe_of(session, s3.entry(), reads_marks=True).head_object(key)
-    assert origin.equals(version) is equal
-    assert origin.equals(await probe_of(session, s3.entry()).head_object(key)) is False
-
-
-async def test_a_copy_that_is_overwritten_has_no_mark(s3: LocalS3, session: ClientSession) -> None:
-    origin = await tagged(s3, "marks/b.bin", nearbucket_origin_etag="origin-2 COPY")
-    asks = probe_of(session, s3.entry(), reads_marks=True)
-    assert origin.equals(await asks.head_object("marks/b.bin"))
-    async with s3.server.client() as client:
-        await client.put_object(Bucket=s3.private, Key="marks/b.bin", Body=b"copy")
-    assert origin.equals(await asks.head_object("marks/b.bin")) is False
 
 
 # what AWS would say
@@ -319,74 +198,6 @@ async def test_a_bucket_of_another_account_is_forbidden_and_the_text_says_why(
     assert f"or does not belong to account {OWNER}" in found.text
 
 
-@pytest.mark.parametrize("status", ["301 Moved Permanently", "503 Slow Down"])
-async def test_an_object_of_which_s3_does_not_say_is_an_error(
-    session: ClientSession, status: str
-) -> None:
-    async with ScriptedS3(Say(reply(status))) as server:
-        with pytest.raises(OriginError, match=f"bucket bkt in us-east-1 answered {status[:3]}"):
-            await scripted(session, server).head_object("a")
-
-
-@pytest.mark.parametrize(
-    ("head", "get", "found"),
-    [
-        ("403 Forbidden", error("403 Forbidden", "AccessDenied"), ABSENT),
-        ("403 Forbidden", error("404 Not Found", "NoSuchKey"), ABSENT),
-        ("400 Bad Request", encrypted(), LOCKED),
-        (
-            "403 Forbidden",
-            error("403 Forbidden", "InvalidObjectState"),
-            LOCKED._replace(unreadable="archived"),
-        ),
-    ],
-)
-async def test_a_get_of_one_byte_tells_what_a_refused_head_means(
-    session: ClientSession, head: str, get: bytes, found: ObjectVersion
-) -> None:
-    async with ScriptedS3(Say(reply(head)), Say(get)) as server:
-        assert await scripted(session, server).head_object("a") == found
-
-
-@pytest.mark.parametrize(
-    "barriers", [frozenset(), frozenset({"archived"})], ids=["origin", "target"]
-)
-async def test_a_copy_is_gone_with_its_bucket_but_of_an_origin_that_is_an_error(
-    session: ClientSession, barriers: frozenset[str]
-) -> None:
-    no_bucket = Say(reply("404 Not Found")), Say(error("404 Not Found", "NoSuchBucket"))
-    async with ScriptedS3(*no_bucket) as server:
-        values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous"}
-        entry = Bucket.model_validate({"endpoint": server.endpoint, **values})
-        probe = probe_of(session, entry, barriers=barriers)
-        if barriers:
-            assert await probe.head_object("a") == ABSENT
-        else:
-            with pytest.raises(OriginError, match="NoSuchBucket"):
-                await probe.head_object("a")
-
-
-@pytest.mark.parametrize(
-    ("head", "get", "why"),
-    [
-        ("403 Forbidden", error("403 Forbidden", "InvalidAccessKeyId"), "403 InvalidAccessKeyId"),
-        ("403 Forbidden", error("403 Forbidden", "AllAccessDisabled"), "403 AllAccessDisabled"),
-        ("403 Forbidden", error("404 Not Found", "NoSuchBucket"), "404 NoSuchBucket"),
-        ("403 Forbidden", reply("403 Forbidden"), "403 for an object"),
-        ("403 Forbidden", reply("206 Partial Content", b"x"), "403 to a HEAD of a readable"),
-        ("400 Bad Request", error("400 Bad Request", "ExpiredToken"), "400 ExpiredToken"),
-    ],
-)
-async def test_a_head_is_an_error_if_s3_refuses_more_than_the_object(
-    session: ClientSession, head: str, get: bytes, why: str
-) -> None:
-    async with ScriptedS3(Say(reply(head)), Say(get)) as server:
-        named = f"bucket bkt in us-east-1 answered {why}"
-        with pytest.raises(OriginError, match=named) as raised:
-            await scripted(session, server).head_object("a")
-    assert raised.value.status == 502
-
-
 @pytest.mark.parametrize(
     ("head", "code", "health"),
     [
@@ -414,12 +225,6 @@ async def test_a_bucket_that_refuses_the_keys_fails_if_redirects_need_them(
     assert (code in found.text) is (found.health is BucketHealth.FAILED)
 
 
-async def test_an_object_without_a_size_is_an_error(session: ClientSession) -> None:
-    async with ScriptedS3(Say(b'HTTP/1.1 200 OK\r\nETag: "e"\r\n\r\n', "close")) as server:
-        with pytest.raises(OriginError, match="sent no size"):
-            await scripted(session, server).head_object("a")
-
-
 async def test_who_says_nothing_is_not_waited_for(
     session: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,16 +235,6 @@ async def test_who_says_nothing_is_not_waited_for(
             await asks.head_object("a")
         assert caught.value.status == 504
         assert (await asks.probe(knowing())).health is BucketHealth.FAILED
-
-
-@pytest.mark.parametrize("endpoint", ["http://a..b:80", f"http://{'a' * 64}.example"])
-async def test_a_host_that_no_name_can_have_is_a_failure_too(
-    session: ClientSession, endpoint: str
-) -> None:
-    values = {"bucket": "bkt", "region": "us-east-1", "credentials": "anonymous"}
-    asks = probe_of(session, Bucket.model_validate({"endpoint": endpoint, **values}))
-    with pytest.raises(OriginError):
-        await asks.head_object("a")
 
 
 async def test_the_owner_is_named_and_checksums_are_asked_for(
@@ -454,43 +249,3 @@ async def test_the_owner_is_named_and_checksums_are_asked_for(
         assert asked.headers["x-amz-checksum-mode"] == "ENABLED"
         signed = asked.headers["authorization"]
         assert "x-amz-checksum-mode;x-amz-content-sha256;x-amz-date;x-amz-expected" in signed
-
-
-HEAD = reply("200 OK", b"", 'etag: "e-2"', "x-amz-tagging-count: 1")
-
-
-async def test_tags_are_asked_for_only_where_there_are_some(session: ClientSession) -> None:
-    async with ScriptedS3(Say(reply("200 OK", b"", 'etag: "e-2"'))) as server:
-        await scripted(session, server, reads_marks=True).head_object("a b")
-        assert [one.method for one in server.asked] == ["HEAD"]
-    async with ScriptedS3(Say(HEAD), Say(reply("403 Forbidden"))) as server:
-        version = await scripted(session, server, reads_marks=True).head_object("a b")
-        assert [one.target for one in server.asked] == ["/bkt/a%20b", "/bkt/a%20b?tagging="]
-    assert version.checksums == ""
-
-
-@pytest.mark.parametrize("status", ["429 Too Many Requests", "500 Internal", "503 Slow Down"])
-async def test_tags_of_which_s3_does_not_say_are_an_error(
-    session: ClientSession, status: str
-) -> None:
-    async with ScriptedS3(Say(HEAD), Say(reply(status))) as server:
-        with pytest.raises(OriginError, match="for an object's tags"):
-            await scripted(session, server, reads_marks=True).head_object("a")
-
-
-async def test_a_bucket_behind_an_ipv6_address_is_asked_by_it(session: ClientSession) -> None:
-    asked: list[str] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\nETag: "e"\r\n\r\n')
-        writer.close()
-
-    server = await asyncio.start_server(answer, "::1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
-        asks = probe_at(session, f"http://[::1]:{port}")
-        assert (await asks.head_object("a")).size == 7
-    head = asked[0].lower()
-    assert head.startswith("head /bkt/a http/1.1\r\n")
-    assert f"\r\nhost: [::1]:{port}\r\n" in head
