@@ -7,7 +7,7 @@ import itertools
 from collections import Counter as Count
 from contextlib import asynccontextmanager
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,6 +26,7 @@ from nearbucket.replicas.replica_status import ReplicaStatuses
 from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
 from tests import build
+from tests.replicas.two_workers import Shown
 from tests.replication.watched import WatchedS3
 from tests.storing import store
 from tests.tuning import give_checks_time
@@ -40,14 +41,6 @@ if TYPE_CHECKING:
 
 PER_PAGE = 12.5
 _NUMBERS = itertools.count()
-
-
-class Shown(NamedTuple):
-    """What a response shows."""
-
-    etag: str
-    total: int | None
-    modified: str = ""
 
 
 def decided(*turns: tuple[float, float, int | None], pages: int = 0) -> list[int]:

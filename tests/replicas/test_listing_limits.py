@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic, time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,6 +27,7 @@ from nearbucket.s3.credentials import SdkCredentials
 from nearbucket.telemetry.metrics import Counters
 from tests import build
 from tests.bucketserver import BucketServer
+from tests.replicas.two_workers import Shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -186,14 +187,6 @@ async def test_listings_of_several_buckets_rest_in_turn_also_after_pages_without
     await read_in(Turns(1, 0, 10_000, 0), sources := [Source(5), Source(5)], monkeypatch)
     assert [each.read for each in sources] == [5, 5]
     assert (rests, together) == (10, 1)
-
-
-class Shown(NamedTuple):
-    """What a response shows."""
-
-    etag: str
-    total: int | None
-    modified: str = ""
 
 
 class World:
