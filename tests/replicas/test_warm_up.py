@@ -1,18 +1,15 @@
-"""The warm-up: which buckets it reads, what it sends, in which shares, and how it ends."""
+"""The warm-up from a real server: which buckets it reads, what it sends, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
 import re
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPConnection
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,74 +17,17 @@ import pytest
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.replicas import warm_up
-from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.warm_up import WarmUp, WarmUpProgress
-from tests.build import settings
 from tests.replicas.test_inventory_report import manifest, packed, row
+from tests.replicas.warmed_folders import BUCKET, World
 from tests.s3server import signer_of
-from tests.storing import store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from nearbucket.config.settings import Settings
+    from nearbucket.replicas.object_version import CatalogBatch
     from tests.conftest import LocalS3
-
-_NUMBERS = itertools.count()
-
-
-BUCKET = "warm"
-
-
-@dataclass
-class World:
-    """Folders of one bucket on a real server, used as buckets, and what a run sends.
-
-    Attributes:
-        name: The folders' own folder.
-        sent: Batches that the run sent.
-    """
-
-    s3: LocalS3
-    client: Any
-    name: str = field(default_factory=lambda: f"test-{next(_NUMBERS)}")
-    sent: list[CatalogBatch] = field(default_factory=list)
-
-    def entry(self, folder: str = "origin", **more: Any) -> dict[str, Any]:
-        """Configuration of a folder."""
-        values = {"prefix": f"{self.name}/{folder}", **more}
-        return self.s3.entry(BUCKET, **values).model_dump(exclude_unset=True)
-
-    async def fill(self, folder: str, keys: Iterable[str]) -> None:
-        objects = {f"{self.name}/{folder}/{key}": key.encode() for key in keys}
-        await store(self.s3.server, BUCKET, objects)
-
-    def site(
-        self, *targets: str, origin: dict[str, Any] | None = None, **redirect: Any
-    ) -> dict[str, Any]:
-        names = ("us-west-2", "eu-west-1", "us-east-2")
-        return {
-            "hosts": [f"h{next(_NUMBERS)}"],
-            "origin": origin or self.entry(),
-            "targets": {
-                region: self.entry(target) for region, target in zip(names, targets, strict=False)
-            },
-            "redirect": {"scheme": "http", "verify": "match", **redirect},
-        }
-
-    def settings(self, *sites: dict[str, Any], entries: int = 200_000) -> Settings:
-        return settings(site=sites[0], more=sites[1:], catalog={"entries": entries})
-
-    async def run(self, *sites: dict[str, Any], entries: int = 200_000) -> WarmUpProgress:
-        run = WarmUp(self.settings(*sites, entries=entries), self.sent.append)
-        await run.run()
-        return run.progress
-
-    def keys(self, folder: str) -> list[str]:
-        """The keys that were sent of a folder."""
-        place = self.s3.entry(BUCKET, prefix=f"{self.name}/{folder}").object_base_url
-        return [held[0] for sent in self.sent if sent.base_url == place for held in sent.objects]
 
 
 @pytest.fixture(scope="session")  # as long as the server: tests may come and go between processes
@@ -397,52 +337,6 @@ async def test_begin_progress_and_end_are_logged(
     assert lines[-1].startswith(
         "warm-up done: 2 objects learned, 3 listed; 2 of 2 buckets finished, in "
     )
-
-
-class Counted:
-    """A source of so many objects, and how many were taken."""
-
-    location = SimpleNamespace(name="sites.*.origin")
-    read = 0
-
-    def __init__(self, size: int) -> None:
-        self.size, self.taken = size, 0
-
-    async def take(self, most: int) -> CatalogBatch | None:
-        number = min(most, self.size - self.taken)
-        self.taken += number
-        await asyncio.sleep(0)
-        return CatalogBatch("", (("key", 1, "etag", 0.0),) * number, 0.0) if number else None
-
-
-@pytest.mark.parametrize("room", [1, 100, 408, 1300])
-async def test_shares_are_as_even_as_the_buckets_allow(
-    room: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(warm_up, "PAUSE", 0)
-    for sizes in itertools.product([0, 1, 7, 400], repeat=3):
-        run = WarmUp(settings(), lambda _: None)
-        sources = [Counted(size) for size in sizes]
-        run._sources = sources  # type: ignore[assignment]
-        async with asyncio.timeout(10):
-            await run._read_all(room)
-        sent = [source.taken for source in sources]
-        most = min(room, sum(sizes))
-        assert most - 3 < sum(sent) <= most, sizes
-        short = {taken for taken, size in zip(sent, sizes, strict=True) if taken < size}
-        assert short <= {max(sent)}, sizes
-
-
-async def test_a_bucket_is_finished_when_it_has_no_more_objects_while_others_are_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(warm_up, "PAUSE", 0)
-    finished: list[int] = []
-    run = WarmUp(settings(), lambda _: finished.append(run.progress.done))
-    run._sources = [Counted(7), Counted(2000)]  # type: ignore[list-item]
-    async with asyncio.timeout(10):
-        await run._read_all(10_000)
-    assert (finished[0], finished[-1], run.progress.done) == (0, 1, 2)
 
 
 async def test_a_share_of_a_page_is_followed_by_the_rest_of_the_page(full: World) -> None:
