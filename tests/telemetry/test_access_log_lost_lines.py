@@ -1,0 +1,188 @@
+"""A log whose reader stalls or is gone: nothing waits for it, and each lost line is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+import socket
+import threading
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from nearbucket.telemetry import access_log as accesslog
+from nearbucket.telemetry.access_log import AccessLog
+from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
+from tests.log_lines import FULL, HEADER, json_line, line_of
+from tests.telemetry.pipes import PIPE_BUF, Pipe, add, sized, threads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE = 5.0
+
+
+async def test_a_full_pipe_stops_nobody_and_what_does_not_fit_is_counted(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accesslog, "_BATCH", 3)
+    monkeypatch.setattr(accesslog, "MAX_WAITING", 3)
+    dropped: list[int] = []
+    filled = pipe.fill()
+    blocked = threading.Event()
+
+    def rescue() -> None:
+        blocked.set()
+        pipe.drain()
+
+    watchdog = threading.Timer(PATIENCE, rescue)
+    watchdog.start()
+    log = AccessLog("json", dropped.append, pipe.writer)
+    records = [FULL._replace(path=f"/{number}") for number in range(6)]
+    add(log, records[0])
+    log.flush()  # a thread waits for the reader from here on
+    await asyncio.sleep(0)
+    for record in records[1:]:
+        add(log, record)
+        log.flush()
+    watchdog.cancel()
+    assert not blocked.is_set()
+    assert dropped == [1, 1]
+
+    reading = asyncio.create_task(asyncio.to_thread(pipe.pieces))
+    await log.close()
+    pipe.close_writer()
+    got = b"".join(await reading)[filled:]
+    assert got == b"".join(json_line(record) for record in records[:4])
+    assert dropped == [1, 1]
+
+
+@pytest.mark.parametrize("flushed", [True, False], ids=["being written", "not yet flushed"])
+async def test_the_end_does_not_wait_for_a_reader_that_stalls_and_counts_what_is_lost(
+    pipe: Pipe,
+    flushed: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    pipe.fill()
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    add(log, FULL)
+    if flushed:
+        log.flush()
+        add(log, FULL)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await log.close(patience=0.05)
+    finally:
+        pipe.drain()
+    assert sum(dropped) == 1 + flushed
+    async with asyncio.timeout(PATIENCE):
+        while threads():  # noqa: ASYNC110  # a list of threads; the write that the reader took only now was the last
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+async def test_without_a_reader_every_record_counts_as_dropped(
+    pipe: Pipe, form: Literal["json", "w3c"]
+) -> None:
+    pipe.close_reader()
+    dropped: list[int] = []
+    log = AccessLog(form, dropped.append, pipe.writer)
+    for _ in range(3):
+        add(log, FULL)
+    await log.close()
+    assert sum(dropped) == 3
+
+
+async def test_without_a_standard_output_every_record_counts_as_dropped() -> None:
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, descriptor=-1)
+    add(log, FULL)
+    await log.close()
+    assert sum(dropped) == 1
+
+
+async def test_a_descriptor_made_non_blocking_by_another_process_loses_nothing(pipe: Pipe) -> None:
+    os.set_blocking(pipe.writer, False)
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    for _ in range(1000):
+        add(log, FULL)
+    reading = asyncio.create_task(asyncio.to_thread(pipe.pieces))
+    await log.close()
+    pipe.close_writer()
+    assert b"".join(await reading) == 1000 * json_line(FULL)
+    assert dropped == []
+
+
+@pytest.mark.parametrize("form", ["json", "w3c"])
+async def test_of_a_block_that_is_written_in_part_only_the_lost_lines_are_counted(
+    tmp_path: Path, form: Literal["json", "w3c"]
+) -> None:
+    """A file that may grow no further, as on a full disk."""
+    line = line_of(JsonFormat() if form == "json" else W3cFormat(), FULL)
+    head = HEADER if form == "w3c" else b""
+    dropped: list[int] = []
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        log = AccessLog(form, dropped.append, file.fileno())
+        for _ in range(5):
+            add(log, FULL)
+        most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(head) + 2 * len(line) + 7, hard))
+        try:
+            await log.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    assert (tmp_path / "log").read_bytes() == head + 2 * line + line[:7]
+    assert sum(dropped) == 3
+
+
+async def test_lines_of_several_partial_writes_are_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A socket whose buffer is small takes a piece bit by bit, until its reader is gone."""
+    monkeypatch.setattr(accesslog, "_BATCH", 10_000)
+    reader, writer = socket.socketpair()
+    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    writer.setblocking(False)  # noqa: FBT003  # the standard library's signature
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, writer.fileno())
+    for number in range(8000):
+        add(log, FULL._replace(path=f"/{number}"))
+    log.flush()
+    got = b""
+    while got.count(b"\n") < 5000:
+        got += await asyncio.to_thread(reader.recv, 1 << 16)
+    assert log._writer.waiting
+    reader.close()
+    await log.close()
+    writer.close()
+    written = 8000 - sum(dropped)
+    assert 0 <= written - got.count(b"\n") < 200  # those in the buffer
+
+
+async def test_lines_that_a_stalled_reader_has_taken_are_not_counted_as_lost(pipe: Pipe) -> None:
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    room = fcntl.fcntl(pipe.writer, fcntl.F_GETPIPE_SZ) // PIPE_BUF
+    for _ in range(room + 3):
+        add(log, sized(PIPE_BUF))
+    log.flush()
+    await log.close(patience=0.5)
+    assert sum(dropped) == 3
+    pipe.drain()
+    while threads():  # noqa: ASYNC110  # a list of threads; the write that was taken only now ends
+        await asyncio.sleep(0.001)
+
+
+async def test_lines_behind_those_that_a_pipe_took_are_counted_each_once(pipe: Pipe) -> None:
+    dropped: list[int] = []
+    log = AccessLog("json", dropped.append, pipe.writer)
+    pipe.fill()
+    for _ in range(100):  # more than one write
+        add(log, FULL)
+    log.flush()
+    pipe.close_reader()
+    await log.close()
+    assert sum(dropped) == 100
