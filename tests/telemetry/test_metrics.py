@@ -1,4 +1,4 @@
-"""The metrics: what is counted under which labels, and the page that a scrape gets."""
+"""The metrics: what is counted under which labels."""
 
 from __future__ import annotations
 
@@ -7,230 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, Refuse, Stream
+from nearbucket.policy.model import Reason, Stream
 from nearbucket.telemetry.metrics import (
     GAUGES,
     METRICS,
     OTHER_AWS_BYTES,
     OTHER_AWS_REQUESTS,
-    SECONDS,
     Counters,
 )
-from nearbucket.telemetry.prometheus import exposed
 from tests.build import settings
+from tests.telemetry.counted import METHOD, WEST, history, plain, stream, text_of
 
 if TYPE_CHECKING:
     from nearbucket.policy.model import Decision
-    from nearbucket.telemetry.metrics import Values
-
-WEST = RedirectTo(
-    "dl",
-    "private/key.tar.gz",
-    "198.51.100.7",
-    "us-west-2",
-    target=True,
-    base="https://b.example/",
-    path="k",
-    status=301,
-    browser=False,
-    reason=Reason.IN_REGION,
-    replica=REPLICA_OK,
-)
-METHOD = Refuse(405, Reason.METHOD)
-
-
-def stream(region: str | None, reason: Reason, *, target: bool = False) -> Stream:
-    return Stream("dl", "private/key.tar.gz", "203.0.113.250", region, target, reason)
-
-
-def text_of(values: Values) -> str:
-    """The page in Prometheus' format."""
-    return exposed(values).body.decode()
-
-
-def openmetrics_of(values: Values) -> str:
-    """The page in OpenMetrics' format."""
-    return exposed(values, "application/openmetrics-text; version=1.0.0").body.decode()
-
-
-def plain(values: Values) -> Values:
-    """The series without the histogram, which has many zeros."""
-    return {name: series for name, series in values.items() if name != "nearbucket_request_seconds"}
-
-
-def history() -> Counters:
-    """Two redirects, three bypasses, a refusal, and what happened around them."""
-    counters = Counters()
-    counters.decision_counters(WEST).add(0.25, 1 << 30)
-    counters.decision_counters(WEST).add(0.25, 0)
-    counters.decision_counters(stream(None, Reason.OUTSIDE_AWS)).add(2.0, 5_242_880)
-    counters.decision_counters(stream("eu-west-1", Reason.NO_TARGET)).add(0.5, 100)
-    counters.decision_counters(stream("us-west-2", Reason.PATH, target=True)).add(4000.0, 0)
-    counters.decision_counters(METHOD).add(0.0, 0)
-    counters.add("nearbucket_origin_requests_total", "dl", "206")
-    counters.add("nearbucket_log_lines_dropped_total", "access", by=7)
-    counters.streams, counters.connections = 1, 3
-    return counters
-
-
-def test_a_known_history_is_this_text_for_prometheus() -> None:
-    assert (
-        text_of(plain(history().snapshot()))
-        == """\
-# HELP nearbucket_redirects_total Requests redirected to a target bucket, by the client's region.
-# TYPE nearbucket_redirects_total counter
-nearbucket_redirects_total{region="us-west-2",site="dl"} 2.0
-# HELP nearbucket_bypasses_total Requests that were not redirected to a target, by reason.
-# TYPE nearbucket_bypasses_total counter
-nearbucket_bypasses_total{reason="no-target",region="other-aws",site="dl"} 1.0
-nearbucket_bypasses_total{reason="outside-aws",region="outside",site="dl"} 1.0
-nearbucket_bypasses_total{reason="path",region="us-west-2",site="dl"} 1.0
-# HELP nearbucket_refusals_total Refused requests, by reason.
-# TYPE nearbucket_refusals_total counter
-nearbucket_refusals_total{reason="method"} 1.0
-# HELP nearbucket_redirected_bytes_total Bytes that redirected requests asked for, as far as \
-sizes are known, without those of redirects that failed.
-# TYPE nearbucket_redirected_bytes_total counter
-nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 1.073741824e+09
-# HELP nearbucket_streamed_bytes_total Body bytes streamed from the origin to clients.
-# TYPE nearbucket_streamed_bytes_total counter
-nearbucket_streamed_bytes_total{region="other-aws",site="dl"} 100.0
-nearbucket_streamed_bytes_total{region="outside",site="dl"} 5.24288e+06
-nearbucket_streamed_bytes_total{region="us-west-2",site="dl"} 0.0
-# HELP nearbucket_host_requests_total Requests, by the host that they name.
-# TYPE nearbucket_host_requests_total counter
-nearbucket_host_requests_total{action="redirect",host="other"} 2.0
-nearbucket_host_requests_total{action="refuse",host="other"} 1.0
-nearbucket_host_requests_total{action="stream",host="other"} 3.0
-# HELP nearbucket_responses_total Responses, by the class of their status; none: the client left \
-before any.
-# TYPE nearbucket_responses_total counter
-nearbucket_responses_total{class="2xx"} 0.0
-nearbucket_responses_total{class="3xx"} 2.0
-nearbucket_responses_total{class="4xx"} 0.0
-nearbucket_responses_total{class="5xx"} 0.0
-nearbucket_responses_total{class="none"} 0.0
-# HELP nearbucket_streams_in_progress Objects that are being streamed.
-# TYPE nearbucket_streams_in_progress gauge
-nearbucket_streams_in_progress 1.0
-# HELP nearbucket_connections Open client connections.
-# TYPE nearbucket_connections gauge
-nearbucket_connections 3.0
-# HELP nearbucket_stream_ends_total Streams that ended, by how they ended.
-# TYPE nearbucket_stream_ends_total counter
-nearbucket_stream_ends_total{how="complete"} 0.0
-# HELP nearbucket_origin_requests_total Requests to the origin by status; 0: no response or no \
-signature.
-# TYPE nearbucket_origin_requests_total counter
-nearbucket_origin_requests_total{site="dl",status="206"} 1.0
-# HELP nearbucket_log_lines_dropped_total Lines of a log that were dropped because their reader \
-was slow or gone.
-# TYPE nearbucket_log_lines_dropped_total counter
-nearbucket_log_lines_dropped_total{log="access"} 7.0
-"""
-    )
-
-
-def test_a_known_history_is_this_text_for_openmetrics() -> None:
-    counters = Counters()
-    counters.decision_counters(WEST).add(0.25, 0)
-    counters.connections = 2
-    assert (
-        openmetrics_of(plain(counters.snapshot()))
-        == """\
-# HELP nearbucket_redirects Requests redirected to a target bucket, by the client's region.
-# TYPE nearbucket_redirects counter
-nearbucket_redirects_total{region="us-west-2",site="dl"} 1.0
-# HELP nearbucket_redirected_bytes Bytes that redirected requests asked for, as far as \
-sizes are known, without those of redirects that failed.
-# TYPE nearbucket_redirected_bytes counter
-nearbucket_redirected_bytes_total{region="us-west-2",site="dl"} 0.0
-# HELP nearbucket_host_requests Requests, by the host that they name.
-# TYPE nearbucket_host_requests counter
-nearbucket_host_requests_total{action="redirect",host="other"} 1.0
-# HELP nearbucket_responses Responses, by the class of their status; none: the client left before \
-any.
-# TYPE nearbucket_responses counter
-nearbucket_responses_total{class="2xx"} 0.0
-nearbucket_responses_total{class="3xx"} 1.0
-nearbucket_responses_total{class="4xx"} 0.0
-nearbucket_responses_total{class="5xx"} 0.0
-nearbucket_responses_total{class="none"} 0.0
-# HELP nearbucket_streams_in_progress Objects that are being streamed.
-# TYPE nearbucket_streams_in_progress gauge
-nearbucket_streams_in_progress 0.0
-# HELP nearbucket_connections Open client connections.
-# TYPE nearbucket_connections gauge
-nearbucket_connections 2.0
-# HELP nearbucket_stream_ends Streams that ended, by how they ended.
-# TYPE nearbucket_stream_ends counter
-nearbucket_stream_ends_total{how="complete"} 0.0
-# EOF
-"""
-    )
-
-
-def test_a_strict_openmetrics_parser_reads_every_family() -> None:
-    counters = history()
-    counters.declare(settings())
-    values = counters.snapshot()
-    families = text_string_to_metric_families(openmetrics_of(values))  # type: ignore[no-untyped-call]  # untyped library
-    parsed = {family.name for family in families}
-    named = {metric.name for metric in METRICS if values.get(metric.name)}
-    assert parsed == {name.removesuffix("_total") for name in named}
-    assert len(parsed) > 8
-
-
-HISTOGRAM = """\
-# HELP nearbucket_request_seconds Time from the head of a request to the end of its response.
-# TYPE nearbucket_request_seconds histogram
-nearbucket_request_seconds_bucket{action="stream",le="0.0001"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.00025"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.0005"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.001"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.0025"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.005"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.01"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.025"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.05"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.1"} 1.0
-nearbucket_request_seconds_bucket{action="stream",le="0.25"} 3.0
-nearbucket_request_seconds_bucket{action="stream",le="0.5"} 4.0
-nearbucket_request_seconds_bucket{action="stream",le="1.0"} 4.0
-nearbucket_request_seconds_bucket{action="stream",le="2.5"} 5.0
-nearbucket_request_seconds_bucket{action="stream",le="5.0"} 5.0
-nearbucket_request_seconds_bucket{action="stream",le="10.0"} 5.0
-nearbucket_request_seconds_bucket{action="stream",le="30.0"} 5.0
-nearbucket_request_seconds_bucket{action="stream",le="60.0"} 5.0
-nearbucket_request_seconds_bucket{action="stream",le="300.0"} 5.0
-nearbucket_request_seconds_bucket{action="stream",le="1800.0"} 6.0
-nearbucket_request_seconds_bucket{action="stream",le="+Inf"} 7.0
-nearbucket_request_seconds_count{action="stream"} 7.0
-nearbucket_request_seconds_sum{action="stream"} 5803.25
-"""
-
-
-def test_the_histogram_is_cumulative_takes_a_bound_as_below_and_sums_all() -> None:
-    counters = Counters()
-    for seconds in (0.0, 0.25, 0.25, 0.5, 2.25, 1800.0, 4000.0):
-        counters.decision_counters(stream(None, Reason.OUTSIDE_AWS)).add(seconds, 0)
-    series = counters.snapshot()["nearbucket_request_seconds"]
-    streams = {labels: figure for labels, figure in series.items() if labels[0] == "stream"}
-    assert text_of({"nearbucket_request_seconds": streams}) == HISTOGRAM
-
-
-@pytest.mark.parametrize("bound", SECONDS, ids=str)
-def test_a_time_equal_to_a_bound_is_counted_below_it(bound: float) -> None:
-    counters = Counters()
-    counters.decision_counters(METHOD).add(bound, 0)
-    text = text_of(counters.snapshot())
-    bucket = 'nearbucket_request_seconds_bucket{{action="refuse",le="{}"}} {}\n'
-    assert bucket.format(bound, 1.0) in text
-    index = SECONDS.index(bound)
-    if index:
-        assert bucket.format(SECONDS[index - 1], 0.0) in text
 
 
 @pytest.mark.parametrize(
@@ -376,20 +166,6 @@ def test_a_snapshot_does_not_change_with_later_requests_and_can_be_sent() -> Non
     assert values["nearbucket_redirects_total"] == {("dl", "us-west-2"): 2}
     assert values["nearbucket_connections"] == {(): 3}
     assert pickle.loads(pickle.dumps(values)) == values  # noqa: S301 - our own bytes
-
-
-def test_a_metric_without_a_figure_is_not_shown() -> None:
-    text = text_of({"nearbucket_redirects_total": {}, "nearbucket_workers": {(): 2}})
-    assert text == (
-        "# HELP nearbucket_workers Worker processes that answer.\n"
-        "# TYPE nearbucket_workers gauge\n"
-        "nearbucket_workers 2.0\n"
-    )
-
-
-def test_a_site_name_cannot_break_out_of_its_label() -> None:
-    text = text_of({"nearbucket_origin_resumes_total": {('a"} 1\nb\\',): 1}})
-    assert text.splitlines()[2] == 'nearbucket_origin_resumes_total{site="a\\"} 1\\nb\\\\"} 1.0'
 
 
 def test_counting_under_a_name_nobody_defined_fails() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nearbucket.policy.model import Reason
 from nearbucket.telemetry.metrics import MAY_FALL, Counters
 from nearbucket.telemetry.process_totals import HighWater, retired, total
-from tests.telemetry.test_metrics import history, stream, text_of
+from tests.telemetry.counted import history, stream, text_of
 
 if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
