@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.behaviour.test_redirect import TRUSTED
+from tests.behaviour.two_buckets import reason
 from tests.bucketserver import BucketServer, until
 from tests.build import WEST, settings
 from tests.s3server import make_bucket
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from tests.conftest import LocalS3
-    from tests.serving import Answer, Serve, Served
+    from tests.serving import Serve, Served
 
 FROM = client_at(WEST)
 KEYS = tuple(f"release-{number}.tar.gz" for number in range(8))
@@ -32,10 +33,6 @@ OWNER, ANOTHER = "123456789012", "210987654321"
 INTERVAL = 0.1
 PROBES = 6
 """Probes after which every object that they know has been asked for: four, and the first ones."""
-
-
-def reason(answer: Answer) -> str:
-    return answer.headers["x-nearbucket"].rpartition("=")[2]
 
 
 class Clients:
