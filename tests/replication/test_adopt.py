@@ -10,7 +10,7 @@ import pytest
 
 from nearbucket.s3.copy_mark import TAG, mark_of
 from tests.replication.conftest import MIB
-from tests.replication.test_replicator import DESCRIBED, codes, some
+from tests.replication.objects import DESCRIBED, codes, some
 from tests.replication.watched import COPIES, Asked, Gate
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytest
 from nearbucket.cli.demo.seaweedfs import allow_anonymous
 from tests.e2e.running import Running
 from tests.ranges_lists import MADE
+from tests.replication.objects import DESCRIBED
 from tests.replication.test_adopt import BODY, LARGE, fill, fill_in_parts, reads, writes
-from tests.replication.test_replicator import DESCRIBED
 from tests.replication.test_sync_command import Command
 from tests.replication.watched import Gate
 

@@ -13,7 +13,7 @@ from nearbucket.replication.multipart_copy import head_of_part
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.listing.list_page import ListedObject
 from tests.replication.conftest import MIB
-from tests.replication.test_replicator import some
+from tests.replication.objects import some
 
 if TYPE_CHECKING:
     from nearbucket.s3.bucket_location import BucketLocation

@@ -8,7 +8,7 @@ import pytest
 
 from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata
 from tests.replication.conftest import MIB
-from tests.replication.test_replicator import DESCRIBED, codes, some
+from tests.replication.objects import DESCRIBED, codes, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from nearbucket.replication.object_copy import ObjectCopier
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.listing.list_page import ListedObject
 from tests.replication.conftest import MIB
-from tests.replication.test_replicator import some
+from tests.replication.objects import some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ import yaml
 from tests.build import COMMAND
 from tests.command_server import Begun
 from tests.replication.conftest import MIB, World
-from tests.replication.test_replicator import DESCRIBED, some
+from tests.replication.objects import DESCRIBED, some
 from tests.replication.watched import COPIES, Asked, Gate
 
 if TYPE_CHECKING:

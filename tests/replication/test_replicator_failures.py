@@ -1,0 +1,143 @@
+"""Runs of sync in which the server fails or refuses, or that are ended: what is left, and said."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.errors import ConfigError, OriginError, ProxyError
+from tests.replication.conftest import MIB
+from tests.replication.objects import codes, some
+from tests.replication.watched import Gate
+
+if TYPE_CHECKING:
+    from tests.replication.conftest import World
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [("InvalidObjectState", "restore it there, or exclude it"), ("AccessDenied", "permissions")],
+)
+async def test_a_failure_is_reported_and_the_others_are_copied(
+    world: World, code: str, says: str
+) -> None:
+    for number in range(5):
+        await world.put(f"{number}.tar.gz")
+    world.watched.refuse = lambda asked: (
+        code if asked.name == "CopyObject" and "3.tar" in asked.key else None
+    )
+    progress = await world.run()
+    assert codes(progress.failures) == {"3.tar.gz": code}
+    assert says in progress.failures[0].text
+    assert progress.copied == 4
+
+
+async def test_parts_that_arrived_before_a_failure_are_kept_for_the_next_run(world: World) -> None:
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), some(5 * MIB, 1), b"x")
+    await world.next_second()
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.part == 3 else None
+    progress = await world.run(parallel=1)
+    assert (codes(progress.failures), progress.moved) == ({"parts.tar.xz": "AccessDenied"}, 0)
+    assert [asked.part for asked in world.watched.copies()] == [1, 2]
+    world.watched.refuse = lambda _: None
+    assert (await world.run()).copied == 1
+    assert [asked.part for asked in world.watched.copies()] == [1, 2, 3]
+    assert await world.in_step()
+
+
+async def test_a_server_that_asks_to_slow_down_is_asked_again(world: World) -> None:
+    await world.put("a.tar.gz")
+    times = iter([1])
+    world.watched.refuse = lambda asked: (
+        "SlowDown" if asked.name == "CopyObject" and next(times, 0) else None
+    )
+    progress = await world.run()
+    assert (progress.copied, progress.failures) == (1, [])
+    assert sum(asked.name == "CopyObject" for asked in world.watched.asked) == 2
+
+
+async def test_a_server_that_is_slowed_down_at_the_start_is_asked_again(world: World) -> None:
+    await world.put("a.tar.gz")
+    times = iter(range(3))
+    world.watched.refuse = lambda asked: (
+        "SlowDown" if asked.name == "GET List" and next(times, None) is not None else None
+    )
+    assert (await world.run()).copied == 1
+
+
+async def test_a_run_in_which_nothing_works_ends(world: World) -> None:
+    await world.put_all(f"{number}.tar.gz" for number in range(130))
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.name == "CopyObject" else None
+    with pytest.raises(ProxyError, match="stopped after 100 failures in a row"):
+        await world.run(parallel=4)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("InvalidObjectState", id="archived"),
+        pytest.param(
+            "InvalidRequest: The object was stored using a form of Server Side Encryption. The "
+            "correct parameters must be provided to retrieve the object.",
+            id="encrypted with a customer's key",
+        ),
+    ],
+)
+async def test_objects_that_cannot_be_read_at_the_origin_do_not_end_a_run(
+    world: World, code: str
+) -> None:
+    await world.put_all(f"{number:03}.tar.gz" for number in range(130))
+    await world.put("z.tar.gz")
+    world.watched.refuse = lambda asked: (
+        code if asked.name == "CopyObject" and "z.tar" not in asked.key else None
+    )
+    progress = await world.run(parallel=4)
+    assert (progress.copied, len(progress.failures)) == (1, 130)
+
+
+async def test_a_run_that_was_ended_is_continued_part_by_part(world: World) -> None:
+    parts = some(5 * MIB), some(5 * MIB, 1), some(5 * MIB, 2), b"x"
+    await world.put_in_parts("parts.tar.xz", *parts)
+    await world.next_second()  # an upload of the same second could be for an older object
+    gate = Gate(2, lambda asked: asked.name == "UploadPartCopy")
+    world.watched.before = gate
+    run = asyncio.ensure_future(world.run(parallel=1))
+    await gate.reached.wait()
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+    made = {asked.part for asked in world.watched.copies()}
+    assert made == {1, 2}
+    world.watched.before = None
+    world.watched.forget()
+    progress = await world.run()
+    assert {asked.part for asked in world.watched.copies()} == {3, 4}
+    assert world.watched.count("POST Uploads") == 0
+    assert (progress.copied, progress.moved, progress.other_etag) == (1, 15 * MIB + 1, 0)
+    assert await world.in_step()
+
+
+async def test_a_bucket_that_is_not_there_is_the_operators_to_mend(world: World) -> None:
+    gone = world.target.entry.model_copy(update={"bucket": "nonesuch"})
+    world.target = world.target.__class__("sites.0.targets.us-west-2", gone, "anonymous")
+    with pytest.raises(ConfigError, match=r"targets\.us-west-2: bucket nonesuch"):
+        await world.run()
+
+
+async def test_a_bucket_that_refuses_may_be_of_another_account(world: World) -> None:
+    world.target = replace(world.target, owner="111122223333")
+    world.watched.refuse = lambda asked: "AccessDenied" if asked.bucket == "target" else None
+    why = "if the bucket is not of account 111122223333, correct expected_owner"
+    with pytest.raises(ConfigError, match=f"target: .*: not allowed; .*, and {why}"):
+        await world.run()
+
+
+async def test_a_server_that_is_not_there_is_named(world: World) -> None:
+    gone = world.origin.entry.model_copy(update={"endpoint": "http://127.0.0.1:9"})
+    world.origin = world.origin.__class__("sites.0.origin", gone, world.origin.credentials)
+    with pytest.raises(OriginError, match=r"sites\.0\.origin: .*is the endpoint right"):
+        await world.run()
