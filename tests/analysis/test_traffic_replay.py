@@ -2,161 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import io
 import json
 import os
-import random
 from datetime import UTC, datetime
 from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from yarl import URL
 
 from nearbucket.analysis.answers import DamagedFile
 from nearbucket.analysis.live_replay.replay_comparison import as_json, lines, notes
-from nearbucket.analysis.live_replay.replay_requests import SentRequest, requests_of, sizes_of
-from nearbucket.analysis.live_replay.traffic_replay import (
-    ReplayPlan,
-    ReplayResult,
-    own_url,
-    replay_logs,
-)
-from nearbucket.analysis.reading.arrow_reader import TableReader
-from nearbucket.analysis.reading.formats import COLUMNS
-from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
+from nearbucket.analysis.live_replay.traffic_replay import own_url
+from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
 from nearbucket.cli.analyze.analyze_replay import ReplayOptions, replay
-from nearbucket.cli.demo.seaweedfs import allow_anonymous, make_bucket
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.pricing.tariff import tariff
-from nearbucket.supervisor.snapshot import engine_of, snapshot_of
+from tests.analysis.replayed_log import FIELDS, Replayed, log_of, rows_of
 from tests.e2e.running import Running, keys_of
 from tests.ranges_lists import MADE
-from tests.storing import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    import pyarrow as pa
-
     from tests.conftest import LocalS3
-
-FIELDS = (
-    "#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) "
-    "cs-uri-stem sc-status cs(User-Agent) cs-uri-query cs(Cookie) x-host-header sc-content-len "
-    "sc-range-start sc-range-end\n"
-)
-HEAD_BYTES = 480
-"""CloudFront counts the head of a response, too."""
-BUCKETS = "replay-origin", "replay-west"
-CLIENTS = (MADE.west, MADE.west, MADE.west, MADE.east, *MADE.outside, MADE.seoul)
-
-
-class LoggedObject(NamedTuple):
-    key: str
-    size: int
-
-
-def objects() -> list[LoggedObject]:
-    chance = random.Random(16)  # noqa: S311  # the same each time
-    found = []
-    for number in range(40):
-        suffix = chance.choice([".tar.xz", ".tar.gz", ".tar.xz.sha256", ".json", ".qcow2"])
-        size = 100 if suffix == ".tar.xz.sha256" else int(2 ** chance.uniform(10, 18))
-        found.append(LoggedObject(f"dcos/pack age-{number}{suffix}", size))
-    return found
-
-
-def log_of(count: int, held: list[LoggedObject]) -> str:
-    """A CloudFront log: whole downloads, ranges, HEADs, 304, 404, cookies, odd methods."""
-    chance = random.Random(7)  # noqa: S311  # the same each time
-    rows = []
-    for number in range(count):
-        key, size = chance.choice(held)
-        kind = chance.choices(
-            ["whole", "range", "HEAD", "304", "404", "cookie", "POST"], [70, 12, 4, 4, 4, 3, 3]
-        )[0]
-        start, end, status, sent, method, cookie = "-", "-", "200", size, "GET", "-"
-        if kind == "range":
-            first = chance.randrange(size)
-            last = chance.randrange(first, size)
-            start, end, status, sent = str(first), str(last), "206", last - first + 1
-        elif kind in {"HEAD", "POST"}:
-            method, sent = kind, 0
-        elif kind in {"304", "404"}:
-            status, sent = kind, 0
-        elif kind == "cookie":
-            cookie = "session=1"
-        stem = "/" + key.replace(" ", "%2520")
-        agent = chance.choice(["curl/8.5.0", "containerd/1.7%20linux", "-"])
-        length = size if status == "200" else sent
-        rows.append(
-            f"2026-11-02\t03:{number // 60 % 60:02}:{number % 60:02}\tIAD89-P3\t{sent + HEAD_BYTES}"
-            f"\t{chance.choice(CLIENTS)}\t{method}\td1.cloudfront.net\t{stem}\t{status}\t{agent}\t-"
-            f"\t{cookie}\tdownloads.example\t{length}\t{start}\t{end}\n"
-        )
-    return FIELDS + "".join(rows)
-
-
-class Replayed:
-    """A proxy in front of two buckets, and a log."""
-
-    def __init__(self, s3: LocalS3, folder: Path) -> None:
-        self.s3, self.folder = s3, folder
-        self.log = folder / "E1.2026-11-02-03.abcd.log"
-        self.held = objects()
-        asyncio.run(self._fill())
-
-    async def _fill(self) -> None:
-        async with self.s3.server.client() as client:
-            known = {bucket["Name"] for bucket in (await client.list_buckets())["Buckets"]}
-            if known.issuperset(BUCKETS):
-                return
-            for bucket in BUCKETS:
-                await make_bucket(client, bucket)
-                await allow_anonymous(client, bucket)
-                await store(self.s3.server, bucket, {key: bytes(size) for key, size in self.held})
-
-    def config(self, **more: Any) -> dict[str, Any]:
-        def bucket(name: str, region: str) -> dict[str, Any]:
-            return {"bucket": name, "region": region, "endpoint": self.s3.server.endpoint}
-
-        redirect = {"scheme": "http", "came_back": "off", "paths": ["dcos/*"]}
-        return {
-            "regions": {"source": str(MADE.path), "cache": str(self.folder / "ranges.json")},
-            "catalog": {"wait": "10s"},
-            "prices": more.pop("prices", {}),
-            **more.pop("sections", {}),
-            "sites": [
-                {
-                    "origin": bucket("replay-origin", "us-east-1"),
-                    "targets": {
-                        "us-east-1": bucket("replay-origin", "us-east-1"),
-                        "us-west-2": bucket("replay-west", "us-west-2"),
-                    },
-                    "redirect": {**redirect, **more.pop("redirect", {})},
-                    **more,
-                }
-            ],
-        }
-
-    def tables(self) -> Iterator[pa.Table]:
-        with self.log.open("rb") as file:
-            yield from TableReader(frozenset(COLUMNS)).tables(LogBlocks(file))
-
-    def replay(self, running: Running, *, url: str = "", rate: float = 1500) -> ReplayResult:
-        settings = load(running.config)
-        engine = engine_of(snapshot_of(settings, MADE.ranges))
-        here = own_url(url or f"http://127.0.0.1:{running.port}", own_host=False)
-        admin = URL(f"http://127.0.0.1:{running.admin_port}")
-        plan = ReplayPlan(self.tables, here, admin, rate)
-        return asyncio.run(replay_logs(plan, settings, engine, tariff(settings.prices)))
 
 
 @pytest.fixture
@@ -228,93 +101,6 @@ def test_requests_that_come_back_sooner_than_in_the_log_are_explained(replayed: 
     assert pair == ("redirect in-region us-west-2", "stream came-back us-west-2")
     (note,) = notes(counts)
     assert "switch redirect.came_back off" in note
-
-
-def rows_of(text: str) -> list[SentRequest]:
-    blocks = LogBlocks(io.BytesIO(text.encode()))
-    return [
-        request
-        for table in TableReader(frozenset(COLUMNS)).tables(blocks)
-        for request in requests_of(table)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("fields", "asks_for", "size"),
-    [
-        ("200\t999\t900\t-\t-", "", 900),
-        ("200\t999\t-\t-\t-", "", 999),
-        ("200\t480\t0\t-\t-", "", 0),
-        ("206\t999\t100\t0\t99", "bytes=0-99", 100),
-        ("206\t999\t100\t100\t199", "bytes=100-199", 200),
-        ("206\t999\t100\t50\t-", "bytes=50-", 999),
-        ("206\t999\t100\t-\t100", "bytes=-100", 999),
-        ("206\t999\t-\t-\t-", "bytes=0-998", 999),
-        ("200\t999\t900\t5\t2", "", 900),
-    ],
-)
-def test_a_request_asks_for_the_range_that_was_logged(
-    fields: str, asks_for: str, size: int
-) -> None:
-    head = "#Fields: c-ip cs-method cs-uri-stem x-host-header sc-status sc-bytes sc-content-len "
-    head += "sc-range-start sc-range-end\n"
-    (found,) = rows_of(f"{head}192.0.2.1\tGET\t/a%2520b\tdl.example\t{fields}\n")
-    assert found == SentRequest("192.0.2.1", "dl.example", "GET", "/a%20b", "", "", asks_for, size)
-
-
-@pytest.mark.parametrize("target", ["@other.example/a", ".other.example/a", "80/a", "*", "a", "-"])
-def test_a_target_without_a_slash_is_not_sent_since_it_could_name_another_host(target: str) -> None:
-    head = "#Fields: c-ip cs-method cs-uri-stem x-host-header sc-status sc-bytes\n"
-    line = "192.0.2.1\tGET\t{}\tdl.example\t200\t9\n"
-    assert rows_of(head + line.format(target)) == []
-    assert [each.target for each in rows_of(head + line.format("/" + target))] == ["/" + target]
-
-
-def own_line(action: str, status: int, **more: Any) -> str:
-    """A line of nearbucket's own log."""
-    own = {"time": "2026-11-02T03:00:00Z", "client": "192.0.2.1", "host": "dl.example"}
-    asked = {"method": "GET", "path": "/a.tar.gz?x=1", "bytes": 0, "status": status}
-    return json.dumps(own | asked | {"action": action, "reason": "in-region"} | more) + "\n"
-
-
-def test_of_answers_without_an_object_only_redirects_in_the_own_log_are_sent() -> None:
-    found = rows_of(
-        own_line("redirect", 301)
-        + own_line("redirect", 301, range="bytes=0-9")
-        + own_line("stream", 200, user_agent="curl/8")
-        + own_line("stream", 404)
-        + own_line("refuse", 405, method="POST")
-    )
-    assert [(each.target, each.agent, each.range, each.size) for each in found] == [
-        ("/a.tar.gz?x=1", "", "", None),
-        ("/a.tar.gz?x=1", "", "bytes=0-9", None),
-        ("/a.tar.gz?x=1", "curl/8", "", 0),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("range_", "saved", "of_unknown"),
-    [
-        (None, 300, None),
-        ("bytes=0-", 300, None),
-        ("bytes=0-99", 100, 100),
-        ("bytes=250-349", 50, 100),
-        ("bytes=400-500", 0, 101),
-        ("bytes=-100", 100, 100),
-        ("bytes=-900", 300, 900),
-        ("bytes=100-", 0, 0),
-    ],
-)
-def test_a_redirect_saves_the_bytes_that_the_proxy_counts(
-    range_: str | None, saved: int, of_unknown: int | None
-) -> None:
-    lines_ = own_line("stream", 206, range="bytes=200-9999", bytes=100)
-    *others, redirect_ = rows_of(lines_ + own_line("redirect", 301, range=range_))
-    size = sizes_of(others)[redirect_.object]
-    assert size == 300
-    assert redirect_.bytes_saved(size) == saved
-    assert redirect_.bytes_saved(None) == of_unknown
-    assert redirect_._replace(method="HEAD").bytes_saved(size) == 0
 
 
 @pytest.mark.parametrize(
