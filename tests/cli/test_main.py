@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import pty
 import re
@@ -208,3 +209,27 @@ def test_an_interrupt_while_modules_are_loaded_is_no_traceback(
     finally:
         cli.command_line.cache_clear()
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["config", "show"],
+        ["explain", "--ip", "192.0.2.7", "/a"],
+        ["sync"],
+        ["ranges", "show"],
+        ["config", "diff", "bad.yaml", "bad.yaml"],
+        ["check", "--offline"],
+    ],
+    ids=" ".join,
+)
+def test_an_error_of_any_command_with_json_is_json_too(
+    nearbucket: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    (tmp_path / "bad.yaml").write_text("sites: [", encoding="utf-8")
+    monkeypatch.setenv("NEARBUCKET_CONFIG", "bad.yaml")
+    plain, done = nearbucket(*command), nearbucket(*command, "--json")
+    errors = [line.removeprefix("nearbucket: ") for line in plain.err.splitlines()]
+    assert json.loads(done.out) == {"errors": errors}
+    assert "is not closed" in errors[0]
+    assert (done.code, plain.code, plain.out) == (2, 2, "")
