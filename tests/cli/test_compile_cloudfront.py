@@ -73,10 +73,9 @@ def test_it_writes_a_function_a_store_an_event_and_the_commands(compiled: Compil
     assert ["file", str(compiled.output / "store.json")] in facts
 
 
-def test_the_event_is_redirected_as_the_readme_says(compiled: Compile) -> None:
-    compiled(*ACCEPTED)
+def location_of_event(compiled: Compile) -> str:
+    """Where the function redirects the request of event.json to."""
     event = json.loads(compiled.file("event.json"))
-    assert event["viewer"]["ip"] == "192.0.2.0"
     request = event["request"]
     asked = [request["method"], request["uri"], {"host": "x"}]
     store = read_import_document(compiled.file("store.json"))
@@ -85,8 +84,27 @@ def test_the_event_is_redirected_as_the_readme_says(compiled: Compile) -> None:
     given = json.dumps({"stores": [store], "runs": [run]})
     options = "--experimental-vm-modules", "--no-warnings"
     ((answer,),) = (each["answers"] for each in json.loads(node("runtime.mjs", given, *options)))
-    location = answer["headers"]["location"]["value"]
+    location: str = answer["headers"]["location"]["value"]
+    return location
+
+
+def test_the_event_is_redirected_as_the_readme_says(compiled: Compile) -> None:
+    compiled(*ACCEPTED)
+    assert json.loads(compiled.file("event.json"))["viewer"]["ip"] == "192.0.2.0"
+    location = location_of_event(compiled)
     assert location == f"{EAST_URL}/x.tar.xzx"
+    assert location in compiled.file("README.txt")
+
+
+@pytest.mark.parametrize(
+    "redirect",
+    [{"percent": 1}, {"percent": 1, "paths": ["a.tar.gz"]}, {"paths": ["v[0-9]-[!x]?.zip"]}],
+    ids=["a share", "a share of one object", "sets of characters"],
+)
+def test_there_is_an_event_whatever_is_redirected(compiled: Compile, redirect: Any) -> None:
+    compiled(*ACCEPTED, redirect=redirect)
+    location = location_of_event(compiled)
+    assert location.startswith("https://")
     assert location in compiled.file("README.txt")
 
 

@@ -91,8 +91,8 @@ The output has this Location:
 """
 
 _NO_TEST = """
-There is no event.json to test it with, because this configuration redirects no request: see its
-mode, percent and targets.
+There is no event.json to test it with: no request was found that this configuration redirects. If
+its mode, percent and targets redirect any, write an event with such a path and address.
 """
 
 
