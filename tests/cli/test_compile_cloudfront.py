@@ -135,8 +135,9 @@ def test_what_is_unsafe_is_refused_unless_told(compiled: Compile, rule: Any) -> 
     done = compiled(**site)
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        f"nearbucket: sites.*.redirect.{rule.name}: a function cannot keep this rule: {rule.risk}; "
-        f"to accept that, give --without {rule.name}, or set {rule.switched_off}\n"
+        f"nearbucket: {compiled.folder / 'c.yaml'}: sites.*.redirect.{rule.name}: a function "
+        f"cannot keep this rule: {rule.risk}; to accept that, give --without {rule.name}, or set "
+        f"{rule.switched_off}\n"
     )
     assert not compiled.output.exists()
     told = compiled("--without", rule.name, **site)

@@ -11,7 +11,7 @@ import pytest
 
 from nearbucket.edge_function.address_store import (
     DEEPER,
-    LARGEST_STORE,
+    LARGEST_IMPORT,
     LONGEST_VALUE,
     address_pairs,
     store_size,
@@ -82,7 +82,7 @@ def test_aws_takes_the_store(ranges_list: RangesList) -> None:
     pairs = address_pairs(ranges_list.ranges, SERVICES, {})
     assert max(map(len, pairs.values())) <= LONGEST_VALUE == 1024
     assert max(map(len, pairs)) <= 512
-    assert store_size(pairs) < 100_000 < LARGEST_STORE
+    assert len(import_document(pairs)) < 120_000 < LARGEST_IMPORT
     assert all(each.isascii() for pair in pairs.items() for each in pair)
     found = json.loads(import_document(pairs))["data"]
     assert {entry["key"]: entry["value"] for entry in found} == pairs
@@ -147,10 +147,19 @@ def test_a_store_that_has_not_changed_needs_no_request() -> None:
     assert update_requests(pairs, pairs) == []
 
 
-@pytest.mark.parametrize("overrides", [{"::/3": "us-east-1"}, {"2000::/13": "us-east-1"}])
-def test_a_network_too_wide_for_a_store_is_refused(overrides: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"regions\.overrides: wide networks"):
+@pytest.mark.parametrize(
+    ("network", "keys"), [("::/3", 1 << 29), ("2000::/13", 1 << 19), ("2600::/15", 1 << 17)]
+)
+def test_a_network_too_wide_for_an_import_is_refused(network: str, keys: int) -> None:
+    overrides = {"10.0.0.0/8": "us-west-2", network: "us-east-1", "::/1": None}
+    message = rf"overrides\.{network}: store\.json .* 5242880 .* \(this one needs {keys} keys\)"
+    with pytest.raises(ConfigError, match=message):
         address_pairs(ranges(), SERVICES, overrides)
+
+
+def test_the_widest_networks_that_are_imported() -> None:
+    pairs = address_pairs(ranges(), SERVICES, {"0.0.0.0/1": "us-east-1", "2600::/16": "us-west-2"})
+    assert 4_000_000 < len(import_document(pairs)) <= LARGEST_IMPORT == 5 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from nearbucket.cli.output import (
     print_table,
     ranges_for,
 )
-from nearbucket.config.file import load
+from nearbucket.config.file import load, name_of
 from nearbucket.edge_function.address_store import address_pairs, store_size
 from nearbucket.edge_function.deployment_text import readme_text
 from nearbucket.edge_function.function_source import function_source
@@ -37,7 +38,7 @@ from nearbucket.edge_function.unkept_rules import (
 from nearbucket.errors import ConfigError, RangesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _UPDATE = re.compile(r"update-\d+\.json")
 _WITHOUT = (
@@ -86,15 +87,18 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
     them.
     """
     settings = load(config)
-    refuse_unsafe(settings, without or ())
+    with _naming(name_of(config)):
+        refuse_unsafe(settings, without or ())
+        source = function_source(settings)
     document = ranges_for(settings.regions, ranges)
     if document is None:
         raise RangesError(NO_RANGES)
-    pairs = address_pairs(document, settings.regions.services, settings.regions.overrides)
+    with _naming(name_of(config)):
+        pairs = address_pairs(document, settings.regions.services, settings.regions.overrides)
     updates = None if previous is None else update_requests(_pairs_of(previous), pairs)
     kept, sample = left_out(settings), sample_event(settings, document)
     files = {
-        "function.js": function_source(settings),
+        "function.js": source,
         "store.json": import_document(pairs),
         "README.txt": readme_text(kept, sample, document.date),
     }
@@ -104,7 +108,7 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
         files[f"update-{number:03}.json"] = json.dumps(body, indent=0) + "\n"
     _write(output, files)
     facts = {
-        "function_bytes": len(files["function.js"].encode()),
+        "function_bytes": len(source.encode()),
         "store_pairs": len(pairs),
         "store_bytes": store_size(pairs),
         "list": document.date,
@@ -116,6 +120,17 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
     rows = [*((name, str(value)) for name, value in facts.items())]
     rows += [("file", str(output / name)) for name in sorted(files)]
     print_table(("fact", "value"), [*rows, *(("left out", text) for text in kept)])
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Have each line of an error name the configuration."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(
+            "\n".join(f"{file}: {line}" for line in str(error).splitlines())
+        ) from None
 
 
 def _pairs_of(previous: Path) -> dict[str, str]:

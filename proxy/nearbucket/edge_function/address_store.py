@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from nearbucket.edge_function.store_update import import_document
 from nearbucket.errors import ConfigError
 from nearbucket.regions.list_guard import CLOUDFRONT
-from nearbucket.regions.prefixes import BITS, union
+from nearbucket.regions.prefixes import BITS, parse_network, union
 from nearbucket.regions.region_table import used_prefixes
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
 
 LONGEST_VALUE = 1024
 """Bytes of a value (CloudFront developer guide, "Quotas on key value stores")."""
-LARGEST_STORE = 5 * 1024 * 1024
-"""Bytes of a store (the same page)."""
+LARGEST_IMPORT = 5 * 1024 * 1024
+"""Bytes of a file that a store is made of (CloudFront developer guide, "File format for key-value
+pairs"); a store may have as many, without the marks of JSON (the page on quotas)."""
 DEEPER = "+"
 """Value of a block whose parts have keys of their own."""
 
 _DIGITS = {4: 4, 6: 8}
-_MOST_BLOCKS = LARGEST_STORE // 16  # a key and the name of a region
+_MOST_BLOCKS = LARGEST_IMPORT // 16  # a key and the name of a region
 _BITS_OF_DIGIT, _PARTS = 4, 16
 
 
@@ -72,17 +74,36 @@ def address_pairs(
         for each in _without(_flat(family, prefixes), union(family, cdn)):
             numbers = range(each.first >> width, (each.end - 1 >> width) + 1)
             if len(blocks) + len(numbers) > _MOST_BLOCKS:
-                raise ConfigError(
-                    "regions.overrides: wide networks need more keys than fit a store"
-                )
+                raise _too_large(overrides)
             for block in numbers:
                 blocks[block].append(each)
         for block, within in blocks.items():
             pairs.update(_block_pairs(family, block, _DIGITS[family], within))
-    size = store_size(pairs)
-    if size > LARGEST_STORE:
-        raise ConfigError(f"regions: {size} bytes are more than a store may hold ({LARGEST_STORE})")
+    if len(import_document(pairs)) > LARGEST_IMPORT:
+        raise _too_large(overrides)
     return dict(sorted(pairs.items()))
+
+
+def _too_large(overrides: Mapping[str, str | None]) -> ConfigError:
+    """That the pairs do not fit; names the override that needs most of them."""
+    problem = f"store.json would have more than the {LARGEST_IMPORT} bytes that CloudFront imports"
+    keys = {network: _number_of_keys(network) for network, region in overrides.items() if region}
+    if not keys:
+        return ConfigError(f"regions.services: {problem}; name fewer services")
+    widest = max(keys, key=keys.__getitem__)
+    return ConfigError(
+        f"regions.overrides.{widest}: {problem}; write narrower networks (this one needs "
+        f"{keys[widest]} keys)"
+    )
+
+
+def _number_of_keys(network: str) -> int:
+    """Number of the blocks with addresses of a network."""
+    parsed = parse_network(network)
+    if parsed is None:  # the settings have been checked
+        raise AssertionError(network)
+    family, _, length = parsed
+    return 1 << max(_DIGITS[family] * _BITS_OF_DIGIT - length, 0)
 
 
 def store_size(pairs: Mapping[str, str]) -> int:
