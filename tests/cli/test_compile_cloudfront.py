@@ -122,6 +122,8 @@ def test_the_event_is_not_of_an_address_of_cloudfront(compiled: Compile) -> None
 
 
 def test_without_anything_to_redirect_there_is_no_event(compiled: Compile) -> None:
+    compiled(redirect=BLIND)
+    assert "event.json" in compiled.names()
     compiled(redirect={**BLIND, "mode": "off"})
     assert "event.json" not in compiled.names()
     assert "There is no event.json" in compiled.file("README.txt")
@@ -222,6 +224,27 @@ def test_a_new_list_is_sent_as_updates_of_at_most_50_keys(compiled: Compile) -> 
     nothing = json.loads(compiled(*ACCEPTED, *again, "--ranges", str(MADE.path), "--json").out)
     assert (nothing["updates"], nothing["puts"], nothing["deletes"]) == (0, 0, 0)
     assert not [name for name in compiled.names() if name.startswith("update-")]
+
+
+def test_a_run_that_fails_does_not_lose_updates(compiled: Compile) -> None:
+    compiled(*ACCEPTED)
+    store, event = compiled.file("store.json"), compiled.output / "event.json"
+    event.unlink()
+    event.mkdir()
+    again = (
+        "--previous",
+        str(compiled.output / "store.json"),
+        "--ranges",
+        str(MADE.path),
+        "--json",
+    )
+    failed = compiled(*ACCEPTED, *again)
+    assert failed.code == 2
+    assert "event.json" in failed.err
+    assert compiled.file("store.json") == store
+    assert not [name for name in compiled.names() if name.startswith(".")]
+    event.rmdir()
+    assert json.loads(compiled(*ACCEPTED, *again).out)["updates"] > 0
 
 
 @pytest.mark.parametrize("content", [None, "{}"])

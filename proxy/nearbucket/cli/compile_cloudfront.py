@@ -40,6 +40,7 @@ from nearbucket.errors import ConfigError, RangesError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+_EVENT, _STORE = "event.json", "store.json"
 _UPDATE = re.compile(r"update-\d+\.json")
 _WITHOUT = (
     "Compile although a function cannot keep this rule of `redirect`; may be repeated. The risks: "
@@ -99,11 +100,11 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
     kept, sample = left_out(settings), sample_event(settings, document)
     files = {
         "function.js": source,
-        "store.json": import_document(pairs),
+        _STORE: import_document(pairs),
         "README.txt": readme_text(kept, sample, document.date),
     }
     if sample is not None:
-        files["event.json"] = json.dumps(sample.event, indent=2) + "\n"
+        files[_EVENT] = json.dumps(sample.event, indent=2) + "\n"
     for number, body in enumerate(updates or (), 1):
         files[f"update-{number:03}.json"] = json.dumps(body, indent=0) + "\n"
     _write(output, files)
@@ -141,16 +142,30 @@ def _pairs_of(previous: Path) -> dict[str, str]:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """Write the files. Updates of an earlier run are removed: they would be sent once more."""
+    """Write the files, store.json last: what failed can be repeated with ``--previous``.
+
+    Updates of an earlier run are removed, as they would be sent once more, and so is its event.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
-            if _UPDATE.fullmatch(old.name):
+            if _UPDATE.fullmatch(old.name) or (old.name == _EVENT and _EVENT not in files):
                 old.unlink()
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        for name in sorted(files, key=_STORE.__eq__):
+            _write_whole(folder / name, files[name])
     except OSError as error:
         raise ConfigError(f"--output {folder}: {error}") from None
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file, under its name only once it is whole."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _counted(updates: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
