@@ -48,6 +48,18 @@ async def remove(s3: LocalS3) -> None:
         await client.delete_object(Bucket=s3.private, Key=KEY)
 
 
+async def test_without_a_file_the_environment_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = source_of(None)
+    assert (source.name, await source.changed()) == ("environment", False)
+    (tmp_path / "nearbucket.yaml").write_text("one")
+    assert await source.changed()
+    assert await source.read() is None
+    assert source.name == "nearbucket.yaml"
+
+
 async def test_a_file_that_is_gone_is_logged_once_and_read_again_when_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nearbucket.config.file import DEFAULT_FILE, ConfigObject
+from nearbucket.config.file import DEFAULT_FILE, ConfigObject, name_of
 from nearbucket.errors import ProxyError
 from nearbucket.s3.sdk.config_object import fetch, fetch_changed
 
@@ -52,7 +52,7 @@ def source_of(config: ConfigFile | None) -> ConfigSource:
 
 
 class FileSource:
-    """A local file, looked at each second."""
+    """A local file, looked at each second; the environment alone while there is none."""
 
     problem: str | None = None
 
@@ -64,7 +64,7 @@ class FileSource:
         """
         self._path = path
         self._file = path or DEFAULT_FILE
-        self.name = str(self._file)
+        self.name = name_of(path)
         self._stamp = _stamp(self._file)
         self._is_there = self._stamp is not None
 
@@ -75,15 +75,15 @@ class FileSource:
         if stamp is None:
             if was_there:
                 _log.warning(
-                    "%s is gone; its configuration stays in use until it is back", self.name
+                    "%s is gone; its configuration stays in use until it is back", self._file
                 )
         elif stamp == self._stamp and not was_there:
-            _log.info("%s is there again, unchanged", self.name)
+            _log.info("%s is there again, unchanged", self._file)
         return stamp not in {None, self._stamp}
 
     async def read(self) -> Path | None:
         """The file, whose present state is known from now on."""
-        self._stamp = _stamp(self._file)
+        self._stamp, self.name = _stamp(self._file), name_of(self._path)
         return self._path
 
 
