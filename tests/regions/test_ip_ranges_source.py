@@ -268,6 +268,27 @@ def test_a_prepared_form_of_another_version_is_not_used(
     assert cache.load().ranges == read_ranges(ONE)
 
 
+def test_a_prepared_form_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
+    cache.save(ONE, '"one"', read_ranges(ONE))
+    prepared = tmp_path / "list.json.prepared"
+    prepared.unlink()
+    (prepared / "a folder of someone else").mkdir(parents=True)
+    cache.save(TWO, '"two"', read_ranges(TWO), forced=True)
+    copy = cache.load()
+    assert (copy.ranges, copy.mark, copy.forced) == (read_ranges(TWO), '"two"', True)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["list.json", "list.json.meta"])
+def test_a_copy_that_cannot_be_written_names_its_file(name: str, tmp_path: Path) -> None:
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
+    (tmp_path / name / "a folder of someone else").mkdir(parents=True)
+    with pytest.raises(OSError, match="Is a directory") as failed:
+        cache.save(ONE, None, read_ranges(ONE))
+    assert (failed.value.filename, failed.value.filename2) == (str(tmp_path / name), None)
+
+
 def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

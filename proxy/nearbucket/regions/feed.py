@@ -213,7 +213,11 @@ class RangesFeed:
             await asyncio.to_thread(work, *arguments)
         except OSError as error:
             if not self.cache_problem:
-                _log.warning("regions.cache: no copy is kept on disk: %s", error)
+                _log.warning(
+                    "regions.cache: no copy is kept on disk: %s; let this process write there, or "
+                    "set another file",
+                    error,
+                )
             self.cache_problem = str(error)
             return False
         self.cache_problem = ""

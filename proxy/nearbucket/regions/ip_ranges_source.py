@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,9 +106,10 @@ class RangesCache:
         path = _expanded(self._path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, body)
-        _replace(_beside(path, "prepared"), prepare_beside(body, ranges))
         meta = {"source": self._source, "token": ranges.token, "mark": mark, "forced": forced}
         _replace(_beside(path, "meta"), json.dumps(meta).encode())
+        with suppress(OSError):  # without it the copy is read more slowly
+            _replace(_beside(path, "prepared"), prepare_beside(body, ranges))
 
     def touch(self, now: float) -> None:
         """Set the time at which the source last confirmed the copy; raises OSError."""
@@ -196,7 +198,17 @@ def _read(path: Path) -> bytes:
 
 
 def _replace(path: Path, body: bytes) -> None:
-    """Replace a file at once, so that it is whole for readers and after a crash."""
+    """Replace a file at once, so that it is whole for readers and after a crash.
+
+    An OSError names the file, not the temporary one.
+    """
+    try:
+        _write_and_move(path, body)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_and_move(path: Path, body: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
