@@ -89,6 +89,6 @@ VOLUME /var/cache/nearbucket
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --start-interval=1s --retries=3 \
-  CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:9090/readyz', timeout=2)"]
+  CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:%s/readyz' % os.environ.get('NEARBUCKET_ADMIN__PORT', 9090), timeout=2)"]
 ENTRYPOINT ["nearbucket"]
 CMD ["serve"]
