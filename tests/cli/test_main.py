@@ -7,7 +7,9 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -233,3 +235,16 @@ def test_an_error_of_any_command_with_json_is_json_too(
     assert json.loads(done.out) == {"errors": errors}
     assert "is not closed" in errors[0]
     assert (done.code, plain.code, plain.out) == (2, 2, "")
+
+
+@pytest.mark.parametrize(("pid", "code"), [(1, 128 + signal.SIGTERM), (2, -signal.SIGTERM)])
+def test_sigterm_ends_the_first_process_of_a_container_while_it_imports(
+    pid: int, code: int
+) -> None:
+    script = (
+        f"import os, signal, time; own = os.getpid(); os.getpid = lambda: {pid}\n"
+        "import nearbucket.cli\n"
+        "os.kill(own, signal.SIGTERM); time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], timeout=50, check=False)
+    assert done.returncode == code

@@ -21,3 +21,12 @@ In reading order:
 * ``check/``: ``check``, which tests a configuration and its buckets.
 * ``demo/``: ``demo``, which runs the proxy against an S3 server on this machine.
 """
+
+import os
+import signal
+import sys
+
+if os.getpid() == 1:
+    # For the first process of a container the kernel drops a SIGTERM without a handler, and the
+    # imports of `serve` take a second before there is one: the container would have to be killed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as shells do
