@@ -295,6 +295,7 @@ def test_a_size_floor_changes_the_answers_for_objects_that_the_log_shows_to_be_s
         (["0-999999999999"], 1000),
         (["0-999999999999", None], 2000),
         (["0-9", "-5"], 15),
+        ([*["0-99"] * 3, "0-999999999999998"], 1300),
         (["400-"], 0),
         (["0-"], 1000),
     ],
@@ -309,6 +310,13 @@ def test_redirects_of_ranges_count_no_more_than_the_object_has(
     log = shown + b"".join(line_of(form, each) for each in sent)
     done = compare("--log", compare.log(log), "--json", sites=off())
     assert json.loads(done.out)["replay"]["no_longer_redirected_bytes"] == size
+
+
+def test_a_range_of_an_object_of_unknown_size_counts_no_bytes(compare: Diff) -> None:
+    log = line_of(JsonFormat(), SENT._replace(range="bytes=0-999999999999998"))
+    done = compare("--log", compare.log(log), "--json", sites=off())
+    (row,) = json.loads(done.out)["replay"]["answers"]
+    assert (row["bytes"], row["size_unknown"]) == (0, 1)
 
 
 def test_a_terminal_of_80_characters_shows_every_character_of_a_change(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MOST_KNOWN = 1 << 16
 _MOST_PATHS = 200_000
+_MOST_RANGES = 1000
+"""Different lengths of ranges of one object; more count as 0 bytes."""
 _OK, _PARTIAL = 200, 206
 _WITH_BYTES = frozenset({_OK, _PARTIAL})
 
@@ -157,16 +159,15 @@ class _Pending:
         requests: Number of requests.
         size: Their bytes, as far as known.
         unsized: Number of requests with as many bytes as the object has.
-        ranges: Number of redirected requests for a range.
-        asked: Bytes of these ranges, which may end behind the object.
+        ranges: Number of redirected requests for a range, by its bytes; it may end behind the
+            object.
         without_bytes: Number of requests that got no bytes of the object.
     """
 
     requests: int = 0
     size: int = 0
     unsized: int = 0
-    ranges: int = 0
-    asked: int = 0
+    ranges: Counter[int] = field(default_factory=Counter)
     without_bytes: int = 0
 
     def add(self, other: _Pending) -> None:
@@ -174,15 +175,24 @@ class _Pending:
         self.requests += other.requests
         self.size += other.size
         self.unsized += other.unsized
-        self.ranges += other.ranges
-        self.asked += other.asked
         self.without_bytes += other.without_bytes
+        for asked, number in other.ranges.items():
+            if asked in self.ranges or len(self.ranges) < _MOST_RANGES:
+                self.ranges[asked] += number
+            else:
+                self.ranges[0] += number
 
     def bytes_of(self, size: int | None) -> int:
         """Their bytes for an object of this size; what is not known is 0."""
         if size is None:
-            return self.size + self.asked
-        return self.size + size * self.unsized + min(self.asked, size * self.ranges)
+            return self.size
+        whole = self.size + size * self.unsized
+        return whole + sum(min(asked, size) * number for asked, number in self.ranges.items())
+
+    @property
+    def unknown(self) -> int:
+        """Number of requests whose bytes the size of the object tells."""
+        return self.unsized + self.ranges.total() - self.ranges[0]
 
 
 class PolicyDiff:
@@ -251,7 +261,7 @@ class PolicyDiff:
             totals.changed += counted.requests - none
             row.requests += counted.requests - none
             row.size += whole
-            row.unknown += counted.unsized if size is None else 0
+            row.unknown += counted.unknown if size is None else 0
         elif fate.redirected:
             totals.redirected[replayed.region] += whole
         elif replayed.before.reason != replayed.after.reason:
@@ -317,4 +327,4 @@ def _counted(entry: LogEntry) -> _Pending:
         return _Pending(1)
     if entry.range_size is None:
         return _Pending(1, unsized=1)
-    return _Pending(1, ranges=1, asked=entry.range_size)
+    return _Pending(1, ranges=Counter([entry.range_size]))

@@ -60,7 +60,7 @@ class SentRequest(NamedTuple):
         return self.host, self.target.partition("?")[0]
 
     def bytes_saved(self, size: int | None) -> int | None:
-        """Bytes that count as saved if it is redirected; None if nothing tells.
+        """Bytes that count as saved if it is redirected; None if the object's size would tell.
 
         As the proxy counts them: none of a HEAD, nor of the rest of an object from a later byte on,
         with which a client goes on with a download that has been counted.
@@ -75,7 +75,9 @@ class SentRequest(NamedTuple):
             return size
         if not last:
             return 0
-        end = int(last) if size is None else min(int(last), size - 1 if first else size)
+        if size is None:  # a range may end behind the object
+            return None
+        end = min(int(last), size - 1 if first else size)
         return max(0, end - int(first) + 1) if first else end
 
 
