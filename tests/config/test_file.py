@@ -84,6 +84,12 @@ def test_what_kubernetes_says_of_a_service_of_our_name_is_not_a_setting(write: A
     assert load(write(MINIMAL), links) == load(write(MINIMAL), {})
 
 
+def test_a_list_of_more_than_ten_items_can_be_set_item_by_item(write: Any) -> None:
+    hosts = {f"NEARBUCKET_SITES__0__HOSTS__{number}": f"h{number}.example" for number in range(12)}
+    (site,) = load(write(MINIMAL), hosts).sites
+    assert site.hosts == tuple(hosts.values())
+
+
 def test_the_environment_alone_is_enough() -> None:
     sites = json.dumps(yaml.safe_load(MINIMAL)["sites"])
     assert load(None, {"NEARBUCKET_SITES": sites}).sites[0].name == "*"

@@ -29,7 +29,7 @@ def overlay(document: dict[Any, Any], environ: Mapping[str, str]) -> dict[Path_,
         ConfigError: A variable names no section, or its value or key does not fit.
     """
     origins: dict[Path_, str] = {}
-    for variable in sorted(environ):
+    for variable in sorted(environ, key=_order):
         if not variable.startswith(_PREFIX) or variable == FILE_VARIABLE:
             continue
         if _SERVICE_LINK(variable):
@@ -44,15 +44,21 @@ def overlay(document: dict[Any, Any], environ: Mapping[str, str]) -> dict[Path_,
     return origins
 
 
+def _order(variable: str) -> list[tuple[int, str]]:
+    """Sorts item 2 of a list before item 10, and a whole list or mapping before its parts."""
+    names = variable.split("__")
+    return [(int(name), "") if name.isdecimal() else (-1, name) for name in names]
+
+
 def _assign(document: Any, names: list[str], value: Any, variable: str) -> Path_:
     """Set the value at the path given by ``names``; returns the path."""
     path: list[str | int] = []
     for position, name in enumerate(names):
         last = position == len(names) - 1
-        following: Any = [] if not last and names[position + 1].isdigit() else {}
+        following: Any = [] if not last and names[position + 1].isdecimal() else {}
         key: str | int = name
         if isinstance(document, list):
-            if not name.isdigit() or int(name) > len(document):
+            if not name.isdecimal() or int(name) > len(document):
                 raise ConfigError(
                     f"{variable}: {'.'.join(map(str, path))} is a list of {len(document)} items; "
                     f"use a number from 0 to {len(document)} instead of {name!r}"
