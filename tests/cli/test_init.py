@@ -69,8 +69,12 @@ def test_a_file_that_is_there_is_kept(nearbucket: Run) -> None:
     [
         ("--bucket", "No_Bucket", "--bucket: 'No_Bucket' is not a bucket name"),
         ("--region", "us east", "--region: 'us east' is not"),
-        ("--target", "us-west-2=x", "sites.0.targets.us-west-2.bucket: 'x' is not a bucket name"),
-        ("--host", "a b: [", "sites.0.hosts.0: 'a b: ['"),
+        ("--target", "us-west-2=x", "--target: 'x' is not a bucket name"),
+        ("--target", "=mirror", "--target: '' is not"),
+        ("--target", "", "--target: '' is not"),
+        ("--host", "a b: [", "--host: 'a b: [' is not a host name"),
+        ("--host", "https://dl.example.com/", "write dl.example.com, without scheme"),
+        ("--output", "nearbucket.schema.json", "is the name of the schema"),
     ],
 )
 def test_a_wrong_value_is_named_and_nothing_is_written(
@@ -82,28 +86,56 @@ def test_a_wrong_value_is_named_and_nothing_is_written(
     assert not list(Path().glob("nearbucket.*"))
 
 
+def test_a_region_has_one_bucket(nearbucket: Run) -> None:
+    outcome = nearbucket(*OPTIONS, "--target", "us-west-2", "--target", "us-west-2=mirror")
+    assert outcome.code == 2
+    assert "--target: us-west-2 is given twice" in outcome.err
+
+
+def test_a_host_that_is_given_twice_is_one_host(nearbucket: Run) -> None:
+    assert nearbucket(*OPTIONS, "--host", "dl.example.com", "--host", "dl.example.com").code == 0
+    assert load().sites[0].hosts == ("dl.example.com",)
+
+
+def test_a_schema_that_cannot_be_written_is_named_and_leaves_no_configuration(
+    nearbucket: Run,
+) -> None:
+    Path("nearbucket.schema.json").mkdir()
+    outcome = nearbucket(*OPTIONS)
+    assert outcome.code == 2
+    assert "nearbucket.schema.json: Is a directory" in outcome.err
+    assert not Path("nearbucket.yaml").exists()
+
+
 def test_without_a_terminal_missing_options_are_named(nearbucket: Run) -> None:
     outcome = nearbucket("init", "--region", "us-east-1", stdin=b"downloads\n")
     assert outcome.code == 2
     assert "--bucket: missing" in outcome.err
 
 
-def test_a_terminal_is_asked_for_the_rest(tmp_path: Path) -> None:
+def answered(folder: Path, *answers: str) -> subprocess.CompletedProcess[bytes]:
+    """``nearbucket init`` on a terminal at which these lines are entered."""
     ours, theirs = pty.openpty()
-    answers = b"No_Bucket\ndownloads\n\ndl.example.com\nus-west-2, eu-west-1\n\nmirror.eu\n"
     try:
-        os.write(ours, answers)
-        ended = subprocess.run(
+        os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+        return subprocess.run(
             [sys.executable, "-m", "nearbucket", "init"],
             stdin=theirs,
             capture_output=True,
-            cwd=tmp_path,
+            cwd=folder,
             check=False,
             timeout=60,
         )
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_a_terminal_is_asked_for_the_rest(tmp_path: Path) -> None:
+    regions = "us-west-2, eu-west-1"
+    ended = answered(
+        tmp_path, "No_Bucket", " downloads ", "", "dl.example.com", regions, "", "mirror.eu"
+    )
     assert ended.returncode == 0
     assert b"'No_Bucket' is not a bucket name" in ended.stderr  # and the question is put again
     (site,) = load(tmp_path / "nearbucket.yaml").sites
@@ -114,3 +146,20 @@ def test_a_terminal_is_asked_for_the_rest(tmp_path: Path) -> None:
         "eu-west-1": "mirror.eu",
     }
     assert site.hosts == ("dl.example.com",)
+
+
+def test_wrong_hosts_and_regions_are_asked_for_again_and_the_own_region_stays(
+    tmp_path: Path,
+) -> None:
+    hosts = ("https://dl.example.com/, dl.example.io", "dl.example.com, dl.example.io")
+    regions = ("us-wset-2", "us-east-1, us-west-2, us-west-2")
+    ended = answered(tmp_path, "downloads", "", *hosts, *regions, "")
+    assert ended.returncode == 0
+    assert b"write dl.example.com, without scheme" in ended.stderr
+    assert b"did you mean us-west-2?" in ended.stderr
+    (site,) = load(tmp_path / "nearbucket.yaml").sites
+    assert site.hosts == ("dl.example.com", "dl.example.io")
+    assert {region: target.bucket for region, target in site.targets.items()} == {
+        "us-east-1": "downloads",
+        "us-west-2": "downloads-us-west-2",
+    }

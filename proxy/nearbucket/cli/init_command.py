@@ -6,15 +6,15 @@ import json
 import shlex
 import sys
 from pathlib import Path  # noqa: TC003  # typer reads it
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from nearbucket.cli.output import print_error
-from nearbucket.config.buckets import Bucket
 from nearbucket.config.file import DEFAULT_FILE, ConfigObject, load
 from nearbucket.config.json_schema.schema import json_schema
+from nearbucket.config.sites import Site
 from nearbucket.config.yaml_text.new_config import SCHEMA_FILE, FirstSite, first_config
 from nearbucket.errors import ConfigError
 
@@ -55,18 +55,24 @@ def init(
     """
     if output.exists():
         raise ConfigError(f"{output}: is there already; give another name with --output FILE")
+    schema = output.with_name(SCHEMA_FILE)
+    if output == schema:
+        raise ConfigError(f"{output}: is the name of the schema beside it; give another name")
     site = _site(bucket, region, host or [], target)
     text = first_config(site, str(output))
     # nothing is written that `serve` would refuse
     load(ConfigObject(str(output), text.encode(), ""), environ={})
-    schema = output.with_name(SCHEMA_FILE)
-    try:
-        output.write_text(text, encoding="utf-8")
-        schema.write_text(f"{json.dumps(json_schema(), indent=2)}\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{output}: {error.strerror}; give another name with --output") from None
+    _write(schema, f"{json.dumps(json_schema(), indent=2)}\n")
+    _write(output, text)
     typer.echo(f"{output}: written, with {schema} for editors; mode shadow redirects nothing yet")
     typer.echo(f"next: nearbucket check --config {shlex.quote(str(output))}")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}; give another place with --output") from None
 
 
 def _site(
@@ -75,58 +81,78 @@ def _site(
     """What the options say, and answers to questions about the rest.
 
     Raises:
-        ConfigError: An option is missing, and there is no terminal to ask at.
+        ConfigError: An option is wrong, or missing, and there is no terminal to ask at.
     """
     asks = sys.stdin.isatty()
     missing = [name for name, value in (("--bucket", bucket), ("--region", region)) if not value]
     if missing and not asks:
         raise ConfigError(f"{' and '.join(missing)}: missing; give them, or run it on a terminal")
-    for key, value in (("bucket", bucket), ("region", region)):
-        if value and (why := _why_not(**{key: value})):
-            raise ConfigError(f"--{key}: {why}")
+    for key, values in (("bucket", [bucket]), ("region", [region]), ("host", hosts)):
+        for value in values:
+            if value is not None:
+                _refuse(key, value)
     bucket = bucket or _asked("Bucket that has all objects", "bucket")
     region = region or _asked("Its AWS region", "region", "us-east-1")
     if not hosts and asks:
-        hosts = _listed(typer.prompt(_HOSTS, default="", show_default=False))
-    if targets is None:
-        answer = typer.prompt(_REGIONS, default="", show_default=False) if asks else ""
-        targets = [_asked_target(each, bucket) for each in _listed(answer)]
-    named = dict(_target(each, bucket) for each in targets)
-    return FirstSite(bucket, region, hosts or ["*"], {region: bucket, **named})
+        hosts = _asked_list(_HOSTS, "host")
+    if targets is not None:
+        named = _targets(targets, bucket)
+    else:
+        asked = dict.fromkeys(_asked_list(_REGIONS, "region") if asks else ())
+        named = {
+            each: _asked(f"Bucket for clients in {each}", "bucket", f"{bucket}-{each}")
+            for each in asked
+            if each != region
+        }
+    return FirstSite(bucket, region, [*dict.fromkeys(hosts)] or ["*"], {region: bucket, **named})
+
+
+def _targets(texts: Sequence[str], bucket: str) -> dict[str, str]:
+    """Bucket by region, of each ``REGION[=NAME]``."""
+    found: dict[str, str] = {}
+    for text in texts:
+        region, _, name = text.partition("=")
+        if region in found:
+            raise ConfigError(f"--target: {region} is given twice; give one bucket for a region")
+        found[region] = name or f"{bucket}-{region}"
+        for key, value in (("region", region), ("bucket", found[region])):
+            _refuse(key, value, "target")
+    return found
+
+
+def _refuse(key: str, value: str, option: str = "") -> None:
+    if why := _why_not(key, value):
+        raise ConfigError(f"--{option or key}: {why}")
 
 
 def _asked(question: str, key: str, default: str | None = None) -> str:
     """The answer to a question, which is put again until it can be the value of a setting."""
     while True:
-        answer: str = typer.prompt(question, default=default)
-        if not (why := _why_not(**{key: answer})):
+        answer: str = typer.prompt(question, default=default).strip()
+        if not (why := _why_not(key, answer)):
             return answer
         print_error(why)
 
 
-def _why_not(**setting: str) -> str:
-    """Why this cannot be the name or region of a bucket; empty if it can."""
+def _asked_list(question: str, key: str) -> list[str]:
+    """The same for values with commas between them; none if nothing is entered."""
+    while True:
+        answer: str = typer.prompt(question, default="", show_default=False)
+        values = [each.strip() for each in answer.split(",") if each.strip()]
+        if not (why := next(filter(None, (_why_not(key, each) for each in values)), "")):
+            return values
+        print_error(why)
+
+
+def _why_not(key: str, value: str) -> str:
+    """Why this cannot be the ``bucket``, ``region`` or ``host`` of a site; empty if it can."""
+    site: dict[str, Any] = {"origin": {"bucket": "downloads", "region": "us-east-1"}}
+    if key == "host":
+        site["hosts"] = [value]
+    else:
+        site["origin"][key] = value
     try:
-        Bucket.model_validate({"bucket": "downloads", "region": "us-east-1", **setting})
+        Site.model_validate(site)
     except ValidationError as error:
-        (value,) = setting.values()
         return f"{value!r} {error.errors()[0]['msg'].removeprefix('Value error, ')}"
     return ""
-
-
-def _asked_target(region: str, bucket: str) -> str:
-    if why := _why_not(region=region):
-        print_error(why)
-        region = _asked("AWS region", "region")
-    name = _asked(f"Bucket for clients in {region}", "bucket", f"{bucket}-{region}")
-    return f"{region}={name}"
-
-
-def _target(text: str, bucket: str) -> tuple[str, str]:
-    """Region and bucket of ``REGION[=NAME]``."""
-    region, _, name = text.partition("=")
-    return region, name or f"{bucket}-{region}"
-
-
-def _listed(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
