@@ -10,6 +10,7 @@ In reading order:
 * ``finding.py``: what a finding is.
 * ``region_check.py``: whether the list of prefixes has addresses in the regions of all targets.
 * ``exposure_check.py``: whether clients can forge their address, and who reaches the admin port.
+* ``certificate_check.py``: whether ``serve`` can use the files of ``listen.tls``.
 * ``drain_check.py``: whether a container needs a longer stop timeout than usual.
 * ``bucket_inspection.py``: the checks of one bucket.
 * ``replica_sample.py``: takes a sample of the objects that would be redirected, and compares the

@@ -55,6 +55,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check the configuration, and whether its buckets are as it says."""
+    from nearbucket.cli.check.certificate_check import certificate_findings  # noqa: PLC0415
     from nearbucket.cli.check.drain_check import drain_findings  # noqa: PLC0415
     from nearbucket.cli.check.exposure_check import exposure_findings  # noqa: PLC0415
     from nearbucket.cli.check.region_check import region_findings  # noqa: PLC0415
@@ -66,7 +67,7 @@ def check(
     print_failures(unreadable)
     named = f" --config {shlex.quote(str(config))}" if config else ""
     regions = region_findings(settings, named)
-    known = [*exposure_findings(settings), *regions]
+    known = [*certificate_findings(settings), *exposure_findings(settings), *regions]
     if not as_json:
         _print_configuration(settings, len(unreadable), {finding.place for finding in regions})
     drain = drain_findings(settings)

@@ -17,8 +17,8 @@ class Level(StrEnum):
 
 
 Subject = Literal[
-    "admin", "bucket", "bypass", "clients", "cors", "credentials", "drain", "front", "list",
-    "owner", "paths", "ranges", "region", "sample", "trust",
+    "admin", "bucket", "bypass", "certificate", "clients", "cors", "credentials", "drain", "front",
+    "list", "owner", "paths", "ranges", "region", "sample", "trust",
 ]  # fmt: skip
 """What a finding is about."""
 

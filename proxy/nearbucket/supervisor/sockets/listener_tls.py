@@ -57,10 +57,18 @@ class Certificate:
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
+
+    def passphrase() -> str:  # without it, OpenSSL would ask at the terminal
+        raise ConfigError(
+            f"listen.tls: {key} is encrypted; write a file with the key as it is, which openssl "
+            "pkey makes of it"
+        )
+
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, passphrase)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
-            f"listen.tls: {certificate} and {key} are not a certificate and its key: {error}"
+            f"listen.tls: {certificate} and {key} are not a certificate and its key: {error}; "
+            "write PEM files that belong together"
         ) from None
     return context

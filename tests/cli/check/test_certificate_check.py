@@ -1,0 +1,67 @@
+"""Findings about the files of ``listen.tls``: those with which ``serve`` would not start."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.cli.check.certificate_check import certificate_findings
+from nearbucket.config.settings import Settings
+from tests.certificates import RSA, Tls, make_certificate
+from tests.cli.conftest import SITE, write
+from tests.programs import program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+
+def found(tls: Tls | None) -> list[tuple[str, str, str]]:
+    findings = certificate_findings(
+        Settings.model_validate({"sites": [SITE], "listen": {"tls": tls}})
+    )
+    return [(finding.level, finding.text, finding.fix) for finding in findings]
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    return make_certificate(tmp_path, "dl.test", RSA)
+
+
+def test_a_certificate_and_its_key_are_one_good_finding(tls: Tls) -> None:
+    assert found(tls) == [("ok", f"{tls.key} belongs to {tls.certificate}", "")]
+    assert not found(None)
+
+
+def test_a_key_of_another_certificate_is_wrong(tls: Tls, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = make_certificate(tmp_path / "other", "dl.test", RSA)
+    ((level, text, fix),) = found(Tls(certificate=tls.certificate, key=other.key))
+    assert (level, fix) == ("wrong", "write PEM files that belong together")
+    assert "key values mismatch" in text
+
+
+def test_an_encrypted_key_is_wrong_and_nobody_is_asked_for_its_passphrase(tls: Tls) -> None:
+    secret = tls.key.with_name("secret.pem")
+    files = ["-in", str(tls.key), "-out", str(secret)]
+    encrypt = [program("openssl"), "rsa", "-aes128", "-passout", "pass:word", *files]
+    subprocess.run(encrypt, check=True, capture_output=True)
+    ((level, text, fix),) = found(Tls(certificate=tls.certificate, key=secret))
+    assert (level, text) == ("wrong", f"{secret} is encrypted")
+    assert "openssl pkey" in fix
+
+
+def test_a_file_that_cannot_be_read_is_left_to_those_that_name_it(tls: Tls, tmp_path: Path) -> None:
+    assert not found(Tls(certificate=tls.certificate, key=tmp_path / "none.pem"))
+    assert not found(Tls(certificate=tmp_path, key=tls.key))
+
+
+def test_check_ends_with_1_without_buckets_too(nearbucket: Run, tls: Tls, tmp_path: Path) -> None:
+    swapped = {"certificate": str(tls.key), "key": str(tls.certificate)}
+    config = write(tmp_path / "n.yaml", listen={"tls": swapped})
+    done = nearbucket("check", "--offline", "--config", config)
+    assert done.code == 1
+    assert "wrong: listen.tls: " in done.out
