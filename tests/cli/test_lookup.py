@@ -226,6 +226,18 @@ def test_lookup_counts_the_services_and_overrides_it_is_told(
     assert done.out == "10.1.2.3\teu-west-1\n198.51.100.7\tUNKNOWN\n"
 
 
+@pytest.mark.parametrize(
+    ("service", "hint"),
+    [("ec2", "did you mean EC2?"), ("NOPE", "it has "), ("", "it has ")],
+)
+def test_lookup_refuses_a_service_that_the_list_does_not_have(
+    nearbucket: Run, listed: str, service: str, hint: str
+) -> None:
+    code, out, err = nearbucket("lookup", "--ranges", listed, "--service", service, WEST)
+    assert (code, out) == (2, "")
+    assert f"--service: {service!r} is no label of the list; {hint}" in err
+
+
 @pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])
 def test_without_a_list_the_way_to_one_is_said(
     nearbucket: Run, command: str, tmp_path: Path

@@ -121,7 +121,7 @@ def _asked(live: str, query: ExplainQuery) -> dict[str, Any]:
     fields = [("ip", query.ip), ("path", query.target), ("method", query.method)]
     fields += [("host", query.host)] if query.host is not None else []
     fields += [("header", f"{name}: {value}") for name, value in query.headers.items()]
-    url = f"{base.rstrip('/')}/api/explain?{urlencode(fields)}"
+    url = f"{base.rstrip('/')}/api/explain?{urlencode(fields, errors='surrogateescape')}"
     opener = build_opener(ProxyHandler({}))  # the admin port is not behind a proxy
     try:
         with opener.open(url, timeout=_TIMEOUT) as answer:

@@ -101,10 +101,15 @@ def request_for(  # noqa: PLR0913  # one parameter for each part of a request
     ``ip`` is the client's address, whatever header carries it in production. If ``headers`` has
     that header or the origin secret, ``ip`` is the address of the socket's peer instead.
     """
-    fields = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
+    fields = {_bytes(name.lower()): _bytes(value) for name, value in (headers or {}).items()}
     if host is None:
         host = _first_host(engine)
-    fields.setdefault(b"host", host.encode())
+    fields.setdefault(b"host", _bytes(host))
     if engine.trust.reads.isdisjoint(fields):
         engine = engine.for_client()
     return engine, Request(method, target, fields, ip)
+
+
+def _bytes(text: str) -> bytes:
+    """As a client sends it; what an argument has instead of bytes that are not UTF-8, as those."""
+    return text.encode("utf-8", "surrogateescape")

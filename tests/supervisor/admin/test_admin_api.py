@@ -334,6 +334,18 @@ async def test_explain_says_what_it_needs(
     )
 
 
+@pytest.mark.parametrize("header", ["Cookie", ": a", ""])
+async def test_explain_refuses_a_header_without_name_or_colon(
+    client: TestClient[Any, Any], header: str
+) -> None:
+    query = {"ip": WEST, "path": "/a.tar.gz", "header": header}
+    answer = await client.get("/api/explain", params=query)
+    assert (answer.status, await answer.json()) == (
+        400,
+        {"errors": ["header= has the form Name: value"]},
+    )
+
+
 @pytest.mark.parametrize(
     ("query", "reason"),
     [

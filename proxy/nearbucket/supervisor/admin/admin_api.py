@@ -89,6 +89,8 @@ def application(view: SupervisorView, names: Collection[str] = ()) -> web.Applic
                 {"errors": ["give ip=, an address, and path=/..."]}, status=400
             )
         fields = [line.partition(":") for line in query.getall("header", [])]
+        if not all(colon and name.strip() for name, colon, _ in fields):
+            return web.json_response({"errors": ["header= has the form Name: value"]}, status=400)
         asked = ExplainQuery(
             query["ip"],
             path,
