@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 if TYPE_CHECKING:
     import socket
 
 LAST_REQUESTS = 0.25  # seconds for the requests of connections that are accepted already
+
+_log = logging.getLogger(__name__)
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether it is about more than a request that is no HTTP or too long, which gets 400."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log.addFilter(_is_fault)
 
 
 class AdminServer:
@@ -23,7 +35,7 @@ class AdminServer:
     def __init__(self, listener: socket.socket, application: web.Application) -> None:
         self.listener = listener
         self.address = listener.getsockname()[:2]
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, logger=_log)
         self._site: web.SockSite | None = None
 
     async def start(self) -> None:
