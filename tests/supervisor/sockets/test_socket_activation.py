@@ -47,5 +47,25 @@ def test_a_socket_that_fits_no_setting_is_named(text: str, *, listens: bool) -> 
             PassedSockets(chosen, environment(), copy)
 
 
+def test_a_second_socket_of_the_admin_port_is_refused_since_nobody_would_answer_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        chosen = settings(listen={"port": 1}, admin={"port": passed.getsockname()[1]})
+        first = 200  # numbers in a row that nothing has
+        for number in (first, first + 1):
+            os.dup2(passed.fileno(), number)
+        with pytest.raises(ConfigError, match=f"admin: socket {first + 1} of LISTEN_FDS is a sec"):
+            PassedSockets(chosen, environment() | {"LISTEN_FDS": "2"}, first)
+
+
+def test_what_is_no_socket_is_named() -> None:
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(ConfigError, match=f"number {reading} of LISTEN_FDS is no socket"):
+            PassedSockets(settings(), environment(), reading)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def test_variables_for_another_process_are_of_no_use() -> None:
     assert PassedSockets(settings(), environment(1), 3).public == []

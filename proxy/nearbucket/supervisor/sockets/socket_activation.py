@@ -45,10 +45,23 @@ class PassedSockets:
                 self._add(number, settings)
 
     def _add(self, number: int, settings: Settings) -> None:
-        passed = socket.socket(fileno=number)
+        try:
+            passed = socket.socket(fileno=number)
+        except OSError as error:
+            raise ConfigError(
+                f"listen: number {number} of LISTEN_FDS is no socket ({error.strerror}); pass "
+                "sockets alone, with ListenStream="
+            ) from None
         port = _port(passed)
         if port == settings.listen.port:
             self.public.append(passed)
+        elif port == settings.admin.port and self.admin:
+            for each in (passed, self.admin):
+                each.close()
+            raise ConfigError(
+                f"admin: socket {number} of LISTEN_FDS is a second one for port {port}, which "
+                "nobody would answer; pass one"
+            )
         elif port == settings.admin.port:
             self.admin = passed
         else:
