@@ -197,6 +197,16 @@ def test_what_is_left_out_is_named(compiled: Compile, site: Any, note: str) -> N
     assert note in " ".join(compiled.file("README.txt").split())
 
 
+def test_a_target_in_a_region_without_addresses_is_named_and_needs_attention(
+    compiled: Compile,
+) -> None:
+    targets = {"us-west-2": {"bucket": "west-downloads"}, "ap-south-2": {"bucket": "far-downloads"}}
+    done = compiled(*ACCEPTED, targets=targets)
+    assert done.code == 1
+    assert "targets.ap-south-2: the list of " in done.err
+    assert "us-west-2" not in done.err
+
+
 def test_json_has_the_same_facts(compiled: Compile) -> None:
     found = json.loads(compiled(*ACCEPTED, "--json").out)
     assert found["store_pairs"] == 4

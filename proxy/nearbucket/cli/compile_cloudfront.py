@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nearbucket.cli.output import (
+    NEEDS_ATTENTION,
     NO_RANGES,
     AsJson,
     Config,
     RangesFile,
+    print_error,
     print_json,
     print_table,
     ranges_for,
@@ -36,6 +38,7 @@ from nearbucket.edge_function.unkept_rules import (
     refuse_unsafe,
 )
 from nearbucket.errors import ConfigError, RangesError
+from nearbucket.supervisor.snapshot import regions_without_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -117,10 +120,19 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
     }
     if as_json:
         print_json({**facts, "files": sorted(files), "left_out": kept})
-        return
-    rows = [*((name, str(value)) for name, value in facts.items())]
-    rows += [("file", str(output / name)) for name in sorted(files)]
-    print_table(("fact", "value"), [*rows, *(("left out", text) for text in kept)])
+    else:
+        rows = [*((name, str(value)) for name, value in facts.items())]
+        rows += [("file", str(output / name)) for name in sorted(files)]
+        print_table(("fact", "value"), [*rows, *(("left out", text) for text in kept)])
+    labels = ", ".join(settings.regions.services)
+    without_prefixes = regions_without_prefixes(settings, document)
+    for key, advice in without_prefixes.items():
+        print_error(
+            f"{key}: the list of {document.date} has no {labels} address in this region: no client "
+            f"is redirected; {advice}"
+        )
+    if without_prefixes:
+        raise typer.Exit(NEEDS_ATTENTION)
 
 
 @contextmanager
