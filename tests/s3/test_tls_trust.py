@@ -118,6 +118,18 @@ async def test_a_server_that_nobody_vouches_for_is_said_to_be_not_trusted(tmp_pa
     assert f"{server.endpoint} is not trusted (self-signed certificate); SSL_CERT_FILE or" in said
 
 
+async def test_a_server_with_a_certificate_for_another_name_needs_another_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = make_certificate(tmp_path, "s3.example")
+    monkeypatch.setenv(trust.NAMES[0], str(tls.certificate))
+    async with ScriptedS3(tls=tls) as server:
+        said = await asked(server.endpoint.replace("127.0.0.1", "localhost"))
+    assert (
+        "(Hostname mismatch, certificate is not valid for 'localhost'); write an endpoint" in said
+    )
+
+
 async def test_a_server_that_speaks_no_tls_is_said_to_speak_none() -> None:
     async def rude(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -38,6 +38,9 @@ NAMES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE")
 
 REMEDY = f"{NAMES[0]} or {NAMES[1]} names the file of authorities to trust"
 
+_OTHER_NAME = {62, 64}
+"""``X509_V_ERR_HOSTNAME_MISMATCH`` and ``..._IP_ADDRESS_MISMATCH`` (OpenSSL's x509_vfy.h)."""
+
 
 def authorities() -> str | None:
     """The file of certificate authorities: the named one, or else the system's, if it has one.
@@ -78,8 +81,10 @@ def complaint(error: Exception) -> str:
     """Why a server could not be asked, as the end of a sentence that begins with its name."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
-        why = getattr(cause, "verify_message", "") or cause
-        return f"is not trusted ({why}); {REMEDY}"
+        stated = str(getattr(cause, "verify_message", "") or cause).rstrip(".")
+        is_other = getattr(cause, "verify_code", 0) in _OTHER_NAME
+        remedy = "write an endpoint with a name of its certificate" if is_other else REMEDY
+        return f"is not trusted ({stated}); {remedy}"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return f"speaks no TLS ({error.os_error}); is the endpoint http://, or its port another?"
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -261,6 +262,24 @@ def test_a_server_that_is_not_trusted_is_said_with_what_helps_and_nothing_else()
     assert (finding.about, finding.reached) == ("bucket", False)
     assert finding.text == "bucket bkt: SSL validation failed for https://u x"
     assert finding.fix == REMEDY
+
+
+async def test_a_server_without_tls_is_said_to_speak_none(unused_tcp_port: int) -> None:
+    async def rude(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    where = place(f"https://127.0.0.1:{unused_tcp_port}")
+    async with (
+        await asyncio.start_server(rude, "127.0.0.1", unused_tcp_port),
+        opened(where, attempts=1) as client,
+    ):
+        with pytest.raises(SSLError) as raised:
+            await client.head_bucket(Bucket="bkt")
+    finding = trouble(raised.value, where)
+    assert f"{where.entry.endpoint}/bkt speaks no TLS (" in finding.text
+    assert finding.fix == "is the endpoint http://, or its port another?"
 
 
 # CORS

@@ -17,8 +17,7 @@ from botocore.exceptions import (
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.s3.credentials import GIVE_KEYS, OR_CONFIGURE
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning
-from nearbucket.s3.tls_trust import REMEDY
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning, no_tls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,8 +167,8 @@ def trouble(error: Exception, location: BucketLocation) -> Finding:
     """The finding for an error that prevents the use of a bucket."""
     name = f"bucket {location.entry.bucket}"
     if isinstance(error, SSLError):
-        text = f"{name}: {error}"
-        return Finding(Level.WRONG, location.name, "bucket", text, REMEDY, reached=False)
+        text, _, fix = f"{name}: {no_tls(error)}".rpartition("; ")
+        return Finding(Level.WRONG, location.name, "bucket", text, fix, reached=False)
     if not_reached(error):
         text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
         fix = "check the endpoint, and the network from here"

@@ -26,7 +26,7 @@ from nearbucket.s3.credentials import GIVE_KEYS
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sigv4 import PAYER, Signer
-from nearbucket.s3.tls_trust import REMEDY, authorities, trusted
+from nearbucket.s3.tls_trust import REMEDY, authorities, complaint, trusted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -222,8 +222,16 @@ def meaning(error: Exception) -> str:
     if isinstance(error, NoCredentialsError):
         return f"no AWS credentials found; {GIVE_KEYS}"
     if isinstance(error, SSLError):
-        return f"{error}; {REMEDY}"
+        return no_tls(error)
     return str(error)
+
+
+def no_tls(error: SSLError) -> str:
+    """The server, what is wrong with its TLS, and behind a semicolon what helps."""
+    cause = error.kwargs.get("error")
+    if isinstance(cause, OSError):  # one of aiohttp
+        return f"{error.kwargs['endpoint_url']} {complaint(cause)}"
+    return f"{error}; {REMEDY}"
 
 
 def is_unreachable(error: Exception) -> bool:
