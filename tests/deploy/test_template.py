@@ -174,6 +174,8 @@ def test_streamed_bytes_go_through_a_gateway_endpoint() -> None:
         ({"OriginBucketDomain": ""}, 1),
         ({**REDIRECT, "OriginBucketDomain": ""}, 1),
         ({"ConfigurationObject": ""}, 1),
+        ({"Aliases": ""}, 1),
+        ({**REDIRECT, "CachedAliases": ""}, 1),
     ],
     ids=str,
 )
@@ -181,6 +183,27 @@ def test_parameters_that_belong_together_are_asked_for(
     parameters: dict[str, str], refusals: int
 ) -> None:
     assert len(stack(**parameters).refused()) == refusals
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "accepted"),
+    [
+        ("Image", "registry.example.com/nearbucket:1.2", True),
+        ("Image", "registry.example.com:5000/latest@sha256:" + 64 * "0", True),
+        ("Image", "registry.example.com/nearbucket:latest-1", True),
+        ("Image", "registry.example.com/nearbucket:latest", False),
+        ("Image", "registry.example.com:5000/nearbucket", False),
+        ("RedirectablePath1", "*.tar.*z*", True),
+        ("RedirectablePath1", "", False),
+        ("RedirectablePath2", "", True),
+        ("RedirectablePath3", "*.{zip,iso}", False),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_before_anything_is_made(
+    parameter: str, value: str, *, accepted: bool
+) -> None:
+    pattern = read_template(TEMPLATE)["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is accepted
 
 
 # ---- the tasks
@@ -460,6 +483,11 @@ def test_cloudfront_reads_the_origin_only_for_the_named_distributions() -> None:
     assert found["Principal"] == {"Service": "cloudfront.amazonaws.com"}
     assert found["Condition"] == {"StringEquals": {"aws:SourceArn": [arn]}}
     assert "s3:ListBucket" in found["Action"]  # else a missing object is a 403
+
+
+def test_targets_without_the_first_one_are_refused() -> None:
+    assert Stack(BUCKET, BucketName="downloads", Target2="europe").refused()
+    assert not Stack(BUCKET, BucketName="downloads", Target1="west", Target2="europe").refused()
 
 
 def test_an_origin_replicates_to_each_target_with_a_role_of_its_own() -> None:
