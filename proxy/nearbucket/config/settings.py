@@ -28,6 +28,7 @@ from nearbucket.config.value_types import (
     nearest,
     network,
     switch,
+    without_secrets,
 )
 
 AWS_LIST = "https://ip-ranges.amazonaws.com/ip-ranges.json"
@@ -163,6 +164,13 @@ class Regions(Section):
     def _url_or_file(cls, value: str) -> str:
         if "://" in value and not value.startswith(("https://", "http://")):
             raise ValueError("is neither an http(s) URL nor a file; write https://… or a path")
+        try:
+            url = urlsplit(without_secrets(value))  # a password may hold a slash
+            has_host = "://" not in value or (bool(url.hostname) and url.port != 0)
+        except ValueError:  # brackets, or a port that is none
+            has_host = False
+        if not has_host:
+            raise ValueError("is a URL without a usable host and port; write https://host/path")
         return value
 
     @field_validator("overrides")
