@@ -245,6 +245,17 @@ def test_ranges_update_without_network_says_that_the_built_in_list_is_used(
     assert re.search(r"\); the built-in list of \d{4}-\d\d-\d\d stays in use\n$", err)
 
 
+def test_ranges_update_ends_with_2_when_the_list_cannot_be_kept(
+    nearbucket: Run, source: Source
+) -> None:
+    source.put(a_list(5))
+    source.cache.parent.write_bytes(b"a file where the folder belongs")
+    code, out, err = nearbucket("ranges", "update", "--config", source.config)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"nearbucket: regions.cache: {source.cache} cannot be written: ")
+    assert str(source.path) not in err
+
+
 def test_ranges_update_shows_no_password(
     nearbucket: Run, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.config.settings import Regions
+from nearbucket.errors import ConfigError
 from nearbucket.regions.feed import RangesFeed, update
 from nearbucket.regions.list_guard import RefreshResult
 from tests.ranges_lists import document, row
@@ -214,6 +215,5 @@ async def test_the_command_keeps_the_list_on_disk(settings: Regions, put: Put) -
 async def test_the_command_fails_when_the_disk_takes_no_copy(settings: Regions, put: Put) -> None:
     put(listed(1))
     settings.cache.parent.write_bytes(b"a file where the folder belongs")
-    done = await update(settings)
-    assert done.result is RefreshResult.FAILED
-    assert done.problem.startswith("regions.cache: ")
+    with pytest.raises(ConfigError, match=r"regions.cache: .* cannot be written: .*; write the"):
+        await update(settings)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Never
 
-from nearbucket.errors import RangesError
+from nearbucket.errors import ConfigError, RangesError
 from nearbucket.event_loop import in_background
 from nearbucket.regions.built_in_list import built_in_list
 from nearbucket.regions.ip_ranges import Ranges, read_ranges
@@ -218,7 +218,7 @@ class RangesFeed:
                     "set another file",
                     error,
                 )
-            self.cache_problem = str(error)
+            self.cache_problem = error.strerror or str(error)
             return False
         self.cache_problem = ""
         return True
@@ -265,6 +265,9 @@ async def update(
         force: Accept a list that would be held back; a running feed that finds it on disk then
             accepts it as confirmed.
         patience: Seconds that the download may take in all.
+
+    Raises:
+        ConfigError: The list is good, but cannot be kept.
     """
     used = use or RangesUse.of_section(settings)
     feed = RangesFeed(settings, lambda _: None, use=lambda: used, patience=patience)
@@ -273,7 +276,8 @@ async def update(
         feed.adopt(stored)
     result = await feed.refresh(force=force)
     if result.good and feed.cache_problem:
-        return RangesUpdate(
-            RefreshResult.FAILED, feed.current, f"regions.cache: {feed.cache_problem}"
+        raise ConfigError(
+            f"regions.cache: {settings.cache} cannot be written: {feed.cache_problem}; write the "
+            "path of a file in a folder that this user can write to"
         )
     return RangesUpdate(result, feed.current, feed.problem)
