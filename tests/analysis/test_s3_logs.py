@@ -12,7 +12,7 @@ from nearbucket.analysis.reading import s3_logs
 from nearbucket.analysis.reading.s3_logs import S3Logs
 from nearbucket.analysis.reading.sources import ALWAYS, LogSource, Period
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, OriginError
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
 @pytest.mark.parametrize(
     ("prefix", "says"),
-    [("typo/", "s3://cdn-logs/typo/: no object has a key that begins so$"), ("*.gz", "patterns")],
+    [("typo/", "s3://cdn-logs/typo/: no object's key begins with this$"), ("*.gz", "patterns")],
 )
 def test_a_prefix_of_nothing_is_an_error(
     scripted: Callable[..., Any], prefix: str, says: str
@@ -111,7 +111,8 @@ def test_a_prefix_of_nothing_is_an_error(
 def test_objects_of_other_hours_are_no_error_and_the_first_and_last_are_known(
     scripted: Callable[..., Any],
 ) -> None:
-    names = [f"E1EXAMPLE.2026-11-02-0{hour}.abcd.log" for hour in range(3)]
+    hours = ("E1EXAMPLE", 1), ("E1EXAMPLE", 2), ("E2EXAMPLE", 0), ("E2EXAMPLE", 1)
+    names = [f"{owner}.2026-11-02-0{hour}.abcd.log" for owner, hour in hours]
     object_ = LISTING[LISTING.index(b"<Contents>") : LISTING.index(b"</ListBucketResult>")]
     listed = b"".join(object_.replace(b"a.log", name.encode()) for name in names)
     page = Say(reply("200 OK", LISTING.replace(object_, listed), "Content-Type: application/xml"))
@@ -119,9 +120,24 @@ def test_objects_of_other_hours_are_no_error_and_the_first_and_last_are_known(
 
     def outside(logs: S3Logs) -> list[str]:
         assert logs.sources("s3://cdn-logs/cf/", later) == []
-        return [each.name.rpartition("/")[2] for each in logs.outside]
+        return sorted(each.name.rpartition("/")[2] for each in logs.outside)
 
-    assert scripted(outside, page, page) == [names[0], names[2]]
+    assert scripted(outside, page, page) == [names[1], names[2]]
+
+
+def test_a_prefix_with_nothing_but_a_marker_is_no_error(scripted: Callable[..., Any]) -> None:
+    marker = LISTING.replace(b"a.log", b"").replace(b"<Size>30</Size>", b"<Size>0</Size>")
+    page = Say(reply("200 OK", marker, "Content-Type: application/xml"))
+    assert scripted(lambda logs: logs.sources("s3://cdn-logs/cf/", ALWAYS), page, page) == []
+
+
+def test_a_server_that_says_nothing_is_given_up_soon(
+    scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_logs, "_FIRST_SECONDS", 0.3)
+    silent = Say(b"", then="hang")
+    with pytest.raises(OriginError, match="s3://cdn-logs: "):
+        scripted(lambda logs: logs.sources("s3://cdn-logs/cf/", ALWAYS), silent, silent)
 
 
 def test_a_profile_that_is_not_there_is_an_error_of_one_line(

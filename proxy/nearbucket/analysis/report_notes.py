@@ -66,12 +66,13 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         recommendation: The recommended policy, or why there is none; None if it was not asked for.
         own: The configuration, if one was given.
     """
-    none: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = tuple(_own_costs(what_if.saving_usd_month))
     best: Recommendation | WhatIf = what_if
     if isinstance(recommendation, NothingRecommended):
-        none = (f"No policy is recommended: {recommendation.why}.",)
+        chosen = (f"No policy is recommended: {recommendation.why}.",)
     elif recommendation is not None:
         best = recommendation
+        chosen = tuple(_own_costs(recommendation.saving_usd_month))
     removed, saving = best.bytes_month, best.saving_usd_month
     total = sum(usage.gb.values())
     left = max(0.0, total - removed / GB)
@@ -88,8 +89,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         *_empty_days(scope, counts),
         *_too_short(scope),
         *plan,
-        *none,
-        *_own_costs(saving),
+        *chosen,
         *volume,
         *_less_than_a_fortnight(scope),
         *_gaps(counts, own),
@@ -235,7 +235,7 @@ def _less_than_a_fortnight(scope: Scope) -> Iterator[str]:
 
 
 def _own_costs(saving: float) -> Iterator[str]:
-    """On what a saving is not yet free of."""
+    """That the cost of running nearbucket is not subtracted."""
     if saving <= 0:
         return
     more = ", more than this policy saves" if saving < _OWN_USD else ""

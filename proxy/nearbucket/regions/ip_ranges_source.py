@@ -72,7 +72,10 @@ class RangesCache:
         """
         path = _expanded(self._path)
         document, changed = _read(path), path.stat().st_mtime
-        ranges = self._prepared(path, document) or read_ranges(document)
+        ranges = self._prepared(path, document)
+        if ranges is None:
+            ranges = read_ranges(document)
+            self._prepare(path, document, ranges)  # of another version, for example
         try:
             meta = json.loads(_beside(path, "meta").read_bytes())
             source, token, mark = without_secrets(meta["source"]), meta["token"], meta["mark"]
@@ -92,6 +95,11 @@ class RangesCache:
         except (OSError, RangesError):
             return None
 
+    @staticmethod
+    def _prepare(path: Path, document: bytes, ranges: Ranges) -> None:
+        with suppress(OSError):  # without it the copy is read more slowly
+            _replace(_beside(path, "prepared"), prepare_beside(document, ranges))
+
     def confirms(self, ranges: Ranges) -> bool:
         """Whether the copy is this list, and was written by ``ranges update --force``."""
         try:
@@ -108,8 +116,7 @@ class RangesCache:
         _replace(path, body)
         meta = {"source": self._source, "token": ranges.token, "mark": mark, "forced": forced}
         _replace(_beside(path, "meta"), json.dumps(meta).encode())
-        with suppress(OSError):  # without it the copy is read more slowly
-            _replace(_beside(path, "prepared"), prepare_beside(body, ranges))
+        self._prepare(path, body, ranges)
 
     def touch(self, now: float) -> None:
         """Set the time at which the source last confirmed the copy; raises OSError."""

@@ -1,4 +1,4 @@
-"""A list in a form that is read in a fifth of the time that AWS's document takes.
+"""A list in a form that is read in a quarter of the time that AWS's document takes.
 
 It is JSON with a column for each field of the rows. Nothing in it is checked again, so it is only
 for files whose document was checked: that of the built-in list, which ``make ranges`` writes with
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SEAL = 32  # bytes of SHA-256
+_FORM = 1
+"""Number of the form, to be raised with it and with what ``read_ranges`` takes for a list."""
 
 
 def prepare(ranges: Ranges) -> bytes:
@@ -67,7 +69,7 @@ def read_beside(document: bytes, kept: bytes) -> Ranges | None:
 
 
 def _seal(document: bytes, prepared: bytes) -> bytes:
-    found = hashlib.sha256(__version__.encode())
+    found = hashlib.sha256(f"{__version__} {_FORM}".encode())
     found.update(document)
     found.update(prepared)
     return found.digest()

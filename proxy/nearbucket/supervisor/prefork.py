@@ -68,7 +68,7 @@ class PreforkedWorkers(NamedTuple):
 def launch(snapshot: Snapshot, *, take_over: bool = False) -> PreforkedWorkers:
     """Bind the public port, or get it from another process, and fork the workers.
 
-    They decide by the snapshot, whose table they share with this process until another one comes.
+    They decide by the snapshot, whose table they share with this process, once that has started.
 
     Must be called before there are threads or an event loop, and with the garbage collector off: it
     is on in the workers.

@@ -89,6 +89,25 @@ def test_sigterm_leaves_no_temporary_files(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+_AS_FIRST_PROCESS = """
+import os, signal, sys
+from pathlib import Path
+from nearbucket.cli.analyze.analyze_run import _removed_at_sigterm
+os.kill = lambda *_: None  # the kernel drops what the first process of a container sends itself
+with _removed_at_sigterm(Path(sys.argv[1])):
+    signal.raise_signal(signal.SIGTERM)
+    sys.exit(0)
+"""
+
+
+def test_sigterm_ends_the_first_process_of_a_container_too(tmp_path: Path) -> None:
+    folder = tmp_path / "nearbucket-analyze"
+    folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", _AS_FIRST_PROCESS, folder], check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert not folder.exists()
+
+
 def _handles_sigterm(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text("ascii")
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))

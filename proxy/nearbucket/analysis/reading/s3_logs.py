@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from nearbucket.analysis.reading.log_blocks import open_file
-from nearbucket.analysis.reading.sources import LogSource
+from nearbucket.analysis.reading.sources import LogSource, hour_of
 from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.errors import ConfigError
 from nearbucket.s3.error_codes import ErrorKind
@@ -24,7 +24,7 @@ from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
 from nearbucket.s3.sdk.sdk_client import FAULTS, kind_of, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from nearbucket.analysis.reading.sources import Period
     from nearbucket.s3.bucket_location import BucketLocation
@@ -75,7 +75,7 @@ class S3Logs:
         """The files below a URL that may have requests of a period, in order.
 
         Raises:
-            ProxyError: The bucket cannot be listed, or no key begins so.
+            ProxyError: The bucket cannot be listed, or no object's key begins with it.
         """
         bucket, _, prefix = url.removeprefix(S3_SCHEME).partition("/")
         found: list[LogSource] = self.wait(self._listed(bucket, prefix, period))
@@ -98,17 +98,19 @@ class S3Logs:
             raise ambient_error(error, location) from error
         found: list[LogSource] = []
         outside: list[LogSource] = []
+        is_there = False
         async for page in pages_of(client, location, ambient_error, Prefix=prefix):
             for each in objects_of(page, location):
+                is_there = True
                 source = LogSource(f"{S3_SCHEME}{bucket}/{each.key}", each.size, each.etag)
                 if each.size and period.may_hold(source.name):
                     found.append(source)
                 elif each.size:
-                    outside[1:] = [source]
-        if not found and not outside:
+                    outside = _first_and_last([*outside, source])
+        if not is_there:
             hint = "; patterns are for local files only" if _PATTERN.search(prefix) else ""
             raise ConfigError(
-                f"{S3_SCHEME}{bucket}/{prefix}: no object has a key that begins so{hint}"
+                f"{S3_SCHEME}{bucket}/{prefix}: no object's key begins with this{hint}"
             )
         self.outside += outside
         return found
@@ -138,13 +140,24 @@ class S3Logs:
         return found["Body"]
 
 
+def _first_and_last(sources: Sequence[LogSource]) -> list[LogSource]:
+    """The files with the first and the last hour in their names."""
+    hours = {each: found.hour for each in sources if (found := hour_of(each.name))}
+    return list({min(hours, key=hours.__getitem__), max(hours, key=hours.__getitem__)})
+
+
 async def _reach(location: BucketLocation, prefix: str) -> None:
-    """Ask for the first object of a listing; a server that is busy is there.
+    """Ask for the first object of a listing; a server that answers that it is busy is reached.
 
     Raises:
         ClientError, BotoCoreError: There is no answer within ten seconds, or it is another error.
     """
-    async with opened(location, attempts=_FIRST_ATTEMPTS, connect_seconds=_FIRST_SECONDS) as client:
+    async with opened(
+        location,
+        attempts=_FIRST_ATTEMPTS,
+        connect_seconds=_FIRST_SECONDS,
+        read_seconds=_FIRST_SECONDS,
+    ) as client:
         try:
             await client.list_objects_v2(**location.arguments(), Prefix=prefix, MaxKeys=1)
         except FAULTS as error:

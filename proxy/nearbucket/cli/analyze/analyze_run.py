@@ -258,6 +258,7 @@ def _removed_at_sigterm(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+        os._exit(128 + number)  # the first process of a container cannot kill itself
 
     before = signal.signal(signal.SIGTERM, end)
     try:

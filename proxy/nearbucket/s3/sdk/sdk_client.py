@@ -22,7 +22,7 @@ from botocore.exceptions import (
 
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, OriginError, ProxyError
-from nearbucket.s3.credentials import GIVE_KEYS
+from nearbucket.s3.credentials import GIVE_KEYS, OR_CONFIGURE
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sigv4 import PAYER, Signer
@@ -243,6 +243,8 @@ def is_unreachable(error: Exception) -> bool:
 def as_ours(error: Exception, location: BucketLocation) -> ProxyError:
     """The error of ours for a bucket that cannot be used: ``OriginError`` if S3 is at fault."""
     text = f"{location.name}: bucket {location}: {meaning(error)}"
+    if isinstance(error, NoCredentialsError):
+        text += f", {OR_CONFIGURE}"
     if location.owner and kind_of(error) is ErrorKind.NOT_ALLOWED:
         text += f", and if the bucket is not of account {location.owner}, correct expected_owner"
     if isinstance(error, SSLError):

@@ -204,8 +204,10 @@ async def _run(given: Inherited, snapshot: Snapshot | None) -> int:
     """Run a worker until the supervisor sends ``Drain`` or is gone; the exit code."""
     listeners = {slot: _listener(number) for slot, number in enumerate(given.listeners)}
     channel = await Channel.over(socket.socket(fileno=given.channel))
-    first = snapshot or await channel.receive()
-    if not isinstance(first, Snapshot):
+    # a forked worker, too, waits for the supervisor, which may end at its own start
+    message = await channel.receive()
+    first = message if isinstance(message, Snapshot) else snapshot
+    if message is None or first is None:
         return 0
     logging.getLogger().setLevel(first.settings.log.level.upper())
     credentials = _CredentialsClient(channel)
@@ -222,6 +224,8 @@ async def _run(given: Inherited, snapshot: Snapshot | None) -> int:
     gc.freeze()
     gc.set_threshold(700, 10, 100)
     handler = _MessageHandler(channel, worker, credentials)
+    if message is not first:
+        handler.handle_message(message)
     channel.send(Ready())
     beating = asyncio.create_task(_send_heartbeats(channel))
     while handler.handle_message(await channel.receive()):
