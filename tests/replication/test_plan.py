@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -67,6 +68,19 @@ def test_buckets_that_are_copied_to_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match=says):
         plan(more, two, one)
     assert [step.site for step in plan(more, two, one, sites=["a", "c"])] == ["c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "steps"), [(["eu/*"], 2), (["eu/*", "us/old/*"], None), (["*.iso"], None)]
+)
+def test_buckets_that_are_copied_to_each_other_in_folders_of_their_own_are_not_refused(
+    paths: list[str], steps: int | None
+) -> None:
+    west = {**WEST, "region": "us-west-2"}
+    one = {"targets": {"us-west-2": WEST}, "redirect": {"paths": ["us/*"]}}
+    two = {"origin": west, "targets": {"us-east-1": {**ORIGIN}}, "redirect": {"paths": paths}}
+    with nullcontext() if steps else pytest.raises(ConfigError):
+        assert len(plan({**one, "hosts": ["a"]}, {**two, "hosts": ["b"]})) == steps
 
 
 def test_site_and_region_narrow_the_choice() -> None:

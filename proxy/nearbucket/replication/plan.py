@@ -7,10 +7,11 @@ bucket.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
-from nearbucket.policy.selection import chooser
+from nearbucket.policy.selection import chooser, key_prefixes
 from nearbucket.s3.bucket_location import BucketLocation, origin_of, origins_of, target_of
 from nearbucket.s3.unreadable import Unreadable
 
@@ -31,6 +32,7 @@ class SyncStep:
         origin: The bucket to copy from.
         target: The bucket to copy to.
         chosen: Whether the site's policy would redirect to an object of this key and size.
+        prefixes: With which of these the keys of such objects begin.
         barriers: What keeps the site's clients from reading a copy.
     """
 
@@ -39,6 +41,7 @@ class SyncStep:
     origin: BucketLocation
     target: BucketLocation
     chosen: Callable[[str, int], bool]
+    prefixes: Sequence[str]
     barriers: frozenset[Unreadable]
 
 
@@ -89,10 +92,12 @@ def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
         found.setdefault(location, []).append(region)
     signed = {Unreadable.KMS} if site.redirect.presign else set()
     barriers = frozenset(Unreadable) - signed
+    prefixes = key_prefixes(site.redirect.paths)
     for target, names in found.items():
         origin = origin_of(site)
         if not target.is_at(origin):
-            yield SyncStep(site.name, tuple(names), origin, target, chooser(site), barriers)
+            which = chooser(site)
+            yield SyncStep(site.name, tuple(names), origin, target, which, prefixes, barriers)
 
 
 def _in_order(steps: Sequence[SyncStep]) -> list[SyncStep]:
@@ -112,8 +117,14 @@ def _in_order(steps: Sequence[SyncStep]) -> list[SyncStep]:
 
 
 def _fills(one: SyncStep, other: SyncStep) -> bool:
-    """Whether one step writes to the origin of the other."""
+    """Whether one step writes objects that the other copies from there."""
+    if one.target.is_at(other.origin):
+        return any(_overlap(*pair) for pair in product(one.prefixes, other.prefixes))
     return one.target.overlaps(other.origin)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _circle(steps: Sequence[SyncStep]) -> ConfigError:
@@ -127,8 +138,9 @@ def _circle(steps: Sequence[SyncStep]) -> ConfigError:
         step = source_of(step)
     return ConfigError(
         f"{step.target.name} and {source_of(step).target.name}: {step.target} and {step.origin} "
-        "are copied to each other, so an older object could replace a newer one; with --site, copy "
-        "only from the bucket that objects are uploaded to"
+        "are copied to each other, so an older object could replace a newer one; let both sites' "
+        "redirect.paths begin with folders of their own, or with --site copy only from the bucket "
+        "that objects are uploaded to"
     )
 
 
