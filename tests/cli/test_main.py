@@ -140,8 +140,8 @@ def test_a_missing_configuration_file_ends_with_2_and_is_named(
     code, out, err = nearbucket(*command.split(), "--config", "gone.yaml")
     assert (code, out) == (2, "")
     assert err == (
-        "nearbucket: gone.yaml: No such file or directory; name a file that can be read; "
-        "`nearbucket init` writes one\n"
+        "nearbucket: gone.yaml: No such file or directory; name another file "
+        "(`nearbucket init` writes one)\n"
     )
 
 

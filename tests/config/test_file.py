@@ -171,9 +171,7 @@ def test_secrets_come_from_files_and_the_environment_and_are_masked(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="name a file that can be read; `nearbucket init` writes one"
-    ):
+    with pytest.raises(ConfigError, match="name another file \\(`nearbucket init` writes one\\)"):
         load(tmp_path / "none.yaml", {})
 
 

@@ -151,7 +151,7 @@ def _read(path: ConfigFile | None) -> YamlDocument:
         document = read_yaml(data.decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError(
-            f"{path}: {error.strerror}; name a file that can be read; `nearbucket init` writes one"
+            f"{path}: {error.strerror}; name another file (`nearbucket init` writes one)"
         ) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
