@@ -1,6 +1,6 @@
 """Dashboard and alerts in ``deploy/`` agree with the product: metrics, labels, values.
 
-Nothing is started here; ``e2e/test_compose.py`` shows that Prometheus and Grafana accept the files.
+Nothing is started here; ``e2e/compose`` shows that Prometheus and Grafana accept the files.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ NO_MODULES = {"html", "json", "md", "py", "service", "socket", "toml", "yaml", "
 OTHER_MEANINGS = {
     "pyproject.toml": "the folder of the sources",
     "tests/mutants/running.py": "the folder of the sources",
-    "tests/e2e/test_compose.py": "a service of docker-compose.yml",
+    "tests/e2e/compose/project.py": "a service of docker-compose.yml",
+    "tests/e2e/compose/test_services.py": "a service of docker-compose.yml",
     "bench/lib/origin.py": "the prefix of nginx's proxy_temp_path",
     "bench/lib/policies.py": "the prefix of nginx's proxy_temp_path",
     "bench/streaming/configs.py": "the prefix of nginx's proxy_temp_path",
