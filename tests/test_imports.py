@@ -1,7 +1,7 @@
 """The import table: floors of folders. An import may point down or stay in its folder.
 
 And the names: no two modules and no two public classes share one. And classes: they are made of
-others, and inherit from none of them.
+others, and inherit from none of them. And lengths: no file is too long to be one thing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SOURCE = Path(nearbucket.__path__[0])
 PACKAGE = nearbucket.__name__
+ROOT = Path(__file__).parent.parent
+BESIDE = ("tests", "bench", "docs", "deploy")
+"""Folders with code that is not the package's."""
 
 FLOORS = (
     ("__main__",),
@@ -205,12 +208,22 @@ def test_deciding_does_no_io(name: str) -> None:
     assert not any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(tree))
 
 
+def length(path: Path) -> int:
+    """The lines of a file."""
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
 def test_no_file_is_long() -> None:
-    lines = {
-        name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()
-    }
+    lines = {name: length(path) for name, path in FILES.items()}
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
     assert median(lines.values()) < MEDIAN
+
+
+@pytest.mark.parametrize("folder", BESIDE)
+def test_no_file_beside_the_package_is_long(folder: str) -> None:
+    lines = {str(path.relative_to(ROOT)): length(path) for path in (ROOT / folder).rglob("*.py")}
+    assert len(lines) > 1
+    assert {name: count for name, count in lines.items() if count > LONGEST} == {}
 
 
 def shared(named: Iterable[tuple[str, str]]) -> Names:
