@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from nearbucket.analysis.answers import Recommendation
-from nearbucket.analysis.policies.recommendation import NothingRecommended, recommend
 from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import usual_policy, what_if
+from nearbucket.analysis.recommending.recommendation import NothingRecommended, recommend
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Settings
 from nearbucket.pricing.tariff import tariff

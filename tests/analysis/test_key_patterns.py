@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from nearbucket.analysis.policies.key_patterns import (
+from nearbucket.analysis.recommending.key_patterns import (
     KeyGroup,
     KeyGrouping,
     coverage,

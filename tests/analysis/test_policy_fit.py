@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.analysis.policies.policy_evidence import weakness
-from nearbucket.analysis.policies.policy_facts import Slot
-from nearbucket.analysis.policies.policy_fit import FittedPolicy, Worth
+from nearbucket.analysis.recommending.policy_evidence import weakness
+from nearbucket.analysis.recommending.policy_facts import Slot
+from nearbucket.analysis.recommending.policy_fit import FittedPolicy, Worth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from nearbucket.analysis.policies.recommendation import NothingRecommended
 from nearbucket.analysis.policies.what_if import what_if
+from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Settings
 from nearbucket.policy.rules import SitePolicy

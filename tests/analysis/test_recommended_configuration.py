@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from nearbucket.analysis.policies.recommendation import NothingRecommended
+from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.cli import main as cli
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Settings

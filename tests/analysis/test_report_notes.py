@@ -20,7 +20,7 @@ from nearbucket.analysis.answers import (
     Scope,
     WhatIf,
 )
-from nearbucket.analysis.policies.recommendation import NothingRecommended
+from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.analysis.report_notes import _OWN_USD, report_notes
 from nearbucket.config.prices import GB, Prices
 from nearbucket.pricing.bill import Usage

@@ -13,7 +13,8 @@ In reading order:
 * ``reading/``: finds and reads the files, in every format.
 * ``reducing/``: reduces each file to sums.
 * ``counting/``: adds up the sums of all files, here or on Spark, and answers from them.
-* ``policies/``: what policies would redirect and save, and the one that is recommended.
+* ``policies/``: what policies would redirect and save.
+* ``recommending/``: the policy that saves most.
 * ``report_building.py``: makes a report of the counts: bill, what-ifs, recommendation, notes.
 * ``report_notes.py``: the sentences that a reader of a report must see first.
 * ``report/``: shows a report on a terminal, as JSON, or as a page for a browser.

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import BillEstimate, Recommendation, Report
-from nearbucket.analysis.policies.recommendation import NothingRecommended, recommend
 from nearbucket.analysis.policies.traffic_tables import TrafficTables
 from nearbucket.analysis.policies.what_if import usual_policy, what_if_and_next_regions
 from nearbucket.analysis.reading.formats import S3_LOG
+from nearbucket.analysis.recommending.recommendation import NothingRecommended, recommend
 from nearbucket.analysis.report_notes import redirected_requests, report_notes
 from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import Usage, bill

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
 from nearbucket.analysis.policies.policy_text import days_text, percent
-from nearbucket.analysis.policies.recommendation import NothingRecommended
 from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
+from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB

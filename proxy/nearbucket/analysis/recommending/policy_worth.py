@@ -8,16 +8,16 @@ from math import ceil, log2
 from operator import sub
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.policies.key_patterns import coverage, patterns_for
-from nearbucket.analysis.policies.policy_fit import Worth
+from nearbucket.analysis.recommending.key_patterns import coverage, patterns_for
+from nearbucket.analysis.recommending.policy_fit import Worth
 from nearbucket.config.prices import GB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from nearbucket.analysis.policies.month_effect import MonthBill
-    from nearbucket.analysis.policies.policy_facts import PolicyFacts, Slot, Source
-    from nearbucket.analysis.policies.policy_fit import FittedPolicy
+    from nearbucket.analysis.recommending.policy_facts import PolicyFacts, Slot, Source
+    from nearbucket.analysis.recommending.policy_fit import FittedPolicy
     from nearbucket.config.sites import Site
 
 _LEAST_USD, _LEAST_SHARE = 5.0, 0.005

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from nearbucket.analysis.policies.policy_facts import Slot
+    from nearbucket.analysis.recommending.policy_facts import Slot
 
 _MOST_PATTERNS = 8
 _ROUNDS = 6

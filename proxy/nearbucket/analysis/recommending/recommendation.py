@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import Recommendation
-from nearbucket.analysis.policies.key_patterns import first_match
-from nearbucket.analysis.policies.policy_evidence import doubt, fit_with_evidence
-from nearbucket.analysis.policies.policy_facts import policy_facts
 from nearbucket.analysis.policies.policy_text import days_text
-from nearbucket.analysis.policies.policy_worth import Valuation
-from nearbucket.analysis.policies.recommended_config import (
+from nearbucket.analysis.policies.what_if import PolicyForecast, month_bill
+from nearbucket.analysis.recommending.key_patterns import first_match
+from nearbucket.analysis.recommending.policy_evidence import doubt, fit_with_evidence
+from nearbucket.analysis.recommending.policy_facts import policy_facts
+from nearbucket.analysis.recommending.policy_worth import Valuation
+from nearbucket.analysis.recommending.recommended_config import (
     base_settings,
     in_shadow_mode,
     possible_regions,
@@ -24,15 +25,14 @@ from nearbucket.analysis.policies.recommended_config import (
     recommended_yaml,
     with_hosts,
 )
-from nearbucket.analysis.policies.recommended_lines import RecommendationReasons
-from nearbucket.analysis.policies.what_if import PolicyForecast, month_bill
+from nearbucket.analysis.recommending.recommended_lines import RecommendationReasons
 from nearbucket.config.settings import ClientAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nearbucket.analysis.policies.policy_fit import FittedPolicy
     from nearbucket.analysis.policies.traffic_tables import TrafficTables
+    from nearbucket.analysis.recommending.policy_fit import FittedPolicy
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
     from nearbucket.pricing.bill import Usage

@@ -13,8 +13,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.policies.copy_volume import CopyVolume, ObjectCount
-from nearbucket.analysis.policies.key_patterns import KeyGroup, KeyGrouping, finest_group
 from nearbucket.analysis.policies.policy_traffic import site_by_host
+from nearbucket.analysis.recommending.key_patterns import KeyGroup, KeyGrouping, finest_group
 from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.policy.rules import SitePolicy
 

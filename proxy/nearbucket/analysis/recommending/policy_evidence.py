@@ -12,9 +12,9 @@ from nearbucket.config.prices import MONTH_DAYS
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from nearbucket.analysis.policies.policy_facts import PolicyFacts, Slot
-    from nearbucket.analysis.policies.policy_fit import FittedPolicy, Worth
-    from nearbucket.analysis.policies.policy_worth import Valuation
+    from nearbucket.analysis.recommending.policy_facts import PolicyFacts, Slot
+    from nearbucket.analysis.recommending.policy_fit import FittedPolicy, Worth
+    from nearbucket.analysis.recommending.policy_worth import Valuation
 
 FEWEST_DAYS = 3
 """Days on which a pattern or region has to be seen; a shorter log is no evidence."""

@@ -17,7 +17,7 @@ from nearbucket.policy.engine import host_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nearbucket.analysis.policies.policy_fit import FittedPolicy
+    from nearbucket.analysis.recommending.policy_fit import FittedPolicy
     from nearbucket.config.prices import Prices
     from nearbucket.pricing.tariff import Tariff
 

@@ -18,10 +18,10 @@ from nearbucket.config.prices import GB
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from nearbucket.analysis.policies.policy_facts import Slot
-    from nearbucket.analysis.policies.policy_fit import FittedPolicy, Worth
-    from nearbucket.analysis.policies.policy_worth import Valuation
     from nearbucket.analysis.policies.what_if import PolicyForecast
+    from nearbucket.analysis.recommending.policy_facts import Slot
+    from nearbucket.analysis.recommending.policy_fit import FittedPolicy, Worth
+    from nearbucket.analysis.recommending.policy_worth import Valuation
     from nearbucket.config.sites import Site
 
 _LEFT_OUT = 5
