@@ -19,9 +19,10 @@ from nearbucket.replicas.inventory_report import not_listed, report_of
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import BucketLocation
+from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
 from nearbucket.s3.sdk.light_client import opened_light
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, meaning
+from nearbucket.s3.sdk.sdk_client import FAULTS, kind_of, meaning, told_by_get
 from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ _NOT_READABLE = (
     "warm-up: %s: clients may be unable to read objects of bucket %s: %s; a listing does not show "
     "that, so each object is checked when a client requests it"
 )
-
-_BAD_REQUEST = "400"
-"""Code of a HEAD of an object under a customer's key."""
 
 _Listed = tuple[float, "Sequence[ListedObject]"]
 """Monotonic time at which a listing began, and objects of one of its pages."""
@@ -173,11 +171,13 @@ class CatalogSource:
         if not objects:
             return ""
         newest = max(objects, key=lambda each: each.modified)
+        where = self.location.arguments(newest.key)
         try:
-            answer = await client.head_object(**self.location.arguments(newest.key))
+            answer = await client.head_object(**where)
         except FAULTS as error:
-            locked = code_of(error) == _BAD_REQUEST
-            return f"{newest.key}: {Unreadable.CUSTOMER_KEY if locked else meaning(error)}"
+            told = await told_by_get(client, where, error)
+            is_locked = kind_of(told) is ErrorKind.CUSTOMER_KEY
+            return f"{newest.key}: {Unreadable.CUSTOMER_KEY if is_locked else meaning(told)}"
         found = unreadable_by_head(answer["ResponseMetadata"]["HTTPHeaders"])
         return f"{newest.key}: {found}" if found in self._barriers else ""
 

@@ -17,7 +17,7 @@ from nearbucket.replication.multipart_copy import parts_of
 from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata, mark_of, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.listing.list_page import ListedObject
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, told_by_get
 from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ class VersionComparison:
         try:
             return theirs, await _head(self._target_client, self._target, copy)
         except FAULTS as error:
-            if code_of(error) == "400" and await self._needs_key(copy):
+            where = self._target.arguments(copy.key)
+            told = await told_by_get(self._target_client, where, error)
+            if code_of(told) in _KEY_IS_MISSING:
                 return theirs, None
             raise
 
@@ -219,17 +221,6 @@ class VersionComparison:
         """The verdict about a copy that clients cannot read, by its HEAD; None if they can."""
         found = unreadable_by_head(head["ResponseMetadata"]["HTTPHeaders"])
         return UNREADABLE[found] if found and found in self._barriers else None
-
-    async def _needs_key(self, copy: ListedObject) -> bool:
-        """Whether a GET of the copy fails for lack of the customer's key."""
-        try:
-            answer = await self._target_client.get_object(
-                Range="bytes=0-0", **self._target.arguments(copy.key)
-            )
-        except FAULTS as error:
-            return code_of(error) in _KEY_IS_MISSING
-        answer["Body"].close()
-        return False
 
     async def present(self, key: str) -> ListedObject | None:
         """The target's object as it is now."""

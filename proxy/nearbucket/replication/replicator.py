@@ -35,7 +35,7 @@ from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import FIELD
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.light_client import opened_light
-from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning
+from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, told_by_get
 from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
@@ -60,9 +60,6 @@ _CHANGED = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
 
 _OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.CUSTOMER_KEY, ErrorKind.NO_UPLOAD, *_CHANGED}
 """Failures that say nothing about other objects."""
-
-_BAD_REQUEST = "400"
-"""Code of a HEAD of an object under a customer's key."""
 
 _FULL = (
     "the copy has ten tags, and the mark needs one; remove one, or delete the copy and run sync "
@@ -205,7 +202,9 @@ class Replicator:
             try:
                 await self._act(await self._settled(job))
             except FAULTS as error:
-                self._failed(job.what, await self._reason(job.what, error))
+                origin, _, client, _ = self._endpoints
+                told = await told_by_get(client, origin.arguments(job.what.key), error)
+                self._failed(job.what, told)
             else:
                 self._in_a_row = 0
 
@@ -350,18 +349,6 @@ class Replicator:
         if not self._options.dry_run:
             await endpoints.target_client.delete_object(**endpoints.target.arguments(key))
             self._progress.deleted += 1
-
-    async def _reason(self, what: ListedObject, error: Exception) -> Exception:
-        """The error that says why; a response to a HEAD has no code, so a GET of a byte tells."""
-        if code_of(error) != _BAD_REQUEST:
-            return error
-        origin, _, client, _ = self._endpoints
-        try:
-            answer = await client.get_object(Range="bytes=0-0", **origin.arguments(what.key))
-            answer["Body"].close()
-        except FAULTS as told:
-            error = told
-        return error
 
     def _failed(self, what: ListedObject, error: Exception) -> None:
         self._progress.failures.append(SyncFailure(what.key, code_of(error), meaning(error)))

@@ -18,7 +18,7 @@ from nearbucket.replication.listing_merge import listed
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.listing.list_page import ListedObject
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning
+from nearbucket.s3.sdk.sdk_client import FAULTS, NO_DOCUMENT, code_of, kind_of, meaning
 from nearbucket.s3.unreadable import Unreadable, unreadable_by_head
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ async def _compared(
     origin: BucketInquiry, target: BucketInquiry, what: ListedObject, barriers: frozenset[str]
 ) -> ComparedObject:
     head = await target.ask("head_object", what.key)
-    if code_of(head) == _NO_DOCUMENT:
+    if code_of(head) == NO_DOCUMENT:
         head = await _explained(target, what.key, head)
     if isinstance(head, Exception):
         state = _ERRORS.get(kind_of(head), ReplicaState.UNKNOWN)
@@ -169,9 +169,6 @@ _ERRORS: dict[ErrorKind | None, ReplicaState] = {
     ErrorKind.NOT_ALLOWED: ReplicaState.REFUSED,
     ErrorKind.CUSTOMER_KEY: ReplicaState.CUSTOMER_KEY,
 }
-_NO_DOCUMENT = "400"
-"""The code of a HEAD that is answered 400."""
-
 _UNREADABLE: dict[str | None, ReplicaState] = {
     Unreadable.ARCHIVED: ReplicaState.ARCHIVED,
     Unreadable.KMS: ReplicaState.KMS,

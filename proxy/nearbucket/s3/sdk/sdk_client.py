@@ -29,7 +29,7 @@ from nearbucket.s3.sigv4 import PAYER, Signer
 from nearbucket.s3.tls_trust import REMEDY, authorities, complaint, trusted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from ssl import SSLContext
 
     from nearbucket.s3.bucket_location import BucketLocation
@@ -194,6 +194,8 @@ async def keys_of(signer: Signer, location: BucketLocation) -> Credentials | Non
 
 FAULTS = (BotoCoreError, ClientError)
 """What an aiobotocore client raises."""
+NO_DOCUMENT = "400"
+"""The code of a HEAD that is answered 400, as one of an object under a customer's key is."""
 
 
 def code_of(error: Exception) -> str:
@@ -232,6 +234,24 @@ def no_tls(error: SSLError) -> str:
     if isinstance(cause, OSError):  # one of aiohttp
         return f"{error.kwargs['endpoint_url']} {complaint(cause)}"
     return f"{error}; {REMEDY}"
+
+
+async def told_by_get(client: Any, arguments: Mapping[str, Any], error: Exception) -> Exception:
+    """The error that says why a HEAD failed: a 400 to it has no document, so a GET of a byte tells.
+
+    Args:
+        client: Asks for the object.
+        arguments: Bucket, key and condition, as for the HEAD.
+        error: What the HEAD raised; also the result if there is none that says more.
+    """
+    if code_of(error) != NO_DOCUMENT:
+        return error
+    try:
+        answer = await client.get_object(Range="bytes=0-0", **arguments)
+        answer["Body"].close()
+    except FAULTS as found:
+        error = found
+    return error
 
 
 def is_unreachable(error: Exception) -> bool:
