@@ -41,6 +41,18 @@ async def test_a_dropped_body_goes_on_unseen_at_the_byte_where_it_broke(
     assert (counted.resumes, counted.statuses) == (1, [200, 206])
 
 
+async def test_what_came_before_the_connection_broke_is_not_requested_again(
+    session: ClientSession,
+) -> None:
+    async with scripted(session, part(10), Say(rest(TEXT, 10))) as (origin, server, _):
+        async with await origin.open("GET", "k", {}) as answer:
+            response = answer._response
+            assert response is not None
+            await until(lambda: response.content.exception() is not None)  # before a byte is taken
+            body = b"".join([piece async for piece in answer.body()])
+        assert (body, server.asked[1].headers["range"]) == (TEXT, "bytes=10-18")
+
+
 async def test_a_dropped_part_goes_on_within_the_part(session: ClientSession) -> None:
     raw = reply(
         "206 Partial Content", TEXT[5:8], f"ETag: {ETAG}", "Content-Range: bytes 5-14/19", length=10

@@ -131,6 +131,8 @@ class ObjectResponse:
                     piece = await self._response.content.readany()
             except BROKEN as error:
                 problem = repr(error)
+                if self._response is not None:
+                    piece = _unread(self._response.content, error)
             if budget is not None:
                 budget.waited(monotonic() - began)
             if not piece:
@@ -199,3 +201,12 @@ class ObjectResponse:
             self._why = f", at last because {error.detail}"
             return None
         return response
+
+
+def _unread(content: aiohttp.StreamReader, error: BaseException) -> bytes:
+    """What came of a body before its connection broke; aiohttp would raise the error again."""
+    content.set_exception(None)  # type: ignore[arg-type]  # the only way to what is there
+    try:
+        return content.read_nowait()
+    finally:
+        content.set_exception(error)
