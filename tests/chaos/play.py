@@ -50,6 +50,11 @@ class Result:
                 *([f"{len(wrong)} WRONG, such as {wrong[0]}"] if wrong else [])]  # fmt: skip
 
     @property
+    def evidence(self) -> list[str]:
+        """What helps to find why it failed: how downloads ended, and what the products logged."""
+        return [f"{self.scene.name}: {line}" for line in self.stage.broken + self.stage.warnings()]
+
+    @property
     def row(self) -> list[str]:
         """Its row of the table."""
         stage = self.stage

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tests.chaos.feed import Feed
     from tests.e2e.running import Running
 
+TOLD = 5
+"""Reasons, and lines of the log, that a scene that fails tells."""
+
 AT_ONCE = 100
 """Downloads of a scene at the same time."""
 
@@ -46,6 +49,7 @@ class Stage:
         feed: The product's source of prefixes, if it is hostile.
         verdicts: What its clients got.
         wrong: Why verdicts are WRONG.
+        broken: Why downloads were not whole, the first few.
         notes: Remarks for the table.
     """
 
@@ -64,6 +68,7 @@ class Stage:
     feed: Feed | None
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def pick(self, short: int, long: int) -> int:
@@ -97,9 +102,23 @@ class Stage:
         """Have a client download, and keep account of what it got."""
         outcome = await download(client, wanted)
         self.verdicts[outcome.verdict] += 1
+        why = f"{client.lane} {wanted.key} {wanted.span}: {outcome.why}"
         if outcome.verdict is Verdict.WRONG:
-            self.wrong.append(f"{client.lane} {wanted.key} {wanted.span}: {outcome.why}")
+            self.wrong.append(why)
+        elif outcome.verdict is not Verdict.WHOLE and len(self.broken) < TOLD:
+            self.broken.append(f"{why} (TLS: {client.tls is not None}, pause: {client.pause:g} s)")
         return outcome
+
+    def warnings(self) -> list[str]:
+        """The last lines that the products logged about this scene's site."""
+        running = [each for each in (self.product, self.secure) if each is not None]
+        lines = [
+            line
+            for each in running
+            for line in each.errors.read_text(encoding="utf-8").splitlines()
+            if self.host in line
+        ]
+        return lines[-TOLD:]
 
     async def downloads(self, pairs: Iterable[tuple[Client, Wanted]]) -> Counter[Verdict]:
         """Have clients download at once, some hundred at a time; their verdicts."""

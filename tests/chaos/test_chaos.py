@@ -40,5 +40,6 @@ async def test_downloads_are_whole_or_visibly_broken_whatever_fails(
     )
     print(f"{table(results)}\nseed {seed}, {time.monotonic() - began:.0f} s")  # noqa: T201
     failed = {result.scene.name: result.problems for result in results if result.problems}
+    print(*(line for each in results if each.problems for line in each.evidence), sep="\n")  # noqa: T201
     assert failed == {}
     assert logged(results) == []
