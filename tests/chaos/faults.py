@@ -74,11 +74,15 @@ class Kind:
 
 
 def drawn(seed: object, *kinds: Kind, share: float = 1.0) -> Plan:
-    """A fault of one of these kinds, for this share of the responses; the seed repeats it."""
+    """A fault of one of these kinds, for this share of each ten responses; the seed repeats it."""
     chance = random.Random(str(seed))  # noqa: S311  # a seed repeats
+    spoilt: list[bool] = []
 
     def plan() -> Fault:
-        return chance.choice(kinds).draw(chance) if chance.random() < share else NONE
+        if not spoilt:
+            many = round(share * 10)
+            spoilt.extend(chance.sample([True] * many + [False] * (10 - many), 10))
+        return chance.choice(kinds).draw(chance) if spoilt.pop() else NONE
 
     return plan
 

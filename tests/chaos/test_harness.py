@@ -113,6 +113,13 @@ async def test_a_cut_leaves_the_first_bytes(act: Act) -> None:
     assert "other bytes among the first 700" in (await spoilt(Fault(act, at))).why
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_of_each_ten_responses_the_share_is_spoilt(seed: int) -> None:
+    plan = drawn(seed, Kind(Act.SLOW_DOWN), share=0.2)
+    for _ in range(3):
+        assert [plan().act for _ in range(10)].count(Act.SLOW_DOWN) == 2
+
+
 def test_a_seed_repeats_its_faults() -> None:
     kinds = Kind(Act.RST, at=(0, 10**6)), Kind(Act.STALL, seconds=(0, 1))
     one, two, other = (drawn(seed, *kinds, share=0.5) for seed in (1, 1, 2))
