@@ -68,6 +68,7 @@ class OriginClient:
         breaker: OriginBreaker | None = None,
         failover: str = "",
         patience: float | None = None,
+        fresh: aiohttp.ClientSession | None = None,
     ) -> None:
         """Bind a bucket to its session and signer.
 
@@ -81,13 +82,16 @@ class OriginClient:
             failover: Name of the bucket, unless it is the site's first.
             patience: Seconds for a connection and the head of a response, if less than the
                 session's.
+            fresh: A session that keeps no connections, for what is requested again because a
+                connection broke: others that were kept may have broken with it. By default
+                ``session``.
         """
         base = urlsplit(entry.url())
         self._entry = entry
         self._base = f"{base.scheme}://{base.netloc}"
         self.host = URL(self._base).host_port_subcomponent or base.netloc
         self.bucket_path = f"{base.path}/"
-        self._session = session
+        self._session, self._fresh = session, fresh or session
         self.signer = signer or Signer(entry.credentials, entry.region, also=entry.request_fields)
         self.counters: OriginCounters = counters or NotCounted()
         self.on_failover = self.counters.on_failover
@@ -218,7 +222,8 @@ class OriginClient:
             OriginError: S3 could not be reached.
         """
         path = self.bucket_path + encode_key(self._entry.prefix + key)
-        response = await self._request("OPTIONS", path, {"host": self.host, **fields})
+        asked = {"host": self.host, **fields}
+        response = await self._request("OPTIONS", path, asked, self._session)
         await _error_document(response)
         if response.status != 200:  # noqa: PLR2004  # OK
             return ObjectResponse(403)
@@ -228,35 +233,43 @@ class OriginClient:
         self, method: str, path: str, extra: dict[str, str], *, again: bool = True
     ) -> aiohttp.ClientResponse:
         """Send a request; if it fails and that may be temporary, once more."""
+        session = self._session
         try:
             response = await self._send(method, path, extra)
         except _UnreachableError:
             if not again:
                 raise
+            session = self._fresh
         else:
             if response.status not in {500, 503} or not again:
                 return response
             response.release()
         await asyncio.sleep(self._pause)
-        return await self._send(method, path, extra)
+        return await self._send(method, path, extra, session)
 
-    async def _send(self, method: str, path: str, extra: dict[str, str]) -> aiohttp.ClientResponse:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        extra: dict[str, str],
+        session: aiohttp.ClientSession | None = None,
+    ) -> aiohttp.ClientResponse:
         try:
             headers = await self.signer.headers(method, self.host, path)
         except OriginError:
             self.on_no_response(timed_out=False)
             raise
         headers.update(extra)
-        return await self._request(method, path, headers)
+        return await self._request(method, path, headers, session or self._session)
 
     async def _request(
-        self, method: str, path: str, headers: dict[str, str]
+        self, method: str, path: str, headers: dict[str, str], session: aiohttp.ClientSession
     ) -> aiohttp.ClientResponse:
         headers["via"] = "1.1 nearbucket"
         url = URL(self._base + path, encoded=True)
         try:
             async with asyncio.timeout(self.patience):
-                response = await self._session.request(
+                response = await session.request(
                     method, url, headers=headers, allow_redirects=False
                 )
         except TimeoutError as error:
@@ -343,7 +356,7 @@ class OriginClient:
             OriginError: There was no response.
         """
         self.counters.on_resume()
-        return await self._send("GET", path, wanted)
+        return await self._send("GET", path, wanted, self._fresh)
 
     def response_to(self, error: ErrorResponse, query: str = "") -> ObjectResponse:
         """The client's 403, 404 or 416 for an error of S3; 403 if no request can read the object.

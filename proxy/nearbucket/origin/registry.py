@@ -64,6 +64,7 @@ class OriginRegistry:
         self._counters = counters
         self._shared = shared
         self.session = client_session()
+        self._fresh = client_session(keeps=False)
         self.ambient = ambient or SdkCredentials()
         self._pools: dict[_PoolKey, ConnectionPool] = {}
         self._buffers = ReadBuffers.new()
@@ -124,6 +125,7 @@ class OriginRegistry:
             breaker=breaker,
             failover="" if key == "origin" else entry.bucket,
             patience=None if is_last else PATIENCE,
+            fresh=self._fresh,
         )
 
     def _pool_of(self, entry: Bucket, used: dict[_PoolKey, ConnectionPool]) -> ConnectionPool:
@@ -187,6 +189,7 @@ class OriginRegistry:
         for pool in self._pools.values():
             pool.close()
         await self.session.close()
+        await self._fresh.close()
 
 
 async def _probe(origin: OriginClient, breaker: OriginBreaker) -> None:

@@ -34,7 +34,9 @@ def timeout_of(read: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=read)
 
 
-def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.ClientSession:
+def client_session(
+    *, read: float = READ, grows: bool = False, keeps: bool = True
+) -> aiohttp.ClientSession:
     """Make the session, in a running event loop; the caller closes it.
 
     It adds no headers, decodes nothing, has no cookies and ignores the environment's proxies. A
@@ -44,6 +46,7 @@ def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.Client
         read: Seconds without a byte from S3, while one is wanted; a request may have its own.
         grows: Whether the kernel may enlarge the receive buffers, as long listings from another
             region need; otherwise only after ``fix_receive_buffer(fixed=False)``.
+        keeps: Whether connections are kept for further requests.
 
     Raises:
         ConfigError: As ``trusted``.
@@ -51,7 +54,8 @@ def client_session(*, read: float = READ, grows: bool = False) -> aiohttp.Client
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=0,
-            keepalive_timeout=IDLE_TIMEOUT,
+            keepalive_timeout=IDLE_TIMEOUT if keeps else None,
+            force_close=not keeps,
             ssl=trusted(),
             socket_factory=None if grows else _socket,
         ),
