@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 import pytest
 
+from tests.bucketserver import until
 from tests.e2e.doors import Door
 from tests.e2e.running import Running, ask, keys_of
 from tests.ranges_lists import MADE
@@ -175,6 +176,10 @@ class Downloads:
         self.versions: list[tuple[int, ...]] = []
         self.ends = False
 
+    def had_second(self) -> bool:
+        """Whether one was of the second version."""
+        return (2,) * PARTS in self.versions
+
     async def client(self, address: str, *, at_once: bool) -> None:
         """Download until the end; each range after the one before, or all at once."""
         while not self.ends:
@@ -227,6 +232,7 @@ async def test_of_many_downloads_in_ranges_at_a_change_none_is_mixed(
             async with session.get(url, headers={"X-Forwarded-For": OUTSIDE}) as answer:
                 assert (await answer.read())[:1] == b"\2"
             await asyncio.sleep(AT_ONCE + 0.5)
+            await until(downloads.had_second)
             downloads.ends = True
             await asyncio.gather(*clients)
             found += downloads.versions

@@ -17,6 +17,7 @@ import pytest
 
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.replicas import warm_up
+from nearbucket.replicas.catalog_source import CatalogSource
 from nearbucket.replicas.warm_up import WarmUp, WarmUpProgress
 from tests.replicas.test_inventory_report import manifest, packed, row
 from tests.replicas.warmed_folders import BUCKET, World
@@ -182,20 +183,23 @@ async def test_a_bucket_whose_newest_object_is_encrypted_is_left_to_the_requests
 
 
 async def test_an_object_that_was_deleted_since_the_listing_is_not_called_encrypted(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("origin", "west"):
         await world.fill(folder, ["a.tar.gz"])
     path = f"/{BUCKET}/{world.name}/west/a.tar.gz"
     host = urlsplit(world.s3.server.endpoint).netloc
 
-    def delete() -> None:
+    asked = CatalogSource._why_unreadable
+
+    async def delete_and_ask(*source_and_listed: Any) -> str:
         with closing(HTTPConnection(host)) as connection:
             connection.request("DELETE", path, headers=signer_of(world.s3.server)("DELETE", path))
             assert connection.getresponse().status == 204
+        return await asked(*source_and_listed)
 
-    run = WarmUp(world.settings(world.site("west")), world.sent.append, on_page=delete)
-    await run.run()
+    monkeypatch.setattr(CatalogSource, "_why_unreadable", delete_and_ask)
+    await WarmUp(world.settings(world.site("west")), world.sent.append).run()
     (line,) = [line for line in caplog.messages if "unable to read" in line]
     assert "a.tar.gz: 404: there is no such object" in line
 
