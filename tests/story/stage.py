@@ -262,7 +262,7 @@ class Stage:
 
     # ---- what happened
 
-    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 25.0) -> float:
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> float:
         """Wait for something of the product; how long it took."""
         began = time.monotonic()
         while not await holds():
