@@ -83,6 +83,13 @@ def test_buckets_that_are_copied_to_each_other_in_folders_of_their_own_are_not_r
         assert len(plan({**one, "hosts": ["a"]}, {**two, "hosts": ["b"]})) == steps
 
 
+def test_folders_of_one_bucket_that_hold_each_other_are_no_circle_if_the_objects_differ() -> None:
+    west, east = {**WEST, "region": "us-west-2"}, {**ORIGIN}
+    one = {"hosts": ["a"], "targets": {"us-west-2": WEST}, "redirect": {"paths": ["us/*"]}}
+    two = {"hosts": ["b"], "origin": west | {"prefix": "eu"}, "targets": {"us-east-1": east}}
+    assert [step.site for step in plan(one, two | {"redirect": {"paths": ["eu/*"]}})] == ["a", "b"]
+
+
 def test_site_and_region_narrow_the_choice() -> None:
     first = {"hosts": ["a"], "targets": TWO}
     second = {"hosts": ["b"], "targets": {"us-west-2": {"bucket": "other"}}}

@@ -9,6 +9,7 @@ disk (``alike_pairs.py``) only saves requests. ``cli/sync_report.py`` makes the 
 In reading order:
 
 * ``plan.py``: which origins and targets are compared, and settings that would make this dangerous.
+* ``step_order.py``: which of them has to come before others.
 * ``replicator.py``: brings one target up to date: compares, copies, deletes, counts.
 * ``sync_progress.py``: what a run has found and done so far.
 * ``listing_merge.py``: pairs the objects of two buckets by key.

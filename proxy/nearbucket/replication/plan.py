@@ -7,11 +7,11 @@ bucket.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
 from nearbucket.policy.selection import chooser, key_prefixes
+from nearbucket.replication.step_order import CircleError, in_order, overlapping
 from nearbucket.s3.bucket_location import BucketLocation, origin_of, origins_of, target_of
 from nearbucket.s3.unreadable import Unreadable
 
@@ -44,6 +44,10 @@ class SyncStep:
     prefixes: Sequence[str]
     barriers: frozenset[Unreadable]
 
+    def prefixes_in(self, location: BucketLocation) -> list[str]:
+        """With which of these the full names of such objects begin, in the origin or target."""
+        return [location.full_prefix + prefix for prefix in self.prefixes]
+
 
 def steps_of(
     settings: Settings, sites: Sequence[str], regions: Sequence[str], *, delete: bool
@@ -69,8 +73,8 @@ def steps_of(
     steps = [step for site in chosen for step in _steps(site, regions)]
     for step in steps:
         _refuse_impossible(step)
-        if delete:
-            _refuse_shared(step, settings)
+    if delete:
+        _refuse_shared(steps, settings)
     return _in_order(steps)
 
 
@@ -83,20 +87,16 @@ def _refuse_unknown(option: str, asked: Iterable[str], known: Sequence[str]) -> 
 
 def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
     """The steps of a site; regions that share a bucket share a step."""
-    found: dict[BucketLocation, list[str]] = {}
+    found: dict[str, tuple[BucketLocation, list[str]]] = {}
     for region in site.targets:
-        if regions and region not in regions:
-            continue
-        target = target_of(site, region)
-        location = next((location for location in found if location.is_at(target)), target)
-        found.setdefault(location, []).append(region)
+        if not regions or region in regions:
+            target = target_of(site, region)
+            found.setdefault(target.full_prefix, (target, []))[1].append(region)
     signed = {Unreadable.KMS} if site.redirect.presign else set()
     barriers = frozenset(Unreadable) - signed
-    prefixes = key_prefixes(site.redirect.paths)
-    for target, names in found.items():
-        origin = origin_of(site)
+    origin, which, prefixes = origin_of(site), chooser(site), key_prefixes(site.redirect.paths)
+    for target, names in found.values():
         if not target.is_at(origin):
-            which = chooser(site)
             yield SyncStep(site.name, tuple(names), origin, target, which, prefixes, barriers)
 
 
@@ -106,38 +106,18 @@ def _in_order(steps: Sequence[SyncStep]) -> list[SyncStep]:
     Raises:
         ConfigError: Some fill each other's origins.
     """
-    found, left = [], list(steps)
-    while left:
-        ready = (step for step in left if not any(_fills(other, step) for other in left))
-        if (step := next(ready, None)) is None:
-            raise _circle(left)
-        found.append(step)
-        left = [other for other in left if other is not step]
-    return found
+    reads = [step.prefixes_in(step.origin) for step in steps]
+    writes = [step.prefixes_in(step.target) for step in steps]
+    try:
+        return [steps[number] for number in in_order(reads, writes)]
+    except CircleError as error:
+        raise _circle(*(steps[number] for number in error.args)) from None
 
 
-def _fills(one: SyncStep, other: SyncStep) -> bool:
-    """Whether one step writes objects that the other copies from there."""
-    if one.target.is_at(other.origin):
-        return any(_overlap(*pair) for pair in product(one.prefixes, other.prefixes))
-    return one.target.overlaps(other.origin)
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
-
-
-def _circle(steps: Sequence[SyncStep]) -> ConfigError:
-    """The error for steps each of whose origins is filled by another one."""
-
-    def source_of(step: SyncStep) -> SyncStep:
-        return next(other for other in steps if _fills(other, step))
-
-    step = steps[0]
-    for _ in steps:  # now it is one of those that fill each other's origins
-        step = source_of(step)
+def _circle(filler: SyncStep, filled: SyncStep) -> ConfigError:
+    """The error for steps of which one fills the origin of the other, and the other way round."""
     return ConfigError(
-        f"{step.target.name} and {source_of(step).target.name}: {step.target} and {step.origin} "
+        f"{filled.target.name} and {filler.target.name}: {filled.target} and {filled.origin} "
         "are copied to each other, so an older object could replace a newer one; let both sites' "
         "redirect.paths begin with folders of their own, or with --site copy only from the bucket "
         "that objects are uploaded to"
@@ -162,12 +142,18 @@ def _refuse_impossible(step: SyncStep) -> None:
         )
 
 
-def _refuse_shared(step: SyncStep, settings: Settings) -> None:
+def _refuse_shared(steps: Sequence[SyncStep], settings: Settings) -> None:
     """With ``--delete``, refuse a target that holds other objects than copies from its origin."""
+    filled = {step.target.full_prefix: step for step in reversed(steps)}
+    kept: dict[str, dict[str, BucketLocation]] = {}
     for site in settings.sites:
-        same = step.origin.is_at(origin_of(site))
-        for other in (*origins_of(site), *(target_of(site, region) for region in site.targets)):
-            if step.target.overlaps(other) and not (same and step.target.is_at(other)):
+        origin = origin_of(site).full_prefix
+        for each in (*origins_of(site), *(target_of(site, region) for region in site.targets)):
+            kept.setdefault(each.full_prefix, {}).setdefault(origin, each)
+    for one, prefix in overlapping(filled, kept):
+        step = filled[one]
+        for origin, other in kept[prefix].items():
+            if prefix != one or origin != step.origin.full_prefix:
                 raise ConfigError(
                     f"{step.target.name}: --delete could delete objects of {other.name} ({other}); "
                     "give each of them a prefix of its own, or delete by hand"

@@ -58,16 +58,19 @@ class BucketLocation:
         """Whether the server is AWS's own S3."""
         return self.entry.on_aws
 
+    @property
+    def full_prefix(self) -> str:
+        """What the full names of its objects begin with: server, bucket and folder."""
+        return f"{self.server}\0{self.entry.bucket}\0{self.entry.prefix}"
+
     def overlaps(self, other: BucketLocation) -> bool:
         """Whether an object can be in both."""
-        one, two = self.entry, other.entry
-        return (self.server, one.bucket) == (other.server, two.bucket) and (
-            one.prefix.startswith(two.prefix) or two.prefix.startswith(one.prefix)
-        )
+        one, two = self.full_prefix, other.full_prefix
+        return one.startswith(two) or two.startswith(one)
 
     def is_at(self, other: BucketLocation) -> bool:
         """Whether both are the same folder of the same bucket."""
-        return self.overlaps(other) and self.entry.prefix == other.entry.prefix
+        return self.full_prefix == other.full_prefix
 
     def __str__(self) -> str:
         return f"{self.entry.bucket}/{self.entry.prefix}".rstrip("/")
