@@ -90,6 +90,49 @@ def test_folders_of_one_bucket_that_hold_each_other_are_no_circle_if_the_objects
     assert [step.site for step in plan(one, two | {"redirect": {"paths": ["eu/*"]}})] == ["a", "b"]
 
 
+OTHERS = {"bucket": "others", "region": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "refused"),
+    [
+        pytest.param({}, {}, True, id="any keys"),
+        pytest.param({"paths": ["a/*"]}, {"paths": ["b/*", "a/x/*"]}, True, id="a folder of both"),
+        pytest.param({"paths": ["a/*"]}, {"paths": ["b/*"]}, False, id="folders of their own"),
+        pytest.param({"prefix": "a"}, {"prefix": "b"}, False, id="a prefix each"),
+        pytest.param({"prefix": "a"}, {"prefix": "a/x"}, False, id="a prefix in the other one"),
+        pytest.param({"prefix": "a", "paths": ["x/y/*"]}, {"prefix": "a/x"}, True,
+                     id="a prefix in the other one, and paths that lead there"),
+    ],
+)  # fmt: skip
+def test_objects_that_would_replace_each_other_in_a_target_are_refused(
+    one: dict[str, Any], two: dict[str, Any], *, refused: bool
+) -> None:
+    def site(host: str, origin: dict[str, str], **more: Any) -> dict[str, Any]:
+        target = WEST | {name: more.pop(name) for name in ("prefix",) if name in more}
+        return {
+            "hosts": [host], "origin": origin, "targets": {"us-west-2": target}, "redirect": more
+        }  # fmt: skip
+
+    sites = [site("a", ORIGIN, **one), site("b", OTHERS, **two)]
+    says = (
+        r"sites\.(a|b)\.targets\.us-west-2 and sites\.(?!\1)[ab]\.targets\.us-west-2: objects of "
+        r"\w+ and \w+ are copied to west.*give each of these targets a prefix of its own"
+    )
+    with pytest.raises(ConfigError, match=says) if refused else nullcontext():
+        assert len(plan(*sites)) == 2
+    assert plan(*sites, sites=["a"])
+
+
+def test_a_bucket_and_copies_of_it_may_be_copied_to_one_target() -> None:
+    both = {"us-west-2": WEST, "eu-west-1": {"bucket": "ireland"}}
+    west = {**WEST, "region": "us-west-2"}
+    copies = {"hosts": ["b"], "origin": west, "targets": {"eu-west-1": {"bucket": "ireland"}}}
+    assert [step.site for step in plan(copies, {"hosts": ["a"], "targets": both})] == [
+        "a", "b", "a"
+    ]  # fmt: skip
+
+
 def test_site_and_region_narrow_the_choice() -> None:
     first = {"hosts": ["a"], "targets": TWO}
     second = {"hosts": ["b"], "targets": {"us-west-2": {"bucket": "other"}}}
@@ -173,7 +216,7 @@ def test_the_endpoints_of_aws_are_one_server(one: str | None, two: str | None) -
         assert shape(plan(site)) == [("*", ("us-west-2",), "west")]
 
 
-SHARED = {"hosts": ["b"], "origin": {"bucket": "others", "region": "us-east-1"}}
+SHARED = {"hosts": ["b"], "origin": OTHERS, "redirect": {"paths": ["b/*"]}}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +233,8 @@ SHARED = {"hosts": ["b"], "origin": {"bucket": "others", "region": "us-east-1"}}
 def test_nothing_is_deleted_where_another_site_keeps_its_objects(
     second: dict[str, Any], named: str
 ) -> None:
-    sites = [{"hosts": ["a"], "targets": {"us-west-2": WEST}}, SHARED | second]
+    first = {"hosts": ["a"], "targets": {"us-west-2": WEST}, "redirect": {"paths": ["a/*"]}}
+    sites = [first, SHARED | second]
     assert plan(*sites)
     with pytest.raises(ConfigError, match=f"could delete objects of {named}"):
         plan(*sites, delete=True)

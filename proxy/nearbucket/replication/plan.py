@@ -7,6 +7,7 @@ bucket.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
@@ -44,6 +45,11 @@ class SyncStep:
     prefixes: Sequence[str]
     barriers: frozenset[Unreadable]
 
+    @property
+    def buckets(self) -> tuple[str, str]:
+        """Full prefixes of origin and target."""
+        return self.origin.full_prefix, self.target.full_prefix
+
     def prefixes_in(self, location: BucketLocation) -> list[str]:
         """With which of these the full names of such objects begin, in the origin or target."""
         return [location.full_prefix + prefix for prefix in self.prefixes]
@@ -73,6 +79,7 @@ def steps_of(
     steps = [step for site in chosen for step in _steps(site, regions)]
     for step in steps:
         _refuse_impossible(step)
+    _refuse_collisions(steps)
     if delete:
         _refuse_shared(steps, settings)
     return _in_order(steps)
@@ -140,6 +147,35 @@ def _refuse_impossible(step: SyncStep) -> None:
             f"{target.name}: {target} and its origin {origin} hold each other's objects, so each "
             "run would copy the last one's copies; give each of them a prefix of its own"
         )
+
+
+def _refuse_collisions(steps: Iterable[SyncStep]) -> None:
+    """Refuse steps that write different objects under equal keys of one target.
+
+    A step may copy copies: if one's origin is filled from the other's, the objects are equal. And
+    a folder in a target may be another target, as long as no ``paths`` of the outer one lead there.
+    """
+    written: dict[str, dict[tuple[str, str], SyncStep]] = {}
+    for step in steps:
+        for prefix in step.prefixes_in(step.target):
+            written.setdefault(prefix, {}).setdefault(step.buckets, step)
+    filled = {each for found in written.values() for each in found}
+    for one, other in overlapping(written, written):
+        for step, rival in product(written[one].values(), written[other].values()):
+            (origin, target), (rivals_origin, rivals_target) = step.buckets, rival.buckets
+            copies = filled & {(origin, rivals_origin), (rivals_origin, origin)}
+            within = one.startswith(rivals_target) and other.startswith(target)
+            if step.buckets != rival.buckets and within and not copies:
+                raise _collision(step, rival)
+
+
+def _collision(one: SyncStep, other: SyncStep) -> ConfigError:
+    return ConfigError(
+        f"{one.target.name} and {other.target.name}: objects of {one.origin} and {other.origin} "
+        f"are copied to {one.target}, so those with equal keys would replace each other in each "
+        "run; give each of these targets a prefix of its own, or let both sites' redirect.paths "
+        "begin with folders of their own"
+    )
 
 
 def _refuse_shared(steps: Sequence[SyncStep], settings: Settings) -> None:
