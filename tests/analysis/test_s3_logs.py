@@ -13,6 +13,7 @@ from nearbucket.analysis.reading.s3_logs import S3Logs
 from nearbucket.analysis.reading.sources import ALWAYS, LogSource, Period
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
 from nearbucket.errors import ConfigError, OriginError
+from nearbucket.s3.sdk import sdk_client
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def damage_of(logs: S3Logs) -> tuple[int, str, bool]:
 def test_a_body_that_breaks_off_costs_its_file_only(
     scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, then: str, lines: int
 ) -> None:
-    monkeypatch.setattr(s3_logs, "_READ_SECONDS", 0.5)
+    monkeypatch.setattr(sdk_client, "READ_SECONDS", 0.5)
     body = b"1793590000\t9\t/a\t200\n1793590000\t9\t/b"
     cut = Say(reply("200 OK", body, length=60), then=then)
     counted, damage, failed = scripted(damage_of, cut)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.errors import ConfigError, OriginError, ProxyError
+from nearbucket.s3.sdk import sdk_client
 from tests.replication.conftest import MIB
 from tests.replication.objects import codes, some
-from tests.replication.watched import Gate
+from tests.replication.watched import Asked, Gate
 
 if TYPE_CHECKING:
     from tests.replication.conftest import World
@@ -67,6 +69,35 @@ async def test_a_server_that_is_slowed_down_at_the_start_is_asked_again(world: W
         "SlowDown" if asked.name == "GET List" and next(times, None) is not None else None
     )
     assert (await world.run()).copied == 1
+
+
+async def test_a_server_that_is_silent_is_asked_again_soon_for_whatever_parts_need(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk_client, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(random, "random", lambda: 0.0)  # the pauses before further attempts
+    await world.put_in_parts("parts.tar.xz", some(5 * MIB), b"x")
+    await world.next_second()
+    asked_for = world.target.arguments("parts.tar.xz")
+    for part in (b"short", some(5 * MIB)):  # an upload to abort, and one to continue
+        upload = (await world.client.create_multipart_upload(**asked_for))["UploadId"]
+        await world.put_part(asked_for, upload, 1, part)
+    unheard: set[str] = set()
+
+    async def be_silent(asked: Asked) -> None:
+        if asked.name not in unheard:
+            unheard.add(asked.name)
+            await asyncio.Event().wait()
+
+    world.watched.before = be_silent
+    async with asyncio.timeout(60):
+        progress = await world.run()
+    assert (progress.copied, progress.failures) == (1, [])
+    assert unheard == {
+        "GET List", "HEAD", "GET Uploads", "GET Upload", "DELETE Upload", "UploadPartCopy",
+        "POST Upload",
+    }  # fmt: skip
+    assert await world.in_step()
 
 
 async def test_a_run_in_which_nothing_works_ends(world: World) -> None:

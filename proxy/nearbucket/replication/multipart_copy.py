@@ -218,6 +218,7 @@ class MultipartCopy:
         first, end = self._firsts[number - 1], self._firsts[number]
         part = {"CopySourceRange": f"bytes={first}-{end - 1}"} if len(self._sizes) > 1 else {}
         answer = await self._client.upload_part_copy(
+            end - first,
             UploadId=self._id,
             PartNumber=number,
             CopySourceIfMatch=f'"{self._what.etag}"',

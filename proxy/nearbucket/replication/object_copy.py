@@ -124,6 +124,7 @@ class ObjectCopier:
     ) -> str:
         answer = await self._endpoints.target_client.copy_object(
             fields,
+            what.size,
             MetadataDirective=metadata,
             TaggingDirective="COPY",
             CopySourceIfMatch=f'"{what.etag}"',

@@ -14,7 +14,7 @@ from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ConfigError, OriginError
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.sdk import light_client, light_request
+from nearbucket.s3.sdk import sdk_client
 from nearbucket.s3.sdk.bucket_listing import pages_of
 from nearbucket.s3.sdk.light_client import opened_light
 from nearbucket.s3.sdk.sdk_client import PAGE, is_unreachable, meaning, opened
@@ -211,13 +211,25 @@ async def test_a_listing_that_is_none_is_asked_for_again(first: bytes) -> None:
 async def test_a_listing_that_does_not_come_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A copy may take a quarter of an hour, and gives no byte until then; a listing does not."""
-    assert light_request.LIST.read_seconds < light_request.COPY.read_seconds
-    monkeypatch.setattr(light_client, "LIST", light_request.LIST._replace(read_seconds=0.1))
+    monkeypatch.setattr(sdk_client, "READ_SECONDS", 0.1)
     async with ScriptedS3(Say(b"", then="hang"), reply("200 OK", LISTED)) as server:
         async with opened_light(at(server, credentials="anonymous")) as light:
             assert (await light.list_objects_v2(Bucket="bkt"))[PAGE].objects == []
         assert len(server.asked) == 2
+
+
+async def test_a_large_copy_is_waited_for_and_a_small_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S3 gives no byte until a copy is done."""
+    monkeypatch.setattr(sdk_client, "READ_SECONDS", 0.1)
+    late = replace(reply("200 OK", COPIED), after=0.4)
+    async with ScriptedS3(late, Say(b"", then="hang"), reply("200 OK", COPIED)) as server:
+        async with opened_light(at(server, credentials="anonymous")) as light:
+            await light.copy_object(**COPY, size=10**9)
+            assert len(server.asked) == 1
+            await light.copy_object(**COPY, size=1)
+        assert len(server.asked) == 3
 
 
 async def test_a_server_that_never_lists_is_an_error_of_the_server() -> None:

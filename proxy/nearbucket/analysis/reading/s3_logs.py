@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _FIRST_ATTEMPTS, _FIRST_SECONDS = 2, 4
 """The first request for a bucket fails within ten seconds: later ones are made again for minutes,
 which is right for a long run, but not where a wrong endpoint is waited for."""
-_READ_SECONDS = 60
-"""A body of which nothing comes for so long is given up; the rest of the run goes on."""
 _PATTERN = re.compile(r"[*?\[]")
 _BROKEN = (TimeoutError, *FAULTS, aiohttp.ClientError, OSError)
 """What a request for an object, or its body, can end with."""
@@ -119,9 +117,7 @@ class S3Logs:
         """The client for a bucket, made once."""
         if bucket not in self._clients:
             location = ambient_bucket(bucket)
-            client = await self._stack.enter_async_context(
-                opened(location, self._connections, read_seconds=_READ_SECONDS)
-            )
+            client = await self._stack.enter_async_context(opened(location, self._connections))
             self._clients[bucket] = client, location
         return self._clients[bucket]
 
@@ -152,12 +148,7 @@ async def _reach(location: BucketLocation, prefix: str) -> None:
     Raises:
         ClientError, BotoCoreError: There is no answer within ten seconds, or it is another error.
     """
-    async with opened(
-        location,
-        attempts=_FIRST_ATTEMPTS,
-        connect_seconds=_FIRST_SECONDS,
-        read_seconds=_FIRST_SECONDS,
-    ) as client:
+    async with opened(location, attempts=_FIRST_ATTEMPTS, seconds=_FIRST_SECONDS) as client:
         try:
             await client.list_objects_v2(**location.arguments(), Prefix=prefix, MaxKeys=1)
         except FAULTS as error:

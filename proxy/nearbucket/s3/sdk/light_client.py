@@ -47,6 +47,7 @@ from nearbucket.s3.sdk.sdk_client import (
     ATTEMPTS,
     keys_of,
     opened,
+    read_seconds,
     sdk_credentials,
 )
 from nearbucket.s3.sigv4 import Signer, SigningScope, sign
@@ -119,13 +120,15 @@ class LightClient:
         """ListObjectsV2; the response has a ``ListPage`` under ``PAGE``."""
         return await self._ask(LIST, asked)
 
-    async def copy_object(self, fields: Mapping[str, str] = {}, **asked: Any) -> dict[str, Any]:
-        """CopyObject; ``fields`` are header fields of the new object, for ``REPLACE``."""
-        return await self._ask(COPY, asked, fields)
+    async def copy_object(
+        self, fields: Mapping[str, str] = {}, size: int = 0, **asked: Any
+    ) -> dict[str, Any]:
+        """CopyObject of ``size`` bytes; ``fields`` are those of the new object, for ``REPLACE``."""
+        return await self._ask(COPY, asked, fields, size)
 
-    async def upload_part_copy(self, **asked: Any) -> dict[str, Any]:
-        """UploadPartCopy."""
-        return await self._ask(COPY_PART, asked)
+    async def upload_part_copy(self, size: int = 0, **asked: Any) -> dict[str, Any]:
+        """UploadPartCopy of ``size`` bytes."""
+        return await self._ask(COPY_PART, asked, copied=size)
 
     async def create_multipart_upload(
         self, fields: Mapping[str, str], **asked: Any
@@ -142,19 +145,24 @@ class LightClient:
         return await self._ask(TAGS, asked)
 
     async def _ask(
-        self, operation: Operation, asked: Mapping[str, Any], fields: Mapping[str, str] = {}
+        self,
+        operation: Operation,
+        asked: Mapping[str, Any],
+        fields: Mapping[str, str] = {},
+        copied: int = 0,
     ) -> dict[str, Any]:
-        """Send a request, with retries; the response as the SDK has it.
+        """Send a request that copies so many bytes, with retries; the response as the SDK has it.
 
         Raises:
             BotoCoreError: S3 could not be reached, did not respond, or sent no whole document.
             ClientError: The response is an error.
         """
         target, sent = request_of(operation, asked, fields)
+        seconds = read_seconds(copied)
         for attempt in range(1, self._attempts + 1):
             last = attempt == self._attempts
             try:
-                answer = await self._once(operation, *target, sent)
+                answer = await self._once(operation, *target, sent, seconds)
                 if answer.is_good:
                     return read(operation, answer)
             except NoDocumentError:
@@ -172,7 +180,12 @@ class LightClient:
         raise AssertionError
 
     async def _once(
-        self, operation: Operation, key: str, query: str, fields: Mapping[str, str]
+        self,
+        operation: Operation,
+        key: str,
+        query: str,
+        fields: Mapping[str, str],
+        seconds: float,
     ) -> Answer:
         credentials = self._signer.current() or await keys_of(self._signer, self._location)
         # from here on nothing waits, so that host and region are of one region
@@ -181,8 +194,8 @@ class LightClient:
         if credentials is not None and credentials is not ANONYMOUS:
             scope = SigningScope.of(credentials, region, time.time())
             headers = sign(scope, operation.method, path, headers, query)
+        timeout = timeout_of(seconds)
         url = URL(f"{self._base}{path}?{query}" if query else self._base + path, encoded=True)
-        timeout = timeout_of(operation.read_seconds)
         async with self._session.request(
             operation.method, url, headers=headers, allow_redirects=False, timeout=timeout
         ) as response:

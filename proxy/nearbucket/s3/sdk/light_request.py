@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from botocore.exceptions import HTTPClientError
 
 from nearbucket.s3.listing.list_page import parse_page
-from nearbucket.s3.sdk.sdk_client import PAGE, READ_SECONDS
+from nearbucket.s3.sdk.sdk_client import PAGE
 from nearbucket.s3.sigv4 import canonical
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ _MEMBERS = {
 """Header fields of a response to HeadObject, and the SDK's names of them."""
 
 _SAFE = "/~"
-_READ_SECONDS = 60.0
-"""The SDK's default. Copies may take longer: their response comes when they are done."""
 _GOOD = 300
 _ERROR = re.compile(rb"(?:<\?xml[^>]*>\s*)?<Error\b")
 """The start of an error document; it may come with status 200, if a copy fails after S3 has sent
@@ -150,14 +148,12 @@ class Operation(NamedTuple):
         method: Of HTTP.
         members: Finds the members of a good response; LookupError or ValueError if it has them not.
         query: What the query of each has.
-        read_seconds: Seconds without a byte from S3 after which the request has failed.
     """
 
     name: str
     method: str
     members: Callable[[Answer], dict[str, Any]]
     query: Mapping[str, str] = {}
-    read_seconds: float = _READ_SECONDS
 
 
 LIST = Operation(
@@ -170,13 +166,11 @@ COPY = Operation(
     "CopyObject",
     "PUT",
     lambda answer: {"CopyObjectResult": answer.document("CopyObjectResult")},
-    read_seconds=READ_SECONDS,
 )
 COPY_PART = Operation(
     "UploadPartCopy",
     "PUT",
     lambda answer: {"CopyPartResult": answer.document("CopyPartResult")},
-    read_seconds=READ_SECONDS,
 )
 BEGIN = Operation(
     "CreateMultipartUpload",

@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from nearbucket.s3.credentials import Credentials
 
 _CONNECT_SECONDS = 10
-READ_SECONDS = 900
-"""A copy of 5 GiB takes minutes, and S3 answers when it is done (API reference, "CopyObject")."""
+READ_SECONDS = 60.0
+"""The SDK's default. While S3 completes an upload in parts, it sends blanks (API reference,
+"CompleteMultipartUpload")."""
+
+_COPIED = 6_000_000
+"""Bytes that S3 copies in a second at least; it answers when the copy is done."""
 
 ATTEMPTS = 8
 """With pauses of up to 127 s in total. The SDK's mode is ``legacy``, because ``standard`` has a
@@ -70,14 +74,18 @@ def _pay(params: dict[str, Any], **_event: Any) -> None:
     params["headers"][PAYER] = "requester"
 
 
+def read_seconds(copied: int = 0) -> float:
+    """Seconds without a byte from S3 after which a request has failed that copies so many bytes."""
+    return READ_SECONDS + copied / _COPIED
+
+
 @asynccontextmanager
 async def opened(
     location: BucketLocation,
     connections: int = 1,
     *,
     attempts: int = ATTEMPTS,
-    connect_seconds: float = _CONNECT_SECONDS,
-    read_seconds: float = READ_SECONDS,
+    seconds: float | None = None,
 ) -> AsyncIterator[Any]:
     """Open an aiobotocore client for one bucket.
 
@@ -85,8 +93,7 @@ async def opened(
         location: The bucket.
         connections: How many requests may be under way at once.
         attempts: How often a request is made before its error counts.
-        connect_seconds: How long each may take to connect.
-        read_seconds: How long nothing may come of an answer.
+        seconds: How long each may take to connect, and how long nothing may come of an answer.
 
     Raises:
         ProxyError: Its credentials or the certificate authorities cannot be read.
@@ -98,8 +105,8 @@ async def opened(
     if entry.path_style is None and entry.endpoint is not None:
         style = "path"
     settings = AioConfig(
-        connect_timeout=connect_seconds,
-        read_timeout=read_seconds,
+        connect_timeout=seconds or _CONNECT_SECONDS,
+        read_timeout=seconds or read_seconds(),
         max_pool_connections=connections,
         retries={"mode": "legacy", "total_max_attempts": attempts},
         # the hosts are those of the configuration, whatever a profile says (see direct_access)
