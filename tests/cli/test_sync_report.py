@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
 from nearbucket.cli.sync_report import SyncReport, progress
 from nearbucket.replication.plan import steps_of
@@ -35,11 +38,11 @@ def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*")
         pytest.param({**FOUND, "listed": False, "moved": GB, "copied": 1},
                      "1.0 GB of 10.0 GB, 1 of 100 objects, still listing", id="listing"),
         pytest.param({**FOUND, "moved": 2 * GB, "copied": 50},
-                     "2.0 GB of 10.0 GB, 50 of 100 objects, 0:04:00 left", id="by bytes"),
+                     "2.0 GB of 10.0 GB, 0:04:00 left, 50 of 100 objects", id="by bytes"),
         pytest.param({**FOUND, "moved": 9 * GB, "copied": 1},
-                     "9.0 GB of 10.0 GB, 1 of 100 objects, 1:39:00 left", id="by objects"),
+                     "9.0 GB of 10.0 GB, 1:39:00 left, 1 of 100 objects", id="by objects"),
         pytest.param({**FOUND, "moved": 5 * GB},
-                     "5.0 GB of 10.0 GB, 0 of 100 objects, 0:01:00 left", id="parts alone"),
+                     "5.0 GB of 10.0 GB, 0:01:00 left, 0 of 100 objects", id="parts alone"),
         pytest.param({**FOUND, "failures": [SyncFailure("k", "c", "t")]},
                      "0 bytes of 10.0 GB, 0 of 100 objects, 1 failed", id="failures"),
     ],
@@ -47,12 +50,12 @@ def report(values: Mapping[str, Any], *, dry_run: bool = False, host: str = "*")
 def test_after_a_minute_a_line_says_what_is_done_and_left(
     values: Mapping[str, Any], text: str
 ) -> None:
-    assert report(values).line(60) == f"us-west-2: {text}"
+    assert report(values).done(60) == text
 
 
 def test_a_dry_run_counts_what_it_compared() -> None:
-    line = report({**FOUND, "same": 1900}, dry_run=True, host="dl.example").line(60)
-    assert line == "dl.example us-west-2: 2,000 compared, 100 to copy"
+    line = report({**FOUND, "same": 1900}, dry_run=True, host="dl.example").done(60)
+    assert line == "2,000 compared, 100 to copy"
 
 
 async def test_without_a_terminal_lines_come_now_and_then(
@@ -64,6 +67,22 @@ async def test_without_a_terminal_lines_come_now_and_then(
             await asyncio.sleep(0.01)
             said += capsys.readouterr().err
     assert set(said.splitlines()) == {"nearbucket: us-west-2: 0 bytes of 10.0 GB, 0 of 100 objects"}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+async def test_a_narrow_terminal_shows_bytes_and_time_left_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, color_system=None, width=columns)
+    monkeypatch.setattr("nearbucket.cli.sync_report.Console", lambda **_: console)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    values = {**FOUND, "moved": 2 * GB, "copied": 50}
+    async with progress(report(values, host="downloads.example.com")):
+        await asyncio.sleep(0)
+    lines = re.split(r"(?:[\r\n]|\x1b\[[0-9;?]*[A-Za-z])+", shown.getvalue())
+    assert any("2.0 GB of 10.0 GB, 0:0" in line and " left" in line for line in lines)
+    assert all("downloads" in line for line in lines if line)
 
 
 async def test_lines_that_cannot_be_written_do_not_end_the_run(

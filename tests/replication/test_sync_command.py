@@ -177,8 +177,7 @@ async def test_a_terminal_gets_a_bar_with_time_left_and_a_table(
     os.close(theirs)
     shown = await asyncio.to_thread(_read_all, ours)
     assert await process.wait() == 0
-    assert "40.0/40.0 kB" in shown
-    assert "40 of 40 objects, 0:00:00 left" in shown
+    assert "40.0 kB of 40.0 kB, 0:00:00 left, 40 of 40 objects" in shown
     assert re.search(r"│ copied bytes +│ 40\.0 kB +│", shown)
 
 

@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Column
 
 from nearbucket.analysis.report.figures import visible
 from nearbucket.cli.output import (
@@ -45,6 +39,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 """How many objects of a dry run are printed on a terminal."""
+_NAME_WIDTH = 30
+"""Columns of a terminal for the name of a target, before its bar."""
 _BAR_SECONDS = 0.2
 _LINE_SECONDS = 10.0
 
@@ -110,12 +106,11 @@ class SyncReport:
             ratios.append(progress.objects / progress.done)
         return f"{timedelta(seconds=round(seconds * (max(ratios) - 1)))} left"
 
-    def line(self, seconds: float) -> str:
-        """The progress after so many seconds, in one line."""
+    def done(self, seconds: float) -> str:
+        """The progress after so many seconds; a narrow terminal cuts off the end."""
         progress = self.progress
         sizes = "" if self.dry_run else f"{decimal(progress.moved)} of {decimal(progress.size)}"
-        parts = filter(None, (sizes, self.objects(), self.left(seconds)))
-        return f"{self.name}: {', '.join(parts)}"
+        return ", ".join(filter(None, (sizes, self.left(seconds), self.objects())))
 
 
 @asynccontextmanager
@@ -137,18 +132,20 @@ async def progress(
 
 
 async def _bar(report: SyncReport) -> None:
-    copying = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    columns = (SpinnerColumn(),) if report.dry_run else copying
-    name, rest = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rest]}")
+    name = Column(no_wrap=True, max_width=_NAME_WIDTH)
+    columns = (
+        TextColumn("{task.description}", markup=False, table_column=name),
+        SpinnerColumn() if report.dry_run else BarColumn(),
+        TextColumn("{task.fields[done]}", table_column=Column(no_wrap=True)),
+    )
     began, progress = time.monotonic(), report.progress
 
     def update() -> None:
-        left = report.left(time.monotonic() - began)
-        text = ", ".join(filter(None, (report.objects(), left)))
-        bar.update(task, total=progress.size, completed=progress.moved, rest=text)
+        done = report.done(time.monotonic() - began)
+        bar.update(task, total=progress.size, completed=progress.moved, done=done)
 
-    with Progress(name, *columns, rest, console=Console(stderr=True)) as bar:
-        task = bar.add_task(report.name, total=None, rest="")
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(report.name, total=None, done="")
         try:
             while True:
                 update()
@@ -161,7 +158,7 @@ async def _lines(report: SyncReport, seconds: float) -> None:
     began = time.monotonic()
     while True:
         await asyncio.sleep(seconds)
-        print_error(report.line(time.monotonic() - began))
+        print_error(f"{report.name}: {report.done(time.monotonic() - began)}")
 
 
 def cost_of(report: SyncReport, tariff: Tariff) -> tuple[CopyCosts, float | None]:
