@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from nearbucket.cli.sync_report import SyncReport, progress
+from nearbucket.cli.sync_report import SyncReport, print_reports, progress
+from nearbucket.pricing.tariff import tariff
 from nearbucket.replication.plan import steps_of
 from nearbucket.replication.sync_progress import SyncFailure
 from tests.build import settings
@@ -83,6 +84,28 @@ async def test_a_narrow_terminal_shows_bytes_and_time_left_in_one_line(
     lines = re.split(r"(?:[\r\n]|\x1b\[[0-9;?]*[A-Za-z])+", shown.getvalue())
     assert any("2.0 GB of 10.0 GB, 0:0" in line and " left" in line for line in lines)
     assert all("downloads" in line for line in lines if line)
+
+
+def test_a_terminal_gets_tables_whose_figures_are_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions = ["us-west-2", "us-east-2", "eu-west-1", "eu-central-1", "ap-northeast-1"]
+    targets = {region: {"bucket": f"downloads-{region}"} for region in regions}
+    configured = settings(site={"hosts": ["*"], "targets": targets})
+    reports = [
+        SyncReport(each, dry_run=False) for each in steps_of(configured, (), (), delete=False)
+    ]
+    for number, each in enumerate(reports):
+        each.progress.begun, each.progress.copied = True, 1_234_560 + number
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")  # no codes for bold type
+    print_reports(reports, tariff(configured.prices))
+    words = capsys.readouterr().out.split()
+    assert [word for word in words if word in regions] == regions
+    assert [word for word in words if word.startswith("12345")] == [
+        str(each.progress.copied) for each in reports
+    ]
 
 
 async def test_lines_that_cannot_be_written_do_not_end_the_run(

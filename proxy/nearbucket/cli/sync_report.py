@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 """How many objects of a dry run are printed on a terminal."""
+_FACT_WIDTH, _TARGET_WIDTH = 25, 17
+"""Columns of a terminal for the names of the facts and for one target, with lines between them: as
+many targets as fit have a table together."""
 _NAME_WIDTH = 30
 """Columns of a terminal for the name of a target, before its bar."""
 _BAR_SECONDS = 0.2
@@ -192,8 +195,10 @@ def print_reports(reports: Sequence[SyncReport], tariff: Tariff) -> None:
     if not reports:
         return
     if sys.stdout.isatty():
-        columns = ("", *(report.name for report in reports))
-        print_table(columns, [(name, *(one[name] for one in facts)) for name in facts[0]])
+        fit = max(1, (Console().width - _FACT_WIDTH) // _TARGET_WIDTH)
+        for some in (slice(first, first + fit) for first in range(0, len(reports), fit)):
+            columns = ("", *(report.name for report in reports[some]))
+            print_table(columns, [(name, *(one[name] for one in facts[some])) for name in facts[0]])
     else:
         both = zip(reports, facts, strict=True)
         print_table((), [(report.name, *fact) for report, one in both for fact in one.items()])
