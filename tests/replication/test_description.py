@@ -18,6 +18,7 @@ from tests.scripteds3 import Say, ScriptedS3, reply
 
 if TYPE_CHECKING:
     from tests.replication.conftest import World
+    from tests.replication.watched import Asked
 
 KEY = "a.tar.xz"
 STARTED = b"<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
@@ -110,6 +111,24 @@ async def test_the_same_bytes_with_another_description_are_copied_again(world: W
     progress = await world.run()
     assert (progress.copied, progress.same, progress.objects) == (3, 1, 3)
     assert await world.in_step()
+
+
+async def test_a_redirect_of_a_website_which_s3_does_not_copy_makes_no_difference(
+    world: World,
+) -> None:
+    """Else an object that is written again each night would be copied each night."""
+
+    def redirect(asked: Asked, fields: dict[str, str]) -> None:
+        if asked.name == "HEAD" and asked.bucket == world.origin.entry.bucket:
+            fields["x-amz-website-redirect-location"] = "/b.tar.gz"
+
+    world.watched.alter = redirect
+    await world.put("a.tar.gz")
+    await world.run()
+    await world.next_second()
+    await world.put("a.tar.gz")
+    progress = await world.run()
+    assert (progress.copied, progress.same) == (0, 1)
 
 
 def listing(modified: str) -> Say:

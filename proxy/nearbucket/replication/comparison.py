@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     _Head = Mapping[str, Any]
 
 _FIELDS = {"content-type", "content-encoding", "content-disposition", "content-language",
-           "cache-control", "expires", "x-amz-website-redirect-location"}  # fmt: skip
+           "cache-control", "expires"}  # fmt: skip
+"""And no x-amz-website-redirect-location, which CopyObject does not copy (API reference)."""
 _METADATA = "x-amz-meta-"
 _CHECKSUMS = tuple(f"Checksum{name}" for name in ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1"))
 
