@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 """How many objects of a dry run are printed on a terminal."""
+_OBJECT = 2_000_000
+"""Bytes that count for an object besides its own, for its requests. By bytes alone, small objects
+before large ones would make hours of minutes; by objects alone, large ones before small ones."""
 _FACT_WIDTH, _TARGET_WIDTH = 25, 17
 """Columns of a terminal for the names of the facts and for one target, with lines between them: as
 many targets as fit have a table together."""
@@ -96,18 +99,13 @@ class SyncReport:
         return text if progress.listed else f"{text}, still listing"
 
     def left(self, seconds: float) -> str:
-        """The time left after so many seconds; empty while it is not known.
-
-        It is estimated by bytes or by objects, whichever takes longer: for many small copies the
-        number of requests counts.
-        """
+        """The time left after so many seconds; empty while it is not known."""
         progress = self.progress
-        if self.dry_run or not progress.listed or not progress.moved:
+        done = progress.moved + progress.done * _OBJECT
+        if self.dry_run or not progress.listed or not done:
             return ""
-        ratios = [progress.size / progress.moved]
-        if progress.done:
-            ratios.append(progress.objects / progress.done)
-        return f"{timedelta(seconds=round(seconds * (max(ratios) - 1)))} left"
+        rest = progress.size + progress.objects * _OBJECT - done
+        return f"{timedelta(seconds=max(0, round(seconds * rest / done)))} left"
 
     def done(self, seconds: float) -> str:
         """The progress after so many seconds; a narrow terminal cuts off the end."""
