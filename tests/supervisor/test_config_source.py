@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -202,3 +203,18 @@ async def test_a_server_that_cannot_be_reached_is_named(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(OriginError, match="Could not connect"):
         await fetch(url)
+
+
+async def test_a_fifo_in_the_files_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "nearbucket.yaml"
+    file.write_text("one")
+    source = source_of(file)
+    file.unlink()
+    os.mkfifo(file)
+    assert await source.changed()
+    with pytest.raises(ConfigError, match=r"nearbucket\.yaml: is not a regular file; write a file"):
+        await source.read()
+    file.unlink()
+    file.write_text("two")
+    assert await source.changed()
+    assert await source.read() == file

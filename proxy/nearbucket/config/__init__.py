@@ -17,6 +17,7 @@ In reading order:
 * ``aws_endpoints.py``: host names of S3, and the regions that exist.
 * ``prices.py``: the prices by which savings and copies are estimated.
 * ``json_schema/``: the JSON Schema of the settings, and the messages about wrong settings.
+* ``regular_file.py``: reads a file that the configuration names, and never waits for a writer.
 * ``named_files.py``: which files that a configuration names cannot be read.
 """
 

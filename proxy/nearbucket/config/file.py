@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from nearbucket.config.environment import FILE_VARIABLE, overlay
 from nearbucket.config.json_schema.messages import SECRETS, Sources, message, messages, shown
+from nearbucket.config.regular_file import read_regular_file
 from nearbucket.config.settings import Regions, Settings
 from nearbucket.config.value_types import MASK, without_secrets
 from nearbucket.config.yaml_text.yaml_document import YamlDocument, read_yaml
@@ -211,7 +212,7 @@ def _resolve_secrets(sources: Sources, environ: Mapping[str, str]) -> None:
         kind, _, reference = str(value).partition(":")
         if kind == "file":
             try:
-                values[index] = Path(reference).read_text(encoding="utf-8").strip()
+                values[index] = read_regular_file(Path(reference)).decode().strip()
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 raise ConfigError(

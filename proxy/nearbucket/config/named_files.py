@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.config.buckets import KeyFiles
 from nearbucket.config.json_schema.messages import message, shown
+from nearbucket.config.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,9 +66,9 @@ def _named_files(settings: Settings) -> Iterator[NamedFile]:
 def _fault(path: Path) -> str:
     """Why a file cannot be read; empty if it can."""
     try:
-        with path.expanduser().open("rb"):
-            return ""
+        read_regular_file(path.expanduser(), 0)
     except OSError as error:
         return error.strerror or os.strerror(error.errno or 0)
     except (ValueError, RuntimeError) as error:  # a zero byte; no home folder
         return str(error)
+    return ""

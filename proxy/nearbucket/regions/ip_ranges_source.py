@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearbucket import __version__
+from nearbucket.config.regular_file import read_regular_file
 from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, ProxyError, RangesError
 from nearbucket.regions.built_in_list import built_in_list
@@ -197,8 +198,7 @@ def _read_changed(source: str, mark: str | None) -> tuple[bytes | None, str]:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        body = file.read(LARGEST + 1)
+    body = read_regular_file(path, LARGEST + 1)
     if len(body) > LARGEST:
         raise RangesError(f"larger than {LARGEST} bytes")
     return body

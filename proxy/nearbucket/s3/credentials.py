@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nearbucket.config.regular_file import read_regular_file
 from nearbucket.errors import OriginError
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class FileCredentials:
     @staticmethod
     def _read(name: str, path: Path) -> str:
         try:
-            value = path.read_text("ascii").strip()
+            value = read_regular_file(path).decode("ascii").strip()
         except (OSError, ValueError) as error:
             raise OriginError(502, f"credentials.{name}: {path}: {error}") from error
         if not value or len(value.split()) > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nearbucket.config.file import DEFAULT_FILE, ConfigObject, name_of
-from nearbucket.errors import ProxyError
+from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.s3.sdk.config_object import fetch, fetch_changed
 
 if TYPE_CHECKING:
@@ -82,8 +82,16 @@ class FileSource:
         return stamp not in {None, self._stamp}
 
     async def read(self) -> Path | None:
-        """The file, whose present state is known from now on."""
+        """The file, whose present state is known from now on.
+
+        Only the start may wait for a writer, such as that of a shell's ``<(...)``.
+
+        Raises:
+            ConfigError: It is a FIFO, a socket or a device.
+        """
         self._stamp, self.name = _stamp(self._file), name_of(self._path)
+        if self._file.exists() and not (self._file.is_file() or self._file.is_dir()):
+            raise ConfigError(f"{self._file}: is not a regular file; write a file in its place")
         return self._path
 
 

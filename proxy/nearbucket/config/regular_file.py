@@ -1,0 +1,30 @@
+"""Reads files that the configuration names, without ever waiting for a writer.
+
+A FIFO in the place of a file would stop the event loop of the process that opens it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from errno import EINVAL
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_regular_file(path: Path, most: int = -1) -> bytes:
+    """The first ``most`` bytes of a file; by default all.
+
+    Raises:
+        OSError: It cannot be read, or is a FIFO, a socket or a device.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:  # Path has no opener
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(EINVAL, "Not a regular file", str(path))
+        return file.read(most)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
