@@ -31,10 +31,10 @@ from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.value_types import Duration
 from nearbucket.policy.model import Action, Reason
 from nearbucket.regions.list_guard import RefreshResult
+from nearbucket.telemetry.metric_definitions import METRICS
 from nearbucket.telemetry.metrics import (
     CHECKS,
     LOGS,
-    METRICS,
     OTHER_AWS,
     OTHER_HOST,
     OUTSIDE,
@@ -123,7 +123,8 @@ LABELS: Mapping[str, str] = {
     "family": "`ipv4`, `ipv6`.",
     "result": (
         "`nearbucket_ranges_refreshes_total`: [below](#refresh-results). "
-        "`nearbucket_config_reloads_total`: `applied`, `refused`. `nearbucket_checks_total`: "
+        "`nearbucket_config_reloads_total`, `nearbucket_certificate_reloads_total`: `applied`, "
+        "`refused`. `nearbucket_checks_total`: "
         + ", ".join(f"`{result}`" for result in CHECKS)
         + "; a 403 AccessDenied counts as absent, any other 403 as failed."
     ),

@@ -17,6 +17,7 @@ from nearbucket.policy.model import Request
 from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.region_table import build_table, networks_of
 from nearbucket.supervisor.snapshot import Snapshot
+from nearbucket.supervisor.sockets.listener_tls import read_key_pair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,9 +94,10 @@ def settings(
 
 def snapshot(chosen: Settings, *, workers: int = 1) -> Snapshot:
     """What a worker is given."""
-    regions = chosen.regions
+    regions, tls = chosen.regions, chosen.listen.tls
+    pair = read_key_pair(tls) if tls and tls.key.exists() else None
     table = build_table(ranges(), regions.services, regions.overrides)
-    return Snapshot(chosen, table, networks_of(ranges(), "CLOUDFRONT_ORIGIN_FACING"), workers)
+    return Snapshot(chosen, table, networks_of(ranges(), "CLOUDFRONT_ORIGIN_FACING"), workers, pair)
 
 
 def engine(chosen: Settings) -> Engine:

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from nearbucket.policy.model import Action, Reason
-from nearbucket.telemetry.metrics import CHECKS, METRICS, OTHER_AWS, OUTSIDE, STREAM_ENDS
+from nearbucket.telemetry.metric_definitions import METRICS
+from nearbucket.telemetry.metrics import CHECKS, OTHER_AWS, OUTSIDE, STREAM_ENDS
 from tests.programs import promtool
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ VALUES: dict[str, set[str]] = {
     "nearbucket_bypasses_total.region": {OTHER_AWS, OUTSIDE},
     "nearbucket_checks_total.result": set(CHECKS),
     "nearbucket_config_reloads_total.result": {"applied", "refused"},
+    "nearbucket_certificate_reloads_total.result": {"applied", "refused"},
     "nearbucket_stream_ends_total.how": set(STREAM_ENDS),
 }
 

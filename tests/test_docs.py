@@ -24,7 +24,7 @@ from nearbucket.regions.ip_ranges_source import read_ranges_file
 from nearbucket.regions.region_table import build_table
 from nearbucket.supervisor.snapshot import engine_of, snapshot_of
 from nearbucket.telemetry.log_format import W3C_FIELDS
-from nearbucket.telemetry.metrics import METRICS
+from nearbucket.telemetry.metric_definitions import METRICS
 from tests.command_server import Begun
 from tests.log_lines import LogRecord
 from tests.test_imports import FILES, SOURCE, floor_of

@@ -17,7 +17,7 @@ from nearbucket.telemetry.embedded_metrics import (
     EmbeddedMetrics,
     write_metrics,
 )
-from nearbucket.telemetry.metrics import METRICS
+from nearbucket.telemetry.metric_definitions import METRICS
 from nearbucket.telemetry.process_log import ProcessLog
 
 if TYPE_CHECKING:

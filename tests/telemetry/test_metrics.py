@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.policy.model import Reason, Stream
+from nearbucket.telemetry.metric_definitions import GAUGES, METRICS
 from nearbucket.telemetry.metrics import (
-    GAUGES,
-    METRICS,
     OTHER_AWS_BYTES,
     OTHER_AWS_REQUESTS,
     Counters,
@@ -226,6 +225,8 @@ PROMISED = {
     "nearbucket_ranges_refreshes_total": ("counter", ("result",)),
     "nearbucket_config_reloads_total": ("counter", ("result",)),
     "nearbucket_config_info": ("gauge", ("hash",)),
+    "nearbucket_certificate_valid_seconds": ("gauge", ()),
+    "nearbucket_certificate_reloads_total": ("counter", ("result",)),
 }
 """What dashboards and alerts rely on: changed only with a line in the changelog."""
 

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from nearbucket.policy.model import Reason
-from nearbucket.telemetry.metrics import METRICS, SECONDS, Counters
+from nearbucket.telemetry.metric_definitions import METRICS
+from nearbucket.telemetry.metrics import SECONDS, Counters
 from nearbucket.telemetry.prometheus import exposed
 from tests.build import settings
 from tests.telemetry.counted import METHOD, WEST, history, plain, stream, text_of

@@ -37,6 +37,7 @@ def serve(
     from nearbucket.regions.feed import stored_list  # noqa: PLC0415
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import snapshot_of  # noqa: PLC0415
+    from nearbucket.supervisor.sockets.listener_tls import read_key_pair  # noqa: PLC0415
     from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
     from nearbucket.telemetry.process_log import ProcessLog  # noqa: PLC0415
 
@@ -46,7 +47,8 @@ def serve(
     logging.getLogger().setLevel(settings.log.level.upper())
     try:
         stored = stored_list(settings.regions)
-        snapshot = snapshot_of(settings, stored.ranges if stored else None)
+        certificate = read_key_pair(settings.listen.tls) if settings.listen.tls else None
+        snapshot = snapshot_of(settings, stored.ranges if stored else None, certificate)
         workers = launch(snapshot, take_over=take_over)
         log.start()
         try:

@@ -18,7 +18,6 @@ from nearbucket.errors import ConfigError
 from nearbucket.frontend.returning_clients.recent_redirects import SIZE
 from nearbucket.s3.tls_trust import trusted
 from nearbucket.supervisor.pool.worker_handle import ForkedProcess, StartedWorker
-from nearbucket.supervisor.sockets.listener_tls import Certificate
 from nearbucket.supervisor.sockets.port_handover import TakenSockets, take_sockets
 from nearbucket.supervisor.sockets.socket_activation import PassedSockets
 from nearbucket.supervisor.stack_dump import StackDump
@@ -74,12 +73,9 @@ def launch(snapshot: Snapshot, *, take_over: bool = False) -> PreforkedWorkers:
     is on in the workers.
 
     Raises:
-        ConfigError: The certificate or the authorities cannot be used, or the address cannot be
-            bound.
+        ConfigError: The authorities cannot be used, or the address cannot be bound.
     """
     settings = snapshot.settings
-    if settings.listen.tls is not None:
-        Certificate(settings.listen.tls)  # an error shows here, and once
     count = snapshot.workers
     _raise_file_limit(settings.limits.max_connections, count)
     listeners, given = _listeners(settings, count, take_over=take_over)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from operator import attrgetter
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Listen, Settings
     from nearbucket.regions.ip_ranges import Ranges
+    from nearbucket.supervisor.sockets.listener_tls import KeyPair
 
 _READ_AT_START = (
     "listen", "admin", "limits.max_connections", "log.access", "log.format",
     "regions.source", "regions.refresh", "regions.cache",
 )  # fmt: skip
+
+_log = logging.getLogger(__name__)
 
 USUAL_STOP_TIMEOUT = 30.0  # seconds
 
@@ -50,12 +54,14 @@ class Snapshot:
         table: Prefixes of the services in ``regions.services``, with ``regions.overrides``.
         cdn: CloudFront's origin-facing prefixes.
         workers: How many workers share the public port.
+        certificate: That of the public port, if ``listen.tls`` is set.
     """
 
     settings: Settings
     table: RegionTable
     cdn: NetworkSet
     workers: int
+    certificate: KeyPair | None = None
 
 
 def worker_count(listen: Listen) -> int:
@@ -65,13 +71,16 @@ def worker_count(listen: Listen) -> int:
     return listen.workers
 
 
-def snapshot_of(settings: Settings, ranges: Ranges | None) -> Snapshot:
+def snapshot_of(
+    settings: Settings, ranges: Ranges | None, certificate: KeyPair | None = None
+) -> Snapshot:
     """A snapshot. Takes 25 ms of CPU time, so call it ``in_background``."""
     return Snapshot(
         settings,
         build_table(ranges, settings.regions.services, settings.regions.overrides),
         networks_of(ranges, CLOUDFRONT) if ranges else network_set(()),
         worker_count(settings.listen),
+        certificate,
     )
 
 
@@ -96,6 +105,20 @@ def _advice(region: str, regions: Collection[str | None]) -> str:
     if near:
         return f"did you mean {near}?"
     return "correct the region, or add regions.services or regions.overrides"
+
+
+def warn_of_targets(settings: Settings) -> None:
+    """Log what may be wrong with targets and the drain, though no setting is."""
+    for key, warning in targets_in_other_regions(settings).items():
+        _log.warning("%s: %s", key, warning)
+    if needed := long_drain(settings):
+        _log.info("limits.drain_timeout: %s; set the stop timeout above it", needed)
+    if keys := targets_without_owner(settings):
+        _log.warning(
+            "expected_owner is not set for %s: S3 then also answers if the bucket was deleted "
+            "and another account has created one with its name",
+            ", ".join(keys),
+        )
 
 
 def targets_without_owner(settings: Settings) -> list[str]:

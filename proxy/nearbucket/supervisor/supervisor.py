@@ -25,6 +25,7 @@ from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import status_of
 from nearbucket.supervisor.bucket_listings import LISTED_BY, BucketListings
+from nearbucket.supervisor.certificate_watch import CertificateWatch
 from nearbucket.supervisor.config_source import source_of
 from nearbucket.supervisor.observations import (
     LIST_REQUESTS,
@@ -39,14 +40,12 @@ from nearbucket.supervisor.shutdown import Shutdown
 from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
-    long_drain,
     origins_down,
     regions_without_prefixes,
     restart_needed,
     snapshot_of,
-    targets_in_other_regions,
-    targets_without_owner,
     uses_ambient_credentials,
+    warn_of_targets,
     without_restart,
 )
 from nearbucket.telemetry.embedded_metrics import write_metrics
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges_source import CachedRanges
     from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
+    from nearbucket.supervisor.sockets.listener_tls import KeyPair
     from nearbucket.telemetry.history.recent_answers import RecentAnswer
     from nearbucket.telemetry.metrics import Values
 
@@ -109,6 +109,8 @@ class Supervisor:
         self._listings = BucketListings(self._pool)
         self._swapping, self._reloading_in_turn = asyncio.Lock(), asyncio.Lock()
         self._reloads = ReloadHistory()
+        pair, tls = snapshot.certificate, self.settings.listen.tls
+        self._certificate = CertificateWatch(tls, pair) if tls and pair else None
         self._needs_restart: str | None = None
         if stored is not None:
             self._feed.adopt(stored)
@@ -141,7 +143,7 @@ class Supervisor:
         self._pool.start(self._stop.set)
         self._shutdown.watch_signals(self._on_hangup)
         embedded = write_metrics(self._noted, lambda: self.settings.log.metrics == "emf")
-        always = self._feed.run(), self._watch_config(), self._watch_figures(), embedded
+        always = self._feed.run(), self._watch_files(), self._watch_figures(), embedded
         tasks = [asyncio.create_task(each) for each in always]
         try:
             await self._pool.ready(self._stop)
@@ -173,19 +175,7 @@ class Supervisor:
         _log.info("nearbucket %s: configuration %s from %s", version_text(), *config)
         _log.info("listen on %s port %d", *self._address)
         _log.info("admin on %s port %d", *admin.address)
-        self._warn_of_targets()
-
-    def _warn_of_targets(self) -> None:
-        for key, warning in targets_in_other_regions(self.settings).items():
-            _log.warning("%s: %s", key, warning)
-        if needed := long_drain(self.settings):
-            _log.info("limits.drain_timeout: %s; set the stop timeout above it", needed)
-        if keys := targets_without_owner(self.settings):
-            _log.warning(
-                "expected_owner is not set for %s: S3 then also answers if the bucket was deleted "
-                "and another account has created one with its name",
-                ", ".join(keys),
-            )
+        warn_of_targets(self.settings)
 
     def _check_credentials(self) -> None:
         self._credentials_task = asyncio.create_task(self._log_credentials())
@@ -216,11 +206,14 @@ class Supervisor:
         else:
             self._observations.look(await self._pool.figures(), self._pool.down)
 
-    async def _watch_config(self) -> None:
-        """Reload when the configuration changes."""
+    async def _watch_files(self) -> None:
+        """Reload the configuration, and the certificate, when they change."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
             try:
+                if self._certificate and (pair := self._certificate.look(time.time())):
+                    await self._swap(certificate=pair)
+                    self._certificate.applied(pair)
                 if await self._config.changed():
                     await self.reload()
             except Exception:
@@ -249,7 +242,7 @@ class Supervisor:
                 self._reloads.add(Reload(time.time(), APPLIED, name, changes))
                 _log.info("configuration reloaded: %s; %s", name, changes)
                 self._note_restart(restart_needed(before, read))
-                self._warn_of_targets()
+                warn_of_targets(self.settings)
                 self._check_credentials()
                 self._origin_check.use(self.settings.sites)
 
@@ -275,12 +268,14 @@ class Supervisor:
     async def _publish(self, ranges: Ranges) -> None:
         await self._swap(ranges=ranges)
 
-    # Both change the snapshot
-
     async def _swap(
-        self, *, settings: Settings | None = None, ranges: Ranges | None = None
+        self,
+        *,
+        settings: Settings | None = None,
+        ranges: Ranges | None = None,
+        certificate: KeyPair | None = None,
     ) -> None:
-        """Have the workers and the admin port use new settings, or a new list.
+        """Have the workers and the admin port use new settings, a new list or a new certificate.
 
         Raises:
             ProxyError: A worker cannot apply them. Nothing has changed.
@@ -288,7 +283,8 @@ class Supervisor:
         async with self._swapping:
             before, settings = self.settings, settings or self.settings
             ranges = ranges or self._ranges
-            snapshot = await in_background(snapshot_of, settings, ranges)
+            certificate = certificate or self._snapshot.certificate
+            snapshot = await in_background(snapshot_of, settings, ranges, certificate)
             engine = engine_of(snapshot)
             await self._pool.broadcast_snapshot(snapshot)
             self._use(snapshot, engine)
@@ -336,6 +332,8 @@ class Supervisor:
             found.append(f"{text}: {self._reloads.refused}")
         if self._needs_restart is not None:
             found.append(self._needs_restart)
+        if self._certificate is not None:
+            found += self._certificate.warnings
         found += self._feed.warnings()
         found += self._pool.problems
         found += origins_down(self.settings, self._pool.down)
@@ -369,6 +367,7 @@ class Supervisor:
             "nearbucket_config_info": {(fingerprint(self.settings),): 1},
             LIST_REQUESTS: {(): self._listings.requests},
             **figures_of_list(self._feed, self._snapshot.table if self._ranges else None),
+            **(self._certificate.figures(time.time()) if self._certificate else {}),
         }
         values = total([own, await self._pool.figures()])
         return self._observations.noted(values, self._pool.down)

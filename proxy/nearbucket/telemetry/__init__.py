@@ -5,7 +5,8 @@ What is counted and logged is decided by the callers.
 
 In reading order:
 
-* ``metrics.py``: every metric, and the counters of one process.
+* ``metric_definitions.py``: every metric.
+* ``metrics.py``: the counters of one process.
 * ``process_totals.py``: the metrics of all processes together.
 * ``savings.py``: the dollars that the redirected bytes save.
 * ``history/``: traffic, money, missing copies and answers of the past, kept in memory.

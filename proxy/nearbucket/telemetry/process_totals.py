@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from nearbucket.telemetry.metrics import GAUGES, MAY_FALL
+from nearbucket.telemetry.metric_definitions import GAUGES
+from nearbucket.telemetry.metrics import MAY_FALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

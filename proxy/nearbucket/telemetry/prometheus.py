@@ -15,12 +15,14 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from nearbucket.telemetry.metrics import METRICS, SECONDS
+from nearbucket.telemetry.metric_definitions import METRICS
+from nearbucket.telemetry.metrics import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nearbucket.telemetry.metrics import Labels, MetricDefinition, Values
+    from nearbucket.telemetry.metric_definitions import MetricDefinition
+    from nearbucket.telemetry.metrics import Labels, Values
 
 
 class ExpositionPage(NamedTuple):

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
+def valid_for(tls: Tls, days: int) -> None:
+    files = ["-in", str(tls.certificate), "-signkey", str(tls.key), "-out", str(tls.certificate)]
+    sign = [program("openssl"), "x509", "-days", str(days), *files]
+    subprocess.run(sign, check=True, capture_output=True)
+
+
 def found(tls: Tls | None) -> list[tuple[str, str, str]]:
     findings = certificate_findings(
         Settings.model_validate({"sites": [SITE], "listen": {"tls": tls}})
@@ -28,12 +34,27 @@ def found(tls: Tls | None) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def tls(tmp_path: Path) -> Tls:
-    return make_certificate(tmp_path, "dl.test", RSA)
+    made = make_certificate(tmp_path, "dl.test", RSA)
+    valid_for(made, 90)
+    return made
 
 
 def test_a_certificate_and_its_key_are_one_good_finding(tls: Tls) -> None:
     assert found(tls) == [("ok", f"{tls.key} belongs to {tls.certificate}", "")]
     assert not found(None)
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "text"), [(5, "warning", "expires at"), (-1, "wrong", "has expired at")]
+)
+def test_a_certificate_that_expires_soon_or_has_expired_is_found(
+    tls: Tls, days: int, level: str, text: str
+) -> None:
+    valid_for(tls, days)
+    good, (said, what, fix) = found(tls)
+    assert (good[0], said) == ("ok", level)
+    assert what.startswith(f"{tls.certificate} {text} 20")
+    assert fix == "write one that is valid, and its key, into the files"
 
 
 def test_a_key_of_another_certificate_is_wrong(tls: Tls, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from nearbucket.config.settings import Tls
 from nearbucket.errors import ConfigError
-from nearbucket.supervisor.sockets.listener_tls import Certificate
+from nearbucket.supervisor.sockets.listener_tls import read_key_pair
 from tests.certificates import EC, RSA, make_certificate
 
 if TYPE_CHECKING:
@@ -21,7 +22,25 @@ def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("junk", encoding="ascii")
     tls = Tls(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem")
     with pytest.raises(ConfigError, match=r"cert\.pem"):
-        Certificate(tls)
+        read_key_pair(tls)
+
+
+@pytest.mark.parametrize("kind", ["none", "folder", "fifo"])
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    tls = make_certificate(tmp_path, "dl.test")
+    tls.key.unlink()
+    if kind == "folder":
+        tls.key.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(tls.key)
+    with pytest.raises(ConfigError, match=r"listen\.tls: .*key\.pem cannot be read: "):
+        read_key_pair(tls)
+
+
+def test_the_key_is_in_no_text(tmp_path: Path) -> None:
+    pair = read_key_pair(make_certificate(tmp_path, "dl.test"))
+    assert "PRIVATE KEY" in pair.key.decode()
+    assert "PRIVATE KEY" not in repr(pair)
 
 
 def shown(context: ssl.SSLContext) -> bytes | None:
@@ -39,12 +58,10 @@ def shown(context: ssl.SSLContext) -> bytes | None:
     return client.getpeercert(binary_form=True)
 
 
-@pytest.mark.parametrize(("old", "new"), [(EC, EC), (EC, RSA), (RSA, EC)])
-def test_new_connections_get_the_new_certificate_whatever_type_its_key_has(
-    tmp_path: Path, old: tuple[str, ...], new: tuple[str, ...]
+@pytest.mark.parametrize("kind", [EC, RSA])
+def test_clients_are_shown_the_certificate_of_the_file(
+    tmp_path: Path, kind: tuple[str, ...]
 ) -> None:
-    certificate = Certificate(make_certificate(tmp_path, "old.test", old))
-    files = make_certificate(tmp_path, "new.test", new)
-    certificate.refresh()
+    files = make_certificate(tmp_path, "new.test", kind)
     text = files.certificate.read_text(encoding="ascii")
-    assert shown(certificate.context) == ssl.PEM_cert_to_DER_cert(text)
+    assert shown(read_key_pair(files).context()) == ssl.PEM_cert_to_DER_cert(text)

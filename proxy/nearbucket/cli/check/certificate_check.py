@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.errors import ConfigError
-from nearbucket.supervisor.sockets.listener_tls import Certificate
+from nearbucket.supervisor.certificate_watch import EXPIRES_SOON
+from nearbucket.supervisor.sockets.listener_tls import read_key_pair
+from nearbucket.telemetry.utc_text import utc_text
 
 if TYPE_CHECKING:
-    from nearbucket.config.settings import Settings
+    from nearbucket.config.settings import Settings, Tls
+    from nearbucket.supervisor.sockets.certificate_dates import Dates
 
 _PLACE = "listen.tls"
 
@@ -24,8 +28,23 @@ def certificate_findings(settings: Settings) -> list[Finding]:
     ):
         return []
     try:
-        Certificate(tls)
+        dates = read_key_pair(tls).dates
     except ConfigError as error:
         text, _, fix = str(error).removeprefix(f"{_PLACE}: ").rpartition("; ")
         return [Finding(Level.WRONG, _PLACE, "certificate", text, fix)]
-    return [Finding(Level.OK, _PLACE, "certificate", f"{tls.key} belongs to {tls.certificate}")]
+    belongs = Finding(Level.OK, _PLACE, "certificate", f"{tls.key} belongs to {tls.certificate}")
+    return [belongs, *_findings_of_dates(tls, dates, time.time())]
+
+
+def _findings_of_dates(tls: Tls, dates: Dates, now: float) -> list[Finding]:
+    """That the certificate is not valid now, or not for long."""
+    if dates.begin > now:
+        level, text = Level.WRONG, f"is not valid before {utc_text(dates.begin)}"
+    elif dates.end < now:
+        level, text = Level.WRONG, f"has expired at {utc_text(dates.end)}"
+    elif dates.end < now + EXPIRES_SOON:
+        level, text = Level.WARNING, f"expires at {utc_text(dates.end)}"
+    else:
+        return []
+    fix = "write one that is valid, and its key, into the files"
+    return [Finding(level, _PLACE, "certificate", f"{tls.certificate} {text}", fix)]

@@ -10,5 +10,6 @@ In reading order:
 * ``socket_activation.py``: sockets that systemd has opened.
 * ``spare_sockets.py``: accepts connections for workers that hang or are being replaced.
 * ``accept_queue.py``: closes a listening socket without resetting connections.
-* ``listener_tls.py``: the certificate of the public port, loaded again when its files change.
+* ``listener_tls.py``: the certificate of the public port as it is in memory.
+* ``certificate_dates.py``: from when and until when it is valid.
 """

@@ -1,74 +1,98 @@
-"""TLS on the public port: the certificate is loaded again when its files change.
+"""TLS on the public port: the certificate and its key as they are in memory.
 
-Files that cannot be used are logged, and the certificate in use stays.
+The supervisor reads the files (``supervisor/certificate_watch.py``). Workers get what it has read,
+so that one that is started later has a certificate too, whatever the files hold by then.
 """
 
 from __future__ import annotations
 
-import logging
+import os
 import ssl
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nearbucket.config.regular_file import read_regular_file
 from nearbucket.errors import ConfigError
+from nearbucket.supervisor.sockets.certificate_dates import dates_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from nearbucket.config.settings import Tls
+    from nearbucket.supervisor.sockets.certificate_dates import Dates
 
-_log = logging.getLogger(__name__)
 
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate with its chain, and its key, in PEM."""
 
-class Certificate:
-    """The certificate in use, in the TLS ``context`` for new connections."""
+    certificate: bytes
+    key: bytes = field(repr=False)
 
-    def __init__(self, settings: Tls) -> None:
-        """Load the files.
+    @property
+    def dates(self) -> Dates:
+        """From when and until when it is valid."""
+        return dates_of(self.certificate)
+
+    def context(self) -> ssl.SSLContext:
+        """A TLS context for new connections.
 
         Raises:
-            ConfigError: They are not a certificate and its key.
+            OSError: The two are not a certificate and its key; ``ssl.SSLError`` is one.
+            ValueError: The key is encrypted.
         """
-        self._files = (settings.certificate.expanduser(), settings.key.expanduser())
-        self._stamps = self._read_stamps()
-        self.context = _context(*self._files)
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        made.set_alpn_protocols(["http/1.1"])
 
-    def _read_stamps(self) -> list[tuple[int, int, int]] | None:
-        try:
-            found = [path.stat() for path in self._files]
-        except OSError:
-            return None
-        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in found]
+        def passphrase() -> str:  # without it, OpenSSL would ask at the terminal
+            raise ValueError("the key is encrypted")
 
-    def refresh(self) -> None:
-        """Load the files if they have changed; an error is logged once."""
-        stamps = self._read_stamps()
-        if stamps in (self._stamps, None):
-            return
-        self._stamps = stamps
-        try:
-            # Not loaded into the context in use: that keeps a certificate for each type of key.
-            self.context = _context(*self._files)
-        except (ConfigError, OSError) as error:
-            _log.error("certificate not reloaded, the old one stays in use: %s", error)
-        else:
-            _log.info("certificate reloaded from %s", self._files[0])
+        with _as_file(self.certificate) as certificate, _as_file(self.key) as key:
+            made.load_cert_chain(certificate, key, passphrase)
+        return made
 
 
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
+@contextmanager
+def _as_file(data: bytes) -> Iterator[str]:
+    """A path of these bytes, which are in no file system: OpenSSL reads from files alone."""
+    descriptor = os.memfd_create("nearbucket-tls")
+    try:
+        os.write(descriptor, data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
-    def passphrase() -> str:  # without it, OpenSSL would ask at the terminal
+
+def read_key_pair(settings: Tls, known: KeyPair | None = None) -> KeyPair:
+    """What the files of ``listen.tls`` hold now.
+
+    Args:
+        settings: Names the files.
+        known: A pair that is known to be usable.
+
+    Raises:
+        ConfigError: They cannot be read, or are not a certificate and its key.
+    """
+    certificate, key = settings.certificate.expanduser(), settings.key.expanduser()
+    try:
+        pair = KeyPair(read_regular_file(certificate), read_regular_file(key))
+    except OSError as error:
+        raise ConfigError(
+            f"listen.tls: {error.filename} cannot be read: {error.strerror}; write the path of a "
+            "readable file"
+        ) from None
+    try:
+        if pair != known:
+            pair.context()
+    except ValueError:
         raise ConfigError(
             f"listen.tls: {key} is encrypted; write a file with the key as it is, which openssl "
             "pkey makes of it"
-        )
-
-    try:
-        context.load_cert_chain(certificate, key, passphrase)
-    except OSError as error:  # ssl.SSLError is one
+        ) from None
+    except OSError as error:
         raise ConfigError(
             f"listen.tls: {certificate} and {key} are not a certificate and its key: {error}; "
             "write PEM files that belong together"
         ) from None
-    return context
+    return pair

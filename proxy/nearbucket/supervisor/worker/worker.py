@@ -19,13 +19,13 @@ from nearbucket.frontend.worker_context import WorkerContext
 from nearbucket.origin.registry import OriginRegistry
 from nearbucket.replicas.object_cache import RENEWALS
 from nearbucket.replicas.replica_status import ReplicaStatuses
-from nearbucket.supervisor.sockets.listener_tls import Certificate
 from nearbucket.supervisor.sockets.spare_sockets import SpareSockets
 from nearbucket.supervisor.worker.file_limit import FileLimit
 from nearbucket.supervisor.worker.worker_drain import Accepting, WorkerDrain
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, Mapping
 
     from nearbucket.config.settings import Settings
@@ -84,8 +84,8 @@ class Worker:
             fast_lane=fast_lane,
             redirect_table=redirect_table,
         )
-        tls = snapshot.settings.listen.tls
-        self._certificate = Certificate(tls) if tls else None
+        self._certificate = snapshot.certificate
+        self._tls = snapshot.certificate and snapshot.certificate.context()
         self._file_limit = FileLimit(self.context.counters)
         self._relay = relay
         self._ambient = ambient
@@ -132,15 +132,16 @@ class Worker:
 
     def _protocols_for(self, handler: Handler) -> Callable[[], asyncio.Protocol]:
         """What makes the protocol of a new connection."""
-        context, certificate = self.context, self._certificate
+        context = self.context
 
         def connection() -> asyncio.Protocol:
             # compiled, it has no parent, but all methods of one
             return cast("asyncio.Protocol", ClientConnection(context, handler.connection))
 
-        if certificate is None:
+        if self._tls is None:
             return connection
-        return lambda: TlsHandshake(context, certificate.context, connection)
+        # one that is loaded later is used for the next connection
+        return lambda: TlsHandshake(context, cast("ssl.SSLContext", self._tls), connection)
 
     def apply(self, snapshot: Snapshot) -> None:
         """Decide by a new snapshot from the next request on.
@@ -150,6 +151,10 @@ class Worker:
         """
         settings = snapshot.settings
         use = self._prepare(settings) if settings != self.context.settings else None
+        if snapshot.certificate not in {None, self._certificate}:
+            # Not loaded into the context in use: that keeps a certificate for each type of key.
+            self._tls = snapshot.certificate.context()
+            self._certificate = snapshot.certificate
         self.context.apply(settings, snapshot.table, snapshot.cdn)
         if use is not None:
             use()
@@ -205,12 +210,10 @@ class Worker:
         return await live_explanation(self.context.decider, query)
 
     def tick(self, now: float) -> None:
-        """Once a second: the clock, timeouts, the certificate, the access log."""
+        """Once a second: the clock, timeouts, the access log."""
         self.context.tick()
         self._replicas.tick(now)
         self._file_limit.check(now)
-        if self._certificate is not None:
-            self._certificate.refresh()
         for connection in tuple(self.context.connections):
             connection.check(now)
         self._origins.check(now)

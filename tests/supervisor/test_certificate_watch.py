@@ -1,0 +1,90 @@
+"""The files of ``listen.tls`` while the server runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nearbucket.supervisor.certificate_watch import EXPIRES_SOON, CertificateWatch
+from nearbucket.supervisor.sockets.listener_tls import read_key_pair
+from tests.certificates import Tls, expire, make_certificate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = time.time()
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    return make_certificate(tmp_path, "one.test")
+
+
+@pytest.fixture
+def watch(tls: Tls) -> CertificateWatch:
+    return CertificateWatch(tls, read_key_pair(tls))
+
+
+def reloads(watch: CertificateWatch) -> tuple[float, float]:
+    found = watch.figures(NOW)["nearbucket_certificate_reloads_total"]
+    return found["applied",], found["refused",]
+
+
+def test_a_new_pair_is_given_once_it_is_whole(tls: Tls, watch: CertificateWatch) -> None:
+    old = read_key_pair(tls)
+    assert watch.look(NOW) is None
+    make_certificate(tls.certificate.parent, "two.test")
+    new = tls.key.read_bytes()
+    tls.key.write_bytes(old.key)  # the program that renews has written one file of two
+    assert watch.look(NOW) is None
+    tls.key.write_bytes(new)
+    found = watch.look(NOW)
+    assert found == read_key_pair(tls) != old
+    watch.applied(found)
+    assert watch.look(NOW) is None
+    assert reloads(watch) == (1, 0)
+
+
+@pytest.mark.parametrize("fault", ["junk", "none", "folder", "fifo", "expired"])
+def test_what_cannot_be_used_is_refused_once(
+    tls: Tls, watch: CertificateWatch, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = tls.certificate.read_bytes()
+    if fault == "expired":
+        expire(tls)
+    else:
+        tls.certificate.unlink()
+    if fault == "junk":
+        tls.certificate.write_text("junk", encoding="ascii")
+    elif fault == "folder":
+        tls.certificate.mkdir()
+    elif fault == "fifo":
+        os.mkfifo(tls.certificate)
+    assert [watch.look(NOW) for _ in range(4)] == [None] * 4
+    assert reloads(watch) == (0, 1)
+    assert caplog.text.count("certificate not reloaded, the old one stays in use") == 1
+    assert str(tls.certificate) in watch.warnings[0]
+    tls.certificate.rmdir() if fault == "folder" else tls.certificate.unlink(missing_ok=True)
+    tls.certificate.write_bytes(good)
+    assert watch.look(NOW) is None
+    assert not [each for each in watch.warnings if "not reloaded" in each]
+
+
+def test_the_time_that_is_left_is_shown_and_its_end_warned_of(
+    tls: Tls, watch: CertificateWatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    end = read_key_pair(tls).dates.end
+    for now, word in (
+        (end - EXPIRES_SOON - 1, None),
+        (end - EXPIRES_SOON + 1, "expires at"),
+        (end - 1, "expires at"),
+        (end + 1, "has expired at"),
+        (end + 2, "has expired at"),
+    ):
+        watch.look(now)
+        assert [word in each for each in watch.warnings if word] == [True] * bool(word)
+        assert watch.figures(now)["nearbucket_certificate_valid_seconds"] == {(): end - now}
+    assert [each.levelname for each in caplog.records] == ["WARNING", "ERROR"]
