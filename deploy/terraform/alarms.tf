@@ -56,7 +56,7 @@ resource "aws_cloudwatch_metric_alarm" "target_5xx" {
 
   metric_query {
     id          = "percent"
-    expression  = "100 * FILL(errors, 0) / requests"
+    expression  = "IF(FILL(errors, 0) >= ${local.limits.least_5xx}, 100 * FILL(errors, 0) / requests, 0)"
     label       = "5xx, percent"
     return_data = true
   }
@@ -118,17 +118,32 @@ resource "aws_cloudwatch_metric_alarm" "distribution_5xx" {
   provider            = aws.us_east_1
   alarm_name          = "${var.name}-${each.key}-5xx"
   alarm_description   = "Over ${local.limits.distribution_5xx} % of the distribution's requests end in a 5xx. See docs/operations.md#troubleshooting"
-  namespace           = "AWS/CloudFront"
-  metric_name         = "5xxErrorRate"
-  dimensions          = { DistributionId = each.value, Region = "Global" }
-  statistic           = "Average"
   comparison_operator = "GreaterThanThreshold"
   threshold           = local.limits.distribution_5xx
-  period              = 300
   evaluation_periods  = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_actions_us_east_1
   ok_actions          = var.alarm_actions_us_east_1
+
+  metric_query {
+    id          = "percent"
+    expression  = "IF(share * requests / 100 >= ${local.limits.least_5xx}, share, 0)"
+    label       = "5xx, percent"
+    return_data = true
+  }
+  dynamic "metric_query" {
+    for_each = { share = ["5xxErrorRate", "Average"], requests = ["Requests", "Sum"] }
+    content {
+      id = metric_query.key
+      metric {
+        namespace   = "AWS/CloudFront"
+        metric_name = metric_query.value[0]
+        dimensions  = { DistributionId = each.value, Region = "Global" }
+        stat        = metric_query.value[1]
+        period      = 300
+      }
+    }
+  }
 }
 
 # ---- dashboard

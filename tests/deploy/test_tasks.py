@@ -195,7 +195,10 @@ DIMENSIONS: dict[str, dict[str, set[str]]] = {
         "CPUUtilization": {"ClusterName", "ServiceName"},
         "MemoryUtilization": {"ClusterName", "ServiceName"},
     },
-    "AWS/CloudFront": {"5xxErrorRate": {"DistributionId", "Region"}},
+    "AWS/CloudFront": {
+        "5xxErrorRate": {"DistributionId", "Region"},
+        "Requests": {"DistributionId", "Region"},
+    },
     "nearbucket/downloads": {name: set() for name in VALUES["metrics"]},
 }
 """The metrics that there are, with the dimensions under which AWS publishes them."""
@@ -208,6 +211,23 @@ def test_every_alarm_is_about_a_metric_that_there_is() -> None:
         for metric in asked_by(alarm):
             dimensions = {each["Name"] for each in metric.get("Dimensions", ())}
             assert dimensions == DIMENSIONS[metric["Namespace"]][metric["MetricName"]]
+
+
+def test_an_alarm_on_a_share_has_a_least_number() -> None:
+    """One failing request of a quiet night is a large share."""
+    alarms = stack(**PUBLIC, **REDIRECT).of_type("CloudWatch::Alarm")
+    asked = {name: {each["MetricName"] for each in asked_by(alarms[name])} for name in alarms}
+    of_5xx = {"HTTPCode_Target_5XX_Count", "5xxErrorRate"}
+    shares = [name for name, metrics in asked.items() if metrics & of_5xx]
+    assert sorted(shares) == ["AlarmCached5xx", "AlarmDistribution5xx", "AlarmTarget5xx"]
+    least = VALUES["values"]["alarms"]["least_5xx"]
+    for name in shares:
+        (expression,) = [
+            each["Expression"] for each in alarms[name]["Metrics"] if "Expression" in each
+        ]
+        assert re.match(rf"IF\(.* >= {least}, .*, 0\)$", expression)
+    module = (DEPLOY / "terraform/alarms.tf").read_text("utf-8")
+    assert len(re.findall(r"IF\(.* >= \${local.limits.least_5xx}, .*, 0\)", module)) == 2
 
 
 def asked_by(alarm: dict[str, Any]) -> list[dict[str, Any]]:
