@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import threading
+from errno import ENOSPC
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -186,3 +187,44 @@ async def test_lines_behind_those_that_a_pipe_took_are_counted_each_once(pipe: P
     pipe.close_reader()
     await log.close()
     assert sum(dropped) == 100
+
+
+class Disk:
+    """A file system with room for so many bytes more, as ``os.write`` finds it."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self._write = os.write
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self.room == 0:
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+        size = min(self.room, len(data))
+        self.room -= size
+        return self._write(descriptor, data[:size])
+
+
+async def test_what_a_full_disk_does_not_take_is_told_and_joins_no_later_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line, path, dropped = json_line(FULL), tmp_path / "access.log", list[int]()
+    disk = Disk(room=2 * len(line) + 10)
+    monkeypatch.setattr(os, "write", disk.write)
+    caplog.set_level("INFO")
+    with path.open("wb") as file:
+        log = AccessLog("json", dropped.append, descriptor=file.fileno())
+        for room in (0, 0, 10_000, 0, 0):
+            for _ in range(3):
+                add(log, FULL)
+            log.flush()
+            while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
+                await asyncio.sleep(0.001)
+            disk.room += room
+        await log.close()
+    whole = 2 * line + line[:10] + b"\n" + 6 * line
+    assert path.read_bytes() == whole
+    assert sum(dropped) == 15 - 8
+    assert caplog.messages == [
+        "lines of the access log are dropped: No space left on device",
+        "lines of the access log are written again",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,8 @@ MAX_WAITING = 100_000
 
 RECENT = 20
 """Lines that are kept for the dashboard."""
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 1024  # lines after which they are written before the tick, while they are in the cache
 
@@ -54,13 +57,14 @@ class AccessLog:
         self._header = self.format.header() if self.format else b""
         self._writer = LineWriter("access-log", descriptor)
         self._lost = 0  # lines of the writer that are counted
+        self._is_dropping = False
 
     def keep(self, line: bytes) -> None:
         """Keep one line, of up to ``MAX_LINE`` bytes, for the next flush."""
         if len(self._lines) >= _BATCH:
             self.flush()
             if len(self._lines) >= MAX_WAITING:
-                self._dropped(1)
+                self._drop(1, "its reader is slow")
                 return
         self._lines.append(line)
 
@@ -81,14 +85,25 @@ class AccessLog:
         self._count_lost()
 
     def _give(self) -> None:
-        self._count_lost()
+        if not self._count_lost() and self._is_dropping and self._lines:
+            self._is_dropping = False
+            _log.info("lines of the access log are written again")
         self.recent.extend(self._lines[-RECENT:])
         if self._lines or self._header:
             self._writer.give(self._lines, self._header)
             self._lines, self._header = [], b""
 
-    def _count_lost(self) -> None:
+    def _count_lost(self) -> bool:
+        """Whether lines were lost since the last time."""
         lost = self._writer.lost
-        if lost > self._lost:
-            self._dropped(lost - self._lost)
-            self._lost = lost
+        if lost == self._lost:
+            return False
+        self._drop(lost - self._lost, self._writer.failure or "its reader is slow")
+        self._lost = lost
+        return True
+
+    def _drop(self, count: int, why: str) -> None:
+        self._dropped(count)
+        if not self._is_dropping:
+            self._is_dropping = True
+            _log.warning("lines of the access log are dropped: %s", why)

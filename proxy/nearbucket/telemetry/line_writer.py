@@ -34,11 +34,13 @@ class LineWriter:
 
     Attributes:
         lost: Lines that could not be written.
+        failure: Why the last write failed; None while nothing has.
     """
 
     def __init__(self, name: str, descriptor: int) -> None:
         """Write to ``descriptor`` in a thread of this name."""
         self.lost = 0
+        self.failure: str | None = None
         self._name = name
         self._descriptor = descriptor
         self._limit = MAX_LINE if _is_pipe(descriptor) else _PIECE
@@ -46,6 +48,7 @@ class LineWriter:
         self._given = 0  # lines that the thread has got; only callers add to it
         self._finished = 0  # lines that it has written or lost; only the thread adds to it
         self._gives_up = False
+        self._is_torn = False  # the last line that is written has no end
         self._thread: threading.Thread | None = None
 
     @property
@@ -80,6 +83,8 @@ class LineWriter:
     def _run(self) -> None:
         while (pieces := self._batches.get()) is not None:
             end = self._finished + sum(piece.lines for piece in pieces)
+            if self._is_torn:  # the next line would be a part of it
+                pieces = [Piece(b"\n", 0), *pieces]
             written = all(map(self._write, pieces))
             if self._gives_up:
                 return
@@ -99,8 +104,10 @@ class LineWriter:
             except BlockingIOError:  # another process made the shared descriptor non-blocking
                 select.select((), (self._descriptor,), ())
                 continue
-            except OSError:  # serving goes on without a log
+            except OSError as error:  # serving goes on without a log
+                self.failure = error.strerror
                 return False
+            self._is_torn = data[size - 1 : size] != b"\n"
             if size == len(data):
                 self._finished += lines
                 return True
