@@ -35,7 +35,7 @@ from nearbucket.pricing.price_list import price_list
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk.sdk_client import opened
 from nearbucket.s3.tls_trust import NAMES as TRUST_VARIABLES
-from nearbucket.s3.tls_trust import trusted
+from nearbucket.s3.tls_trust import environment_of_workers, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -288,6 +288,7 @@ def _become(request: Mapping[str, Any], streams: Sequence[int], others: Sequence
     os.environ.update(request["env"])
     if trusted_files != [os.environ.get(name) for name in TRUST_VARIABLES]:
         trusted.cache_clear()
+        environment_of_workers.cache_clear()
     if sockets:
         _pass_sockets(sockets)
     sys.modules["__main__"].__package__ = nearbucket.__name__  # by which usage texts name it

@@ -255,3 +255,10 @@ def test_a_grace_that_leaves_no_time_for_answers_is_refused(write: Any, limits: 
     ):
         load(write(f"limits: {{{limits}}}\n{MINIMAL}"), {})
     load(write(f"limits: {{drain_timeout: 4s}}\n{MINIMAL}"), {})  # then the grace is cut, too
+
+
+def test_a_file_that_is_nested_too_deeply_is_named_with_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "nearbucket.yaml"
+    file.write_text("[" * 3000, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"nearbucket\.yaml:1: is not valid YAML: "):
+        load(file)

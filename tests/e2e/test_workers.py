@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.certificates import make_certificate
 from tests.conftest import BIG
 from tests.e2e.running import PATIENCE, Running, gone, keys_of, site_of
 from tests.ranges_lists import MADE
@@ -84,6 +85,25 @@ def test_a_worker_that_crashes_again_and_again_keeps_no_request_waiting(
         assert sum(figures[f'{RESTARTS}{{cause="{cause}"}}'] for cause in causes) == 2
         assert healthy in server.workers()
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "AWS_CA_BUNDLE"])
+def test_a_worker_that_is_replaced_needs_no_file_of_authorities(
+    s3: LocalS3, tmp_path: Path, name: str
+) -> None:
+    authorities = make_certificate(tmp_path, "authority.test").certificate
+    server = running(s3, tmp_path)
+    server.environment[name] = str(authorities)
+    with server:
+        before = server.ready().workers()
+        authorities.unlink()
+        os.mkfifo(authorities)
+        for worker in before:
+            os.kill(worker, signal.SIGKILL)
+        server.until("/healthz", lambda *_: len(set(server.workers()) - set(before)) == 2)
+        server.ready()
+        assert statuses(server, 5) == {301}
+        assert server.figures()[f'{RESTARTS}{{cause="start"}}'] == 0
 
 
 @pytest.mark.long

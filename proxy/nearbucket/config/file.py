@@ -158,7 +158,7 @@ def _read(path: ConfigFile | None) -> YamlDocument:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from None
     except Fault as fault:
-        raise ConfigError(message(f"{path}:{fault.line}", fault.key, fault.text)) from None
+        raise ConfigError(message(f"{path}:{fault.line or 1}", fault.key, fault.text)) from None
     if not isinstance(document.data, dict):
         raise ConfigError(f"{path}:1: is not a mapping; write sections such as sites:")
     return document

@@ -12,8 +12,10 @@ import os
 import ssl
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nearbucket.config.regular_file import read_regular_file
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,6 +77,32 @@ def trusted() -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2, which S3 does not use
     return context
+
+
+@cache
+def environment_of_workers() -> tuple[int | None, dict[str, str]]:
+    """Has workers that are started later trust the authorities of now.
+
+    Their file may be gone or broken by then. Called first when workers are started.
+
+    Returns:
+        The descriptor of a copy in memory, which they have to inherit, and variables for them; None
+        and no variable if the system has no file of authorities.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    file = authorities()
+    if file is None:
+        return None, {}
+    try:
+        data = read_regular_file(Path(file))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}; {REMEDY}") from None
+    descriptor = os.memfd_create("nearbucket-authorities")
+    with os.fdopen(descriptor, "wb", closefd=False) as copy:
+        copy.write(data)
+    return descriptor, {NAMES[0]: f"/proc/self/fd/{descriptor}"}
 
 
 def complaint(error: Exception) -> str:

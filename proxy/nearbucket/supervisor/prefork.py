@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from nearbucket.errors import ConfigError
 from nearbucket.frontend.returning_clients.recent_redirects import SIZE
-from nearbucket.s3.tls_trust import trusted
+from nearbucket.s3.tls_trust import environment_of_workers, trusted
 from nearbucket.supervisor.pool.worker_handle import ForkedProcess, StartedWorker
 from nearbucket.supervisor.sockets.port_handover import TakenSockets, take_sockets
 from nearbucket.supervisor.sockets.socket_activation import PassedSockets
@@ -79,6 +79,7 @@ def launch(snapshot: Snapshot, *, take_over: bool = False) -> PreforkedWorkers:
     count = snapshot.workers
     _raise_file_limit(settings.limits.max_connections, count)
     listeners, given = _listeners(settings, count, take_over=take_over)
+    environment_of_workers()
     trusted()  # read once for all workers
     gc.freeze()  # a collection writes to every object it visits, which would end its being shared
     memory = os.memfd_create("nearbucket")

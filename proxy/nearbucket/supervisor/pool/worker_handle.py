@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nearbucket.errors import OriginError
 from nearbucket.replicas.object_version import VersionReport
+from nearbucket.s3.tls_trust import environment_of_workers
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -100,11 +101,16 @@ async def start_worker(
     given = Inherited(sockets, slot, theirs.fileno(), memory, stack.descriptor, log_format)
     module = "nearbucket.supervisor.worker.worker_process"
     command = [sys.executable, "-m", module, json.dumps(given)]
+    authorities, variables = environment_of_workers()
+    descriptors = [each for each in (*given.descriptors, authorities) if each is not None]
     with theirs, contextlib.ExitStack() as undo:
         undo.callback(ours.close)
         undo.callback(stack.close)
         process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=given.descriptors, stdin=asyncio.subprocess.DEVNULL
+            *command,
+            pass_fds=descriptors,
+            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **variables},
         )
         undo.pop_all()
     return StartedWorker(process, ours, stack)
