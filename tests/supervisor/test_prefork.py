@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from errno import EADDRINUSE
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -80,6 +83,27 @@ def test_of_servers_that_bind_a_port_at_once_one_alone_gets_it() -> None:
             assert sum(map(bool, opened)) <= 1
             for listener in chain.from_iterable(opened):
                 listener.close()
+
+
+def test_a_server_that_cannot_bind_all_its_sockets_leaves_none_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[socket.socket] = []
+
+    class Socket(socket.socket):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            made.append(self)
+
+        def bind(self, address: Any) -> None:
+            if len(made) == 3:  # another server listens for a moment
+                raise OSError(EADDRINUSE, os.strerror(EADDRINUSE))
+            super().bind(address)
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    with pytest.raises(ConfigError, match="cannot listen on"):
+        open_listeners(Listen(host="127.0.0.1", port=0), 4)
+    assert [each.fileno() for each in made] == [-1] * 3
 
 
 def test_the_sockets_of_all_workers_get_connections() -> None:

@@ -121,19 +121,22 @@ def open_listeners(section: Listen | Admin, count: int = 1) -> list[socket.socke
         ConfigError: The address cannot be bound; names the key to change.
     """
     host, port = section.host, section.port
-    first = _socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made = [_socket(socket.AF_INET6 if ":" in host else socket.AF_INET)]
     try:
-        first.bind((host, port))
+        made[0].bind((host, port))
         # Without SO_REUSEPORT, one socket alone can listen, also if two servers start at once.
-        first.listen(BACKLOG)
-        return [first, *(_beside(first) for _ in range(count - 1))]
+        made[0].listen(BACKLOG)
+        while len(made) < count:
+            made.append(_beside(made[0]))
     except OSError as error:
-        first.close()
+        for each in made:
+            each.close()
         name = type(section).__name__.lower()
         raise ConfigError(
             f"{name}: cannot listen on {host} port {port}: {error.strerror}; change "
             f"{name}.host or {name}.port, or stop the program that holds it"
         ) from None
+    return made
 
 
 def _socket(family: int) -> socket.socket:
@@ -149,7 +152,11 @@ def _beside(first: socket.socket) -> socket.socket:
     more = _socket(first.family)
     for each in (first, more):
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    more.bind(first.getsockname())
+    try:
+        more.bind(first.getsockname())
+    except OSError:
+        more.close()
+        raise
     return more
 
 
