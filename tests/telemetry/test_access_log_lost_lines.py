@@ -210,6 +210,7 @@ async def test_what_a_full_disk_does_not_take_is_told_and_joins_no_later_line(
     line, path, dropped = json_line(FULL), tmp_path / "access.log", list[int]()
     disk = Disk(room=2 * len(line) + 10)
     monkeypatch.setattr(os, "write", disk.write)
+    monkeypatch.setattr(accesslog, "QUIET", 0.0)
     caplog.set_level("INFO")
     with path.open("wb") as file:
         log = AccessLog("json", dropped.append, descriptor=file.fileno())
@@ -228,3 +229,21 @@ async def test_what_a_full_disk_does_not_take_is_told_and_joins_no_later_line(
         "lines of the access log are dropped: No space left on device",
         "lines of the access log are written again",
     ]
+
+
+async def test_a_disk_that_is_full_now_and_then_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(room=0)
+    monkeypatch.setattr(os, "write", disk.write)
+    caplog.set_level("INFO")
+    with (tmp_path / "access.log").open("wb") as file:
+        log = AccessLog("json", descriptor=file.fileno())
+        for _ in range(6):
+            add(log, FULL)
+            log.flush()
+            while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
+                await asyncio.sleep(0.001)
+            disk.room = 0 if disk.room else 10_000
+        await log.close()
+    assert caplog.messages == ["lines of the access log are dropped: No space left on device"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from nearbucket.telemetry.line_writer import LineWriter
@@ -18,6 +19,9 @@ MAX_WAITING = 100_000
 
 RECENT = 20
 """Lines that are kept for the dashboard."""
+
+QUIET = 60.0
+"""Seconds without a dropped line after which that is over; a slow reader drops some each second."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ class AccessLog:
         self._header = self.format.header() if self.format else b""
         self._writer = LineWriter("access-log", descriptor)
         self._lost = 0  # lines of the writer that are counted
-        self._is_dropping = False
+        self._dropped_at: float | None = None  # the last time; None when that is over
 
     def keep(self, line: bytes) -> None:
         """Keep one line, of up to ``MAX_LINE`` bytes, for the next flush."""
@@ -85,13 +89,17 @@ class AccessLog:
         self._count_lost()
 
     def _give(self) -> None:
-        if not self._count_lost() and self._is_dropping and self._lines:
-            self._is_dropping = False
-            _log.info("lines of the access log are written again")
+        if not self._count_lost() and self._lines:
+            self._note_recovery()
         self.recent.extend(self._lines[-RECENT:])
         if self._lines or self._header:
             self._writer.give(self._lines, self._header)
             self._lines, self._header = [], b""
+
+    def _note_recovery(self) -> None:
+        if self._dropped_at is not None and monotonic() - self._dropped_at > QUIET:
+            self._dropped_at = None
+            _log.info("lines of the access log are written again")
 
     def _count_lost(self) -> bool:
         """Whether lines were lost since the last time."""
@@ -104,6 +112,6 @@ class AccessLog:
 
     def _drop(self, count: int, why: str) -> None:
         self._dropped(count)
-        if not self._is_dropping:
-            self._is_dropping = True
+        if self._dropped_at is None:
             _log.warning("lines of the access log are dropped: %s", why)
+        self._dropped_at = monotonic()
