@@ -229,6 +229,8 @@ class _Counting:
         elif record.status == 200:
             self.result.total.downloads += 1
             self.result.regions[region].downloads += 1
+            if length < 0:
+                self._ends[key] = max(self._ends.get(key, 0), record.bytes)
         else:
             self._region_of_client[record.client] = region
             self._ranges[record.client, record.agent, key].append(record.time)

@@ -33,6 +33,7 @@ from tests.log_lines import line_of
 
 if TYPE_CHECKING:
     from nearbucket.analysis.reading.sources import LogSource
+    from tests.analysis.made_logs import Record
 
 _NO_FORMAT = "neither JSON, nor W3C below a #Fields line, nor S3's format"
 
@@ -117,13 +118,35 @@ def test_addresses_are_those_of_requests_that_count(tmp_path: Path) -> None:
 def test_a_time_of_another_century_is_none(tmp_path: Path) -> None:
     wrong = [BASE._replace(time=time) for time in (0, 32503680000)]
     scope, _ = counted([written(tmp_path / "a.log", BASE, *wrong)])
-    assert (scope.lines, scope.left_out, scope.days) == (1, {"without a time": 2}, 1 / 86400)
+    assert (scope.lines, scope.left_out, scope.days) == (1, {"without a time": 2}, 60 / 86400)
 
 
 def test_a_quarter_of_an_hour_is_not_scaled_as_an_hour(tmp_path: Path) -> None:
     last = BASE._replace(time=BASE.time + 899)
     scope, _ = counted([written(tmp_path / "a.log", BASE, last)])
     assert scope.days == 900 / 86400
+
+
+def test_one_request_is_not_scaled_as_one_in_each_second(tmp_path: Path) -> None:
+    scope, _ = counted([written(tmp_path / "a.log", BASE)])
+    assert (scope.first, scope.days) == (scope.last, 60 / 86400)
+
+
+def test_without_a_content_length_an_object_is_as_large_as_its_whole_response(
+    tmp_path: Path,
+) -> None:
+    unknown = BASE._replace(length=-1, bytes=5000)
+    broken = unknown._replace(result="Error", bytes=9000)
+
+    def size(*requests: Record) -> int | None:
+        found = counted([written(tmp_path / "a.log", *requests)])[1].traffic.objects
+        (size,) = found["size"].to_pylist()
+        return size
+
+    assert size(unknown, broken) == 5000
+    assert size(unknown, BASE) == 1000
+    assert size(unknown, BASE._replace(status=206, start=0, end=7999, length=8000)) == 8000
+    assert size(broken) is None
 
 
 def test_a_sampled_log_is_scaled(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class Scope:
         first: Time of the first request of the period, to any host, UTC; ``from`` in JSON. None
             without requests.
         last: Time of the last one, UTC; ``to`` in JSON.
-        days: Days of the period; less than a whole day counts as its part.
+        days: Days of the period; less than a whole day counts as its part, but for at least a
+            minute.
         damaged: Files that are damaged or left out, with the reason.
         prices_of: Month of the prices, such as ``2026-11``.
         kinds: Formats of the files that have these requests: ``w3c``, ``w3c-v2`` (CloudFront's

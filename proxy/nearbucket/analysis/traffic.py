@@ -30,7 +30,8 @@ class Traffic:
             day of the log has a row without an object. Strings may be dictionary-encoded.
         objects: Columns ``object`` (int32: numbers from 0), ``host``, ``key`` (string: the path
             without its first slash, as sent), ``size`` (int64): the largest content length of a
-            whole 200 response; else the highest end of a range + 1; null if it is not known.
+            whole 200 response; else the highest end of a range + 1, or bytes of a download without
+            a content length; null if it is not known.
         networks: Columns ``object``, ``region``, ``network`` (string: a /24, a /56), ``bytes``:
             traffic from AWS regions; networks with less than a thousandth of it are missing.
         days: Days of the period; less than a whole day counts as its part.

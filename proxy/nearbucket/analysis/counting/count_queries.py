@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nearbucket.regions.region_table import RegionTable
 
 _DAY = 86400
+_SHORTEST = 60
+"""Seconds of a period: one request is not taken for one in each second of a month."""
 _MOST_FOLDERS = 200
 _EPOCH = date(1970, 1, 1)
 
@@ -70,7 +72,7 @@ def scope_of(
         left_out=dict(sorted(reasons.items())),
         first=None if first is None else datetime.fromtimestamp(first, UTC),
         last=None if last is None else datetime.fromtimestamp(last, UTC),
-        days=0.0 if first is None or last is None else (last - first + 1) / _DAY,
+        days=0.0 if first is None or last is None else max(last - first + 1, _SHORTEST) / _DAY,
         damaged=(*damaged, *left_out),
         prices_of=prices_of,
         kinds=tuple(sorted({kinds[name] or "fields" for name in lines if lines[name]})),

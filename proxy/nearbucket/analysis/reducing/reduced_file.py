@@ -52,8 +52,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
   location of CloudFront's server, ``flags`` as in ``Traffic.facts``, ``amazon`` tells whether
   the log has Amazon's ASN.
 * ``names``: host and key of the objects.
-* ``sizes``: the largest content length of a 200 for an object, and the highest end of a range + 1;
-  without rows for objects of which neither is known.
+* ``sizes``: the largest content length of a 200 for an object, and the highest end of a range + 1,
+  or bytes of a download without a content length; no rows for objects of which neither is known.
 * ``clients``: the addresses, each once with and once without Amazon's ASN if there is both.
 * ``agents``: requests by User-Agent. ``redirected`` and ``came_back`` are of nearbucket's log.
 * ``results``: requests by result type and status.

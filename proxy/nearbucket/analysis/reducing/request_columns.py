@@ -98,8 +98,8 @@ class RequestColumns:
         download: Whether it is a whole 200 for a GET.
         piece: Whether it is a whole 206 for a GET.
         aborted: Whether it is a 200 or 206 for a GET that broke off.
-        length: Content length of a 200 for a GET; bytes where the log has no content length.
-        range_end: End of the range of a 206 for a GET + 1.
+        length: Content length of a 200 for a GET, if the log has it.
+        range_end: End of the range of a 206 for a GET + 1; bytes of a download without a length.
         redirected: Whether nearbucket redirected it to a target.
         came_back: Whether nearbucket's reason is ``came-back``.
     """
@@ -197,7 +197,7 @@ def _decoded(
             _texts(Coded(context.codes, [repr(value) for value in context.values])),
         ]
     )  # fmt: skip
-    sizes = length if "sc_content_len" in table.column_names and not own else sent
+    download = pc.and_not(ok, broken)
     return RequestColumns(
         left_out=left_out,
         bounds=bounds,
@@ -211,11 +211,14 @@ def _decoded(
         context=context,
         context_ids=contexts.ids,
         result=kinds.mapped(lambda kind: f"{kind.result or '-'} {kind.status:03}"),
-        download=pc.and_not(ok, broken),
+        download=download,
         piece=pc.and_not(partial_, broken),
         aborted=pc.and_(pc.or_(ok, partial_), broken),
-        length=pc.if_else(ok, sizes, None),
-        range_end=_range_end(table, partial_, sent if own else None),
+        length=pc.if_else(ok, sent if own else length, None),
+        range_end=pc.coalesce(
+            _range_end(table, partial_, sent if own else None),
+            pc.if_else(pc.and_(download, pc.is_null(length)), sent, None),
+        ),
         redirected=kinds.picked(
             lambda kind: (kind.action, kind.reason) == ("redirect", "in-region"), pa.bool_()
         ),
