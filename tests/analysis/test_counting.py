@@ -138,7 +138,7 @@ def test_without_a_content_length_an_object_is_as_large_as_its_whole_response(
     unknown = BASE._replace(length=-1, bytes=5000)
     broken = unknown._replace(result="Error", bytes=9000)
 
-    def size(*requests: Record) -> int | None:
+    def size(*requests: Record) -> Any:
         found = counted([written(tmp_path / "a.log", *requests)])[1].traffic.objects
         (size,) = found["size"].to_pylist()
         return size

@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
-from nearbucket.analysis.reading.duplicate_files import DuplicateFinder
+from nearbucket.analysis.reading.duplicate_files import DuplicateFinder, each_once
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import (
     ALWAYS,
@@ -28,6 +28,7 @@ from nearbucket.analysis.reducing.reduced_file import merged
 from nearbucket.errors import ConfigError
 
 SAMPLES = Path(__file__).parent.parent / "data" / "logs"
+GONE = LogSource("gone.log", 1, "")
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
@@ -121,6 +122,38 @@ def test_a_copy_of_a_file_is_left_out_and_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_copy_by_another_name_is_left_out_too(tmp_path: Path) -> None:
+    first, copy, other = made(tmp_path, "x.gz", "y.gz", "z.gz", content=gzip.compress(b"a\n"))
+    Path(other).write_bytes(gzip.compress(b"b\n"))
+    plain, packed = made(tmp_path, "p.log", "p.log.gz", content=b"more\n")
+    Path(packed).write_bytes(gzip.compress(b"more\n"))
+    unlike, _ = made(tmp_path, "q.log", "q.log.gz", content=b"q\n")
+    Path(f"{unlike}.gz").write_bytes(gzip.compress(b"p\n"))
+    made(tmp_path, "r.log", "r.log.gz", content=b"short")
+    Path(tmp_path / "r.log.gz").write_bytes(b"r")
+    _, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert [(each.name, each.why) for each in left_out] == [
+        (copy, f"left out: the same file as {first}"),
+        (packed, f"left out: the same as {plain}"),
+    ]
+
+
+def test_a_file_with_several_names_is_one(tmp_path: Path) -> None:
+    one, other = made(tmp_path, "a.log", "b.log")
+    (tmp_path / "c.log").symlink_to(one)
+    (tmp_path / "d.log").hardlink_to(one)
+    (tmp_path / "gone.log").symlink_to(tmp_path / "none")
+    sources = [
+        *local_sources([str(tmp_path)], ALWAYS),
+        LogSource("-", 0, ""),
+        GONE,
+        LogSource(*GONE),
+    ]
+    kept, again = each_once(sources)
+    assert [each.name for each in kept] == [one, other, "-", GONE.name]
+    assert [Path(each.name).name for each in again] == ["c.log", "d.log", GONE.name]
+
+
 def test_a_copy_in_s3_of_a_file_is_left_out_too(tmp_path: Path) -> None:
     here, other, copy = map(Path, made(tmp_path, "a/x.log", "b/x.log", "s3/c/x.log"))
     other.write_bytes(b"y" * other.stat().st_size)
@@ -164,12 +197,9 @@ def test_a_second_delivery_of_an_hour_is_left_out_and_named(tmp_path: Path) -> N
         "standard/E2EXAMPLE.2026-11-02-12.0000abcd.log",
         content=(SAMPLES / "cloudfront-w3c-33.log").read_bytes(),
     )
-    again, later = made(
-        tmp_path,
-        "v2/E2EXAMPLE.2026-11-02-12.1111abcd.json",
-        "v2/E2EXAMPLE.2026-11-02-13.1111abcd.json",
-        content=(SAMPLES / "cloudfront-v2.json").read_bytes(),
-    )
+    json = (SAMPLES / "cloudfront-v2.json").read_bytes()
+    (again,) = made(tmp_path, "v2/E2EXAMPLE.2026-11-02-12.1111abcd.json", content=json)
+    (later,) = made(tmp_path, "v2/E2EXAMPLE.2026-11-02-13.1111abcd.json", content=json + b"\n")
     kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
     assert [source.name for source in kept] == [standard, later]
     assert [each.name for each in left_out] == [again]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -118,6 +119,16 @@ def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
     done = analyze(str(SAMPLES / "cloudfront-v2-no-client.log"), "--format", "json")
     assert [each["region"] for each in report(done, 1)["regions"]] == ["NO-ADDRESS"]
     assert "no request has the address of a client" in done.err
+
+
+def test_a_file_that_is_given_twice_counts_once(analyze: Any, log: str) -> None:
+    link = Path(log).with_name("link.gz")
+    link.symlink_to(log)
+    for again in (log, str(Path(log).parent / "*.gz")):
+        done = analyze(log, again, str(link), "--format", "json")
+        assert done.code == 0
+        assert json.loads(done.out)["totals"]["requests"] == len(LOG)
+        assert done.err.endswith(f"files are given twice, such as {log}; each counts once\n")
 
 
 def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> None:

@@ -18,7 +18,7 @@ from nearbucket.analysis.counting.aggregate_store import AggregateStore
 from nearbucket.analysis.counting.count_queries import answer, scope_of
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.counting.request_ids import RequestIds
-from nearbucket.analysis.reading.duplicate_files import AT_ONCE, DuplicateFinder
+from nearbucket.analysis.reading.duplicate_files import AT_ONCE, DuplicateFinder, each_once
 from nearbucket.analysis.reading.formats import field_list, host_of
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
@@ -28,7 +28,7 @@ from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.analyze.analyze_output import put_out
 from nearbucket.cli.log_progress import log_progress
-from nearbucket.cli.output import NO_RANGES, ranges_for
+from nearbucket.cli.output import NO_RANGES, print_error, ranges_for
 from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices
@@ -302,7 +302,11 @@ def _listed(options: AnalyzeOptions, period: Period, s3: S3Logs | None) -> list[
             if s3 is not None and name.startswith(S3_SCHEME)
             else _outside(options.keep, local_sources([name], period))
         )
-    return list(dict.fromkeys(sources))
+    found, again = each_once(sources)
+    if again:
+        names = "one file is" if len(again) == 1 else f"{len(again)} files are"
+        print_error(f"{names} given twice, such as {again[0].name}; each counts once")
+    return found
 
 
 def _outside(keep: Path | None, sources: list[LogSource]) -> list[LogSource]:
