@@ -18,6 +18,8 @@ AMAZON_NO_REGION = "AMAZON-NO-REGION"
 """In place of a region: the log has Amazon's ASN, and AWS's list has no region for the address."""
 NO_ADDRESS = "NO-ADDRESS"
 """In place of a region: the log has no client address."""
+NOT_RECOMMENDED = "No policy is recommended"
+"""Beginning of the note with the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
+from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS, NOT_RECOMMENDED
 from nearbucket.analysis.policies.policy_text import days_text, percent
 from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
 from nearbucket.analysis.recommending.recommendation import NothingRecommended
@@ -69,7 +69,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     chosen: tuple[str, ...] = tuple(_own_costs(what_if.saving_usd_month))
     best: Recommendation | WhatIf = what_if
     if isinstance(recommendation, NothingRecommended):
-        chosen = (f"No policy is recommended: {recommendation.why}.",)
+        chosen = (f"{NOT_RECOMMENDED}: {recommendation.why}.",)
     elif recommendation is not None:
         best = recommendation
         chosen = tuple(_own_costs(recommendation.saving_usd_month))

@@ -42,7 +42,7 @@ def test_what_the_patterns_do_not_account_for_is_a_step_of_its_own() -> None:
 def test_a_report_without_a_recommendation_has_no_steps_and_says_so() -> None:
     report = replace(made_report(), recommendation=None)
     assert findings.bill_steps(report) == []
-    assert "no recommended policy" in findings.headline(report)[-1]
+    assert findings.headline(report)[-1] == "No policy was asked for."
 
 
 def test_the_headline_says_what_is_paid_for_what_and_what_less_with_its_doubt() -> None:

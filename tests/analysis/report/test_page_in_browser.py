@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.clients
 
 DOCS = Path(__file__).parents[3] / "docs"
+DOLLARS_CUT = """() => [...document.querySelectorAll('#regions > .wide, #policy > .wide')]
+  .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
+"""Tables by region and policy that are wider than the page: their last column is dollars."""
 LOOKS = [(1200, "light"), (390, "dark")]
 """Widths, of which the smaller one is a phone's, and colour schemes: each is seen once."""
 MESSAGES = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
@@ -111,6 +114,7 @@ async def test_it_loads_nothing_says_nothing_and_fits(tmp_path: Path, browser: s
             drawn = "() => [...document.querySelectorAll('.chart:not([hidden]) svg')].length"
             assert await tab.run(drawn) == len(CHARTS)
             assert await tab.run("() => document.documentElement.scrollWidth") <= width
+            assert await tab.run(DOLLARS_CUT) == []
             assert await tab.run(FAINT, PAIRS) == []
             background = await tab.run("() => getComputedStyle(document.body).backgroundColor")
             assert (background == "rgb(255, 255, 255)") == (scheme == "light")

@@ -116,6 +116,6 @@ def test_files_without_a_request_have_a_report(width: int | None) -> None:
 
 def test_a_report_without_a_recommendation_names_the_policy_that_is_compared() -> None:
     text = render(replace(made_report(), recommendation=None), "text", width=80)
-    assert "There is no recommended policy" in text
+    assert "No policy was asked for." in text
     assert "$1,759" in text
     assert "Policy to paste" not in text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS
+from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS, NOT_RECOMMENDED
 from nearbucket.analysis.policies.policy_text import days_text
 from nearbucket.analysis.report.figures import (
     about,
@@ -138,6 +138,12 @@ def scope_text(report: Report) -> str:
     return " ".join(parts)
 
 
+def no_policy(report: Report) -> str:
+    """Why there is no recommendation, in one sentence."""
+    told = (note for note in report.notes if note.startswith(NOT_RECOMMENDED))
+    return next(told, "No policy was asked for.")
+
+
 def headline(report: Report) -> list[str]:
     """What is paid now, and what can be saved, in one sentence each."""
     bill, whole = report.bill, report.counts.bytes
@@ -151,7 +157,7 @@ def headline(report: Report) -> list[str]:
     )
     found = report.recommendation
     if found is None:
-        return [now, "There is no recommended policy: none was asked for, or none pays."]
+        return [now, no_policy(report)]
     then = (
         f"With the policy below, {volume(found.bytes_month)} of them come from S3 buckets in the "
         f"clients' own regions: {money(found.saving_usd_month)} a month less, "

@@ -14,7 +14,7 @@ from nearbucket.analysis.report.figures import (
     visible,
     volume,
 )
-from nearbucket.analysis.report.findings import floor_text, surprise
+from nearbucket.analysis.report.findings import floor_text, no_policy, surprise
 from nearbucket.analysis.report.html_sections import section
 from nearbucket.analysis.report.html_tables import path
 from nearbucket.analysis.report.markup import Column, Html, Part, element, table
@@ -30,7 +30,7 @@ def policy_section(report: Report) -> Html:
     found = report.recommendation
     if found is None:
         parts: list[Part] = [_compared(report)]
-        words = "There is no recommendation: none was asked for, or none pays."
+        words = no_policy(report)
     else:
         words = (
             f"Redirect {plural(len(found.paths), 'pattern')}, {floor_text(found)}, in "

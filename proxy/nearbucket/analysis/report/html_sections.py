@@ -179,7 +179,7 @@ def days_section(report: Report) -> Html:
     days = report.counts.days
     names = day_regions(days)
     values = {name: day_values(days, name, names) for name in names}
-    columns = (Column("day (UTC)"), *(Column(place(name), "n") for name in names))
+    columns = (Column("day (UTC)", "day"), *(Column(place(name), "n") for name in names))
     rows = [
         (f"{day.day:%Y-%m-%d}", *(volume(values[name][at]) for name in names))
         for at, day in enumerate(days)

@@ -127,7 +127,7 @@ def networks_table(report: Report) -> Html:
     rows = [
         (
             harmless(each.network),
-            place(each.region),
+            _region(each.region),
             volume(each.bytes),
             count(each.requests),
             count(each.addresses),
