@@ -19,7 +19,7 @@ Words used everywhere:
 From top to bottom. A folder imports only from those below it; ``tests/test_imports.py`` has the
 floors, and fails on an import that points upwards:
 
-* ``__main__.py``: runs the ``nearbucket`` command for ``python -m nearbucket``.
+* ``__main__.py``: the ``nearbucket`` command, also as ``python -m nearbucket``.
 * ``cli/``: the commands.
 * ``supervisor/``: the processes of ``nearbucket serve``, and the admin port.
 * ``frontend/``: the connections of clients, in three lanes.

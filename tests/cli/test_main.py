@@ -198,6 +198,16 @@ def test_a_terminal_shows_the_place_of_an_error_in_bold_unless_told_not_to(
     assert shown in text
 
 
+def test_an_interrupt_while_the_command_line_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os\nos.kill(os.getpid(), 2)\n")  # SIGINT
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for start in (["-m", "nearbucket"], ["-c", "from nearbucket.__main__ import run; run()"]):
+        done = subprocess.run(
+            [sys.executable, *start, "--version"], env=environment, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def test_an_interrupt_while_modules_are_loaded_is_no_traceback(
     nearbucket: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
