@@ -65,6 +65,11 @@ def test_a_folder_that_cannot_be_listed_is_named(
     assert names == [path, closed]
 
 
+def test_a_device_is_no_log() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: is a device"):
+        local_sources(["/dev/zero"], ALWAYS)
+
+
 def test_a_name_of_nothing_is_an_error(tmp_path: Path) -> None:
     for name in ("none.log", "*.none"):
         with pytest.raises(ConfigError, match="no such file, folder or pattern"):

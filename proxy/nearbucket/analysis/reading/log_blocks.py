@@ -5,6 +5,7 @@ Memory is bounded: a file of any size is read block by block.
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -30,6 +31,11 @@ _NO_LINE = 1 << 16
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
+_FOREIGN = re.compile(
+    rb"(?P<Zstandard>\x28\xb5\x2f\xfd)|(?P<bzip2>BZh[1-9]1AY&SY)|(?P<xz>\xfd7zXZ\x00)"
+    rb"|(?P<LZ4>\x04\x22\x4d\x18)|(?P<zip>PK\x03\x04)|(?P<UTF16>\xff\xfe|\xfe\xff)"
+)
+"""Beginnings of files that are not unpacked or decoded."""
 
 
 class _ZlibMember:
@@ -66,6 +72,12 @@ def open_file(source: LogSource) -> IO[bytes]:
     if source.name == STDIN:
         return cast("IO[bytes]", sys.stdin.buffer)
     return Path(source.name).open("rb")
+
+
+def _of_foreign(name: str) -> str:
+    if name == "UTF16":
+        return "is UTF-16; convert it to UTF-8 first, such as with iconv"
+    return f"is packed with {name}, and only gzip is unpacked; unpack it first"
 
 
 class LogBlock(NamedTuple):
@@ -179,6 +191,8 @@ class LogBlocks:
                 self.parquet = b"".join((first, *pieces))
             elif first.startswith(_GZIP):
                 yield from self._gunzipped(first, pieces)
+            elif found := _FOREIGN.match(first):
+                self.damage = _of_foreign(str(found.lastgroup))
             else:
                 yield first
                 yield from pieces

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -164,4 +165,6 @@ def _source(path: Path) -> LogSource:
         status = path.stat()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):  # some have no end
+        raise ConfigError(f"{path}: is a device; logs are files, folders and pipes")
     return LogSource(str(path), status.st_size, str(status.st_mtime_ns))
