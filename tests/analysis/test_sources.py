@@ -24,7 +24,6 @@ from nearbucket.analysis.reading.sources import (
     moment,
 )
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
-from nearbucket.analysis.reducing.reduced_file import merged
 from nearbucket.errors import ConfigError
 
 SAMPLES = Path(__file__).parent.parent / "data" / "logs"
@@ -189,7 +188,7 @@ def test_of_files_that_are_kept_reduced_none_is_opened(tmp_path: Path) -> None:
     aggregates = KeptAggregates(tmp_path / "kept", options)
     assert {aggregates.kind(each) for each in sources} == {None}
     for each in sources:
-        aggregates.put(each, merged(list(reduce_parts(each, options))))
+        assert list(aggregates.keep(each, reduce_parts(each, options)))
     expected = DuplicateFinder(open_file).split(sources)
     assert [each.name for each in expected[1]] == [again]
     never = Mock(side_effect=AssertionError)

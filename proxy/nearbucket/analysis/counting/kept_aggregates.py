@@ -5,19 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nearbucket import __version__
 from nearbucket.analysis.reducing.reduce import UNREADABLE
-from nearbucket.analysis.reducing.reduced_file import HEAD, UNION_SCHEMA, FileSummary, ReducedFile
+from nearbucket.analysis.reducing.reduced_file import (
+    HEAD,
+    UNION_SCHEMA,
+    FileSummary,
+    ReducedFile,
+    merged,
+)
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from nearbucket.analysis.reading.sources import LogSource
@@ -26,7 +35,10 @@ if TYPE_CHECKING:
 
 _REPEATED = ["host", "edge", "method", "head"]
 """Columns with few distinct values."""
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+_AT_ONCE = 64 << 20
+"""Bytes of a kept file up to which it is read at once: one of two million lines. Larger ones are
+read twice, first to see that all of it can be read."""
+_UNUSABLE = (OSError, ValueError, LookupError, TypeError, pa.ArrowException)
 """What reading a kept file raises that is missing, damaged, or of another program."""
 
 
@@ -51,46 +63,91 @@ class KeptAggregates:
         except OSError as error:
             raise ConfigError(f"--keep {folder}: {error.strerror}") from None
 
-    def get(self, source: LogSource) -> ReducedFile | None:
-        """The reduced file of a log file, if it is kept and whole."""
+    def get(self, source: LogSource) -> Iterable[ReducedFile] | None:
+        """The parts of the reduced file of a log file, if it is kept and whole."""
+        path = self._path(source)
         try:
-            with pq.ParquetFile(self._path(source)) as file:
-                numbers = count()
-                head = file.read_row_group(next(numbers), columns=[HEAD])[HEAD][0].as_py()
-                return ReducedFile.from_sections(
-                    head, lambda columns, _: file.read_row_group(next(numbers), columns=columns)
-                )
+            if path.stat().st_size <= _AT_ONCE:
+                return [merged(list(_parts(path)))]
+            for _ in _parts(path):  # none may count if one cannot be read
+                pass
         except _UNUSABLE:
             return None
+        return _parts(path)
 
     def kind(self, source: LogSource) -> str | None:
         """The format of a log file; empty if it has no request, None if it is not kept."""
         try:
             with pq.ParquetFile(self._path(source)) as file:
-                head = file.read_row_group(0, columns=[HEAD])[HEAD][0].as_py()
-            found = FileSummary(**json.loads(head)["summary"])
+                heads = pc.drop_null(file.read(columns=[HEAD])[HEAD]).to_pylist()
+            found = [FileSummary(**json.loads(head)["summary"]) for head in heads]
+            kind = found[-1].kind
         except _UNUSABLE:
             return None
-        others = sum(found.left_out.values()) - found.left_out.get(UNREADABLE, 0)
-        return found.kind if found.lines or others else ""
+        lines = sum(
+            each.lines + sum(each.left_out.values()) - each.left_out.get(UNREADABLE, 0)
+            for each in found
+        )
+        return kind if lines else ""
 
-    def put(self, source: LogSource, reduced: ReducedFile) -> None:
-        """Keep a reduced file, unless reading failed; under its name only once it is whole."""
-        if reduced.summary.failed:
-            return
+    def keep(
+        self, source: LogSource, parts: Iterable[ReducedFile]
+    ) -> Generator[ReducedFile, None, None]:
+        """The parts of a reduced file, which are kept as they come, unless reading fails.
+
+        They are under their name only once all came.
+
+        Raises:
+            ConfigError: They cannot be written.
+        """
         path = self._path(source)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             with pq.ParquetWriter(
                 part, UNION_SCHEMA, compression="lz4", use_dictionary=_REPEATED
             ) as file:
-                for section in reduced.sections():  # each is a row group
-                    file.write_table(section)
-            part.replace(path)
+                failed = True
+                for each in _last_joined(parts):
+                    for section in each.sections():  # each is a row group
+                        file.write_table(section, row_group_size=len(section))
+                    failed = each.summary.failed
+                    yield each
+            if not failed:
+                part.replace(path)
         except OSError as error:  # the disk may be full
-            part.unlink(missing_ok=True)
             raise ConfigError(f"--keep {path}: {error.strerror or error}") from None
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _path(self, source: LogSource) -> Path:
         name = "\0".join((*map(str, source), self._salt))
         return self._folder / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.parquet"
+
+
+def _parts(path: Path) -> Iterator[ReducedFile]:
+    """The parts in a kept file: of each a row group for its head, and one for each table."""
+    with pq.ParquetFile(path) as file:
+        numbers = count()
+
+        def section(columns: Sequence[str], rows: int) -> pa.Table:
+            found = file.read_row_group(next(numbers), columns=columns)
+            if len(found) != rows:
+                raise ValueError("a part of a reduced log file")
+            return found
+
+        groups = file.num_row_groups
+        while (head := next(numbers)) < groups:
+            text = file.read_row_group(head, columns=[HEAD])[HEAD][0].as_py()
+            yield ReducedFile.from_sections(text, section)
+
+
+def _last_joined(parts: Iterable[ReducedFile]) -> Iterator[ReducedFile]:
+    """Parts of which the last one, without requests, is joined to the one before."""
+    waiting: list[ReducedFile] = []
+    for each in parts:
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+        waiting.append(each)
+    if waiting:
+        yield merged(waiting)

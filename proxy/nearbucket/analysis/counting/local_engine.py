@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reducing.joined_files import JoinedFiles, groups
 from nearbucket.analysis.reducing.reduce import reduce_parts
-from nearbucket.analysis.reducing.reduced_file import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,14 +104,10 @@ class LocalEngine:
         """Add a file as it is kept; if it is not, keep it."""
         kept = self.kept if source.size else None  # pipes have none
         if kept is not None and (known := kept.get(source)) is not None:
-            store.add(known)
+            for part in known:
+                store.add(part)
             told(source.size)
             return
         parts = reduce_parts(source, self.options, told, self.opened, self.ids)
-        if kept is None:
-            for part in parts:  # of any number
-                store.add(part)
-            return
-        whole = merged(list(parts))
-        kept.put(source, whole)
-        store.add(whole)
+        for part in parts if kept is None else kept.keep(source, parts):
+            store.add(part)

@@ -72,12 +72,14 @@ class SparkEngine:
         for source in sources:
             known = self.kept.get(source) if self.kept is not None else None
             if known is not None:
-                store.add(known)
+                for part in known:
+                    store.add(part)
                 del new[source.name]
         for reduced in self._reduced(list(new.values())):
+            whole = [reduced]
             if self.kept is not None:
-                self.kept.put(new[reduced.summary.name], reduced)
-            store.add(reduced)
+                whole = list(self.kept.keep(new[reduced.summary.name], whole))
+            store.add(*whole)
         store.finish()
 
     def _reduced(self, sources: Sequence[LogSource]) -> Iterator[ReducedFile]:
