@@ -20,6 +20,7 @@ from nearbucket.cli.output import (
     print_json,
     print_table,
     ranges_for,
+    write_whole,
 )
 from nearbucket.config.file import load, name_of
 from nearbucket.edge_function.address_store import address_pairs, store_size
@@ -164,20 +165,9 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
             if _UPDATE.fullmatch(old.name) or (old.name == _EVENT and _EVENT not in files):
                 old.unlink()
         for name in sorted(files, key=_STORE.__eq__):
-            _write_whole(folder / name, files[name])
+            write_whole(folder / name, files[name])
     except OSError as error:
         raise ConfigError(f"--output {folder}: {error}") from None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file, under its name only once it is whole."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _counted(updates: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:

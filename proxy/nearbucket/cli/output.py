@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,6 +114,30 @@ def ranges_for(settings: Regions, file: Path | None) -> Ranges | None:
             "update` fetches the current one"
         )
     return ranges
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, under its name only once it is whole, with the mode of the one before.
+
+    A link, a pipe or a device is written to.
+
+    Raises:
+        OSError: It cannot be written; what was there before is still there.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_text(text, encoding="utf-8")
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.touch()
+        if path.exists():
+            part.chmod(path.stat().st_mode & 0o7777)
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def first_names(keys: Sequence[str]) -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import bz2
 import gzip
-import json
-import lzma
 import os
 import signal
 import subprocess
@@ -121,47 +118,6 @@ def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
     done = analyze(str(SAMPLES / "cloudfront-v2-no-client.log"), "--format", "json")
     assert [each["region"] for each in report(done, 1)["regions"]] == ["NO-ADDRESS"]
     assert "no request has the address of a client" in done.err
-
-
-def test_a_file_that_is_given_twice_counts_once(analyze: Any, log: str) -> None:
-    link = Path(log).with_name("link.gz")
-    link.symlink_to(log)
-    for again in (log, str(Path(log).parent / "*.gz")):
-        done = analyze(log, again, str(link), "--format", "json")
-        assert done.code == 0
-        assert json.loads(done.out)["totals"]["requests"] == len(LOG)
-        assert done.err.endswith(f"files are given twice, such as {log}; each counts once\n")
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (bz2.compress(b"a\n"), "is packed with bzip2, and only gzip is unpacked; unpack it first"),
-        (lzma.compress(b"a\n"), "is packed with xz, and only gzip is unpacked; unpack it first"),
-        (b"\x28\xb5\x2f\xfd...", "is packed with Zstandard, and only gzip is unpacked; unpack"),
-        ("#Fields: date".encode("utf-16"), "is UTF-16; convert it to UTF-8 first"),
-    ],
-)
-def test_files_that_are_packed_otherwise_are_named(
-    analyze: Any, log: str, content: bytes, why: str
-) -> None:
-    other = Path(log).with_name("other")
-    other.write_bytes(content)
-    code, out, err = analyze(str(other))
-    assert (code, out) == (2, "")
-    assert f"there is no request in the logs: {other}: {why}" in err
-    assert f"nearbucket: {other}: {why}" in analyze(log, str(other), "--format", "json").err
-
-
-def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> None:
-    cut = Path(log).with_name("cut.gz")
-    cut.write_bytes(Path(log).read_bytes()[:-50])
-    done = analyze(log, str(cut), "--format", "json")
-    document = report(done, 1)
-    (damaged,) = document["scope"]["damaged"]
-    assert (damaged["name"], damaged["why"]) == (str(cut), "its gzip data ends too early")
-    assert f"nearbucket: {cut}: its gzip data ends too early\n" in done.err
-    assert document["scope"]["lines"] > len(LOG)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from nearbucket.analysis.answers import NO_ADDRESS
 from nearbucket.analysis.reducing.reduce import UNREADABLE
 from nearbucket.analysis.reducing.request_columns import NO_TIME
 from nearbucket.analysis.report import render
-from nearbucket.cli.output import print_error
+from nearbucket.cli.output import print_error, write_whole
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def put_out(report: Report, form: str, output: Path | None) -> bool:
     """
     if output is not None:
         try:
-            output.write_text(render(report, form), encoding="utf-8")
+            write_whole(output, render(report, form))
         except OSError as error:
             raise ConfigError(f"--output {output}: {error.strerror or error}") from None
     elif form == "text" and sys.stdout.isatty():
