@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
 import pickle
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Timer
@@ -15,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.analysis.counting.aggregate_store import AggregateStore
-from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
 from nearbucket.analysis.counting.local_engine import LocalEngine
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
@@ -243,66 +239,17 @@ def test_a_damaged_file_costs_no_other(tmp_path: Path) -> None:
     assert found.counts.requests == scope.lines > 4
 
 
-def test_kept_aggregates_are_used_while_the_file_is_the_same(tmp_path: Path) -> None:
-    log, keep = written(tmp_path / "a.log", *mixed(Mixed(500, 1), 0)), tmp_path / "keep"
-    first = counted([log], kept=keep)
-    (aggregates,) = keep.iterdir()
-    log_text = log.read_bytes()
-    changed = log.stat().st_mtime_ns
-    log.write_bytes(b"\0" * len(log_text))
-    os.utime(log, ns=(changed, changed))
-    assert counted([log], kept=keep)[1].counts == first[1].counts
-    os.utime(log, ns=(changed, changed + 1))
-    assert counted([log], kept=keep)[1].counts != first[1].counts
-    log.write_bytes(log_text)
-    os.utime(log, ns=(changed, changed))
-    aggregates.write_bytes(aggregates.read_bytes()[:-9])
-    assert counted([log], kept=keep)[1].counts == first[1].counts
+def test_a_full_disk_for_temporary_files_is_told(tmp_path: Path) -> None:
+    query = "SELECT count(*) FROM (SELECT DISTINCT hash(range) FROM range(3000000))"
 
+    def ask() -> None:
+        with AggregateStore(8 << 20, 1, tmp_path) as store:
+            store.connection.execute("SET max_temp_directory_size = '1MiB'")
+            store.rows(query)
 
-def test_a_kept_file_that_cannot_be_replaced_leaves_no_other_behind(tmp_path: Path) -> None:
-    log, keep = written(tmp_path / "a.log", BASE), tmp_path / "keep"
-    counted([log], kept=keep)
-    (aggregates,) = keep.iterdir()
-    aggregates.unlink()
-    aggregates.mkdir()
-    with pytest.raises(ConfigError, match="Is a directory"):
-        counted([log], kept=keep)
-    assert list(keep.iterdir()) == [aggregates]
-
-
-def test_a_file_that_could_not_be_read_is_read_by_the_next_run(tmp_path: Path) -> None:
-    log, keep, away = written(tmp_path / "a.log", BASE), tmp_path / "keep", tmp_path / "away"
-    options = ReduceOptions()
-    sources = local_sources([str(log)], ALWAYS)
-    log.rename(away)
-    with AggregateStore(128 << 20, 1) as store:
-        LocalEngine(options, 1, KeptAggregates(keep, options)).run(sources, store)
-        (failed,) = store.summaries
-        assert failed.damage == "cannot be read: No such file or directory"
-    away.rename(log)
-    assert counted([log], kept=keep)[0].lines == 1
-
-
-def test_what_is_kept_is_found_by_the_next_run_with_the_same_options() -> None:
-    hosts = tuple(f"{name}.example" for name in "bAcdefghijklmnop")
-    script = (
-        "from nearbucket.analysis.reducing.reduce import ReduceOptions\n"
-        "from nearbucket.cli.analyze.analyze_run import _rules\n"
-        "from nearbucket.analysis.reading.sources import ALWAYS\n"
-        f"print(ReduceOptions(_rules(None, ALWAYS, {hosts})))"
-    )
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    other = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    assert other.rstrip("\n") == str(ReduceOptions(_rules(None, ALWAYS, hosts)))
-
-
-def test_a_file_whose_name_is_no_utf_8_is_kept(tmp_path: Path) -> None:
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.log"))
-    assert counted([written(path, BASE)], kept=tmp_path / "keep")[0].lines == 1
+    with pytest.raises(ConfigError, match=f"no room for temporary files in {tmp_path}: set TMPDIR"):
+        ask()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reduced_file_is_pickled_and_comes_back_from_its_table(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from nearbucket.analysis.reducing.reduced_file import SCHEMAS, FileSummary
+from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,9 +83,18 @@ class AggregateStore:
         """Use the store."""
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        """Remove its files."""
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        """Remove its files.
+
+        Raises:
+            ConfigError: The disk, or the memory, was not enough.
+        """
         self._stack.close()
+        if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
+            raise ConfigError(
+                f"there is no room for temporary files in {self.folder.parent}: set TMPDIR to a "
+                "folder with more, or give more with --memory"
+            ) from error
 
     def add(self, part: ReducedFile) -> None:
         """Add the tables of a file, or of a part of one; threads may do so at once."""
