@@ -77,6 +77,47 @@ def test_a_worker_that_remembers_is_one_that_forgets(  # noqa: PLR0913, PLR0917 
     assert asyncio.run(remembering.log()) == asyncio.run(forgetful.log())
 
 
+@pytest.mark.parametrize("came_back", ["off", "1h"])
+@pytest.mark.parametrize("form", ["json", "w3c"])
+@pytest.mark.parametrize("host", ["a.example", "b.example"])
+def test_a_client_that_came_before_gets_a_new_object_like_a_new_client(
+    host: str, form: str, came_back: str
+) -> None:
+    clients = (EAST, WEST, ELSEWHERE, OUTSIDE, EAST_V6, "junk")
+    more = ("", *(f"\r\n{each}" for each in (
+        "Range: bytes=5-", "Cookie: a=b", "Origin: https://o.example", "Connection: close",
+        'If-None-Match: "e"', "User-Agent: old/1",
+    )))  # fmt: skip
+    targets = ("a.tar.gz", "b%20c.tar.xz", "x/a.tar.gz", "c.txt", "", "a.tar.gz?redirect=no",
+               "a.tar.gz?versionId=1", "a.tar.gz?q=1", "..", "d/")  # fmt: skip
+    servings = [Serving(form, forgetful=each, came_back=came_back) for each in (False, True)]
+    for client, field in itertools.product(clients, more):
+        fields = f"Host: {host}\r\nX-Forwarded-For: {client}{field}"
+        for target in ("1.tar.gz", "2.tar.gz", *targets, "3.txt", "4.tar.gz", "5.txt"):
+            head = f"GET /{target} HTTP/1.1\r\n{fields}\r\n\r\n".encode()
+            first, second = (each.answer(head) for each in servings)
+            assert first == second, head
+    figures = [each.context.counters.snapshot() for each in servings]
+    for each in figures:
+        del each["nearbucket_request_seconds"]
+    assert figures[0] == figures[1]
+    first_log, second_log = (asyncio.run(each.log()) for each in servings)
+    assert first_log == second_log
+
+
+def test_a_client_that_came_before_is_not_looked_for_in_its_fields(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = serve()
+    heads = [
+        f"GET /{number}.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+        for number in range(3)
+    ]
+    first, _ = (serving.answer(head) for head in heads[:2])
+    monkeypatch.setattr("nearbucket.policy.client_address.Trust.client", None)
+    assert serving.answer(heads[2]) == first.replace(b"/0.", b"/2.")
+
+
 def test_a_redirect_that_comes_again_is_not_decided_again(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,8 @@ OBJECT = ObjectEntry(key="a", path=b"", head=False, log_part=(), mark=0, size=0,
 def client(reason: Reason = Reason.IN_REGION) -> ClientEntry:
     """A client's entry; by default of one that is redirected."""
     return ClientEntry(
+        client=None,
+        headers={},
         site="*",
         region="us-east-1" if reason is Reason.IN_REGION else None,
         action=Action.REDIRECT if reason is Reason.IN_REGION else Action.STREAM,
@@ -47,12 +49,14 @@ def client(reason: Reason = Reason.IN_REGION) -> ClientEntry:
 
 def put(cache: DecisionCache, peer: str, line: bytes, entry: ClientEntry) -> None:
     """Cache a decision on one request."""
-    cache.put(peer, RequestHead(line, ()), entry, OBJECT)
+    head = RequestHead(line, ())
+    cache.put(peer, head, (entry, OBJECT), cache.get_client(peer, head, request(line)))
 
 
 def found(cache: DecisionCache, peer: str, line: bytes) -> ClientEntry | None:
     """The client's entry that is found for a request."""
-    decision = cache.get_parsed(peer, RequestHead(line, ()), request(line), 0.0)
+    known = cache.get_client(peer, RequestHead(line, ()), request(line))
+    decision = None if known is None else known.decision(line, 0.0)
     return None if decision is None else decision[0]
 
 

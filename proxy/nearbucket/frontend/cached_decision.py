@@ -100,6 +100,8 @@ class ClientEntry:
     """Cache entry of one client: its address and the field lines that matter.
 
     Attributes:
+        client: The client's address, or None.
+        headers: Its fields, by lower-case name.
         site: Name of the site; empty in a refusal.
         region: The client's region, or None.
         action: Redirect, stream or refuse.
@@ -121,6 +123,8 @@ class ClientEntry:
         last_line: Its last answer: object, status, bytes sent, and the log line made of them.
     """
 
+    client: str | None
+    headers: dict[bytes, bytes] = field(repr=False)
     site: str
     region: str | None
     action: Action
@@ -207,6 +211,7 @@ class EntryBuilder:
         self,
         request: Request,
         decision: Decision,
+        known: ClientEntry | None = None,
         *,
         keep_alive: bool = False,
         protocol: str = "HTTP/1.1",
@@ -216,20 +221,46 @@ class EntryBuilder:
         Args:
             request: The request.
             decision: The engine's decision on it.
+            known: The client's entry, if there is one for the reason of the decision.
             keep_alive: Whether its connection stays open.
             protocol: HTTP version of the request.
         """
-        headers, reason, form = request.headers, decision.reason, self._form
-        key, site, region, client = "", "", None, None
+        client = known or self._client_entry(request, decision, keep_alive, protocol)
+        return client, self._object_entry(request, decision)
+
+    def _object_entry(self, request: Request, decision: Decision) -> ObjectEntry:
+        key, mark, path, until = "", 0, b"", inf
         if not isinstance(decision, Refuse):
-            key, site = decision.key, decision.site
-            region, client = decision.region, decision.client
+            key = decision.key
+            if decision.site in self._recent_redirects:
+                mark = mark_of_object(key)
+        if isinstance(decision, RedirectTo):
+            path, until = decision.path.encode("ascii"), decision.replica.until
+        form = self._form
+        part: LinePart = ()
+        if form is not None:
+            part = fitted_object_part(form, request.method, request.target.partition("?")[0])
+        is_head, size = request.method == "HEAD", _size_of(request, decision)
+        # positional: keyword arguments take twice as long (docs/design.md has the figures)
+        return ObjectEntry(key, path, is_head, part, mark, size, until)
+
+    def _client_entry(
+        self,
+        request: Request,
+        decision: Decision,
+        keep_alive: bool,  # noqa: FBT001  # as above
+        protocol: str,
+    ) -> ClientEntry:
+        headers, reason, form = request.headers, decision.reason, self._form
+        site, region, client = "", None, None
+        if not isinstance(decision, Refuse):
+            site, region, client = decision.site, decision.region, decision.client
         redirect = decision if isinstance(decision, RedirectTo) else None
         redirects = self._recent_redirects.get(site)
-        asker = part = mark = 0
+        asker = part = 0
         if redirects is not None and not isinstance(decision, Refuse):
             asker = mark_of_asker(site, client, request, cdn=decision.is_for_cdn)
-            part, mark = mark_of_range(request), mark_of_object(key)
+            part = mark_of_range(request)
         counts_ranges = redirects is not None and redirects.counts_ranges
         if redirect is None and reason not in _DEPENDS_ON_CLIENT:
             redirects = None
@@ -238,14 +269,12 @@ class EntryBuilder:
             own_fields = stamp_of(decision, reason_header=self._reason_header)
             network = client_network(client) if self._limits_clients else b""
         asked = one_range(headers[b"range"].decode("latin-1")) if b"range" in headers else None
-        client_part: LinePart = ()
-        object_part: LinePart = ()
+        log_part: LinePart = ()
         if form is not None:
-            client_part = fitted_client_part(form, _client_fields(request, decision, protocol))
-            path = request.target.partition("?")[0]
-            object_part = fitted_object_part(form, request.method, path)
-        # positional: keyword arguments take twice as long (docs/design.md has the figures)
+            log_part = fitted_client_part(form, _client_fields(request, decision, protocol))
         return ClientEntry(
+            client,
+            headers,
             site,
             region,
             action_of(decision),
@@ -256,21 +285,13 @@ class EntryBuilder:
             mark_of_bytes(asked) if asked and counts_ranges else 0,
             UNRELAYED.isdisjoint(headers),
             keep_alive,
-            client_part,
+            log_part,
             own_fields,
             asker,
             part,
             redirects,
             0.0 if redirects is not None and redirects.window else inf,
             self._counters.decision_counters(decision, self._host_of(request)),
-        ), ObjectEntry(
-            key,
-            b"" if redirect is None else redirect.path.encode("ascii"),
-            request.method == "HEAD",
-            object_part,
-            mark,
-            _size_of(request, decision),
-            inf if redirect is None else redirect.replica.until,
         )
 
     def _text(self, to: RedirectTo, keep_alive: bool) -> RedirectText:  # noqa: FBT001  # as above

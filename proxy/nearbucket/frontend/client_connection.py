@@ -19,7 +19,7 @@ from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from nearbucket.frontend.decision_cache import CACHEABLE_REASONS
+from nearbucket.frontend.decision_cache import is_cacheable
 from nearbucket.frontend.handoff import TOO_MANY_CONNECTIONS, AiohttpProtocol, peer_address
 from nearbucket.frontend.limits.client_pace import ClientPace
 from nearbucket.frontend.limits.connection_timeouts import BUSY, HEAD, IDLE, ConnectionTimeouts
@@ -28,9 +28,7 @@ from nearbucket.frontend.limits.unread_bytes import unread_bytes
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
 from nearbucket.frontend.streaming.client_writer import ClientWriter
 from nearbucket.frontend.streaming.relay import Relay
-from nearbucket.policy.engine import IN_REGION
-from nearbucket.policy.model import Reason, RedirectTo, Refuse, Stream
-from nearbucket.policy.preconditions import VERSION_FIELDS
+from nearbucket.policy.model import Reason, Refuse, Stream
 from nearbucket.telemetry.metrics import HandoffReason
 
 if TYPE_CHECKING:
@@ -39,9 +37,9 @@ if TYPE_CHECKING:
 
     from nearbucket.config.settings import Limits
     from nearbucket.frontend.cached_decision import CachedDecision
+    from nearbucket.frontend.decision_cache import KnownClient
     from nearbucket.frontend.handoff import HandedBackRequest
     from nearbucket.frontend.worker_context import WorkerContext
-    from nearbucket.policy.model import Request
 
 
 class ConnectionState(Enum):
@@ -160,39 +158,37 @@ class ClientConnection:
         if isinstance(head, HandoffReason):
             self._hand_over(chunk, head, AIOHTTP_UNTIL_CLOSE)
             return
-        cached = context.decision_cache.get_parsed(self._peer, head, chunk, started)
+        known = context.decision_cache.get_client(self._peer, head, chunk)
+        cached = None if known is None else known.decision(head.line, started)
         if cached is not None:
             self._respond(chunk, cached, started)
             return
-        found = context.parser.parse(head, self._peer)
+        found = context.parser.parse(head, self._peer, None if known is None else known.entry)
         if isinstance(found, HandoffReason):
             self._hand_over(chunk, found, AIOHTTP_UNTIL_CLOSE)
+            return
+        made = self._decide(head, found, known, started)
+        if isinstance(made, HandoffReason):
+            self._hand_over(chunk, made, AIOHTTP_ONE_REQUEST)
         else:
-            self._decide(chunk, head, found, started)
+            self._respond(chunk, made, started)
 
-    def _decide(self, chunk: bytes, head: RequestHead, found: PlainRequest, started: float) -> None:
-        context = self._context
-        request, keep_alive = found
+    def _decide(
+        self, head: RequestHead, found: PlainRequest, known: KnownClient | None, now: float
+    ) -> CachedDecision | HandoffReason:
+        context, (request, keep_alive) = self._context, found
         decision = context.decider.decide(request)
         if isinstance(decision, Refuse):
-            self._hand_over(chunk, HandoffReason.REFUSE, AIOHTTP_ONE_REQUEST)
-            return
+            return HandoffReason.REFUSE
         if isinstance(decision, Stream) and (decision.query or decision.reason in _NOT_RELAYED):
-            self._hand_over(chunk, HandoffReason.STREAM, AIOHTTP_ONE_REQUEST)
-            return
-        keep_alive = keep_alive and not context.draining
-        cached = context.entries.build(request, decision, keep_alive=keep_alive)
-        if not context.draining and self._is_cacheable(request, decision, started):
-            context.decision_cache.put(self._peer, head, *cached)
-        self._respond(chunk, cached, started)
-
-    def _is_cacheable(self, request: Request, decision: RedirectTo | Stream, now: float) -> bool:
-        """Whether like requests get the same decision, for a while at least."""
-        engine = self._context.decider.engine
-        if isinstance(decision, RedirectTo) and decision.reason is IN_REGION:
-            certain = decision.site in engine.certain and decision.replica.until > now
-            return certain and VERSION_FIELDS.isdisjoint(request.headers)
-        return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
+            return HandoffReason.STREAM
+        draining, engine = context.draining, context.decider.engine
+        entry = None if known is None else known.entry_for(decision.reason)
+        keep_alive = keep_alive and not draining
+        cached = context.entries.build(request, decision, entry, keep_alive=keep_alive)
+        if not draining and is_cacheable(engine, request, decision, now):
+            context.decision_cache.put(self._peer, head, cached, known)
+        return cached
 
     def _respond(self, chunk: bytes, cached: CachedDecision, started: float) -> None:
         client_entry, object_entry = cached

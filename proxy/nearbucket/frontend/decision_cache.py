@@ -15,7 +15,9 @@ client (the peer and the field lines), and the first rule that prevents a redire
   unless the client may have come back because its redirect failed (``ClientEntry.came_back``).
 
 Everything else is decided each time: streams because of the state of a bucket, signed Locations,
-and redirects to the CDN, which depend on the query as well.
+and redirects to the CDN, which depend on the query as well. For a client that came before, this is
+done without a look at its fields: it has the same address and region as then, and its entry for the
+reason holds for the new object, too.
 
 A client or an object gets its entry with its second request; of the first one only a bit is kept.
 
@@ -29,11 +31,14 @@ from typing import TYPE_CHECKING, Final
 
 from nearbucket.event_loop import clear_incrementally
 from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry  # noqa: TC001  # for mypyc
-from nearbucket.policy.model import Reason
+from nearbucket.policy.model import Reason, RedirectTo
+from nearbucket.policy.preconditions import VERSION_FIELDS
 
 if TYPE_CHECKING:
     from nearbucket.frontend.cached_decision import CachedDecision
     from nearbucket.frontend.request_parser import RequestHead
+    from nearbucket.policy.engine import Engine
+    from nearbucket.policy.model import Request, Stream
     from nearbucket.telemetry.log_format import LinePart
 
 MAX_BYTES = 32 << 20
@@ -59,13 +64,14 @@ _MOST_MARKED = 1 << 17  # when so many are set, all are cleared
 _ALL_DIFFER = 4096  # requests in a row that are not found by their bytes: then
 _LOOKED_FOR = 8  # only every eighth is looked for until one is found
 _OVERHEAD = 500  # bytes of Python's objects around one entry
+_FIELDS = 500  # bytes that a client's entry keeps of its fields, without their values
 _REDIRECT = 500  # bytes that an object's entry keeps of its redirect, without the path
 _LONGEST_REQUEST = 1024  # bytes of a whole request; longer ones are not kept
 _LONGEST = 2048  # bytes of a request line or of field lines; longer ones are not cached
 
 
 @dataclass(slots=True)
-class _Client:
+class KnownClient:
     """A client and its objects: those of ``entry``, and those that match no pattern."""
 
     objects: dict[bytes, ObjectEntry]
@@ -88,6 +94,16 @@ class _Client:
             return None
         return client_entry, object_entry
 
+    def entry_for(self, reason: Reason) -> ClientEntry | None:
+        """Its entry for a decision with this reason on a new object, if it has one.
+
+        All of an entry follows from the fields and the reason.
+        """
+        if self.entry.reason is reason:
+            return self.entry
+        other = self.unmatched_entry
+        return other if other is not None and other.reason is reason else None
+
 
 class DecisionCache:
     """The cached decisions of one worker."""
@@ -108,8 +124,8 @@ class DecisionCache:
 
     def _begin(self) -> None:
         self._requests: dict[tuple[str | None, bytes], CachedDecision] = {}
-        self._sections: dict[tuple[str | None, bytes], _Client] = {}
-        self._clients: dict[tuple[str | None, tuple[bytes, ...]], _Client] = {}
+        self._sections: dict[tuple[str | None, bytes], KnownClient] = {}
+        self._clients: dict[tuple[str | None, tuple[bytes, ...]], KnownClient] = {}
         self._objects: dict[tuple[str, str | None], dict[bytes, ObjectEntry]] = {}
         self._bytes = 0
         self._misses = 0  # of ``get`` since it found a request
@@ -150,27 +166,21 @@ class DecisionCache:
             self._requests[peer, chunk] = found
         return found
 
-    def get_parsed(
-        self, peer: str | None, head: RequestHead, chunk: bytes, now: float
-    ) -> CachedDecision | None:
-        """Look up a request that ``get`` has not found by the lines that matter.
+    def get_client(self, peer: str | None, head: RequestHead, chunk: bytes) -> KnownClient | None:
+        """Look up the client of a request that ``get`` has not found by the lines that matter.
 
         Args:
             peer: The socket's remote address.
             head: The lines of the request head.
             chunk: The request, as the socket gave it.
-            now: Monotonic time.
         """
-        line, fields = head
-        client = self._clients.get((peer, fields))
-        if client is None:
-            return None
+        client = self._clients.get((peer, head.fields))
         # not for the seven of eight that ``get`` has not looked for
-        if self._misses <= _ALL_DIFFER or self._misses % _LOOKED_FOR == 1:
+        if client is not None and (self._misses <= _ALL_DIFFER or self._misses % _LOOKED_FOR == 1):
             self._remember_section(peer, chunk, client)
-        return client.decision(line, now)
+        return client
 
-    def _remember_section(self, peer: str | None, chunk: bytes, client: _Client) -> None:
+    def _remember_section(self, peer: str | None, chunk: bytes, client: KnownClient) -> None:
         section = chunk.partition(b"\r\n")[2]
         known = (peer, section) in self._sections
         if not known and self._came_before((peer, section)) and self._fits(section):
@@ -192,19 +202,26 @@ class DecisionCache:
         return False
 
     def put(
-        self, peer: str | None, head: RequestHead, entry: ClientEntry, object_entry: ObjectEntry
+        self,
+        peer: str | None,
+        head: RequestHead,
+        cached: CachedDecision,
+        client: KnownClient | None,
     ) -> None:
         """Cache a decision that holds for other requests as well, if client or object came before.
 
         Args:
             peer: The socket's remote address.
             head: The lines of the request head.
-            entry: The client.
-            object_entry: The object.
+            cached: The client and the object.
+            client: What ``get_client`` found.
         """
+        entry, object_entry = cached
         line, fields = head
-        line_came, client_came = self._came_before(line), self._came_before((peer, fields))
-        if not line_came and not client_came:
+        line_came = self._came_before(line)
+        client_came = client is not None or self._came_before((peer, fields))
+        is_new = client is None or client.entry_for(entry.reason) is not entry
+        if not line_came and not (client_came and is_new):
             return
         site, reason = entry.site, entry.reason
         kind = entry.region if reason is _IN_REGION else _REGION_KEYS[reason]
@@ -220,11 +237,11 @@ class DecisionCache:
                 objects[line] = object_entry
             else:  # the cache may have been emptied
                 objects = self._objects.setdefault((site, kind), {})
-        client = self._clients.get((peer, fields))
         if client is None:
-            if client_came and self._fits(b"".join(fields), entry.log_part):
+            key = b"".join(fields)
+            if client_came and self._fits(key, entry.log_part, _FIELDS + len(key)):
                 unmatched = self._objects.setdefault((site, _NO_PATTERN), {})
-                self._clients[peer, fields] = _Client(objects, entry, unmatched)
+                self._clients[peer, fields] = KnownClient(objects, entry, unmatched)
         elif client.objects is not objects:
             _join(client, objects, entry)
 
@@ -240,7 +257,19 @@ class DecisionCache:
         return True
 
 
-def _join(client: _Client, objects: dict[bytes, ObjectEntry], client_entry: ClientEntry) -> None:
+def is_cacheable(
+    engine: Engine, request: Request, decision: RedirectTo | Stream, now: float
+) -> bool:
+    """Whether like requests get the same decision, for a while at least."""
+    if isinstance(decision, RedirectTo) and decision.reason is _IN_REGION:
+        certain = decision.site in engine.certain and decision.replica.until > now
+        return certain and VERSION_FIELDS.isdisjoint(request.headers)
+    return decision.reason in CACHEABLE_REASONS and decision.site in engine.streaming
+
+
+def _join(
+    client: KnownClient, objects: dict[bytes, ObjectEntry], client_entry: ClientEntry
+) -> None:
     """Add the other kind of decision to a client: for objects that match a pattern, or none."""
     if client_entry.reason is Reason.PATH:
         client.unmatched_entry = client_entry

@@ -17,6 +17,8 @@ from nearbucket.telemetry.metrics import HandoffReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nearbucket.frontend.cached_decision import ClientEntry
+
 MAX_REQUEST_HEAD = 8190
 """Largest request head in bytes that is read here; aiohttp's own line limit."""
 
@@ -31,7 +33,7 @@ _MAX_COUNTED = 256  # layouts whose heads are counted; then all are forgotten
 _MAX_NAMES = 1024  # names that are remembered; then all are forgotten
 _LONGEST_NAME = 64  # bytes of one that is
 
-_REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[!\"$-~]*) HTTP/1\.1")
+_REQUEST_LINE = re.compile(r"(GET|HEAD) (/[!\"$-~]*) HTTP/1\.1")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ANY_VALUE = rb"[\t -~]*+"
 _VALUE = re.compile(_ANY_VALUE)
@@ -163,16 +165,24 @@ class PlainRequestParser:
         )
         self._layouts[_MAX_LAYOUTS - 1 :] = [re.compile(grammar + rb"\r\n\r\n").fullmatch]
 
-    def parse(self, head: RequestHead, peer: str | None) -> PlainRequest | HandoffReason:
+    def parse(
+        self, head: RequestHead, peer: str | None, known: ClientEntry | None = None
+    ) -> PlainRequest | HandoffReason:
         """The request of a head, or why it is not plain.
 
         Args:
             head: From ``split``.
             peer: The socket's remote address.
+            known: The client, if a request with these fields and peer came before.
         """
-        found = _REQUEST_LINE.fullmatch(head.line)
+        found = _REQUEST_LINE.fullmatch(head.line.decode("latin-1"))
         if found is None:
             return HandoffReason.UNUSUAL
+        method, target = found.groups()
+        if known is not None:
+            located = known.client, known.region
+            request = Request(method, target, known.headers, peer, located)
+            return PlainRequest(request, known.keep_alive)
         headers: dict[bytes, bytes] = {}
         for line in head.fields:
             name, _, value = line.partition(b":")
@@ -182,6 +192,5 @@ class PlainRequestParser:
         connection = headers.get(b"connection", b"keep-alive").lower()
         if connection not in _CONNECTION:
             return HandoffReason.UNUSUAL
-        method, target = found.groups()
-        request = Request(method.decode("ascii"), target.decode("ascii"), headers, peer)
+        request = Request(method, target, headers, peer)
         return PlainRequest(request, connection == b"keep-alive")

@@ -216,11 +216,14 @@ class Engine:
         )
 
     def _facts(self, request: Request, resolved: ResolvedTarget) -> Facts:
-        address, _, packed = self.trust.client(request)
-        region = None if packed is None else self.table.region_of(packed)
+        address, region = request.located or self._locate(request)
         site, key, query = resolved
         asked = site.origin_arguments(query) if query else ()
-        return Facts(request, key, query, address, region, asked, packed)
+        return Facts(request, key, query, address, region, asked)
+
+    def _locate(self, request: Request) -> tuple[str | None, str | None]:
+        address, _, packed = self.trust.client(request)
+        return address, None if packed is None else self.table.region_of(packed)
 
     def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
         """The site that serves the request's host, or None."""

@@ -28,12 +28,15 @@ class Request:
         headers: Lower-case name to value, both as sent; repeated fields joined with ``, ``
             in order (RFC 9110 section 5.3).
         peer: The socket's remote address as text, or None where there is none.
+        located: What an earlier request with the same fields and peer showed: the client's address
+            and region, each None if it has none. None if that has to be found out.
     """
 
     method: str
     target: str
     headers: dict[bytes, bytes]
     peer: str | None
+    located: tuple[str | None, str | None] | None = field(default=None, repr=False, compare=False)
 
 
 class ReplicaStatus(NamedTuple):

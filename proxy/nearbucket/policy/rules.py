@@ -47,7 +47,6 @@ class Facts:
         client: The client's address, or None.
         region: The client's region, or None.
         origin_query: Arguments of the query that are passed on to S3 (``origin.query``).
-        packed: The client's address, packed for lookups, or None.
     """
 
     request: Request
@@ -56,7 +55,6 @@ class Facts:
     client: str | None
     region: str | None
     origin_query: tuple[tuple[str, str], ...] = ()
-    packed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +205,7 @@ class SitePolicy:
     def opted_out(self, facts: Facts) -> bool:
         """Whether one of the site's ``opt_out`` settings matches."""
         headers, query = facts.request.headers, facts.query
-        agents, networks, packed = self.opt_out_agents, self.opt_out_networks, facts.packed
+        agents, networks, client = self.opt_out_agents, self.opt_out_networks, facts.client
         return (
             (self.opt_out_header is not None and self.opt_out_header in headers)
             or (self.opt_out_query is not None and self.opt_out_query in query.split("&"))
@@ -215,7 +213,7 @@ class SitePolicy:
                 agents is not None
                 and agents.match(headers.get(b"user-agent", b"").decode("latin-1"))
             )
-            or (networks is not None and packed is not None and networks.holds_packed(packed))
+            or (networks is not None and client is not None and networks.holds(client))
         )
 
     def has_credentials(self, facts: Facts) -> bool:
