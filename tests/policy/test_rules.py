@@ -33,4 +33,5 @@ def test_a_beginning_or_an_end_needs_no_regular_expression(
     pattern: str, beginnings: tuple[str, ...], ends: tuple[str, ...]
 ) -> None:
     assert ShellPatterns.of([pattern]) == ShellPatterns(beginnings, ends, None)
-    assert ShellPatterns.of(["*.tar.*z*"]).others is not None
+    assert ShellPatterns.of(["*.tar.*z*"]) == ShellPatterns((), (), None, ((".tar.", "z"),))
+    assert ShellPatterns.of(["*.tar.?z*"]).others is not None

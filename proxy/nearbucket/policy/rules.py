@@ -208,7 +208,7 @@ class SitePolicy:
         agents, networks, client = self.opt_out_agents, self.opt_out_networks, facts.client
         return (
             (self.opt_out_header is not None and self.opt_out_header in headers)
-            or (self.opt_out_query is not None and self.opt_out_query in query.split("&"))
+            or (query != "" and self.opt_out_query in query.split("&"))
             or (
                 agents is not None
                 and agents.match(headers.get(b"user-agent", b"").decode("latin-1"))
@@ -299,31 +299,36 @@ def any_pattern(patterns: Iterable[str]) -> re.Pattern[str]:
 class ShellPatterns:
     """Shell patterns, in which ``*`` matches slashes too.
 
-    Most are a prefix (``pool/*``) or a suffix (``*.gz``), which are tested without a regular
-    expression, in a third of its time.
+    Most are a prefix (``pool/*``), a suffix (``*.gz``) or parts in between (``*.tar.*``), which are
+    tested without a regular expression, in a third of its time.
 
     Attributes:
         beginnings: The prefixes.
         ends: The suffixes.
         others: All other patterns as one expression; None if there are none.
+        parts: The texts between the asterisks of each pattern such as ``*.tar.*z*``.
     """
 
     beginnings: tuple[str, ...]
     ends: tuple[str, ...]
     others: re.Pattern[str] | None
+    parts: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> ShellPatterns:
         """Compile patterns; a text matches if it matches one of them."""
-        beginnings, ends, others = [], [], []
+        beginnings, ends, others, parts = [], [], [], []
         for pattern in patterns:
             if pattern.endswith("*") and not _SPECIAL.search(pattern[:-1]):
                 beginnings.append(pattern[:-1])
             elif pattern.startswith("*") and not _SPECIAL.search(pattern[1:]):
                 ends.append(pattern[1:])
+            elif pattern[0] == pattern[-1] == "*" and not _SPECIAL.search(pattern.replace("*", "")):
+                parts.append(tuple(filter(None, pattern.split("*"))))
             else:
                 others.append(pattern)
-        return cls(tuple(beginnings), tuple(ends), any_pattern(others) if others else None)
+        rest = any_pattern(others) if others else None
+        return cls(tuple(beginnings), tuple(ends), rest, tuple(parts))
 
     @classmethod
     def of_any(cls, patterns: Sequence[str]) -> ShellPatterns | None:
@@ -332,9 +337,21 @@ class ShellPatterns:
 
     def match(self, text: str) -> bool:
         """Whether the whole text matches one of them."""
+        if text.endswith(self.ends) or text.startswith(self.beginnings):
+            return True
+        for parts in self.parts:
+            if _in_order(parts, text):
+                return True
         others = self.others
-        return (
-            text.endswith(self.ends)
-            or text.startswith(self.beginnings)
-            or (others is not None and others.fullmatch(text) is not None)
-        )
+        return others is not None and others.fullmatch(text) is not None
+
+
+def _in_order(parts: tuple[str, ...], text: str) -> bool:
+    """Whether a text has these parts one behind the other."""
+    place = 0
+    for part in parts:
+        place = text.find(part, place)
+        if place < 0:
+            return False
+        place += len(part)
+    return True
