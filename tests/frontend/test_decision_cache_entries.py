@@ -10,7 +10,6 @@ import pytest
 from nearbucket.frontend import decision_cache
 from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
 from nearbucket.frontend.decision_cache import DecisionCache
-from nearbucket.frontend.request_parser import RequestHead
 from nearbucket.policy.model import Action, Reason, Refuse
 from nearbucket.telemetry.metrics import Counters
 from tests.build import EAST, OUTSIDE
@@ -49,13 +48,13 @@ def client(reason: Reason = Reason.IN_REGION) -> ClientEntry:
 
 def put(cache: DecisionCache, peer: str, line: bytes, entry: ClientEntry) -> None:
     """Cache a decision on one request."""
-    head = RequestHead(line, ())
+    head = (line, ())
     cache.put(peer, head, (entry, OBJECT), cache.get_client(peer, head, request(line)))
 
 
 def found(cache: DecisionCache, peer: str, line: bytes) -> ClientEntry | None:
     """The client's entry that is found for a request."""
-    known = cache.get_client(peer, RequestHead(line, ()), request(line))
+    known = cache.get_client(peer, (line, ()), request(line))
     decision = None if known is None else known.decision(line, 0.0)
     return None if decision is None else decision[0]
 

@@ -159,7 +159,7 @@ class ClientConnection:
             self._hand_over(chunk, head, AIOHTTP_UNTIL_CLOSE)
             return
         known = context.decision_cache.get_client(self._peer, head, chunk)
-        cached = None if known is None else known.decision(head.line, started)
+        cached = None if known is None else known.decision(head[0], started)
         if cached is not None:
             self._respond(chunk, cached, started)
             return

@@ -174,7 +174,7 @@ class DecisionCache:
             head: The lines of the request head.
             chunk: The request, as the socket gave it.
         """
-        client = self._clients.get((peer, head.fields))
+        client = self._clients.get((peer, head[1]))
         # not for the seven of eight that ``get`` has not looked for
         if client is not None and (self._misses <= _ALL_DIFFER or self._misses % _LOOKED_FOR == 1):
             self._remember_section(peer, chunk, client)

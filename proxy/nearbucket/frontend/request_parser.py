@@ -9,7 +9,7 @@ compares the answers of both.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nearbucket.policy.model import Request
 from nearbucket.telemetry.metrics import HandoffReason
@@ -42,23 +42,12 @@ _UNUSUAL = frozenset({b"expect", b"upgrade", b"te", b"http2-settings", b"proxy-c
 _CONNECTION = frozenset({b"keep-alive", b"close"})
 
 
-class RequestHead(NamedTuple):
-    """The lines of a request head.
+RequestHead = tuple[bytes, tuple[bytes, ...]]
+"""The request line, not checked yet, and the field lines on which the decision, the answer or the
+log depends, as sent. Plain tuples: a named one takes 0.2 µs longer, a twentieth of a redirect."""
 
-    Attributes:
-        line: The request line; not checked yet.
-        fields: The field lines on which the decision, the answer or the log depends, as sent.
-    """
-
-    line: bytes
-    fields: tuple[bytes, ...]
-
-
-class PlainRequest(NamedTuple):
-    """One plain request, and whether its connection stays open afterwards."""
-
-    request: Request
-    keep_alive: bool
+PlainRequest = tuple[Request, bool]
+"""One plain request, and whether its connection stays open afterwards."""
 
 
 class PlainRequestParser:
@@ -92,7 +81,7 @@ class PlainRequestParser:
                 if found is not None:
                     if layout is not layouts[0]:
                         self._bring_forward(layout)
-                    return RequestHead(chunk[:end], found.groups())
+                    return chunk[:end], found.groups()
         return self._split_lines(chunk)
 
     def _bring_forward(self, layout: Callable[[bytes, int], re.Match[bytes] | None]) -> None:
@@ -124,7 +113,7 @@ class PlainRequestParser:
                 return kind
             names.append(name)
         self._count(names)
-        return RequestHead(lines[0], tuple(fields))
+        return lines[0], tuple(fields)
 
     def _learn(self, start: bytes) -> bool | HandoffReason:
         """Whether a field matters, or why a request with it is not plain.
@@ -175,22 +164,23 @@ class PlainRequestParser:
             peer: The socket's remote address.
             known: The client, if a request with these fields and peer came before.
         """
-        found = _REQUEST_LINE.fullmatch(head.line.decode("latin-1"))
+        line, fields = head
+        found = _REQUEST_LINE.fullmatch(line.decode("latin-1"))
         if found is None:
             return HandoffReason.UNUSUAL
         method, target = found.groups()
         if known is not None:
             located = known.client, known.region
             request = Request(method, target, known.headers, peer, located)
-            return PlainRequest(request, known.keep_alive)
+            return request, known.keep_alive
         headers: dict[bytes, bytes] = {}
-        for line in head.fields:
-            name, _, value = line.partition(b":")
+        for each in fields:
+            name, _, value = each.partition(b":")
             headers[name.lower()] = value.strip(b" \t")
-        if len(headers) != len(head.fields) or b"host" not in headers:
+        if len(headers) != len(fields) or b"host" not in headers:
             return HandoffReason.UNUSUAL
         connection = headers.get(b"connection", b"keep-alive").lower()
         if connection not in _CONNECTION:
             return HandoffReason.UNUSUAL
         request = Request(method, target, headers, peer)
-        return PlainRequest(request, connection == b"keep-alive")
+        return request, connection == b"keep-alive"

@@ -50,6 +50,9 @@ class ResolvedAddress(NamedTuple):
     packed: bytes | None = None
 
 
+_NOT_SENT = ResolvedAddress(None, "a trusted proxy sent no X-Forwarded-For")
+
+
 class SecretCheck(Enum):
     """Whether a request has the origin secret."""
 
@@ -160,7 +163,7 @@ class Trust:
         """Read X-Forwarded-For from the right: the client may have written what is at its left."""
         value = request.headers.get(FORWARDED_FOR, b"").decode("latin-1")
         if not value.strip():
-            return ResolvedAddress(None, "a trusted proxy sent no X-Forwarded-For")
+            return _NOT_SENT
         entries = value.split(",")
         if self.networks is not None:
             return self._walk(entries, peer)
@@ -174,7 +177,7 @@ class Trust:
 
         If all are trusted, the leftmost: a client in the private network.
         """
-        found = ResolvedAddress(None, "X-Forwarded-For")
+        found = _NOT_SENT
         for number in range(1, len(entries) + 1):
             found = self._entry(entries, number)
             if found.packed is None or not self._is_proxy(found.packed):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, assert_never
 
 from nearbucket.errors import RequestError
@@ -239,7 +240,7 @@ class Engine:
         authority = request.headers.get(b"host", b"").decode("latin-1")
         if not request.target.startswith("/"):
             with suppress(RequestError):
-                authority = split_target(request.target).authority or authority
+                authority = split_target(request.target)[0] or authority
         name = authority if authority in self.sites else host_name(authority)
         return name if name in self.sites and name != "*" else None
 
@@ -324,6 +325,7 @@ def _version_of_client(request: Request, etags: tuple[str, ...]) -> str | None:
     return held_version(headers, etags)
 
 
+@lru_cache(256)
 def host_name(authority: str) -> str | None:
     """Host of ``host[:port]``, lower-case, without a trailing dot; None for anything else."""
     if "@" in authority or "," in authority:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from nearbucket.errors import RequestError
@@ -18,12 +17,8 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{1,2}(?:/|$)")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
-class RequestTarget(NamedTuple):
-    """The parts of a request target, still encoded."""
-
-    authority: str | None
-    path: str
-    query: str
+RequestTarget = tuple[str | None, str, str]
+"""Authority, path and query of a request target, still encoded."""
 
 
 def split_target(target: str) -> RequestTarget:
@@ -43,7 +38,7 @@ def split_target(target: str) -> RequestTarget:
         if not target.startswith("/"):
             target = "/" + target
     path, _, query = target.partition("?")
-    return RequestTarget(authority, path, query)
+    return authority, path, query
 
 
 def object_key(path: str) -> str:

@@ -144,7 +144,7 @@ class _Exchange:
     def _hosts(self) -> list[str]:
         """Hosts to which the site of the request may redirect; those of other sites are private."""
         asked = self._request
-        policy = self._context.decider.engine.site_of(asked, split_target(asked.target).authority)
+        policy = self._context.decider.engine.site_of(asked, split_target(asked.target)[0])
         return [] if policy is None else list(policy.sent_to)
 
     async def _settle(self, undecided: Stream) -> None:
