@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from nearbucket.analysis.answers import DamagedFile
-from nearbucket.analysis.counting import local_engine
+from nearbucket.analysis.counting import kept_aggregates
 from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, local_sources
 from nearbucket.analysis.reducing import joined_files
@@ -224,7 +224,7 @@ def test_a_pipe_is_not_kept_and_its_parts_are_added_one_by_one(
     log, pipe = written(tmp_path / "a.log", *[BASE] * 20), tmp_path / "pipe"
     os.mkfifo(pipe)
     Thread(target=pipe.write_bytes, args=(log.read_bytes(),), daemon=True).start()
-    monkeypatch.delattr(local_engine, "merged")
+    monkeypatch.delattr(kept_aggregates, "merged")
     assert counted([pipe], kept=tmp_path / "keep")[0].lines == 20
     assert not [*(tmp_path / "keep").glob("*")]
 

@@ -199,7 +199,7 @@ def test_a_terminal_shows_the_place_of_an_error_in_bold_unless_told_not_to(
 
 
 def test_an_interrupt_while_the_command_line_is_loaded_is_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "typer.py").write_text("import os\nos.kill(os.getpid(), 2)\n")  # SIGINT
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     for start in (["-m", "nearbucket"], ["-c", "from nearbucket.__main__ import run; run()"]):
         done = subprocess.run(
