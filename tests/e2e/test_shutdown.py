@@ -6,13 +6,14 @@ import http.client
 import os
 import signal
 import socket
+import time
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.connecting import CLIENTS, Connecting, answer_of
-from tests.e2e.running import PATIENCE, Running, free_port, keys_of, site_of
+from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of
 from tests.ranges_lists import MADE
 from tests.serving import needs_socket_filters
 
@@ -241,6 +242,14 @@ def test_instances_take_over_from_each_other_and_no_connection_is_reset_or_refus
     assert set(monitor.outcomes) == {"answered"}
 
 
+def until_gone(processes: list[int]) -> None:
+    """Wait for the end of processes."""
+    deadline = time.monotonic() + PATIENCE
+    while not all(map(gone, processes)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_an_instance_goes_on_if_the_next_one_ends_before_it_is_ready(
     s3: LocalS3, tmp_path: Path
 ) -> None:
@@ -252,8 +261,10 @@ def test_an_instance_goes_on_if_the_next_one_ends_before_it_is_ready(
         with second:
             first.until("/healthz", lambda *_: "goes on until this one is ready" in second.said())
             assert first.workers()
+            workers = second.workers()
             second.stop(signal.SIGKILL)
         first.until("/healthz", lambda *_: "this one goes on" in first.said())
+        until_gone(workers)  # they, too, accept until they know that their supervisor has ended
         with connect(first) as client:
             assert answer_of(client, REDIRECTED) == "answered"
         assert first.stop() == 0

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from nearbucket.config.settings import Listen
 from nearbucket.supervisor.prefork import open_listeners
 from nearbucket.supervisor.worker.worker import Worker
+from nearbucket.supervisor.worker.worker_drain import WorkerDrain
 from tests.build import settings, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from nearbucket.supervisor.worker.worker_drain import Accepting
 
 PATIENCE = 10.0
 REQUEST = b"GET /.well-known/nearbucket/none HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -83,3 +86,34 @@ async def test_nothing_is_accepted_from_sockets_that_stay_open(
             client.recv(1)
         accepted, _ = other.accept()
         accepted.close()
+
+
+class LateConnection:
+    """One that the event loop has accepted, and makes when the sockets are closed already."""
+
+    is_answering = True
+
+    def __init__(self, connections: set[Any]) -> None:
+        self.connections = connections
+        self.was_cut = False
+
+    def stop_now(self) -> None:
+        """In the place of ``Accepting``."""
+        asyncio.get_running_loop().call_soon(self.connections.add, self)
+
+    def check(self, _now: float) -> None:
+        self.connections.discard(self)  # it has been answered
+
+    def abort(self) -> None:
+        self.was_cut = True
+
+
+async def test_a_connection_that_was_accepted_last_is_answered(
+    worker: tuple[Worker, socket.socket],
+) -> None:
+    context = worker[0].context
+    late = LateConnection(cast("set[Any]", context.connections))
+    drain = WorkerDrain(context, cast("Accepting", late), PATIENCE)
+    assert await drain.run(0.0, sockets_stay=True) == 0
+    assert (context.connections, late.was_cut) == (set(), False)
+    await worker[0].drain(PATIENCE)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nearbucket.frontend.worker_context import WorkerContext
     from nearbucket.supervisor.sockets.spare_sockets import SpareSockets
 
+_SETTLE = 0.05  # seconds for the event loop to make connections of what it accepted last
+
 _log = logging.getLogger(__name__)
 
 
@@ -85,6 +87,7 @@ class WorkerDrain:
         await self._wait(self._start + grace, for_new=not sockets_stay)
         if not sockets_stay:
             await self._accepting.stop()
+        await asyncio.sleep(_SETTLE)
         self._context.closing_idle = True
         await self._wait(self._deadline)
         for handshake in tuple(self._context.handshakes):
