@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nearbucket.errors import ProxyError
+from nearbucket.supervisor import certificate_watch
 from nearbucket.supervisor.certificate_watch import EXPIRES_SOON, CertificateWatch
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
 from tests.certificates import Tls, expire, make_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nearbucket.supervisor.sockets.listener_tls import KeyPair
 
 NOW = time.time()
 
@@ -88,3 +93,36 @@ def test_the_time_that_is_left_is_shown_and_its_end_warned_of(
         assert [word in each for each in watch.warnings if word] == [True] * bool(word)
         assert watch.figures(now)["nearbucket_certificate_valid_seconds"] == {(): end - now}
     assert [each.levelname for each in caplog.records] == ["WARNING", "ERROR"]
+
+
+async def test_a_pair_that_a_worker_cannot_apply_is_refused_and_tried_again(
+    tls: Tls,
+    watch: CertificateWatch,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(certificate_watch, "INTERVAL", 0.0)
+    faults = [*[ProxyError("worker process 7 cannot apply it")] * 3, RuntimeError()]
+    warnings: list[list[str]] = []
+    applied, done = watch.applied, asyncio.Event()
+
+    async def use(_: KeyPair) -> None:
+        warnings.append(watch.warnings[:1])
+        if faults:
+            raise faults.pop(0)
+
+    def note(pair: KeyPair) -> None:
+        applied(pair)
+        done.set()
+
+    monkeypatch.setattr(watch, "applied", note)
+    make_certificate(tls.certificate.parent, "two.test")
+    running = asyncio.create_task(watch.run(use))
+    await asyncio.wait_for(done.wait(), 10)
+    running.cancel()
+    assert reloads(watch) == (1, 1)
+    refused = "worker process 7 cannot apply it"
+    assert caplog.text.count(f"the old one stays in use: {refused}") == 1
+    assert "whether the certificate has changed is not known" in caplog.messages
+    assert warnings[2] == warnings[4] == [f"certificate not reloaded: {refused}"]
+    assert not [each for each in watch.warnings if "not reloaded" in each]

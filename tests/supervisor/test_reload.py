@@ -210,7 +210,7 @@ async def test_an_error_that_nothing_expects_does_not_end_the_watch_of_the_confi
     async with supervised(file, Worker()) as supervisor:
         monkeypatch.setattr(supervisor._config, "changed", changed)
         monkeypatch.setattr(supervisor, "reload", reload)
-        watch = asyncio.create_task(supervisor._watch_files())
+        watch = asyncio.create_task(supervisor._watch_config())
         await asyncio.wait_for(reloaded.wait(), 10)
         watch.cancel()
     assert "whether the configuration has changed is not known" in caplog.messages

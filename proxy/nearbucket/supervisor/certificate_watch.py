@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.supervisor.reload_history import APPLIED, REFUSED
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
 from nearbucket.telemetry.utc_text import utc_text
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from nearbucket.config.settings import Tls
     from nearbucket.supervisor.sockets.listener_tls import KeyPair
     from nearbucket.telemetry.metrics import Values
 
+INTERVAL = 1.0  # seconds between two looks at the files
 EXPIRES_SOON = 7 * 86400.0  # seconds; certificates of 90 days are renewed a month before
 
 _log = logging.getLogger(__name__)
@@ -41,16 +46,31 @@ class CertificateWatch:
     def _use(self, pair: KeyPair) -> None:
         self._in_use, self._end = pair, pair.dates.end
 
+    async def run(self, use: Callable[[KeyPair], Awaitable[None]]) -> None:
+        """Have each new pair used. ``use`` raises ``ProxyError`` if a worker cannot apply it."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                if pair := self.look(time.time()):
+                    await use(pair)
+                    self.applied(pair)
+            except ProxyError as error:
+                self._refuse(str(error))
+            except Exception:
+                _log.exception("whether the certificate has changed is not known")
+
     def look(self, now: float) -> KeyPair | None:
-        """A new pair that is to be used; ``now`` is the Unix time. Called each second."""
+        """A new pair that is to be used; ``now`` is the Unix time."""
         self._note_expiry(now)
         try:
             pair = self._read(now)
         except ConfigError as error:
             self._refuse(str(error))
             return None
+        if pair != self._in_use:
+            return pair
         self._seen = self._problem = None
-        return None if pair == self._in_use else pair
+        return None
 
     def _read(self, now: float) -> KeyPair:
         """What the files hold; ``ConfigError`` if the one in use is better."""
@@ -72,6 +92,7 @@ class CertificateWatch:
     def applied(self, pair: KeyPair) -> None:
         """All workers use the pair."""
         self._use(pair)
+        self._seen = self._problem = None
         self._counts[APPLIED] += 1
         _log.info(
             "certificate reloaded from %s: valid until %s",

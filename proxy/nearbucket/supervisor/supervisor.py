@@ -143,7 +143,9 @@ class Supervisor:
         self._pool.start(self._stop.set)
         self._shutdown.watch_signals(self._on_hangup)
         embedded = write_metrics(self._noted, lambda: self.settings.log.metrics == "emf")
-        always = self._feed.run(), self._watch_files(), self._watch_figures(), embedded
+        always = [self._feed.run(), self._watch_config(), self._watch_figures(), embedded]
+        if self._certificate is not None:
+            always.append(self._certificate.run(lambda pair: self._swap(certificate=pair)))
         tasks = [asyncio.create_task(each) for each in always]
         try:
             await self._pool.ready(self._stop)
@@ -206,14 +208,11 @@ class Supervisor:
         else:
             self._observations.look(await self._pool.figures(), self._pool.down)
 
-    async def _watch_files(self) -> None:
-        """Reload the configuration, and the certificate, when they change."""
+    async def _watch_config(self) -> None:
+        """Reload when the configuration changes."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
             try:
-                if self._certificate and (pair := self._certificate.look(time.time())):
-                    await self._swap(certificate=pair)
-                    self._certificate.applied(pair)
                 if await self._config.changed():
                     await self.reload()
             except Exception:
