@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nearbucket.config.settings import Tls
@@ -12,7 +13,17 @@ from tests.programs import program
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["EC", "RSA", "Tls", "client_side", "expire", "make_certificate", "server_side"]
+__all__ = [
+    "EC",
+    "RSA",
+    "Tls",
+    "begins_later",
+    "client_side",
+    "expire",
+    "make_certificate",
+    "server_side",
+    "with_dates",
+]
 
 
 EC = ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
@@ -54,6 +65,23 @@ def expire(tls: Tls) -> None:
     subprocess.run(
         [program("openssl"), "x509", "-days", "-1", *pair], check=True, capture_output=True
     )
+
+
+def with_dates(tls: Tls, begin: bytes, end: bytes) -> None:
+    """Write other dates into a certificate, in the 13 bytes of each; its signature is wrong then.
+
+    OpenSSL looks at neither where it loads a certificate.
+    """
+    der = ssl.PEM_cert_to_DER_cert(tls.certificate.read_text(encoding="ascii"))
+    start, _, rest = der.partition(b"\x17\x0d")
+    der = start + b"\x17\x0d" + begin + b"\x17\x0d" + end + rest[28:]
+    tls.certificate.write_text(ssl.DER_cert_to_PEM_cert(der), encoding="ascii")
+
+
+def begins_later(tls: Tls, begin: float) -> None:
+    """Have a certificate be valid from this Unix time on, for a day."""
+    times = (datetime.fromtimestamp(each, UTC) for each in (begin, begin + 86_400))
+    with_dates(tls, *(f"{each:%y%m%d%H%M%SZ}".encode() for each in times))
 
 
 def server_side(tls: Tls) -> ssl.SSLContext:

@@ -13,14 +13,14 @@ from nearbucket.errors import ProxyError
 from nearbucket.supervisor import certificate_watch
 from nearbucket.supervisor.certificate_watch import EXPIRES_SOON, CertificateWatch
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
-from tests.certificates import Tls, expire, make_certificate
+from tests.certificates import Tls, begins_later, expire, make_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nearbucket.supervisor.sockets.listener_tls import KeyPair
 
-NOW = time.time()
+NOW = time.time() + 60  # the certificates of the tests are valid by then
 
 
 @pytest.fixture
@@ -76,6 +76,18 @@ def test_what_cannot_be_used_is_refused_once(
     tls.certificate.write_bytes(good)
     assert watch.look(NOW) is None
     assert not [each for each in watch.warnings if "not reloaded" in each]
+
+
+def test_a_pair_that_is_not_valid_yet_waits_while_the_one_in_use_is(
+    tls: Tls, watch: CertificateWatch
+) -> None:
+    end = read_key_pair(tls).dates.end
+    begins_later(tls, NOW + 3600)
+    assert [watch.look(NOW) for _ in range(2)] == [None] * 2
+    assert f"{tls.certificate} is not valid before " in watch.warnings[0]
+    assert watch.look(NOW + 3601) == read_key_pair(tls)
+    begins_later(tls, end + 3600)
+    assert watch.look(end + 1) == read_key_pair(tls)  # neither is valid: as the files say
 
 
 def test_the_time_that_is_left_is_shown_and_its_end_warned_of(

@@ -44,7 +44,7 @@ class CertificateWatch:
         self._use(in_use)
 
     def _use(self, pair: KeyPair) -> None:
-        self._in_use, self._end = pair, pair.dates.end
+        self._in_use, self._dates = pair, pair.dates
 
     async def run(self, use: Callable[[KeyPair], Awaitable[None]]) -> None:
         """Have each new pair used. ``use`` raises ``ProxyError`` if a worker cannot apply it."""
@@ -75,10 +75,10 @@ class CertificateWatch:
     def _read(self, now: float) -> KeyPair:
         """What the files hold; ``ConfigError`` if the one in use is better."""
         pair = read_key_pair(self._settings, self._in_use)
-        if pair != self._in_use and pair.dates.end < now <= self._end:
+        why = pair.dates.fault(now)
+        if why and pair != self._in_use and not self._dates.fault(now):
             raise ConfigError(
-                f"listen.tls: {self._settings.certificate} has expired at "
-                f"{utc_text(pair.dates.end)}; write one that is valid"
+                f"listen.tls: {self._settings.certificate} {why}; write one that is valid"
             )
         return pair
 
@@ -97,19 +97,21 @@ class CertificateWatch:
         _log.info(
             "certificate reloaded from %s: valid until %s",
             self._settings.certificate,
-            utc_text(self._end),
+            utc_text(self._dates.end),
         )
 
     def _note_expiry(self, now: float) -> None:
         before, self._expiry = self._expiry, None
-        if now > self._end - EXPIRES_SOON:
-            verb = "has expired" if now > self._end else "expires"
+        if now > self._dates.end - EXPIRES_SOON:
+            verb = "has expired" if now > self._dates.end else "expires"
             self._expiry = (
-                f"listen.tls: {self._settings.certificate} {verb} at {utc_text(self._end)}; "
+                f"listen.tls: {self._settings.certificate} {verb} at {utc_text(self._dates.end)}; "
                 "write a new certificate and its key into the files, which are loaded by themselves"
             )
         if self._expiry not in {None, before}:
-            _log.log(logging.ERROR if now > self._end else logging.WARNING, "%s", self._expiry)
+            _log.log(
+                logging.ERROR if now > self._dates.end else logging.WARNING, "%s", self._expiry
+            )
 
     @property
     def warnings(self) -> list[str]:
@@ -120,7 +122,7 @@ class CertificateWatch:
     def figures(self, now: float) -> Values:
         """Its metrics at a Unix time."""
         return {
-            "nearbucket_certificate_valid_seconds": {(): self._end - now},
+            "nearbucket_certificate_valid_seconds": {(): self._dates.end - now},
             "nearbucket_certificate_reloads_total": {
                 (result,): count for result, count in self._counts.items()
             },

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from nearbucket.cli.check.certificate_check import certificate_findings
 from nearbucket.config.settings import Settings
-from tests.certificates import RSA, Tls, make_certificate
+from tests.certificates import RSA, Tls, begins_later, make_certificate
 from tests.cli.conftest import SITE, write
 from tests.programs import program
 
@@ -55,6 +56,13 @@ def test_a_certificate_that_expires_soon_or_has_expired_is_found(
     assert (good[0], said) == ("ok", level)
     assert what.startswith(f"{tls.certificate} {text} 20")
     assert fix == "write one that is valid, and its key, into the files"
+
+
+def test_a_certificate_that_is_not_valid_yet_is_wrong(tls: Tls) -> None:
+    begins_later(tls, time.time() + 3600)
+    _, (said, what, _) = found(tls)
+    assert said == "wrong"
+    assert what.startswith(f"{tls.certificate} is not valid before 20")
 
 
 def test_a_key_of_another_certificate_is_wrong(tls: Tls, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from nearbucket.config.settings import Tls
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
-from tests.certificates import EC, RSA, make_certificate
+from tests.certificates import EC, RSA, make_certificate, with_dates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,14 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path, kind: str) 
     elif kind == "fifo":
         os.mkfifo(tls.key)
     with pytest.raises(ConfigError, match=r"listen\.tls: .*key\.pem cannot be read: "):
+        read_key_pair(tls)
+
+
+@pytest.mark.parametrize("date", [b"260230000000Z", b"26113000+0000", b"2611300000ZZZ"])
+def test_a_certificate_whose_dates_are_none_is_named(tmp_path: Path, date: bytes) -> None:
+    tls = make_certificate(tmp_path, "dl.test")
+    with_dates(tls, b"260101000000Z", date)
+    with pytest.raises(ConfigError, match=r"the dates of .*cert\.pem cannot be read"):
         read_key_pair(tls)
 
 

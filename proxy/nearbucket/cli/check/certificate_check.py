@@ -38,13 +38,10 @@ def certificate_findings(settings: Settings) -> list[Finding]:
 
 def _findings_of_dates(tls: Tls, dates: Dates, now: float) -> list[Finding]:
     """That the certificate is not valid now, or not for long."""
-    if dates.begin > now:
-        level, text = Level.WRONG, f"is not valid before {utc_text(dates.begin)}"
-    elif dates.end < now:
-        level, text = Level.WRONG, f"has expired at {utc_text(dates.end)}"
-    elif dates.end < now + EXPIRES_SOON:
+    level, text = Level.WRONG, dates.fault(now)
+    if not text and dates.end < now + EXPIRES_SOON:
         level, text = Level.WARNING, f"expires at {utc_text(dates.end)}"
-    else:
+    if not text:
         return []
     fix = "write one that is valid, and its key, into the files"
     return [Finding(level, _PLACE, "certificate", f"{tls.certificate} {text}", fix)]

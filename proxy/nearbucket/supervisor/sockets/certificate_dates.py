@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from nearbucket.telemetry.utc_text import utc_text
+
 _PEM = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([^-]+)-----END")
 _LONG = 0x80
 """Bit of a length that says that it is the number of the bytes that hold the length."""
@@ -21,9 +23,19 @@ class Dates(NamedTuple):
     begin: float
     end: float
 
+    def fault(self, now: float) -> str:
+        """Why a certificate is not valid at this Unix time, as a predicate; empty if it is."""
+        if now < self.begin:
+            return f"is not valid before {utc_text(self.begin)}"
+        return f"has expired at {utc_text(self.end)}" if now > self.end else ""
+
 
 def dates_of(pem: bytes) -> Dates:
-    """The dates of the first certificate in a text that OpenSSL has accepted."""
+    """The dates of the first certificate in a text that OpenSSL has accepted.
+
+    Raises:
+        ValueError: They are no times of RFC 5280, which OpenSSL does not look at.
+    """
     found = _PEM.search(pem)
     assert found is not None  # noqa: S101  # OpenSSL has found it
     ((_, certificate),) = _fields(base64.b64decode(found[1]))[:1]

@@ -95,4 +95,11 @@ def read_key_pair(settings: Tls, known: KeyPair | None = None) -> KeyPair:
             f"listen.tls: {certificate} and {key} are not a certificate and its key: {error}; "
             "write PEM files that belong together"
         ) from None
+    try:
+        dates_of(pair.certificate)
+    except ValueError:
+        raise ConfigError(
+            f"listen.tls: the dates of {certificate} cannot be read, so no client accepts it; "
+            "write one with dates as in RFC 5280"
+        ) from None
     return pair
