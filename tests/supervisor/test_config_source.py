@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -80,6 +80,18 @@ async def test_a_file_that_is_gone_is_logged_once_and_read_again_when_it_is_back
     assert not await source.changed()
     gone = f"{file} is gone; its configuration stays in use until it is back"
     assert caplog.messages == [gone, f"{file} is there again, unchanged", gone]
+
+
+async def test_a_file_in_a_folder_that_may_not_be_entered_is_left_to_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of(file := tmp_path / "nearbucket.yaml")
+
+    def stat(*_: object, **_more: object) -> NoReturn:
+        raise PermissionError
+
+    monkeypatch.setattr(type(tmp_path), "stat", stat)
+    assert await source.read() == file
 
 
 async def test_an_upload_is_seen_once_by_its_etag(s3: LocalS3, url: str) -> None:

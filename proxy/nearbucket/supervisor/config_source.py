@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -90,8 +92,10 @@ class FileSource:
             ConfigError: It is a FIFO, a socket or a device.
         """
         self._stamp, self.name = _stamp(self._file), name_of(self._path)
-        if self._file.exists() and not (self._file.is_file() or self._file.is_dir()):
-            raise ConfigError(f"{self._file}: is not a regular file; write a file in its place")
+        with suppress(OSError):  # ``load`` says why it cannot be read
+            mode = self._file.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise ConfigError(f"{self._file}: is not a regular file; write a file in its place")
         return self._path
 
 
