@@ -247,3 +247,30 @@ async def test_a_disk_that_is_full_now_and_then_is_told_once(
             disk.room = 0 if disk.room else 10_000
         await log.close()
     assert caplog.messages == ["lines of the access log are dropped: No space left on device"]
+
+
+async def test_a_disk_that_stays_full_is_told_once_also_if_requests_are_rare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Disk(room=0)
+    monkeypatch.setattr(os, "write", disk.write)
+    monkeypatch.setattr(accesslog, "QUIET", 0.0)
+    caplog.set_level("INFO")
+    full = "lines of the access log are dropped: No space left on device"
+    with (tmp_path / "access.log").open("wb") as file:
+        log = AccessLog("json", descriptor=file.fileno())
+
+        async def request() -> None:
+            add(log, FULL)
+            for _ in range(2):  # a second later, too
+                log.flush()
+                while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
+                    await asyncio.sleep(0.001)
+
+        for _ in range(3):
+            await request()
+        assert caplog.messages == [full]
+        disk.room = 10_000
+        await request()
+        await log.close()
+    assert caplog.messages == [full, "lines of the access log are written again"]

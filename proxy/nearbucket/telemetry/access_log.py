@@ -62,6 +62,7 @@ class AccessLog:
         self._writer = LineWriter("access-log", descriptor)
         self._lost = 0  # lines of the writer that are counted
         self._dropped_at: float | None = None  # the last time; None when that is over
+        self._written = 0  # lines of the writer that were written by then
 
     def keep(self, line: bytes) -> None:
         """Keep one line, of up to ``MAX_LINE`` bytes, for the next flush."""
@@ -89,7 +90,7 @@ class AccessLog:
         self._count_lost()
 
     def _give(self) -> None:
-        if not self._count_lost() and self._lines:
+        if not self._count_lost():
             self._note_recovery()
         self.recent.extend(self._lines[-RECENT:])
         if self._lines or self._header:
@@ -97,7 +98,9 @@ class AccessLog:
             self._lines, self._header = [], b""
 
     def _note_recovery(self) -> None:
-        if self._dropped_at is not None and monotonic() - self._dropped_at > QUIET:
+        if self._dropped_at is None or self._writer.written <= self._written:
+            return
+        if monotonic() - self._dropped_at > QUIET:
             self._dropped_at = None
             _log.info("lines of the access log are written again")
 
@@ -114,4 +117,4 @@ class AccessLog:
         self._dropped(count)
         if self._dropped_at is None:
             _log.warning("lines of the access log are dropped: %s", why)
-        self._dropped_at = monotonic()
+        self._dropped_at, self._written = monotonic(), self._writer.written

@@ -56,6 +56,11 @@ class LineWriter:
         """Lines that were given and are not yet written."""
         return self._given - self._finished
 
+    @property
+    def written(self) -> int:
+        """Lines that were written."""
+        return self._finished - self.lost
+
     def give(self, lines: Sequence[bytes], header: bytes = b"") -> None:
         """Have lines written, behind a header that does not count. One caller at a time."""
         pieces = _pieces(lines, self._limit)
