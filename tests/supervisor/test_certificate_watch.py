@@ -113,7 +113,14 @@ async def test_a_pair_that_a_worker_cannot_apply_is_refused_and_tried_again(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(certificate_watch, "INTERVAL", 0.0)
+    pauses, sleep = list[float](), asyncio.sleep
+
+    async def wait(pause: float) -> None:
+        pauses.append(pause)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+    monkeypatch.setattr(certificate_watch, "LONGEST_PAUSE", 3.0)
     faults = [*[ProxyError("worker process 7 cannot apply it")] * 3, RuntimeError()]
     warnings: list[list[str]] = []
     applied, done = watch.applied, asyncio.Event()
@@ -133,6 +140,7 @@ async def test_a_pair_that_a_worker_cannot_apply_is_refused_and_tried_again(
     await asyncio.wait_for(done.wait(), 10)
     running.cancel()
     assert reloads(watch) == (1, 1)
+    assert pauses[:5] == [1, 2, 3, 3, 3]
     refused = "worker process 7 cannot apply it"
     assert caplog.text.count(f"the old one stays in use: {refused}") == 1
     assert "whether the certificate has changed is not known" in caplog.messages

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nearbucket.telemetry.metrics import Values
 
 INTERVAL = 1.0  # seconds between two looks at the files
+LONGEST_PAUSE = 32.0  # seconds, while a worker cannot apply what they hold: all forget decisions
 EXPIRES_SOON = 7 * 86400.0  # seconds; certificates of 90 days are renewed a month before
 
 _log = logging.getLogger(__name__)
@@ -48,13 +49,16 @@ class CertificateWatch:
 
     async def run(self, use: Callable[[KeyPair], Awaitable[None]]) -> None:
         """Have each new pair used. ``use`` raises ``ProxyError`` if a worker cannot apply it."""
+        pause = INTERVAL
         while True:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(pause)
             try:
                 if pair := self.look(time.time()):
                     await use(pair)
                     self.applied(pair)
+                pause = INTERVAL
             except ProxyError as error:
+                pause = min(2 * pause, LONGEST_PAUSE)
                 self._refuse(str(error))
             except Exception:
                 _log.exception("whether the certificate has changed is not known")
