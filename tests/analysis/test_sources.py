@@ -142,6 +142,18 @@ def test_a_copy_by_another_name_is_left_out_too(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_was_appended_to_a_packed_one_does_not_hide_what_was_there_before(
+    tmp_path: Path,
+) -> None:
+    today, all_days = made(tmp_path, "x.log", "x.log.gz", content=b"today\n")
+    Path(all_days).write_bytes(gzip.compress(b"before\n") + gzip.compress(b"today\n"))
+    kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert ([each.name for each in kept], left_out) == ([today, all_days], ())
+    Path(all_days).write_bytes(gzip.compress(b"before\n")[:-9] + gzip.compress(b"today\n")[-8:])
+    kept, left_out = DuplicateFinder(open_file).split(local_sources([str(tmp_path)], ALWAYS))
+    assert ([each.name for each in kept], left_out) == ([today, all_days], ())
+
+
 def test_a_file_with_several_names_is_one(tmp_path: Path) -> None:
     one, other = made(tmp_path, "a.log", "b.log")
     (tmp_path / "c.log").symlink_to(one)
