@@ -90,6 +90,14 @@ def test_a_pipe_gets_one_fact_a_line_with_exact_figures() -> None:
     assert facts(text, "recommendation.paths")[0] == ["dcos/*"]
 
 
+def test_what_is_lost_by_less_than_a_cent_is_no_negative_zero() -> None:
+    report = made_report()
+    lost = replace(report, what_if=replace(report.what_if, saving_usd_month=-0.0003))
+    assert facts(render(lost, "text"), "what_if.saving_usd_month") == [["0.00"]]
+    nothing = replace(report, what_if=replace(report.what_if, saving_usd_month=-1e-9))
+    assert '"saving_usd_month": -0' not in render(nothing, "json")
+
+
 def test_a_pipe_has_every_value_of_the_json_document() -> None:
     report = made_report()
     document = json.loads(render(report, "json"))

@@ -142,7 +142,7 @@ def _most_first(counts: ReplayCounts) -> list[tuple[tuple[str, str], DifferingAn
 def _percent(one: float, two: float) -> str:
     if not one:
         return "-" if not two else "new"
-    return f"{round(100 * (two - one) / one, 2) + 0:+.2f} %"  # + 0: never -0
+    return f"{100 * (two - one) / one:+z.2f} %"
 
 
 def notes(counts: ReplayCounts) -> Iterator[str]:

@@ -66,7 +66,7 @@ def _plain(value: Any) -> Any:
             for each in fields(value)
         }
     if isinstance(value, float):
-        return round(value, _DIGITS)
+        return round(value, _DIGITS) + 0.0  # never -0.0
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, date):

@@ -95,7 +95,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2f}"
+        return f"{value:z.2f}"  # z: never -0.00
     return harmless(value, _LINE) if isinstance(value, str) else str(value)
 
 

@@ -66,7 +66,7 @@ def totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> dict[str, int | flo
         sums[name] = sum(row.requests for row in rows)
         sums[f"{name}_bytes"] = sum(row.size for row in rows)
     return sums | {
-        "saved_usd": round(sum(diff_totals.saved_usd(tariff).values()), 6),
+        "saved_usd": round(sum(diff_totals.saved_usd(tariff).values()), 6) + 0.0,
         "without_bytes": diff_totals.without_bytes,
         "size_unknown": sum(row.unknown for row in diff_totals.rows),
         "reason_from_log": diff_totals.as_logged,
@@ -99,7 +99,7 @@ def print_totals(diff_totals: PolicyDiffTotals, tariff: Tariff) -> None:
 
 def _cells(row: AnswerChange, saved: float) -> tuple[str, ...]:
     answers = str(row.before), str(row.after)
-    figures = str(row.requests), size_text(row.size), f"{saved:.2f}"
+    figures = str(row.requests), size_text(row.size), f"{saved:z.2f}"
     return (*figures, row.region, *answers, row.example)
 
 
@@ -117,7 +117,7 @@ def _label(name: str) -> str:
 
 def _sum(name: str, value: float) -> str:
     if name.endswith("_usd"):
-        return f"{value:.2f}"
+        return f"{value:z.2f}"  # z: never -0.00
     return size_text(int(value)) if name.endswith("_bytes") else str(value)
 
 
@@ -187,6 +187,6 @@ def _as_json(row: AnswerChange, saved: float) -> dict[str, Any]:
         "requests": row.requests,
         "bytes": row.size,
         "size_unknown": row.unknown,
-        "saved_usd": round(saved, 6),
+        "saved_usd": round(saved, 6) + 0.0,
         "path": row.example,
     }
