@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 logging.getLogger("nearbucket").addHandler(logging.NullHandler())
 
 _NAMED = 5
+_NOT_REPLACED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENAMETOOLONG}
+"""Errors of making a file beside another one, and renaming it; the other may be writable."""
 NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 
 
@@ -117,12 +120,13 @@ def ranges_for(settings: Regions, file: Path | None) -> Ranges | None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file, under its name only once it is whole, with the mode of the one before.
+    """Write a file, under its name only once it is whole, with owner and mode of the one before.
 
-    A link, a pipe or a device is written to.
+    A link, a pipe or a device is written to, and so is a file that cannot be replaced, such as one
+    in a folder that takes no other, or one that is mounted into a container.
 
     Raises:
-        OSError: It cannot be written; what was there before is still there.
+        OSError: It cannot be written; if the disk is full, what was there before is still there.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_text(text, encoding="utf-8")
@@ -131,13 +135,18 @@ def write_whole(path: Path, text: str) -> None:
     try:
         part.touch()
         if path.exists():
-            part.chmod(path.stat().st_mode & 0o7777)
+            before = path.stat()
+            os.chown(part, before.st_uid, before.st_gid)
+            part.chmod(before.st_mode & 0o7777)
         part.write_text(text, encoding="utf-8")
         part.replace(path)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NOT_REPLACED:
+            raise
+        path.write_text(text, encoding="utf-8")
+    finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise
 
 
 def first_names(keys: Sequence[str]) -> str:
