@@ -170,6 +170,17 @@ def test_a_file_with_several_names_is_one(tmp_path: Path) -> None:
     assert [Path(each.name).name for each in again] == ["c.log", "d.log", GONE.name]
 
 
+def test_a_file_that_is_standard_input_too_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = made(tmp_path, "a.log", "b.log")
+    with Path(one).open("rb") as standard_input:
+        number = standard_input.fileno()
+        monkeypatch.setattr("nearbucket.analysis.reading.duplicate_files._STDIN", number)
+        kept, again = each_once(local_sources(["-", other, one], ALWAYS))
+    assert ([each.name for each in kept], [each.name for each in again]) == (["-", other], [one])
+
+
 def test_a_copy_in_s3_of_a_file_is_left_out_too(tmp_path: Path) -> None:
     here, other, copy = map(Path, made(tmp_path, "a/x.log", "b/x.log", "s3/c/x.log"))
     other.write_bytes(b"y" * other.stat().st_size)

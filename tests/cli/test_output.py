@@ -42,7 +42,7 @@ def test_a_file_that_cannot_be_replaced_is_written_to(
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_the_new_file_is_the_owner_s_of_the_one_before(
+def test_the_new_file_belongs_to_the_owner_of_the_one_before(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []

@@ -21,7 +21,10 @@ def test_a_file_that_is_given_twice_counts_once(analyze: Any, log: str) -> None:
         done = analyze(log, again, str(link), "--format", "json")
         assert done.code == 0
         assert json.loads(done.out)["totals"]["requests"] == len(LOG)
-        assert done.err.endswith(f"files are given twice, such as {log}; each counts once\n")
+        told = f"names, such as {log}, are of files given before; each counts once\n"
+        assert done.err.endswith(told)
+    told = f"nearbucket: {link} is a file that was given before; it counts once\n"
+    assert analyze(log, str(link), "--format", "json").err.endswith(told)
 
 
 @pytest.mark.parametrize(

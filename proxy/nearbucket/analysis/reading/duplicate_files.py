@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _START = 1 << 16
+_STDIN = 0
+"""File descriptor of standard input."""
 AT_ONCE = 8
 """Files of which the beginning is read at the same time: S3 takes a moment for each."""
 
@@ -44,10 +46,11 @@ def each_once(sources: Iterable[LogSource]) -> tuple[list[LogSource], list[LogSo
 
 def _identity(source: LogSource) -> object:
     """What two names of one file have in common."""
-    if source.name == STDIN or source.name.startswith(S3_SCHEME):
+    if source.name.startswith(S3_SCHEME):
         return source.name
+    file = _STDIN if source.name == STDIN else source.name
     try:
-        status = os.stat(source.name)  # noqa: PTH116  # a fifth of the cost of a Path
+        status = os.stat(file)  # noqa: PTH116  # a fifth of the cost of a Path
     except OSError:
         return source.name  # reading it will tell what is wrong
     return status.st_dev, status.st_ino

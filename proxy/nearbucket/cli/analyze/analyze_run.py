@@ -304,8 +304,12 @@ def _listed(options: AnalyzeOptions, period: Period, s3: S3Logs | None) -> list[
         )
     found, again = each_once(sources)
     if again:
-        names = "one file is" if len(again) == 1 else f"{len(again)} files are"
-        print_error(f"{names} given twice, such as {again[0].name}; each counts once")
+        such = again[0].name
+        print_error(
+            f"{such} is a file that was given before; it counts once"
+            if len(again) == 1
+            else f"{len(again)} names, such as {such}, are of files given before; each counts once"
+        )
     return found
 
 
