@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _SHOWN = 20
 """How many objects of a dry run are printed on a terminal."""
 _OBJECT = 2_000_000
-"""Bytes that count for an object besides its own, for its requests. By bytes alone, small objects
-before large ones would make hours of minutes; by objects alone, large ones before small ones."""
+"""Bytes that an object counts besides its own, for its requests. By bytes alone, the time left
+would be far too long while small objects come first; by objects alone, while large ones do."""
 _FACT_WIDTH, _TARGET_WIDTH = 25, 17
 """Columns of a terminal for the names of the facts and for one target, with lines between them: as
 many targets as fit have a table together."""

@@ -51,7 +51,7 @@ class SyncStep:
         return self.origin.full_prefix, self.target.full_prefix
 
     def prefixes_in(self, location: BucketLocation) -> list[str]:
-        """With which of these the full names of such objects begin, in the origin or target."""
+        """The prefixes of the full names (server, bucket, key) of its objects in one of both."""
         return [location.full_prefix + prefix for prefix in self.prefixes]
 
 

@@ -22,7 +22,7 @@ class CircleError(Exception):
 
 
 def in_order(reads: Sequence[Sequence[str]], writes: Sequence[Sequence[str]]) -> list[int]:
-    """The numbers of the steps: of those whose writers have all come, the lowest is the next.
+    """The numbers of the steps in order: next is the lowest one whose writers all came before.
 
     Args:
         reads: For each step, the prefixes of the names that it reads.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DAY = 86400
 _SHORTEST = 60
-"""Seconds of a period: one request is not taken for one in each second of a month."""
+"""Least seconds of a period: a log of one request is not scaled to one in each second."""
 _MOST_FOLDERS = 200
 _EPOCH = date(1970, 1, 1)
 

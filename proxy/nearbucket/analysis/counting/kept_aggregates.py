@@ -93,9 +93,9 @@ class KeptAggregates:
     def keep(
         self, source: LogSource, parts: Iterable[ReducedFile]
     ) -> Generator[ReducedFile, None, None]:
-        """The parts of a reduced file, which are kept as they come, unless reading fails.
+        """The parts of a reduced file, each of which is written before it is given.
 
-        They are under their name only once all came.
+        What was written gets its name after the last part, unless reading the log file failed.
 
         Raises:
             ConfigError: They cannot be written.
@@ -143,7 +143,7 @@ def _parts(path: Path) -> Iterator[ReducedFile]:
 
 
 def _last_joined(parts: Iterable[ReducedFile]) -> Iterator[ReducedFile]:
-    """Parts of which the last one, without requests, is joined to the one before."""
+    """The parts; the last one, which has no requests, is joined to the one before."""
     waiting: list[ReducedFile] = []
     for each in parts:
         if len(waiting) > 1:

@@ -38,7 +38,7 @@ AT_ONCE = 8
 
 
 def each_once(sources: Iterable[LogSource]) -> tuple[list[LogSource], list[LogSource]]:
-    """The files, and those of them that were there before: by the same name, or by a link."""
+    """Each file once, and its further names in the list: the same one again, or a link."""
     found: dict[object, LogSource] = {}
     again = [each for each in sources if found.setdefault(_identity(each), each) is not each]
     return list(found.values()), again
