@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,33 @@ def test_a_file_that_could_not_be_read_is_read_by_the_next_run(tmp_path: Path) -
         assert failed.damage == "cannot be read: No such file or directory"
     away.rename(log)
     assert counted([log], kept=keep)[0].lines == 1
+
+
+_ENDED = """
+import signal, sys
+from pathlib import Path
+from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
+from nearbucket.analysis.reading.sources import ALWAYS, local_sources
+from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
+from nearbucket.cli.analyze.analyze_run import _removed_at_sigterm
+log, keep = sys.argv[1:]
+kept = KeptAggregates(Path(keep), ReduceOptions())
+(source,) = local_sources([log], ALWAYS)
+parts = kept.keep(source, reduce_parts(source, ReduceOptions()))
+next(parts)
+print(*(each.suffix for each in Path(keep).iterdir()), flush=True)
+with _removed_at_sigterm(Path(keep, "none"), kept):
+    signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_sigterm_leaves_no_file_that_is_not_whole(tmp_path: Path) -> None:
+    log, keep = written(tmp_path / "a.log", BASE), tmp_path / "keep"
+    done = subprocess.run(
+        [sys.executable, "-c", _ENDED, log, keep], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, ".part\n"), done.stderr
+    assert list(keep.iterdir()) == []
 
 
 def test_what_is_kept_is_found_by_the_next_run_with_the_same_options() -> None:

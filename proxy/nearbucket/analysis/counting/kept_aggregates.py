@@ -57,6 +57,7 @@ class KeptAggregates:
         """
         self._folder = folder
         made_by = __version__, duckdb.__version__, UNION_SCHEMA  # ids are DuckDB's hashes
+        self._unfinished = f".{os.getpid()}.part"
         self._salt = f"{made_by}\0{options!r}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +102,7 @@ class KeptAggregates:
             ConfigError: They cannot be written.
         """
         path = self._path(source)
-        part = path.with_suffix(f".{os.getpid()}.part")
+        part = path.with_suffix(self._unfinished)
         try:
             with pq.ParquetWriter(
                 part, UNION_SCHEMA, compression="lz4", use_dictionary=_REPEATED
@@ -119,6 +120,12 @@ class KeptAggregates:
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+    def remove_unfinished(self) -> None:
+        """Remove the files that this process has not written to their end."""
+        for part in self._folder.glob(f"*{self._unfinished}"):
+            with suppress(OSError):
+                part.unlink()
 
     def _path(self, source: LogSource) -> Path:
         name = "\0".join((*map(str, source), self._salt))

@@ -235,7 +235,7 @@ def _report(
         kept = _kept(options.keep, counting)
         sources, left_out = _sources(options, period, s3, kept)
         store = stack.enter_context(AggregateStore(memory, threads))
-        stack.enter_context(_removed_at_sigterm(store.folder))
+        stack.enter_context(_removed_at_sigterm(store.folder, kept))
         _count(options, counting, threads, sources, s3, store, kept)
         scope = scope_of(store, left_out, building.tariff.prices.date)
         if not scope.lines:
@@ -251,11 +251,16 @@ def _report(
 
 
 @contextmanager
-def _removed_at_sigterm(folder: Path) -> Iterator[None]:
-    """SIGTERM removes the folder and ends the process at once: threads may wait for a log."""
+def _removed_at_sigterm(folder: Path, kept: KeptAggregates | None = None) -> Iterator[None]:
+    """SIGTERM removes the folder, and what is not kept yet, and ends the process at once.
+
+    It waits for no thread: they may wait for a log.
+    """
 
     def end(number: int, _frame: object) -> None:
         shutil.rmtree(folder, ignore_errors=True)
+        if kept is not None:
+            kept.remove_unfinished()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         os._exit(128 + number)  # the first process of a container cannot kill itself
