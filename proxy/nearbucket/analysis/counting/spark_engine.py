@@ -76,10 +76,9 @@ class SparkEngine:
                     store.add(part)
                 del new[source.name]
         for reduced in self._reduced(list(new.values())):
-            whole = [reduced]
-            if self.kept is not None:
-                whole = list(self.kept.keep(new[reduced.summary.name], whole))
-            store.add(*whole)
+            source, parts = new[reduced.summary.name], [reduced]
+            for part in parts if self.kept is None else self.kept.keep(source, parts):
+                store.add(part)
         store.finish()
 
     def _reduced(self, sources: Sequence[LogSource]) -> Iterator[ReducedFile]:
